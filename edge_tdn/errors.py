@@ -1,0 +1,30 @@
+"""What can go wrong, as a tree. Every message says what happened, where, and what to do next.
+
+    EdgeTdnError
+    ├── ConfigError       the configuration file: a key, a value            exit 78
+    ├── ModelError        a model folder or checkpoint: files, shapes       exit 78
+    ├── SourceError       a camera, file or URL gives no pictures           exit 66
+    └── BrokerError       the MQTT broker cannot be reached or refuses      exit 69
+"""
+
+
+class EdgeTdnError(Exception):
+    """Base of all errors that a user can cause or mend; shown without a traceback."""
+
+    exit_status = 1
+
+
+class ConfigError(EdgeTdnError):
+    exit_status = 78  # EX_CONFIG: systemd must not restart on it
+
+
+class ModelError(EdgeTdnError):
+    exit_status = 78
+
+
+class SourceError(EdgeTdnError):
+    exit_status = 66  # EX_NOINPUT
+
+
+class BrokerError(EdgeTdnError):
+    exit_status = 69  # EX_UNAVAILABLE

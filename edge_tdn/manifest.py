@@ -1,0 +1,229 @@
+"""A model folder's description of itself. Everything the host must know about a model stands here, and nowhere else.
+
+    model/
+    ├── manifest.json        this
+    ├── labels.txt           one label a line, UTF-8, in the order of the logits
+    ├── fp32/encoder.xml .bin, head.xml .bin      OpenVINO IR, per precision
+    ├── weights.safetensors  full precision, for parity and fine-tuning
+    └── golden.npz           a clip (uint8 [T, 5, H, W, 3]) and the logits that PyTorch gave for it
+
+Opening a folder checks the size and SHA-256 of every file before anything is parsed. What was checked is what is used:
+`Model.read` gives the bytes that were hashed.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge_tdn.errors import ModelError
+from edge_tdn.messages import FRAMES_PER_SEGMENT, ModelRef
+
+MANIFEST = "manifest.json"
+LABELS = "labels.txt"
+WEIGHTS = "weights.safetensors"
+GOLDEN = "golden.npz"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
+IMAGENET_STD = (0.229, 0.224, 0.225)
+LARGEST_FILE = 2 << 30  # bytes
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputSpec(_Part):
+    """What a clip is made of. One model, one spec: the live stream is brought to it."""
+
+    segments: int = Field(ge=2, le=64, description="T")
+    frames_per_segment: Literal[5] = FRAMES_PER_SEGMENT
+    height: int = Field(ge=32, le=1024)
+    width: int = Field(ge=32, le=1024)
+    resize: Literal["stretch", "short_side_centre_crop"]
+    short_side: int = Field(default=0, ge=0, le=2048, description="before the crop; 0 with `stretch`")
+    frame_rate: float = Field(gt=0, le=240, description="frames a second that the model was trained at")
+    segment_stride: int = Field(ge=1, le=1000, description="ticks from one segment's start to the next one's")
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.resize == "short_side_centre_crop" and self.short_side < max(self.height, self.width):
+            raise ValueError(f"short_side {self.short_side} is smaller than the crop {self.height}x{self.width}")
+        return self
+
+    @property
+    def ticks(self) -> int:
+        """Frames at `frame_rate` that a clip spans."""
+        return (self.segments - 1) * self.segment_stride + FRAMES_PER_SEGMENT
+
+
+class Graphs(_Part):
+    """The two graphs of one precision, and what passes between them."""
+
+    encoder: str
+    head: str
+    features: dict[str, tuple[int, ...]] = Field(description="name -> shape of one segment's tensor")
+
+
+class FileRecord(_Part):
+    size: int = Field(ge=0, le=LARGEST_FILE)
+    sha256: Sha256
+
+
+class Parity(_Part):
+    """How far the exported graphs are from PyTorch, on the golden clip."""
+
+    max_abs_logit_error: float = Field(ge=0)
+    largest_logit: float = Field(ge=0)
+
+
+class Manifest(_Part):
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    network: dict[str, str | int | float | bool] = Field(description="the network's configuration, for `export`")
+    input: InputSpec
+    classes: int = Field(ge=1)
+    labels_sha256: Sha256
+    background: tuple[str, ...] = Field(default=(), description="labels that mean: nothing to report")
+    precisions: dict[str, Graphs] = Field(min_length=1)
+    parity: dict[str, Parity]
+    source: dict[str, str] = Field(description="checkpoint: name and sha256")
+    tools: dict[str, str] = Field(description="versions that wrote this folder")
+    files: dict[str, FileRecord]
+
+
+class Model:
+    """An opened and verified model folder."""
+
+    def __init__(self, folder: Path, manifest: Manifest, sha256: str, labels: tuple[str, ...]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.sha256 = sha256  # of manifest.json, and through it of everything
+        self.labels = labels
+
+    def read(self, name: str) -> bytes:
+        """The content of a listed file, verified."""
+        record = self.manifest.files.get(name)
+        if record is None:
+            raise ModelError(f"{self.folder / MANIFEST}: {name} is needed but not listed under `files`")
+        return _read_verified(self.folder, name, record)
+
+    def graphs(self, precision: str) -> Graphs:
+        """The graphs of a precision; ModelError names those that the folder has."""
+        try:
+            return self.manifest.precisions[precision]
+        except KeyError:
+            has = ", ".join(self.manifest.precisions)
+            raise ModelError(f"{self.folder}: no precision {precision!r}; this model has: {has}") from None
+
+    def ref(self, precision: str) -> ModelRef:
+        return ModelRef(id=self.manifest.id, precision=precision, sha256=self.sha256)
+
+
+def shipped_models() -> Path:
+    """Where the models that come with the package are."""
+    return Path(str(resources.files("edge_tdn") / "models"))
+
+
+def find_model(name: str, base: Path) -> Path:
+    """A model folder: a path (relative ones from `base`), or the name of a shipped model."""
+    folder = base / Path(name).expanduser()
+    shipped = shipped_models() / name
+    if (folder / MANIFEST).is_file() or not (shipped / MANIFEST).is_file() or os.sep in name:
+        return folder
+    return shipped
+
+
+def open_model(folder: Path) -> Model:
+    """Opens a model folder and verifies every file in it. ModelError says what is wrong with which file."""
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such model folder; `edge-tdn-export convert` makes one")
+    raw = _read_regular(path)
+    try:
+        manifest = Manifest.model_validate_json(raw, strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(k) for k in first["loc"]) or "the file"
+        raise ModelError(f"{path}: {key}: {first['msg']}; export the model again") from error
+    for name, record in manifest.files.items():
+        _read_verified(folder, name, record)
+    model = Model(folder, manifest, hashlib.sha256(raw).hexdigest(), ())
+    model.labels = _labels(folder / LABELS, model.read(LABELS), manifest)
+    return model
+
+
+def _labels(path: Path, raw: bytes, manifest: Manifest) -> tuple[str, ...]:
+    if hashlib.sha256(raw).hexdigest() != manifest.labels_sha256:
+        raise ModelError(f"{path}: not the labels that the manifest names (labels_sha256)")
+    labels = parse_labels(path, raw)
+    if len(labels) != manifest.classes:
+        raise ModelError(f"{path}: {len(labels)} labels, but the model has {manifest.classes} classes")
+    unknown = set(manifest.background) - set(labels)
+    if unknown:
+        raise ModelError(f"{path}: background label {sorted(unknown)[0]!r} is not among the labels")
+    return labels
+
+
+def parse_labels(path: Path, raw: bytes) -> tuple[str, ...]:
+    """One label a line, UTF-8 with or without a byte order mark; none empty, none twice."""
+    try:
+        lines = raw.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: not UTF-8 (byte {error.start}); save the file as UTF-8") from error
+    labels: list[str] = []
+    for number, line in enumerate(lines, 1):
+        label = line.strip()
+        if not label:
+            raise ModelError(f"{path}:{number}: an empty label")
+        if label in labels:
+            raise ModelError(f"{path}:{number}: label {label!r} stands here a second time")
+        labels.append(label)
+    return tuple(labels)
+
+
+def records(folder: Path, names: Sequence[str]) -> dict[str, FileRecord]:
+    """Size and hash of files in a folder, for a manifest."""
+    found = {}
+    for name in names:
+        raw = (folder / name).read_bytes()
+        found[name] = FileRecord(size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
+    return found
+
+
+def dump(manifest: Manifest) -> bytes:
+    return (json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _read_verified(folder: Path, name: str, record: FileRecord) -> bytes:
+    path = folder / name
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ModelError(f"{folder / MANIFEST}: {name!r} leads out of the model folder")
+    raw = _read_regular(path)
+    if len(raw) != record.size:
+        raise ModelError(f"{path}: {len(raw)} bytes, the manifest says {record.size}; copy or export the model again")
+    if hashlib.sha256(raw).hexdigest() != record.sha256:
+        raise ModelError(f"{path}: content changed since export (sha256 differs); copy or export the model again")
+    return raw
+
+
+def _read_regular(path: Path) -> bytes:
+    """Bytes of a regular file that is no link: a model folder is data, and must not point elsewhere."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
+            raise ModelError(f"{path}: not a regular file of at most {LARGEST_FILE} bytes")
+        return file.read()

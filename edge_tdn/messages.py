@@ -1,0 +1,186 @@
+"""What travels between the stages. READ FIRST.
+
+    camera ─► source ─► window ─► runtime ─► decide ─► publish ─► broker
+              Frame     Segment   Scores     ActionEvent
+
+All messages are frozen. Pictures are uint8 RGB, rows first: [H, W, 3]. Times within a stream are presentation
+timestamps (PTS) in nanoseconds; `received_ns` is the host's monotonic clock, for stalls and latencies; `wall_ns` is the
+host's wall clock, nanoseconds since 1970 UTC, and only ever a label.
+
+What leaves the host (`ActionEvent`, `CameraStatus`, `DaemonStatus`, `TopScores`) is pydantic: its JSON Schema is
+published in edge_tdn/schemas.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+FRAMES_PER_SEGMENT = 5  # x1..x5 of the S-TDM
+CENTRE = FRAMES_PER_SEGMENT // 2  # x3
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+
+Picture = NDArray[np.uint8]  # [H, W, 3], RGB
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a camera, as it came."""
+
+    picture: Picture  # [H, W, 3], RGB, the camera's own size
+    pts_ns: int  # presentation timestamp; grows within one stream
+    received_ns: int  # monotonic clock at arrival
+    wall_ns: int  # wall clock at arrival
+    seq: int  # grows by one with every frame that this source delivered
+    stream: int  # grows by one with every connect and every change of the picture's size
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Five consecutive ticks of the grid, at the model's frame rate and size: what the segment encoder takes."""
+
+    frames: NDArray[np.uint8]  # [5, H, W, 3], RGB, the model's size
+    index: int  # place on the grid: 0 for the first segment of an unbroken stretch, then 1, 2, ...
+    from_ns: int  # PTS of its first tick
+    to_ns: int  # PTS of its last tick
+    received_ns: int  # arrival of the frame that completed it
+    ready_ns: int  # monotonic clock when it was complete: resampled and resized
+    wall_ns: int  # wall clock at `received_ns`
+    dropped: int  # of its ticks, how many repeat a neighbour because the camera had no frame for them
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What the network thinks of the last T segments (a clip)."""
+
+    logits: NDArray[np.float32]  # [classes]
+    from_ns: int  # PTS of the clip's first tick
+    newest_ns: int  # PTS of the first tick of the clip's newest segment
+    to_ns: int  # PTS of the clip's last tick
+    wall_ns: int  # wall clock at the arrival of the clip's last frame
+    frames: int  # ticks that the clip spans
+    dropped: int  # of the newest hop's ticks, how many repeat a neighbour
+    received_ns: int  # monotonic clock: arrival of the clip's last frame
+    ready_ns: int  # monotonic clock: its newest segment was complete
+    taken_ns: int  # monotonic clock: the runtime took it
+    scored_ns: int  # monotonic clock: the logits were there
+
+
+def iso(wall_ns: int) -> str:
+    """ISO 8601, UTC, milliseconds: `2026-03-01T12:00:00.250Z`."""
+    seconds, rest = divmod(wall_ns, NS_PER_S)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // NS_PER_MS:03d}Z"
+
+
+Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="ISO 8601, UTC")]
+Score = Annotated[float, Field(ge=0, le=1, description="softmax, averaged over the smoothing window")]
+State = Literal["connecting", "streaming", "frozen", "stalled", "unauthorized", "unreachable", "ended"]
+EndReason = Literal["below_threshold", "superseded", "stream_lost", "shutdown"]
+
+
+class Part(BaseModel):
+    """A piece of a payload."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    def json_bytes(self) -> bytes:
+        """UTF-8 JSON."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+class Payload(Part):
+    """What stands on a topic. A subscriber ignores keys that it does not know."""
+
+    schema_: Literal[1] = Field(default=1, alias="schema", description="version of this layout")
+
+
+class EventWindow(Part):
+    """The clip that decided."""
+
+    from_: Time = Field(alias="from")
+    to: Time
+    frames: int = Field(ge=1, description="frames at the model's rate between `from` and `to`")
+    dropped: int = Field(ge=0, description="of the newest of these, frames that the camera did not deliver in time")
+
+
+class ModelRef(Part):
+    """Which network said so."""
+
+    id: str
+    precision: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the model folder's manifest")
+
+
+class Latency(Part):
+    """Milliseconds, from the arrival of the clip's last frame on."""
+
+    capture: float = Field(ge=0, description="frame arrived -> its segment complete (resampling, resizing)")
+    window: float = Field(ge=0, description="segment complete -> the runtime takes it")
+    infer: float = Field(ge=0, description="encode and classify")
+    decide: float = Field(ge=0, description="logits -> event")
+    total: float = Field(ge=0)
+
+
+class ActionEvent(Payload):
+    """An action starts, goes on, or ends. One `id` for all messages of one action."""
+
+    id: str = Field(description="host/camera/boot/number, unique for ever, the same in start, update, end and re-sends")
+    seq: int = Field(ge=1, description="grows by one with every event of the camera")
+    type: Literal["start", "update", "end"]
+    reason: EndReason | None = Field(default=None, description="why it ended; null unless `type` is `end`")
+    host: str
+    camera: str
+    label: str
+    label_index: int = Field(ge=0)
+    score: Score
+    peak_score: Score
+    started_at: Time = Field(description="start of the segment in which the score rose")
+    ended_at: Time | None = Field(default=None, description="null unless `type` is `end`")
+    window: EventWindow
+    model: ModelRef
+    latency_ms: Latency | None = Field(default=None, description="null where no clip decided (stream lost, shutdown)")
+    replayed: bool = False
+
+
+class CameraStatus(Payload):
+    """How one camera is. Retained."""
+
+    camera: str
+    state: State
+    reason: str = Field(description="empty while all is well")
+    since: Time
+    fps: float = Field(ge=0, description="frames a second that the camera delivers")
+    width: int = Field(ge=0)
+    height: int = Field(ge=0)
+    hop: int = Field(ge=0, description="segments between two classified clips, as achieved; 0 before the first")
+    latency_ms: float = Field(ge=0, description="last frame of a clip -> scores; the median of the last clips")
+    clips: int = Field(ge=0, description="clips classified since the daemon started")
+    shed: int = Field(ge=0, description="segments that could not be computed in time")
+    gaps: int = Field(ge=0, description="times that the window was emptied: gap, reconnect, other picture size")
+
+
+class DaemonStatus(Payload):
+    """How the daemon is. Retained."""
+
+    host: str
+    version: str
+    boot: str = Field(description="random, new with every start of the daemon")
+    started_at: Time
+    model: ModelRef
+    device: str
+    cameras: list[str]
+    unsent: int = Field(ge=0, description="messages waiting for the broker")
+    dropped: int = Field(ge=0, description="messages given up since the start, because too many waited")
+
+
+class TopScores(Payload):
+    """The best labels of one clip. QoS 0, never retained."""
+
+    camera: str
+    at: Time
+    scores: dict[str, Score]
+    latency_ms: float = Field(ge=0)

@@ -1,0 +1,131 @@
+"""Moving pictures whose action is known by construction: the demo's clip, and the lessons of the shipped `motion` model.
+
+A scene is one textured thing over a textured ground. Positions are fractions of the picture (0, 0 is the top left),
+sizes fractions of its height, times seconds. Everything comes from the generator that is passed in: same seed, same
+picture.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]  # [H, W, 3], RGB
+
+LABELS = ("still", "left", "right", "up", "down", "approach", "recede", "wave")
+_DIRECTION = {"left": math.pi, "right": 0.0, "up": -math.pi / 2, "down": math.pi / 2}  # radians, y grows downwards
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where the thing is."""
+
+    x: float
+    y: float
+    size: float
+    angle: float = 0.0  # radians
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What the thing does, from a start pose on."""
+
+    label: str
+    speed: float = 0.3  # picture heights a second (left, right, up, down)
+    tilt: float = 0.0  # radians off the pure direction
+    growth: float = 0.5  # natural logarithm of size, a second (approach, recede)
+    swing: float = 0.12  # picture heights, half of the way (wave)
+    pitch: float = 0.0  # radians of rotation that go with the swing (wave)
+    frequency: float = 1.3  # hertz (wave)
+
+    def at(self, start: Pose, t: float) -> Pose:
+        """The pose `t` seconds after `start`."""
+        if self.label in _DIRECTION:
+            direction = _DIRECTION[self.label] + self.tilt
+            way = self.speed * t
+            return replace(start, x=start.x + way * math.cos(direction), y=start.y + way * math.sin(direction))
+        if self.label in ("approach", "recede"):
+            sign = 1 if self.label == "approach" else -1
+            return replace(start, size=start.size * math.exp(sign * self.growth * t))
+        if self.label == "wave":
+            phase = math.sin(2 * math.pi * self.frequency * t)
+            return replace(start, x=start.x + self.swing * phase, angle=start.angle + self.pitch * phase)
+        return start
+
+    @staticmethod
+    def random(label: str, rng: np.random.Generator) -> "Motion":
+        """A motion of this kind as different as a camera may see it."""
+        pitch = rng.choice([0.0, rng.uniform(0.2, 0.8)])
+        return Motion(
+            label,
+            speed=rng.uniform(0.12, 0.7),
+            tilt=rng.uniform(-0.35, 0.35),
+            growth=rng.uniform(0.25, 0.9),
+            swing=rng.uniform(0.05, 0.2),
+            pitch=pitch,
+            frequency=rng.uniform(0.8, 2.4),
+        )
+
+
+class Scene:
+    """A ground and a thing, drawn at any pose. Frames are uint8 RGB [height, width, 3]."""
+
+    def __init__(self, rng: np.random.Generator, height: int, width: int) -> None:
+        self._rng = rng
+        self._height, self._width = height, width
+        self._ground = _texture(rng, height, width, octaves=int(rng.integers(2, 6)))
+        side = max(32, int(0.6 * height))
+        self._thing = _texture(rng, side, side, octaves=int(rng.integers(1, 5)))
+        self._shape = _shape(rng, side)
+        self._noise = rng.uniform(0.0, 6.0)  # grey levels, standard deviation
+        self._flicker = rng.uniform(0.0, 0.02)  # relative brightness, standard deviation
+
+    def draw(self, pose: Pose | None, shake: tuple[float, float] = (0.0, 0.0)) -> Image:
+        """The picture with the thing at `pose` (None: only the ground); `shake` moves the camera, in pixels."""
+        size = (self._width, self._height)
+        camera = np.array([[1, 0, shake[0]], [0, 1, shake[1]]], np.float32)
+        flags = cv2.INTER_LINEAR
+        picture = cv2.warpAffine(self._ground, camera, size, flags=flags, borderMode=cv2.BORDER_REFLECT)
+        if pose is not None:
+            side = self._thing.shape[0]
+            scale = pose.size * self._height / side
+            c, s = scale * math.cos(pose.angle), scale * math.sin(pose.angle)
+            x = pose.x * self._width + shake[0] - (c - s) * side / 2
+            y = pose.y * self._height + shake[1] - (s + c) * side / 2
+            place = np.array([[c, -s, x], [s, c, y]], np.float32)
+            thing = cv2.warpAffine(self._thing, place, size, flags=flags, borderMode=cv2.BORDER_REFLECT)
+            alpha = cv2.warpAffine(self._shape, place, size, flags=flags)[..., None]
+            picture = picture + alpha * (thing - picture)
+        gain = 1 + self._flicker * self._rng.standard_normal()
+        noise = self._rng.standard_normal(picture.shape, np.float32) * np.float32(self._noise)
+        return np.clip(picture * np.float32(gain) + noise, 0, 255).astype(np.uint8)
+
+
+def _texture(rng: np.random.Generator, height: int, width: int, octaves: int) -> NDArray[np.float32]:
+    """Coloured noise of several scales, float32 [height, width, 3], 0 to 255."""
+    total = np.zeros((height, width, 3), np.float32)
+    cells = int(rng.integers(2, 5))
+    for octave in range(octaves):
+        n = min(cells * 2**octave, height, width)
+        coarse = rng.standard_normal((n, n, 3), np.float32)
+        total += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) * np.float32(0.7**octave)
+    colour = rng.uniform(40, 215, 3).astype(np.float32)
+    contrast = np.float32(rng.uniform(15, 60))
+    return np.clip(colour + contrast * total, 0, 255)
+
+
+def _shape(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
+    """A star-shaped outline with soft edges, float32 [side, side], 0 (outside) to 1; it fills most of the square."""
+    corners = int(rng.integers(3, 10))
+    angles = np.sort(rng.uniform(0, 2 * np.pi, corners)) if corners > 4 else np.arange(corners) * 2 * np.pi / corners
+    radii = rng.uniform(0.6, 1.0, corners) * side * 0.48
+    points = np.stack([np.cos(angles), np.sin(angles)], 1) * radii[:, None] + side / 2
+    mask = np.zeros((side, side), np.float32)
+    if rng.random() < 0.3:
+        axes = (int(side * rng.uniform(0.25, 0.48)), int(side * rng.uniform(0.25, 0.48)))
+        cv2.ellipse(mask, (side // 2, side // 2), axes, float(rng.uniform(0, 180)), 0, 360, 1.0, -1)
+    else:
+        cv2.fillPoly(mask, [points.astype(np.int32)], 1.0)
+    return cv2.GaussianBlur(mask, (0, 0), max(0.5, side * 0.01))

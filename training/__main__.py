@@ -1,0 +1,127 @@
+"""Trains the shipped `motion` model from scratch, on generated clips:
+
+    python -m training --clips 16000 --out runs/motion
+
+writes runs/motion/weights.safetensors and metrics.json; `edge-tdn-export convert` makes the model folder of them.
+The seed fixes the clips, their order and the first weights.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from edge_tdn.manifest import InputSpec
+from edge_tdn.scene import LABELS
+from export.tdn import TDN, TDNConfig, normalise
+from training.motion import lesson
+
+SPEC = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15.0, segment_stride=4)
+NETWORK = TDNConfig(arch="resnet18", segments=8, classes=len(LABELS), width=0.5, conv_bias=False)
+HELD_OUT = 1 << 32  # seeds from here on are never trained on
+
+
+class Lessons(Dataset[tuple[Tensor, int]]):
+    """Clips `first`, `first + 1`, ...: uint8 [T, 5, H, W, 3] and a label."""
+
+    def __init__(self, first: int, count: int) -> None:
+        self._first, self._count = first, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        cv2.setNumThreads(1)
+        clip = lesson(self._first + index, SPEC)
+        return torch.from_numpy(clip.frames), clip.label
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.add_argument("--clips", type=int, default=16_000, help="clips to learn from (default: 16000)")
+    parser.add_argument("--held-out", type=int, default=1000, help="clips to judge by (default: 1000)")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=0.1, help="highest learning rate of the one-cycle schedule")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw clips (default: 1)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for weights and metrics")
+    arguments = parser.parse_args()
+
+    torch.manual_seed(arguments.seed)
+    model = TDN(NETWORK).to(memory_format=torch.channels_last)
+    began = time.monotonic()
+    _learn(model, arguments)
+    confusion = _judge(model, arguments)
+    right = float(np.trace(confusion)) / float(confusion.sum())
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(state, arguments.out / "weights.safetensors")
+    metrics = {
+        "network": NETWORK.as_dict(),
+        "input": SPEC.model_dump(),
+        "labels": LABELS,
+        "clips": arguments.clips,
+        "seed": arguments.seed,
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        "held_out_top1": right,
+        "confusion": confusion.tolist(),
+    }
+    (arguments.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    print(f"held-out top-1 {right:.1%}, written to {arguments.out}")
+
+
+def _learn(model: TDN, arguments: argparse.Namespace) -> None:
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    steps = arguments.clips // arguments.batch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=arguments.rate, total_steps=steps, pct_start=0.2)
+    model.train()
+    loss_mean = np.log(len(LABELS))
+    for frames, labels in _with_bar(_batches(arguments.seed << 24, arguments), steps, "learning", lambda: f"{loss_mean:.3f}"):
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(normalise(frames))
+        loss = F.cross_entropy(logits.float(), labels)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        schedule.step()
+        loss_mean += 0.02 * (loss.item() - loss_mean)
+
+
+@torch.inference_mode()
+def _judge(model: TDN, arguments: argparse.Namespace) -> np.ndarray:
+    """Confusion matrix on held-out clips: rows are true labels, columns what the network says."""
+    model.eval()
+    confusion = np.zeros((len(LABELS), len(LABELS)), int)
+    loader = DataLoader(Lessons(HELD_OUT, arguments.held_out), 25, num_workers=arguments.workers)
+    for frames, labels in _with_bar(loader, len(loader), "judging", lambda: ""):
+        np.add.at(confusion, (labels.numpy(), model(normalise(frames)).argmax(1).numpy()), 1)
+    return confusion
+
+
+def _batches(first: int, arguments: argparse.Namespace) -> DataLoader[tuple[Tensor, int]]:
+    lessons = Lessons(first, arguments.clips)
+    return DataLoader(lessons, arguments.batch, num_workers=arguments.workers, drop_last=True, prefetch_factor=4)
+
+
+def _with_bar(batches, steps: int, what: str, note) -> Iterator[tuple[Tensor, Tensor]]:  # type: ignore[no-untyped-def]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        task = progress.add_task(what, total=steps)
+        for batch in batches:
+            yield batch
+            progress.update(task, advance=1, description=f"{what} {note()}")
+
+
+if __name__ == "__main__":
+    main()
