@@ -7,6 +7,8 @@
     └── BrokerError       the MQTT broker cannot be reached or refuses      exit 69
 """
 
+from typing import Literal
+
 
 class EdgeTdnError(Exception):
     """Base of all errors that a user can cause or mend; shown without a traceback."""
@@ -23,7 +25,15 @@ class ModelError(EdgeTdnError):
 
 
 class SourceError(EdgeTdnError):
+    """`state` is what the camera's status says from now on."""
+
     exit_status = 66  # EX_NOINPUT
+
+    def __init__(
+        self, message: str, state: Literal["unreachable", "unauthorized", "stalled", "ended"] = "unreachable"
+    ) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class BrokerError(EdgeTdnError):

@@ -1,0 +1,205 @@
+"""The site configuration: one TOML file. Frozen, complete, and what is wrong in it is said with file, line, key and value.
+
+configs/reference.toml shows every key; a test compares it with this file.
+"""
+
+import difflib
+import re
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edge_tdn.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # safe inside a topic
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class BrokerConfig(_Table):
+    """[broker]: where events go."""
+
+    url: str = Field(default="mqtt://localhost:1883", description="mqtt://HOST[:PORT]; the port defaults to 1883")
+    protocol: Literal["5", "3.1.1"] = Field(default="5", description='MQTT version; "3.1.1" for old brokers')
+    username: str = Field(default="", description="empty: anonymous")
+    password_file: str = Field(default="", description="file whose first line is the password; relative to this file")
+    base: str = Field(default="", description="first part of every topic; empty: edge-tdn/<host>")
+    keepalive_s: int = Field(default=10, ge=2, le=3600, description="seconds; a dead broker is noticed within two")
+    scores: bool = Field(default=False, description="also publish the best labels of every clip, QoS 0")
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme != "mqtt" or not parts.hostname or parts.path or parts.username:
+            raise ValueError("allowed: mqtt://HOST or mqtt://HOST:PORT; user and password have keys of their own")
+        try:
+            port = parts.port
+        except ValueError:
+            port = 0
+        if port == 0:
+            raise ValueError("the port is a number from 1 to 65535")
+        return url
+
+    @field_validator("base")
+    @classmethod
+    def _base(cls, base: str) -> str:
+        if re.search(r"[+#\x00-\x1f]|^/|/$|^\$", base) or len(base) > 200:
+            raise ValueError("a topic without + # or control characters, not beginning or ending with /")
+        return base
+
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or 1883
+
+
+class RuntimeConfig(_Table):
+    """[runtime]: which network, where it runs."""
+
+    model: str = Field(default="motion", description="a model folder (relative to this file), or a shipped model's name")
+    device: str = Field(default="CPU", description="OpenVINO device: CPU, GPU, NPU")
+    precision: Literal["fp32"] = Field(default="fp32", description="one that the model folder has")
+    threads: int = Field(default=0, ge=0, le=1024, description="processor threads; 0: the device chooses")
+
+
+class DecideConfig(_Table):
+    """[decide]: from scores to actions."""
+
+    smoothing_clips: int = Field(default=3, ge=1, le=100, description="scores are averaged over this many clips; 1: not")
+    enter_threshold: Share = Field(default=0.6, description="an action starts when its score reaches this")
+    exit_threshold: Share = Field(default=0.4, description="and ends when it falls below this")
+    min_length_s: Seconds = Field(default=0.5, description="seconds that a score must hold before the start is told")
+    update_rise: Share = Field(default=0.1, description="an update is sent when the peak score rises by this much")
+    update_interval_s: Seconds = Field(default=5.0, description="and at least this often, in seconds; 0: never")
+
+    @model_validator(mode="after")
+    def _hysteresis(self) -> Self:
+        if self.exit_threshold > self.enter_threshold:
+            raise ValueError(
+                f"exit_threshold {self.exit_threshold} is above enter_threshold {self.enter_threshold}; "
+                "it must not be, or an action would end as it starts"
+            )
+        return self
+
+
+class CameraConfig(_Table):
+    """[[camera]]: one camera, file or URL."""
+
+    name: Name = Field(description="letters, digits, dot, dash, underscore; part of the topics")
+    source: str = Field(min_length=1, description="file, rtsp://, http(s)://, /dev/video*, or gst: and a pipeline")
+    loop: bool = Field(default=False, description="start a file again when it ends")
+    hop: int = Field(default=1, ge=1, le=64, description="segments from one classified clip to the next")
+    max_gap_s: Seconds = Field(default=0.5, description="a longer pause between two frames empties the window, seconds")
+    decoder: Literal["auto", "gstreamer", "opencv"] = Field(
+        default="auto", description="auto: GStreamer, or OpenCV where GStreamer is missing"
+    )
+
+
+class Config(_Table):
+    """The whole file."""
+
+    host: Name = Field(default_factory=lambda: _host_name(), description="this host in topics and ids; default: its name")
+    broker: BrokerConfig = BrokerConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    decide: DecideConfig = DecideConfig()
+    camera: tuple[CameraConfig, ...] = Field(min_length=1, description="one table per camera", strict=False)
+
+    @field_validator("camera")
+    @classmethod
+    def _unique(cls, cameras: tuple[CameraConfig, ...]) -> tuple[CameraConfig, ...]:
+        names = [camera.name for camera in cameras]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"two cameras are named {twice!r}; every camera needs a name of its own")
+        return cameras
+
+    @property
+    def base_topic(self) -> str:
+        return self.broker.base or f"edge-tdn/{self.host}"
+
+
+def load(path: Path) -> Config:
+    """Reads a configuration. ConfigError names file, line, key, value and what is allowed; all faults at once."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; see configs/reference.toml for a start") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(path, text, dict(fault)) for fault in error.errors())) from error
+
+
+def read_password(config: BrokerConfig, base: Path) -> str | None:
+    """First line of the password file; None for anonymous."""
+    if not config.password_file:
+        return None
+    path = base / config.password_file
+    try:
+        return path.read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise ConfigError(f"{path}: broker.password_file cannot be read: {error or 'it is empty'}") from error
+
+
+def _explain(path: Path, text: str, fault: dict[str, Any]) -> str:
+    keys = [key for key in fault["loc"] if key != "__root__"]
+    name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+    where = f"{path}:{line_of(text, keys)}: {name or 'configuration'}"
+    if fault["type"] == "extra_forbidden":
+        allowed = list(_table(keys[:-1]).model_fields)
+        near = difflib.get_close_matches(str(keys[-1]), allowed, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(allowed)}"
+        return f"{where}: unknown key{hint}"
+    if fault["type"] == "missing":
+        return f"{where}: is missing"
+    value = fault["input"]
+    shown = "" if isinstance(value, dict | list | tuple) else f" = {value!r}"
+    message = fault["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    return f"{where}{shown}: {message}"
+
+
+def _table(keys: list[Any]) -> type[BaseModel]:
+    tables: dict[Any, type[BaseModel]] = {
+        "broker": BrokerConfig,
+        "runtime": RuntimeConfig,
+        "decide": DecideConfig,
+        "camera": CameraConfig,
+    }
+    return tables.get(keys[0], Config) if keys else Config
+
+
+def line_of(text: str, keys: list[Any]) -> int:
+    """The line (from 1) of a key such as ["camera", 1, "name"], or of its table."""
+    table, seen, best = "", dict[str, int](), 1
+    key = keys[-1] if keys and isinstance(keys[-1], str) else None
+    wanted = keys[0] if keys and (len(keys) > 1 or key is None) else ""
+    index = next((k for k in keys if isinstance(k, int)), 0)
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?", line)
+        if header:
+            table = header[1]
+            seen[table] = seen.get(table, -1) + 1
+            if table == (wanted or key) and seen[table] == index:
+                best = number
+        elif key and table == wanted and seen.get(table, 0) == index and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line):
+            return number
+    return best
+
+
+def _host_name() -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname().split(".")[0])[:64]
+    return name if re.match("[A-Za-z0-9]", name) else "host"

@@ -1,0 +1,43 @@
+"""GStreamer, where it is installed. The only file that imports gi."""
+
+import threading
+from functools import cache
+from typing import Any
+
+from edge_tdn.errors import SourceError
+
+HOW_TO_INSTALL = "install GStreamer (Debian: see `make packages`) and `pip install edge-tdn[gstreamer]`"
+
+
+class Missing(SourceError):
+    """GStreamer or its Python bindings are not on this machine."""
+
+
+@cache
+def load() -> tuple[Any, Any]:
+    """The modules Gst and GstVideo, initialised. Missing: says what to install."""
+    try:
+        import gi
+
+        gi.require_version("Gst", "1.0")
+        gi.require_version("GstApp", "1.0")
+        gi.require_version("GstVideo", "1.0")
+        from gi.repository import Gst, GstApp, GstVideo  # noqa: F401  (GstApp registers appsink's methods)
+    except (ImportError, ValueError) as error:
+        raise Missing(f"GStreamer is not here ({error}); {HOW_TO_INSTALL}") from error
+    with _once:
+        ready, _ = Gst.init_check(None)
+    if not ready:
+        raise Missing(f"GStreamer does not start; {HOW_TO_INSTALL}")
+    return Gst, GstVideo
+
+
+def available() -> bool:
+    try:
+        load()
+    except Missing:
+        return False
+    return True
+
+
+_once = threading.Lock()

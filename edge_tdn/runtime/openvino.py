@@ -1,0 +1,81 @@
+"""The two graphs on OpenVINO. The encoder writes into the ring, the head reads from it: both through shared tensors."""
+
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from edge_tdn.errors import ModelError
+from edge_tdn.manifest import Model
+from edge_tdn.runtime.ring import FeatureRing
+
+EXECUTION = {"fp32": "f32"}  # our precision -> OpenVINO's arithmetic; unset, it would pick BF16 by itself
+
+
+class OpenVinoRuntime:
+    def __init__(self, model: Model, precision: str, device: str, threads: int) -> None:
+        graphs = model.graphs(precision)
+        core = ov.Core()
+        if device not in core.available_devices:
+            raise ModelError(f"device {device!r} is not here; OpenVINO finds: {', '.join(core.available_devices)}")
+        self.device, self.precision = device, precision
+        self._segments = model.manifest.input.segments
+        self._features = graphs.features
+        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": EXECUTION[precision]}
+        if threads:
+            options["INFERENCE_NUM_THREADS"] = str(threads)
+        self._encoder, self._head = (
+            _compile(core, model, name, device, options).create_infer_request() for name in (graphs.encoder, graphs.head)
+        )
+        self._tensors: WeakKeyDictionary[FeatureRing, _RingTensors] = WeakKeyDictionary()
+
+    def ring(self) -> FeatureRing:
+        ring = FeatureRing(self._features, self._segments)
+        self._tensors[ring] = _RingTensors(ring)
+        return ring
+
+    def encode(self, frames: NDArray[np.uint8], ring: FeatureRing) -> None:
+        frames = np.ascontiguousarray(frames)[None]
+        self._encoder.set_input_tensor(ov.Tensor(frames, shared_memory=True))
+        for name, tensor in self._tensors[ring].slots[ring.slot].items():
+            self._encoder.set_tensor(name, tensor)
+        self._encoder.infer()
+        ring.written()
+
+    def classify(self, ring: FeatureRing) -> NDArray[np.float32]:
+        for name, tensor in self._tensors[ring].windows[ring.start].items():
+            self._head.set_tensor(name, tensor)
+        self._head.infer()
+        logits: NDArray[np.float32] = self._head.get_output_tensor().data[0].copy()
+        return logits
+
+    def close(self) -> None:
+        """Frees the compiled graphs."""
+        del self._encoder, self._head
+
+
+class _RingTensors:
+    """The ring's memory as OpenVINO tensors, made once: every slot, and the window that starts at every slot."""
+
+    def __init__(self, ring: FeatureRing) -> None:
+        t = ring.segments
+        self.slots = [
+            {name: ov.Tensor(array[i : i + 1], shared_memory=True) for name, array in ring.arrays.items()}
+            for i in range(t)
+        ]
+        self.windows = [
+            {name: ov.Tensor(array[i : i + t], shared_memory=True) for name, array in ring.arrays.items()}
+            for i in range(t)
+        ]
+
+
+def _compile(core: ov.Core, model: Model, name: str, device: str, options: dict[str, str]) -> ov.CompiledModel:
+    """Compiles from the verified bytes, not from the file."""
+    weights = np.frombuffer(model.read(name.removesuffix(".xml") + ".bin"), np.uint8)
+    try:
+        graph = core.read_model(model=model.read(name), weights=ov.Tensor(weights))
+        return core.compile_model(graph, device, options)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ModelError(f"{model.folder / name}: OpenVINO cannot compile it for {device}: {reason}") from error

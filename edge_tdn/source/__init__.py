@@ -1,0 +1,154 @@
+"""A camera, file or URL -> Frames, in real time. Live sources are opened again when they fail; files end.
+
+    file             path, or file://; played at its own speed
+    rtsp://          camera, over TCP
+    http(s)://       MJPEG camera, or a video file
+    /dev/video*      V4L2 camera
+    gst: PIPELINE    anything GStreamer can do; ends in raw video, we add conversion and the appsink
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+from edge_tdn.config import CameraConfig
+from edge_tdn.errors import SourceError
+from edge_tdn.messages import NS_PER_S, Frame, Picture, State
+
+POLL_S = 0.2  # how long one read waits, and so how soon a stop is heard
+STALL_S = 5.0  # a live source without a frame for so long has failed
+FIRST_FRAME_S = 15.0  # but a connect may take this long
+RETRY_S = (1.0, 60.0)  # first and longest wait between two connects
+UNAUTHORIZED_RETRY_S = 30.0  # a refused password is not hammered
+DAMAGED_S = 0.5  # a file that ends this much before its declared length is damaged
+
+
+class EndOfStream(Exception):
+    """A capture has no more pictures."""
+
+
+class Capture(Protocol):
+    """One opened connection."""
+
+    live: bool  # its end is a fault
+    declared_s: float | None  # length that a file claims to have
+
+    def read(self, timeout_s: float) -> tuple[Picture, int] | None:
+        """The next picture, uint8 RGB [H, W, 3], and its PTS in nanoseconds; None: not yet.
+
+        EndOfStream at the end; SourceError when it fails.
+        """
+
+    def close(self) -> None: ...
+
+
+class Source:
+    """One camera's frames. `told` hears every change of state, with its reason."""
+
+    def __init__(self, camera: CameraConfig, base: Path, told: Callable[[State, str], None]) -> None:
+        self._camera = camera
+        self._base = base
+        self._told = told
+        self._seq = 0
+        self._stream = 0
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        """Frames until `stop` is set or a file has ended. SourceError: a file that cannot be played."""
+        attempt = 0
+        while not stop.is_set():
+            self._told("connecting", "")
+            seen = self._seq
+            try:
+                with closing(open_capture(self._camera, self._base)) as capture:
+                    live = capture.live
+                    yield from self._read(capture, stop)
+                if not live:  # came to its end
+                    raise SourceError("the video is over" if self._seq > seen else "no picture in it", "ended")
+            except SourceError as fault:
+                attempt = 1 if self._seq > seen else attempt + 1
+                self._told(fault.state, str(fault))
+                if self._camera.loop and self._seq > seen:
+                    continue
+                if not is_live(self._camera.source) or fault.state == "ended":
+                    if self._seq == seen or "damaged" in str(fault):
+                        raise
+                    return
+                stop.wait(_delay(attempt, fault))
+
+    def _read(self, capture: Capture, stop: threading.Event) -> Iterator[Frame]:
+        size: tuple[int, ...] = ()
+        deadline = time.monotonic() + FIRST_FRAME_S
+        pts_ns = 0
+        while not stop.is_set():
+            try:
+                got = capture.read(POLL_S)
+            except EndOfStream:
+                _check_end(capture, pts_ns, bool(size))
+                return
+            if got is None:
+                if capture.live and time.monotonic() > deadline:
+                    limit = STALL_S if size else FIRST_FRAME_S
+                    raise SourceError(f"no picture for {limit:.0f} s", "stalled" if size else "unreachable")
+                continue
+            picture, pts_ns = got
+            deadline = time.monotonic() + STALL_S
+            if picture.shape != size:
+                size = picture.shape
+                self._stream += 1
+                self._told("streaming", "")
+            self._seq += 1
+            yield Frame(picture, pts_ns, time.monotonic_ns(), time.time_ns(), self._seq, self._stream)
+
+
+def open_capture(camera: CameraConfig, base: Path) -> Capture:
+    """Connects with GStreamer, or with OpenCV where the configuration or the machine wants it."""
+    from edge_tdn import gstreamer
+
+    if camera.decoder == "opencv" or (camera.decoder == "auto" and not gstreamer.available()):
+        from edge_tdn.source.cv_capture import CvCapture
+
+        return CvCapture(locate(camera.source, base))
+    from edge_tdn.source.gst_capture import GstCapture
+
+    return GstCapture(locate(camera.source, base))
+
+
+def is_live(source: str) -> bool:
+    """Whether it is a camera's address rather than a file's."""
+    return source.startswith(("rtsp://", "rtsps://", "http://", "https://", "/dev/", "gst:"))
+
+
+def locate(source: str, base: Path) -> str:
+    """Files become absolute paths (relative ones from `base`); SourceError if there is none. Others stay."""
+    if is_live(source):
+        return source
+    scheme, separator, rest = source.partition("://")
+    if separator and scheme != "file":
+        raise SourceError(f"{source}: unknown kind of source {scheme}://; allowed: file path, rtsp://, http(s)://, /dev/video*, gst:")
+    path = base / Path(rest if separator else source).expanduser()
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}") from error
+    if empty:
+        raise SourceError(f"{path}: the file is empty")
+    return str(path)
+
+
+def _check_end(capture: Capture, pts_ns: int, any_picture: bool) -> None:
+    if capture.live:
+        raise SourceError("the camera ended the stream", "stalled" if any_picture else "unreachable")
+    reached_s = pts_ns / NS_PER_S
+    if any_picture and capture.declared_s and capture.declared_s - reached_s > DAMAGED_S:
+        raise SourceError(f"damaged: ends at {reached_s:.1f} s of {capture.declared_s:.1f} s", "ended")
+
+
+def _delay(attempt: int, fault: SourceError) -> float:
+    """Seconds until the next connect: doubling, with jitter, so that many cameras do not knock at once."""
+    first = UNAUTHORIZED_RETRY_S if fault.state == "unauthorized" else RETRY_S[0]
+    return min(first * 2 ** min(attempt - 1, 10), RETRY_S[1]) * random.uniform(0.75, 1.25)

@@ -1,0 +1,55 @@
+"""Pictures from OpenCV, for machines without GStreamer: files are paced by their own timestamps."""
+
+import time
+
+import cv2
+
+from edge_tdn.errors import SourceError
+from edge_tdn.gstreamer import HOW_TO_INSTALL
+from edge_tdn.messages import NS_PER_MS, NS_PER_S, Picture
+from edge_tdn.source import POLL_S, EndOfStream, is_live
+
+TIMEOUT_MS = 5000  # of opening and of one read
+
+
+class CvCapture:
+    """An opened cv2.VideoCapture. See `edge_tdn.source.Capture`."""
+
+    def __init__(self, source: str) -> None:
+        if source.startswith("gst:"):
+            raise SourceError(f"{source}: a gst: source needs GStreamer; {HOW_TO_INSTALL}")
+        self.live = is_live(source)
+        backend = cv2.CAP_V4L2 if source.startswith("/dev/") else cv2.CAP_FFMPEG
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
+        self._capture = cv2.VideoCapture(source, backend, [] if source.startswith("/dev/") else limits)
+        if not self._capture.isOpened():
+            raise SourceError(f"{source}: OpenCV cannot open it: no video, or no such camera")
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.declared_s: float | None = count / rate if not self.live and rate > 0 and count > 0 else None
+        self._began_ns = 0  # monotonic clock at PTS 0
+        self._held: tuple[Picture, int] | None = None  # read, but its time has not come
+
+    def read(self, timeout_s: float = POLL_S) -> tuple[Picture, int] | None:
+        if self._held is None:
+            self._held = self._next()
+        picture, pts_ns = self._held
+        if not self.live:
+            wait_s = (self._began_ns + pts_ns - time.monotonic_ns()) / NS_PER_S
+            time.sleep(min(max(wait_s, 0.0), timeout_s))
+            if wait_s > timeout_s:
+                return None
+        self._held = None
+        return picture, pts_ns
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _next(self) -> tuple[Picture, int]:
+        good, picture = self._capture.read()
+        if not good:
+            raise EndOfStream
+        now_ns = time.monotonic_ns()
+        pts_ns = now_ns if self.live else int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * NS_PER_MS)
+        self._began_ns = self._began_ns or now_ns - pts_ns
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), pts_ns  # type: ignore[return-value]
