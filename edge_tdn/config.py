@@ -65,7 +65,9 @@ class BrokerConfig(_Table):
 class RuntimeConfig(_Table):
     """[runtime]: which network, where it runs."""
 
-    model: str = Field(default="motion", description="a model folder (relative to this file), or a shipped model's name")
+    model: str = Field(
+        default="motion", description="a model folder (relative to this file), or a shipped model's name"
+    )
     device: str = Field(default="CPU", description="OpenVINO device: CPU, GPU, NPU")
     precision: Literal["fp32"] = Field(default="fp32", description="one that the model folder has")
     threads: int = Field(default=0, ge=0, le=1024, description="processor threads; 0: the device chooses")
@@ -74,7 +76,9 @@ class RuntimeConfig(_Table):
 class DecideConfig(_Table):
     """[decide]: from scores to actions."""
 
-    smoothing_clips: int = Field(default=3, ge=1, le=100, description="scores are averaged over this many clips; 1: not")
+    smoothing_clips: int = Field(
+        default=3, ge=1, le=100, description="scores are averaged over this many clips; 1: not"
+    )
     enter_threshold: Share = Field(default=0.6, description="an action starts when its score reaches this")
     exit_threshold: Share = Field(default=0.4, description="and ends when it falls below this")
     min_length_s: Seconds = Field(default=0.5, description="seconds that a score must hold before the start is told")
@@ -107,7 +111,9 @@ class CameraConfig(_Table):
 class Config(_Table):
     """The whole file."""
 
-    host: Name = Field(default_factory=lambda: _host_name(), description="this host in topics and ids; default: its name")
+    host: Name = Field(
+        default_factory=lambda: _host_name(), description="this host in topics and ids; default: its name"
+    )
     broker: BrokerConfig = BrokerConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     decide: DecideConfig = DecideConfig()
@@ -195,7 +201,12 @@ def line_of(text: str, keys: list[Any]) -> int:
             seen[table] = seen.get(table, -1) + 1
             if table == (wanted or key) and seen[table] == index:
                 best = number
-        elif key and table == wanted and seen.get(table, 0) == index and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line):
+        elif (
+            key
+            and table == wanted
+            and seen.get(table, 0) == index
+            and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line)
+        ):
             return number
     return best
 

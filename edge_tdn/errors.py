@@ -1,10 +1,10 @@
 """What can go wrong, as a tree. Every message says what happened, where, and what to do next.
 
-    EdgeTdnError
-    ├── ConfigError       the configuration file: a key, a value            exit 78
-    ├── ModelError        a model folder or checkpoint: files, shapes       exit 78
-    ├── SourceError       a camera, file or URL gives no pictures           exit 66
-    └── BrokerError       the MQTT broker cannot be reached or refuses      exit 69
+EdgeTdnError
+├── ConfigError       the configuration file: a key, a value            exit 78
+├── ModelError        a model folder or checkpoint: files, shapes       exit 78
+├── SourceError       a camera, file or URL gives no pictures           exit 66
+└── BrokerError       the MQTT broker cannot be reached or refuses      exit 69
 """
 
 from typing import Literal

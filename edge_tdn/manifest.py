@@ -44,7 +44,7 @@ class InputSpec(_Part):
     """What a clip is made of. One model, one spec: the live stream is brought to it."""
 
     segments: int = Field(ge=2, le=64, description="T")
-    frames_per_segment: Literal[5] = FRAMES_PER_SEGMENT
+    frames_per_segment: Literal[5] = 5
     height: int = Field(ge=32, le=1024)
     width: int = Field(ge=32, le=1024)
     resize: Literal["stretch", "short_side_centre_crop"]

@@ -1,7 +1,7 @@
 """Moving pictures whose action is known by construction: the demo's clip, and the lessons of the shipped `motion` model.
 
-A scene is one textured thing over a textured ground. Positions are fractions of the picture (0, 0 is the top left),
-sizes fractions of its height, times seconds. Everything comes from the generator that is passed in: same seed, same
+A scene is one textured thing over a textured ground. Positions are fractions of the picture's width and height (0, 0
+is the top left), sizes fractions of its height, times seconds. Everything comes from the generator that is passed in: same seed, same
 picture.
 """
 
@@ -33,10 +33,10 @@ class Motion:
     """What the thing does, from a start pose on."""
 
     label: str
-    speed: float = 0.3  # picture heights a second (left, right, up, down)
+    speed: float = 0.3  # pictures a second: widths (left, right) or heights (up, down)
     tilt: float = 0.0  # radians off the pure direction
     growth: float = 0.5  # natural logarithm of size, a second (approach, recede)
-    swing: float = 0.12  # picture heights, half of the way (wave)
+    swing: float = 0.12  # picture widths, half of the way (wave)
     pitch: float = 0.0  # radians of rotation that go with the swing (wave)
     frequency: float = 1.3  # hertz (wave)
 
@@ -100,7 +100,8 @@ class Scene:
             picture = picture + alpha * (thing - picture)
         gain = 1 + self._flicker * self._rng.standard_normal()
         noise = self._rng.standard_normal(picture.shape, np.float32) * np.float32(self._noise)
-        return np.clip(picture * np.float32(gain) + noise, 0, 255).astype(np.uint8)
+        image: Image = np.clip(picture * np.float32(gain) + noise, 0, 255).astype(np.uint8)
+        return image
 
 
 def _texture(rng: np.random.Generator, height: int, width: int, octaves: int) -> NDArray[np.float32]:
@@ -128,4 +129,5 @@ def _shape(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
         cv2.ellipse(mask, (side // 2, side // 2), axes, float(rng.uniform(0, 180)), 0, 360, 1.0, -1)
     else:
         cv2.fillPoly(mask, [points.astype(np.int32)], 1.0)
-    return cv2.GaussianBlur(mask, (0, 0), max(0.5, side * 0.01))
+    soft: NDArray[np.float32] = cv2.GaussianBlur(mask, (0, 0), max(0.5, side * 0.01)).astype(np.float32)
+    return soft

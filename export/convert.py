@@ -38,6 +38,7 @@ from export.tdn import TDN, ClipHead, SegmentEncoder, normalise
 
 OPSET = 18
 PARITY_LIMIT = 1e-4  # of the largest logit, FP32
+STEPS = 5  # that `convert` reports
 
 Step = Callable[[str], None]
 
@@ -84,6 +85,7 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
 def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
     step("weights and golden clip")
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors makes it private
     clip = moving_grating(recipe.input)
     logits = whole(model, clip)
     np.savez_compressed(folder / GOLDEN, clip=clip, logits=logits)
@@ -141,7 +143,15 @@ def to_onnx(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], o
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module.eval(), example, str(path), input_names=inputs, output_names=outputs, opset_version=OPSET, dynamo=True, external_data=False, verbose=False
+            module.eval(),
+            example,
+            str(path),
+            input_names=inputs,
+            output_names=outputs,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
         )
     onnx.checker.check_model(str(path), full_check=True)
 
@@ -170,7 +180,8 @@ def _compare(folder: Path, clip: NDArray[np.uint8], logits: NDArray[np.float32])
     runtime.close()
     largest = float(np.max(np.abs(logits)))
     if not error <= PARITY_LIMIT * largest:
-        raise ModelError(f"export differs from PyTorch by {error:.3g}, allowed {PARITY_LIMIT * largest:.3g}; not written")
+        allowed = PARITY_LIMIT * largest
+        raise ModelError(f"the export differs from PyTorch by {error:.3g}, allowed {allowed:.3g}; nothing written")
     return Parity(max_abs_logit_error=error, largest_logit=largest)
 
 

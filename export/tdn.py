@@ -139,7 +139,8 @@ class ClipHead(nn.Module):
         y = self.blocks(self.first(h, skip))  # [N*T, C, H/32, W/32]
         y = self.dropout(y.mean((2, 3)))  # [N*T, C]
         y = self.linear(y)  # [N*T, classes]
-        return y.unflatten(0, (-1, self.segments)).mean(1)  # [N, classes]
+        logits: Tensor = y.unflatten(0, (-1, self.segments)).mean(1)  # type: ignore[no-untyped-call]
+        return logits  # [N, classes]
 
 
 class BlockEntry(nn.Module):
@@ -149,7 +150,7 @@ class BlockEntry(nn.Module):
         super().__init__()
         basic = config.arch in BASIC
         out = planes * (1 if basic else 4)
-        kernel, first_stride = (3, stride) if basic else (1, 1)  # a bottleneck strides in its 3x3, a basic block at once
+        kernel, first_stride = (3, stride) if basic else (1, 1)  # a bottleneck strides in its 3x3
         self.conv1 = nn.Conv2d(inner, planes, kernel, first_stride, padding=kernel // 2, bias=config.conv_bias)
         self.bn1 = nn.BatchNorm2d(planes)
         self.downsample: nn.Module = nn.Identity()
@@ -236,7 +237,7 @@ class LTDM(nn.Module):
 
 
 class TemporalConv(nn.Module):
-    """Depthwise convolution of 3 over the segments, zero outside the clip. [N*T, C, H, W]. Begins as a channel shift."""
+    """Depthwise convolution of 3 over the segments, zero outside the clip; begins as a channel shift. [N*T, C, H, W]."""
 
     def __init__(self, channels: int, segments: int) -> None:
         super().__init__()
@@ -268,7 +269,7 @@ def normalise(frames: Tensor) -> Tensor:
 
 def _by_clip(x: Tensor, segments: int) -> Tensor:
     """[N*T, ...] -> [N, T, ...]. One clip alone stays as it is, so that its exported graph needs no reshape."""
-    return x if x.shape[0] == segments else x.unflatten(0, (-1, segments))
+    return x if x.shape[0] == segments else x.unflatten(0, (-1, segments))  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _up(x: Tensor, like: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ The seed fixes the clips, their order and the first weights.
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
 from torch import Tensor
@@ -28,6 +28,7 @@ from training.motion import lesson
 
 SPEC = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15.0, segment_stride=4)
 NETWORK = TDNConfig(arch="resnet18", segments=8, classes=len(LABELS), width=0.5, conv_bias=False)
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 HELD_OUT = 1 << 32  # seeds from here on are never trained on
 
 
@@ -58,11 +59,11 @@ def main() -> None:
     arguments = parser.parse_args()
 
     torch.manual_seed(arguments.seed)
-    model = TDN(NETWORK).to(memory_format=torch.channels_last)
+    model = TDN(NETWORK).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     began = time.monotonic()
     _learn(model, arguments)
     confusion = _judge(model, arguments)
-    right = float(np.trace(confusion)) / float(confusion.sum())
+    right = float(np.trace(confusion)) / arguments.held_out
     arguments.out.mkdir(parents=True, exist_ok=True)
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(state, arguments.out / "weights.safetensors")
@@ -85,42 +86,39 @@ def _learn(model: TDN, arguments: argparse.Namespace) -> None:
     steps = arguments.clips // arguments.batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=arguments.rate, total_steps=steps, pct_start=0.2)
     model.train()
-    loss_mean = np.log(len(LABELS))
-    for frames, labels in _with_bar(_batches(arguments.seed << 24, arguments), steps, "learning", lambda: f"{loss_mean:.3f}"):
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(normalise(frames))
-        loss = F.cross_entropy(logits.float(), labels)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
-        schedule.step()
-        loss_mean += 0.02 * (loss.item() - loss_mean)
+    loader = DataLoader(
+        Lessons(arguments.seed << 24, arguments.clips),
+        arguments.batch,
+        num_workers=arguments.workers,
+        prefetch_factor=4,
+        drop_last=True,
+    )
+    smooth_loss = float(np.log(len(LABELS)))  # what a guess costs
+    with Progress(*COLUMNS) as progress:
+        bar = progress.add_task("learning", total=steps)
+        for frames, labels in loader:
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = model(normalise(frames))
+            loss = F.cross_entropy(logits.float(), labels)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+            smooth_loss += 0.02 * (loss.item() - smooth_loss)
+            progress.update(bar, advance=1, description=f"learning, loss {smooth_loss:.3f}")
 
 
 @torch.inference_mode()
-def _judge(model: TDN, arguments: argparse.Namespace) -> np.ndarray:
+def _judge(model: TDN, arguments: argparse.Namespace) -> NDArray[np.int64]:
     """Confusion matrix on held-out clips: rows are true labels, columns what the network says."""
     model.eval()
-    confusion = np.zeros((len(LABELS), len(LABELS)), int)
+    confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
     loader = DataLoader(Lessons(HELD_OUT, arguments.held_out), 25, num_workers=arguments.workers)
-    for frames, labels in _with_bar(loader, len(loader), "judging", lambda: ""):
-        np.add.at(confusion, (labels.numpy(), model(normalise(frames)).argmax(1).numpy()), 1)
+    with Progress(*COLUMNS) as progress:
+        for frames, labels in progress.track(loader, description="judging"):
+            np.add.at(confusion, (labels.numpy(), model(normalise(frames)).argmax(1).numpy()), 1)
     return confusion
-
-
-def _batches(first: int, arguments: argparse.Namespace) -> DataLoader[tuple[Tensor, int]]:
-    lessons = Lessons(first, arguments.clips)
-    return DataLoader(lessons, arguments.batch, num_workers=arguments.workers, drop_last=True, prefetch_factor=4)
-
-
-def _with_bar(batches, steps: int, what: str, note) -> Iterator[tuple[Tensor, Tensor]]:  # type: ignore[no-untyped-def]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        task = progress.add_task(what, total=steps)
-        for batch in batches:
-            yield batch
-            progress.update(task, advance=1, description=f"{what} {note()}")
 
 
 if __name__ == "__main__":

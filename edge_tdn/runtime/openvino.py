@@ -26,7 +26,8 @@ class OpenVinoRuntime:
         if threads:
             options["INFERENCE_NUM_THREADS"] = str(threads)
         self._encoder, self._head = (
-            _compile(core, model, name, device, options).create_infer_request() for name in (graphs.encoder, graphs.head)
+            _compile(core, model, name, device, options).create_infer_request()
+            for name in (graphs.encoder, graphs.head)
         )
         self._tensors: WeakKeyDictionary[FeatureRing, _RingTensors] = WeakKeyDictionary()
 

@@ -1,10 +1,11 @@
 """A camera, file or URL -> Frames, in real time. Live sources are opened again when they fail; files end.
 
-    file             path, or file://; played at its own speed
-    rtsp://          camera, over TCP
-    http(s)://       MJPEG camera, or a video file
-    /dev/video*      V4L2 camera
-    gst: PIPELINE    anything GStreamer can do; ends in raw video, we add conversion and the appsink
+file             path, or file://; played at its own speed
+rtsp://          camera, over TCP
+http(s)://       MJPEG camera, or a video file
+/dev/video*      V4L2 camera
+gst: PIPELINE    anything GStreamer can do; ends in raw video, we add conversion and the appsink
+demo:            the project's own clip, drawn at first use
 """
 
 import random
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_tdn.config import CameraConfig
+from edge_tdn.demo_clip import demo_clip
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import NS_PER_S, Frame, Picture, State
 
@@ -25,6 +27,9 @@ FIRST_FRAME_S = 15.0  # but a connect may take this long
 RETRY_S = (1.0, 60.0)  # first and longest wait between two connects
 UNAUTHORIZED_RETRY_S = 30.0  # a refused password is not hammered
 DAMAGED_S = 0.5  # a file that ends this much before its declared length is damaged
+
+
+KINDS = "a file, rtsp://, http(s)://, /dev/video*, gst:, demo:"
 
 
 class EndOfStream(Exception):
@@ -66,7 +71,9 @@ class Source:
                 with closing(open_capture(self._camera, self._base)) as capture:
                     live = capture.live
                     yield from self._read(capture, stop)
-                if not live:  # came to its end
+                if stop.is_set():
+                    return
+                if not live:
                     raise SourceError("the video is over" if self._seq > seen else "no picture in it", "ended")
             except SourceError as fault:
                 attempt = 1 if self._seq > seen else attempt + 1
@@ -126,9 +133,11 @@ def locate(source: str, base: Path) -> str:
     """Files become absolute paths (relative ones from `base`); SourceError if there is none. Others stay."""
     if is_live(source):
         return source
+    if source == "demo:":
+        return str(demo_clip())
     scheme, separator, rest = source.partition("://")
     if separator and scheme != "file":
-        raise SourceError(f"{source}: unknown kind of source {scheme}://; allowed: file path, rtsp://, http(s)://, /dev/video*, gst:")
+        raise SourceError(f"{source}: unknown kind of source {scheme}://; allowed: {KINDS}")
     path = base / Path(rest if separator else source).expanduser()
     try:
         with path.open("rb") as file:
@@ -151,4 +160,5 @@ def _check_end(capture: Capture, pts_ns: int, any_picture: bool) -> None:
 def _delay(attempt: int, fault: SourceError) -> float:
     """Seconds until the next connect: doubling, with jitter, so that many cameras do not knock at once."""
     first = UNAUTHORIZED_RETRY_S if fault.state == "unauthorized" else RETRY_S[0]
-    return min(first * 2 ** min(attempt - 1, 10), RETRY_S[1]) * random.uniform(0.75, 1.25)
+    doubled: float = min(first * 2.0 ** min(attempt - 1, 10), RETRY_S[1])
+    return doubled * random.uniform(0.75, 1.25)

@@ -102,7 +102,9 @@ def _describe(source: str) -> tuple[str, dict[str, str]]:
         return f"v4l2src name=src ! decodebin ! {TO_RGB} ! {camera}", {"device": source}
     if source.startswith(("rtsp://", "rtsps://")):
         rtp = "application/x-rtp,media=video"
-        return f"rtspsrc name=src protocols=tcp latency=200 ! {rtp} ! decodebin ! {TO_RGB} ! {camera}", {"location": source}
+        return f"rtspsrc name=src protocols=tcp latency=200 ! {rtp} ! decodebin ! {TO_RGB} ! {camera}", {
+            "location": source
+        }
     if source.startswith("http"):
         return f"souphttpsrc name=src timeout=10 ! decodebin ! {TO_RGB} ! {file}", {"location": source}
     return f"filesrc name=src ! decodebin ! {TO_RGB} ! {file}", {"location": source}

@@ -1,0 +1,55 @@
+# make demo     set everything up, then see actions recognised
+# make test     set everything up, then run the tests
+# make check    style, types, import contracts
+# make packages the Debian packages alone
+# make clean    remove the environment and what was built
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What the camera host needs of Debian: GStreamer, and what its Python bindings are built with.
+HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev libcairo2-dev \
+	gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+# What the tests need besides: a real broker, a real camera.
+TEST_PACKAGES := mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates
+
+.PHONY: demo test check packages test-packages clean
+
+demo: packages $(VENV)/.host
+	$(BIN)/edge-tdn demo $(DEMO)
+
+test: test-packages $(VENV)/.test
+	$(BIN)/pytest $(TESTS)
+
+check: test-packages $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+packages:
+	@./packages.sh $(HOST_PACKAGES)
+
+test-packages:
+	@./packages.sh $(HOST_PACKAGES) $(TEST_PACKAGES)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "edge-tdn needs Python 3.11 or newer; say which one with: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Without GStreamer (another system, no right to install it) everything runs on OpenCV.
+$(VENV)/.host: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "== Python packages of the camera host"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".$$(./packages.sh --extra)"
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.host
+	@echo "== Python packages of the exporter and the tests (PyTorch among them: some minutes)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[export,dev]"
+	@touch $@

@@ -1,0 +1,112 @@
+"""The command line: edge-tdn demo | run | check | watch."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from edge_tdn import __version__
+from edge_tdn.errors import EdgeTdnError
+
+EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 78 configuration or model wrong
+
+first steps:
+  edge-tdn demo                        see it work, nothing needed
+  edge-tdn demo --source /dev/video0   the same with your camera
+  edge-tdn check --config site.toml    is the configuration right?
+  edge-tdn run --config site.toml      serve
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; its exit status. Errors that a user can mend are said in one line, without a traceback."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else options.log_level,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    try:
+        status: int = options.command(options)
+    except EdgeTdnError as error:
+        print(f"edge-tdn: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from edge_tdn.demo import demo
+
+    demo(Console(), options.source, options.broker, options.model, options.seconds, options.screenshot)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from edge_tdn.config import load
+    from edge_tdn.daemon import Daemon, stop_on_signals
+
+    daemon = Daemon(load(options.config), options.config.parent)
+    stop_on_signals(daemon.stop)
+    daemon.run()
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from edge_tdn.check import check
+
+    check(Console(), options.config)
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from edge_tdn.watch import watch
+
+    watch(Console(), options.broker, options.base, options.protocol, options.json)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edge-tdn",
+        description="Recognises actions in live cameras with a Temporal Difference Network; publishes them as MQTT events.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"edge-tdn {__version__}")
+    parser.add_argument("--verbose", action="store_true", help="debug messages too")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="see it work: no camera, no broker, no model needed")
+    demo.add_argument(
+        "--source", default="demo:", help="a file, rtsp://, http(s)://, /dev/video*, gst: (default: own clip)"
+    )
+    demo.add_argument("--broker", default="", metavar="URL", help="mqtt://HOST[:PORT] (default: one inside the demo)")
+    demo.add_argument("--model", default="motion", help="a model folder or a shipped model (default: motion)")
+    demo.add_argument("--seconds", type=float, default=60.0, help="end after this long; 0: on Ctrl-C (default: 60)")
+    demo.add_argument("--screenshot", type=Path, metavar="SVG", help="write the last view as a picture")
+    demo.set_defaults(command=_demo, log_level=logging.ERROR)
+
+    run = commands.add_parser("run", help="serve the cameras of a configuration, until SIGTERM or Ctrl-C")
+    run.add_argument("--config", type=Path, required=True, help="TOML file; configs/reference.toml explains every key")
+    run.set_defaults(command=_run, log_level=logging.INFO)
+
+    check = commands.add_parser("check", help="is a configuration and its model right? prints the plan")
+    check.add_argument("--config", type=Path, required=True, help="TOML file")
+    check.set_defaults(command=_check, log_level=logging.WARNING)
+
+    watch = commands.add_parser("watch", help="print the events that hosts publish")
+    watch.add_argument(
+        "--broker", default="mqtt://localhost:1883", metavar="URL", help="(default: mqtt://localhost:1883)"
+    )
+    watch.add_argument("--base", default="edge-tdn/+", help="topics of one host, or of all (default: edge-tdn/+)")
+    watch.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version (default: 5)")
+    watch.add_argument("--json", action="store_true", help="one JSON document a line, as received")
+    watch.set_defaults(command=_watch, log_level=logging.WARNING)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

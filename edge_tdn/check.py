@@ -1,0 +1,50 @@
+"""`edge-tdn check`: opens everything that `run` would, says what is wrong, or prints the plan."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from edge_tdn.config import Config, load, read_password
+from edge_tdn.daemon import open_configured_model, open_configured_runtime
+from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.manifest import Model
+from edge_tdn.source import locate
+
+
+def check(console: Console, path: Path) -> None:
+    """Prints the plan of a configuration. ConfigError or ModelError: what is wrong with it."""
+    config = load(path)
+    read_password(config.broker, path.parent)
+    faults = []
+    for number, camera in enumerate(config.camera):
+        try:
+            locate(camera.source, path.parent)
+        except SourceError as error:
+            faults.append(f"{path}: camera[{number}].source: {error}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    model = open_configured_model(config, path.parent)
+    open_configured_runtime(config, model).close()
+    _plan(console, config, model)
+
+
+def _plan(console: Console, config: Config, model: Model) -> None:
+    spec, runtime = model.manifest.input, config.runtime
+    clip_s = spec.ticks / spec.frame_rate
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
+    table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
+    if runtime.precision in model.manifest.parity:
+        parity = model.manifest.parity[runtime.precision]
+        table.add_row("parity", f"{parity.max_abs_logit_error / parity.largest_logit:.1g} of the largest logit")
+    table.add_row(
+        "clip", f"{spec.segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}"
+    )
+    table.add_row("labels", ", ".join(model.labels[:12]) + (" ..." if len(model.labels) > 12 else ""))
+    table.add_row("broker", f"{config.broker.url}, MQTT {config.broker.protocol}, topics {config.base_topic}/...")
+    for camera in config.camera:
+        hop_s = camera.hop * spec.segment_stride / spec.frame_rate
+        table.add_row(f"camera {camera.name}", f"{camera.source}, a decision every {hop_s:.2f} s")
+    console.print(table)
+    console.print("configuration and model are right")

@@ -1,0 +1,138 @@
+"""Life of the process: opens what the cameras share, starts everything, stops everything."""
+
+import logging
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from edge_tdn import __version__
+from edge_tdn.config import Config, read_password
+from edge_tdn.decide import Origin
+from edge_tdn.errors import EdgeTdnError
+from edge_tdn.manifest import Model, find_model, open_model
+from edge_tdn.messages import DaemonStatus, iso
+from edge_tdn.mqtt import Connection
+from edge_tdn.pipeline import Camera
+from edge_tdn.publish import Publisher
+from edge_tdn.runtime import Runtime, open_runtime
+from edge_tdn.scheduler import Scheduler
+
+log = logging.getLogger(__name__)
+
+STATUS_EVERY_S = 1.0  # cameras' statuses on their topics
+LIFE_EVERY_S = 10.0  # the daemon's own
+
+
+class Daemon:
+    """One process: one runtime, one publisher, any number of cameras. `base` is where relative paths begin."""
+
+    def __init__(self, config: Config, base: Path) -> None:
+        self._config = config
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._boot = secrets.token_hex(4)
+        self._began_ns = time.time_ns()
+        self.model = open_configured_model(config, base)
+        self._runtime = open_configured_runtime(config, self.model)
+        self._model_ref = self.model.ref(config.runtime.precision)
+        password = read_password(config.broker, base)
+        client_id = f"edge-tdn-{config.host}"
+        self._publisher = Publisher(
+            config.base_topic, lambda will: Connection(config.broker, client_id, password, will)
+        )
+        self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._failed)
+        self.cameras = [
+            Camera(
+                camera, config, base, self.model,
+                Origin(config.host, camera.name, self._boot, self._model_ref),
+                self._scheduler, self._publisher,
+            )
+            for camera in config.camera
+        ]  # fmt: skip
+
+    def run(self) -> None:
+        """Serves until `stop`, or until every source has ended for good.
+
+        EdgeTdnError: no source could be played at all, or the runtime failed.
+        """
+        self._publisher.start()
+        self._scheduler.start()
+        for camera in self.cameras:
+            camera.start()
+        try:
+            self._serve()
+        finally:
+            self._shut_down()
+        if self._failure:
+            raise EdgeTdnError(f"the runtime failed: {self._failure}") from self._failure
+        failures = [camera.failure for camera in self.cameras]
+        if failures and all(failures):
+            raise failures[0] or AssertionError
+
+    def stop(self) -> None:
+        """Ends `run`; may be called from any thread or a signal handler."""
+        self._stop.set()
+
+    def _serve(self) -> None:
+        told_ns = 0
+        while not self._stop.is_set() and any(camera.running for camera in self.cameras):
+            if time.monotonic_ns() - told_ns >= LIFE_EVERY_S * 1e9 or not told_ns:
+                told_ns = time.monotonic_ns()
+                self._publisher.daemon_status(self._status())
+            for camera in self.cameras:
+                self._publisher.camera_status(camera.status())
+            self._stop.wait(STATUS_EVERY_S)
+
+    def _shut_down(self) -> None:
+        for camera in self.cameras:
+            camera.stop()
+        for camera in self.cameras:
+            camera.join()
+        self._scheduler.stop()
+        for camera in self.cameras:
+            self._publisher.camera_status(camera.status())
+        self._publisher.stop()
+        self._runtime.close()
+
+    def _failed(self, error: BaseException) -> None:
+        self._failure = error
+        self._stop.set()
+
+    def _status(self) -> DaemonStatus:
+        return DaemonStatus(
+            host=self._config.host,
+            version=__version__,
+            boot=self._boot,
+            started_at=iso(self._began_ns),
+            model=self._model_ref,
+            device=self._runtime.device,
+            cameras=[camera.name for camera in self.cameras],
+            unsent=self._publisher.unsent,
+            dropped=self._publisher.dropped,
+        )
+
+
+def open_configured_model(config: Config, base: Path) -> Model:
+    """The model that [runtime] names, verified."""
+    return open_model(find_model(config.runtime.model, base))
+
+
+def open_configured_runtime(config: Config, model: Model) -> Runtime:
+    """The runtime that [runtime] describes, compiled and self-tested."""
+    wanted = config.runtime
+    return open_runtime(model, wanted.precision, wanted.device, wanted.threads)
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """SIGTERM and SIGINT end the process cleanly."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        log.info("stopping signal=%s", signal.Signals(number).name)
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)

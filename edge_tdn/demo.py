@@ -1,0 +1,104 @@
+"""`edge-tdn demo`: camera, model, broker and subscriber in one go, to see that it works and what it looks like."""
+
+import threading
+import time
+import tomllib
+from collections import Counter
+from contextlib import ExitStack
+from importlib import resources
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.live import Live
+
+from edge_tdn.config import Config
+from edge_tdn.daemon import Daemon, stop_on_signals
+from edge_tdn.demo_clip import demo_clip
+from edge_tdn.embedded_broker import embedded_broker
+from edge_tdn.messages import ActionEvent
+from edge_tdn.mqtt import Connection
+from edge_tdn.subscribe import Subscriber
+from edge_tdn.terminal import View, event_line
+
+DRAWN_PER_S = 8  # times a second that the view is drawn anew
+TRAILING_S = 2.0  # how long the last messages may take to arrive
+
+
+def demo(console: Console, source: str, broker_url: str, model: str, seconds: float, screenshot: Path | None) -> None:
+    """Runs the whole chain for `seconds` (0: until stopped) and shows it; a summary at the end."""
+    with ExitStack() as stack:
+        if source == "demo:":
+            demo_clip()  # now, while a progress bar can be seen
+        url = broker_url or stack.enter_context(embedded_broker())
+        config = demo_config(source, url, model)
+        console.print(f"broker {url}{'' if broker_url else ' (embedded)'}, topics {config.base_topic}/#")
+        daemon = Daemon(config, Path.cwd())
+        subscriber = Subscriber(config.base_topic, Connection(config.broker, f"edge-tdn-demo-{time.time_ns()}"))
+        stack.callback(subscriber.close)
+        stop_on_signals(daemon.stop)
+        failure: list[BaseException] = []
+        thread = threading.Thread(target=_run, args=(daemon, failure), name="daemon")
+        thread.start()
+        try:
+            view = View("edge-tdn demo   (Ctrl-C ends)", lambda: daemon.cameras[0].picture)
+            starts, latencies = _watch(console, view, subscriber, daemon, thread, seconds)
+        finally:
+            daemon.stop()
+            thread.join()
+        if screenshot:
+            _save(view, screenshot)
+    if failure:
+        raise failure[0]
+    told = ", ".join(f"{label} {count}" for label, count in starts.items()) or "none"
+    console.print(f"actions recognised: {told}")
+    if latencies:
+        console.print(f"from a clip's last frame to the subscriber: {median(latencies):.0f} ms (median)")
+
+
+def demo_config(source: str, broker_url: str, model: str) -> Config:
+    """The packaged demo.toml with what the command line says."""
+    content = tomllib.loads((resources.files("edge_tdn") / "demo.toml").read_text(encoding="utf-8"))
+    content["broker"]["url"] = broker_url
+    content["runtime"] = {"model": model}
+    content["camera"][0]["source"] = source
+    return Config.model_validate(content)
+
+
+def _run(daemon: Daemon, failure: list[BaseException]) -> None:
+    try:
+        daemon.run()
+    except BaseException as error:  # told on the main thread
+        failure.append(error)
+
+
+def _watch(
+    console: Console, view: View, subscriber: Subscriber, daemon: Daemon, thread: threading.Thread, seconds: float
+) -> tuple[Counter[str], list[float]]:
+    """Shows what arrives until the time is over or the daemon ends. Counts the starts, and their latencies in ms."""
+    starts: Counter[str] = Counter()
+    latencies: list[float] = []
+    deadline = time.monotonic() + seconds if seconds else float("inf")
+    with Live(view, console=console, refresh_per_second=DRAWN_PER_S) if console.is_terminal else ExitStack():
+        while thread.is_alive():
+            if time.monotonic() > deadline:
+                daemon.stop()
+            for message in subscriber.messages(1 / DRAWN_PER_S):
+                view.hear(message)
+                if isinstance(message, ActionEvent):
+                    if message.type == "start" and message.latency_ms:
+                        starts[message.label] += 1
+                        latencies.append(message.latency_ms.total)
+                    if not console.is_terminal:
+                        console.print(event_line(message), highlight=False)
+            view.trouble = subscriber.trouble
+    return starts, latencies
+
+
+def _save(view: View, path: Path) -> None:
+    """The view's last state as SVG."""
+    recorder = Console(
+        record=True, width=100, force_terminal=True, color_system="truecolor", file=open("/dev/null", "w")
+    )
+    recorder.print(view)
+    recorder.save_svg(str(path), title="edge-tdn demo")

@@ -1,0 +1,54 @@
+"""The demo's video: one thing that does everything the `motion` model knows. Drawn once, kept in the user's cache."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from edge_tdn.encode import write_video
+from edge_tdn.messages import Picture
+from edge_tdn.scene import Motion, Pose, Scene
+
+HEIGHT, WIDTH, RATE = 480, 640, 30  # pixels, frames a second
+SEED = 20  # no training clip has it: those begin at 1 << 24
+NAME = "demo-1.mp4"  # another number when the clip changes
+ACTIONS = ("right", "left", "up", "down", "approach", "recede", "wave")
+ACTION_S, STILL_S = 2.6, 1.8  # seconds
+SCRIPT = tuple(step for action in ACTIONS for step in (("still", STILL_S), (action, ACTION_S))) + (("still", STILL_S),)
+
+
+def demo_clip() -> Path:
+    """The clip's file; drawn and encoded at first use, with a progress bar."""
+    path = _cache() / NAME
+    if not path.is_file():
+        frames = round(sum(seconds for _, seconds in SCRIPT) * RATE)
+        console = Console(stderr=True)
+        write_video(
+            track(pictures(), "drawing the demo clip (once)", frames, console=console, transient=True), RATE, path
+        )
+    return path
+
+
+def pictures() -> Iterator[Picture]:
+    """The frames, uint8 RGB [480, 640, 3]."""
+    scene = Scene(np.random.default_rng(SEED), HEIGHT, WIDTH)
+    pose = Pose(0.3, 0.55, 0.3)
+    for label, seconds in SCRIPT:
+        motion = Motion(label, speed=0.17, growth=0.4, swing=0.1, frequency=1.2)
+        for number in range(round(seconds * RATE)):
+            yield scene.draw(motion.at(pose, number / RATE))
+        pose = motion.at(pose, seconds) if label != "wave" else pose
+
+
+def _cache() -> Path:
+    """The user's cache folder, or a temporary one where there is none to write to."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-tdn"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
+    except OSError:
+        return Path(tempfile.gettempdir())

@@ -1,0 +1,56 @@
+"""A real MQTT 5 broker (rumqttd, from the package iotcore) for the demo: no broker to install. Loopback only."""
+
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from edge_tdn.errors import BrokerError
+
+SETTINGS = """
+id = 0
+[router]
+id = 0
+max_connections = 100
+max_outgoing_packet_count = 200
+max_segment_size = 1048576
+max_segment_count = 10
+[v5.1]
+name = "edge-tdn-demo"
+listen = "127.0.0.1:{port}"
+next_connection_delay_ms = 1
+[v5.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = 1048576
+max_inflight_count = 100
+"""
+
+
+@contextmanager
+def embedded_broker() -> Iterator[str]:
+    """A broker in a child process, as long as the context lasts. Gives its mqtt:// URL. BrokerError if none can run."""
+    try:
+        from iotcore import Broker
+    except ImportError as error:
+        raise BrokerError(
+            f"no embedded broker on this machine ({error}); name one with --broker mqtt://HOST"
+        ) from error
+    port = _free_port()
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as settings:
+        settings.write(SETTINGS.format(port=port))
+        settings.flush()
+        try:
+            broker = Broker(config_path=settings.name).start()
+        except (OSError, RuntimeError) as error:
+            raise BrokerError(f"the embedded broker does not start: {error}; name one with --broker") from error
+        try:
+            yield f"mqtt://127.0.0.1:{port}"
+        finally:
+            broker.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

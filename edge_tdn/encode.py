@@ -1,0 +1,81 @@
+"""Pictures -> a video file: H.264 through GStreamer, MPEG-4 through OpenCV where GStreamer is missing."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from edge_tdn import gstreamer
+from edge_tdn.errors import EdgeTdnError
+from edge_tdn.messages import NS_PER_S, Picture
+
+ENCODERS = (  # the first that is installed
+    "x264enc speed-preset=veryfast bitrate={kbps} ! h264parse",
+    "openh264enc bitrate={bps} ! h264parse",
+    "avenc_mpeg4 bitrate={bps}",
+)
+KBPS = 3000
+
+
+def write_video(pictures: Iterable[Picture], rate: int, path: Path) -> None:
+    """Writes pictures, uint8 RGB [H, W, 3], all of one size, as an MP4 of `rate` frames a second; whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".mp4", dir=path.parent)
+    os.close(handle)
+    scratch = Path(name)
+    try:
+        (_with_gstreamer if gstreamer.available() else _with_opencv)(pictures, rate, scratch)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _with_gstreamer(pictures: Iterable[Picture], rate: int, path: Path) -> None:
+    Gst, _ = gstreamer.load()
+    encoder = next((e for e in ENCODERS if Gst.ElementFactory.find(e.split()[0])), None)
+    if encoder is None:
+        raise EdgeTdnError("GStreamer has no H.264 or MPEG-4 encoder; install gstreamer1.0-plugins-ugly")
+    pipeline = Gst.parse_launch(
+        f"appsrc name=src format=time block=true max-buffers=8 ! videoconvert ! {encoder.format(kbps=KBPS, bps=KBPS * 1000)}"
+        " ! mp4mux ! filesink name=sink"
+    )
+    pipeline.get_by_name("sink").set_property("location", str(path))
+    source = pipeline.get_by_name("src")
+    pipeline.set_state(Gst.State.PLAYING)
+    try:
+        for number, picture in enumerate(pictures):
+            _push(Gst, source, picture, rate, number)
+        source.end_of_stream()
+        done = Gst.MessageType.EOS | Gst.MessageType.ERROR
+        message = pipeline.get_bus().timed_pop_filtered(Gst.CLOCK_TIME_NONE, done)
+        if message.type == Gst.MessageType.ERROR:
+            raise EdgeTdnError(f"{path}: cannot be written: {message.parse_error()[0].message}")
+    finally:
+        pipeline.set_state(Gst.State.NULL)
+
+
+def _push(Gst: Any, source: Any, picture: Picture, rate: int, number: int) -> None:
+    height, width = picture.shape[:2]
+    if number == 0:
+        caps = f"video/x-raw,format=RGB,width={width},height={height},framerate={rate}/1"
+        source.set_property("caps", Gst.Caps.from_string(caps))
+    buffer = Gst.Buffer.new_wrapped(picture.tobytes())
+    buffer.pts, buffer.duration = number * NS_PER_S // rate, NS_PER_S // rate
+    if source.emit("push-buffer", buffer) != Gst.FlowReturn.OK:
+        raise EdgeTdnError("the encoder stopped; see GST_DEBUG=3")
+
+
+def _with_opencv(pictures: Iterable[Picture], rate: int, path: Path) -> None:
+    writer: cv2.VideoWriter | None = None
+    for picture in pictures:
+        if writer is None:
+            height, width = picture.shape[:2]
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
+            if not writer.isOpened():
+                raise EdgeTdnError(f"{path}: OpenCV cannot write an MPEG-4 video here")
+        writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    if writer is not None:
+        writer.release()

@@ -1,0 +1,192 @@
+"""One camera, from its pictures to its events: the only file that knows the order of the stages.
+
+    source ─► window ─► scheduler (runtime) ─► decide ─► publish
+
+The camera's own thread pulls pictures, fills the window and hands segments over; scores come back on the runtime thread.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from edge_tdn.config import CameraConfig, Config
+from edge_tdn.decide import Decider, Origin
+from edge_tdn.errors import SourceError
+from edge_tdn.manifest import Model
+from edge_tdn.messages import (
+    CENTRE,
+    NS_PER_MS,
+    ActionEvent,
+    CameraStatus,
+    EndReason,
+    Frame,
+    Latency,
+    Picture,
+    Scores,
+    State,
+    TopScores,
+    iso,
+)
+from edge_tdn.publish import Publisher
+from edge_tdn.scheduler import Scheduler
+from edge_tdn.source import Source
+from edge_tdn.window import Window
+
+log = logging.getLogger(__name__)
+
+RATE_OVER_S = 2.0  # seconds of frames that the reported rate is taken from
+LATENCIES = 50  # clips that the reported latency is the median of
+TOP = 5  # labels in a scores message
+
+
+class Camera:
+    """A running camera. `picture` is the newest segment's centre frame, for whoever wants to look."""
+
+    def __init__(
+        self, camera: CameraConfig, config: Config, base: Path, model: Model, origin: Origin,
+        scheduler: Scheduler, publisher: Publisher,
+    ) -> None:  # fmt: skip
+        self.name = camera.name
+        self.picture: Picture | None = None  # [H, W, 3], the model's size
+        self.failure: SourceError | None = None  # why the source ended for good
+        self._publish_scores = config.broker.scores
+        self._labels = model.labels
+        self._scheduler, self._publisher = scheduler, publisher
+        self._source = Source(camera, base, self._told)
+        self._window = Window(model.manifest.input, camera.max_gap_s)
+        self._lane = scheduler.lane(camera.hop, self._scored, self._broken)
+        self._decider = Decider(config.decide, origin, model.labels, model.manifest.background)
+        self._state: tuple[State, str, int] = ("connecting", "", time.time_ns())
+        self._arrivals: deque[int] = deque(maxlen=1000)  # monotonic clock, frames of the last RATE_OVER_S
+        self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms
+        self._size = (0, 0)  # height, width
+        self._clips = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"camera {camera.name}")
+
+    def start(self) -> None:
+        self._publisher.action(self.name, None)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the thread to end; `join` waits for it."""
+        self._stop.set()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def status(self) -> CameraStatus:
+        """How the camera is now."""
+        state, reason, since_ns = self._state
+        return CameraStatus(
+            camera=self.name,
+            state=state,
+            reason=reason,
+            since=iso(since_ns),
+            fps=round(self._rate(), 1) if state == "streaming" else 0.0,
+            width=self._size[1],
+            height=self._size[0],
+            hop=self._lane.achieved_hop,
+            latency_ms=round(median(self._latencies), 1) if self._latencies else 0.0,
+            clips=self._clips,
+            shed=self._lane.shed,
+            gaps=max(0, self._window.stretches - 1),
+        )
+
+    def _run(self) -> None:
+        reason: EndReason = "stream_lost"
+        try:
+            for frame in self._source.frames(self._stop):
+                self._take(frame)
+        except SourceError as error:
+            self.failure = error
+        if self._stop.is_set():
+            reason = "shutdown"
+        self._scheduler.submit(self._lane, reason)
+
+    def _take(self, frame: Frame) -> None:
+        self._arrivals.append(frame.received_ns)
+        self._size = frame.picture.shape[:2]
+        stretches = self._window.stretches
+        segments = self._window.push(frame)
+        if self._window.stretches > stretches > 0:
+            self._scheduler.submit(self._lane, "stream_lost")
+        for segment in segments:
+            self.picture = segment.frames[CENTRE]
+            self._scheduler.submit(self._lane, segment)
+
+    def _told(self, state: State, reason: str) -> None:
+        """The source is in a new state."""
+        before = self._state[0]
+        if (state, reason) == self._state[:2]:
+            return
+        self._state = (state, reason, time.time_ns())
+        level = logging.INFO if state in ("connecting", "streaming", "ended") else logging.WARNING
+        log.log(level, "camera=%s state=%s%s", self.name, state, f" reason={reason!r}" if reason else "")
+        if before == "streaming":
+            self._scheduler.submit(self._lane, "stream_lost")
+        self._publisher.camera_status(self.status())
+
+    def _scored(self, scores: Scores) -> None:
+        """On the runtime thread: a clip has been classified."""
+        self._clips += 1
+        self._latencies.append((scores.scored_ns - scores.received_ns) / NS_PER_MS)
+        self._tell(self._decider.push(scores), scores)
+        if self._publish_scores:
+            self._publisher.scores(self._top(scores))
+
+    def _broken(self, reason: EndReason) -> None:
+        """On the runtime thread: the stream broke here, between two segments."""
+        self._tell(self._decider.break_off(reason), None)
+
+    def _tell(self, events: list[ActionEvent], scores: Scores | None) -> None:
+        for event in events:
+            if scores is not None:
+                event = event.model_copy(update={"latency_ms": _latency(scores)})
+            log.info(
+                "camera=%s %s label=%s score=%.2f id=%s", self.name, event.type, event.label, event.score, event.id
+            )
+            self._publisher.event(event)
+        if events:
+            self._publisher.action(self.name, self._decider.action)
+
+    def _top(self, scores: Scores) -> TopScores:
+        smoothed = self._decider.smoothed()
+        best = np.argsort(-smoothed)[:TOP]
+        return TopScores(
+            camera=self.name,
+            at=iso(scores.wall_ns),
+            scores={self._labels[i]: round(float(smoothed[i]), 4) for i in best},
+            latency_ms=round((scores.scored_ns - scores.received_ns) / NS_PER_MS, 1),
+        )
+
+    def _rate(self) -> float:
+        """Frames a second over the last RATE_OVER_S."""
+        now = time.monotonic_ns()
+        recent = [t for t in self._arrivals.copy() if now - t < RATE_OVER_S * 1e9]
+        if len(recent) < 2:
+            return 0.0
+        return (len(recent) - 1) * 1e9 / (recent[-1] - recent[0])
+
+
+def _latency(scores: Scores) -> Latency:
+    moments = (scores.received_ns, scores.ready_ns, scores.taken_ns, scores.scored_ns, time.monotonic_ns())
+    capture, window, infer, decide = (
+        round(max(0, after - before) / NS_PER_MS, 2) for before, after in zip(moments, moments[1:], strict=False)
+    )
+    return Latency(
+        capture=capture,
+        window=window,
+        infer=infer,
+        decide=decide,
+        total=round((moments[-1] - moments[0]) / NS_PER_MS, 2),
+    )

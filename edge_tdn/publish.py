@@ -1,0 +1,119 @@
+"""Events, scores and statuses -> MQTT topics. One thread; what others hand over is only queued.
+
+Retained messages are kept here and sent again at every connect, so that a broker that lost them has them back.
+Events wait in memory while the broker is away (the outbox on disk will take that place).
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, TopScores
+from edge_tdn.mqtt import Acknowledged, Connected, Connection, Lost, Message
+
+log = logging.getLogger(__name__)
+
+GOODBYE_S = 1.0  # how long a clean stop waits for the last PUBACKs
+TICK_S = 0.05  # how soon a note from the network is heard while nothing is to be sent
+LOG_EVERY_S = 10.0  # a broker that stays away is mentioned this often
+
+ONLINE, STOPPED, OFFLINE = b"online", b"stopped", b"offline"
+
+
+class Publisher:
+    """Speaks for the host under `base`. `connect` opens the connection with the last will it is given."""
+
+    def __init__(self, base: str, connect: Callable[[Message], Connection]) -> None:
+        self._base = base
+        self._availability = f"{base}/availability"
+        self._connection = connect(Message(self._availability, OFFLINE, retain=True))
+        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._retained: dict[str, Message] = {}
+        self._unacknowledged: set[int] = set()
+        self.connected = False
+        self.dropped = 0  # messages given up: too many waited, or the broker refused them
+        self._mentioned = -LOG_EVERY_S
+        self._thread = threading.Thread(target=self._run, name="publisher")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def unsent(self) -> int:
+        """Messages that the broker has not acknowledged."""
+        return len(self._unacknowledged) + self._inbox.qsize()
+
+    def event(self, event: ActionEvent) -> None:
+        self._inbox.put(Message(f"{self._base}/{event.camera}/events", event.json_bytes()))
+
+    def action(self, camera: str, label: str | None) -> None:
+        """The label that is going on now, for dashboards."""
+        self._inbox.put(Message(f"{self._base}/{camera}/action", (label or "none").encode(), retain=True))
+
+    def scores(self, scores: TopScores) -> None:
+        if self.connected:
+            self._inbox.put(Message(f"{self._base}/{scores.camera}/scores", scores.json_bytes(), qos=0))
+
+    def camera_status(self, status: CameraStatus) -> None:
+        self._inbox.put(Message(f"{self._base}/{status.camera}/status", status.json_bytes(), retain=True))
+
+    def daemon_status(self, status: DaemonStatus) -> None:
+        self._inbox.put(Message(f"{self._base}/status", status.json_bytes(), retain=True))
+
+    def stop(self) -> None:
+        """Sends what waits, says `stopped`, and leaves."""
+        self._inbox.put(Message(self._availability, STOPPED, retain=True))
+        self._inbox.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        while True:
+            self._listen()
+            try:
+                message = self._inbox.get(timeout=TICK_S)
+            except queue.Empty:
+                continue
+            if message is None:
+                break
+            if message.retain:
+                self._retained[message.topic] = message
+                if not self.connected:  # sent at the connect, in its newest form
+                    continue
+            self._send(message)
+        deadline = time.monotonic() + GOODBYE_S
+        while self.connected and self._unacknowledged and time.monotonic() < deadline:
+            self._listen()
+            time.sleep(0.01)
+
+    def _send(self, message: Message) -> None:
+        mid = self._connection.publish(message)
+        if mid is None:
+            self.dropped += 1
+        elif message.qos:
+            self._unacknowledged.add(mid)
+
+    def _listen(self) -> None:
+        while not self._connection.notes.empty():
+            match self._connection.notes.get():
+                case Connected():
+                    log.info("connected broker=%s", self._connection.address)
+                    self.connected = True
+                    for message in (Message(self._availability, ONLINE, retain=True), *self._retained.values()):
+                        self._send(message)
+                case Lost(reason):
+                    self.connected = False
+                    self._mention(reason)
+                case Acknowledged(mid, refused):
+                    self._unacknowledged.discard(mid)
+                    if refused:
+                        self.dropped += 1
+                        log.warning("broker=%s refused a message: %s", self._connection.address, refused)
+
+    def _mention(self, reason: str) -> None:
+        now = time.monotonic()
+        if now - self._mentioned >= LOG_EVERY_S:
+            self._mentioned = now
+            log.warning("no broker=%s: %s; trying again, events wait in memory", self._connection.address, reason)
