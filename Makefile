@@ -2,6 +2,7 @@
 # make test     set everything up, then run the tests
 # make check    style, types, import contracts
 # make packages the Debian packages alone
+# make schemas  write edge_tdn/schemas from the code
 # make clean    remove the environment and what was built
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev 
 # What the tests need besides: a real broker, a real camera.
 TEST_PACKAGES := mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates
 
-.PHONY: demo test check packages test-packages clean
+.PHONY: demo test check packages test-packages schemas clean
 
 demo: packages $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
@@ -34,6 +35,10 @@ packages:
 
 test-packages:
 	@./packages.sh $(HOST_PACKAGES) $(TEST_PACKAGES)
+
+schemas: $(VENV)/.host
+	$(BIN)/python -c 'from pathlib import Path; from edge_tdn import messages as m; \
+		[Path(f"edge_tdn/schemas/{n}.json").write_text(m.json_schema(n)) for n in m.PUBLISHED]'
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -71,7 +71,7 @@ def _watch(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edge-tdn",
-        description="Recognises actions in live cameras with a Temporal Difference Network; publishes them as MQTT events.",
+        description="Recognises actions in live cameras with a Temporal Difference Network, and publishes MQTT events.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

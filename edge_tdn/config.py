@@ -1,4 +1,4 @@
-"""The site configuration: one TOML file. Frozen, complete, and what is wrong in it is said with file, line, key and value.
+"""The site configuration: one TOML file. Frozen and complete; a fault is told with file, line, key and value.
 
 configs/reference.toml shows every key; a test compares it with this file.
 """

@@ -6,6 +6,7 @@ import tomllib
 from collections import Counter
 from contextlib import ExitStack
 from importlib import resources
+from io import StringIO
 from pathlib import Path
 from statistics import median
 
@@ -22,7 +23,6 @@ from edge_tdn.subscribe import Subscriber
 from edge_tdn.terminal import View, event_line
 
 DRAWN_PER_S = 8  # times a second that the view is drawn anew
-TRAILING_S = 2.0  # how long the last messages may take to arrive
 
 
 def demo(console: Console, source: str, broker_url: str, model: str, seconds: float, screenshot: Path | None) -> None:
@@ -97,8 +97,6 @@ def _watch(
 
 def _save(view: View, path: Path) -> None:
     """The view's last state as SVG."""
-    recorder = Console(
-        record=True, width=100, force_terminal=True, color_system="truecolor", file=open("/dev/null", "w")
-    )
+    recorder = Console(record=True, width=100, force_terminal=True, color_system="truecolor", file=StringIO())
     recorder.print(view)
     recorder.save_svg(str(path), title="edge-tdn demo")

@@ -13,12 +13,12 @@ from edge_tdn.encode import write_video
 from edge_tdn.messages import Picture
 from edge_tdn.scene import Motion, Pose, Scene
 
-HEIGHT, WIDTH, RATE = 480, 640, 30  # pixels, frames a second
-SEED = 20  # no training clip has it: those begin at 1 << 24
+HEIGHT, WIDTH, RATE = 360, 480, 30  # pixels, frames a second
+SEED = 35  # no training clip has it: those begin at 1 << 24
 NAME = "demo-1.mp4"  # another number when the clip changes
 ACTIONS = ("right", "left", "up", "down", "approach", "recede", "wave")
 ACTION_S, STILL_S = 2.6, 1.8  # seconds
-SCRIPT = tuple(step for action in ACTIONS for step in (("still", STILL_S), (action, ACTION_S))) + (("still", STILL_S),)
+SCRIPT = (*(step for action in ACTIONS for step in (("still", STILL_S), (action, ACTION_S))), ("still", STILL_S))
 
 
 def demo_clip() -> Path:
@@ -34,7 +34,7 @@ def demo_clip() -> Path:
 
 
 def pictures() -> Iterator[Picture]:
-    """The frames, uint8 RGB [480, 640, 3]."""
+    """The frames, uint8 RGB [360, 480, 3]."""
     scene = Scene(np.random.default_rng(SEED), HEIGHT, WIDTH)
     pose = Pose(0.3, 0.55, 0.3)
     for label, seconds in SCRIPT:

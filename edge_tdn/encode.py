@@ -21,7 +21,7 @@ KBPS = 3000
 
 
 def write_video(pictures: Iterable[Picture], rate: int, path: Path) -> None:
-    """Writes pictures, uint8 RGB [H, W, 3], all of one size, as an MP4 of `rate` frames a second; whole or not at all."""
+    """Writes pictures, uint8 RGB [H, W, 3] of one size, as an MP4 of `rate` frames a second; whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".mp4", dir=path.parent)
     os.close(handle)
@@ -38,9 +38,9 @@ def _with_gstreamer(pictures: Iterable[Picture], rate: int, path: Path) -> None:
     encoder = next((e for e in ENCODERS if Gst.ElementFactory.find(e.split()[0])), None)
     if encoder is None:
         raise EdgeTdnError("GStreamer has no H.264 or MPEG-4 encoder; install gstreamer1.0-plugins-ugly")
+    encoder = encoder.format(kbps=KBPS, bps=KBPS * 1000)
     pipeline = Gst.parse_launch(
-        f"appsrc name=src format=time block=true max-buffers=8 ! videoconvert ! {encoder.format(kbps=KBPS, bps=KBPS * 1000)}"
-        " ! mp4mux ! filesink name=sink"
+        f"appsrc name=src format=time block=true max-buffers=8 ! videoconvert ! {encoder} ! mp4mux ! filesink name=sink"
     )
     pipeline.get_by_name("sink").set_property("location", str(path))
     source = pipeline.get_by_name("src")

@@ -11,6 +11,7 @@ What leaves the host (`ActionEvent`, `CameraStatus`, `DaemonStatus`, `TopScores`
 published in edge_tdn/schemas.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -62,8 +63,8 @@ class Scores:
     newest_ns: int  # PTS of the first tick of the clip's newest segment
     to_ns: int  # PTS of the clip's last tick
     wall_ns: int  # wall clock at the arrival of the clip's last frame
-    frames: int  # ticks that the clip spans
-    dropped: int  # of the newest hop's ticks, how many repeat a neighbour
+    frames: int  # that the network saw: five a segment
+    dropped: int  # of these, how many repeat a neighbour
     received_ns: int  # monotonic clock: arrival of the clip's last frame
     ready_ns: int  # monotonic clock: its newest segment was complete
     taken_ns: int  # monotonic clock: the runtime took it
@@ -103,8 +104,8 @@ class EventWindow(Part):
 
     from_: Time = Field(alias="from")
     to: Time
-    frames: int = Field(ge=1, description="frames at the model's rate between `from` and `to`")
-    dropped: int = Field(ge=0, description="of the newest of these, frames that the camera did not deliver in time")
+    frames: int = Field(ge=1, description="frames that the network saw: five a segment")
+    dropped: int = Field(ge=0, description="of these, repeats of a neighbour, because the camera had no frame in time")
 
 
 class ModelRef(Part):
@@ -184,3 +185,16 @@ class TopScores(Payload):
     at: Time
     scores: dict[str, Score]
     latency_ms: float = Field(ge=0)
+
+
+PUBLISHED: dict[str, type[Payload]] = {
+    "event": ActionEvent,
+    "camera_status": CameraStatus,
+    "daemon_status": DaemonStatus,
+    "scores": TopScores,
+}
+
+
+def json_schema(name: str) -> str:
+    """The JSON Schema of a payload as it stands in edge_tdn/schemas (`make schemas` writes them)."""
+    return json.dumps(PUBLISHED[name].model_json_schema(by_alias=True, mode="serialization"), indent=1) + "\n"

@@ -1,7 +1,7 @@
 """One connection to an MQTT broker. The only file that imports paho.
 
-paho calls back on its network thread; an exception or a lock there kills or blocks it. So callbacks only put a note into
-`notes`, and the owner's thread reads them.
+paho calls back on its network thread; an exception or a lock there kills or blocks it. So callbacks only put a note
+into `notes`, and the owner's thread reads them.
 """
 
 import queue

@@ -2,13 +2,15 @@
 
     source ─► window ─► scheduler (runtime) ─► decide ─► publish
 
-The camera's own thread pulls pictures, fills the window and hands segments over; scores come back on the runtime thread.
+The camera's own thread pulls pictures, fills the window and hands segments over; scores come back on the runtime
+thread.
 """
 
 import logging
 import threading
 import time
 from collections import deque
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -181,7 +183,7 @@ class Camera:
 def _latency(scores: Scores) -> Latency:
     moments = (scores.received_ns, scores.ready_ns, scores.taken_ns, scores.scored_ns, time.monotonic_ns())
     capture, window, infer, decide = (
-        round(max(0, after - before) / NS_PER_MS, 2) for before, after in zip(moments, moments[1:], strict=False)
+        round(max(0, after - before) / NS_PER_MS, 2) for before, after in pairwise(moments)
     )
     return Latency(
         capture=capture,

@@ -1,8 +1,8 @@
-"""Moving pictures whose action is known by construction: the demo's clip, and the lessons of the shipped `motion` model.
+"""Moving pictures whose action is known by construction: the demo's clip, and the lessons of the `motion` model.
 
 A scene is one textured thing over a textured ground. Positions are fractions of the picture's width and height (0, 0
-is the top left), sizes fractions of its height, times seconds. Everything comes from the generator that is passed in: same seed, same
-picture.
+is the top left), sizes fractions of its height, times seconds. Everything comes from the generator that is passed in:
+same seed, same picture.
 """
 
 import math

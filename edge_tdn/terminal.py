@@ -21,7 +21,7 @@ TYPE_STYLE = {"start": "bold green", "update": "dim", "end": "cyan"}
 
 
 class View:
-    """Feeds on messages; `rich.live` draws it. `picture` gives the newest picture of the first camera, if anything does."""
+    """Feeds on messages; `rich.live` draws it. `picture` gives the newest picture to show, if there is one."""
 
     def __init__(self, title: str, picture: Callable[[], Picture | None] = lambda: None) -> None:
         self._title = title

@@ -1,8 +1,8 @@
 """Frames of any rate -> segments on a fixed grid at the model's rate. A segment never spans a gap.
 
-Tick n of a stretch lies n / frame_rate after its first frame and takes the frame nearest to it in time. Segment k is the
-five ticks from `segment_stride // 2 + k * segment_stride` on: for a video of T * segment_stride + 4 frames at the model's
-rate these are the frames that the published sampling takes (`int(tick / 2 + tick * i)`, tick = (N - 4) / T).
+Tick n of a stretch lies n / frame_rate after its first frame and takes the frame nearest to it in time. Segment k is
+the five ticks from `segment_stride // 2 + k * segment_stride` on: for a video of T * segment_stride + 4 frames at the
+model's rate these are the frames that the published sampling takes (`int(tick / 2 + tick * i)`, tick = (N - 4) / T).
 """
 
 import time
@@ -43,7 +43,7 @@ class Window:
         self.stretches = 0  # unbroken stretches begun so far
 
     def push(self, frame: Frame) -> list[Segment]:
-        """The segments that this frame completes: mostly none, sometimes one, after a pause within max_gap_s several."""
+        """The segments that this frame completes: mostly none, sometimes one, after a short pause several."""
         if self._breaks(frame):
             self._begin(frame)
         position = self._position(frame)

@@ -64,7 +64,7 @@ def load(
     state = {name.removeprefix("module."): value for name, value in state.items()}
     published = any(name.startswith("base_model.") for name in state)
     if published:
-        state = rename_published(state, TDNConfig(arch=arch, segments=segments))
+        state = rename_published(state)
     linear = state.get("head.linear.bias")
     if linear is None:
         raise ModelError(f"{path}: no TDN: it has no linear layer (`new_fc` or `head.linear`)")
@@ -80,7 +80,7 @@ def load(
     return model.eval()
 
 
-def rename_published(state: Mapping[str, Tensor], config: TDNConfig) -> dict[str, Tensor]:
+def rename_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Published names -> ours. Names that fit no rule stay, and are reported as unexpected."""
     depth_res3 = _blocks(state, "layer2_bak")
     depth_res4 = _blocks(state, "layer3_bak")

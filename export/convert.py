@@ -1,6 +1,5 @@
 """A TDN -> a model folder: PyTorch -> ONNX -> OpenVINO IR, two graphs, and everything the host must know about them."""
 
-import os
 import shutil
 import tempfile
 import warnings
@@ -75,7 +74,7 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
     try:
         (scratch / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
         manifest = _fill(model.eval(), recipe, scratch, step)
-        os.chmod(scratch, 0o755)
+        scratch.chmod(0o755)
         scratch.rename(out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

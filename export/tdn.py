@@ -139,7 +139,7 @@ class ClipHead(nn.Module):
         y = self.blocks(self.first(h, skip))  # [N*T, C, H/32, W/32]
         y = self.dropout(y.mean((2, 3)))  # [N*T, C]
         y = self.linear(y)  # [N*T, classes]
-        logits: Tensor = y.unflatten(0, (-1, self.segments)).mean(1)  # type: ignore[no-untyped-call]
+        logits: Tensor = y.unflatten(0, (-1, self.segments)).mean(1)
         return logits  # [N, classes]
 
 
@@ -237,7 +237,7 @@ class LTDM(nn.Module):
 
 
 class TemporalConv(nn.Module):
-    """Depthwise convolution of 3 over the segments, zero outside the clip; begins as a channel shift. [N*T, C, H, W]."""
+    """Depthwise convolution of 3 over the segments, zero outside the clip; first a channel shift. [N*T, C, H, W]."""
 
     def __init__(self, channels: int, segments: int) -> None:
         super().__init__()
@@ -269,7 +269,7 @@ def normalise(frames: Tensor) -> Tensor:
 
 def _by_clip(x: Tensor, segments: int) -> Tensor:
     """[N*T, ...] -> [N, T, ...]. One clip alone stays as it is, so that its exported graph needs no reshape."""
-    return x if x.shape[0] == segments else x.unflatten(0, (-1, segments))  # type: ignore[no-any-return,no-untyped-call]
+    return x if x.shape[0] == segments else x.unflatten(0, (-1, segments))  # type: ignore[no-untyped-call]
 
 
 def _up(x: Tensor, like: Tensor) -> Tensor:

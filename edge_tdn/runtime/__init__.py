@@ -55,6 +55,6 @@ def _self_test(model: Model, runtime: Runtime) -> None:
     if not error <= limit:  # catches NaN too
         runtime.close()
         raise ModelError(
-            f"{model.folder}: self-test failed on {runtime.device} {runtime.precision}: the golden clip's logits differ "
-            f"by {error:.2g} from PyTorch's, allowed {limit:.2g}; export the model again, or choose another precision"
+            f"{model.folder}: self-test failed on {runtime.device} {runtime.precision}: the golden clip's logits "
+            f"are {error:.2g} off PyTorch's, allowed {limit:.2g}; export the model again or choose another precision"
         )

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 class FeatureRing:
     """For each named feature a float32 array [2T, *shape].
 
-    Segment n is written to slot n mod T and once more T slots further on, so that any T consecutive segments lie side by
-    side: the window is a view. `slot` says where the next segment goes, `written` closes it.
+    Segment n is written to slot n mod T and once more T slots further on, so that any T consecutive segments lie side
+    by side: the window is a view. `slot` says where the next segment goes, `written` closes it.
     """
 
     def __init__(self, features: dict[str, tuple[int, ...]], segments: int) -> None:

@@ -57,7 +57,7 @@ class GstCapture:
         self._pipeline.set_state(self._gst.State.NULL)
 
     def _picture(self, caps: Any, buffer: Any) -> Picture:
-        """uint8 [H, W, 3]. Rows are padded to four bytes: the stride is the caps' own, unless the buffer says another."""
+        """uint8 [H, W, 3]. Rows are padded: the stride is the buffer's own where it has one, else that of its caps."""
         text = caps.to_string()
         if self._info[0] != text:  # looked at on every sample: a camera may change its size at any time
             self._info = (text, self._video.VideoInfo.new_from_caps(caps))

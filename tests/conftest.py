@@ -1,0 +1,129 @@
+"""What many tests share: the real data's folders, a real broker, small videos."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_tdn.config import BrokerConfig
+from edge_tdn.encode import write_video
+from edge_tdn.manifest import Model, open_model, shipped_models
+from edge_tdn.mqtt import Connection
+from edge_tdn.subscribe import Subscriber
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real clips; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("EDGE_TDN_DATA", ROOT / "../shared/data")).resolve()
+    if not (folder / "videos").is_dir():
+        pytest.skip(f"no real clips at {folder}: set EDGE_TDN_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference(data: Path) -> Path:
+    """The folder of the published implementation's key lists and golden logits."""
+    folder = data.parent / "reference"
+    if not (folder / "golden.json").is_file():
+        pytest.skip(f"no golden logits at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def motion() -> Model:
+    """The shipped model."""
+    return open_model(shipped_models() / "motion")
+
+
+@pytest.fixture
+def model_copy(tmp_path: Path) -> Path:
+    """The shipped model's folder, to be damaged."""
+    return Path(shutil.copytree(shipped_models() / "motion", tmp_path / "model"))
+
+
+class Mosquitto:
+    """Debian's broker on a free port of the loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+        if program is None:
+            pytest.skip("mosquitto is not installed: make test-packages")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        settings = folder / "mosquitto.conf"
+        settings.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+        self._command = [program, "-c", str(settings)]
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError("mosquitto did not start")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+    def config(self, protocol: str = "5") -> BrokerConfig:
+        return BrokerConfig.model_validate({"url": self.url, "protocol": protocol})
+
+    def connect(self, client_id: str = "test") -> Connection:
+        return Connection(self.config(), client_id)
+
+    def subscriber(self, base: str) -> Subscriber:
+        """Connected and subscribed when it is returned."""
+        subscriber = Subscriber(base, self.connect(f"subscriber-{time.monotonic_ns()}"))
+        for _ in range(100):
+            list(subscriber.messages(0.05))
+            if subscriber.connected:
+                break
+        list(subscriber.messages(0.3))
+        return subscriber
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A real mosquitto, one per test."""
+    mosquitto = Mosquitto(tmp_path)
+    yield mosquitto
+    mosquitto.stop()
+
+
+@pytest.fixture
+def make_video(tmp_path: Path) -> Callable[..., Path]:
+    """make_video(frames, rate, height, width) -> MP4 whose frame n is an even grey of level 40 + 4 n (mod 180)."""
+
+    def make(frames: int = 30, rate: int = 15, height: int = 96, width: int = 128, name: str = "video.mp4") -> Path:
+        greys = (np.full((height, width, 3), 40 + 4 * n % 180, np.uint8) for n in range(frames))
+        write_video(greys, rate, tmp_path / name)
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def edge_tdn() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """edge_tdn("check", "--config", path) runs the real command line."""
+
+    def run(*arguments: str | Path, timeout: float = 60, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "edge_tdn", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd)
+
+    return run
