@@ -147,7 +147,10 @@ def load(path: Path) -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(path, text, dict(fault)) for fault in error.errors())) from error
+        faults = [dict(fault) for fault in error.errors()]
+        # a camera that was refused is not also a camera too few
+        told = [fault for fault in faults if not (fault["type"] == "too_short" and fault["input"])]
+        raise ConfigError("\n".join(_explain(path, text, fault) for fault in told)) from error
 
 
 def read_password(config: BrokerConfig, base: Path) -> str | None:

@@ -38,7 +38,7 @@ class Lane:
         self._since = 0  # segments since the last classified clip, or since the stretch began
         self._classified = False  # a clip of this stretch
         self.waiting: list[Segment | EndReason] = []
-        self.shed = 0  # segments never encoded, and those by which a hop grew
+        self.shed = 0  # segments by which hops grew
         self.achieved_hop = 0  # segments between the last two clips
 
     def put(self, item: Segment | EndReason) -> None:
@@ -47,7 +47,6 @@ class Lane:
         segments = [i for i in self.waiting if isinstance(i, Segment)]
         if len(segments) > self._spec.segments:
             self.waiting.remove(segments[0])
-            self.shed += 1
 
     def turn(self, items: list[Segment | EndReason]) -> None:
         """Computes what waited. Breaks are told in their place between the segments."""
@@ -62,8 +61,13 @@ class Lane:
         self._classify(taken_ns)
 
     def _encode(self, segment: Segment) -> None:
-        if self._window and segment.index != self._window[-1].index + 1:
+        missed = segment.index - self._window[-1].index - 1 if self._window else 0
+        if missed < 0:  # the grid began anew
             self._forget()
+        elif missed:  # shed in `put`: the hop has grown by them
+            self._ring.clear()
+            self._window.clear()
+            self._since += missed
         self._runtime.encode(segment.frames, self._ring)
         self._window.append(segment)
         self._since += 1

@@ -1,0 +1,51 @@
+"""Hand-written stand-ins, where the real thing is not what a test is about."""
+
+import threading
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_tdn.messages import Segment
+from edge_tdn.runtime.ring import FeatureRing
+
+
+class FakeRuntime:
+    """Encodes a segment into its first pixel; the logits are those of the window. As slow as it is told."""
+
+    device, precision = "fake", "fp32"
+
+    def __init__(self, segments: int = 4, classify_s: float = 0.0) -> None:
+        self._segments = segments
+        self._classify_s = classify_s
+        self.threads: set[str] = set()
+
+    def ring(self) -> FeatureRing:
+        return FeatureRing({"h": (1,)}, self._segments)
+
+    def encode(self, frames: NDArray[np.uint8], ring: FeatureRing) -> None:
+        self.threads.add(threading.current_thread().name)
+        ring.arrays["h"][ring.slot] = frames.flat[0]
+        ring.written()
+
+    def classify(self, ring: FeatureRing) -> NDArray[np.float32]:
+        time.sleep(self._classify_s)
+        return ring.window("h")[:, 0].copy()
+
+    def close(self) -> None:
+        pass
+
+
+def segment(index: int, value: int | None = None) -> Segment:
+    """A segment that shows `value`, at its place on the grid."""
+    now = time.monotonic_ns()
+    return Segment(
+        frames=np.full((5, 2, 2, 3), index if value is None else value, np.uint8),
+        index=index,
+        from_ns=index * 100,
+        to_ns=index * 100 + 80,
+        received_ns=now,
+        ready_ns=now,
+        wall_ns=index * 100 + 80,
+        dropped=1,
+    )

@@ -1,0 +1,157 @@
+"""Opening a model folder: what was checked is what is used; anything else is named and refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_tdn.errors import ModelError
+from edge_tdn.manifest import Model, find_model, open_model, parse_labels, records, shipped_models
+from edge_tdn.runtime import open_runtime
+
+
+def edit(folder: Path, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def rehash(folder: Path, name: str) -> None:
+    """Makes the manifest agree with a changed file, as a careful forger would."""
+    record = records(folder, [name])[name].model_dump()
+
+    def change(content: dict) -> None:  # type: ignore[type-arg]
+        content["files"][name] = record
+        if name == "labels.txt":
+            content["labels_sha256"] = record["sha256"]
+
+    edit(folder, change)
+
+
+def test_the_shipped_model_opens(motion: Model) -> None:
+    assert motion.labels == ("still", "left", "right", "up", "down", "approach", "recede", "wave")
+    assert motion.manifest.background == ("still",)
+
+
+@pytest.mark.parametrize(
+    "name", ["labels.txt", "fp32/encoder.xml", "fp32/head.bin", "golden.npz", "weights.safetensors"]
+)
+def test_any_changed_file_is_named(name: str, model_copy: Path) -> None:
+    raw = bytearray((model_copy / name).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (model_copy / name).write_bytes(raw)
+    with pytest.raises(ModelError, match=rf"{name}.*content changed since export"):
+        open_model(model_copy)
+    (model_copy / name).write_bytes(raw[:-1])
+    with pytest.raises(ModelError, match=rf"{name}.*the manifest says"):
+        open_model(model_copy)
+    (model_copy / name).unlink()
+    with pytest.raises(ModelError, match=rf"{name}: No such file"):
+        open_model(model_copy)
+
+
+def test_a_link_in_the_folder_is_refused(model_copy: Path, tmp_path: Path) -> None:
+    (model_copy / "labels.txt").rename(tmp_path / "elsewhere.txt")
+    (model_copy / "labels.txt").symlink_to(tmp_path / "elsewhere.txt")
+    with pytest.raises(ModelError, match=r"labels\.txt"):
+        open_model(model_copy)
+
+
+@pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname"])
+def test_a_manifest_cannot_point_out_of_its_folder(name: str, model_copy: Path) -> None:
+    edit(model_copy, lambda content: content["files"].update({name: {"size": 1, "sha256": "0" * 64}}))
+    with pytest.raises(ModelError, match="leads out of the model folder"):
+        open_model(model_copy)
+
+
+def test_a_label_too_many_is_refused(model_copy: Path) -> None:
+    with (model_copy / "labels.txt").open("a") as file:
+        file.write("ninth\n")
+    rehash(model_copy, "labels.txt")
+    with pytest.raises(ModelError, match="9 labels, but the model has 8 classes"):
+        open_model(model_copy)
+
+
+def test_another_label_file_of_the_same_length_is_refused(model_copy: Path) -> None:
+    """The manifest's own hash of the labels, so that a swapped order is no small matter."""
+    text = (model_copy / "labels.txt").read_text().replace("left", "LEFT")
+    (model_copy / "labels.txt").write_text(text)
+    record = records(model_copy, ["labels.txt"])["labels.txt"].model_dump()
+    edit(model_copy, lambda content: content["files"].update({"labels.txt": record}))
+    with pytest.raises(ModelError, match="not the labels that the manifest names"):
+        open_model(model_copy)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"a\n\nb\n", ":2: an empty label"),
+        (b"a\nb\na\n", ":3: label 'a' stands here a second time"),
+        (b"caf\xe9\n", "not UTF-8"),
+    ],
+)
+def test_bad_label_files_say_the_line(raw: bytes, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        parse_labels(Path("labels.txt"), raw)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_label() -> None:
+    assert parse_labels(Path("labels.txt"), "\ufeffa\r\nb\r\n".encode()) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda c: c.update(classes="many"), "classes"),
+        (lambda c: c["input"].update(frame_rate=0), "input.frame_rate"),
+        (lambda c: c["input"].update(short_side=5, resize="short_side_centre_crop"), "input"),
+        (lambda c: c.update(schema=2), "schema"),
+        (lambda c: c.update(surprise=1), "surprise"),
+        (lambda c: c.pop("files"), "files"),
+    ],
+)
+def test_a_wrong_manifest_names_the_key(change: Callable[[dict], None], key: str, model_copy: Path) -> None:  # type: ignore[type-arg]
+    edit(model_copy, change)
+    with pytest.raises(ModelError, match=rf"manifest\.json: {key}"):
+        open_model(model_copy)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000])
+def test_a_manifest_that_is_no_json_is_refused(raw: bytes, model_copy: Path) -> None:
+    (model_copy / "manifest.json").write_bytes(raw)
+    with pytest.raises(ModelError, match=r"manifest\.json"):
+        open_model(model_copy)
+
+
+def test_a_forged_model_fails_its_self_test(model_copy: Path) -> None:
+    """All hashes fit, but the weights are others than those that gave the golden logits."""
+    raw = np.frombuffer((model_copy / "fp32/head.bin").read_bytes(), np.float32) * np.float32(1.02)
+    (model_copy / "fp32/head.bin").write_bytes(raw.tobytes())
+    rehash(model_copy, "fp32/head.bin")
+    with pytest.raises(ModelError, match="self-test failed"):
+        open_runtime(open_model(model_copy))
+
+
+def test_a_graph_that_does_not_parse_is_named(model_copy: Path) -> None:
+    (model_copy / "fp32/encoder.xml").write_text("<net></net>")
+    rehash(model_copy, "fp32/encoder.xml")
+    with pytest.raises(ModelError, match=r"encoder\.xml: OpenVINO cannot compile"):
+        open_runtime(open_model(model_copy))
+
+
+def test_precisions_and_devices_that_are_not_there_are_listed(motion: Model) -> None:
+    with pytest.raises(ModelError, match=r"no precision 'int8'; this model has: fp32"):
+        open_runtime(motion, precision="int8")
+    with pytest.raises(ModelError, match=r"device 'TPU' is not here; OpenVINO finds: .*CPU"):
+        open_runtime(motion, device="TPU")
+
+
+def test_a_name_finds_the_shipped_model_and_a_path_wins(tmp_path: Path, model_copy: Path) -> None:
+    assert find_model("motion", tmp_path) == shipped_models() / "motion"
+    model_copy.rename(tmp_path / "motion")
+    assert find_model("motion", tmp_path) == tmp_path / "motion"
+    with pytest.raises(ModelError, match="no such model folder"):
+        open_model(find_model("nothing", tmp_path))

@@ -1,0 +1,31 @@
+"""The ring: any T consecutive segments are one contiguous view."""
+
+import numpy as np
+
+from edge_tdn.runtime.ring import FeatureRing
+
+
+def test_the_window_is_the_last_segments_oldest_first_and_a_view() -> None:
+    ring = FeatureRing({"h": (2, 3), "skip": (1,)}, segments=4)
+    for n in range(23):
+        assert ring.full == (n >= 4)
+        ring.arrays["h"][ring.slot] = n
+        ring.arrays["skip"][ring.slot] = -n
+        ring.written()
+        if ring.full:
+            window = ring.window("h")
+            assert window[:, 0, 0].tolist() == [n - 3, n - 2, n - 1, n]
+            assert ring.window("skip")[:, 0].tolist() == [3 - n, 2 - n, 1 - n, -n]
+            assert np.shares_memory(window, ring.arrays["h"])
+            assert window.flags.c_contiguous
+
+
+def test_a_cleared_ring_has_to_be_filled_again() -> None:
+    ring = FeatureRing({"h": (1,)}, segments=3)
+    for _ in range(5):
+        ring.written()
+    ring.clear()
+    assert not ring.full
+    for _ in range(3):
+        ring.written()
+    assert ring.full
