@@ -18,7 +18,7 @@ TEST_PACKAGES := mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certi
 
 .PHONY: demo test check packages test-packages schemas clean
 
-demo: packages $(VENV)/.host
+demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
 
 test: test-packages $(VENV)/.test
@@ -33,8 +33,8 @@ check: test-packages $(VENV)/.test
 packages:
 	@./packages.sh $(HOST_PACKAGES)
 
-test-packages:
-	@./packages.sh $(HOST_PACKAGES) $(TEST_PACKAGES)
+test-packages: packages
+	@./packages.sh $(TEST_PACKAGES)
 
 schemas: $(VENV)/.host
 	$(BIN)/python -c 'from pathlib import Path; from edge_tdn import messages as m; \
@@ -43,18 +43,24 @@ schemas: $(VENV)/.host
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-$(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "edge-tdn needs Python 3.11 or newer; say which one with: make PYTHON=python3.12 ..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/bin/pip: | packages
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "edge-tdn needs Python 3.11 or newer that can make environments (Debian: apt-get install python3-venv)."; \
+		echo "Another Python than $(PYTHON): make PYTHON=python3.12 ..."; exit 1; }
+	@echo "== Python environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
 
-# Without GStreamer (another system, no right to install it) everything runs on OpenCV.
-$(VENV)/.host: $(VENV)/bin/python pyproject.toml constraints.txt
-	@echo "== Python packages of the camera host"
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".$$(./packages.sh --extra)"
+# Written anew only when GStreamer has come to this machine or left it.
+# Without it (another system, no right to install it) everything runs on OpenCV.
+$(VENV)/.extra: packages $(VENV)/bin/pip
+	@./packages.sh --extra | cmp -s - $@ || ./packages.sh --extra >$@
+
+$(VENV)/.host: $(VENV)/.extra pyproject.toml constraints.txt
+	@echo "== Python packages of the camera host (a minute or so)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".$$(cat $<)"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.host
 	@echo "== Python packages of the exporter and the tests (PyTorch among them: some minutes)"
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[export,dev]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[export,dev]"
 	@touch $@
