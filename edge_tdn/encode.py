@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from edge_tdn import gstreamer
 from edge_tdn.errors import EdgeTdnError
@@ -62,7 +63,8 @@ def _push(Gst: Any, source: Any, picture: Picture, rate: int, number: int) -> No
     if number == 0:
         caps = f"video/x-raw,format=RGB,width={width},height={height},framerate={rate}/1"
         source.set_property("caps", Gst.Caps.from_string(caps))
-    buffer = Gst.Buffer.new_wrapped(picture.tobytes())
+    rows = np.pad(picture.reshape(height, width * 3), ((0, 0), (0, -width * 3 % 4)))  # GStreamer's rows of RGB
+    buffer = Gst.Buffer.new_wrapped(rows.tobytes())
     buffer.pts, buffer.duration = number * NS_PER_S // rate, NS_PER_S // rate
     if source.emit("push-buffer", buffer) != Gst.FlowReturn.OK:
         raise EdgeTdnError("the encoder stopped; see GST_DEBUG=3")

@@ -9,6 +9,7 @@ demo:            the project's own clip, drawn at first use
 """
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,9 @@ UNAUTHORIZED_RETRY_S = 30.0  # a refused password is not hammered
 DAMAGED_S = 0.5  # a file that ends this much before its declared length is damaged
 
 
+SECRET = re.compile(  # what stands after these: in an address, in its query, in the properties of a gst: element
+    r"""(://[^/@\s:]*:)\S*(?=@) | ([?&](?:password|passwd|pass|pwd|token)=)[^&\s]* | (\b[\w-]*pw=)("[^"]*"|\S+)""", re.X
+)
 KINDS = "a file, rtsp://, http(s)://, /dev/video*, gst:, demo:"
 
 
@@ -69,11 +73,10 @@ class Source:
             seen = self._seq
             try:
                 with closing(open_capture(self._camera, self._base)) as capture:
-                    live = capture.live
                     yield from self._read(capture, stop)
                 if stop.is_set():
                     return
-                if not live:
+                if not capture.live:
                     raise SourceError("the video is over" if self._seq > seen else "no picture in it", "ended")
             except SourceError as fault:
                 attempt = 1 if self._seq > seen else attempt + 1
@@ -89,19 +92,20 @@ class Source:
     def _read(self, capture: Capture, stop: threading.Event) -> Iterator[Frame]:
         size: tuple[int, ...] = ()
         deadline = time.monotonic() + FIRST_FRAME_S
-        pts_ns = 0
+        pts_ns = end_ns = 0
         while not stop.is_set():
             try:
                 got = capture.read(POLL_S)
             except EndOfStream:
-                _check_end(capture, pts_ns, bool(size))
+                _check_end(capture, end_ns, bool(size))
                 return
             if got is None:
                 if capture.live and time.monotonic() > deadline:
                     limit = STALL_S if size else FIRST_FRAME_S
                     raise SourceError(f"no picture for {limit:.0f} s", "stalled" if size else "unreachable")
                 continue
-            picture, pts_ns = got
+            picture = got[0]
+            pts_ns, end_ns = got[1], 2 * got[1] - pts_ns  # a picture lasts as long as the one before
             deadline = time.monotonic() + STALL_S
             if picture.shape != size:
                 size = picture.shape
@@ -112,7 +116,10 @@ class Source:
 
 
 def open_capture(camera: CameraConfig, base: Path) -> Capture:
-    """Connects with GStreamer, or with OpenCV where the configuration or the machine wants it."""
+    """Connects with GStreamer, or with OpenCV where the configuration or the machine wants it.
+
+    SourceError: it cannot be reached; with the state "ended" where trying again is no use.
+    """
     from edge_tdn import gstreamer
 
     if camera.decoder == "opencv" or (camera.decoder == "auto" and not gstreamer.available()):
@@ -137,7 +144,7 @@ def locate(source: str, base: Path) -> str:
         return str(demo_clip())
     scheme, separator, rest = source.partition("://")
     if separator and scheme != "file":
-        raise SourceError(f"{source}: unknown kind of source {scheme}://; allowed: {KINDS}")
+        raise SourceError(f"{without_password(source)}: unknown kind of source {scheme}://; allowed: {KINDS}")
     path = base / Path(rest if separator else source).expanduser()
     try:
         with path.open("rb") as file:
@@ -149,10 +156,15 @@ def locate(source: str, base: Path) -> str:
     return str(path)
 
 
-def _check_end(capture: Capture, pts_ns: int, any_picture: bool) -> None:
+def without_password(text: str) -> str:
+    """The text as it may be shown and logged."""
+    return SECRET.sub(lambda found: f"{found[1] or found[2] or found[3]}***", text)
+
+
+def _check_end(capture: Capture, end_ns: int, any_picture: bool) -> None:
     if capture.live:
         raise SourceError("the camera ended the stream", "stalled" if any_picture else "unreachable")
-    reached_s = pts_ns / NS_PER_S
+    reached_s = end_ns / NS_PER_S
     if any_picture and capture.declared_s and capture.declared_s - reached_s > DAMAGED_S:
         raise SourceError(f"damaged: ends at {reached_s:.1f} s of {capture.declared_s:.1f} s", "ended")
 

@@ -7,7 +7,7 @@ import cv2
 from edge_tdn.errors import SourceError
 from edge_tdn.gstreamer import HOW_TO_INSTALL
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, Picture
-from edge_tdn.source import POLL_S, EndOfStream, is_live
+from edge_tdn.source import POLL_S, EndOfStream, is_live, without_password
 
 TIMEOUT_MS = 5000  # of opening and of one read
 
@@ -17,16 +17,20 @@ class CvCapture:
 
     def __init__(self, source: str) -> None:
         if source.startswith("gst:"):
-            raise SourceError(f"{source}: a gst: source needs GStreamer; {HOW_TO_INSTALL}")
-        self.live = is_live(source)
+            raise SourceError(
+                f"{without_password(source)}: gst: needs the decoder gstreamer; {HOW_TO_INSTALL}", "ended"
+            )
         backend = cv2.CAP_V4L2 if source.startswith("/dev/") else cv2.CAP_FFMPEG
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
         self._capture = cv2.VideoCapture(source, backend, [] if source.startswith("/dev/") else limits)
         if not self._capture.isOpened():
-            raise SourceError(f"{source}: OpenCV cannot open it: no video, or no such camera")
+            raise SourceError(f"{without_password(source)}: OpenCV cannot open it: no video, or no such camera")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.declared_s: float | None = count / rate if not self.live and rate > 0 and count > 0 else None
+        self.declared_s: float | None = count / rate if rate > 0 and count > 0 else None
+        self.live = is_live(source) and not (source.startswith("http") and self.declared_s)  # that is a file
+        self._step_ns = int(NS_PER_S / rate) if rate > 0 else 1
+        self._last_ns = self._shift_ns = 0
         self._began_ns = 0  # monotonic clock at PTS 0
         self._held: tuple[Picture, int] | None = None  # read, but its time has not come
 
@@ -50,6 +54,14 @@ class CvCapture:
         if not good:
             raise EndOfStream
         now_ns = time.monotonic_ns()
-        pts_ns = now_ns if self.live else int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * NS_PER_MS)
+        pts_ns = now_ns if self.live else self._file_pts()
         self._began_ns = self._began_ns or now_ns - pts_ns
         return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), pts_ns  # type: ignore[return-value]
+
+    def _file_pts(self) -> int:
+        """Grows also where the file's own clock jumps back, as in joined recordings."""
+        pts_ns = int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * NS_PER_MS)
+        if pts_ns + self._shift_ns <= self._last_ns and self._began_ns:
+            self._shift_ns = self._last_ns + self._step_ns - pts_ns
+        self._last_ns = pts_ns + self._shift_ns
+        return self._last_ns

@@ -8,11 +8,11 @@ import numpy as np
 from edge_tdn import gstreamer
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import NS_PER_S, Picture
-from edge_tdn.source import EndOfStream
+from edge_tdn.source import EndOfStream, without_password
 
 BUFFERS = 2  # pictures that wait in the appsink; of a camera the oldest is dropped, a file waits
 TO_RGB = "videoconvert ! video/x-raw,format=RGB"
-SINK = f"appsink name=sink max-buffers={BUFFERS} drop={{drop}} sync={{sync}}"
+SINK = f"appsink name=sink max-buffers={BUFFERS}"
 
 
 class GstCapture:
@@ -24,21 +24,27 @@ class GstCapture:
         description, properties = _describe(source)
         try:
             self._pipeline = Gst.parse_launch(description)
-        except Exception as error:  # GLib.Error, whose class only gi knows
-            raise SourceError(f"{source}: {getattr(error, 'message', error)}") from error
+        except Exception as error:  # GLib.Error, whose class only gi knows; as a cause it would tell the password
+            raise SourceError(without_password(f"{source}: {getattr(error, 'message', error)}"), "ended") from None
         self._source = source
+        self._pipeline.connect("deep-element-added", _expect_one_stream)
         for name, value in properties.items():
             self._pipeline.get_by_name("src").set_property(name, value)
         self._sink = self._pipeline.get_by_name("sink")
         self._bus = self._pipeline.get_bus()
         self.declared_s: float | None = None
         self._info: tuple[str, Any] = ("", None)  # caps as text, and parsed
-        change = self._pipeline.set_state(Gst.State.PLAYING)
+        change = self._pipeline.set_state(Gst.State.PAUSED)
         if change == Gst.StateChangeReturn.FAILURE:
-            self._raise_error()
-        self.live = not source.startswith("/") or source.startswith("/dev/")
-        if source.startswith("gst:"):
-            self.live = change == Gst.StateChangeReturn.NO_PREROLL
+            try:
+                self._raise_error()
+                raise SourceError(without_password(f"{source}: does not start"))
+            finally:
+                self.close()
+        self._set_live(change == Gst.StateChangeReturn.NO_PREROLL)
+        if source.startswith("http"):  # until the first picture nobody knows; see _ask_duration
+            self.live = True
+        self._pipeline.set_state(Gst.State.PLAYING)
 
     def read(self, timeout_s: float) -> tuple[Picture, int] | None:
         sample = self._sink.try_pull_sample(int(timeout_s * NS_PER_S))
@@ -50,7 +56,11 @@ class GstCapture:
         if self.declared_s is None:
             self._ask_duration()
         buffer = sample.get_buffer()
-        return self._picture(sample.get_caps(), buffer), buffer.pts
+        # Running time, not the buffer's own: it begins at 0 and goes on growing where a file's own clock jumps.
+        pts_ns = sample.get_segment().to_running_time(self._gst.Format.TIME, buffer.pts)
+        if pts_ns == self._gst.CLOCK_TIME_NONE:
+            pts_ns = self._pipeline.get_current_running_time()
+        return self._picture(sample.get_caps(), buffer), pts_ns
 
     def close(self) -> None:
         """Stops the pipeline and frees its threads."""
@@ -66,7 +76,7 @@ class GstCapture:
         stride = meta.stride[0] if meta else info.stride[0]
         mapped, memory = buffer.map(self._gst.MapFlags.READ)
         if not mapped:
-            raise SourceError(f"{self._source}: a decoded picture cannot be read", "stalled")
+            raise SourceError(f"{without_password(self._source)}: a decoded picture cannot be read", "stalled")
         try:
             data = np.frombuffer(memory.data, np.uint8)  # PyGObject hands out a copy, so it outlives the buffer
         finally:
@@ -78,7 +88,13 @@ class GstCapture:
         known, duration = self._pipeline.query_duration(self._gst.Format.TIME)
         self.declared_s = duration / NS_PER_S if known and duration > 0 else 0.0
         if self._source.startswith("http"):  # a camera's stream has no length, a file's has
-            self.live = self.declared_s == 0
+            self._set_live(self.declared_s == 0)
+
+    def _set_live(self, live: bool) -> None:
+        """A camera's pictures come when they come, and the newest counts; a file's wait for their time."""
+        self.live = live
+        self._sink.set_property("drop", live)
+        self._sink.set_property("sync", not live)
 
     def _raise_error(self) -> None:
         message = self._bus.pop_filtered(self._gst.MessageType.ERROR)
@@ -89,26 +105,31 @@ class GstCapture:
         detail = (debug or "").strip().splitlines()
         if len(detail) > 1:
             text += f" ({detail[-1].strip()})"
+        if "reason not-linked" in text:  # what a demuxer says whose pads nobody wanted
+            text = "no video in it"
         refused = error.matches(self._gst.ResourceError.quark(), self._gst.ResourceError.NOT_AUTHORIZED)
-        raise SourceError(_without_password(f"{self._source}: {text}"), "unauthorized" if refused else "unreachable")
+        raise SourceError(without_password(f"{self._source}: {text}"), "unauthorized" if refused else "unreachable")
 
 
 def _describe(source: str) -> tuple[str, dict[str, str]]:
     """The pipeline, and what is set on its element `src` rather than written into it, so that no path needs quoting."""
-    camera, file = SINK.format(drop="true", sync="false"), SINK.format(drop="false", sync="true")
     if source.startswith("gst:"):
-        return f"{source.removeprefix('gst:').strip()} ! {TO_RGB} ! {camera}", {}
+        return f"{source.removeprefix('gst:').strip()} ! {TO_RGB} ! {SINK}", {}
     if source.startswith("/dev/"):
-        return f"v4l2src name=src ! decodebin ! {TO_RGB} ! {camera}", {"device": source}
+        return f"v4l2src name=src ! decodebin ! {TO_RGB} ! {SINK}", {"device": source}
     if source.startswith(("rtsp://", "rtsps://")):
         rtp = "application/x-rtp,media=video"
-        return f"rtspsrc name=src protocols=tcp latency=200 ! {rtp} ! decodebin ! {TO_RGB} ! {camera}", {
+        return f"rtspsrc name=src protocols=tcp latency=200 ! {rtp} ! decodebin ! {TO_RGB} ! {SINK}", {
             "location": source
         }
     if source.startswith("http"):
-        return f"souphttpsrc name=src timeout=10 ! decodebin ! {TO_RGB} ! {file}", {"location": source}
-    return f"filesrc name=src ! decodebin ! {TO_RGB} ! {file}", {"location": source}
+        return f"souphttpsrc name=src timeout=10 do-timestamp=true ! decodebin ! {TO_RGB} ! {SINK}", {
+            "location": source
+        }
+    return f"filesrc name=src ! decodebin ! {TO_RGB} ! {SINK}", {"location": source}
 
 
-def _without_password(text: str) -> str:
-    return re.sub(r"(://[^/@\s:]+):[^/@\s]*@", r"\1:***@", text)
+def _expect_one_stream(_pipeline: Any, _bin: Any, element: Any) -> None:
+    """MJPEG over HTTP has no list of its streams: decodebin would wait for 2 MB of pictures before the first."""
+    if element.get_factory().get_name() == "multipartdemux":
+        element.set_property("single-stream", True)
