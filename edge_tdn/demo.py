@@ -17,6 +17,7 @@ from edge_tdn.config import Config
 from edge_tdn.daemon import Daemon, stop_on_signals
 from edge_tdn.demo_clip import demo_clip
 from edge_tdn.embedded_broker import embedded_broker
+from edge_tdn.errors import BrokerError
 from edge_tdn.messages import ActionEvent
 from edge_tdn.mqtt import Connection
 from edge_tdn.subscribe import Subscriber
@@ -50,6 +51,8 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
             _save(view, screenshot)
     if failure:
         raise failure[0]
+    if subscriber.trouble:
+        raise BrokerError(f"{url}: {subscriber.trouble}; is a broker running there? Without --broker the demo brings one")
     told = ", ".join(f"{label} {count}" for label, count in starts.items()) or "none"
     console.print(f"actions recognised: {told}")
     if latencies:

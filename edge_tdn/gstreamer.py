@@ -1,6 +1,8 @@
 """GStreamer, where it is installed. The only file that imports gi."""
 
+import ctypes
 import threading
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -16,6 +18,10 @@ class Missing(SourceError):
 @cache
 def load() -> tuple[Any, Any]:
     """The modules Gst and GstVideo, initialised. Missing: says what to install."""
+    # GStreamer loads libunwind for all to see. Were it found before libgcc, the C++ exceptions that OpenVINO throws and
+    # catches within itself would end the process.
+    with suppress(OSError):  # no libgcc here, no clash
+        ctypes.CDLL("libgcc_s.so.1", ctypes.RTLD_GLOBAL)
     try:
         import gi
 

@@ -1,0 +1,232 @@
+"""The main job, end to end and as users run it: `edge-tdn run`, real GStreamer, real OpenVINO, real mosquitto."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from edge_tdn.demo_clip import ACTIONS, SCRIPT, demo_clip
+from edge_tdn.messages import PUBLISHED, json_schema
+from edge_tdn.mqtt import Connected, Received
+from tests.conftest import Mosquitto
+
+SCHEMA_OF = {"events": "event", "status": "camera_status", "scores": "scores"}
+
+
+class Raw:
+    """Every message of a host, in order, each validated against its published schema."""
+
+    def __init__(self, broker: Mosquitto, base: str) -> None:
+        self._base, self._connection = base, broker.connect("raw")
+        self.messages: list[tuple[str, object]] = []
+        self._validators = {name: jsonschema.Draft202012Validator(json.loads(json_schema(name))) for name in PUBLISHED}
+        while not isinstance(self._connection.notes.get(timeout=10), Connected):
+            pass
+        self._connection.subscribe(f"{base}/#")
+        time.sleep(0.3)
+
+    def listen(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            while not self._connection.notes.empty():
+                note = self._connection.notes.get()
+                if isinstance(note, Received):
+                    self._take(note)
+            time.sleep(0.02)
+
+    def of(self, camera: str, kind: str) -> list[dict]:  # type: ignore[type-arg]
+        return [content for topic, content in self.messages if topic == f"{camera}/{kind}"]  # type: ignore[misc]
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _take(self, note: Received) -> None:
+        topic = note.topic.removeprefix(f"{self._base}/")
+        if topic == "availability" or topic.endswith("/action"):
+            self.messages.append((topic, note.payload.decode()))
+            return
+        content = json.loads(note.payload)
+        name = "daemon_status" if topic == "status" else SCHEMA_OF[topic.split("/")[1]]
+        self._validators[name].validate(content)
+        assert not (topic.endswith(("/events", "/scores")) and note.retained)
+        self.messages.append((topic, content))
+
+
+class Daemon:
+    """A running `edge-tdn run`."""
+
+    def __init__(self, config: Path) -> None:
+        self._log = config.with_suffix(".log")
+        command = [sys.executable, "-m", "edge_tdn", "run", "--config", str(config)]
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(command, stderr=log)
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def ends(self, within_s: float) -> int:
+        """Exit status."""
+        return self.process.wait(within_s)
+
+    def log(self) -> str:
+        """What it wrote; there is never a traceback in it."""
+        text = self._log.read_text()
+        assert "Traceback" not in text, text
+        return text
+
+
+@contextmanager
+def running(config: Path) -> Iterator[Daemon]:
+    daemon = Daemon(config)
+    try:
+        yield daemon
+    finally:
+        daemon.process.kill()
+        daemon.process.wait()
+
+
+def site(tmp_path: Path, broker: Mosquitto, *cameras: str, extra: str = "") -> Path:
+    path = tmp_path / "site.toml"
+    tables = "".join(f"[[camera]]\n{camera}\n" for camera in cameras)
+    path.write_text(f'host = "test"\n[broker]\nurl = "{broker.url}"\nscores = true\n{extra}\n{tables}')
+    return path
+
+
+def lives(events: list[dict]) -> list[tuple[str, str]]:  # type: ignore[type-arg]
+    """(label, reason) of every action; each must have one start, then updates, then one end, seq without a gap."""
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    ended, open_id = [], None
+    for event in events:
+        if event["type"] == "start":
+            assert open_id is None
+            open_id = event["id"]
+        else:
+            assert event["id"] == open_id
+        if event["type"] == "end":
+            ended.append((event["label"], event["reason"]))
+            open_id = None
+    assert open_id is None
+    return ended
+
+
+def test_the_demo_clip_is_recognised_action_by_action(broker: Mosquitto, tmp_path: Path) -> None:
+    demo_clip()
+    raw = Raw(broker, "edge-tdn/test")
+    with running(site(tmp_path, broker, 'name = "demo"\nsource = "demo:"')) as daemon:
+        raw.listen(sum(seconds for _, seconds in SCRIPT) + 6)
+        assert daemon.ends(5) == 0  # the only source has ended, and so has the daemon
+    raw.listen(0.3)
+    events = raw.of("demo", "events")
+    assert [label for label, _ in lives(events)] == list(ACTIONS)
+    assert all(reason == "below_threshold" for _, reason in lives(events)[:-1])
+    model = {event["model"]["id"] for event in events}
+    assert model == {"motion"}
+    for event in events:
+        if event["latency_ms"]:
+            assert 0 < event["latency_ms"]["infer"] <= event["latency_ms"]["total"] < 1000
+    states = [status["state"] for status in raw.of("demo", "status")]
+    assert list(dict.fromkeys(states)) == ["connecting", "streaming", "ended"]
+    assert 25 <= max(status["fps"] for status in raw.of("demo", "status")) <= 35
+    available = [content for topic, content in raw.messages if topic == "availability"]
+    assert available == ["online", "stopped"]
+    assert [content for topic, content in raw.messages if topic == "demo/action"][-1] == "none"
+    assert len(raw.of("demo", "scores")) > 80
+    daemon.log()
+    raw.close()
+
+
+@pytest.mark.data
+def test_two_real_videos_at_once_give_valid_events(data: Path, broker: Mosquitto, tmp_path: Path) -> None:
+    """The reels are real people: what the model calls their motions is its affair; that they live properly is ours."""
+    reels = {"activities": "activities_reel.mp4", "asl": "asl_reel.mp4"}
+    cameras = [f'name = "{name}"\nsource = "{data / "videos" / file}"' for name, file in reels.items()]
+    extra = "[decide]\nenter_threshold = 0.5\nexit_threshold = 0.35\nmin_length_s = 0.2"
+    raw = Raw(broker, "edge-tdn/test")
+    with running(site(tmp_path, broker, *cameras, extra=extra)) as daemon:
+        raw.listen(49 + 5)
+        assert daemon.ends(10) == 0
+    raw.listen(0.3)
+    for name in reels:
+        events = raw.of(name, "events")
+        assert len(lives(events)) >= 3
+        assert {event["camera"] for event in events} == {name}
+        last = raw.of(name, "status")[-1]
+        assert last["state"] == "ended"
+        assert last["gaps"] == 0
+        seconds = json.loads((data / "videos" / reels[name]).with_suffix(".json").read_text())
+        assert seconds
+        # T = 8 segments of stride 4 at 15 frames a second: the first clip is there after 2.3 s, then one every 0.27 s
+        length_s = {"activities": 49, "asl": 44}[name]
+        expected = (length_s - 2.3) / (4 / 15)
+        assert last["clips"] + last["shed"] == pytest.approx(expected, abs=6)
+        assert last["shed"] <= 0.05 * expected
+    raw.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_cleanly_within_two_seconds(number: signal.Signals, broker: Mosquitto, tmp_path: Path) -> None:
+    raw = Raw(broker, "edge-tdn/test")
+    source = 'name = "test"\nsource = "gst: videotestsrc is-live=true pattern=ball ! video/x-raw,framerate=30/1"'
+    with running(site(tmp_path, broker, source, 'name = "away"\nsource = "rtsp://127.0.0.1:1/x"')) as daemon:
+        raw.listen(5)
+        assert daemon.alive
+        began = time.monotonic()
+        daemon.process.send_signal(number)
+        assert daemon.ends(5) == 0
+        assert time.monotonic() - began < 2
+    raw.listen(0.5)
+    lives(raw.of("test", "events"))
+    assert raw.of("test", "status")[-1]["clips"] > 0
+    assert raw.of("away", "status")[-1]["state"] == "unreachable"
+    assert "127.0.0.1:1" in raw.of("away", "status")[-1]["reason"]
+    assert [content for topic, content in raw.messages if topic == "availability"] == ["online", "stopped"]
+    daemon.log()
+    raw.close()
+
+
+def test_a_killed_daemon_is_announced_by_its_last_will(broker: Mosquitto, tmp_path: Path) -> None:
+    raw = Raw(broker, "edge-tdn/test")
+    with running(site(tmp_path, broker, 'name = "test"\nsource = "gst: videotestsrc is-live=true"')) as daemon:
+        raw.listen(3)
+        daemon.process.kill()
+        raw.listen(1)
+    assert [content for topic, content in raw.messages if topic == "availability"] == ["online", "offline"]
+    raw.close()
+
+
+def test_without_a_broker_cameras_run_and_stopping_is_as_quick(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text(
+        '[broker]\nurl = "mqtt://127.0.0.1:1"\n[[camera]]\nname = "t"\nsource = "gst: videotestsrc is-live=true"'
+    )
+    with running(path) as daemon:
+        time.sleep(4)
+        assert daemon.alive
+        began = time.monotonic()
+        daemon.process.terminate()
+        assert daemon.ends(5) == 0
+        assert time.monotonic() - began < 2
+    assert "no broker=127.0.0.1:1" in daemon.log()
+
+
+def test_a_size_change_empties_the_window_and_goes_on(broker: Mosquitto, tmp_path: Path) -> None:
+    sizes = " ".join(
+        f"videotestsrc num-buffers=90 is-live=true ! video/x-raw,width={w},height={h},framerate=30/1 ! c."
+        for w, h in ((320, 240), (641, 361))
+    )
+    raw = Raw(broker, "edge-tdn/test")
+    with running(site(tmp_path, broker, f'name = "t"\nsource = "gst: {sizes} concat name=c"')) as daemon:
+        raw.listen(9)
+        daemon.log()
+    statuses = raw.of("t", "status")
+    assert {(s["width"], s["height"]) for s in statuses if s["width"]} == {(320, 240), (641, 361)}
+    assert max(s["gaps"] for s in statuses) >= 1
+    raw.close()

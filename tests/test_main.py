@@ -1,0 +1,160 @@
+"""The command line: what it prints, how it exits, and that no user ever sees a traceback."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge_tdn import __version__
+from edge_tdn.__main__ import main
+from tests.conftest import Mosquitto
+from tests.test_manifest import edit, rehash
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def site(folder: Path, text: str = "", source: str = "demo:") -> Path:
+    path = folder / "site.toml"
+    path.write_text(f'{text}\n[[camera]]\nname = "a"\nsource = "{source}"\n')
+    return path
+
+
+def refused(result: subprocess.CompletedProcess[str], status: int, *said: str) -> None:
+    assert result.returncode == status, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("edge-tdn: ")
+    for part in said:
+        assert part in result.stderr
+
+
+def test_check_prints_the_plan(edge_tdn: Run, tmp_path: Path) -> None:
+    result = edge_tdn("check", "--config", site(tmp_path, 'host = "barn"'))
+    assert result.returncode == 0, result.stderr
+    for part in ("motion: 8 labels", "fp32 on CPU, self-test passed", "edge-tdn/barn/", "a decision every 0.27 s"):
+        assert part in result.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_misspelt_key_is_exit_78_with_the_nearest_spelling(command: str, edge_tdn: Run, tmp_path: Path) -> None:
+    began = time.monotonic()
+    result = edge_tdn(command, "--config", site(tmp_path, "[decide]\nenter_treshold = 0.5"))
+    refused(result, 78, "site.toml:2: decide.enter_treshold: unknown key; did you mean 'enter_threshold'?")
+    assert time.monotonic() - began < 10
+
+
+def test_check_names_a_file_that_is_not_there(edge_tdn: Run, tmp_path: Path) -> None:
+    refused(
+        edge_tdn("check", "--config", site(tmp_path, source="gone.mp4")), 78, "camera[0].source", "gone.mp4: No such"
+    )
+
+
+def test_check_names_an_unknown_kind_of_source(edge_tdn: Run, tmp_path: Path) -> None:
+    refused(edge_tdn("check", "--config", site(tmp_path, source="rtps://x/y")), 78, "rtps://", "rtsp://")
+
+
+def test_run_says_why_its_only_source_cannot_be_played(edge_tdn: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.mp4").write_text("not a video at all\n" * 200)
+    for name in ("gone.mp4", "notes.mp4"):
+        refused_run = edge_tdn("run", "--config", site(tmp_path, source=name))
+        assert refused_run.returncode == 66
+        assert f"edge-tdn: {tmp_path / name}:" in refused_run.stderr
+        assert "Traceback" not in refused_run.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_model_whose_file_changed_is_exit_78(command: str, edge_tdn: Run, model_copy: Path, tmp_path: Path) -> None:
+    raw = bytearray((model_copy / "fp32/head.bin").read_bytes())
+    raw[1000] ^= 4
+    (model_copy / "fp32/head.bin").write_bytes(raw)
+    result = edge_tdn(command, "--config", site(tmp_path, '[runtime]\nmodel = "model"'))
+    refused(result, 78, "head.bin: content changed since export")
+
+
+def test_a_label_count_that_differs_is_exit_78(edge_tdn: Run, model_copy: Path, tmp_path: Path) -> None:
+    (model_copy / "labels.txt").write_text("one\ntwo\n")
+    rehash(model_copy, "labels.txt")
+    edit(model_copy, lambda content: content.update(background=[]))
+    result = edge_tdn("check", "--config", site(tmp_path, '[runtime]\nmodel = "model"'))
+    refused(result, 78, "2 labels, but the model has 8 classes")
+
+
+def test_a_device_that_is_not_there_is_exit_78(edge_tdn: Run, tmp_path: Path) -> None:
+    result = edge_tdn("run", "--config", site(tmp_path, '[runtime]\ndevice = "NPU9"'))
+    refused(result, 78, "device 'NPU9' is not here; OpenVINO finds:", "CPU")
+
+
+def test_watch_without_a_broker_says_so(edge_tdn: Run) -> None:
+    refused(edge_tdn("watch", "--broker", "mqtt://127.0.0.1:1"), 69, "127.0.0.1:1", "is a broker running there?")
+    refused(edge_tdn("watch", "--broker", "tcp://x"), 78, "--broker tcp://x", "mqtt://HOST")
+
+
+def test_help_teaches_and_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["--version"], *([name, "--help"] for name in ("demo", "run", "check", "watch"))):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert "first steps" in text
+    assert f"edge-tdn {__version__}" in text
+
+
+def test_the_demo_brings_its_own_broker_and_recognises(edge_tdn: Run, tmp_path: Path) -> None:
+    result = edge_tdn("demo", "--seconds", "12", "--screenshot", tmp_path / "view.svg")
+    assert result.returncode == 0, result.stderr
+    assert "(embedded)" in result.stdout
+    lines = [line for line in result.stdout.splitlines() if "  demo  " in line]
+    assert any("start  right" in line for line in lines)
+    assert "actions recognised: right 1" in result.stdout
+    assert "<svg" in (tmp_path / "view.svg").read_text()
+
+
+def test_the_demo_draws_its_view_in_a_terminal() -> None:
+    """In a real pseudo-terminal: the picture in half blocks, the camera's state, scores and events."""
+    import pty
+
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "110", "LINES": "50"}
+    command = [sys.executable, "-m", "edge_tdn", "demo", "--seconds", "9"]
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    output = b""
+    while True:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:  # the terminal's other end has closed
+            break
+        output += part
+    assert process.wait(10) == 0
+    text = output.decode()
+    for part in ("▀", "streaming", "fps", "motion fp32 on CPU", "still", "start", "right"):
+        assert part in text
+
+
+def test_the_demo_with_a_real_broker_and_watch_beside_it(edge_tdn: Run, broker: Mosquitto, tmp_path: Path) -> None:
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "edge_tdn", "watch", "--broker", broker.url, "--json"], stdout=subprocess.PIPE, text=True
+    )
+    time.sleep(2)
+    assert edge_tdn("demo", "--seconds", "8", "--broker", broker.url).returncode == 0
+    watch.send_signal(signal.SIGINT)
+    lines = watch.communicate(timeout=10)[0].splitlines()
+    events = [message for message in map(json.loads, lines) if message.get("type") == "start"]
+    assert events[0]["label"] == "right"
+
+
+def test_the_demo_tells_a_source_or_broker_that_fails(edge_tdn: Run, tmp_path: Path) -> None:
+    refused(edge_tdn("demo", "--source", tmp_path / "gone.mp4"), 66, "gone.mp4: No such file")
+    refused(edge_tdn("demo", "--broker", "mqtt://127.0.0.1:1", "--seconds", "3"), 69, "127.0.0.1:1", "broker")
+
+
+def test_the_installed_command_is_there() -> None:
+    program = shutil.which("edge-tdn", path=str(Path(sys.executable).parent))
+    assert program, "pip install -e . was not run in this environment"
+    assert subprocess.run([program, "--version"], capture_output=True, check=True).stdout.startswith(b"edge-tdn ")

@@ -1,0 +1,198 @@
+"""To a real broker and back: availability, retained statuses, events across an outage."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from edge_tdn.config import BrokerConfig
+from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, EventWindow, ModelRef
+from edge_tdn.mqtt import Connected, Connection, Message, Received
+from edge_tdn.publish import Publisher
+from tests.conftest import Mosquitto
+from tests.proxy import Proxy
+
+BASE = "edge-tdn/here"
+MOMENT = "2026-03-01T12:00:00.000Z"
+REF = ModelRef(id="m", precision="fp32", sha256="0" * 64)
+
+
+def event(seq: int) -> ActionEvent:
+    return ActionEvent(
+        id=f"here/door/b007/{seq}", seq=seq, type="start", host="here", camera="door", label="left", label_index=1,
+        score=0.9, peak_score=0.9, started_at=MOMENT, model=REF,
+        window=EventWindow(from_=MOMENT, to=MOMENT, frames=40, dropped=0),
+    )  # fmt: skip
+
+
+def status(state: str = "streaming") -> CameraStatus:
+    return CameraStatus.model_validate(
+        {"camera": "door", "state": state, "reason": "", "since": MOMENT, "fps": 30, "width": 640, "height": 480,
+         "hop": 1, "latency_ms": 9, "clips": 3, "shed": 0, "gaps": 0}
+    )  # fmt: skip
+
+
+PublishTo = Callable[[BrokerConfig], Publisher]
+
+
+class Listener:
+    """Everything under BASE, raw."""
+
+    def __init__(self, broker: Mosquitto, protocol: str = "5") -> None:
+        self._connection = Connection(broker.config(protocol), f"listener-{time.monotonic_ns()}")
+        self.heard: list[Received] = []
+        self.until(lambda: self._ready)
+        time.sleep(0.3)
+
+    _ready = False
+
+    def until(self, condition: Callable[[], bool], seconds: float = 15) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.heard
+            while not self._connection.notes.empty():
+                match self._connection.notes.get():
+                    case Received() as message:
+                        self.heard.append(message)
+                    case Connected():
+                        self._connection.subscribe(f"{BASE}/#")
+                        self._ready = True
+            time.sleep(0.01)
+
+    def last(self, topic: str) -> bytes | None:
+        return next((m.payload for m in reversed(self.heard) if m.topic == f"{BASE}/{topic}"), None)
+
+    def events(self) -> list[ActionEvent]:
+        return [ActionEvent.model_validate_json(m.payload) for m in self.heard if m.topic.endswith("/events")]
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.fixture
+def publish_to() -> Iterator[Callable[[BrokerConfig], Publisher]]:
+    """publish_to(config) -> a started publisher, stopped when the test is over."""
+    started: list[Publisher] = []
+
+    def start(config: BrokerConfig) -> Publisher:
+        publisher = Publisher(BASE, lambda will: Connection(config, "daemon", will=will))
+        publisher.start()
+        started.append(publisher)
+        return publisher
+
+    yield start
+    for publisher in started:
+        publisher.stop()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_subscriber_hears_everything_on_its_topic(protocol: str, publish_to: PublishTo, broker: Mosquitto) -> None:
+    listener = Listener(broker, protocol)
+    publisher = publish_to(broker.config(protocol))
+    publisher.camera_status(status())
+    publisher.action("door", "left")
+    publisher.event(event(1))
+    listener.until(
+        lambda: len(listener.events()) == 1 and None not in map(listener.last, ("door/status", "door/action"))
+    )
+    assert listener.events() == [event(1)]
+    assert listener.last("availability") == b"online"
+    assert listener.last("door/action") == b"left"
+    assert CameraStatus.model_validate_json(listener.last("door/status") or b"") == status()
+    listener.until(lambda: publisher.unsent == 0)
+    publisher.stop()
+    listener.until(lambda: listener.last("availability") == b"stopped")
+    listener.close()
+
+
+def test_states_are_retained_and_events_never(publish_to: PublishTo, broker: Mosquitto) -> None:
+    publisher = publish_to(broker.config())
+    early = Listener(broker)
+    publisher.camera_status(status())
+    publisher.action("door", None)
+    publisher.event(event(1))
+    early.until(lambda: len(early.events()) == 1)
+    early.close()
+    late = Listener(broker)
+    late.until(lambda: late.last("availability") == b"online" and late.last("door/action") is not None)
+    assert late.last("door/action") == b"none"
+    assert all(message.retained for message in late.heard)
+    assert late.events() == []
+    late.close()
+
+
+def test_events_of_an_outage_arrive_in_order_when_it_is_over(publish_to: PublishTo, broker: Mosquitto) -> None:
+    listener, wire = Listener(broker), Proxy(broker.port)
+    config = BrokerConfig(url=f"mqtt://127.0.0.1:{wire.port}")
+    publisher = publish_to(config)
+    publisher.event(event(1))
+    listener.until(lambda: len(listener.events()) == 1 and publisher.unsent == 0)
+    wire.cut()
+    listener.until(lambda: listener.last("availability") == b"offline")  # the last will
+    for seq in range(2, 30):
+        publisher.event(event(seq))
+    time.sleep(0.5)
+    assert not publisher.connected
+    assert publisher.unsent == 28
+    wire.mend()
+    listener.until(lambda: len({e.seq for e in listener.events()}) == 29 and publisher.unsent == 0, 40)
+    assert [e.seq for e in listener.events()] == list(range(1, 30))
+    assert listener.last("availability") == b"online"
+    publisher.stop()
+    listener.close()
+    wire.close()
+
+
+def test_a_broker_that_forgot_everything_is_told_again(publish_to: PublishTo, broker: Mosquitto) -> None:
+    publisher = publish_to(broker.config())
+    publisher.camera_status(status())
+    while not publisher.connected:
+        time.sleep(0.01)
+    broker.stop()
+    publisher.camera_status(status("stalled"))
+    broker.start()
+    late = Listener(broker)
+    late.until(lambda: late.last("door/status") is not None and late.last("availability") == b"online", 40)
+    assert CameraStatus.model_validate_json(late.last("door/status") or b"").state == "stalled"
+    late.close()
+
+
+def test_without_a_broker_stopping_takes_no_time(publish_to: PublishTo) -> None:
+    config = BrokerConfig(url="mqtt://127.0.0.1:1")
+    publisher = publish_to(config)
+    publisher.event(event(1))
+    time.sleep(0.5)
+    began = time.monotonic()
+    publisher.stop()
+    assert time.monotonic() - began < 1.5
+    assert not publisher.connected
+
+
+def test_a_subscriber_counts_what_does_not_fit_its_schema(publish_to: PublishTo, broker: Mosquitto) -> None:
+    publisher = publish_to(broker.config())
+    subscriber = broker.subscriber("edge-tdn/+")
+    other = broker.connect("other")
+    for payload in (b"{", b"[]", b'{"type": "start"}', b"\xff" * 1000, b"[" * 100_000):
+        other.publish(Message(f"{BASE}/door/events", payload))
+    publisher.event(event(1))
+    publisher.daemon_status(
+        DaemonStatus(
+            host="here",
+            version="1",
+            boot="b",
+            started_at=MOMENT,
+            model=REF,
+            device="CPU",
+            cameras=["door"],
+            unsent=0,
+            dropped=0,
+        )
+    )
+    heard = []
+    deadline = time.monotonic() + 10
+    while len(heard) < 2 and time.monotonic() < deadline:
+        heard += list(subscriber.messages(0.2))
+    assert {type(message) for message in heard} == {ActionEvent, DaemonStatus}
+    assert subscriber.invalid == 5
+    subscriber.close()
+    other.close()
