@@ -5,7 +5,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 import cv2
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
+from rich.constrain import Constrain
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -15,6 +16,7 @@ from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, Picture, 
 from edge_tdn.subscribe import Heard
 
 EVENTS = 10  # lines
+WIDEST = 100  # characters
 PICTURE_COLUMNS = 44  # characters; a character shows two pixels, one above the other
 STATE_STYLE = {"streaming": "green", "connecting": "yellow", "ended": "dim"}
 TYPE_STYLE = {"start": "bold green", "update": "dim", "end": "cyan"}
@@ -51,7 +53,7 @@ class View:
         parts += [Text(), middle, Text(), self._table()]
         if self.trouble:
             parts.append(Text(f"broker: {self.trouble}", "bold red"))
-        return Panel(Group(*parts), title=self._title, border_style="blue", width=min(100, Console().width))
+        return Constrain(Panel(Group(*parts), title=self._title, border_style="blue"), WIDEST)
 
     def _head(self) -> Text:
         if self._daemon is None:
@@ -61,9 +63,9 @@ class View:
         return Text(f"model {d.model.id} {d.model.precision} on {d.device}   edge-tdn {d.version}{unsent}", "dim")
 
     def _line(self, s: CameraStatus) -> Text:
-        text = Text(f"{s.camera}  ", "bold")
-        text.append(f"{s.state} {s.reason}".strip(), STATE_STYLE.get(s.state, "bold red"))
-        text.append(f"   {s.width}x{s.height}   {s.fps:.1f} fps   clips {s.clips}   latency {s.latency_ms:.1f} ms")
+        text = Text.assemble((s.camera, "bold"), "   ")
+        text.append(f"{s.state} {s.reason}".strip() + "   ", STATE_STYLE.get(s.state, "bold red"))
+        text.append(f"{s.width}x{s.height}   {s.fps:.1f} fps   clips {s.clips}   latency {s.latency_ms:.1f} ms")
         if s.shed:
             text.append(f"   shed {s.shed}", "yellow")
         return text
