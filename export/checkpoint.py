@@ -143,7 +143,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
-        raise ModelError(f"{path}: damaged or no checkpoint: {(str(error) or type(error).__name__).splitlines()[0]}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{path}: damaged or no checkpoint: {reason}") from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise ModelError(f"{path}: holds no `state_dict` of tensors")
