@@ -9,7 +9,7 @@ from edge_tdn.config import Config, load, read_password
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import Model
-from edge_tdn.source import locate
+from edge_tdn.source import locate, without_password
 
 
 def check(console: Console, path: Path) -> None:
@@ -45,6 +45,6 @@ def _plan(console: Console, config: Config, model: Model) -> None:
     table.add_row("broker", f"{config.broker.url}, MQTT {config.broker.protocol}, topics {config.base_topic}/...")
     for camera in config.camera:
         hop_s = camera.hop * spec.segment_stride / spec.frame_rate
-        table.add_row(f"camera {camera.name}", f"{camera.source}, a decision every {hop_s:.2f} s")
+        table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, a decision every {hop_s:.2f} s")
     console.print(table)
     console.print("configuration and model are right")

@@ -1,11 +1,13 @@
 """Life of the process: opens what the cameras share, starts everything, stops everything."""
 
+import ctypes
 import logging
 import secrets
 import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -25,12 +27,15 @@ log = logging.getLogger(__name__)
 
 STATUS_EVERY_S = 1.0  # cameras' statuses on their topics
 LIFE_EVERY_S = 10.0  # the daemon's own
+M_MMAP_THRESHOLD = -3  # mallopt's parameter, from malloc.h
+PICTURE_BYTES = 256 * 1024  # an allocation of this size holds pictures
 
 
 class Daemon:
     """One process: one runtime, one publisher, any number of cameras. `base` is where relative paths begin."""
 
     def __init__(self, config: Config, base: Path) -> None:
+        _keep_heaps_small()
         self._config = config
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -114,6 +119,15 @@ class Daemon:
             unsent=self._publisher.unsent,
             dropped=self._publisher.dropped,
         )
+
+
+def _keep_heaps_small() -> None:
+    """Has glibc map every picture's memory and give it back, instead of growing a heap for each thread that had one.
+
+    Left alone, its threshold for mapping rises to the size of a picture; memory then grew by 20 MB over ten reconnects.
+    """
+    with suppress(OSError, AttributeError):  # another C library: it has its own ways
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, PICTURE_BYTES)
 
 
 def open_configured_model(config: Config, base: Path) -> Model:

@@ -52,7 +52,9 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
     if failure:
         raise failure[0]
     if subscriber.trouble:
-        raise BrokerError(f"{url}: {subscriber.trouble}; is a broker running there? Without --broker the demo brings one")
+        raise BrokerError(
+            f"{url}: {subscriber.trouble}; is a broker running there? Without --broker the demo brings one"
+        )
     told = ", ".join(f"{label} {count}" for label, count in starts.items()) or "none"
     console.print(f"actions recognised: {told}")
     if latencies:

@@ -41,13 +41,16 @@ def _with_gstreamer(pictures: Iterable[Picture], rate: int, path: Path) -> None:
         raise EdgeTdnError("GStreamer has no H.264 or MPEG-4 encoder; install gstreamer1.0-plugins-ugly")
     encoder = encoder.format(kbps=KBPS, bps=KBPS * 1000)
     pipeline = Gst.parse_launch(
-        f"appsrc name=src format=time block=true max-buffers=8 ! videoconvert ! {encoder} ! mp4mux ! filesink name=sink"
+        "appsrc name=src format=time block=true max-buffers=8 ! videoconvert ! capsfilter name=caps"
+        f" ! {encoder} ! mp4mux ! filesink name=sink"
     )
     pipeline.get_by_name("sink").set_property("location", str(path))
     source = pipeline.get_by_name("src")
     pipeline.set_state(Gst.State.PLAYING)
     try:
         for number, picture in enumerate(pictures):
+            if number == 0:
+                _agree(Gst, pipeline, picture, rate)
             _push(Gst, source, picture, rate, number)
         source.end_of_stream()
         done = Gst.MessageType.EOS | Gst.MessageType.ERROR
@@ -58,11 +61,17 @@ def _with_gstreamer(pictures: Iterable[Picture], rate: int, path: Path) -> None:
         pipeline.set_state(Gst.State.NULL)
 
 
+def _agree(Gst: Any, pipeline: Any, picture: Picture, rate: int) -> None:
+    """What goes in; and 4:2:0 comes out, which every player and hardware decoder takes, unless a side is odd."""
+    height, width = picture.shape[:2]
+    caps = f"video/x-raw,format=RGB,width={width},height={height},framerate={rate}/1"
+    pipeline.get_by_name("src").set_property("caps", Gst.Caps.from_string(caps))
+    if height % 2 == width % 2 == 0:
+        pipeline.get_by_name("caps").set_property("caps", Gst.Caps.from_string("video/x-raw,format=I420"))
+
+
 def _push(Gst: Any, source: Any, picture: Picture, rate: int, number: int) -> None:
     height, width = picture.shape[:2]
-    if number == 0:
-        caps = f"video/x-raw,format=RGB,width={width},height={height},framerate={rate}/1"
-        source.set_property("caps", Gst.Caps.from_string(caps))
     rows = np.pad(picture.reshape(height, width * 3), ((0, 0), (0, -width * 3 % 4)))  # GStreamer's rows of RGB
     buffer = Gst.Buffer.new_wrapped(rows.tobytes())
     buffer.pts, buffer.duration = number * NS_PER_S // rate, NS_PER_S // rate

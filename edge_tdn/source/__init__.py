@@ -66,28 +66,29 @@ class Source:
         self._stream = 0
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """Frames until `stop` is set or a file has ended. SourceError: a file that cannot be played."""
+        """Frames until `stop` is set or a file has ended. SourceError: it cannot be played, or is damaged."""
         attempt = 0
         while not stop.is_set():
             self._told("connecting", "")
-            seen = self._seq
+            before = self._seq
             try:
                 with closing(open_capture(self._camera, self._base)) as capture:
                     yield from self._read(capture, stop)
+            except SourceError as fault:
+                self._told(fault.state, str(fault))
+                played = self._seq > before
+                attempt = 1 if played else attempt + 1
+                if played and self._camera.loop:
+                    continue
+                if fault.state == "ended" or not is_live(self._camera.source):
+                    raise
+                stop.wait(_delay(attempt, fault))
+            else:
                 if stop.is_set():
                     return
-                if not capture.live:
-                    raise SourceError("the video is over" if self._seq > seen else "no picture in it", "ended")
-            except SourceError as fault:
-                attempt = 1 if self._seq > seen else attempt + 1
-                self._told(fault.state, str(fault))
-                if self._camera.loop and self._seq > seen:
-                    continue
-                if not is_live(self._camera.source) or fault.state == "ended":
-                    if self._seq == seen or "damaged" in str(fault):
-                        raise
+                if not self._camera.loop:
+                    self._told("ended", "the video is over")
                     return
-                stop.wait(_delay(attempt, fault))
 
     def _read(self, capture: Capture, stop: threading.Event) -> Iterator[Frame]:
         size: tuple[int, ...] = ()
@@ -164,8 +165,10 @@ def without_password(text: str) -> str:
 def _check_end(capture: Capture, end_ns: int, any_picture: bool) -> None:
     if capture.live:
         raise SourceError("the camera ended the stream", "stalled" if any_picture else "unreachable")
+    if not any_picture:
+        raise SourceError("no picture in it", "ended")
     reached_s = end_ns / NS_PER_S
-    if any_picture and capture.declared_s and capture.declared_s - reached_s > DAMAGED_S:
+    if capture.declared_s and capture.declared_s - reached_s > DAMAGED_S:
         raise SourceError(f"damaged: ends at {reached_s:.1f} s of {capture.declared_s:.1f} s", "ended")
 
 
