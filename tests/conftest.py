@@ -19,6 +19,7 @@ from edge_tdn.mqtt import Connection
 from edge_tdn.subscribe import Subscriber
 
 ROOT = Path(__file__).parent.parent
+GREYS = [20 + 6 * (7 * n % 36) for n in range(36)]  # far apart from frame to frame, so that no encoder skips one
 
 
 @pytest.fixture(scope="session")
@@ -108,10 +109,10 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def make_video(tmp_path: Path) -> Callable[..., Path]:
-    """make_video(frames, rate, height, width) -> MP4 whose frame n is an even grey of level 40 + 4 n (mod 180)."""
+    """make_video(frames, rate, height, width) -> MP4 whose frame n is an even grey of GREYS[n mod 36]."""
 
     def make(frames: int = 30, rate: int = 15, height: int = 96, width: int = 128, name: str = "video.mp4") -> Path:
-        greys = (np.full((height, width, 3), 40 + 4 * n % 180, np.uint8) for n in range(frames))
+        greys = (np.full((height, width, 3), GREYS[n % 36], np.uint8) for n in range(frames))
         write_video(greys, rate, tmp_path / name)
         return tmp_path / name
 

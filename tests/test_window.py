@@ -1,13 +1,20 @@
 """The window: the right frames at the right time, and never across a gap."""
 
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_tdn.manifest import InputSpec
+from edge_tdn.config import CameraConfig
+from edge_tdn.manifest import InputSpec, Model
 from edge_tdn.messages import NS_PER_S, Frame, Segment
+from edge_tdn.source import Source
 from edge_tdn.window import Window
+from tests.conftest import GREYS
 
 SIDE = 32
 
@@ -138,3 +145,15 @@ def test_any_stream_gives_consecutive_segments_of_growing_frames(steps: list[flo
             gaps = np.diff([times[n] for n in range(shown[0], shown[-1] + 1)])
             assert np.all(gaps <= 0.5 + 1e-6)
             assert 0 <= segment.dropped <= 5
+
+
+def test_a_real_file_streams_the_published_frames(make_video: Callable[..., Path], motion: Model) -> None:
+    """Encoded, decoded by GStreamer, resampled by timestamp: frame n is known by its grey level."""
+    spec = motion.manifest.input
+    count = spec.segments * spec.segment_stride + 4
+    video = make_video(frames=count, rate=int(spec.frame_rate))
+    source = Source(CameraConfig(name="file", source=str(video)), Path("/"), lambda state, reason: None)
+    window = Window(spec, max_gap_s=0.5)
+    got = [segment for f in source.frames(threading.Event()) for segment in window.push(f)]
+    shown = [[int(np.argmin(np.abs(np.array(GREYS) - f.mean()))) for f in s.frames] for s in got]
+    assert shown == published(count, spec.segments)

@@ -1,8 +1,8 @@
 """Trains the shipped `motion` model from scratch, on generated clips:
 
-    python -m training --clips 16000 --out runs/motion
+    python -m training --out runs/motion
 
-writes runs/motion/weights.safetensors and metrics.json; `edge-tdn-export convert` makes the model folder of them.
+writes weights.safetensors, labels.txt and metrics.json there; `make motion` also turns them into the model folder.
 The seed fixes the clips, their order and the first weights.
 """
 
@@ -49,7 +49,7 @@ class Lessons(Dataset[tuple[Tensor, int]]):
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("--clips", type=int, default=16_000, help="clips to learn from (default: 16000)")
+    parser.add_argument("--clips", type=int, default=20_000, help="clips to learn from (default: 20000)")
     parser.add_argument("--held-out", type=int, default=1000, help="clips to judge by (default: 1000)")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=0.1, help="highest learning rate of the one-cycle schedule")
@@ -67,6 +67,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(state, arguments.out / "weights.safetensors")
+    (arguments.out / "labels.txt").write_text("\n".join(LABELS) + "\n")
     metrics = {
         "network": NETWORK.as_dict(),
         "input": SPEC.model_dump(),
