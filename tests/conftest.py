@@ -15,11 +15,12 @@ import pytest
 from edge_tdn.config import BrokerConfig
 from edge_tdn.encode import write_video
 from edge_tdn.manifest import Model, open_model, shipped_models
+from edge_tdn.messages import Picture
 from edge_tdn.mqtt import Connection
 from edge_tdn.subscribe import Subscriber
 
 ROOT = Path(__file__).parent.parent
-GREYS = [20 + 6 * (7 * n % 36) for n in range(36)]  # far apart from frame to frame, so that no encoder skips one
+BITS = 8  # of a frame's number, as dark and bright columns of its picture
 
 
 @pytest.fixture(scope="session")
@@ -107,13 +108,24 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     mosquitto.stop()
 
 
+def _numbered(number: int, height: int, width: int) -> Picture:
+    bits = np.array([number >> k & 1 for k in range(BITS)])
+    columns = np.repeat(30 + 190 * bits, -(-width // BITS))[:width]
+    return np.broadcast_to(columns[None, :, None], (height, width, 3)).astype(np.uint8)
+
+
+def number_in(picture: Picture) -> int:
+    """The number that a frame of `make_video` shows, whatever codec and resizing it went through."""
+    middles = (np.arange(BITS) + 0.5) * picture.shape[1] / BITS
+    return sum(int(picture[:, int(x)].mean() > 125) << k for k, x in enumerate(middles))
+
+
 @pytest.fixture
 def make_video(tmp_path: Path) -> Callable[..., Path]:
-    """make_video(frames, rate, height, width) -> MP4 whose frame n is an even grey of GREYS[n mod 36]."""
+    """make_video(frames, rate, height, width) -> MP4 whose frame n shows its number; see `number_in`."""
 
     def make(frames: int = 30, rate: int = 15, height: int = 96, width: int = 128, name: str = "video.mp4") -> Path:
-        greys = (np.full((height, width, 3), GREYS[n % 36], np.uint8) for n in range(frames))
-        write_video(greys, rate, tmp_path / name)
+        write_video((_numbered(n, height, width) for n in range(frames)), rate, tmp_path / name)
         return tmp_path / name
 
     return make
