@@ -76,11 +76,14 @@ class Decider:
         best = int(np.argmax(np.where(self._reportable, smoothed, -1)))
         score = float(smoothed[best])
         events = []
-        if self._open and smoothed[self._open.label] < self._config.exit_threshold:
-            events.append(self._end("below_threshold", float(smoothed[self._open.label])))
+        if self._open:
+            own = float(smoothed[self._open.label])
+            self._open.peak = max(self._open.peak, own)
+            if own < self._config.exit_threshold:
+                events.append(self._end("below_threshold", own))
         if self._open and self._open.label == best:
             self._rising = None
-            events += self._update(score)
+            events += self._update(self._open, score)
         elif score >= self._config.enter_threshold and self._reportable[best]:
             events += self._rise(best, score)
         else:
@@ -109,10 +112,8 @@ class Decider:
         rising.id = f"{origin.host}/{origin.camera}/{origin.boot}/{self._seq + 1}"
         return [*events, self._event("start", rising, score)]
 
-    def _update(self, score: float) -> list[ActionEvent]:
-        action, now_ns = self._open, self._scores().to_ns
-        assert action is not None
-        action.peak = max(action.peak, score)
+    def _update(self, action: _Action, score: float) -> list[ActionEvent]:
+        now_ns = self._scores().to_ns
         rose = action.peak >= action.told + self._config.update_rise
         due = self._config.update_interval_s and now_ns - action.told_ns >= self._config.update_interval_s * NS_PER_S
         return [self._event("update", action, score)] if rose or due else []
