@@ -44,10 +44,11 @@ schemas: $(VENV)/.host
 # The numbers are those of training/__main__.py
 motion: $(VENV)/.test
 	$(BIN)/python -m training --out runs/motion
-	rm -rf edge_tdn/models/motion
-	$(BIN)/edge-tdn-export convert runs/motion/weights.safetensors edge_tdn/models/motion --arch resnet18 --width 0.5 \
+	rm -rf runs/motion/model
+	$(BIN)/edge-tdn-export convert runs/motion/weights.safetensors runs/motion/model --arch resnet18 --width 0.5 \
 		--segments 8 --labels runs/motion/labels.txt --background still --id motion --size 96 --resize stretch \
 		--frame-rate 15 --segment-stride 4
+	rm -rf edge_tdn/models/motion && mv runs/motion/model edge_tdn/models/motion
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -34,13 +35,26 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `edge-tdn watch | head`: whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"edge-tdn: {error}", file=sys.stderr)
+        return 1
     return status
 
 
 def _demo(options: argparse.Namespace) -> int:
     from edge_tdn.demo import demo
 
-    demo(Console(), options.source, options.broker, options.model, options.seconds, options.screenshot)
+    demo(
+        Console(markup=False, highlight=False),
+        options.source,
+        options.broker,
+        options.model,
+        options.seconds,
+        options.screenshot,
+    )
     return 0
 
 
@@ -57,14 +71,22 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from edge_tdn.check import check
 
-    check(Console(), options.config)
+    check(Console(markup=False, highlight=False), options.config)
     return 0
 
 
 def _watch(options: argparse.Namespace) -> int:
+    from edge_tdn.config import load, parse, read_password
     from edge_tdn.watch import watch
 
-    watch(Console(), options.broker, options.base, options.protocol, options.json)
+    if options.config:
+        config = load(options.config)
+        password, base = read_password(config.broker, options.config.parent), config.base_topic
+    else:
+        broker = {"url": options.broker, "protocol": options.protocol}
+        config = parse({"broker": broker, "camera": [{"name": "any", "source": "any"}]}, "edge-tdn watch")
+        password, base = None, options.base
+    watch(Console(markup=False, highlight=False), config.broker, password, base, options.json)
     return 0
 
 
@@ -103,7 +125,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     watch.add_argument("--base", default="edge-tdn/+", help="topics of one host, or of all (default: edge-tdn/+)")
     watch.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version (default: 5)")
-    watch.add_argument("--json", action="store_true", help="one JSON document a line, as received")
+    watch.add_argument("--config", type=Path, help="take broker, user and topics from a configuration instead")
+    watch.add_argument("--json", action="store_true", help="one JSON document a line: topic, and message as received")
     watch.set_defaults(command=_watch, log_level=logging.WARNING)
     return parser
 

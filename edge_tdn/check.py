@@ -9,7 +9,7 @@ from edge_tdn.config import Config, load, read_password
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import Model
-from edge_tdn.source import locate, without_password
+from edge_tdn.source import verify, without_password
 
 
 def check(console: Console, path: Path) -> None:
@@ -19,7 +19,7 @@ def check(console: Console, path: Path) -> None:
     faults = []
     for number, camera in enumerate(config.camera):
         try:
-            locate(camera.source, path.parent)
+            verify(camera, path.parent)
         except SourceError as error:
             faults.append(f"{path}: camera[{number}].source: {error}")
     if faults:

@@ -42,6 +42,10 @@ class BrokerConfig(_Table):
         if parts.scheme != "mqtt" or not parts.hostname or parts.path or parts.username:
             raise ValueError("allowed: mqtt://HOST or mqtt://HOST:PORT; user and password have keys of their own")
         try:
+            parts.hostname.encode("idna")
+        except UnicodeError:
+            raise ValueError(f"{parts.hostname!r} is no host name") from None
+        try:
             port = parts.port
         except ValueError:
             port = 0
@@ -55,6 +59,12 @@ class BrokerConfig(_Table):
         if re.search(r"[+#\x00-\x1f]|^/|/$|^\$", base) or len(base) > 200:
             raise ValueError("a topic without + # or control characters, not beginning or ending with /")
         return base
+
+    @model_validator(mode="after")
+    def _credentials(self) -> Self:
+        if bool(self.username) != bool(self.password_file):
+            raise ValueError("username and password_file go together: name both, or neither")
+        return self
 
     @property
     def address(self) -> tuple[str, int]:
@@ -81,9 +91,11 @@ class DecideConfig(_Table):
     )
     enter_threshold: Share = Field(default=0.6, description="an action starts when its score reaches this")
     exit_threshold: Share = Field(default=0.4, description="and ends when it falls below this")
-    min_length_s: Seconds = Field(default=0.5, description="seconds that a score must hold before the start is told")
+    min_length_s: Seconds = Field(
+        default=0.5, description="seconds from where the score rose to where its start is told"
+    )
     update_rise: Share = Field(default=0.1, description="an update is sent when the peak score rises by this much")
-    update_interval_s: Seconds = Field(default=5.0, description="and at least this often, in seconds; 0: never")
+    update_interval_s: Seconds = Field(default=5.0, description="and this often while it leads, in seconds; 0: never")
 
     @model_validator(mode="after")
     def _hysteresis(self) -> Self:
@@ -102,7 +114,9 @@ class CameraConfig(_Table):
     source: str = Field(min_length=1, description="file, rtsp://, http(s)://, /dev/video*, or gst: and a pipeline")
     loop: bool = Field(default=False, description="start a file again when it ends")
     hop: int = Field(default=1, ge=1, le=64, description="segments from one classified clip to the next")
-    max_gap_s: Seconds = Field(default=0.5, description="a longer pause between two frames empties the window, seconds")
+    max_gap_s: float = Field(
+        default=0.5, gt=0, le=5, description="a longer pause between two frames empties the window, seconds"
+    )
     decoder: Literal["auto", "gstreamer", "opencv"] = Field(
         default="auto", description="auto: GStreamer, or OpenCV where GStreamer is missing"
     )
@@ -112,7 +126,7 @@ class Config(_Table):
     """The whole file."""
 
     host: Name = Field(
-        default_factory=lambda: _host_name(), description="this host in topics and ids; default: its name"
+        default_factory=lambda: host_name(), description="this host in topics and ids; default: its name"
     )
     broker: BrokerConfig = BrokerConfig()
     runtime: RuntimeConfig = RuntimeConfig()
@@ -142,15 +156,20 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: {error.strerror}; see configs/reference.toml for a start") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 (byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
+    return parse(content, str(path), text)
+
+
+def parse(content: dict[str, Any], where: str, text: str = "") -> Config:
+    """A configuration from its tables. ConfigError: as `load`, with the lines of `text` where it is given."""
     try:
         return Config.model_validate(content)
     except ValidationError as error:
         faults = [dict(fault) for fault in error.errors()]
         # a camera that was refused is not also a camera too few
         told = [fault for fault in faults if not (fault["type"] == "too_short" and fault["input"])]
-        raise ConfigError("\n".join(_explain(path, text, fault) for fault in told)) from error
+        raise ConfigError("\n".join(_explain(where, text, fault) for fault in told)) from error
 
 
 def read_password(config: BrokerConfig, base: Path) -> str | None:
@@ -164,10 +183,11 @@ def read_password(config: BrokerConfig, base: Path) -> str | None:
         raise ConfigError(f"{path}: broker.password_file cannot be read: {error or 'it is empty'}") from error
 
 
-def _explain(path: Path, text: str, fault: dict[str, Any]) -> str:
-    keys = [key for key in fault["loc"] if key != "__root__"]
+def _explain(file: str, text: str, fault: dict[str, Any]) -> str:
+    keys = list(fault["loc"])
     name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
-    where = f"{path}:{line_of(text, keys)}: {name or 'configuration'}"
+    line = f":{line_of(text, keys)}" if text else ""
+    where = f"{file}{line}: {name or 'configuration'}"
     if fault["type"] == "extra_forbidden":
         allowed = list(_table(keys[:-1]).model_fields)
         near = difflib.get_close_matches(str(keys[-1]), allowed, 1)
@@ -214,6 +234,7 @@ def line_of(text: str, keys: list[Any]) -> int:
     return best
 
 
-def _host_name() -> str:
+def host_name() -> str:
+    """This machine's name, as it may stand in a topic."""
     name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname().split(".")[0])[:64]
     return name if re.match("[A-Za-z0-9]", name) else "host"

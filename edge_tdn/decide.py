@@ -92,7 +92,7 @@ class Decider:
 
     def break_off(self, reason: EndReason) -> list[ActionEvent]:
         """The stream broke, or the daemon stops: what is open ends, nothing is carried over."""
-        events = [self._end(reason, 0.0)] if self._open else []
+        events = [self._end(reason, float(self.smoothed()[self._open.label]))] if self._open else []
         self._rising = None
         self._recent.clear()
         return events

@@ -13,9 +13,8 @@ from statistics import median
 from rich.console import Console
 from rich.live import Live
 
-from edge_tdn.config import Config
+from edge_tdn.config import Config, host_name, parse
 from edge_tdn.daemon import Daemon, stop_on_signals
-from edge_tdn.demo_clip import demo_clip
 from edge_tdn.embedded_broker import embedded_broker
 from edge_tdn.errors import BrokerError
 from edge_tdn.messages import ActionEvent
@@ -29,8 +28,6 @@ DRAWN_PER_S = 8  # times a second that the view is drawn anew
 def demo(console: Console, source: str, broker_url: str, model: str, seconds: float, screenshot: Path | None) -> None:
     """Runs the whole chain for `seconds` (0: until stopped) and shows it; a summary at the end."""
     with ExitStack() as stack:
-        if source == "demo:":
-            demo_clip()  # now, while a progress bar can be seen
         url = broker_url or stack.enter_context(embedded_broker())
         config = demo_config(source, url, model)
         console.print(f"broker {url}{'' if broker_url else ' (embedded)'}, topics {config.base_topic}/#")
@@ -62,12 +59,13 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
 
 
 def demo_config(source: str, broker_url: str, model: str) -> Config:
-    """The packaged demo.toml with what the command line says."""
+    """The packaged demo.toml with what the command line says. ConfigError: one of these is wrong."""
     content = tomllib.loads((resources.files("edge_tdn") / "demo.toml").read_text(encoding="utf-8"))
+    content["host"] = f"{host_name()}-demo"[-64:]  # beside a daemon on the same host, not in its place
     content["broker"]["url"] = broker_url
     content["runtime"] = {"model": model}
     content["camera"][0]["source"] = source
-    return Config.model_validate(content)
+    return parse(content, "edge-tdn demo")
 
 
 def _run(daemon: Daemon, failure: list[BaseException]) -> None:
@@ -88,20 +86,21 @@ def _watch(
         while thread.is_alive():
             if time.monotonic() > deadline:
                 daemon.stop()
-            for message in subscriber.messages(1 / DRAWN_PER_S):
-                view.hear(message)
-                if isinstance(message, ActionEvent):
-                    if message.type == "start" and message.latency_ms:
-                        starts[message.label] += 1
-                        latencies.append(message.latency_ms.total)
+            for heard in subscriber.messages(1 / DRAWN_PER_S):
+                view.hear(heard.said)
+                if isinstance(heard.said, ActionEvent):
+                    if heard.said.type == "start" and heard.said.latency_ms:
+                        starts[heard.said.label] += 1
+                        latencies.append(heard.said.latency_ms.total)
                     if not console.is_terminal:
-                        console.print(event_line(message), highlight=False)
+                        console.print(event_line(heard.said))
             view.trouble = subscriber.trouble
     return starts, latencies
 
 
 def _save(view: View, path: Path) -> None:
-    """The view's last state as SVG."""
+    """The view's last state as SVG, in a folder that is made where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     recorder = Console(record=True, width=100, force_terminal=True, color_system="truecolor", file=StringIO())
     recorder.print(view)
     recorder.save_svg(str(path), title="edge-tdn demo")

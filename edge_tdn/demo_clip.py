@@ -13,6 +13,7 @@ from edge_tdn.encode import write_video
 from edge_tdn.messages import Picture
 from edge_tdn.scene import Motion, Pose, Scene
 
+DEMO = "demo:"  # the clip's name as a source
 HEIGHT, WIDTH, RATE = 360, 480, 30  # pixels, frames a second
 SEED = 35  # no training clip has it: those begin at 1 << 24
 NAME = "demo-1.mp4"  # another number when the clip changes
@@ -21,12 +22,19 @@ ACTION_S, STILL_S = 2.6, 1.8  # seconds
 SCRIPT = (*(step for action in ACTIONS for step in (("still", STILL_S), (action, ACTION_S))), ("still", STILL_S))
 
 
+def demo_clip_path() -> Path:
+    """Where the clip is, or will be."""
+    return _cache() / NAME
+
+
 def demo_clip() -> Path:
     """The clip's file; drawn and encoded at first use, with a progress bar."""
-    path = _cache() / NAME
+    path = demo_clip_path()
     if not path.is_file():
         frames = round(sum(seconds for _, seconds in SCRIPT) * RATE)
         console = Console(stderr=True)
+        if not console.is_terminal:
+            console.print("drawing the demo clip, once: some seconds")
         write_video(
             track(pictures(), "drawing the demo clip (once)", frames, console=console, transient=True), RATE, path
         )

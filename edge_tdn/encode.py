@@ -30,6 +30,8 @@ def write_video(pictures: Iterable[Picture], rate: int, path: Path) -> None:
     try:
         (_with_gstreamer if gstreamer.available() else _with_opencv)(pictures, rate, scratch)
         scratch.replace(path)
+    except OSError as error:
+        raise EdgeTdnError(f"{path}: {error.strerror}") from error
     finally:
         scratch.unlink(missing_ok=True)
 

@@ -32,6 +32,7 @@ GOLDEN = "golden.npz"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LARGEST_FILE = 2 << 30  # bytes
+ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -51,7 +52,7 @@ class InputSpec(_Part):
     short_side: int = Field(default=0, ge=0, le=2048, description="before the crop; 0 with `stretch`")
     frame_rate: float = Field(gt=0, le=240, description="frames a second that the model was trained at")
     segment_stride: int = Field(ge=1, le=1000, description="ticks from one segment's start to the next one's")
-    mean: tuple[float, float, float] = IMAGENET_MEAN
+    mean: tuple[float, float, float] = IMAGENET_MEAN  # both are part of the encoder's graph
     std: tuple[float, float, float] = IMAGENET_STD
 
     @model_validator(mode="after")
@@ -88,7 +89,7 @@ class Parity(_Part):
 
 class Manifest(_Part):
     schema_: Literal[1] = Field(default=1, alias="schema")
-    id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    id: str = Field(pattern=ID_PATTERN)
     network: dict[str, str | int | float | bool] = Field(description="the network's configuration, for `export`")
     input: InputSpec
     classes: int = Field(ge=1)
@@ -136,7 +137,10 @@ def shipped_models() -> Path:
 
 def find_model(name: str, base: Path) -> Path:
     """A model folder: a path (relative ones from `base`), or the name of a shipped model."""
-    folder = base / Path(name).expanduser()
+    try:
+        folder = base / Path(name).expanduser()
+    except RuntimeError as error:
+        raise ModelError(f"model {name!r}: {error}") from error
     shipped = shipped_models() / name
     if (folder / MANIFEST).is_file() or not (shipped / MANIFEST).is_file() or os.sep in name:
         return folder
@@ -157,12 +161,11 @@ def open_model(folder: Path) -> Model:
         raise ModelError(f"{path}: {key}: {first['msg']}; export the model again") from error
     for name, record in manifest.files.items():
         _read_verified(folder, name, record)
-    model = Model(folder, manifest, hashlib.sha256(raw).hexdigest(), ())
-    model.labels = _labels(folder / LABELS, model.read(LABELS), manifest)
-    return model
+    return Model(folder, manifest, hashlib.sha256(raw).hexdigest(), _labels(folder / LABELS, manifest))
 
 
-def _labels(path: Path, raw: bytes, manifest: Manifest) -> tuple[str, ...]:
+def _labels(path: Path, manifest: Manifest) -> tuple[str, ...]:
+    raw = _read_regular(path)
     if hashlib.sha256(raw).hexdigest() != manifest.labels_sha256:
         raise ModelError(f"{path}: not the labels that the manifest names (labels_sha256)")
     labels = parse_labels(path, raw)

@@ -50,7 +50,7 @@ class Segment:
     to_ns: int  # PTS of its last tick
     received_ns: int  # arrival of the frame that completed it
     ready_ns: int  # monotonic clock when it was complete: resampled and resized
-    wall_ns: int  # wall clock at `received_ns`
+    wall_ns: int  # wall clock at `to_ns`
     dropped: int  # of its ticks, how many repeat a neighbour because the camera had no frame for them
 
 
@@ -62,7 +62,7 @@ class Scores:
     from_ns: int  # PTS of the clip's first tick
     newest_ns: int  # PTS of the first tick of the clip's newest segment
     to_ns: int  # PTS of the clip's last tick
-    wall_ns: int  # wall clock at the arrival of the clip's last frame
+    wall_ns: int  # wall clock at `to_ns`
     frames: int  # that the network saw: five a segment
     dropped: int  # of these, how many repeat a neighbour
     received_ns: int  # monotonic clock: arrival of the clip's last frame

@@ -5,16 +5,17 @@ into `notes`, and the owner's thread reads them.
 """
 
 import queue
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_tdn.config import BrokerConfig
 
 RETRY_S = (1, 30)  # paho doubles the wait between connects within these
-UNSENT_MOST = 10_000  # messages that wait in memory for a broker that is away
+CONNECT_S = 1.5  # how long one connect may take, and so how long closing may
 
 
 @dataclass(frozen=True)
@@ -63,24 +64,23 @@ class Connection:
         self.notes: queue.SimpleQueue[Note] = queue.SimpleQueue()
         version = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
         self._client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=version)
-        self._client.max_queued_messages_set(UNSENT_MOST)
+        self._client.connect_timeout = CONNECT_S
         self._client.reconnect_delay_set(*RETRY_S)
         if broker.username:
             self._client.username_pw_set(broker.username, password)
         if will:
             self._client.will_set(will.topic, will.payload, will.qos, will.retain)
         self._client.on_connect = self._on_connect
-        self._client.on_connect_fail = lambda *_: self.notes.put(Lost("no answer"))
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = lambda client, data, flags, reason, properties: self.notes.put(Lost(str(reason)))
         self._client.on_publish = self._on_publish
         self._client.on_message = lambda client, data, m: self.notes.put(Received(m.topic, bytes(m.payload), m.retain))
         self._client.connect_async(*broker.address, keepalive=broker.keepalive_s)
         self._client.loop_start()
 
-    def publish(self, message: Message) -> int | None:
-        """Hands a message over; never blocks. Its id for the PUBACK, or None when too many wait."""
-        info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
-        return None if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else info.mid
+    def publish(self, message: Message) -> int:
+        """Hands a message over; never blocks. Its id, for the PUBACK; after a loss paho sends again what had none."""
+        return self._client.publish(message.topic, message.payload, message.qos, message.retain).mid
 
     def subscribe(self, topic: str) -> None:
         self._client.subscribe(topic, 1)
@@ -92,6 +92,9 @@ class Connection:
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         self.notes.put(Lost(f"refused: {reason}") if reason.is_failure else Connected())
+
+    def _on_connect_fail(self, client: Any, data: Any) -> None:
+        self.notes.put(Lost(str(sys.exc_info()[1] or "no answer")))  # paho calls while it handles the cause
 
     def _on_publish(self, client: Any, data: Any, mid: int, reason: Any, properties: Any) -> None:
         self.notes.put(Acknowledged(mid, str(reason) if reason.is_failure else None))

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 RATE_OVER_S = 2.0  # seconds of frames that the reported rate is taken from
 LATENCIES = 50  # clips that the reported latency is the median of
+FRUITLESS = 3  # stretches without a segment, and the status says so
+LOG_EVERY_S = 10.0  # a window that is emptied again and again is mentioned this often
 TOP = 5  # labels in a scores message
 
 
@@ -67,6 +69,9 @@ class Camera:
         self._arrivals: deque[int] = deque(maxlen=1000)  # monotonic clock, frames of the last RATE_OVER_S
         self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms
         self._size = (0, 0)  # height, width
+        self._max_gap_s = camera.max_gap_s
+        self._fruitless = 0  # stretches in a row that gave no segment
+        self._mentioned = -LOG_EVERY_S
         self._clips = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera {camera.name}")
@@ -80,7 +85,8 @@ class Camera:
         self._stop.set()
 
     def join(self) -> None:
-        self._thread.join()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()
 
     @property
     def running(self) -> bool:
@@ -89,6 +95,8 @@ class Camera:
     def status(self) -> CameraStatus:
         """How the camera is now."""
         state, reason, since_ns = self._state
+        if state == "streaming" and self._fruitless >= FRUITLESS:
+            reason = f"no clip: too long between two frames, see max_gap_s ({self._max_gap_s:g} s)"
         return CameraStatus(
             camera=self.name,
             state=state,
@@ -105,26 +113,41 @@ class Camera:
         )
 
     def _run(self) -> None:
-        reason: EndReason = "stream_lost"
         try:
             for frame in self._source.frames(self._stop):
                 self._take(frame)
         except SourceError as error:
             self.failure = error
-        if self._stop.is_set():
-            reason = "shutdown"
-        self._scheduler.submit(self._lane, reason)
+        except Exception as error:  # one camera's trouble is not the others'; it is told, not hidden
+            log.exception("camera=%s failed", self.name)
+            self.failure = SourceError(f"camera {self.name} failed: {error!r}")
+            self._told("unreachable", str(self.failure))
+        finally:
+            self._scheduler.submit(self._lane, "shutdown" if self._stop.is_set() else "stream_lost")
 
     def _take(self, frame: Frame) -> None:
         self._arrivals.append(frame.received_ns)
-        self._size = frame.picture.shape[:2]
         stretches = self._window.stretches
         segments = self._window.push(frame)
-        if self._window.stretches > stretches > 0:
-            self._scheduler.submit(self._lane, "stream_lost")
+        if self._window.stretches > stretches:
+            self._begin_stretch(frame.picture.shape[:2])
         for segment in segments:
+            self._fruitless = 0
             self.picture = segment.frames[CENTRE]
             self._scheduler.submit(self._lane, segment)
+
+    def _begin_stretch(self, size: tuple[int, ...]) -> None:
+        """The window was emptied: by a gap, a reconnect, or another size."""
+        height, width = size
+        self._fruitless += 1
+        if self._window.stretches > 1:
+            self._scheduler.submit(self._lane, "stream_lost")
+            now = time.monotonic()
+            if now - self._mentioned >= LOG_EVERY_S:
+                self._mentioned = now
+                before = f", was {self._size[1]}x{self._size[0]}" if self._size != (height, width) else ""
+                log.info("camera=%s window emptied, picture %dx%d%s", self.name, width, height, before)
+        self._size = (height, width)
 
     def _told(self, state: State, reason: str) -> None:
         """The source is in a new state."""

@@ -29,8 +29,11 @@ class Preprocessor:
 
 
 def _resize(picture: Picture, height: int, width: int) -> Picture:
+    """Each side with the filter that fits it: area where it shrinks, linear where it grows."""
     h, w = picture.shape[:2]
+    if (height < h) != (width < w) and height != h and width != w:
+        return _resize(_resize(picture, height, w), height, width)
     if (h, w) == (height, width):
         return picture
-    shrinks = height <= h and width <= w
+    shrinks = height < h or width < w
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]

@@ -1,13 +1,15 @@
 """Events, scores and statuses -> MQTT topics. One thread; what others hand over is only queued.
 
 Retained messages are kept here and sent again at every connect, so that a broker that lost them has them back.
-Events wait in memory while the broker is away (the outbox on disk will take that place).
+Events wait here, in memory, while the broker is away, and go out in order, at most WINDOW of them unacknowledged (the
+outbox on disk will take that place).
 """
 
 import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, TopScores
@@ -15,6 +17,8 @@ from edge_tdn.mqtt import Acknowledged, Connected, Connection, Lost, Message
 
 log = logging.getLogger(__name__)
 
+WAITING_MOST = 10_000  # events; beyond that the oldest are given up
+WINDOW = 100  # messages sent and not yet acknowledged
 GOODBYE_S = 1.0  # how long a clean stop waits for the last PUBACKs
 TICK_S = 0.05  # how soon a note from the network is heard while nothing is to be sent
 LOG_EVERY_S = 10.0  # a broker that stays away is mentioned this often
@@ -23,13 +27,20 @@ ONLINE, STOPPED, OFFLINE = b"online", b"stopped", b"offline"
 
 
 class Publisher:
-    """Speaks for the host under `base`. `connect` opens the connection with the last will it is given."""
+    """Speaks for the host under `base`.
 
-    def __init__(self, base: str, connect: Callable[[Message], Connection]) -> None:
+    `connect` opens the connection with the last will it is given; `failed` hears what ends the thread too early.
+    """
+
+    def __init__(
+        self, base: str, connect: Callable[[Message], Connection], failed: Callable[[BaseException], None]
+    ) -> None:
         self._base = base
+        self._failed = failed
         self._availability = f"{base}/availability"
         self._connection = connect(Message(self._availability, OFFLINE, retain=True))
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._waiting: deque[Message] = deque()  # events, oldest first
         self._retained: dict[str, Message] = {}
         self._unacknowledged: set[int] = set()
         self.connected = False
@@ -43,7 +54,7 @@ class Publisher:
     @property
     def unsent(self) -> int:
         """Messages that the broker has not acknowledged."""
-        return len(self._unacknowledged) + self._inbox.qsize()
+        return len(self._unacknowledged) + len(self._waiting) + self._inbox.qsize()
 
     def event(self, event: ActionEvent) -> None:
         self._inbox.put(Message(f"{self._base}/{event.camera}/events", event.json_bytes()))
@@ -70,29 +81,48 @@ class Publisher:
         self._connection.close()
 
     def _run(self) -> None:
-        while True:
-            self._listen()
-            try:
-                message = self._inbox.get(timeout=TICK_S)
-            except queue.Empty:
-                continue
-            if message is None:
-                break
-            if message.retain:
-                self._retained[message.topic] = message
-                if not self.connected:  # sent at the connect, in its newest form
-                    continue
+        try:
+            while self._step():
+                pass
+            deadline = time.monotonic() + GOODBYE_S
+            while self.connected and (self._unacknowledged or self._waiting) and time.monotonic() < deadline:
+                self._listen()
+                self._send_waiting()
+                time.sleep(0.01)
+        except BaseException as error:  # the thread must not die unseen: the daemon stops and says why
+            log.exception("publisher thread failed")
+            self._failed(error)
+
+    def _step(self) -> bool:
+        """One message from the inbox, if there is one; False after the last."""
+        self._listen()
+        self._send_waiting()
+        try:
+            message = self._inbox.get(timeout=TICK_S)
+        except queue.Empty:
+            return True
+        if message is None:
+            return False
+        if message.retain:
+            self._retained[message.topic] = message
+            if self.connected:  # else sent at the connect, in its newest form
+                self._send(message)
+        elif message.qos == 0:
             self._send(message)
-        deadline = time.monotonic() + GOODBYE_S
-        while self.connected and self._unacknowledged and time.monotonic() < deadline:
-            self._listen()
-            time.sleep(0.01)
+        else:
+            self._waiting.append(message)
+            if len(self._waiting) > WAITING_MOST:
+                self._waiting.popleft()
+                self.dropped += 1
+        return True
+
+    def _send_waiting(self) -> None:
+        while self.connected and self._waiting and len(self._unacknowledged) < WINDOW:
+            self._send(self._waiting.popleft())
 
     def _send(self, message: Message) -> None:
         mid = self._connection.publish(message)
-        if mid is None:
-            self.dropped += 1
-        elif message.qos:
+        if message.qos:
             self._unacknowledged.add(mid)
 
     def _listen(self) -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]  # [H, W, 3], RGB
+from edge_tdn.messages import Picture
 
 LABELS = ("still", "left", "right", "up", "down", "approach", "recede", "wave")
 _DIRECTION = {"left": math.pi, "right": 0.0, "up": -math.pi / 2, "down": math.pi / 2}  # radians, y grows downwards
@@ -82,7 +82,7 @@ class Scene:
         self._noise = rng.uniform(0.0, 6.0)  # grey levels, standard deviation
         self._flicker = rng.uniform(0.0, 0.02)  # relative brightness, standard deviation
 
-    def draw(self, pose: Pose | None, shake: tuple[float, float] = (0.0, 0.0)) -> Image:
+    def draw(self, pose: Pose | None, shake: tuple[float, float] = (0.0, 0.0)) -> Picture:
         """The picture with the thing at `pose` (None: only the ground); `shake` moves the camera, in pixels."""
         size = (self._width, self._height)
         camera = np.array([[1, 0, shake[0]], [0, 1, shake[1]]], np.float32)
@@ -100,7 +100,7 @@ class Scene:
             picture = picture + alpha * (thing - picture)
         gain = 1 + self._flicker * self._rng.standard_normal()
         noise = self._rng.standard_normal(picture.shape, np.float32) * np.float32(self._noise)
-        image: Image = np.clip(picture * np.float32(gain) + noise, 0, 255).astype(np.uint8)
+        image: Picture = np.clip(picture * np.float32(gain) + noise, 0, 255).astype(np.uint8)
         return image
 
 

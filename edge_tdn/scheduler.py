@@ -36,17 +36,21 @@ class Lane:
         self._scored, self._broken = scored, broken
         self._window: deque[Segment] = deque(maxlen=spec.segments)
         self._since = 0  # segments since the last classified clip, or since the stretch began
+        self._missed = 0  # of these, segments that were shed while they waited
         self._classified = False  # a clip of this stretch
         self.waiting: list[Segment | EndReason] = []
-        self.shed = 0  # segments by which hops grew
+        self.shed = 0  # segments that were never encoded, and those by which hops grew
         self.achieved_hop = 0  # segments between the last two clips
 
     def put(self, item: Segment | EndReason) -> None:
         """Called under the scheduler's lock."""
+        if isinstance(item, str) and self.waiting and isinstance(self.waiting[-1], str):
+            return  # nothing came between: it is broken already
         self.waiting.append(item)
         segments = [i for i in self.waiting if isinstance(i, Segment)]
         if len(segments) > self._spec.segments:
             self.waiting.remove(segments[0])
+            self.shed += 1
 
     def turn(self, items: list[Segment | EndReason]) -> None:
         """Computes what waited. Breaks are told in their place between the segments."""
@@ -68,6 +72,7 @@ class Lane:
             self._ring.clear()
             self._window.clear()
             self._since += missed
+            self._missed += missed
         self._runtime.encode(segment.frames, self._ring)
         self._window.append(segment)
         self._since += 1
@@ -79,9 +84,9 @@ class Lane:
         newest = self._window[-1]
         if self._classified:
             self.achieved_hop = self._since
-            self.shed += self._since - self._hop
+            self.shed += max(0, self._since - self._missed - self._hop)
         self._classified = True
-        self._since = 0
+        self._since = self._missed = 0
         self._scored(
             Scores(
                 logits=logits,
@@ -101,7 +106,7 @@ class Lane:
     def _forget(self) -> None:
         self._ring.clear()
         self._window.clear()
-        self._since, self._classified = 0, False
+        self._since, self._missed, self._classified = 0, 0, False
 
 
 class Scheduler:
@@ -131,9 +136,11 @@ class Scheduler:
         self._thread.start()
 
     def stop(self) -> None:
-        """Computes what waits, then ends the thread."""
+        """Ends the thread. Breaks that wait are still told; segments that wait are not computed any more."""
         with self._changed:
             self._stopping = True
+            for lane in self._lanes:
+                lane.waiting = [item for item in lane.waiting if isinstance(item, str)]
             self._changed.notify()
         self._thread.join()
 

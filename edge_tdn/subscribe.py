@@ -3,13 +3,24 @@
 import queue
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, Payload, TopScores
 from edge_tdn.mqtt import Connected, Connection, Lost, Received
 
-Heard = ActionEvent | CameraStatus | DaemonStatus | TopScores
+Said = ActionEvent | CameraStatus | DaemonStatus | TopScores
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A message that fits its schema."""
+
+    topic: str
+    said: Said
+    raw: bytes  # as received: it may have keys that this version does not know
+
 
 _KINDS: dict[str, type[Payload]] = {"events": ActionEvent, "status": CameraStatus, "scores": TopScores}
 
@@ -39,21 +50,21 @@ class Subscriber:
                 case Lost(reason):
                     self.connected, self.trouble = False, reason
                 case Received(topic, payload, _):
-                    heard = self._parse(topic, payload)
-                    if heard is not None:
-                        yield heard
+                    said = self._parse(topic, payload)
+                    if said is not None:
+                        yield Heard(topic, said, payload)
 
     def close(self) -> None:
         self._connection.close()
 
-    def _parse(self, topic: str, payload: bytes) -> Heard | None:
+    def _parse(self, topic: str, payload: bytes) -> Said | None:
         below = topic.split("/")[len(self._base.split("/")) :]
         kind = DaemonStatus if below == ["status"] else _KINDS.get(below[-1]) if len(below) == 2 else None
         if kind is None:
             return None
         try:
-            heard: Heard = kind.model_validate_json(payload)  # type: ignore[assignment]
+            said: Said = kind.model_validate_json(payload)  # type: ignore[assignment]
         except ValidationError:
             self.invalid += 1
             return None
-        return heard
+        return said

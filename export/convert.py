@@ -1,5 +1,6 @@
 """A TDN -> a model folder: PyTorch -> ONNX -> OpenVINO IR, two graphs, and everything the host must know about them."""
 
+import re
 import shutil
 import tempfile
 import warnings
@@ -19,6 +20,7 @@ from edge_tdn import __version__
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import (
     GOLDEN,
+    ID_PATTERN,
     LABELS,
     MANIFEST,
     WEIGHTS,
@@ -60,6 +62,8 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
     """
     if out.exists():
         raise ModelError(f"{out}: exists already; name another folder or remove it")
+    if not re.fullmatch(ID_PATTERN, recipe.id):
+        raise ModelError(f"id {recipe.id!r}: letters, digits, dot, dash and underscore, at most 64; see --id")
     try:
         raw_labels = recipe.labels.read_bytes()
     except OSError as error:
@@ -69,13 +73,18 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
         raise ModelError(f"{recipe.labels}: {len(labels)} labels, but the network has {model.config.classes} classes")
     if recipe.input.segments != model.config.segments:
         raise ModelError(f"the input has {recipe.input.segments} segments, the network {model.config.segments}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise ModelError(f"{out.parent}: {error.strerror}; name a folder that can be written to") from error
     try:
         (scratch / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
         manifest = _fill(model.eval(), recipe, scratch, step)
         scratch.chmod(0o755)
         scratch.rename(out)
+    except OSError as error:
+        raise ModelError(f"{out}: {error.strerror or error}; nothing written") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return manifest
@@ -96,7 +105,7 @@ def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
     names = list(graphs.features)
     with tempfile.TemporaryDirectory() as room:
         step("segment encoder: PyTorch -> ONNX -> OpenVINO IR")
-        to_onnx(_Encoder(model.encoder), (example,), ["frames"], names, Path(room) / "encoder.onnx")
+        to_onnx(_Encoder(model.encoder, recipe.input), (example,), ["frames"], names, Path(room) / "encoder.onnx")
         to_ir(Path(room) / "encoder.onnx", folder / graphs.encoder)
         step("clip head: PyTorch -> ONNX -> OpenVINO IR")
         to_onnx(_Head(model.head), features, names, ["logits"], Path(room) / "head.onnx")
@@ -193,12 +202,13 @@ def _feature_shapes(model: TDN, spec: InputSpec) -> dict[str, tuple[int, ...]]:
 class _Encoder(nn.Module):
     """uint8 [1, 5, H, W, 3] -> h, skip: normalisation is part of the graph."""
 
-    def __init__(self, encoder: SegmentEncoder) -> None:
+    def __init__(self, encoder: SegmentEncoder, spec: InputSpec) -> None:
         super().__init__()
         self.encoder = encoder
+        self._mean, self._std = spec.mean, spec.std
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        h, skip = self.encoder(normalise(frames))
+        h, skip = self.encoder(normalise(frames, self._mean, self._std))
         return h, skip
 
 

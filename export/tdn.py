@@ -10,6 +10,7 @@ The network is written in two halves, because a sliding window only ever compute
 .. _CVPR 2021: arXiv 2012.10071
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -260,11 +261,10 @@ class TemporalConv(nn.Module):
         return (before * previous + now * y + after * following).flatten(0, axis)
 
 
-def normalise(frames: Tensor) -> Tensor:
+def normalise(frames: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
     """uint8 RGB [..., H, W, 3] -> float32 [..., 3, H, W], `(x/255 - mean)/std`."""
-    mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-    scaled = (frames.to(torch.float32) - 255 * mean.to(frames.device)) / (255 * std.to(frames.device))
-    return scaled.movedim(-1, -3)
+    offset, scale = (255 * torch.tensor(values, device=frames.device) for values in (mean, std))
+    return ((frames.to(torch.float32) - offset) / scale).movedim(-1, -3)
 
 
 def _by_clip(x: Tensor, segments: int) -> Tensor:

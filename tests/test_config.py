@@ -69,6 +69,10 @@ def test_every_key_of_the_reference_has_a_comment_above() -> None:
         ("[broker]\nprotocol = '4'\n" + CAMERA, r":2: broker\.protocol = '4': should be '5' or '3\.1\.1'"),
         ("[broker]\nurl = 'http://x'\n" + CAMERA, r":2: broker\.url = 'http://x': allowed: mqtt://HOST"),
         ("[broker]\nurl = 'mqtt://x:99999'\n" + CAMERA, r":2: broker\.url = .*the port is a number"),
+        ("[broker]\nurl = 'mqtt://a..b'\n" + CAMERA, r":2: broker\.url = .*'a\.\.b' is no host name"),
+        ("[broker]\nusername = 'u'\n" + CAMERA, r":1: broker: username and password_file go together"),
+        (CAMERA + "max_gap_s = 0.0\n", r":4: camera\[0\]\.max_gap_s = 0\.0: should be greater than 0"),
+        ("x = " + "[" * 5000 + "\n" + CAMERA, r"site\.toml: not TOML"),
         ("[broker]\nbase = 'a/#'\n" + CAMERA, r":2: broker\.base = 'a/#': a topic without"),
         (CAMERA + CAMERA, r":1: camera: two cameras are named 'a'"),
         (CAMERA + '\n[[camera]]\nsource = "b"\nname = "b/c"\n', r":7: camera\[1\]\.name = 'b/c': .*pattern"),
@@ -108,12 +112,12 @@ def test_topics_begin_with_the_host_unless_said_otherwise(tmp_path: Path) -> Non
 
 def test_the_password_comes_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hunter2\nrest\n")
-    assert read_password(BrokerConfig(password_file="secret"), tmp_path) == "hunter2"
+    assert read_password(BrokerConfig(username="u", password_file="secret"), tmp_path) == "hunter2"
     assert read_password(BrokerConfig(), tmp_path) is None
     (tmp_path / "empty").write_text("")
     for name in ("empty", "absent"):
         with pytest.raises(ConfigError, match=rf"{name}: broker\.password_file"):
-            read_password(BrokerConfig(password_file=name), tmp_path)
+            read_password(BrokerConfig(username="u", password_file=name), tmp_path)
 
 
 TOML_VALUES = st.one_of(st.booleans(), st.integers(-(2**62), 2**62), st.floats(), st.text(max_size=20))

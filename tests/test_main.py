@@ -59,13 +59,35 @@ def test_check_names_an_unknown_kind_of_source(edge_tdn: Run, tmp_path: Path) ->
     refused(edge_tdn("check", "--config", site(tmp_path, source="rtps://x/y")), 78, "rtps://", "rtsp://")
 
 
-def test_run_says_why_its_only_source_cannot_be_played(edge_tdn: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("gone.mp4", "No such file"),
+        ("notes.mp4", "text file"),
+        ("empty.mp4", "the file is empty"),
+        ("tone.ogg", "no video"),
+        ("half.mp4", "damaged: ends at"),
+        ("~nobody-of-that-name/x.mp4", "home"),
+        ("a\\u0000b", "null"),
+    ],
+)
+def test_run_says_why_its_only_source_cannot_be_played(
+    source: str, said: str, edge_tdn: Run, make_video: Callable[..., Path], tmp_path: Path
+) -> None:
     (tmp_path / "notes.mp4").write_text("not a video at all\n" * 200)
-    for name in ("gone.mp4", "notes.mp4"):
-        refused_run = edge_tdn("run", "--config", site(tmp_path, source=name))
-        assert refused_run.returncode == 66
-        assert f"edge-tdn: {tmp_path / name}:" in refused_run.stderr
-        assert "Traceback" not in refused_run.stderr
+    (tmp_path / "empty.mp4").touch()
+    tone = f"audiotestsrc num-buffers=50 ! vorbisenc ! oggmux ! filesink location={tmp_path}/tone.ogg"
+    subprocess.run(["gst-launch-1.0", "-q", *tone.split()], check=True)
+    whole = make_video(frames=60, rate=15).read_bytes()
+    mux = f"filesrc location={tmp_path}/video.mp4 ! qtdemux ! mp4mux faststart=true ! filesink location={tmp_path}/fast.mp4"
+    subprocess.run(["gst-launch-1.0", "-q", *mux.split()], check=True)
+    (tmp_path / "half.mp4").write_bytes((tmp_path / "fast.mp4").read_bytes()[: len(whole) // 2])
+    result = edge_tdn("run", "--config", site(tmp_path, source=source))
+    assert result.returncode == 66, result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("edge-tdn: ")
+    assert said in last
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
@@ -75,6 +97,34 @@ def test_a_model_whose_file_changed_is_exit_78(command: str, edge_tdn: Run, mode
     (model_copy / "fp32/head.bin").write_bytes(raw)
     result = edge_tdn(command, "--config", site(tmp_path, '[runtime]\nmodel = "model"'))
     refused(result, 78, "head.bin: content changed since export")
+
+
+def test_a_label_too_many_with_a_manifest_to_match_is_exit_78(edge_tdn: Run, model_copy: Path, tmp_path: Path) -> None:
+    """Nine labels and nine classes, but the network has eight logits."""
+    with (model_copy / "labels.txt").open("a") as file:
+        file.write("ninth\n")
+    rehash(model_copy, "labels.txt")
+    edit(model_copy, lambda content: content.update(classes=9))
+    result = edge_tdn("check", "--config", site(tmp_path, '[runtime]\nmodel = "model"'))
+    refused(result, 78, "golden.npz", "the manifest says")
+
+
+def test_check_tries_what_can_be_tried_without_connecting(edge_tdn: Run, tmp_path: Path) -> None:
+    refused(
+        edge_tdn("check", "--config", site(tmp_path, source="gst: nosuchelement")), 78, 'no element "nosuchelement"'
+    )
+    opencv = site(tmp_path, source="gst: videotestsrc")
+    opencv.write_text(opencv.read_text() + 'decoder = "opencv"\n')
+    refused(edge_tdn("check", "--config", opencv), 78, "gst: needs the decoder gstreamer")
+
+
+def test_labels_with_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from edge_tdn.check import check
+
+    with pytest.raises(Exception, match=r"\[/off\]"):
+        check(Console(markup=False), site(tmp_path, source="[/off].mp4"))
 
 
 def test_a_label_count_that_differs_is_exit_78(edge_tdn: Run, model_copy: Path, tmp_path: Path) -> None:
@@ -92,7 +142,8 @@ def test_a_device_that_is_not_there_is_exit_78(edge_tdn: Run, tmp_path: Path) ->
 
 def test_watch_without_a_broker_says_so(edge_tdn: Run) -> None:
     refused(edge_tdn("watch", "--broker", "mqtt://127.0.0.1:1"), 69, "127.0.0.1:1", "is a broker running there?")
-    refused(edge_tdn("watch", "--broker", "tcp://x"), 78, "--broker tcp://x", "mqtt://HOST")
+    refused(edge_tdn("watch", "--broker", "tcp://x"), 78, "broker.url = 'tcp://x'", "mqtt://HOST")
+    refused(edge_tdn("watch", "--base", "edge-tdn/#"), 78, "--base", "included")
 
 
 def test_help_teaches_and_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,13 +196,16 @@ def test_the_demo_with_a_real_broker_and_watch_beside_it(edge_tdn: Run, broker: 
     assert edge_tdn("demo", "--seconds", "8", "--broker", broker.url).returncode == 0
     watch.send_signal(signal.SIGINT)
     lines = watch.communicate(timeout=10)[0].splitlines()
-    events = [message for message in map(json.loads, lines) if message.get("type") == "start"]
+    heard = [json.loads(line) for line in lines]
+    events = [h["message"] for h in heard if h["topic"].endswith("/events") and h["message"]["type"] == "start"]
     assert events[0]["label"] == "right"
 
 
 def test_the_demo_tells_a_source_or_broker_that_fails(edge_tdn: Run, tmp_path: Path) -> None:
     refused(edge_tdn("demo", "--source", tmp_path / "gone.mp4"), 66, "gone.mp4: No such file")
-    refused(edge_tdn("demo", "--broker", "mqtt://127.0.0.1:1", "--seconds", "3"), 69, "127.0.0.1:1", "broker")
+    refused(edge_tdn("demo", "--broker", "mqtt://127.0.0.1:1", "--seconds", "3"), 69, "127.0.0.1:1", "refused")
+    refused(edge_tdn("demo", "--broker", "tcp://x"), 78, "edge-tdn demo: broker.url = 'tcp://x'", "mqtt://HOST")
+    refused(edge_tdn("demo", "--source", ""), 78, "camera[0].source = ''")
 
 
 def test_the_installed_command_is_there() -> None:

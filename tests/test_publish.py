@@ -1,10 +1,12 @@
 """To a real broker and back: availability, retained statuses, events across an outage."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from edge_tdn import publish
 from edge_tdn.config import BrokerConfig
 from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, EventWindow, ModelRef
 from edge_tdn.mqtt import Connected, Connection, Message, Received
@@ -30,6 +32,10 @@ def status(state: str = "streaming") -> CameraStatus:
         {"camera": "door", "state": state, "reason": "", "since": MOMENT, "fps": 30, "width": 640, "height": 480,
          "hop": 1, "latency_ms": 9, "clips": 3, "shed": 0, "gaps": 0}
     )  # fmt: skip
+
+
+def fail(error: BaseException) -> None:
+    raise AssertionError from error
 
 
 PublishTo = Callable[[BrokerConfig], Publisher]
@@ -75,7 +81,7 @@ def publish_to() -> Iterator[Callable[[BrokerConfig], Publisher]]:
     started: list[Publisher] = []
 
     def start(config: BrokerConfig) -> Publisher:
-        publisher = Publisher(BASE, lambda will: Connection(config, "daemon", will=will))
+        publisher = Publisher(BASE, lambda will: Connection(config, "daemon", will=will), fail)
         publisher.start()
         started.append(publisher)
         return publisher
@@ -192,7 +198,49 @@ def test_a_subscriber_counts_what_does_not_fit_its_schema(publish_to: PublishTo,
     deadline = time.monotonic() + 10
     while len(heard) < 2 and time.monotonic() < deadline:
         heard += list(subscriber.messages(0.2))
-    assert {type(message) for message in heard} == {ActionEvent, DaemonStatus}
+    assert {type(message.said) for message in heard} == {ActionEvent, DaemonStatus}
     assert subscriber.invalid == 5
     subscriber.close()
     other.close()
+
+
+def test_a_long_outage_gives_up_the_oldest_events_and_counts_them(
+    publish_to: PublishTo, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Availability, states and the newest events arrive all the same."""
+    monkeypatch.setattr(publish, "WAITING_MOST", 20)
+    listener, wire = Listener(broker), Proxy(broker.port)
+    wire.cut()
+    publisher = publish_to(BrokerConfig(url=f"mqtt://127.0.0.1:{wire.port}"))
+    publisher.action("door", "left")
+    for seq in range(1, 51):
+        publisher.event(event(seq))
+    listener.until(lambda: publisher.dropped == 30)
+    wire.mend()
+    listener.until(lambda: len(listener.events()) == 20 and publisher.unsent == 0, 40)
+    assert [e.seq for e in listener.events()] == list(range(31, 51))
+    assert listener.last("availability") == b"online"
+    assert listener.last("door/action") == b"left"
+    listener.close()
+    wire.close()
+
+
+def test_a_broker_that_accepts_and_never_answers_does_not_delay_the_stop(publish_to: PublishTo) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+        publisher = publish_to(BrokerConfig(url=f"mqtt://127.0.0.1:{silent.getsockname()[1]}"))
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:  # the queue of connections is full: the next one waits for an answer
+            filler.setblocking(False)
+            filler.connect_ex(silent.getsockname())
+        time.sleep(2.5)
+        began = time.monotonic()
+        publisher.stop()
+        assert time.monotonic() - began < 2
+        for filler in fillers:
+            filler.close()
+
+
+def test_why_there_is_no_connection_is_said(publish_to: PublishTo, caplog: pytest.LogCaptureFixture) -> None:
+    publish_to(BrokerConfig(url="mqtt://127.0.0.1:1"))
+    time.sleep(0.5)
+    assert "no broker=127.0.0.1:1: [Errno 111] Connection refused" in caplog.text

@@ -85,15 +85,25 @@ def test_never_more_than_a_clip_waits_and_breaks_are_kept() -> None:
         one.put(segment(n))
     assert one.waiting[0] == "stream_lost"
     assert [item.index for item in one.waiting[1:] if not isinstance(item, str)] == [6, 7, 8, 9]
+    assert one.shed == 6
+
+
+def test_a_break_after_a_break_is_the_same_break() -> None:
+    one = lane(Heard())
+    for _ in range(100):
+        one.put("stream_lost")
+    assert one.waiting == ["stream_lost"]
 
 
 def test_segments_that_were_never_encoded_count_as_shed_too() -> None:
     heard = Heard()
     one = lane(heard)
     one.turn([segment(n) for n in range(4)])
-    one.turn([segment(n) for n in range(9, 13)])
+    for n in range(4, 13):
+        one.put(segment(n))
+    one.turn(one.waiting)
     assert heard.said == [[0, 1, 2, 3], [9, 10, 11, 12]]
-    assert (one.shed, one.achieved_hop) == (8, 9)
+    assert (one.shed, one.achieved_hop) == (8, 9)  # five never encoded, three encoded without a clip of their own
 
 
 def test_cameras_take_turns_and_an_overloaded_host_sheds_evenly() -> None:
@@ -119,16 +129,19 @@ def test_cameras_take_turns_and_an_overloaded_host_sheds_evenly() -> None:
     assert runtime.threads == {"runtime"}
 
 
-def test_stopping_computes_what_waits() -> None:
-    heard = Heard()
-    scheduler = Scheduler(FakeRuntime(), SPEC, fail)
-    one = scheduler.lane(1, heard.scored, heard.broken)
-    for n in range(4):
-        scheduler.submit(one, segment(n))
-    scheduler.submit(one, "shutdown")
+def test_stopping_tells_the_breaks_and_computes_nothing_more() -> None:
+    """A stop is heard within one turn, however many cameras wait for theirs."""
+    scheduler = Scheduler(FakeRuntime(classify_s=0.3), SPEC, fail)
+    heard = [Heard() for _ in range(16)]
+    for one in [scheduler.lane(1, h.scored, h.broken) for h in heard]:
+        for n in range(4):
+            scheduler.submit(one, segment(n))
+        scheduler.submit(one, "shutdown")
     scheduler.start()
+    began = time.monotonic()
     scheduler.stop()
-    assert heard.said == [[0, 1, 2, 3], "shutdown"]
+    assert time.monotonic() - began < 1
+    assert all(h.said[-1] == "shutdown" for h in heard)
 
 
 def test_a_failing_runtime_is_reported_not_swallowed() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from edge_tdn.messages import PUBLISHED
 from tests.conftest import ROOT
 
 INSIDE = (
+    *(f"edge_tdn/schemas/{name}.json" for name in PUBLISHED),
     "edge_tdn/demo.toml",
     "edge_tdn/models/motion/manifest.json",
     "edge_tdn/models/motion/fp32/head.bin",
-    "edge_tdn/schemas/event.json",
     "edge_tdn/py.typed",
     "export/tdn.py",
 )

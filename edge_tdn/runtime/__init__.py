@@ -46,6 +46,13 @@ def open_runtime(model: Model, precision: str = "fp32", device: str = "CPU", thr
 def _self_test(model: Model, runtime: Runtime) -> None:
     with np.load(io.BytesIO(model.read(GOLDEN)), allow_pickle=False) as golden:
         clip, expected = golden["clip"], golden["logits"]
+    spec = model.manifest.input
+    wanted = (spec.segments, spec.frames_per_segment, spec.height, spec.width, 3), (model.manifest.classes,)
+    if (clip.shape, expected.shape) != wanted:
+        raise ModelError(
+            f"{model.folder / GOLDEN}: a clip {clip.shape} and logits {expected.shape}, but the manifest says "
+            f"{wanted[0]} and {wanted[1]}; export the model again"
+        )
     ring = runtime.ring()
     for frames in clip:
         runtime.encode(frames, ring)

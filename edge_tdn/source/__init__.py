@@ -5,7 +5,7 @@ rtsp://          camera, over TCP
 http(s)://       MJPEG camera, or a video file
 /dev/video*      V4L2 camera
 gst: PIPELINE    anything GStreamer can do; ends in raw video, we add conversion and the appsink
-demo:            the project's own clip, drawn at first use
+demo:            the project's own clip; `demo_clip` has drawn it before
 """
 
 import random
@@ -17,8 +17,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
+from edge_tdn import gstreamer
 from edge_tdn.config import CameraConfig
-from edge_tdn.demo_clip import demo_clip
+from edge_tdn.demo_clip import DEMO, demo_clip_path
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import NS_PER_S, Frame, Picture, State
 
@@ -67,28 +68,31 @@ class Source:
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         """Frames until `stop` is set or a file has ended. SourceError: it cannot be played, or is damaged."""
+        live = is_live(self._camera.source)
+        loop = self._camera.loop and not live
         attempt = 0
         while not stop.is_set():
             self._told("connecting", "")
-            before = self._seq
+            before, began = self._seq, time.monotonic()
             try:
                 with closing(open_capture(self._camera, self._base)) as capture:
                     yield from self._read(capture, stop)
             except SourceError as fault:
                 self._told(fault.state, str(fault))
                 played = self._seq > before
-                attempt = 1 if played else attempt + 1
-                if played and self._camera.loop:
+                if not (loop and played):
+                    if fault.state == "ended" or not live:
+                        raise
+                    attempt = 1 if played else attempt + 1
+                    stop.wait(_delay(attempt, fault))
                     continue
-                if fault.state == "ended" or not is_live(self._camera.source):
-                    raise
-                stop.wait(_delay(attempt, fault))
             else:
                 if stop.is_set():
                     return
-                if not self._camera.loop:
+                if not loop:
                     self._told("ended", "the video is over")
                     return
+            stop.wait(began + RETRY_S[0] - time.monotonic())  # a file of one picture is not played a thousand times
 
     def _read(self, capture: Capture, stop: threading.Event) -> Iterator[Frame]:
         size: tuple[int, ...] = ()
@@ -121,15 +125,31 @@ def open_capture(camera: CameraConfig, base: Path) -> Capture:
 
     SourceError: it cannot be reached; with the state "ended" where trying again is no use.
     """
-    from edge_tdn import gstreamer
-
-    if camera.decoder == "opencv" or (camera.decoder == "auto" and not gstreamer.available()):
+    source = locate(camera.source, base)
+    if _uses_opencv(camera):
         from edge_tdn.source.cv_capture import CvCapture
 
-        return CvCapture(locate(camera.source, base))
+        return CvCapture(source)
     from edge_tdn.source.gst_capture import GstCapture
 
-    return GstCapture(locate(camera.source, base))
+    return GstCapture(source)
+
+
+def verify(camera: CameraConfig, base: Path) -> None:
+    """SourceError: what is wrong with a source, as far as can be known without connecting."""
+    source = locate(camera.source, base)
+    if _uses_opencv(camera):
+        from edge_tdn.source.cv_capture import refuse_gst
+
+        refuse_gst(source)
+    else:
+        from edge_tdn.source.gst_capture import parse
+
+        parse(source)
+
+
+def _uses_opencv(camera: CameraConfig) -> bool:
+    return camera.decoder == "opencv" or (camera.decoder == "auto" and not gstreamer.available())
 
 
 def is_live(source: str) -> bool:
@@ -141,17 +161,18 @@ def locate(source: str, base: Path) -> str:
     """Files become absolute paths (relative ones from `base`); SourceError if there is none. Others stay."""
     if is_live(source):
         return source
-    if source == "demo:":
-        return str(demo_clip())
+    if source == DEMO:
+        return str(demo_clip_path())
     scheme, separator, rest = source.partition("://")
     if separator and scheme != "file":
         raise SourceError(f"{without_password(source)}: unknown kind of source {scheme}://; allowed: {KINDS}")
-    path = base / Path(rest if separator else source).expanduser()
+    path = Path(rest if separator else source)
     try:
+        path = base / path.expanduser()
         with path.open("rb") as file:
             empty = not file.read(1)
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}") from error
+    except (OSError, ValueError, RuntimeError) as error:  # no such user's home, a name with a NUL
+        raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if empty:
         raise SourceError(f"{path}: the file is empty")
     return str(path)

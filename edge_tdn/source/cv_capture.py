@@ -9,17 +9,14 @@ from edge_tdn.gstreamer import HOW_TO_INSTALL
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, Picture
 from edge_tdn.source import POLL_S, EndOfStream, is_live, without_password
 
-TIMEOUT_MS = 5000  # of opening and of one read
+TIMEOUT_MS = 1500  # of opening and of one read, in which no stop is heard
 
 
 class CvCapture:
     """An opened cv2.VideoCapture. See `edge_tdn.source.Capture`."""
 
     def __init__(self, source: str) -> None:
-        if source.startswith("gst:"):
-            raise SourceError(
-                f"{without_password(source)}: gst: needs the decoder gstreamer; {HOW_TO_INSTALL}", "ended"
-            )
+        refuse_gst(source)
         backend = cv2.CAP_V4L2 if source.startswith("/dev/") else cv2.CAP_FFMPEG
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
         self._capture = cv2.VideoCapture(source, backend, [] if source.startswith("/dev/") else limits)
@@ -65,3 +62,9 @@ class CvCapture:
             self._shift_ns = self._last_ns + self._step_ns - pts_ns
         self._last_ns = pts_ns + self._shift_ns
         return self._last_ns
+
+
+def refuse_gst(source: str) -> None:
+    """SourceError: OpenCV runs no GStreamer pipeline."""
+    if source.startswith("gst:"):
+        raise SourceError(f"{without_password(source)}: gst: needs the decoder gstreamer; {HOW_TO_INSTALL}", "ended")

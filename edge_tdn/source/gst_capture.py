@@ -21,15 +21,9 @@ class GstCapture:
     def __init__(self, source: str) -> None:
         Gst, self._video = gstreamer.load()
         self._gst = Gst
-        description, properties = _describe(source)
-        try:
-            self._pipeline = Gst.parse_launch(description)
-        except Exception as error:  # GLib.Error, whose class only gi knows; as a cause it would tell the password
-            raise SourceError(without_password(f"{source}: {getattr(error, 'message', error)}"), "ended") from None
         self._source = source
+        self._pipeline = parse(source)
         self._pipeline.connect("deep-element-added", _expect_one_stream)
-        for name, value in properties.items():
-            self._pipeline.get_by_name("src").set_property(name, value)
         self._sink = self._pipeline.get_by_name("sink")
         self._bus = self._pipeline.get_bus()
         self.declared_s: float | None = None
@@ -109,6 +103,19 @@ class GstCapture:
             text = "no video in it"
         refused = error.matches(self._gst.ResourceError.quark(), self._gst.ResourceError.NOT_AUTHORIZED)
         raise SourceError(without_password(f"{self._source}: {text}"), "unauthorized" if refused else "unreachable")
+
+
+def parse(source: str) -> Any:
+    """The pipeline of a source, not yet started. SourceError: the description is wrong, in the parser's own words."""
+    Gst, _ = gstreamer.load()
+    description, properties = _describe(source)
+    try:
+        pipeline = Gst.parse_launch(description)
+    except Exception as error:  # GLib.Error, whose class only gi knows; as a cause it would tell the password
+        raise SourceError(without_password(f"{source}: {getattr(error, 'message', error)}"), "ended") from None
+    for name, value in properties.items():
+        pipeline.get_by_name("src").set_property(name, value)
+    return pipeline
 
 
 def _describe(source: str) -> tuple[str, dict[str, str]]:
