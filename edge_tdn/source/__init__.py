@@ -102,7 +102,7 @@ class Source:
             try:
                 got = capture.read(POLL_S)
             except EndOfStream:
-                _check_end(capture, end_ns, bool(size))
+                _check_end(without_password(self._camera.source), capture, end_ns, bool(size))
                 return
             if got is None:
                 if capture.live and time.monotonic() > deadline:
@@ -183,14 +183,15 @@ def without_password(text: str) -> str:
     return SECRET.sub(lambda found: f"{found[1] or found[2] or found[3]}***", text)
 
 
-def _check_end(capture: Capture, end_ns: int, any_picture: bool) -> None:
+def _check_end(name: str, capture: Capture, end_ns: int, any_picture: bool) -> None:
+    """SourceError: the end of `name` came too early, as it always does for a live source."""
     if capture.live:
-        raise SourceError("the camera ended the stream", "stalled" if any_picture else "unreachable")
+        raise SourceError(f"{name}: the camera ended the stream", "stalled" if any_picture else "unreachable")
     if not any_picture:
-        raise SourceError("no picture in it", "ended")
+        raise SourceError(f"{name}: no picture in it", "ended")
     reached_s = end_ns / NS_PER_S
     if capture.declared_s and capture.declared_s - reached_s > DAMAGED_S:
-        raise SourceError(f"damaged: ends at {reached_s:.1f} s of {capture.declared_s:.1f} s", "ended")
+        raise SourceError(f"{name}: damaged: ends at {reached_s:.1f} s of {capture.declared_s:.1f} s", "ended")
 
 
 def _delay(attempt: int, fault: SourceError) -> float:
