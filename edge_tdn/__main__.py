@@ -90,6 +90,13 @@ def _watch(options: argparse.Namespace) -> int:
     return 0
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: 0 or more seconds")
+    return seconds
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edge-tdn",
@@ -107,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--broker", default="", metavar="URL", help="mqtt://HOST[:PORT] (default: one inside the demo)")
     demo.add_argument("--model", default="motion", help="a model folder or a shipped model (default: motion)")
-    demo.add_argument("--seconds", type=float, default=60.0, help="end after this long; 0: on Ctrl-C (default: 60)")
+    demo.add_argument("--seconds", type=_seconds, default=60.0, help="end after this long; 0: on Ctrl-C (default: 60)")
     demo.add_argument("--screenshot", type=Path, metavar="SVG", help="write the last view as a picture")
     demo.set_defaults(command=_demo, log_level=logging.ERROR)
 

@@ -20,6 +20,13 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
+SENTENCES = {
+    "string_pattern_mismatch": "letters, digits, dot, dash and underscore, at most 64, a letter or digit first",
+    "model_type": "should be a table: [name], with single brackets",
+    "string_too_short": "must not be empty",
+}
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -39,7 +46,7 @@ class BrokerConfig(_Table):
     @classmethod
     def _url(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme != "mqtt" or not parts.hostname or parts.path or parts.username:
+        if parts.scheme != "mqtt" or not parts.hostname or parts.path or parts.username or parts.query or " " in url:
             raise ValueError("allowed: mqtt://HOST or mqtt://HOST:PORT; user and password have keys of their own")
         try:
             parts.hostname.encode("idna")
@@ -56,7 +63,7 @@ class BrokerConfig(_Table):
     @field_validator("base")
     @classmethod
     def _base(cls, base: str) -> str:
-        if re.search(r"[+#\x00-\x1f]|^/|/$|^\$", base) or len(base) > 200:
+        if re.search(r"[+#\x00-\x1f]|^/|/$|^\$|^\s+$", base) or len(base) > 200:
             raise ValueError("a topic without + # or control characters, not beginning or ending with /")
         return base
 
@@ -76,7 +83,7 @@ class RuntimeConfig(_Table):
     """[runtime]: which network, where it runs."""
 
     model: str = Field(
-        default="motion", description="a model folder (relative to this file), or a shipped model's name"
+        default="motion", min_length=1, description="a model folder (relative to this file), or a shipped model's name"
     )
     device: str = Field(default="CPU", description="OpenVINO device: CPU, GPU, NPU")
     precision: Literal["fp32"] = Field(default="fp32", description="one that the model folder has")
@@ -156,7 +163,7 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: {error.strerror}; see configs/reference.toml for a start") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 (byte {error.start})") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     return parse(content, str(path), text)
 
@@ -177,10 +184,14 @@ def read_password(config: BrokerConfig, base: Path) -> str | None:
     if not config.password_file:
         return None
     path = base / config.password_file
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: broker.password_file is no regular file")
     try:
         return path.read_text(encoding="utf-8").splitlines()[0]
-    except (OSError, UnicodeDecodeError, IndexError) as error:
-        raise ConfigError(f"{path}: broker.password_file cannot be read: {error or 'it is empty'}") from error
+    except IndexError as error:
+        raise ConfigError(f"{path}: broker.password_file is empty") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: broker.password_file cannot be read: {error}") from error
 
 
 def _explain(file: str, text: str, fault: dict[str, Any]) -> str:
@@ -195,10 +206,14 @@ def _explain(file: str, text: str, fault: dict[str, Any]) -> str:
         return f"{where}: unknown key{hint}"
     if fault["type"] == "missing":
         return f"{where}: is missing"
+    if keys == ["camera"] and fault["type"] in ("tuple_type", "too_short"):
+        return f"{where}: write [[camera]], with two brackets: one table for each camera, and at least one"
     value = fault["input"]
     shown = "" if isinstance(value, dict | list | tuple) else f" = {value!r}"
-    message = fault["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    return f"{where}{shown}: {message}"
+    message = SENTENCES.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").replace(
+        "Input should", "should"
+    )
+    return re.sub(r"//[^/@\s]*@", "//***@", f"{where}{shown}: {message}")  # no password is echoed
 
 
 def _table(keys: list[Any]) -> type[BaseModel]:

@@ -26,7 +26,8 @@ from edge_tdn.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
-STATUS_EVERY_S = 1.0  # cameras' statuses on their topics
+STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told at once
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LIFE_EVERY_S = 10.0  # the daemon's own
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # mallopt's parameters, from malloc.h
 LARGE_BYTES = 1 << 20  # a picture of more than 640x480
@@ -151,8 +152,10 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
 
     def handle(number: int, frame: FrameType | None) -> None:
         log.info("stopping signal=%s", signal.Signals(number).name)
+        for other in STOP_SIGNALS:  # once is enough; a second Ctrl-C must not break into the goodbye
+            signal.signal(other, signal.SIG_IGN)
         # on a thread of its own: the one that was interrupted may hold the lock that `stop` wants
         threading.Thread(target=stop).start()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, handle)

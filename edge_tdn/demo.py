@@ -16,13 +16,14 @@ from rich.live import Live
 from edge_tdn.config import Config, host_name, parse
 from edge_tdn.daemon import Daemon, stop_on_signals
 from edge_tdn.embedded_broker import embedded_broker
-from edge_tdn.errors import BrokerError
-from edge_tdn.messages import ActionEvent
+from edge_tdn.errors import BrokerError, SourceError
+from edge_tdn.messages import ActionEvent, CameraStatus
 from edge_tdn.mqtt import Connection
 from edge_tdn.subscribe import Subscriber
 from edge_tdn.terminal import View, event_line
 
 DRAWN_PER_S = 8  # times a second that the view is drawn anew
+LEAST_LINES = 36  # of a terminal, to show the view rather than lines
 
 
 def demo(console: Console, source: str, broker_url: str, model: str, seconds: float, screenshot: Path | None) -> None:
@@ -39,7 +40,9 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
         thread = threading.Thread(target=_run, args=(daemon, failure), name="daemon")
         thread.start()
         try:
-            view = View("edge-tdn demo   (Ctrl-C ends)", lambda: daemon.cameras[0].picture)
+            view = View(
+                "edge-tdn demo   (Ctrl-C ends)", lambda: None if console.no_color else daemon.cameras[0].picture
+            )
             starts, latencies = _watch(console, view, subscriber, daemon, thread, seconds)
         finally:
             daemon.stop()
@@ -48,10 +51,11 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
             _save(view, screenshot)
     if failure:
         raise failure[0]
-    if subscriber.trouble:
-        raise BrokerError(
-            f"{url}: {subscriber.trouble}; is a broker running there? Without --broker the demo brings one"
-        )
+    if not subscriber.connected:
+        reason = subscriber.trouble or "no answer"
+        raise BrokerError(f"{url}: {reason}; is a broker running there? Without --broker the demo brings one")
+    if daemon.cameras[0].picture is None:
+        raise SourceError(f"no picture: {daemon.cameras[0].status().reason or 'the source is too short or too slow'}")
     told = ", ".join(f"{label} {count}" for label, count in starts.items()) or "none"
     console.print(f"actions recognised: {told}")
     if latencies:
@@ -82,7 +86,9 @@ def _watch(
     starts: Counter[str] = Counter()
     latencies: list[float] = []
     deadline = time.monotonic() + seconds if seconds else float("inf")
-    with Live(view, console=console, refresh_per_second=DRAWN_PER_S) if console.is_terminal else ExitStack():
+    drawn = console.is_terminal and not console.is_dumb_terminal and console.height >= LEAST_LINES
+    state = ""
+    with Live(view, console=console, refresh_per_second=DRAWN_PER_S) if drawn else ExitStack():
         while thread.is_alive():
             if time.monotonic() > deadline:
                 daemon.stop()
@@ -92,8 +98,11 @@ def _watch(
                     if heard.said.type == "start" and heard.said.latency_ms:
                         starts[heard.said.label] += 1
                         latencies.append(heard.said.latency_ms.total)
-                    if not console.is_terminal:
+                    if not drawn:
                         console.print(event_line(heard.said))
+                elif isinstance(heard.said, CameraStatus) and not drawn and heard.said.state != state:
+                    state = heard.said.state
+                    console.print(f"{heard.said.camera}: {state} {heard.said.reason}".rstrip())
             view.trouble = subscriber.trouble
     return starts, latencies
 

@@ -3,13 +3,16 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
 from edge_tdn.encode import write_video
+from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import Picture
 from edge_tdn.scene import Motion, Pose, Scene
 
@@ -30,8 +33,8 @@ def demo_clip_path() -> Path:
 def demo_clip() -> Path:
     """The clip's file; drawn and encoded at first use, with a progress bar."""
     path = demo_clip_path()
-    if not path.is_file():
-        frames = round(sum(seconds for _, seconds in SCRIPT) * RATE)
+    frames = sum(round(seconds * RATE) for _, seconds in SCRIPT)
+    if not path.is_file() or cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) != frames:  # absent or damaged
         console = Console(stderr=True)
         if not console.is_terminal:
             console.print("drawing the demo clip, once: some seconds")
@@ -53,10 +56,11 @@ def pictures() -> Iterator[Picture]:
 
 
 def _cache() -> Path:
-    """The user's cache folder, or a temporary one where there is none to write to."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-tdn"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
-    except OSError:
-        return Path(tempfile.gettempdir())
+    """The user's cache folder, or a private temporary one where there is none to write to."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for folder in (cache / "edge-tdn", Path(tempfile.gettempdir()) / f"edge-tdn-{os.getuid()}"):
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
+                return folder
+    raise EdgeTdnError(f"no folder for the demo clip: {cache} cannot be written; set XDG_CACHE_HOME")

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ ENCODERS = (  # the first that is installed
     "avenc_mpeg4 bitrate={bps}",
 )
 KBPS = 3000
+WAITING_MOST = 8  # pictures before the encoder
 
 
 def write_video(pictures: Iterable[Picture], rate: int, path: Path) -> None:
@@ -43,8 +45,7 @@ def _with_gstreamer(pictures: Iterable[Picture], rate: int, path: Path) -> None:
         raise EdgeTdnError("GStreamer has no H.264 or MPEG-4 encoder; install gstreamer1.0-plugins-ugly")
     encoder = encoder.format(kbps=KBPS, bps=KBPS * 1000)
     pipeline = Gst.parse_launch(
-        "appsrc name=src format=time block=true max-buffers=8 ! videoconvert ! capsfilter name=caps"
-        f" ! {encoder} ! mp4mux ! filesink name=sink"
+        f"appsrc name=src format=time ! videoconvert ! capsfilter name=caps ! {encoder} ! mp4mux ! filesink name=sink"
     )
     pipeline.get_by_name("sink").set_property("location", str(path))
     source = pipeline.get_by_name("src")
@@ -53,6 +54,7 @@ def _with_gstreamer(pictures: Iterable[Picture], rate: int, path: Path) -> None:
         for number, picture in enumerate(pictures):
             if number == 0:
                 _agree(Gst, pipeline, picture, rate)
+            _wait_for_room(Gst, pipeline, source, path)
             _push(Gst, source, picture, rate, number)
         source.end_of_stream()
         done = Gst.MessageType.EOS | Gst.MessageType.ERROR
@@ -70,6 +72,17 @@ def _agree(Gst: Any, pipeline: Any, picture: Picture, rate: int) -> None:
     pipeline.get_by_name("src").set_property("caps", Gst.Caps.from_string(caps))
     if height % 2 == width % 2 == 0:
         pipeline.get_by_name("caps").set_property("caps", Gst.Caps.from_string("video/x-raw,format=I420"))
+
+
+def _wait_for_room(Gst: Any, pipeline: Any, source: Any, path: Path) -> None:
+    """Returns when few pictures wait. EdgeTdnError: the file cannot be written (appsrc's own wait would never end)."""
+    while True:
+        message = pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR)
+        if message is not None:
+            raise EdgeTdnError(f"{path}: cannot be written: {message.parse_error()[0].message}")
+        if source.get_property("current-level-buffers") < WAITING_MOST:
+            return
+        time.sleep(0.002)
 
 
 def _push(Gst: Any, source: Any, picture: Picture, rate: int, number: int) -> None:

@@ -50,7 +50,7 @@ class InputSpec(_Part):
     width: int = Field(ge=32, le=1024)
     resize: Literal["stretch", "short_side_centre_crop"]
     short_side: int = Field(default=0, ge=0, le=2048, description="before the crop; 0 with `stretch`")
-    frame_rate: float = Field(gt=0, le=240, description="frames a second that the model was trained at")
+    frame_rate: float = Field(ge=1, le=240, description="frames a second that the model was trained at")
     segment_stride: int = Field(ge=1, le=1000, description="ticks from one segment's start to the next one's")
     mean: tuple[float, float, float] = IMAGENET_MEAN  # both are part of the encoder's graph
     std: tuple[float, float, float] = IMAGENET_STD
@@ -83,8 +83,8 @@ class FileRecord(_Part):
 class Parity(_Part):
     """How far the exported graphs are from PyTorch, on the golden clip."""
 
-    max_abs_logit_error: float = Field(ge=0)
-    largest_logit: float = Field(ge=0)
+    max_abs_logit_error: float = Field(ge=0, allow_inf_nan=False)
+    largest_logit: float = Field(gt=0, allow_inf_nan=False)
 
 
 class Manifest(_Part):
@@ -171,6 +171,8 @@ def _labels(path: Path, manifest: Manifest) -> tuple[str, ...]:
     labels = parse_labels(path, raw)
     if len(labels) != manifest.classes:
         raise ModelError(f"{path}: {len(labels)} labels, but the model has {manifest.classes} classes")
+    if set(labels) <= set(manifest.background):
+        raise ModelError(f"{path}: every label is a background label: there is nothing to report")
     unknown = set(manifest.background) - set(labels)
     if unknown:
         raise ModelError(f"{path}: background label {sorted(unknown)[0]!r} is not among the labels")
@@ -180,7 +182,7 @@ def _labels(path: Path, manifest: Manifest) -> tuple[str, ...]:
 def parse_labels(path: Path, raw: bytes) -> tuple[str, ...]:
     """One label a line, UTF-8 with or without a byte order mark; none empty, none twice."""
     try:
-        lines = raw.decode("utf-8-sig").splitlines()
+        lines = raw.decode("utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: not UTF-8 (byte {error.start}); save the file as UTF-8") from error
     labels: list[str] = []
@@ -221,12 +223,16 @@ def _read_verified(folder: Path, name: str, record: FileRecord) -> bytes:
 
 def _read_regular(path: Path) -> bytes:
     """Bytes of a regular file that is no link: a model folder is data, and must not point elsewhere."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe must not keep us waiting
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+        descriptor = os.open(path, flags)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ModelError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
             raise ModelError(f"{path}: not a regular file of at most {LARGEST_FILE} bytes")
-        return file.read()
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)

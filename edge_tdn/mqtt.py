@@ -72,7 +72,8 @@ class Connection:
             self._client.will_set(will.topic, will.payload, will.qos, will.retain)
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
-        self._client.on_disconnect = lambda client, data, flags, reason, properties: self.notes.put(Lost(str(reason)))
+        self._client.on_disconnect = self._on_disconnect
+        self._refused = False
         self._client.on_publish = self._on_publish
         self._client.on_message = lambda client, data, m: self.notes.put(Received(m.topic, bytes(m.payload), m.retain))
         self._client.connect_async(*broker.address, keepalive=broker.keepalive_s)
@@ -91,7 +92,12 @@ class Connection:
         self._client.loop_stop()
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._refused = reason.is_failure
         self.notes.put(Lost(f"refused: {reason}") if reason.is_failure else Connected())
+
+    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if not self._refused:  # else the true reason has been told
+            self.notes.put(Lost(str(reason)))
 
     def _on_connect_fail(self, client: Any, data: Any) -> None:
         self.notes.put(Lost(str(sys.exc_info()[1] or "no answer")))  # paho calls while it handles the cause

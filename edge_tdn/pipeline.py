@@ -73,6 +73,7 @@ class Camera:
         self._fruitless = 0  # stretches in a row that gave no segment
         self._mentioned = -LOG_EVERY_S
         self._clips = 0
+        self._action: str | None = None  # as last told
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera {camera.name}")
 
@@ -124,6 +125,8 @@ class Camera:
             self._told("unreachable", str(self.failure))
         finally:
             self._scheduler.submit(self._lane, "shutdown" if self._stop.is_set() else "stream_lost")
+            if self._stop.is_set() and self._state[0] == "streaming":
+                self._told("ended", "the daemon was stopped")
 
     def _take(self, frame: Frame) -> None:
         self._arrivals.append(frame.received_ns)
@@ -181,8 +184,9 @@ class Camera:
                 "camera=%s %s label=%s score=%.2f id=%s", self.name, event.type, event.label, event.score, event.id
             )
             self._publisher.event(event)
-        if events:
-            self._publisher.action(self.name, self._decider.action)
+        if self._decider.action != self._action:
+            self._action = self._decider.action
+            self._publisher.action(self.name, self._action)
 
     def _top(self, scores: Scores) -> TopScores:
         smoothed = self._decider.smoothed()

@@ -21,7 +21,7 @@ WAITING_MOST = 10_000  # events; beyond that the oldest are given up
 WINDOW = 100  # messages sent and not yet acknowledged
 GOODBYE_S = 1.0  # how long a clean stop waits for the last PUBACKs
 TICK_S = 0.05  # how soon a note from the network is heard while nothing is to be sent
-LOG_EVERY_S = 10.0  # a broker that stays away is mentioned this often
+LOG_EVERY_S = 10.0  # what a broker does wrong is mentioned this often
 
 ONLINE, STOPPED, OFFLINE = b"online", b"stopped", b"offline"
 
@@ -42,7 +42,7 @@ class Publisher:
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._waiting: deque[Message] = deque()  # events, oldest first
         self._retained: dict[str, Message] = {}
-        self._unacknowledged: set[int] = set()
+        self._unacknowledged: dict[int, str] = {}  # PUBACK still to come -> topic
         self.connected = False
         self.dropped = 0  # messages given up: too many waited, or the broker refused them
         self._mentioned = -LOG_EVERY_S
@@ -89,6 +89,8 @@ class Publisher:
                 self._listen()
                 self._send_waiting()
                 time.sleep(0.01)
+            if self.unsent:
+                log.warning("stopping: %d messages were never delivered", self.unsent)
         except BaseException as error:  # the thread must not die unseen: the daemon stops and says why
             log.exception("publisher thread failed")
             self._failed(error)
@@ -123,7 +125,7 @@ class Publisher:
     def _send(self, message: Message) -> None:
         mid = self._connection.publish(message)
         if message.qos:
-            self._unacknowledged.add(mid)
+            self._unacknowledged[mid] = message.topic
 
     def _listen(self) -> None:
         while not self._connection.notes.empty():
@@ -135,15 +137,15 @@ class Publisher:
                         self._send(message)
                 case Lost(reason):
                     self.connected = False
-                    self._mention(reason)
+                    self._mention(f"not connected: {reason}; trying again, events wait in memory")
                 case Acknowledged(mid, refused):
-                    self._unacknowledged.discard(mid)
+                    topic = self._unacknowledged.pop(mid, "")
                     if refused:
                         self.dropped += 1
-                        log.warning("broker=%s refused a message: %s", self._connection.address, refused)
+                        self._mention(f"a message on {topic} was refused: {refused}")
 
-    def _mention(self, reason: str) -> None:
+    def _mention(self, trouble: str) -> None:
         now = time.monotonic()
         if now - self._mentioned >= LOG_EVERY_S:
             self._mentioned = now
-            log.warning("no broker=%s: %s; trying again, events wait in memory", self._connection.address, reason)
+            log.warning("broker=%s: %s", self._connection.address, trouble)

@@ -39,6 +39,8 @@ def watch(console: Console, broker: BrokerConfig, password: str | None, base: st
             elif time.monotonic() > deadline:
                 reason = subscriber.trouble or "no answer"
                 raise BrokerError(f"{connection.address}: {reason}; is a broker running there?")
+    except KeyboardInterrupt:
+        return
     finally:
         subscriber.close()
 

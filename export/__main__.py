@@ -2,9 +2,11 @@
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit status. Errors that a user can mend are said without a traceback."""
     options = _parser().parse_args(arguments)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         _convert(options)
     except EdgeTdnError as error:
@@ -40,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("edge-tdn-export: stopped, nothing written", file=sys.stderr)
         return 130
     return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends an export as Ctrl-C does: what was written so far goes."""
+    raise KeyboardInterrupt
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -94,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("checkpoint", type=Path, help="published .pth.tar, bare state_dict, or .safetensors")
     convert.add_argument("out", type=Path, help="folder to make; must not exist")
     convert.add_argument("--arch", choices=tuple(DEPTHS), default="resnet50", help="(default: resnet50)")
-    convert.add_argument("--segments", type=int, default=8, metavar="T", help="segments a clip: 8 or 16 (default: 8)")
+    convert.add_argument(
+        "--segments", type=int, default=8, choices=(8, 16), metavar="T", help="segments a clip: 8 or 16 (default: 8)"
+    )
     convert.add_argument("--width", type=float, default=1.0, help="channels relative to the named ResNet (default: 1)")
     convert.add_argument("--labels", type=Path, required=True, help="one label a line, UTF-8, in the logits' order")
     convert.add_argument(

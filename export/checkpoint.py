@@ -66,7 +66,7 @@ def load(
     if published:
         state = rename_published(state)
     linear = state.get("head.linear.bias")
-    if linear is None:
+    if linear is None or linear.dim() != 1:
         raise ModelError(f"{path}: no TDN: it has no linear layer (`new_fc` or `head.linear`)")
     config = TDNConfig(
         arch=arch,
@@ -146,7 +146,11 @@ def _read(path: Path) -> dict[str, Tensor]:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path}: damaged or no checkpoint: {reason}") from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+    if (
+        not isinstance(state, Mapping)
+        or not state
+        or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items())
+    ):
         raise ModelError(f"{path}: holds no `state_dict` of tensors")
     return dict(state)
 
@@ -155,8 +159,8 @@ def _unpickle(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("Please file")[0].strip().splitlines()[-1]
-        raise ModelError(f"{path}: refused: it would run code or is no checkpoint ({reason})") from error
+        reason = str(error).split(". ")[0].splitlines()[0]
+        raise ModelError(f"{path}: refused: it would run code, or is no checkpoint ({reason})") from error
 
 
 def sha256(path: Path) -> str:

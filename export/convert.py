@@ -71,6 +71,9 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
     labels = parse_labels(recipe.labels, raw_labels)
     if len(labels) != model.config.classes:
         raise ModelError(f"{recipe.labels}: {len(labels)} labels, but the network has {model.config.classes} classes")
+    strangers = set(recipe.background) - set(labels)
+    if strangers:
+        raise ModelError(f"background {sorted(strangers)[0]!r} is not among the labels of {recipe.labels}")
     if recipe.input.segments != model.config.segments:
         raise ModelError(f"the input has {recipe.input.segments} segments, the network {model.config.segments}")
     try:
@@ -83,8 +86,9 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
         manifest = _fill(model.eval(), recipe, scratch, step)
         scratch.chmod(0o755)
         scratch.rename(out)
-    except OSError as error:
-        raise ModelError(f"{out}: {error.strerror or error}; nothing written") from error
+    except (OSError, RuntimeError) as error:  # OpenVINO and safetensors tell a full disk as RuntimeError
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise ModelError(f"{out}: {reason[0]}; nothing written; is the disk full?") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return manifest

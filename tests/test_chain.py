@@ -214,7 +214,7 @@ def test_without_a_broker_cameras_run_and_stopping_is_as_quick(tmp_path: Path) -
         daemon.process.terminate()
         assert daemon.ends(5) == 0
         assert time.monotonic() - began < 2
-    assert "no broker=127.0.0.1:1" in daemon.log()
+    assert "broker=127.0.0.1:1: not connected" in daemon.log()
 
 
 def test_a_size_change_empties_the_window_and_goes_on(broker: Mosquitto, tmp_path: Path) -> None:

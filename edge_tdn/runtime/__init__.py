@@ -44,11 +44,30 @@ def open_runtime(model: Model, precision: str = "fp32", device: str = "CPU", thr
 
 
 def _self_test(model: Model, runtime: Runtime) -> None:
+    try:
+        error, limit = _golden_error(model, runtime)
+    except ModelError:
+        runtime.close()
+        raise
+    except Exception as cause:  # whatever a wrong folder makes numpy or the device say
+        runtime.close()
+        reason = str(cause).strip().splitlines()[-1:] or [type(cause).__name__]
+        raise ModelError(f"{model.folder}: self-test failed: {reason[0]}; export the model again") from cause
+    if not error <= limit:  # catches NaN too
+        runtime.close()
+        raise ModelError(
+            f"{model.folder}: self-test failed on {runtime.device} {runtime.precision}: the golden clip's logits "
+            f"are {error:.2g} off PyTorch's, allowed {limit:.2g}; export the model again or choose another precision"
+        )
+
+
+def _golden_error(model: Model, runtime: Runtime) -> tuple[float, float]:
+    """Largest difference of the golden clip's logits from PyTorch's, and what is allowed."""
     with np.load(io.BytesIO(model.read(GOLDEN)), allow_pickle=False) as golden:
         clip, expected = golden["clip"], golden["logits"]
     spec = model.manifest.input
     wanted = (spec.segments, spec.frames_per_segment, spec.height, spec.width, 3), (model.manifest.classes,)
-    if (clip.shape, expected.shape) != wanted:
+    if (clip.shape, expected.shape) != wanted or clip.dtype != np.uint8 or not np.isfinite(expected).all():
         raise ModelError(
             f"{model.folder / GOLDEN}: a clip {clip.shape} and logits {expected.shape}, but the manifest says "
             f"{wanted[0]} and {wanted[1]}; export the model again"
@@ -56,12 +75,5 @@ def _self_test(model: Model, runtime: Runtime) -> None:
     ring = runtime.ring()
     for frames in clip:
         runtime.encode(frames, ring)
-    logits = runtime.classify(ring)
-    error, largest = float(np.max(np.abs(logits - expected))), float(np.max(np.abs(expected)))
-    limit = SELF_TEST_LIMIT[runtime.precision] * largest
-    if not error <= limit:  # catches NaN too
-        runtime.close()
-        raise ModelError(
-            f"{model.folder}: self-test failed on {runtime.device} {runtime.precision}: the golden clip's logits "
-            f"are {error:.2g} off PyTorch's, allowed {limit:.2g}; export the model again or choose another precision"
-        )
+    error = float(np.max(np.abs(runtime.classify(ring) - expected)))
+    return error, SELF_TEST_LIMIT[runtime.precision] * float(np.max(np.abs(expected)))

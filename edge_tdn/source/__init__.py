@@ -169,6 +169,8 @@ def locate(source: str, base: Path) -> str:
     path = Path(rest if separator else source)
     try:
         path = base / path.expanduser()
+        if path.exists() and not path.is_file():
+            raise SourceError(f"{path}: not a regular file")
         with path.open("rb") as file:
             empty = not file.read(1)
     except (OSError, ValueError, RuntimeError) as error:  # no such user's home, a name with a NUL
