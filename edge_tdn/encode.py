@@ -60,7 +60,7 @@ def _with_gstreamer(pictures: Iterable[Picture], rate: int, path: Path) -> None:
         done = Gst.MessageType.EOS | Gst.MessageType.ERROR
         message = pipeline.get_bus().timed_pop_filtered(Gst.CLOCK_TIME_NONE, done)
         if message.type == Gst.MessageType.ERROR:
-            raise EdgeTdnError(f"{path}: cannot be written: {message.parse_error()[0].message}")
+            raise EdgeTdnError(f"{path}: cannot be written: {message.parse_error()[0].message.strip()}")
     finally:
         pipeline.set_state(Gst.State.NULL)
 
@@ -79,7 +79,7 @@ def _wait_for_room(Gst: Any, pipeline: Any, source: Any, path: Path) -> None:
     while True:
         message = pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR)
         if message is not None:
-            raise EdgeTdnError(f"{path}: cannot be written: {message.parse_error()[0].message}")
+            raise EdgeTdnError(f"{path}: cannot be written: {message.parse_error()[0].message.strip()}")
         if source.get_property("current-level-buffers") < WAITING_MOST:
             return
         time.sleep(0.002)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from edge_tdn import __version__
 from edge_tdn.__main__ import main
+from edge_tdn.demo_clip import demo_clip
 from tests.conftest import Mosquitto
 from tests.test_manifest import edit, rehash
 
@@ -29,7 +31,7 @@ def site(folder: Path, text: str = "", source: str = "demo:") -> Path:
 def refused(result: subprocess.CompletedProcess[str], status: int, *said: str) -> None:
     assert result.returncode == status, result.stderr
     assert "Traceback" not in result.stderr
-    assert result.stderr.startswith("edge-tdn: ")
+    assert re.search("^edge-tdn: ", result.stderr, re.M)
     for part in said:
         assert part in result.stderr
 
@@ -213,3 +215,54 @@ def test_the_installed_command_is_there() -> None:
     program = shutil.which("edge-tdn", path=str(Path(sys.executable).parent))
     assert program, "pip install -e . was not run in this environment"
     assert subprocess.run([program, "--version"], capture_output=True, check=True).stdout.startswith(b"edge-tdn ")
+
+
+def test_a_second_ctrl_c_does_not_break_into_the_goodbye(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "edge_tdn", "demo"], stdout=subprocess.PIPE, text=True)
+    time.sleep(5)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    output = process.communicate(timeout=10)[0]
+    assert process.returncode == 0
+    assert "actions recognised" in output
+
+
+@pytest.mark.parametrize("source", ["/dev/video99", "rtsp://127.0.0.1:1/x"])
+def test_a_demo_without_a_picture_says_why(source: str, edge_tdn: Run) -> None:
+    result = edge_tdn("demo", "--source", source, "--seconds", "4")
+    refused(result, 66, "no picture", source)
+    assert "demo: unreachable" in result.stdout
+
+
+def test_a_damaged_demo_clip_is_drawn_anew(tmp_path: Path) -> None:
+    path = demo_clip()
+    cache = tmp_path / "edge-tdn" / path.name
+    cache.parent.mkdir()
+    cache.write_bytes(path.read_bytes()[:100_000])
+    program = "from edge_tdn.demo_clip import demo_clip; print(demo_clip())"
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(cache)
+    assert cache.stat().st_size == pytest.approx(path.stat().st_size, rel=0.1)
+    assert [other.name for other in cache.parent.iterdir()] == [path.name]
+
+
+def test_a_full_disk_ends_the_drawing_with_a_message(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path]).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+        command = [sys.executable, "-m", "edge_tdn", "demo", "--seconds", "3"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        refused(done, 1, "cannot be written")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "inf", "soon"])
+def test_odd_seconds_are_refused(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--seconds", seconds])
+    assert ended.value.code == 2
+    assert "--seconds" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Opening a model folder: what was checked is what is used; anything else is named and refused."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +133,52 @@ def test_a_forged_model_fails_its_self_test(model_copy: Path) -> None:
     (model_copy / "fp32/head.bin").write_bytes(raw.tobytes())
     rehash(model_copy, "fp32/head.bin")
     with pytest.raises(ModelError, match="self-test failed"):
+        open_runtime(open_model(model_copy))
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "manifest.json"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_a_folder_in_place_of_a_file_is_refused(
+    make: Callable[[Path], None], name: str, model_copy: Path
+) -> None:
+    (model_copy / name).unlink()
+    make(model_copy / name)
+    with pytest.raises(ModelError, match=rf"{name}: not a regular file"):
+        open_model(model_copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["input"].update(height=97),
+        lambda c: c["input"].update(segments=4),
+        lambda c: c["precisions"]["fp32"].update(encoder=c["precisions"]["fp32"]["head"]),
+        lambda c: c["precisions"]["fp32"].update(features={"other": [1]}),
+        lambda c: c["precisions"]["fp32"]["features"].update(h=[-1, 2]),
+    ],
+)
+def test_a_manifest_that_does_not_fit_its_graphs_fails_the_self_test(
+    change: Callable[[dict], None],  # type: ignore[type-arg]
+    model_copy: Path,
+) -> None:
+    edit(model_copy, change)
+    with pytest.raises(ModelError, match=r"self-test|golden\.npz"):
+        open_runtime(open_model(model_copy))
+
+
+@pytest.mark.parametrize("golden", [b"", b"text", b"PK\x03\x04"])
+def test_a_golden_clip_that_is_none_is_refused(golden: bytes, model_copy: Path) -> None:
+    (model_copy / "golden.npz").write_bytes(golden)
+    rehash(model_copy, "golden.npz")
+    with pytest.raises(ModelError, match="self-test"):
+        open_runtime(open_model(model_copy))
+
+
+def test_a_golden_clip_whose_logits_are_infinite_proves_nothing(model_copy: Path) -> None:
+    clip = np.zeros((8, 5, 96, 96, 3), np.uint8)
+    np.savez(model_copy / "golden.npz", clip=clip, logits=np.full(8, np.inf, np.float32))
+    rehash(model_copy, "golden.npz")
+    with pytest.raises(ModelError, match=r"golden\.npz"):
         open_runtime(open_model(model_copy))
 
 

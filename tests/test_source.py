@@ -227,9 +227,9 @@ def test_a_truncated_file_ends_as_damaged(
     state, reason = source.told[-1]
     assert state == "ended"
     words = reason.split()
-    assert words[:3] == ["damaged:", "ends", "at"]
-    assert 0.5 < float(words[3]) < 1.5
-    assert words[4:] == ["s", "of", "2.0", "s"]
+    assert words[:4] == [f"{path}:", "damaged:", "ends", "at"]
+    assert 0.5 < float(words[4]) < 1.5
+    assert words[5:] == ["s", "of", "2.0", "s"]
     assert str(source.error) == reason
 
 
@@ -437,7 +437,7 @@ def test_a_killed_camera_is_noticed_and_comes_back(
     source.wait(lambda: source.count >= 5, 10)
     camera.kill()
     source.wait(lambda: source.told[-1][0] != "streaming", 2)
-    assert source.wait_for("stalled", 2) == "the camera ended the stream"
+    assert source.wait_for("stalled", 2).endswith("/live: the camera ended the stream")
     before = source.count
     camera.start()
     source.wait(lambda: source.count > before, 10)
@@ -615,3 +615,14 @@ def test_any_width_can_be_written(run: Callable[..., Running], tmp_path: Path, w
     """The rows that the encoder is given are padded as it expects them."""
     write_video((edge(241, width) for _ in range(5)), 15, tmp_path / "edge.mp4")
     check_edge(run(tmp_path / "edge.mp4", decoder).end().frames, 5, width)
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_at_once(run: Callable[..., Running], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert "not a regular file" in str(run(tmp_path / "pipe.mp4", "gstreamer").end().error)
+
+
+def test_a_looped_file_of_one_picture_does_not_spin(make_video: Callable[..., Path]) -> None:
+    camera, stop = CameraConfig(name="one", source=str(make_video(frames=1)), loop=True), threading.Event()
+    threading.Timer(3.5, stop.set).start()
+    assert 2 <= sum(1 for _ in Source(camera, Path("/"), lambda state, reason: None).frames(stop)) <= 5
