@@ -23,7 +23,7 @@ from edge_tdn.subscribe import Subscriber
 from edge_tdn.terminal import View, event_line
 
 DRAWN_PER_S = 8  # times a second that the view is drawn anew
-LEAST_LINES = 36  # of a terminal, to show the view rather than lines
+LEAST_LINES, PICTURE_LINES = 23, 38  # of a terminal, to show the view rather than lines, and the picture in it
 
 
 def demo(console: Console, source: str, broker_url: str, model: str, seconds: float, screenshot: Path | None) -> None:
@@ -40,8 +40,9 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
         thread = threading.Thread(target=_run, args=(daemon, failure), name="daemon")
         thread.start()
         try:
+            room = console.height >= PICTURE_LINES and not console.no_color
             view = View(
-                "edge-tdn demo   (Ctrl-C ends)", lambda: None if console.no_color else daemon.cameras[0].picture
+                "edge-tdn demo   (Ctrl-C ends)", lambda: daemon.cameras[0].picture if room or screenshot else None
             )
             starts, latencies = _watch(console, view, subscriber, daemon, thread, seconds)
         finally:
@@ -59,13 +60,13 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
     told = ", ".join(f"{label} {count}" for label, count in starts.items()) or "none"
     console.print(f"actions recognised: {told}")
     if latencies:
-        console.print(f"from a clip's last frame to the subscriber: {median(latencies):.0f} ms (median)")
+        console.print(f"from a clip's last frame to its event: {median(latencies):.0f} ms (median)")
 
 
 def demo_config(source: str, broker_url: str, model: str) -> Config:
     """The packaged demo.toml with what the command line says. ConfigError: one of these is wrong."""
     content = tomllib.loads((resources.files("edge_tdn") / "demo.toml").read_text(encoding="utf-8"))
-    content["host"] = f"{host_name()}-demo"[-64:]  # beside a daemon on the same host, not in its place
+    content["host"] = f"{host_name()[:59]}-demo"  # beside a daemon on the same host, not in its place
     content["broker"]["url"] = broker_url
     content["runtime"] = {"model": model}
     content["camera"][0]["source"] = source

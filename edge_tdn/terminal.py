@@ -17,6 +17,7 @@ from edge_tdn.subscribe import Said
 
 EVENTS = 10  # lines
 WIDEST = 100  # characters
+ON_THEIR_WAY = 10  # unacknowledged messages that are no backlog
 PICTURE_COLUMNS = 44  # characters; a character shows two pixels, one above the other
 STATE_STYLE = {"streaming": "green", "connecting": "yellow", "ended": "dim"}
 TYPE_STYLE = {"start": "bold green", "update": "dim", "end": "cyan"}
@@ -50,7 +51,7 @@ class View:
         parts: list[RenderableType] = [self._head(), *(self._line(status) for status in self._cameras.values())]
         middle = Table.grid(padding=(0, 2))
         middle.add_row(self._drawn(), self._bars())
-        parts += [Text(), middle, Text(), self._table()]
+        parts += [middle, Text(), self._table()]
         if self.trouble:
             parts.append(Text(f"broker: {self.trouble}", "bold red"))
         return Constrain(Panel(Group(*parts), title=self._title, border_style="blue"), WIDEST)
@@ -59,7 +60,7 @@ class View:
         if self._daemon is None:
             return Text("waiting for the host to speak ...", "dim")
         d = self._daemon
-        unsent = f"   unsent {d.unsent}, dropped {d.dropped}" if d.unsent or d.dropped else ""
+        unsent = f"   unsent {d.unsent}, dropped {d.dropped}" if d.unsent > ON_THEIR_WAY or d.dropped else ""
         return Text(f"model {d.model.id} {d.model.precision} on {d.device}   edge-tdn {d.version}{unsent}", "dim")
 
     def _line(self, s: CameraStatus) -> Text:
