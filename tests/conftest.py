@@ -1,5 +1,6 @@
 """What many tests share: the real data's folders, a real broker, small videos."""
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -39,6 +41,17 @@ def reference(data: Path) -> Path:
     if not (folder / "golden.json").is_file():
         pytest.skip(f"no golden logits at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def published(reference: Path) -> ModuleType:
+    """The script that rebuilds the reference weights and clips."""
+    spec = importlib.util.spec_from_file_location("reference_state", reference / "reference_state.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -4,19 +4,21 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 from edge_tdn import gstreamer
 from edge_tdn.config import CameraConfig
-from edge_tdn.manifest import Model
+from edge_tdn.manifest import InputSpec, Model, open_model
 from edge_tdn.messages import Segment
 from edge_tdn.runtime import open_runtime
 from edge_tdn.source import Source
 from edge_tdn.window import Window
 from export import checkpoint
-from export.convert import whole
+from export.convert import Recipe, convert, whole
 
 
 def segments_of(video: Path, model: Model, seconds: float) -> list[Segment]:
@@ -49,6 +51,32 @@ def test_the_split_network_on_real_video_equals_the_whole_one(name: str, data: P
             assert np.abs(runtime.classify(ring) - expected).max() <= 1e-4 * np.abs(expected).max()
             compared += 1
     assert compared >= 9
+    runtime.close()
+
+
+@pytest.mark.data
+def test_the_published_resnet50_split_in_two_equals_itself_on_real_video(
+    data: Path, published: ModuleType, tmp_path: Path
+) -> None:
+    """The published layout at its full size, through export, window, ring and OpenVINO."""
+    state = {k: torch.from_numpy(v) for k, v in published.state_dict("tdn_resnet50_8f_174c").items() if v.shape}
+    torch.save({"state_dict": state}, tmp_path / "best.pth.tar")
+    network = checkpoint.load(tmp_path / "best.pth.tar")
+    (tmp_path / "labels.txt").write_text("".join(f"label {n}\n" for n in range(174)))
+    spec = InputSpec(
+        segments=8, height=224, width=224, resize="short_side_centre_crop", short_side=256, frame_rate=12.0,
+        segment_stride=3,
+    )  # fmt: skip
+    convert(network, Recipe("r50", tmp_path / "labels.txt", spec), tmp_path / "model")
+    model = open_model(tmp_path / "model")
+    runtime = open_runtime(model)
+    ring = runtime.ring()
+    segments = segments_of(data / "videos/activities_reel.mp4", model, 3.5)
+    for segment in segments:
+        runtime.encode(segment.frames, ring)
+    expected = whole(network, np.stack([segment.frames for segment in segments[-8:]]))
+    assert len(segments) > 10
+    assert np.abs(runtime.classify(ring) - expected).max() <= 1e-4 * np.abs(expected).max()
     runtime.close()
 
 

@@ -1,6 +1,5 @@
 """The network: equal to the published implementation, and built as the paper says."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -17,17 +16,6 @@ VARIANTS = {
     "tdn_resnet50_16f_174c": ("resnet50", 16, ("a",)),
     "tdn_resnet101_8f_174c": ("resnet101", 8, ("a",)),
 }
-
-
-@pytest.fixture(scope="module")
-def published(reference: Path) -> ModuleType:
-    """The script that rebuilds the reference weights and clips."""
-    spec = importlib.util.spec_from_file_location("reference_state", reference / "reference_state.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.data
