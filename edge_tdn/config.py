@@ -20,6 +20,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
+SCHEMES = ("rtsp", "rtsps", "http", "https", "file")
 SENTENCES = {
     "string_pattern_mismatch": "letters, digits, dot, dash and underscore, at most 64, a letter or digit first",
     "model_type": "should be a table: [name], with single brackets",
@@ -128,6 +129,19 @@ class CameraConfig(_Table):
         default="auto", description="auto: GStreamer, or OpenCV where GStreamer is missing"
     )
 
+    @field_validator("source")
+    @classmethod
+    def _source(cls, source: str) -> str:
+        scheme, separator, _ = source.partition("://")
+        if not separator or source.startswith("gst:"):
+            return source
+        if scheme not in SCHEMES:
+            kinds = ", ".join(f"{known}://" for known in SCHEMES)
+            raise ValueError(f"unknown kind of source {scheme}://; allowed: a path, {kinds}, gst: PIPELINE, demo:")
+        if scheme != "file" and not urlsplit(source).hostname:
+            raise ValueError(f"no host after {scheme}://")
+        return source
+
 
 class Config(_Table):
     """The whole file."""
@@ -213,7 +227,7 @@ def _explain(file: str, text: str, fault: dict[str, Any]) -> str:
     message = SENTENCES.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").replace(
         "Input should", "should"
     )
-    return re.sub(r"//[^/@\s]*@", "//***@", f"{where}{shown}: {message}")  # no password is echoed
+    return re.sub(r"//\S*@", "//***@", f"{where}{shown}: {message}")  # no password is echoed
 
 
 def _table(keys: list[Any]) -> type[BaseModel]:

@@ -84,6 +84,11 @@ def test_every_key_of_the_reference_has_a_comment_above() -> None:
         ('[camera]\nname = "a"\n', r":1: camera: write \[\[camera\]\], with two brackets"),
         ("[[broker]]\n" + CAMERA, r":1: broker: should be a table: \[name\], with single brackets"),
         ("[broker]\nurl = 'mqtt://me:secret@x'\n" + CAMERA, r":2: broker\.url = 'mqtt://\*\*\*@x': allowed"),
+        (
+            CAMERA.replace("a.mp4", "rtps://u:sec@ret@h"),
+            r":3: .*source = 'rtps://\*\*\*@h': unknown kind .*allowed: .*rtsp",
+        ),
+        (CAMERA.replace("a.mp4", "rtsp:///x"), r":3: camera\[0\]\.source = 'rtsp:///x': no host after rtsp://"),
         ("camera = []\n", r":1: camera: write \[\[camera\]\]"),
         ("[decide\n", r"site\.toml: not TOML: .*line 1"),
     ],

@@ -57,8 +57,9 @@ def test_check_names_a_file_that_is_not_there(edge_tdn: Run, tmp_path: Path) -> 
     )
 
 
-def test_check_names_an_unknown_kind_of_source(edge_tdn: Run, tmp_path: Path) -> None:
-    refused(edge_tdn("check", "--config", site(tmp_path, source="rtps://x/y")), 78, "rtps://", "rtsp://")
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_an_unknown_kind_of_source_is_exit_78(command: str, edge_tdn: Run, tmp_path: Path) -> None:
+    refused(edge_tdn(command, "--config", site(tmp_path, source="rtps://x/y")), 78, "rtps://", "rtsp://")
 
 
 @pytest.mark.parametrize(

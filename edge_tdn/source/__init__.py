@@ -34,7 +34,6 @@ DAMAGED_S = 0.5  # a file that ends this much before its declared length is dama
 SECRET = re.compile(  # what stands after these: in an address, in its query, in the properties of a gst: element
     r"""(://[^/@\s:]*:)\S*(?=@) | ([?&](?:password|passwd|pass|pwd|token)=)[^&\s]* | (\b[\w-]*pw=)("[^"]*"|\S+)""", re.X
 )
-KINDS = "a file, rtsp://, http(s)://, /dev/video*, gst:, demo:"
 
 
 class EndOfStream(Exception):
@@ -163,10 +162,7 @@ def locate(source: str, base: Path) -> str:
         return source
     if source == DEMO:
         return str(demo_clip_path())
-    scheme, separator, rest = source.partition("://")
-    if separator and scheme != "file":
-        raise SourceError(f"{without_password(source)}: unknown kind of source {scheme}://; allowed: {KINDS}")
-    path = Path(rest if separator else source)
+    path = Path(source.removeprefix("file://"))
     try:
         path = base / path.expanduser()
         if path.exists() and not path.is_file():
