@@ -70,8 +70,8 @@ class BrokerConfig(_Table):
 
     @model_validator(mode="after")
     def _credentials(self) -> Self:
-        if bool(self.username) != bool(self.password_file):
-            raise ValueError("username and password_file go together: name both, or neither")
+        if self.password_file and not self.username:
+            raise ValueError("password_file needs a username")
         return self
 
     @property
@@ -132,13 +132,13 @@ class CameraConfig(_Table):
     @field_validator("source")
     @classmethod
     def _source(cls, source: str) -> str:
-        scheme, separator, _ = source.partition("://")
+        scheme, separator, address = source.partition("://")
         if not separator or source.startswith("gst:"):
             return source
         if scheme not in SCHEMES:
             kinds = ", ".join(f"{known}://" for known in SCHEMES)
             raise ValueError(f"unknown kind of source {scheme}://; allowed: a path, {kinds}, gst: PIPELINE, demo:")
-        if scheme != "file" and not urlsplit(source).hostname:
+        if scheme != "file" and not re.match(r"[^/:?]", address.rpartition("@")[2]):
             raise ValueError(f"no host after {scheme}://")
         return source
 
@@ -198,9 +198,9 @@ def read_password(config: BrokerConfig, base: Path) -> str | None:
     if not config.password_file:
         return None
     path = base / config.password_file
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"{path}: broker.password_file is no regular file")
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path}: broker.password_file is no regular file")
         return path.read_text(encoding="utf-8").splitlines()[0]
     except IndexError as error:
         raise ConfigError(f"{path}: broker.password_file is empty") from error

@@ -47,7 +47,7 @@ class Daemon:
         self._runtime = open_configured_runtime(config, self.model)
         self._model_ref = self.model.ref(config.runtime.precision)
         password = read_password(config.broker, base)
-        client_id = f"edge-tdn-{config.host}-{self._boot}"
+        client_id = f"edge-tdn-{config.host}"  # a new start takes over the old session, and its last will with it
         if any(camera.source == DEMO for camera in config.camera):
             demo_clip()  # now, while no camera waits for it and Ctrl-C is heard
         self._publisher = Publisher(
@@ -101,7 +101,7 @@ class Daemon:
             camera.stop()
         for camera in self.cameras:
             camera.join()
-        self._scheduler.stop()
+        self._scheduler.stop(drop=self._stop.is_set())
         for camera in self.cameras:
             self._publisher.camera_status(camera.status())
         self._publisher.stop()

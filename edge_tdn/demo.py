@@ -55,8 +55,9 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
     if not subscriber.connected:
         reason = subscriber.trouble or "no answer"
         raise BrokerError(f"{url}: {reason}; is a broker running there? Without --broker the demo brings one")
-    if daemon.cameras[0].picture is None:
-        raise SourceError(f"no picture: {daemon.cameras[0].status().reason or 'the source is too short or too slow'}")
+    status = daemon.cameras[0].status()
+    if status.clips == 0 and status.state not in ("connecting", "streaming", "ended"):
+        raise SourceError(f"no picture: {status.reason}")
     told = ", ".join(f"{label} {count}" for label, count in starts.items()) or "none"
     console.print(f"actions recognised: {told}")
     if latencies:

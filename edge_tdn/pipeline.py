@@ -45,6 +45,7 @@ RATE_OVER_S = 2.0  # seconds of frames that the reported rate is taken from
 LATENCIES = 50  # clips that the reported latency is the median of
 FRUITLESS = 3  # stretches without a segment, and the status says so
 LOG_EVERY_S = 10.0  # a window that is emptied again and again is mentioned this often
+JOIN_S = 1.2  # how long a stop waits for a camera
 TOP = 5  # labels in a scores message
 
 
@@ -75,19 +76,21 @@ class Camera:
         self._clips = 0
         self._action: str | None = None  # as last told
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"camera {camera.name}")
+        self._thread = threading.Thread(target=self._run, name=f"camera {camera.name}", daemon=True)
 
     def start(self) -> None:
         self._publisher.action(self.name, None)
         self._thread.start()
 
     def stop(self) -> None:
-        """Asks the thread to end; `join` waits for it."""
+        """Asks the thread to end; `join` waits for it, within limits."""
         self._stop.set()
 
     def join(self) -> None:
         if self._thread.ident is not None:  # it was started
-            self._thread.join()
+            self._thread.join(JOIN_S)
+        if self.running:  # in a library that hears no stop: its action ends all the same, the process does not wait
+            self._scheduler.submit(self._lane, "shutdown")
 
     @property
     def running(self) -> bool:

@@ -43,6 +43,7 @@ class Publisher:
         self._waiting: deque[Message] = deque()  # events, oldest first
         self._retained: dict[str, Message] = {}
         self._unacknowledged: dict[int, str] = {}  # PUBACK still to come -> topic
+        self._resent: set[int] = set()  # of these, what paho sends again after a loss, before anything new may go
         self.connected = False
         self.dropped = 0  # messages given up: too many waited, or the broker refused them
         self._mentioned = -LOG_EVERY_S
@@ -132,17 +133,27 @@ class Publisher:
             match self._connection.notes.get():
                 case Connected():
                     log.info("connected broker=%s", self._connection.address)
-                    self.connected = True
-                    for message in (Message(self._availability, ONLINE, retain=True), *self._retained.values()):
-                        self._send(message)
+                    self._resent = set(self._unacknowledged)
+                    self._greet()
                 case Lost(reason):
                     self.connected = False
                     self._mention(f"not connected: {reason}; trying again, events wait in memory")
                 case Acknowledged(mid, refused):
                     topic = self._unacknowledged.pop(mid, "")
+                    if mid in self._resent:
+                        self._resent.remove(mid)
+                        self._greet()
                     if refused:
                         self.dropped += 1
                         self._mention(f"a message on {topic} was refused: {refused}")
+
+    def _greet(self) -> None:
+        """Says that we are here, after what the last connection left unacknowledged: paho sends that again first."""
+        if self._resent:
+            return
+        self.connected = True
+        for message in (Message(self._availability, ONLINE, retain=True), *self._retained.values()):
+            self._send(message)
 
     def _mention(self, trouble: str) -> None:
         now = time.monotonic()

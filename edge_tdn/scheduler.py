@@ -135,11 +135,11 @@ class Scheduler:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ends the thread. Breaks that wait are still told; segments that wait are not computed any more."""
+    def stop(self, drop: bool) -> None:
+        """Ends the thread when nothing waits. `drop`: segments that wait are given up; breaks are told in any case."""
         with self._changed:
             self._stopping = True
-            for lane in self._lanes:
+            for lane in self._lanes if drop else ():
                 lane.waiting = [item for item in lane.waiting if isinstance(item, str)]
             self._changed.notify()
         self._thread.join()

@@ -99,7 +99,7 @@ def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors makes it private
     clip = moving_grating(recipe.input)
-    logits = whole(model, clip)
+    logits = whole(model, clip, recipe.input)
     np.savez_compressed(folder / GOLDEN, clip=clip, logits=logits)
 
     (folder / "fp32").mkdir()
@@ -143,10 +143,11 @@ def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
     return manifest
 
 
-def whole(model: TDN, clip: NDArray[np.uint8]) -> NDArray[np.float32]:
+def whole(model: TDN, clip: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
     """The full-precision network on one clip: uint8 [T, 5, H, W, 3] -> logits float32 [classes]."""
     with torch.inference_mode():
-        logits: NDArray[np.float32] = model(normalise(torch.from_numpy(clip))[None])[0].numpy()
+        pixels = normalise(torch.from_numpy(clip), spec.mean, spec.std)  # [T, 5, 3, H, W]
+        logits: NDArray[np.float32] = model(pixels[None])[0].numpy()
     return logits
 
 

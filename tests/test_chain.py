@@ -202,6 +202,22 @@ def test_a_killed_daemon_is_announced_by_its_last_will(broker: Mosquitto, tmp_pa
     raw.close()
 
 
+def test_a_late_last_will_cannot_mark_a_living_daemon_dead(broker: Mosquitto, tmp_path: Path) -> None:
+    """The first one vanishes without a word, as in a power cut; the second takes its session over."""
+    raw = Raw(broker, "edge-tdn/test")
+    config = site(tmp_path, broker, 'name = "t"\nsource = "gst: videotestsrc is-live=true"', extra="keepalive_s = 2")
+    with running(config) as first:
+        raw.listen(2)
+        first.process.send_signal(signal.SIGSTOP)
+        with running(config):
+            raw.listen(7)
+    assert [content for topic, content in raw.messages if topic == "availability"] in (
+        ["online", "online"],
+        ["online", "offline", "online"],
+    )
+    raw.close()
+
+
 def test_without_a_broker_cameras_run_and_stopping_is_as_quick(tmp_path: Path) -> None:
     path = tmp_path / "site.toml"
     path.write_text(

@@ -70,7 +70,7 @@ def test_every_key_of_the_reference_has_a_comment_above() -> None:
         ("[broker]\nurl = 'http://x'\n" + CAMERA, r":2: broker\.url = 'http://x': allowed: mqtt://HOST"),
         ("[broker]\nurl = 'mqtt://x:99999'\n" + CAMERA, r":2: broker\.url = .*the port is a number"),
         ("[broker]\nurl = 'mqtt://a..b'\n" + CAMERA, r":2: broker\.url = .*'a\.\.b' is no host name"),
-        ("[broker]\nusername = 'u'\n" + CAMERA, r":1: broker: username and password_file go together"),
+        ("[broker]\npassword_file = 'u'\n" + CAMERA, r":1: broker: password_file needs a username"),
         (CAMERA + "max_gap_s = 0.0\n", r":4: camera\[0\]\.max_gap_s = 0\.0: should be greater than 0"),
         ("x = " + "[" * 5000 + "\n" + CAMERA, r"site\.toml: not TOML"),
         ("[broker]\nbase = 'a/#'\n" + CAMERA, r":2: broker\.base = 'a/#': a topic without"),

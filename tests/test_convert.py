@@ -57,7 +57,7 @@ def test_a_sliding_window_of_the_two_graphs_equals_the_whole_network(network: TD
     for n, frames in enumerate(segments):
         runtime.encode(frames, ring)
         if n >= 7:
-            expected = whole(network, segments[n - 7 : n + 1])
+            expected = whole(network, segments[n - 7 : n + 1], SPEC)
             error = np.abs(runtime.classify(ring) - expected).max()
             assert error <= 1e-4 * np.abs(expected).max()
     runtime.close()
@@ -75,13 +75,13 @@ def test_the_folder_says_everything_about_itself(network: TDN, exported: Path) -
     assert listed == {str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file()}
     with np.load(exported / "golden.npz") as golden:
         assert golden["clip"].shape == (8, 5, 64, 64, 3)
-        assert np.allclose(golden["logits"], whole(network, golden["clip"]), atol=1e-5)
+        assert np.allclose(golden["logits"], whole(network, golden["clip"], SPEC), atol=1e-5)
 
 
 def test_the_written_weights_are_the_network(network: TDN, exported: Path) -> None:
     again = checkpoint.load(exported / "weights.safetensors", arch="resnet18", segments=8, width=0.25)
     clip = moving_grating(SPEC)
-    assert np.array_equal(whole(again, clip), whole(network, clip))
+    assert np.array_equal(whole(again, clip, SPEC), whole(network, clip, SPEC))
 
 
 def test_an_existing_folder_is_left_alone(network: TDN, labels: Path, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_the_shipped_model_equals_its_weights(motion: Model) -> None:
     ring = runtime.ring()
     for frames in clip:
         runtime.encode(frames, ring)
-    expected = whole(network, clip)
+    expected = whole(network, clip, motion.manifest.input)
     assert np.abs(runtime.classify(ring) - expected).max() <= 1e-4 * np.abs(expected).max()
     runtime.close()
 

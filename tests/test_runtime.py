@@ -47,7 +47,7 @@ def test_the_split_network_on_real_video_equals_the_whole_one(name: str, data: P
         runtime.encode(segment.frames, ring)
         if ring.full:
             clip = np.stack([s.frames for s in segments[n - 7 : n + 1]])
-            expected = whole(network, clip)
+            expected = whole(network, clip, motion.manifest.input)
             assert np.abs(runtime.classify(ring) - expected).max() <= 1e-4 * np.abs(expected).max()
             compared += 1
     assert compared >= 9
@@ -74,7 +74,7 @@ def test_the_published_resnet50_split_in_two_equals_itself_on_real_video(
     segments = segments_of(data / "videos/activities_reel.mp4", model, 3.5)
     for segment in segments:
         runtime.encode(segment.frames, ring)
-    expected = whole(network, np.stack([segment.frames for segment in segments[-8:]]))
+    expected = whole(network, np.stack([segment.frames for segment in segments[-8:]]), spec)
     assert len(segments) > 10
     assert np.abs(runtime.classify(ring) - expected).max() <= 1e-4 * np.abs(expected).max()
     runtime.close()

@@ -118,7 +118,7 @@ def test_cameras_take_turns_and_an_overloaded_host_sheds_evenly() -> None:
             scheduler.submit(one, segment(n % 200))
         time.sleep(0.01)
     waited = max(len(one.waiting) for one in lanes)
-    scheduler.stop()
+    scheduler.stop(drop=True)
     counts = [len(h.scores) for h in heard]
     assert min(counts) >= 8
     assert max(counts) - min(counts) <= 2
@@ -139,9 +139,21 @@ def test_stopping_tells_the_breaks_and_computes_nothing_more() -> None:
         scheduler.submit(one, "shutdown")
     scheduler.start()
     began = time.monotonic()
-    scheduler.stop()
+    scheduler.stop(drop=True)
     assert time.monotonic() - began < 1
     assert all(h.said[-1] == "shutdown" for h in heard)
+
+
+def test_ending_by_itself_computes_what_waits() -> None:
+    heard = Heard()
+    scheduler = Scheduler(FakeRuntime(), SPEC, fail)
+    one = scheduler.lane(1, heard.scored, heard.broken)
+    for n in range(4):
+        scheduler.submit(one, segment(n))
+    scheduler.submit(one, "stream_lost")
+    scheduler.start()
+    scheduler.stop(drop=False)
+    assert heard.said == [[0, 1, 2, 3], "stream_lost"]
 
 
 def test_a_failing_runtime_is_reported_not_swallowed() -> None:
@@ -163,4 +175,4 @@ def test_a_failing_runtime_is_reported_not_swallowed() -> None:
         scheduler.submit(one, segment(n))
     assert done.wait(5)
     assert str(failures[0]) == "no more memory"
-    scheduler.stop()
+    scheduler.stop(drop=True)

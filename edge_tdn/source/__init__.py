@@ -68,7 +68,6 @@ class Source:
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         """Frames until `stop` is set or a file has ended. SourceError: it cannot be played, or is damaged."""
         live = is_live(self._camera.source)
-        loop = self._camera.loop and not live
         attempt = 0
         while not stop.is_set():
             self._told("connecting", "")
@@ -79,7 +78,7 @@ class Source:
             except SourceError as fault:
                 self._told(fault.state, str(fault))
                 played = self._seq > before
-                if not (loop and played):
+                if live or not (self._camera.loop and played):
                     if fault.state == "ended" or not live:
                         raise
                     attempt = 1 if played else attempt + 1
@@ -88,7 +87,7 @@ class Source:
             else:
                 if stop.is_set():
                     return
-                if not loop:
+                if not self._camera.loop:
                     self._told("ended", "the video is over")
                     return
             stop.wait(began + RETRY_S[0] - time.monotonic())  # a file of one picture is not played a thousand times

@@ -9,7 +9,7 @@ from edge_tdn.gstreamer import HOW_TO_INSTALL
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, Picture
 from edge_tdn.source import POLL_S, EndOfStream, is_live, without_password
 
-TIMEOUT_MS = 1500  # of opening and of one read, in which no stop is heard
+TIMEOUT_MS = 5000  # of opening and of one read, in which no stop is heard
 
 
 class CvCapture:
