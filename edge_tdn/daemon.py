@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told at once
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LIFE_EVERY_S = 10.0  # the daemon's own
+JOIN_S = 1.2  # how long a stop waits for all cameras together
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # mallopt's parameters, from malloc.h
 LARGE_BYTES = 1 << 20  # a picture of more than 640x480
 
@@ -78,19 +79,19 @@ class Daemon:
             self._shut_down()
         if self._failure:
             raise EdgeTdnError(f"stopped: {self._failure!r}; the log says where") from self._failure
-        failures = [camera.failure for camera in self.cameras]
-        if failures and all(failures):
-            raise failures[0] or AssertionError
+        failures = [camera.failure for camera in self.cameras if camera.failure]
+        if len(failures) == len(self.cameras):
+            raise failures[0]
 
     def stop(self) -> None:
         """Ends `run`; may be called from any thread or a signal handler."""
         self._stop.set()
 
     def _serve(self) -> None:
-        told_ns = 0
+        told = float("-inf")  # monotonic seconds
         while not self._stop.is_set() and any(camera.running for camera in self.cameras):
-            if time.monotonic_ns() - told_ns >= LIFE_EVERY_S * 1e9 or not told_ns:
-                told_ns = time.monotonic_ns()
+            if time.monotonic() - told >= LIFE_EVERY_S:
+                told = time.monotonic()
                 self._publisher.daemon_status(self._status())
             for camera in self.cameras:
                 self._publisher.camera_status(camera.status())
@@ -99,8 +100,9 @@ class Daemon:
     def _shut_down(self) -> None:
         for camera in self.cameras:
             camera.stop()
+        deadline = time.monotonic() + JOIN_S
         for camera in self.cameras:
-            camera.join()
+            camera.join(max(0.0, deadline - time.monotonic()))
         self._scheduler.stop(drop=self._stop.is_set())
         for camera in self.cameras:
             self._publisher.camera_status(camera.status())

@@ -168,12 +168,17 @@ def _labels(path: Path, manifest: Manifest) -> tuple[str, ...]:
     raw = _read_regular(path)
     if hashlib.sha256(raw).hexdigest() != manifest.labels_sha256:
         raise ModelError(f"{path}: not the labels that the manifest names (labels_sha256)")
+    return check_labels(path, raw, manifest.classes, manifest.background)
+
+
+def check_labels(path: Path, raw: bytes, classes: int, background: Sequence[str]) -> tuple[str, ...]:
+    """The labels of a file's content. ModelError: they do not fit the network, or `background` does not fit them."""
     labels = parse_labels(path, raw)
-    if len(labels) != manifest.classes:
-        raise ModelError(f"{path}: {len(labels)} labels, but the model has {manifest.classes} classes")
-    if set(labels) <= set(manifest.background):
+    if len(labels) != classes:
+        raise ModelError(f"{path}: {len(labels)} labels, but the model has {classes} classes")
+    if set(labels) <= set(background):
         raise ModelError(f"{path}: every label is a background label: there is nothing to report")
-    unknown = set(manifest.background) - set(labels)
+    unknown = set(background) - set(labels)
     if unknown:
         raise ModelError(f"{path}: background label {sorted(unknown)[0]!r} is not among the labels")
     return labels

@@ -70,6 +70,11 @@ class Scores:
     taken_ns: int  # monotonic clock: the runtime took it
     scored_ns: int  # monotonic clock: the logits were there
 
+    @property
+    def latency_ms(self) -> float:
+        """Milliseconds from the arrival of the clip's last frame to its logits."""
+        return (self.scored_ns - self.received_ns) / NS_PER_MS
+
 
 def iso(wall_ns: int) -> str:
     """ISO 8601, UTC, milliseconds: `2026-03-01T12:00:00.250Z`."""

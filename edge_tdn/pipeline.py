@@ -45,7 +45,6 @@ RATE_OVER_S = 2.0  # seconds of frames that the reported rate is taken from
 LATENCIES = 50  # clips that the reported latency is the median of
 FRUITLESS = 3  # stretches without a segment, and the status says so
 LOG_EVERY_S = 10.0  # a window that is emptied again and again is mentioned this often
-JOIN_S = 1.2  # how long a stop waits for a camera
 TOP = 5  # labels in a scores message
 
 
@@ -83,12 +82,13 @@ class Camera:
         self._thread.start()
 
     def stop(self) -> None:
-        """Asks the thread to end; `join` waits for it, within limits."""
+        """Asks the thread to end; `join` waits for it."""
         self._stop.set()
 
-    def join(self) -> None:
+    def join(self, timeout_s: float) -> None:
+        """Waits for the thread to end, but not longer than this."""
         if self._thread.ident is not None:  # it was started
-            self._thread.join(JOIN_S)
+            self._thread.join(timeout_s)
         if self.running:  # in a library that hears no stop: its action ends all the same, the process does not wait
             self._scheduler.submit(self._lane, "shutdown")
 
@@ -170,7 +170,7 @@ class Camera:
     def _scored(self, scores: Scores) -> None:
         """On the runtime thread: a clip has been classified."""
         self._clips += 1
-        self._latencies.append((scores.scored_ns - scores.received_ns) / NS_PER_MS)
+        self._latencies.append(scores.latency_ms)
         self._tell(self._decider.push(scores), scores)
         if self._publish_scores:
             self._publisher.scores(self._top(scores))
@@ -198,7 +198,7 @@ class Camera:
             camera=self.name,
             at=iso(scores.wall_ns),
             scores={self._labels[i]: round(float(smoothed[i]), 4) for i in best},
-            latency_ms=round((scores.scored_ns - scores.received_ns) / NS_PER_MS, 1),
+            latency_ms=round(scores.latency_ms, 1),
         )
 
     def _rate(self) -> float:

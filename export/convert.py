@@ -28,9 +28,9 @@ from edge_tdn.manifest import (
     InputSpec,
     Manifest,
     Parity,
+    check_labels,
     dump,
     open_model,
-    parse_labels,
     records,
 )
 from edge_tdn.messages import FRAMES_PER_SEGMENT
@@ -68,12 +68,7 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
         raw_labels = recipe.labels.read_bytes()
     except OSError as error:
         raise ModelError(f"{recipe.labels}: {error.strerror}") from error
-    labels = parse_labels(recipe.labels, raw_labels)
-    if len(labels) != model.config.classes:
-        raise ModelError(f"{recipe.labels}: {len(labels)} labels, but the network has {model.config.classes} classes")
-    strangers = set(recipe.background) - set(labels)
-    if strangers:
-        raise ModelError(f"background {sorted(strangers)[0]!r} is not among the labels of {recipe.labels}")
+    labels = check_labels(recipe.labels, raw_labels, model.config.classes, recipe.background)
     if recipe.input.segments != model.config.segments:
         raise ModelError(f"the input has {recipe.input.segments} segments, the network {model.config.segments}")
     try:
