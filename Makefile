@@ -45,8 +45,8 @@ schemas: $(VENV)/.host
 motion: $(VENV)/.test
 	$(BIN)/python -m training --out runs/motion
 	rm -rf runs/motion/model
-	$(BIN)/edge-tdn-export convert runs/motion/weights.safetensors runs/motion/model --arch resnet18 --width 0.5 \
-		--segments 8 --labels runs/motion/labels.txt --background still --id motion --size 96 --resize stretch \
+	$(BIN)/edge-tdn-export convert runs/motion/weights.safetensors runs/motion/model \
+		--labels runs/motion/labels.txt --background still --id motion --size 96 --resize stretch \
 		--frame-rate 15 --segment-stride 4
 	rm -rf edge_tdn/models/motion && mv runs/motion/model edge_tdn/models/motion
 

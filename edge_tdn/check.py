@@ -9,6 +9,7 @@ from edge_tdn.config import Config, load, read_password
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import Model
+from edge_tdn.runtime import build_name
 from edge_tdn.source import verify, without_password
 
 
@@ -35,9 +36,7 @@ def _plan(console: Console, config: Config, model: Model) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
     table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
-    if runtime.precision in model.manifest.parity:
-        parity = model.manifest.parity[runtime.precision]
-        table.add_row("parity", f"{parity.max_abs_logit_error / parity.largest_logit:.1g} of the largest logit")
+    table.add_row("parity", _parity(model, build_name(runtime.precision, runtime.device)))
     table.add_row(
         "clip", f"{spec.segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}"
     )
@@ -48,3 +47,14 @@ def _plan(console: Console, config: Config, model: Model) -> None:
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, a decision every {hop_s:.2f} s")
     console.print(table)
     console.print("configuration and model are right")
+
+
+def _parity(model: Model, name: str) -> str:
+    parity = model.manifest.parity.get(name)
+    if parity is None:
+        return f"never compared with PyTorch; `edge-tdn-export parity {model.folder}` does it"
+    verdict = "proven equal to PyTorch" if parity.proven else "NOT equal to PyTorch"
+    return (
+        f"{verdict} on {parity.clips} clips: logits within {parity.max_logit_error:.1g} of the largest, "
+        f"top-1 agreement {parity.top1_agreement:.1%}, {parity.checked_at[:10]}"
+    )

@@ -86,8 +86,10 @@ class RuntimeConfig(_Table):
     model: str = Field(
         default="motion", min_length=1, description="a model folder (relative to this file), or a shipped model's name"
     )
-    device: str = Field(default="CPU", description="OpenVINO device: CPU, GPU, NPU")
-    precision: Literal["fp32"] = Field(default="fp32", description="one that the model folder has")
+    device: str = Field(default="CPU", description="OpenVINO device: CPU, GPU, NPU; or CUDA, through PyTorch")
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(
+        default="fp32", description="one that the model folder has"
+    )
     threads: int = Field(default=0, ge=0, le=1024, description="processor threads; 0: the device chooses")
 
 

@@ -21,7 +21,7 @@ from edge_tdn.messages import DaemonStatus, iso
 from edge_tdn.mqtt import Connection
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
-from edge_tdn.runtime import Runtime, open_runtime
+from edge_tdn.runtime import Runtime, build_name, open_runtime
 from edge_tdn.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Daemon:
         self._began_ns = time.time_ns()
         self.model = open_configured_model(config, base)
         self._runtime = open_configured_runtime(config, self.model)
+        warn_unless_proven(self.model, config.runtime.precision, config.runtime.device)
         self._model_ref = self.model.ref(config.runtime.precision)
         password = read_password(config.broker, base)
         client_id = f"edge-tdn-{config.host}"  # a new start takes over the old session, and its last will with it
@@ -147,6 +148,17 @@ def open_configured_runtime(config: Config, model: Model) -> Runtime:
     """The runtime that [runtime] describes, compiled and self-tested."""
     wanted = config.runtime
     return open_runtime(model, wanted.precision, wanted.device, wanted.threads)
+
+
+def warn_unless_proven(model: Model, precision: str, device: str) -> None:
+    """A precision that nobody compared with PyTorch serves all the same, but not silently."""
+    parity = model.manifest.parity.get(build_name(precision, device))
+    if parity is None or not parity.proven:
+        log.warning(
+            "model=%s precision=%s %s; `edge-tdn-export parity %s` compares it", model.manifest.id, precision,
+            "differs from PyTorch by more than its limit" if parity else "was never proven equal to PyTorch",
+            model.folder,
+        )  # fmt: skip
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

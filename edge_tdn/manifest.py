@@ -1,14 +1,18 @@
 """A model folder's description of itself. Everything the host must know about a model stands here, and nowhere else.
 
     model/
-    ├── manifest.json        this
+    ├── manifest.json        this; it knows its own hash, and that of every other file
     ├── labels.txt           one label a line, UTF-8, in the order of the logits
-    ├── fp32/encoder.xml .bin, head.xml .bin      OpenVINO IR, per precision
+    ├── golden.npz           a clip (uint8 [T, 5, H, W, 3]) and the logits that PyTorch gave for it
     ├── weights.safetensors  full precision, for parity and fine-tuning
-    └── golden.npz           a clip (uint8 [T, 5, H, W, 3]) and the logits that PyTorch gave for it
+    ├── fp32/encoder.xml .bin, head.xml .bin      OpenVINO IR, per precision (bf16 runs the graphs of fp32)
+    ├── onnx/, cuda/         the same two graphs as ONNX and as PyTorch programs, where they were asked for
+    └── parity.json .html    reports of `edge-tdn-export parity`, for people: the host reads the figures here
 
-Opening a folder checks the size and SHA-256 of every file before anything is parsed. What was checked is what is used:
-`Model.read` gives the bytes that were hashed.
+An ensemble has several networks, each in a folder of its own inside; their logits are added.
+
+Opening a folder checks the size and SHA-256 of every listed file before anything is parsed. What was checked is what is
+used: `Model.read` gives the bytes that were hashed.
 """
 
 import hashlib
@@ -32,6 +36,7 @@ GOLDEN = "golden.npz"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LARGEST_FILE = 2 << 30  # bytes
+UNSEALED = "0" * 64  # in the place of a manifest's digest, while that is taken
 ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -54,11 +59,17 @@ class InputSpec(_Part):
     segment_stride: int = Field(ge=1, le=1000, description="ticks from one segment's start to the next one's")
     mean: tuple[float, float, float] = IMAGENET_MEAN  # both are part of the encoder's graph
     std: tuple[float, float, float] = IMAGENET_STD
+    per_segment: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(
+        default=(1,), min_length=1, description="an ensemble: how many segments of each network fill one of these"
+    )
 
     @model_validator(mode="after")
-    def _crop_fits(self) -> Self:
+    def _fits(self) -> Self:
         if self.resize == "short_side_centre_crop" and self.short_side < max(self.height, self.width):
             raise ValueError(f"short_side {self.short_side} is smaller than the crop {self.height}x{self.width}")
+        for n in self.per_segment:
+            if self.segment_stride % n:
+                raise ValueError(f"segment_stride {self.segment_stride} cannot be cut into {n} segments")
         return self
 
     @property
@@ -66,13 +77,51 @@ class InputSpec(_Part):
         """Frames at `frame_rate` that a clip spans."""
         return (self.segments - 1) * self.segment_stride + FRAMES_PER_SEGMENT
 
+    @property
+    def frames(self) -> int:
+        """Frames that one segment brings to the runtime: five for every segment of every network."""
+        return FRAMES_PER_SEGMENT * sum(self.per_segment)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """First tick of each network's segments within the first `segment_stride` ticks, network after network."""
+        strides = [(n, self.segment_stride // n) for n in self.per_segment]
+        return tuple(stride // 2 + k * stride for n, stride in strides for k in range(n))
+
+    def of(self, member: int) -> "InputSpec":
+        """What one network of an ensemble sees."""
+        n = self.per_segment[member]
+        return self.model_copy(
+            update={"segments": self.segments * n, "segment_stride": self.segment_stride // n, "per_segment": (1,)}
+        )
+
+
+class Member(_Part):
+    """One network of the folder, in full precision."""
+
+    network: dict[str, str | int | float | bool | tuple[int, ...]] = Field(description="its options, for `export`")
+    weights: str
+    source: dict[str, str] = Field(description="checkpoint: name and sha256")
+
 
 class Graphs(_Part):
-    """The two graphs of one precision, and what passes between them."""
+    """The two graphs of one network in one precision, and what passes between them."""
 
     encoder: str
     head: str
     features: dict[str, tuple[int, ...]] = Field(description="name -> shape of one segment's tensor")
+
+
+class Build(_Part):
+    """The folder's networks in one precision."""
+
+    format: Literal["openvino", "onnx", "torch"]
+    graphs: tuple[Graphs, ...] = Field(min_length=1, description="one for each network")
+    golden_error: float = Field(
+        ge=0,
+        allow_inf_nan=False,
+        description="on the golden clip: largest logit difference from PyTorch / largest logit",
+    )
 
 
 class FileRecord(_Part):
@@ -81,25 +130,37 @@ class FileRecord(_Part):
 
 
 class Parity(_Part):
-    """How far the exported graphs are from PyTorch, on the golden clip."""
+    """How a precision compared with PyTorch on clips other than the export's own (`edge-tdn-export parity`)."""
 
-    max_abs_logit_error: float = Field(ge=0, allow_inf_nan=False)
-    largest_logit: float = Field(gt=0, allow_inf_nan=False)
+    clips: int = Field(ge=1)
+    max_logit_error: float = Field(ge=0, allow_inf_nan=False, description="largest difference / largest logit")
+    top1_agreement: float = Field(ge=0, le=1)
+    mean_kl: float = Field(ge=0, allow_inf_nan=False, description="Kullback-Leibler, nats, PyTorch's softmax first")
+    same_events: bool = Field(description="the recordings gave the same event log through both")
+    proven: bool = Field(description="inside the limits of `edge-tdn-export parity`")
+    checked_at: str = Field(description="ISO 8601, UTC")
 
 
 class Manifest(_Part):
     schema_: Literal[1] = Field(default=1, alias="schema")
+    digest: Sha256 = Field(description="SHA-256 of this file's content, with 64 zeros in this place")
     id: str = Field(pattern=ID_PATTERN)
-    network: dict[str, str | int | float | bool] = Field(description="the network's configuration, for `export`")
     input: InputSpec
+    members: tuple[Member, ...] = Field(min_length=1)
     classes: int = Field(ge=1)
     labels_sha256: Sha256
     background: tuple[str, ...] = Field(default=(), description="labels that mean: nothing to report")
-    precisions: dict[str, Graphs] = Field(min_length=1)
-    parity: dict[str, Parity]
-    source: dict[str, str] = Field(description="checkpoint: name and sha256")
+    precisions: dict[str, Build] = Field(min_length=1)
+    parity: dict[str, Parity] = Field(default={}, description="per precision; what is missing was never compared")
     tools: dict[str, str] = Field(description="versions that wrote this folder")
     files: dict[str, FileRecord]
+
+    @model_validator(mode="after")
+    def _one_graph_for_each_network(self) -> Self:
+        counts = {len(self.members), len(self.input.per_segment), *(len(b.graphs) for b in self.precisions.values())}
+        if len(counts) > 1:
+            raise ValueError("members, input.per_segment and the graphs of every precision are not equally many")
+        return self
 
 
 class Model:
@@ -118,8 +179,8 @@ class Model:
             raise ModelError(f"{self.folder / MANIFEST}: {name} is needed but not listed under `files`")
         return _read_verified(self.folder, name, record)
 
-    def graphs(self, precision: str) -> Graphs:
-        """The graphs of a precision; ModelError names those that the folder has."""
+    def build(self, precision: str) -> Build:
+        """The folder's networks in a precision; ModelError names those that it has."""
         try:
             return self.manifest.precisions[precision]
         except KeyError:
@@ -159,6 +220,8 @@ def open_model(folder: Path) -> Model:
         first = error.errors()[0]
         key = ".".join(str(k) for k in first["loc"]) or "the file"
         raise ModelError(f"{path}: {key}: {first['msg']}; export the model again") from error
+    if _digest(manifest) != manifest.digest:
+        raise ModelError(f"{path}: content changed since export (digest differs); copy or export the model again")
     for name, record in manifest.files.items():
         _read_verified(folder, name, record)
     return Model(folder, manifest, hashlib.sha256(raw).hexdigest(), _labels(folder / LABELS, manifest))
@@ -210,8 +273,17 @@ def records(folder: Path, names: Sequence[str]) -> dict[str, FileRecord]:
     return found
 
 
+def seal(manifest: Manifest) -> Manifest:
+    """The manifest with its own digest, as `dump` may write it."""
+    return manifest.model_copy(update={"digest": _digest(manifest)})
+
+
 def dump(manifest: Manifest) -> bytes:
     return (json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.sha256(dump(manifest.model_copy(update={"digest": UNSEALED}))).hexdigest()
 
 
 def _read_verified(folder: Path, name: str, record: FileRecord) -> bytes:

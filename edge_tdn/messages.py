@@ -42,9 +42,12 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Five consecutive ticks of the grid, at the model's frame rate and size: what the segment encoder takes."""
+    """Five consecutive ticks of the grid, at the model's frame rate and size: what the segment encoder takes.
 
-    frames: NDArray[np.uint8]  # [5, H, W, 3], RGB, the model's size
+    Of an ensemble, those of all its networks, one after the other.
+    """
+
+    frames: NDArray[np.uint8]  # [5, H, W, 3], RGB, the model's size; of an ensemble [InputSpec.frames, H, W, 3]
     index: int  # place on the grid: 0 for the first segment of an unbroken stretch, then 1, 2, ...
     from_ns: int  # PTS of its first tick
     to_ns: int  # PTS of its last tick

@@ -94,7 +94,7 @@ class Lane:
                 newest_ns=newest.from_ns,
                 to_ns=newest.to_ns,
                 wall_ns=newest.wall_ns,
-                frames=len(self._window) * self._spec.frames_per_segment,
+                frames=len(self._window) * self._spec.frames,
                 dropped=sum(segment.dropped for segment in self._window),
                 received_ns=newest.received_ns,
                 ready_ns=newest.ready_ns,

@@ -3,6 +3,7 @@
 Tick n of a stretch lies n / frame_rate after its first frame and takes the frame nearest to it in time. Segment k is
 the five ticks from `segment_stride // 2 + k * segment_stride` on: for a video of T * segment_stride + 4 frames at the
 model's rate these are the frames that the published sampling takes (`int(tick / 2 + tick * i)`, tick = (N - 4) / T).
+For an ensemble a segment holds those of all its networks: the same rule for each, with its own T and stride.
 """
 
 import time
@@ -33,7 +34,9 @@ class Window:
         self._max_gap_ns = int(max_gap_s * NS_PER_S)
         self._clock = clock
         self._resize = Preprocessor(spec)
-        self._ticks: deque[_Tick] = deque(maxlen=FRAMES_PER_SEGMENT)
+        self._first = min(spec.starts)  # of the ticks that a segment looks at, from its beginning on
+        self._starts = [start - self._first for start in spec.starts]
+        self._ticks: deque[_Tick] = deque(maxlen=max(self._starts) + FRAMES_PER_SEGMENT)
         self._origin_ns = 0
         self._tick = 0  # the next one to fill
         self._before: Frame | None = None  # the last frame that came
@@ -81,25 +84,28 @@ class Window:
         tick, self._tick = self._tick, self._tick + 1
         repeated = chosen is self._chosen
         self._chosen = chosen
-        first = self._spec.segment_stride // 2 + self._index * self._spec.segment_stride
+        first = self._first + self._index * self._spec.segment_stride
         if tick < first:  # before the first segment, or between two of them: nobody looks at it
             return None
         if self._resized is None or self._resized[0] is not chosen:
             self._resized = (chosen, self._resize(chosen.picture))
         self._ticks.append(_Tick(self._resized[1], repeated))
-        return self._complete(first, newest) if tick == first + FRAMES_PER_SEGMENT - 1 else None
+        last = first + max(self._starts) + FRAMES_PER_SEGMENT - 1
+        return self._complete(first, last, newest) if tick == last else None
 
-    def _complete(self, first: int, newest: Frame) -> Segment:
-        to_ns = self._time(first + FRAMES_PER_SEGMENT - 1)
+    def _complete(self, first: int, last: int, newest: Frame) -> Segment:
+        to_ns = self._time(last)
+        seen = tuple(self._ticks)
+        ticks = [tick for start in self._starts for tick in seen[start : start + FRAMES_PER_SEGMENT]]
         segment = Segment(
-            frames=np.stack([tick.picture for tick in self._ticks]),
+            frames=np.stack([tick.picture for tick in ticks]),
             index=self._index,
             from_ns=self._time(first),
             to_ns=to_ns,
             received_ns=newest.received_ns,
             ready_ns=self._clock(),
             wall_ns=newest.wall_ns - (newest.pts_ns - to_ns),
-            dropped=sum(tick.repeated for tick in self._ticks),
+            dropped=sum(tick.repeated for tick in ticks),
         )
         self._index += 1
         return segment

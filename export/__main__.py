@@ -4,9 +4,12 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -15,8 +18,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.manifest import InputSpec
 from export import checkpoint
-from export.convert import STEPS, Recipe, convert
-from export.tdn import DEPTHS
+from export.convert import DEFAULT_PRECISIONS, PRECISIONS, Recipe, convert, steps
+from export.tdn import DEPTHS, FUSIONS, UPSAMPLINGS, TDNConfig
 
 EPILOG = """a published Something-Something model:
   edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt
@@ -35,14 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        _convert(options)
+        status: int = options.command(options)
     except EdgeTdnError as error:
         print(f"edge-tdn-export: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         print("edge-tdn-export: stopped, nothing written", file=sys.stderr)
         return 130
-    return 0
+    return status
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -50,32 +53,42 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _convert(options: argparse.Namespace) -> None:
-    network = checkpoint.load(options.checkpoint, arch=options.arch, segments=options.segments, width=options.width)
+def _convert(options: argparse.Namespace) -> int:
+    network = checkpoint.load(options.checkpoint, **_network(options))
     recipe = Recipe(
         id=options.id or options.out.name,
         labels=options.labels,
-        input=_input(options),
+        input=_input(options, network.config.segments),
         background=tuple(options.background),
         source=(("file", options.checkpoint.name), ("sha256", checkpoint.sha256(options.checkpoint))),
+        precisions=tuple(p for p in PRECISIONS if p in options.precisions),
     )
-    console = Console(stderr=True)
-    with Progress(BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress:
-        task = progress.add_task("", total=STEPS)
-
-        def step(what: str) -> None:
-            progress.update(task, description=what, advance=1)
-
+    with _progress(steps(recipe.precisions)) as step:
         manifest = convert(network, recipe, options.out, step)
-    parity = manifest.parity["fp32"]
-    error = parity.max_abs_logit_error / parity.largest_logit
-    print(f"{options.out}: fp32, {error:.1g} of the largest logit from PyTorch on the golden clip")
+    for name, build in manifest.precisions.items():
+        print(f"{options.out}: {name}, {build.golden_error:.1g} of the largest logit from PyTorch on the golden clip")
+    return 0
 
 
-def _input(options: argparse.Namespace) -> InputSpec:
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar that a step moves on by one."""
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda what: progress.update(task, description=what, advance=1)
+
+
+def _network(options: argparse.Namespace) -> dict[str, Any]:
+    """What was said on the command line about the network, and nothing else."""
+    given = {field.name: getattr(options, field.name, None) for field in fields(TDNConfig)}
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v is not None}
+
+
+def _input(options: argparse.Namespace, segments: int) -> InputSpec:
     try:
         return InputSpec(
-            segments=options.segments,
+            segments=segments,
             height=options.size,
             width=options.size,
             resize=options.resize,
@@ -97,15 +110,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    convert = commands.add_parser("convert", help="checkpoint -> model folder, FP32", epilog=EPILOG,
+    convert = commands.add_parser("convert", help="checkpoint -> model folder", epilog=EPILOG,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    convert.set_defaults(command=_convert)
     convert.add_argument("checkpoint", type=Path, help="published .pth.tar, bare state_dict, or .safetensors")
     convert.add_argument("out", type=Path, help="folder to make; must not exist")
-    convert.add_argument("--arch", choices=tuple(DEPTHS), default="resnet50", help="(default: resnet50)")
-    convert.add_argument(
-        "--segments", type=int, default=8, choices=(8, 16), metavar="T", help="segments a clip: 8 or 16 (default: 8)"
-    )
-    convert.add_argument("--width", type=float, default=1.0, help="channels relative to the named ResNet (default: 1)")
+    convert.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=DEFAULT_PRECISIONS, metavar="P",
+                         help=f"what to write, of {', '.join(PRECISIONS)} (default: {' '.join(DEFAULT_PRECISIONS)}; "
+                         "int8: see quantize)")  # fmt: skip
+    _add_network_options(convert)
     convert.add_argument("--labels", type=Path, required=True, help="one label a line, UTF-8, in the logits' order")
     convert.add_argument(
         "--background", nargs="*", default=[], metavar="LABEL", help="labels that never start an action"
@@ -122,6 +135,35 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--segment-stride", type=int, default=5,
                          help="frames from one segment to the next (default: 5: a clip of 8 spans 3.3 s)")  # fmt: skip
     return parser
+
+
+def _add_network_options(convert: argparse.ArgumentParser) -> None:
+    """Defaults are TDNConfig's, or what our own .safetensors say of themselves."""
+    network = convert.add_argument_group("the network, where the checkpoint does not say it itself")
+    network.add_argument("--arch", choices=tuple(DEPTHS), help="(default: resnet50)")
+    network.add_argument(
+        "--segments", type=int, choices=(8, 16), metavar="T", help="segments a clip: 8 or 16 (default: 8)"
+    )
+    network.add_argument("--width", type=float, help="channels relative to the named ResNet (default: 1)")
+    paper = convert.add_argument_group(
+        "the paper's ablations (the published weights need none of these)",
+        "TSN: --stdm-stages --ltdm-stages --temporal-conv-stages, all three empty; T-Conv: the first two",
+    )
+    paper.add_argument("--stdm-stages", type=int, nargs="*", metavar="1..5", help="fused after these (default: 1 2)")
+    paper.add_argument("--stdm-fusion", choices=FUSIONS, help="(default: weighted, as published; add is equation 1)")
+    paper.add_argument("--ltdm-stages", type=int, nargs="*", metavar="2..5", help="stages with L-TDM (default: 3 4 5)")
+    for name, what in (
+        ("multiscale", "one scale instead of three"),
+        ("bidirectional", "the difference to the next segment alone"),
+        ("attention", "the motion feature is added, and gates nothing"),
+    ):
+        paper.add_argument(
+            f"--no-ltdm-{name}", dest=f"ltdm_{name}", action="store_const", const=False, help=f"L-TDM: {what}"
+        )
+    paper.add_argument(
+        "--temporal-conv-stages", type=int, nargs="*", metavar="2..5", help="stages with it (default: 3 4 5)"
+    )
+    paper.add_argument("--upsample", choices=UPSAMPLINGS, help="(default: nearest, as published; the paper: bilinear)")
 
 
 if __name__ == "__main__":

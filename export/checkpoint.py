@@ -1,119 +1,101 @@
 """Published checkpoints and our own weights -> a TDN. `weights_only=True` always, every key accounted for.
 
 Published files (`best.pth.tar` of MCG-NJU/TDN) are PyTorch pickles `{epoch, arch, state_dict, ...}`; names carry a
-`module.` prefix when the distributed trainer wrote them. `PUBLISHED` turns their names into those of `export.tdn`.
+`module.` prefix when the distributed trainer wrote them. `PUBLISHED` turns their names into those of `export.tdn`. Our
+own `.safetensors` say in their metadata which network they are the weights of.
 """
 
 import hashlib
+import json
 import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from edge_tdn.errors import ModelError
 from export.tdn import TDN, TDNConfig
 
 IGNORED = re.compile(r"base_model\.conv1_temp\.")  # an unused pair of entries in the published files
+METADATA = "tdn"  # key under which our own files hold their TDNConfig, as JSON
 
-# published name -> ours, applied in this order; `\1` is the index of a block
+# published name -> ours, applied in this order
 PUBLISHED = (
-    (r"^base_model\.conv1_5\.0\.", "encoder.diff_conv."),
-    (r"^base_model\.conv1_5\.1\.", "encoder.diff_bn."),
-    (r"^base_model\.(conv1|bn1)\.", r"encoder.\1."),
-    (r"^base_model\.resnext_layer1\.", "encoder.diff_res2."),
-    (r"^base_model\.layer1_bak\.", "encoder.res2."),
+    (r"^base_model\.conv1_5\.0\.", "stdm.conv."),
+    (r"^base_model\.conv1_5\.1\.", "stdm.bn."),
+    (r"^base_model\.resnext_layer1\.", "stdm.res2."),
+    (r"^base_model\.layer1_bak\.", "res2."),
     (r"^base_model\.layer2_bak\.", "res3."),
     (r"^base_model\.layer3_bak\.", "res4."),
     (r"^base_model\.layer4_bak\.", "res5."),
-    (r"^new_fc\.", "head.linear."),
-    (r"\.mse\.conv1\.", ".exit.temporal.0.squeeze."),
-    (r"\.mse\.bn1\.", ".exit.temporal.0.squeeze_bn."),
-    (r"\.mse\.conv2\.", ".exit.temporal.0.smooth."),
-    (r"\.mse\.conv3_smallscale2\.", ".exit.temporal.0.coarse."),
-    (r"\.mse\.bn3_smallscale2\.", ".exit.temporal.0.coarse_bn."),
-    (r"\.mse\.conv3_smallscale4\.", ".exit.temporal.0.fine."),
-    (r"\.mse\.bn3_smallscale4\.", ".exit.temporal.0.fine_bn."),
-    (r"\.mse\.conv3\.", ".exit.temporal.0.expand."),
-    (r"\.mse\.bn3\.", ".exit.temporal.0.expand_bn."),
-    (r"\.shift\.conv\.", ".exit.temporal.1."),
-    (r"(res\d\.\d+)\.(conv1|bn1|downsample)\.", r"\1.entry.\2."),
-    (r"(res\d\.\d+)\.(conv[23]|bn[23])\.", r"\1.exit.\2."),
+    (r"^base_model\.(conv1|bn1)\.", r"\1."),
+    (r"^new_fc\.", "linear."),
+    (r"\.mse\.conv1\.", ".ltdm.squeeze."),
+    (r"\.mse\.bn1\.", ".ltdm.squeeze_bn."),
+    (r"\.mse\.conv2\.", ".ltdm.smooth."),
+    (r"\.mse\.conv3_smallscale2\.", ".ltdm.coarse."),
+    (r"\.mse\.bn3_smallscale2\.", ".ltdm.coarse_bn."),
+    (r"\.mse\.conv3_smallscale4\.", ".ltdm.fine."),
+    (r"\.mse\.bn3_smallscale4\.", ".ltdm.fine_bn."),
+    (r"\.mse\.conv3\.", ".ltdm.expand."),
+    (r"\.mse\.bn3\.", ".ltdm.expand_bn."),
+    (r"\.shift\.conv\.", ".temporal."),
 )
 
+# What trainers leave beside the weights. Read as data: a stand-in is made instead, nothing of theirs is called.
+HARMLESS = (
+    "argparse.Namespace", "types.SimpleNamespace", "pathlib.PosixPath", "pathlib.WindowsPath",
+    "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype",
+    "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.ndarray",
+)  # fmt: skip
 
-def load(
-    path: Path | str,
-    *,
-    arch: str = "resnet50",
-    segments: int = 8,
-    width: float = 1.0,
-    classes: int | None = None,
-) -> TDN:
+
+def load(path: Path | str, **options: Any) -> TDN:
     """The network of a checkpoint, in evaluation mode.
 
-    `path`: a published pickle, a bare `state_dict`, or `.safetensors`. `classes` is read from the file unless given.
-    ModelError names every key that is missing, unexpected or of another shape.
+    `path`: a published pickle, a bare `state_dict`, or `.safetensors`. `options`: of TDNConfig; what is not given comes
+    from the file where it says so (our own), else from TDNConfig's defaults; `classes` is read from the weights.
+    ModelError: options that contradict the file; every key that is missing, unexpected or of another shape.
     """
     path = Path(path)
-    state = _read(path)
+    state, said = _read(path)
     state = {name.removeprefix("module."): value for name, value in state.items()}
-    published = any(name.startswith("base_model.") for name in state)
-    if published:
+    if any(name.startswith("base_model.") for name in state):
         state = rename_published(state)
-    linear = state.get("head.linear.bias")
+    linear = state.get("linear.bias")
     if linear is None or linear.dim() != 1:
-        raise ModelError(f"{path}: no TDN: it has no linear layer (`new_fc` or `head.linear`)")
-    config = TDNConfig(
-        arch=arch,
-        segments=segments,
-        classes=classes or linear.shape[0],
-        width=width,
-        conv_bias="encoder.conv1.bias" in state,
-    )
-    model = TDN(config)
+        raise ModelError(f"{path}: no TDN: it has no linear layer (`new_fc` or `linear`)")
+    for name, value in options.items():
+        if name in said and said[name] != value:
+            raise ModelError(f"{path}: was trained with {name} = {said[name]!r}, asked for is {value!r}")
+    found = {"classes": linear.shape[0], "conv_bias": "conv1.bias" in state}
+    model = TDN(TDNConfig.of(found | said | options))
     _load_strictly(model, state, path)
     return model.eval()
 
 
+def save(model: TDN, path: Path) -> None:
+    """Writes `.safetensors` that `load` needs no options for."""
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(state, path, {METADATA: json.dumps(model.config.as_dict())})
+    path.chmod(0o644)  # safetensors makes it private
+
+
 def rename_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Published names -> ours. Names that fit no rule stay, and are reported as unexpected."""
-    depth_res3 = _blocks(state, "layer2_bak")
-    depth_res4 = _blocks(state, "layer3_bak")
     renamed = {}
     for name, value in state.items():
         if IGNORED.match(name):
             continue
         for pattern, replacement in PUBLISHED:
             name = re.sub(pattern, replacement, name)
-        renamed[_place(name, depth_res3, depth_res4)] = value
+        renamed[name] = value
     return renamed
-
-
-def _place(name: str, depth_res3: int, depth_res4: int) -> str:
-    """`res4.1.…` -> where the cut network keeps it: res3's first block is split, the others follow in one sequence."""
-    found = re.match(r"res([345])\.(\d+)\.(.*)", name)
-    if not found:
-        inner = re.match(r"(encoder\.\w*res2\.\d+)\.(conv1|bn1|downsample|conv[23]|bn[23])\.(.*)", name)
-        if not inner:
-            return name
-        half = "entry" if inner[2] in ("conv1", "bn1", "downsample") else "exit"
-        return f"{inner[1]}.{half}.{inner[2]}.{inner[3]}"
-    stage, block, rest = int(found[1]), int(found[2]), found[3]
-    if (stage, block) == (3, 0):
-        side, _, rest = rest.partition(".")
-        return f"encoder.entry.{rest}" if side == "entry" else f"head.first.{rest}"
-    offset = {3: -1, 4: depth_res3 - 1, 5: depth_res3 + depth_res4 - 1}[stage]
-    return f"head.blocks.{offset + block}.{rest}"
-
-
-def _blocks(state: Mapping[str, Tensor], stage: str) -> int:
-    found = [re.match(rf"base_model\.{stage}\.(\d+)\.", name) for name in state]
-    return 1 + max((int(match[1]) for match in found if match), default=0)
 
 
 def _load_strictly(model: TDN, state: Mapping[str, Tensor], path: Path) -> None:
@@ -137,30 +119,64 @@ def _load_strictly(model: TDN, state: Mapping[str, Tensor], path: Path) -> None:
     model.load_state_dict(dict(state), strict=False)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The `state_dict`, and what the file says of its TDNConfig."""
     if not path.is_file():
         raise ModelError(f"{path}: no such checkpoint")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        content = _unpickle(path)
+    except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError, TypeError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path}: damaged or no checkpoint: {reason}") from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if (
-        not isinstance(state, Mapping)
+        not isinstance(content, Mapping)
+        or not isinstance(state, Mapping)
         or not state
         or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items())
     ):
         raise ModelError(f"{path}: holds no `state_dict` of tensors")
-    return dict(state)
+    return dict(state), _trained_with(content)
 
 
-def _unpickle(path: Path) -> object:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with safe_open(path, "pt") as file:
+        said = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    if not isinstance(said, dict):
+        raise ValueError(f"metadata {METADATA!r} is no JSON object")
+    return state, TDNConfig.of(said).as_dict() if said else {}
+
+
+def _unpickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(_StandIn, name) for name in HARMLESS]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error)) or re.search(r"(?:class|function) (\S+)", str(error))
+        if found:
+            raise ModelError(f"{path}: refused: it would run code: it calls {found[1]}") from error
         reason = str(error).split(". ")[0].splitlines()[0]
-        raise ModelError(f"{path}: refused: it would run code, or is no checkpoint ({reason})") from error
+        raise ModelError(f"{path}: damaged or no checkpoint: {reason}") from error
+
+
+class _StandIn:
+    """In place of a harmless object: takes whatever it is made of, and does nothing."""
+
+    def __init__(self, *_: object) -> None:
+        self.content: object = None
+
+    def __setstate__(self, state: object) -> None:
+        self.content = state
+
+
+def _trained_with(content: Mapping[str, Any]) -> dict[str, Any]:
+    """T, where the trainer left its arguments beside the weights."""
+    arguments = [value.content for value in content.values() if isinstance(value, _StandIn)]
+    known = [a["num_segments"] for a in arguments if isinstance(a, dict) and isinstance(a.get("num_segments"), int)]
+    return {"segments": known[0]} if known else {}
 
 
 def sha256(path: Path) -> str:

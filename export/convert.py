@@ -4,16 +4,18 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import openvino as ov
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edge_tdn import __version__
@@ -23,24 +25,31 @@ from edge_tdn.manifest import (
     ID_PATTERN,
     LABELS,
     MANIFEST,
+    UNSEALED,
     WEIGHTS,
+    Build,
     Graphs,
     InputSpec,
     Manifest,
-    Parity,
+    Member,
+    Model,
     check_labels,
     dump,
     open_model,
     records,
+    seal,
 )
 from edge_tdn.messages import FRAMES_PER_SEGMENT
-from edge_tdn.runtime import open_runtime
-from export.tdn import TDN, ClipHead, SegmentEncoder, normalise
+from edge_tdn.runtime import Runtime, assemble, golden_error, open_runtime
+from export import checkpoint
+from export.nodes import node_names, rename
+from export.onnx_runtime import OnnxRuntime
+from export.tdn import TDN, normalise
 
 OPSET = 18
-PARITY_LIMIT = 1e-4  # of the largest logit, FP32
-STEPS = 5  # that `convert` reports
-
+PRECISIONS = ("fp32", "fp16", "bf16", "onnx", "cuda-fp32", "cuda-fp16", "cuda-bf16")  # that `convert` writes
+DEFAULT_PRECISIONS = ("fp32", "bf16")
+PARITY_LIMIT = {"fp32": 1e-4, "onnx": 1e-4, "fp16": 2e-2, "bf16": 2e-2}  # max logit difference / largest logit
 Step = Callable[[str], None]
 
 
@@ -53,89 +62,128 @@ class Recipe:
     input: InputSpec
     background: tuple[str, ...] = ()
     source: tuple[tuple[str, str], ...] = ()  # name and sha256 of the checkpoint
+    precisions: tuple[str, ...] = DEFAULT_PRECISIONS
+
+
+def steps(precisions: Sequence[str]) -> int:
+    """How many steps `convert` reports."""
+    return 4 + len(precisions)
 
 
 def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) -> Manifest:
-    """Writes the model folder `out`, whole or not at all, and proves it on its golden clip.
+    """Writes the model folder `out`, whole or not at all, and tries every precision on its golden clip.
 
     ModelError: `out` exists, labels do not fit, or the exported graphs differ from PyTorch by more than PARITY_LIMIT.
     """
-    if out.exists():
-        raise ModelError(f"{out}: exists already; name another folder or remove it")
     if not re.fullmatch(ID_PATTERN, recipe.id):
         raise ModelError(f"id {recipe.id!r}: letters, digits, dot, dash and underscore, at most 64; see --id")
+    if recipe.input.segments != model.config.segments:
+        raise ModelError(f"the input has {recipe.input.segments} segments, the network {model.config.segments}")
     try:
         raw_labels = recipe.labels.read_bytes()
     except OSError as error:
         raise ModelError(f"{recipe.labels}: {error.strerror}") from error
     labels = check_labels(recipe.labels, raw_labels, model.config.classes, recipe.background)
-    if recipe.input.segments != model.config.segments:
-        raise ModelError(f"the input has {recipe.input.segments} segments, the network {model.config.segments}")
+    with whole_or_nothing(out) as scratch:
+        (scratch / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
+        return _fill(model.eval(), recipe, scratch, step)
+
+
+@contextmanager
+def whole_or_nothing(out: Path) -> Iterator[Path]:
+    """A scratch folder beside `out` that becomes `out` if all goes well, and leaves nothing behind if not.
+
+    ModelError: `out` exists, or cannot be written.
+    """
+    if out.exists():
+        raise ModelError(f"{out}: exists already; name another folder or remove it")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
         raise ModelError(f"{out.parent}: {error.strerror}; name a folder that can be written to") from error
     try:
-        (scratch / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
-        manifest = _fill(model.eval(), recipe, scratch, step)
+        yield scratch
         scratch.chmod(0o755)
         scratch.rename(out)
-    except (OSError, RuntimeError) as error:  # OpenVINO and safetensors tell a full disk as RuntimeError
+    except (OSError, RuntimeError) as error:  # OpenVINO, torch and safetensors tell a full disk as RuntimeError
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise ModelError(f"{out}: {reason[0]}; nothing written; is the disk full?") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return manifest
 
 
 def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
+    spec = recipe.input
     step("weights and golden clip")
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
-    (folder / WEIGHTS).chmod(0o644)  # safetensors makes it private
-    clip = moving_grating(recipe.input)
-    logits = whole(model, clip, recipe.input)
-    np.savez_compressed(folder / GOLDEN, clip=clip, logits=logits)
-
-    (folder / "fp32").mkdir()
-    graphs = Graphs(encoder="fp32/encoder.xml", head="fp32/head.xml", features=_feature_shapes(model, recipe.input))
-    example = torch.zeros(1, FRAMES_PER_SEGMENT, recipe.input.height, recipe.input.width, 3, dtype=torch.uint8)
-    features = tuple(torch.zeros(recipe.input.segments, *shape) for shape in graphs.features.values())
-    names = list(graphs.features)
+    checkpoint.save(model, folder / WEIGHTS)
+    write_golden(folder, moving_grating(spec), lambda clip: whole(model, clip, spec))
+    features = _feature_shapes(model, spec)
+    graphs = {name: _graphs(_folder_of(name, recipe.precisions), _SUFFIX[_format(name)], features)
+              for name in recipe.precisions}  # fmt: skip
     with tempfile.TemporaryDirectory() as room:
-        step("segment encoder: PyTorch -> ONNX -> OpenVINO IR")
-        to_onnx(_Encoder(model.encoder, recipe.input), (example,), ["frames"], names, Path(room) / "encoder.onnx")
-        to_ir(Path(room) / "encoder.onnx", folder / graphs.encoder)
-        step("clip head: PyTorch -> ONNX -> OpenVINO IR")
-        to_onnx(_Head(model.head), features, names, ["logits"], Path(room) / "head.onnx")
-        to_ir(Path(room) / "head.onnx", folder / graphs.head)
-
+        step("PyTorch -> ONNX")
+        source = {half: Path(room) / f"{half}.onnx" for half in ("encoder", "head")}
+        for half, path in source.items():
+            module, example, inputs, outputs = _half(model, spec, half)
+            to_onnx(module, example, inputs, outputs, model, path)
+        for name in recipe.precisions:
+            for half, path in source.items():
+                target = folder / getattr(graphs[name], half)
+                target.parent.mkdir(exist_ok=True)
+                if not target.exists():
+                    _write(model, spec, half, path, target, name)
     step("hashes and manifest")
-    weights = [Path(name).with_suffix(".bin").as_posix() for name in (graphs.encoder, graphs.head)]
-    files = records(folder, [LABELS, WEIGHTS, GOLDEN, graphs.encoder, graphs.head, *weights])
+    written = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    files = records(folder, written)
     manifest = Manifest(
+        digest=UNSEALED,
         id=recipe.id,
-        network=model.config.as_dict(),
-        input=recipe.input,
+        input=spec,
+        members=(Member(network=model.config.as_dict(), weights=WEIGHTS, source=dict(recipe.source)),),
         classes=model.config.classes,
         labels_sha256=files[LABELS].sha256,
         background=recipe.background,
-        precisions={"fp32": graphs},
-        parity={},
-        source=dict(recipe.source),
-        tools={
-            "edge-tdn": __version__,
-            "torch": torch.__version__,
-            "onnx": onnx.__version__,
-            "openvino": ov.get_version().split("-")[0],
+        precisions={
+            name: Build(format=_format(name), graphs=(graphs[name],), golden_error=0.0) for name in recipe.precisions
         },
+        tools=tools(),
         files=files,
     )
-    (folder / MANIFEST).write_bytes(dump(manifest))
-    step("comparing the exported graphs with PyTorch")
-    manifest = manifest.model_copy(update={"parity": {"fp32": _compare(folder, clip, logits)}})
+    return _prove_golden(folder, manifest, recipe.precisions, step)
+
+
+def _prove_golden(folder: Path, manifest: Manifest, precisions: Sequence[str], step: Step) -> Manifest:
+    """Runs the golden clip through every precision as a host would, and records how far each is from PyTorch."""
+    builds = dict(manifest.precisions)
+    (folder / MANIFEST).write_bytes(dump(seal(manifest)))
+    model = open_model(folder)
+    for name in precisions:
+        step(f"{name} against PyTorch, on the golden clip")
+        if name.startswith("cuda-") and not torch.cuda.is_available():
+            continue  # nothing to run it on; the host's self-test will
+        runtime = open_any(model, name)
+        error = golden_error(model, runtime)
+        runtime.close()
+        limit = PARITY_LIMIT.get(name.removeprefix("cuda-"), 1.0)
+        if not error <= limit:
+            raise ModelError(
+                f"the export to {name} differs from PyTorch by {error:.3g} of the largest logit, allowed {limit:g}; "
+                "nothing written"
+            )
+        builds[name] = builds[name].model_copy(update={"golden_error": error})
+    manifest = seal(manifest.model_copy(update={"precisions": builds}))
     (folder / MANIFEST).write_bytes(dump(manifest))
     return manifest
+
+
+def open_any(model: Model, name: str) -> Runtime:
+    """The runtime of one of the manifest's precisions, ONNX Runtime's and CUDA's included. Self-tested but for ONNX."""
+    if name == "onnx":
+        return assemble(model, model.build(name).graphs, lambda graphs, t: OnnxRuntime(model, graphs, t))
+    if name.startswith("cuda-"):
+        return open_runtime(model, name.removeprefix("cuda-"), "CUDA")
+    return open_runtime(model, name)
 
 
 def whole(model: TDN, clip: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
@@ -146,79 +194,142 @@ def whole(model: TDN, clip: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.fl
     return logits
 
 
-def to_onnx(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], path: Path) -> None:
-    """PyTorch -> ONNX, static shapes, checked with onnx's own checker."""
+def to_onnx(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    network: TDN,
+    path: Path,
+) -> None:
+    """PyTorch -> ONNX, nodes named after the network's modules, checked with onnx's own checker."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
+        program = torch.onnx.export(
             module.eval(),
             example,
-            str(path),
             input_names=inputs,
             output_names=outputs,
+            dynamic_shapes=_dynamic(module),
             opset_version=OPSET,
             dynamo=True,
-            external_data=False,
             verbose=False,
         )
+    assert program is not None
+    exported, traced = program.model_proto, program.exported_program
+    assert traced is not None
+    rename(exported, node_names(traced.graph, dict(network.named_modules()), ROOT))
+    onnx.save(exported, str(path))
     onnx.checker.check_model(str(path), full_check=True)
 
 
-def to_ir(source: Path, path: Path) -> None:
-    """ONNX -> OpenVINO IR with full-precision weights."""
-    ov.save_model(ov.convert_model(source), path, compress_to_fp16=False)
+def to_ir(source: Path, path: Path, half_size: bool) -> None:
+    """ONNX -> OpenVINO IR; weights stored in full precision, or `half_size`, in FP16."""
+    ov.save_model(ov.convert_model(source), path, compress_to_fp16=half_size)
+
+
+def to_program(module: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
+    """PyTorch -> a program that loads without this package."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(module.eval(), example, dynamic_shapes=_dynamic(module))
+        torch.export.save(program, path)
 
 
 def moving_grating(spec: InputSpec) -> NDArray[np.uint8]:
-    """A clip that no dataset holds: three gratings that travel, one a colour. uint8 [T, 5, H, W, 3]."""
+    """A clip that no dataset holds: three gratings that travel, one a colour. uint8 [T, frames, H, W, 3]."""
     y, x = np.mgrid[0 : spec.height, 0 : spec.width] / max(spec.height, spec.width)
-    starts = np.arange(spec.segments)[:, None] * spec.segment_stride + np.arange(FRAMES_PER_SEGMENT)
-    tick = starts[..., None, None]  # [T, 5, 1, 1]
+    within = np.concatenate([start + np.arange(FRAMES_PER_SEGMENT) for start in spec.starts])
+    tick = (np.arange(spec.segments)[:, None] * spec.segment_stride + within)[..., None, None]  # [T, frames, 1, 1]
     waves = [np.sin(2 * np.pi * (3 * x + (c + 1) * y) + 0.35 * (c + 1) * tick) for c in range(3)]
     return np.rint(127.5 + 90 * np.stack(waves, -1)).astype(np.uint8)
 
 
-def _compare(folder: Path, clip: NDArray[np.uint8], logits: NDArray[np.float32]) -> Parity:
-    """The folder as a host would open it, on the golden clip."""
-    runtime = open_runtime(open_model(folder))
-    ring = runtime.ring()
-    for frames in clip:
-        runtime.encode(frames, ring)
-    error = float(np.max(np.abs(runtime.classify(ring) - logits)))
-    runtime.close()
-    largest = float(np.max(np.abs(logits)))
-    if not error <= PARITY_LIMIT * largest:
-        allowed = PARITY_LIMIT * largest
-        raise ModelError(f"the export differs from PyTorch by {error:.3g}, allowed {allowed:.3g}; nothing written")
-    return Parity(max_abs_logit_error=error, largest_logit=largest)
+def write_golden(
+    folder: Path, clip: NDArray[np.uint8], score: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+) -> None:
+    """The clip that every host tries before it serves, and PyTorch's logits for it."""
+    np.savez_compressed(folder / GOLDEN, clip=clip, logits=score(clip))
+
+
+def tools() -> dict[str, str]:
+    """Versions of what writes a folder."""
+    names = ("torch", "onnx", "onnxruntime", "openvino", "nncf")
+    return {"edge-tdn": __version__, **{name: version(name) for name in names}}
+
+
+ROOT = "network"  # what the modules below call the network
+
+
+class EncoderGraph(nn.Module):
+    """uint8 [B, 5, H, W, 3] -> features: normalisation is part of the graph."""
+
+    def __init__(self, network: TDN, spec: InputSpec) -> None:
+        super().__init__()
+        self.network = network
+        self._mean, self._std = spec.mean, spec.std
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        return self.network.encode(normalise(frames, self._mean, self._std))
+
+
+class HeadGraph(nn.Module):
+    """Features of the T segments of one clip -> logits [1, classes]."""
+
+    def __init__(self, network: TDN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *features: Tensor) -> Tensor:
+        return self.network.classify(*features)
+
+
+def _half(model: TDN, spec: InputSpec, half: str) -> tuple[nn.Module, tuple[Tensor, ...], Sequence[str], Sequence[str]]:
+    """What is exported of a half: the module, an example of its inputs, names of inputs and outputs."""
+    if half == "encoder":
+        example = torch.zeros(2, FRAMES_PER_SEGMENT, spec.height, spec.width, 3, dtype=torch.uint8)
+        return EncoderGraph(model, spec), (example,), ["frames"], model.features
+    features = tuple(torch.zeros(spec.segments, *shape) for shape in _feature_shapes(model, spec).values())
+    return HeadGraph(model), features, model.features, ["logits"]
+
+
+def _write(model: TDN, spec: InputSpec, half: str, source: Path, target: Path, precision: str) -> None:
+    if _format(precision) == "onnx":
+        shutil.copyfile(source, target)
+    elif _format(precision) == "torch":
+        module, example, _, _ = _half(model, spec, half)
+        to_program(module, example, target)
+    else:
+        to_ir(source, target, half_size=target.parent.name == "fp16")
+
+
+def _dynamic(module: nn.Module) -> Any:
+    """The encoder takes any number of segments: said to be one at load, that costs nothing. The head takes one clip:
+    with more, its graph needs reshapes that OpenVINO cannot read."""
+    return {"frames": {0: torch.export.Dim.DYNAMIC}} if isinstance(module, EncoderGraph) else None
+
+
+_SUFFIX = {"openvino": ".xml", "onnx": ".onnx", "torch": ".pt2"}
+
+
+def _format(precision: str) -> str:
+    return "onnx" if precision == "onnx" else "torch" if precision.startswith("cuda-") else "openvino"
+
+
+def _folder_of(precision: str, chosen: Sequence[str]) -> str:
+    """Precisions that are only another way to run the same graphs share a folder."""
+    if precision.startswith("cuda-"):
+        return "cuda"
+    if precision == "bf16":
+        return "fp16" if "fp16" in chosen and "fp32" not in chosen else "fp32"
+    return precision
+
+
+def _graphs(folder: str, suffix: str, features: dict[str, tuple[int, ...]]) -> Graphs:
+    return Graphs(encoder=f"{folder}/encoder{suffix}", head=f"{folder}/head{suffix}", features=features)
 
 
 def _feature_shapes(model: TDN, spec: InputSpec) -> dict[str, tuple[int, ...]]:
     with torch.inference_mode():
-        features = model.encoder(torch.zeros(1, FRAMES_PER_SEGMENT, 3, spec.height, spec.width))
-    return {name: tuple(tensor.shape[1:]) for name, tensor in zip(("h", "skip"), features, strict=True)}
-
-
-class _Encoder(nn.Module):
-    """uint8 [1, 5, H, W, 3] -> h, skip: normalisation is part of the graph."""
-
-    def __init__(self, encoder: SegmentEncoder, spec: InputSpec) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self._mean, self._std = spec.mean, spec.std
-
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        h, skip = self.encoder(normalise(frames, self._mean, self._std))
-        return h, skip
-
-
-class _Head(nn.Module):
-    """h, skip of the T segments of one clip -> logits [1, classes]."""
-
-    def __init__(self, head: ClipHead) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, h: Tensor, skip: Tensor) -> Tensor:
-        logits: Tensor = self.head(h, skip)
-        return logits
+        features = model.encode(torch.zeros(1, FRAMES_PER_SEGMENT, 3, spec.height, spec.width))
+    return {name: tuple(tensor.shape[1:]) for name, tensor in zip(model.features, features, strict=True)}

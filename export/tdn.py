@@ -2,16 +2,18 @@
 
 Every tensor line says its shape. N clips, T segments a clip, five frames a segment, C channels, H rows, W columns.
 
-The network is written in two halves, because a sliding window only ever computes the second one anew:
+The network is cut in two, because a sliding window only ever computes the second part anew:
 
-    SegmentEncoder   sees one segment        res1, S-TDM, res2, and what of res3's first block needs no other segment
-    ClipHead         sees T segments         the rest of res3, res4, res5, L-TDM, temporal convolution, linear, mean
+    encode      one segment at a time    everything up to the first layer that looks at a neighbouring segment
+    classify    T segments together      the rest: L-TDM, temporal convolution, linear, mean
+
+As published, the cut lies in res3's first block, behind its first convolution.
 
 .. _CVPR 2021: arXiv 2012.10071
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -20,27 +22,50 @@ from torch import Tensor, nn
 
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import IMAGENET_MEAN, IMAGENET_STD
-from edge_tdn.messages import FRAMES_PER_SEGMENT
+from edge_tdn.messages import CENTRE, FRAMES_PER_SEGMENT
 
 DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 BASIC = ("resnet18", "resnet34")  # built of two 3x3 convolutions; the others of 1x1, 3x3, 1x1
+STAGES = (2, 3, 4, 5)  # the residual ones; stage 1 is the stem
 REDUCTION = 16  # r of the L-TDM
 LEAST_REDUCED = 8  # channels: an L-TDM is never narrower
+FUSIONS = ("weighted", "add", "attention")
+UPSAMPLINGS = ("nearest", "bilinear")
 
 
 @dataclass(frozen=True)
 class TDNConfig:
-    """What fixes the shape of a TDN; written into the manifest, so that weights are never guessed at."""
+    """What fixes a TDN; written into the manifest, so that weights are never guessed at.
+
+    The defaults are the published weights' form. The others are the paper's ablations: TSN is `stdm_stages`,
+    `ltdm_stages` and `temporal_conv_stages` empty, T-Conv the first two.
+    """
 
     arch: str = "resnet50"  # one of DEPTHS
     segments: int = 8  # T
     classes: int = 174
     width: float = 1.0  # channels relative to the named ResNet, rounded to multiples of 8
     conv_bias: bool = True  # published weights have a bias on every backbone convolution, beside its batch norm
+    stdm_stages: tuple[int, ...] = (1, 2)  # after which stages short-term differences are fused in (tables 1c, 5)
+    stdm_fusion: str = "weighted"  # one of FUSIONS (table 1a); "add" is equation 1, "weighted" as published
+    ltdm_stages: tuple[int, ...] = (3, 4, 5)  # stages whose blocks have an L-TDM (tables 1c, 5)
+    ltdm_multiscale: bool = True  # table 1b: without, the finest of the three scales alone
+    ltdm_bidirectional: bool = True  # table 1b: without, the difference to the next segment alone
+    ltdm_attention: bool = True  # table 1b: without, the motion feature is added, and gates nothing
+    temporal_conv_stages: tuple[int, ...] = (3, 4, 5)  # stages whose blocks have a temporal convolution
+    upsample: str = "nearest"  # one of UPSAMPLINGS; the paper: bilinear, the published weights: nearest
 
     def __post_init__(self) -> None:
-        if self.arch not in DEPTHS:
-            raise ModelError(f"arch {self.arch!r} is not known; allowed: {', '.join(DEPTHS)}")
+        for name in ("stdm_stages", "ltdm_stages", "temporal_conv_stages"):
+            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
+        allowed: dict[str, Sequence[Any]] = {"arch": tuple(DEPTHS), "stdm_fusion": FUSIONS, "upsample": UPSAMPLINGS}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise ModelError(f"{name} {getattr(self, name)!r} is not known; allowed: {', '.join(values)}")
+        for name, least in (("stdm_stages", 1), ("ltdm_stages", 2), ("temporal_conv_stages", 2)):
+            wrong = [stage for stage in getattr(self, name) if not least <= stage <= 5]
+            if wrong:
+                raise ModelError(f"{name} {wrong[0]} is not known; allowed: {least} to 5")
         if self.segments < 2:
             raise ModelError(f"segments {self.segments} is too few: long-term differences need at least 2")
         if self.classes < 1:
@@ -51,10 +76,26 @@ class TDNConfig:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "TDNConfig":
+        """From what `as_dict` gave, JSON's lists included. ModelError: unknown names."""
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ModelError(f"network: unknown option {unknown[0]!r}; written by a newer version?")
+        options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**options)
+
     @property
     def fusion(self) -> tuple[float, float]:
         """alpha and beta: how much of the centre frame and of the difference goes on (published: by T)."""
+        if self.stdm_fusion != "weighted":
+            return 1.0, 1.0
         return (0.5, 0.5) if self.segments < 16 else (0.75, 0.25)
+
+    @property
+    def cut(self) -> int | None:
+        """The first stage with a layer that looks at neighbouring segments; None: none does before the mean."""
+        return min((*self.ltdm_stages, *self.temporal_conv_stages), default=None)
 
     def channels(self, n: int) -> int:
         """`n` channels of the named ResNet, at this width."""
@@ -67,135 +108,141 @@ class TDN(nn.Module):
     def __init__(self, config: TDNConfig) -> None:
         super().__init__()
         self.config = config
-        basic = config.arch in BASIC
         depths = DEPTHS[config.arch]
-        stem, expansion = config.channels(64), 1 if basic else 4
+        expansion = 1 if config.arch in BASIC else 4
         planes = [config.channels(64 * 2**i) for i in range(4)]
-        outs = [p * expansion for p in planes]
-        res3 = _stage(config, outs[0], planes[1], depths[1], stride=2, temporal=True)
-        self.encoder = SegmentEncoder(config, stem, planes[0], depths[0], entry=res3[0].entry)
-        self.head = ClipHead(
-            config,
-            first=res3[0].exit,
-            blocks=nn.Sequential(
-                *res3[1:],
-                *_stage(config, outs[1], planes[2], depths[2], stride=2, temporal=True),
-                *_stage(config, outs[2], planes[3], depths[3], stride=2, temporal=True),
-            ),
-            features=outs[3],
-        )
+        inner = stem = config.channels(64)
+        self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=config.conv_bias)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.stdm = STDM(config, stem) if config.stdm_stages else None
+        for stage, width, depth in zip(STAGES, planes, depths, strict=True):
+            stride = 1 if stage == 2 else 2
+            self.add_module(f"res{stage}", _stage(config, inner, width, depth, stride, stage))
+            if self.stdm is not None and stage <= max(config.stdm_stages):
+                self.stdm.add_module(f"res{stage}", _stage(config, inner, width, depth, stride, None))
+            inner = width * expansion
+        self.dropout = nn.Dropout(0.5)
+        self.linear = nn.Linear(inner, config.classes)
         _initialise(self)
 
     def forward(self, clips: Tensor) -> Tensor:
-        h, skip = self.encoder(clips.flatten(0, 1))  # [N*T, 5, 3, H, W] -> two of [N*T, C, H/.., W/..]
-        logits: Tensor = self.head(h, skip)  # [N, classes]
-        return logits
+        return self.classify(*self.encode(clips.flatten(0, 1)))  # [N*T, 5, 3, H, W] -> features -> [N, classes]
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of what `encode` gives: h and skip at the cut, then the differences of stages behind it."""
+        cut = self.config.cut
+        if cut is None:
+            return ("pooled",)
+        return ("h", "skip", *(f"d{stage}" for stage in self.config.stdm_stages if stage >= cut))
 
-class SegmentEncoder(nn.Module):
-    """frames float32 [B, 5, 3, H, W] -> (h, skip): what one segment contributes, whatever its neighbours are.
+    def encode(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """frames [B, 5, 3, H, W] -> what each segment contributes, whatever its neighbours are; see `features`.
 
-    h is res3's first block after its first convolution, batch norm and ReLU; skip is that block's downsample branch.
-    """
-
-    def __init__(self, config: TDNConfig, stem: int, planes: int, depth: int, entry: "BlockEntry") -> None:
-        super().__init__()
-        self.alpha, self.beta = config.fusion
-        self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=config.conv_bias)
-        self.bn1 = nn.BatchNorm2d(stem)
-        self.res2 = nn.Sequential(*_stage(config, stem, planes, depth, stride=1, temporal=False))
-        # S-TDM: its own stem over the four stacked differences, and its own copy of res2
-        self.diff_conv = nn.Conv2d(3 * (FRAMES_PER_SEGMENT - 1), stem, 7, stride=2, padding=3, bias=False)
-        self.diff_bn = nn.BatchNorm2d(stem)
-        self.diff_res2 = nn.Sequential(*_stage(config, stem, planes, depth, stride=1, temporal=False))
-        self.entry = entry
-
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        centre = frames[:, 2]  # x3, [B, 3, H, W]
-        difference = (frames[:, 1:] - frames[:, :-1]).flatten(1, 2)  # [x2-x1 .. x5-x4], [B, 12, H, W]
-        d1 = F.relu(self.diff_bn(self.diff_conv(F.avg_pool2d(difference, 2))))  # [B, C, H/4, W/4]
-        d1 = F.max_pool2d(d1, 3, stride=2, padding=1)  # [B, C, H/8, W/8]
-        d2 = self.diff_res2(d1)  # [B, C', H/8, W/8]
-        y = F.relu(self.bn1(self.conv1(centre)))  # [B, C, H/2, W/2]
+        h is the cut block after its first convolution, batch norm and ReLU; skip is that block's downsample branch.
+        """
+        differences = self.stdm(frames) if self.stdm is not None else {}
+        y = F.relu(self.bn1(self.conv1(frames[:, CENTRE])))  # x3, [B, C, H/2, W/2]
         y = F.max_pool2d(y, 3, stride=2, padding=1)  # res1, [B, C, H/4, W/4]
-        y = self.alpha * y + self.beta * _up(d1, y)
-        y = self.res2(y)  # [B, C', H/4, W/4]
-        y = self.alpha * y + self.beta * _up(d2, y)
-        h, skip = self.entry(y)
-        return h, skip
+        y = self._fuse(1, y, differences)
+        for stage in STAGES:
+            blocks = self._stage(stage)
+            if stage == self.config.cut:
+                late = [differences[s] for s in self.config.stdm_stages if s >= stage]
+                return (*blocks[0].entry(y), *late)
+            y = self._fuse(stage, blocks(y), differences)
+        return (y.mean((2, 3)),)  # [B, C]
 
-
-class ClipHead(nn.Module):
-    """(h, skip) of N*T segments, clip after clip -> logits [N, classes]."""
-
-    def __init__(self, config: TDNConfig, first: "BlockExit", blocks: nn.Sequential, features: int) -> None:
-        super().__init__()
-        self.segments = config.segments
-        self.first = first
-        self.blocks = blocks
-        self.dropout = nn.Dropout(0.5)
-        self.linear = nn.Linear(features, config.classes)
-
-    def forward(self, h: Tensor, skip: Tensor) -> Tensor:
-        y = self.blocks(self.first(h, skip))  # [N*T, C, H/32, W/32]
-        y = self.dropout(y.mean((2, 3)))  # [N*T, C]
-        y = self.linear(y)  # [N*T, classes]
-        logits: Tensor = y.unflatten(0, (-1, self.segments)).mean(1)
+    def classify(self, *features: Tensor) -> Tensor:
+        """What `encode` gave for N*T segments, clip after clip -> logits [N, classes]."""
+        cut = self.config.cut
+        y = features[0]
+        if cut is not None:
+            _, skip, *late = features
+            differences = dict(zip([s for s in self.config.stdm_stages if s >= cut], late, strict=True))
+            first, *rest = self._stage(cut)
+            y = first.exit(y, skip)
+            for block in rest:
+                y = block(y)
+            y = self._fuse(cut, y, differences)
+            for stage in range(cut + 1, STAGES[-1] + 1):
+                y = self._fuse(stage, self._stage(stage)(y), differences)
+            y = y.mean((2, 3))  # [N*T, C]
+        y = self.linear(self.dropout(y))  # [N*T, classes]
+        logits: Tensor = y.unflatten(0, (-1, self.config.segments)).mean(1)
         return logits  # [N, classes]
 
+    def _stage(self, stage: int) -> Any:
+        return getattr(self, f"res{stage}")
 
-class BlockEntry(nn.Module):
-    """The part of a residual block that looks at one segment: first convolution, and the skip branch."""
+    def _fuse(self, stage: int, y: Tensor, differences: dict[int, Tensor]) -> Tensor:
+        """Stage's output and its short-term difference -> what goes on. [B, C, H, W]."""
+        if stage not in self.config.stdm_stages:
+            return y
+        d = _up(differences[stage], y, self.config.upsample)
+        if self.config.stdm_fusion == "attention":
+            return y + y * (torch.sigmoid(d) - 0.5)
+        alpha, beta = self.config.fusion
+        return alpha * y + beta * d
 
-    def __init__(self, config: TDNConfig, inner: int, planes: int, stride: int) -> None:
+
+class STDM(nn.Module):
+    """Short-term temporal difference module (section 3.2): frames [B, 5, 3, H, W] -> {stage: difference at 1/8, ...}.
+
+    A stem of its own over the four stacked differences, then its own copies of the residual stages.
+    """
+
+    def __init__(self, config: TDNConfig, stem: int) -> None:
         super().__init__()
-        basic = config.arch in BASIC
+        self.last = max(config.stdm_stages)
+        self.conv = nn.Conv2d(3 * (FRAMES_PER_SEGMENT - 1), stem, 7, stride=2, padding=3, bias=False)
+        self.bn = nn.BatchNorm2d(stem)
+
+    def forward(self, frames: Tensor) -> dict[int, Tensor]:
+        difference = (frames[:, 1:] - frames[:, :-1]).flatten(1, 2)  # [x2-x1 .. x5-x4], [B, 12, H, W]
+        d = F.relu(self.bn(self.conv(F.avg_pool2d(difference, 2))))  # [B, C, H/4, W/4]
+        d = F.max_pool2d(d, 3, stride=2, padding=1)  # d1, [B, C, H/8, W/8]
+        differences = {1: d}
+        for stage in range(2, self.last + 1):
+            d = differences[stage] = getattr(self, f"res{stage}")(d)
+        return differences
+
+
+class Block(nn.Module):
+    """A residual block. Its `entry` looks at one segment; its `exit`, where `stage` says so, at the neighbours too."""
+
+    def __init__(self, config: TDNConfig, inner: int, planes: int, stride: int, stage: int | None) -> None:
+        super().__init__()
+        basic, bias = config.arch in BASIC, config.conv_bias
         out = planes * (1 if basic else 4)
         kernel, first_stride = (3, stride) if basic else (1, 1)  # a bottleneck strides in its 3x3
-        self.conv1 = nn.Conv2d(inner, planes, kernel, first_stride, padding=kernel // 2, bias=config.conv_bias)
+        self.conv1 = nn.Conv2d(inner, planes, kernel, first_stride, padding=kernel // 2, bias=bias)
         self.bn1 = nn.BatchNorm2d(planes)
         self.downsample: nn.Module = nn.Identity()
         if stride != 1 or inner != out:
-            convolution = nn.Conv2d(inner, out, 1, stride, bias=config.conv_bias)
-            self.downsample = nn.Sequential(convolution, nn.BatchNorm2d(out))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return F.relu(self.bn1(self.conv1(x))), self.downsample(x)
-
-
-class BlockExit(nn.Module):
-    """The rest of a residual block: in res3 to res5 it looks at the neighbouring segments first."""
-
-    def __init__(self, config: TDNConfig, planes: int, stride: int, temporal: bool) -> None:
-        super().__init__()
-        basic = config.arch in BASIC
-        bias = config.conv_bias
-        self.temporal: nn.Module = nn.Identity()
-        if temporal:
-            self.temporal = nn.Sequential(LTDM(planes, config.segments), TemporalConv(planes, config.segments))
+            self.downsample = nn.Sequential(nn.Conv2d(inner, out, 1, stride, bias=bias), nn.BatchNorm2d(out))
+        self.ltdm = LTDM(config, planes) if stage in config.ltdm_stages else None
+        self.temporal = TemporalConv(planes, config.segments) if stage in config.temporal_conv_stages else None
         self.conv2 = nn.Conv2d(planes, planes, 3, 1 if basic else stride, padding=1, bias=bias)
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = None if basic else nn.Conv2d(planes, planes * 4, 1, bias=bias)
         self.bn3 = None if basic else nn.BatchNorm2d(planes * 4)
 
-    def forward(self, h: Tensor, skip: Tensor) -> Tensor:
-        y: Tensor = self.bn2(self.conv2(self.temporal(h)))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.exit(*self.entry(x))
+
+    def entry(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return F.relu(self.bn1(self.conv1(x))), self.downsample(x)
+
+    def exit(self, h: Tensor, skip: Tensor) -> Tensor:
+        if self.ltdm is not None:
+            h = self.ltdm(h)
+        if self.temporal is not None:
+            h = self.temporal(h)
+        y: Tensor = self.bn2(self.conv2(h))
         if self.conv3 is not None and self.bn3 is not None:
             y = self.bn3(self.conv3(F.relu(y)))
         return F.relu(y + skip)
-
-
-class Block(nn.Module):
-    """A residual block, whole."""
-
-    def __init__(self, config: TDNConfig, inner: int, planes: int, stride: int, temporal: bool) -> None:
-        super().__init__()
-        self.entry = BlockEntry(config, inner, planes, stride)
-        self.exit = BlockExit(config, planes, stride, temporal)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.exit(*self.entry(x))
-        return y
 
 
 class LTDM(nn.Module):
@@ -205,21 +252,35 @@ class LTDM(nn.Module):
     therefore see both directions at once, where the published code shows them one after the other.
     """
 
-    def __init__(self, channels: int, segments: int) -> None:
+    def __init__(self, config: TDNConfig, channels: int) -> None:
         super().__init__()
-        self.segments = segments
+        self.segments, self.upsample = config.segments, config.upsample
+        self.bidirectional, self.attention = config.ltdm_bidirectional, config.ltdm_attention
         reduced = max(LEAST_REDUCED, channels // REDUCTION)
         self.squeeze = nn.Conv2d(channels, reduced, 1, bias=False)
         self.squeeze_bn = nn.BatchNorm2d(reduced)
         self.smooth = nn.Conv2d(reduced, reduced, 3, padding=1, groups=reduced, bias=False)
-        self.coarse = nn.Conv2d(reduced, reduced, 3, padding=1, bias=False)
-        self.coarse_bn = nn.BatchNorm2d(reduced)
-        self.fine = nn.Conv2d(reduced, reduced, 3, padding=1, bias=False)
-        self.fine_bn = nn.BatchNorm2d(reduced)
+        self.coarse = self.coarse_bn = self.fine = self.fine_bn = None
+        if config.ltdm_multiscale:
+            self.coarse = nn.Conv2d(reduced, reduced, 3, padding=1, bias=False)
+            self.coarse_bn = nn.BatchNorm2d(reduced)
+            self.fine = nn.Conv2d(reduced, reduced, 3, padding=1, bias=False)
+            self.fine_bn = nn.BatchNorm2d(reduced)
         self.expand = nn.Conv2d(reduced, channels, 1, bias=False)
         self.expand_bn = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        d = self._scales(self._differences(x))  # [2*N*T, C/r, H, W], or [N*T, ...] of one direction
+        m = self.expand_bn(self.expand(d))  # [2*N*T, C, H, W]
+        if self.attention:
+            m = torch.sigmoid(m) - 0.5
+        if self.bidirectional:
+            m_f, m_g = m.chunk(2, 0)
+            m = 0.5 * m_f + 0.5 * m_g  # [N*T, C, H, W]
+        result: Tensor = x + x * m if self.attention else x + m
+        return result
+
+    def _differences(self, x: Tensor) -> Tensor:
         b = self.squeeze_bn(self.squeeze(x))  # [N*T, C/r, H, W]
         c = self.smooth(b)
         b, c = _by_clip(b, self.segments), _by_clip(c, self.segments)  # [N, T, ...], or [T, ...] of one clip
@@ -227,14 +288,18 @@ class LTDM(nn.Module):
         nothing = torch.zeros_like(b.narrow(axis, 0, 1))
         last = self.segments - 1
         f = torch.cat((c.narrow(axis, 1, last) - b.narrow(axis, 0, last), nothing), axis)  # c_{t+1} - b_t, 0 at the end
-        g = torch.cat((nothing, c.narrow(axis, 0, last) - b.narrow(axis, 1, last)), axis)  # c_{t-1} - b_t, 0 at first
-        d = torch.cat((f, g), 0)
-        d = d.flatten(0, axis)  # [2*N*T, C/r, H, W]
-        coarse = _up(self.coarse_bn(self.coarse(F.avg_pool2d(d, 2))), d)
-        m = (d + coarse + self.fine_bn(self.fine(d))) / 3
-        m = torch.sigmoid(self.expand_bn(self.expand(m))) - 0.5  # [2*N*T, C, H, W]
-        m_f, m_g = m.chunk(2, 0)
-        return x + x * (0.5 * m_f + 0.5 * m_g)
+        if self.bidirectional:
+            g = torch.cat((nothing, c.narrow(axis, 0, last) - b.narrow(axis, 1, last)), axis)  # c_{t-1} - b_t, 0 first
+            f = torch.cat((f, g), 0)
+        differences: Tensor = f.flatten(0, axis)
+        return differences
+
+    def _scales(self, d: Tensor) -> Tensor:
+        if self.coarse is None or self.coarse_bn is None or self.fine is None or self.fine_bn is None:
+            return d
+        coarse = _up(self.coarse_bn(self.coarse(F.avg_pool2d(d, 2))), d, self.upsample)
+        mean: Tensor = (d + coarse + self.fine_bn(self.fine(d))) / 3
+        return mean
 
 
 class TemporalConv(nn.Module):
@@ -272,24 +337,25 @@ def _by_clip(x: Tensor, segments: int) -> Tensor:
     return x if x.shape[0] == segments else x.unflatten(0, (-1, segments))  # type: ignore[no-untyped-call]
 
 
-def _up(x: Tensor, like: Tensor) -> Tensor:
-    """`x` at the height and width of `like`, nearest (the paper: bilinear; the published weights: nearest)."""
-    return F.interpolate(x, size=like.shape[-2:], mode="nearest")
+def _up(x: Tensor, like: Tensor, mode: str) -> Tensor:
+    """`x` at the height and width of `like`."""
+    corners = False if mode == "bilinear" else None
+    return F.interpolate(x, size=like.shape[-2:], mode=mode, align_corners=corners)
 
 
-def _stage(config: TDNConfig, inner: int, planes: int, depth: int, stride: int, temporal: bool) -> list[Block]:
-    """`depth` blocks; the first one changes the size."""
+def _stage(config: TDNConfig, inner: int, planes: int, depth: int, stride: int, stage: int | None) -> nn.Sequential:
+    """`depth` blocks; the first one changes the size. `stage` None: the S-TDM's copy, which sees one segment only."""
     out = planes * (1 if config.arch in BASIC else 4)
-    first = Block(config, inner, planes, stride, temporal)
-    return [first, *(Block(config, out, planes, 1, temporal) for _ in range(depth - 1))]
+    first = Block(config, inner, planes, stride, stage)
+    return nn.Sequential(first, *(Block(config, out, planes, 1, stage) for _ in range(depth - 1)))
 
 
 def _initialise(model: TDN) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    encoder = model.encoder
-    with torch.no_grad():  # the S-TDM's kernel: conv1's mean over RGB, for each of the 12 difference channels
-        encoder.diff_conv.weight.copy_(encoder.conv1.weight.mean(1, keepdim=True).expand_as(encoder.diff_conv.weight))
-    nn.init.normal_(model.head.linear.weight, std=0.001)
-    nn.init.zeros_(model.head.linear.bias)
+    if model.stdm is not None:  # the S-TDM's kernel: conv1's mean over RGB, for each of the 12 difference channels
+        with torch.no_grad():
+            model.stdm.conv.weight.copy_(model.conv1.weight.mean(1, keepdim=True).expand_as(model.stdm.conv.weight))
+    nn.init.normal_(model.linear.weight, std=0.001)
+    nn.init.zeros_(model.linear.bias)

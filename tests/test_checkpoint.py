@@ -44,14 +44,14 @@ def test_every_form_of_file_gives_the_same_network(form: str, state: dict[str, t
 
 
 def test_all_wrong_keys_are_listed(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    del state["head.blocks.2.exit.conv2.weight"]
-    del state["encoder.bn1.bias"]
-    state["head.linear.weight"] = torch.zeros(5, 3)
+    del state["res4.1.conv2.weight"]
+    del state["bn1.bias"]
+    state["linear.weight"] = torch.zeros(5, 3)
     state["something.else"] = torch.zeros(1)
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(ModelError) as told:
         load(tmp_path / "w.pth")
-    for part in ("missing (2)", "head.blocks.2.exit.conv2.weight", "encoder.bn1.bias", "unexpected (1)",
+    for part in ("missing (2)", "res4.1.conv2.weight", "bn1.bias", "unexpected (1)",
                  "something.else", "misshapen (1)", "(5, 3) in the file, (5, 128) in the network"):  # fmt: skip
         assert part in str(told.value)
 
@@ -79,9 +79,9 @@ def test_a_truncated_file_is_named(name: str, keep: int, state: dict[str, torch.
 
 
 def test_weights_that_are_not_finite_are_refused(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    state["encoder.conv1.weight"][0, 0, 0, 0] = float("nan")
+    state["conv1.weight"][0, 0, 0, 0] = float("nan")
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"not finite.*encoder\.conv1\.weight"):
+    with pytest.raises(ModelError, match=r"not finite.*conv1\.weight"):
         load(tmp_path / "w.pth")
 
 

@@ -24,7 +24,7 @@ LABELS = ("one", "two", "three")
 def network() -> TDN:
     torch.manual_seed(5)
     model = TDN(TDNConfig(arch="resnet18", segments=8, classes=3, width=0.25, conv_bias=False))
-    torch.nn.init.normal_(model.head.linear.weight)
+    torch.nn.init.normal_(model.linear.weight)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)

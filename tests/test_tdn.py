@@ -69,14 +69,14 @@ def test_the_encoder_sees_one_segment_only() -> None:
     other = clip.clone()
     other[3] = torch.randn(5, 3, 64, 64)
     with torch.inference_mode():
-        for one, two in zip(model.encoder(clip), model.encoder(other), strict=True):
+        for one, two in zip(model.encode(clip), model.encode(other), strict=True):
             same = [bool(torch.allclose(a, b, atol=1e-6)) for a, b in zip(one, two, strict=True)]
             assert same == [True, True, True, False, True, True, True, True]
 
 
 def test_order_of_segments_and_of_frames_matters() -> None:
     model, clip = small(), torch.randn(1, 8, 5, 3, 64, 64)
-    for parameters in model.head.linear.parameters():
+    for parameters in model.linear.parameters():
         torch.nn.init.normal_(parameters)
     with torch.inference_mode():
         logits = model(clip)
@@ -87,7 +87,7 @@ def test_order_of_segments_and_of_frames_matters() -> None:
 def test_ltdm_is_the_equations_written_out() -> None:
     """Forward and backward differences as one batch give what section 3.3 says for each of them."""
     torch.manual_seed(0)
-    module, x = LTDM(32, 4).eval(), torch.randn(8, 32, 6, 6)  # two clips of four segments
+    module, x = LTDM(TDNConfig(segments=4), 32).eval(), torch.randn(8, 32, 6, 6)  # two clips of four segments
     up = torch.nn.functional.interpolate
 
     def attention(d: torch.Tensor) -> torch.Tensor:
@@ -125,8 +125,9 @@ def test_temporal_convolution_begins_as_a_shift() -> None:
 
 
 def test_short_term_kernel_begins_as_the_mean_of_conv1() -> None:
-    encoder = small().encoder
-    assert torch.allclose(encoder.diff_conv.weight[:, 7], encoder.conv1.weight.mean(1))
+    model = small()
+    assert model.stdm is not None
+    assert torch.allclose(model.stdm.conv.weight[:, 7], model.conv1.weight.mean(1))
 
 
 def test_pixels_are_normalised_as_published() -> None:

@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from edge_tdn.manifest import InputSpec
 from edge_tdn.scene import LABELS
+from export import checkpoint
 from export.tdn import TDN, TDNConfig, normalise
 from training.motion import lesson
 
@@ -65,8 +65,7 @@ def main() -> None:
     confusion = _judge(model, arguments)
     right = float(np.trace(confusion)) / arguments.held_out
     arguments.out.mkdir(parents=True, exist_ok=True)
-    state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    save_file(state, arguments.out / "weights.safetensors")
+    checkpoint.save(model, arguments.out / "weights.safetensors")
     (arguments.out / "labels.txt").write_text("\n".join(LABELS) + "\n")
     metrics = {
         "network": NETWORK.as_dict(),

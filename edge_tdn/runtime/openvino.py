@@ -7,20 +7,23 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from edge_tdn.errors import ModelError
-from edge_tdn.manifest import Model
+from edge_tdn.manifest import Graphs, Model
+from edge_tdn.runtime import Ring
 from edge_tdn.runtime.ring import FeatureRing
 
-EXECUTION = {"fp32": "f32"}  # our precision -> OpenVINO's arithmetic; unset, it would pick BF16 by itself
+# our precision -> OpenVINO's arithmetic; unset, it would pick BF16 by itself. INT8 is in the graph: this is the rest.
+EXECUTION = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVinoRuntime:
-    def __init__(self, model: Model, precision: str, device: str, threads: int) -> None:
-        graphs = model.graphs(precision)
+    def __init__(
+        self, model: Model, graphs: Graphs, segments: int, precision: str, device: str, threads: int
+    ) -> None:  # fmt: skip
         core = ov.Core()
         if device not in core.available_devices:
             raise ModelError(f"device {device!r} is not here; OpenVINO finds: {', '.join(core.available_devices)}")
         self.device, self.precision = device, precision
-        self._segments = model.manifest.input.segments
+        self._segments = segments
         self._features = graphs.features
         options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": EXECUTION[precision]}
         if threads:
@@ -36,7 +39,8 @@ class OpenVinoRuntime:
         self._tensors[ring] = _RingTensors(ring)
         return ring
 
-    def encode(self, frames: NDArray[np.uint8], ring: FeatureRing) -> None:
+    def encode(self, frames: NDArray[np.uint8], ring: Ring) -> None:
+        assert isinstance(ring, FeatureRing)
         frames = np.ascontiguousarray(frames)[None]
         self._encoder.set_input_tensor(ov.Tensor(frames, shared_memory=True))
         for name, tensor in self._tensors[ring].slots[ring.slot].items():
@@ -44,7 +48,8 @@ class OpenVinoRuntime:
         self._encoder.infer()
         ring.written()
 
-    def classify(self, ring: FeatureRing) -> NDArray[np.float32]:
+    def classify(self, ring: Ring) -> NDArray[np.float32]:
+        assert isinstance(ring, FeatureRing)
         for name, tensor in self._tensors[ring].windows[ring.start].items():
             self._head.set_tensor(name, tensor)
         self._head.infer()
@@ -76,6 +81,8 @@ def _compile(core: ov.Core, model: Model, name: str, device: str, options: dict[
     weights = np.frombuffer(model.read(name.removesuffix(".xml") + ".bin"), np.uint8)
     try:
         graph = core.read_model(model=model.read(name), weights=ov.Tensor(weights))
+        if graph.is_dynamic():  # the encoder's batch; one segment at a time, which costs nothing once it is said
+            graph.reshape({i: [1, *(n.get_length() for n in list(i.partial_shape)[1:])] for i in graph.inputs})
         return core.compile_model(graph, device, options)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]

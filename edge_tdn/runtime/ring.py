@@ -1,19 +1,24 @@
 """Features of the last T segments, always one contiguous window, never copied for the head."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
 
 
 class FeatureRing:
-    """For each named feature a float32 array [2T, *shape].
+    """For each named feature a float32 array [2T, *shape], of numpy or of whatever `zeros` makes.
 
     Segment n is written to slot n mod T and once more T slots further on, so that any T consecutive segments lie side
     by side: the window is a view. `slot` says where the next segment goes, `written` closes it.
     """
 
-    def __init__(self, features: dict[str, tuple[int, ...]], segments: int) -> None:
+    def __init__(
+        self, features: dict[str, tuple[int, ...]], segments: int, zeros: Callable[[tuple[int, ...]], Any] | None = None
+    ) -> None:
         self.segments = segments
-        self.arrays = {name: np.zeros((2 * segments, *shape), np.float32) for name, shape in features.items()}
+        zeros = zeros or (lambda shape: np.zeros(shape, np.float32))
+        self.arrays = {name: zeros((2 * segments, *shape)) for name, shape in features.items()}
         self.count = 0  # segments since the last clear
 
     @property
@@ -37,7 +42,7 @@ class FeatureRing:
             array[self.slot + self.segments] = array[self.slot]
         self.count += 1
 
-    def window(self, name: str) -> NDArray[np.float32]:
+    def window(self, name: str) -> Any:
         """float32 [T, *shape], oldest segment first; a view."""
         return self.arrays[name][self.start : self.start + self.segments]
 

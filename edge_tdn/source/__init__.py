@@ -118,19 +118,50 @@ class Source:
             yield Frame(picture, pts_ns, time.monotonic_ns(), time.time_ns(), self._seq, self._stream)
 
 
-def open_capture(camera: CameraConfig, base: Path) -> Capture:
+def read_file(path: Path) -> Iterator[Frame]:
+    """Every frame of a video file through the same decoder and conversion as a camera's, as fast as it decodes.
+
+    SourceError: it cannot be played, or is damaged.
+    """
+    camera = CameraConfig(name="file", source=str(path.resolve()))
+    with closing(open_capture(camera, Path(), paced=False)) as capture:
+        seq = end_ns = pts_ns = 0
+        size: tuple[int, ...] = ()
+        stream = 0
+        deadline = time.monotonic() + FIRST_FRAME_S
+        while True:
+            try:
+                got = capture.read(POLL_S)
+            except EndOfStream:
+                _check_end(str(path), capture, end_ns, bool(size))
+                return
+            if got is None:
+                if time.monotonic() > deadline:
+                    raise SourceError(f"{path}: no picture for {FIRST_FRAME_S:.0f} s")
+                continue
+            deadline = time.monotonic() + FIRST_FRAME_S
+            picture = got[0]
+            pts_ns, end_ns = got[1], 2 * got[1] - pts_ns
+            stream += picture.shape != size
+            size = picture.shape
+            seq += 1
+            yield Frame(picture, pts_ns, time.monotonic_ns(), pts_ns, seq, stream)
+
+
+def open_capture(camera: CameraConfig, base: Path, paced: bool = True) -> Capture:
     """Connects with GStreamer, or with OpenCV where the configuration or the machine wants it.
 
-    SourceError: it cannot be reached; with the state "ended" where trying again is no use.
+    `paced`: a file plays at its own speed. SourceError: it cannot be reached; with the state "ended" where trying again
+    is no use.
     """
     source = locate(camera.source, base)
     if _uses_opencv(camera):
         from edge_tdn.source.cv_capture import CvCapture
 
-        return CvCapture(source)
+        return CvCapture(source, paced)
     from edge_tdn.source.gst_capture import GstCapture
 
-    return GstCapture(source)
+    return GstCapture(source, paced)
 
 
 def verify(camera: CameraConfig, base: Path) -> None:

@@ -15,7 +15,8 @@ TIMEOUT_MS = 5000  # of opening and of one read, in which no stop is heard
 class CvCapture:
     """An opened cv2.VideoCapture. See `edge_tdn.source.Capture`."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, paced: bool = True) -> None:
+        self._paced = paced
         refuse_gst(source)
         backend = cv2.CAP_V4L2 if source.startswith("/dev/") else cv2.CAP_FFMPEG
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
@@ -35,7 +36,7 @@ class CvCapture:
         if self._held is None:
             self._held = self._next()
         picture, pts_ns = self._held
-        if not self.live:
+        if self._paced and not self.live:
             wait_s = (self._began_ns + pts_ns - time.monotonic_ns()) / NS_PER_S
             time.sleep(min(max(wait_s, 0.0), timeout_s))
             if wait_s > timeout_s:

@@ -18,7 +18,8 @@ SINK = f"appsink name=sink max-buffers={BUFFERS}"
 class GstCapture:
     """A running pipeline. See `edge_tdn.source.Capture`."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, paced: bool = True) -> None:
+        self._paced = paced
         Gst, self._video = gstreamer.load()
         self._gst = Gst
         self._source = source
@@ -88,7 +89,7 @@ class GstCapture:
         """A camera's pictures come when they come, and the newest counts; a file's wait for their time."""
         self.live = live
         self._sink.set_property("drop", live)
-        self._sink.set_property("sync", not live)
+        self._sink.set_property("sync", self._paced and not live)
 
     def _raise_error(self) -> None:
         message = self._bus.pop_filtered(self._gst.MessageType.ERROR)

@@ -1,0 +1,79 @@
+"""Names of graph nodes that speak: those of the network's modules, the same in PyTorch, ONNX and OpenVINO.
+
+`res4.2.ltdm/sub_2` is the second subtraction in the L-TDM of res4's third block; `res4.2.bn1` is what that batch norm
+gives, wherever an exporter has folded it to. They are what reports and errors call a node.
+"""
+
+import operator
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+import onnx
+from torch import Tensor, fx, nn
+
+
+def node_names(graph: fx.Graph, modules: Mapping[str, nn.Module], root: str) -> dict[str, str]:
+    """Node of a traced graph -> its speaking name, one to one. `root`: prefix of all module paths, not told."""
+    names: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    owners: dict[str, str] = {}  # node -> module path
+    for node in graph.nodes:
+        if node.op != "call_function":
+            continue
+        path = _path(node).removeprefix(root).strip(".")
+        if not path:  # between modules: as part of the one whose result it takes
+            path = next((owners[n.name] for n in node.all_input_nodes if n.name in owners), "")
+            module = None
+        else:
+            module = modules.get(path)
+        owners[node.name] = path
+        if module is not None and type(module).__module__.startswith("torch.nn"):  # a layer: what it gives in the end
+            names = {key: name for key, name in names.items() if name != path}
+            names[node.name] = path
+            continue
+        kind = re.sub(r"(_\d+)+$|^split_split", lambda found: "" if found[1] else "split", node.name)
+        base = f"{path}/{kind}".lstrip("/")
+        counts[base] += 1
+        names[node.name] = base if counts[base] == 1 else f"{base}_{counts[base]}"
+    return names
+
+
+def rename(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
+    """Gives the values and nodes of an ONNX graph their speaking names; inputs and outputs keep theirs."""
+    graph = model.graph
+    kept = {value.name for value in (*graph.input, *graph.output)} | {value.name for value in graph.initializer}
+    fits = {old: new for old, new in names.items() if old not in kept}
+    for node in graph.node:
+        for values in (node.input, node.output):
+            values[:] = [fits.get(name, name) for name in values]
+    for value in graph.value_info:
+        value.name = fits.get(value.name, value.name)
+    taken: Counter[str] = Counter()
+    for node in graph.node:
+        name = node.output[0]
+        taken[name] += 1
+        node.name = name if taken[name] == 1 else f"{name}_{taken[name]}"
+
+
+class Recorder(fx.Interpreter):
+    """Runs a traced graph and keeps what every named node gives: `values`, speaking name -> tensor."""
+
+    def __init__(self, module: fx.GraphModule, names: Mapping[str, str]) -> None:
+        super().__init__(module)
+        self._names = names
+        self.values: dict[str, Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> object:
+        result: object = super().run_node(n)
+        if n.name in self._names and isinstance(result, Tensor) and result.is_floating_point():
+            self.values[self._names[n.name]] = result
+        return result
+
+
+def _path(node: fx.Node) -> str:
+    """The innermost module that a node belongs to."""
+    stack = node.meta.get("nn_module_stack")
+    if not stack and node.target is operator.getitem and isinstance(node.args[0], fx.Node):
+        return _path(node.args[0])
+    return str(list(stack.values())[-1][0]) if stack else ""
