@@ -3,6 +3,7 @@
 # make check    style, types, import contracts
 # make packages the Debian packages alone
 # make schemas  write edge_tdn/schemas from the code
+# make parity   the README's table of precisions, from the reference weights (half an hour on 2 cores)
 # make motion   train the shipped model anew (20 minutes on 2 cores)
 # make clean    remove the environment and what was built
 
@@ -17,7 +18,7 @@ HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev 
 # What the tests need besides: a real broker, a real camera.
 TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates
 
-.PHONY: demo test check packages test-packages schemas motion clean
+.PHONY: demo test check packages test-packages schemas parity motion clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
@@ -41,6 +42,9 @@ schemas: $(VENV)/.host
 	$(BIN)/python -c 'from pathlib import Path; from edge_tdn import messages as m; \
 		[Path(f"edge_tdn/schemas/{n}.json").write_text(m.json_schema(n)) for n in m.PUBLISHED]'
 
+parity: test-packages $(VENV)/.test
+	$(BIN)/python -m tests.parity_table --data $${EDGE_TDN_DATA:-../shared/data} $(PARITY)
+
 # The numbers are those of training/__main__.py
 motion: $(VENV)/.test
 	$(BIN)/python -m training --out runs/motion
@@ -48,6 +52,8 @@ motion: $(VENV)/.test
 	$(BIN)/edge-tdn-export convert runs/motion/weights.safetensors runs/motion/model \
 		--labels runs/motion/labels.txt --background still --id motion --size 96 --resize stretch \
 		--frame-rate 15 --segment-stride 4
+	$(BIN)/edge-tdn-export parity runs/motion/model
+	rm runs/motion/model/parity.html runs/motion/model/parity.json
 	rm -rf edge_tdn/models/motion && mv runs/motion/model edge_tdn/models/motion
 
 clean:

@@ -37,9 +37,8 @@ def _plan(console: Console, config: Config, model: Model) -> None:
     table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
     table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
     table.add_row("parity", _parity(model, build_name(runtime.precision, runtime.device)))
-    table.add_row(
-        "clip", f"{spec.segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}"
-    )
+    segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
+    table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
     table.add_row("labels", ", ".join(model.labels[:12]) + (" ..." if len(model.labels) > 12 else ""))
     table.add_row("broker", f"{config.broker.url}, MQTT {config.broker.protocol}, topics {config.base_topic}/...")
     for camera in config.camera:

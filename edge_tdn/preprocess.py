@@ -21,8 +21,7 @@ class Preprocessor:
         if spec.resize == "stretch":
             return _resize(picture, spec.height, spec.width)
         h, w = picture.shape[:2]
-        scale = spec.short_side / min(h, w)
-        resized = _resize(picture, max(spec.short_side, int(h * scale)), max(spec.short_side, int(w * scale)))
+        resized = _resize(picture, spec.short_side * h // min(h, w), spec.short_side * w // min(h, w))
         top = round((resized.shape[0] - spec.height) / 2)
         left = round((resized.shape[1] - spec.width) / 2)
         return resized[top : top + spec.height, left : left + spec.width]

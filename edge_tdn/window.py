@@ -27,13 +27,19 @@ class _Tick:
 
 
 class Window:
-    """One camera's frames -> Segments. Used by one thread."""
+    """One camera's frames -> Segments. Used by one thread. `resize`: another than the spec's own, to compare with."""
 
-    def __init__(self, spec: InputSpec, max_gap_s: float, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        spec: InputSpec,
+        max_gap_s: float,
+        clock: Callable[[], int] = time.monotonic_ns,
+        resize: Callable[[Picture], Picture] | None = None,
+    ) -> None:
         self._spec = spec
         self._max_gap_ns = int(max_gap_s * NS_PER_S)
         self._clock = clock
-        self._resize = Preprocessor(spec)
+        self._resize = resize or Preprocessor(spec)
         self._first = min(spec.starts)  # of the ticks that a segment looks at, from its beginning on
         self._starts = [start - self._first for start in spec.starts]
         self._ticks: deque[_Tick] = deque(maxlen=max(self._starts) + FRAMES_PER_SEGMENT)

@@ -1,7 +1,9 @@
-"""The command line of the exporter: edge-tdn-export convert."""
+"""The command line of the exporter: edge-tdn-export convert | quantize | ensemble | parity | inspect."""
 
 import argparse
+import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +17,11 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from edge_tdn.errors import ConfigError, EdgeTdnError
-from edge_tdn.manifest import InputSpec
+from edge_tdn.demo_clip import demo_clip
+from edge_tdn.errors import ConfigError, EdgeTdnError, ModelError
+from edge_tdn.manifest import InputSpec, Manifest, find_model, open_model
 from export import checkpoint
+from export.clips import find_videos, read_clips
 from export.convert import DEFAULT_PRECISIONS, PRECISIONS, Recipe, convert, steps
 from export.tdn import DEPTHS, FUSIONS, UPSAMPLINGS, TDNConfig
 
@@ -28,7 +32,33 @@ a Kinetics model, trained at 25 frames a second, a segment every 8 frames:
   edge-tdn-export convert best.pth.tar models/k400 --arch resnet50 --segments 8 --labels labels.txt \\
       --frame-rate 25 --segment-stride 8
 
-exit status: 0 written and proven equal to PyTorch, 78 checkpoint, labels or sizes wrong (nothing is written)
+is it equal on your own videos, and in which precisions?
+  edge-tdn-export parity models/ssv2 --clips videos/
+
+exit status: 0 written, or equal; 1 not equal (parity); 78 checkpoint, labels or sizes wrong (nothing is written)
+"""
+
+
+PARITY_EPILOG = """compares the live path's input with Pillow's, and every node of the graphs, features, logits, labels and
+events with full-precision PyTorch, on clips cut from the videos; the figures go into the manifest, where `edge-tdn
+check` shows them
+
+limits: fp32, onnx   logits within 1e-4 of the largest, same top-1, same events
+        fp16, bf16   logits within 2e-2, top-1 agreement at least 99 %
+        int8         top-1 agreement at least 99 %, mean KL at most 0.01
+
+exit status: 0 inside the limits, 1 not, 78 model or videos wrong
+"""
+
+ENSEMBLE_EPILOG = """the published ensemble, of 8 and of 16 segments of the same 52 frames:
+  edge-tdn-export convert tdn8.pth.tar models/ssv2-8 --segments 8 --labels labels.txt
+  edge-tdn-export convert tdn16.pth.tar models/ssv2-16 --segments 16 --labels labels.txt
+  edge-tdn-export ensemble models/ssv2-8 models/ssv2-16 models/ssv2-8-16 --segment-stride 6
+
+Both networks look at every stream: the first at a segment every 6 frames, the second at one every 3, so that their
+clips span the same time. The folder serves like any other: name it as `model` in the configuration of edge-tdn.
+
+exit status: 0 written and proven equal to PyTorch, 78 the folders do not fit each other (nothing is written)
 """
 
 
@@ -65,9 +95,65 @@ def _convert(options: argparse.Namespace) -> int:
     )
     with _progress(steps(recipe.precisions)) as step:
         manifest = convert(network, recipe, options.out, step)
-    for name, build in manifest.precisions.items():
-        print(f"{options.out}: {name}, {build.golden_error:.1g} of the largest logit from PyTorch on the golden clip")
+    _print_golden_errors(options.out, manifest)
     return 0
+
+
+def _parity(options: argparse.Namespace) -> int:
+    from export.parity import compare, record, steps, write_at_once
+    from export.report import table, to_html, to_json
+
+    model = open_model(find_model(options.model, Path.cwd()))
+    out = options.out or model.folder
+    if not os.access(out, os.W_OK):
+        raise ModelError(f"{out}: cannot be written to; name another folder for the reports with --out")
+    wanted = options.precision or [name for name in model.manifest.precisions if _runs_here(name)]
+    for name in wanted:
+        model.build(name)
+    source = options.clips or demo_clip()
+    with _progress(len(find_videos(source))) as step:
+        clips = read_clips(source, model.manifest.input, step)
+    with _progress(steps(clips, model, wanted)) as step:
+        report = compare(model, wanted, clips, str(options.clips or "the demo clip"), step)
+    write_at_once(out / "parity.json", to_json(report).encode())
+    write_at_once(out / "parity.html", to_html(report).encode())
+    if not options.out:
+        record(model, report)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table(report))
+    print(f"written: {out / 'parity.html'}, {out / 'parity.json'}{'' if options.out else ', and the manifest'}")
+    return 0 if all(comparison.proven for comparison in report.comparisons) else 1
+
+
+def _runs_here(precision: str) -> bool:
+    import torch
+
+    return not precision.startswith("cuda-") or torch.cuda.is_available()
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from export.inspection import inspect, page
+
+    found = inspect(open_model(find_model(options.model, Path.cwd())))
+    if options.json:
+        print(json.dumps(found, indent=1))
+    else:
+        Console(soft_wrap=not sys.stdout.isatty(), markup=False, highlight=False).print(page(found))
+    return 0
+
+
+def _ensemble(options: argparse.Namespace) -> int:
+    from export.ensemble import ensemble, steps
+
+    name = options.id or options.out.name
+    with _progress(steps(options.models)) as step:
+        manifest = ensemble(options.models, options.out, id=name, segment_stride=options.segment_stride, step=step)
+    _print_golden_errors(options.out, manifest)
+    return 0
+
+
+def _print_golden_errors(out: Path, manifest: Manifest) -> None:
+    for name, build in manifest.precisions.items():
+        print(f"{out}: {name}, {build.golden_error:.1g} of the largest logit from PyTorch on the golden clip")
 
 
 @contextmanager
@@ -134,7 +220,43 @@ def _parser() -> argparse.ArgumentParser:
                          help="frames a second of the training videos (default: 12, Something-Something)")  # fmt: skip
     convert.add_argument("--segment-stride", type=int, default=5,
                          help="frames from one segment to the next (default: 5: a clip of 8 spans 3.3 s)")  # fmt: skip
+    parity = commands.add_parser(
+        "parity", help="is a model folder equal to PyTorch? table, parity.json, parity.html, verdict",
+        epilog=PARITY_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parity.set_defaults(command=_parity)
+    parity.add_argument("model", help="a model folder, or the name of a shipped model")
+    parity.add_argument("--clips", type=Path, metavar="DIR", help="videos to compare on (default: the demo clip)")
+    parity.add_argument("--precision", nargs="+", metavar="P", help="which to compare (default: all that run here)")
+    parity.add_argument("--out", type=Path, metavar="DIR",
+                        help="write the reports there and leave the folder and its manifest as they are")  # fmt: skip
+
+    inspect = commands.add_parser("inspect", help="what is in a model folder, what it costs, what is proven")
+    inspect.set_defaults(command=_inspect)
+    inspect.add_argument("model", help="a model folder, or the name of a shipped model")
+    inspect.add_argument("--json", action="store_true", help="for programs")
+    _add_ensemble(commands)
     return parser
+
+
+def _add_ensemble(commands: Any) -> None:
+    ensemble = commands.add_parser(
+        "ensemble", help="model folders -> one, whose networks' logits are added", epilog=ENSEMBLE_EPILOG,
+        description="Several model folders -> one, whose networks look at the same stream and whose logits are added.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    ensemble.set_defaults(command=_ensemble)
+    ensemble.add_argument(
+        "models", type=Path, nargs="+", metavar="MODEL",
+        help="at least two folders of one network each: same labels, same size, same frame rate",
+    )  # fmt: skip
+    ensemble.add_argument("out", type=Path, metavar="OUT", help="folder to make; must not exist")
+    ensemble.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
+    ensemble.add_argument(
+        "--segment-stride", type=int, default=0, metavar="N",
+        help="frames from one segment to the next, of the network with the fewest segments; that of the others "
+        "follows: half for twice the segments (default: the folders' own, where their clips span the same time)",
+    )  # fmt: skip
 
 
 def _add_network_options(convert: argparse.ArgumentParser) -> None:

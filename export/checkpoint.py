@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -50,6 +50,7 @@ PUBLISHED = (
 # What trainers leave beside the weights. Read as data: a stand-in is made instead, nothing of theirs is called.
 HARMLESS = (
     "argparse.Namespace", "types.SimpleNamespace", "pathlib.PosixPath", "pathlib.WindowsPath",
+    "pathlib._local.PosixPath", "pathlib._local.WindowsPath",  # as Python 3.13 writes them
     "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype",
     "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.ndarray",
 )  # fmt: skip
@@ -70,11 +71,13 @@ def load(path: Path | str, **options: Any) -> TDN:
     linear = state.get("linear.bias")
     if linear is None or linear.dim() != 1:
         raise ModelError(f"{path}: no TDN: it has no linear layer (`new_fc` or `linear`)")
-    for name, value in options.items():
+    found = {"classes": linear.shape[0]}
+    config = TDNConfig.of({"conv_bias": "conv1.bias" in state} | said | found | options)
+    for name in found | options:
+        value, origin = getattr(config, name), "asked for" if name in options else "in its weights"
         if name in said and said[name] != value:
-            raise ModelError(f"{path}: was trained with {name} = {said[name]!r}, asked for is {value!r}")
-    found = {"classes": linear.shape[0], "conv_bias": "conv1.bias" in state}
-    model = TDN(TDNConfig.of(found | said | options))
+            raise ModelError(f"{path}: was trained with {name} = {said[name]!r}, {origin} is {value!r}")
+    model = TDN(config)
     _load_strictly(model, state, path)
     return model.eval()
 
@@ -127,18 +130,30 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
         content = _unpickle(path)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError, TypeError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged file makes torch's own code raise almost anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path}: damaged or no checkpoint: {reason}") from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if (
         not isinstance(content, Mapping)
         or not isinstance(state, Mapping)
         or not state
-        or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items())
+        or not all(isinstance(name, str) and _is_plain(value) for name, value in state.items())
     ):
-        raise ModelError(f"{path}: holds no `state_dict` of tensors")
+        raise ModelError(f"{path}: holds no `state_dict` of dense tensors")
     return dict(state), _trained_with(content)
+
+
+def _is_plain(value: object) -> bool:
+    """A tensor whose numbers are all there: not sparse, nested, quantised or on the meta device."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_nested or value.is_quantized)
+    )
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -147,7 +162,10 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     if not isinstance(said, dict):
         raise ValueError(f"metadata {METADATA!r} is no JSON object")
-    return state, TDNConfig.of(said).as_dict() if said else {}
+    try:
+        return state, TDNConfig.of(said).as_dict() if said else {}
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
 
 
 def _unpickle(path: Path) -> Any:
@@ -155,18 +173,20 @@ def _unpickle(path: Path) -> Any:
         with torch.serialization.safe_globals([(_StandIn, name) for name in HARMLESS]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error)) or re.search(r"(?:class|function) (\S+)", str(error))
+        found = re.search(r"GLOBAL (\S+)", str(error))
         if found:
-            raise ModelError(f"{path}: refused: it would run code: it calls {found[1]}") from error
-        reason = str(error).split(". ")[0].splitlines()[0]
-        raise ModelError(f"{path}: damaged or no checkpoint: {reason}") from error
+            name = found[1] if "." in found[1] else f"builtins.{found[1]}"  # torch leaves that one out
+            raise ModelError(f"{path}: refused: it would run code: it calls {name}") from error
+        told = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
+        raise ModelError(f"{path}: damaged or no checkpoint: {told[1] if told else str(error)[:200]}") from error
 
 
 class _StandIn:
     """In place of a harmless object: takes whatever it is made of, and does nothing."""
 
-    def __init__(self, *_: object) -> None:
-        self.content: object = None
+    content: object = None
+
+    def __init__(self, *_: object) -> None: ...
 
     def __setstate__(self, state: object) -> None:
         self.content = state
@@ -175,7 +195,7 @@ class _StandIn:
 def _trained_with(content: Mapping[str, Any]) -> dict[str, Any]:
     """T, where the trainer left its arguments beside the weights."""
     arguments = [value.content for value in content.values() if isinstance(value, _StandIn)]
-    known = [a["num_segments"] for a in arguments if isinstance(a, dict) and isinstance(a.get("num_segments"), int)]
+    known = [a["num_segments"] for a in arguments if isinstance(a, dict) and type(a.get("num_segments")) is int]
     return {"segments": known[0]} if known else {}
 
 

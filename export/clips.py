@@ -3,18 +3,21 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.errors import ModelError, SourceError
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import NS_PER_S, Segment
+from edge_tdn.messages import NS_PER_S, Picture, Segment
 from edge_tdn.source import read_file
 from edge_tdn.window import Window
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm")
 MOST_SEGMENTS = 2000  # of all videos together; at 224x224 they take 1.5 GB
+Decoder = Literal["auto", "gstreamer", "opencv"]
+Resize = Callable[[Picture], Picture]
 MAX_GAP_S = 0.5  # the default of a camera's max_gap_s
 
 
@@ -23,6 +26,7 @@ class Recording:
     """One unbroken stretch of a video, as segments on the model's grid; long enough for one clip at least."""
 
     name: str
+    path: Path
     segments: tuple[Segment, ...]
 
     def clip(self, last: int, spec: InputSpec) -> NDArray[np.uint8]:
@@ -63,7 +67,7 @@ def read_clips(folder: Path, spec: InputSpec, step: Callable[[str], None] = lamb
             continue
         long_enough = [stretch for stretch in stretches if len(stretch) >= spec.segments]
         name = video.relative_to(folder).as_posix() if video != folder else video.name
-        recordings += [Recording(name, tuple(stretch)) for stretch in long_enough]
+        recordings += [Recording(name, video, tuple(stretch)) for stretch in long_enough]
         if not long_enough:
             skipped.append(f"{video}: too short, a clip of this model spans {spec.ticks / spec.frame_rate:.1f} s")
     if not recordings:
@@ -83,10 +87,12 @@ def find_videos(folder: Path) -> list[Path]:
     return videos
 
 
-def _stretches(video: Path, spec: InputSpec, most: int) -> list[list[Segment]]:
-    window = Window(spec, MAX_GAP_S)
+def _stretches(
+    video: Path, spec: InputSpec, most: int, decoder: Decoder = "auto", resize: Resize | None = None
+) -> list[list[Segment]]:
+    window = Window(spec, MAX_GAP_S, resize=resize)
     stretches: list[list[Segment]] = [[]]
-    for frame in read_file(video):
+    for frame in read_file(video, decoder):
         for segment in window.push(frame):
             if segment.index == 0 and stretches[-1]:
                 stretches.append([])
@@ -94,6 +100,13 @@ def _stretches(video: Path, spec: InputSpec, most: int) -> list[list[Segment]]:
         if sum(map(len, stretches)) >= most:
             break
     return stretches
+
+
+def first_clip(video: Path, spec: InputSpec, decoder: Decoder, resize: Resize | None) -> NDArray[np.uint8] | None:
+    """A video's first clip, [T, InputSpec.frames, H, W, 3], made in a chosen way; None: too short."""
+    stretches = _stretches(video, spec, spec.segments, decoder, resize)
+    long_enough = [stretch for stretch in stretches if len(stretch) >= spec.segments]
+    return np.stack([s.frames for s in long_enough[0][: spec.segments]]) if long_enough else None
 
 
 def total_clips(recordings: Sequence[Recording], spec: InputSpec) -> int:

@@ -1,5 +1,6 @@
 """A TDN -> a model folder: PyTorch -> ONNX -> OpenVINO IR, two graphs, and everything the host must know about them."""
 
+import io
 import re
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ import onnx
 import openvino as ov
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from edge_tdn import __version__
@@ -106,7 +108,7 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
         yield scratch
         scratch.chmod(0o755)
         scratch.rename(out)
-    except (OSError, RuntimeError) as error:  # OpenVINO, torch and safetensors tell a full disk as RuntimeError
+    except (OSError, RuntimeError, SafetensorError) as error:  # OpenVINO and torch tell a full disk as RuntimeError
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise ModelError(f"{out}: {reason[0]}; nothing written; is the disk full?") from error
     finally:
@@ -150,10 +152,10 @@ def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
         tools=tools(),
         files=files,
     )
-    return _prove_golden(folder, manifest, recipe.precisions, step)
+    return prove_golden(folder, manifest, recipe.precisions, step)
 
 
-def _prove_golden(folder: Path, manifest: Manifest, precisions: Sequence[str], step: Step) -> Manifest:
+def prove_golden(folder: Path, manifest: Manifest, precisions: Sequence[str], step: Step) -> Manifest:
     """Runs the golden clip through every precision as a host would, and records how far each is from PyTorch."""
     builds = dict(manifest.precisions)
     (folder / MANIFEST).write_bytes(dump(seal(manifest)))
@@ -233,7 +235,9 @@ def to_program(module: nn.Module, example: tuple[Tensor, ...], path: Path) -> No
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.export.export(module.eval(), example, dynamic_shapes=_dynamic(module))
-        torch.export.save(program, path)
+        content = io.BytesIO()  # PyTorch's own writer ends the process when a disk is full
+        torch.export.save(program, content)
+        path.write_bytes(content.getbuffer())
 
 
 def moving_grating(spec: InputSpec) -> NDArray[np.uint8]:

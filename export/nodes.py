@@ -12,9 +12,14 @@ from collections.abc import Mapping
 import onnx
 from torch import Tensor, fx, nn
 
+VIEWS = ("slice", "select", "view", "_unsafe_view", "split", "permute", "unsqueeze", "flatten", "getitem", "alias")
+
 
 def node_names(graph: fx.Graph, modules: Mapping[str, nn.Module], root: str) -> dict[str, str]:
-    """Node of a traced graph -> its speaking name, one to one. `root`: prefix of all module paths, not told."""
+    """Node of a traced graph -> its speaking name, one to one. `root`: prefix of all module paths, not told.
+
+    Views of other nodes have none: exporters add and drop them, so that counting them would shift the others' names.
+    """
     names: dict[str, str] = {}
     counts: Counter[str] = Counter()
     owners: dict[str, str] = {}  # node -> module path
@@ -22,20 +27,18 @@ def node_names(graph: fx.Graph, modules: Mapping[str, nn.Module], root: str) -> 
         if node.op != "call_function":
             continue
         path = _path(node).removeprefix(root).strip(".")
+        module = modules.get(path) if path else None
         if not path:  # between modules: as part of the one whose result it takes
             path = next((owners[n.name] for n in node.all_input_nodes if n.name in owners), "")
-            module = None
-        else:
-            module = modules.get(path)
         owners[node.name] = path
+        kind = re.sub(r"(_\d+)+$", "", node.name)
         if module is not None and type(module).__module__.startswith("torch.nn"):  # a layer: what it gives in the end
             names = {key: name for key, name in names.items() if name != path}
             names[node.name] = path
-            continue
-        kind = re.sub(r"(_\d+)+$|^split_split", lambda found: "" if found[1] else "split", node.name)
-        base = f"{path}/{kind}".lstrip("/")
-        counts[base] += 1
-        names[node.name] = base if counts[base] == 1 else f"{base}_{counts[base]}"
+        elif kind not in VIEWS:
+            base = f"{path}/{kind}".lstrip("/")
+            counts[base] += 1
+            names[node.name] = base if counts[base] == 1 else f"{base}_{counts[base]}"
     return names
 
 

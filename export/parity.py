@@ -1,20 +1,33 @@
-"""Is an exported model equal to PyTorch? Preprocessing, every node, features, logits, labels, events; and a verdict."""
+"""Is an exported model equal to PyTorch? Preprocessing, every node, features, logits, labels, events; and a verdict.
 
-from dataclasses import dataclass, field
+Compared is what a host would run (the same runtime, ring and decision) with the full-precision network on the same
+segments, cut from video through the live path: other inputs than the export's own golden clip.
+"""
 
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What a precision must keep. `max_logit_error` is relative to the largest logit; None: not asked."""
-
-    max_logit_error: float | None
-    top1_agreement: float
-    mean_kl: float | None = None  # nats
-    same_events: bool = False
-
+from edge_tdn.config import DecideConfig
+from edge_tdn.decide import Decider, Origin
+from edge_tdn.manifest import MANIFEST, Build, Manifest, Model, Parity, dump, seal
+from edge_tdn.messages import CENTRE, ActionEvent, Scores
+from edge_tdn.runtime import Runtime
+from edge_tdn.runtime.ensemble import EnsembleRing
+from export.clips import Clips, Recording, total_clips
+from export.convert import open_any, tools
+from export.findings import Comparison, EventLog, Limits, Report, Scored
+from export.layers import node_errors
+from export.networks import Features, Networks, open_networks
+from export.published import compare_pixels, sampling_agrees
 
 LIMITS = {
     "fp32": Limits(1e-4, 1.0, same_events=True),
@@ -23,87 +36,254 @@ LIMITS = {
     "bf16": Limits(2e-2, 0.99),
     "int8": Limits(None, 0.99, mean_kl=0.01),
 }
+# A node that is further off (largest difference / largest value) computes something else; below, it is rounding.
+NODE_LIMITS = {"fp32": 1e-3, "onnx": 1e-3, "fp16": 1e-1, "bf16": 1e-1, "int8": 3e-1}
+MOST_CLIPS = 200  # compared, of all recordings together
+MOST_PIXELS = 10  # recordings whose pixels are compared with Pillow's
+PICTURE_WIDTH = 112  # pixels of a flip's thumbnails
 
-
-@dataclass(frozen=True)
-class NodeError:
-    """How far one node of the graphs is from PyTorch's."""
-
-    graph: str  # "encoder", "head"; of an ensemble with the network's number
-    name: str  # see export.nodes
-    error: float  # largest difference / largest value
-
-
-@dataclass(frozen=True)
-class Source:
-    """How the project's preprocessing compares with Pillow's, on the frames of one recording."""
-
-    recording: str
-    frames: int
-    mean_error: float  # grey levels of 255
-    max_error: float
-    logit_error: float  # PyTorch on both: largest difference / largest logit
+Logits = NDArray[np.float32]
+Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """One clip through both."""
+class _Expected:
+    """A recording, and what PyTorch says of its clips."""
 
-    recording: str
-    at_s: float  # where in the video it ends
-    expected: NDArray[np.float32]  # [classes], PyTorch's logits
-    got: NDArray[np.float32]  # [classes]
-    pictures: tuple[NDArray[np.uint8], ...] = ()  # of a flip: the centre frames of its segments, RGB, small
-
-    @property
-    def flips(self) -> bool:
-        """Another label comes first."""
-        return bool(self.expected.argmax() != self.got.argmax())
+    recording: Recording
+    lasts: tuple[int, ...]  # each clip's last segment
+    logits: tuple[Logits, ...]
+    first: Features  # of its first segment
 
 
-@dataclass(frozen=True)
-class EventLog:
-    """The events of one recording through both, one line each: `start left 3.20 s`."""
-
-    recording: str
-    expected: tuple[str, ...]
-    got: tuple[str, ...]
+def limits_of(precision: str) -> Limits:
+    return LIMITS[precision.removeprefix("cuda-")]
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """One precision against full-precision PyTorch."""
-
-    precision: str
-    limits: Limits
-    nodes: tuple[NodeError, ...]  # in the graphs' order; empty where the format has no nodes to look at
-    first_diverging: NodeError | None  # the first one beyond the limit
-    features: dict[str, float]  # of the segment encoder: name -> largest difference / largest value
-    clips: tuple[Scored, ...]
-    events: tuple[EventLog, ...]
-    max_logit_error: float  # largest difference / largest logit
-    top1_agreement: float
-    top5_agreement: float  # PyTorch's first label is among the five
-    mean_kl: float  # nats
-    failures: tuple[str, ...]  # limits that were not kept; empty: proven
-    size: int = 0  # bytes of the graphs on disk
-
-    @property
-    def proven(self) -> bool:
-        return not self.failures
+def steps(clips: Clips, model: Model, precisions: Sequence[str]) -> int:
+    """How many steps `compare` reports."""
+    recordings = len(clips.recordings)
+    return recordings * (1 + len(precisions)) + min(recordings, MOST_PIXELS) + len(precisions)
 
 
-@dataclass(frozen=True, eq=False)
-class Report:
-    """Everything that `edge-tdn-export parity` found out."""
+def compare(model: Model, precisions: Sequence[str], clips: Clips, clips_from: str, step: Step) -> Report:
+    """Everything that can be found out about a folder's precisions. ModelError: one cannot be opened, or fails."""
+    networks = open_networks(model)
+    spec = model.manifest.input
+    hop = -(-total_clips(clips.recordings, spec) // MOST_CLIPS)
+    expected = [_expect(networks, recording, hop, step) for recording in clips.recordings]
+    pixels = []
+    for recording in clips.recordings[:: -(-len(clips.recordings) // MOST_PIXELS)]:
+        step(f"preprocessing against Pillow: {recording.name}")
+        pixels.append(compare_pixels(recording, networks))
+    return Report(
+        model=model.manifest.id,
+        network=" + ".join(f"{n.config.arch}, T = {n.config.segments}" for n in networks.members),
+        labels=model.labels,
+        checked_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        tools=tools(),
+        clips_from=clips_from,
+        sampling_agrees=sampling_agrees(spec),
+        preprocessing=tuple(pixels),
+        comparisons=tuple(_compare(model, networks, name, expected, hop, step) for name in precisions),
+        skipped=clips.skipped,
+    )
 
-    model: str  # its id
-    network: str  # "resnet50, T = 8"; of an ensemble both
-    labels: tuple[str, ...]
-    checked_at: str  # ISO 8601, UTC
-    tools: dict[str, str]  # name -> version
-    clips_from: str  # where the videos came from
-    sampling_agrees: bool  # the window takes the very frames that the published sampling takes
-    preprocessing: tuple[Source, ...]
-    comparisons: tuple[Comparison, ...]
-    skipped: tuple[str, ...] = field(default=())  # videos that gave no clip, and why
+
+def record(model: Model, report: Report) -> Manifest:
+    """Writes the figures into the folder's manifest, at once or not at all."""
+    parity = dict(model.manifest.parity)
+    for found in report.comparisons:
+        parity[found.precision] = Parity(
+            clips=len(found.clips),
+            max_logit_error=found.max_logit_error,
+            top1_agreement=found.top1_agreement,
+            mean_kl=found.mean_kl,
+            same_events=all(log.same for log in found.events),
+            proven=found.proven,
+            checked_at=report.checked_at,
+        )
+    manifest = seal(model.manifest.model_copy(update={"parity": parity}))
+    write_at_once(model.folder / MANIFEST, dump(manifest))
+    return manifest
+
+
+def write_at_once(path: Path, content: bytes) -> None:
+    """Replaces a file whole or not at all."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _expect(networks: Networks, recording: Recording, hop: int, step: Step) -> _Expected:
+    step(f"PyTorch: {recording.name}")
+    spec = networks.spec
+    lasts = tuple(recording.lasts(spec, hop))
+    features = [networks.encode(segment.frames[None]) for segment in recording.segments]
+    logits = tuple(networks.classify(_window(features[last + 1 - spec.segments : last + 1])) for last in lasts)
+    return _Expected(recording, lasts, logits, features[0])
+
+
+def _window(features: Sequence[Features]) -> Features:
+    """Features of single segments -> of one clip."""
+    return tuple(
+        tuple(torch.cat(same) for same in zip(*own, strict=True)) for own in zip(*features, strict=True)
+    )  # for each network, for each feature: [T, ...]
+
+
+def _compare(
+    model: Model, networks: Networks, precision: str, expected: Sequence[_Expected], hop: int, step: Step
+) -> Comparison:
+    spec = model.manifest.input
+    step(f"{precision}: nodes")
+    first = expected[0]
+    nodes = node_errors(model, networks, precision, first.recording.clip(first.lasts[0], spec))
+    limit = NODE_LIMITS[precision.removeprefix("cuda-")]
+    runtime = open_any(model, precision)
+    try:
+        clips: list[Scored] = []
+        events = []
+        for one in expected:
+            step(f"{precision}: {one.recording.name}")
+            scored = _score(runtime, one, model)
+            clips += scored
+            events.append(_events(model, precision, one, scored))
+        features = _features(runtime, networks, first)
+    finally:
+        runtime.close()
+    found = Comparison(
+        precision=precision,
+        limits=limits_of(precision),
+        nodes=nodes,
+        first_diverging=next((node for node in nodes if not node.error <= limit), None),
+        features=features,
+        clips=tuple(clips),
+        events=tuple(events),
+        max_logit_error=_max_logit_error(clips),
+        top1_agreement=float(np.mean([not clip.flips for clip in clips])),
+        top5_agreement=float(np.mean([clip.expected.argmax() in np.argsort(clip.got)[-5:] for clip in clips])),
+        mean_kl=float(np.mean([_kl(clip.expected, clip.got) for clip in clips])),
+        failures=(),
+        size=size_of(model, model.build(precision)),
+    )
+    return replace(found, failures=tuple(_failures(found)))
+
+
+def _score(runtime: Runtime, one: _Expected, model: Model) -> list[Scored]:
+    """The recording as a stream, one segment after the other, a clip at each hop."""
+    spec, ring = model.manifest.input, runtime.ring()
+    lasts = dict(zip(one.lasts, one.logits, strict=True))
+    clips = []
+    for number, segment in enumerate(one.recording.segments):
+        runtime.encode(segment.frames, ring)
+        if number not in lasts:
+            continue
+        scored = Scored(one.recording.name, one.recording.seconds(number), lasts[number], runtime.classify(ring))
+        if scored.flips:
+            pictures = one.recording.segments[number + 1 - spec.segments : number + 1]
+            scored = replace(scored, pictures=tuple(_small(segment.frames[CENTRE]) for segment in pictures))
+        clips.append(scored)
+    return clips
+
+
+def _events(model: Model, precision: str, one: _Expected, scored: Sequence[Scored]) -> EventLog:
+    return EventLog(
+        one.recording.name,
+        expected=_log(model, precision, one, [clip.expected for clip in scored]),
+        got=_log(model, precision, one, [clip.got for clip in scored]),
+    )
+
+
+def _log(model: Model, precision: str, one: _Expected, logits: Sequence[Logits]) -> tuple[str, ...]:
+    """What the live decision, with its default thresholds, makes of these scores."""
+    origin = Origin("parity", "parity", "parity", model.ref(precision))
+    decider = Decider(DecideConfig(), origin, model.labels, model.manifest.background)
+    spec = model.manifest.input
+    events: list[ActionEvent] = []
+    for last, scores in zip(one.lasts, logits, strict=True):
+        newest, oldest = one.recording.segments[last], one.recording.segments[last + 1 - spec.segments]
+        events += decider.push(
+            Scores(
+                logits=scores,
+                from_ns=oldest.from_ns,
+                newest_ns=newest.from_ns,
+                to_ns=newest.to_ns,
+                wall_ns=newest.to_ns,  # so that times in the log are those of the video
+                frames=spec.segments * spec.frames,
+                dropped=0,
+                received_ns=0,
+                ready_ns=0,
+                taken_ns=0,
+                scored_ns=0,
+            )
+        )
+    events += decider.break_off("stream_lost")
+    return tuple(_line(event) for event in events)
+
+
+def _line(event: ActionEvent) -> str:
+    moment = {"start": event.started_at, "end": event.ended_at}.get(event.type) or event.window.to
+    seconds = (datetime.fromisoformat(moment) - datetime.fromtimestamp(0, UTC)).total_seconds()
+    return f"{seconds:8.2f} s  {event.type:6} {event.label}"
+
+
+def _features(runtime: Runtime, networks: Networks, one: _Expected) -> dict[str, float]:
+    """What the segment encoder gives for one segment: name -> largest difference / largest value."""
+    ring = runtime.ring()
+    runtime.encode(one.recording.segments[0].frames, ring)
+    rings: Sequence[Any] = ring.rings if isinstance(ring, EnsembleRing) else [ring]
+    errors = {}
+    for network, own, expected in zip(networks.members, rings, one.first, strict=True):
+        prefix = f"T={network.config.segments} " if len(rings) > 1 else ""
+        for name, tensor in zip(network.features, expected, strict=True):
+            newest = torch.as_tensor(own.arrays[name][(own.count - 1) % own.segments]).cpu().numpy()
+            reference = tensor[-1].numpy()
+            errors[prefix + name] = float(np.max(np.abs(newest - reference)) / np.max(np.abs(reference)))
+    return errors
+
+
+def _max_logit_error(clips: Sequence[Scored]) -> float:
+    largest = max(float(np.max(np.abs(clip.expected))) for clip in clips)
+    return max(float(np.max(np.abs(clip.got - clip.expected))) for clip in clips) / largest
+
+
+def _kl(expected: Logits, got: Logits) -> float:
+    """Kullback-Leibler divergence of the softmaxes, PyTorch's first, nats."""
+    p, q = (_log_softmax(logits.astype(np.float64)) for logits in (expected, got))
+    return max(0.0, float(np.sum(np.exp(p) * (p - q))))
+
+
+def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    shifted: NDArray[np.float64] = logits - logits.max()
+    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum())
+    return result
+
+
+def _failures(found: Comparison) -> list[str]:
+    """Limits that were not kept, in words."""
+    limits, failures = found.limits, []
+    if limits.max_logit_error is not None and not found.max_logit_error <= limits.max_logit_error:
+        failures.append(f"logits: {found.max_logit_error:.2g} of the largest off, allowed {limits.max_logit_error:g}")
+    if not found.top1_agreement >= limits.top1_agreement:
+        failures.append(f"top-1 agreement: {found.top1_agreement:.1%}, at least {limits.top1_agreement:.0%} asked")
+    if limits.mean_kl is not None and not found.mean_kl <= limits.mean_kl:
+        failures.append(f"mean KL: {found.mean_kl:.2g} nats, allowed {limits.mean_kl:g}")
+    differ = [log.recording for log in found.events if not log.same]
+    if limits.same_events and differ:
+        failures.append(f"events differ: {', '.join(differ)}")
+    return failures
+
+
+def size_of(model: Model, build: Build) -> int:
+    """Bytes of a precision's graphs."""
+    names = {name for graphs in build.graphs for name in (graphs.encoder, graphs.head)}
+    names |= {str(Path(name).with_suffix(".bin")) for name in names if name.endswith(".xml")}
+    return sum(model.manifest.files[name].size for name in names)
+
+
+def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height = round(PICTURE_WIDTH * picture.shape[0] / picture.shape[1])
+    return cv2.resize(picture, (PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

@@ -78,11 +78,19 @@ class TDNConfig:
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "TDNConfig":
-        """From what `as_dict` gave, JSON's lists included. ModelError: unknown names."""
+        """From what `as_dict` gave, JSON's lists included. ModelError: unknown names, values of another kind."""
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise ModelError(f"network: unknown option {unknown[0]!r}; written by a newer version?")
         options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        for field in fields(cls):
+            value, kind = options.get(field.name, field.default), type(field.default)
+            parts = value if isinstance(value, tuple) else ()
+            fits = type(value) is kind or (kind is float and type(value) is int)
+            if not fits or any(type(part) is not int for part in parts):
+                raise ModelError(
+                    f"network: {field.name} {value!r} is no {'list of stages' if parts else kind.__name__}"
+                )
         return cls(**options)
 
     @property

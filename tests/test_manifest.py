@@ -7,21 +7,42 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from edge_tdn.errors import ModelError
-from edge_tdn.manifest import Model, find_model, open_model, parse_labels, records, shipped_models
+from edge_tdn.manifest import (
+    Manifest,
+    Model,
+    dump,
+    find_model,
+    open_model,
+    parse_labels,
+    records,
+    seal,
+    shipped_models,
+)
 from edge_tdn.runtime import open_runtime
 
 
 def edit(folder: Path, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
+    """Changes the manifest and seals it anew, as a careful forger would; one that is no manifest stays unsealed."""
     path = folder / "manifest.json"
     content = json.loads(path.read_text())
     change(content)
-    path.write_text(json.dumps(content))
+    try:
+        path.write_bytes(dump(seal(Manifest.model_validate(content))))
+    except ValidationError:
+        path.write_text(json.dumps(content))
+
+
+def graphs(content: dict) -> dict:  # type: ignore[type-arg]
+    """The graphs of the manifest's only network in FP32."""
+    found: dict[str, object] = content["precisions"]["fp32"]["graphs"][0]
+    return found
 
 
 def rehash(folder: Path, name: str) -> None:
-    """Makes the manifest agree with a changed file, as a careful forger would."""
+    """Makes the manifest agree with a changed file."""
     record = records(folder, [name])[name].model_dump()
 
     def change(content: dict) -> None:  # type: ignore[type-arg]
@@ -120,6 +141,37 @@ def test_a_wrong_manifest_names_the_key(change: Callable[[dict], None], key: str
         open_model(model_copy)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"frame_rate": 15.0', '"frame_rate": 30.0'),
+        ('"segment_stride": 4', '"segment_stride": 3'),
+        ('"height": 96', '"height": 64'),
+        ('"still"', '"left"'),
+        ('"id": "motion"', '"id": "notion"'),
+        ('"golden_error": ', '"golden_error": 1'),
+    ],
+)
+def test_a_manifest_changed_by_hand_is_refused_by_its_digest(before: str, after: str, model_copy: Path) -> None:
+    """Each is a value that the schema allows."""
+    path = model_copy / "manifest.json"
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    with pytest.raises(ModelError, match=r"manifest\.json: content changed since export \(digest differs\)"):
+        open_model(model_copy)
+
+
+def test_a_manifest_written_in_another_way_is_the_same(model_copy: Path) -> None:
+    """The digest is of what the manifest says, not of its spaces; the hash in events is of its bytes."""
+    path = model_copy / "manifest.json"
+    before = open_model(model_copy)
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=4))
+    after = open_model(model_copy)
+    assert after.manifest == before.manifest
+    assert after.sha256 != before.sha256
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000])
 def test_a_manifest_that_is_no_json_is_refused(raw: bytes, model_copy: Path) -> None:
     (model_copy / "manifest.json").write_bytes(raw)
@@ -152,9 +204,9 @@ def test_a_pipe_or_a_folder_in_place_of_a_file_is_refused(
     [
         lambda c: c["input"].update(height=97),
         lambda c: c["input"].update(segments=4),
-        lambda c: c["precisions"]["fp32"].update(encoder=c["precisions"]["fp32"]["head"]),
-        lambda c: c["precisions"]["fp32"].update(features={"other": [1]}),
-        lambda c: c["precisions"]["fp32"]["features"].update(h=[-1, 2]),
+        lambda c: graphs(c).update(encoder=graphs(c)["head"]),
+        lambda c: graphs(c).update(features={"other": [1]}),
+        lambda c: graphs(c)["features"].update(h=[-1, 2]),
     ],
 )
 def test_a_manifest_that_does_not_fit_its_graphs_fails_the_self_test(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from edge_tdn.runtime.ensemble import EnsembleRing
 from edge_tdn.runtime.ring import FeatureRing
 
 
@@ -29,3 +30,18 @@ def test_a_cleared_ring_has_to_be_filled_again() -> None:
     for _ in range(3):
         ring.written()
     assert ring.full
+
+
+def test_the_ring_of_an_ensemble_is_full_when_all_are_and_cleared_as_one() -> None:
+    eight, sixteen = (FeatureRing({"h": (1,)}, segments) for segments in (8, 16))
+    ring = EnsembleRing([eight, sixteen])
+    for _ in range(15):
+        eight.written()
+        sixteen.written()
+    assert eight.full
+    assert not ring.full
+    sixteen.written()
+    assert ring.full
+    ring.clear()
+    assert not eight.full
+    assert not sixteen.full

@@ -54,6 +54,14 @@ def test_every_hop_classifies_the_last_segments() -> None:
     assert (last.frames, last.dropped) == (20, 4)
 
 
+def test_a_clip_of_an_ensemble_counts_the_frames_of_all_its_networks() -> None:
+    heard = Heard()
+    spec = SPEC.model_copy(update={"per_segment": (1, 2)})
+    one = Lane(FakeRuntime(), spec, 1, heard.scored, heard.broken)
+    one.turn([segment(n) for n in range(4)])
+    assert [scores.frames for scores in heard.scores] == [4 * (5 + 10)]
+
+
 def test_no_clip_spans_a_jump_in_the_grid() -> None:
     heard = Heard()
     one = lane(heard)

@@ -25,6 +25,11 @@ def spec(segments: int = 8, stride: int = 4, rate: float = 12.0) -> InputSpec:
     )
 
 
+def ensemble_spec(stride: int, per_segment: tuple[int, ...] = (1, 2)) -> InputSpec:
+    """Networks of 8 and 16 segments, `stride` being that of the 16."""
+    return spec(8, 2 * stride).model_copy(update={"per_segment": per_segment})
+
+
 def frame(number: int, pts_s: float, stream: int = 1) -> Frame:
     """A frame that shows its own number."""
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
@@ -36,6 +41,11 @@ def frame(number: int, pts_s: float, stream: int = 1) -> Frame:
 def numbers(segment: Segment) -> list[int]:
     """The frames that a segment shows."""
     return [int(f[0, 0, 0]) * 256 + int(f[0, 0, 1]) for f in segment.frames]
+
+
+def fives(segments: list[Segment], first: int, count: int) -> list[list[int]]:
+    """The frames that one network of an ensemble sees: of each segment `count` times five, from the `first` five on."""
+    return [numbers(s)[5 * n : 5 * n + 5] for s in segments for n in range(first, first + count)]
 
 
 def run(window: Window, frames: list[Frame]) -> list[Segment]:
@@ -122,6 +132,54 @@ def test_a_pause_within_the_limit_breaks_nothing() -> None:
     assert window.stretches == 1
     assert [s.index for s in got] == list(range(len(got)))
     assert sum(s.dropped for s in got) >= 4
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 5, 7, 8])
+def test_each_network_of_an_ensemble_gets_its_own_published_frames(stride: int) -> None:
+    count = 16 * stride + 4
+    frames = [frame(n, n / 12) for n in range(count)]
+    got = run(Window(ensemble_spec(stride), max_gap_s=0.5), frames)
+    assert [s.index for s in got] == list(range(8))
+    assert fives(got, 0, 1) == published(count, 8)
+    assert fives(got, 1, 2) == published(count, 16)
+    turned = run(Window(ensemble_spec(stride, (2, 1)), max_gap_s=0.5), frames)
+    assert fives(turned, 0, 2) == published(count, 16)
+    assert fives(turned, 2, 1) == published(count, 8)
+
+
+def test_the_segments_of_an_ensemble_interleave_and_its_times_are_those_of_all() -> None:
+    window = Window(ensemble_spec(stride=3), max_gap_s=0.5)
+    got = run(window, [frame(n, 3 + n / 12) for n in range(20)])
+    assert [numbers(s) for s in got] == [
+        [3, 4, 5, 6, 7, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8],
+        [9, 10, 11, 12, 13, 7, 8, 9, 10, 11, 10, 11, 12, 13, 14],
+    ]
+    assert [s.from_ns for s in got] == [3 * NS_PER_S + round(n / 12 * NS_PER_S) for n in (1, 7)]
+    assert [s.to_ns for s in got] == [3 * NS_PER_S + round(n / 12 * NS_PER_S) for n in (8, 14)]
+
+
+def test_a_segment_of_an_ensemble_is_there_with_the_last_frame_that_any_network_needs() -> None:
+    window = Window(ensemble_spec(stride=3), max_gap_s=0.5)
+    completed = [n for n in range(33) if window.push(frame(n, n / 12))]
+    assert completed == [8, 14, 20, 26, 32]
+
+
+def test_what_an_ensemble_lost_is_counted_once_for_each_network_that_sees_it() -> None:
+    window = Window(ensemble_spec(stride=3), max_gap_s=0.5)
+    got = run(window, [frame(n, n / 12) for n in range(15) if n not in (5, 6)])
+    assert numbers(got[0]) == [3, 4, 4, 7, 7, 1, 2, 3, 4, 4, 4, 4, 7, 7, 8]
+    assert [s.dropped for s in got] == [2 + 1 + 2, 1]  # the second one begins with frame 7, seen at 6 already
+    assert numbers(got[1])[5:10] == [7, 8, 9, 10, 11]
+
+
+def test_no_segment_of_an_ensemble_spans_a_gap() -> None:
+    """Frame 13 completes the second segment of the 8, but not that of the 16: both are given up."""
+    window = Window(ensemble_spec(stride=3), max_gap_s=0.5)
+    got = run(window, [frame(n, n / 12 + (2 if n >= 14 else 0)) for n in range(14 + 15)])
+    assert [s.index for s in got] == [0, 0, 1]
+    assert max(numbers(got[0])) < 14
+    assert numbers(got[1]) == [14 + n for n in (3, 4, 5, 6, 7, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8)]
+    assert window.stretches == 2
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from edge_tdn import gstreamer
 from edge_tdn.config import CameraConfig
@@ -118,12 +118,12 @@ class Source:
             yield Frame(picture, pts_ns, time.monotonic_ns(), time.time_ns(), self._seq, self._stream)
 
 
-def read_file(path: Path) -> Iterator[Frame]:
+def read_file(path: Path, decoder: Literal["auto", "gstreamer", "opencv"] = "auto") -> Iterator[Frame]:
     """Every frame of a video file through the same decoder and conversion as a camera's, as fast as it decodes.
 
     SourceError: it cannot be played, or is damaged.
     """
-    camera = CameraConfig(name="file", source=str(path.resolve()))
+    camera = CameraConfig(name="file", source=str(path.resolve()), decoder=decoder)
     with closing(open_capture(camera, Path(), paced=False)) as capture:
         seq = end_ns = pts_ns = 0
         size: tuple[int, ...] = ()

@@ -1,0 +1,105 @@
+"""What `edge-tdn-export parity` finds out, and what it asks for: the data between comparison and report."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a precision must keep. `max_logit_error` is relative to the largest logit; None: not asked."""
+
+    max_logit_error: float | None
+    top1_agreement: float
+    mean_kl: float | None = None  # nats
+    same_events: bool = False
+
+
+@dataclass(frozen=True)
+class NodeError:
+    """How far one node of the graphs is from PyTorch's."""
+
+    graph: str  # "encoder", "head"; of an ensemble with the network's number
+    name: str  # see export.nodes
+    error: float  # largest difference / largest value
+
+
+@dataclass(frozen=True)
+class Source:
+    """How the live path's input compares with the published one (FFmpeg, Pillow), on a recording's first clip."""
+
+    recording: str
+    frames: int
+    mean_error: float  # grey levels of 255: our resize and Pillow's, of the same pictures
+    max_error: float
+    decoder_error: float  # grey levels, mean: the live decoder's pictures and FFmpeg's
+    logit_error: float  # PyTorch on both inputs: largest difference / largest logit
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One clip through both."""
+
+    recording: str
+    at_s: float  # where in the video it ends
+    expected: NDArray[np.float32]  # [classes], PyTorch's logits
+    got: NDArray[np.float32]  # [classes]
+    pictures: tuple[NDArray[np.uint8], ...] = ()  # of a flip: the centre frames of its segments, RGB, small
+
+    @property
+    def flips(self) -> bool:
+        """Another label comes first."""
+        return bool(self.expected.argmax() != self.got.argmax())
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """The events of one recording through both, one line each: `start left 3.20 s`."""
+
+    recording: str
+    expected: tuple[str, ...]
+    got: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        return self.expected == self.got
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One precision against full-precision PyTorch."""
+
+    precision: str
+    limits: Limits
+    nodes: tuple[NodeError, ...]  # in the graphs' order; empty where the format has no nodes to look at
+    first_diverging: NodeError | None  # the first one beyond the limit
+    features: dict[str, float]  # of the segment encoder: name -> largest difference / largest value
+    clips: tuple[Scored, ...]
+    events: tuple[EventLog, ...]
+    max_logit_error: float  # largest difference / largest logit
+    top1_agreement: float
+    top5_agreement: float  # PyTorch's first label is among the five
+    mean_kl: float  # nats
+    failures: tuple[str, ...]  # limits that were not kept; empty: proven
+    size: int = 0  # bytes of the graphs on disk
+
+    @property
+    def proven(self) -> bool:
+        return not self.failures
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything that `edge-tdn-export parity` found out."""
+
+    model: str  # its id
+    network: str  # "resnet50, T = 8"; of an ensemble both
+    labels: tuple[str, ...]
+    checked_at: str  # ISO 8601, UTC
+    tools: dict[str, str]  # name -> version
+    clips_from: str  # where the videos came from
+    sampling_agrees: bool  # the window takes the very frames that the published sampling takes
+    preprocessing: tuple[Source, ...]
+    comparisons: tuple[Comparison, ...]
+    skipped: tuple[str, ...] = field(default=())  # videos that gave no clip, and why

@@ -1,0 +1,139 @@
+"""`make parity`: the README's table of precisions, measured anew. A program, no test: it takes about half an hour.
+
+The networks are those of the reference folder (pseudo-random weights for which the published implementation's logits
+are known: R50 with 8 and 16 segments, R101 with 8) and one with ImageNet weights, whose logits depend on what is seen:
+the first three give nearly every clip the same label, so that their top-1 agreement says little.
+"""
+
+import argparse
+import importlib.util
+import json
+import shutil
+import time
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from export import checkpoint, parity
+from export.__main__ import main as export
+from export.tdn import TDN, TDNConfig
+
+REFERENCE = {
+    "R50, T = 8": ("tdn_resnet50_8f_174c", "resnet50", 8),
+    "R50, T = 16": ("tdn_resnet50_16f_174c", "resnet50", 16),
+    "R101, T = 8": ("tdn_resnet101_8f_174c", "resnet101", 8),
+}
+IMAGENET = "R50, T = 8, ImageNet"
+PRECISIONS = ("fp32", "onnx", "fp16", "bf16")
+STRIDE = {8: 6, 16: 3}  # ticks, so that both see the same 4.3 s
+MB = 1e6
+
+
+def main() -> None:
+    """Makes what is not there yet below --out, compares it, prints the table in Markdown."""
+    parser = argparse.ArgumentParser(prog="make parity", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="(default: ../shared/data)")
+    parser.add_argument("--out", type=Path, default=Path("runs/parity"), help="(default: runs/parity)")
+    parser.add_argument("--clips", type=int, default=100, help="at most so many of the real clips (default: 100)")
+    parser.add_argument("--only", nargs="*", help="names of networks, as in the table")
+    options = parser.parse_args()
+    parity.MOST_CLIPS = options.clips
+    videos = options.data / "videos"
+    lines = []
+    for name in (*REFERENCE, IMAGENET):
+        if options.only and name not in options.only:
+            continue
+        folder = options.out / re_name(name)
+        seconds = _make(name, folder, options.data, videos)
+        export(["parity", str(folder), "--clips", str(videos)])
+        lines += _rows(name, folder, seconds)
+    head = "| network | precision | max logit error | top-1 agreement | mean KL | MB | export |"
+    Console().print("\n".join([head, "|---|---|---|---|---|---|---|", *lines]), soft_wrap=True, markup=False)
+
+
+def re_name(name: str) -> str:
+    """A folder's name: `R50, T = 8` -> `r50-t8`."""
+    return name.lower().replace(" = ", "").replace(", ", "-")
+
+
+def _make(name: str, folder: Path, data: Path, videos: Path) -> dict[str, float]:
+    """Converts and quantises, and says how many seconds each took; once: the times are kept beside the folder."""
+    times = folder.with_suffix(".json")
+    if folder.exists() and times.exists():
+        return dict(json.loads(times.read_text()))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    weights = folder.with_suffix(".safetensors")
+    segments = REFERENCE[name][2] if name in REFERENCE else 8
+    _weights(name, data, weights)
+    labels = folder.with_suffix(".txt")
+    labels.write_text("".join(f"label {n}\n" for n in range(174)))
+    began = time.monotonic()
+    convert = ["convert", str(weights), str(folder), "--labels", str(labels), "--precisions", *PRECISIONS]
+    assert export([*convert, "--segment-stride", str(STRIDE[segments])]) == 0
+    converted = time.monotonic()
+    assert export(["quantize", str(folder), "--clips", str(videos)]) == 0
+    seconds = {"convert": converted - began, "quantize": time.monotonic() - converted}
+    times.write_text(json.dumps(seconds))
+    return seconds
+
+
+def _weights(name: str, data: Path, path: Path) -> None:
+    if name == IMAGENET:
+        checkpoint.save(imagenet_tdn(data / "weights/resnet50_imagenet_fp16.npz"), path)
+        return
+    variant, arch, segments = REFERENCE[name]
+    state = _published(data.parent / "reference").state_dict(variant)
+    scratch = path.with_suffix(".pth")
+    torch.save({"state_dict": {key: torch.from_numpy(value) for key, value in state.items() if value.shape}}, scratch)
+    checkpoint.save(checkpoint.load(scratch, arch=arch, segments=segments), path)
+    scratch.unlink()
+
+
+def imagenet_tdn(path: Path) -> TDN:
+    """A TDN-50 as training would begin it: ImageNet weights in both paths, L-TDM and linear layer random, seeded."""
+    torch.manual_seed(1)
+    model = TDN(TDNConfig(conv_bias=False))
+    state = model.state_dict()
+    with np.load(path) as archive:
+        for name in archive.files:
+            value = torch.from_numpy(archive[name]).float()
+            for n in range(1, 5):
+                name = name.replace(f"layer{n}.", f"res{n + 1}.")
+            for key in (name, f"stdm.{name}"):
+                if key in state and state[key].shape == value.shape:
+                    state[key] = value.to(state[key].dtype)
+    state["stdm.conv.weight"] = state["conv1.weight"].mean(1, keepdim=True).repeat(1, 12, 1, 1)
+    state["linear.weight"] = torch.randn_like(state["linear.weight"]) * 0.1
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def _published(folder: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference_state", folder / "reference_state.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _rows(name: str, folder: Path, seconds: dict[str, float]) -> list[str]:
+    report = json.loads((folder / "parity.json").read_text())
+    rows = []
+    for found in report["comparisons"]:
+        took = seconds["quantize" if found["precision"] == "int8" else "convert"]
+        verdict = "" if found["proven"] else " (not proven)"
+        rows.append(
+            f"| {name} | {found['precision']}{verdict} | {found['max_logit_error']:.1e} "
+            f"| {found['top1_agreement']:.1%} | {found['mean_kl']:.1e} | {found['size'] / MB:.0f} | {took:.0f} s |"
+        )
+        name = ""
+    return rows
+
+
+if __name__ == "__main__":
+    main()
