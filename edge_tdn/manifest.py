@@ -75,7 +75,7 @@ class InputSpec(_Part):
     @property
     def ticks(self) -> int:
         """Frames at `frame_rate` that a clip spans."""
-        return (self.segments - 1) * self.segment_stride + FRAMES_PER_SEGMENT
+        return (self.segments - 1) * self.segment_stride + max(self.starts) - min(self.starts) + FRAMES_PER_SEGMENT
 
     @property
     def frames(self) -> int:

@@ -77,8 +77,7 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
 
     ModelError: `out` exists, labels do not fit, or the exported graphs differ from PyTorch by more than PARITY_LIMIT.
     """
-    if not re.fullmatch(ID_PATTERN, recipe.id):
-        raise ModelError(f"id {recipe.id!r}: letters, digits, dot, dash and underscore, at most 64; see --id")
+    check_id(recipe.id)
     if recipe.input.segments != model.config.segments:
         raise ModelError(f"the input has {recipe.input.segments} segments, the network {model.config.segments}")
     try:
@@ -89,6 +88,12 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
     with whole_or_nothing(out) as scratch:
         (scratch / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
         return _fill(model.eval(), recipe, scratch, step)
+
+
+def check_id(name: str) -> None:
+    """ModelError: no name for a model."""
+    if not re.fullmatch(ID_PATTERN, name):
+        raise ModelError(f"id {name!r}: letters, digits, dot, dash and underscore, at most 64; see --id")
 
 
 @contextmanager

@@ -6,7 +6,6 @@ and all clips span the same time. Strides are no part of the graphs: an ensemble
 """
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +13,6 @@ from pydantic import ValidationError
 
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import (
-    ID_PATTERN,
     LABELS,
     MANIFEST,
     UNSEALED,
@@ -26,7 +24,7 @@ from edge_tdn.manifest import (
     open_model,
     records,
 )
-from export.convert import Step, moving_grating, prove_golden, tools, whole_or_nothing, write_golden
+from export.convert import Step, check_id, moving_grating, prove_golden, tools, whole_or_nothing, write_golden
 from export.networks import Networks, open_networks
 
 SAME_INPUT = ("height", "width", "resize", "short_side", "frame_rate", "mean", "std")  # one picture for all networks
@@ -50,8 +48,7 @@ def ensemble(
     `segment_stride`: of the smallest T, in frames; the others follow. 0: the folders' own.
     ModelError: `out` exists, a folder is damaged, or the folders do not fit each other.
     """
-    if not re.fullmatch(ID_PATTERN, id):
-        raise ModelError(f"id {id!r}: letters, digits, dot, dash and underscore, at most 64; see --id")
+    check_id(id)
     models = [open_model(folder) for folder in folders]
     _check_alike(models)
     spec = _input(models, segment_stride)

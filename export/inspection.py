@@ -83,10 +83,11 @@ def page(found: dict[str, Any]) -> RenderableType:
         head.add_row("network", ", ".join([text, *others]))
         head.add_row("  from", ", ".join(f"{k} {v[:16]}" if k == "sha256" else v for k, v in part["source"].items()))
     head.add_row("cost", f"{found['gmac_per_clip']:.2f} GMAC a clip, {found['gmac_per_hop']:.2f} GMAC a hop")
+    segments = " + ".join(str(part["network"]["segments"]) for part in found["networks"])
+    strides = " and ".join(str(part["segment_stride"]) for part in found["networks"])
     head.add_row(
         "clip",
-        f"{spec['segments']} segments of 5 frames, {spec['segment_stride']} apart, at {spec['frame_rate']:g} fps: "
-        f"{found['clip_s']:.1f} s; {spec['width']}x{spec['height']}, {spec['resize']}",
+        f"{segments} segments of 5 frames, {strides} apart, at {spec['frame_rate']:g} fps: {found['clip_s']:.1f} s; {spec['width']}x{spec['height']}, {spec['resize']}",
     )
     labels = found["labels"]
     head.add_row("labels", f"{len(labels)}: {', '.join(labels[:10])}{' ...' if len(labels) > 10 else ''}")

@@ -44,7 +44,7 @@ def test_every_make_target_is_there(target: str) -> None:
 
 def test_the_tree_names_every_file_of_the_package() -> None:
     tree = README.split("## The tree")[1]
-    for path in (ROOT / "edge_tdn").iterdir():
+    for path in (*(ROOT / "edge_tdn").iterdir(), *(ROOT / "export").iterdir()):
         if path.name not in ("__init__.py", "__pycache__", "py.typed", "schemas", "demo.toml", "models"):
             assert path.name in tree, f"the README's tree does not name {path.name}"
 
