@@ -133,9 +133,13 @@ class Parity(_Part):
     """How a precision compared with PyTorch on clips other than the export's own (`edge-tdn-export parity`)."""
 
     clips: int = Field(ge=1)
-    max_logit_error: float = Field(ge=0, allow_inf_nan=False, description="largest difference / largest logit")
+    max_logit_error: float | None = Field(
+        ge=0, allow_inf_nan=False, description="largest difference / largest logit; null: not a finite number"
+    )
     top1_agreement: float = Field(ge=0, le=1)
-    mean_kl: float = Field(ge=0, allow_inf_nan=False, description="Kullback-Leibler, nats, PyTorch's softmax first")
+    mean_kl: float | None = Field(
+        ge=0, allow_inf_nan=False, description="Kullback-Leibler, nats, PyTorch's softmax first; null: not finite"
+    )
     same_events: bool = Field(description="the recordings gave the same event log through both")
     proven: bool = Field(description="inside the limits of `edge-tdn-export parity`")
     checked_at: str = Field(description="ISO 8601, UTC")

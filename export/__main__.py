@@ -39,9 +39,9 @@ exit status: 0 written, or equal; 1 not equal (parity); 78 checkpoint, labels or
 """
 
 
-PARITY_EPILOG = """compares the live path's input with Pillow's, and every node of the graphs, features, logits, labels and
-events with full-precision PyTorch, on clips cut from the videos; the figures go into the manifest, where `edge-tdn
-check` shows them
+PARITY_EPILOG = """compares the live path's input with Pillow's, and every node of the graphs, features, logits, labels
+and events with full-precision PyTorch, on clips cut from the videos; the figures go into the manifest, where
+`edge-tdn check` shows them
 
 limits: fp32, onnx   logits within 1e-4 of the largest, same top-1, same events
         fp16, bf16   logits within 2e-2, top-1 agreement at least 99 %
@@ -119,7 +119,7 @@ def _parity(options: argparse.Namespace) -> int:
     write_at_once(out / "parity.html", to_html(report).encode())
     if not options.out:
         record(model, report)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table(report))
+    Console(width=None if sys.stdout.isatty() else 100).print(table(report))
     print(f"written: {out / 'parity.html'}, {out / 'parity.json'}{'' if options.out else ', and the manifest'}")
     return 0 if all(comparison.proven for comparison in report.comparisons) else 1
 
@@ -137,7 +137,7 @@ def _inspect(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found, indent=1))
     else:
-        Console(soft_wrap=not sys.stdout.isatty(), markup=False, highlight=False).print(page(found))
+        Console(width=None if sys.stdout.isatty() else 100, markup=False, highlight=False).print(page(found))
     return 0
 
 

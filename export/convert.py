@@ -69,7 +69,7 @@ class Recipe:
 
 def steps(precisions: Sequence[str]) -> int:
     """How many steps `convert` reports."""
-    return 4 + len(precisions)
+    return 3 + len(precisions)
 
 
 def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) -> Manifest:

@@ -1,17 +1,26 @@
 """What `edge-tdn-export parity` finds out, and what it asks for: the data between comparison and report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+LEAST = 1e-15  # smaller errors, divergences and largest logits are told as this
+
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Limits:
-    """What a precision must keep. `max_logit_error` is relative to the largest logit; None: not asked."""
+    """What a precision must keep. `max_logit_error` is relative to the largest logit; None: not asked.
+
+    `node_error` is no part of the verdict: a node that is further off computes something else; below, it is rounding.
+    """
 
     max_logit_error: float | None
     top1_agreement: float
+    node_error: float  # largest difference / largest value
     mean_kl: float | None = None  # nats
     same_events: bool = False
 
@@ -52,6 +61,17 @@ class Scored:
         """Another label comes first."""
         return bool(self.expected.argmax() != self.got.argmax())
 
+    @property
+    def scores(self) -> tuple[Floats, Floats]:
+        """Softmax of both, [classes] each; not a number where a logit is infinite or none."""
+        return np.exp(log_softmax(self.expected)), np.exp(log_softmax(self.got))
+
+    @property
+    def kl(self) -> float:
+        """Kullback-Leibler divergence of the softmaxes, PyTorch's first, nats; not a number where one of them is."""
+        p, q = log_softmax(self.expected), log_softmax(self.got)
+        return float(np.maximum(0.0, np.sum(np.exp(p) * (p - q))))  # rounding can make it negative
+
 
 @dataclass(frozen=True)
 class EventLog:
@@ -73,7 +93,7 @@ class Comparison:
     precision: str
     limits: Limits
     nodes: tuple[NodeError, ...]  # in the graphs' order; empty where the format has no nodes to look at
-    first_diverging: NodeError | None  # the first one beyond the limit
+    first_diverging: NodeError | None  # the first one beyond limits.node_error
     features: dict[str, float]  # of the segment encoder: name -> largest difference / largest value
     clips: tuple[Scored, ...]
     events: tuple[EventLog, ...]
@@ -103,3 +123,18 @@ class Report:
     preprocessing: tuple[Source, ...]
     comparisons: tuple[Comparison, ...]
     skipped: tuple[str, ...] = field(default=())  # videos that gave no clip, and why
+
+
+def log_softmax(logits: NDArray[np.float32]) -> Floats:
+    """[classes] -> logarithms of the softmax: finite even where a probability is too small for a float."""
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max()
+    result: Floats = shifted - np.log(np.exp(shifted).sum())
+    return result
+
+
+def logit_errors(clips: Sequence[Scored]) -> Floats:
+    """Largest difference of each clip / PyTorch's largest finite logit in all of them: [clips]."""
+    largest = max((np.max(np.abs(c.expected), initial=0, where=np.isfinite(c.expected)) for c in clips), default=0)
+    differences = np.array([np.max(np.abs(c.got - c.expected)) for c in clips], np.float64)
+    return differences / max(float(largest), LEAST)

@@ -87,14 +87,15 @@ def page(found: dict[str, Any]) -> RenderableType:
     strides = " and ".join(str(part["segment_stride"]) for part in found["networks"])
     head.add_row(
         "clip",
-        f"{segments} segments of 5 frames, {strides} apart, at {spec['frame_rate']:g} fps: {found['clip_s']:.1f} s; {spec['width']}x{spec['height']}, {spec['resize']}",
+        f"{segments} segments of 5 frames, {strides} apart, at {spec['frame_rate']:g} fps: {found['clip_s']:.1f} s; "
+        f"{spec['width']}x{spec['height']}, {spec['resize']}",
     )
     labels = found["labels"]
     head.add_row("labels", f"{len(labels)}: {', '.join(labels[:10])}{' ...' if len(labels) > 10 else ''}")
     if found["background"]:
         head.add_row("background", ", ".join(found["background"]))
     head.add_row("written by", ", ".join(f"{name} {version}" for name, version in found["tools"].items()))
-    words = "golden, logits: largest logit difference from PyTorch / largest logit; `edge-tdn-export parity` compares"
+    words = "golden, logits: largest difference from PyTorch / largest logit; `edge-tdn-export parity` compares"
     return Group(head, "", _precisions(found["precisions"]), "", words)
 
 
@@ -110,7 +111,11 @@ def _precisions(precisions: dict[str, Any]) -> Table:
             continue
         verdict = "proven" if parity["proven"] else "NOT equal"
         table.add_row(
-            *row, str(parity["clips"]), f"{parity['max_logit_error']:.1e}", f"{parity['top1_agreement']:.1%}",
-            f"{parity['mean_kl']:.1e}", f"{verdict}, {parity['checked_at'][:10]}",
+            *row, str(parity["clips"]), _figure(parity["max_logit_error"]), f"{parity['top1_agreement']:.1%}",
+            _figure(parity["mean_kl"]), f"{verdict}, {parity['checked_at'][:10]}",
         )  # fmt: skip
     return table
+
+
+def _figure(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.1e}"

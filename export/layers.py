@@ -3,8 +3,9 @@
 import io
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_tdn.manifest import Build, Model
+from edge_tdn.manifest import Model
 from edge_tdn.runtime.openvino import EXECUTION
 from export.convert import ROOT, EncoderGraph, HeadGraph
 from export.findings import NodeError
@@ -27,28 +28,51 @@ SEGMENTS = 2  # that the encoder's nodes are compared on; their values are large
 Array = NDArray[Any]
 
 
-def node_errors(model: Model, networks: Networks, precision: str, clip: NDArray[np.uint8]) -> tuple[NodeError, ...]:
-    """Every node of both graphs against PyTorch. The head gets PyTorch's own features, so that nothing adds up.
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """One graph of one network, run in PyTorch."""
 
-    `clip`: uint8 [T, InputSpec.frames, H, W, 3]. Empty for formats that show no nodes (CUDA programs).
+    network: int  # its number in the folder
+    graph: Literal["encoder", "head"]
+    inputs: Mapping[str, Array]
+    values: Mapping[str, Tensor]  # what every named node gave
+    title: str  # what reports call the graph
+
+
+def references(networks: Networks, clip: NDArray[np.uint8]) -> tuple[Reference, ...]:
+    """Both graphs of every network. The head gets PyTorch's own features, so that nothing adds up.
+
+    `clip`: uint8 [T, InputSpec.frames, H, W, 3].
+    """
+    found = []
+    features = networks.encode(clip)
+    for number, (network, own) in enumerate(zip(networks.members, split(clip, networks.spec), strict=True)):
+        prefix = f"T={network.config.segments} " if len(networks.members) > 1 else ""
+        frames = {"frames": own[:SEGMENTS]}
+        window = {name: tensor.numpy() for name, tensor in zip(network.features, features[number], strict=True)}
+        encoder, head = EncoderGraph(network, networks.spec), HeadGraph(network)
+        found += [
+            Reference(number, "encoder", frames, _pytorch(encoder, network, frames), f"{prefix}encoder"),
+            Reference(number, "head", window, _pytorch(head, network, window), f"{prefix}head"),
+        ]
+    return tuple(found)
+
+
+def node_errors(model: Model, expected: Sequence[Reference], precision: str) -> tuple[NodeError, ...]:
+    """Every node that the exported graphs share with PyTorch's, in their order, on the same inputs.
+
+    Empty for formats that show no nodes (CUDA programs).
     """
     build = model.build(precision)
     if build.format == "torch":
         return ()
-    errors: list[NodeError] = []
-    features = networks.encode(clip)
-    for number, (network, own) in enumerate(zip(networks.members, split(clip, networks.spec), strict=True)):
-        prefix = f"T={network.config.segments} " if len(networks.members) > 1 else ""
-        segments = {"frames": own[:SEGMENTS]}
-        window = {name: tensor.numpy() for name, tensor in zip(network.features, features[number], strict=True)}
-        for graph, module, inputs in (
-            ("encoder", EncoderGraph(network, networks.spec), segments),
-            ("head", HeadGraph(network), window),
-        ):
-            expected = _pytorch(module, network, inputs)
-            got = _exported(model, build, number, graph, precision, inputs, expected)
-            errors += [NodeError(prefix + graph, name, _relative(expected[name], value)) for name, value in got]
-    return tuple(errors)
+    look = _onnx if build.format == "onnx" else _openvino
+    return tuple(
+        NodeError(reference.title, node, _relative(reference.values[node], value))
+        for reference in expected
+        for node, value in look(model, getattr(build.graphs[reference.network], reference.graph), precision, reference)
+        if value.shape == reference.values[node].shape
+    )
 
 
 def _pytorch(module: nn.Module, network: TDN, inputs: Mapping[str, Array]) -> dict[str, Tensor]:
@@ -62,49 +86,34 @@ def _pytorch(module: nn.Module, network: TDN, inputs: Mapping[str, Array]) -> di
     return recorder.values
 
 
-def _exported(
-    model: Model, build: Build, number: int, graph: str, precision: str, inputs: Mapping[str, Array],
-    expected: Mapping[str, Tensor],
-) -> list[tuple[str, Array]]:  # fmt: skip
-    """The same nodes in the exported graph, in its order: those that both have, in the same shape."""
-    name = getattr(build.graphs[number], graph)
-    look = _onnx if build.format == "onnx" else _openvino
-    found = look(model, name, precision, inputs, expected)
-    return [(node, value) for node, value in found if value.shape == expected[node].shape]
-
-
-def _openvino(
-    model: Model, name: str, precision: str, inputs: Mapping[str, Array], wanted: Mapping[str, Tensor]
-) -> list[tuple[str, Array]]:
+def _openvino(model: Model, name: str, precision: str, reference: Reference) -> list[tuple[str, Array]]:
     core = ov.Core()
     weights = np.frombuffer(model.read(str(Path(name).with_suffix(".bin"))), np.uint8)
     graph = core.read_model(model=model.read(name), weights=ov.Tensor(weights))
-    graph.reshape({key: list(value.shape) for key, value in inputs.items()})
+    graph.reshape({key: list(value.shape) for key, value in reference.inputs.items()})
     nodes = []
     for operation in graph.get_ordered_ops():
         for output in operation.outputs():
-            known = [n for n in output.get_names() if n in wanted]
+            known = [n for n in output.get_names() if n in reference.values]
             if known and operation.get_type_name() not in ("Parameter", "Constant", "Result"):
                 nodes.append((known[0], output))
     results = graph.add_outputs([output for _, output in nodes])
     compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": EXECUTION[precision]})
     request = compiled.create_infer_request()
-    request.infer(dict(inputs))
+    request.infer(dict(reference.inputs))
     first = len(compiled.outputs) - len(results)
     return [(key, request.get_output_tensor(first + i).data.copy()) for i, (key, _) in enumerate(nodes)]
 
 
-def _onnx(
-    model: Model, name: str, precision: str, inputs: Mapping[str, Array], wanted: Mapping[str, Tensor]
-) -> list[tuple[str, Array]]:
+def _onnx(model: Model, name: str, precision: str, reference: Reference) -> list[tuple[str, Array]]:
     graph = onnx.load(io.BytesIO(model.read(name)))
-    names = [value for node in graph.graph.node for value in node.output if value in wanted]
+    names = [value for node in graph.graph.node for value in node.output if value in reference.values]
     known = {output.name for output in graph.graph.output}
     graph.graph.output.extend(
         onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None) for value in names if value not in known
     )
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    values: Sequence[Array] = session.run(names, dict(inputs))
+    values: Sequence[Array] = session.run(names, dict(reference.inputs))
     return list(zip(names, values, strict=True))
 
 

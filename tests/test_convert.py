@@ -206,7 +206,7 @@ from pathlib import Path
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("export", "training", "onnx", "safetensors"):
+        if name.split(".")[0] in ("export", "training"):
             raise ImportError(name + " is not on this host")
 
 sys.meta_path.insert(0, Refuse())
@@ -274,7 +274,7 @@ def test_clips_of_another_length_than_the_networks_are_refused(network: TDN, lab
         convert(network, Recipe("small", labels, spec), tmp_path / "out")
 
 
-@pytest.mark.parametrize("at", ["weights", "hashes", "fp32 against"])
+@pytest.mark.parametrize("at", ["weights", "fp32 against"])
 def test_an_interrupted_export_leaves_nothing_behind(at: str, network: TDN, labels: Path, tmp_path: Path) -> None:
     def interrupt(what: str) -> None:
         if what.startswith(at):
@@ -344,13 +344,23 @@ def test_weights_that_are_not_finite_are_exit_78_and_nothing_written(
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """With a TMPDIR of its own, so that what stays there is seen; one thread, as above."""
+    (folder / "tmp").mkdir()
+    return {**os.environ, "TMPDIR": f"{folder}/tmp", "OMP_NUM_THREADS": "1"}
+
+
+def left_in(folder: Path) -> list[str]:
+    """Everything below a folder, but for the mark that OpenVINO's telemetry leaves in TMPDIR."""
+    return sorted(path.name for path in folder.rglob("*") if path.name != ".ses")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_nothing_behind(number: signal.Signals, arguments: list[str], tmp_path: Path) -> None:
     """In the middle of the real command, when its scratch folder has its first files."""
-    (tmp_path / "tmp").mkdir()
     process = subprocess.Popen(
         [sys.executable, "-m", "export", *arguments], stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "TMPDIR": f"{tmp_path}/tmp"},
+        env=environment(tmp_path),
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".m-*/golden.npz")):
@@ -362,28 +372,25 @@ def test_ctrl_c_leaves_nothing_behind(number: signal.Signals, arguments: list[st
     assert process.returncode == 130
     assert told.splitlines()[-1] == "edge-tdn-export: stopped, nothing written"
     assert "Traceback" not in told
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["tmp", "w.safetensors"]
+    assert left_in(tmp_path) == ["tmp", "w.safetensors"]
 
 
 @pytest.mark.parametrize(
-    ("largest", "full_at"), [(100_000, "weights"), (900_000, "the ONNX head"), (1_200_000, "the CUDA program")]
+    "largest", [pytest.param(100_000, id="the weights do not fit"), pytest.param(1_200_000, id="nor CUDA's program")]
 )
-def test_a_full_disk_leaves_nothing_half_written(
-    largest: int, full_at: str, arguments: list[str], tmp_path: Path
-) -> None:
+def test_a_full_disk_leaves_nothing_half_written(largest: int, arguments: list[str], tmp_path: Path) -> None:
     """No file may grow beyond `largest`: writing to it fails as it does on a full disk."""
 
     def small_disk() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
-    (tmp_path / "tmp").mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "export", *arguments, "--precisions", "fp32", "cuda-fp32"], preexec_fn=small_disk,
-        capture_output=True, text=True, timeout=120, env={**os.environ, "TMPDIR": f"{tmp_path}/tmp"},
+        capture_output=True, text=True, timeout=120, env=environment(tmp_path),
     )  # fmt: skip
     refused(done, tmp_path / "m")
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["tmp", "w.safetensors"]
+    assert left_in(tmp_path) == ["tmp", "w.safetensors"]
 
 
 def test_a_full_disk_under_openvino_leaves_nothing_half_written(arguments: list[str], tmp_path: Path) -> None:
@@ -395,7 +402,7 @@ def test_a_full_disk_under_openvino_leaves_nothing_half_written(arguments: list[
     try:
         arguments[2] = str(disk / "m")
         command = [sys.executable, "-m", "export", *arguments, "--precisions", "fp32"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment(tmp_path))
         refused(done, disk / "m")
         assert list(disk.iterdir()) == []
     finally:

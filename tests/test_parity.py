@@ -20,7 +20,7 @@ from export.__main__ import main
 from export.clips import Clips, read_clips
 from export.convert import Recipe, convert, whole
 from export.findings import Comparison, Report
-from export.layers import node_errors
+from export.layers import node_errors, references
 from export.networks import open_networks, split
 from export.parity import compare, record, steps
 from export.tdn import TDN, TDNConfig
@@ -135,7 +135,7 @@ def test_the_first_node_that_differs_is_named(
     spoil(copy, change)
     model = open_model(copy)
     recording = read_clips(videos, SPEC).recordings[0]
-    errors = node_errors(model, open_networks(model), precision, recording.clip(7, SPEC))
+    errors = node_errors(model, references(open_networks(model), recording.clip(7, SPEC)), precision)
     first = next(error for error in errors if error.error > 1e-3)
     assert first.name == node
 

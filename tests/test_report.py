@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from export.findings import Comparison, EventLog, Limits, NodeError, Report, Scored, Source
-from export.report import MOST_FLIPS, MOST_LABELS, MOST_RECORDINGS, table, to_html, to_json
+from export.plots import MOST_LABELS
+from export.report import MOST_FLIPS, MOST_RECORDINGS, table, to_html, to_json
 
 SCRIPT = "<script>alert(1)</script>"
 LABELS = ("left", SCRIPT, "手を振る" * 20, "wave", "& more", "$x^2$", "_")
@@ -49,7 +50,7 @@ def comparison(precision: str = "fp32", **changes: object) -> Comparison:
     scored = clips("a.mp4", 12, 1e-6)
     usual = Comparison(
         precision=precision,
-        limits=Limits(1e-4, 1.0, same_events=True),
+        limits=Limits(1e-4, 1.0, node_error=1e-3, same_events=True),
         nodes=tuple(replace(node, error=min(node.error, 1e-6)) for node in NODES),
         first_diverging=None,
         features={"h": 1.2e-6, "skip": 0.0},
@@ -68,7 +69,7 @@ def comparison(precision: str = "fp32", **changes: object) -> Comparison:
 def failing() -> Comparison:
     return comparison(
         "bf16",
-        limits=Limits(2e-2, 0.99),
+        limits=Limits(2e-2, 0.99, node_error=1e-1),
         nodes=NODES,
         first_diverging=NODES[8],
         clips=(*clips(VIDEO, 9, 0.01), flipped(VIDEO, 5.5, 8), flipped("b.mp4", 7.25, 3)),
@@ -196,7 +197,9 @@ def test_json_is_strict_and_holds_the_figures() -> None:
     fine, wrong = data["comparisons"]
     assert (fine["proven"], wrong["proven"]) == (True, False)
     assert (wrong["max_logit_error"], wrong["features"]) == (None, {"h": None})
-    assert wrong["limits"] == {"max_logit_error": 0.02, "top1_agreement": 0.99, "mean_kl": None, "same_events": False}
+    assert wrong["limits"] == {
+        "max_logit_error": 0.02, "top1_agreement": 0.99, "node_error": 0.1, "mean_kl": None, "same_events": False,
+    }  # fmt: skip
     assert wrong["nodes"][8] == wrong["first_diverging"] == {"graph": "head", "name": "res4.0.conv1", "error": 0.5}
     assert wrong["failures"] == list(broken.failures)
     assert wrong["events"][0]["got"] == ["start left", "end left 2", "start _"]
@@ -292,7 +295,7 @@ EDGES = {
     "one clip": report(comparison(clips=clips("a.mp4", 1, 0.1))),
     "no error": report(
         comparison(clips=clips("a.mp4", 5, 0.0), nodes=tuple(replace(node, error=0.0) for node in NODES)),
-        comparison(clips=clips("a.mp4", 5, 0.0), limits=Limits(None, 1.0), max_logit_error=0.0, mean_kl=0.0),
+        comparison(clips=clips("a.mp4", 5, 0.0), limits=Limits(None, 1.0, 1e-3), max_logit_error=0.0, mean_kl=0.0),
     ),
     "zeros": report(comparison(clips=(Scored("a.mp4", 1, np.zeros(7, np.float32), np.zeros(7, np.float32)),))),
     "broken numbers": report(
@@ -325,6 +328,15 @@ def test_every_report_can_be_shown(name: str) -> None:
 
 def test_clips_that_are_not_finite_are_counted() -> None:
     assert "3 not finite" in Page(to_html(EDGES["broken numbers"])).plot("Logit error of every clip, by precision")
+
+
+def test_divergence_is_finite_where_a_score_is_0_and_never_0_where_one_is_no_number() -> None:
+    certain, near, none, never = extreme((2000, -2000), (1, 2), (NAN, 1), (-INF, 1))
+    assert certain.kl == pytest.approx(4000 / (1 + np.exp(-1)), rel=1e-3)
+    assert [score.tolist() for score in certain.scores[1:]] == [[1, 0]]
+    assert near.kl == 0
+    assert np.isnan(none.kl)
+    assert never.kl == INF
 
 
 def test_eight_precisions_of_200_clips_stay_below_5_mb() -> None:

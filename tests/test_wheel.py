@@ -18,6 +18,7 @@ INSIDE = (
     "edge_tdn/models/motion/fp32/head.bin",
     "edge_tdn/py.typed",
     "export/tdn.py",
+    "export/parity.html.j2",
 )
 
 
