@@ -1,10 +1,11 @@
 """Camera pixels -> model pixels, as the manifest's resize rule says. Pure; the live path and `export` share it.
 
-The published sampling resizes with Pillow's antialiased bilinear filter; OpenCV's area filter is within 0.4 grey levels
-of it on average when a picture shrinks (its bilinear filter, which does not antialias, within 1.2).
+Resized with Pillow's antialiased bilinear filter, because the published sampling does so. OpenCV's area filter costs
+two thirds of it, and is 3 grey levels off on average on a textured picture of 1280x720, up to 37.
 """
 
-import cv2
+import numpy as np
+from PIL import Image
 
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Picture
@@ -28,11 +29,6 @@ class Preprocessor:
 
 
 def _resize(picture: Picture, height: int, width: int) -> Picture:
-    """Each side with the filter that fits it: area where it shrinks, linear where it grows."""
-    h, w = picture.shape[:2]
-    if (height < h) != (width < w) and height != h and width != w:
-        return _resize(_resize(picture, height, w), height, width)
-    if (h, w) == (height, width):
+    if picture.shape[:2] == (height, width):
         return picture
-    shrinks = height < h or width < w
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))

@@ -40,11 +40,7 @@ def test_short_videos_are_sampled_as_published() -> None:
 
 @pytest.mark.parametrize("size", [(480, 640), (640, 480), (256, 455), (101, 233), (960, 480), (50, 70)])
 @pytest.mark.parametrize("rule", ["short_side_centre_crop", "stretch"])
-def test_our_resize_is_pillows_within_a_grey_level(size: tuple[int, int], rule: str) -> None:
-    """On a smooth picture, which every filter leaves alone: sizes, crop and orientation are the same."""
-    y, x = np.mgrid[0 : size[0], 0 : size[1]] / max(size)
-    picture = np.stack([220 * x, 220 * y, 110 * (x + y)], -1).astype(np.uint8)
+def test_our_resize_is_the_published_one(size: tuple[int, int], rule: str) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8)
     chosen = spec(resize=rule, short_side=73 if rule != "stretch" else 0)
-    difference = np.abs(Preprocessor(chosen)(picture).astype(int) - resize(picture, chosen))
-    assert difference.mean() < 0.8
-    assert difference.max() <= 6
+    assert np.array_equal(Preprocessor(chosen)(picture), resize(picture, chosen))
