@@ -62,6 +62,17 @@ exit status: 0 written and proven equal to PyTorch, 78 the folders do not fit ea
 """
 
 
+QUANTIZE_EPILOG = """the operators that must stay in floating point to keep the limits, as few as will do, are found by
+measuring; int8/quantize.json says which, and what each of them brings
+
+  edge-tdn-export quantize models/ssv2 --clips videos/
+  edge-tdn-export quantize models/ssv2 --clips videos/ --limit top1=0.98 --limit kl=0.02 --replace
+
+exit status: 0 written, inside the limits; 78 model, videos or limits wrong, or the limits cannot be kept (nothing is
+written)
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit status. Errors that a user can mend are said without a traceback."""
     options = _parser().parse_args(arguments)
@@ -128,6 +139,21 @@ def _runs_here(precision: str) -> bool:
     import torch
 
     return not precision.startswith("cuda-") or torch.cuda.is_available()
+
+
+def _quantize(options: argparse.Namespace) -> int:
+    from export.quantize import parse_limits, quantize
+    from export.quantize_report import table
+
+    limits = parse_limits(options.limit)
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("")
+        step = lambda what, done, total: progress.update(task, description=what, completed=done, total=total)  # noqa: E731
+        report = quantize(options.model, options.clips, limits, options.samples, options.replace, step)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table(report))
+    print(f"{options.model}: int8, {report.golden_error:.1g} of the largest logit from PyTorch on the golden clip")
+    return 0
 
 
 def _inspect(options: argparse.Namespace) -> int:
@@ -236,7 +262,26 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("model", help="a model folder, or the name of a shipped model")
     inspect.add_argument("--json", action="store_true", help="for programs")
     _add_ensemble(commands)
+    _add_quantize(commands)
     return parser
+
+
+def _add_quantize(commands: Any) -> None:
+    quantize = commands.add_parser(
+        "quantize", help="adds INT8 to a model folder, calibrated on your videos", epilog=QUANTIZE_EPILOG,
+        description="Adds precision int8 to a model folder: calibrated on half of the clips, measured on the others.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    quantize.set_defaults(command=_quantize)
+    quantize.add_argument("model", type=Path, metavar="MODEL", help="a model folder with precision fp32")
+    quantize.add_argument("--clips", type=Path, required=True, metavar="DIR",
+                          help="videos like those that the cameras will give; two at least are best")  # fmt: skip
+    quantize.add_argument("--limit", action="append", default=[], metavar="KEY=VALUE",
+                          help="top1: agreement with FP32, 0 to 1 (default: 0.99); kl: mean Kullback-Leibler "
+                          "divergence from FP32, nats (default: 0.01)")  # fmt: skip
+    quantize.add_argument("--samples", type=int, default=128, metavar="N",
+                          help="clips to take, of both halves together (default: 128)")  # fmt: skip
+    quantize.add_argument("--replace", action="store_true", help="make int8 anew where the folder has it")
 
 
 def _add_ensemble(commands: Any) -> None:

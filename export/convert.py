@@ -85,9 +85,18 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
     except OSError as error:
         raise ModelError(f"{recipe.labels}: {error.strerror}") from error
     labels = check_labels(recipe.labels, raw_labels, model.config.classes, recipe.background)
+    _check_size(model.eval(), recipe.input)
     with whole_or_nothing(out) as scratch:
         (scratch / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
-        return _fill(model.eval(), recipe, scratch, step)
+        return _fill(model, recipe, scratch, step)
+
+
+def _check_size(model: TDN, spec: InputSpec) -> None:
+    try:
+        whole(model, moving_grating(spec), spec)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"the network cannot take pictures of {spec.height}x{spec.width}: {reason}") from error
 
 
 def check_id(name: str) -> None:

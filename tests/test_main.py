@@ -139,6 +139,42 @@ def test_a_label_count_that_differs_is_exit_78(edge_tdn: Run, model_copy: Path, 
     refused(result, 78, "2 labels, but the model has 8 classes")
 
 
+def _parity(content: dict, change: dict | None) -> None:  # type: ignore[type-arg]
+    """Takes the record of FP32 away, or changes it."""
+    if change is None:
+        del content["parity"]["fp32"]
+    else:
+        content["parity"]["fp32"].update(change)
+
+
+@pytest.mark.parametrize(
+    ("record", "warned", "shown"),
+    [
+        ({}, "", "proven equal to PyTorch on 114 clips"),
+        (None, "was never proven equal to PyTorch; `edge-tdn-export parity", "never compared with PyTorch"),
+        (
+            {"proven": False, "max_logit_error": 0.2},
+            "differs from PyTorch by more than its limit",
+            "NOT equal to PyTor",
+        ),
+        ({"proven": False, "max_logit_error": None}, "differs from PyTorch", "logits not finite"),
+    ],
+)
+def test_run_warns_of_a_precision_that_was_not_proven_and_check_shows_it(
+    record: dict[str, object] | None, warned: str, shown: str, edge_tdn: Run, model_copy: Path,
+    make_video: Callable[..., Path], tmp_path: Path,
+) -> None:  # fmt: skip
+    edit(model_copy, lambda content: _parity(content, record))
+    config = site(tmp_path, f'[runtime]\nmodel = "{model_copy}"', str(make_video(6)))
+    checked = edge_tdn("check", "--config", config)
+    assert checked.returncode == 0, checked.stderr
+    assert shown in " ".join(checked.stdout.split())
+    ran = edge_tdn("run", "--config", config)
+    warnings = [line for line in ran.stderr.splitlines() if "WARNING" in line and "model=motion" in line]
+    assert len(warnings) == (1 if warned else 0)
+    assert warned in "".join(warnings)
+
+
 def test_a_device_that_is_not_there_is_exit_78(edge_tdn: Run, tmp_path: Path) -> None:
     result = edge_tdn("run", "--config", site(tmp_path, '[runtime]\ndevice = "NPU9"'))
     refused(result, 78, "device 'NPU9' is not here; OpenVINO finds:", "CPU")
