@@ -3,7 +3,7 @@
 # make check    style, types, import contracts
 # make packages the Debian packages alone
 # make schemas  write edge_tdn/schemas from the code
-# make parity   the README's table of precisions, from the reference weights (half an hour on 2 cores)
+# make parity   the README's table of precisions, from the reference weights (most of an hour on 2 cores)
 # make motion   train the shipped model anew (20 minutes on 2 cores)
 # make clean    remove the environment and what was built
 

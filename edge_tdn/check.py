@@ -55,6 +55,6 @@ def _parity(model: Model, name: str) -> str:
     verdict = "proven equal to PyTorch" if parity.proven else "NOT equal to PyTorch"
     error = "not finite" if parity.max_logit_error is None else f"within {parity.max_logit_error:.1g} of the largest"
     return (
-        f"{verdict} on {parity.clips} clips: logits {error}, "
+        f"{verdict} on {parity.device}, {parity.clips} clips: logits {error}, "
         f"top-1 agreement {parity.top1_agreement:.1%}, {parity.checked_at[:10]}"
     )

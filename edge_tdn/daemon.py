@@ -153,12 +153,18 @@ def open_configured_runtime(config: Config, model: Model) -> Runtime:
 def warn_unless_proven(model: Model, precision: str, device: str) -> None:
     """A precision that nobody compared with PyTorch serves all the same, but not silently."""
     parity = model.manifest.parity.get(build_name(precision, device))
-    if parity is None or not parity.proven:
-        log.warning(
-            "model=%s precision=%s %s; `edge-tdn-export parity %s` compares it", model.manifest.id, precision,
-            "differs from PyTorch by more than its limit" if parity else "was never proven equal to PyTorch",
-            model.folder,
-        )  # fmt: skip
+    if parity is None:
+        why = "was never proven equal to PyTorch"
+    elif not parity.proven:
+        why = "differs from PyTorch by more than its limit"
+    elif parity.device != device:
+        why = f"was proven equal to PyTorch on {parity.device}, not on {device}"
+    else:
+        return
+    log.warning(
+        "model=%s precision=%s %s; `edge-tdn-export parity %s` compares it", model.manifest.id, precision, why,
+        model.folder,
+    )  # fmt: skip
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

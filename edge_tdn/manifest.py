@@ -35,6 +35,7 @@ WEIGHTS = "weights.safetensors"
 GOLDEN = "golden.npz"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
+WORST_GOLDEN_ERROR = 0.5  # what is further off is no model
 LARGEST_FILE = 2 << 30  # bytes
 UNSEALED = "0" * 64  # in the place of a manifest's digest, while that is taken
 ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
@@ -117,10 +118,11 @@ class Build(_Part):
 
     format: Literal["openvino", "onnx", "torch"]
     graphs: tuple[Graphs, ...] = Field(min_length=1, description="one for each network")
-    golden_error: float = Field(
+    golden_error: float | None = Field(
         ge=0,
+        le=WORST_GOLDEN_ERROR,
         allow_inf_nan=False,
-        description="on the golden clip: largest logit difference from PyTorch / largest logit",
+        description="on the golden clip: largest logit difference from PyTorch / largest logit; null: not measured",
     )
 
 
@@ -133,6 +135,7 @@ class Parity(_Part):
     """How a precision compared with PyTorch on clips other than the export's own (`edge-tdn-export parity`)."""
 
     clips: int = Field(ge=1)
+    device: str = Field(description="that it ran on; another one may compute otherwise")
     max_logit_error: float | None = Field(
         ge=0, allow_inf_nan=False, description="largest difference / largest logit; null: not a finite number"
     )

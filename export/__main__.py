@@ -111,25 +111,28 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _parity(options: argparse.Namespace) -> int:
-    from export.parity import compare, record, steps, write_at_once
+    from export.folder import write_at_once
+    from export.parity import compare, record, steps
     from export.report import table, to_html, to_json
 
     model = open_model(find_model(options.model, Path.cwd()))
     out = options.out or model.folder
-    if not os.access(out, os.W_OK):
-        raise ModelError(f"{out}: cannot be written to; name another folder for the reports with --out")
+    if not out.is_dir() or not os.access(out, os.W_OK):
+        raise ModelError(f"{out}: no folder that can be written to; name one for the reports with --out")
     wanted = options.precision or [name for name in model.manifest.precisions if _runs_here(name)]
+    if not wanted:
+        raise ModelError(f"{model.folder}: has only {', '.join(model.manifest.precisions)}, and there is no CUDA here")
     for name in wanted:
         model.build(name)
     source = options.clips or demo_clip()
     with _progress(len(find_videos(source))) as step:
         clips = read_clips(source, model.manifest.input, step)
     with _progress(steps(clips, model, wanted)) as step:
-        report = compare(model, wanted, clips, str(options.clips or "the demo clip"), step)
-    write_at_once(out / "parity.json", to_json(report).encode())
-    write_at_once(out / "parity.html", to_html(report).encode())
+        report = compare(model, wanted, clips, str(options.clips or "the demo clip"), step, options.most_clips)
     if not options.out:
         record(model, report)
+    write_at_once(out / "parity.json", to_json(report).encode())
+    write_at_once(out / "parity.html", to_html(report).encode())
     Console(width=None if sys.stdout.isatty() else 100).print(table(report))
     print(f"written: {out / 'parity.html'}, {out / 'parity.json'}{'' if options.out else ', and the manifest'}")
     return 0 if all(comparison.proven for comparison in report.comparisons) else 1
@@ -146,10 +149,10 @@ def _quantize(options: argparse.Namespace) -> int:
     from export.quantize_report import table
 
     limits = parse_limits(options.limit)
-    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("")
-        step = lambda what, done, total: progress.update(task, description=what, completed=done, total=total)  # noqa: E731
+        step = lambda what, done, total: progress.update(task, description=what, completed=done + 1, total=total)  # noqa: E731
         report = quantize(options.model, options.clips, limits, options.samples, options.replace, step)
     Console(soft_wrap=not sys.stdout.isatty()).print(table(report))
     print(f"{options.model}: int8, {report.golden_error:.1g} of the largest logit from PyTorch on the golden clip")
@@ -179,13 +182,15 @@ def _ensemble(options: argparse.Namespace) -> int:
 
 def _print_golden_errors(out: Path, manifest: Manifest) -> None:
     for name, build in manifest.precisions.items():
-        print(f"{out}: {name}, {build.golden_error:.1g} of the largest logit from PyTorch on the golden clip")
+        error = build.golden_error
+        said = "not tried: no such device here" if error is None else f"{error:.1g} of the largest logit from PyTorch"
+        print(f"{out}: {name}, {said} on the golden clip")
 
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[str], None]]:
     """A bar that a step moves on by one."""
-    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=total)
         yield lambda what: progress.update(task, description=what, advance=1)
@@ -254,6 +259,8 @@ def _parser() -> argparse.ArgumentParser:
     parity.add_argument("model", help="a model folder, or the name of a shipped model")
     parity.add_argument("--clips", type=Path, metavar="DIR", help="videos to compare on (default: the demo clip)")
     parity.add_argument("--precision", nargs="+", metavar="P", help="which to compare (default: all that run here)")
+    parity.add_argument("--most-clips", type=int, default=200, metavar="N",
+                        help="of longer recordings, clips further apart (default: 200)")  # fmt: skip
     parity.add_argument("--out", type=Path, metavar="DIR",
                         help="write the reports there and leave the folder and its manifest as they are")  # fmt: skip
 
@@ -309,7 +316,11 @@ def _add_network_options(convert: argparse.ArgumentParser) -> None:
     network = convert.add_argument_group("the network, where the checkpoint does not say it itself")
     network.add_argument("--arch", choices=tuple(DEPTHS), help="(default: resnet50)")
     network.add_argument(
-        "--segments", type=int, choices=(8, 16), metavar="T", help="segments a clip: 8 or 16 (default: 8)"
+        "--segments",
+        type=int,
+        choices=(8, 16),
+        metavar="T",
+        help="segments a clip, 8 or 16: needed where the checkpoint does not say it",
     )
     network.add_argument("--width", type=float, help="channels relative to the named ResNet (default: 1)")
     paper = convert.add_argument_group(

@@ -60,7 +60,8 @@ def load(path: Path | str, **options: Any) -> TDN:
     """The network of a checkpoint, in evaluation mode.
 
     `path`: a published pickle, a bare `state_dict`, or `.safetensors`. `options`: of TDNConfig; what is not given comes
-    from the file where it says so (our own), else from TDNConfig's defaults; `classes` is read from the weights.
+    from the file where it says so (our own), else from TDNConfig's defaults, but for T: a wrong one would fit and give
+    other logits. `classes` is read from the weights.
     ModelError: options that contradict the file; every key that is missing, unexpected or of another shape.
     """
     path = Path(path)
@@ -71,6 +72,10 @@ def load(path: Path | str, **options: Any) -> TDN:
     linear = state.get("linear.bias")
     if linear is None or linear.dim() != 1:
         raise ModelError(f"{path}: no TDN: it has no linear layer (`new_fc` or `linear`)")
+    if "segments" not in options | said:
+        raise ModelError(
+            f"{path}: does not say its T, and its weights fit any: give --segments, as it was trained with"
+        )
     found = {"classes": linear.shape[0]}
     config = TDNConfig.of({"conv_bias": "conv1.bias" in state} | said | found | options)
     for name in found | options:
@@ -78,7 +83,7 @@ def load(path: Path | str, **options: Any) -> TDN:
         if name in said and said[name] != value:
             raise ModelError(f"{path}: was trained with {name} = {said[name]!r}, {origin} is {value!r}")
     model = TDN(config)
-    _load_strictly(model, state, path)
+    fill(model, state, path)
     return model.eval()
 
 
@@ -101,7 +106,8 @@ def rename_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _load_strictly(model: TDN, state: Mapping[str, Tensor], path: Path) -> None:
+def fill(model: TDN, state: Mapping[str, Tensor], path: Path) -> None:
+    """Loads a state under our names. ModelError: every key that is missing, unexpected or misshapen; not finite."""
     expected = model.state_dict()
     optional = {name for name in expected if name.endswith("num_batches_tracked")}
     missing = sorted(set(expected) - set(state) - optional)

@@ -51,24 +51,25 @@ class Clips:
 
 
 def read_clips(folder: Path, spec: InputSpec, step: Callable[[str], None] = lambda _: None) -> Clips:
-    """All videos below `folder`, in the order of their names; of each the beginning, where they are very long.
+    """Videos below `folder`, in the order of their names: of long ones the beginning, of very many every so many.
 
     ModelError: no such folder, no video in it, or none that gives a clip.
     """
     videos = find_videos(folder)
+    each = max(spec.segments, MOST_SEGMENTS // len(videos))  # segments of a video: one clip at least
+    videos = videos[:: -(-len(videos) * each // MOST_SEGMENTS)]
     recordings: list[Recording] = []
     skipped: list[str] = []
     for video in videos:
         step(video.name)
         try:
-            stretches = _stretches(video, spec, MOST_SEGMENTS // len(videos) + 1)
+            stretches = _stretches(video, spec, each)
         except SourceError as error:
             skipped.append(str(error))
             continue
-        long_enough = [stretch for stretch in stretches if len(stretch) >= spec.segments]
         name = video.relative_to(folder).as_posix() if video != folder else video.name
-        recordings += [Recording(name, video, tuple(stretch)) for stretch in long_enough]
-        if not long_enough:
+        recordings += [Recording(name, video, tuple(stretch)) for stretch in stretches]
+        if not stretches:
             skipped.append(f"{video}: too short, a clip of this model spans {spec.ticks / spec.frame_rate:.1f} s")
     if not recordings:
         raise ModelError("\n".join([f"{folder}: not one clip in {len(videos)} video(s):", *skipped]))
@@ -90,13 +91,17 @@ def find_videos(folder: Path) -> list[Path]:
 def _stretches(
     video: Path, spec: InputSpec, most: int, decoder: Decoder = "auto", resize: Resize | None = None
 ) -> list[list[Segment]]:
+    """The unbroken stretches that give a clip, until they have `most` segments together."""
     window = Window(spec, MAX_GAP_S, resize=resize)
-    stretches: list[list[Segment]] = [[]]
+    stretches: list[list[Segment]] = []
+    newest: list[Segment] = []
     for frame in read_file(video, decoder):
         for segment in window.push(frame):
-            if segment.index == 0 and stretches[-1]:
-                stretches.append([])
-            stretches[-1].append(segment)
+            if segment.index == 0:
+                newest = []
+            newest.append(segment)
+            if len(newest) == spec.segments:
+                stretches.append(newest)
         if sum(map(len, stretches)) >= most:
             break
     return stretches
@@ -105,8 +110,7 @@ def _stretches(
 def first_clip(video: Path, spec: InputSpec, decoder: Decoder, resize: Resize | None) -> NDArray[np.uint8] | None:
     """A video's first clip, [T, InputSpec.frames, H, W, 3], made in a chosen way; None: too short."""
     stretches = _stretches(video, spec, spec.segments, decoder, resize)
-    long_enough = [stretch for stretch in stretches if len(stretch) >= spec.segments]
-    return np.stack([s.frames for s in long_enough[0][: spec.segments]]) if long_enough else None
+    return np.stack([s.frames for s in stretches[0][: spec.segments]]) if stretches else None
 
 
 def total_clips(recordings: Sequence[Recording], spec: InputSpec) -> int:

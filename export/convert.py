@@ -1,12 +1,12 @@
 """A TDN -> a model folder: PyTorch -> ONNX -> OpenVINO IR, two graphs, and everything the host must know about them."""
 
+import copy
 import io
 import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,6 @@ import onnx
 import openvino as ov
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from edge_tdn import __version__
@@ -29,6 +28,7 @@ from edge_tdn.manifest import (
     MANIFEST,
     UNSEALED,
     WEIGHTS,
+    WORST_GOLDEN_ERROR,
     Build,
     Graphs,
     InputSpec,
@@ -44,6 +44,8 @@ from edge_tdn.manifest import (
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn.runtime import Runtime, assemble, golden_error, open_runtime
 from export import checkpoint
+from export.findings import limits_of
+from export.folder import whole_or_nothing
 from export.nodes import node_names, rename
 from export.onnx_runtime import OnnxRuntime
 from export.tdn import TDN, normalise
@@ -51,7 +53,6 @@ from export.tdn import TDN, normalise
 OPSET = 18
 PRECISIONS = ("fp32", "fp16", "bf16", "onnx", "cuda-fp32", "cuda-fp16", "cuda-bf16")  # that `convert` writes
 DEFAULT_PRECISIONS = ("fp32", "bf16")
-PARITY_LIMIT = {"fp32": 1e-4, "onnx": 1e-4, "fp16": 2e-2, "bf16": 2e-2}  # max logit difference / largest logit
 Step = Callable[[str], None]
 
 
@@ -75,7 +76,7 @@ def steps(precisions: Sequence[str]) -> int:
 def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) -> Manifest:
     """Writes the model folder `out`, whole or not at all, and tries every precision on its golden clip.
 
-    ModelError: `out` exists, labels do not fit, or the exported graphs differ from PyTorch by more than PARITY_LIMIT.
+    ModelError: `out` exists, labels do not fit, or the exported graphs differ from PyTorch by more than LIMITS.
     """
     check_id(recipe.id)
     if recipe.input.segments != model.config.segments:
@@ -103,30 +104,6 @@ def check_id(name: str) -> None:
     """ModelError: no name for a model."""
     if not re.fullmatch(ID_PATTERN, name):
         raise ModelError(f"id {name!r}: letters, digits, dot, dash and underscore, at most 64; see --id")
-
-
-@contextmanager
-def whole_or_nothing(out: Path) -> Iterator[Path]:
-    """A scratch folder beside `out` that becomes `out` if all goes well, and leaves nothing behind if not.
-
-    ModelError: `out` exists, or cannot be written.
-    """
-    if out.exists():
-        raise ModelError(f"{out}: exists already; name another folder or remove it")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise ModelError(f"{out.parent}: {error.strerror}; name a folder that can be written to") from error
-    try:
-        yield scratch
-        scratch.chmod(0o755)
-        scratch.rename(out)
-    except (OSError, RuntimeError, SafetensorError) as error:  # OpenVINO and torch tell a full disk as RuntimeError
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise ModelError(f"{out}: {reason[0]}; nothing written; is the disk full?") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
@@ -161,7 +138,7 @@ def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
         labels_sha256=files[LABELS].sha256,
         background=recipe.background,
         precisions={
-            name: Build(format=_format(name), graphs=(graphs[name],), golden_error=0.0) for name in recipe.precisions
+            name: Build(format=_format(name), graphs=(graphs[name],), golden_error=None) for name in recipe.precisions
         },
         tools=tools(),
         files=files,
@@ -181,11 +158,11 @@ def prove_golden(folder: Path, manifest: Manifest, precisions: Sequence[str], st
         runtime = open_any(model, name)
         error = golden_error(model, runtime)
         runtime.close()
-        limit = PARITY_LIMIT.get(name.removeprefix("cuda-"), 1.0)
+        limit = limits_of(name).max_logit_error or WORST_GOLDEN_ERROR
         if not error <= limit:
             raise ModelError(
                 f"the export to {name} differs from PyTorch by {error:.3g} of the largest logit, allowed {limit:g}; "
-                "nothing written"
+                "nothing written; --precisions can leave it out"
             )
         builds[name] = builds[name].model_copy(update={"golden_error": error})
     manifest = seal(manifest.model_copy(update={"precisions": builds}))
@@ -245,13 +222,31 @@ def to_ir(source: Path, path: Path, half_size: bool) -> None:
 
 
 def to_program(module: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
-    """PyTorch -> a program that loads without this package."""
+    """PyTorch -> a program that loads without this package, with the weights that it uses and no others."""
+    module = _without_unused(module, example)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.export.export(module.eval(), example, dynamic_shapes=_dynamic(module))
         content = io.BytesIO()  # PyTorch's own writer ends the process when a disk is full
         torch.export.save(program, content)
         path.write_bytes(content.getbuffer())
+
+
+def _without_unused(module: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
+    """A copy whose modules keep their weights only if a run calls them: half of the network has no use for the rest."""
+    module = copy.deepcopy(module).eval()
+    called: set[nn.Module] = set()
+    hooks = [m.register_forward_pre_hook(lambda own, _: called.add(own)) for m in module.modules()]
+    with torch.inference_mode():
+        module(*example)
+    for hook in hooks:
+        hook.remove()
+    for unused in set(module.modules()) - called:
+        for name, parameter in unused.named_parameters(recurse=False):
+            setattr(unused, name, nn.Parameter(parameter.new_empty(0), requires_grad=False))
+        for name, buffer in unused.named_buffers(recurse=False):
+            setattr(unused, name, buffer.new_empty(0))
+    return module
 
 
 def moving_grating(spec: InputSpec) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from edge_tdn.manifest import (
     LABELS,
     MANIFEST,
     UNSEALED,
+    WORST_GOLDEN_ERROR,
     Build,
     Graphs,
     InputSpec,
@@ -24,7 +25,8 @@ from edge_tdn.manifest import (
     open_model,
     records,
 )
-from export.convert import Step, check_id, moving_grating, prove_golden, tools, whole_or_nothing, write_golden
+from export.convert import Step, check_id, moving_grating, prove_golden, tools, write_golden
+from export.folder import whole_or_nothing
 from export.networks import Networks, open_networks
 
 SAME_INPUT = ("height", "width", "resize", "short_side", "frame_rate", "mean", "std")  # one picture for all networks
@@ -232,6 +234,7 @@ def _build(models: Sequence[Model], subfolders: Sequence[str], precision: str) -
     for build, subfolder in zip(builds, subfolders, strict=True):
         encoder, head = (f"{subfolder}/{path}" for path in _paths(build.graphs[0]))
         graphs.append(build.graphs[0].model_copy(update={"encoder": encoder, "head": head}))
-    return Build(
-        format=builds[0].format, graphs=tuple(graphs), golden_error=sum(build.golden_error for build in builds)
-    )
+    errors = [build.golden_error for build in builds]
+    known = [error for error in errors if error is not None]
+    together = min(WORST_GOLDEN_ERROR, sum(known)) if len(known) == len(errors) else None
+    return Build(format=builds[0].format, graphs=tuple(graphs), golden_error=together)

@@ -25,6 +25,20 @@ class Limits:
     same_events: bool = False
 
 
+LIMITS = {
+    "fp32": Limits(1e-4, 1.0, node_error=1e-3, same_events=True),
+    "onnx": Limits(1e-4, 1.0, node_error=1e-3, same_events=True),
+    "fp16": Limits(2e-2, 0.99, node_error=1e-1),
+    "bf16": Limits(2e-2, 0.99, node_error=1e-1),
+    "int8": Limits(None, 0.99, node_error=3e-1, mean_kl=0.01),
+}
+
+
+def limits_of(precision: str) -> Limits:
+    """Of a precision as the manifest names it; on CUDA it must keep the same."""
+    return LIMITS[precision.removeprefix("cuda-")]
+
+
 @dataclass(frozen=True)
 class NodeError:
     """How far one node of the graphs is from PyTorch's."""
@@ -91,6 +105,7 @@ class Comparison:
     """One precision against full-precision PyTorch."""
 
     precision: str
+    device: str  # that it ran on
     limits: Limits
     nodes: tuple[NodeError, ...]  # in the graphs' order; empty where the format has no nodes to look at
     first_diverging: NodeError | None  # the first one beyond limits.node_error

@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edge_tdn.manifest import Model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
+from export.folder import size_of
 from export.networks import open_networks
-from export.parity import size_of
 from export.tdn import TDN, TDNConfig
 
 MB = 1e6
@@ -104,7 +104,7 @@ def _precisions(precisions: dict[str, Any]) -> Table:
     for column in ("precision", "format", "MB", "golden", "clips", "logits", "top-1", "KL", "parity"):
         table.add_column(column, justify="left" if column in ("precision", "format", "parity") else "right")
     for name, build in precisions.items():
-        row = [name, build["format"], f"{build['bytes'] / MB:.1f}", f"{build['golden_error']:.1e}"]
+        row = [name, build["format"], f"{build['bytes'] / MB:.1f}", _figure(build["golden_error"], "-")]
         parity = build["parity"]
         if parity is None:
             table.add_row(*row, "", "", "", "", "never compared")
@@ -117,5 +117,5 @@ def _precisions(precisions: dict[str, Any]) -> Table:
     return table
 
 
-def _figure(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.1e}"
+def _figure(value: float | None, otherwise: str = "not finite") -> str:
+    return otherwise if value is None else f"{value:.1e}"

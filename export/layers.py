@@ -59,7 +59,8 @@ def references(networks: Networks, clip: NDArray[np.uint8]) -> tuple[Reference, 
 
 
 def node_errors(model: Model, expected: Sequence[Reference], precision: str) -> tuple[NodeError, ...]:
-    """Every node that the exported graphs share with PyTorch's, in their order, on the same inputs.
+    """Every node that the exported graphs share with PyTorch's, in their order, on the same inputs; infinite in another
+    shape.
 
     Empty for formats that show no nodes (CUDA programs).
     """
@@ -68,10 +69,9 @@ def node_errors(model: Model, expected: Sequence[Reference], precision: str) -> 
         return ()
     look = _onnx if build.format == "onnx" else _openvino
     return tuple(
-        NodeError(reference.title, node, _relative(reference.values[node], value))
+        NodeError(reference.title, node, relative_error(reference.values[node].numpy(), value))
         for reference in expected
         for node, value in look(model, getattr(build.graphs[reference.network], reference.graph), precision, reference)
-        if value.shape == reference.values[node].shape
     )
 
 
@@ -117,9 +117,10 @@ def _onnx(model: Model, name: str, precision: str, reference: Reference) -> list
     return list(zip(names, values, strict=True))
 
 
-def _relative(expected: Tensor, got: Array) -> float:
-    """Largest difference / largest value."""
-    reference = expected.numpy()
-    largest = float(np.max(np.abs(reference)))
-    difference = float(np.max(np.abs(got - reference)))
+def relative_error(expected: Array, got: Array) -> float:
+    """Largest difference / largest value; infinite where they have not the same shape."""
+    if expected.shape != got.shape:
+        return float("inf")
+    largest = float(np.max(np.abs(expected)))
+    difference = float(np.max(np.abs(got - expected)))
     return difference / largest if largest > 0 else difference

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 
 from edge_tdn.errors import ModelError
@@ -46,11 +48,20 @@ def open_networks(model: Model) -> Networks:
     """The networks of an opened folder. ModelError: weights and manifest do not fit each other."""
     members = []
     for member in model.manifest.members:
-        options = TDNConfig.of(dict(member.network)).as_dict()
-        members.append(checkpoint.load(model.folder / member.weights, **options))
+        network = TDN(TDNConfig.of(dict(member.network)))
+        checkpoint.fill(network, _state(model, member.weights), model.folder / member.weights)
+        members.append(network.eval())
         if members[-1].config.classes != model.manifest.classes:
             raise ModelError(f"{model.folder / member.weights}: not {model.manifest.classes} classes")
     return Networks(members, model.manifest.input)
+
+
+def _state(model: Model, name: str) -> dict[str, Tensor]:
+    """From the verified bytes."""
+    try:
+        return safetensors.torch.load(model.read(name))
+    except SafetensorError as error:
+        raise ModelError(f"{model.folder / name}: {error}; export the model again") from error
 
 
 def split(frames: NDArray[np.uint8], spec: InputSpec) -> list[NDArray[np.uint8]]:

@@ -4,11 +4,10 @@ Compared is what a host would run (the same runtime, ring and decision) with the
 segments, cut from video through the live path: other inputs than the export's own golden clip.
 """
 
-import os
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,25 +17,18 @@ from numpy.typing import NDArray
 
 from edge_tdn.config import DecideConfig
 from edge_tdn.decide import Decider, Origin
-from edge_tdn.manifest import MANIFEST, Build, Manifest, Model, Parity, dump, seal
+from edge_tdn.manifest import Manifest, Model, Parity, seal
 from edge_tdn.messages import CENTRE, ActionEvent, Scores
 from edge_tdn.runtime import Runtime
 from edge_tdn.runtime.ensemble import EnsembleRing
 from export.clips import Clips, Recording, total_clips
 from export.convert import open_any, tools
-from export.findings import Comparison, EventLog, Limits, Report, Scored, logit_errors
-from export.layers import Reference, node_errors, references
+from export.findings import Comparison, EventLog, Report, Scored, limits_of, logit_errors
+from export.folder import replace_manifest, size_of
+from export.layers import Reference, node_errors, references, relative_error
 from export.networks import Features, Networks, open_networks
 from export.published import compare_pixels, sampling_agrees
 
-LIMITS = {
-    "fp32": Limits(1e-4, 1.0, node_error=1e-3, same_events=True),
-    "onnx": Limits(1e-4, 1.0, node_error=1e-3, same_events=True),
-    "fp16": Limits(2e-2, 0.99, node_error=1e-1),
-    "bf16": Limits(2e-2, 0.99, node_error=1e-1),
-    "int8": Limits(None, 0.99, node_error=3e-1, mean_kl=0.01),
-}
-MOST_CLIPS = 200  # compared, of all recordings together
 MOST_PIXELS = 10  # recordings whose pixels are compared with Pillow's
 PICTURE_WIDTH = 112  # pixels of a flip's thumbnails
 
@@ -54,26 +46,27 @@ class _Expected:
     first: Features  # of its first segment
 
 
-def limits_of(precision: str) -> Limits:
-    return LIMITS[precision.removeprefix("cuda-")]
-
-
 def steps(clips: Clips, model: Model, precisions: Sequence[str]) -> int:
     """How many steps `compare` reports."""
     recordings = len(clips.recordings)
     return recordings * (1 + len(precisions)) + len(_looked_at(clips)) + 1 + len(precisions)
 
 
-def compare(model: Model, precisions: Sequence[str], clips: Clips, clips_from: str, step: Step) -> Report:
-    """Everything that can be found out about a folder's precisions. ModelError: one cannot be opened, or fails."""
+def compare(
+    model: Model, precisions: Sequence[str], clips: Clips, clips_from: str, step: Step, most_clips: int = 200
+) -> Report:
+    """Everything that can be found out about a folder's precisions. ModelError: one cannot be opened, or fails.
+
+    Where the recordings hold more than `most_clips`, clips are some segments apart, as with a camera's `hop`.
+    """
     networks = open_networks(model)
     spec = model.manifest.input
-    hop = -(-total_clips(clips.recordings, spec) // MOST_CLIPS)
+    hop = -(-total_clips(clips.recordings, spec) // max(1, most_clips))
     expected = [_expect(networks, recording, hop, step) for recording in clips.recordings]
     pixels = []
     for recording in _looked_at(clips):
         step(f"preprocessing against Pillow: {recording.name}")
-        pixels.append(compare_pixels(recording, networks))
+        pixels += [found for found in [compare_pixels(recording, networks)] if found]
     step("PyTorch: every node")
     graphs = references(networks, expected[0].recording.clip(expected[0].lasts[0], spec))
     return Report(
@@ -101,10 +94,11 @@ def record(model: Model, report: Report) -> Manifest:
             mean_kl=_finite(found.mean_kl),
             same_events=all(log.same for log in found.events),
             proven=found.proven,
+            device=found.device,
             checked_at=report.checked_at,
         )
     manifest = seal(model.manifest.model_copy(update={"parity": parity}))
-    write_at_once(model.folder / MANIFEST, dump(manifest))
+    replace_manifest(model, manifest)
     return manifest
 
 
@@ -112,26 +106,21 @@ def _finite(figure: float) -> float | None:
     return figure if np.isfinite(figure) else None
 
 
-def write_at_once(path: Path, content: bytes) -> None:
-    """Replaces a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
 def _expect(networks: Networks, recording: Recording, hop: int, step: Step) -> _Expected:
     step(f"PyTorch: {recording.name}")
     spec = networks.spec
     lasts = tuple(recording.lasts(spec, hop))
-    features = [networks.encode(segment.frames[None]) for segment in recording.segments]
-    logits = tuple(networks.classify(_window(features[last + 1 - spec.segments : last + 1])) for last in lasts)
-    return _Expected(recording, lasts, logits, features[0])
+    first = networks.encode(recording.segments[0].frames[None])
+    window: deque[Features] = deque(maxlen=spec.segments)
+    logits = []
+    for number, segment in enumerate(recording.segments[: lasts[-1] + 1]):
+        window.append(networks.encode(segment.frames[None]) if number else first)
+        if number in lasts:
+            logits.append(networks.classify(_window(window)))
+    return _Expected(recording, lasts, tuple(logits), first)
 
 
-def _window(features: Sequence[Features]) -> Features:
+def _window(features: Iterable[Features]) -> Features:
     """Features of single segments -> of one clip."""
     return tuple(
         tuple(torch.cat(same) for same in zip(*own, strict=True)) for own in zip(*features, strict=True)
@@ -168,6 +157,7 @@ def _compare(
         runtime.close()
     found = Comparison(
         precision=precision,
+        device=runtime.device,
         limits=limits,
         nodes=nodes,
         first_diverging=next((node for node in nodes if not node.error <= limits.node_error), None),
@@ -181,7 +171,12 @@ def _compare(
         failures=(),
         size=size_of(model, model.build(precision)),
     )
-    return replace(found, failures=tuple(_failures(found)))
+    failures = _failures(found)
+    if not sampling_agrees(model.manifest.input):
+        failures.append("sampling: the window takes other frames than the published sampling")
+    if not nodes and model.build(precision).format != "torch":
+        failures.append("nodes: none could be compared")
+    return replace(found, failures=tuple(failures))
 
 
 def _score(runtime: Runtime, one: _Expected, model: Model) -> list[Scored]:
@@ -253,7 +248,7 @@ def _features(runtime: Runtime, networks: Networks, one: _Expected) -> dict[str,
         for name, tensor in zip(network.features, expected, strict=True):
             newest = torch.as_tensor(own.arrays[name][(own.count - 1) % own.segments]).cpu().numpy()
             reference = tensor[-1].numpy()
-            errors[prefix + name] = float(np.max(np.abs(newest - reference)) / np.max(np.abs(reference)))
+            errors[prefix + name] = relative_error(reference, newest)
     return errors
 
 
@@ -270,13 +265,6 @@ def _failures(found: Comparison) -> list[str]:
     if limits.same_events and differ:
         failures.append(f"events differ: {', '.join(differ)}")
     return failures
-
-
-def size_of(model: Model, build: Build) -> int:
-    """Bytes of a precision's graphs."""
-    names = {name for graphs in build.graphs for name in (graphs.encoder, graphs.head)}
-    names |= {str(Path(name).with_suffix(".bin")) for name in names if name.endswith(".xml")}
-    return sum(model.manifest.files[name].size for name in names)
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_tdn.errors import ModelError
+from edge_tdn.errors import SourceError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame, Picture
 from edge_tdn.window import Window
@@ -34,7 +34,12 @@ def frame_indices(frames: int, segments: int) -> NDArray[np.int64]:
 
 
 def sampling_agrees(spec: InputSpec) -> bool:
-    """Whether our window takes those very frames: of a video as long as a clip, whose pictures are their numbers."""
+    """Whether our window takes those very frames: of a video as long as a clip, whose pictures are their numbers.
+
+    With a stride of 1 the published rule takes the first frame for all segments; there is nothing to agree with.
+    """
+    if spec.segment_stride == 1:
+        return True
     frames = spec.segments * spec.segment_stride + FRAMES_PER_SEGMENT - 1
     window = Window(spec, MAX_GAP_S)
     segments = []
@@ -52,19 +57,24 @@ def sampling_agrees(spec: InputSpec) -> bool:
     )
 
 
-def compare_pixels(recording: Recording, networks: Networks) -> Source:
-    """The recording's first clip as the live path makes it and as the published one does: pixels, PyTorch's logits."""
+def compare_pixels(recording: Recording, networks: Networks) -> Source | None:
+    """The recording's first clip as the live path makes it and as the published one does: pixels, PyTorch's logits.
+
+    None: FFmpeg finds no clip in it.
+    """
     spec = networks.spec
 
-    def clip(decoder: Decoder, resized: Resize | None) -> NDArray[np.uint8]:
-        found = first_clip(recording.path, spec, decoder, resized)
-        if found is None:  # a file that decoders disagree about
-            raise ModelError(f"{recording.path}: no whole clip with the decoder {decoder}")
-        return found
+    def clip(decoder: Decoder, resized: Resize | None) -> NDArray[np.uint8] | None:
+        try:
+            return first_clip(recording.path, spec, decoder, resized)
+        except SourceError:
+            return None
 
     ours = clip("auto", None)
     resized = clip("auto", lambda picture: resize(picture, spec))
     published = clip("opencv", lambda picture: resize(picture, spec))  # OpenCV decodes with FFmpeg
+    if ours is None or resized is None or published is None:
+        return None
     expected, got = networks(published), networks(ours)
     return Source(
         recording=recording.name,

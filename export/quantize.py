@@ -26,14 +26,24 @@ import openvino as ov
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
 from edge_tdn.errors import ConfigError, ModelError
-from edge_tdn.manifest import MANIFEST, Build, Manifest, Model, dump, open_model, records, seal
+from edge_tdn.manifest import (
+    MANIFEST,
+    WORST_GOLDEN_ERROR,
+    Build,
+    Manifest,
+    Model,
+    dump,
+    open_model,
+    records,
+    seal,
+)
 from edge_tdn.runtime import golden_error, open_runtime, scores
 from export.clips import find_videos, read_clips
-from export.findings import Limits
+from export.findings import LIMITS, Limits
+from export.folder import check_unchanged, files_of, size_of, write_at_once
 from export.halves import ClipSet, divide
 from export.networks import split
 from export.operators import CONVOLUTION, Half, Operator, Part, never_quantised, operators
-from export.parity import LIMITS, size_of, write_at_once
 from export.quantize_report import Report, to_json
 from export.sensitivity import Bench, Chain, Figures, Graphs, Step
 
@@ -47,7 +57,6 @@ MOST_SEGMENTS = 300  # that calibrate an encoder
 # nearer and no faster.
 PRESET = "performance"
 RANGES = RangeEstimatorParametersSet.MINMAX
-OPENABLE = 0.5  # the golden error until it is known: logits off by more than the largest one are no model
 
 _LIMIT_KEYS = {"top1": ("top1_agreement", 1.0), "kl": ("mean_kl", np.inf)}  # field of Limits, its largest value
 Moves = list[tuple[Path, Path]]
@@ -123,7 +132,8 @@ def _decide(work: "_Quantiser", limits: Limits, skipped: tuple[str, ...]) -> tup
         reached = work.write(work.quantised(corrected, chosen, everything), f"{len(chosen)} exceptions")
     if not (reached.keep(limits) and any(one.kind == CONVOLUTION for one in spare)):
         raise _beyond(work, at_first, reached, len(chosen))
-    manifest, moves = work.final()
+    error = work.golden_error()
+    manifest, moves = work.final(error)
     report = Report(
         model=work.model.manifest.id,
         limits=limits,
@@ -133,7 +143,7 @@ def _decide(work: "_Quantiser", limits: Limits, skipped: tuple[str, ...]) -> tup
         bias_correction=corrected,
         everything=at_first,
         reached=reached,
-        golden_error=manifest.precisions[NAME].golden_error,
+        golden_error=error,
         exceptions=tuple(one.operator for one in order if one.operator in chosen),
         sensitivities=tuple(order),
         sensitivity_clips=sensitivity_clips,
@@ -198,21 +208,30 @@ class _Quantiser:
             builds[number] = builds[number].model_copy(update={half: name})
             (self._room / str(number)).mkdir(exist_ok=True)
             ov.save_model(graph, self.model.folder / name, compress_to_fp16=False)
-        build = Build(format="openvino", graphs=tuple(builds), golden_error=OPENABLE)
+        build = Build(format="openvino", graphs=tuple(builds), golden_error=WORST_GOLDEN_ERROR)
         manifest = self.model.manifest.model_copy(
             update={
                 "precisions": self.model.manifest.precisions | {NAME: build},
-                "files": self.model.manifest.files | records(self.model.folder, _files(build)),
+                "files": self.model.manifest.files | records(self.model.folder, files_of(build)),
             }
         )
         self._trial = Model(self.model.folder, manifest, self.model.sha256, self.model.labels)
         with closing(open_runtime(self._trial, NAME)) as runtime:
             return self.bench.figures(lambda clip: scores(runtime, clip), what)
 
-    def final(self) -> tuple[Manifest, Moves]:
-        """The manifest with what was written last, and what must be moved where to make it true."""
+    def golden_error(self) -> float:
+        """Of what was written last. ModelError: no host would open it."""
         with closing(open_runtime(self._trial, NAME)) as runtime:
             error = golden_error(self._trial, runtime)
+        if not error <= WORST_GOLDEN_ERROR:
+            raise ModelError(
+                f"{self.model.folder}: in INT8 the golden clip's logits are {error:.2g} of the largest off PyTorch's, "
+                f"at most {WORST_GOLDEN_ERROR:g} is allowed; nothing written; a lower --limit kl= brings them nearer"
+            )
+        return error
+
+    def final(self, error: float) -> tuple[Manifest, Moves]:
+        """The manifest with what was written last, and what must be moved where to make it true."""
         trial, old = self._trial.manifest, self.model.manifest
         names = {f"{self._room.name}/{number}": target for number, target in enumerate(_targets(self.model))}
         graphs = [
@@ -221,7 +240,7 @@ class _Quantiser:
         ]
         build = Build(format="openvino", graphs=tuple(graphs), golden_error=error)
         files = {name: record for name, record in old.files.items() if name not in _own_files(old)}
-        for before, after in zip(_files(trial.precisions[NAME]), _files(build), strict=True):
+        for before, after in zip(files_of(trial.precisions[NAME]), files_of(build), strict=True):
             files[after] = trial.files[before]
         manifest = old.model_copy(
             update={
@@ -285,8 +304,7 @@ def _commit(model: Model, manifest: Manifest, moves: Moves) -> None:
     Before that the folder is what it was, after it what it is to be; an older int8 goes last.
     """
     path, content = model.folder / MANIFEST, dump(manifest)
-    if open_model(model.folder).sha256 != model.sha256:
-        raise ModelError(f"{path}: something else changed it meanwhile; nothing written; run this again")
+    check_unchanged(model)
     try:
         for source, target in moves:
             source.rename(target)
@@ -311,14 +329,9 @@ def _targets(model: Model) -> list[str]:
     return targets
 
 
-def _files(build: Build) -> list[str]:
-    names = [name for graphs in build.graphs for name in (graphs.encoder, graphs.head)]
-    return [file for name in names for file in (name, name.removesuffix(".xml") + ".bin")]
-
-
 def _own_files(manifest: Manifest) -> list[str]:
     """Of an older int8."""
-    return _files(manifest.precisions[NAME]) if NAME in manifest.precisions else []
+    return files_of(manifest.precisions[NAME]) if NAME in manifest.precisions else []
 
 
 def _read_graphs(model: Model) -> Graphs:

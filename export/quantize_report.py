@@ -1,6 +1,7 @@
 """What `edge-tdn-export quantize` says in the end: what was left in floating point, and why."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from rich.console import Group, RenderableType
@@ -49,10 +50,9 @@ def table(report: Report) -> RenderableType:
     above = Table.grid(padding=(0, 2))
     for name in ("calibration", "held_out"):
         half: ClipSet = getattr(report, name)
-        above.add_row(name.replace("_", "-"), Text(f"{len(half.clips)} clips of {', '.join(half.videos)}"))
+        above.add_row(name.replace("_", "-"), Text(f"{len(half.clips)} clips of {_some(half.videos, 6)}"))
     if report.skipped:
-        more = f"; and {len(report.skipped) - 1} more" if report.skipped[1:] else ""
-        above.add_row("skipped", Text(f"{report.skipped[0]}{more}"))
+        above.add_row("skipped", Text(_some(report.skipped, 1)))
     limits = report.limits
     above.add_row("limits", f"top-1 agreement at least {limits.top1_agreement:.1%}, mean KL at most {limits.mean_kl:g}")
     above.add_row("all in INT8", str(report.everything))
@@ -73,3 +73,9 @@ def table(report: Report) -> RenderableType:
     return Group(
         above, Text(), Text(f"How much nearer to FP32 each operator brings {clips}, alone in floating point:"), rows
     )
+
+
+def _some(names: Sequence[str], most: int) -> str:
+    """The first ones, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f", and {more} more" if more > 0 else "")

@@ -275,7 +275,7 @@ def test_published_weights_of_another_network_are_listed_key_by_key(
     state = {prefix + key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}
     torch.save({"arch": file, "state_dict": state}, tmp_path / "best.pth.tar")
     with pytest.raises(ModelError) as told:
-        checkpoint.load(tmp_path / "best.pth.tar", arch=arch)
+        checkpoint.load(tmp_path / "best.pth.tar", arch=arch, segments=8)
     first, title, *names = str(told.value).splitlines()
     assert first == f"{tmp_path}/best.pth.tar: not the weights of {arch}, T=8:"
     assert title == f"  {verdict} ({len(differing)}):"
@@ -288,7 +288,7 @@ def test_published_weights_of_a_wider_network_are_listed_with_both_shapes(refere
     shapes = keys(reference, "tdn_resnet50_8f_174c")
     torch.save({key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}, tmp_path / "best.pth.tar")
     with pytest.raises(ModelError) as told:
-        checkpoint.load(tmp_path / "best.pth.tar", arch="resnet18")
+        checkpoint.load(tmp_path / "best.pth.tar", arch="resnet18", segments=8)
     for part in ("unexpected (", "misshapen (", "linear.weight: (174, 2048) in the file, (174, 512) in the network"):
         assert part in str(told.value)
 
@@ -349,10 +349,17 @@ def test_a_damaged_file_is_refused_or_read_but_never_breaks(name: str, tmp_path:
             raw[place] = rng.integers(256)
         path.write_bytes(raw)
         try:
-            checkpoint.load(path, arch="resnet18", width=0.125)
+            checkpoint.load(path, arch="resnet18", width=0.125, segments=8)
         except ModelError as error:
             refused += name in str(error)
         else:
             read += 1
     assert refused > 50
     assert refused + read == 200
+
+
+def test_a_file_that_does_not_say_its_t_must_be_told_it(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    """The weights of 8 and of 16 segments have the same shapes, and other logits."""
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"does not say its T.*--segments"):
+        checkpoint.load(tmp_path / "w.pth", arch="resnet18", width=0.25)

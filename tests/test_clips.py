@@ -1,5 +1,6 @@
 """Clips for comparison and calibration are those that the live path would see."""
 
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,19 @@ def test_without_a_single_clip_every_reason_is_told(make_video: Callable[..., Pa
     (tmp_path / "bare").mkdir()
     with pytest.raises(ModelError, match="no video in it"):
         find_videos(tmp_path / "bare")
+
+
+def test_very_many_videos_give_a_clip_each_until_there_are_enough(
+    make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a data set comes: thousands of short files."""
+    folder = make_video(30, name="00.mp4").parent
+    for n in range(1, 12):
+        shutil.copyfile(folder / "00.mp4", folder / f"{n:02}.mp4")
+    monkeypatch.setattr("export.clips.MOST_SEGMENTS", 4 * SPEC.segments)
+    clips = read_clips(folder, SPEC)
+    assert [recording.name for recording in clips.recordings] == ["00.mp4", "03.mp4", "06.mp4", "09.mp4"]
+    assert all(len(recording.segments) == SPEC.segments for recording in clips.recordings)
 
 
 def test_a_damaged_file_is_told_by_read_file(make_video: Callable[..., Path], tmp_path: Path) -> None:

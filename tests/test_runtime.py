@@ -61,7 +61,7 @@ def test_the_published_resnet50_split_in_two_equals_itself_on_real_video(
     """The published layout at its full size, through export, window, ring and OpenVINO."""
     state = {k: torch.from_numpy(v) for k, v in published.state_dict("tdn_resnet50_8f_174c").items() if v.shape}
     torch.save({"state_dict": state}, tmp_path / "best.pth.tar")
-    network = checkpoint.load(tmp_path / "best.pth.tar")
+    network = checkpoint.load(tmp_path / "best.pth.tar", segments=8)
     (tmp_path / "labels.txt").write_text("".join(f"label {n}\n" for n in range(174)))
     spec = InputSpec(
         segments=8, height=224, width=224, resize="short_side_centre_crop", short_side=256, frame_rate=12.0,

@@ -59,7 +59,7 @@ def open_runtime(model: Model, precision: str = "fp32", device: str = "CPU", thr
     """
     build = model.build(build_name(precision, device))
     runtime = assemble(model, build.graphs, lambda graphs, t: _open(model, graphs, t, precision, device, threads))
-    _self_test(model, runtime, max(SELF_TEST_LIMIT[precision], 2 * build.golden_error))
+    _self_test(model, runtime, max(SELF_TEST_LIMIT[precision], 2 * (build.golden_error or 0.0)))
     return runtime
 
 

@@ -1,7 +1,8 @@
 """The two graphs as PyTorch programs on CUDA: the camera host's only file that imports torch, and only when asked.
 
 The programs were written by `torch.export` and load without the `export` package. FP32 is exact (no TF32); FP16 and
-BF16 run the same programs under autocast, sums and normalisation in FP32.
+BF16 run the same programs under autocast, sums and normalisation in FP32. PyTorch reads parts of a program as a pickle,
+so that it is code: hashes tell that a folder is unchanged, not that whoever made it can be trusted.
 """
 
 import io

@@ -1,0 +1,81 @@
+"""Writing into model folders: whole or not at all, and never behind somebody else's back."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from edge_tdn.errors import ModelError
+from edge_tdn.manifest import MANIFEST, Build, Manifest, Model, dump
+
+
+@contextmanager
+def whole_or_nothing(out: Path) -> Iterator[Path]:
+    """A scratch folder beside `out` that becomes `out` if all goes well, and leaves nothing behind if not.
+
+    ModelError: `out` exists, or cannot be written.
+    """
+    if out.exists():
+        raise ModelError(f"{out}: exists already; name another folder or remove it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise ModelError(f"{out.parent}: {error.strerror}; name a folder that can be written to") from error
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        scratch.rename(out)
+    except (OSError, RuntimeError, SafetensorError) as error:  # OpenVINO and torch tell a full disk as RuntimeError
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise ModelError(f"{out}: {reason[0]}; nothing written; is the disk full?") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_at_once(path: Path, content: bytes) -> None:
+    """Replaces a file whole or not at all. ModelError: it cannot be written."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with scratch.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}; it is as it was before") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def replace_manifest(model: Model, manifest: Manifest) -> None:
+    """Writes a sealed manifest in the place of that which `model` was opened with. ModelError: it changed meanwhile."""
+    check_unchanged(model)
+    write_at_once(model.folder / MANIFEST, dump(manifest))
+
+
+def check_unchanged(model: Model) -> None:
+    """ModelError: the folder's manifest is another one than when it was opened."""
+    path = model.folder / MANIFEST
+    try:
+        unchanged = hashlib.sha256(path.read_bytes()).hexdigest() == model.sha256
+    except OSError:
+        unchanged = False
+    if not unchanged:
+        raise ModelError(f"{path}: something else changed it meanwhile; nothing written; run this again")
+
+
+def files_of(build: Build) -> list[str]:
+    """Every file of a precision, with the weights that stand beside an OpenVINO graph."""
+    names = [name for graphs in build.graphs for name in (graphs.encoder, graphs.head)]
+    return [file for name in names for file in (name, *([name[:-4] + ".bin"] if name.endswith(".xml") else []))]
+
+
+def size_of(model: Model, build: Build) -> int:
+    """Bytes of a precision's graphs."""
+    return sum(model.manifest.files[name].size for name in set(files_of(build)))
