@@ -83,8 +83,7 @@ class Scored:
     @property
     def kl(self) -> float:
         """Kullback-Leibler divergence of the softmaxes, PyTorch's first, nats; not a number where one of them is."""
-        p, q = log_softmax(self.expected), log_softmax(self.got)
-        return float(np.maximum(0.0, np.sum(np.exp(p) * (p - q))))  # rounding can make it negative
+        return divergence(self.expected, self.got)
 
 
 @dataclass(frozen=True)
@@ -146,6 +145,12 @@ def log_softmax(logits: NDArray[np.float32]) -> Floats:
     shifted -= shifted.max()
     result: Floats = shifted - np.log(np.exp(shifted).sum())
     return result
+
+
+def divergence(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Kullback-Leibler divergence of the softmaxes of two [classes], nats; not a number where one of them is."""
+    p, q = log_softmax(first), log_softmax(second)
+    return float(np.maximum(0.0, np.sum(np.exp(p) * (p - q))))  # rounding can make it negative
 
 
 def logit_errors(clips: Sequence[Scored]) -> Floats:

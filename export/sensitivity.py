@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_tdn.manifest import InputSpec
 from edge_tdn.runtime.openvino import EXECUTION
-from export.findings import Limits
+from export.findings import Limits, divergence
 from export.halves import ClipSet
 from export.networks import split
 from export.operators import Operator, Part, in_floating_point, multiply_adds
@@ -187,14 +187,6 @@ class Chain:
 
 def compare(expected: Sequence[Array], got: Sequence[Array]) -> Figures:
     """Logits [classes] of the same clips."""
-    first, second = np.stack(expected).astype(np.float64), np.stack(got).astype(np.float64)
-    p, q = _log_softmax(first), _log_softmax(second)
-    kl = float(np.mean(np.sum(np.exp(p) * (p - q), -1)))
-    same = float(np.mean(first.argmax(-1) == second.argmax(-1)))
-    return Figures(same, max(0.0, kl) if np.isfinite(kl) else np.inf)
-
-
-def _log_softmax(logits: Array) -> Array:
-    shifted = logits - logits.max(-1, keepdims=True)
-    result: Array = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return result
+    kl = float(np.mean([divergence(one, other) for one, other in zip(expected, got, strict=True)]))
+    same = float(np.mean([one.argmax() == other.argmax() for one, other in zip(expected, got, strict=True)]))
+    return Figures(same, kl if np.isfinite(kl) else np.inf)

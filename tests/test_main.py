@@ -150,12 +150,17 @@ def _parity(content: dict, change: dict | None) -> None:  # type: ignore[type-ar
 @pytest.mark.parametrize(
     ("record", "warned", "shown"),
     [
-        ({}, "", "proven equal to PyTorch on 114 clips"),
+        ({}, "", "proven equal to PyTorch on CPU, 114 clips"),
         (None, "was never proven equal to PyTorch; `edge-tdn-export parity", "never compared with PyTorch"),
         (
             {"proven": False, "max_logit_error": 0.2},
             "differs from PyTorch by more than its limit",
             "NOT equal to PyTor",
+        ),
+        (
+            {"device": "GPU"},
+            "was proven equal to PyTorch on GPU, not on CPU",
+            "proven equal to PyTorch on GPU, 114 clips",
         ),
         ({"proven": False, "max_logit_error": None}, "differs from PyTorch", "logits not finite"),
     ],

@@ -249,7 +249,7 @@ def test_a_failed_comparison_exits_with_1_and_names_the_node(
     [
         (["--precision", "int4"], "no precision 'int4'; this model has: fp32, fp16, bf16, onnx"),
         (["--clips", "/nowhere"], "/nowhere: no such folder of videos"),
-        (["--out", "/nowhere"], "/nowhere: cannot be written to"),
+        (["--out", "/nowhere"], "/nowhere: no folder that can be written to"),
     ],
 )
 def test_bad_arguments_are_told_without_a_traceback(

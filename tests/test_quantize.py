@@ -185,8 +185,8 @@ def again(videos: Path, quantised: tuple[Path, str], tmp_path_factory: pytest.Te
     folder = Path(shutil.copytree(quantised[0], tmp_path_factory.mktemp("again") / "model"))
     kl = json.loads((folder / "int8" / "quantize.json").read_text())["everything"]["mean_kl"]
     limits = parse_limits(["top1=0.8", f"kl={kl / 10}"])
-    proof = Parity(clips=9, max_logit_error=0.0, top1_agreement=1.0, mean_kl=0.0, same_events=True, proven=True,
-                   checked_at="2026-01-01T00:00:00Z")  # fmt: skip
+    proof = Parity(clips=9, device="CPU", max_logit_error=0.0, top1_agreement=1.0, mean_kl=0.0, same_events=True,
+                   proven=True, checked_at="2026-01-01T00:00:00Z")  # fmt: skip
     manifest = open_model(folder).manifest.model_copy(update={"parity": {"int8": proof, "fp32": proof}})
     (folder / MANIFEST).write_bytes(dump(seal(manifest)))
     before = open_model(folder).sha256

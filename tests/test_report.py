@@ -50,6 +50,7 @@ def comparison(precision: str = "fp32", **changes: object) -> Comparison:
     scored = clips("a.mp4", 12, 1e-6)
     usual = Comparison(
         precision=precision,
+        device="CPU",
         limits=Limits(1e-4, 1.0, node_error=1e-3, same_events=True),
         nodes=tuple(replace(node, error=min(node.error, 1e-6)) for node in NODES),
         first_diverging=None,
