@@ -124,6 +124,7 @@ class Build(_Part):
         allow_inf_nan=False,
         description="on the golden clip: largest logit difference from PyTorch / largest logit; null: not measured",
     )
+    calibrated_on: tuple[str, ...] = Field(default=(), description="videos that INT8 was calibrated on")
 
 
 class FileRecord(_Part):
@@ -227,7 +228,8 @@ def open_model(folder: Path) -> Model:
         first = error.errors()[0]
         key = ".".join(str(k) for k in first["loc"]) or "the file"
         raise ModelError(f"{path}: {key}: {first['msg']}; export the model again") from error
-    if _digest(manifest) != manifest.digest:
+    unsealed = raw.replace(manifest.digest.encode(), UNSEALED.encode(), 1)
+    if hashlib.sha256(unsealed).hexdigest() != manifest.digest:
         raise ModelError(f"{path}: content changed since export (digest differs); copy or export the model again")
     for name, record in manifest.files.items():
         _read_verified(folder, name, record)
@@ -282,15 +284,12 @@ def records(folder: Path, names: Sequence[str]) -> dict[str, FileRecord]:
 
 def seal(manifest: Manifest) -> Manifest:
     """The manifest with its own digest, as `dump` may write it."""
-    return manifest.model_copy(update={"digest": _digest(manifest)})
+    unsealed = dump(manifest.model_copy(update={"digest": UNSEALED}))
+    return manifest.model_copy(update={"digest": hashlib.sha256(unsealed).hexdigest()})
 
 
 def dump(manifest: Manifest) -> bytes:
     return (json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _digest(manifest: Manifest) -> str:
-    return hashlib.sha256(dump(manifest.model_copy(update={"digest": UNSEALED}))).hexdigest()
 
 
 def _read_verified(folder: Path, name: str, record: FileRecord) -> bytes:

@@ -143,12 +143,16 @@ def _compare(
     step(f"{precision}: every node")
     nodes = node_errors(model, graphs, precision)
     limits = limits_of(precision)
+    known = model.build(precision).calibrated_on  # a proof needs clips that INT8 has not seen, where there are any
+    fresh = [one for one in expected if one.recording.name not in known] or expected
     runtime = open_any(model, precision)
     try:
         clips: list[Scored] = []
         events = []
         for one in expected:
             step(f"{precision}: {one.recording.name}")
+            if one not in fresh:
+                continue
             scored = _score(runtime, one, model)
             clips += scored
             events.append(_events(model, precision, one, scored))

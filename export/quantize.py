@@ -238,7 +238,9 @@ class _Quantiser:
             own.model_copy(update={"encoder": f"{target}/encoder.xml", "head": f"{target}/head.xml"})
             for own, target in zip(trial.precisions[NAME].graphs, names.values(), strict=True)
         ]
-        build = Build(format="openvino", graphs=tuple(graphs), golden_error=error)
+        build = Build(
+            format="openvino", graphs=tuple(graphs), golden_error=error, calibrated_on=self.calibration.videos
+        )
         files = {name: record for name, record in old.files.items() if name not in _own_files(old)}
         for before, after in zip(files_of(trial.precisions[NAME]), files_of(build), strict=True):
             files[after] = trial.files[before]

@@ -13,6 +13,7 @@ import torch
 
 from edge_tdn.demo_clip import demo_clip
 from edge_tdn.encode import write_video
+from edge_tdn.errors import ModelError
 from edge_tdn.manifest import MANIFEST, InputSpec, Model, dump, open_model, records, seal, shipped_models
 from edge_tdn.scene import Motion, Pose, Scene
 from export import checkpoint
@@ -278,3 +279,66 @@ def test_what_was_skipped_is_told(exported: Path, videos: Path) -> None:
     clips = read_clips(videos, SPEC)
     report = compare(model, ["fp32"], Clips(clips.recordings, ("x.mp4: too short",)), "videos", lambda what: None)
     assert report.skipped == ("x.mp4: too short",)
+
+
+def test_a_manifest_that_changed_meanwhile_is_not_overwritten(copy: Path, videos: Path) -> None:
+    """Two commands at once on one folder: the second one says so, and the folder still opens."""
+    model = open_model(copy)
+    report = compare(model, ["fp32"], read_clips(videos, SPEC), "videos", lambda what: None)
+    record(open_model(copy), report)
+    now = (copy / MANIFEST).read_bytes()
+    with pytest.raises(ModelError, match="something else changed it meanwhile"):
+        record(model, report)
+    assert (copy / MANIFEST).read_bytes() == now
+
+
+def test_a_full_disk_is_told_and_the_folder_still_opens(copy: Path, videos: Path) -> None:
+    before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    program = (
+        "import resource, signal, sys; from export.__main__ import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        f"sys.exit(main(['parity', {str(copy)!r}, '--clips', {str(videos)!r}, '--precision', 'fp32']))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert found.returncode == 78, found.stderr
+    assert "File too large; it is as it was before" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
+
+
+def test_a_folder_of_which_nothing_runs_here_is_no_success(
+    copy: Path, videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("CUDA is here: its programs run")
+    manifest = open_model(copy).manifest
+    program = manifest.precisions["onnx"].model_copy(update={"format": "torch"})
+    (copy / MANIFEST).write_bytes(dump(seal(manifest.model_copy(update={"precisions": {"cuda-fp32": program}}))))
+    assert main(["parity", str(copy), "--clips", str(videos)]) == 78
+    assert "there is no CUDA here" in capsys.readouterr().err
+
+
+def test_other_frames_than_the_published_ones_are_no_proof(
+    exported: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InputSpec, "starts", property(lambda self: (self.segment_stride // 2 + 1,)))
+    assert "sampling: the window takes other frames" in " ".join(only(compared(exported, videos, ["fp32"])).failures)
+
+
+def test_a_video_of_gaps_alone_is_skipped(exported: Path, tmp_path: Path) -> None:
+    """Nothing of a video that never gives a clip is in the way of those that do."""
+    scene, motion = Scene(np.random.default_rng(5), 90, 120), Motion("right")
+    pictures = [scene.draw(motion.at(Pose(0.2, 0.5, 0.4), n / 15)) for n in range(75)]
+    write_video(pictures, 15, tmp_path / "whole.mp4")
+    made = subprocess.run(
+        ["gst-launch-1.0", "-q", "filesrc", f"location={tmp_path}/whole.mp4", "!", "decodebin", "!", "videorate",
+         "max-rate=1", "!", "x264enc", "!", "mp4mux", "!", "filesink", f"location={tmp_path}/slow.mp4"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip(f"gst-launch-1.0 cannot make the video: {made.stderr.strip()}")
+    clips = read_clips(tmp_path, SPEC)
+    assert [recording.name for recording in clips.recordings] == ["whole.mp4"]
+    assert "slow.mp4: too short" in clips.skipped[0]  # a picture a second: every one begins a new stretch
+    assert only(compared(exported, tmp_path, ["fp32"])).proven

@@ -36,6 +36,7 @@ from export.ensemble import ensemble
 from export.findings import LIMITS, Limits
 from export.halves import ClipSet, divide
 from export.operators import by_name, in_floating_point, operators, quantised_inputs
+from export.parity import compare
 from export.quantize import parse_limits, quantize
 from export.quantize_report import Report, table
 from export.tdn import TDN, TDNConfig
@@ -155,6 +156,18 @@ def test_the_report_is_true_of_what_was_written(quantised: tuple[Path, str], vid
     assert report["reached"]["mean_kl"] == pytest.approx(_mean_kl(expected, got), rel=1e-3)
     assert report["reached"]["top1_agreement"] == np.mean(expected.argmax(1) == got.argmax(1))
     assert 0 < report["reached"]["mean_kl"] <= 0.05
+
+
+def test_parity_compares_int8_on_videos_that_did_not_calibrate_it(quantised: tuple[Path, str], videos: Path) -> None:
+    model = open_model(quantised[0])
+    calibrated = set(model.manifest.precisions["int8"].calibrated_on)
+    everything = {recording.name for recording in read_clips(videos, SPEC).recordings}
+    assert calibrated
+    assert calibrated < everything
+    report = compare(model, ["fp32", "int8"], read_clips(videos, SPEC), "videos", lambda what: None)
+    fp32, int8 = ({clip.recording for clip in found.clips} for found in report.comparisons)
+    assert fp32 == everything
+    assert int8 == everything - calibrated
 
 
 def test_everything_is_in_int8_but_the_mean_over_the_segments(quantised: tuple[Path, str], exported: Path) -> None:
