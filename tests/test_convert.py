@@ -292,7 +292,8 @@ def arguments(network: TDN, labels: Path, tmp_path: Path) -> list[str]:
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     save_file(state, tmp_path / "w.safetensors")
     return ["convert", f"{tmp_path}/w.safetensors", f"{tmp_path}/m", "--arch", "resnet18", "--width", "0.125",
-            "--segments", "8", "--labels", str(labels), "--size", "64", "--frame-rate", "25", "--segment-stride", "8"]  # fmt: skip
+            "--segments", "8", "--labels", str(labels), "--size", "64", "--frame-rate", "25",
+            "--segment-stride", "8"]  # fmt: skip
 
 
 def test_the_command_line_converts(
