@@ -76,7 +76,12 @@ class InputSpec(_Part):
     @property
     def ticks(self) -> int:
         """Frames at `frame_rate` that a clip spans."""
-        return (self.segments - 1) * self.segment_stride + max(self.starts) - min(self.starts) + FRAMES_PER_SEGMENT
+        return (self.segments - 1) * self.segment_stride + self.span
+
+    @property
+    def span(self) -> int:
+        """Frames from the first to the last that one segment looks at."""
+        return max(self.starts) - min(self.starts) + FRAMES_PER_SEGMENT
 
     @property
     def frames(self) -> int:

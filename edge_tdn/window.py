@@ -41,8 +41,9 @@ class Window:
         self._clock = clock
         self._resize = resize or Preprocessor(spec)
         self._first = min(spec.starts)  # of the ticks that a segment looks at, from its beginning on
+        self._span = spec.span
         self._starts = [start - self._first for start in spec.starts]
-        self._ticks: deque[_Tick] = deque(maxlen=max(self._starts) + FRAMES_PER_SEGMENT)
+        self._ticks: deque[_Tick] = deque(maxlen=self._span)
         self._origin_ns = 0
         self._tick = 0  # the next one to fill
         self._before: Frame | None = None  # the last frame that came
@@ -96,7 +97,7 @@ class Window:
         if self._resized is None or self._resized[0] is not chosen:
             self._resized = (chosen, self._resize(chosen.picture))
         self._ticks.append(_Tick(self._resized[1], repeated))
-        last = first + max(self._starts) + FRAMES_PER_SEGMENT - 1
+        last = first + self._span - 1
         return self._complete(first, last, newest) if tick == last else None
 
     def _complete(self, first: int, last: int, newest: Frame) -> Segment:

@@ -133,7 +133,7 @@ def _parity(options: argparse.Namespace) -> int:
         record(model, report)
     write_at_once(out / "parity.json", to_json(report).encode())
     write_at_once(out / "parity.html", to_html(report).encode())
-    Console(width=None if sys.stdout.isatty() else 100).print(table(report))
+    _console().print(table(report))
     print(f"written: {out / 'parity.html'}, {out / 'parity.json'}{'' if options.out else ', and the manifest'}")
     return 0 if all(comparison.proven for comparison in report.comparisons) else 1
 
@@ -149,12 +149,11 @@ def _quantize(options: argparse.Namespace) -> int:
     from export.quantize_report import table
 
     limits = parse_limits(options.limit)
-    columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with _bar() as progress:
         task = progress.add_task("")
         step = lambda what, done, total: progress.update(task, description=what, completed=done + 1, total=total)  # noqa: E731
         report = quantize(options.model, options.clips, limits, options.samples, options.replace, step)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table(report))
+    _console().print(table(report))
     print(f"{options.model}: int8, {report.golden_error:.1g} of the largest logit from PyTorch on the golden clip")
     return 0
 
@@ -166,7 +165,7 @@ def _inspect(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found, indent=1))
     else:
-        Console(width=None if sys.stdout.isatty() else 100, markup=False, highlight=False).print(page(found))
+        _console().print(page(found))
     return 0
 
 
@@ -190,10 +189,19 @@ def _print_golden_errors(out: Path, manifest: Manifest) -> None:
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[str], None]]:
     """A bar that a step moves on by one."""
-    columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with _bar() as progress:
         task = progress.add_task("", total=total)
         yield lambda what: progress.update(task, description=what, advance=1)
+
+
+def _bar() -> Progress:
+    columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _console() -> Console:
+    """For tables: as wide as the terminal; in a pipe wide enough that they need not fold. Texts stay as they are."""
+    return Console(width=None if sys.stdout.isatty() else 100, markup=False, highlight=False)
 
 
 def _network(options: argparse.Namespace) -> dict[str, Any]:

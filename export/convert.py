@@ -86,15 +86,17 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
     except OSError as error:
         raise ModelError(f"{recipe.labels}: {error.strerror}") from error
     labels = check_labels(recipe.labels, raw_labels, model.config.classes, recipe.background)
-    _check_size(model.eval(), recipe.input)
+    clip = moving_grating(recipe.input)
+    logits = _golden_logits(model.eval(), clip, recipe.input)
     with whole_or_nothing(out) as scratch:
         (scratch / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
+        write_golden(scratch, clip, logits)
         return _fill(model, recipe, scratch, step)
 
 
-def _check_size(model: TDN, spec: InputSpec) -> None:
+def _golden_logits(model: TDN, clip: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
     try:
-        whole(model, moving_grating(spec), spec)
+        return whole(model, clip, spec)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"the network cannot take pictures of {spec.height}x{spec.width}: {reason}") from error
@@ -108,24 +110,22 @@ def check_id(name: str) -> None:
 
 def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
     spec = recipe.input
-    step("weights and golden clip")
+    step("weights")
     checkpoint.save(model, folder / WEIGHTS)
-    write_golden(folder, moving_grating(spec), lambda clip: whole(model, clip, spec))
     features = _feature_shapes(model, spec)
     graphs = {name: _graphs(_folder_of(name, recipe.precisions), _SUFFIX[_format(name)], features)
               for name in recipe.precisions}  # fmt: skip
     with tempfile.TemporaryDirectory() as room:
         step("PyTorch -> ONNX")
-        source = {half: Path(room) / f"{half}.onnx" for half in ("encoder", "head")}
-        for half, path in source.items():
-            module, example, inputs, outputs = _half(model, spec, half)
-            to_onnx(module, example, inputs, outputs, model, path)
+        halves = {"encoder": _encoder_half(model, spec), "head": _head_half(model, spec, features)}
+        for half, exported in halves.items():
+            to_onnx(exported, model, Path(room) / f"{half}.onnx")
         for name in recipe.precisions:
-            for half, path in source.items():
+            for half, exported in halves.items():
                 target = folder / getattr(graphs[name], half)
                 target.parent.mkdir(exist_ok=True)
                 if not target.exists():
-                    _write(model, spec, half, path, target, name)
+                    _write(exported, Path(room) / f"{half}.onnx", target, name)
     step("hashes and manifest")
     written = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     files = records(folder, written)
@@ -187,23 +187,16 @@ def whole(model: TDN, clip: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.fl
     return logits
 
 
-def to_onnx(
-    module: nn.Module,
-    example: tuple[Tensor, ...],
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    network: TDN,
-    path: Path,
-) -> None:
+def to_onnx(half: "Half", network: TDN, path: Path) -> None:
     """PyTorch -> ONNX, nodes named after the network's modules, checked with onnx's own checker."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            module.eval(),
-            example,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=_dynamic(module),
+            half.module,
+            half.example,
+            input_names=half.inputs,
+            output_names=half.outputs,
+            dynamic_shapes=half.dynamic,
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -221,12 +214,12 @@ def to_ir(source: Path, path: Path, half_size: bool) -> None:
     ov.save_model(ov.convert_model(source), path, compress_to_fp16=half_size)
 
 
-def to_program(module: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
+def to_program(half: "Half", path: Path) -> None:
     """PyTorch -> a program that loads without this package, with the weights that it uses and no others."""
-    module = _without_unused(module, example)
+    module = _without_unused(half.module, half.example)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        program = torch.export.export(module.eval(), example, dynamic_shapes=_dynamic(module))
+        program = torch.export.export(module, half.example, dynamic_shapes=half.dynamic)
         content = io.BytesIO()  # PyTorch's own writer ends the process when a disk is full
         torch.export.save(program, content)
         path.write_bytes(content.getbuffer())
@@ -234,7 +227,7 @@ def to_program(module: nn.Module, example: tuple[Tensor, ...], path: Path) -> No
 
 def _without_unused(module: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
     """A copy whose modules keep their weights only if a run calls them: half of the network has no use for the rest."""
-    module = copy.deepcopy(module).eval()
+    module = copy.deepcopy(module)
     called: set[nn.Module] = set()
     hooks = [m.register_forward_pre_hook(lambda own, _: called.add(own)) for m in module.modules()]
     with torch.inference_mode():
@@ -258,11 +251,9 @@ def moving_grating(spec: InputSpec) -> NDArray[np.uint8]:
     return np.rint(127.5 + 90 * np.stack(waves, -1)).astype(np.uint8)
 
 
-def write_golden(
-    folder: Path, clip: NDArray[np.uint8], score: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-) -> None:
+def write_golden(folder: Path, clip: NDArray[np.uint8], logits: NDArray[np.float32]) -> None:
     """The clip that every host tries before it serves, and PyTorch's logits for it."""
-    np.savez_compressed(folder / GOLDEN, clip=clip, logits=score(clip))
+    np.savez_compressed(folder / GOLDEN, clip=clip, logits=logits)
 
 
 def tools() -> dict[str, str]:
@@ -297,29 +288,37 @@ class HeadGraph(nn.Module):
         return self.network.classify(*features)
 
 
-def _half(model: TDN, spec: InputSpec, half: str) -> tuple[nn.Module, tuple[Tensor, ...], Sequence[str], Sequence[str]]:
-    """What is exported of a half: the module, an example of its inputs, names of inputs and outputs."""
-    if half == "encoder":
-        example = torch.zeros(2, FRAMES_PER_SEGMENT, spec.height, spec.width, 3, dtype=torch.uint8)
-        return EncoderGraph(model, spec), (example,), ["frames"], model.features
-    features = tuple(torch.zeros(spec.segments, *shape) for shape in _feature_shapes(model, spec).values())
-    return HeadGraph(model), features, model.features, ["logits"]
+@dataclass(frozen=True, eq=False)
+class Half:
+    """One of the two graphs, before it is one."""
+
+    module: nn.Module  # in evaluation mode
+    example: tuple[Tensor, ...]  # of its inputs
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    dynamic: Any = None  # what of the inputs' shapes is left open, for torch.export
 
 
-def _write(model: TDN, spec: InputSpec, half: str, source: Path, target: Path, precision: str) -> None:
+def _encoder_half(model: TDN, spec: InputSpec) -> Half:
+    """Takes any number of segments: said to be one at load, that costs nothing."""
+    example = torch.zeros(2, FRAMES_PER_SEGMENT, spec.height, spec.width, 3, dtype=torch.uint8)
+    dynamic = {"frames": {0: torch.export.Dim.DYNAMIC}}
+    return Half(EncoderGraph(model, spec).eval(), (example,), ["frames"], model.features, dynamic)
+
+
+def _head_half(model: TDN, spec: InputSpec, features: dict[str, tuple[int, ...]]) -> Half:
+    """Takes one clip: with more, its graph needs reshapes that OpenVINO cannot read."""
+    example = tuple(torch.zeros(spec.segments, *shape) for shape in features.values())
+    return Half(HeadGraph(model).eval(), example, model.features, ["logits"])
+
+
+def _write(half: Half, source: Path, target: Path, precision: str) -> None:
     if _format(precision) == "onnx":
         shutil.copyfile(source, target)
     elif _format(precision) == "torch":
-        module, example, _, _ = _half(model, spec, half)
-        to_program(module, example, target)
+        to_program(half, target)
     else:
         to_ir(source, target, half_size=target.parent.name == "fp16")
-
-
-def _dynamic(module: nn.Module) -> Any:
-    """The encoder takes any number of segments: said to be one at load, that costs nothing. The head takes one clip:
-    with more, its graph needs reshapes that OpenVINO cannot read."""
-    return {"frames": {0: torch.export.Dim.DYNAMIC}} if isinstance(module, EncoderGraph) else None
 
 
 _SUFFIX = {"openvino": ".xml", "onnx": ".onnx", "torch": ".pt2"}

@@ -75,7 +75,8 @@ def _fill(
     step("golden clip through PyTorch")
     (scratch / LABELS).write_text("\n".join(models[0].labels) + "\n", encoding="utf-8")
     networks = Networks([network for model in models for network in open_networks(model).members], spec)
-    write_golden(scratch, moving_grating(spec), networks)
+    clip = moving_grating(spec)
+    write_golden(scratch, clip, networks(clip))
     step("hashes and manifest")
     files = records(scratch, sorted(p.relative_to(scratch).as_posix() for p in scratch.rglob("*") if p.is_file()))
     manifest = Manifest(

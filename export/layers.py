@@ -4,7 +4,6 @@ import io
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_tdn.manifest import Model
-from edge_tdn.runtime.openvino import EXECUTION
+from edge_tdn.runtime.openvino import EXECUTION, read_graph
 from export.convert import ROOT, EncoderGraph, HeadGraph
 from export.findings import NodeError
 from export.networks import Networks, split
@@ -88,8 +87,7 @@ def _pytorch(module: nn.Module, network: TDN, inputs: Mapping[str, Array]) -> di
 
 def _openvino(model: Model, name: str, precision: str, reference: Reference) -> list[tuple[str, Array]]:
     core = ov.Core()
-    weights = np.frombuffer(model.read(str(Path(name).with_suffix(".bin"))), np.uint8)
-    graph = core.read_model(model=model.read(name), weights=ov.Tensor(weights))
+    graph = read_graph(core, model, name)
     graph.reshape({key: list(value.shape) for key, value in reference.inputs.items()})
     nodes = []
     for operation in graph.get_ordered_ops():

@@ -21,13 +21,13 @@ from edge_tdn.manifest import Manifest, Model, Parity, seal
 from edge_tdn.messages import CENTRE, ActionEvent, Scores
 from edge_tdn.runtime import Runtime
 from edge_tdn.runtime.ensemble import EnsembleRing
+from export import published
 from export.clips import Clips, Recording, total_clips
 from export.convert import open_any, tools
 from export.findings import Comparison, EventLog, Report, Scored, limits_of, logit_errors
 from export.folder import replace_manifest, size_of
 from export.layers import Reference, node_errors, references, relative_error
 from export.networks import Features, Networks, open_networks
-from export.published import compare_pixels, sampling_agrees
 
 MOST_PIXELS = 10  # recordings whose pixels are compared with Pillow's
 PICTURE_WIDTH = 112  # pixels of a flip's thumbnails
@@ -66,9 +66,10 @@ def compare(
     pixels = []
     for recording in _looked_at(clips):
         step(f"preprocessing against Pillow: {recording.name}")
-        pixels += [found for found in [compare_pixels(recording, networks)] if found]
+        pixels += [found for found in [published.compare_pixels(recording, networks)] if found]
     step("PyTorch: every node")
     graphs = references(networks, expected[0].recording.clip(expected[0].lasts[0], spec))
+    agrees = published.sampling_agrees(spec)
     return Report(
         model=model.manifest.id,
         network=" + ".join(f"{n.config.arch}, T = {n.config.segments}" for n in networks.members),
@@ -76,9 +77,9 @@ def compare(
         checked_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         tools=tools(),
         clips_from=clips_from,
-        sampling_agrees=sampling_agrees(spec),
+        sampling_agrees=agrees,
         preprocessing=tuple(pixels),
-        comparisons=tuple(_compare(model, networks, name, expected, graphs, step) for name in precisions),
+        comparisons=tuple(_compare(model, networks, name, expected, graphs, agrees, step) for name in precisions),
         skipped=clips.skipped,
     )
 
@@ -138,6 +139,7 @@ def _compare(
     precision: str,
     expected: Sequence[_Expected],
     graphs: Sequence[Reference],
+    sampling_agrees: bool,
     step: Step,
 ) -> Comparison:
     step(f"{precision}: every node")
@@ -176,7 +178,7 @@ def _compare(
         size=size_of(model, model.build(precision)),
     )
     failures = _failures(found)
-    if not sampling_agrees(model.manifest.input):
+    if not sampling_agrees:
         failures.append("sampling: the window takes other frames than the published sampling")
     if not nodes and model.build(precision).format != "torch":
         failures.append("nodes: none could be compared")

@@ -38,6 +38,7 @@ from edge_tdn.manifest import (
     seal,
 )
 from edge_tdn.runtime import golden_error, open_runtime, scores
+from edge_tdn.runtime.openvino import read_graph
 from export.clips import find_videos, read_clips
 from export.findings import LIMITS, Limits
 from export.folder import check_unchanged, files_of, size_of, write_at_once
@@ -342,9 +343,7 @@ def _read_graphs(model: Model) -> Graphs:
     halves: tuple[Half, ...] = ("encoder", "head")
     for number, own in enumerate(model.build("fp32").graphs):
         for half in halves:
-            name = getattr(own, half)
-            weights = np.frombuffer(model.read(name.removesuffix(".xml") + ".bin"), np.uint8)
-            graphs[number, half] = core.read_model(model=model.read(name), weights=ov.Tensor(weights))
+            graphs[number, half] = read_graph(core, model, getattr(own, half))
     return graphs
 
 

@@ -76,11 +76,15 @@ class _RingTensors:
         ]
 
 
-def _compile(core: ov.Core, model: Model, name: str, device: str, options: dict[str, str]) -> ov.CompiledModel:
-    """Compiles from the verified bytes, not from the file."""
+def read_graph(core: ov.Core, model: Model, name: str) -> ov.Model:
+    """An IR of the folder, from the verified bytes, not from the files. RuntimeError: OpenVINO cannot read it."""
     weights = np.frombuffer(model.read(name.removesuffix(".xml") + ".bin"), np.uint8)
+    return core.read_model(model=model.read(name), weights=ov.Tensor(weights))
+
+
+def _compile(core: ov.Core, model: Model, name: str, device: str, options: dict[str, str]) -> ov.CompiledModel:
     try:
-        graph = core.read_model(model=model.read(name), weights=ov.Tensor(weights))
+        graph = read_graph(core, model, name)
         if graph.is_dynamic():  # the encoder's batch; one segment at a time, which costs nothing once it is said
             graph.reshape({i: [1, *(n.get_length() for n in list(i.partial_shape)[1:])] for i in graph.inputs})
         return core.compile_model(graph, device, options)
