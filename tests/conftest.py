@@ -52,12 +52,28 @@ def reference(data: Path) -> Path:
 @pytest.fixture(scope="session")
 def published(reference: Path) -> ModuleType:
     """The script that rebuilds the reference weights and clips."""
-    spec = importlib.util.spec_from_file_location("reference_state", reference / "reference_state.py")
+    return reference_script(reference)
+
+
+def reference_script(folder: Path) -> ModuleType:
+    """reference_state.py of the reference folder, as a module."""
+    spec = importlib.util.spec_from_file_location("reference_state", folder / "reference_state.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small networks gain nothing from a second thread, and lose much where others use the processor too."""
+    import torch  # here, because most tests do without
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

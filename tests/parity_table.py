@@ -6,12 +6,10 @@ three give nearly every clip the same label, so that their top-1 agreement says 
 """
 
 import argparse
-import importlib.util
 import json
 import shutil
 import time
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from rich.console import Console
@@ -19,6 +17,7 @@ from rich.console import Console
 from edge_tdn.manifest import shipped_models
 from export import checkpoint, parity
 from export.__main__ import main as export
+from tests.conftest import reference_script
 
 REFERENCE = {
     "R50, T = 8": ("tdn_resnet50_8f_174c", "resnet50", 8),
@@ -88,20 +87,11 @@ def _make(name: str, folder: Path, data: Path, videos: Path) -> dict[str, float]
 def _reference_weights(name: str, data: Path, path: Path) -> None:
     """As `.safetensors` that say what they are; exported from, they take no longer than a published pickle."""
     variant, arch, segments = REFERENCE[name]
-    state = _published(data.parent / "reference").state_dict(variant)
+    state = reference_script(data.parent / "reference").state_dict(variant)
     scratch = path.with_suffix(".pth")
     torch.save({"state_dict": {key: torch.from_numpy(value) for key, value in state.items() if value.shape}}, scratch)
     checkpoint.save(checkpoint.load(scratch, arch=arch, segments=segments), path)
     scratch.unlink()
-
-
-def _published(folder: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference_state", folder / "reference_state.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _rows(name: str, folder: Path, seconds: dict[str, float]) -> list[str]:

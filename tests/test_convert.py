@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +29,11 @@ from export.convert import Recipe, convert, moving_grating, open_any, steps, who
 from export.tdn import TDN, TDNConfig, normalise
 from tests.test_tdn import T_CONV, TSN, small
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = InputSpec(segments=8, height=64, width=64, resize="stretch", frame_rate=12.0, segment_stride=3)
 LABELS = ("one", "two", "three")
 PRECISIONS = ("fp32", "fp16", "bf16", "onnx", "cuda-fp32")
 LIMIT = {"fp32": 1e-4, "onnx": 1e-4, "fp16": 2e-2, "bf16": 2e-2}  # of the largest logit
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from a second thread, and lose much where others use the processor too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from edge_tdn.errors import ModelError
@@ -143,15 +142,12 @@ def mutations(name: str, folder: Path, count: int, seed: int) -> Iterator[tuple[
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The undamaged folder."""
     folder = tmp_path_factory.mktemp("mutations")
     (folder / "labels.txt").write_text("one\ntwo\n")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     recipe = Recipe("tiny", folder / "labels.txt", SPEC, background=("one",), precisions=PRECISIONS)
     convert(small(width=0.125, classes=2), recipe, folder / "model")
-    torch.set_num_threads(threads)
     assert {path.relative_to(folder / "model").as_posix() for path in (folder / "model").rglob("*.*")} == set(FILES)
     return folder / "model"
 

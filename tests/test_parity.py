@@ -24,21 +24,15 @@ from export.findings import Comparison, Report
 from export.layers import node_errors, references
 from export.networks import open_networks, split
 from export.parity import compare, record, steps
-from export.tdn import TDN, TDNConfig
+from export.tdn import TDN
+from tests.test_tdn import small
 
 SPEC = InputSpec(segments=8, height=64, width=64, resize="stretch", frame_rate=12.0, segment_stride=3)
 
 
 @pytest.fixture(scope="module")
 def network() -> TDN:
-    torch.manual_seed(7)
-    model = TDN(TDNConfig(arch="resnet18", segments=8, classes=6, width=0.25, conv_bias=False))
-    torch.nn.init.normal_(model.linear.weight)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.normal_(module.bias, std=0.2)
-    return model.eval()
+    return small(classes=6)
 
 
 @pytest.fixture(scope="module")
@@ -260,18 +254,23 @@ def test_bad_arguments_are_told_without_a_traceback(
     assert said in capsys.readouterr().err
 
 
+def without_change(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program that must leave every file of the folder as it was, and show no traceback."""
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in found.stderr
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+    return found
+
+
 def test_an_interrupt_leaves_the_folder_as_it_was(copy: Path, videos: Path) -> None:
-    before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
     program = (
         "import sys, export.parity as p; from export.__main__ import main\n"
         "def stop(*_): raise KeyboardInterrupt\n"
         "p._score = stop\n"
         f"sys.exit(main(['parity', {str(copy)!r}, '--clips', {str(videos)!r}]))"
     )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert found.returncode == 130
-    assert "Traceback" not in found.stderr
-    assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
+    assert without_change(copy, program).returncode == 130
 
 
 def test_what_was_skipped_is_told(exported: Path, videos: Path) -> None:
@@ -293,18 +292,15 @@ def test_a_manifest_that_changed_meanwhile_is_not_overwritten(copy: Path, videos
 
 
 def test_a_full_disk_is_told_and_the_folder_still_opens(copy: Path, videos: Path) -> None:
-    before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
     program = (
         "import resource, signal, sys; from export.__main__ import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
         f"sys.exit(main(['parity', {str(copy)!r}, '--clips', {str(videos)!r}, '--precision', 'fp32']))"
     )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    found = without_change(copy, program)
     assert found.returncode == 78, found.stderr
     assert "File too large; it is as it was before" in found.stderr
-    assert "Traceback" not in found.stderr
-    assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
 
 
 def test_a_folder_of_which_nothing_runs_here_is_no_success(
