@@ -73,14 +73,14 @@ class Lane:
             self._window.clear()
             self._since += missed
             self._missed += missed
-        self._runtime.encode(segment.frames, self._ring)
+        self._runtime.encode([segment.frames], [self._ring])
         self._window.append(segment)
         self._since += 1
 
     def _classify(self, taken_ns: int) -> None:
         if not self._ring.full or self._since < self._hop:
             return
-        logits = self._runtime.classify(self._ring)
+        logits = self._runtime.classify([self._ring])[0]
         newest = self._window[-1]
         if self._classified:
             self.achieved_hop = self._since

@@ -1,5 +1,7 @@
 """The exported ONNX graphs on ONNX Runtime, so that they can be compared like any other precision."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from edge_tdn.runtime.ring import FeatureRing
 class OnnxRuntime:
     """See `edge_tdn.runtime.Runtime`. On the processor, in full precision."""
 
+    batch = 1
+
     def __init__(self, model: Model, graphs: Graphs, segments: int) -> None:
         self.device, self.precision = "CPU", "onnx"
         self._segments, self._features = segments, graphs.features
@@ -21,16 +25,19 @@ class OnnxRuntime:
     def ring(self) -> FeatureRing:
         return FeatureRing(self._features, self._segments)
 
-    def encode(self, frames: NDArray[np.uint8], ring: Ring) -> None:
-        assert isinstance(ring, FeatureRing)
-        for name, feature in zip(ring.arrays, self._encoder.run(None, {"frames": frames[None]}), strict=True):
-            ring.arrays[name][ring.slot] = feature[0]
-        ring.written()
+    def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[Ring]) -> None:
+        for frames, ring in zip(segments, rings, strict=True):
+            assert isinstance(ring, FeatureRing)
+            for name, feature in zip(ring.arrays, self._encoder.run(None, {"frames": frames[None]}), strict=True):
+                ring.arrays[name][ring.slot] = feature[0]
+            ring.written()
 
-    def classify(self, ring: Ring) -> NDArray[np.float32]:
-        assert isinstance(ring, FeatureRing)
-        logits: NDArray[np.float32] = self._head.run(None, {name: ring.window(name) for name in ring.arrays})[0][0]
-        return logits
+    def classify(self, rings: Sequence[Ring]) -> NDArray[np.float32]:
+        logits = []
+        for ring in rings:
+            assert isinstance(ring, FeatureRing)
+            logits.append(self._head.run(None, {name: ring.window(name) for name in ring.arrays})[0][0])
+        return np.stack(logits)
 
     def close(self) -> None:
         """Frees the sessions."""

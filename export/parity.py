@@ -191,10 +191,10 @@ def _score(runtime: Runtime, one: _Expected, model: Model) -> list[Scored]:
     lasts = dict(zip(one.lasts, one.logits, strict=True))
     clips = []
     for number, segment in enumerate(one.recording.segments):
-        runtime.encode(segment.frames, ring)
+        runtime.encode([segment.frames], [ring])
         if number not in lasts:
             continue
-        scored = Scored(one.recording.name, one.recording.seconds(number), lasts[number], runtime.classify(ring))
+        scored = Scored(one.recording.name, one.recording.seconds(number), lasts[number], runtime.classify([ring])[0])
         if scored.flips:
             pictures = one.recording.segments[number + 1 - spec.segments : number + 1]
             scored = replace(scored, pictures=tuple(_small(segment.frames[CENTRE]) for segment in pictures))
@@ -246,7 +246,7 @@ def _line(event: ActionEvent) -> str:
 def _features(runtime: Runtime, networks: Networks, one: _Expected) -> dict[str, float]:
     """What the segment encoder gives for one segment: name -> largest difference / largest value."""
     ring = runtime.ring()
-    runtime.encode(one.recording.segments[0].frames, ring)
+    runtime.encode([one.recording.segments[0].frames], [ring])
     rings: Sequence[Any] = ring.rings if isinstance(ring, EnsembleRing) else [ring]
     errors = {}
     for network, own, expected in zip(networks.members, rings, one.first, strict=True):

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from edge_tdn.runtime.ring import FeatureRing
 class FakeRuntime:
     """Encodes a segment into its first pixel; the logits are those of the window. As slow as it is told."""
 
-    device, precision = "fake", "fp32"
+    device, precision, batch = "fake", "fp32", 1
 
     def __init__(self, segments: int = 4, classify_s: float = 0.0) -> None:
         self._segments = segments
@@ -23,14 +24,15 @@ class FakeRuntime:
     def ring(self) -> FeatureRing:
         return FeatureRing({"h": (1,)}, self._segments)
 
-    def encode(self, frames: NDArray[np.uint8], ring: FeatureRing) -> None:
+    def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[FeatureRing]) -> None:
         self.threads.add(threading.current_thread().name)
-        ring.arrays["h"][ring.slot] = frames.flat[0]
-        ring.written()
+        for frames, ring in zip(segments, rings, strict=True):
+            ring.arrays["h"][ring.slot] = frames.flat[0]
+            ring.written()
 
-    def classify(self, ring: FeatureRing) -> NDArray[np.float32]:
+    def classify(self, rings: Sequence[FeatureRing]) -> NDArray[np.float32]:
         time.sleep(self._classify_s)
-        return ring.window("h")[:, 0].copy()
+        return np.stack([ring.window("h")[:, 0] for ring in rings])
 
     def close(self) -> None:
         pass

@@ -67,10 +67,10 @@ def sliding_error(runtime: Runtime, network: TDN, segments: NDArray[np.uint8]) -
     """Encoded once per segment, classified per hop: the worst of all windows, relative to its largest logit."""
     ring, errors = runtime.ring(), []
     for n, frames in enumerate(segments):
-        runtime.encode(frames, ring)
+        runtime.encode([frames], [ring])
         if ring.full:
             expected = whole(network, segments[n - 7 : n + 1], SPEC)
-            errors.append(np.abs(runtime.classify(ring) - expected).max() / np.abs(expected).max())
+            errors.append(np.abs(runtime.classify([ring])[0] - expected).max() / np.abs(expected).max())
     runtime.close()
     assert len(errors) == len(segments) - 7
     return float(max(errors))

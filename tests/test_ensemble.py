@@ -129,11 +129,11 @@ def test_a_stream_gives_the_sum_of_both_networks_on_their_published_frames(
     firsts = []  # of the clips, the frame that each begins at
     for frame in stream(frames):
         for segment in window.push(frame):
-            runtime.encode(segment.frames, ring)
+            runtime.encode([segment.frames], [ring])
             assert ring.full == (segment.index >= 7)
             if ring.full:
                 firsts.append((segment.index - 7) * hop)
-                assert relative(runtime.classify(ring), added(pair, frames, firsts[-1])) <= limit
+                assert relative(runtime.classify([ring])[0], added(pair, frames, firsts[-1])) <= limit
     assert firsts == [n * hop for n in range(hops + 1)]
     runtime.close()
 
@@ -193,9 +193,9 @@ def test_networks_of_the_same_t_have_folders_of_their_own(pair: Pair, tmp_path: 
     ring, window = runtime.ring(), Window(manifest.input, max_gap_s=0.5)
     for frame in stream(frames):
         for segment in window.push(frame):
-            runtime.encode(segment.frames, ring)
+            runtime.encode([segment.frames], [ring])
     alone = whole(pair.networks[8], segments_as_published(frames, 0, 8), spec(8))
-    assert relative(runtime.classify(ring), 3 * alone) <= 1e-4
+    assert relative(runtime.classify([ring])[0], 3 * alone) <= 1e-4
     runtime.close()
 
 

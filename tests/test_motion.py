@@ -37,8 +37,8 @@ def test_the_shipped_model_knows_clips_that_it_never_saw(motion: Model) -> None:
         clip = lesson(HELD_OUT + number, SPEC)
         ring = runtime.ring()
         for frames in clip.frames:
-            runtime.encode(frames, ring)
-        right += int(np.argmax(runtime.classify(ring))) == clip.label
+            runtime.encode([frames], [ring])
+        right += int(np.argmax(runtime.classify([ring])[0])) == clip.label
     runtime.close()
     assert right >= 96
 
@@ -53,9 +53,9 @@ def test_a_clip_played_backwards_is_its_opposite(label: str, other: str, motion:
         if LABELS[clip.label] == label:
             ring = runtime.ring()
             for frames in clip.frames[::-1, ::-1]:
-                runtime.encode(frames, ring)
+                runtime.encode([frames], [ring])
             seen += 1
-            turned += LABELS[int(np.argmax(runtime.classify(ring)))] == other
+            turned += LABELS[int(np.argmax(runtime.classify([ring])[0]))] == other
     runtime.close()
     assert seen >= 4
     assert turned >= 0.8 * seen

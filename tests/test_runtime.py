@@ -44,11 +44,11 @@ def test_the_split_network_on_real_video_equals_the_whole_one(name: str, data: P
     compared = 0
     for n, segment in enumerate(segments):
         assert segment.index == n
-        runtime.encode(segment.frames, ring)
+        runtime.encode([segment.frames], [ring])
         if ring.full:
             clip = np.stack([s.frames for s in segments[n - 7 : n + 1]])
             expected = whole(network, clip, motion.manifest.input)
-            assert np.abs(runtime.classify(ring) - expected).max() <= 1e-4 * np.abs(expected).max()
+            assert np.abs(runtime.classify([ring])[0] - expected).max() <= 1e-4 * np.abs(expected).max()
             compared += 1
     assert compared >= 9
     runtime.close()
@@ -73,10 +73,10 @@ def test_the_published_resnet50_split_in_two_equals_itself_on_real_video(
     ring = runtime.ring()
     segments = segments_of(data / "videos/activities_reel.mp4", model, 3.5)
     for segment in segments:
-        runtime.encode(segment.frames, ring)
+        runtime.encode([segment.frames], [ring])
     expected = whole(network, np.stack([segment.frames for segment in segments[-8:]]), spec)
     assert len(segments) > 10
-    assert np.abs(runtime.classify(ring) - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert np.abs(runtime.classify([ring])[0] - expected).max() <= 1e-4 * np.abs(expected).max()
     runtime.close()
 
 
@@ -86,13 +86,13 @@ def test_two_rings_of_one_runtime_do_not_mix(motion: Model) -> None:
     rng = np.random.default_rng(1)
     a, b = rng.integers(0, 256, (2, 8, 5, 96, 96, 3), np.uint8)
     for frames_a, frames_b in zip(a, b, strict=True):
-        runtime.encode(frames_a, one)
-        runtime.encode(frames_b, two)
-    mixed = runtime.classify(one), runtime.classify(two)
+        runtime.encode([frames_a], [one])
+        runtime.encode([frames_b], [two])
+    mixed = runtime.classify([one])[0], runtime.classify([two])[0]
     alone = runtime.ring()
     for frames in a:
-        runtime.encode(frames, alone)
-    assert np.array_equal(runtime.classify(alone), mixed[0])
+        runtime.encode([frames], [alone])
+    assert np.array_equal(runtime.classify([alone])[0], mixed[0])
     assert not np.allclose(mixed[0], mixed[1])
     runtime.close()
 

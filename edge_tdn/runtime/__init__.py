@@ -1,7 +1,7 @@
 """Where the network runs. A runtime encodes a new segment, classifies the last T, and closes."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -29,19 +29,23 @@ class Ring(Protocol):
 
 
 class Runtime(Protocol):
-    """Used by one thread. Its results equal the whole network's on the same T segments."""
+    """Used by one thread. Its results equal the whole network's on the same T segments, whatever is beside them."""
 
     device: str
     precision: str
+    batch: int  # how many segments, and how many clips, go through together with profit; the scheduler brings no more
 
     def ring(self) -> Ring:
         """An empty ring for one camera."""
 
-    def encode(self, frames: NDArray[np.uint8], ring: Ring) -> None:
-        """frames [5, H, W, 3], RGB (of an ensemble [InputSpec.frames, H, W, 3]) -> the ring's next slot."""
+    def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[Ring]) -> None:
+        """Every segment into its ring's next slot; a ring may take several, in their order.
 
-    def classify(self, ring: Ring) -> NDArray[np.float32]:
-        """The full ring's window -> logits [classes], the caller's own copy."""
+        Segments are [5, H, W, 3], RGB; of an ensemble [InputSpec.frames, H, W, 3].
+        """
+
+    def classify(self, rings: Sequence[Ring]) -> NDArray[np.float32]:
+        """The windows of full rings -> logits [N, classes], the caller's own copy."""
 
     def close(self) -> None: ...
 
@@ -105,9 +109,10 @@ def golden_error(model: Model, runtime: Runtime) -> float:
 def scores(runtime: Runtime, clip: NDArray[np.uint8]) -> NDArray[np.float32]:
     """One clip by itself: [T, InputSpec.frames, H, W, 3] -> logits [classes]."""
     ring = runtime.ring()
-    for frames in clip:
-        runtime.encode(frames, ring)
-    return runtime.classify(ring)
+    for segment in clip:
+        runtime.encode([segment], [ring])
+    logits: NDArray[np.float32] = runtime.classify([ring])[0]
+    return logits
 
 
 def _self_test(model: Model, runtime: Runtime, limit: float) -> None:

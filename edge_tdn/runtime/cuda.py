@@ -6,6 +6,7 @@ so that it is code: hashes tell that a folder is unchanged, not that whoever mad
 """
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ AUTOCAST = {"fp16": "float16", "bf16": "bfloat16"}
 
 class CudaRuntime:
     """Features stay on the device; frames go up, logits come down. On `device` "cpu" it needs no CUDA."""
+
+    batch = 1
 
     def __init__(self, model: Model, graphs: Graphs, segments: int, precision: str, device: str = CUDA) -> None:
         try:
@@ -39,17 +42,20 @@ class CudaRuntime:
         zeros = lambda shape: self._torch.zeros(shape, device=self._on)  # noqa: E731
         return FeatureRing(self._features, self._segments, zeros)
 
-    def encode(self, frames: NDArray[np.uint8], ring: Ring) -> None:
-        assert isinstance(ring, FeatureRing)
-        pixels = self._torch.from_numpy(np.ascontiguousarray(frames))[None].to(self._on)
-        for array, feature in zip(ring.arrays.values(), self._run(self._encoder, pixels), strict=True):
-            array[ring.slot] = feature[0]
-        ring.written()
+    def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[Ring]) -> None:
+        for frames, ring in zip(segments, rings, strict=True):
+            assert isinstance(ring, FeatureRing)
+            pixels = self._torch.from_numpy(np.ascontiguousarray(frames))[None].to(self._on)
+            for array, feature in zip(ring.arrays.values(), self._run(self._encoder, pixels), strict=True):
+                array[ring.slot] = feature[0]
+            ring.written()
 
-    def classify(self, ring: Ring) -> NDArray[np.float32]:
-        assert isinstance(ring, FeatureRing)
-        logits = self._run(self._head, *(ring.window(name) for name in ring.arrays))[0]
-        result: NDArray[np.float32] = logits[0].float().cpu().numpy()
+    def classify(self, rings: Sequence[Ring]) -> NDArray[np.float32]:
+        logits = []
+        for ring in rings:
+            assert isinstance(ring, FeatureRing)
+            logits.append(self._run(self._head, *(ring.window(name) for name in ring.arrays))[0][0].float().cpu())
+        result: NDArray[np.float32] = self._torch.stack(logits).numpy()
         return result
 
     def close(self) -> None:

@@ -29,26 +29,36 @@ class EnsembleRuntime:
 
     def __init__(self, members: Sequence[Runtime], per_segment: Sequence[int]) -> None:
         self.device, self.precision = members[0].device, members[0].precision
+        self.batch = min(member.batch for member in members)
         self._members, self._per_segment = tuple(members), tuple(per_segment)
 
     def ring(self) -> EnsembleRing:
         return EnsembleRing([member.ring() for member in self._members])
 
-    def encode(self, frames: NDArray[np.uint8], ring: Ring) -> None:
-        """frames [5 * sum(per_segment), H, W, 3]: first the first network's segments, oldest first."""
-        assert isinstance(ring, EnsembleRing)
+    def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[Ring]) -> None:
+        """segments [5 * sum(per_segment), H, W, 3]: first the first network's, oldest first."""
         first = 0
-        for member, own, count in zip(self._members, ring.rings, self._per_segment, strict=True):
-            for _ in range(count):
-                member.encode(frames[first : first + FRAMES_PER_SEGMENT], own)
-                first += FRAMES_PER_SEGMENT
+        for member, own, count in zip(self._members, _by_member(rings), self._per_segment, strict=True):
+            last = first + count * FRAMES_PER_SEGMENT
+            starts = range(first, last, FRAMES_PER_SEGMENT)
+            parts = [frames[start : start + FRAMES_PER_SEGMENT] for frames in segments for start in starts]
+            member.encode(parts, [ring for ring in own for _ in starts])
+            first = last
 
-    def classify(self, ring: Ring) -> NDArray[np.float32]:
-        assert isinstance(ring, EnsembleRing)
-        logits = [member.classify(own) for member, own in zip(self._members, ring.rings, strict=True)]
+    def classify(self, rings: Sequence[Ring]) -> NDArray[np.float32]:
+        logits = [member.classify(own) for member, own in zip(self._members, _by_member(rings), strict=True)]
         total: NDArray[np.float32] = np.sum(logits, axis=0, dtype=np.float32)
         return total
 
     def close(self) -> None:
         for member in self._members:
             member.close()
+
+
+def _by_member(rings: Sequence[Ring]) -> list[tuple[Ring, ...]]:
+    """For each network, its ring of every camera."""
+    own = []
+    for ring in rings:
+        assert isinstance(ring, EnsembleRing)
+        own.append(ring.rings)
+    return list(zip(*own, strict=True))

@@ -1,5 +1,6 @@
 """The two graphs on OpenVINO. The encoder writes into the ring, the head reads from it: both through shared tensors."""
 
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,6 +17,8 @@ EXECUTION = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVinoRuntime:
+    batch = 1  # a head's T segments fill a processor already
+
     def __init__(
         self, model: Model, graphs: Graphs, segments: int, precision: str, device: str, threads: int
     ) -> None:  # fmt: skip
@@ -39,22 +42,24 @@ class OpenVinoRuntime:
         self._tensors[ring] = _RingTensors(ring)
         return ring
 
-    def encode(self, frames: NDArray[np.uint8], ring: Ring) -> None:
-        assert isinstance(ring, FeatureRing)
-        frames = np.ascontiguousarray(frames)[None]
-        self._encoder.set_input_tensor(ov.Tensor(frames, shared_memory=True))
-        for name, tensor in self._tensors[ring].slots[ring.slot].items():
-            self._encoder.set_tensor(name, tensor)
-        self._encoder.infer()
-        ring.written()
+    def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[Ring]) -> None:
+        for frames, ring in zip(segments, rings, strict=True):
+            assert isinstance(ring, FeatureRing)
+            self._encoder.set_input_tensor(ov.Tensor(np.ascontiguousarray(frames)[None], shared_memory=True))
+            for name, tensor in self._tensors[ring].slots[ring.slot].items():
+                self._encoder.set_tensor(name, tensor)
+            self._encoder.infer()
+            ring.written()
 
-    def classify(self, ring: Ring) -> NDArray[np.float32]:
-        assert isinstance(ring, FeatureRing)
-        for name, tensor in self._tensors[ring].windows[ring.start].items():
-            self._head.set_tensor(name, tensor)
-        self._head.infer()
-        logits: NDArray[np.float32] = self._head.get_output_tensor().data[0].copy()
-        return logits
+    def classify(self, rings: Sequence[Ring]) -> NDArray[np.float32]:
+        logits = []
+        for ring in rings:
+            assert isinstance(ring, FeatureRing)
+            for name, tensor in self._tensors[ring].windows[ring.start].items():
+                self._head.set_tensor(name, tensor)
+            self._head.infer()
+            logits.append(self._head.get_output_tensor().data[0].copy())
+        return np.stack(logits)
 
     def close(self) -> None:
         """Frees the compiled graphs."""
