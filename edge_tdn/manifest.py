@@ -115,7 +115,8 @@ class Graphs(_Part):
 
     encoder: str
     head: str
-    features: dict[str, tuple[int, ...]] = Field(description="name -> shape of one segment's tensor")
+    features: dict[str, tuple[int, ...]] = Field(description="name -> shape of one segment's tensor, channels last")
+    scales: dict[str, float] = Field(default={}, description="of those that pass in 8 bits: what a step is worth")
 
 
 class Build(_Part):

@@ -17,6 +17,7 @@ import onnx
 import openvino as ov
 import torch
 from numpy.typing import NDArray
+from openvino._offline_transformations import apply_moc_transformations
 from torch import Tensor, nn
 
 from edge_tdn import __version__
@@ -48,7 +49,7 @@ from export.findings import limits_of
 from export.folder import whole_or_nothing
 from export.nodes import node_names, rename
 from export.onnx_runtime import OnnxRuntime
-from export.tdn import TDN, normalise, short_term
+from export.tdn import TDN, normalise
 
 OPSET = 18
 PRECISIONS = ("fp32", "fp16", "bf16", "onnx", "cuda-fp32", "cuda-fp16", "cuda-bf16")  # that `convert` writes
@@ -212,9 +213,11 @@ def to_onnx(half: "Half", network: TDN, path: Path) -> None:
 def to_ir(source: Path, path: Path, half_size: bool) -> None:
     """ONNX -> OpenVINO IR; weights stored in full precision, or `half_size`, in FP16.
 
-    `ov.convert_model` would do the same, and report it to its vendor over the network.
+    The steps of `ov.convert_model`, which would report its use to its vendor over the network.
     """
-    ov.save_model(ov.Core().read_model(source), path, compress_to_fp16=half_size)
+    graph = ov.Core().read_model(source)
+    apply_moc_transformations(graph, cf=False, smart_reshape=True)
+    ov.save_model(graph, path, compress_to_fp16=half_size)
 
 
 def to_program(half: "Half", path: Path) -> None:
@@ -283,9 +286,8 @@ class EncoderGraph(nn.Module):
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         centre = normalise(frames[:, CENTRE], self._mean, self._std)
         side_by_side = channels_first(frames.movedim(1, -2).flatten(-2))  # [B, 15, H, W]; bytes move cheaply
-        motion = short_term(side_by_side.to(torch.float32))
-        scale = 255 * torch.tensor(self._std * (FRAMES_PER_SEGMENT - 1))
-        features = self.network.encode_parts(centre, motion / scale[:, None, None])
+        unit = 255 * torch.tensor(self._std * (FRAMES_PER_SEGMENT - 1))[:, None, None]  # [12, 1, 1]
+        features = self.network.encode_parts(centre, side_by_side.to(torch.float32), unit)
         return tuple(map(channels_last, features))
 
 

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_tdn.manifest import Model
+from edge_tdn.manifest import Graphs, Model
 from edge_tdn.runtime.openvino import EXECUTION, read_graph
-from export.convert import ROOT, EncoderGraph, HeadGraph
+from export.convert import ROOT, EncoderGraph, HeadGraph, channels_last
 from export.findings import NodeError
 from export.networks import Networks, split
 from export.nodes import Recorder, node_names
@@ -48,7 +48,10 @@ def references(networks: Networks, clip: NDArray[np.uint8]) -> tuple[Reference, 
     for number, (network, own) in enumerate(zip(networks.members, split(clip, networks.spec), strict=True)):
         prefix = f"T={network.config.segments} " if len(networks.members) > 1 else ""
         frames = {"frames": own[:SEGMENTS]}
-        window = {name: tensor.numpy() for name, tensor in zip(network.features, features[number], strict=True)}
+        window = {
+            name: np.ascontiguousarray(channels_last(tensor).numpy())
+            for name, tensor in zip(network.features, features[number], strict=True)
+        }
         encoder, head = EncoderGraph(network, networks.spec), HeadGraph(network)
         found += [
             Reference(number, "encoder", frames, _pytorch(encoder, network, frames), f"{prefix}encoder"),
@@ -70,7 +73,7 @@ def node_errors(model: Model, expected: Sequence[Reference], precision: str) -> 
     return tuple(
         NodeError(reference.title, node, relative_error(reference.values[node].numpy(), value))
         for reference in expected
-        for node, value in look(model, getattr(build.graphs[reference.network], reference.graph), precision, reference)
+        for node, value in look(model, build.graphs[reference.network], precision, reference)
     )
 
 
@@ -85,9 +88,9 @@ def _pytorch(module: nn.Module, network: TDN, inputs: Mapping[str, Array]) -> di
     return recorder.values
 
 
-def _openvino(model: Model, name: str, precision: str, reference: Reference) -> list[tuple[str, Array]]:
+def _openvino(model: Model, graphs: Graphs, precision: str, reference: Reference) -> list[tuple[str, Array]]:
     core = ov.Core()
-    graph = read_graph(core, model, name)
+    graph = read_graph(core, model, getattr(graphs, reference.graph))
     graph.reshape({key: list(value.shape) for key, value in reference.inputs.items()})
     nodes = []
     for operation in graph.get_ordered_ops():
@@ -98,13 +101,23 @@ def _openvino(model: Model, name: str, precision: str, reference: Reference) -> 
     results = graph.add_outputs([output for _, output in nodes])
     compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": EXECUTION[precision]})
     request = compiled.create_infer_request()
-    request.infer(dict(reference.inputs))
+    request.infer(
+        {key: _in_steps(value, graphs.scales[key], compiled.input(key)) if key in graphs.scales else value
+         for key, value in reference.inputs.items()}
+    )  # fmt: skip
     first = len(compiled.outputs) - len(results)
     return [(key, request.get_output_tensor(first + i).data.copy()) for i, (key, _) in enumerate(nodes)]
 
 
-def _onnx(model: Model, name: str, precision: str, reference: Reference) -> list[tuple[str, Array]]:
-    graph = onnx.load(io.BytesIO(model.read(name)))
+def _in_steps(value: Array, scale: float, port: ov.ConstOutput) -> Array:
+    """A feature as an INT8 encoder would hand it over."""
+    kind = port.element_type.to_dtype()
+    steps = np.iinfo(kind)
+    return np.clip(np.rint(value / scale), steps.min, steps.max).astype(kind)
+
+
+def _onnx(model: Model, graphs: Graphs, precision: str, reference: Reference) -> list[tuple[str, Array]]:
+    graph = onnx.load(io.BytesIO(model.read(getattr(graphs, reference.graph))))
     names = [value for node in graph.graph.node for value in node.output if value in reference.values]
     known = {output.name for output in graph.graph.output}
     graph.graph.output.extend(

@@ -1,7 +1,9 @@
 """Which operators of a quantised graph can be exceptions, and the graph with some of them back in floating point.
 
-An exception is all that makes up one operator of the network: the two subtractions of an L-TDM, say. They are found by
+An exception is all that makes up one operator of the network: the convolutions of an L-TDM, say. They are found by
 what the nodes are and what they take, and by the module paths in their names (see export.nodes).
+
+What is as fast in floating point is never quantised, and so never an exception; see `never_quantised`.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -18,15 +20,13 @@ Kind = tuple[str, str]  # the place in the network, and one of:
 
 STDM_SUBTRACTION = "S-TDM subtraction"  # and the pooling of the differences
 STDM_SUM = "S-TDM sum"  # of the centre frame's features and the differences', each scaled
-LTDM_SUBTRACTION = "L-TDM subtraction"
-LTDM_SCALES = "L-TDM scales"  # its convolutions and their sum
-SIGMOID = "sigmoid"  # and what is scaled and averaged of it, up to the multiply
-MULTIPLY = "multiply"  # by the attention, and the sum x + x * m
-TEMPORAL = "temporal convolution"
+LTDM_SCALES = "L-TDM scales"  # its convolutions
+MULTIPLY = "multiply"  # by the attention
 RESIDUAL = "residual sum"
 CONVOLUTION = "convolution"  # of the backbone, one each; the linear layer too
 
 _CONVOLUTIONS = ("Convolution", "GroupConvolution", "MatMul")
+_ARITHMETIC = ("Add", "AvgPool", "Concat", "Divide", "Interpolate", "Multiply", "Sigmoid", "Subtract")
 _PASSING = (  # they move values about; NNCF quantises in front of them what the next operator takes
     "Concat", "Gather", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "StridedSlice", "Transpose", "Unsqueeze",
     "VariadicSplit",
@@ -62,9 +62,19 @@ def operators(graph: ov.Model, part: Part) -> list[Operator]:
 
 
 def never_quantised(graph: ov.Model) -> tuple[str, ...]:
-    """The mean over the segments: it gives the logits, and eight bits of each segment's logits would save nothing."""
-    takers = [result.input_value(0).get_node() for result in graph.get_results()]
-    return tuple(node.get_friendly_name() for node in takers if node.get_type_name() == "ReduceMean")
+    """What would lose by quantisers and gain no time.
+
+    Means, over pixels and over the segments; depthwise convolutions (OpenVINO has no faster ones in 8 bits); and of
+    L-TDMs all but the convolutions and the multiplication of x: differences, sums, sigmoids.
+    """
+    return tuple(node.get_friendly_name() for node in graph.get_ordered_ops() if _left_in_floating_point(node))
+
+
+def _left_in_floating_point(node: ov.Node) -> bool:
+    kind, module = node.get_type_name(), node.get_friendly_name().rpartition("/")[0]
+    if kind in ("GroupConvolution", "ReduceMean"):
+        return True
+    return module.endswith(".ltdm") and kind in _ARITHMETIC and not (kind == "Multiply" and len(_taken(node)) == 2)
 
 
 def in_floating_point(quantised: ov.Model, original: ov.Model, nodes: Collection[str]) -> ov.Model:
@@ -111,32 +121,24 @@ def multiply_adds(graph: ov.Model, batch: int) -> int:
 def _kind(node: ov.Node, kinds: Mapping[str, Kind]) -> Kind | None:
     """Place and kind of a node, from those of the nodes before it."""
     kind, name = node.get_type_name(), node.get_friendly_name()
+    if _left_in_floating_point(node):
+        return None
     taken = _taken(node)
     sources = [kinds.get(other.get_friendly_name()) for other in taken]
     module = name.rpartition("/")[0]
-    block = module.removesuffix(".ltdm").removesuffix(".temporal")
     if kind in _CONVOLUTIONS:
         layer = name.removesuffix("/WithoutBiases")
         inside, ltdm, _ = layer.partition(".ltdm.")
         return (inside, LTDM_SCALES) if ltdm else (layer, CONVOLUTION)
-    if kind in _PASSING or (kind == "AvgPool" and not module.endswith(".ltdm")):
-        return next((own for own in sources if own and own[1] in (SIGMOID, STDM_SUBTRACTION)), None)
+    if kind in _PASSING or kind == "AvgPool":
+        return next((own for own in sources if own and own[1] == STDM_SUBTRACTION), None)
     if kind == "Add" and len(taken) == 1 and taken[0].get_type_name() in _CONVOLUTIONS:
         return sources[0]  # the bias
     if kind == "Subtract" and len(taken) == 2:
-        return (block, LTDM_SUBTRACTION if module.endswith(".ltdm") else STDM_SUBTRACTION)
-    if kind == "Sigmoid":
-        return (block, SIGMOID)
-    if kind not in ("Add", "AvgPool", "Interpolate", "Multiply", "Subtract"):
-        return None
-    if module.endswith(".temporal"):
-        return (block, TEMPORAL)
-    for other, own in zip(taken, sources, strict=True):
-        if own and own[1] == SIGMOID:
-            return (own[0], MULTIPLY) if kind == "Multiply" and len(taken) == 2 else own
-        if own and own[1] == MULTIPLY and other.get_type_name() == "Multiply":
-            return own
-    return (block, LTDM_SCALES) if module.endswith(".ltdm") else _sum(node)
+        return (module, STDM_SUBTRACTION)
+    if module.endswith(".ltdm"):
+        return (module.removesuffix(".ltdm"), MULTIPLY) if kind == "Multiply" else None
+    return _sum(node) if kind in _ARITHMETIC else None
 
 
 def _sum(node: ov.Node) -> Kind | None:

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,10 +19,9 @@ from edge_tdn.decide import Decider, Origin
 from edge_tdn.manifest import Manifest, Model, Parity, seal
 from edge_tdn.messages import CENTRE, ActionEvent, Scores
 from edge_tdn.runtime import Runtime
-from edge_tdn.runtime.ensemble import EnsembleRing
 from export import published
 from export.clips import Clips, Recording, total_clips
-from export.convert import open_any, tools
+from export.convert import channels_last, open_any, tools
 from export.findings import Comparison, EventLog, Report, Scored, limits_of, logit_errors
 from export.folder import replace_manifest, size_of
 from export.layers import Reference, node_errors, references, relative_error
@@ -247,14 +245,12 @@ def _features(runtime: Runtime, networks: Networks, one: _Expected) -> dict[str,
     """What the segment encoder gives for one segment: name -> largest difference / largest value."""
     ring = runtime.ring()
     runtime.encode([one.recording.segments[0].frames], [ring])
-    rings: Sequence[Any] = ring.rings if isinstance(ring, EnsembleRing) else [ring]
+    newest = ring.newest()
     errors = {}
-    for network, own, expected in zip(networks.members, rings, one.first, strict=True):
-        prefix = f"T={network.config.segments} " if len(rings) > 1 else ""
+    for number, (network, expected) in enumerate(zip(networks.members, one.first, strict=True)):
+        key, title = (f"{number}.", f"T={network.config.segments} ") if len(networks.members) > 1 else ("", "")
         for name, tensor in zip(network.features, expected, strict=True):
-            newest = torch.as_tensor(own.arrays[name][(own.count - 1) % own.segments]).cpu().numpy()
-            reference = tensor[-1].numpy()
-            errors[prefix + name] = relative_error(reference, newest)
+            errors[title + name] = relative_error(channels_last(tensor)[-1].numpy(), newest[key + name])
     return errors
 
 

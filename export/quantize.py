@@ -46,6 +46,7 @@ from export.halves import ClipSet, divide
 from export.networks import split
 from export.operators import CONVOLUTION, Half, Operator, Part, never_quantised, operators
 from export.quantize_report import Report, to_json
+from export.rewrites import features_in_8_bits, quantise_behind_views
 from export.sensitivity import Bench, Chain, Figures, Graphs, Step
 
 NAME = "int8"
@@ -203,12 +204,17 @@ class _Quantiser:
 
     def write(self, graphs: Graphs, what: str) -> Figures:
         """Saves graphs into the scratch folder, and measures them as a host runs them."""
-        builds = list(self.model.build("fp32").graphs)
-        for (number, half), graph in graphs.items():
-            name = f"{self._room.name}/{number}/{half}.xml"
-            builds[number] = builds[number].model_copy(update={half: name})
-            (self._room / str(number)).mkdir(exist_ok=True)
-            ov.save_model(graph, self.model.folder / name, compress_to_fp16=False)
+        builds = []
+        for number, own in enumerate(self.model.build("fp32").graphs):
+            encoder, head = graphs[number, "encoder"].clone(), graphs[number, "head"].clone()
+            scales = features_in_8_bits(encoder, head)
+            names = {}
+            for half, graph in (("encoder", encoder), ("head", head)):
+                quantise_behind_views(graph)
+                names[half] = f"{self._room.name}/{number}/{half}.xml"
+                (self._room / str(number)).mkdir(exist_ok=True)
+                ov.save_model(graph, self.model.folder / names[half], compress_to_fp16=False)
+            builds.append(own.model_copy(update={**names, "scales": scales}))
         build = Build(format="openvino", graphs=tuple(builds), golden_error=WORST_GOLDEN_ERROR)
         manifest = self.model.manifest.model_copy(
             update={

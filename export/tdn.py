@@ -151,11 +151,11 @@ class TDN(nn.Module):
 
         h is the cut block after its first convolution, batch norm and ReLU; skip is that block's downsample branch.
         """
-        return self.encode_parts(frames[:, CENTRE], short_term(frames.flatten(1, 2)))
+        return self.encode_parts(frames[:, CENTRE], frames.flatten(1, 2))
 
-    def encode_parts(self, centre: Tensor, motion: Tensor) -> tuple[Tensor, ...]:
-        """As `encode`, of what it needs of the frames: x3 [B, 3, H, W], and D, which is `short_term` of all five."""
-        differences = self.stdm(motion) if self.stdm is not None else {}
+    def encode_parts(self, centre: Tensor, frames: Tensor, unit: Tensor | float = 1.0) -> tuple[Tensor, ...]:
+        """As `encode`: x3 [B, 3, H, W], and all five side by side [B, 15, H, W], `unit` times too large."""
+        differences = self.stdm(frames, unit) if self.stdm is not None else {}
         y = F.relu(self.bn1(self.conv1(centre)))  # [B, C, H/2, W/2]
         y = F.max_pool2d(y, 3, stride=2, padding=1)  # res1, [B, C, H/4, W/4]
         y = self._fuse(1, y, differences)
@@ -201,7 +201,7 @@ class TDN(nn.Module):
 
 
 class STDM(nn.Module):
-    """Short-term temporal difference module (section 3.2): D [B, 12, H/2, W/2] -> {stage: difference at 1/8, ...}.
+    """Short-term temporal difference module (section 3.2): frames [B, 15, H, W] -> {stage: difference at 1/8, ...}.
 
     A stem of its own over the four stacked differences, then its own copies of the residual stages.
     """
@@ -212,7 +212,9 @@ class STDM(nn.Module):
         self.conv = nn.Conv2d(RGB * (FRAMES_PER_SEGMENT - 1), stem, 7, stride=2, padding=3, bias=False)
         self.bn = nn.BatchNorm2d(stem)
 
-    def forward(self, motion: Tensor) -> dict[int, Tensor]:
+    def forward(self, frames: Tensor, unit: Tensor | float) -> dict[int, Tensor]:
+        difference = frames[:, RGB:] - frames[:, :-RGB]  # [x2-x1 .. x5-x4], [B, 12, H, W]
+        motion = F.avg_pool2d(difference, 2) / unit  # D, [B, 12, H/2, W/2]
         d = F.relu(self.bn(self.conv(motion)))  # [B, C, H/4, W/4]
         d = F.max_pool2d(d, 3, stride=2, padding=1)  # d1, [B, C, H/8, W/8]
         differences = {1: d}
@@ -335,11 +337,6 @@ class TemporalConv(nn.Module):
         y = x.permute(0, 2, 3, 1).reshape(-1, self.segments, h * w, c).permute(0, 3, 1, 2)  # [N, C, T, H*W]
         y = F.conv2d(y, self.weight.unsqueeze(-1), padding=(1, 0), groups=c)
         return y.permute(0, 2, 3, 1).reshape(-1, h, w, c).permute(0, 3, 1, 2)
-
-
-def short_term(frames: Tensor) -> Tensor:
-    """D: five frames side by side [B, 15, H, W] -> x2-x1 .. x5-x4, pooled by 2, [B, 12, H/2, W/2]."""
-    return F.avg_pool2d(frames[:, RGB:] - frames[:, :-RGB], 2)
 
 
 def normalise(frames: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:

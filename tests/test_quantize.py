@@ -15,6 +15,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import nncf
 import numpy as np
 import openvino as ov
 import pytest
@@ -35,10 +36,11 @@ from export.convert import Recipe, convert
 from export.ensemble import ensemble
 from export.findings import LIMITS, Limits
 from export.halves import ClipSet, divide
-from export.operators import by_name, in_floating_point, operators, quantised_inputs
+from export.operators import by_name, in_floating_point, never_quantised, operators, quantised_inputs
 from export.parity import compare
 from export.quantize import parse_limits, quantize
 from export.quantize_report import Report, table
+from export.rewrites import features_in_8_bits, quantise_behind_views
 from export.tdn import TDN, TDNConfig
 from tests.conftest import ROOT
 
@@ -197,7 +199,7 @@ class Again:
 def again(videos: Path, quantised: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Again:
     folder = Path(shutil.copytree(quantised[0], tmp_path_factory.mktemp("again") / "model"))
     kl = json.loads((folder / "int8" / "quantize.json").read_text())["everything"]["mean_kl"]
-    limits = parse_limits(["top1=0.8", f"kl={kl / 10}"])
+    limits = parse_limits(["top1=0.8", f"kl={kl / 2}"])
     proof = Parity(clips=9, device="CPU", max_logit_error=0.0, top1_agreement=1.0, mean_kl=0.0, same_events=True,
                    proven=True, checked_at="2026-01-01T00:00:00Z")  # fmt: skip
     manifest = open_model(folder).manifest.model_copy(update={"parity": {"int8": proof, "fp32": proof}})
@@ -251,20 +253,21 @@ def test_exceptions_are_told_with_what_they_gain(again: Again) -> None:
 
 
 @pytest.mark.parametrize("half", ["encoder", "head"])
-def test_every_difference_operator_of_the_shipped_model_is_found(motion: Model, half: str) -> None:
+def test_every_operator_of_the_shipped_model_is_an_exception_or_never_quantised(motion: Model, half: str) -> None:
     graph = _graph(motion.folder, f"fp32/{half}.xml")
     found = operators(graph, (0, "encoder" if half == "encoder" else "head"))
     nodes = list(itertools.chain.from_iterable(operator.nodes for operator in found))
+    left = never_quantised(graph)
     assert len(nodes) == len(set(nodes))
-    assert {op.get_friendly_name() for op in _of_type(graph, "Sigmoid")} <= set(nodes)
+    assert not set(nodes) & set(left)
+    always = {op.get_friendly_name() for op in _of_type(graph, "Sigmoid", "GroupConvolution", "ReduceMean")}
+    assert always <= set(left)
     subtractions = [op for op in _of_type(graph, "Subtract") if "Constant" not in _sources(op)]
     assert subtractions
-    assert {op.get_friendly_name() for op in subtractions} <= set(nodes)
-    convolutions = _of_type(graph, "Convolution", "GroupConvolution", "MatMul")
-    assert {op.get_friendly_name() for op in convolutions} <= set(nodes)
+    assert {op.get_friendly_name() for op in subtractions} <= set(nodes if half == "encoder" else left)
+    assert {op.get_friendly_name() for op in _of_type(graph, "Convolution", "MatMul")} <= set(nodes)
     blocks = [f"res{stage}.{block}" for stage in (3, 4, 5) for block in (0, 1)]
-    in_block = ("L-TDM subtraction", "sigmoid", "multiply", "temporal convolution", "L-TDM scales")
-    expected = {f"{block} {kind}" for block in blocks for kind in in_block}
+    expected = {f"{block} {kind}" for block in blocks for kind in ("multiply", "L-TDM scales")}
     if half == "encoder":
         expected = {"stdm S-TDM subtraction", "bn1 S-TDM sum", "res2.1 S-TDM sum", "res2.0 residual sum"}
     assert expected <= {operator.name for operator in found}
@@ -279,17 +282,48 @@ def _sources(op: ov.Node) -> list[str]:
 
 
 @pytest.mark.parametrize("half", ["encoder", "head"])
-def test_every_node_back_in_floating_point_is_the_original(
-    quantised: tuple[Path, str], exported: Path, half: str
-) -> None:
-    original, graph = _graph(exported, f"fp32/{half}.xml"), _graph(quantised[0], f"int8/{half}.xml")
+def test_every_node_back_in_floating_point_is_the_original(exported: Path, half: str) -> None:
+    original, inputs, graph = _quantised_by_nncf(exported, half)
     back = in_floating_point(graph, original, list(by_name(original)))
-    rng = np.random.default_rng(0)
-    inputs = [_random(rng, port) for port in original.inputs]
     first, second, third = (list(ov.compile_model(g, "CPU")(inputs).values()) for g in (original, back, graph))
     for a, b, c in zip(first, second, third, strict=True):
         assert np.array_equal(a, b)
         assert not np.allclose(a, c, atol=1e-4)
+
+
+def _quantised_by_nncf(exported: Path, half: str) -> tuple[ov.Model, list[np.ndarray], ov.Model]:
+    """One graph in full precision, what it was calibrated with, and quantised."""
+    original, rng = _graph(exported, f"fp32/{half}.xml"), np.random.default_rng(0)
+    inputs = [_random(rng, port) for port in original.inputs]
+    names = [port.any_name for port in original.inputs]
+    with redirect_stdout(io.StringIO()):
+        quantised = nncf.quantize(
+            original, nncf.Dataset([dict(zip(names, inputs, strict=True))]), subset_size=1,
+            ignored_scope=nncf.IgnoredScope(names=list(never_quantised(original))),
+        )  # fmt: skip
+    return original, inputs, quantised
+
+
+def test_features_in_8_bits_and_quantisers_behind_views_change_no_number(exported: Path) -> None:
+    """The same steps, only made and read elsewhere."""
+    _, (frames,), encoder = _quantised_by_nncf(exported, "encoder")
+    _, _, head = _quantised_by_nncf(exported, "head")
+    features = _run(encoder, frames)
+    before = _run(head, features)["logits"]
+    scales = features_in_8_bits(encoder, head)
+    quantise_behind_views(head)
+    stored = _run(encoder, frames)
+    assert {name: value.dtype for name, value in stored.items()} == {"h": np.uint8, "skip": np.int8}
+    for name, value in stored.items():
+        inside = np.abs(value - np.float32(np.iinfo(value.dtype).min)) > 0
+        inside &= value < np.iinfo(value.dtype).max
+        assert np.abs(value * scales[name] - features[name])[inside].max() <= 0.501 * scales[name]
+    assert np.abs(_run(head, stored)["logits"] - before).max() <= 1e-3 * np.abs(before).max()
+
+
+def _run(graph: ov.Model, inputs: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    compiled = ov.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return {port.any_name: value for port, value in compiled(inputs).items()}
 
 
 def _random(rng: np.random.Generator, port: ov.Output) -> np.ndarray:

@@ -27,6 +27,9 @@ class Ring(Protocol):
     def clear(self) -> None:
         """Forget everything: no clip spans a gap."""
 
+    def newest(self) -> dict[str, NDArray[np.float32]]:
+        """What the last segment left, name -> [H, W, C], for whoever compares it; of an ensemble, all networks'."""
+
 
 class Runtime(Protocol):
     """Used by one thread. Its results equal the whole network's on the same T segments, whatever is beside them."""

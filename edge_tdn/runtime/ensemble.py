@@ -23,6 +23,11 @@ class EnsembleRing:
         for ring in self.rings:
             ring.clear()
 
+    def newest(self) -> dict[str, NDArray[np.float32]]:
+        """Names begin with the network's number, from 0: `1.h`."""
+        own = [(number, ring.newest()) for number, ring in enumerate(self.rings)]
+        return {f"{number}.{name}": value for number, values in own for name, value in values.items()}
+
 
 class EnsembleRuntime:
     """`members`: their runtimes; `per_segment`: how many segments of each stand in one segment of the ensemble."""

@@ -17,7 +17,7 @@ from edge_tdn.runtime.ring import FeatureRing
 EXECUTION = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}
 LOGITS = "logits"  # the head's output
 # how a feature lies in the ring; NumPy has no BF16, and nobody looks at it there
-STORED = {ov.Type.f32: np.float32, ov.Type.f16: np.float16, ov.Type.bf16: np.uint16, ov.Type.u8: np.uint8}
+STORED = {ov.Type.f32: np.float32, ov.Type.bf16: np.uint16, ov.Type.u8: np.uint8, ov.Type.i8: np.int8}
 
 
 class OpenVinoRuntime:
@@ -31,7 +31,7 @@ class OpenVinoRuntime:
             raise ModelError(f"device {device!r} is not here; OpenVINO finds: {', '.join(core.available_devices)}")
         self.device, self.precision = device, precision
         self._segments = segments
-        self._features = graphs.features
+        self._features, self._scales = graphs.features, graphs.scales
         options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": EXECUTION[precision]}
         if threads:
             options["INFERENCE_NUM_THREADS"] = str(threads)
@@ -41,7 +41,8 @@ class OpenVinoRuntime:
         self._tensors: WeakKeyDictionary[FeatureRing, _RingTensors] = WeakKeyDictionary()
 
     def ring(self) -> FeatureRing:
-        ring = FeatureRing(self._features, self._segments, {name: STORED[kind] for name, kind in self._types.items()})
+        stored = {name: STORED[kind] for name, kind in self._types.items()}
+        ring = FeatureRing(self._features, self._segments, stored, self._scales)
         self._tensors[ring] = _RingTensors(ring, self._types)
         return ring
 

@@ -19,12 +19,19 @@ class FeatureRing:
     Both halves are the same memory, mapped twice, so that any T consecutive segments lie side by side: what is written
     to a slot once is in every window that it belongs to. `slot` says where the next segment goes, `written` closes it.
     `slots` is T, or as many more as fill whole pages. Where memory cannot be mapped twice, `written` copies.
+
+    `dtypes`: float32 unless said; uint16 holds BF16, which NumPy has not; int8 and uint8 hold multiples of `scales`.
     """
 
     def __init__(
-        self, features: Mapping[str, tuple[int, ...]], segments: int, dtypes: Mapping[str, DTypeLike] | None = None
+        self,
+        features: Mapping[str, tuple[int, ...]],
+        segments: int,
+        dtypes: Mapping[str, DTypeLike] | None = None,
+        scales: Mapping[str, float] | None = None,
     ) -> None:
         self.segments = segments
+        self._scales = dict(scales or {})
         types = {name: np.dtype((dtypes or {}).get(name, np.float32)) for name in features}
         sizes = [int(np.prod(shape)) * types[name].itemsize for name, shape in features.items()]
         self.slots = _whole_pages(segments, sizes)
@@ -63,6 +70,16 @@ class FeatureRing:
     def window(self, name: str) -> NDArray[Any]:
         """[T, *shape], oldest segment first; a view."""
         return self.arrays[name][self.start : self.start + self.segments]
+
+    def newest(self) -> dict[str, NDArray[np.float32]]:
+        """What was written last, as numbers: name -> float32 [*shape]."""
+        last = (self.count - 1) % self.slots
+        return {name: self._numbers(name, array[last]) for name, array in self.arrays.items()}
+
+    def _numbers(self, name: str, stored: NDArray[Any]) -> NDArray[np.float32]:
+        if stored.dtype == np.uint16:  # the upper half of a float32
+            return (stored.astype(np.uint32) << 16).view(np.float32)
+        return stored.astype(np.float32) * np.float32(self._scales.get(name, 1.0))
 
     def clear(self) -> None:
         """Forget everything: no clip spans a gap."""
