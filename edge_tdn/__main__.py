@@ -11,7 +11,8 @@ from rich.console import Console
 from edge_tdn import __version__
 from edge_tdn.errors import EdgeTdnError
 
-EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 78 configuration or model wrong
+EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 71 device out of memory,
+  78 configuration or model wrong
 
 first steps:
   edge-tdn demo                        see it work, nothing needed
