@@ -15,13 +15,13 @@ from edge_tdn import __version__
 from edge_tdn.config import Config, read_password
 from edge_tdn.decide import Origin
 from edge_tdn.demo_clip import DEMO, demo_clip
-from edge_tdn.errors import DeviceError, EdgeTdnError
+from edge_tdn.errors import EdgeTdnError
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import DaemonStatus, iso
 from edge_tdn.mqtt import Connection
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
-from edge_tdn.runtime import Runtime, build_name, is_out_of_memory, open_runtime
+from edge_tdn.runtime import Runtime, build_name, is_out_of_memory, open_runtime, out_of_memory
 from edge_tdn.runtime.cache import cache_folder
 from edge_tdn.scheduler import Scheduler
 
@@ -117,10 +117,7 @@ class Daemon:
 
     def _told(self, failure: BaseException) -> EdgeTdnError:
         if is_out_of_memory(failure):
-            return DeviceError(
-                f"stopped: {self._runtime.device} ran out of memory: {_last_line(failure)}; fewer cameras, a smaller "
-                "model, another precision or device, or less beside it"
-            )
+            return out_of_memory(self._runtime.device, f"computing a clip: {_last_line(failure)}")
         return EdgeTdnError(f"stopped: {type(failure).__name__}: {_last_line(failure)}; the log says where")
 
     def _status(self) -> DaemonStatus:
@@ -139,7 +136,7 @@ class Daemon:
 
 def _last_line(error: BaseException) -> str:
     """What a library says after its own call stack."""
-    return (str(error).strip().splitlines() or ["no reason given"])[-1]
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _keep_heaps_small() -> None:

@@ -23,7 +23,7 @@ CUDA = "CUDA"  # the device that runs the PyTorch programs of a folder; all othe
 # more (quantisation), a host is allowed twice that.
 SELF_TEST_LIMIT = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 5e-2, "int8": 5e-2}
 # OpenVINO and PyTorch have no exception for it that the host could import
-OUT_OF_MEMORY = re.compile(r"out.of.(\w+.)?memory|bad.alloc|ALLOCATION_FAILURE|max size of memory", re.I)
+OUT_OF_MEMORY = re.compile(r"out.of.(\w+.)?memory|\balloc|_alloc|max size of memory|temporarily unavailable", re.I)
 
 
 class Ring(Protocol):
@@ -75,14 +75,13 @@ def open_runtime(
     """
     if device != AUTO:
         return _open_tested(model, precision, device, threads, cache)
-    refused = []
-    for candidate in candidates(model, precision):
+    *others, last = candidates(model, precision)
+    for candidate in others:
         try:
             return _open_tested(model, precision, candidate, threads, cache)
         except EdgeTdnError as error:
             log.warning("device=%s precision=%s not taken: %s", candidate, precision, error)
-            refused.append(f"{candidate}: {error}")
-    raise ModelError(f"device auto: no device can run {model.folder} in {precision}:\n  " + "\n  ".join(refused))
+    return _open_tested(model, precision, last, threads, cache)
 
 
 def candidates(model: Model, precision: str) -> list[str]:
@@ -124,6 +123,14 @@ def _compile_and_test(
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device ran out of memory, by whatever name its library says it."""
     return isinstance(error, MemoryError) or bool(OUT_OF_MEMORY.search(str(error)))
+
+
+def out_of_memory(device: str, doing: str) -> DeviceError:
+    """The one sentence for it, wherever it happens."""
+    return DeviceError(
+        f"device {device} ran out of memory, {doing}; take a smaller model, another precision or device, "
+        "fewer cameras, or run less beside it"
+    )
 
 
 def assemble(model: Model, graphs: tuple[Graphs, ...], open_one: Callable[[Graphs, int], Runtime]) -> Runtime:
@@ -185,7 +192,7 @@ def _self_test(model: Model, runtime: Runtime, limit: float) -> None:
     except Exception as cause:  # whatever a wrong folder makes numpy or the device say
         runtime.close()
         if is_out_of_memory(cause):
-            raise DeviceError(f"{runtime.device} ran out of memory in the self-test of {model.folder}") from cause
+            raise out_of_memory(runtime.device, f"testing {model.folder}") from cause
         reason = str(cause).strip().splitlines()[-1:] or [type(cause).__name__]
         raise ModelError(f"{model.folder}: self-test failed: {reason[0]}; export the model again") from cause
     if not error <= limit:  # catches NaN too

@@ -11,9 +11,9 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from edge_tdn import __version__
-from edge_tdn.errors import DeviceError, ModelError
+from edge_tdn.errors import ModelError
 from edge_tdn.manifest import Graphs, Model
-from edge_tdn.runtime import Ring, is_out_of_memory
+from edge_tdn.runtime import Ring, is_out_of_memory, out_of_memory
 from edge_tdn.runtime.cache import CompiledCache, cache_key
 from edge_tdn.runtime.instructions import cpu_flags, lost
 from edge_tdn.runtime.ring import FeatureRing
@@ -144,7 +144,7 @@ def _compile(
         return compiled
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
-            raise DeviceError(f"{device} ran out of memory while it compiled {model.folder / name}") from error
+            raise out_of_memory(device, f"compiling {model.folder / name}") from error
         reason = str(error).strip().splitlines()[-1]
         raise ModelError(f"{model.folder / name}: OpenVINO cannot compile it for {device}: {reason}") from error
 
