@@ -227,7 +227,11 @@ def test_watch_without_a_broker_says_so(edge_tdn: Run) -> None:
 
 
 def test_help_teaches_and_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--help"], ["--version"], *([name, "--help"] for name in ("demo", "run", "check", "watch"))):
+    for arguments in (
+        ["--help"],
+        ["--version"],
+        *([name, "--help"] for name in ("demo", "run", "check", "bench", "watch")),
+    ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 0
