@@ -22,7 +22,7 @@ first steps:
   edge-tdn run --config site.toml      serve
   edge-tdn bench --model MODEL         what is fastest here?
 """
-BENCH = """Measures on this host, in about a minute, what a hop costs: encoding 1, 2 or 4 new segments and classifying the
+BENCH = """Measures here, in about a minute, what a hop costs: encoding 1, 2 or 4 new segments and classifying the
 clip, in each precision of the model, on each device, with one, half and all threads. Prints the lines to configure.
 
   edge-tdn bench                               the model that comes with the package
