@@ -19,7 +19,7 @@ from edge_tdn.runtime import CUDA, SELF_TEST_LIMIT, Runtime, build_name, golden_
 from edge_tdn.runtime.openvino import devices
 
 HOPS = (1, 2, 4)  # segments from one clip to the next
-WIDTH = 110  # characters of the table
+WIDTH = 124  # characters of the table
 LEAST = 3  # hops of each kind at each visit, whatever the time
 EXPLAINED = """ms: median (95th percentile). cameras: at most, for each hop, were there nothing else to do.
 error: of the golden clip's logits, relative to the largest. parity: what `edge-tdn-export parity` said."""
@@ -154,7 +154,7 @@ def _hops(model: Model, runtime: Runtime, candidate: Candidate, until: float) ->
 def _verdict(model: Model, precision: str, device: str) -> str:
     parity = model.manifest.parity.get(build_name(precision, device))
     if parity is None:
-        return "never compared"
+        return "not compared"
     if not parity.proven:
         return "NOT equal"
     return "proven" if parity.device == device else f"proven on {parity.device}"
