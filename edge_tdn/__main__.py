@@ -1,6 +1,7 @@
-"""The command line: edge-tdn demo | run | check | watch."""
+"""The command line: edge-tdn demo | run | check | bench | watch."""
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -11,13 +12,26 @@ from rich.console import Console
 from edge_tdn import __version__
 from edge_tdn.errors import EdgeTdnError
 
-EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 78 configuration or model wrong
+EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 71 device out of memory,
+  78 configuration or model wrong
 
 first steps:
   edge-tdn demo                        see it work, nothing needed
   edge-tdn demo --source /dev/video0   the same with your camera
   edge-tdn check --config site.toml    is the configuration right?
   edge-tdn run --config site.toml      serve
+  edge-tdn bench --model MODEL         what is fastest here?
+"""
+BENCH = """Measures here, in about a minute, what a hop costs: encoding 1, 2 or 4 new segments and classifying the
+clip, in each precision of the model, on each device, with one, half and all threads. Prints the lines to configure.
+
+  edge-tdn bench                               the model that comes with the package
+  edge-tdn bench --model models/ssv2           yours: a folder that edge-tdn-export wrote
+  edge-tdn bench --precision int8 --device CPU --seconds 20 --json bench.json
+
+Nothing else should run meanwhile: cameras that are served now take their share. The best is the fastest that
+`edge-tdn-export parity` has proven equal to PyTorch; all cores for the network leave none for decoding, so where two
+are about as fast, take fewer threads.
 """
 
 
@@ -75,6 +89,23 @@ def _check(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bench(options: argparse.Namespace) -> int:
+    from edge_tdn import bench
+    from edge_tdn.manifest import find_model, open_model
+    from edge_tdn.runtime.cache import cache_folder
+
+    model = open_model(find_model(options.model, Path.cwd()))
+    console = Console(markup=False, highlight=False, width=bench.WIDTH, soft_wrap=True)
+    cache = cache_folder("auto", Path.cwd())
+    measured = bench.bench(console, model, options.seconds, options.precision, options.device, cache)
+    if options.json:
+        spec = model.manifest.input
+        options.json.write_text(
+            json.dumps(bench.figures(measured, spec.segment_stride / spec.frame_rate), indent=1) + "\n"
+        )
+    return 0
+
+
 def _watch(options: argparse.Namespace) -> int:
     from edge_tdn.config import load, parse, read_password
     from edge_tdn.watch import watch
@@ -125,6 +156,21 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="is a configuration and its model right? prints the plan")
     check.add_argument("--config", type=Path, required=True, help="TOML file")
     check.set_defaults(command=_check, log_level=logging.WARNING)
+
+    bench = commands.add_parser(
+        "bench",
+        help="which precision, device and threads are fastest on this host?",
+        description=BENCH,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    bench.add_argument("--model", default="motion", help="a model folder or a shipped model (default: motion)")
+    bench.add_argument("--seconds", type=_seconds, default=60.0, help="about so long (default: 60)")
+    bench.add_argument(
+        "--precision", nargs="+", default=[], choices=("fp32", "fp16", "bf16", "int8"), help="(default: all it has)"
+    )
+    bench.add_argument("--device", nargs="+", default=[], metavar="D", help="CPU GPU NPU CUDA (default: all that work)")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write what was measured, every hop of it")
+    bench.set_defaults(command=_bench, log_level=logging.ERROR)
 
     watch = commands.add_parser("watch", help="print the events that hosts publish")
     watch.add_argument(

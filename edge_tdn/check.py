@@ -1,5 +1,6 @@
 """`edge-tdn check`: opens everything that `run` would, says what is wrong, or prints the plan."""
 
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from edge_tdn.config import Config, load, read_password
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import Model
-from edge_tdn.runtime import build_name
+from edge_tdn.runtime import Runtime, build_name
 from edge_tdn.source import verify, without_password
 
 
@@ -26,12 +27,12 @@ def check(console: Console, path: Path) -> None:
     if faults:
         raise ConfigError("\n".join(faults))
     model = open_configured_model(config, path.parent)
-    open_configured_runtime(config, model).close()
-    _plan(console, config, model)
+    with closing(open_configured_runtime(config, model, path.parent)) as runtime:
+        _plan(console, config, model, runtime)
 
 
-def _plan(console: Console, config: Config, model: Model) -> None:
-    spec, runtime = model.manifest.input, config.runtime
+def _plan(console: Console, config: Config, model: Model, runtime: Runtime) -> None:
+    spec = model.manifest.input
     clip_s = spec.ticks / spec.frame_rate
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")

@@ -86,11 +86,18 @@ class RuntimeConfig(_Table):
     model: str = Field(
         default="motion", min_length=1, description="a model folder (relative to this file), or a shipped model's name"
     )
-    device: str = Field(default="CPU", description="OpenVINO device: CPU, GPU, NPU; or CUDA, through PyTorch")
+    device: str = Field(
+        default="auto",
+        min_length=1,
+        description="CPU, GPU, NPU, CUDA; auto: the first of CUDA, GPU, NPU and CPU that works",
+    )
     precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(
         default="fp32", description="one that the model folder has"
     )
-    threads: int = Field(default=0, ge=0, le=1024, description="processor threads; 0: the device chooses")
+    threads: int = Field(default=0, ge=0, le=1024, description="of the device CPU; 0: it chooses")
+    cache: str = Field(
+        default="auto", min_length=1, description="folder of compiled models; auto: the user's cache; off: none"
+    )
 
 
 class DecideConfig(_Table):

@@ -21,7 +21,8 @@ from edge_tdn.messages import DaemonStatus, iso
 from edge_tdn.mqtt import Connection
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
-from edge_tdn.runtime import Runtime, build_name, open_runtime
+from edge_tdn.runtime import Runtime, build_name, is_out_of_memory, open_runtime, out_of_memory
+from edge_tdn.runtime.cache import cache_folder
 from edge_tdn.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,8 @@ class Daemon:
         self._boot = secrets.token_hex(4)
         self._began_ns = time.time_ns()
         self.model = open_configured_model(config, base)
-        self._runtime = open_configured_runtime(config, self.model)
-        warn_unless_proven(self.model, config.runtime.precision, config.runtime.device)
+        self._runtime = open_configured_runtime(config, self.model, base)
+        warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
         self._model_ref = self.model.ref(config.runtime.precision)
         password = read_password(config.broker, base)
         client_id = f"edge-tdn-{config.host}"  # a new start takes over the old session, and its last will with it
@@ -79,7 +80,7 @@ class Daemon:
         finally:
             self._shut_down()
         if self._failure:
-            raise EdgeTdnError(f"stopped: {self._failure!r}; the log says where") from self._failure
+            raise self._told(self._failure) from self._failure
         failures = [camera.failure for camera in self.cameras if camera.failure]
         if len(failures) == len(self.cameras):
             raise failures[0]
@@ -114,6 +115,11 @@ class Daemon:
         self._failure = error
         self._stop.set()
 
+    def _told(self, failure: BaseException) -> EdgeTdnError:
+        if is_out_of_memory(failure):
+            return out_of_memory(self._runtime.device, f"computing a clip: {_last_line(failure)}")
+        return EdgeTdnError(f"stopped: {type(failure).__name__}: {_last_line(failure)}; the log says where")
+
     def _status(self) -> DaemonStatus:
         return DaemonStatus(
             host=self._config.host,
@@ -126,6 +132,11 @@ class Daemon:
             unsent=self._publisher.unsent,
             dropped=self._publisher.dropped,
         )
+
+
+def _last_line(error: BaseException) -> str:
+    """What a library says after its own call stack."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _keep_heaps_small() -> None:
@@ -144,10 +155,16 @@ def open_configured_model(config: Config, base: Path) -> Model:
     return open_model(find_model(config.runtime.model, base))
 
 
-def open_configured_runtime(config: Config, model: Model) -> Runtime:
+def open_configured_runtime(config: Config, model: Model, base: Path) -> Runtime:
     """The runtime that [runtime] describes, compiled and self-tested."""
     wanted = config.runtime
-    return open_runtime(model, wanted.precision, wanted.device, wanted.threads)
+    began = time.monotonic()
+    runtime = open_runtime(model, wanted.precision, wanted.device, wanted.threads, cache_folder(wanted.cache, base))
+    log.info(
+        "model=%s precision=%s device=%s ready in %.1f s, self-test passed", model.manifest.id, runtime.precision,
+        runtime.device, time.monotonic() - began,
+    )  # fmt: skip
+    return runtime
 
 
 def warn_unless_proven(model: Model, precision: str, device: str) -> None:

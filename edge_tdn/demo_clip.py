@@ -1,4 +1,7 @@
-"""The demo's video: one thing that does everything the `motion` model knows. Drawn once, kept in the user's cache."""
+"""The demo's video: one thing that does everything the `motion` model knows. Drawn once, kept in the user's cache.
+
+A daemon imports this for the clip's name: OpenCV, 16 MB, comes only with those that draw.
+"""
 
 import os
 import tempfile
@@ -6,15 +9,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
-from edge_tdn.encode import write_video
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import Picture
-from edge_tdn.scene import Motion, Pose, Scene
 
 DEMO = "demo:"  # the clip's name as a source
 HEIGHT, WIDTH, RATE = 360, 480, 30  # pixels, frames a second
@@ -32,6 +30,12 @@ def demo_clip_path() -> Path:
 
 def demo_clip() -> Path:
     """The clip's file; drawn and encoded at first use, with a progress bar."""
+    import cv2
+    from rich.console import Console
+    from rich.progress import track
+
+    from edge_tdn.encode import write_video
+
     path = demo_clip_path()
     frames = sum(round(seconds * RATE) for _, seconds in SCRIPT)
     if not path.is_file() or cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) != frames:  # absent or damaged
@@ -46,6 +50,8 @@ def demo_clip() -> Path:
 
 def pictures() -> Iterator[Picture]:
     """The frames, uint8 RGB [360, 480, 3]."""
+    from edge_tdn.scene import Motion, Pose, Scene
+
     scene = Scene(np.random.default_rng(SEED), HEIGHT, WIDTH)
     pose = Pose(0.3, 0.55, 0.3)
     for label, seconds in SCRIPT:

@@ -3,6 +3,7 @@
 EdgeTdnError
 ├── ConfigError       the configuration file: a key, a value            exit 78
 ├── ModelError        a model folder or checkpoint: files, shapes       exit 78
+├── DeviceError       the device that computes: no memory left          exit 71
 ├── SourceError       a camera, file or URL gives no pictures           exit 66
 └── BrokerError       the MQTT broker cannot be reached or refuses      exit 69
 """
@@ -22,6 +23,10 @@ class ConfigError(EdgeTdnError):
 
 class ModelError(EdgeTdnError):
     exit_status = 78
+
+
+class DeviceError(EdgeTdnError):
+    exit_status = 71  # EX_OSERR: systemd may try again, there may be memory then
 
 
 class SourceError(EdgeTdnError):

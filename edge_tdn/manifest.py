@@ -19,8 +19,10 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import resources
+from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -238,7 +240,7 @@ def open_model(folder: Path) -> Model:
     if hashlib.sha256(unsealed).hexdigest() != manifest.digest:
         raise ModelError(f"{path}: content changed since export (digest differs); copy or export the model again")
     for name, record in manifest.files.items():
-        _read_verified(folder, name, record)
+        _verify(folder, name, record)
     return Model(folder, manifest, hashlib.sha256(raw).hexdigest(), _labels(folder / LABELS, manifest))
 
 
@@ -298,20 +300,40 @@ def dump(manifest: Manifest) -> bytes:
     return (json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n").encode()
 
 
+def _verify(folder: Path, name: str, record: FileRecord) -> None:
+    """Without keeping the content: most of it is not needed, or only later."""
+    path = _inside(folder, name)
+    with _open_regular(path) as file:
+        _compare(path, record, os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
 def _read_verified(folder: Path, name: str, record: FileRecord) -> bytes:
-    path = folder / name
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ModelError(f"{folder / MANIFEST}: {name!r} leads out of the model folder")
-    raw = _read_regular(path)
-    if len(raw) != record.size:
-        raise ModelError(f"{path}: {len(raw)} bytes, the manifest says {record.size}; copy or export the model again")
-    if hashlib.sha256(raw).hexdigest() != record.sha256:
-        raise ModelError(f"{path}: content changed since export (sha256 differs); copy or export the model again")
+    raw = _read_regular(_inside(folder, name))
+    _compare(folder / name, record, len(raw), hashlib.sha256(raw).hexdigest())
     return raw
 
 
+def _inside(folder: Path, name: str) -> Path:
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ModelError(f"{folder / MANIFEST}: {name!r} leads out of the model folder")
+    return folder / name
+
+
+def _compare(path: Path, record: FileRecord, size: int, sha256: str) -> None:
+    if size != record.size:
+        raise ModelError(f"{path}: {size} bytes, the manifest says {record.size}; copy or export the model again")
+    if sha256 != record.sha256:
+        raise ModelError(f"{path}: content changed since export (sha256 differs); copy or export the model again")
+
+
 def _read_regular(path: Path) -> bytes:
-    """Bytes of a regular file that is no link: a model folder is data, and must not point elsewhere."""
+    with _open_regular(path) as file:
+        return file.read()
+
+
+@contextmanager
+def _open_regular(path: Path) -> Iterator[BufferedReader]:
+    """A regular file that is no link: a model folder is data, and must not point elsewhere."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe must not keep us waiting
     try:
         descriptor = os.open(path, flags)
@@ -322,6 +344,6 @@ def _read_regular(path: Path) -> bytes:
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
             raise ModelError(f"{path}: not a regular file of at most {LARGEST_FILE} bytes")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read()
+            yield file
     finally:
         os.close(descriptor)

@@ -31,6 +31,12 @@ ROOT = Path(__file__).parent.parent
 BITS = 8  # of a frame's number, as dark and bright columns of its picture
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_models(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests fill no cache but their own."""
+    os.environ["CACHE_DIRECTORY"] = str(tmp_path_factory.mktemp("compiled"))
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real clips; tests that need it are skipped where it is absent."""

@@ -185,6 +185,41 @@ def test_a_device_that_is_not_there_is_exit_78(edge_tdn: Run, tmp_path: Path) ->
     refused(result, 78, "device 'NPU9' is not here; OpenVINO finds:", "CPU")
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        ("MemoryError()", 71, "device CPU ran out of memory, computing a clip: MemoryError; take a smaller model"),
+        (
+            "RuntimeError('at x.cpp:1\\n[GPU] CL_OUT_OF_HOST_MEMORY')",
+            71,
+            "computing a clip: [GPU] CL_OUT_OF_HOST_MEMORY; take",
+        ),
+        (
+            "ZeroDivisionError('division by zero')",
+            1,
+            "stopped: ZeroDivisionError: division by zero; the log says where",
+        ),
+    ],
+)
+def test_a_device_that_fails_while_it_serves_ends_the_daemon_with_one_line(
+    error: str, status: int, said: str, tmp_path: Path
+) -> None:
+    """The fault is injected into the real runtime's first clip; everything around it is the daemon."""
+    program = (
+        "import sys; from edge_tdn.__main__ import main; from edge_tdn.runtime.openvino import OpenVinoRuntime\n"
+        f"def classify(*_): raise {error}\n"
+        "OpenVinoRuntime.classify = classify\n"
+        "import edge_tdn.runtime; edge_tdn.runtime._self_test = lambda *_: None\n"
+        "sys.exit(main(['run', '--config', sys.argv[1]]))"
+    )
+    command = [sys.executable, "-c", program, str(site(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("edge-tdn: ")]
+    assert said in line
+    assert done.stderr.splitlines()[-1] == line
+
+
 def test_watch_without_a_broker_says_so(edge_tdn: Run) -> None:
     refused(edge_tdn("watch", "--broker", "mqtt://127.0.0.1:1"), 69, "127.0.0.1:1", "is a broker running there?")
     refused(edge_tdn("watch", "--broker", "tcp://x"), 78, "broker.url = 'tcp://x'", "mqtt://HOST")
@@ -192,7 +227,11 @@ def test_watch_without_a_broker_says_so(edge_tdn: Run) -> None:
 
 
 def test_help_teaches_and_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--help"], ["--version"], *([name, "--help"] for name in ("demo", "run", "check", "watch"))):
+    for arguments in (
+        ["--help"],
+        ["--version"],
+        *([name, "--help"] for name in ("demo", "run", "check", "bench", "watch")),
+    ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 0

@@ -331,7 +331,8 @@ def _random(rng: np.random.Generator, port: ov.Output) -> np.ndarray:
     shape = [d.get_length() if d.is_static else 2 for d in port.partial_shape]
     if port.get_element_type() == ov.Type.u8:
         return rng.integers(0, 256, shape, np.uint8)
-    return rng.random(shape, np.float32)
+    values = rng.standard_normal(shape, np.float32)
+    return values if port.any_name == "skip" else np.abs(values)  # h comes from a ReLU
 
 
 # What cannot be done

@@ -1,20 +1,29 @@
 """Where the network runs. A runtime encodes a new segment, classifies the last T, and closes."""
 
 import io
+import logging
+import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_tdn.errors import ModelError
+from edge_tdn.errors import DeviceError, EdgeTdnError, ModelError
 from edge_tdn.manifest import GOLDEN, Graphs, Model
+from edge_tdn.runtime.cache import CompiledCache
 
+log = logging.getLogger(__name__)
+
+AUTO = "auto"  # the first device that works
 CUDA = "CUDA"  # the device that runs the PyTorch programs of a folder; all others are OpenVINO's
 # Largest logit difference from PyTorch on the golden clip, relative to the largest logit. Where the exporter measured
 # more (quantisation), a host is allowed twice that.
 SELF_TEST_LIMIT = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 5e-2, "int8": 5e-2}
+# OpenVINO and PyTorch have no exception for it that the host could import
+OUT_OF_MEMORY = re.compile(r"out.of.(\w+.)?memory|\balloc|_alloc|max size of memory|temporarily unavailable", re.I)
 
 
 class Ring(Protocol):
@@ -58,16 +67,73 @@ def build_name(precision: str, device: str) -> str:
     return f"cuda-{precision}" if device == CUDA else precision
 
 
-def open_runtime(model: Model, precision: str = "fp32", device: str = "CPU", threads: int = 0) -> Runtime:
+def open_runtime(
+    model: Model, precision: str = "fp32", device: str = "CPU", threads: int = 0, cache: Path | None = None
+) -> Runtime:  # fmt: skip
     """Compiles a verified model, runs its golden clip and compares: a wrong model never serves.
 
-    `device`: OpenVINO's CPU, GPU, NPU, or CUDA. `threads`: 0 lets the device choose. ModelError: no such precision or
-    device, or the golden clip gives other logits.
+    `device`: OpenVINO's CPU, GPU, NPU; CUDA; or auto, the first of CUDA, GPU, NPU and CPU that works. `threads`: of the
+    CPU; 0 lets it choose. `cache`: folder of compiled graphs. ModelError: no such precision or device, or the golden
+    clip gives other logits. DeviceError: not enough memory.
     """
+    if device != AUTO:
+        return _open_tested(model, precision, device, threads, cache)
+    *others, last = candidates(model, precision)
+    for candidate in others:
+        try:
+            return _open_tested(model, precision, candidate, threads, cache)
+        except EdgeTdnError as error:
+            log.warning("device=%s precision=%s not taken: %s", candidate, precision, error)
+    return _open_tested(model, precision, last, threads, cache)
+
+
+def candidates(model: Model, precision: str) -> list[str]:
+    """The devices that `auto` tries, best first. ModelError: the folder does not have this precision for any."""
+    from edge_tdn.runtime.openvino import devices
+
+    cuda = [CUDA] if build_name(precision, CUDA) in model.manifest.precisions else []
+    if cuda and precision not in model.manifest.precisions:
+        return cuda
+    model.build(precision)
+    return cuda + devices()
+
+
+def _open_tested(model: Model, precision: str, device: str, threads: int, folder: Path | None) -> Runtime:
+    """What came from the cache and fails the self-test is compiled anew: it may not be the model's fault."""
+    cache = CompiledCache(folder) if folder and device != CUDA else None
+    try:
+        return _compile_and_test(model, precision, device, threads, cache)
+    except ModelError as error:
+        if not cache or not cache.found:
+            raise
+        log.warning("compiled-model cache: %s; compiling anew", error)
+        cache.forget()
+        return _compile_and_test(model, precision, device, threads, cache)
+
+
+def _compile_and_test(
+    model: Model, precision: str, device: str, threads: int, cache: CompiledCache | None
+) -> Runtime:  # fmt: skip
     build = model.build(build_name(precision, device))
-    runtime = assemble(model, build.graphs, lambda graphs, t: _open(model, graphs, t, precision, device, threads))
+    open_one = lambda graphs, t: _open(model, graphs, t, precision, device, threads, cache)  # noqa: E731
+    runtime = assemble(model, build.graphs, open_one)
     _self_test(model, runtime, max(SELF_TEST_LIMIT[precision], 2 * (build.golden_error or 0.0)))
+    if cache:
+        cache.keep()
     return runtime
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device ran out of memory, by whatever name its library says it."""
+    return isinstance(error, MemoryError) or bool(OUT_OF_MEMORY.search(str(error)))
+
+
+def out_of_memory(device: str, doing: str) -> DeviceError:
+    """The one sentence for it, wherever it happens."""
+    return DeviceError(
+        f"device {device} ran out of memory, {doing}; take a smaller model, another precision or device, "
+        "fewer cameras, or run less beside it"
+    )
 
 
 def assemble(model: Model, graphs: tuple[Graphs, ...], open_one: Callable[[Graphs, int], Runtime]) -> Runtime:
@@ -84,14 +150,16 @@ def assemble(model: Model, graphs: tuple[Graphs, ...], open_one: Callable[[Graph
     return members[0] if len(members) == 1 else EnsembleRuntime(members, spec.per_segment)
 
 
-def _open(model: Model, graphs: Graphs, segments: int, precision: str, device: str, threads: int) -> Runtime:
+def _open(
+    model: Model, graphs: Graphs, segments: int, precision: str, device: str, threads: int, cache: CompiledCache | None
+) -> Runtime:
     if device == CUDA:
         from edge_tdn.runtime.cuda import CudaRuntime
 
         return CudaRuntime(model, graphs, segments, precision)
     from edge_tdn.runtime.openvino import OpenVinoRuntime
 
-    return OpenVinoRuntime(model, graphs, segments, precision, device, threads)
+    return OpenVinoRuntime(model, graphs, segments, precision, device, threads, cache)
 
 
 def golden_error(model: Model, runtime: Runtime) -> float:
@@ -126,6 +194,8 @@ def _self_test(model: Model, runtime: Runtime, limit: float) -> None:
         raise
     except Exception as cause:  # whatever a wrong folder makes numpy or the device say
         runtime.close()
+        if is_out_of_memory(cause):
+            raise out_of_memory(runtime.device, f"testing {model.folder}") from cause
         reason = str(cause).strip().splitlines()[-1:] or [type(cause).__name__]
         raise ModelError(f"{model.folder}: self-test failed: {reason[0]}; export the model again") from cause
     if not error <= limit:  # catches NaN too

@@ -1,6 +1,9 @@
 """The two graphs on OpenVINO. The encoder writes into the ring, the head reads from it: both through shared tensors."""
 
+import logging
+import os
 from collections.abc import Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -8,34 +11,45 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
 
+from edge_tdn import __version__
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import Graphs, Model
-from edge_tdn.runtime import Ring
+from edge_tdn.runtime import Ring, is_out_of_memory, out_of_memory
+from edge_tdn.runtime.cache import CompiledCache, cache_key
+from edge_tdn.runtime.instructions import cpu_flags, lost
 from edge_tdn.runtime.ring import FeatureRing
+
+log = logging.getLogger(__name__)
 
 # our precision -> OpenVINO's arithmetic; unset, it would pick BF16 by itself. INT8 is in the graph: this is the rest.
 EXECUTION = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}
 LOGITS = "logits"  # the head's output
+PREPARED = 1  # grows when graphs are prepared in another way before they are compiled: cached ones are then made anew
 # how a feature lies in the ring; NumPy has no BF16, and nobody looks at it there
 STORED = {ov.Type.f32: np.float32, ov.Type.bf16: np.uint16, ov.Type.u8: np.uint8, ov.Type.i8: np.int8}
+CAPABILITY = {"f32": "FP32", "f16": "FP16", "bf16": "BF16"}  # arithmetic -> what OpenVINO calls a device that has it
+HALF = ("fp16", "int8")  # precisions whose FP32 may be FP16 on a device that has none (NPU); the self-test judges it
+PREFERRED = ("GPU", "NPU", "CPU")
 
 
 class OpenVinoRuntime:
     batch = 1  # a head's T segments fill a processor already
 
     def __init__(
-        self, model: Model, graphs: Graphs, segments: int, precision: str, device: str, threads: int
+        self, model: Model, graphs: Graphs, segments: int, precision: str, device: str, threads: int,
+        cache: CompiledCache | None,
     ) -> None:  # fmt: skip
         core = ov.Core()
-        if device not in core.available_devices:
-            raise ModelError(f"device {device!r} is not here; OpenVINO finds: {', '.join(core.available_devices)}")
+        arithmetic = _arithmetic(core, model, precision, device)
         self.device, self.precision = device, precision
         self._segments = segments
         self._features, self._scales = graphs.features, graphs.scales
-        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": EXECUTION[precision]}
-        if threads:
+        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": arithmetic}
+        if threads and device == "CPU":
             options["INFERENCE_NUM_THREADS"] = str(threads)
-        encoder, head = (_compile(core, model, name, device, options) for name in (graphs.encoder, graphs.head))
+        encoder, head = (_compile(core, model, name, device, options, cache) for name in (graphs.encoder, graphs.head))
+        if device == "CPU" and (what := lost(precision, _kernels(head), cpu_flags())):
+            log.warning("device=CPU precision=%s %s", precision, what)
         self._types = {name: head.input(name).element_type for name in graphs.features}
         self._encoder, self._head = encoder.create_infer_request(), head.create_infer_request()
         self._tensors: WeakKeyDictionary[FeatureRing, _RingTensors] = WeakKeyDictionary()
@@ -88,17 +102,66 @@ def read_graph(core: ov.Core, model: Model, name: str) -> ov.Model:
     return core.read_model(model=model.read(name), weights=ov.Tensor(weights))
 
 
-def _compile(core: ov.Core, model: Model, name: str, device: str, options: dict[str, str]) -> ov.CompiledModel:
+def devices() -> list[str]:
+    """OpenVINO's devices on this host, those that are likely faster first: GPU, GPU.1, NPU, CPU."""
+    here = ov.Core().available_devices
+    return [name for kind in PREFERRED for name in here if name.split(".")[0] == kind]
+
+
+def _arithmetic(core: ov.Core, model: Model, precision: str, device: str) -> str:
+    """How the device computes in this precision. ModelError: it is not here, or it cannot."""
+    here = core.available_devices
+    if device not in here and f"{device}.0" not in here:
+        raise ModelError(f"device {device!r} is not here; OpenVINO finds: {', '.join(here)}")
+    capable = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+    if found := _able(precision, capable):
+        return found
+    can = [name for name in model.manifest.precisions if name in EXECUTION and _able(name, capable)]
+    raise ModelError(
+        f"device {device} cannot compute in {precision}: it has {', '.join(sorted(capable))}; of the precisions of "
+        f"{model.folder} it can run: {', '.join(can) or 'none'}"
+    )
+
+
+def _able(precision: str, capable: Sequence[str]) -> str:
+    """The arithmetic for a precision on a device of these capabilities; empty: it cannot."""
+    if precision == "int8" and "INT8" not in capable:
+        return ""
+    choices = [EXECUTION[precision], *(["f16"] if precision in HALF else [])]
+    return next((choice for choice in choices if CAPABILITY[choice] in capable), "")
+
+
+def _compile(
+    core: ov.Core, model: Model, name: str, device: str, options: dict[str, str], cache: CompiledCache | None
+) -> ov.CompiledModel:
     try:
-        graph = read_graph(core, model, name)
-        if graph.is_dynamic():  # the encoder's batch; one segment at a time, which costs nothing once it is said
-            graph.reshape({i: [1, *(n.get_length() for n in list(i.partial_shape)[1:])] for i in graph.inputs})
-        if options["INFERENCE_PRECISION_HINT"] == "bf16":
-            graph = _between_in_bf16(graph)
-        return core.compile_model(graph, device, options)
-    except RuntimeError as error:
+        if cache is None or "EXPORT_IMPORT" not in core.get_property(device, "OPTIMIZATION_CAPABILITIES"):
+            return _compile_anew(core, model, name, device, options)
+        key = _key(core, model, name, device, options)
+        if (blob := cache.read(key)) is not None:
+            try:
+                return core.import_model(ov.Tensor(np.frombuffer(blob, np.uint8)), device, options)
+            except RuntimeError as error:
+                cache.refuse(key, str(error).strip().splitlines()[-1])
+        compiled = _compile_anew(core, model, name, device, options)
+        cache.offer(key, lambda: compiled.export_model().getbuffer())
+        return compiled
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(device, f"compiling {model.folder / name}") from error
         reason = str(error).strip().splitlines()[-1]
         raise ModelError(f"{model.folder / name}: OpenVINO cannot compile it for {device}: {reason}") from error
+
+
+def _compile_anew(
+    core: ov.Core, model: Model, name: str, device: str, options: dict[str, str]
+) -> ov.CompiledModel:  # fmt: skip
+    graph = read_graph(core, model, name)
+    if graph.is_dynamic():  # the encoder's batch; one segment at a time, which costs nothing once it is said
+        graph.reshape({i: [1, *(n.get_length() for n in list(i.partial_shape)[1:])] for i in graph.inputs})
+    if options["INFERENCE_PRECISION_HINT"] == "bf16":
+        graph = _between_in_bf16(graph)
+    return core.compile_model(graph, device, options)
 
 
 def _between_in_bf16(graph: ov.Model) -> ov.Model:
@@ -111,3 +174,25 @@ def _between_in_bf16(graph: ov.Model) -> ov.Model:
         if port.any_name != LOGITS:
             edges.output(port.any_name).tensor().set_element_type(ov.Type.bf16)
     return edges.build()
+
+
+def _key(core: ov.Core, model: Model, name: str, device: str, options: dict[str, str]) -> bytes:
+    """Of everything that a compiled graph depends on; what `_compile_anew` does besides is told by `PREPARED`."""
+    told = ("FULL_DEVICE_NAME", "DEVICE_ARCHITECTURE", "OPTIMIZATION_CAPABILITIES", "GPU_DRIVER_VERSION",
+            "NPU_DRIVER_VERSION")  # fmt: skip
+    supported = core.get_property(device, "SUPPORTED_PROPERTIES")
+    parts: dict[str, Any] = {
+        "files": [model.manifest.files[part].sha256 for part in (name, name.removesuffix(".xml") + ".bin")],
+        "versions": [__version__, PREPARED, ov.get_version()],
+        "device": [device, *(str(core.get_property(device, one)) for one in told if one in supported)],
+        "processor": [*sorted(cpu_flags()), os.environ.get("ONEDNN_MAX_CPU_ISA", "")],
+        "options": options,
+    }
+    return cache_key(parts)
+
+
+def _kernels(compiled: ov.CompiledModel) -> set[str]:
+    """OpenVINO's names for what computes the convolutions and matrix products."""
+    found = (node.get_rt_info() for node in compiled.get_runtime_model().get_ops())
+    products = (info for info in found if info["layerType"].astype(str) in ("Convolution", "FullyConnected", "MatMul"))
+    return {info["primitiveType"].astype(str) for info in products}

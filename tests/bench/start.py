@@ -1,0 +1,55 @@
+"""From the start of a process to the first clip that it could take: imports, model, runtime, self-test."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from tests.bench.row import Row
+
+GOAL_S = {"cold": 4.0, "warm": 1.5}
+READY = """
+import sys, time
+from pathlib import Path
+import edge_tdn.daemon, edge_tdn.source.gst_capture
+from edge_tdn.manifest import open_model
+from edge_tdn.runtime import open_runtime
+folder, precision, cache = sys.argv[1:]
+runtime = open_runtime(open_model(Path(folder)), precision, "CPU", cache=Path(cache))
+print(time.monotonic(), time.process_time())
+"""
+
+
+def start(model: Path, precision: str, repetitions: int = 5) -> list[Row]:
+    """Fresh processes, in turn with an empty cache of compiled models and with the one that the first had filled."""
+    seconds: dict[str, list[float]] = {f"{kind}, {unit}": [] for kind in GOAL_S for unit in ("s", "CPU s")}
+    for _ in range(repetitions):
+        with tempfile.TemporaryDirectory() as cache:
+            for kind in GOAL_S:  # cold first: it fills the cache
+                wall, processor = _once(model, precision, cache)
+                seconds[f"{kind}, s"].append(wall)
+                seconds[f"{kind}, CPU s"].append(processor)
+    return [
+        Row(
+            what=f"{kind} start to first clip possible, {model.name} {precision}",
+            against="",
+            figure=median(seconds[f"{kind}, s"]),
+            unit="s",
+            goal=goal,
+            samples={name: values for name, values in seconds.items() if name.startswith(kind)},
+            note="wall time of a whole process on this host, its files in the page cache; "
+            f"{median(seconds[f'{kind}, CPU s']):.2f} CPU s of it",
+        )
+        for kind, goal in GOAL_S.items()
+    ]
+
+
+def _once(model: Path, precision: str, cache: str) -> tuple[float, float]:
+    """Seconds of wall time, and of processor time."""
+    began = time.monotonic()  # one clock for all processes
+    command = [sys.executable, "-c", READY, str(model), precision, cache]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    ready, processor = map(float, done.stdout.split())
+    return ready - began, processor

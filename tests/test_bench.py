@@ -1,0 +1,98 @@
+"""`edge-tdn bench`: what it measures adds up, and what it prints can be configured."""
+
+import json
+import subprocess
+import tomllib
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from edge_tdn.bench import HOPS, LEAST, Candidate, _configuration, bench
+from edge_tdn.config import parse
+from edge_tdn.errors import ModelError
+from edge_tdn.manifest import Model, open_model
+from tests.test_main import refused
+from tests.test_manifest import edit
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+SEGMENT_S = 4 / 15  # of `motion`
+
+
+def output(model: Model, precisions: tuple[str, ...] = (), on: tuple[str, ...] = ()) -> tuple[str, list[Candidate]]:
+    text = StringIO()
+    console = Console(file=text, width=110, markup=False, highlight=False)
+    measured = bench(console, model, 0, precisions, on, None)
+    return text.getvalue(), measured
+
+
+def test_it_prints_a_table_by_speed_and_lines_that_can_be_configured(edge_tdn: Run, tmp_path: Path) -> None:
+    result = edge_tdn("bench", "--seconds", "2", "--precision", "fp32", "--json", tmp_path / "bench.json")
+    assert result.returncode == 0, result.stderr
+    assert "no int8 in this folder: edge-tdn-export quantize" in result.stdout
+    site = result.stdout[result.stdout.index("[runtime]") :]
+    config = parse(tomllib.loads(f'{site}\nname = "a"\nsource = "demo:"'), "bench")
+    assert (config.runtime.model, config.runtime.device, config.runtime.precision) == ("motion", "CPU", "fp32")
+    measured = json.loads((tmp_path / "bench.json").read_text())
+    assert config.runtime.threads == measured[0]["threads"]
+    firsts = [one["median_s"] for one in measured if one["hop"] == 1]
+    assert firsts == sorted(firsts)
+    for one in measured:
+        assert min(one["seconds"]) <= one["median_s"] <= one["p95_s"] <= max(one["seconds"])
+        assert one["hops_per_s"] * one["median_s"] == pytest.approx(1)
+        assert one["cameras"] == int(one["hop"] * SEGMENT_S / one["median_s"])
+        assert one["golden_error"] < 1e-3
+    assert f"best  {measured[0]['precision']}" in result.stdout
+
+
+def test_without_time_every_hop_is_measured_a_few_times(motion: Model) -> None:
+    _, measured = output(motion, ("fp32",))
+    for one in measured:
+        assert [len(one.seconds[hop]) for hop in HOPS] == [2 * LEAST] * 3  # there and back
+
+
+@pytest.mark.parametrize(
+    ("proven", "best", "said"),
+    [(("fp32",), "fp32", ""), ((), None, "no precision is proven equal to PyTorch: edge-tdn-export parity")],
+)
+def test_the_best_is_the_fastest_that_is_proven(
+    proven: tuple[str, ...], best: str | None, said: str, model_copy: Path
+) -> None:
+    def change(content: dict) -> None:  # type: ignore[type-arg]
+        content["parity"] = dict.fromkeys(proven, content["parity"]["fp32"])
+        content["precisions"]["bf16"] = content["precisions"]["fp32"]
+
+    edit(model_copy, change)
+    text, measured = output(open_model(model_copy))
+    assert {one.precision for one in measured} == {"fp32", "bf16"}
+    assert f'precision = "{best or measured[0].precision}"' in text
+    assert said in text
+
+
+def test_a_device_that_is_not_here_is_said_and_the_others_are_measured(motion: Model) -> None:
+    text, measured = output(motion, ("fp32",), ("GPU", "CPU"))
+    assert {one.device for one in measured} == {"CPU"}
+    assert text.count("not measured: fp32 on GPU: device 'GPU' is not here; OpenVINO finds") == 1
+
+
+def test_nothing_to_measure_is_an_error_that_says_what_there_is(motion: Model) -> None:
+    with pytest.raises(ModelError, match=r"nothing can be measured here\nfp32 on GPU: device 'GPU' is not here"):
+        output(motion, (), ("GPU",))
+    with pytest.raises(ModelError, match=r"nothing to measure; this model has: fp32.*, this host: .*CPU"):
+        output(motion, ("int8",))
+
+
+def test_a_model_too_slow_for_one_camera_is_told_so(motion: Model) -> None:
+    slow = Candidate("fp32", "CPU", 1, "proven", seconds={1: [1.0] * 6, 2: [1.1] * 6, 4: [1.2] * 6})
+    assert [slow.cameras(hop, 0.27) for hop in HOPS] == [0, 0, 0]
+    assert "too slow for one" in _configuration(motion, slow, 0.27)
+    assert [slow.cameras(hop, 0.6) for hop in HOPS] == [0, 1, 2]
+    assert _configuration(motion, slow, 0.6).endswith("[[camera]]  # serves 1 of them\nhop = 2")
+
+
+def test_a_wrong_model_is_exit_78(edge_tdn: Run, model_copy: Path) -> None:
+    (model_copy / "labels.txt").write_text("one\n")
+    refused(edge_tdn("bench", "--model", model_copy), 78, "labels.txt")
+    refused(edge_tdn("bench", "--model", "nothing"), 78, "no such model folder")
