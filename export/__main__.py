@@ -152,7 +152,7 @@ def _quantize(options: argparse.Namespace) -> int:
     with _bar() as progress:
         task = progress.add_task("")
         step = lambda what, done, total: progress.update(task, description=what, completed=done + 1, total=total)  # noqa: E731
-        report = quantize(options.model, options.clips, limits, options.samples, options.replace, step)
+        report = quantize(options.model, options.clips, limits, options.samples, options.replace, options.quick, step)
     _console().print(table(report))
     print(f"{options.model}: int8, {report.golden_error:.1g} of the largest logit from PyTorch on the golden clip")
     return 0
@@ -296,6 +296,9 @@ def _add_quantize(commands: Any) -> None:
                           "divergence from FP32, nats (default: 0.01)")  # fmt: skip
     quantize.add_argument("--samples", type=int, default=128, metavar="N",
                           help="clips to take, of both halves together (default: 128)")  # fmt: skip
+    quantize.add_argument(
+        "--quick", action="store_true", help="do not try every operator where everything in INT8 keeps the limits"
+    )
     quantize.add_argument("--replace", action="store_true", help="make int8 anew where the folder has it")
 
 

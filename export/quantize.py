@@ -47,7 +47,7 @@ from export.networks import split
 from export.operators import CONVOLUTION, Half, Operator, Part, never_quantised, operators
 from export.quantize_report import Report, to_json
 from export.rewrites import features_in_8_bits, quantise_behind_views
-from export.sensitivity import Bench, Chain, Figures, Graphs, Step
+from export.sensitivity import Bench, Chain, Figures, Graphs, Sensitivity, Step
 
 NAME = "int8"
 REPORT = "quantize.json"
@@ -89,10 +89,12 @@ def quantize(
     limits: Limits | None = None,
     samples: int = DEFAULT_SAMPLES,
     replaces: bool = False,
+    quick: bool = False,
     step: Step = lambda what, done, total: None,
 ) -> Report:
     """Adds precision "int8" to a model folder; until its manifest is replaced, in one move, nothing in it changes.
 
+    `quick`: where everything in INT8 keeps the limits, step 2 is left out: most of the time, and nothing but its table.
     ModelError: no FP32 graphs to start from, INT8 is there already (and `replaces` is not said), no clips, or the
     limits cannot be kept.
     """
@@ -108,20 +110,26 @@ def quantize(
         names = [video.name for video in find_videos(videos)]
         clips = read_clips(videos, model.manifest.input, lambda name: step(name, names.index(name), len(names)))
         halves = divide(clips.recordings, model.manifest.input, samples)
-        report, manifest, moves = _decide(_Quantiser(model, room, *halves, step), limits or LIMITS[NAME], clips.skipped)
+        work = _Quantiser(model, room, *halves, step)
+        report, manifest, moves = _decide(work, limits or LIMITS[NAME], clips.skipped, quick)
         (moves[0][0] / REPORT).write_text(to_json(report, nncf=version("nncf"), preset=PRESET), encoding="utf-8")
         _commit(model, manifest, moves)
     return report
 
 
-def _decide(work: "_Quantiser", limits: Limits, skipped: tuple[str, ...]) -> tuple[Report, Manifest, Moves]:
+def _decide(
+    work: "_Quantiser", limits: Limits, skipped: tuple[str, ...], quick: bool
+) -> tuple[Report, Manifest, Moves]:  # fmt: skip
     """Steps 1 to 4 of the module's docstring."""
     everything, at_first, corrected = _everything(work, limits)
     if not at_first.keep(limits):
         best = work.bench.restored(everything, work.operators)
         if not best.keep(limits):
             raise _beyond(work, at_first, best, len(work.operators))
-    order, sensitivity_clips = work.bench.sensitivities(everything, work.operators)
+    order: list[Sensitivity] = []
+    sensitivity_clips = 0
+    if not (quick and at_first.keep(limits)):
+        order, sensitivity_clips = work.bench.sensitivities(everything, work.operators)
     chosen: list[Operator] = []
     reached = at_first
     if not at_first.keep(limits):
@@ -132,7 +140,7 @@ def _decide(work: "_Quantiser", limits: Limits, skipped: tuple[str, ...]) -> tup
         more = max(1, len(chosen) // 8)
         chosen, spare = chosen + spare[:more], spare[more:]
         reached = work.write(work.quantised(corrected, chosen, everything), f"{len(chosen)} exceptions")
-    if not (reached.keep(limits) and any(one.kind == CONVOLUTION for one in spare)):
+    if not (reached.keep(limits) and any(one.kind == CONVOLUTION for one in work.operators if one not in chosen)):
         raise _beyond(work, at_first, reached, len(chosen))
     error = work.golden_error()
     manifest, moves = work.final(error)

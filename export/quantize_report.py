@@ -61,6 +61,8 @@ def table(report: Report) -> RenderableType:
                   "none: everything in INT8 keeps the limits")  # fmt: skip
     above.add_row("as written", Text(str(report.reached), "bold"))
     above.add_row("size", f"{report.size_fp32 / 1e6:.1f} -> {report.size_int8 / 1e6:.1f} MB")
+    if not report.sensitivities:
+        return above
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     rows.add_column("operator", overflow="fold")
     rows.add_column("gain (KL)", justify="right", no_wrap=True)
