@@ -117,8 +117,9 @@ def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
     with tempfile.TemporaryDirectory() as room:
         step("PyTorch -> ONNX")
         halves = {"encoder": _encoder_half(model, spec), "head": _head_half(model, spec, features)}
-        for half, exported in halves.items():
-            to_onnx(exported, model, Path(room) / f"{half}.onnx")
+        if any(_format(name) != "torch" for name in recipe.precisions):
+            for half, exported in halves.items():
+                to_onnx(exported, model, Path(room) / f"{half}.onnx")
         for name in recipe.precisions:
             for half, exported in halves.items():
                 target = folder / getattr(graphs[name], half)

@@ -45,6 +45,7 @@ def to_program(half: nn.Module, example: tuple[Tensor, ...], one_clip: bool, pre
             rows[:1].repeat(2, *[1] * (rows.dim() - 1)) for rows in example
         )  # of one, the number would be fixed
         program = torch.export.export(module.eval(), two, dynamic_shapes=dynamic)
+        program.example_inputs = None  # they would be written, too: a third of the file
         content = io.BytesIO()  # PyTorch's own writer ends the process when a disk is full
         torch.export.save(program, content)
         path.write_bytes(content.getbuffer())

@@ -188,7 +188,15 @@ class CudaRuntime:
             with self._enough_memory("for the model"):
                 self._encoder, self._head = (self._load(model, name) for name in (graphs.encoder, graphs.head))
                 self._store = FeatureStore(torch, self._shapes, segments, self._dtype, self._on)
-            self._batches = self._fitting(sizes)
+            try:
+                self._batches = self._fitting(sizes)
+            except ModelError:
+                raise
+            except Exception as error:  # whatever a wrong program makes torch say
+                raise ModelError(
+                    f"{model.folder / graphs.encoder}, {graphs.head}: do not run on {device}: {_reason(error)}; "
+                    "export the model again"
+                ) from error
         self.batch = max(self._batches.heads)
         if self.batch < sizes[-1]:
             log.warning(
@@ -314,8 +322,7 @@ class CudaRuntime:
         except Exception as error:  # torch names no exceptions of its own here
             if self._out_of_memory(error):
                 raise
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-            raise ModelError(f"{model.folder / name}: PyTorch cannot load it: {reason}") from error
+            raise ModelError(f"{model.folder / name}: PyTorch cannot load it: {_reason(error)}") from error
 
     @contextmanager
     def _here(self) -> Iterator[None]:
@@ -352,3 +359,8 @@ class CudaRuntime:
         gc.collect()
         if self._stream:
             self._torch.cuda.empty_cache()
+
+
+def _reason(error: Exception) -> str:
+    """The last line of what torch says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
