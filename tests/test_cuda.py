@@ -19,6 +19,7 @@ from edge_tdn.runtime.cuda import CudaRuntime, FeatureStore
 from export.convert import EncoderGraph, HeadGraph, Recipe, convert, whole
 from export.cuda import arranged
 from export.tdn import TDN, normalise
+from tests.bench import gpu
 from tests.test_convert import LABELS, SPEC, noise, sliding_error
 from tests.test_tdn import VARIANTS, small
 
@@ -258,6 +259,19 @@ def test_programs_that_do_not_belong_together_are_a_model_error(model: Model) ->
     swapped = graphs.model_copy(update={"encoder": graphs.head, "head": graphs.encoder})
     with pytest.raises(ModelError, match=r"head\.pt2.* do not run on cpu: .*; export the model again"):
         CudaRuntime(model, swapped, 8, "fp32", "cpu", largest=2)
+
+
+def test_the_benchmark_runs_on_the_processor_too(model: Model) -> None:
+    found = gpu.measure(model, "bf16", "cpu", [1, 2], hops=3)
+    assert 0 < found["golden_error"] <= found["golden_limit"] == LIMIT["bf16"]
+    assert [one.cameras for one in found["batches"]] == [1, 2]
+    for one in found["batches"]:
+        assert 0 < one.median_ms <= one.p95_ms
+        assert one.hops_per_s == pytest.approx(1000 * one.cameras / one.median_ms)
+        assert one.of_peak == pytest.approx(2e-3 * found["gmac_per_hop"] * one.hops_per_s / found["matrix_tflops"])
+    (row,) = found["rows"]
+    assert row.goal == 2
+    assert row.figure == found["batches"][0].median_ms
 
 
 def cuda_error(model: Model, network: TDN, precision: str) -> float:
