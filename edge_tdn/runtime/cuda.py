@@ -11,7 +11,8 @@ Therefore everything happens on one stream, in batches of a few fixed sizes, eac
     classify    index_select from the store -> head's graph -> logits to the host, the only time that we wait
 
 Batches are recorded at open, the largest first: a card that is too small is noticed then and not in the midst of
-service, and the smaller ones take no further memory, because all graphs share one pool (they never run at once).
+service, and the smaller ones take no further memory, because all graphs share one pool: they never run at once, and
+what one of them gave is used up before the next one runs.
 Afterwards nothing is allocated but room for further cameras. FP32 is exact: no TF32.
 """
 
@@ -173,6 +174,8 @@ class CudaRuntime:
             raise ModelError("device CUDA needs PyTorch on this host: pip install torch") from error
         if device == CUDA and not torch.cuda.is_available():
             raise ModelError(f"device CUDA is not here: PyTorch {torch.__version__} finds none; see `nvidia-smi`")
+        if device == CUDA and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+            raise ModelError(f"{torch.cuda.get_device_name()} has no bf16; choose the precision fp16 or fp32")
         self.device, self.precision = device, precision
         self._torch = torch
         on_cuda = device == CUDA
@@ -292,7 +295,7 @@ class CudaRuntime:
             return run
         graph = self._torch.cuda.CUDAGraph()
         with self._torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
-            outputs = run()  # kept alive, so that no later recording takes its memory
+            outputs = run()  # in memory that another recording may use, too: to be read before that one is replayed
 
         def replay() -> Any:
             graph.replay()
@@ -313,12 +316,12 @@ class CudaRuntime:
 
     def _load(self, model: Model, name: str) -> Any:
         """From the verified bytes, not from the file."""
-        torch = self._torch
+        from torch.export.passes import move_to_device_pass
+
         try:
-            program = torch.export.load(io.BytesIO(model.read(name)))
-            if self._stream:  # it names its device in places that Module.to does not see
-                program = torch.export.passes.move_to_device_pass(program, str(self._on))
-            return program.module().to(memory_format=torch.channels_last)
+            program = self._torch.export.load(io.BytesIO(model.read(name)))
+            program = move_to_device_pass(program, str(self._on))  # constants and checks that Module.to does not see
+            return program.module().to(memory_format=self._torch.channels_last)  # type: ignore[call-overload]
         except Exception as error:  # torch names no exceptions of its own here
             if self._out_of_memory(error):
                 raise
@@ -345,8 +348,9 @@ class CudaRuntime:
                 free = f", {here:.2f} of {whole:.1f} GiB are free"
             raise ModelError(
                 f"device {self.device}: not enough memory {what} in {self.precision}"
-                f"{f': {asked[1]} more were asked for' if asked else ''}{free}; bf16 and fp16 take half of fp32; or "
-                "configure fewer cameras, or end what else uses the device (`nvidia-smi` lists it)"
+                f"{f': {asked[1]} more were asked for' if asked else ''}{free}; "
+                f"{'choose bf16 or fp16, which take half, ' if self.precision == 'fp32' else ''}configure fewer cameras, "
+                "or end what else uses the device (`nvidia-smi` lists it)"
             ) from error
 
     def _out_of_memory(self, error: BaseException) -> bool:
