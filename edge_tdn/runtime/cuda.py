@@ -349,8 +349,8 @@ class CudaRuntime:
             raise ModelError(
                 f"device {self.device}: not enough memory {what} in {self.precision}"
                 f"{f': {asked[1]} more were asked for' if asked else ''}{free}; "
-                f"{'choose bf16 or fp16, which take half, ' if self.precision == 'fp32' else ''}configure fewer cameras, "
-                "or end what else uses the device (`nvidia-smi` lists it)"
+                f"{'choose bf16 or fp16, which take half, ' if self.precision == 'fp32' else ''}configure fewer "
+                "cameras, or end what else uses the device (`nvidia-smi` lists it)"
             ) from error
 
     def _out_of_memory(self, error: BaseException) -> bool:
