@@ -39,7 +39,7 @@ from edge_tdn.manifest import (
     records,
     seal,
 )
-from edge_tdn.messages import FRAMES_PER_SEGMENT
+from edge_tdn.messages import CENTRE, FRAMES_PER_SEGMENT
 from edge_tdn.runtime import Runtime, assemble, golden_error, open_runtime
 from export import checkpoint
 from export.cuda import to_program
@@ -47,7 +47,7 @@ from export.findings import limits_of
 from export.folder import whole_or_nothing
 from export.nodes import node_names, rename
 from export.onnx_runtime import OnnxRuntime
-from export.tdn import TDN, normalise
+from export.tdn import TDN, normalise, short_term
 
 OPSET = 18
 PRECISIONS = ("fp32", "fp16", "bf16", "onnx", "cuda-fp32", "cuda-fp16", "cuda-bf16")  # that `convert` writes
@@ -210,8 +210,11 @@ def to_onnx(half: "Half", network: TDN, path: Path) -> None:
 
 
 def to_ir(source: Path, path: Path, half_size: bool) -> None:
-    """ONNX -> OpenVINO IR; weights stored in full precision, or `half_size`, in FP16."""
-    ov.save_model(ov.convert_model(source), path, compress_to_fp16=half_size)
+    """ONNX -> OpenVINO IR; weights stored in full precision, or `half_size`, in FP16.
+
+    `ov.convert_model` would do the same, and report it to its vendor over the network.
+    """
+    ov.save_model(ov.Core().read_model(source), path, compress_to_fp16=half_size)
 
 
 def moving_grating(spec: InputSpec) -> NDArray[np.uint8]:
@@ -238,7 +241,11 @@ ROOT = "network"  # what the modules below call the network
 
 
 class EncoderGraph(nn.Module):
-    """uint8 [B, 5, H, W, 3] -> features: normalisation is part of the graph."""
+    """uint8 [B, 5, H, W, 3] -> features, channels last: so they lie in compiled graphs, and nothing is reordered.
+
+    Normalisation is part of the graph: of the centre frame, and of the differences, which the mean leaves as they are.
+    Differences of grey levels are whole numbers, and so exact in BF16 too.
+    """
 
     def __init__(self, network: TDN, spec: InputSpec) -> None:
         super().__init__()
@@ -246,7 +253,12 @@ class EncoderGraph(nn.Module):
         self._mean, self._std = spec.mean, spec.std
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        return self.network.encode(normalise(frames, self._mean, self._std))
+        centre = normalise(frames[:, CENTRE], self._mean, self._std)
+        side_by_side = channels_first(frames.movedim(1, -2).flatten(-2))  # [B, 15, H, W]; bytes move cheaply
+        motion = short_term(side_by_side.to(torch.float32))
+        scale = 255 * torch.tensor(self._std * (FRAMES_PER_SEGMENT - 1))
+        features = self.network.encode_parts(centre, motion / scale[:, None, None])
+        return tuple(map(channels_last, features))
 
 
 class HeadGraph(nn.Module):
@@ -257,7 +269,17 @@ class HeadGraph(nn.Module):
         self.network = network
 
     def forward(self, *features: Tensor) -> Tensor:
-        return self.network.classify(*features)
+        return self.network.classify(*map(channels_first, features))
+
+
+def channels_last(feature: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, H, W, C]; what has no height and width stays."""
+    return feature.movedim(1, -1)
+
+
+def channels_first(feature: Tensor) -> Tensor:
+    """The reverse."""
+    return feature.movedim(-1, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,4 +336,5 @@ def _graphs(folder: str, suffix: str, features: dict[str, tuple[int, ...]]) -> G
 def _feature_shapes(model: TDN, spec: InputSpec) -> dict[str, tuple[int, ...]]:
     with torch.inference_mode():
         features = model.encode(torch.zeros(1, FRAMES_PER_SEGMENT, 3, spec.height, spec.width))
-    return {name: tuple(tensor.shape[1:]) for name, tensor in zip(model.features, features, strict=True)}
+    shapes = (tuple(channels_last(feature).shape[1:]) for feature in features)
+    return dict(zip(model.features, shapes, strict=True))

@@ -9,7 +9,7 @@ What is computed stays the same; there it costs what it moves through memory, an
     precision               convolutions store their weights as they multiply them, so that nothing is cast per call;
                             pixels, differences of frames and the linear layer stay FP32
 
-Both programs take any number of rows: the encoder segments [N, 5, H, W, 3], the head clips [N, T, C, H, W].
+Both programs take any number of rows: the encoder segments [N, 5, H, W, 3], the head clips [N, T, H, W, C].
 """
 
 import copy
@@ -91,13 +91,18 @@ def _drop_unused(module: nn.Module, called: set[nn.Module]) -> None:
 
 def _fold_batch_norms(module: nn.Module, calls: list[Call]) -> None:
     """Every batch norm goes into the convolution whose output it takes."""
-    names = {layer: name for name, layer in module.named_modules()}
-    for norm, (taken, *_), _ in calls:
+    made = [(layer, output) for layer, _, output in calls if isinstance(layer, nn.Conv2d)]
+    pairs = {
+        norm: next(conv for conv, output in made if output is taken)
+        for norm, (taken, *_), _ in calls
+        if isinstance(norm, nn.BatchNorm2d)
+    }
+    for name, norm in list(module.named_modules()):
         if isinstance(norm, nn.BatchNorm2d):
-            conv = next(layer for layer, _, output in calls if output is taken and isinstance(layer, nn.Conv2d))
+            conv = pairs[norm]
             fused = fuse_conv_bn_eval(conv, norm)
             conv.weight, conv.bias = fused.weight, fused.bias
-            module.set_submodule(names[norm], nn.Identity())
+            module.set_submodule(name, nn.Identity())
 
 
 def _cast(layer: nn.Conv2d | nn.Linear, inputs: tuple[Tensor]) -> Tensor | None:

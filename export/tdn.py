@@ -14,6 +14,7 @@ As published, the cut lies in res3's first block, behind its first convolution.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import reduce
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from edge_tdn.messages import CENTRE, FRAMES_PER_SEGMENT
 DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 BASIC = ("resnet18", "resnet34")  # built of two 3x3 convolutions; the others of 1x1, 3x3, 1x1
 STAGES = (2, 3, 4, 5)  # the residual ones; stage 1 is the stem
+RGB = 3  # channels of a frame
 REDUCTION = 16  # r of the L-TDM
 LEAST_REDUCED = 8  # channels: an L-TDM is never narrower
 FUSIONS = ("weighted", "add", "attention")
@@ -120,7 +122,7 @@ class TDN(nn.Module):
         expansion = 1 if config.arch in BASIC else 4
         planes = [config.channels(64 * 2**i) for i in range(4)]
         inner = stem = config.channels(64)
-        self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=config.conv_bias)
+        self.conv1 = nn.Conv2d(RGB, stem, 7, stride=2, padding=3, bias=config.conv_bias)
         self.bn1 = nn.BatchNorm2d(stem)
         self.stdm = STDM(config, stem) if config.stdm_stages else None
         for stage, width, depth in zip(STAGES, planes, depths, strict=True):
@@ -149,8 +151,12 @@ class TDN(nn.Module):
 
         h is the cut block after its first convolution, batch norm and ReLU; skip is that block's downsample branch.
         """
-        differences = self.stdm(frames) if self.stdm is not None else {}
-        y = F.relu(self.bn1(self.conv1(frames[:, CENTRE])))  # x3, [B, C, H/2, W/2]
+        return self.encode_parts(frames[:, CENTRE], short_term(frames.flatten(1, 2)))
+
+    def encode_parts(self, centre: Tensor, motion: Tensor) -> tuple[Tensor, ...]:
+        """As `encode`, of what it needs of the frames: x3 [B, 3, H, W], and D, which is `short_term` of all five."""
+        differences = self.stdm(motion) if self.stdm is not None else {}
+        y = F.relu(self.bn1(self.conv1(centre)))  # [B, C, H/2, W/2]
         y = F.max_pool2d(y, 3, stride=2, padding=1)  # res1, [B, C, H/4, W/4]
         y = self._fuse(1, y, differences)
         for stage in STAGES:
@@ -195,7 +201,7 @@ class TDN(nn.Module):
 
 
 class STDM(nn.Module):
-    """Short-term temporal difference module (section 3.2): frames [B, 5, 3, H, W] -> {stage: difference at 1/8, ...}.
+    """Short-term temporal difference module (section 3.2): D [B, 12, H/2, W/2] -> {stage: difference at 1/8, ...}.
 
     A stem of its own over the four stacked differences, then its own copies of the residual stages.
     """
@@ -203,12 +209,11 @@ class STDM(nn.Module):
     def __init__(self, config: TDNConfig, stem: int) -> None:
         super().__init__()
         self.last = max(config.stdm_stages)
-        self.conv = nn.Conv2d(3 * (FRAMES_PER_SEGMENT - 1), stem, 7, stride=2, padding=3, bias=False)
+        self.conv = nn.Conv2d(RGB * (FRAMES_PER_SEGMENT - 1), stem, 7, stride=2, padding=3, bias=False)
         self.bn = nn.BatchNorm2d(stem)
 
-    def forward(self, frames: Tensor) -> dict[int, Tensor]:
-        difference = (frames[:, 1:] - frames[:, :-1]).flatten(1, 2)  # [x2-x1 .. x5-x4], [B, 12, H, W]
-        d = F.relu(self.bn(self.conv(F.avg_pool2d(difference, 2))))  # [B, C, H/4, W/4]
+    def forward(self, motion: Tensor) -> dict[int, Tensor]:
+        d = F.relu(self.bn(self.conv(motion)))  # [B, C, H/4, W/4]
         d = F.max_pool2d(d, 3, stride=2, padding=1)  # d1, [B, C, H/8, W/8]
         differences = {1: d}
         for stage in range(2, self.last + 1):
@@ -256,7 +261,7 @@ class Block(nn.Module):
 class LTDM(nn.Module):
     """Long-term temporal difference module (section 3.3): attention from differences between segments. [N*T, C, H, W].
 
-    Forward and backward differences share weights and go through them as one batch. In training the batch norms
+    Forward and backward differences share weights and go through the scales as one batch. In training those batch norms
     therefore see both directions at once, where the published code shows them one after the other.
     """
 
@@ -279,14 +284,12 @@ class LTDM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         d = self._scales(self._differences(x))  # [2*N*T, C/r, H, W], or [N*T, ...] of one direction
-        m = self.expand_bn(self.expand(d))  # [2*N*T, C, H, W]
+        directions = d.chunk(2, 0) if self.bidirectional else (d,)  # here, where they are small
+        motion = [self.expand_bn(self.expand(direction)) for direction in directions]  # [N*T, C, H, W] each
         if self.attention:
-            m = torch.sigmoid(m) - 0.5
-        if self.bidirectional:
-            m_f, m_g = m.chunk(2, 0)
-            m = 0.5 * m_f + 0.5 * m_g  # [N*T, C, H, W]
-        result: Tensor = x + x * m if self.attention else x + m
-        return result
+            motion = [torch.sigmoid(m) for m in motion]
+        mean: Tensor = reduce(torch.add, motion) * (1 / len(motion))
+        return x * (0.5 + mean) if self.attention else x + mean  # x + x * mean(sigmoid(m) - 0.5)
 
     def _differences(self, x: Tensor) -> Tensor:
         b = self.squeeze_bn(self.squeeze(x))  # [N*T, C/r, H, W]
@@ -311,7 +314,11 @@ class LTDM(nn.Module):
 
 
 class TemporalConv(nn.Module):
-    """Depthwise convolution of 3 over the segments, zero outside the clip; first a channel shift. [N*T, C, H, W]."""
+    """Depthwise convolution of 3 over the segments, zero outside the clip; first a channel shift. [N*T, C, H, W].
+
+    Computed on pictures whose rows are the segments. Where channels lie last in memory, as compiled graphs have them,
+    neither transposes nor reshapes move anything, and one pass reads and writes x once.
+    """
 
     def __init__(self, channels: int, segments: int) -> None:
         super().__init__()
@@ -324,14 +331,15 @@ class TemporalConv(nn.Module):
             self.weight[2 * eighth :, 0, 1] = 1
 
     def forward(self, x: Tensor) -> Tensor:
-        before, now, after = (w.view(1, -1, 1, 1) for w in self.weight[:, 0].unbind(1))
-        y = _by_clip(x, self.segments)  # [N, T, C, H, W], or [T, C, H, W] of one clip
-        axis = y.dim() - 4
-        nothing = torch.zeros_like(y.narrow(axis, 0, 1))
-        last = self.segments - 1
-        previous = torch.cat((nothing, y.narrow(axis, 0, last)), axis)
-        following = torch.cat((y.narrow(axis, 1, last), nothing), axis)
-        return (before * previous + now * y + after * following).flatten(0, axis)
+        c, h, w = x.shape[1:]
+        y = x.permute(0, 2, 3, 1).reshape(-1, self.segments, h * w, c).permute(0, 3, 1, 2)  # [N, C, T, H*W]
+        y = F.conv2d(y, self.weight.unsqueeze(-1), padding=(1, 0), groups=c)
+        return y.permute(0, 2, 3, 1).reshape(-1, h, w, c).permute(0, 3, 1, 2)
+
+
+def short_term(frames: Tensor) -> Tensor:
+    """D: five frames side by side [B, 15, H, W] -> x2-x1 .. x5-x4, pooled by 2, [B, 12, H/2, W/2]."""
+    return F.avg_pool2d(frames[:, RGB:] - frames[:, :-RGB], 2)
 
 
 def normalise(frames: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:

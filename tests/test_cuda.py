@@ -18,7 +18,7 @@ from edge_tdn.runtime import open_runtime
 from edge_tdn.runtime.cuda import CudaRuntime, FeatureStore
 from export.convert import EncoderGraph, HeadGraph, Recipe, convert, whole
 from export.cuda import arranged
-from export.tdn import TDN, normalise
+from export.tdn import TDN
 from tests.bench import gpu
 from tests.test_convert import LABELS, SPEC, noise, sliding_error
 from tests.test_tdn import VARIANTS, small
@@ -69,8 +69,8 @@ def test_arranged_for_a_gpu_every_variant_computes_the_same(variant: str) -> Non
     before = {name: value.clone() for name, value in network.state_dict().items()}
     frames = torch.from_numpy(noise(16))
     with torch.inference_mode():
-        features = network.encode(normalise(frames))
-        expected = network.classify(*features).numpy()
+        features = EncoderGraph(network, SPEC)(frames)
+        expected = HeadGraph(network)(*features).numpy()
         encoder = arranged(EncoderGraph(network, SPEC).eval(), (frames[:2],), torch.float32)
         head = arranged(HeadGraph(network).eval(), tuple(feature[:8] for feature in features), torch.float32)
         got = head(*encoder(frames)).numpy()
@@ -151,28 +151,27 @@ def test_a_ring_that_is_forgotten_gives_its_room_back() -> None:
     assert 0 not in slots  # where filled-up rows go
 
 
-class NotChannelsLast(TorchDispatchMode):
-    """Collects the shapes of 4-D activations that a layer would have to bring into another layout first."""
+class Reordered(TorchDispatchMode):
+    """Collects the shapes of what convolutions would have to bring into another layout first."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[tuple[int, ...]] = []
+        self.seen = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for given in args:
-            if (
-                isinstance(given, Tensor)
-                and given.dim() == 4
-                and not given.is_contiguous(memory_format=torch.channels_last)
-            ):
-                self.found.append(tuple(given.shape))
+        if "conv" in func.name():
+            self.seen += 1
+            layout = torch.channels_last
+            self.found += [tuple(one.shape) for one in args[:2] if not one.is_contiguous(memory_format=layout)]
         return func(*args, **(kwargs or {}))
 
 
 def test_from_store_to_logits_everything_stays_channels_last(runtime: CudaRuntime) -> None:
     rings = filled(runtime, noise(16).reshape(2, 8, 5, 64, 64, 3))
-    with NotChannelsLast() as mode:
+    with Reordered() as mode:
         runtime.classify(rings)
+    assert mode.seen > 30
     assert mode.found == []
 
 
@@ -183,7 +182,7 @@ def operators(model: Model, name: str) -> list[str]:
 
 def test_nothing_is_cast_per_call_but_pixels_and_what_goes_into_the_linear_layer(model: Model) -> None:
     graphs = model.build("cuda-bf16").graphs[0]
-    assert operators(model, graphs.encoder).count("aten.to.dtype") == 3  # uint8 -> FP32 -> centre frame, differences
+    assert operators(model, graphs.encoder).count("aten.to.dtype") == 4  # uint8 -> FP32 -> BF16, twice
     assert operators(model, graphs.head).count("aten.to.dtype") == 1
     found = operators(model, graphs.encoder) + operators(model, graphs.head)
     assert "aten.batch_norm.default" not in found

@@ -74,7 +74,7 @@ class SlotRing:
 
 
 class FeatureStore:
-    """The features of all cameras: one tensor [slots, elements] for each, channels last within a row.
+    """The features of all cameras: one tensor [slots, elements] for each.
 
     One tensor for all rings, because then two kernels a feature move any number of cameras: one puts segments into
     their slots, one takes windows out. A row is written once and read T times, and needs no twin as on the processor.
@@ -304,15 +304,16 @@ class CudaRuntime:
         return replay
 
     def _run_encoder(self, batches: Batches, size: int) -> list[Any]:
-        features = self._encoder(batches.frames.tensor[:size])
-        return [feature.movedim(1, -1).flatten(1) for feature in features]  # a view: channels are last in memory
+        return [feature.flatten(1) for feature in self._encoder(batches.frames.tensor[:size])]
 
     def _run_head(self, batches: Batches, size: int) -> Any:
-        windows = []
-        for feature, (channels, *rest) in zip(batches.features, self._shapes, strict=True):
-            rows = feature[: size * self._segments].view(size, self._segments, *rest, channels)
-            windows.append(rows.movedim(-1, 2))
-        return self._head(*windows)
+        rows = size * self._segments
+        return self._head(
+            *(
+                feature[:rows].view(size, self._segments, *shape)
+                for feature, shape in zip(batches.features, self._shapes, strict=True)
+            )
+        )
 
     def _load(self, model: Model, name: str) -> Any:
         """From the verified bytes, not from the file."""
