@@ -6,7 +6,7 @@
     ├── golden.npz           a clip (uint8 [T, 5, H, W, 3]) and the logits that PyTorch gave for it
     ├── weights.safetensors  full precision, for parity and fine-tuning
     ├── fp32/encoder.xml .bin, head.xml .bin      OpenVINO IR, per precision (bf16 runs the graphs of fp32)
-    ├── onnx/, cuda/         the same two graphs as ONNX and as PyTorch programs, where they were asked for
+    ├── onnx/, cuda-fp32/    the same two graphs as ONNX, as a PyTorch program per precision, where they were asked for
     └── parity.json .html    reports of `edge-tdn-export parity`, for people: the host reads the figures here
 
 An ensemble has several networks, each in a folder of its own inside; their logits are added.

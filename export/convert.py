@@ -1,7 +1,5 @@
 """A TDN -> a model folder: PyTorch -> ONNX -> OpenVINO IR, two graphs, and everything the host must know about them."""
 
-import copy
-import io
 import re
 import shutil
 import tempfile
@@ -45,6 +43,7 @@ from edge_tdn.manifest import (
 from edge_tdn.messages import CENTRE, FRAMES_PER_SEGMENT
 from edge_tdn.runtime import Runtime, assemble, golden_error, open_runtime
 from export import checkpoint
+from export.cuda import to_program
 from export.findings import limits_of
 from export.folder import whole_or_nothing
 from export.nodes import node_names, rename
@@ -119,8 +118,9 @@ def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
     with tempfile.TemporaryDirectory() as room:
         step("PyTorch -> ONNX")
         halves = {"encoder": _encoder_half(model, spec), "head": _head_half(model, spec, features)}
-        for half, exported in halves.items():
-            to_onnx(exported, model, Path(room) / f"{half}.onnx")
+        if any(_format(name) != "torch" for name in recipe.precisions):
+            for half, exported in halves.items():
+                to_onnx(exported, model, Path(room) / f"{half}.onnx")
         for name in recipe.precisions:
             for half, exported in halves.items():
                 target = folder / getattr(graphs[name], half)
@@ -220,34 +220,6 @@ def to_ir(source: Path, path: Path, half_size: bool) -> None:
     ov.save_model(graph, path, compress_to_fp16=half_size)
 
 
-def to_program(half: "Half", path: Path) -> None:
-    """PyTorch -> a program that loads without this package, with the weights that it uses and no others."""
-    module = _without_unused(half.module, half.example)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        program = torch.export.export(module, half.example, dynamic_shapes=half.dynamic)
-        content = io.BytesIO()  # PyTorch's own writer ends the process when a disk is full
-        torch.export.save(program, content)
-        path.write_bytes(content.getbuffer())
-
-
-def _without_unused(module: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
-    """A copy whose modules keep their weights only if a run calls them: half of the network has no use for the rest."""
-    module = copy.deepcopy(module)
-    called: set[nn.Module] = set()
-    hooks = [m.register_forward_pre_hook(lambda own, _: called.add(own)) for m in module.modules()]
-    with torch.inference_mode():
-        module(*example)
-    for hook in hooks:
-        hook.remove()
-    for unused in set(module.modules()) - called:
-        for name, parameter in unused.named_parameters(recurse=False):
-            setattr(unused, name, nn.Parameter(parameter.new_empty(0), requires_grad=False))
-        for name, buffer in unused.named_buffers(recurse=False):
-            setattr(unused, name, buffer.new_empty(0))
-    return module
-
-
 def moving_grating(spec: InputSpec) -> NDArray[np.uint8]:
     """A clip that no dataset holds: three gratings that travel, one a colour. uint8 [T, frames, H, W, 3]."""
     y, x = np.mgrid[0 : spec.height, 0 : spec.width] / max(spec.height, spec.width)
@@ -340,7 +312,7 @@ def _write(half: Half, source: Path, target: Path, precision: str) -> None:
     if _format(precision) == "onnx":
         shutil.copyfile(source, target)
     elif _format(precision) == "torch":
-        to_program(half, target)
+        to_program(half.module, half.example, half.dynamic is None, precision, target)
     else:
         to_ir(source, target, half_size=target.parent.name == "fp16")
 
@@ -354,8 +326,6 @@ def _format(precision: str) -> str:
 
 def _folder_of(precision: str, chosen: Sequence[str]) -> str:
     """Precisions that are only another way to run the same graphs share a folder."""
-    if precision.startswith("cuda-"):
-        return "cuda"
     if precision == "bf16":
         return "fp16" if "fp16" in chosen and "fp32" not in chosen else "fp32"
     return precision

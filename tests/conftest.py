@@ -83,6 +83,15 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def gpu() -> None:
+    """Tests marked `cuda` are skipped where PyTorch finds no GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip(f"no GPU: PyTorch {torch.__version__} finds no CUDA device")
+
+
+@pytest.fixture(scope="session")
 def motion() -> Model:
     """The shipped model."""
     return open_model(shipped_models() / "motion")
