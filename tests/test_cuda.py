@@ -140,7 +140,7 @@ def test_further_cameras_find_room_and_leave_the_others_features_alone(runtime: 
 
 
 def test_a_ring_that_is_forgotten_gives_its_room_back() -> None:
-    store = FeatureStore(torch, [(4,)], 8, torch.float32, torch.device("cpu"))
+    store = FeatureStore(torch, {"h": (4,)}, 8, torch.float32, torch.device("cpu"))
     rings = [store.ring() for _ in range(3)]
     room = store.cameras
     for _ in range(20):

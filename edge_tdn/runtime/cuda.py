@@ -47,8 +47,8 @@ GIB = 2**30
 class SlotRing:
     """Which slots of the store hold one camera's last T segments."""
 
-    def __init__(self, slots: range) -> None:
-        self._slots = slots
+    def __init__(self, store: "FeatureStore", slots: range) -> None:
+        self._store, self._slots = store, slots
         self._count = 0  # segments since the last clear
 
     @property
@@ -59,6 +59,10 @@ class SlotRing:
     def clear(self) -> None:
         """Forget everything: no clip spans a gap."""
         self._count = 0
+
+    def newest(self) -> dict[str, NDArray[np.float32]]:
+        """What the last segment left: name -> float32 [H, W, C]."""
+        return self._store.read(self._slots[(self._count - 1) % len(self._slots)])
 
     def take(self) -> int:
         """The slot for the next segment."""
@@ -80,9 +84,9 @@ class FeatureStore:
     their slots, one takes windows out. A row is written once and read T times, and needs no twin as on the processor.
     """
 
-    def __init__(self, torch: Any, shapes: Sequence[tuple[int, ...]], segments: int, dtype: Any, on: Any) -> None:
-        self._torch, self._segments = torch, segments
-        self._rows = [torch.zeros(NOBODY + 1, prod(shape), dtype=dtype, device=on) for shape in shapes]
+    def __init__(self, torch: Any, shapes: Mapping[str, tuple[int, ...]], segments: int, dtype: Any, on: Any) -> None:
+        self._torch, self._segments, self._shapes = torch, segments, shapes
+        self._rows = [torch.zeros(NOBODY + 1, prod(shape), dtype=dtype, device=on) for shape in shapes.values()]
         self._free: list[range] = []
 
     @property
@@ -95,7 +99,7 @@ class FeatureStore:
         if not self._free:
             self._grow(max(1, self.cameras))
         slots = self._free.pop()
-        ring = SlotRing(slots)
+        ring = SlotRing(self, slots)
         weakref.finalize(ring, self._free.append, slots)
         return ring
 
@@ -108,6 +112,11 @@ class FeatureStore:
         """What lies in slots int64 [B] -> features [B, elements]."""
         for rows, feature in zip(self._rows, features, strict=True):
             self._torch.index_select(rows, 0, slots, out=feature)
+
+    def read(self, slot: int) -> dict[str, NDArray[np.float32]]:
+        """One slot, for whoever compares: waits for the device."""
+        rows = zip(self._shapes.items(), self._rows, strict=True)
+        return {name: row[slot].float().cpu().numpy().reshape(shape) for (name, shape), row in rows}
 
     def _grow(self, cameras: int) -> None:
         first = len(self._rows[0])
@@ -190,7 +199,7 @@ class CudaRuntime:
         with self._here():
             with self._enough_memory("for the model"):
                 self._encoder, self._head = (self._load(model, name) for name in (graphs.encoder, graphs.head))
-                self._store = FeatureStore(torch, self._shapes, segments, self._dtype, self._on)
+                self._store = FeatureStore(torch, graphs.features, segments, self._dtype, self._on)
             try:
                 self._batches = self._fitting(sizes)
             except ModelError:

@@ -36,12 +36,12 @@ SPEC = InputSpec(
 
 def network(reference: Path) -> TDN:
     """In evaluation mode. `reference`: the folder of reference_state.py."""
+    torch.manual_seed(0)
     model = TDN(TDNConfig(arch="resnet50", segments=SEGMENTS, classes=CLASSES))
     if (reference / "reference_state.py").exists():
         state = reference_script(reference).state_dict(REFERENCE)
-        scratch = {key: torch.from_numpy(value) for key, value in state.items() if value.shape}
-        return checkpoint.from_published({"state_dict": scratch}, segments=SEGMENTS)
-    torch.manual_seed(0)
+        tensors = {key: torch.from_numpy(value) for key, value in state.items() if value.shape}
+        checkpoint.fill(model, checkpoint.rename_published(tensors), reference)
     return model.eval()
 
 
