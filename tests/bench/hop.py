@@ -1,0 +1,152 @@
+"""A hop (one segment encoded, one clip classified) against the published network exported whole, in turn.
+
+What is reported is the median of the ratios of neighbours in time: another load on this machine slows both. Before
+anything is timed both must say the same of the same clip, FP32 within LARGEST_ERROR of the largest logit.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import openvino as ov
+import torch
+
+from edge_tdn.manifest import Model
+from edge_tdn.runtime import open_runtime
+from export.inspection import macs
+from export.tdn import TDN, normalise
+from tests.bench import naive
+from tests.bench.model import SEGMENTS, SPEC
+from tests.bench.row import Row
+
+GOALS = {"fp32": 0.67, "bf16": 0.62, "int8": 0.58}
+EAGER_GOAL = 0.15  # INT8 against PyTorch
+LARGEST_ERROR = 1e-4
+MATRIX = 2048  # of the product that says what these cores can do
+OPTIONS = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
+
+
+def hop(network: TDN, model: Model, repetitions: int, step: Callable[[str], None]) -> list[Row]:
+    """A row for each precision, and INT8 against PyTorch. `step` hears what is done next."""
+    clip = np.random.default_rng(0).integers(0, 256, (SEGMENTS, 5, SPEC.height, SPEC.width, 3), np.uint8)
+    pixels = normalise(torch.from_numpy(clip))[None]
+    step("the published network, exported whole")
+    published = naive.Published(network).eval()
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = naive.to_openvino(network, (SPEC.height, SPEC.width), Path(scratch))
+    step("the published network, in INT8 by NNCF's defaults")
+    graphs = {"fp32": whole, "bf16": whole, "int8": naive.to_int8(whole)}
+    runs: dict[str, Callable[[], None]] = {}
+    logits: dict[str, np.ndarray] = {}
+    for precision, graph in graphs.items():
+        step(f"compiling, {precision}")
+        runs[f"naive {precision}"] = _whole(graph, precision, pixels.numpy(), logits)
+        runs[f"ours {precision}"] = _hop(model, precision, clip, logits)
+    runs["pytorch"] = _eager(published, pixels, logits)
+    runs["matrix product fp32"], runs["matrix product bf16"] = _product("f32"), _product("bf16")
+    for run in runs.values():  # warm, and filled: every ring holds the clip
+        for _ in range(2):
+            run()
+    _compare(logits)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(repetitions):
+        step(f"measuring, {number + 1} of {repetitions}")
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - began)
+    return _rows(seconds, _gmac(network))
+
+
+def _whole(graph: ov.Model, precision: str, clip: np.ndarray, logits: dict[str, np.ndarray]) -> Callable[[], None]:
+    arithmetic = "bf16" if precision == "bf16" else "f32"
+    request = ov.compile_model(graph, "CPU", {**OPTIONS, "INFERENCE_PRECISION_HINT": arithmetic}).create_infer_request()
+    request.set_input_tensor(ov.Tensor(clip))
+
+    def run() -> None:
+        request.infer()
+        logits[f"naive {precision}"] = request.get_output_tensor().data[0].copy()
+
+    return run
+
+
+def _hop(model: Model, precision: str, clip: np.ndarray, logits: dict[str, np.ndarray]) -> Callable[[], None]:
+    """Each run takes the next segment of the clip, over and over: after T of them the window is a turned clip."""
+    runtime = open_runtime(model, precision, "CPU")
+    ring = runtime.ring()
+    for segment in clip:
+        runtime.encode([segment], [ring])
+    logits[f"ours {precision}"] = runtime.classify([ring])[0]
+    number = 0
+
+    def run() -> None:
+        nonlocal number
+        runtime.encode([clip[number % SEGMENTS]], [ring])
+        runtime.classify([ring])
+        number += 1
+
+    return run
+
+
+def _eager(published: torch.nn.Module, clip: torch.Tensor, logits: dict[str, np.ndarray]) -> Callable[[], None]:
+    def run() -> None:
+        with torch.inference_mode():
+            logits["pytorch"] = published(clip)[0].numpy()
+
+    return run
+
+
+def _product(arithmetic: str) -> Callable[[], None]:
+    """A large matrix product, by the same library."""
+    import openvino.opset13 as opset
+
+    left = opset.parameter([MATRIX, MATRIX], np.float32)
+    right = opset.constant(np.random.default_rng(1).normal(size=(MATRIX, MATRIX)).astype(np.float32))
+    graph = ov.Model([opset.matmul(left, right, False, False)], [left], "product")
+    request = ov.compile_model(graph, "CPU", {**OPTIONS, "INFERENCE_PRECISION_HINT": arithmetic}).create_infer_request()
+    request.set_input_tensor(ov.Tensor(np.ones((MATRIX, MATRIX), np.float32)))
+    return request.infer
+
+
+def _compare(logits: dict[str, np.ndarray]) -> None:
+    """Equal before fast: a benchmark of wrong results says nothing."""
+    expected = logits["pytorch"]
+    for name in ("naive fp32", "ours fp32"):
+        error = float(np.abs(logits[name] - expected).max() / np.abs(expected).max())
+        if not error <= LARGEST_ERROR:
+            raise SystemExit(f"{name}: {error:.2g} of the largest logit off PyTorch's, allowed {LARGEST_ERROR:g}")
+
+
+def _gmac(network: TDN) -> tuple[float, float]:
+    """Of the whole network, and of a hop."""
+    encoder, head = macs(network, SPEC.height, SPEC.width)
+    return (SEGMENTS * encoder + head) / 1e9, (encoder + head) / 1e9
+
+
+def _rows(seconds: dict[str, list[float]], gmac: tuple[float, float]) -> list[Row]:
+    rows = []
+    for precision, goal in GOALS.items():
+        ours, whole = seconds[f"ours {precision}"], seconds[f"naive {precision}"]
+        note = f"{_ms(ours):.0f} of {_ms(whole):.0f} ms"
+        product = seconds.get(f"matrix product {precision}")
+        if product:  # what a hop would take, did all its multiply-accumulates run as they do in a large product
+            least = median(product) * gmac[1] * 1e9 / MATRIX**3
+            note += f"; {least / median(ours):.0%} of the speed of a large matrix product"
+        rows.append(_row(f"hop, {precision}", f"published network whole, {precision}", ours, whole, goal, note))
+    eager = seconds["pytorch"]
+    note = f"{_ms(seconds['ours int8']):.0f} of {_ms(eager):.0f} ms"
+    rows.append(_row("hop, int8", "PyTorch eager FP32, published", seconds["ours int8"], eager, EAGER_GOAL, note))
+    return rows
+
+
+def _row(what: str, against: str, ours: list[float], other: list[float], goal: float, note: str) -> Row:
+    ratios = [a / b for a, b in zip(ours, other, strict=True)]
+    samples = {"ours, s": ours, "baseline, s": other}
+    return Row(what, against, median(ratios), "ratio", goal, samples, note)
+
+
+def _ms(seconds: list[float]) -> float:
+    return 1000 * median(seconds)
