@@ -31,15 +31,15 @@ STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told a
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LIFE_EVERY_S = 10.0  # the daemon's own
 JOIN_S = 1.2  # how long a stop waits for all cameras together
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # mallopt's parameters, from malloc.h
-LARGE_BYTES = 1 << 20  # a picture of more than 640x480
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt's parameters, from malloc.h
+LARGE_BYTES = 4 << 20  # a decoded picture of more than 1920x1080
 
 
 class Daemon:
     """One process: one runtime, one publisher, any number of cameras. `base` is where relative paths begin."""
 
     def __init__(self, config: Config, base: Path) -> None:
-        _keep_heaps_small()
+        tune_heaps()
         self._config = config
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -139,15 +139,17 @@ def _last_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
-def _keep_heaps_small() -> None:
-    """Has glibc share two heaps among all threads, and never keep the largest pictures in them.
+def tune_heaps() -> None:
+    """Has glibc share two heaps among all threads, keep room for the next pictures in them, but not for the largest.
 
-    Left alone, it gives each of GStreamer's threads a heap: memory grew by 35 MB over the first ten reconnects.
+    Left alone, it gives each of GStreamer's threads a heap: memory grew by 35 MB over the first ten reconnects. Memory
+    that is given back comes again page by page, which takes longer than to convert the picture that goes there.
     """
     with suppress(OSError, AttributeError):  # another C library: it has its own ways
         library = ctypes.CDLL(None)
         library.mallopt(M_ARENA_MAX, 2)
         library.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, 2 * LARGE_BYTES)
 
 
 def open_configured_model(config: Config, base: Path) -> Model:

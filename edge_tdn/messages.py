@@ -14,7 +14,8 @@ published in edge_tdn/schemas.
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from functools import cached_property
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,18 +27,41 @@ NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 
 Picture = NDArray[np.uint8]  # [H, W, 3], RGB
+Rgbx = NDArray[np.uint8]  # [H, W, 4], RGB and a byte that nobody reads: how Pillow keeps its pictures
+Luma = NDArray[np.uint8]  # [H, W], all 256 levels or 16 to 235, as the camera has it
+
+
+class Decoded(Protocol):
+    """A picture as the decoder gave it, not yet RGB: of most frames nobody needs that. See colour.py."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height, width."""
+
+    @property
+    def luma(self) -> Luma: ...
+
+    def rgbx(self, into: Rgbx) -> None:
+        """Writes its pixels, all of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of a camera, as it came."""
+    """One picture of a camera, as it came, of the camera's own size."""
 
-    picture: Picture  # [H, W, 3], RGB, the camera's own size
+    decoded: Decoded
     pts_ns: int  # presentation timestamp; grows within one stream
     received_ns: int  # monotonic clock at arrival
     wall_ns: int  # wall clock at arrival
     seq: int  # grows by one with every frame that this source delivered
     stream: int  # grows by one with every connect and every change of the picture's size
+
+    @cached_property
+    def picture(self) -> Picture:
+        """Computed when it is first asked for."""
+        rgbx = np.empty((*self.decoded.size, 4), np.uint8)
+        self.decoded.rgbx(rgbx)
+        return np.ascontiguousarray(rgbx[..., :3])
 
 
 @dataclass(frozen=True, eq=False)

@@ -136,13 +136,13 @@ class Camera:
         stretches = self._window.stretches
         segments = self._window.push(frame)
         if self._window.stretches > stretches:
-            self._begin_stretch(frame.picture.shape[:2])
+            self._begin_stretch(frame.decoded.size)
         for segment in segments:
             self._fruitless = 0
             self.picture = segment.frames[CENTRE]
             self._scheduler.submit(self._lane, segment)
 
-    def _begin_stretch(self, size: tuple[int, ...]) -> None:
+    def _begin_stretch(self, size: tuple[int, int]) -> None:
         """The window was emptied: by a gap, a reconnect, or another size."""
         height, width = size
         self._fruitless += 1

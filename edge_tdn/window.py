@@ -39,7 +39,8 @@ class Window:
         self._spec = spec
         self._max_gap_ns = int(max_gap_s * NS_PER_S)
         self._clock = clock
-        self._resize = resize or Preprocessor(spec)
+        self._resize = resize
+        self._preprocessor = Preprocessor(spec)
         self._first = min(spec.starts)  # of the ticks that a segment looks at, from its beginning on
         self._span = spec.span
         self._starts = [start - self._first for start in spec.starts]
@@ -95,10 +96,14 @@ class Window:
         if tick < first:  # before the first segment, or between two of them: nobody looks at it
             return None
         if self._resized is None or self._resized[0] is not chosen:
-            self._resized = (chosen, self._resize(chosen.picture))
+            self._resized = (chosen, self._fit(chosen))
         self._ticks.append(_Tick(self._resized[1], repeated))
         last = first + self._span - 1
         return self._complete(first, last, newest) if tick == last else None
+
+    def _fit(self, frame: Frame) -> Picture:
+        """[H, W, 3], the model's size."""
+        return self._resize(frame.picture) if self._resize else self._preprocessor.decoded(frame.decoded)
 
     def _complete(self, first: int, last: int, newest: Frame) -> Segment:
         to_ns = self._time(last)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edge_tdn.colour import Packed
 from edge_tdn.errors import SourceError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame, Picture
@@ -47,7 +48,7 @@ def sampling_agrees(spec: InputSpec) -> bool:
         picture = np.empty((spec.height, spec.width, 3), np.uint8)
         picture[:] = (number % 256, number // 256, 0)
         pts_ns = round(number * NS_PER_S / spec.frame_rate)
-        segments += window.push(Frame(picture, pts_ns, pts_ns, pts_ns, number, 0))
+        segments += window.push(Frame(Packed(picture), pts_ns, pts_ns, pts_ns, number, 0))
     if len(segments) != spec.segments:
         return False
     taken = np.stack([s.frames[:, 0, 0, 0] + 256 * s.frames[:, 0, 0, 1].astype(int) for s in segments])  # [T, frames]

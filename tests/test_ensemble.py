@@ -14,6 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from edge_tdn.colour import Packed
 from edge_tdn.decide import softmax
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import Build, InputSpec, Manifest, Model, dump, open_model, records, seal
@@ -107,7 +108,7 @@ def pictures(count: int) -> NDArray[np.uint8]:
 
 def stream(frames: Sequence[NDArray[np.uint8]]) -> Iterator[Frame]:
     for n, picture in enumerate(frames):
-        yield Frame(picture, round(n / RATE * NS_PER_S), n, n, n, 1)
+        yield Frame(Packed(picture), round(n / RATE * NS_PER_S), n, n, n, 1)
 
 
 def relative(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

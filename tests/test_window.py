@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_tdn.colour import Packed
 from edge_tdn.config import CameraConfig
 from edge_tdn.manifest import InputSpec, Model
 from edge_tdn.messages import NS_PER_S, Frame, Segment
@@ -35,7 +36,7 @@ def frame(number: int, pts_s: float, stream: int = 1) -> Frame:
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
     picture[...] = (number // 256, number % 256, 0)
     pts_ns = int(pts_s * NS_PER_S)
-    return Frame(picture, pts_ns, 5_000 + pts_ns, 7_000 + pts_ns, number, stream)
+    return Frame(Packed(picture), pts_ns, 5_000 + pts_ns, 7_000 + pts_ns, number, stream)
 
 
 def numbers(segment: Segment) -> list[int]:

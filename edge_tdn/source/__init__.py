@@ -21,7 +21,7 @@ from edge_tdn import gstreamer
 from edge_tdn.config import CameraConfig
 from edge_tdn.demo_clip import DEMO, demo_clip_path
 from edge_tdn.errors import SourceError
-from edge_tdn.messages import NS_PER_S, Frame, Picture, State
+from edge_tdn.messages import NS_PER_S, Decoded, Frame, State
 
 POLL_S = 0.2  # how long one read waits, and so how soon a stop is heard
 STALL_S = 5.0  # a live source without a frame for so long has failed
@@ -46,8 +46,8 @@ class Capture(Protocol):
     live: bool  # its end is a fault
     declared_s: float | None  # length that a file claims to have
 
-    def read(self, timeout_s: float) -> tuple[Picture, int] | None:
-        """The next picture, uint8 RGB [H, W, 3], and its PTS in nanoseconds; None: not yet.
+    def read(self, timeout_s: float) -> tuple[Decoded, int] | None:
+        """The next picture and its PTS in nanoseconds; None: not yet.
 
         EndOfStream at the end; SourceError when it fails.
         """
@@ -107,15 +107,15 @@ class Source:
                     limit = STALL_S if size else FIRST_FRAME_S
                     raise SourceError(f"no picture for {limit:.0f} s", "stalled" if size else "unreachable")
                 continue
-            picture = got[0]
+            decoded = got[0]
             pts_ns, end_ns = got[1], 2 * got[1] - pts_ns  # a picture lasts as long as the one before
             deadline = time.monotonic() + STALL_S
-            if picture.shape != size:
-                size = picture.shape
+            if decoded.size != size:
+                size = decoded.size
                 self._stream += 1
                 self._told("streaming", "")
             self._seq += 1
-            yield Frame(picture, pts_ns, time.monotonic_ns(), time.time_ns(), self._seq, self._stream)
+            yield Frame(decoded, pts_ns, time.monotonic_ns(), time.time_ns(), self._seq, self._stream)
 
 
 def read_file(path: Path, decoder: Literal["auto", "gstreamer", "opencv"] = "auto") -> Iterator[Frame]:
@@ -140,12 +140,12 @@ def read_file(path: Path, decoder: Literal["auto", "gstreamer", "opencv"] = "aut
                     raise SourceError(f"{path}: no picture for {FIRST_FRAME_S:.0f} s")
                 continue
             deadline = time.monotonic() + FIRST_FRAME_S
-            picture = got[0]
+            decoded = got[0]
             pts_ns, end_ns = got[1], 2 * got[1] - pts_ns
-            stream += picture.shape != size
-            size = picture.shape
+            stream += decoded.size != size
+            size = decoded.size
             seq += 1
-            yield Frame(picture, pts_ns, time.monotonic_ns(), pts_ns, seq, stream)
+            yield Frame(decoded, pts_ns, time.monotonic_ns(), pts_ns, seq, stream)
 
 
 def open_capture(camera: CameraConfig, base: Path, paced: bool = True) -> Capture:

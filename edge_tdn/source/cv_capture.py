@@ -4,9 +4,10 @@ import time
 
 import cv2
 
+from edge_tdn.colour import Packed
 from edge_tdn.errors import SourceError
 from edge_tdn.gstreamer import HOW_TO_INSTALL
-from edge_tdn.messages import NS_PER_MS, NS_PER_S, Picture
+from edge_tdn.messages import NS_PER_MS, NS_PER_S, Decoded
 from edge_tdn.source import POLL_S, EndOfStream, is_live, without_password
 
 TIMEOUT_MS = 5000  # of opening and of one read, in which no stop is heard
@@ -30,31 +31,31 @@ class CvCapture:
         self._step_ns = int(NS_PER_S / rate) if rate > 0 else 1
         self._last_ns = self._shift_ns = 0
         self._began_ns = 0  # monotonic clock at PTS 0
-        self._held: tuple[Picture, int] | None = None  # read, but its time has not come
+        self._held: tuple[Decoded, int] | None = None  # read, but its time has not come
 
-    def read(self, timeout_s: float = POLL_S) -> tuple[Picture, int] | None:
+    def read(self, timeout_s: float = POLL_S) -> tuple[Decoded, int] | None:
         if self._held is None:
             self._held = self._next()
-        picture, pts_ns = self._held
+        decoded, pts_ns = self._held
         if self._paced and not self.live:
             wait_s = (self._began_ns + pts_ns - time.monotonic_ns()) / NS_PER_S
             time.sleep(min(max(wait_s, 0.0), timeout_s))
             if wait_s > timeout_s:
                 return None
         self._held = None
-        return picture, pts_ns
+        return decoded, pts_ns
 
     def close(self) -> None:
         self._capture.release()
 
-    def _next(self) -> tuple[Picture, int]:
+    def _next(self) -> tuple[Decoded, int]:
         good, picture = self._capture.read()
         if not good:
             raise EndOfStream
         now_ns = time.monotonic_ns()
         pts_ns = now_ns if self.live else self._file_pts()
         self._began_ns = self._began_ns or now_ns - pts_ns
-        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), pts_ns  # type: ignore[return-value]
+        return Packed(picture, "BGR"), pts_ns  # type: ignore[arg-type]
 
     def _file_pts(self) -> int:
         """Grows also where the file's own clock jumps back, as in joined recordings."""

@@ -1,18 +1,31 @@
-"""Pictures from GStreamer: any source, decoded, converted to RGB, taken from a bounded appsink."""
+"""Pictures from GStreamer: any source, decoded, taken from a bounded appsink as YUV 4:2:0, which most decoders give."""
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from edge_tdn import gstreamer
+from edge_tdn.colour import Colorimetry, Yuv420
 from edge_tdn.errors import SourceError
-from edge_tdn.messages import NS_PER_S, Picture
-from edge_tdn.source import EndOfStream, without_password
+from edge_tdn.messages import NS_PER_S, Decoded
+from edge_tdn.source import EndOfStream, is_live, without_password
 
 BUFFERS = 2  # pictures that wait in the appsink; of a camera the oldest is dropped, a file waits
-TO_RGB = "videoconvert ! video/x-raw,format=RGB"
+TO_420 = "videoconvert ! video/x-raw,format=(string){I420,NV12}"  # does nothing where the decoder gives one of them
 SINK = f"appsink name=sink max-buffers={BUFFERS}"
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the planes lie in a buffer: Y, U, V; or Y and UV."""
+
+    shapes: tuple[tuple[int, ...], ...]  # of each plane
+    pixels: tuple[tuple[int, ...], ...]  # bytes from one pixel of a row to the next, and from U to V
+    offsets: tuple[int, ...]  # bytes; more than there are planes
+    strides: tuple[int, ...]  # bytes from one row to the next
+    colorimetry: Colorimetry
 
 
 class GstCapture:
@@ -25,10 +38,13 @@ class GstCapture:
         self._source = source
         self._pipeline = parse(source)
         self._pipeline.connect("deep-element-added", _expect_one_stream)
+        if paced and not is_live(source):
+            self._pipeline.connect("deep-element-added", _decode_on_one_thread)
         self._sink = self._pipeline.get_by_name("sink")
         self._bus = self._pipeline.get_bus()
         self.declared_s: float | None = None
-        self._info: tuple[str, Any] = ("", None)  # caps as text, and parsed
+        self._caps: Any = None  # of the last picture
+        self._layout: _Layout | None = None  # what they say
         change = self._pipeline.set_state(Gst.State.PAUSED)
         if change == Gst.StateChangeReturn.FAILURE:
             try:
@@ -41,7 +57,7 @@ class GstCapture:
             self.live = True
         self._pipeline.set_state(Gst.State.PLAYING)
 
-    def read(self, timeout_s: float) -> tuple[Picture, int] | None:
+    def read(self, timeout_s: float) -> tuple[Decoded, int] | None:
         sample = self._sink.try_pull_sample(int(timeout_s * NS_PER_S))
         if sample is None:
             self._raise_error()
@@ -55,29 +71,36 @@ class GstCapture:
         pts_ns = sample.get_segment().to_running_time(self._gst.Format.TIME, buffer.pts)
         if pts_ns == self._gst.CLOCK_TIME_NONE:
             pts_ns = self._pipeline.get_current_running_time()
-        return self._picture(sample.get_caps(), buffer), pts_ns
+        return self._decoded(sample.get_caps(), buffer), pts_ns
 
     def close(self) -> None:
         """Stops the pipeline and frees its threads."""
         self._pipeline.set_state(self._gst.State.NULL)
 
-    def _picture(self, caps: Any, buffer: Any) -> Picture:
-        """uint8 [H, W, 3]. Rows are padded: the stride is the buffer's own where it has one, else that of its caps."""
-        text = caps.to_string()
-        if self._info[0] != text:  # looked at on every sample: a camera may change its size at any time
-            self._info = (text, self._video.VideoInfo.new_from_caps(caps))
-        info = self._info[1]
-        meta = self._video.buffer_get_video_meta(buffer)
-        stride = meta.stride[0] if meta else info.stride[0]
+    def _decoded(self, caps: Any, buffer: Any) -> Decoded:
+        """Strides and offsets are the buffer's own where it has them, else those of its caps."""
+        if self._layout is None or not caps.is_equal(self._caps):  # a camera may change its size at any time
+            self._caps, self._layout = caps, _layout(self._video, caps)
+        layout = self._layout
+        own = self._video.buffer_get_video_meta(buffer)
         mapped, memory = buffer.map(self._gst.MapFlags.READ)
         if not mapped:
             raise SourceError(f"{without_password(self._source)}: a decoded picture cannot be read", "stalled")
         try:
-            data = np.frombuffer(memory.data, np.uint8)  # PyGObject hands out a copy, so it outlives the buffer
+            data = memory.data  # PyGObject hands out a copy, so it outlives the buffer
         finally:
             buffer.unmap(memory)
-        rows = np.lib.stride_tricks.as_strided(data, (info.height, info.width * 3), (stride, 1), writeable=False)
-        return rows.reshape(info.height, info.width, 3)
+        planes = [
+            np.ndarray(shape, np.uint8, data, offset, (stride, *pixel))
+            for shape, pixel, offset, stride in zip(
+                layout.shapes,
+                layout.pixels,
+                own.offset if own else layout.offsets,
+                own.stride if own else layout.strides,
+                strict=False,
+            )
+        ]
+        return Yuv420(planes[0], planes[1:], layout.colorimetry)
 
     def _ask_duration(self) -> None:
         known, duration = self._pipeline.query_duration(self._gst.Format.TIME)
@@ -122,22 +145,51 @@ def parse(source: str) -> Any:
 def _describe(source: str) -> tuple[str, dict[str, str]]:
     """The pipeline, and what is set on its element `src` rather than written into it, so that no path needs quoting."""
     if source.startswith("gst:"):
-        return f"{source.removeprefix('gst:').strip()} ! {TO_RGB} ! {SINK}", {}
+        return f"{source.removeprefix('gst:').strip()} ! {TO_420} ! {SINK}", {}
     if source.startswith("/dev/"):
-        return f"v4l2src name=src ! decodebin ! {TO_RGB} ! {SINK}", {"device": source}
+        return f"v4l2src name=src ! decodebin ! {TO_420} ! {SINK}", {"device": source}
     if source.startswith(("rtsp://", "rtsps://")):
         rtp = "application/x-rtp,media=video"
-        return f"rtspsrc name=src protocols=tcp latency=200 ! {rtp} ! decodebin ! {TO_RGB} ! {SINK}", {
+        return f"rtspsrc name=src protocols=tcp latency=200 ! {rtp} ! decodebin ! {TO_420} ! {SINK}", {
             "location": source
         }
     if source.startswith("http"):
-        return f"souphttpsrc name=src timeout=10 do-timestamp=true ! decodebin ! {TO_RGB} ! {SINK}", {
+        return f"souphttpsrc name=src timeout=10 do-timestamp=true ! decodebin ! {TO_420} ! {SINK}", {
             "location": source
         }
-    return f"filesrc name=src ! decodebin ! {TO_RGB} ! {SINK}", {"location": source}
+    return f"filesrc name=src ! decodebin ! {TO_420} ! {SINK}", {"location": source}
+
+
+def _layout(video: Any, caps: Any) -> _Layout:
+    info = video.VideoInfo.new_from_caps(caps)
+    half = ((info.height + 1) // 2, (info.width + 1) // 2)
+    interleaved = info.finfo.n_planes == 2
+    return _Layout(
+        shapes=((info.height, info.width), (*half, 2)) if interleaved else ((info.height, info.width), half, half),
+        pixels=((1,), (2, 1)) if interleaved else ((1,), (1,), (1,)),
+        offsets=tuple(info.offset),
+        strides=tuple(info.stride),
+        colorimetry=_colorimetry(video, caps, info),
+    )
+
+
+def _colorimetry(video: Any, caps: Any, info: Any) -> Colorimetry:
+    """As the caps say; what they leave open is 16 to 235, BT.601 up to 576 lines and BT.709 above."""
+    told = video.VideoColorimetry()
+    # VideoInfo forgets the range of a stream that tells no matrix, such as a webcam's recording.
+    if not told.from_string(caps.get_structure(0).get_string("colorimetry") or ""):
+        told = info.colorimetry
+    _, kr, kb = video.video_color_matrix_get_Kr_Kb(info.colorimetry.matrix)
+    return Colorimetry(kr, kb, full_range=told.range == getattr(video.VideoColorRange, "0_255"))
 
 
 def _expect_one_stream(_pipeline: Any, _bin: Any, element: Any) -> None:
     """MJPEG over HTTP has no list of its streams: decodebin would wait for 2 MB of pictures before the first."""
     if element.get_factory().get_name() == "multipartdemux":
         element.set_property("single-stream", True)
+
+
+def _decode_on_one_thread(_pipeline: Any, _bin: Any, element: Any) -> None:
+    """As GStreamer does with a camera's pictures: to hand each to another thread costs more than it gains."""
+    if element.find_property("max-threads"):
+        element.set_property("max-threads", 1)

@@ -1,0 +1,118 @@
+"""What one camera costs before any inference: decoding, colours, resampling, resizing; `python -m tests.bench.capture`.
+
+Each figure is taken from a process of its own that plays an H.264 file, as a camera would send it, in real time.
+"""
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from edge_tdn import gstreamer
+from edge_tdn.config import CameraConfig
+from edge_tdn.daemon import tune_heaps
+from edge_tdn.manifest import InputSpec
+from edge_tdn.messages import NS_PER_S, Picture
+from edge_tdn.scene import Motion, Pose, Scene
+from edge_tdn.source import Source
+from edge_tdn.window import Window
+from tests.bench.row import Row
+
+HEIGHT, WIDTH, RATE = 480, 640, 30
+SECONDS = 16.0  # of a measurement
+SEED = 23  # of a scene with a camera's noise: 2 grey levels, and hardly any flicker
+SETTLED_S = 1.5  # when pipeline and heaps are as they stay
+CAMERA = "x264enc bitrate=1500 key-int-max=30 bframes=0 speed-preset=veryfast ! video/x-h264,profile=main ! h264parse"
+SPECS = {
+    "motion": InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15, segment_stride=4),
+    "tdn": InputSpec(
+        segments=8, height=224, width=224, resize="short_side_centre_crop", short_side=256, frame_rate=12,
+        segment_stride=5,
+    ),
+}  # fmt: skip
+DECODER = "decoder alone"
+
+
+def capture(repetitions: int = 3, seconds: float = SECONDS) -> Row:
+    """The worse of both models; the samples name the parts."""
+    with tempfile.TemporaryDirectory() as folder:
+        video = camera_video(Path(folder) / "camera.mp4", seconds + SETTLED_S + 1)
+        samples: dict[str, list[float]] = {f"{part} (%)": [] for part in (DECODER, *SPECS)}
+        for _ in range(repetitions):
+            for part in (DECODER, *SPECS):
+                samples[f"{part} (%)"].append(_measured(part, video, seconds))
+    return Row(
+        what="capture, resampling, preprocessing, 640x480 at 30 fps",
+        against="",
+        figure=max(median(samples[f"{part} (%)"]) for part in SPECS),
+        unit="% of one core",
+        goal=6,
+        samples=samples,
+        note="of a whole process without inference; the decoder alone is GStreamer's filesrc ! decodebin ! fakesink",
+    )
+
+
+def camera_video(path: Path, seconds: float) -> Path:
+    """A thing that moves to and fro before a noisy camera: H.264 main profile, 1.5 Mbit/s, a key frame a second."""
+    Gst, _ = gstreamer.load()
+    caps = f"video/x-raw,format=RGB,width={WIDTH},height={HEIGHT},framerate={RATE}/1"
+    pipeline = Gst.parse_launch(
+        f'appsrc name=src format=time block=true caps="{caps}" ! videoconvert ! video/x-raw,format=I420 ! {CAMERA} ! '
+        f"mp4mux ! filesink location={path}"
+    )
+    source = pipeline.get_by_name("src")
+    pipeline.set_state(Gst.State.PLAYING)
+    for number, picture in enumerate(_pictures(round(seconds * RATE))):
+        buffer = Gst.Buffer.new_wrapped(picture.tobytes())
+        buffer.pts, buffer.duration = number * NS_PER_S // RATE, NS_PER_S // RATE
+        source.emit("push-buffer", buffer)
+    source.end_of_stream()
+    pipeline.get_bus().timed_pop_filtered(Gst.CLOCK_TIME_NONE, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+    pipeline.set_state(Gst.State.NULL)
+    return path
+
+
+def _pictures(count: int) -> Iterator[Picture]:
+    rng = np.random.default_rng(SEED)
+    scene, motion, begin = Scene(rng, HEIGHT, WIDTH), Motion("wave"), Pose(0.5, 0.5, 0.4)
+    for number in range(count):
+        yield scene.draw(motion.at(begin, number / RATE))
+
+
+def _measured(part: str, video: Path, seconds: float) -> float:
+    command = [sys.executable, "-m", "tests.bench.capture", part, str(video), str(seconds)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _load(part: str, video: Path, seconds: float) -> float:
+    """% of one core that this process takes while it plays the file."""
+    tune_heaps()
+    if part == DECODER:
+        Gst, _ = gstreamer.load()
+        pipeline = Gst.parse_launch(f"filesrc location={video} ! decodebin ! fakesink sync=true")
+        pipeline.set_state(Gst.State.PLAYING)
+        steps = iter(lambda: time.sleep(0.1), 0)
+    else:
+        window, camera = Window(SPECS[part], max_gap_s=0.5), CameraConfig(name="bench", source=str(video))
+        frames = Source(camera, Path(), lambda state, reason: None).frames(threading.Event())
+        steps = (window.push(frame) for frame in frames)
+    began = time.monotonic()
+    while time.monotonic() - began < SETTLED_S:
+        next(steps)
+    began, used = time.monotonic(), time.process_time()
+    while time.monotonic() - began < seconds:
+        next(steps)
+    return 100 * (time.process_time() - used) / (time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(_load(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])))  # noqa: T201
+    else:
+        print(capture())  # noqa: T201
