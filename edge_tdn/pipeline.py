@@ -112,6 +112,7 @@ class Camera:
             hop=self._lane.achieved_hop,
             latency_ms=round(median(self._latencies), 1) if self._latencies else 0.0,
             clips=self._clips,
+            gated=self._lane.gated,
             shed=self._lane.shed,
             gaps=max(0, self._window.stretches - 1),
         )
