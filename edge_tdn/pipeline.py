@@ -101,6 +101,8 @@ class Camera:
         state, reason, since_ns = self._state
         if state == "streaming" and self._fruitless >= FRUITLESS:
             reason = f"no clip: too long between two frames, see max_gap_s ({self._max_gap_s:g} s)"
+        elif state == "streaming":
+            reason = reason or self._lane.pace.verdict
         return CameraStatus(
             camera=self.name,
             state=state,

@@ -22,13 +22,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import EndReason, Scores, Segment
+from edge_tdn.messages import NS_PER_S, EndReason, Scores, Segment
 from edge_tdn.runtime import Ring, Runtime
 
 log = logging.getLogger(__name__)
 
+RECENT = 20  # hops that say whether the host keeps up
+LATE = 5  # of these, and it does not
+WAITED = 0.75  # of a segment's length: who waits so long waits for the runtime, not for a burst of the camera's
+LOG_EVERY_S = 10.0  # that the host is too slow, or not any more, is mentioned this often
+
 Item = Segment | EndReason  # what a camera submits
 Element = TypeVar("Element")
+
+
+class Pace:
+    """Does the host keep up with one camera? Its last hops say it, so that one hiccup is none."""
+
+    def __init__(self, hop: int, spec: InputSpec) -> None:
+        self._hop = hop
+        self._segment_ns = NS_PER_S * spec.segment_stride / spec.frame_rate
+        self._recent: deque[tuple[int, bool]] = deque(maxlen=RECENT)  # segments; was it late
+        self.verdict = ""  # empty while it does
+
+    def push(self, hop: int, waited_ns: int) -> None:
+        """A clip came `hop` segments after the one before; the oldest in its turn had waited so long."""
+        self._recent.append((hop, hop > self._hop and waited_ns > WAITED * self._segment_ns))
+        late = sum(late for _, late in self._recent)
+        if late < (1 if self.verdict else LATE):
+            self.verdict = ""
+            return
+        mean = sum(hop for hop, _ in self._recent) / len(self._recent)
+        self.verdict = f"host too slow: a clip every {round(mean, 1):g} segments instead of {self._hop}"
+
+    def clear(self) -> None:
+        """What was is no measure of what comes."""
+        self._recent.clear()
+        self.verdict = ""
 
 
 class Lane:
@@ -52,10 +82,12 @@ class Lane:
         self._since = 0  # segments since the last clip, or since the stretch began
         self._missed = 0  # of these, segments that were shed while they waited
         self._classified = False  # a clip of this stretch
+        self._waited_ns = 0  # how long the oldest segment of the last turn waited
         self.waiting: list[Item] = []
         self.shed = 0  # segments that were let go while they waited, and those by which hops grew
         self.gated = 0  # clips of a still scene, whose scores were repeated
         self.achieved_hop = 0  # segments between the last two clips
+        self.pace = Pace(hop, spec)
 
     def put(self, item: Item) -> None:
         """Called under the scheduler's lock."""
@@ -74,6 +106,8 @@ class Lane:
 
     def take(self, segments: Sequence[Segment], taken_ns: int) -> None:
         """The window moves on. A clip that is due while the scene is still has its scores at once."""
+        for segment in segments[:1]:
+            self._waited_ns = taken_ns - segment.ready_ns
         for segment in segments:
             self._follow(segment)
             if not segment.still:
@@ -103,6 +137,7 @@ class Lane:
         if self._classified:
             self.achieved_hop = self._since
             self.shed += max(0, self._since - self._missed - self._hop)
+            self.pace.push(self._since, self._waited_ns)
         self._classified = True
         self._since = self._missed = 0
         self._still = logits if all(segment.still for segment in self._window) else None
@@ -139,6 +174,7 @@ class Lane:
 
     def _begin_stretch(self) -> None:
         self._forget()
+        self.pace.clear()
         self._since, self._missed, self._classified = 0, 0, False
 
     def _forget(self) -> None:
@@ -197,6 +233,7 @@ class Scheduler:
         self._lanes: list[Lane] = []  # the one whose last turn is longest ago is in front
         self._changed = threading.Condition()
         self._stopping = False
+        self._slow, self._mentioned = False, -LOG_EVERY_S  # as the log has it; monotonic seconds
         self._thread = threading.Thread(target=self._run, name="runtime")
 
     def lane(self, hop: int, scored: Callable[[Scores], None], broken: Callable[[EndReason], None]) -> Lane:
@@ -228,9 +265,22 @@ class Scheduler:
         try:
             while work := self._next():
                 compute(self._runtime, work)
+                self._mention()
         except BaseException as error:  # the thread must not die unseen: the daemon stops and says why
             log.exception("runtime thread failed")
             self._failed(error)
+
+    def _mention(self) -> None:
+        """The log hears once that the host is too slow, and once that it is not any more."""
+        verdicts = [lane.pace.verdict for lane in self._lanes if lane.pace.verdict]
+        now = time.monotonic()
+        if bool(verdicts) == self._slow or now - self._mentioned < LOG_EVERY_S:
+            return
+        self._slow, self._mentioned = bool(verdicts), now
+        if self._slow:
+            log.warning("%s; fewer cameras, a larger hop or a faster precision would help", verdicts[0])
+        else:
+            log.info("the host keeps up again")
 
     def _next(self) -> list[tuple[Lane, list[Item]]]:
         """Who has the next turn, and what waits there; nothing when stopping and all is done.

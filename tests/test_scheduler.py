@@ -1,17 +1,21 @@
 """One runtime for many cameras: right windows, breaks in their place, and even shedding."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
+from statistics import median
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_tdn import scheduler as scheduler_module
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import Scores, Segment
-from edge_tdn.scheduler import Item, Lane, Scheduler, compute
+from edge_tdn.messages import NS_PER_MS, NS_PER_S, Scores, Segment
+from edge_tdn.scheduler import LATE, RECENT, Item, Lane, Pace, Scheduler, compute
 from tests.fakes import FakeRuntime, segment
 
 SPEC = InputSpec(segments=4, height=32, width=32, resize="stretch", frame_rate=10, segment_stride=2)
@@ -287,6 +291,112 @@ def repeated(said: Sequence[list[int] | str], course: Course) -> list[list[int] 
         result.append(resting or clip)
         newest = clip[-1]
     return result
+
+
+FAST = SPEC.model_copy(update={"frame_rate": 40})  # a segment lasts 50 ms
+SEGMENT_S = 0.05
+CLASSIFY_S = 0.01  # five cameras saturate the runtime
+
+
+def serve(cameras: int, seconds: float, scheduler: Scheduler, lanes: Sequence[Lane]) -> None:
+    """Every lane gets a segment every SEGMENT_S, their phases spread, from segment 0 of a new stretch on."""
+    began = time.monotonic()
+    for tick in range(int(cameras * seconds / SEGMENT_S)):
+        time.sleep(max(0.0, began + tick * SEGMENT_S / cameras - time.monotonic()))
+        index, number = divmod(tick, cameras)
+        scheduler.submit(lanes[number], segment(index, index % 250))
+
+
+def test_beyond_saturation_latency_stays_flat_and_all_cameras_get_as_much() -> None:
+    """Twice and four times what the runtime can do: clips come less often, but not later."""
+    latencies = {}
+    for cameras in (10, 20):
+        scheduler = Scheduler(FakeRuntime(classify_s=CLASSIFY_S), FAST, fail)
+        heard = [Heard() for _ in range(cameras)]
+        lanes = [scheduler.lane(1, h.scored, h.broken) for h in heard]
+        scheduler.start()
+        serve(cameras, 1.5, scheduler, lanes)
+        scheduler.stop(drop=True)
+        counts = [len(h.scores) for h in heard]
+        assert max(counts) - min(counts) <= 2, counts
+        assert min(counts) >= 0.5 * 1.5 / CLASSIFY_S / cameras
+        times = sorted(s.scored_ns / NS_PER_S for h in heard for s in h.scores)
+        assert max(later - earlier for earlier, later in pairwise(times)) < 0.5  # it never stopped
+        latencies[cameras] = median((s.scored_ns - s.ready_ns) / NS_PER_MS for h in heard for s in h.scores)
+        assert all(one.achieved_hop > 1 for one in lanes)
+        assert all(one.shed >= 4 for one in lanes)
+        assert all(one.pace.verdict.startswith("host too slow: a clip every ") for one in lanes)
+    assert max(latencies.values()) < 2 * 1000 * SEGMENT_S  # one queue for all would have made it half the test's length
+
+
+def test_that_the_host_is_too_slow_is_said_once_and_taken_back(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten cameras where five would do; then they go, but for one, whose stream goes on."""
+    monkeypatch.setattr(scheduler_module, "LOG_EVERY_S", 0.0)
+    caplog.set_level(logging.INFO, "edge_tdn.scheduler")
+    scheduler = Scheduler(FakeRuntime(classify_s=CLASSIFY_S), FAST, fail)
+    lanes = [scheduler.lane(1, lambda _: None, lambda _: None) for _ in range(10)]
+    scheduler.start()
+    serve(10, 1.5, scheduler, lanes)
+    (warning,) = caplog.messages
+    assert warning.startswith("host too slow: a clip every ")
+    assert warning.split("; ")[0].endswith(" segments instead of 1")
+    assert "fewer cameras, a larger hop or a faster precision" in warning
+    for one in lanes[1:]:
+        scheduler.submit(one, "stream_lost")
+    until(lambda: not any(one.pace.verdict for one in lanes[1:]))
+    for n in range(30, 200):  # soon enough; on a busy machine a hop may be late once more
+        scheduler.submit(lanes[0], segment(n))
+        time.sleep(SEGMENT_S)
+        if not lanes[0].pace.verdict:
+            break
+    scheduler.stop(drop=True)
+    assert lanes[0].pace.verdict == ""
+    assert caplog.messages == [warning, "the host keeps up again"]
+
+
+def test_flapping_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "edge_tdn.scheduler")
+    scheduler = Scheduler(FakeRuntime(classify_s=2.5 * SEGMENT_S), FAST, fail)
+    one = scheduler.lane(1, lambda _: None, lambda _: None)
+    scheduler.start()
+    for _ in range(2):
+        serve(1, 22 * SEGMENT_S, scheduler, [one])
+        scheduler.submit(one, "stream_lost")
+    scheduler.stop(drop=False)
+    assert len(caplog.messages) == 1
+
+
+def test_the_pace_is_judged_by_many_hops() -> None:
+    pace = Pace(2, FAST)
+    waited_ns = 2 * 50 * NS_PER_MS
+    for _ in range(3):
+        for _ in range(RECENT):
+            pace.push(2, 0)
+        for _ in range(LATE - 1):
+            pace.push(5, waited_ns)
+        assert pace.verdict == ""
+    pace.push(5, waited_ns)
+    assert pace.verdict == "host too slow: a clip every 2.8 segments instead of 2"
+    for _ in range(RECENT):
+        assert pace.verdict
+        pace.push(2, 0)
+    assert pace.verdict == ""
+
+
+def test_a_camera_whose_pictures_come_in_bursts_does_not_make_the_host_too_slow() -> None:
+    """Four segments at once: the first is taken, three wait for it, but less long than a segment lasts."""
+    scheduler = Scheduler(FakeRuntime(classify_s=0.005), FAST, fail)
+    one = scheduler.lane(1, lambda _: None, lambda _: None)
+    scheduler.start()
+    for n in range(40):
+        scheduler.submit(one, segment(n))
+        if n % 4 == 3:
+            time.sleep(4 * SEGMENT_S)
+    scheduler.stop(drop=False)
+    assert one.shed >= 10
+    assert one.pace.verdict == ""
 
 
 def test_stopping_tells_the_breaks_and_computes_nothing_more() -> None:
