@@ -4,6 +4,7 @@
 # make packages the Debian packages alone
 # make schemas  write edge_tdn/schemas from the code
 # make parity   the README's table of precisions, from the reference weights (most of an hour on 2 cores)
+# make bench-cameras   what one runtime gives 1 to 16 cameras (BENCH="--model ... --help")
 # make motion   train the shipped model anew (20 minutes on 2 cores)
 # make clean    remove the environment and what was built
 
@@ -18,7 +19,7 @@ HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev 
 # What the tests need besides: a real broker, a real camera.
 TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates
 
-.PHONY: demo test check packages test-packages schemas parity motion clean
+.PHONY: demo test check packages test-packages schemas parity bench-cameras motion clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
@@ -44,6 +45,9 @@ schemas: $(VENV)/.host
 
 parity: test-packages $(VENV)/.test
 	$(BIN)/python -m tests.parity_table --data $${EDGE_TDN_DATA:-../shared/data} $(PARITY)
+
+bench-cameras: $(VENV)/.test
+	$(BIN)/python -m tests.bench.cameras $(BENCH)
 
 # The numbers are those of training/__main__.py
 motion: $(VENV)/.test

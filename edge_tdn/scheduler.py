@@ -28,7 +28,7 @@ from edge_tdn.runtime import Ring, Runtime
 log = logging.getLogger(__name__)
 
 RECENT = 20  # hops that say whether the host keeps up
-LATE = 5  # of these, and it does not
+LATE = 3  # of these, and it does not
 WAITED = 0.75  # of a segment's length: who waits so long waits for the runtime, not for a burst of the camera's
 LOG_EVERY_S = 10.0  # that the host is too slow, or not any more, is mentioned this often
 

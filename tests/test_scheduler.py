@@ -375,10 +375,10 @@ def test_the_pace_is_judged_by_many_hops() -> None:
         for _ in range(RECENT):
             pace.push(2, 0)
         for _ in range(LATE - 1):
-            pace.push(5, waited_ns)
+            pace.push(8, waited_ns)
         assert pace.verdict == ""
-    pace.push(5, waited_ns)
-    assert pace.verdict == "host too slow: a clip every 2.8 segments instead of 2"
+    pace.push(8, waited_ns)
+    assert pace.verdict == "host too slow: a clip every 2.9 segments instead of 2"
     for _ in range(RECENT):
         assert pace.verdict
         pace.push(2, 0)
