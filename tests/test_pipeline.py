@@ -11,7 +11,7 @@ from edge_tdn.messages import CameraStatus
 from edge_tdn.mqtt import Connection
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
-from edge_tdn.scheduler import Scheduler
+from edge_tdn.scheduler import LATE, Scheduler
 from tests.conftest import Mosquitto
 from tests.fakes import FakeRuntime
 
@@ -45,7 +45,7 @@ def test_the_status_says_that_the_host_is_too_slow(
     assert told.reason.startswith("host too slow: a clip every "), told
     assert told.reason.endswith(" segments instead of 1"), told
     assert told.state == "streaming"
-    assert told.hop in (2, 3)
-    assert told.shed >= 5
+    assert told.hop >= 2
+    assert told.shed >= LATE
     assert {status.reason for status in statuses[:-1]} == {""}
     assert camera.status().reason == "the daemon was stopped"
