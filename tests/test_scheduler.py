@@ -230,19 +230,19 @@ class Course:
 
 @st.composite
 def courses(draw: st.DrawFn) -> Course:
-    course, index, joined = Course(turns=[[]]), 0, False
+    course, index, last = Course(turns=[[]]), 0, None
     kinds = st.sampled_from(["moving", "still", "still", "break", "jump", "anew"])
     for kind, length in draw(st.lists(st.tuples(kinds, st.integers(1, 9)), max_size=12)):
         if kind == "break":
             course.turns[-1].append("stream_lost")
+            last = None
         index += length if kind == "jump" else 0
         index = 0 if kind == "anew" else index
-        joined = joined and kind in ("moving", "still")
         for _ in range(length if kind in ("moving", "still") else 0):
             course.turns[-1].append(segment(index, len(course.still), kind == "still"))
             course.still.append(kind == "still")
-            course.joined.append(joined)
-            index, joined = index + 1, True
+            course.joined.append(last is not None and index == last + 1)  # as the grid says
+            last, index = index, index + 1
             if draw(st.integers(0, 3)):
                 course.turns.append([])
     return course
