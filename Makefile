@@ -4,6 +4,8 @@
 # make packages the Debian packages alone
 # make schemas  write edge_tdn/schemas from the code
 # make parity   the README's table of precisions, from the reference weights (most of an hour on 2 cores)
+# make bench    every figure of speed and memory beside its baseline (a quarter of an hour; BENCH=--help)
+# make bench-cameras   what one runtime gives 1 to 16 cameras (BENCH="--model ... --help")
 # make bench-gpu  what a hop costs on a GPU: BENCH="--model DIR --precision bf16"
 # make motion   train the shipped model anew (20 minutes on 2 cores)
 # make clean    remove the environment and what was built
@@ -19,7 +21,7 @@ HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev 
 # What the tests need besides: a real broker, a real camera.
 TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates
 
-.PHONY: demo test check packages test-packages schemas parity bench-gpu motion clean
+.PHONY: demo test check packages test-packages schemas parity bench bench-cameras bench-gpu motion clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
@@ -46,8 +48,8 @@ schemas: $(VENV)/.host
 parity: test-packages $(VENV)/.test
 	$(BIN)/python -m tests.parity_table --data $${EDGE_TDN_DATA:-../shared/data} $(PARITY)
 
-bench-gpu: test-packages $(VENV)/.test
-	$(BIN)/python -m tests.bench.gpu $(BENCH)
+bench bench-cameras bench-gpu: test-packages $(VENV)/.test
+	$(BIN)/python -m tests.bench$(subst bench-,.,$(filter-out bench,$@)) $(BENCH)
 
 # The numbers are those of training/__main__.py
 motion: $(VENV)/.test

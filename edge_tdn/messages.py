@@ -79,6 +79,7 @@ class Segment:
     ready_ns: int  # monotonic clock when it was complete: resampled and resized
     wall_ns: int  # wall clock at `to_ns`
     dropped: int  # of its ticks, how many repeat a neighbour because the camera had no frame for them
+    still: bool = False  # nothing moved in it, nor since the segment before; see gate.py
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +193,7 @@ class CameraStatus(Payload):
     hop: int = Field(ge=0, description="segments between two classified clips, as achieved; 0 before the first")
     latency_ms: float = Field(ge=0, description="last frame of a clip -> scores; the median of the last clips")
     clips: int = Field(ge=0, description="clips classified since the daemon started")
+    gated: int = Field(ge=0, description="clips of a still scene, whose scores were repeated")
     shed: int = Field(ge=0, description="segments that could not be computed in time")
     gaps: int = Field(ge=0, description="times that the window was emptied: gap, reconnect, other picture size")
 

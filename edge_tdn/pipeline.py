@@ -101,6 +101,8 @@ class Camera:
         state, reason, since_ns = self._state
         if state == "streaming" and self._fruitless >= FRUITLESS:
             reason = f"no clip: too long between two frames, see max_gap_s ({self._max_gap_s:g} s)"
+        elif state == "streaming":
+            reason = reason or self._lane.pace.verdict
         return CameraStatus(
             camera=self.name,
             state=state,
@@ -112,6 +114,7 @@ class Camera:
             hop=self._lane.achieved_hop,
             latency_ms=round(median(self._latencies), 1) if self._latencies else 0.0,
             clips=self._clips,
+            gated=self._lane.gated,
             shed=self._lane.shed,
             gaps=max(0, self._window.stretches - 1),
         )

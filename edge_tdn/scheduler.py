@@ -1,21 +1,64 @@
-"""Which camera's clip the one runtime computes next, and what is shed when it cannot keep up.
+"""Which cameras' clips the one runtime computes next, and what is shed when it cannot keep up.
 
-Cameras take turns. A turn encodes every segment that waits and then classifies once, the newest clip: when the host is
-too slow, more segments wait at each turn and every camera's hop grows, in whole segments. Nothing queues up: at most T
-segments wait per camera, since older ones could no longer be part of a clip.
+Cameras take turns; as many go through together as the runtime has profit of. A turn encodes every segment that waits
+and then classifies once per camera, the newest clip: when the host is too slow, more segments wait at each turn and
+every camera's hop grows, in whole segments. Nothing queues up: at most T segments wait per camera, since older ones
+could no longer be part of a clip.
+
+A still scene costs no inference (see gate.py). The first clip that is still from end to end is computed; after it its
+scores are repeated, and segments stay unencoded until one moves. Then those of the last T are encoded, so that every
+clip with something moving in it is the one that would have been computed anyway.
 """
 
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import EndReason, Scores, Segment
-from edge_tdn.runtime import Runtime
+from edge_tdn.messages import NS_PER_S, EndReason, Scores, Segment
+from edge_tdn.runtime import Ring, Runtime
 
 log = logging.getLogger(__name__)
+
+RECENT = 20  # hops that say whether the host keeps up
+LATE = 3  # of these, and it does not
+WAITED = 0.75  # of a segment's length: who waits so long waits for the runtime, not for a burst of the camera's
+LOG_EVERY_S = 10.0  # that the host is too slow, or not any more, is mentioned this often
+
+Item = Segment | EndReason  # what a camera submits
+Element = TypeVar("Element")
+
+
+class Pace:
+    """Does the host keep up with one camera? Its last hops say it, so that one hiccup is none."""
+
+    def __init__(self, hop: int, spec: InputSpec) -> None:
+        self._hop = hop
+        self._segment_ns = NS_PER_S * spec.segment_stride / spec.frame_rate
+        self._recent: deque[tuple[int, bool]] = deque(maxlen=RECENT)  # segments; was it late
+        self.verdict = ""  # empty while it does
+
+    def push(self, hop: int, waited_ns: int) -> None:
+        """A clip came `hop` segments after the one before; the oldest in its turn had waited so long."""
+        self._recent.append((hop, hop > self._hop and waited_ns > WAITED * self._segment_ns))
+        late = sum(late for _, late in self._recent)
+        if late < (1 if self.verdict else LATE):
+            self.verdict = ""
+            return
+        mean = sum(hop for hop, _ in self._recent) / len(self._recent)
+        self.verdict = f"host too slow: a clip every {round(mean, 1):g} segments instead of {self._hop}"
+
+    def clear(self) -> None:
+        """What was is no measure of what comes."""
+        self._recent.clear()
+        self.verdict = ""
 
 
 class Lane:
@@ -23,26 +66,30 @@ class Lane:
 
     def __init__(
         self,
-        runtime: Runtime,
+        ring: Ring,
         spec: InputSpec,
         hop: int,
         scored: Callable[[Scores], None],
         broken: Callable[[EndReason], None],
     ) -> None:
-        self._runtime = runtime
+        self.ring = ring
         self._spec = spec
-        self._ring = runtime.ring()
         self._hop = hop
         self._scored, self._broken = scored, broken
         self._window: deque[Segment] = deque(maxlen=spec.segments)
-        self._since = 0  # segments since the last classified clip, or since the stretch began
+        self._unencoded = 0  # of the window's segments, the newest that are not in the ring yet
+        self._still: NDArray[np.float32] | None = None  # logits to repeat: the scene has been still for a whole clip
+        self._since = 0  # segments since the last clip, or since the stretch began
         self._missed = 0  # of these, segments that were shed while they waited
         self._classified = False  # a clip of this stretch
-        self.waiting: list[Segment | EndReason] = []
-        self.shed = 0  # segments that were never encoded, and those by which hops grew
+        self._waited_ns = 0  # how long the oldest segment of the last turn waited
+        self.waiting: list[Item] = []
+        self.shed = 0  # segments that were let go while they waited, and those by which hops grew
+        self.gated = 0  # clips of a still scene, whose scores were repeated
         self.achieved_hop = 0  # segments between the last two clips
+        self.pace = Pace(hop, spec)
 
-    def put(self, item: Segment | EndReason) -> None:
+    def put(self, item: Item) -> None:
         """Called under the scheduler's lock."""
         if isinstance(item, str) and self.waiting and isinstance(self.waiting[-1], str):
             return  # nothing came between: it is broken already
@@ -52,41 +99,48 @@ class Lane:
             self.waiting.remove(segments[0])
             self.shed += 1
 
-    def turn(self, items: list[Segment | EndReason]) -> None:
-        """Computes what waited. Breaks are told in their place between the segments."""
-        taken_ns = time.monotonic_ns()
-        for item in items:
-            if isinstance(item, Segment):
-                self._encode(item)
-            else:
-                self._classify(taken_ns)
-                self._forget()
-                self._broken(item)
-        self._classify(taken_ns)
+    @property
+    def resting(self) -> bool:
+        """What waits costs no inference."""
+        return self._still is not None and all(isinstance(item, Segment) and item.still for item in self.waiting)
 
-    def _encode(self, segment: Segment) -> None:
-        missed = segment.index - self._window[-1].index - 1 if self._window else 0
-        if missed < 0:  # the grid began anew
-            self._forget()
-        elif missed:  # shed in `put`: the hop has grown by them
-            self._ring.clear()
-            self._window.clear()
-            self._since += missed
-            self._missed += missed
-        self._runtime.encode([segment.frames], [self._ring])
-        self._window.append(segment)
-        self._since += 1
+    def take(self, segments: Sequence[Segment], taken_ns: int) -> None:
+        """The window moves on. A clip that is due while the scene is still has its scores at once."""
+        for segment in segments[:1]:
+            self._waited_ns = taken_ns - segment.ready_ns
+        for segment in segments:
+            self._follow(segment)
+            if not segment.still:
+                self._still = None
+            self._window.append(segment)
+            self._unencoded = min(self._unencoded + 1, self._spec.segments)
+            self._since += 1
+        if self._still is not None and self.due:
+            self.gated += 1
+            self.tell(self._still, taken_ns)
 
-    def _classify(self, taken_ns: int) -> None:
-        if not self._ring.full or self._since < self._hop:
-            return
-        logits = self._runtime.classify([self._ring])[0]
+    def drain(self) -> list[Segment]:
+        """What the ring lacks, oldest first, to be encoded now. Of a still scene nothing yet."""
+        if self._still is not None:
+            return []
+        first, self._unencoded = len(self._window) - self._unencoded, 0
+        return list(self._window)[first:]
+
+    @property
+    def due(self) -> bool:
+        """The window is a clip that wants scores."""
+        return self.ring.full and self._since >= self._hop
+
+    def tell(self, logits: NDArray[np.float32], taken_ns: int) -> None:
+        """The window's clip has been scored. logits [classes]."""
         newest = self._window[-1]
         if self._classified:
             self.achieved_hop = self._since
             self.shed += max(0, self._since - self._missed - self._hop)
+            self.pace.push(self._since, self._waited_ns)
         self._classified = True
         self._since = self._missed = 0
+        self._still = logits if all(segment.still for segment in self._window) else None
         self._scored(
             Scores(
                 logits=logits,
@@ -103,10 +157,72 @@ class Lane:
             )
         )
 
-    def _forget(self) -> None:
-        self._ring.clear()
-        self._window.clear()
+    def break_off(self, reason: EndReason) -> None:
+        """The stream broke behind what was taken."""
+        self._begin_stretch()
+        self._broken(reason)
+
+    def _follow(self, segment: Segment) -> None:
+        """No clip spans a jump in the grid."""
+        missed = segment.index - self._window[-1].index - 1 if self._window else 0
+        if missed < 0:  # the grid began anew
+            self._begin_stretch()
+        elif missed:  # shed in `put`: the hop has grown by them
+            self._forget()
+            self._since += missed
+            self._missed += missed
+
+    def _begin_stretch(self) -> None:
+        self._forget()
+        self.pace.clear()
         self._since, self._missed, self._classified = 0, 0, False
+
+    def _forget(self) -> None:
+        self.ring.clear()
+        self._window.clear()
+        self._unencoded, self._still = 0, None
+
+
+def compute(runtime: Runtime, work: Sequence[tuple[Lane, Sequence[Item]]]) -> None:
+    """One turn: of several lanes what waited. Breaks are told in their place between the segments.
+
+    What stands before every lane's first break goes through together, then what stands before its second.
+    """
+    taken_ns = time.monotonic_ns()
+    for pieces in zip_longest(*(_pieces(items) for _, items in work)):
+        together = [(lane, *piece) for (lane, _), piece in zip(work, pieces, strict=True) if piece]
+        for lane, segments, _ in together:
+            lane.take(segments, taken_ns)
+        _encode(runtime, [lane for lane, _, _ in together])
+        for lanes in _batches([lane for lane, _, _ in together if lane.due], runtime.batch):
+            for lane, logits in zip(lanes, runtime.classify([lane.ring for lane in lanes]), strict=True):
+                lane.tell(logits, taken_ns)
+        for lane, _, reason in together:
+            if reason is not None:
+                lane.break_off(reason)
+
+
+def _pieces(items: Sequence[Item]) -> Iterator[tuple[list[Segment], EndReason | None]]:
+    """Segments up to a break, and the break; None where there is none behind the last."""
+    segments: list[Segment] = []
+    for item in items:
+        if isinstance(item, Segment):
+            segments.append(item)
+        else:
+            yield segments, item
+            segments = []
+    if segments:
+        yield segments, None
+
+
+def _encode(runtime: Runtime, lanes: Sequence[Lane]) -> None:
+    for pairs in _batches([(lane.ring, segment) for lane in lanes for segment in lane.drain()], runtime.batch):
+        runtime.encode([segment.frames for _, segment in pairs], [ring for ring, _ in pairs])
+
+
+def _batches(whole: Sequence[Element], size: int) -> Iterator[Sequence[Element]]:
+    for first in range(0, len(whole), size):
+        yield whole[first : first + size]
 
 
 class Scheduler:
@@ -114,19 +230,20 @@ class Scheduler:
 
     def __init__(self, runtime: Runtime, spec: InputSpec, failed: Callable[[BaseException], None]) -> None:
         self._runtime, self._spec, self._failed = runtime, spec, failed
-        self._lanes: deque[Lane] = deque()  # the one whose turn comes next is in front
+        self._lanes: list[Lane] = []  # the one whose last turn is longest ago is in front
         self._changed = threading.Condition()
         self._stopping = False
+        self._slow, self._mentioned = False, -LOG_EVERY_S  # as the log has it; monotonic seconds
         self._thread = threading.Thread(target=self._run, name="runtime")
 
     def lane(self, hop: int, scored: Callable[[Scores], None], broken: Callable[[EndReason], None]) -> Lane:
         """A place for one camera. `scored` and `broken` are called on the runtime thread."""
-        lane = Lane(self._runtime, self._spec, hop, scored, broken)
+        lane = Lane(self._runtime.ring(), self._spec, hop, scored, broken)
         with self._changed:
             self._lanes.append(lane)
         return lane
 
-    def submit(self, lane: Lane, item: Segment | EndReason) -> None:
+    def submit(self, lane: Lane, item: Item) -> None:
         """A segment to compute, or a break in the stream. Never blocks."""
         with self._changed:
             lane.put(item)
@@ -146,23 +263,37 @@ class Scheduler:
 
     def _run(self) -> None:
         try:
-            while (turn := self._next()) is not None:
-                lane, items = turn
-                lane.turn(items)
+            while work := self._next():
+                compute(self._runtime, work)
+                self._mention()
         except BaseException as error:  # the thread must not die unseen: the daemon stops and says why
             log.exception("runtime thread failed")
             self._failed(error)
 
-    def _next(self) -> tuple[Lane, list[Segment | EndReason]] | None:
-        """The next lane with work, and its work; None when stopping and all is done."""
+    def _mention(self) -> None:
+        """The log hears once that the host is too slow, and once that it is not any more."""
+        verdicts = [lane.pace.verdict for lane in self._lanes if lane.pace.verdict]
+        now = time.monotonic()
+        if bool(verdicts) == self._slow or now - self._mentioned < LOG_EVERY_S:
+            return
+        self._slow, self._mentioned = bool(verdicts), now
+        if self._slow:
+            log.warning("%s; fewer cameras, a larger hop or a faster precision would help", verdicts[0])
+        else:
+            log.info("the host keeps up again")
+
+    def _next(self) -> list[tuple[Lane, list[Item]]]:
+        """Who has the next turn, and what waits there; nothing when stopping and all is done.
+
+        Still scenes cost nothing: they need not wait until it is their turn.
+        """
         with self._changed:
-            while True:
-                for _ in range(len(self._lanes)):
-                    lane = self._lanes[0]
-                    self._lanes.rotate(-1)
-                    if lane.waiting:
-                        items, lane.waiting = lane.waiting, []
-                        return lane, items
-                if self._stopping:
-                    return None
+            while not (waiting := [lane for lane in self._lanes if lane.waiting]) and not self._stopping:
                 self._changed.wait()
+            turn = [lane for lane in waiting if lane.resting]
+            turn += [lane for lane in waiting if not lane.resting][: self._runtime.batch]
+            self._lanes = [lane for lane in self._lanes if lane not in turn] + turn
+            work = [(lane, lane.waiting) for lane in turn]
+            for lane in turn:
+                lane.waiting = []
+            return work

@@ -14,11 +14,14 @@ from edge_tdn.runtime.ring import FeatureRing
 class FakeRuntime:
     """Encodes a segment into its first pixel; the logits are those of the window. As slow as it is told."""
 
-    device, precision, batch = "fake", "fp32", 1
+    device, precision = "fake", "fp32"
 
-    def __init__(self, segments: int = 4, classify_s: float = 0.0) -> None:
+    def __init__(self, segments: int = 4, classify_s: float = 0.0, batch: int = 1) -> None:
         self._segments = segments
         self._classify_s = classify_s
+        self.batch = batch
+        self.encoded: list[int] = []  # segments that went through together
+        self.classified: list[int] = []  # clips that did
         self.threads: set[str] = set()
 
     def ring(self) -> FeatureRing:
@@ -26,11 +29,13 @@ class FakeRuntime:
 
     def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[FeatureRing]) -> None:
         self.threads.add(threading.current_thread().name)
+        self.encoded.append(len(segments))
         for frames, ring in zip(segments, rings, strict=True):
             ring.arrays["h"][ring.slot] = frames.flat[0]
             ring.written()
 
     def classify(self, rings: Sequence[FeatureRing]) -> NDArray[np.float32]:
+        self.classified.append(len(rings))
         time.sleep(self._classify_s)
         return np.stack([ring.window("h")[:, 0] for ring in rings])
 
@@ -38,7 +43,7 @@ class FakeRuntime:
         pass
 
 
-def segment(index: int, value: int | None = None) -> Segment:
+def segment(index: int, value: int | None = None, still: bool = False) -> Segment:
     """A segment that shows `value`, at its place on the grid."""
     now = time.monotonic_ns()
     return Segment(
@@ -50,4 +55,5 @@ def segment(index: int, value: int | None = None) -> Segment:
         ready_ns=now,
         wall_ns=index * 100 + 80,
         dropped=1,
+        still=still,
     )

@@ -30,7 +30,7 @@ def event(seq: int) -> ActionEvent:
 def status(state: str = "streaming") -> CameraStatus:
     return CameraStatus.model_validate(
         {"camera": "door", "state": state, "reason": "", "since": MOMENT, "fps": 30, "width": 640, "height": 480,
-         "hop": 1, "latency_ms": 9, "clips": 3, "shed": 0, "gaps": 0}
+         "hop": 1, "latency_ms": 9, "clips": 3, "gated": 0, "shed": 0, "gaps": 0}
     )  # fmt: skip
 
 

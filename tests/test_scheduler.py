@@ -1,12 +1,21 @@
 """One runtime for many cameras: right windows, breaks in their place, and even shedding."""
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise, zip_longest
+from statistics import median
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_tdn import scheduler as scheduler_module
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import Scores
-from edge_tdn.scheduler import Lane, Scheduler
+from edge_tdn.messages import NS_PER_MS, NS_PER_S, Scores, Segment
+from edge_tdn.scheduler import LATE, RECENT, Item, Lane, Pace, Scheduler, compute
 from tests.fakes import FakeRuntime, segment
 
 SPEC = InputSpec(segments=4, height=32, width=32, resize="stretch", frame_rate=10, segment_stride=2)
@@ -28,7 +37,11 @@ class Heard:
 
 
 def lane(heard: Heard, hop: int = 1) -> Lane:
-    return Lane(FakeRuntime(), SPEC, hop, heard.scored, heard.broken)
+    return Lane(FakeRuntime().ring(), SPEC, hop, heard.scored, heard.broken)
+
+
+def turn(one: Lane, items: Sequence[Item]) -> None:
+    compute(FakeRuntime(), [(one, items)])
 
 
 def fail(error: BaseException) -> None:
@@ -46,7 +59,7 @@ def test_every_hop_classifies_the_last_segments() -> None:
     heard = Heard()
     one = lane(heard, hop=2)
     for n in range(9):
-        one.turn([segment(n)])
+        turn(one, [segment(n)])
     assert heard.said == [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7]]
     assert (one.shed, one.achieved_hop) == (0, 2)
     last = heard.scores[-1]
@@ -57,8 +70,8 @@ def test_every_hop_classifies_the_last_segments() -> None:
 def test_a_clip_of_an_ensemble_counts_the_frames_of_all_its_networks() -> None:
     heard = Heard()
     spec = SPEC.model_copy(update={"per_segment": (1, 2)})
-    one = Lane(FakeRuntime(), spec, 1, heard.scored, heard.broken)
-    one.turn([segment(n) for n in range(4)])
+    one = Lane(FakeRuntime().ring(), spec, 1, heard.scored, heard.broken)
+    turn(one, [segment(n) for n in range(4)])
     assert [scores.frames for scores in heard.scores] == [4 * (5 + 10)]
 
 
@@ -66,22 +79,22 @@ def test_no_clip_spans_a_jump_in_the_grid() -> None:
     heard = Heard()
     one = lane(heard)
     for index in (0, 1, 2, 3, 4, 0, 1, 2, 3):
-        one.turn([segment(index)])
+        turn(one, [segment(index)])
     assert heard.said == [[0, 1, 2, 3], [1, 2, 3, 4], [0, 1, 2, 3]]
 
 
 def test_a_break_is_told_between_the_segments_where_it_happened() -> None:
     heard = Heard()
     one = lane(heard)
-    one.turn([*(segment(n) for n in range(4)), "stream_lost", *(segment(n, 10 + n) for n in range(4))])
+    turn(one, [*(segment(n) for n in range(4)), "stream_lost", *(segment(n, 10 + n) for n in range(4))])
     assert heard.said == [[0, 1, 2, 3], "stream_lost", [10, 11, 12, 13]]
 
 
 def test_what_waited_together_is_classified_once_and_counted_as_shed() -> None:
     heard = Heard()
     one = lane(heard)
-    one.turn([segment(n) for n in range(4)])
-    one.turn([segment(n) for n in range(4, 7)])
+    turn(one, [segment(n) for n in range(4)])
+    turn(one, [segment(n) for n in range(4, 7)])
     assert heard.said == [[0, 1, 2, 3], [3, 4, 5, 6]]
     assert (one.shed, one.achieved_hop) == (2, 3)
 
@@ -106,10 +119,10 @@ def test_a_break_after_a_break_is_the_same_break() -> None:
 def test_segments_that_were_never_encoded_count_as_shed_too() -> None:
     heard = Heard()
     one = lane(heard)
-    one.turn([segment(n) for n in range(4)])
+    turn(one, [segment(n) for n in range(4)])
     for n in range(4, 13):
         one.put(segment(n))
-    one.turn(one.waiting)
+    turn(one, one.waiting)
     assert heard.said == [[0, 1, 2, 3], [9, 10, 11, 12]]
     assert (one.shed, one.achieved_hop) == (8, 9)  # five never encoded, three encoded without a clip of their own
 
@@ -135,6 +148,255 @@ def test_cameras_take_turns_and_an_overloaded_host_sheds_evenly() -> None:
     latencies = [(s.scored_ns - s.received_ns) / 1e6 for h in heard for s in h.scores]
     assert max(latencies) < 400  # ms: bounded by the turns of the others, not by the length of the test
     assert runtime.threads == {"runtime"}
+
+
+def test_cameras_go_through_together_as_many_as_the_runtime_takes() -> None:
+    """Five cameras that all have a clip, two at a time: three turns, each as slow as one clip."""
+    runtime = FakeRuntime(batch=2)
+    scheduler = Scheduler(runtime, SPEC, fail)
+    heard = [Heard() for _ in range(5)]
+    for number, one in enumerate([scheduler.lane(1, h.scored, h.broken) for h in heard]):
+        for n in range(4):
+            scheduler.submit(one, segment(n, 10 * number + n))
+    scheduler.start()
+    scheduler.stop(drop=False)
+    assert [h.said for h in heard] == [[[10 * number + n for n in range(4)]] for number in range(5)]
+    assert runtime.classified == [2, 2, 1]
+    assert runtime.encoded == [2] * 10  # the last camera's four too: a ring takes several
+
+
+def test_a_camera_waits_for_no_others() -> None:
+    runtime = FakeRuntime(batch=32)
+    scheduler = Scheduler(runtime, SPEC, fail)
+    heard = Heard()
+    one = scheduler.lane(1, heard.scored, heard.broken)
+    scheduler.lane(1, heard.scored, heard.broken)
+    scheduler.start()
+    for n in range(4):
+        scheduler.submit(one, segment(n))
+    until(lambda: heard.said == [[0, 1, 2, 3]])
+    scheduler.stop(drop=True)
+
+
+def test_a_still_scene_is_computed_once_and_its_scores_are_repeated() -> None:
+    heard, runtime = Heard(), FakeRuntime()
+    one = Lane(runtime.ring(), SPEC, 1, heard.scored, heard.broken)
+    for n in range(10):
+        compute(runtime, [(one, [segment(n, still=n > 1)])])
+    moving, still = [[0, 1, 2, 3], [1, 2, 3, 4]], [2, 3, 4, 5]
+    assert heard.said == [*moving, still, still, still, still, still]
+    assert (len(runtime.encoded), len(runtime.classified)) == (6, 3)
+    assert (one.gated, one.shed, one.achieved_hop) == (4, 0, 1)
+    assert [s.to_ns for s in heard.scores] == [n * 100 + 80 for n in range(3, 10)]
+    assert [s.from_ns for s in heard.scores] == [n * 100 for n in range(7)]
+
+
+def test_the_first_movement_has_the_still_segments_before_it_in_its_clip() -> None:
+    heard, runtime = Heard(), FakeRuntime()
+    one = Lane(runtime.ring(), SPEC, 1, heard.scored, heard.broken)
+    for n in range(20):
+        compute(runtime, [(one, [segment(n, still=True)])])
+    encoded = len(runtime.encoded)
+    compute(runtime, [(one, [segment(20)])])
+    assert heard.said[-2:] == [[0, 1, 2, 3], [17, 18, 19, 20]]
+    assert len(runtime.encoded) - encoded == 4  # the others had been let go
+    assert (one.gated, one.shed, one.achieved_hop) == (16, 0, 1)
+
+
+def test_a_still_scene_costs_nothing_so_that_it_has_no_turn_to_wait_for() -> None:
+    """Two cameras move and two are still: the still ones have a clip per segment, however slow the runtime is."""
+    scheduler = Scheduler(FakeRuntime(classify_s=0.02), SPEC, fail)
+    heard = [Heard() for _ in range(4)]
+    lanes = [scheduler.lane(1, h.scored, h.broken) for h in heard]
+    scheduler.start()
+    for n in range(30):
+        for number, one in enumerate(lanes):
+            scheduler.submit(one, segment(n, still=number < 2))
+        time.sleep(0.025)
+    scheduler.stop(drop=True)
+    assert all(one.gated >= 20 for one in lanes[:2])
+    assert all(one.shed <= 4 for one in lanes[:2])
+    assert all(one.shed >= 8 for one in lanes[2:])
+
+
+@dataclass
+class Course:
+    """What one camera submits, turn after turn. The picture of segment n is n."""
+
+    turns: list[list[Item]] = field(default_factory=list)
+    still: list[bool] = field(default_factory=list)  # of segment n
+    joined: list[bool] = field(default_factory=list)  # segment n follows on segment n-1: no break, no jump in the grid
+
+
+@st.composite
+def courses(draw: st.DrawFn) -> Course:
+    course, index, last = Course(turns=[[]]), 0, None
+    kinds = st.sampled_from(["moving", "still", "still", "break", "jump", "anew"])
+    for kind, length in draw(st.lists(st.tuples(kinds, st.integers(1, 9)), max_size=12)):
+        if kind == "break":
+            course.turns[-1].append("stream_lost")
+            last = None
+        index += length if kind == "jump" else 0
+        index = 0 if kind == "anew" else index
+        for _ in range(length if kind in ("moving", "still") else 0):
+            course.turns[-1].append(segment(index, len(course.still), kind == "still"))
+            course.still.append(kind == "still")
+            course.joined.append(last is not None and index == last + 1)  # as the grid says
+            last, index = index, index + 1
+            if draw(st.integers(0, 3)):
+                course.turns.append([])
+    return course
+
+
+def ungated(item: Item) -> Item:
+    return replace(item, still=False) if isinstance(item, Segment) else item
+
+
+@given(cameras=st.lists(courses(), min_size=1, max_size=4), batch=st.integers(1, 5), hop=st.integers(1, 6))
+def test_gate_and_batch_change_no_clip_but_repeat_the_still_ones(cameras: list[Course], batch: int, hop: int) -> None:
+    """Against every camera alone, one segment and one clip at a time, all of them computed."""
+    runtime = FakeRuntime(batch=batch)
+    heard = [Heard() for _ in cameras]
+    lanes = [Lane(runtime.ring(), SPEC, hop, h.scored, h.broken) for h in heard]
+    for turns in zip_longest(*(course.turns for course in cameras), fillvalue=()):
+        compute(runtime, list(zip(lanes, turns, strict=True)))
+    assert max([0, *runtime.encoded, *runtime.classified]) <= batch
+    assert sum(runtime.classified) == sum(len(h.scores) - one.gated for h, one in zip(heard, lanes, strict=True))
+
+    for course, told, gated in zip(cameras, heard, lanes, strict=True):
+        plain = Heard()
+        alone = lane(plain, hop)
+        for items in course.turns:
+            turn(alone, [ungated(item) for item in items])
+        assert [times(scores) for scores in told.scores] == [times(scores) for scores in plain.scores]
+        assert told.said == repeated(plain.said, course)
+        assert (gated.shed, gated.achieved_hop) == (alone.shed, alone.achieved_hop)
+
+
+def times(scores: Scores) -> tuple[int, ...]:
+    return scores.from_ns, scores.newest_ns, scores.to_ns, scores.wall_ns, scores.frames, scores.dropped
+
+
+def repeated(said: Sequence[list[int] | str], course: Course) -> list[list[int] | str]:
+    """What is to be heard where `said` is told without a gate: the first still clip again, until something happens."""
+    result: list[list[int] | str] = []
+    newest, resting = 0, None  # the last clip's last segment; its logits, if it was still from end to end
+    for clip in said:
+        if isinstance(clip, str):
+            result.append(clip)
+            continue
+        between = range(newest + 1, clip[-1] + 1)
+        if resting is None or not all(course.still[n] and course.joined[n] for n in between):
+            resting = clip if all(course.still[n] for n in clip) else None
+        result.append(resting or clip)
+        newest = clip[-1]
+    return result
+
+
+FAST = SPEC.model_copy(update={"frame_rate": 40})  # a segment lasts 50 ms
+SEGMENT_S = 0.05
+CLASSIFY_S = 0.01  # five cameras saturate the runtime
+
+
+def serve(cameras: int, seconds: float, scheduler: Scheduler, lanes: Sequence[Lane]) -> None:
+    """Every lane gets a segment every SEGMENT_S, their phases spread, from segment 0 of a new stretch on."""
+    began = time.monotonic()
+    for tick in range(int(cameras * seconds / SEGMENT_S)):
+        time.sleep(max(0.0, began + tick * SEGMENT_S / cameras - time.monotonic()))
+        index, number = divmod(tick, cameras)
+        scheduler.submit(lanes[number], segment(index, index % 250))
+
+
+def test_beyond_saturation_latency_stays_flat_and_all_cameras_get_as_much() -> None:
+    """Twice and four times what the runtime can do: clips come less often, but not later."""
+    latencies = {}
+    for cameras in (10, 20):
+        scheduler = Scheduler(FakeRuntime(classify_s=CLASSIFY_S), FAST, fail)
+        heard = [Heard() for _ in range(cameras)]
+        lanes = [scheduler.lane(1, h.scored, h.broken) for h in heard]
+        scheduler.start()
+        serve(cameras, 1.5, scheduler, lanes)
+        scheduler.stop(drop=True)
+        counts = [len(h.scores) for h in heard]
+        assert max(counts) - min(counts) <= 2, counts
+        assert min(counts) >= 0.5 * 1.5 / CLASSIFY_S / cameras
+        times = sorted(s.scored_ns / NS_PER_S for h in heard for s in h.scores)
+        assert max(later - earlier for earlier, later in pairwise(times)) < 0.5  # it never stopped
+        latencies[cameras] = median((s.scored_ns - s.ready_ns) / NS_PER_MS for h in heard for s in h.scores)
+        assert all(one.achieved_hop > 1 for one in lanes)
+        assert all(one.shed >= 4 for one in lanes)
+        assert all(one.pace.verdict.startswith("host too slow: a clip every ") for one in lanes)
+    assert max(latencies.values()) < 2 * 1000 * SEGMENT_S  # one queue for all would have made it half the test's length
+
+
+def test_that_the_host_is_too_slow_is_said_once_and_taken_back(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten cameras where five would do; then they go, but for one, whose stream goes on."""
+    monkeypatch.setattr(scheduler_module, "LOG_EVERY_S", 0.0)
+    caplog.set_level(logging.INFO, "edge_tdn.scheduler")
+    scheduler = Scheduler(FakeRuntime(classify_s=CLASSIFY_S), FAST, fail)
+    lanes = [scheduler.lane(1, lambda _: None, lambda _: None) for _ in range(10)]
+    scheduler.start()
+    serve(10, 1.5, scheduler, lanes)
+    (warning,) = caplog.messages
+    assert warning.startswith("host too slow: a clip every ")
+    assert warning.split("; ")[0].endswith(" segments instead of 1")
+    assert "fewer cameras, a larger hop or a faster precision" in warning
+    for one in lanes[1:]:
+        scheduler.submit(one, "stream_lost")
+    until(lambda: not any(one.pace.verdict for one in lanes[1:]))
+    for n in range(30, 200):  # soon enough; on a busy machine a hop may be late once more
+        scheduler.submit(lanes[0], segment(n))
+        time.sleep(SEGMENT_S)
+        if not lanes[0].pace.verdict:
+            break
+    scheduler.stop(drop=True)
+    assert lanes[0].pace.verdict == ""
+    assert caplog.messages == [warning, "the host keeps up again"]
+
+
+def test_flapping_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "edge_tdn.scheduler")
+    scheduler = Scheduler(FakeRuntime(classify_s=2.5 * SEGMENT_S), FAST, fail)
+    one = scheduler.lane(1, lambda _: None, lambda _: None)
+    scheduler.start()
+    for _ in range(2):
+        serve(1, 22 * SEGMENT_S, scheduler, [one])
+        scheduler.submit(one, "stream_lost")
+    scheduler.stop(drop=False)
+    assert len(caplog.messages) == 1
+
+
+def test_the_pace_is_judged_by_many_hops() -> None:
+    pace = Pace(2, FAST)
+    waited_ns = 2 * 50 * NS_PER_MS
+    for _ in range(3):
+        for _ in range(RECENT):
+            pace.push(2, 0)
+        for _ in range(LATE - 1):
+            pace.push(8, waited_ns)
+        assert pace.verdict == ""
+    pace.push(8, waited_ns)
+    assert pace.verdict == "host too slow: a clip every 2.9 segments instead of 2"
+    for _ in range(RECENT):
+        assert pace.verdict
+        pace.push(2, 0)
+    assert pace.verdict == ""
+
+
+def test_a_camera_whose_pictures_come_in_bursts_does_not_make_the_host_too_slow() -> None:
+    """Four segments at once: the first is taken, three wait for it, but less long than a segment lasts."""
+    scheduler = Scheduler(FakeRuntime(classify_s=0.005), FAST, fail)
+    one = scheduler.lane(1, lambda _: None, lambda _: None)
+    scheduler.start()
+    for n in range(40):
+        scheduler.submit(one, segment(n))
+        if n % 4 == 3:
+            time.sleep(4 * SEGMENT_S)
+    scheduler.stop(drop=False)
+    assert one.shed >= 10
+    assert one.pace.verdict == ""
 
 
 def test_stopping_tells_the_breaks_and_computes_nothing_more() -> None:

@@ -1,0 +1,51 @@
+"""One camera from its pictures to its status, with a runtime as slow as it is told."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_tdn.config import Config
+from edge_tdn.decide import Origin
+from edge_tdn.manifest import Model
+from edge_tdn.messages import CameraStatus
+from edge_tdn.mqtt import Connection
+from edge_tdn.pipeline import Camera
+from edge_tdn.publish import Publisher
+from edge_tdn.scheduler import LATE, Scheduler
+from tests.conftest import Mosquitto
+from tests.fakes import FakeRuntime
+
+
+def fail(error: BaseException) -> None:
+    raise AssertionError from error
+
+
+def test_the_status_says_that_the_host_is_too_slow(
+    broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A clip takes 0.6 s, a segment lasts 0.27 s."""
+    video = make_video(frames=300, rate=30)
+    config = Config.model_validate({"broker": {"url": broker.url}, "camera": [{"name": "door", "source": str(video)}]})
+    publisher = Publisher("test", lambda will: Connection(broker.config(), "publisher", None, will), fail)
+    scheduler = Scheduler(FakeRuntime(motion.manifest.input.segments, classify_s=0.6), motion.manifest.input, fail)
+    origin = Origin("here", "door", "b007", motion.ref("fp32"))
+    camera = Camera(config.camera[0], config, tmp_path, motion, origin, scheduler, publisher)
+    publisher.start()
+    scheduler.start()
+    camera.start()
+    statuses: list[CameraStatus] = []
+    while camera.running and not (statuses and statuses[-1].reason):
+        time.sleep(0.05)
+        statuses.append(camera.status())
+    camera.stop()
+    camera.join(5)
+    scheduler.stop(drop=True)
+    publisher.stop()
+    told = statuses[-1]
+    assert told.reason.startswith("host too slow: a clip every "), told
+    assert told.reason.endswith(" segments instead of 1"), told
+    assert told.state == "streaming"
+    assert told.hop >= 2
+    assert told.shed >= LATE
+    assert {status.reason for status in statuses[:-1]} == {""}
+    assert camera.status().reason == "the daemon was stopped"
