@@ -3,16 +3,20 @@
 import logging
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import openvino as ov
 import pytest
 
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import Model, open_model
 from edge_tdn.runtime import AUTO, candidates, is_out_of_memory, open_runtime
 from edge_tdn.runtime import openvino as ov_runtime
-from edge_tdn.runtime.openvino import _able, _arithmetic, devices
+from edge_tdn.runtime.instructions import cpu_flags
+from edge_tdn.runtime.openvino import EXECUTION, _able, _arithmetic, between_in_bf16, devices, read_graph
 from tests.test_manifest import edit
 
 CPU_WITHOUT_BF16 = ("WINOGRAD", "FP32", "INT8", "BIN", "EXPORT_IMPORT")
@@ -147,3 +151,46 @@ def test_a_host_without_memory_for_the_model_says_so(motion: Model) -> None:
     done = subprocess.run([sys.executable, "-c", program, str(motion.folder)], capture_output=True, text=True)
     assert done.stdout.startswith("DeviceError device CPU ran out of memory, "), done.stderr
     assert "smaller model" in done.stdout
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nothing_is_reordered_between_encoder_ring_and_head(motion: Model, precision: str) -> None:
+    """Nor around a temporal convolution: its transposes and reshapes are views."""
+    if "avx512f" not in cpu_flags():
+        pytest.skip("other processors lay features out in another way")
+    graphs = motion.build(precision).graphs[0]
+    moved = {half: _moved(motion, getattr(graphs, half), precision) for half in ("encoder", "head")}
+    assert not [name for name in moved["head"] if not name.startswith(("res5.1/mean", "linear"))]  # a few numbers
+    assert not [name for name in moved["encoder"] if name.startswith("res3.0")]
+
+
+def _moved(model: Model, name: str, precision: str) -> list[str]:
+    """Transposes and reorders that took time."""
+    core = ov.Core()
+    graph = read_graph(core, model, name)
+    graph.reshape({i: [d.get_length() if d.is_static else 1 for d in i.partial_shape] for i in graph.inputs})
+    if precision == "bf16":
+        graph = between_in_bf16(graph)
+    options = {"PERF_COUNT": "YES", "INFERENCE_PRECISION_HINT": EXECUTION[precision]}
+    request = core.compile_model(graph, "CPU", options).create_infer_request()
+    request.infer()
+    ran = [info for info in request.get_profiling_info() if info.status == ov.ProfilingInfo.Status.EXECUTED]
+    return [info.node_name for info in ran if info.node_type in ("Transpose", "Reorder")]
+
+
+def test_a_steady_hop_allocates_nothing(motion: Model) -> None:
+    """But for the logits and the handles of tensors."""
+    runtime = open_runtime(motion, "fp32", "CPU")
+    ring = runtime.ring()
+    segment = np.zeros((5, 96, 96, 3), np.uint8)
+    for _ in range(10):
+        runtime.encode([segment], [ring])
+        runtime.classify([ring])
+    tracemalloc.start()
+    for _ in range(20):
+        runtime.encode([segment], [ring])
+        runtime.classify([ring])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    runtime.close()
+    assert peak < 20_000  # bytes; a single feature of a segment has 36,864

@@ -72,7 +72,7 @@ class OpenVinoRuntime:
             self._encoder.set_input_tensor(ov.Tensor(np.ascontiguousarray(frames)[None], shared_memory=True))
             for name, tensor in self._tensors[ring].slots[ring.slot].items():
                 self._encoder.set_tensor(name, tensor)
-            self._encoder.infer()
+            self._encoder.infer(share_outputs=True)  # else it copies them into what it returns
             ring.written()
 
     def classify(self, rings: Sequence[Ring]) -> NDArray[np.float32]:
@@ -81,7 +81,7 @@ class OpenVinoRuntime:
             assert isinstance(ring, FeatureRing)
             for name, tensor in self._tensors[ring].windows[ring.start].items():
                 self._head.set_tensor(name, tensor)
-            self._head.infer()
+            self._head.infer(share_outputs=True)
             logits.append(self._head.get_output_tensor().data[0].copy())
         return np.stack(logits)
 
@@ -169,11 +169,11 @@ def _compile_anew(
     if graph.is_dynamic():  # the encoder's batch; one segment at a time, which costs nothing once it is said
         graph.reshape({i: [1, *(n.get_length() for n in list(i.partial_shape)[1:])] for i in graph.inputs})
     if options["INFERENCE_PRECISION_HINT"] == "bf16":
-        graph = _between_in_bf16(graph)
+        graph = between_in_bf16(graph)
     return core.compile_model(graph, device, options)
 
 
-def _between_in_bf16(graph: ov.Model) -> ov.Model:
+def between_in_bf16(graph: ov.Model) -> ov.Model:
     """Features leave the encoder, and come to the head, as both compute them: half the memory, no conversions."""
     edges = PrePostProcessor(graph)
     for port in graph.inputs:

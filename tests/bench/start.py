@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from edge_tdn.manifest import Model
 from tests.bench.row import Row
 
 GOAL_S = {"cold": 4.0, "warm": 1.5}
@@ -22,18 +23,18 @@ print(time.monotonic(), time.process_time())
 """
 
 
-def start(model: Path, precision: str, repetitions: int = 5) -> list[Row]:
+def start(model: Model, precision: str, repetitions: int = 5) -> list[Row]:
     """Fresh processes, in turn with an empty cache of compiled models and with the one that the first had filled."""
     seconds: dict[str, list[float]] = {f"{kind}, {unit}": [] for kind in GOAL_S for unit in ("s", "CPU s")}
     for _ in range(repetitions):
         with tempfile.TemporaryDirectory() as cache:
             for kind in GOAL_S:  # cold first: it fills the cache
-                wall, processor = _once(model, precision, cache)
+                wall, processor = _once(model.folder, precision, cache)
                 seconds[f"{kind}, s"].append(wall)
                 seconds[f"{kind}, CPU s"].append(processor)
     return [
         Row(
-            what=f"{kind} start to first clip possible, {model.name} {precision}",
+            what=f"{kind} start to first clip possible, {precision}",
             against="",
             figure=median(seconds[f"{kind}, s"]),
             unit="s",
@@ -46,10 +47,10 @@ def start(model: Path, precision: str, repetitions: int = 5) -> list[Row]:
     ]
 
 
-def _once(model: Path, precision: str, cache: str) -> tuple[float, float]:
+def _once(folder: Path, precision: str, cache: str) -> tuple[float, float]:
     """Seconds of wall time, and of processor time."""
     began = time.monotonic()  # one clock for all processes
-    command = [sys.executable, "-c", READY, str(model), precision, cache]
+    command = [sys.executable, "-c", READY, str(folder), precision, cache]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     ready, processor = map(float, done.stdout.split())
     return ready - began, processor
