@@ -79,6 +79,7 @@ class Segment:
     ready_ns: int  # monotonic clock when it was complete: resampled and resized
     wall_ns: int  # wall clock at `to_ns`
     dropped: int  # of its ticks, how many repeat a neighbour because the camera had no frame for them
+    still: bool = False  # nothing moved in it, nor since the segment before; see gate.py
 
 
 @dataclass(frozen=True, eq=False)
