@@ -134,6 +134,7 @@ class CameraConfig(_Table):
     max_gap_s: float = Field(
         default=0.5, gt=0, le=5, description="a longer pause between two frames empties the window, seconds"
     )
+    motion_gate: bool = Field(default=True, description="a still scene is not computed again")
     decoder: Literal["auto", "gstreamer", "opencv"] = Field(
         default="auto", description="auto: GStreamer, or OpenCV where GStreamer is missing"
     )

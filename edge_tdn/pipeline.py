@@ -19,6 +19,7 @@ import numpy as np
 from edge_tdn.config import CameraConfig, Config
 from edge_tdn.decide import Decider, Origin
 from edge_tdn.errors import SourceError
+from edge_tdn.gate import MotionGate
 from edge_tdn.manifest import Model
 from edge_tdn.messages import (
     CENTRE,
@@ -62,7 +63,7 @@ class Camera:
         self._labels = model.labels
         self._scheduler, self._publisher = scheduler, publisher
         self._source = Source(camera, base, self._told)
-        self._window = Window(model.manifest.input, camera.max_gap_s)
+        self._window = Window(model.manifest.input, camera.max_gap_s, gate=MotionGate() if camera.motion_gate else None)
         self._lane = scheduler.lane(camera.hop, self._scored, self._broken)
         self._decider = Decider(config.decide, origin, model.labels, model.manifest.background)
         self._state: tuple[State, str, int] = ("connecting", "", time.time_ns())

@@ -20,7 +20,7 @@ class Preprocessor:
 
     def __call__(self, picture: Picture) -> Picture:
         """Of uint8 RGB [h, w, 3]."""
-        return self._fit(Image.fromarray(picture))
+        return self._fit(picture)
 
     def decoded(self, picture: Decoded) -> Picture:
         """The same of what a decoder gave. Nothing of the camera's size is allocated or copied."""
@@ -28,19 +28,30 @@ class Preprocessor:
         if self._rgbx.shape[:2] != (height, width):
             self._rgbx = np.empty((height, width, 4), np.uint8)
         picture.rgbx(self._rgbx)
-        return self._fit(Image.frombuffer("RGBX", (width, height), self._rgbx, "raw", "RGBX", 0, 1))
+        return self._fit(self._rgbx)
 
-    def _fit(self, image: Image.Image) -> Picture:
+    def _fit(self, picture: Picture | Rgbx) -> Picture:
         spec = self._spec
         if spec.resize == "stretch":
-            return _pixels(_resize(image, spec.width, spec.height))
-        short = min(image.size)
-        width, height = (spec.short_side * side // short for side in image.size)
-        left, top = round((width - spec.width) / 2), round((height - spec.height) / 2)
-        # Pillow resizes rows first, rounds, then columns, each column by itself: those outside the crop can be left out
-        # between the two. (Its own `box` would round a crop's corner that is no whole pixel.)
-        rows = _resize(image, width, image.height).crop((left, 0, left + spec.width, image.height))
-        return _pixels(_resize(rows, spec.width, height))[top : top + spec.height]
+            return _pixels(_resize(_image(picture), spec.width, spec.height))
+        h, w = picture.shape[:2]
+        height, width = spec.short_side * h // min(h, w), spec.short_side * w // min(h, w)
+        top, left = round((height - spec.height) / 2), round((width - spec.width) / 2)
+        # Pillow shortens the rows, rounds, and then the columns, each by itself: what lies outside the crop can be left
+        # out of either. (Its own `box` would round a crop's corner that is no whole pixel.)
+        first = max(0, int((top - 1) * h / height) - 1)
+        last = min(h, int((top + spec.height + 1) * h / height) + 2)
+        rows = _resize(_image(picture[first:last]), width, last - first)
+        columns = rows.crop((left, -first, left + spec.width, h - first))  # the rows that are not there are black
+        return _pixels(_resize(columns, spec.width, height))[top : top + spec.height]
+
+
+def _image(picture: Picture | Rgbx) -> Image.Image:
+    """RGB is copied, RGBX is not."""
+    height, width, channels = picture.shape
+    if channels == 3:
+        return Image.fromarray(picture)
+    return Image.frombuffer("RGBX", (width, height), picture, "raw", "RGBX", 0, 1)
 
 
 def _resize(image: Image.Image, width: int, height: int) -> Image.Image:

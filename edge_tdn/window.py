@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_tdn.gate import MotionGate
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame, Picture, Segment
 from edge_tdn.preprocess import Preprocessor
@@ -27,7 +28,10 @@ class _Tick:
 
 
 class Window:
-    """One camera's frames -> Segments. Used by one thread. `resize`: another than the spec's own, to compare with."""
+    """One camera's frames -> Segments. Used by one thread.
+
+    `resize`: another than the spec's own, to compare with. `gate`: tells still segments; without one none is still.
+    """
 
     def __init__(
         self,
@@ -35,12 +39,15 @@ class Window:
         max_gap_s: float,
         clock: Callable[[], int] = time.monotonic_ns,
         resize: Callable[[Picture], Picture] | None = None,
+        gate: MotionGate | None = None,
     ) -> None:
         self._spec = spec
         self._max_gap_ns = int(max_gap_s * NS_PER_S)
         self._clock = clock
         self._resize = resize
         self._preprocessor = Preprocessor(spec)
+        self._gate = gate
+        self._moved = 0  # the last tick at which something moved
         self._first = min(spec.starts)  # of the ticks that a segment looks at, from its beginning on
         self._span = spec.span
         self._starts = [start - self._first for start in spec.starts]
@@ -75,7 +82,7 @@ class Window:
     def _begin(self, frame: Frame) -> None:
         self.stretches += 1
         self._ticks.clear()
-        self._origin_ns, self._tick, self._index = frame.pts_ns, 0, 0
+        self._origin_ns, self._tick, self._index, self._moved = frame.pts_ns, 0, 0, 0
         self._before = self._chosen = self._resized = None
 
     def _position(self, frame: Frame) -> float:
@@ -92,6 +99,8 @@ class Window:
         tick, self._tick = self._tick, self._tick + 1
         repeated = chosen is self._chosen
         self._chosen = chosen
+        if self._gate is None or (not repeated and self._gate.moved(chosen.decoded.luma)):
+            self._moved = tick
         first = self._first + self._index * self._spec.segment_stride
         if tick < first:  # before the first segment, or between two of them: nobody looks at it
             return None
@@ -118,6 +127,7 @@ class Window:
             ready_ns=self._clock(),
             wall_ns=newest.wall_ns - (newest.pts_ns - to_ns),
             dropped=sum(tick.repeated for tick in ticks),
+            still=self._moved < min(first, first - self._spec.segment_stride + self._span),
         )
         self._index += 1
         return segment

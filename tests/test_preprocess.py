@@ -21,7 +21,9 @@ def picture(height: int, width: int) -> np.ndarray:
     return np.clip(128 + 90 * waves + noise, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("size", [(480, 640), (720, 1280), (640, 480), (1080, 1920), (321, 479)])
+@pytest.mark.parametrize(
+    "size", [(480, 640), (720, 1280), (640, 480), (1080, 1920), (321, 479), (100, 130), (700, 256), (256, 999)]
+)
 def test_shrinking_and_cropping_is_what_the_published_transforms_do(size: tuple[int, int]) -> None:
     image = picture(*size)
     h, w = size

@@ -1,0 +1,72 @@
+"""Whether anything moves before a camera: a difference of small pictures, against a threshold that the camera teaches.
+
+Every picture is averaged over blocks, GRID of them along its longer side (8x8 pixels of 640x480, about 3x3 of what a
+224-pixel model sees). It moves when its largest block difference to a reference exceeds the threshold. While it moves,
+the newest picture is the reference; while it is still the reference stays, so that a slow change adds up until it is
+noticed.
+
+The threshold is MARGIN times the camera's noise: the median, over the last pictures, of the largest block difference
+from one to the next. The median absolute difference of all blocks would not do: H.264 repeats most blocks of a still
+scene exactly, and what flickers are a few, at a key frame or where the encoder corrects itself. Differences above CAP
+are motion, and teach nothing.
+"""
+
+from collections import deque
+from statistics import median
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_tdn.messages import Luma
+
+GRID = 80
+MARGIN = 2.5
+FLOOR, CAP = 3.0, 8.0  # grey levels: bounds of the threshold
+LEARNT = 60  # pictures below CAP, before which everything counts as moving
+MEMORY = 900  # pictures that the noise is taken from
+
+
+class MotionGate:
+    """One camera's. Used by one thread."""
+
+    def __init__(self) -> None:
+        self._noise: deque[int] = deque(maxlen=MEMORY)  # largest block differences between neighbours, grey levels
+        self._newest: NDArray[np.uint8] | None = None
+        self._reference: NDArray[np.uint8] | None = None
+
+    def moved(self, luma: Luma) -> bool:
+        """Whether this picture differs from the still scene before it. Of another size than the last: it does."""
+        small = _blocks(luma)
+        newest, reference = self._newest, self._reference
+        self._newest = small
+        if newest is None or reference is None or newest.shape != small.shape:
+            self._reference = small
+            return True
+        step = _largest(small, newest)
+        if step <= CAP:
+            self._noise.append(step)
+        threshold = self.threshold
+        if threshold is not None and _largest(small, reference) <= threshold:
+            return False
+        self._reference = small
+        return True
+
+    @property
+    def threshold(self) -> float | None:
+        """Grey levels; None: not yet learnt."""
+        if len(self._noise) < LEARNT:
+            return None
+        return min(max(MARGIN * median(self._noise), FLOOR), CAP)
+
+
+def _blocks(luma: Luma) -> NDArray[np.uint8]:
+    """Block averages, uint8 [H, W], the longer of both at most GRID."""
+    height, width = luma.shape
+    scale = min(1, GRID / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(luma, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _largest(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
+    return int(cv2.absdiff(one, other).max())
