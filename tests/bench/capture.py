@@ -61,8 +61,8 @@ def capture(repetitions: int = 3, seconds: float = SECONDS) -> Row:
     )
 
 
-def camera_video(path: Path, seconds: float) -> Path:
-    """Something moves to and fro before a camera: H.264 main profile, 1.5 Mbit/s, a key frame a second."""
+def camera_video(path: Path, seconds: float, still: bool = False) -> Path:
+    """Something moves to and fro before a camera, or stands: H.264 main profile, 1.5 Mbit/s, a key frame a second."""
     Gst, _ = gstreamer.load()
     caps = f"video/x-raw,format=RGB,width={WIDTH},height={HEIGHT},framerate={RATE}/1"
     pipeline = Gst.parse_launch(
@@ -71,7 +71,7 @@ def camera_video(path: Path, seconds: float) -> Path:
     )
     source = pipeline.get_by_name("src")
     pipeline.set_state(Gst.State.PLAYING)
-    for number, picture in enumerate(_pictures(round(seconds * RATE))):
+    for number, picture in enumerate(_pictures(round(seconds * RATE), still)):
         buffer = Gst.Buffer.new_wrapped(picture.tobytes())
         buffer.pts, buffer.duration = number * NS_PER_S // RATE, NS_PER_S // RATE
         source.emit("push-buffer", buffer)
@@ -81,14 +81,14 @@ def camera_video(path: Path, seconds: float) -> Path:
     return path
 
 
-def _pictures(count: int) -> Iterator[Picture]:
+def _pictures(count: int, still: bool) -> Iterator[Picture]:
     """Noise as a camera's own smoothing leaves it; to decode them takes as long as the project's real clips."""
     rng = np.random.default_rng(SEED)
     ground, thing = (cv2.GaussianBlur(Scene(rng, HEIGHT, WIDTH).draw(None), (0, 0), 2) for _ in range(2))
     noises = [cv2.GaussianBlur(rng.normal(0, NOISE, (HEIGHT, WIDTH, 1)), (0, 0), 1)[..., None] for _ in range(7)]
     for number in range(count):
         picture = ground.astype(float)
-        left = round(WIDTH * (0.4 + 0.3 * math.sin(2 * math.pi * number / RATE / 3)))
+        left = round(WIDTH * (0.4 + 0.3 * math.sin(0 if still else 2 * math.pi * number / RATE / 3)))
         picture[120:420, left : left + 160] = thing[120:420, :160]
         yield np.clip(picture + noises[number % len(noises)], 0, 255).astype(np.uint8)
 
