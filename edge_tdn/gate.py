@@ -12,7 +12,7 @@ are motion, and teach nothing.
 """
 
 from collections import deque
-from statistics import median
+from itertools import accumulate
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from edge_tdn.messages import Luma
 
 GRID = 80
 MARGIN = 2.5
-FLOOR, CAP = 3.0, 8.0  # grey levels: bounds of the threshold
+FLOOR, CAP = 3, 8  # grey levels: bounds of the threshold
 LEARNT = 60  # pictures below CAP, before which everything counts as moving
 MEMORY = 900  # pictures that the noise is taken from
 
@@ -31,7 +31,8 @@ class MotionGate:
     """One camera's. Used by one thread."""
 
     def __init__(self) -> None:
-        self._noise: deque[int] = deque(maxlen=MEMORY)  # largest block differences between neighbours, grey levels
+        self._noise: deque[int] = deque()  # largest block differences between neighbours, grey levels
+        self._counts = [0] * (CAP + 1)  # how often each of them is in there
         self._newest: NDArray[np.uint8] | None = None
         self._reference: NDArray[np.uint8] | None = None
 
@@ -45,7 +46,7 @@ class MotionGate:
             return True
         step = _largest(small, newest)
         if step <= CAP:
-            self._noise.append(step)
+            self._learn(step)
         threshold = self.threshold
         if threshold is not None and _largest(small, reference) <= threshold:
             return False
@@ -57,7 +58,14 @@ class MotionGate:
         """Grey levels; None: not yet learnt."""
         if len(self._noise) < LEARNT:
             return None
-        return min(max(MARGIN * median(self._noise), FLOOR), CAP)
+        middle = next(step for step, below in enumerate(accumulate(self._counts)) if 2 * below >= len(self._noise))
+        return min(max(MARGIN * middle, FLOOR), CAP)
+
+    def _learn(self, step: int) -> None:
+        self._noise.append(step)
+        self._counts[step] += 1
+        if len(self._noise) > MEMORY:
+            self._counts[self._noise.popleft()] -= 1
 
 
 def _blocks(luma: Luma) -> NDArray[np.uint8]:

@@ -26,7 +26,7 @@ RESIDUAL = "residual sum"
 CONVOLUTION = "convolution"  # of the backbone, one each; the linear layer too
 
 _CONVOLUTIONS = ("Convolution", "GroupConvolution", "MatMul")
-_ARITHMETIC = ("Add", "AvgPool", "Concat", "Divide", "Interpolate", "Multiply", "Sigmoid", "Subtract")
+_ARITHMETIC = ("Add", "AvgPool", "Concat", "Divide", "Interpolate", "Multiply", "Subtract", "Tanh")
 _PASSING = (  # they move values about; NNCF quantises in front of them what the next operator takes
     "Concat", "Gather", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "StridedSlice", "Transpose", "Unsqueeze",
     "VariadicSplit",
@@ -65,7 +65,7 @@ def never_quantised(graph: ov.Model) -> tuple[str, ...]:
     """What would lose by quantisers and gain no time.
 
     Means, over pixels and over the segments; depthwise convolutions (OpenVINO has no faster ones in 8 bits); and of
-    L-TDMs all but the convolutions and the multiplication of x: differences, sums, sigmoids.
+    L-TDMs all but the convolutions and the multiplication of x: differences, sums, gates.
     """
     return tuple(node.get_friendly_name() for node in graph.get_ordered_ops() if _left_in_floating_point(node))
 

@@ -288,10 +288,10 @@ class LTDM(nn.Module):
         d = self._scales(self._differences(x))  # [2*N*T, C/r, H, W], or [N*T, ...] of one direction
         directions = d.chunk(2, 0) if self.bidirectional else (d,)  # here, where they are small
         motion = [self.expand_bn(self.expand(direction)) for direction in directions]  # [N*T, C, H, W] each
-        if self.attention:
-            motion = [torch.sigmoid(m) for m in motion]
-        mean: Tensor = reduce(torch.add, motion) * (1 / len(motion))
-        return x * (0.5 + mean) if self.attention else x + mean  # x + x * mean(sigmoid(m) - 0.5)
+        if self.attention:  # sigmoid(m) - 0.5, without its loss of digits near zero: in BF16 there are only eight
+            motion = [torch.tanh(m / 2) / 2 for m in motion]
+        mean: Tensor = reduce(torch.add, motion) / len(motion)
+        return x * (1 + mean) if self.attention else x + mean
 
     def _differences(self, x: Tensor) -> Tensor:
         b = self.squeeze_bn(self.squeeze(x))  # [N*T, C/r, H, W]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edge_tdn import gate as gate_module
 from edge_tdn import gstreamer
 from edge_tdn.colour import Packed
-from edge_tdn.gate import CAP, FLOOR, LEARNT, MotionGate
+from edge_tdn.gate import CAP, FLOOR, LEARNT, MEMORY, MotionGate
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, Frame, Segment
 from edge_tdn.scene import Motion, Pose, Scene
@@ -74,6 +74,19 @@ def test_a_scene_that_always_moves_teaches_nothing() -> None:
     scene = np.hstack([ground(), ground(4)])
     assert all(gate.moved(scene[:, 8 * n : 8 * n + 640].astype(np.uint8)) for n in range(75))
     assert gate.threshold is None
+
+
+def test_a_camera_that_becomes_quieter_is_believed_after_a_minute() -> None:
+    gate, scene = taught(ground(), 6), ground()
+    loud = gate.threshold
+    for picture in noisy([scene] * (MEMORY // 2 + LEARNT), 0):
+        gate.moved(picture)
+    assert loud is not None
+    assert loud > FLOOR
+    assert gate.threshold == FLOOR
+    for picture in noisy([scene] * (MEMORY + 1), 6):
+        gate.moved(picture)
+    assert gate.threshold == loud
 
 
 def test_after_motion_the_scene_is_still_again() -> None:

@@ -117,7 +117,7 @@ def test_an_exact_export_is_proven_in_every_precision(exported: Path, videos: Pa
     ("change", "node"),
     [
         (lambda n: n.res4[1].ltdm.fine.weight.mul_(1.5), "res4.1.ltdm.fine_bn"),
-        (lambda n: n.res3[1].temporal.weight.copy_(n.res3[1].temporal.weight.flip(2)), "res3.1.temporal/mul"),
+        (lambda n: n.res3[1].temporal.weight.copy_(n.res3[1].temporal.weight.flip(2)), "res3.1.temporal/conv2d"),
         (lambda n: n.res2[0].bn2.running_mean.add_(0.3), "res2.0.bn2"),
         (lambda n: n.stdm.conv.weight.neg_(), "stdm.bn"),
         (lambda n: n.linear.bias.add_(torch.arange(6) * 0.1), "linear"),

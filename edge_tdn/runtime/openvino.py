@@ -56,7 +56,13 @@ class OpenVinoRuntime:
         encoder, head = (_compile(core, model, name, device, options, cache) for name in (graphs.encoder, graphs.head))
         if device == "CPU" and (what := lost(precision, _kernels(head), cpu_flags())):
             log.warning("device=CPU precision=%s %s", precision, what)
-        self._types = {name: head.input(name).element_type for name in graphs.features}
+        taken = {port.any_name: port.element_type for port in head.inputs}
+        if set(taken) != set(graphs.features):
+            raise ModelError(
+                f"{model.folder / graphs.head}: self-test failed: takes {', '.join(taken)}, but the manifest says "
+                f"{', '.join(graphs.features)}; export the model again"
+            )
+        self._types = taken
         self._encoder, self._head = encoder.create_infer_request(), head.create_infer_request()
         self._tensors: WeakKeyDictionary[FeatureRing, _RingTensors] = WeakKeyDictionary()
 

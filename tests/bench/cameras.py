@@ -91,8 +91,17 @@ class Load:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints a table, writes JSON and a plot; its exit status."""
     options = _parser().parse_args(arguments)
-    for name in ("edge_tdn", "torch.onnx"):  # the table says what they would
-        logging.getLogger(name).setLevel(logging.ERROR)
+    levels = {name: logging.getLogger(name).level for name in ("edge_tdn", "torch.onnx")}
+    try:
+        for name in levels:  # the table says what they would
+            logging.getLogger(name).setLevel(logging.ERROR)
+        return _measured(options)
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _measured(options: argparse.Namespace) -> int:
     console = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
     try:
         model = open_model(find_model(options.model, Path.cwd()))
