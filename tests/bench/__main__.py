@@ -10,6 +10,7 @@ below --out: bench.json with every repetition, bench.png, and the model that it 
 
 import argparse
 import json
+import logging
 import os
 import platform
 from collections.abc import Callable, Iterable
@@ -22,13 +23,13 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
-from tests.bench.gate import gate
 
 from edge_tdn.manifest import Model
 from export.tdn import TDN
 from tests.bench import model as models
 from tests.bench.beside import beside
 from tests.bench.capture import capture
+from tests.bench.gate import gate
 from tests.bench.hop import hop
 from tests.bench.memory import memory
 from tests.bench.overhead import overhead
@@ -49,6 +50,7 @@ PARTS: dict[str, Part] = {
 
 def main() -> None:
     options = _options()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nobody needs
     console = Console()
     bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
     rows: list[Row] = []

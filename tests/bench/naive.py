@@ -4,6 +4,10 @@ One clip at a time through all layers; batch norms apart from their convolutions
 after the other; the temporal convolution as reshape, transpose, conv1d, transpose. Same weights, same logits as ours.
 """
 
+import io
+import logging
+import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import nncf
@@ -95,7 +99,8 @@ def to_openvino(network: TDN, size: tuple[int, int], scratch: Path) -> ov.Model:
     """The whole published network as OpenVINO has it from ONNX; `size` is height, width."""
     clip = torch.zeros(1, network.config.segments, 5, 3, *size)
     path = scratch / "published.onnx"
-    with torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
         torch.onnx.export(Published(network).eval(), (clip,), path, opset_version=OPSET, dynamo=True, verbose=False)
     return ov.convert_model(path)
 
@@ -104,4 +109,6 @@ def to_int8(whole: ov.Model) -> ov.Model:
     """Quantised by NNCF as it does unasked."""
     shape = list(whole.inputs[0].shape)
     clips = [np.random.default_rng(n).normal(size=shape).astype(np.float32) for n in range(CALIBRATION_CLIPS)]
-    return nncf.quantize(whole, nncf.Dataset(clips), subset_size=CALIBRATION_CLIPS)
+    nncf.set_log_level(logging.ERROR)
+    with redirect_stdout(io.StringIO()):
+        return nncf.quantize(whole, nncf.Dataset(clips), subset_size=CALIBRATION_CLIPS)
