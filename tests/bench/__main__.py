@@ -76,7 +76,7 @@ def table(rows: Iterable[Row]) -> Table:
     """For the terminal."""
     found = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column, side in (("what", "left"), ("against", "left"), ("figure", "right"), ("goal", "right"), ("", "left")):
-        found.add_column(column, justify=side)  # type: ignore[arg-type]
+        found.add_column(column, justify=side, no_wrap=side == "right")  # type: ignore[arg-type]
     for row in rows:
         style = "green" if row.reached else "bold red"
         goal = f"<= {_figure(row.goal, row.unit)}"
@@ -99,7 +99,7 @@ def plot(rows: list[Row], path: Path) -> None:
     axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.invert_yaxis()
-    axes.set_xlim(0, max(1.15, *shares) * 1.25)
+    axes.set_xlim(0, max(1.15, *shares) * 1.4)
     for place, row in enumerate(rows):
         text = f" {_figure(row.figure, row.unit)} (goal {_figure(row.goal, row.unit)})"
         axes.text(shares[place], place, text, va="center", fontsize=8)
@@ -110,7 +110,8 @@ def plot(rows: list[Row], path: Path) -> None:
 
 
 def _figure(value: float, unit: str) -> str:
-    return f"{value:.3f}" if unit == "ratio" else f"{value:.2f} s" if unit == "s" else f"{value:.1f} {unit}"
+    shown = {"ratio": f"{value:.3f}", "s": f"{value:.2f} s", "% of one core": f"{value:.1f} %"}
+    return shown.get(unit, f"{value:.1f} {unit}")
 
 
 def _host() -> dict[str, str | int | None]:
