@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
@@ -92,12 +93,11 @@ def _check(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from edge_tdn import bench
     from edge_tdn.manifest import find_model, open_model
-    from edge_tdn.runtime.cache import cache_folder
 
     model = open_model(find_model(options.model, Path.cwd()))
     console = Console(markup=False, highlight=False, width=bench.WIDTH, soft_wrap=True)
-    cache = cache_folder("auto", Path.cwd())
-    measured = bench.bench(console, model, options.seconds, options.precision, options.device, cache)
+    with TemporaryDirectory() as cache:  # not the daemon's, which would be crowded out of it
+        measured = bench.bench(console, model, options.seconds, options.precision, options.device, Path(cache))
     if options.json:
         spec = model.manifest.input
         options.json.write_text(

@@ -27,7 +27,7 @@ def check(console: Console, path: Path) -> None:
     if faults:
         raise ConfigError("\n".join(faults))
     model = open_configured_model(config, path.parent)
-    with closing(open_configured_runtime(config, model, path.parent)) as runtime:
+    with closing(open_configured_runtime(config, model)) as runtime:
         _plan(console, config, model, runtime)
 
 

@@ -46,7 +46,7 @@ class Daemon:
         self._boot = secrets.token_hex(4)
         self._began_ns = time.time_ns()
         self.model = open_configured_model(config, base)
-        self._runtime = open_configured_runtime(config, self.model, base)
+        self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
         self._model_ref = self.model.ref(config.runtime.precision)
         password = read_password(config.broker, base)
@@ -56,7 +56,7 @@ class Daemon:
         self._publisher = Publisher(
             config.base_topic, lambda will: Connection(config.broker, client_id, password, will), self._failed
         )
-        self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._failed)
+        self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._not_computed)
         self.cameras = [
             Camera(
                 camera, config, base, self.model,
@@ -115,9 +115,14 @@ class Daemon:
         self._failure = error
         self._stop.set()
 
+    def _not_computed(self, error: BaseException) -> None:
+        if is_out_of_memory(error):
+            error = out_of_memory(self._runtime.device, f"computing a clip: {_last_line(error)}")
+        self._failed(error)
+
     def _told(self, failure: BaseException) -> EdgeTdnError:
-        if is_out_of_memory(failure):
-            return out_of_memory(self._runtime.device, f"computing a clip: {_last_line(failure)}")
+        if isinstance(failure, EdgeTdnError):
+            return failure
         return EdgeTdnError(f"stopped: {type(failure).__name__}: {_last_line(failure)}; the log says where")
 
     def _status(self) -> DaemonStatus:
@@ -163,11 +168,11 @@ def open_configured_model(config: Config, base: Path) -> Model:
     return open_model(find_model(config.runtime.model, base))
 
 
-def open_configured_runtime(config: Config, model: Model, base: Path) -> Runtime:
-    """The runtime that [runtime] describes, compiled and self-tested."""
+def open_configured_runtime(config: Config, model: Model, cache: Path | None = None) -> Runtime:
+    """The runtime that [runtime] describes, compiled and self-tested. `cache`: folder of compiled graphs."""
     wanted = config.runtime
     began = time.monotonic()
-    runtime = open_runtime(model, wanted.precision, wanted.device, wanted.threads, cache_folder(wanted.cache, base))
+    runtime = open_runtime(model, wanted.precision, wanted.device, wanted.threads, cache)
     _give_back()
     log.info(
         "model=%s precision=%s device=%s ready in %.1f s, self-test passed", model.manifest.id, runtime.precision,

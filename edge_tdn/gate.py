@@ -37,7 +37,7 @@ class MotionGate:
         self._reference: NDArray[np.uint8] | None = None
 
     def moved(self, luma: Luma) -> bool:
-        """Whether this picture differs from the still scene before it. Of another size than the last: it does."""
+        """Whether this picture differs from the still scene before it. Of another shape than the last: it does."""
         small = _blocks(luma)
         newest, reference = self._newest, self._reference
         self._newest = small

@@ -190,10 +190,14 @@ class Model:
 
     def read(self, name: str) -> bytes:
         """The content of a listed file, verified."""
+        return _read_verified(self.folder, name, self.record(name))
+
+    def record(self, name: str) -> FileRecord:
+        """What the manifest says of a file. ModelError: nothing."""
         record = self.manifest.files.get(name)
         if record is None:
             raise ModelError(f"{self.folder / MANIFEST}: {name} is needed but not listed under `files`")
-        return _read_verified(self.folder, name, record)
+        return record
 
     def build(self, precision: str) -> Build:
         """The folder's networks in a precision; ModelError names those that it has."""

@@ -97,6 +97,7 @@ class Scores:
     ready_ns: int  # monotonic clock: its newest segment was complete
     taken_ns: int  # monotonic clock: the runtime took it
     scored_ns: int  # monotonic clock: the logits were there
+    repeated: bool = False  # the logits of the clip before: nothing has moved since
 
     @property
     def latency_ms(self) -> float:
@@ -192,8 +193,8 @@ class CameraStatus(Payload):
     height: int = Field(ge=0)
     hop: int = Field(ge=0, description="segments between two classified clips, as achieved; 0 before the first")
     latency_ms: float = Field(ge=0, description="last frame of a clip -> scores; the median of the last clips")
-    clips: int = Field(ge=0, description="clips classified since the daemon started")
-    gated: int = Field(ge=0, description="clips of a still scene, whose scores were repeated")
+    clips: int = Field(ge=0, description="clips scored since the daemon started")
+    gated: int = Field(ge=0, description="of these, clips of a still scene, whose scores were repeated")
     shed: int = Field(ge=0, description="segments that could not be computed in time")
     gaps: int = Field(ge=0, description="times that the window was emptied: gap, reconnect, other picture size")
 

@@ -174,7 +174,8 @@ class Camera:
     def _scored(self, scores: Scores) -> None:
         """On the runtime thread: a clip has been classified."""
         self._clips += 1
-        self._latencies.append(scores.latency_ms)
+        if not scores.repeated:
+            self._latencies.append(scores.latency_ms)
         self._tell(self._decider.push(scores), scores)
         if self._publish_scores:
             self._publisher.scores(self._top(scores))

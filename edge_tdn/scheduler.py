@@ -84,7 +84,8 @@ class Lane:
         self._classified = False  # a clip of this stretch
         self._waited_ns = 0  # how long the oldest segment of the last turn waited
         self.waiting: list[Item] = []
-        self.shed = 0  # segments that were let go while they waited, and those by which hops grew
+        self._dropped = 0  # segments that were let go while they waited; the camera's thread counts
+        self._grown = 0  # segments by which hops grew; the runtime's thread counts
         self.gated = 0  # clips of a still scene, whose scores were repeated
         self.achieved_hop = 0  # segments between the last two clips
         self.pace = Pace(hop, spec)
@@ -97,7 +98,12 @@ class Lane:
         segments = [i for i in self.waiting if isinstance(i, Segment)]
         if len(segments) > self._spec.segments:
             self.waiting.remove(segments[0])
-            self.shed += 1
+            self._dropped += 1
+
+    @property
+    def shed(self) -> int:
+        """Segments that got no clip of their own because the host was too slow."""
+        return self._dropped + self._grown
 
     @property
     def resting(self) -> bool:
@@ -117,7 +123,7 @@ class Lane:
             self._since += 1
         if self._still is not None and self.due:
             self.gated += 1
-            self.tell(self._still, taken_ns)
+            self.tell(self._still, taken_ns, repeated=True)
 
     def drain(self) -> list[Segment]:
         """What the ring lacks, oldest first, to be encoded now. Of a still scene nothing yet."""
@@ -131,12 +137,12 @@ class Lane:
         """The window is a clip that wants scores."""
         return self.ring.full and self._since >= self._hop
 
-    def tell(self, logits: NDArray[np.float32], taken_ns: int) -> None:
-        """The window's clip has been scored. logits [classes]."""
+    def tell(self, logits: NDArray[np.float32], taken_ns: int, repeated: bool = False) -> None:
+        """The window's clip has been scored, or has the scores of the clip before. logits [classes]."""
         newest = self._window[-1]
         if self._classified:
             self.achieved_hop = self._since
-            self.shed += max(0, self._since - self._missed - self._hop)
+            self._grown += max(0, self._since - self._missed - self._hop)
             self.pace.push(self._since, self._waited_ns)
         self._classified = True
         self._since = self._missed = 0
@@ -154,6 +160,7 @@ class Lane:
                 ready_ns=newest.ready_ns,
                 taken_ns=taken_ns,
                 scored_ns=time.monotonic_ns(),
+                repeated=repeated,
             )
         )
 

@@ -72,7 +72,7 @@ def never_quantised(graph: ov.Model) -> tuple[str, ...]:
 
 def _left_in_floating_point(node: ov.Node) -> bool:
     kind, module = node.get_type_name(), node.get_friendly_name().rpartition("/")[0]
-    if kind in ("GroupConvolution", "ReduceMean"):
+    if kind in ("GroupConvolution", "ReduceMean", "Sigmoid"):
         return True
     return module.endswith(".ltdm") and kind in _ARITHMETIC and not (kind == "Multiply" and len(_taken(node)) == 2)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.export.passes import move_to_device_pass
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from edge_tdn.errors import ModelError
+from edge_tdn.errors import DeviceError, ModelError
 from edge_tdn.manifest import Model, open_model
 from edge_tdn.runtime import open_runtime
 from edge_tdn.runtime.cuda import CudaRuntime, FeatureStore
@@ -237,7 +237,7 @@ def test_a_small_gpu_gets_the_largest_batch_that_fits(
 
 def test_a_gpu_that_takes_not_even_one_camera_is_a_model_error(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     fails_above(0, monkeypatch)
-    with pytest.raises(ModelError, match=r"not enough memory for one camera in bf16: 1\.50 GiB more were asked for"):
+    with pytest.raises(DeviceError, match=r"not enough memory for one camera in bf16: 1\.50 GiB more were asked for"):
         on_processor(model, "bf16")
 
 
@@ -248,7 +248,7 @@ def test_one_camera_too_many_is_told_with_how_many_fit(runtime: CudaRuntime, mon
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. ...")
 
     monkeypatch.setattr(FeatureStore, "_grow", fail)
-    with pytest.raises(ModelError, match=r"for more than 4 cameras in fp32: 20\.00 MiB .* configure fewer cameras"):
+    with pytest.raises(DeviceError, match=r"for more than 4 cameras in fp32: 20\.00 MiB .* configure fewer cameras"):
         rings.append(runtime.ring())
     assert ModelError.exit_status == 78
 

@@ -14,7 +14,7 @@ def test_the_window_is_the_last_segments_oldest_first_and_a_view(
 ) -> None:  # fmt: skip
     if not twice:
         monkeypatch.setattr(rings, "_mapped_twice", lambda size: None)
-    ring = FeatureRing({"h": (2, 3), "skip": (1,)}, segments=4)
+    ring = FeatureRing({"h": (2, 512), "skip": (1024,)}, segments=4)
     for n in range(2 * ring.slots + 7):
         assert ring.full == (n >= 4)
         ring.arrays["h"][ring.slot] = n

@@ -23,7 +23,9 @@ CUDA = "CUDA"  # the device that runs the PyTorch programs of a folder; all othe
 # more (quantisation), a host is allowed twice that.
 SELF_TEST_LIMIT = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 5e-2, "int8": 5e-2}
 # OpenVINO and PyTorch have no exception for it that the host could import
-OUT_OF_MEMORY = re.compile(r"out.of.(\w+.)?memory|\balloc|_alloc|max size of memory|temporarily unavailable", re.I)
+OUT_OF_MEMORY = re.compile(
+    r"out.of.(\w+.)?memory|\balloc(ate|ation)?\b|_alloc\b|max size of memory|temporarily unavailable", re.I
+)
 
 
 class Ring(Protocol):
@@ -159,7 +161,13 @@ def _open(
         return CudaRuntime(model, graphs, segments, precision)
     from edge_tdn.runtime.openvino import OpenVinoRuntime
 
-    return OpenVinoRuntime(model, graphs, segments, precision, device, threads, cache)
+    try:
+        return OpenVinoRuntime(model, graphs, segments, precision, device, threads, cache)
+    except (RuntimeError, MemoryError) as error:  # of a driver that is listed and fails
+        if is_out_of_memory(error):
+            raise out_of_memory(device, f"opening {model.folder}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise ModelError(f"{model.folder}: does not run on {device}: {reason}") from error
 
 
 def golden_error(model: Model, runtime: Runtime) -> float:

@@ -61,7 +61,8 @@ class CompiledCache:
             content = memoryview(_read_own(path))
             if content[HASH_BYTES : 2 * HASH_BYTES] != key or _digest(content[HASH_BYTES:]) != content[:HASH_BYTES]:
                 raise OSError("damaged")
-            os.utime(path)
+            with suppress(OSError):  # read-only: then it only seems older than it is
+                os.utime(path)
         except OSError as error:
             self.refuse(key, error.strerror or str(error))
             return None
@@ -76,6 +77,7 @@ class CompiledCache:
 
     def forget(self) -> None:
         """Removes the entries that were served: their graphs did not pass the self-test."""
+        self._compiled.clear()
         while self.found:
             with suppress(OSError):
                 self.found.pop().unlink()
@@ -92,9 +94,11 @@ class CompiledCache:
                 _write_whole(path, key, export())
             if self._compiled:
                 self._trim()
-        except OSError as error:
-            log.warning("compiled-model cache: %s: %s; the next start compiles again", self.folder, error.strerror)
-        self._compiled.clear()
+        except (OSError, RuntimeError, MemoryError) as error:  # the last two from what exports
+            reason = getattr(error, "strerror", None) or error
+            log.warning("compiled-model cache: %s: %s; the next start compiles again", self.folder, reason)
+        finally:
+            self._compiled.clear()
 
     def _path(self, key: bytes) -> Path:
         return self.folder / (key.hex() + SUFFIX)
@@ -104,8 +108,8 @@ class CompiledCache:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             status = self.folder.stat()
-        except OSError as error:
-            log.warning("no compiled-model cache: %s: %s", self.folder, error.strerror)
+        except (OSError, ValueError) as error:  # the second: a NUL in its name
+            log.warning("no compiled-model cache: %s: %s", self.folder, getattr(error, "strerror", None) or error)
             return False
         if reason := _foreign(status):
             log.warning("no compiled-model cache: %s %s; `chmod 700` it, or name another", self.folder, reason)

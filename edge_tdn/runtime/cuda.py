@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_tdn.errors import ModelError
+from edge_tdn.errors import DeviceError, EdgeTdnError, ModelError
 from edge_tdn.manifest import Graphs, Model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn.runtime import CUDA, Ring
@@ -202,7 +202,7 @@ class CudaRuntime:
                 self._store = FeatureStore(torch, graphs.features, segments, self._dtype, self._on)
             try:
                 self._batches = self._fitting(sizes)
-            except ModelError:
+            except EdgeTdnError:
                 raise
             except Exception as error:  # whatever a wrong program makes torch say
                 raise ModelError(
@@ -266,7 +266,7 @@ class CudaRuntime:
         return logits
 
     def _fitting(self, sizes: Sequence[int]) -> Batches:
-        """Recorded in all sizes, or as far as the memory goes. ModelError: not even one row at a time."""
+        """Recorded in all sizes, or as far as the memory goes. DeviceError: not even one row at a time."""
         if len(sizes) == 1:
             with self._enough_memory("for one camera"):
                 return self._recorded(sizes)
@@ -345,7 +345,7 @@ class CudaRuntime:
 
     @contextmanager
     def _enough_memory(self, what: str) -> Iterator[None]:
-        """ModelError where the device has too little."""
+        """DeviceError where the device has too little."""
         try:
             yield
         except RuntimeError as error:
@@ -356,7 +356,7 @@ class CudaRuntime:
             if self._stream:
                 here, whole = (size / GIB for size in self._torch.cuda.mem_get_info(self._on))
                 free = f", {here:.2f} of {whole:.1f} GiB are free"
-            raise ModelError(
+            raise DeviceError(
                 f"device {self.device}: not enough memory {what} in {self.precision}"
                 f"{f': {asked[1]} more were asked for' if asked else ''}{free}; "
                 f"{'choose bf16 or fp16, which take half, ' if self.precision == 'fp32' else ''}configure fewer "

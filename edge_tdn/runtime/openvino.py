@@ -73,6 +73,7 @@ class OpenVinoRuntime:
         return ring
 
     def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[Ring]) -> None:
+        # Every tensor is set before every inference: a request may still point to the memory of a ring that is gone.
         for frames, ring in zip(segments, rings, strict=True):
             assert isinstance(ring, FeatureRing)
             self._encoder.set_input_tensor(ov.Tensor(np.ascontiguousarray(frames)[None], shared_memory=True))
@@ -197,7 +198,7 @@ def _key(core: ov.Core, model: Model, name: str, device: str, options: dict[str,
             "NPU_DRIVER_VERSION")  # fmt: skip
     supported = core.get_property(device, "SUPPORTED_PROPERTIES")
     parts: dict[str, Any] = {
-        "files": [model.manifest.files[part].sha256 for part in (name, name.removesuffix(".xml") + ".bin")],
+        "files": [model.record(part).sha256 for part in (name, name.removesuffix(".xml") + ".bin")],
         "versions": [__version__, PREPARED, ov.get_version()],
         "device": [device, *(str(core.get_property(device, one)) for one in told if one in supported)],
         "processor": [*sorted(cpu_flags()), os.environ.get("ONEDNN_MAX_CPU_ISA", "")],

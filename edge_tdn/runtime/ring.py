@@ -18,7 +18,7 @@ class FeatureRing:
 
     Both halves are the same memory, mapped twice, so that any T consecutive segments lie side by side: what is written
     to a slot once is in every window that it belongs to. `slot` says where the next segment goes, `written` closes it.
-    `slots` is T, or as many more as fill whole pages. Where memory cannot be mapped twice, `written` copies.
+    `slots` is T, or as many more as fill whole pages. Where that is too many, or the system cannot, `written` copies.
 
     `dtypes`: float32 unless said; uint16 holds BF16, which NumPy has not; int8 and uint8 hold multiples of `scales`.
     """
@@ -35,11 +35,13 @@ class FeatureRing:
         types = {name: np.dtype((dtypes or {}).get(name, np.float32)) for name in features}
         sizes = [int(np.prod(shape)) * types[name].itemsize for name, shape in features.items()]
         self.slots = _whole_pages(segments, sizes)
+        self._twice = self.slots <= 2 * segments  # else a copy takes less memory
+        if not self._twice:
+            self.slots = segments
         self.arrays: dict[str, NDArray[Any]] = {}
-        self._twice = True
         for (name, shape), size in zip(features.items(), sizes, strict=True):
-            memory = _mapped_twice(self.slots * size)
-            self._twice = self._twice and memory is not None
+            memory = _mapped_twice(self.slots * size) if self._twice else None
+            self._twice = memory is not None
             if memory is None:
                 memory = np.zeros(2 * self.slots * size, np.uint8)
             self.arrays[name] = memory.view(types[name]).reshape(2 * self.slots, *shape)
@@ -96,7 +98,7 @@ def _mapped_twice(size: int) -> NDArray[np.uint8] | None:
     """uint8 [2 * size], zeros, whose halves are the same memory; None where the system cannot. `size`: whole pages."""
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.mmap.restype, libc.munmap.restype = ctypes.c_void_p, ctypes.c_int
+        libc.mmap.restype = ctypes.c_void_p
         descriptor = os.memfd_create("edge-tdn features")
         try:
             os.ftruncate(descriptor, size)
