@@ -15,7 +15,7 @@ from edge_tdn import __version__
 from edge_tdn.config import Config, read_password
 from edge_tdn.decide import Origin
 from edge_tdn.demo_clip import DEMO, demo_clip
-from edge_tdn.errors import EdgeTdnError
+from edge_tdn.errors import EdgeTdnError, last_line
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import DaemonStatus, iso
 from edge_tdn.mqtt import Connection
@@ -117,13 +117,13 @@ class Daemon:
 
     def _not_computed(self, error: BaseException) -> None:
         if is_out_of_memory(error):
-            error = out_of_memory(self._runtime.device, f"computing a clip: {_last_line(error)}")
+            error = out_of_memory(self._runtime.device, f"computing a clip: {last_line(error)}")
         self._failed(error)
 
     def _told(self, failure: BaseException) -> EdgeTdnError:
         if isinstance(failure, EdgeTdnError):
             return failure
-        return EdgeTdnError(f"stopped: {type(failure).__name__}: {_last_line(failure)}; the log says where")
+        return EdgeTdnError(f"stopped: {type(failure).__name__}: {last_line(failure)}; the log says where")
 
     def _status(self) -> DaemonStatus:
         return DaemonStatus(
@@ -137,11 +137,6 @@ class Daemon:
             unsent=self._publisher.unsent,
             dropped=self._publisher.dropped,
         )
-
-
-def _last_line(error: BaseException) -> str:
-    """What a library says after its own call stack."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def tune_heaps() -> None:

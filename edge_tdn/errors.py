@@ -43,3 +43,8 @@ class SourceError(EdgeTdnError):
 
 class BrokerError(EdgeTdnError):
     exit_status = 69  # EX_UNAVAILABLE
+
+
+def last_line(error: BaseException) -> str:
+    """What a library says after its own call stack; of an error without words, what it is."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

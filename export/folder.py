@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from edge_tdn.errors import ModelError
+from edge_tdn.errors import ModelError, last_line
 from edge_tdn.manifest import MANIFEST, Build, Manifest, Model, dump
 
 
@@ -32,8 +32,7 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
         scratch.chmod(0o755)
         scratch.rename(out)
     except (OSError, RuntimeError, SafetensorError) as error:  # OpenVINO and torch tell a full disk as RuntimeError
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise ModelError(f"{out}: {reason[0]}; nothing written; is the disk full?") from error
+        raise ModelError(f"{out}: {last_line(error)}; nothing written; is the disk full?") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

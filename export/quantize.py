@@ -25,7 +25,7 @@ import numpy as np
 import openvino as ov
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-from edge_tdn.errors import ConfigError, ModelError
+from edge_tdn.errors import ConfigError, ModelError, last_line
 from edge_tdn.manifest import (
     MANIFEST,
     WORST_GOLDEN_ERROR,
@@ -309,8 +309,7 @@ def _room(folder: Path) -> Iterator[Path]:
     try:
         yield room
     except (OSError, RuntimeError) as error:  # OpenVINO tells a full disk as RuntimeError
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise ModelError(f"{folder}: {reason[0]}; nothing written; is the disk full?") from error
+        raise ModelError(f"{folder}: {last_line(error)}; nothing written; is the disk full?") from error
     finally:
         shutil.rmtree(room, ignore_errors=True)
 

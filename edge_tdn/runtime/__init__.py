@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_tdn.errors import DeviceError, EdgeTdnError, ModelError
+from edge_tdn.errors import DeviceError, EdgeTdnError, ModelError, last_line
 from edge_tdn.manifest import GOLDEN, Graphs, Model
 from edge_tdn.runtime.cache import CompiledCache
 
@@ -166,8 +166,7 @@ def _open(
     except (RuntimeError, MemoryError) as error:  # of a driver that is listed and fails
         if is_out_of_memory(error):
             raise out_of_memory(device, f"opening {model.folder}") from error
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        raise ModelError(f"{model.folder}: does not run on {device}: {reason}") from error
+        raise ModelError(f"{model.folder}: does not run on {device}: {last_line(error)}") from error
 
 
 def golden_error(model: Model, runtime: Runtime) -> float:
@@ -204,8 +203,7 @@ def _self_test(model: Model, runtime: Runtime, limit: float) -> None:
         runtime.close()
         if is_out_of_memory(cause):
             raise out_of_memory(runtime.device, f"testing {model.folder}") from cause
-        reason = str(cause).strip().splitlines()[-1:] or [type(cause).__name__]
-        raise ModelError(f"{model.folder}: self-test failed: {reason[0]}; export the model again") from cause
+        raise ModelError(f"{model.folder}: self-test failed: {last_line(cause)}; export the model again") from cause
     if not error <= limit:  # catches NaN too
         runtime.close()
         raise ModelError(

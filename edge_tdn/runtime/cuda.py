@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_tdn.errors import DeviceError, EdgeTdnError, ModelError
+from edge_tdn.errors import DeviceError, EdgeTdnError, ModelError, last_line
 from edge_tdn.manifest import Graphs, Model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn.runtime import CUDA, Ring
@@ -206,7 +206,7 @@ class CudaRuntime:
                 raise
             except Exception as error:  # whatever a wrong program makes torch say
                 raise ModelError(
-                    f"{model.folder / graphs.encoder}, {graphs.head}: do not run on {device}: {_reason(error)}; "
+                    f"{model.folder / graphs.encoder}, {graphs.head}: do not run on {device}: {last_line(error)}; "
                     "export the model again"
                 ) from error
         self.batch = max(self._batches.heads)
@@ -335,7 +335,7 @@ class CudaRuntime:
         except Exception as error:  # torch names no exceptions of its own here
             if self._out_of_memory(error):
                 raise
-            raise ModelError(f"{model.folder / name}: PyTorch cannot load it: {_reason(error)}") from error
+            raise ModelError(f"{model.folder / name}: PyTorch cannot load it: {last_line(error)}") from error
 
     @contextmanager
     def _here(self) -> Iterator[None]:
@@ -373,8 +373,3 @@ class CudaRuntime:
         gc.collect()
         if self._stream:
             self._torch.cuda.empty_cache()
-
-
-def _reason(error: Exception) -> str:
-    """The last line of what torch says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
 
 from edge_tdn import __version__
-from edge_tdn.errors import ModelError
+from edge_tdn.errors import ModelError, last_line
 from edge_tdn.manifest import Graphs, Model
 from edge_tdn.runtime import Ring, is_out_of_memory, out_of_memory
 from edge_tdn.runtime.cache import CompiledCache, cache_key
@@ -158,15 +158,16 @@ def _compile(
             try:
                 return core.import_model(ov.Tensor(np.frombuffer(blob, np.uint8)), device, options)
             except RuntimeError as error:
-                cache.refuse(key, str(error).strip().splitlines()[-1])
+                cache.refuse(key, last_line(error))
         compiled = _compile_anew(core, model, name, device, options)
         cache.offer(key, lambda: compiled.export_model().getbuffer())
         return compiled
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise out_of_memory(device, f"compiling {model.folder / name}") from error
-        reason = str(error).strip().splitlines()[-1]
-        raise ModelError(f"{model.folder / name}: OpenVINO cannot compile it for {device}: {reason}") from error
+        raise ModelError(
+            f"{model.folder / name}: OpenVINO cannot compile it for {device}: {last_line(error)}"
+        ) from error
 
 
 def _compile_anew(
