@@ -113,8 +113,8 @@ def iso(wall_ns: int) -> str:
 
 Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="ISO 8601, UTC")]
 Score = Annotated[float, Field(ge=0, le=1, description="softmax, averaged over the smoothing window")]
-State = Literal["connecting", "streaming", "frozen", "stalled", "unauthorized", "unreachable", "ended"]
-EndReason = Literal["below_threshold", "superseded", "stream_lost", "shutdown"]
+State = Literal["connecting", "streaming", "frozen", "stalled", "unauthorized", "unreachable", "ended", "disabled"]
+EndReason = Literal["below_threshold", "superseded", "max_length", "stream_lost", "disabled", "shutdown"]
 
 
 class Part(BaseModel):
@@ -164,7 +164,7 @@ class ActionEvent(Payload):
     """An action starts, goes on, or ends. One `id` for all messages of one action."""
 
     id: str = Field(description="host/camera/boot/number, unique for ever, the same in start, update, end and re-sends")
-    seq: int = Field(ge=1, description="grows by one with every event of the camera")
+    seq: int = Field(ge=1, description="grows by one with every event of the camera, also over restarts")
     type: Literal["start", "update", "end"]
     reason: EndReason | None = Field(default=None, description="why it ended; null unless `type` is `end`")
     host: str
@@ -222,11 +222,22 @@ class TopScores(Payload):
     latency_ms: float = Field(ge=0)
 
 
+class Reply(Payload):
+    """The answer to a command, on <base>/reply."""
+
+    command: str = Field(description="its topic below <base>/cmd/")
+    id: str | None = Field(description="as the command had it; null if it had none")
+    ok: bool
+    error: str = Field(description="empty if `ok`")
+    result: dict[str, int | float | str | bool | None] = Field(description="what is so now")
+
+
 PUBLISHED: dict[str, type[Payload]] = {
     "event": ActionEvent,
     "camera_status": CameraStatus,
     "daemon_status": DaemonStatus,
     "scores": TopScores,
+    "reply": Reply,
 }
 
 
