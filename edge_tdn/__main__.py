@@ -107,17 +107,17 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    from edge_tdn.config import load, parse, read_password
+    from edge_tdn.config import Access, broker_access, load, parse
     from edge_tdn.watch import watch
 
     if options.config:
         config = load(options.config)
-        password, base = read_password(config.broker, options.config.parent), config.base_topic
+        access, base = broker_access(config.broker, options.config.parent), config.base_topic
     else:
         broker = {"url": options.broker, "protocol": options.protocol}
         config = parse({"broker": broker, "camera": [{"name": "any", "source": "any"}]}, "edge-tdn watch")
-        password, base = None, options.base
-    watch(Console(markup=False, highlight=False), config.broker, password, base, options.json)
+        access, base = Access(), options.base
+    watch(Console(markup=False, highlight=False), config.broker, access, base, options.json)
     return 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edge_tdn.config import Config, load, read_password
+from edge_tdn.config import Config, broker_access, load
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import Model
@@ -17,7 +17,7 @@ from edge_tdn.source import verify, without_password
 def check(console: Console, path: Path) -> None:
     """Prints the plan of a configuration. ConfigError or ModelError: what is wrong with it."""
     config = load(path)
-    read_password(config.broker, path.parent)
+    broker_access(config.broker, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):
         try:

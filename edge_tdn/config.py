@@ -4,9 +4,11 @@ configs/reference.toml shows every key; a test compares it with this file.
 """
 
 import difflib
+import os
 import re
 import socket
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
+PORTS = {"mqtt": 1883, "mqtts": 8883}
 SCHEMES = ("rtsp", "rtsps", "http", "https", "file")
 SENTENCES = {
     "string_pattern_mismatch": "letters, digits, dot, dash and underscore, at most 64, a letter or digit first",
@@ -35,10 +38,20 @@ class _Table(BaseModel):
 class BrokerConfig(_Table):
     """[broker]: where events go."""
 
-    url: str = Field(default="mqtt://localhost:1883", description="mqtt://HOST[:PORT]; the port defaults to 1883")
+    url: str = Field(
+        default="mqtt://localhost:1883",
+        description="mqtt://HOST[:PORT], or mqtts:// for TLS; the port defaults to 1883, or 8883",
+    )
     protocol: Literal["5", "3.1.1"] = Field(default="5", description='MQTT version; "3.1.1" for old brokers')
     username: str = Field(default="", description="empty: anonymous")
-    password_file: str = Field(default="", description="file whose first line is the password; relative to this file")
+    password_file: str = Field(
+        default="", description="file whose first line is the password; or credential:NAME, of systemd"
+    )
+    ca_file: str = Field(
+        default="", description="PEM: who may have signed the broker's certificate; empty: the system's"
+    )
+    cert_file: str = Field(default="", description="PEM: our own certificate, where the broker wants one")
+    key_file: str = Field(default="", description="PEM: its key; or credential:NAME; empty: in cert_file too")
     base: str = Field(default="", description="first part of every topic; empty: edge-tdn/<host>")
     keepalive_s: int = Field(default=10, ge=2, le=3600, description="seconds; a dead broker is noticed within two")
     scores: bool = Field(default=False, description="also publish the best labels of every clip, QoS 0")
@@ -47,10 +60,13 @@ class BrokerConfig(_Table):
     @classmethod
     def _url(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme != "mqtt" or not parts.hostname or parts.path or parts.username or parts.query or " " in url:
-            raise ValueError("allowed: mqtt://HOST or mqtt://HOST:PORT; user and password have keys of their own")
+        known = parts.scheme in PORTS and parts.hostname
+        if not known or parts.path or parts.username or parts.query or " " in url:
+            raise ValueError(
+                "allowed: mqtt://HOST[:PORT] or mqtts://HOST[:PORT]; user and password have their own keys"
+            )
         try:
-            parts.hostname.encode("idna")
+            str(parts.hostname).encode("idna")
         except UnicodeError:
             raise ValueError(f"{parts.hostname!r} is no host name") from None
         try:
@@ -72,12 +88,20 @@ class BrokerConfig(_Table):
     def _credentials(self) -> Self:
         if self.password_file and not self.username:
             raise ValueError("password_file needs a username")
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file needs a cert_file")
+        if (self.ca_file or self.cert_file) and not self.tls:
+            raise ValueError(f"url = {self.url!r} sends in plain text; ca_file and cert_file need mqtts://")
         return self
+
+    @property
+    def tls(self) -> bool:
+        return urlsplit(self.url).scheme == "mqtts"
 
     @property
     def address(self) -> tuple[str, int]:
         parts = urlsplit(self.url)
-        return parts.hostname or "", parts.port or 1883
+        return parts.hostname or "", parts.port or PORTS[parts.scheme]
 
 
 class RuntimeConfig(_Table):
@@ -124,6 +148,21 @@ class DecideConfig(_Table):
         return self
 
 
+class OutboxConfig(_Table):
+    """[outbox]: events on disk until the broker has them."""
+
+    folder: str = Field(
+        default="auto", min_length=1, description="auto: systemd's or the user's state; off: in memory alone"
+    )
+    max_mb: float = Field(
+        default=64, ge=1, le=100_000, allow_inf_nan=False, description="of disk; beyond it the oldest events go"
+    )
+    max_age_h: float = Field(
+        default=168, gt=0, le=87_600, allow_inf_nan=False, description="hours that an event may wait for the broker"
+    )
+    replayable: int = Field(default=10_000, ge=0, le=1_000_000, description="delivered events that are kept for replay")
+
+
 class CameraConfig(_Table):
     """[[camera]]: one camera, file or URL."""
 
@@ -162,6 +201,7 @@ class Config(_Table):
     broker: BrokerConfig = BrokerConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     decide: DecideConfig = DecideConfig()
+    outbox: OutboxConfig = OutboxConfig()
     camera: tuple[CameraConfig, ...] = Field(min_length=1, description="one table per camera", strict=False)
 
     @field_validator("camera")
@@ -203,14 +243,45 @@ def parse(content: dict[str, Any], where: str, text: str = "") -> Config:
         raise ConfigError("\n".join(_explain(where, text, fault) for fault in told)) from error
 
 
-def read_password(config: BrokerConfig, base: Path) -> str | None:
+@dataclass(frozen=True)
+class Access:
+    """What a broker wants to see before it lets us in."""
+
+    password: str | None = field(default=None, repr=False)
+    ca: Path | None = None  # PEM files; None: the system's authorities, no certificate of our own, key in its file
+    cert: Path | None = None
+    key: Path | None = None
+
+
+def broker_access(config: BrokerConfig, base: Path) -> Access:
+    """What the files named in [broker] hold; paths begin at `base`. ConfigError: one cannot be read."""
+    return Access(
+        _password(config, base),
+        *(_existing(name, key, base) if name else None for key, name in (
+            ("ca_file", config.ca_file), ("cert_file", config.cert_file), ("key_file", config.key_file))),
+    )  # fmt: skip
+
+
+def _existing(name: str, key: str, base: Path) -> Path:
+    """A file of the site, or a credential of systemd: `credential:NAME`."""
+    credential = name.removeprefix("credential:")
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if credential != name and not folder:
+        raise ConfigError(f"broker.{key} = {name!r}: no $CREDENTIALS_DIRECTORY; systemd makes one")
+    path = Path(folder) / credential if credential != name else base / name
+    if not path.exists():
+        raise ConfigError(f"{path}: broker.{key} cannot be read: no such file")
+    if not path.is_file():
+        raise ConfigError(f"{path}: broker.{key} is no regular file")
+    return path
+
+
+def _password(config: BrokerConfig, base: Path) -> str | None:
     """First line of the password file; None for anonymous."""
     if not config.password_file:
         return None
-    path = base / config.password_file
+    path = _existing(config.password_file, "password_file", base)
     try:
-        if path.exists() and not path.is_file():
-            raise ConfigError(f"{path}: broker.password_file is no regular file")
         return path.read_text(encoding="utf-8").splitlines()[0]
     except IndexError as error:
         raise ConfigError(f"{path}: broker.password_file is empty") from error
@@ -245,6 +316,7 @@ def _table(keys: list[Any]) -> type[BaseModel]:
         "broker": BrokerConfig,
         "runtime": RuntimeConfig,
         "decide": DecideConfig,
+        "outbox": OutboxConfig,
         "camera": CameraConfig,
     }
     return tables.get(keys[0], Config) if keys else Config

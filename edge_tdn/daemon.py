@@ -12,13 +12,14 @@ from pathlib import Path
 from types import FrameType
 
 from edge_tdn import __version__
-from edge_tdn.config import Config, read_password
+from edge_tdn.config import Config, broker_access
 from edge_tdn.decide import Origin
 from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.errors import EdgeTdnError, last_line
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import DaemonStatus, iso
 from edge_tdn.mqtt import Connection
+from edge_tdn.outbox import Outbox, outbox_folder
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
 from edge_tdn.runtime import Runtime, build_name, is_out_of_memory, open_runtime, out_of_memory
@@ -49,13 +50,15 @@ class Daemon:
         self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
         self._model_ref = self.model.ref(config.runtime.precision)
-        password = read_password(config.broker, base)
+        access = broker_access(config.broker, base)
         client_id = f"edge-tdn-{config.host}"  # a new start takes over the old session, and its last will with it
         if any(camera.source == DEMO for camera in config.camera):
             demo_clip()  # now, while no camera waits for it and Ctrl-C is heard
+        outbox = Outbox(outbox_folder(config.outbox.folder, config.host, base), config.outbox)
         self._publisher = Publisher(
-            config.base_topic, lambda will: Connection(config.broker, client_id, password, will), self._failed
-        )
+            config.base_topic, self._boot, outbox,
+            lambda will, inbox: Connection(config.broker, client_id, access, will, inbox), self._failed,
+        )  # fmt: skip
         self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._not_computed)
         self.cameras = [
             Camera(
@@ -134,8 +137,9 @@ class Daemon:
             model=self._model_ref,
             device=self._runtime.device,
             cameras=[camera.name for camera in self.cameras],
-            unsent=self._publisher.unsent,
-            dropped=self._publisher.dropped,
+            session=self._publisher.session,
+            delivery=self._publisher.delivery,
+            outbox=self._publisher.outbox_status,
         )
 
 

@@ -70,6 +70,7 @@ def demo_config(source: str, broker_url: str, model: str) -> Config:
     content["host"] = f"{host_name()[:59]}-demo"  # beside a daemon on the same host, not in its place
     content["broker"]["url"] = broker_url
     content["runtime"] = {"model": model}
+    content["outbox"] = {"folder": "off"}
     content["camera"][0]["source"] = source
     return parse(content, "edge-tdn demo")
 

@@ -115,6 +115,8 @@ Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
 Score = Annotated[float, Field(ge=0, le=1, description="softmax, averaged over the smoothing window")]
 State = Literal["connecting", "streaming", "frozen", "stalled", "unauthorized", "unreachable", "ended", "disabled"]
 EndReason = Literal["below_threshold", "superseded", "max_length", "stream_lost", "disabled", "shutdown"]
+DeliveryState = Literal["connecting", "connected", "degraded", "unreachable", "unauthorized", "tls", "taken_over"]
+OutboxState = Literal["ok", "full", "read_only", "damaged", "off"]
 
 
 class Part(BaseModel):
@@ -199,6 +201,24 @@ class CameraStatus(Payload):
     gaps: int = Field(ge=0, description="times that the window was emptied: gap, reconnect, other picture size")
 
 
+class Delivery(Part):
+    """How it stands with the broker. `degraded`: connected, but it refuses messages on some topic."""
+
+    state: DeliveryState
+    reason: str = Field(description="empty while all is well")
+    since: Time
+
+
+class OutboxStatus(Part):
+    """Events on their way to the broker. Counts are of events, over all starts of the daemon."""
+
+    state: OutboxState = Field(description="`ok`, or why events wait in memory instead of on the disk")
+    reason: str = Field(description="empty while all is well")
+    waiting: int = Field(ge=0, description="not yet acknowledged by the broker")
+    dropped: int = Field(ge=0, description="given up: older than the age cap, or the oldest beyond the size cap")
+    lost: int = Field(ge=0, description="were waiting in an outbox that was damaged or removed")
+
+
 class DaemonStatus(Payload):
     """How the daemon is. Retained."""
 
@@ -209,8 +229,9 @@ class DaemonStatus(Payload):
     model: ModelRef
     device: str
     cameras: list[str]
-    unsent: int = Field(ge=0, description="messages waiting for the broker")
-    dropped: int = Field(ge=0, description="messages given up since the start, because too many waited")
+    session: int = Field(ge=0, description="of the connection to the broker; grows with every one")
+    delivery: Delivery
+    outbox: OutboxStatus
 
 
 class TopScores(Payload):

@@ -1,32 +1,67 @@
-"""One connection to an MQTT broker. The only file that imports paho.
+"""Connections to an MQTT broker, one after the other. The only file that imports paho.
 
-paho calls back on its network thread; an exception or a lock there kills or blocks it. So callbacks only put a note
-into `notes`, and the owner's thread reads them.
+Every connection is a paho client of its own, so that nothing of one outlives it: no message that paho would send again,
+no packet id, no network thread that died unseen. Our thread opens one, waits until it has ended, whatever ended it, and
+opens the next after a while. paho calls back on its network thread, where an exception or a lock would kill or block
+it: callbacks only put a note into `notes`, and the owner's thread reads them.
 """
 
+import logging
 import queue
-import sys
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_tdn.config import BrokerConfig
+from edge_tdn.config import Access, BrokerConfig
+from edge_tdn.errors import ConfigError, last_line
 
-RETRY_S = (1, 30)  # paho doubles the wait between connects within these
-CONNECT_S = 1.5  # how long one connect may take, and so how long closing may
+log = logging.getLogger(__name__)
+
+RETRY_S = (1.0, 30.0)  # between two connects: the wait doubles within these
+JITTER = 0.5  # of a wait, at random on top, so that a site's hosts do not all come at once
+STEADY_S = 5.0  # a connection that lasted so long was one: the next wait is short again
+CONNECT_S = 1.5  # how long TCP and TLS may take, each
+ANSWER_S = 3.0  # and then the broker's CONNACK
+CLOSE_S = 1.0  # how long a goodbye may take
+TAKEN_OVER = 0x8E
+UNAUTHORIZED = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad authentication
+
+Trouble = Literal["unreachable", "unauthorized", "tls", "taken_over"]
+
+
+@dataclass(frozen=True)
+class Message:
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+    content_type: str = ""  # this and what follows: MQTT 5 alone
+    expiry_s: int = 0  # the broker forgets it after so long; 0: never
+    user: tuple[tuple[str, str], ...] = ()  # properties
 
 
 @dataclass(frozen=True)
 class Connected:
-    pass
+    link: "Link"
 
 
 @dataclass(frozen=True)
 class Lost:
-    """Not connected any more, or still not; paho tries again by itself."""
+    """Not connected any more, or still not; it is tried again."""
 
+    trouble: Trouble
     reason: str
 
 
@@ -45,62 +80,222 @@ class Received:
     retained: bool
 
 
-@dataclass(frozen=True)
-class Message:
-    topic: str
-    payload: bytes
-    qos: int = 1
-    retain: bool = False
-
-
 Note = Connected | Lost | Acknowledged | Received
 
 
-class Connection:
-    """Connects in the background and reconnects by itself, from the moment it is opened until it is closed."""
+class Link:
+    """One connection, while it lasts. After that its methods do nothing."""
 
-    def __init__(self, broker: BrokerConfig, client_id: str, password: str | None = None, will: Message | None = None):
-        self.address = "{}:{}".format(*broker.address)
-        self.notes: queue.SimpleQueue[Note] = queue.SimpleQueue()
-        version = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=version)
-        self._client.connect_timeout = CONNECT_S
-        self._client.reconnect_delay_set(*RETRY_S)
-        if broker.username:
-            self._client.username_pw_set(broker.username, password)
-        if will:
-            self._client.will_set(will.topic, will.payload, will.qos, will.retain)
-        self._client.on_connect = self._on_connect
-        self._client.on_connect_fail = self._on_connect_fail
-        self._client.on_disconnect = self._on_disconnect
-        self._refused = False
-        self._client.on_publish = self._on_publish
-        self._client.on_message = lambda client, data, m: self.notes.put(Received(m.topic, bytes(m.payload), m.retain))
-        self._client.connect_async(*broker.address, keepalive=broker.keepalive_s)
-        self._client.loop_start()
+    def __init__(self, client: Client, session: int, window: int, largest: int) -> None:
+        self._client = client
+        self.session = session  # number of the connection, from 1 on
+        self.window = window  # messages that the broker takes before it has acknowledged the first
+        self.largest = largest  # bytes of a packet that the broker takes
 
     def publish(self, message: Message) -> int:
-        """Hands a message over; never blocks. Its id, for the PUBACK; after a loss paho sends again what had none."""
-        return self._client.publish(message.topic, message.payload, message.qos, message.retain).mid
+        """Hands a message over; never blocks. Its id, which the PUBACK will have."""
+        properties = None
+        if self._client.protocol == MQTTProtocolVersion.MQTTv5:
+            properties = _properties(PacketTypes.PUBLISH, message)
+        return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
 
     def subscribe(self, topic: str) -> None:
         self._client.subscribe(topic, 1)
 
+
+class Connection:
+    """Connects in the background, and again, from the moment it is opened until it is closed.
+
+    `will`: the last will of a session, by its number. `notes`: where notes go, among what else the owner waits for.
+    ConfigError: the TLS files cannot be used.
+    """
+
+    def __init__(
+        self,
+        broker: BrokerConfig,
+        client_id: str,
+        access: Access | None = None,
+        will: Callable[[int], Message] | None = None,
+        notes: "queue.SimpleQueue[Any] | None" = None,
+    ) -> None:
+        self.address = "{}:{}".format(*broker.address)
+        self.notes: queue.SimpleQueue[Any] = queue.SimpleQueue() if notes is None else notes
+        self._broker, self._client_id, self._access, self._will = broker, client_id, access or Access(), will
+        self._tls = _tls(self._access) if broker.tls else None
+        self._closing = threading.Event()
+        self._client: _Client | None = None
+        self._session = 0
+        self._thread = threading.Thread(
+            target=self._run, name="mqtt", daemon=True
+        )  # a name may take minutes to resolve
+        self._thread.start()
+
     def close(self) -> None:
         """A clean goodbye: the last will is not sent."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._closing.set()
+        client = self._client
+        if client:
+            client.disconnect()
+            if not client.ended.wait(CLOSE_S):
+                client.cut()
+        self._thread.join(CLOSE_S / 2)  # not for ever: it may be resolving a name
 
-    def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        self._refused = reason.is_failure
-        self.notes.put(Lost(f"refused: {reason}") if reason.is_failure else Connected())
+    def _run(self) -> None:
+        wait_s = RETRY_S[0]
+        while not self._closing.is_set():
+            began = time.monotonic()
+            try:
+                lost = self._live()
+            except Exception as error:  # nothing may end this thread: the next try may do better
+                log.exception("broker=%s: connection failed", self.address)
+                lost = Lost("unreachable", last_line(error))
+            self.notes.put(lost)
+            steady = time.monotonic() - began >= STEADY_S and lost.trouble != "taken_over"
+            wait_s = RETRY_S[0] if steady else wait_s
+            self._closing.wait(min(wait_s * random.uniform(1, 1 + JITTER), RETRY_S[1]))
+            wait_s = min(2 * wait_s, RETRY_S[1])
 
-    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        if not self._refused:  # else the true reason has been told
-            self.notes.put(Lost(str(reason)))
+    def _live(self) -> Lost:
+        """One connection, from beginning to end; why it ended."""
+        self._session += 1
+        client = _Client(self._broker, self._client_id, self._session, self.notes)
+        client.connect_timeout = CONNECT_S
+        if self._broker.username:
+            client.username_pw_set(self._broker.username, self._access.password)
+        if self._tls:
+            client.tls_set_context(self._tls)
+        if self._will:
+            will = self._will(self._session)
+            properties = _properties(PacketTypes.WILLMESSAGE, will) if self._broker.protocol == "5" else None
+            client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
+        try:
+            client.connect(*self._broker.address, keepalive=self._broker.keepalive_s)
+        except ssl.SSLCertVerificationError as error:
+            return Lost("tls", f"certificate refused: {error.verify_message}")
+        except ssl.SSLError as error:
+            return Lost("tls", f"no TLS: {error.reason or error}; is this the broker's TLS port?")
+        except (OSError, ValueError) as error:
+            return Lost("unreachable", str(error) or type(error).__name__)
+        self._client = client
+        client.loop_start()
+        try:
+            if not client.answered.wait(ANSWER_S):
+                client.cut()
+                client.why = Lost("unreachable", f"no answer in {ANSWER_S:g} s; is this an MQTT broker?")
+            if self._closing.is_set():  # close() may not have seen this client
+                client.disconnect()
+            client.ended.wait()
+        finally:
+            client.cut()
+            client.loop_stop()
+        return client.why or self._silent(client)
 
-    def _on_connect_fail(self, client: Any, data: Any) -> None:
-        self.notes.put(Lost(str(sys.exc_info()[1] or "no answer")))  # paho calls while it handles the cause
+    def _silent(self, client: "_Client") -> Lost:
+        """It ended before the broker said anything."""
+        if client.welcome:
+            return Lost("unreachable", "connection lost")
+        if self._tls:
+            return Lost("tls", "ended after the TLS handshake: does the broker want another certificate from us?")
+        return Lost("unreachable", "closed before it answered; does this port want TLS (mqtts://)?")
 
-    def _on_publish(self, client: Any, data: Any, mid: int, reason: Any, properties: Any) -> None:
-        self.notes.put(Acknowledged(mid, str(reason) if reason.is_failure else None))
+
+class _Client(Client):
+    """A paho client for one connection, which says when its network thread has ended, and why."""
+
+    def __init__(self, broker: BrokerConfig, client_id: str, session: int, notes: "queue.SimpleQueue[Any]") -> None:
+        version = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
+        super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=version, reconnect_on_failure=False)
+        self.answered, self.ended = threading.Event(), threading.Event()
+        self.welcome = False
+        self.why: Lost | None = None
+        self._session_number, self._notes = session, notes
+        self.max_inflight_messages = 0xFFFF  # the owner keeps to the broker's window; paho does not know it
+        self.on_connect = self._connected
+        self.on_disconnect = self._disconnected
+        self.on_publish = self._published
+        self.on_message = self._received
+        self.on_socket_open = _without_delay
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        try:
+            return super().loop_forever(timeout, retry_first_connection)
+        except Exception as error:  # of paho, over a packet that it does not understand: the connection's end
+            self.why = self.why or Lost("unreachable", f"{type(error).__name__}: {last_line(error)}")
+            return MQTTErrorCode.MQTT_ERR_UNKNOWN
+        finally:
+            self.answered.set()
+            self.ended.set()
+
+    def cut(self) -> None:
+        """Ends the connection without a word; the network thread ends over it."""
+        connected = self.socket()
+        if connected:
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+
+    def _connected(self, client: Client, data: Any, flags: Any, reason: ReasonCode, told: Properties | None) -> None:
+        if reason.is_failure:
+            self.why = Lost("unauthorized" if reason.value in UNAUTHORIZED else "unreachable", str(reason))
+        else:
+            self.welcome = True
+            window = min(getattr(told, "ReceiveMaximum", 0xFFFF), 0xFFFF)
+            largest = getattr(told, "MaximumPacketSize", 268_435_455)
+            self._notes.put(Connected(Link(self, self._session_number, window, largest)))
+        self.answered.set()
+
+    def _disconnected(self, client: Client, data: Any, flags: Any, reason: Any, told: Properties | None) -> None:
+        if self.why is None and reason.is_failure:
+            trouble: Trouble = "unauthorized" if reason.value in UNAUTHORIZED else "unreachable"
+            text = str(reason)
+            if reason.value == TAKEN_OVER:
+                trouble, text = (
+                    "taken_over",
+                    "another client has the same id: is a second edge-tdn of this name running?",
+                )
+            elif self.welcome:
+                text = "connection lost" if reason.value == 0x80 else text  # paho's word for it: Unspecified error
+            else:
+                return  # it never was one
+            self.why = Lost(trouble, text)
+
+    def _published(self, client: Client, data: Any, mid: int, reason: ReasonCode, told: Properties) -> None:
+        self._notes.put(Acknowledged(mid, str(reason) if reason.is_failure else None))
+
+    def _received(self, client: Client, data: Any, message: MQTTMessage) -> None:
+        self._notes.put(Received(message.topic, bytes(message.payload), message.retain))
+
+
+def _without_delay(client: Client, data: Any, connected: Any) -> None:
+    """Small packets go at once; Nagle's algorithm would hold an event back until the last is acknowledged."""
+    with suppress(OSError):
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _properties(kind: int, message: Message) -> Properties:
+    properties = Properties(kind)  # type: ignore[no-untyped-call]
+    if message.content_type:
+        properties.ContentType = message.content_type
+        properties.PayloadFormatIndicator = int(message.content_type == "application/json")
+    if message.expiry_s:
+        properties.MessageExpiryInterval = message.expiry_s
+    if message.user:
+        properties.UserProperty = list(message.user)
+    return properties
+
+
+def _tls(access: Access) -> ssl.SSLContext:
+    """TLS 1.2 or newer; the broker's certificate and name are verified."""
+    try:
+        context = ssl.create_default_context(cafile=access.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{access.ca}: broker.ca_file holds no certificates in PEM: {last_line(error)}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if access.cert:
+        try:
+            context.load_cert_chain(access.cert, access.key, password=lambda: b"")  # asks nobody
+        except (OSError, ssl.SSLError, ValueError) as error:
+            raise ConfigError(
+                f"{access.cert}, {access.key or 'with its key'}: broker.cert_file and broker.key_file are no "
+                f"certificate in PEM and its key, without a pass phrase: {last_line(error)}"
+            ) from error
+    return context

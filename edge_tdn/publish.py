@@ -1,162 +1,432 @@
-"""Events, scores and statuses -> MQTT topics. One thread; what others hand over is only queued.
+"""What the host says -> MQTT topics. One thread; what others hand over is only queued.
 
-Retained messages are kept here and sent again at every connect, so that a broker that lost them has them back.
-Events wait here, in memory, while the broker is away, and go out in order, at most WINDOW of them unacknowledged (the
-outbox on disk will take that place).
+Events go through the outbox: they are on disk before they are sent, and leave it when the broker's PUBACK says that it
+has them. At most a window of messages is on its way; what a lost connection left unanswered is sent again, from the
+first on, by the next. What a topic's rules refuse stays, and is tried again while other topics go on. Retained messages
+are kept here and sent at every connect, so that a broker that forgot them has them back.
 """
 
+import json
 import logging
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
-from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, TopScores
-from edge_tdn.mqtt import Acknowledged, Connected, Connection, Lost, Message
+from edge_tdn.messages import (
+    ActionEvent,
+    CameraStatus,
+    DaemonStatus,
+    Delivery,
+    DeliveryState,
+    OutboxStatus,
+    Part,
+    Reply,
+    TopScores,
+    iso,
+)
+from edge_tdn.mqtt import Acknowledged, Connected, Connection, Link, Lost, Message, Note, Received
+from edge_tdn.outbox import Entry, Outbox
 
 log = logging.getLogger(__name__)
 
-WAITING_MOST = 10_000  # events; beyond that the oldest are given up
 WINDOW = 100  # messages sent and not yet acknowledged
+TOGETHER = 500  # of what waits in the inbox, at most so much is stored in one transaction
+TELL_S = 0.2  # the outbox hears of acknowledgements together, this often, or when half a window has come
+TICK_S = 1.0  # how long the thread sleeps while nothing happens
+AGAIN_S = (1.0, 30.0)  # a refused topic is tried again after so long; it doubles within these
 GOODBYE_S = 1.0  # how long a clean stop waits for the last PUBACKs
-TICK_S = 0.05  # how soon a note from the network is heard while nothing is to be sent
-LOG_EVERY_S = 10.0  # what a broker does wrong is mentioned this often
-
+REPLAY_MOST = 1000  # events that one command brings back
+LOG_EVERY_S = 1.0  # no more than a line so often
+SAME_EVERY_S = 60.0  # and the same oddity again after so long
+JSON = "application/json"
 ONLINE, STOPPED, OFFLINE = b"online", b"stopped", b"offline"
 
 
-class Publisher:
-    """Speaks for the host under `base`.
+@dataclass(frozen=True)
+class _Replay:
+    camera: str
+    from_seq: int
+    to_seq: int
+    answer: Reply
 
-    `connect` opens the connection with the last will it is given; `failed` hears what ends the thread too early.
+
+@dataclass(frozen=True)
+class _Announce:
+    """Documents for a dashboard, and the topic on which it says that it has just started."""
+
+    documents: Mapping[str, bytes]
+    birth_topic: str
+
+
+@dataclass
+class _Refused:
+    """A camera whose events the broker refuses."""
+
+    why: str
+    wait_s: float
+    again_s: float  # monotonic seconds
+    trying: bool = False  # one event is on its way, to see
+
+
+_Item = ActionEvent | Message | Note | _Replay | _Announce | None
+
+
+class Publisher:
+    """Speaks for the host under `base`. `boot`: new with every start of the daemon.
+
+    `connect` opens a connection with the last will and the inbox for its notes; `commanded` hears what arrives below
+    <base>/cmd/, on the publisher's thread; `failed` hears what ends that thread too early.
     """
 
     def __init__(
-        self, base: str, connect: Callable[[Message], Connection], failed: Callable[[BaseException], None]
+        self,
+        base: str,
+        boot: str,
+        outbox: Outbox,
+        connect: Callable[[Callable[[int], Message], "queue.SimpleQueue[_Item]"], Connection],
+        failed: Callable[[BaseException], None],
+        commanded: Callable[[str, bytes], None] = lambda topic, payload: None,
     ) -> None:
-        self._base = base
-        self._failed = failed
-        self._availability = f"{base}/availability"
-        self._connection = connect(Message(self._availability, OFFLINE, retain=True))
-        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-        self._waiting: deque[Message] = deque()  # events, oldest first
-        self._retained: dict[str, Message] = {}
-        self._unacknowledged: dict[int, str] = {}  # PUBACK still to come -> topic
-        self._resent: set[int] = set()  # of these, what paho sends again after a loss, before anything new may go
-        self.connected = False
-        self.dropped = 0  # messages given up: too many waited, or the broker refused them
-        self._mentioned = -LOG_EVERY_S
+        self._base, self._boot, self._outbox = base, boot, outbox
+        self._failed, self._commanded = failed, commanded
+        self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._link: Link | None = None
+        self._retained: dict[str, Message] = {}  # by topic, all of them
+        self._unsent: dict[str, Message] = {}  # of these, what this connection has still to send
+        self._answers: deque[Message] = deque()  # replies, and replayed events before them
+        self._on_their_way: dict[int, Entry | str] = {}  # by packet id; a topic, where it is no event
+        self._behind = 0  # number of the last event that this connection has sent
+        self._generation = 0  # of the outbox, when that was so
+        self._refused: dict[str, _Refused] = {}  # by camera
+        self._acknowledged: list[Entry] = []
+        self._told_s = 0.0  # monotonic seconds: when the outbox last heard of them
+        self._announced: _Announce | None = None
+        self._unsaid: tuple[int, str] | None = None  # level and text of the log's next line
+        self._said_s = -LOG_EVERY_S  # monotonic seconds
+        self._mentioned: dict[str, float] = {}  # text -> monotonic seconds
+        self.session = 0
+        self.delivery = Delivery(state="connecting", reason="", since=iso(time.time_ns()))
+        self._connection = connect(self._will, self._inbox)
         self._thread = threading.Thread(target=self._run, name="publisher")
 
     def start(self) -> None:
         self._thread.start()
 
     @property
-    def unsent(self) -> int:
-        """Messages that the broker has not acknowledged."""
-        return len(self._unacknowledged) + len(self._waiting) + self._inbox.qsize()
+    def connected(self) -> bool:
+        return self._link is not None
+
+    def last_seq(self, camera: str) -> int:
+        """The number of the camera's last event, also before this start; 0 if it never had one."""
+        return self._outbox.last_seq(camera)
+
+    @property
+    def outbox_status(self) -> OutboxStatus:
+        return self._outbox.status()
 
     def event(self, event: ActionEvent) -> None:
-        self._inbox.put(Message(f"{self._base}/{event.camera}/events", event.json_bytes()))
+        self._inbox.put(event)
 
     def action(self, camera: str, label: str | None) -> None:
         """The label that is going on now, for dashboards."""
         self._inbox.put(Message(f"{self._base}/{camera}/action", (label or "none").encode(), retain=True))
 
+    def snapshot(self, camera: str, jpeg: bytes) -> None:
+        self._inbox.put(Message(f"{self._base}/{camera}/snapshot", jpeg, retain=True, content_type="image/jpeg"))
+
     def scores(self, scores: TopScores) -> None:
         if self.connected:
-            self._inbox.put(Message(f"{self._base}/{scores.camera}/scores", scores.json_bytes(), qos=0))
+            self._inbox.put(replace(_json(f"{self._base}/{scores.camera}/scores", scores), qos=0))
 
     def camera_status(self, status: CameraStatus) -> None:
-        self._inbox.put(Message(f"{self._base}/{status.camera}/status", status.json_bytes(), retain=True))
+        self._inbox.put(_json(f"{self._base}/{status.camera}/status", status, retain=True))
 
     def daemon_status(self, status: DaemonStatus) -> None:
-        self._inbox.put(Message(f"{self._base}/status", status.json_bytes(), retain=True))
+        self._inbox.put(_json(f"{self._base}/status", status, retain=True))
+
+    def announce(self, documents: Mapping[str, bytes], birth_topic: str) -> None:
+        """Retained JSON by topic, sent at every connect, and when `online` stands on `birth_topic`."""
+        self._inbox.put(_Announce(documents, birth_topic))
+
+    def reply(self, reply: Reply) -> None:
+        self._inbox.put(_json(f"{self._base}/reply", reply))
+
+    def replay(self, camera: str, from_seq: int, to_seq: int, answer: Reply) -> None:
+        """Sends events again, at most REPLAY_MOST, marked as replayed; then the answer, with how many they were."""
+        self._inbox.put(_Replay(camera, from_seq, to_seq, answer))
 
     def stop(self) -> None:
-        """Sends what waits, says `stopped`, and leaves."""
-        self._inbox.put(Message(self._availability, STOPPED, retain=True))
+        """Sends what waits, says `stopped`, and leaves; what the broker does not take in time stays in the outbox."""
         self._inbox.put(None)
         self._thread.join()
         self._connection.close()
+        self._outbox.close()
+
+    def _will(self, session: int) -> Message:
+        return self._availability(OFFLINE, session)
+
+    def _availability(self, state: bytes, session: int) -> Message:
+        user = (("boot", self._boot), ("session", str(session)))
+        return Message(f"{self._base}/availability", state, retain=True, user=user)
+
+    # ------------------------------------------------------------------------------------------------- the thread
 
     def _run(self) -> None:
         try:
-            while self._step():
-                pass
-            deadline = time.monotonic() + GOODBYE_S
-            while self.connected and (self._unacknowledged or self._waiting) and time.monotonic() < deadline:
-                self._listen()
-                self._send_waiting()
-                time.sleep(0.01)
-            if self.unsent:
-                log.warning("stopping: %d messages were never delivered", self.unsent)
+            going_on = True
+            while going_on:
+                going_on = self._take()
+                self._outbox.tick()
+                self._send()
+                self._say()
+            self._leave()
         except BaseException as error:  # the thread must not die unseen: the daemon stops and says why
             log.exception("publisher thread failed")
             self._failed(error)
 
-    def _step(self) -> bool:
-        """One message from the inbox, if there is one; False after the last."""
-        self._listen()
-        self._send_waiting()
+    def _take(self) -> bool:
+        """What has come in, or nothing for a while; False if the end has been asked for."""
         try:
-            message = self._inbox.get(timeout=TICK_S)
+            items = [self._inbox.get(timeout=self._patience_s())]
         except queue.Empty:
-            return True
-        if message is None:
-            return False
-        if message.retain:
-            self._retained[message.topic] = message
-            if self.connected:  # else sent at the connect, in its newest form
-                self._send(message)
-        elif message.qos == 0:
-            self._send(message)
-        else:
-            self._waiting.append(message)
-            if len(self._waiting) > WAITING_MOST:
-                self._waiting.popleft()
-                self.dropped += 1
-        return True
+            items = []
+        while items and items[-1] is not None and len(items) < TOGETHER and not self._inbox.empty():
+            items.append(self._inbox.get())
+        events = [item for item in items if isinstance(item, ActionEvent)]
+        if events:
+            self._outbox.put([(event.camera, event.seq, event.json_bytes()) for event in events])
+        for item in items:
+            self._handle(item)
+        self._tell_outbox(patient=bool(items))
+        return None not in items
 
-    def _send_waiting(self) -> None:
-        while self.connected and self._waiting and len(self._unacknowledged) < WINDOW:
-            self._send(self._waiting.popleft())
+    def _patience_s(self) -> float:
+        now = time.monotonic()
+        due = [refused.again_s for refused in self._refused.values() if not refused.trying and self._link]
+        if self._acknowledged:
+            due.append(self._told_s + TELL_S)
+        return min(TICK_S, max(0.0, min(due, default=now + TICK_S) - now))
 
-    def _send(self, message: Message) -> None:
-        mid = self._connection.publish(message)
-        if message.qos:
-            self._unacknowledged[mid] = message.topic
+    def _handle(self, item: _Item) -> None:
+        match item:
+            case Message(qos=0):
+                if self._link:
+                    self._link.publish(item)
+            case Message(retain=True):
+                self._retained[item.topic] = self._unsent[item.topic] = item
+            case Message():
+                self._answers.append(item)
+            case Connected(link):
+                self._greet(link)
+            case Lost(trouble, reason):
+                self._lost(trouble, reason)
+            case Acknowledged(mid, refused):
+                self._answered(mid, refused)
+            case Received():
+                self._hear(item)
+            case _Replay():
+                self._bring_back(item)
+            case _Announce(documents):
+                self._announced = item
+                for topic, document in documents.items():
+                    self._handle(Message(topic, document, retain=True, content_type=JSON))
+                self._listen()
+
+    def _greet(self, link: Link) -> None:
+        """Says that we are here, then all that is retained; then events from the first that waits."""
+        self._link, self.session = link, link.session
+        self._on_their_way.clear()
+        self._refused.clear()
+        self._behind = 0
+        self._unsent = dict(self._retained)
+        self._listen()
+        self._publish(self._availability(ONLINE, link.session))
+        self._deliver("connected", "")
 
     def _listen(self) -> None:
-        while not self._connection.notes.empty():
-            match self._connection.notes.get():
-                case Connected():
-                    log.info("connected broker=%s", self._connection.address)
-                    self._resent = set(self._unacknowledged)
-                    self._greet()
-                case Lost(reason):
-                    self.connected = False
-                    self._mention(f"not connected: {reason}; trying again, events wait in memory")
-                case Acknowledged(mid, refused):
-                    topic = self._unacknowledged.pop(mid, "")
-                    if mid in self._resent:
-                        self._resent.remove(mid)
-                        self._greet()
-                    if refused:
-                        self.dropped += 1
-                        self._mention(f"a message on {topic} was refused: {refused}")
+        if self._link:
+            for below in ("cmd/#", "availability", "status"):
+                self._link.subscribe(f"{self._base}/{below}")
+            if self._announced:
+                self._link.subscribe(self._announced.birth_topic)
 
-    def _greet(self) -> None:
-        """Says that we are here, after what the last connection left unacknowledged: paho sends that again first."""
-        if self._resent:
-            return
-        self.connected = True
-        for message in (Message(self._availability, ONLINE, retain=True), *self._retained.values()):
-            self._send(message)
+    def _lost(self, state: DeliveryState, reason: str) -> None:
+        self._link = None
+        self._on_their_way.clear()
+        self._answers.clear()
+        self._deliver(state, reason)
 
-    def _mention(self, trouble: str) -> None:
+    def _answered(self, mid: int, refused: str | None) -> None:
+        """A PUBACK."""
+        what = self._on_their_way.pop(mid, None)
+        if isinstance(what, Entry):
+            if refused:
+                self._refuse(what, refused)
+                return
+            self._acknowledged.append(what)
+            if self._refused.pop(what.camera, None):
+                self._behind = 0  # all of its events, from the first on
+                if not self._refused:
+                    self._deliver("connected", "")
+        elif refused:
+            self._mention(logging.WARNING, f"{what} was refused: {refused}")
+
+    def _refuse(self, entry: Entry, why: str) -> None:
+        before = self._refused.get(entry.camera)
+        if before and not before.trying:
+            return  # sent together with the one that was refused first
+        wait_s = min(2 * before.wait_s, AGAIN_S[1]) if before else AGAIN_S[0]
+        self._refused[entry.camera] = _Refused(why, wait_s, time.monotonic() + wait_s)
+        self._deliver("degraded", f"{self._base}/{entry.camera}/events was refused: {why}")
+
+    def _hear(self, received: Received) -> None:
+        """Commands; and what somebody else says in our name."""
+        if received.topic.startswith(f"{self._base}/cmd/"):
+            if not received.retained:  # somebody's command of yesterday
+                self._commanded(received.topic.removeprefix(f"{self._base}/cmd/"), received.payload)
+        elif received.topic == f"{self._base}/availability":
+            if received.payload == OFFLINE and self._link:  # the will of a connection of ours that was there before
+                self._publish(self._availability(ONLINE, self._link.session))
+        elif received.topic == f"{self._base}/status" and not received.retained:
+            boot = _boot(received.payload)
+            if boot not in (None, self._boot):
+                self._mention(logging.ERROR, f"another edge-tdn is {self._base} (boot {boot}): `host` must differ")
+        elif self._announced and received.topic == self._announced.birth_topic and received.payload == ONLINE:
+            self._unsent = dict(self._retained)
+
+    def _bring_back(self, wanted: _Replay) -> None:
+        entries = self._outbox.replay(wanted.camera, wanted.from_seq, wanted.to_seq, REPLAY_MOST)
+        topic = f"{self._base}/{wanted.camera}/events"
+        for entry in entries:
+            content = json.loads(entry.payload) | {"replayed": True}
+            self._answers.append(Message(topic, json.dumps(content, ensure_ascii=False).encode(), content_type=JSON))
+        last = min(wanted.to_seq, self._outbox.last_seq(wanted.camera))
+        missing = max(0, last - wanted.from_seq + 1) - len(entries)
+        result = wanted.answer.result | {"sent": len(entries), "missing": missing}
+        self._answers.append(_json(f"{self._base}/reply", wanted.answer.model_copy(update={"result": result})))
+
+    # --------------------------------------------------------------------------------------------------- sending
+
+    def _send(self) -> None:
+        """As much as the window allows: retained messages, events, answers."""
+        while self._room and self._unsent:
+            self._publish(self._unsent.pop(next(iter(self._unsent))))
+        self._try_refused()
+        if self._room:
+            self._send_events()
+        while self._room and self._answers:
+            self._publish(self._answers.popleft())
+
+    @property
+    def _room(self) -> int:
+        return min(WINDOW, self._link.window) - len(self._on_their_way) if self._link else 0
+
+    def _send_events(self) -> None:
+        if self._generation != self._outbox.generation:
+            self._generation, self._behind = self._outbox.generation, 0
+        on_their_way = {what for what in self._on_their_way.values() if isinstance(what, Entry)}
+        done = on_their_way.union(self._acknowledged)
+        for entry in self._outbox.after(self._behind, self._room + len(done), without=self._refused.keys()):
+            if not self._room:
+                return
+            self._behind = entry.number
+            if entry not in done:
+                self._publish_event(entry)
+
+    def _try_refused(self) -> None:
+        """One event of every camera whose time has come."""
         now = time.monotonic()
-        if now - self._mentioned >= LOG_EVERY_S:
-            self._mentioned = now
-            log.warning("broker=%s: %s", self._connection.address, trouble)
+        for camera, refused in self._refused.items():
+            if not refused.trying and now >= refused.again_s and self._room:
+                others = self._refused.keys() - {camera}
+                first = next((e for e in self._outbox.after(0, WINDOW, others) if e.camera == camera), None)
+                if first:
+                    refused.trying = True
+                    self._publish_event(first)
+
+    def _publish_event(self, entry: Entry) -> None:
+        assert self._link
+        message = Message(
+            f"{self._base}/{entry.camera}/events", entry.payload, content_type=JSON,
+            expiry_s=self._outbox.expiry_s(entry), user=(("camera", entry.camera), ("seq", str(entry.seq))),
+        )  # fmt: skip
+        self._on_their_way[self._link.publish(message)] = entry
+
+    def _publish(self, message: Message) -> None:
+        assert self._link
+        if len(message.payload) + len(message.topic) + 100 > self._link.largest:
+            self._mention(logging.WARNING, f"{message.topic}: {len(message.payload)} bytes, too large for this broker")
+            return
+        self._on_their_way[self._link.publish(message)] = message.topic
+
+    def _tell_outbox(self, patient: bool) -> None:
+        """Together: each time costs a write to the disk."""
+        due = time.monotonic() - self._told_s >= TELL_S or len(self._acknowledged) >= WINDOW // 2
+        if self._acknowledged and (due or not patient):
+            self._outbox.acknowledge(self._acknowledged)
+            self._acknowledged.clear()
+            self._told_s = time.monotonic()
+
+    def _leave(self) -> None:
+        deadline = time.monotonic() + GOODBYE_S
+        said = False
+        while self._link and time.monotonic() < deadline:
+            self._send()
+            if not said and not self._unsent and not self._outbox.after(self._behind, 1, self._refused.keys()):
+                self._publish(self._availability(STOPPED, self._link.session))
+                said = True
+            if said and not self._on_their_way:
+                break
+            try:
+                self._handle(self._inbox.get(timeout=0.05))
+            except queue.Empty:
+                continue
+        if self._link and not said:
+            self._publish(self._availability(STOPPED, self._link.session))
+        self._tell_outbox(patient=False)
+        if self._outbox.waiting:
+            log.warning("stopping: %d events wait in the outbox for the next start", self._outbox.waiting)
+
+    # --------------------------------------------------------------------------------------------- being seen
+
+    def _deliver(self, state: DeliveryState, reason: str) -> None:
+        """How it stands with the broker, for the status and the log."""
+        if (state, reason) == (self.delivery.state, self.delivery.reason):
+            return
+        if state != self.delivery.state:
+            self.delivery = Delivery(state=state, reason=reason, since=iso(time.time_ns()))
+        else:
+            self.delivery = self.delivery.model_copy(update={"reason": reason})
+        waiting = f"; {self._outbox.waiting} events wait" if self._outbox.waiting else ""
+        level = logging.INFO if state == "connected" else logging.WARNING
+        self._unsaid = (level, f"{state}{f': {reason}' if reason else ''}{waiting}")
+
+    def _mention(self, level: int, text: str) -> None:
+        """An oddity, once a minute."""
+        now = time.monotonic()
+        self._mentioned = {said: at for said, at in self._mentioned.items() if now - at < SAME_EVERY_S}
+        if text not in self._mentioned and self._unsaid is None:
+            self._mentioned[text] = now
+            self._unsaid = (level, text)
+
+    def _say(self) -> None:
+        """One line a second, the newest."""
+        now = time.monotonic()
+        if self._unsaid and now - self._said_s >= LOG_EVERY_S:
+            (level, text), self._unsaid, self._said_s = self._unsaid, None, now
+            log.log(level, "broker=%s %s", self._connection.address, text)
+
+
+def _json(topic: str, part: Part, retain: bool = False) -> Message:
+    return Message(topic, part.json_bytes(), retain=retain, content_type=JSON)
+
+
+def _boot(payload: bytes) -> str | None:
+    """Of a daemon's status; None if it is none."""
+    try:
+        return str(json.loads(payload)["boot"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None

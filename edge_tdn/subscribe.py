@@ -44,9 +44,9 @@ class Subscriber:
             except queue.Empty:
                 return
             match note:
-                case Connected():
+                case Connected(link):
                     self.connected, self.trouble = True, ""
-                    self._connection.subscribe(f"{self._base}/#")
+                    link.subscribe(f"{self._base}/#")
                 case Lost(reason):
                     self.connected, self.trouble = False, reason
                 case Received(topic, payload, _):

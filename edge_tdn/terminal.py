@@ -60,7 +60,8 @@ class View:
         if self._daemon is None:
             return Text("waiting for the host to speak ...", "dim")
         d = self._daemon
-        unsent = f"   unsent {d.unsent}, dropped {d.dropped}" if d.unsent > ON_THEIR_WAY or d.dropped else ""
+        waiting, gone = d.outbox.waiting, d.outbox.dropped + d.outbox.lost
+        unsent = f"   unsent {waiting}, dropped {gone}" if waiting > ON_THEIR_WAY or gone else ""
         return Text(f"model {d.model.id} {d.model.precision} on {d.device}   edge-tdn {d.version}{unsent}", "dim")
 
     def _line(self, s: CameraStatus) -> Text:

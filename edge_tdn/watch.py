@@ -5,7 +5,7 @@ import time
 
 from rich.console import Console
 
-from edge_tdn.config import BrokerConfig
+from edge_tdn.config import Access, BrokerConfig
 from edge_tdn.errors import BrokerError, ConfigError
 from edge_tdn.messages import ActionEvent, CameraStatus
 from edge_tdn.mqtt import Connection
@@ -15,14 +15,14 @@ from edge_tdn.terminal import event_line
 CONNECT_S = 10.0  # how long a broker may take to answer
 
 
-def watch(console: Console, broker: BrokerConfig, password: str | None, base: str, as_json: bool) -> None:
+def watch(console: Console, broker: BrokerConfig, access: Access, base: str, as_json: bool) -> None:
     """Prints until Ctrl-C. BrokerError if the broker does not answer.
 
     `as_json`: a line for each message, {"topic": ..., "message": as received}.
     """
     if "#" in base or not base:
         raise ConfigError(f"--base {base!r}: a topic, in which + stands for any one level; what is below is included")
-    connection = Connection(broker, f"edge-tdn-watch-{time.time_ns()}", password)
+    connection = Connection(broker, f"edge-tdn-watch-{time.time_ns()}", access)
     subscriber = Subscriber(base, connection)
     deadline = time.monotonic() + CONNECT_S
     states: dict[str, str] = {}  # by topic

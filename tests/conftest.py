@@ -20,7 +20,7 @@ from edge_tdn.config import BrokerConfig
 from edge_tdn.encode import write_video
 from edge_tdn.manifest import Model, open_model, shipped_models
 from edge_tdn.messages import Picture
-from edge_tdn.mqtt import Connection
+from edge_tdn.mqtt import Connected, Connection, Link
 from edge_tdn.subscribe import Subscriber
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,9 +32,10 @@ BITS = 8  # of a frame's number, as dark and bright columns of its picture
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compiled_models(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests fill no cache but their own."""
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests fill no cache but their own, and nobody's outbox."""
     os.environ["CACHE_DIRECTORY"] = str(tmp_path_factory.mktemp("compiled"))
+    os.environ["STATE_DIRECTORY"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +121,7 @@ class Mosquitto:
         self.start()
 
     def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(100):
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -130,18 +131,23 @@ class Mosquitto:
         raise AssertionError("mosquitto did not start")
 
     def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+        self.process.send_signal(signal.SIGCONT)
+        self.process.terminate()
+        self.process.wait(10)
 
     def config(self, protocol: str = "5") -> BrokerConfig:
         return BrokerConfig.model_validate({"url": self.url, "protocol": protocol})
 
-    def connect(self, client_id: str = "test") -> Connection:
-        return Connection(self.config(), client_id)
+    def link(self, client_id: str = "test") -> tuple[Connection, Link]:
+        """A client of its own, connected."""
+        connection = Connection(self.config(), client_id)
+        note = connection.notes.get(timeout=10)
+        assert isinstance(note, Connected), note
+        return connection, note.link
 
     def subscriber(self, base: str) -> Subscriber:
         """Connected and subscribed when it is returned."""
-        subscriber = Subscriber(base, self.connect(f"subscriber-{time.monotonic_ns()}"))
+        subscriber = Subscriber(base, Connection(self.config(), f"subscriber-{time.monotonic_ns()}"))
         for _ in range(100):
             list(subscriber.messages(0.05))
             if subscriber.connected:

@@ -10,11 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from edge_tdn.config import BrokerConfig, CameraConfig, Config, DecideConfig, RuntimeConfig, load, read_password
+from edge_tdn.config import (
+    Access,
+    BrokerConfig,
+    CameraConfig,
+    Config,
+    DecideConfig,
+    OutboxConfig,
+    RuntimeConfig,
+    broker_access,
+    load,
+)
 from edge_tdn.errors import ConfigError
 from tests.conftest import ROOT
 
-TABLES: dict[str, type[BaseModel]] = {"broker": BrokerConfig, "runtime": RuntimeConfig, "decide": DecideConfig}
+TABLES: dict[str, type[BaseModel]] = {
+    "broker": BrokerConfig,
+    "runtime": RuntimeConfig,
+    "decide": DecideConfig,
+    "outbox": OutboxConfig,
+}
 CAMERA = '[[camera]]\nname = "a"\nsource = "a.mp4"\n'
 
 
@@ -123,12 +138,12 @@ def test_topics_begin_with_the_host_unless_said_otherwise(tmp_path: Path) -> Non
 
 def test_the_password_comes_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hunter2\nrest\n")
-    assert read_password(BrokerConfig(username="u", password_file="secret"), tmp_path) == "hunter2"
-    assert read_password(BrokerConfig(), tmp_path) is None
+    assert broker_access(BrokerConfig(username="u", password_file="secret"), tmp_path).password == "hunter2"
+    assert broker_access(BrokerConfig(), tmp_path) == Access()
     (tmp_path / "empty").write_text("")
     for name in ("empty", "absent"):
         with pytest.raises(ConfigError, match=rf"{name}: broker\.password_file"):
-            read_password(BrokerConfig(username="u", password_file=name), tmp_path)
+            broker_access(BrokerConfig(username="u", password_file=name), tmp_path)
 
 
 TOML_VALUES = st.one_of(st.booleans(), st.integers(-(2**62), 2**62), st.floats(), st.text(max_size=20))

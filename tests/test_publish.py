@@ -3,13 +3,14 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from edge_tdn import publish
-from edge_tdn.config import BrokerConfig
+from edge_tdn.config import Access, BrokerConfig, OutboxConfig
 from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, EventWindow, ModelRef
 from edge_tdn.mqtt import Connected, Connection, Message, Received
+from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
 from tests.conftest import Mosquitto
 from tests.proxy import Proxy
@@ -38,7 +39,7 @@ def fail(error: BaseException) -> None:
     raise AssertionError from error
 
 
-PublishTo = Callable[[BrokerConfig], Publisher]
+PublishTo = Callable[..., Publisher]
 
 
 class Listener:
@@ -60,8 +61,8 @@ class Listener:
                 match self._connection.notes.get():
                     case Received() as message:
                         self.heard.append(message)
-                    case Connected():
-                        self._connection.subscribe(f"{BASE}/#")
+                    case Connected(link):
+                        link.subscribe(f"{BASE}/#")
                         self._ready = True
             time.sleep(0.01)
 
@@ -76,12 +77,15 @@ class Listener:
 
 
 @pytest.fixture
-def publish_to() -> Iterator[Callable[[BrokerConfig], Publisher]]:
-    """publish_to(config) -> a started publisher, stopped when the test is over."""
+def publish_to() -> Iterator[PublishTo]:
+    """publish_to(config) -> a started publisher, its outbox in memory, stopped when the test is over."""
     started: list[Publisher] = []
 
-    def start(config: BrokerConfig) -> Publisher:
-        publisher = Publisher(BASE, lambda will: Connection(config, "daemon", will=will), fail)
+    def start(config: BrokerConfig, access: Access | None = None, **more: Any) -> Publisher:
+        outbox = Outbox(None, OutboxConfig())
+        publisher = Publisher(
+            BASE, "b007", outbox, lambda will, inbox: Connection(config, "daemon", access, will, inbox), fail, **more
+        )
         publisher.start()
         started.append(publisher)
         return publisher
@@ -105,7 +109,7 @@ def test_a_subscriber_hears_everything_on_its_topic(protocol: str, publish_to: P
     assert listener.last("availability") == b"online"
     assert listener.last("door/action") == b"left"
     assert CameraStatus.model_validate_json(listener.last("door/status") or b"") == status()
-    listener.until(lambda: publisher.unsent == 0)
+    listener.until(lambda: publisher.outbox_status.waiting == 0)
     publisher.stop()
     listener.until(lambda: listener.last("availability") == b"stopped")
     listener.close()
@@ -132,16 +136,16 @@ def test_events_of_an_outage_arrive_in_order_when_it_is_over(publish_to: Publish
     config = BrokerConfig(url=f"mqtt://127.0.0.1:{wire.port}")
     publisher = publish_to(config)
     publisher.event(event(1))
-    listener.until(lambda: len(listener.events()) == 1 and publisher.unsent == 0)
+    listener.until(lambda: len(listener.events()) == 1 and publisher.outbox_status.waiting == 0)
     wire.cut()
     listener.until(lambda: listener.last("availability") == b"offline")  # the last will
     for seq in range(2, 30):
         publisher.event(event(seq))
     time.sleep(0.5)
     assert not publisher.connected
-    assert publisher.unsent == 28
+    assert publisher.outbox_status.waiting == 28
     wire.mend()
-    listener.until(lambda: len({e.seq for e in listener.events()}) == 29 and publisher.unsent == 0, 40)
+    listener.until(lambda: len({e.seq for e in listener.events()}) == 29 and publisher.outbox_status.waiting == 0, 40)
     assert [e.seq for e in listener.events()] == list(range(1, 30))
     assert listener.last("availability") == b"online"
     publisher.stop()
@@ -177,7 +181,7 @@ def test_without_a_broker_stopping_takes_no_time(publish_to: PublishTo) -> None:
 def test_a_subscriber_counts_what_does_not_fit_its_schema(publish_to: PublishTo, broker: Mosquitto) -> None:
     publisher = publish_to(broker.config())
     subscriber = broker.subscriber("edge-tdn/+")
-    other = broker.connect("other")
+    connection, other = broker.link("other")
     for payload in (b"{", b"[]", b'{"type": "start"}', b"\xff" * 1000, b"[" * 100_000):
         other.publish(Message(f"{BASE}/door/events", payload))
     publisher.event(event(1))
@@ -190,8 +194,9 @@ def test_a_subscriber_counts_what_does_not_fit_its_schema(publish_to: PublishTo,
             model=REF,
             device="CPU",
             cameras=["door"],
-            unsent=0,
-            dropped=0,
+            session=1,
+            delivery=publisher.delivery,
+            outbox=publisher.outbox_status,
         )
     )
     heard = []
@@ -201,28 +206,7 @@ def test_a_subscriber_counts_what_does_not_fit_its_schema(publish_to: PublishTo,
     assert {type(message.said) for message in heard} == {ActionEvent, DaemonStatus}
     assert subscriber.invalid == 5
     subscriber.close()
-    other.close()
-
-
-def test_a_long_outage_gives_up_the_oldest_events_and_counts_them(
-    publish_to: PublishTo, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Availability, states and the newest events arrive all the same."""
-    monkeypatch.setattr(publish, "WAITING_MOST", 20)
-    listener, wire = Listener(broker), Proxy(broker.port)
-    wire.cut()
-    publisher = publish_to(BrokerConfig(url=f"mqtt://127.0.0.1:{wire.port}"))
-    publisher.action("door", "left")
-    for seq in range(1, 51):
-        publisher.event(event(seq))
-    listener.until(lambda: publisher.dropped == 30)
-    wire.mend()
-    listener.until(lambda: len(listener.events()) == 20 and publisher.unsent == 0, 40)
-    assert [e.seq for e in listener.events()] == list(range(31, 51))
-    assert listener.last("availability") == b"online"
-    assert listener.last("door/action") == b"left"
-    listener.close()
-    wire.close()
+    connection.close()
 
 
 def test_a_broker_that_accepts_and_never_answers_does_not_delay_the_stop(publish_to: PublishTo) -> None:
@@ -243,4 +227,4 @@ def test_a_broker_that_accepts_and_never_answers_does_not_delay_the_stop(publish
 def test_why_there_is_no_connection_is_said(publish_to: PublishTo, caplog: pytest.LogCaptureFixture) -> None:
     publish_to(BrokerConfig(url="mqtt://127.0.0.1:1"))
     time.sleep(0.5)
-    assert "broker=127.0.0.1:1: not connected: [Errno 111] Connection refused" in caplog.text
+    assert "broker=127.0.0.1:1 unreachable: [Errno 111] Connection refused" in caplog.text
