@@ -23,14 +23,20 @@ KBPS = 3000
 WAITING_MOST = 8  # pictures before the encoder
 
 
-def write_video(pictures: Iterable[Picture], rate: int, path: Path) -> None:
-    """Writes pictures, uint8 RGB [H, W, 3] of one size, as an MP4 of `rate` frames a second; whole or not at all."""
+def write_video(pictures: Iterable[Picture], rate: int, path: Path, encoder: str | None = None) -> None:
+    """Writes pictures, uint8 RGB [H, W, 3] of one size, as an MP4 of `rate` frames a second; whole or not at all.
+
+    `encoder`: GStreamer's elements between 4:2:0 pictures and the MP4, instead of the first of `ENCODERS` that is here.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".mp4", dir=path.parent)
     os.close(handle)
     scratch = Path(name)
     try:
-        (_with_gstreamer if gstreamer.available() else _with_opencv)(pictures, rate, scratch)
+        if encoder or gstreamer.available():
+            _with_gstreamer(pictures, rate, scratch, encoder)
+        else:
+            _with_opencv(pictures, rate, scratch)
         scratch.replace(path)
     except OSError as error:
         raise EdgeTdnError(f"{path}: {error.strerror}") from error
@@ -38,12 +44,12 @@ def write_video(pictures: Iterable[Picture], rate: int, path: Path) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _with_gstreamer(pictures: Iterable[Picture], rate: int, path: Path) -> None:
+def _with_gstreamer(pictures: Iterable[Picture], rate: int, path: Path, encoder: str | None) -> None:
     Gst, _ = gstreamer.load()
-    encoder = next((e for e in ENCODERS if Gst.ElementFactory.find(e.split()[0])), None)
+    here = (e.format(kbps=KBPS, bps=KBPS * 1000) for e in ENCODERS if Gst.ElementFactory.find(e.split()[0]))
+    encoder = encoder or next(here, None)
     if encoder is None:
         raise EdgeTdnError("GStreamer has no H.264 or MPEG-4 encoder; install gstreamer1.0-plugins-ugly")
-    encoder = encoder.format(kbps=KBPS, bps=KBPS * 1000)
     pipeline = Gst.parse_launch(
         f"appsrc name=src format=time ! videoconvert ! capsfilter name=caps ! {encoder} ! mp4mux ! filesink name=sink"
     )

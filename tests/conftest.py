@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from edge_tdn.manifest import Model, open_model, shipped_models
 from edge_tdn.messages import Picture
 from edge_tdn.mqtt import Connected, Connection, Link
 from edge_tdn.subscribe import Subscriber
+
+if TYPE_CHECKING:  # most tests do without torch
+    from export.tdn import TDN, TDNConfig
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # a machine that others use too is slow at times; what is tested is not speed
@@ -70,6 +74,20 @@ def reference_script(folder: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def reference_network(folder: Path, variant: str, config: "TDNConfig") -> "TDN":
+    """A network with the weights of reference_state.py, in evaluation mode. `variant`: as in `tdn_resnet50_8f_174c`."""
+    import torch
+
+    from export import checkpoint
+    from export.tdn import TDN
+
+    state = reference_script(folder).state_dict(variant)
+    tensors = {name: torch.from_numpy(value) for name, value in state.items() if value.shape}
+    model = TDN(config)
+    checkpoint.fill(model, checkpoint.rename_published(tensors), folder)
+    return model.eval()
 
 
 @pytest.fixture(scope="module")

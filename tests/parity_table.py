@@ -11,13 +11,13 @@ import shutil
 import time
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from edge_tdn.manifest import shipped_models
 from export import checkpoint, parity
 from export.__main__ import main as export
-from tests.conftest import reference_script
+from export.tdn import TDNConfig
+from tests.conftest import reference_network
 
 REFERENCE = {
     "R50, T = 8": ("tdn_resnet50_8f_174c", "resnet50", 8),
@@ -71,9 +71,11 @@ def _make(name: str, folder: Path, data: Path, videos: Path) -> dict[str, float]
         labels, options = shipped_models() / MOTION / "labels.txt", MOTION_INPUT
         shutil.copyfile(shipped_models() / MOTION / "weights.safetensors", weights)
     else:
-        labels, options = folder.with_suffix(".txt"), ["--segment-stride", str(STRIDE[REFERENCE[name][2]])]
+        variant, arch, segments = REFERENCE[name]
+        labels, options = folder.with_suffix(".txt"), ["--segment-stride", str(STRIDE[segments])]
         labels.write_text("".join(f"label {n}\n" for n in range(174)))
-        _reference_weights(name, data, weights)
+        network = reference_network(data.parent / "reference", variant, TDNConfig(arch=arch, segments=segments))
+        checkpoint.save(network, weights)
     convert = ["convert", str(weights), str(folder), "--labels", str(labels), "--precisions", *PRECISIONS]
     began = time.monotonic()
     assert export([*convert, *options]) == 0
@@ -82,16 +84,6 @@ def _make(name: str, folder: Path, data: Path, videos: Path) -> dict[str, float]
     seconds = {"convert": converted - began, "quantize": time.monotonic() - converted}
     times.write_text(json.dumps(seconds))
     return seconds
-
-
-def _reference_weights(name: str, data: Path, path: Path) -> None:
-    """As `.safetensors` that say what they are; exported from, they take no longer than a published pickle."""
-    variant, arch, segments = REFERENCE[name]
-    state = reference_script(data.parent / "reference").state_dict(variant)
-    scratch = path.with_suffix(".pth")
-    torch.save({"state_dict": {key: torch.from_numpy(value) for key, value in state.items() if value.shape}}, scratch)
-    checkpoint.save(checkpoint.load(scratch, arch=arch, segments=segments), path)
-    scratch.unlink()
 
 
 def _rows(name: str, folder: Path, seconds: dict[str, float]) -> list[str]:

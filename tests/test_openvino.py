@@ -16,7 +16,7 @@ from edge_tdn.manifest import Model, open_model
 from edge_tdn.runtime import AUTO, candidates, is_out_of_memory, open_runtime
 from edge_tdn.runtime import openvino as ov_runtime
 from edge_tdn.runtime.instructions import cpu_flags
-from edge_tdn.runtime.openvino import EXECUTION, _able, _arithmetic, between_in_bf16, devices, read_graph
+from edge_tdn.runtime.openvino import EXECUTION, _able, _arithmetic, devices, prepared_graph
 from tests.test_manifest import edit
 
 CPU_WITHOUT_BF16 = ("WINOGRAD", "FP32", "INT8", "BIN", "EXPORT_IMPORT")
@@ -167,11 +167,8 @@ def test_nothing_is_reordered_between_encoder_ring_and_head(motion: Model, preci
 def _moved(model: Model, name: str, precision: str) -> list[str]:
     """Transposes and reorders that took time."""
     core = ov.Core()
-    graph = read_graph(core, model, name)
-    graph.reshape({i: [d.get_length() if d.is_static else 1 for d in i.partial_shape] for i in graph.inputs})
-    if precision == "bf16":
-        graph = between_in_bf16(graph)
     options = {"PERF_COUNT": "YES", "INFERENCE_PRECISION_HINT": EXECUTION[precision]}
+    graph = prepared_graph(core, model, name, EXECUTION[precision])
     request = core.compile_model(graph, "CPU", options).create_infer_request()
     request.infer()
     ran = [info for info in request.get_profiling_info() if info.status == ov.ProfilingInfo.Status.EXECUTED]

@@ -173,15 +173,19 @@ def _compile(
 def _compile_anew(
     core: ov.Core, model: Model, name: str, device: str, options: dict[str, str]
 ) -> ov.CompiledModel:  # fmt: skip
-    graph = read_graph(core, model, name)
-    if graph.is_dynamic():  # the encoder's batch; one segment at a time, which costs nothing once it is said
-        graph.reshape({i: [1, *(n.get_length() for n in list(i.partial_shape)[1:])] for i in graph.inputs})
-    if options["INFERENCE_PRECISION_HINT"] == "bf16":
-        graph = between_in_bf16(graph)
+    graph = prepared_graph(core, model, name, options["INFERENCE_PRECISION_HINT"])
     return core.compile_model(graph, device, options)
 
 
-def between_in_bf16(graph: ov.Model) -> ov.Model:
+def prepared_graph(core: ov.Core, model: Model, name: str, arithmetic: str) -> ov.Model:
+    """An IR of the folder, as it is compiled for this arithmetic. RuntimeError: OpenVINO cannot read it."""
+    graph = read_graph(core, model, name)
+    if graph.is_dynamic():  # the encoder's batch; one segment at a time, which costs nothing once it is said
+        graph.reshape({i: [1, *(n.get_length() for n in list(i.partial_shape)[1:])] for i in graph.inputs})
+    return _between_in_bf16(graph) if arithmetic == "bf16" else graph
+
+
+def _between_in_bf16(graph: ov.Model) -> ov.Model:
     """Features leave the encoder, and come to the head, as both compute them: half the memory, no conversions."""
     edges = PrePostProcessor(graph)
     for port in graph.inputs:
@@ -194,7 +198,7 @@ def between_in_bf16(graph: ov.Model) -> ov.Model:
 
 
 def _key(core: ov.Core, model: Model, name: str, device: str, options: dict[str, str]) -> bytes:
-    """Of everything that a compiled graph depends on; what `_compile_anew` does besides is told by `PREPARED`."""
+    """Of everything that a compiled graph depends on; what `prepared_graph` does besides is told by `PREPARED`."""
     told = ("FULL_DEVICE_NAME", "DEVICE_ARCHITECTURE", "OPTIMIZATION_CAPABILITIES", "GPU_DRIVER_VERSION",
             "NPU_DRIVER_VERSION")  # fmt: skip
     supported = core.get_property(device, "SUPPORTED_PROPERTIES")

@@ -19,8 +19,9 @@ import numpy as np
 from edge_tdn import gstreamer
 from edge_tdn.config import CameraConfig
 from edge_tdn.daemon import tune_heaps
+from edge_tdn.encode import write_video
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import NS_PER_S, Picture
+from edge_tdn.messages import Picture
 from edge_tdn.scene import Scene
 from edge_tdn.source import Source
 from edge_tdn.window import Window
@@ -64,21 +65,7 @@ def capture(repetitions: int = 3, seconds: float = SECONDS) -> Row:
 
 def camera_video(path: Path, seconds: float, still: bool = False) -> Path:
     """Something moves to and fro before a camera, or stands: H.264 main profile, 1.5 Mbit/s, a key frame a second."""
-    Gst, _ = gstreamer.load()
-    caps = f"video/x-raw,format=RGB,width={WIDTH},height={HEIGHT},framerate={RATE}/1"
-    pipeline = Gst.parse_launch(
-        f'appsrc name=src format=time block=true caps="{caps}" ! videoconvert ! video/x-raw,format=I420 ! {CAMERA} ! '
-        f"mp4mux ! filesink location={path}"
-    )
-    source = pipeline.get_by_name("src")
-    pipeline.set_state(Gst.State.PLAYING)
-    for number, picture in enumerate(_pictures(round(seconds * RATE), still)):
-        buffer = Gst.Buffer.new_wrapped(picture.tobytes())
-        buffer.pts, buffer.duration = number * NS_PER_S // RATE, NS_PER_S // RATE
-        source.emit("push-buffer", buffer)
-    source.end_of_stream()
-    pipeline.get_bus().timed_pop_filtered(Gst.CLOCK_TIME_NONE, Gst.MessageType.EOS | Gst.MessageType.ERROR)
-    pipeline.set_state(Gst.State.NULL)
+    write_video(_pictures(round(seconds * RATE), still), RATE, path, CAMERA)
     return path
 
 

@@ -1,29 +1,18 @@
 """What a still scene costs: a whole daemon with one camera before which nothing moves, with and without motion gate."""
 
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-import psutil
-
 from edge_tdn.manifest import Model
 from tests.bench.capture import camera_video
 from tests.bench.row import Row
+from tests.bench.serving import serving
 
 GOAL = 8.0
 SETTLED_S = 18.0  # noise learnt, a whole clip still, all compiled
 SECONDS = 15.0
-CONFIG = """
-[broker]
-url = "mqtt://127.0.0.1:9"
-
-[runtime]
-model = "{model}"
-device = "CPU"
-precision = "{precision}"
-
+CAMERA = """
 [[camera]]
 name = "still"
 source = "{source}"
@@ -32,7 +21,7 @@ motion_gate = {gate}
 
 
 def gate(model: Model, precision: str) -> Row:
-    """Processor time of the process over wall time; the daemon finds no broker, which it bears."""
+    """Processor time of the process over wall time."""
     with tempfile.TemporaryDirectory() as folder:
         video = camera_video(Path(folder) / "still.mp4", SETTLED_S + SECONDS + 5, still=True)
         shares = {state: _share(model, precision, video, state) for state in ("true", "false")}
@@ -48,15 +37,10 @@ def gate(model: Model, precision: str) -> Row:
 
 
 def _share(model: Model, precision: str, video: Path, gate: str) -> float:
-    config = video.with_suffix(".toml")
-    config.write_text(CONFIG.format(model=model.folder.resolve(), precision=precision, source=video, gate=gate))
-    command = [sys.executable, "-m", "edge_tdn", "run", "--config", str(config)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
-        process = psutil.Process(run.pid)
+    camera = CAMERA.format(source=video, gate=gate)
+    with serving(model, precision, camera, video.with_suffix(".toml")) as process:
         time.sleep(SETTLED_S)
         began, used = time.monotonic(), process.cpu_times()
         time.sleep(SECONDS)
         took, now = time.monotonic() - began, process.cpu_times()
-        run.terminate()
-        run.wait(10)
     return 100 * (now.user + now.system - used.user - used.system) / took

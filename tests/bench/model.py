@@ -17,11 +17,10 @@ from edge_tdn.encode import write_video
 from edge_tdn.manifest import InputSpec, Model, open_model
 from edge_tdn.messages import Picture
 from edge_tdn.scene import Motion, Pose, Scene
-from export import checkpoint
 from export.convert import Recipe, convert
 from export.quantize import parse_limits, quantize
 from export.tdn import TDN, TDNConfig
-from tests.conftest import reference_script
+from tests.conftest import reference_network
 
 REFERENCE = "tdn_resnet50_8f_174c"
 CLASSES, SEGMENTS = 174, 8
@@ -36,13 +35,11 @@ SPEC = InputSpec(
 
 def network(reference: Path) -> TDN:
     """In evaluation mode. `reference`: the folder of reference_state.py."""
-    torch.manual_seed(0)
-    model = TDN(TDNConfig(arch="resnet50", segments=SEGMENTS, classes=CLASSES))
+    config = TDNConfig(arch="resnet50", segments=SEGMENTS, classes=CLASSES)
     if (reference / "reference_state.py").exists():
-        state = reference_script(reference).state_dict(REFERENCE)
-        tensors = {key: torch.from_numpy(value) for key, value in state.items() if value.shape}
-        checkpoint.fill(model, checkpoint.rename_published(tensors), reference)
-    return model.eval()
+        return reference_network(reference, REFERENCE, config)
+    torch.manual_seed(0)
+    return TDN(config).eval()
 
 
 def folder(network: TDN, out: Path, step: Callable[[str], None]) -> Model:

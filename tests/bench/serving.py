@@ -1,0 +1,34 @@
+"""`edge-tdn run` in a process of its own, to be measured from outside. It finds no broker, which it bears."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from edge_tdn.manifest import Model
+
+HEAD = """
+[broker]
+url = "mqtt://127.0.0.1:9"
+
+[runtime]
+model = "{model}"
+device = "CPU"
+precision = "{precision}"
+"""
+
+
+@contextmanager
+def serving(model: Model, precision: str, rest: str, config: Path) -> Iterator[psutil.Process]:
+    """A daemon, ended with the block. `rest`: what its configuration, written to `config`, says after `HEAD`."""
+    config.write_text(HEAD.format(model=model.folder.resolve(), precision=precision) + rest)
+    command = [sys.executable, "-m", "edge_tdn", "run", "--config", str(config)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
+        try:
+            yield psutil.Process(run.pid)
+        finally:
+            run.terminate()
+            run.wait(10)
