@@ -296,15 +296,17 @@ class Outbox:
         return False
 
     def _read(self, where: str, *values: object) -> list[Entry]:
-        if self._database is None:
-            return []
-        try:
-            rows = self._database.execute(f"SELECT {COLUMNS} FROM event WHERE {where}", values).fetchall()  # noqa: S608
-            return [_entry(row) for row in rows]
-        except sqlite3.OperationalError as error:
-            self._failed(error)
-        except sqlite3.DatabaseError as error:
-            self._damaged(error)
+        for _ in range(2):
+            if self._database is None:
+                break
+            try:
+                rows = self._database.execute(f"SELECT {COLUMNS} FROM event WHERE {where}", values).fetchall()  # noqa: S608
+                return [_entry(row) for row in rows]
+            except sqlite3.OperationalError as error:
+                self._failed(error)
+                break
+            except sqlite3.DatabaseError as error:
+                self._damaged(error)  # and once more, of what could be rescued
         return []
 
     def _store(self, entries: Sequence[Entry]) -> bool:
