@@ -75,7 +75,10 @@ class Camera:
         self._mentioned = -LOG_EVERY_S
         self._clips = 0
         self._action: str | None = None  # as last told
+        self._enabled = True
         self._stop = threading.Event()
+        self._halt = threading.Event()  # ends the source that plays now
+        self._woken = threading.Event()  # enabled again, or stopped
         self._thread = threading.Thread(target=self._run, name=f"camera {camera.name}", daemon=True)
 
     def start(self) -> None:
@@ -85,6 +88,19 @@ class Camera:
     def stop(self) -> None:
         """Asks the thread to end; `join` waits for it."""
         self._stop.set()
+        self._halt.set()
+        self._woken.set()
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Takes pictures, or lets the camera be; soon. May be called from any thread."""
+        self._enabled = enabled
+        if not enabled:
+            self._halt.set()
+        self._woken.set()
+
+    @property
+    def enabled(self) -> bool:
+        return self._enabled
 
     def join(self, timeout_s: float) -> None:
         """Waits for the thread to end, but not longer than this."""
@@ -121,8 +137,22 @@ class Camera:
         )
 
     def _run(self) -> None:
+        while not self._stop.is_set():
+            if self._enabled:
+                if not self._play():
+                    return
+            else:
+                self._told("disabled", "")
+                self._woken.wait()
+            self._woken.clear()
+
+    def _play(self) -> bool:
+        """Pictures until the source ends; False if it did so by itself, or the daemon stops."""
+        halt = self._halt = threading.Event()
+        if self._stop.is_set() or not self._enabled:  # since the caller looked
+            halt.set()
         try:
-            for frame in self._source.frames(self._stop):
+            for frame in self._source.frames(halt):
                 self._take(frame)
         except SourceError as error:
             self.failure = error
@@ -131,9 +161,11 @@ class Camera:
             self.failure = SourceError(f"camera {self.name} failed: {error!r}")
             self._told("unreachable", str(self.failure))
         finally:
-            self._scheduler.submit(self._lane, "shutdown" if self._stop.is_set() else "stream_lost")
+            reason: EndReason = "disabled" if halt.is_set() else "stream_lost"
+            self._scheduler.submit(self._lane, "shutdown" if self._stop.is_set() else reason)
             if self._stop.is_set() and self._state[0] == "streaming":
                 self._told("ended", "the daemon was stopped")
+        return halt.is_set() and not self._stop.is_set()
 
     def _take(self, frame: Frame) -> None:
         self._arrivals.append(frame.received_ns)
