@@ -10,6 +10,8 @@ from edge_tdn.config import Config, broker_access, load
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import Model
+from edge_tdn.mqtt import tls_context
+from edge_tdn.outbox import outbox_folder
 from edge_tdn.runtime import Runtime, build_name
 from edge_tdn.source import verify, without_password
 
@@ -17,7 +19,9 @@ from edge_tdn.source import verify, without_password
 def check(console: Console, path: Path) -> None:
     """Prints the plan of a configuration. ConfigError or ModelError: what is wrong with it."""
     config = load(path)
-    broker_access(config.broker, path.parent)
+    access = broker_access(config.broker, path.parent)
+    if config.broker.tls:
+        tls_context(access)
     faults = []
     for number, camera in enumerate(config.camera):
         try:
@@ -28,10 +32,10 @@ def check(console: Console, path: Path) -> None:
         raise ConfigError("\n".join(faults))
     model = open_configured_model(config, path.parent)
     with closing(open_configured_runtime(config, model)) as runtime:
-        _plan(console, config, model, runtime)
+        _plan(console, config, path.parent, model, runtime)
 
 
-def _plan(console: Console, config: Config, model: Model, runtime: Runtime) -> None:
+def _plan(console: Console, config: Config, base: Path, model: Model, runtime: Runtime) -> None:
     spec = model.manifest.input
     clip_s = spec.ticks / spec.frame_rate
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -42,6 +46,9 @@ def _plan(console: Console, config: Config, model: Model, runtime: Runtime) -> N
     table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
     table.add_row("labels", ", ".join(model.labels[:12]) + (" ..." if len(model.labels) > 12 else ""))
     table.add_row("broker", f"{config.broker.url}, MQTT {config.broker.protocol}, topics {config.base_topic}/...")
+    outbox = outbox_folder(config.outbox.folder, config.host, base)
+    kept = f"{outbox}, at most {config.outbox.max_mb:g} MB" if outbox else "in memory alone"
+    table.add_row("outbox", f"{kept}, {config.outbox.max_age_h:g} h")
     for camera in config.camera:
         hop_s = camera.hop * spec.segment_stride / spec.frame_rate
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, a decision every {hop_s:.2f} s")

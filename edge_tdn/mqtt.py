@@ -121,7 +121,7 @@ class Connection:
         self.address = "{}:{}".format(*broker.address)
         self.notes: queue.SimpleQueue[Any] = queue.SimpleQueue() if notes is None else notes
         self._broker, self._client_id, self._access, self._will = broker, client_id, access or Access(), will
-        self._tls = _tls(self._access) if broker.tls else None
+        self._tls = tls_context(self._access) if broker.tls else None
         self._closing = threading.Event()
         self._client: _Client | None = None
         self._session = 0
@@ -283,8 +283,8 @@ def _properties(kind: int, message: Message) -> Properties:
     return properties
 
 
-def _tls(access: Access) -> ssl.SSLContext:
-    """TLS 1.2 or newer; the broker's certificate and name are verified."""
+def tls_context(access: Access) -> ssl.SSLContext:
+    """TLS 1.2 or newer; the broker's certificate and name are verified. ConfigError: a file is no PEM."""
     try:
         context = ssl.create_default_context(cafile=access.ca)
     except (OSError, ssl.SSLError) as error:

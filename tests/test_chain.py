@@ -96,7 +96,9 @@ def running(config: Path) -> Iterator[Daemon]:
 def site(tmp_path: Path, broker: Mosquitto, *cameras: str, extra: str = "") -> Path:
     path = tmp_path / "site.toml"
     tables = "".join(f"[[camera]]\n{camera}\n" for camera in cameras)
-    path.write_text(f'host = "test"\n[broker]\nurl = "{broker.url}"\nscores = true\n{extra}\n{tables}')
+    path.write_text(
+        f'host = "test"\n[broker]\nurl = "{broker.url}"\nscores = true\n{extra}\n[outbox]\nfolder = "outbox"\n{tables}'
+    )
     return path
 
 
