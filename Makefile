@@ -19,7 +19,7 @@ HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev 
 	gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
 # What the tests need besides: a real broker, a real camera.
-TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates
+TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates openssl
 
 .PHONY: demo test check packages test-packages schemas parity bench bench-cameras bench-gpu motion clean
 

@@ -35,8 +35,15 @@ STEADY_S = 5.0  # a connection that lasted so long was one: the next wait is sho
 CONNECT_S = 1.5  # how long TCP and TLS may take, each
 ANSWER_S = 3.0  # and then the broker's CONNACK
 CLOSE_S = 1.0  # how long a goodbye may take
-TAKEN_OVER = 0x8E
+UNSPECIFIED, TAKEN_OVER = 0x80, 0x8E  # the first is what paho says of a connection that just ended
 UNAUTHORIZED = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad authentication
+OLD_BROKER = 0x84
+WHO_SIGNED = "broker.ca_file must hold who signed it"
+CERTIFICATE_HINTS = {  # by OpenSSL's number of what is wrong with the broker's
+    9: "is this host's clock right?", 10: "it must be renewed, unless this host's clock is wrong",
+    18: WHO_SIGNED, 19: WHO_SIGNED, 20: WHO_SIGNED, 62: "broker.url must name a host that stands in it",
+    64: "broker.url must name a host that stands in it",
+}  # fmt: skip
 
 Trouble = Literal["unreachable", "unauthorized", "tls", "taken_over"]
 
@@ -86,7 +93,7 @@ Note = Connected | Lost | Acknowledged | Received
 class Link:
     """One connection, while it lasts. After that its methods do nothing."""
 
-    def __init__(self, client: Client, session: int, window: int, largest: int) -> None:
+    def __init__(self, client: "_Client", session: int, window: int, largest: int) -> None:
         self._client = client
         self.session = session  # number of the connection, from 1 on
         self.window = window  # messages that the broker takes before it has acknowledged the first
@@ -97,6 +104,7 @@ class Link:
         properties = None
         if self._client.protocol == MQTTProtocolVersion.MQTTv5:
             properties = _properties(PacketTypes.PUBLISH, message)
+        self._client.spoken = True
         return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
 
     def subscribe(self, topic: str) -> None:
@@ -171,10 +179,13 @@ class Connection:
         try:
             client.connect(*self._broker.address, keepalive=self._broker.keepalive_s)
         except ssl.SSLCertVerificationError as error:
-            return Lost("tls", f"certificate refused: {error.verify_message}")
+            hint = CERTIFICATE_HINTS.get(error.verify_code)
+            return Lost("tls", f"its certificate is refused: {error.verify_message}{f'; {hint}' if hint else ''}")
         except ssl.SSLError as error:
-            return Lost("tls", f"no TLS: {error.reason or error}; is this the broker's TLS port?")
+            return Lost("tls", _no_tls(error.reason or str(error)))
         except (OSError, ValueError) as error:
+            if self._tls and isinstance(error, ConnectionResetError):  # TCP alone is refused, never reset
+                return Lost("tls", _no_tls("connection reset"))
             return Lost("unreachable", str(error) or type(error).__name__)
         self._client = client
         client.loop_start()
@@ -195,8 +206,10 @@ class Connection:
         if client.welcome:
             return Lost("unreachable", "connection lost")
         if self._tls:
-            return Lost("tls", "ended after the TLS handshake: does the broker want another certificate from us?")
-        return Lost("unreachable", "closed before it answered; does this port want TLS (mqtts://)?")
+            return Lost("tls", "ended after the TLS handshake: does the broker want another broker.cert_file?")
+        return Lost(
+            "unreachable", "closed before it answered; does it want TLS (mqtts://), or another broker.protocol?"
+        )
 
 
 class _Client(Client):
@@ -206,7 +219,7 @@ class _Client(Client):
         version = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
         super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=version, reconnect_on_failure=False)
         self.answered, self.ended = threading.Event(), threading.Event()
-        self.welcome = False
+        self.welcome = self.spoken = self.acknowledged = False
         self.why: Lost | None = None
         self._session_number, self._notes = session, notes
         self.max_inflight_messages = 0xFFFF  # the owner keeps to the broker's window; paho does not know it
@@ -235,7 +248,7 @@ class _Client(Client):
 
     def _connected(self, client: Client, data: Any, flags: Any, reason: ReasonCode, told: Properties | None) -> None:
         if reason.is_failure:
-            self.why = Lost("unauthorized" if reason.value in UNAUTHORIZED else "unreachable", str(reason))
+            self.why = _refused(reason)
         else:
             self.welcome = True
             window = min(getattr(told, "ReceiveMaximum", 0xFFFF), 0xFFFF)
@@ -244,25 +257,42 @@ class _Client(Client):
         self.answered.set()
 
     def _disconnected(self, client: Client, data: Any, flags: Any, reason: Any, told: Properties | None) -> None:
-        if self.why is None and reason.is_failure:
-            trouble: Trouble = "unauthorized" if reason.value in UNAUTHORIZED else "unreachable"
-            text = str(reason)
-            if reason.value == TAKEN_OVER:
-                trouble, text = (
-                    "taken_over",
-                    "another client has the same id: is a second edge-tdn of this name running?",
-                )
-            elif self.welcome:
-                text = "connection lost" if reason.value == 0x80 else text  # paho's word for it: Unspecified error
-            else:
-                return  # it never was one
-            self.why = Lost(trouble, text)
+        if self.why or not reason.is_failure or not self.welcome:
+            return
+        if reason.value != UNSPECIFIED:
+            self.why = _refused(reason)
+        elif self.spoken and not self.acknowledged:
+            self.why = Lost(
+                "unreachable", "closed over our first messages; may we publish on these topics, of this size?"
+            )
+        else:
+            self.why = Lost("unreachable", "connection lost")
 
     def _published(self, client: Client, data: Any, mid: int, reason: ReasonCode, told: Properties) -> None:
+        self.acknowledged = True
         self._notes.put(Acknowledged(mid, str(reason) if reason.is_failure else None))
 
     def _received(self, client: Client, data: Any, message: MQTTMessage) -> None:
         self._notes.put(Received(message.topic, bytes(message.payload), message.retain))
+
+
+def _refused(reason: ReasonCode) -> Lost:
+    """What the broker says in CONNACK or DISCONNECT."""
+    if reason.value == TAKEN_OVER:
+        return Lost("taken_over", "another client has the same id: is a second edge-tdn of this name running?")
+    if reason.value in UNAUTHORIZED:
+        return Lost("unauthorized", f"{reason}; are broker.username and broker.password_file right?")
+    hint = '; set broker.protocol = "3.1.1"' if reason.value == OLD_BROKER else ""
+    return Lost("unreachable", f"{reason}{hint}")
+
+
+def _no_tls(why: str) -> str:
+    """`why`: as OpenSSL calls it."""
+    if "VERSION" in why and "ALERT" in why:
+        return f"the broker has no TLS 1.2 or newer: {why}"
+    if "ALERT" in why:
+        return f"the broker refuses the handshake: {why}; does it want another broker.cert_file?"
+    return f"no TLS: {why}; is this the broker's TLS port?"
 
 
 def _without_delay(client: Client, data: Any, connected: Any) -> None:

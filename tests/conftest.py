@@ -123,20 +123,28 @@ def model_copy(tmp_path: Path) -> Path:
 
 
 class Mosquitto:
-    """Debian's broker on a free port of the loopback."""
+    """Debian's broker on a free port of the loopback, open to everybody; `guarded_port` is as `guard` says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, guard: str = "") -> None:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if program is None:
             pytest.skip("mosquitto is not installed: make test-packages")
-        with socket.socket() as probe:
+        with socket.socket() as probe, socket.socket() as other:
             probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+            other.bind(("127.0.0.1", 0))
+            self.port, self.guarded_port = probe.getsockname()[1], other.getsockname()[1]
         self.url = f"mqtt://127.0.0.1:{self.port}"
-        settings = folder / "mosquitto.conf"
-        settings.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
-        self._command = [program, "-c", str(settings)]
+        self._settings = folder / "mosquitto.conf"
+        self._command = [program, "-c", str(self._settings)]
+        self.guard(guard)
         self.start()
+
+    def guard(self, lines: str) -> None:
+        """What mosquitto.conf says about `guarded_port`, from the next start on; nothing: it is closed."""
+        text = f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
+        if lines:
+            text = f"user root\nper_listener_settings true\n{text}listener {self.guarded_port} 127.0.0.1\n{lines}\n"
+        self._settings.write_text(text)
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

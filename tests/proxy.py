@@ -1,4 +1,4 @@
-"""A wire between a client and a server that can be cut and mended."""
+"""A wire between a client and a server that can be cut and mended, and remembers what the client said."""
 
 import contextlib
 import socket
@@ -9,9 +9,10 @@ class Proxy:
     """Forwards connections on `port` to 127.0.0.1:`target`, while it is not cut."""
 
     def __init__(self, target: int) -> None:
-        self._target = target
+        self.target = target
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
+        self.said = bytearray()  # by clients, one after the other
         self._open: list[socket.socket] = []
         self._cut = False
         threading.Thread(target=self._accept, daemon=True).start()
@@ -34,18 +35,25 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._server.accept()
-                if self._cut:
+                server = None if self._cut else self._reached()
+                if server is None:
                     _reset(client)
                     continue
-                server = socket.create_connection(("127.0.0.1", self._target))
                 self._open += [client, server]
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=_copy, args=(source, sink), daemon=True).start()
+                for source, sink, said in ((client, server, self.said), (server, client, bytearray())):
+                    threading.Thread(target=_copy, args=(source, sink, said), daemon=True).start()
+
+    def _reached(self) -> socket.socket | None:
+        try:
+            return socket.create_connection(("127.0.0.1", self.target))
+        except OSError:
+            return None
 
 
-def _copy(source: socket.socket, sink: socket.socket) -> None:
+def _copy(source: socket.socket, sink: socket.socket, said: bytearray) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
+            said += data
             sink.sendall(data)
     for one in (source, sink):
         _reset(one)
