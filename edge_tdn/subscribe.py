@@ -47,7 +47,7 @@ class Subscriber:
                 case Connected(link):
                     self.connected, self.trouble = True, ""
                     link.subscribe(f"{self._base}/#")
-                case Lost(reason):
+                case Lost(reason=reason):
                     self.connected, self.trouble = False, reason
                 case Received(topic, payload, _):
                     said = self._parse(topic, payload)
