@@ -165,7 +165,8 @@ class HomeAssistantConfig(_Table):
     """
 
     discovery: Literal["off", "device", "component"] = Field(
-        default="off", description="device: one document for each device; component: for each entity, as old ones want"
+        default="off",
+        description="device: a document for each device; component: for each entity, for Home Assistant before 2024.12",
     )
     prefix: str = Field(
         default="homeassistant", min_length=1, description="Home Assistant's discovery prefix: a topic's beginning"
