@@ -167,7 +167,9 @@ class Ledger:
     def __init__(self, name: str, since: Mapping[str, int] | None = None) -> None:
         self.tally = Tally()
         self._name = name
-        self._cameras = {topic: [_Count(seq)] for topic, seq in (since or {}).items()}  # counts, last heard last
+        self._cameras = {
+            topic: [_Count(seq)] for topic, seq in (since or {}).items()
+        }  # counts, the one that grew last comes last
         self._hosts: dict[str, _Host] = {}  # by <base>
         self._asks = 0
 
@@ -187,7 +189,7 @@ class Ledger:
             count = _Count(seq - 1)
             counts.append(count)
             del counts[:-COUNTS_MOST]
-        elif not event.replayed:
+        elif seq > count.highest:
             counts.sort(key=lambda known: known is count)
         count.heard_from(boot, seq)
         return told + self._enter(topic, count, event)

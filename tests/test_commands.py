@@ -66,6 +66,12 @@ def test_a_command_is_understood(topic: str, payload: str, command: object) -> N
         ("replay", '{"camera": "yard"}'.encode("utf-16-le"), "not JSON"),
         ("replay", "", "not JSON"),
         ("replay", "[]", "a command is a JSON object"),
+        ("replay", "[" + "[{}]," * 20 + "[]]", "a command is a JSON object"),
+        (
+            "replay",
+            '{"camera": "yard", "from_seq": 1, "id": "\\u0007"}',
+            "id = '\\x07': a text of at most 64 printable",
+        ),
         ("replay", "ON", "not JSON"),
         ("replay", "null", "a command is a JSON object"),
         ("replay", "{}", "camera is missing: the name of a camera"),
@@ -153,21 +159,24 @@ def test_whatever_arrives_is_a_command_or_one_short_printable_sentence(topic: st
     assert time.thread_time() - before < 1  # processor time of this thread alone; a millisecond is usual
 
 
-@given(st.lists(st.integers(0, 3 * NS_PER_S), max_size=200))
-def test_beyond_the_limit_commands_are_ignored_and_one_is_answered(pauses_ns: list[int]) -> None:
-    limit, now_ns, admitted, refusals = RateLimit(), 0, list[int](), list[int]()
-    for pause_ns in pauses_ns:
+PAUSES_AND_BURSTS = st.lists(st.tuples(st.integers(0, 15 * NS_PER_S), st.integers(1, 2 * COMMANDS_MOST)), max_size=10)
+
+
+@given(PAUSES_AND_BURSTS)
+@example([(0, 2 * COMMANDS_MOST), (12 * NS_PER_S, 2 * COMMANDS_MOST)])
+def test_beyond_the_limit_commands_are_ignored_and_one_is_answered(bursts: list[tuple[int, int]]) -> None:
+    limit, now_ns, admitted, refused = RateLimit(), 0, list[int](), 0
+    for pause_ns, commands in bursts:
         now_ns += pause_ns
-        within = [moment for moment in admitted if now_ns - moment < WITHIN_S * NS_PER_S]
-        answered = False
-        try:
-            admits = limit.admits(now_ns)
-        except CommandError as error:
-            admits, answered = False, error.id is None
-        assert admits == (len(within) < COMMANDS_MOST)
-        assert answered == (not admits and not refusals), "one answer to a burst"
-        if admits:
-            admitted.append(now_ns)
-            refusals.clear()
-        else:
-            refusals.append(now_ns)
+        for _ in range(commands):
+            within = [moment for moment in admitted if now_ns - moment < WITHIN_S * NS_PER_S]
+            answered = False
+            try:
+                admits = limit.admits(now_ns)
+            except CommandError as error:
+                admits, answered = False, error.id is None
+            assert admits == (len(within) < COMMANDS_MOST)
+            assert answered == (not admits and refused == 0), "one answer to a burst"
+            if admits:
+                admitted.append(now_ns)
+            refused = 0 if admits else refused + 1
