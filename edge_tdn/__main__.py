@@ -117,7 +117,7 @@ def _watch(options: argparse.Namespace) -> int:
         broker = {"url": options.broker, "protocol": options.protocol}
         config = parse({"broker": broker, "camera": [{"name": "any", "source": "any"}]}, "edge-tdn watch")
         access, base = Access(), options.base
-    watch(Console(markup=False, highlight=False), config.broker, access, base, options.json)
+    watch(Console(markup=False, highlight=False), config.broker, access, base, options.json, options.replay)
     return 0
 
 
@@ -180,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version (default: 5)")
     watch.add_argument("--config", type=Path, help="take broker, user and topics from a configuration instead")
     watch.add_argument("--json", action="store_true", help="one JSON document a line: topic, and message as received")
+    watch.add_argument(
+        "--no-replay", dest="replay", action="store_false", help="only tell what was missed, do not ask for it again"
+    )
     watch.set_defaults(command=_watch, log_level=logging.WARNING)
     return parser
 

@@ -35,6 +35,12 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+def _topic(topic: str) -> str:
+    if re.search(r"[+#\x00-\x1f]|^/|/$|^\$|^\s+$", topic) or len(topic) > 200:
+        raise ValueError("a topic without + # or control characters, not beginning or ending with /")
+    return topic
+
+
 class BrokerConfig(_Table):
     """[broker]: where events go."""
 
@@ -80,9 +86,7 @@ class BrokerConfig(_Table):
     @field_validator("base")
     @classmethod
     def _base(cls, base: str) -> str:
-        if re.search(r"[+#\x00-\x1f]|^/|/$|^\$|^\s+$", base) or len(base) > 200:
-            raise ValueError("a topic without + # or control characters, not beginning or ending with /")
-        return base
+        return _topic(base)
 
     @model_validator(mode="after")
     def _credentials(self) -> Self:
@@ -192,6 +196,27 @@ class CameraConfig(_Table):
         return source
 
 
+class HomeAssistantConfig(_Table):
+    """[home_assistant]: whether Home Assistant finds the host and its cameras by itself.
+
+    What was published stays on the broker, retained. When discovery is switched off or changes its form, or a camera
+    goes away, delete the device in Home Assistant, which clears its topics; or clear them with empty retained messages.
+    """
+
+    discovery: Literal["off", "device", "component"] = Field(
+        default="off",
+        description="device: a document for each device; component: for each entity, for Home Assistant before 2024.12",
+    )
+    prefix: str = Field(
+        default="homeassistant", min_length=1, description="Home Assistant's discovery prefix: a topic's beginning"
+    )
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix(cls, prefix: str) -> str:
+        return _topic(prefix)
+
+
 class Config(_Table):
     """The whole file."""
 
@@ -202,6 +227,7 @@ class Config(_Table):
     runtime: RuntimeConfig = RuntimeConfig()
     decide: DecideConfig = DecideConfig()
     outbox: OutboxConfig = OutboxConfig()
+    home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     camera: tuple[CameraConfig, ...] = Field(min_length=1, description="one table per camera", strict=False)
 
     @field_validator("camera")
@@ -317,6 +343,7 @@ def _table(keys: list[Any]) -> type[BaseModel]:
         "runtime": RuntimeConfig,
         "decide": DecideConfig,
         "outbox": OutboxConfig,
+        "home_assistant": HomeAssistantConfig,
         "camera": CameraConfig,
     }
     return tables.get(keys[0], Config) if keys else Config

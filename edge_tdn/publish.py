@@ -288,7 +288,7 @@ class Publisher:
             if not received.retained:  # somebody's command of yesterday
                 self._commanded(received.topic.removeprefix(f"{self._base}/cmd/"), received.payload)
         elif received.topic == f"{self._base}/availability":
-            if received.payload == OFFLINE and self._link:  # the will of a connection of ours that was there before
+            if received.payload == OFFLINE and not received.retained and self._link:  # the will of an older connection
                 self._publish(self._availability(ONLINE, self._link.session))
         elif received.topic == f"{self._base}/status" and not received.retained:
             boot = _boot(received.payload)

@@ -14,7 +14,7 @@ import pytest
 
 from edge_tdn.demo_clip import ACTIONS, SCRIPT, demo_clip
 from edge_tdn.messages import PUBLISHED, json_schema
-from edge_tdn.mqtt import Connected, Received
+from edge_tdn.mqtt import Received
 from tests.conftest import Mosquitto
 
 SCHEMA_OF = {"events": "event", "status": "camera_status", "scores": "scores"}
@@ -24,12 +24,11 @@ class Raw:
     """Every message of a host, in order, each validated against its published schema."""
 
     def __init__(self, broker: Mosquitto, base: str) -> None:
-        self._base, self._connection = base, broker.connect("raw")
+        self._base = base
+        self._connection, link = broker.link("raw")
         self.messages: list[tuple[str, object]] = []
         self._validators = {name: jsonschema.Draft202012Validator(json.loads(json_schema(name))) for name in PUBLISHED}
-        while not isinstance(self._connection.notes.get(timeout=10), Connected):
-            pass
-        self._connection.subscribe(f"{base}/#")
+        link.subscribe(f"{base}/#")
         time.sleep(0.3)
 
     def listen(self, seconds: float) -> None:
@@ -207,11 +206,15 @@ def test_a_killed_daemon_is_announced_by_its_last_will(broker: Mosquitto, tmp_pa
 def test_a_late_last_will_cannot_mark_a_living_daemon_dead(broker: Mosquitto, tmp_path: Path) -> None:
     """The first one vanishes without a word, as in a power cut; the second takes its session over."""
     raw = Raw(broker, "edge-tdn/test")
-    config = site(tmp_path, broker, 'name = "t"\nsource = "gst: videotestsrc is-live=true"', extra="keepalive_s = 2")
-    with running(config) as first:
+    camera = 'name = "t"\nsource = "gst: videotestsrc is-live=true"'
+    with running(site(tmp_path, broker, camera, extra="keepalive_s = 2")) as first:
         raw.listen(2)
+        with running(site(tmp_path, broker, camera)) as twin:
+            assert twin.ends(10) == 78
+        assert "outbox: another edge-tdn keeps its events there" in twin.log()
         first.process.send_signal(signal.SIGSTOP)
-        with running(config):
+        (tmp_path / "other").mkdir()
+        with running(site(tmp_path / "other", broker, camera)):
             raw.listen(7)
     assert [content for topic, content in raw.messages if topic == "availability"] in (
         ["online", "online"],
@@ -232,7 +235,7 @@ def test_without_a_broker_cameras_run_and_stopping_is_as_quick(tmp_path: Path) -
         daemon.process.terminate()
         assert daemon.ends(5) == 0
         assert time.monotonic() - began < 2
-    assert "broker=127.0.0.1:1: not connected" in daemon.log()
+    assert "broker=127.0.0.1:1 unreachable: [Errno 111] Connection refused" in daemon.log()
 
 
 def test_a_size_change_empties_the_window_and_goes_on(broker: Mosquitto, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from edge_tdn.config import (
     CameraConfig,
     Config,
     DecideConfig,
+    HomeAssistantConfig,
     OutboxConfig,
     RuntimeConfig,
     broker_access,
@@ -29,6 +30,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "runtime": RuntimeConfig,
     "decide": DecideConfig,
     "outbox": OutboxConfig,
+    "home_assistant": HomeAssistantConfig,
 }
 CAMERA = '[[camera]]\nname = "a"\nsource = "a.mp4"\n'
 
@@ -89,6 +91,8 @@ def test_every_key_of_the_reference_has_a_comment_above() -> None:
         (CAMERA + "max_gap_s = 0.0\n", r":4: camera\[0\]\.max_gap_s = 0\.0: should be greater than 0"),
         ("x = " + "[" * 5000 + "\n" + CAMERA, r"site\.toml: not TOML"),
         ("[broker]\nbase = 'a/#'\n" + CAMERA, r":2: broker\.base = 'a/#': a topic without"),
+        ("[home_assistant]\nprefix = 'a/'\n" + CAMERA, r":2: home_assistant\.prefix = 'a/': a topic without"),
+        ("[home_assistant]\ndiscovery = 'on'\n" + CAMERA, r":2: home_assistant\.discovery = 'on': should be 'off', "),
         (CAMERA + CAMERA, r":1: camera: two cameras are named 'a'"),
         (
             CAMERA + '\n[[camera]]\nsource = "b"\nname = "b/c"\n',
