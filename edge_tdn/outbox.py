@@ -144,6 +144,12 @@ class Outbox:
         unstored = (e for e in self._unstored.values() if e.number > number and e.camera not in without)
         return [*found, *islice(unstored, limit)][:limit]
 
+    def first(self, camera: str) -> Entry | None:
+        """The oldest of a camera's waiting events."""
+        rows = self._read("acknowledged = 0 AND camera = ? ORDER BY number LIMIT ?", camera, 1 + len(self._untold))
+        waiting = [*(entry for entry in rows if entry.number not in self._untold), *self._unstored.values()]
+        return next((entry for entry in waiting if entry.camera == camera), None)
+
     def acknowledge(self, entries: Iterable[Entry]) -> None:
         """The broker has these. They stay for `replay` until newer ones take their place."""
         for entry in entries:

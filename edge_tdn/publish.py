@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from edge_tdn.messages import (
@@ -38,6 +39,7 @@ TELL_S = 0.2  # the outbox hears of acknowledgements together, this often, or wh
 TICK_S = 1.0  # how long the thread sleeps while nothing happens
 AGAIN_S = (1.0, 30.0)  # a refused topic is tried again after so long; it doubles within these
 GOODBYE_S = 1.0  # how long a clean stop waits for the last PUBACKs
+HEADER_BYTES = 200  # of a message, at most: its properties and lengths
 REPLAY_MOST = 1000  # events that one command brings back
 LOG_EVERY_S = 1.0  # no more than a line so often
 SAME_EVERY_S = 60.0  # and the same oddity again after so long
@@ -97,10 +99,12 @@ class Publisher:
         self._retained: dict[str, Message] = {}  # by topic, all of them
         self._unsent: dict[str, Message] = {}  # of these, what this connection has still to send
         self._answers: deque[Message] = deque()  # replies, and replayed events before them
-        self._on_their_way: dict[int, Entry | str] = {}  # by packet id; a topic, where it is no event
+        self._on_their_way: dict[int, Entry | Message] = {}  # by packet id
         self._behind = 0  # number of the last event that this connection has sent
         self._generation = 0  # of the outbox, when that was so
         self._refused: dict[str, _Refused] = {}  # by camera
+        self._denied: dict[str, tuple[Message, str]] = {}  # retained ones, by topic, and why
+        self._again_s = 0.0  # monotonic seconds: when they are tried again
         self._acknowledged: list[Entry] = []
         self._told_s = 0.0  # monotonic seconds: when the outbox last heard of them
         self._announced: _Announce | None = None
@@ -205,7 +209,7 @@ class Publisher:
 
     def _patience_s(self) -> float:
         now = time.monotonic()
-        due = [refused.again_s for refused in self._refused.values() if not refused.trying and self._link]
+        due = [refused.again_s for refused in self._refused.values() if not refused.trying and self._room]
         if self._acknowledged:
             due.append(self._told_s + TELL_S)
         return min(TICK_S, max(0.0, min(due, default=now + TICK_S) - now))
@@ -240,11 +244,17 @@ class Publisher:
         self._link, self.session = link, link.session
         self._on_their_way.clear()
         self._refused.clear()
+        self._denied.clear()
         self._behind = 0
-        self._unsent = dict(self._retained)
+        self._unsent.clear()
+        self._say_online()
+        self._unsent |= self._retained
         self._listen()
-        self._publish(self._availability(ONLINE, link.session))
-        self._deliver("connected", "")
+        self._judge()
+
+    def _say_online(self) -> None:
+        online = self._availability(ONLINE, self.session)
+        self._unsent[online.topic] = online
 
     def _listen(self) -> None:
         if self._link:
@@ -261,18 +271,38 @@ class Publisher:
 
     def _answered(self, mid: int, refused: str | None) -> None:
         """A PUBACK."""
-        what = self._on_their_way.pop(mid, None)
-        if isinstance(what, Entry):
-            if refused:
-                self._refuse(what, refused)
-                return
-            self._acknowledged.append(what)
-            if self._refused.pop(what.camera, None):
-                self._behind = 0  # all of its events, from the first on
-                if not self._refused:
-                    self._deliver("connected", "")
-        elif refused:
-            self._mention(logging.WARNING, f"{what} was refused: {refused}")
+        match self._on_their_way.pop(mid, None):
+            case Entry() as entry:
+                if refused:
+                    self._refuse(entry, refused)
+                    return
+                self._acknowledged.append(entry)
+                if self._refused.pop(entry.camera, None):
+                    self._behind = 0  # all of its events, from the first on
+                    self._again_s = 0.0  # the rules have changed
+                    self._judge()
+            case Message(retain=True) as message:
+                if refused:
+                    self._again_s = self._again_s if self._denied else time.monotonic() + AGAIN_S[1]
+                    self._denied[message.topic] = message, refused
+                    self._judge()
+                elif self._denied.pop(message.topic, None):
+                    self._again_s = 0.0
+                    self._judge()
+            case Message() as message:
+                if refused:
+                    self._mention(logging.WARNING, f"{message.topic} was refused: {refused}")
+
+    def _judge(self) -> None:
+        """How it stands while there is a connection."""
+        whys = {f"{self._base}/{camera}/events": refused.why for camera, refused in self._refused.items()}
+        whys |= {topic: why for topic, (_, why) in self._denied.items()}
+        if whys:
+            topic, why = next(iter(whys.items()))
+            more = f"; and {len(whys) - 1} more topics" if len(whys) > 1 else ""
+            self._deliver("degraded", f"{topic} was refused: {why}{more}")
+        else:
+            self._deliver("connected", "")
 
     def _refuse(self, entry: Entry, why: str) -> None:
         before = self._refused.get(entry.camera)
@@ -280,7 +310,7 @@ class Publisher:
             return  # sent together with the one that was refused first
         wait_s = min(2 * before.wait_s, AGAIN_S[1]) if before else AGAIN_S[0]
         self._refused[entry.camera] = _Refused(why, wait_s, time.monotonic() + wait_s)
-        self._deliver("degraded", f"{self._base}/{entry.camera}/events was refused: {why}")
+        self._judge()
 
     def _hear(self, received: Received) -> None:
         """Commands; and what somebody else says in our name."""
@@ -288,8 +318,10 @@ class Publisher:
             if not received.retained:  # somebody's command of yesterday
                 self._commanded(received.topic.removeprefix(f"{self._base}/cmd/"), received.payload)
         elif received.topic == f"{self._base}/availability":
-            if received.payload == OFFLINE and not received.retained and self._link:  # the will of an older connection
-                self._publish(self._availability(ONLINE, self._link.session))
+            if (
+                received.payload != ONLINE and not received.retained and self._link
+            ):  # an older will, or a twin's goodbye
+                self._say_online()
         elif received.topic == f"{self._base}/status" and not received.retained:
             boot = _boot(received.payload)
             if boot not in (None, self._boot):
@@ -312,9 +344,9 @@ class Publisher:
 
     def _send(self) -> None:
         """As much as the window allows: retained messages, events, answers."""
+        self._try_refused()
         while self._room and self._unsent:
             self._publish(self._unsent.pop(next(iter(self._unsent))))
-        self._try_refused()
         if self._room:
             self._send_events()
         while self._room and self._answers:
@@ -333,19 +365,26 @@ class Publisher:
             if not self._room:
                 return
             self._behind = entry.number
-            if entry not in done:
+            if entry not in done and entry.camera not in self._refused:
                 self._publish_event(entry)
 
     def _try_refused(self) -> None:
-        """One event of every camera whose time has come."""
+        """One event of every camera whose time has come; and what is retained."""
         now = time.monotonic()
-        for camera, refused in self._refused.items():
+        if self._denied and now >= self._again_s:
+            self._again_s = now + AGAIN_S[1]
+            for topic, (message, _) in self._denied.items():
+                self._unsent.setdefault(topic, self._retained.get(topic, message))
+        for camera, refused in list(self._refused.items()):
             if not refused.trying and now >= refused.again_s and self._room:
-                others = self._refused.keys() - {camera}
-                first = next((e for e in self._outbox.after(0, WINDOW, others) if e.camera == camera), None)
+                self._tell_outbox(patient=False)  # or the first would be one that the broker has
+                first = self._outbox.first(camera)
                 if first:
                     refused.trying = True
                     self._publish_event(first)
+                else:  # dropped: too old, or too many
+                    del self._refused[camera]
+                    self._judge()
 
     def _publish_event(self, entry: Entry) -> None:
         assert self._link
@@ -353,14 +392,22 @@ class Publisher:
             f"{self._base}/{entry.camera}/events", entry.payload, content_type=JSON,
             expiry_s=self._outbox.expiry_s(entry), user=(("camera", entry.camera), ("seq", str(entry.seq))),
         )  # fmt: skip
-        self._on_their_way[self._link.publish(message)] = entry
+        if self._too_large(message):
+            self._refuse(entry, f"{len(entry.payload)} bytes, too large for this broker")
+        else:
+            self._on_their_way[self._link.publish(message)] = entry
 
     def _publish(self, message: Message) -> None:
         assert self._link
-        if len(message.payload) + len(message.topic) + 100 > self._link.largest:
+        if self._too_large(message):
             self._mention(logging.WARNING, f"{message.topic}: {len(message.payload)} bytes, too large for this broker")
-            return
-        self._on_their_way[self._link.publish(message)] = message.topic
+        else:
+            self._on_their_way[self._link.publish(message)] = message
+
+    def _too_large(self, message: Message) -> bool:
+        """The broker would end the connection over it."""
+        assert self._link
+        return len(message.payload) + len(message.topic.encode()) + HEADER_BYTES > self._link.largest
 
     def _tell_outbox(self, patient: bool) -> None:
         """Together: each time costs a write to the disk."""
@@ -374,16 +421,18 @@ class Publisher:
         deadline = time.monotonic() + GOODBYE_S
         said = False
         while self._link and time.monotonic() < deadline:
-            self._send()
-            if not said and not self._unsent and not self._outbox.after(self._behind, 1, self._refused.keys()):
+            if not said:
+                self._send()
+            waits = self._unsent or self._outbox.after(self._behind, 1, self._refused.keys())
+            if not said and self._room and not waits:
                 self._publish(self._availability(STOPPED, self._link.session))
                 said = True
             if said and not self._on_their_way:
                 break
-            try:
-                self._handle(self._inbox.get(timeout=0.05))
-            except queue.Empty:
-                continue
+            with suppress(queue.Empty):
+                item = self._inbox.get(timeout=0.05)
+                if not isinstance(item, Received):  # among others the echo of our goodbye
+                    self._handle(item)
         if self._link and not said:
             self._publish(self._availability(STOPPED, self._link.session))
         self._tell_outbox(patient=False)

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -11,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -301,3 +303,167 @@ def _until(condition: Callable[[], bool], seconds: float, told: Callable[[], str
     while not condition():
         assert time.monotonic() < deadline, told()
         time.sleep(0.01)
+
+
+Guarded = Callable[[str], Mosquitto]
+
+
+@pytest.fixture
+def guarded(folder: Path, tmp_path: Path) -> Iterator[Guarded]:
+    """guarded(lines) -> a broker whose guarded port has these settings."""
+    started: list[Mosquitto] = []
+
+    def start(lines: str) -> Mosquitto:
+        started.append(Mosquitto(tmp_path, lines.format(folder=tmp_path)))
+        return started[-1]
+
+    yield start
+    for broker in started:
+        broker.stop()
+
+
+Speak = Callable[..., Publisher]
+
+
+@pytest.fixture
+def speak() -> Iterator[Speak]:
+    """speak(port, ...) -> a started publisher, stopped when the test is over."""
+    started: list[Publisher] = []
+
+    def start(
+        port: int, outbox: Outbox | None = None, boot: str = "b007", client: str = "daemon", **more: Any
+    ) -> Publisher:
+        config = BrokerConfig.model_validate({"url": f"mqtt://127.0.0.1:{port}", **more})
+        publisher = Publisher(
+            BASE, boot, outbox or Outbox(None, OutboxConfig()),
+            lambda will, inbox: Connection(config, client, None, will, inbox), fail,
+        )  # fmt: skip
+        publisher.start()
+        started.append(publisher)
+        return publisher
+
+    yield start
+    for publisher in started:
+        publisher.stop()
+
+
+DENIED = f"topic read #\ntopic write {BASE}/gate/#\n"
+TOPICS = ANYBODY + "\nacl_file {folder}/topics"
+
+
+def test_a_denied_topic_waits_while_others_go_on(guarded: Guarded, speak: Speak, tmp_path: Path) -> None:
+    topics = tmp_path / "topics"
+    topics.write_text(DENIED)
+    broker = guarded(TOPICS)
+    listener = Listener(broker)
+    publisher = speak(broker.guarded_port)
+    _say(publisher, range(1, 300))
+    listener.until(lambda: len(listener.events()) == 299)
+    assert {e.camera for e in listener.events()} == {"gate"}
+    assert publisher.delivery.state == "degraded"
+    assert re.search(rf"{BASE}/door/events was refused: Not authorized", publisher.delivery.reason)
+    listener.until(lambda: publisher.outbox_status.waiting == 299)
+    topics.write_text("topic readwrite #\n")
+    broker.process.send_signal(signal.SIGHUP)
+    listener.until(lambda: publisher.outbox_status.waiting == 0 and publisher.delivery.state == "connected", 20)
+    listener.until(lambda: len(listener.events()) == 2 * 299)
+    for camera in ("door", "gate"):
+        assert [e.seq for e in listener.events() if e.camera == camera] == list(range(1, 300))
+    listener.close()
+
+
+def test_mqtt_3_cannot_say_that_a_topic_is_denied(guarded: Guarded, speak: Speak, tmp_path: Path) -> None:
+    """Which is why MQTT 5 is the default: here the broker acknowledges what it throws away."""
+    (tmp_path / "topics").write_text(DENIED)
+    broker = guarded(TOPICS)
+    listener = Listener(broker)
+    publisher = speak(broker.guarded_port, protocol="3.1.1")
+    _say(publisher, [1])
+    listener.until(lambda: publisher.outbox_status.waiting == 0 and bool(listener.events()))
+    assert [e.camera for e in listener.events()] == ["gate"]
+    assert publisher.delivery.state == "connected"
+    listener.close()
+
+
+def test_a_denied_status_is_told_and_sent_when_it_is_allowed(
+    guarded: Guarded, speak: Speak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_tdn.publish.AGAIN_S", (1.0, 2.0))
+    topics = tmp_path / "topics"
+    topics.write_text(f"topic read #\ntopic write {BASE}/+/events\n")
+    broker = guarded(TOPICS)
+    listener = Listener(broker)
+    publisher = speak(broker.guarded_port)
+    publisher.action("door", "left")
+    _until(lambda: publisher.delivery.state == "degraded", NAMED_S, lambda: str(publisher.delivery))
+    assert f"{BASE}/availability was refused: Not authorized" in publisher.delivery.reason
+    topics.write_text("topic readwrite #\n")
+    broker.process.send_signal(signal.SIGHUP)
+    listener.until(lambda: listener.last("availability") == b"online" and listener.last("door/action") == b"left")
+    _until(lambda: publisher.delivery.state == "connected", NAMED_S, lambda: str(publisher.delivery))
+    listener.close()
+
+
+def test_a_refused_camera_that_has_nothing_left_to_say_is_forgotten(
+    guarded: Guarded, speak: Speak, tmp_path: Path
+) -> None:
+    (tmp_path / "topics").write_text(f"topic read #\ntopic write {BASE}/gate/#\ntopic write {BASE}/availability\n")
+    broker = guarded(TOPICS)
+    later_s = 0.0
+    outbox = Outbox(None, OutboxConfig(), lambda: time.monotonic() + later_s)
+    publisher = speak(broker.guarded_port, outbox=outbox)
+    _say(publisher, range(1, 4))
+    _until(lambda: publisher.delivery.state == "degraded", NAMED_S)
+    later_s = 200 * 3600  # older than [outbox] max_age_h
+    _until(lambda: publisher.delivery.state == "connected", 10, lambda: str(publisher.delivery))
+    assert publisher.outbox_status.dropped == 3
+    began = time.process_time()
+    time.sleep(1)
+    assert time.process_time() - began < 0.5  # it does not spin
+
+
+def test_an_event_that_is_too_large_for_the_broker_does_not_stop_the_others(guarded: Guarded, speak: Speak) -> None:
+    broker = guarded(ANYBODY + "\nmax_packet_size 2000")
+    listener = Listener(broker)
+    publisher = speak(broker.guarded_port)
+    publisher.event(event(1).model_copy(update={"label": "x" * 2000}))
+    _say(publisher, [2, 3])
+    listener.until(lambda: [e.seq for e in listener.events() if e.camera == "gate"] == [2, 3])
+    assert publisher.delivery.state == "degraded"
+    assert re.search(rf"{BASE}/door/events was refused: .* bytes", publisher.delivery.reason)
+    listener.until(lambda: publisher.outbox_status.waiting == 3)
+    listener.close()
+
+
+def test_no_more_is_on_its_way_than_the_broker_takes(speak: Speak) -> None:
+    unanswered: list[bytes] = []
+    too_many = []
+    answered = 0
+
+    def takes_one(client: socket.socket, first: int, packet: bytes) -> bool:
+        if first & 0xF0 == CONNECT:
+            client.sendall(b"\x20\x06\x00\x00\x03\x21\x00\x01")  # receive maximum 1
+        if first & 0xF0 == PUBLISH:
+            unanswered.append(packet)
+            if len(unanswered) > 1:
+                too_many.append(list(unanswered))
+            threading.Timer(0.05, answer, (client,)).start()
+        return True
+
+    def answer(client: socket.socket) -> None:
+        nonlocal answered
+        answered += 1
+        packet = unanswered.pop(0)
+        size = int.from_bytes(packet[:2], "big")
+        topic = f"{BASE}/availability".encode()
+        offline = len(topic).to_bytes(2, "big") + topic + b"\x00offline"
+        with suppress(OSError):
+            client.sendall(b"\x40\x02" + packet[2 + size : 4 + size] + b"\x30" + bytes([len(offline)]) + offline)
+
+    puppet = Puppet(takes_one)
+    publisher = speak(puppet.port)
+    _say(publisher, range(1, 11))
+    _until(lambda: answered >= 20 and publisher.outbox_status.waiting == 0, 15)
+    publisher.stop()
+    assert not too_many
+    puppet.close()
