@@ -42,6 +42,7 @@ GOODBYE_S = 1.0  # how long a clean stop waits for the last PUBACKs
 HEADER_BYTES = 200  # of a message, at most: its properties and lengths
 REPLAY_MOST = 1000  # events that one command brings back
 LOG_EVERY_S = 1.0  # no more than a line so often
+ASIDES_MOST = 10  # oddities that wait for their line
 SAME_EVERY_S = 60.0  # and the same oddity again after so long
 JSON = "application/json"
 ONLINE, STOPPED, OFFLINE = b"online", b"stopped", b"offline"
@@ -109,8 +110,11 @@ class Publisher:
         self._told_s = 0.0  # monotonic seconds: when the outbox last heard of them
         self._announced: _Announce | None = None
         self._unsaid: tuple[int, str] | None = None  # level and text of the log's next line
+        self._asides: deque[tuple[int, str]] = deque()  # and of those after it
         self._said_s = -LOG_EVERY_S  # monotonic seconds
         self._mentioned: dict[str, float] = {}  # text -> monotonic seconds
+        self._told = False  # the broker has had our status
+        self._replaced = 0  # times that another boot's was found there since
         self.session = 0
         self.delivery = Delivery(state="connecting", reason="", since=iso(time.time_ns()))
         self._connection = connect(self._will, self._inbox)
@@ -286,7 +290,9 @@ class Publisher:
                     self._again_s = self._again_s if self._denied else time.monotonic() + AGAIN_S[1]
                     self._denied[message.topic] = message, refused
                     self._judge()
-                elif self._denied.pop(message.topic, None):
+                    return
+                self._told = self._told or message.topic == f"{self._base}/status"
+                if self._denied.pop(message.topic, None):
                     self._again_s = 0.0
                     self._judge()
             case Message() as message:
@@ -322,9 +328,14 @@ class Publisher:
                 received.payload != ONLINE and not received.retained and self._link
             ):  # an older will, or a twin's goodbye
                 self._say_online()
-        elif received.topic == f"{self._base}/status" and not received.retained:
+        elif received.topic == f"{self._base}/status":
             boot = _boot(received.payload)
-            if boot not in (None, self._boot):
+            if boot in (None, self._boot):
+                return
+            # Twins of one client id are never there together: each finds the other's status in the place of its own.
+            # Once, that may be a broker that fell back on what it had saved.
+            self._replaced += received.retained and self._told
+            if not received.retained or self._replaced > 1:
                 self._mention(logging.ERROR, f"another edge-tdn is {self._base} (boot {boot}): `host` must differ")
         elif self._announced and received.topic == self._announced.birth_topic and received.payload == ONLINE:
             self._unsent = dict(self._retained)
@@ -457,15 +468,16 @@ class Publisher:
         """An oddity, once a minute."""
         now = time.monotonic()
         self._mentioned = {said: at for said, at in self._mentioned.items() if now - at < SAME_EVERY_S}
-        if text not in self._mentioned and self._unsaid is None:
+        if text not in self._mentioned and len(self._asides) < ASIDES_MOST:
             self._mentioned[text] = now
-            self._unsaid = (level, text)
+            self._asides.append((level, text))
 
     def _say(self) -> None:
-        """One line a second, the newest."""
+        """One line a second: how it stands now; if that has been said, an oddity."""
         now = time.monotonic()
-        if self._unsaid and now - self._said_s >= LOG_EVERY_S:
-            (level, text), self._unsaid, self._said_s = self._unsaid, None, now
+        if (self._unsaid or self._asides) and now - self._said_s >= LOG_EVERY_S:
+            level, text = self._unsaid or self._asides.popleft()
+            self._unsaid, self._said_s = None, now
             log.log(level, "broker=%s %s", self._connection.address, text)
 
 

@@ -63,8 +63,12 @@ class Listener:
                         self.heard.append(message)
                     case Connected(link):
                         link.subscribe(f"{BASE}/#")
+                        self._link = link
                         self._ready = True
             time.sleep(0.01)
+
+    def say(self, topic: str, payload: bytes) -> None:
+        self._link.publish(Message(f"{BASE}/{topic}", payload))
 
     def last(self, topic: str) -> bytes | None:
         return next((m.payload for m in reversed(self.heard) if m.topic == f"{BASE}/{topic}"), None)
