@@ -9,6 +9,7 @@ from rich.table import Table
 from edge_tdn.config import Config, broker_access, load
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.labels import check_names
 from edge_tdn.manifest import Model
 from edge_tdn.mqtt import tls_context
 from edge_tdn.outbox import outbox_folder
@@ -31,6 +32,7 @@ def check(console: Console, path: Path) -> None:
     if faults:
         raise ConfigError("\n".join(faults))
     model = open_configured_model(config, path.parent)
+    check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
         _plan(console, config, path.parent, model, runtime)
 

@@ -16,6 +16,7 @@ from edge_tdn.config import Config, broker_access
 from edge_tdn.decide import Origin
 from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.errors import EdgeTdnError, last_line
+from edge_tdn.labels import check_names
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import DaemonStatus, iso
 from edge_tdn.mqtt import Connection
@@ -47,6 +48,7 @@ class Daemon:
         self._boot = secrets.token_hex(4)
         self._began_ns = time.time_ns()
         self.model = open_configured_model(config, base)
+        check_names(config, self.model.labels, self.model.manifest.background)
         self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
         self._model_ref = self.model.ref(config.runtime.precision)
