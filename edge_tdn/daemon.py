@@ -13,10 +13,12 @@ from types import FrameType
 
 from edge_tdn import __version__
 from edge_tdn.config import Config, broker_access
+from edge_tdn.control import Control
 from edge_tdn.decide import Origin
 from edge_tdn.demo_clip import DEMO, demo_clip
+from edge_tdn.discovery import BIRTH_TOPIC, documents
 from edge_tdn.errors import EdgeTdnError, last_line
-from edge_tdn.labels import check_names
+from edge_tdn.labels import check_names, rules
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import DaemonStatus, iso
 from edge_tdn.mqtt import Connection
@@ -60,6 +62,7 @@ class Daemon:
         self._publisher = Publisher(
             config.base_topic, self._boot, outbox,
             lambda will, inbox: Connection(config.broker, client_id, access, will, inbox), self._failed,
+            lambda topic, payload: self._control.hear(topic, payload),
         )  # fmt: skip
         self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._not_computed)
         self.cameras = [
@@ -70,6 +73,9 @@ class Daemon:
             )
             for camera in config.camera
         ]  # fmt: skip
+        self._control = Control(self.cameras, self._publisher)
+        labels = list(rules(config.decide, self.model.labels, self.model.manifest.background))
+        self._publisher.announce(documents(config, labels), BIRTH_TOPIC)
 
     def run(self) -> None:
         """Serves until `stop`, or until every source has ended for good.
@@ -95,10 +101,11 @@ class Daemon:
         self._stop.set()
 
     def _serve(self) -> None:
-        told = float("-inf")  # monotonic seconds
+        told, before = float("-inf"), None  # monotonic seconds; how it stood with broker and disk
         while not self._stop.is_set() and any(camera.running for camera in self.cameras):
-            if time.monotonic() - told >= LIFE_EVERY_S:
-                told = time.monotonic()
+            states = self._publisher.delivery.state, self._publisher.outbox_status.state
+            if states != before or time.monotonic() - told >= LIFE_EVERY_S:
+                told, before = time.monotonic(), states
                 self._publisher.daemon_status(self._status())
             for camera in self.cameras:
                 self._publisher.camera_status(camera.status())

@@ -65,7 +65,8 @@ class Camera:
         self._source = Source(camera, base, self._told)
         self._window = Window(model.manifest.input, camera.max_gap_s, gate=MotionGate() if camera.motion_gate else None)
         self._lane = scheduler.lane(camera.hop, self._scored, self._broken)
-        self._decider = Decider(config.decide, origin, model.labels, model.manifest.background)
+        seq = publisher.last_seq(camera.name)
+        self._decider = Decider(config.decide, origin, model.labels, model.manifest.background, seq)
         self._state: tuple[State, str, int] = ("connecting", "", time.time_ns())
         self._arrivals: deque[int] = deque(maxlen=1000)  # monotonic clock, frames of the last RATE_OVER_S
         self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms
@@ -98,9 +99,9 @@ class Camera:
             self._halt.set()
         self._woken.set()
 
-    @property
-    def enabled(self) -> bool:
-        return self._enabled
+    def set_thresholds(self, enter: float, exit: float, label: str | None) -> None:  # noqa: A002  (as in TOML)
+        """Of one action or of all, until the daemon ends. May be called from any thread. ValueError: why not."""
+        self._decider.set_thresholds(enter, exit, label)
 
     def join(self, timeout_s: float) -> None:
         """Waits for the thread to end, but not longer than this."""
