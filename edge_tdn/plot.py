@@ -52,13 +52,11 @@ def plot(
     for axes, name in zip(rows, names, strict=True):
         _row(axes, name, judged, thresholds[name], [event for event in events if event.label == name], at_ns)
     rows[0].set_xlim(0, max((one.seconds for one in judged), default=1.0))
-    left_out = (
-        f" ({len(thresholds) - len(names)} more actions had lower scores)" if len(thresholds) > len(names) else ""
-    )
+    left_out = f" ({len(thresholds) - len(names)} more actions are not shown)" if len(thresholds) > len(names) else ""
     rows[-1].set_xlabel(f"seconds of the recording{left_out}")
     handles, labels = rows[0].get_legend_handles_labels()
     shown = dict(zip(labels, handles, strict=True))  # each once
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(title, parse_math=False, x=0.01, ha="left", fontsize=11)
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown), frameon=False, fontsize=9)
     figure.savefig(path, format="png")
 
@@ -96,5 +94,7 @@ def _row(
     axes.set_ylim(-0.02, 1.04)
     axes.set_yticks([0, 0.5, 1], ["0", "", "1"], fontsize=8)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-    axes.set_ylabel(textwrap.fill(name, NAME_WIDTH), rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
+    axes.set_ylabel(
+        textwrap.fill(name, NAME_WIDTH), rotation=0, ha="right", va="center", fontsize=9, labelpad=8, parse_math=False
+    )
     axes.spines[["top", "right"]].set_visible(False)
