@@ -1,5 +1,6 @@
 """`edge-tdn check`: opens everything that `run` would, says what is wrong, or prints the plan."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from rich.table import Table
 from edge_tdn.config import Config, broker_access, load
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
-from edge_tdn.labels import check_names
+from edge_tdn.labels import check_names, rules
 from edge_tdn.manifest import Model
 from edge_tdn.mqtt import tls_context
 from edge_tdn.outbox import outbox_folder
@@ -46,7 +47,8 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
     table.add_row("parity", _parity(model, build_name(runtime.precision, runtime.device)))
     segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
     table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
-    table.add_row("labels", ", ".join(model.labels[:12]) + (" ..." if len(model.labels) > 12 else ""))
+    table.add_row("labels", _some(model.labels))
+    table.add_row("reported", _some(list(rules(config.decide, model.labels, model.manifest.background))))
     table.add_row("broker", f"{config.broker.url}, MQTT {config.broker.protocol}, topics {config.base_topic}/...")
     outbox = outbox_folder(config.outbox.folder, config.host, base)
     kept = f"{outbox}, at most {config.outbox.max_mb:g} MB" if outbox else "in memory alone"
@@ -56,6 +58,10 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, a decision every {hop_s:.2f} s")
     console.print(table)
     console.print("configuration and model are right")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
 
 
 def _parity(model: Model, name: str) -> str:

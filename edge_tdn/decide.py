@@ -83,6 +83,9 @@ class Decider:
         self._config = config
         self._origin = origin
         self._rules = rules(config, labels, background)
+        self._members = np.zeros((len(self._rules), len(labels)), np.float32)  # 1: this label is part of that action
+        for row, rule in zip(self._members, self._rules.values(), strict=True):
+            row[list(rule.members)] = 1
         self._recent: deque[Probabilities] = deque(maxlen=config.smoothing_clips)
         self._scores: dict[str, float] = {}  # by the names that are reported
         self._last: Scores | None = None
@@ -129,8 +132,7 @@ class Decider:
         """What the newest clip changes."""
         self._follow(scores)
         self._recent.append(softmax(scores.logits))
-        smoothed = self.smoothed()
-        self._scores = {name: float(smoothed[list(rule.members)].sum()) for name, rule in self._rules.items()}
+        self._scores = dict(zip(self._rules, (self._members @ self.smoothed()).tolist(), strict=True))
         for action in self._open.values():
             self._watch(action)
         self._rising = {name: self._rising.get(name) or self._rise(name) for name in self._candidates()}
@@ -190,7 +192,10 @@ class Decider:
         return cool and self._scores[name] >= rule.enter_threshold
 
     def _rise(self, name: str) -> _Action:
-        """An action that may be, from the start of the clip's newest segment on, but after all that was before it."""
+        """An action that may be: from the start of the clip's newest segment on, but after what was before it.
+
+        One at a time: what is open keeps its minimum length.
+        """
         scores, rule = self._clip(), self._rules[name]
         moments = [self._now_ns - (scores.to_ns - scores.newest_ns)]
         moments += [self._ends[name].at_ns + rule.cool_down_ns] if name in self._ends else []

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_tdn.__main__ import main
 from edge_tdn.config import Config, load
 from edge_tdn.errors import ConfigError
 from edge_tdn.labels import check_names, rules
@@ -66,3 +67,17 @@ def test_a_name_that_the_model_does_not_have_is_told_with_file_and_line(text: st
     with pytest.raises(ConfigError) as told:
         check_names(config, LABELS, BACKGROUND)
     assert said in str(told.value)
+
+
+@pytest.mark.parametrize("command", ["check", "run", "replay"])
+def test_a_wrong_name_is_exit_78_before_anything_runs(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text('[[camera]]\nname = "a"\nsource = "demo:"\n[decide]\nonly = ["waves"]\n')
+    arguments = ["demo:"] if command == "replay" else []
+    assert main([command, *arguments, "--config", str(path)]) == 78
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"edge-tdn: {path}:5: decide.only = 'waves': the model has no such label; did you mean 'wave'?"
+    )
