@@ -10,6 +10,7 @@ from edge_tdn.config import Config, load, read_password
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import Model
+from edge_tdn.record import verify as verify_record
 from edge_tdn.runtime import Runtime, build_name
 from edge_tdn.source import verify, without_password
 
@@ -18,6 +19,7 @@ def check(console: Console, path: Path) -> None:
     """Prints the plan of a configuration. ConfigError or ModelError: what is wrong with it."""
     config = load(path)
     read_password(config.broker, path.parent)
+    verify_record(config.record, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):
         try:

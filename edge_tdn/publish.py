@@ -64,6 +64,10 @@ class Publisher:
         """The label that is going on now, for dashboards."""
         self._inbox.put(Message(f"{self._base}/{camera}/action", (label or "none").encode(), retain=True))
 
+    def snapshot(self, camera: str, jpeg: bytes) -> None:
+        """The picture of the camera's newest action."""
+        self._inbox.put(Message(f"{self._base}/{camera}/snapshot", jpeg, retain=True))
+
     def scores(self, scores: TopScores) -> None:
         if self.connected:
             self._inbox.put(Message(f"{self._base}/{scores.camera}/scores", scores.json_bytes(), qos=0))
