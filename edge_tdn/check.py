@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edge_tdn.config import Config, load, read_password
+from edge_tdn.config import Config, RecordConfig, load, read_password
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import Model
@@ -44,11 +44,19 @@ def _plan(console: Console, config: Config, model: Model, runtime: Runtime) -> N
     table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
     table.add_row("labels", ", ".join(model.labels[:12]) + (" ..." if len(model.labels) > 12 else ""))
     table.add_row("broker", f"{config.broker.url}, MQTT {config.broker.protocol}, topics {config.base_topic}/...")
+    if config.record.wanted:
+        table.add_row("record", _recorded(config.record))
     for camera in config.camera:
         hop_s = camera.hop * spec.segment_stride / spec.frame_rate
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, a decision every {hop_s:.2f} s")
     console.print(table)
     console.print("configuration and model are right")
+
+
+def _recorded(record: RecordConfig) -> str:
+    what = " and ".join(name for name, on in (("snapshots", record.snapshot), ("clips", record.clip)) if on)
+    where = f"{record.folder}, at most {record.max_mb} MB" if record.folder else "on their topic only"
+    return f"{what}, {where}; at most {record.memory_mb} MB of memory a camera"
 
 
 def _parity(model: Model, name: str) -> str:
