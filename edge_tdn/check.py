@@ -7,13 +7,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edge_tdn.config import Config, broker_access, load
+from edge_tdn.config import Config, RecordConfig, broker_access, load
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.labels import check_names, rules
 from edge_tdn.manifest import Model
 from edge_tdn.mqtt import tls_context
 from edge_tdn.outbox import outbox_folder
+from edge_tdn.record import verify as verify_record
 from edge_tdn.runtime import Runtime, build_name
 from edge_tdn.source import verify, without_password
 
@@ -24,6 +25,7 @@ def check(console: Console, path: Path) -> None:
     access = broker_access(config.broker, path.parent)
     if config.broker.tls:
         tls_context(access)
+    verify_record(config.record, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):
         try:
@@ -53,6 +55,8 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
     outbox = outbox_folder(config.outbox.folder, config.host, base)
     kept = f"{outbox}, at most {config.outbox.max_mb:g} MB" if outbox else "in memory alone"
     table.add_row("outbox", f"{kept}, {config.outbox.max_age_h:g} h")
+    if config.record.wanted:
+        table.add_row("record", _recorded(config.record))
     for camera in config.camera:
         hop_s = camera.hop * spec.segment_stride / spec.frame_rate
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, a decision every {hop_s:.2f} s")
@@ -62,6 +66,12 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
+
+
+def _recorded(record: RecordConfig) -> str:
+    what = " and ".join(name for name, on in (("snapshots", record.snapshot), ("clips", record.clip)) if on)
+    where = f"{record.folder}, at most {record.max_mb} MB" if record.folder else "on their topic only"
+    return f"{what}, {where}; at most {record.memory_mb} MB of memory a camera"
 
 
 def _parity(model: Model, name: str) -> str:

@@ -218,6 +218,31 @@ class OutboxConfig(_Table):
     replayable: int = Field(default=10_000, ge=0, le=1_000_000, description="delivered events that are kept for replay")
 
 
+class RecordConfig(_Table):
+    """[record]: pictures of an action for people."""
+
+    snapshot: bool = Field(default=False, description="publish a JPEG of every action, and save it if folder is set")
+    clip: bool = Field(default=False, description="save an MP4 of every action; needs a folder and GStreamer")
+    folder: str = Field(default="", description="where files go, relative to this file; empty: none are written")
+    max_mb: int = Field(default=1000, ge=1, description="MB of files, of all cameras; the oldest go first")
+    pre_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip before the action's start")
+    post_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip after the action's end")
+    clip_most_s: float = Field(default=60.0, ge=1, le=600, description="seconds; a longer clip ends there")
+    memory_mb: int = Field(
+        default=80, ge=8, le=4096, description="MB a camera for its last pictures; what does not fit lowers their rate"
+    )
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.clip and not self.folder:
+            raise ValueError("clip needs a folder to write to")
+        return self
+
+    @property
+    def wanted(self) -> bool:
+        return self.snapshot or self.clip
+
+
 class CameraConfig(_Table):
     """[[camera]]: one camera, file or URL."""
 
@@ -279,6 +304,7 @@ class Config(_Table):
     decide: DecideConfig = DecideConfig()
     outbox: OutboxConfig = OutboxConfig()
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
+    record: RecordConfig = RecordConfig()
     camera: tuple[CameraConfig, ...] = Field(min_length=1, description="one table per camera", strict=False)
     _origin: tuple[str, str] = ("configuration", "")  # its file and what stands there
 
@@ -403,6 +429,7 @@ def _table(keys: list[Any]) -> type[BaseModel]:
         "outbox": OutboxConfig,
         "home_assistant": HomeAssistantConfig,
         "decide.action": ActionConfig,
+        "record": RecordConfig,
         "camera": CameraConfig,
     }
     return tables.get(".".join(key for key in keys if isinstance(key, str)), Config)

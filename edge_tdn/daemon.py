@@ -25,6 +25,7 @@ from edge_tdn.mqtt import Connection
 from edge_tdn.outbox import Outbox, outbox_folder
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
+from edge_tdn.record import CLOSE_S
 from edge_tdn.runtime import Runtime, build_name, is_out_of_memory, open_runtime, out_of_memory
 from edge_tdn.runtime.cache import cache_folder
 from edge_tdn.scheduler import Scheduler
@@ -118,6 +119,12 @@ class Daemon:
         for camera in self.cameras:
             camera.join(max(0.0, deadline - time.monotonic()))
         self._scheduler.stop(drop=self._stop.is_set())
+        recorders = [camera.recorder for camera in self.cameras if camera.recorder]
+        for recorder in recorders:
+            recorder.close()
+        deadline = time.monotonic() + CLOSE_S
+        for recorder in recorders:
+            recorder.join(max(0.0, deadline - time.monotonic()))
         for camera in self.cameras:
             self._publisher.camera_status(camera.status())
         self._publisher.stop()

@@ -39,6 +39,10 @@ class Decoded(Protocol):
         """Height, width."""
 
     @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+
+    @property
     def luma(self) -> Luma: ...
 
     def rgbx(self, into: Rgbx) -> None:

@@ -84,6 +84,9 @@ class Heard:
     def __init__(self) -> None:
         self.events: list[ActionEvent] = []
 
+    def last_seq(self, camera: str) -> int:
+        return 0
+
     def event(self, event: ActionEvent) -> None:
         self.events.append(event)
 
