@@ -48,7 +48,7 @@ class Past:
     """
 
     def __init__(self, seconds: float, most_bytes: int) -> None:
-        self._span_ns, self._most_bytes = int(seconds * NS_PER_S), most_bytes
+        self.span_ns, self._most_bytes = int(seconds * NS_PER_S), most_bytes
         self._frames: list[Frame] = []  # oldest first
         self._lock = threading.Lock()
         self.nbytes = 0
@@ -62,7 +62,7 @@ class Past:
                 self.nbytes = 0
             frames.append(frame)
             self.nbytes += frame.decoded.nbytes
-            while frame.pts_ns - frames[0].pts_ns > self._span_ns:
+            while frame.pts_ns - frames[0].pts_ns > self.span_ns:
                 self._forget(0)
             if self.nbytes <= self._most_bytes or len(frames) < 3:
                 return 0
@@ -70,7 +70,7 @@ class Past:
             while self.nbytes > self._most_bytes and len(frames) > 2:
                 inner = range(1, len(frames) - max(1, len(frames) // UNTHINNED))
                 self._forget(min(inner, key=lambda i: frames[i + 1].pts_ns - frames[i - 1].pts_ns, default=0))
-            return frame.decoded.nbytes * (self._span_ns // step_ns + 1)
+            return frame.decoded.nbytes * (self.span_ns // step_ns + 1)
 
     def nearest(self, pts_ns: int, within_ns: tuple[int, int]) -> Frame | None:
         """The picture at this time, or next to it; None if those of `within_ns` are gone, or another stream's."""
@@ -130,7 +130,7 @@ class Recorder:
         self._mentioned = -LOG_EVERY_S
         self.snapshots = self.clips = 0  # made
         self.dropped = 0  # snapshots and clips that could not be made
-        self._thread = threading.Thread(target=self._run, name=f"recorder {camera}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"recorder {camera.name}", daemon=True)
         self._thread.start()
 
     @property
@@ -156,9 +156,10 @@ class Recorder:
                 centre_ns = scores.from_ns + self._centre_ns
                 picture = self._room_for(self._past.nearest(centre_ns, (scores.from_ns, scores.to_ns)))
             if event.type == "start" and self._config.clip:
-                from_ns = _pts(event.started_at, scores) - round(self._config.pre_roll_s * NS_PER_S)
-            elif event.ended_at:
-                until_ns = _pts(event.ended_at, scores) + round(self._config.post_roll_s * NS_PER_S)
+                from_ns = _start_ns(event, scores) - round(self._config.pre_roll_s * NS_PER_S)
+                from_ns = max(from_ns, scores.to_ns - self._past.span_ns)  # the wall clock may have jumped
+            elif event.type == "end":
+                until_ns = scores.to_ns + round(self._config.post_roll_s * NS_PER_S)
         if picture or from_ns is not None or event.type == "end":
             self._inbox.put(_Note(event, picture, from_ns, until_ns))
 
@@ -337,7 +338,7 @@ def _needed_s(centre: int, spec: InputSpec, hop: int, config: Config) -> float:
     return needed_s + LATE_S
 
 
-def _pts(wall: str, scores: Scores) -> int:
-    """A wall clock time of an event, in the stream's own time."""
-    wall_ns = round(datetime.fromisoformat(wall).timestamp() * 1000) * NS_PER_MS
-    return scores.to_ns - (scores.wall_ns - wall_ns)
+def _start_ns(event: ActionEvent, scores: Scores) -> int:
+    """PTS of an action's start."""
+    wall_ns = round(datetime.fromisoformat(event.started_at).timestamp() * 1000) * NS_PER_MS
+    return min(scores.to_ns - (scores.wall_ns - wall_ns), scores.to_ns)

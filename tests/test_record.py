@@ -227,6 +227,20 @@ def test_actions_that_overlap_have_a_clip_each_and_gaps_keep_their_time(make_rec
     assert recorder.dropped == 0
 
 
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+def test_a_wall_clock_that_jumps_moves_no_clip(jump_s: int, make_recorder: Make, tmp_path: Path) -> None:
+    recorder = make_recorder(snapshot=False)
+    play(recorder, 0, 80)
+    recorder.event(event(1, "start", 4.0, 3.5 + jump_s), scores(4.0))
+    recorder.event(event(1, "end", 4.0, 3.5 + jump_s), scores(4.0))
+    play(recorder, 80, 95)
+    wait(lambda: recorder.clips == 1)
+    (path,) = (tmp_path / "seen/door").iterdir()
+    numbers = numbers_in(path)
+    assert numbers == list(range(numbers[0], 91)), "to 0.5 s after the end"
+    assert 20 <= numbers[0] <= 60, "from before the start, as far as pictures are kept"
+
+
 def test_a_clip_ends_with_its_stream_at_its_longest_and_at_the_stop(make_recorder: Make, tmp_path: Path) -> None:
     recorder = make_recorder(snapshot=False, clip_most_s=2.0)
     play(recorder, 0, 40)
