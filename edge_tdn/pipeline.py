@@ -70,8 +70,10 @@ class Camera:
         self._lane = scheduler.lane(camera.hop, self._scored, self._broken)
         seq = publisher.last_seq(camera.name)
         self._decider = Decider(config.decide, origin, model.labels, model.manifest.background, seq)
-        publish = partial(publisher.snapshot, camera.name)
-        self.recorder = Recorder(camera, config, model.manifest.input, base, publish) if config.record.wanted else None
+        self.recorder: Recorder | None = None
+        if config.record.wanted:
+            publish = partial(publisher.snapshot, camera.name)
+            self.recorder = Recorder(camera, config, model.manifest.input, base, publish)
         self._state: tuple[State, str, int] = ("connecting", "", time.time_ns())
         self._arrivals: deque[int] = deque(maxlen=1000)  # monotonic clock, frames of the last RATE_OVER_S
         self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms
