@@ -1,10 +1,11 @@
-"""The command line: edge-tdn demo | run | check | bench | watch."""
+"""The command line: edge-tdn demo | run | check | bench | watch | replay."""
 
 import argparse
 import json
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from edge_tdn import __version__
 from edge_tdn.errors import EdgeTdnError
+from edge_tdn.messages import NS_PER_MS
 
 EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 71 device out of memory,
   78 configuration or model wrong
@@ -22,6 +24,7 @@ first steps:
   edge-tdn check --config site.toml    is the configuration right?
   edge-tdn run --config site.toml      serve
   edge-tdn bench --model MODEL         what is fastest here?
+  edge-tdn replay VIDEO --config site.toml   what would it have told of this recording?
 """
 BENCH = """Measures here, in about a minute, what a hop costs: encoding 1, 2 or 4 new segments and classifying the
 clip, in each precision of the model, on each device, with one, half and all threads. Prints the lines to configure.
@@ -33,6 +36,18 @@ clip, in each precision of the model, on each device, with one, half and all thr
 Nothing else should run meanwhile: cameras that are served now take their share. The best is the fastest that
 `edge-tdn-export parity` has proven equal to PyTorch; all cores for the network leave none for decoding, so where two
 are about as fast, take fewer threads.
+"""
+REPLAY = """Plays a recording as if it came from a camera of the configuration, through its model and [decide], faster
+than real time, and prints the events as JSON lines. No broker is needed. The same recording gives the same events every
+time: change a threshold, replay, and compare.
+
+  edge-tdn replay yard.mp4 --config site.toml
+  edge-tdn replay yard.mp4 --config site.toml --camera yard --at 2026-03-01T22:00:00Z
+  edge-tdn replay yard.mp4 --config site.toml --json after.jsonl && diff before.jsonl after.jsonl
+  edge-tdn replay demo: --config configs/demo.toml --plot demo.png
+
+Of the camera's own table count hop, max_gap_s, motion_gate and decoder. What stands beside the events (length, speed,
+actions) goes to stderr.
 """
 
 
@@ -121,11 +136,30 @@ def _watch(options: argparse.Namespace) -> int:
     return 0
 
 
+def _replay(options: argparse.Namespace) -> int:
+    from edge_tdn.replay import replay
+
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    replay(console, options.config, options.file, options.camera, options.at, options.json, options.plot)
+    return 0
+
+
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: 0 or more seconds")
     return seconds
+
+
+def _moment(text: str) -> int:
+    """Nanoseconds since 1970 UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if not 1970 <= moment.year < 9999:
+        raise argparse.ArgumentTypeError(f"{text}: a time from 1970 on, such as 2026-03-01T12:00:00Z")
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000) * NS_PER_MS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -184,6 +218,22 @@ def _parser() -> argparse.ArgumentParser:
         "--no-replay", dest="replay", action="store_false", help="only tell what was missed, do not ask for it again"
     )
     watch.set_defaults(command=_watch, log_level=logging.WARNING)
+
+    replay = commands.add_parser(
+        "replay",
+        help="what would a configuration have told of a recording?",
+        description=REPLAY,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    replay.add_argument("file", metavar="FILE", help="a video file; demo: for the project's own clip")
+    replay.add_argument("--config", type=Path, required=True, help="TOML file")
+    replay.add_argument("--camera", metavar="NAME", help="whose place it takes (default: the first)")
+    replay.add_argument(
+        "--at", type=_moment, default=0, metavar="TIME", help="when it begins, ISO 8601 (default: 1970-01-01T00:00:00Z)"
+    )
+    replay.add_argument("--json", type=Path, metavar="OUT", help="write the events there, one a line, not to stdout")
+    replay.add_argument("--plot", type=Path, metavar="PNG", help="draw scores, thresholds and events over time")
+    replay.set_defaults(command=_replay, log_level=logging.WARNING)
     return parser
 
 

@@ -1,17 +1,20 @@
 """`edge-tdn check`: opens everything that `run` would, says what is wrong, or prints the plan."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from edge_tdn.config import Config, broker_access, load
+from edge_tdn.config import Config, RecordConfig, broker_access, load
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.labels import check_names, rules
 from edge_tdn.manifest import Model
 from edge_tdn.mqtt import tls_context
 from edge_tdn.outbox import outbox_folder
+from edge_tdn.record import verify as verify_record
 from edge_tdn.runtime import Runtime, build_name
 from edge_tdn.source import verify, without_password
 
@@ -22,6 +25,7 @@ def check(console: Console, path: Path) -> None:
     access = broker_access(config.broker, path.parent)
     if config.broker.tls:
         tls_context(access)
+    verify_record(config.record, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):
         try:
@@ -31,6 +35,7 @@ def check(console: Console, path: Path) -> None:
     if faults:
         raise ConfigError("\n".join(faults))
     model = open_configured_model(config, path.parent)
+    check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
         _plan(console, config, path.parent, model, runtime)
 
@@ -44,16 +49,29 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
     table.add_row("parity", _parity(model, build_name(runtime.precision, runtime.device)))
     segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
     table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
-    table.add_row("labels", ", ".join(model.labels[:12]) + (" ..." if len(model.labels) > 12 else ""))
+    table.add_row("labels", _some(model.labels))
+    table.add_row("reported", _some(list(rules(config.decide, model.labels, model.manifest.background))))
     table.add_row("broker", f"{config.broker.url}, MQTT {config.broker.protocol}, topics {config.base_topic}/...")
     outbox = outbox_folder(config.outbox.folder, config.host, base)
     kept = f"{outbox}, at most {config.outbox.max_mb:g} MB" if outbox else "in memory alone"
     table.add_row("outbox", f"{kept}, {config.outbox.max_age_h:g} h")
+    if config.record.wanted:
+        table.add_row("record", _recorded(config.record))
     for camera in config.camera:
         hop_s = camera.hop * spec.segment_stride / spec.frame_rate
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, a decision every {hop_s:.2f} s")
     console.print(table)
     console.print("configuration and model are right")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
+
+
+def _recorded(record: RecordConfig) -> str:
+    what = " and ".join(name for name, on in (("snapshots", record.snapshot), ("clips", record.clip)) if on)
+    where = f"{record.folder}, at most {record.max_mb} MB" if record.folder else "on their topic only"
+    return f"{what}, {where}; at most {record.memory_mb} MB of memory a camera"
 
 
 def _parity(model: Model, name: str) -> str:

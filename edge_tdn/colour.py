@@ -44,6 +44,10 @@ class Yuv420:
         height, width = self.luma.shape
         return height, width
 
+    @property
+    def nbytes(self) -> int:
+        return self.luma.nbytes + sum(plane.nbytes for plane in self._chroma)
+
     def rgbx(self, into: Rgbx) -> None:
         height, width = self.size
         if self._colorimetry == BT601 and height % 2 == width % 2 == 0:
@@ -71,6 +75,10 @@ class Packed:
     @property
     def size(self) -> tuple[int, int]:
         return self._pixels.shape[0], self._pixels.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        return self._pixels.nbytes
 
     @property
     def luma(self) -> Luma:

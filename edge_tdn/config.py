@@ -128,6 +128,22 @@ class RuntimeConfig(_Table):
     )
 
 
+class ActionConfig(_Table):
+    """[[decide.action]]: what [decide] says, for one action. A limit that is left out is that of [decide]."""
+
+    name: str = Field(min_length=1, description="a label of the model, or a name of your own for `labels`")
+    labels: tuple[str, ...] = Field(
+        default=(), strict=False, description="of the model, reported under this name, their scores added up; "
+        "empty: the label of this name"
+    )  # fmt: skip
+    enter_threshold: Share | None = Field(default=None, description="an action starts when its score reaches this")
+    exit_threshold: Share | None = Field(default=None, description="and ends when it falls below this")
+    min_length_s: Seconds | None = Field(default=None, description="seconds that it lasts at least")
+    max_length_s: Seconds | None = Field(default=None, description="seconds after which it is ended; 0: never")
+    merge_gap_s: Seconds | None = Field(default=None, description="a score that is back within so many seconds goes on")
+    cool_down_s: Seconds | None = Field(default=None, description="seconds from its end to its next start, at least")
+
+
 class DecideConfig(_Table):
     """[decide]: from scores to actions."""
 
@@ -137,19 +153,54 @@ class DecideConfig(_Table):
     enter_threshold: Share = Field(default=0.6, description="an action starts when its score reaches this")
     exit_threshold: Share = Field(default=0.4, description="and ends when it falls below this")
     min_length_s: Seconds = Field(
-        default=0.5, description="seconds from where the score rose to where its start is told"
+        default=0.5, description="seconds from where the score rose to where its start is told: it lasts that at least"
     )
+    max_length_s: Seconds = Field(default=0.0, description="seconds after which an action is ended; 0: never")
+    merge_gap_s: Seconds = Field(
+        default=0.0, description="an action whose score is back within so many seconds goes on; its end is told later"
+    )
+    cool_down_s: Seconds = Field(
+        default=0.0, description="seconds from an action's end to the next start of the same, at least"
+    )
+    several: bool = Field(default=False, description="several actions at a time; false: one, the strongest")
     update_rise: Share = Field(default=0.1, description="an update is sent when the peak score rises by this much")
-    update_interval_s: Seconds = Field(default=5.0, description="and this often while it leads, in seconds; 0: never")
+    update_interval_s: Seconds = Field(default=5.0, description="and this often while it goes on, in seconds; 0: never")
+    only: tuple[str, ...] = Field(
+        default=(), strict=False, description="actions that are reported, by name; empty: all but background labels"
+    )
+    ignore: tuple[str, ...] = Field(default=(), strict=False, description="actions that are not reported, by name")
+    action: tuple[ActionConfig, ...] = Field(default=(), strict=False, description="one table for each exception")
+
+    def of(self, action: ActionConfig) -> Self:
+        """The limits of one action."""
+        return self.model_copy(update=action.model_dump(exclude={"name", "labels"}, exclude_none=True))
 
     @model_validator(mode="after")
-    def _hysteresis(self) -> Self:
-        if self.exit_threshold > self.enter_threshold:
-            raise ValueError(
-                f"exit_threshold {self.exit_threshold} is above enter_threshold {self.enter_threshold}; "
-                "it must not be, or an action would end as it starts"
-            )
+    def _limits(self) -> Self:
+        exceptions = {f"action {action.name!r}: ": self.of(action) for action in self.action}
+        for name, limits in {"": self, **exceptions}.items():
+            if limits.exit_threshold > limits.enter_threshold:
+                raise ValueError(
+                    f"{name}exit_threshold {limits.exit_threshold} is above enter_threshold {limits.enter_threshold}; "
+                    "it must not be, or an action would end as it starts"
+                )
+            if 0 < limits.max_length_s < limits.min_length_s:
+                raise ValueError(
+                    f"{name}max_length_s {limits.max_length_s} is below min_length_s {limits.min_length_s}; "
+                    "it must not be, unless it is 0"
+                )
         return self
+
+    @field_validator("action")
+    @classmethod
+    def _each_once(cls, actions: tuple[ActionConfig, ...]) -> tuple[ActionConfig, ...]:
+        names = [action.name for action in actions]
+        labels = [label for action in actions for label in action.labels or (action.name,)]
+        for values, fault in ((names, "two actions are named {!r}"), (labels, "two actions have the label {!r}")):
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice:
+                raise ValueError(f"{fault.format(twice)}; each may stand once")
+        return actions
 
 
 class OutboxConfig(_Table):
@@ -165,6 +216,31 @@ class OutboxConfig(_Table):
         default=168, gt=0, le=87_600, allow_inf_nan=False, description="hours that an event may wait for the broker"
     )
     replayable: int = Field(default=10_000, ge=0, le=1_000_000, description="delivered events that are kept for replay")
+
+
+class RecordConfig(_Table):
+    """[record]: pictures of an action for people."""
+
+    snapshot: bool = Field(default=False, description="publish a JPEG of every action, and save it if folder is set")
+    clip: bool = Field(default=False, description="save an MP4 of every action; needs a folder and GStreamer")
+    folder: str = Field(default="", description="where files go, relative to this file; empty: none are written")
+    max_mb: int = Field(default=1000, ge=1, description="MB of files, of all cameras; the oldest go first")
+    pre_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip before the action's start")
+    post_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip after the action's end")
+    clip_most_s: float = Field(default=60.0, ge=1, le=600, description="seconds; a longer clip ends there")
+    memory_mb: int = Field(
+        default=80, ge=8, le=4096, description="MB a camera for its last pictures; what does not fit lowers their rate"
+    )
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.clip and not self.folder:
+            raise ValueError("clip needs a folder to write to")
+        return self
+
+    @property
+    def wanted(self) -> bool:
+        return self.snapshot or self.clip
 
 
 class CameraConfig(_Table):
@@ -228,7 +304,9 @@ class Config(_Table):
     decide: DecideConfig = DecideConfig()
     outbox: OutboxConfig = OutboxConfig()
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
+    record: RecordConfig = RecordConfig()
     camera: tuple[CameraConfig, ...] = Field(min_length=1, description="one table per camera", strict=False)
+    _origin: tuple[str, str] = ("configuration", "")  # its file and what stands there
 
     @field_validator("camera")
     @classmethod
@@ -242,6 +320,10 @@ class Config(_Table):
     @property
     def base_topic(self) -> str:
         return self.broker.base or f"edge-tdn/{self.host}"
+
+    def fault(self, keys: list[str | int], value: object, message: str) -> str:
+        """What only the model or the machine shows to be wrong, told as `load` tells its faults."""
+        return _explain(*self._origin, {"loc": keys, "type": "", "input": value, "msg": message})
 
 
 def load(path: Path) -> Config:
@@ -261,7 +343,9 @@ def load(path: Path) -> Config:
 def parse(content: dict[str, Any], where: str, text: str = "") -> Config:
     """A configuration from its tables. ConfigError: as `load`, with the lines of `text` where it is given."""
     try:
-        return Config.model_validate(content)
+        config = Config.model_validate(content)
+        config._origin = (where, text)
+        return config
     except ValidationError as error:
         faults = [dict(fault) for fault in error.errors()]
         # a camera that was refused is not also a camera too few
@@ -338,36 +422,35 @@ def _explain(file: str, text: str, fault: dict[str, Any]) -> str:
 
 
 def _table(keys: list[Any]) -> type[BaseModel]:
-    tables: dict[Any, type[BaseModel]] = {
+    tables: dict[str, type[BaseModel]] = {
         "broker": BrokerConfig,
         "runtime": RuntimeConfig,
         "decide": DecideConfig,
         "outbox": OutboxConfig,
         "home_assistant": HomeAssistantConfig,
+        "decide.action": ActionConfig,
+        "record": RecordConfig,
         "camera": CameraConfig,
     }
-    return tables.get(keys[0], Config) if keys else Config
+    return tables.get(".".join(key for key in keys if isinstance(key, str)), Config)
 
 
 def line_of(text: str, keys: list[Any]) -> int:
     """The line (from 1) of a key such as ["camera", 1, "name"], or of its table."""
-    table, seen, best = "", dict[str, int](), 1
-    key = keys[-1] if keys and isinstance(keys[-1], str) else None
-    wanted = keys[0] if keys and (len(keys) > 1 or key is None) else ""
-    index = next((k for k in keys if isinstance(k, int)), 0)
+    names = [key for key in keys if isinstance(key, str)]
+    key, table = names[-1] if names else "", ".".join(names[:-1])
+    last = keys.index(key) if names else 0
+    index = next((k for k in keys[:last] if isinstance(k, int)), 0)  # which of several tables of this name
+    own = next((k for k in keys[last:] if isinstance(k, int)), 0)  # and where the key is itself a table
+    header, seen, best = "", dict[str, int](), 1
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?", line)
-        if header:
-            table = header[1]
-            seen[table] = seen.get(table, -1) + 1
-            if table == (wanted or key) and seen[table] == index:
+        found = re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?", line)
+        if found:
+            header = found[1]
+            seen[header] = seen.get(header, -1) + 1
+            if (header, seen[header]) in ((table, index), (".".join(names), own)):
                 best = number
-        elif (
-            key
-            and table == wanted
-            and seen.get(table, 0) == index
-            and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line)
-        ):
+        elif (header, seen.get(header, 0)) == (table, index) and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line):
             return number
     return best
 

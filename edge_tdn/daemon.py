@@ -13,15 +13,19 @@ from types import FrameType
 
 from edge_tdn import __version__
 from edge_tdn.config import Config, broker_access
+from edge_tdn.control import Control
 from edge_tdn.decide import Origin
 from edge_tdn.demo_clip import DEMO, demo_clip
+from edge_tdn.discovery import BIRTH_TOPIC, documents
 from edge_tdn.errors import EdgeTdnError, last_line
+from edge_tdn.labels import check_names, rules
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import DaemonStatus, iso
 from edge_tdn.mqtt import Connection
 from edge_tdn.outbox import Outbox, outbox_folder
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
+from edge_tdn.record import CLOSE_S
 from edge_tdn.runtime import Runtime, build_name, is_out_of_memory, open_runtime, out_of_memory
 from edge_tdn.runtime.cache import cache_folder
 from edge_tdn.scheduler import Scheduler
@@ -47,6 +51,7 @@ class Daemon:
         self._boot = secrets.token_hex(4)
         self._began_ns = time.time_ns()
         self.model = open_configured_model(config, base)
+        check_names(config, self.model.labels, self.model.manifest.background)
         self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
         self._model_ref = self.model.ref(config.runtime.precision)
@@ -58,6 +63,7 @@ class Daemon:
         self._publisher = Publisher(
             config.base_topic, self._boot, outbox,
             lambda will, inbox: Connection(config.broker, client_id, access, will, inbox), self._failed,
+            lambda topic, payload: self._control.hear(topic, payload),
         )  # fmt: skip
         self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._not_computed)
         self.cameras = [
@@ -68,6 +74,9 @@ class Daemon:
             )
             for camera in config.camera
         ]  # fmt: skip
+        self._control = Control(self.cameras, self._publisher)
+        labels = list(rules(config.decide, self.model.labels, self.model.manifest.background))
+        self._publisher.announce(documents(config, labels), BIRTH_TOPIC)
 
     def run(self) -> None:
         """Serves until `stop`, or until every source has ended for good.
@@ -93,10 +102,11 @@ class Daemon:
         self._stop.set()
 
     def _serve(self) -> None:
-        told = float("-inf")  # monotonic seconds
+        told, before = float("-inf"), None  # monotonic seconds; how it stood with broker and disk
         while not self._stop.is_set() and any(camera.running for camera in self.cameras):
-            if time.monotonic() - told >= LIFE_EVERY_S:
-                told = time.monotonic()
+            states = self._publisher.delivery.state, self._publisher.outbox_status.state
+            if states != before or time.monotonic() - told >= LIFE_EVERY_S:
+                told, before = time.monotonic(), states
                 self._publisher.daemon_status(self._status())
             for camera in self.cameras:
                 self._publisher.camera_status(camera.status())
@@ -109,6 +119,12 @@ class Daemon:
         for camera in self.cameras:
             camera.join(max(0.0, deadline - time.monotonic()))
         self._scheduler.stop(drop=self._stop.is_set())
+        recorders = [camera.recorder for camera in self.cameras if camera.recorder]
+        for recorder in recorders:
+            recorder.close()
+        deadline = time.monotonic() + CLOSE_S
+        for recorder in recorders:
+            recorder.join(max(0.0, deadline - time.monotonic()))
         for camera in self.cameras:
             self._publisher.camera_status(camera.status())
         self._publisher.stop()

@@ -107,7 +107,11 @@ def _camera(config: Config, name: str, labels: Sequence[str]) -> _Device:
     seen = _available(base, camera)
     here = {"state_topic": f"{camera}/status", **_available(base)}  # how a camera is, it says also when it is away
     diagnostic = {**here, "entity_category": "diagnostic"}
-    return _Device(device, name, _named(device, {
+    snapshot: dict[tuple[str, str], Entity] = {}
+    if config.record.snapshot:
+        about = {"name": "Snapshot", "image_topic": f"{camera}/snapshot", "content_type": "image/jpeg"}
+        snapshot["image", "snapshot"] = {**about, **seen}
+    return _Device(device, name, _named(device, snapshot | {
         ("event", "started"): {
             "name": "Action started", "state_topic": f"{camera}/events", "event_types": list(labels),
             "value_template": ACTION_STARTED, **seen,
@@ -119,9 +123,6 @@ def _camera(config: Config, name: str, labels: Sequence[str]) -> _Device:
         ("sensor", "label"): {
             "name": "Label", "device_class": "enum", "options": list(dict.fromkeys(["none", *labels])),
             "state_topic": f"{camera}/action", **seen,
-        },
-        ("image", "snapshot"): {
-            "name": "Snapshot", "image_topic": f"{camera}/snapshot", "content_type": "image/jpeg", **seen,
         },
         ("switch", "enabled"): {
             "name": "Enabled", **here, "entity_category": "config",

@@ -39,6 +39,10 @@ class Decoded(Protocol):
         """Height, width."""
 
     @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+
+    @property
     def luma(self) -> Luma: ...
 
     def rgbx(self, into: Rgbx) -> None:
@@ -171,11 +175,11 @@ class ActionEvent(Payload):
     reason: EndReason | None = Field(default=None, description="why it ended; null unless `type` is `end`")
     host: str
     camera: str
-    label: str
-    label_index: int = Field(ge=0)
+    label: str = Field(description="name of the action, as the configuration reports it")
+    label_index: int = Field(ge=0, description="of the model's label; of several under one name, the strongest now")
     score: Score
     peak_score: Score
-    started_at: Time = Field(description="start of the segment in which the score rose")
+    started_at: Time = Field(description="start of the segment in which the score rose, or end of the action before")
     ended_at: Time | None = Field(default=None, description="null unless `type` is `end`")
     window: EventWindow
     model: ModelRef

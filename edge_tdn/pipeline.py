@@ -1,6 +1,7 @@
 """One camera, from its pictures to its events: the only file that knows the order of the stages.
 
     source ─► window ─► scheduler (runtime) ─► decide ─► publish
+         └──────────────────────────────────────► record ──┘
 
 The camera's own thread pulls pictures, fills the window and hands segments over; scores come back on the runtime
 thread.
@@ -10,6 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -36,6 +38,7 @@ from edge_tdn.messages import (
     iso,
 )
 from edge_tdn.publish import Publisher
+from edge_tdn.record import Recorder
 from edge_tdn.scheduler import Scheduler
 from edge_tdn.source import Source
 from edge_tdn.window import Window
@@ -65,7 +68,12 @@ class Camera:
         self._source = Source(camera, base, self._told)
         self._window = Window(model.manifest.input, camera.max_gap_s, gate=MotionGate() if camera.motion_gate else None)
         self._lane = scheduler.lane(camera.hop, self._scored, self._broken)
-        self._decider = Decider(config.decide, origin, model.labels, model.manifest.background)
+        seq = publisher.last_seq(camera.name)
+        self._decider = Decider(config.decide, origin, model.labels, model.manifest.background, seq)
+        self.recorder: Recorder | None = None
+        if config.record.wanted:
+            publish = partial(publisher.snapshot, camera.name)
+            self.recorder = Recorder(camera, config, model.manifest.input, base, publish)
         self._state: tuple[State, str, int] = ("connecting", "", time.time_ns())
         self._arrivals: deque[int] = deque(maxlen=1000)  # monotonic clock, frames of the last RATE_OVER_S
         self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms
@@ -98,9 +106,9 @@ class Camera:
             self._halt.set()
         self._woken.set()
 
-    @property
-    def enabled(self) -> bool:
-        return self._enabled
+    def set_thresholds(self, enter: float, exit: float, label: str | None) -> None:  # noqa: A002  (as in TOML)
+        """Of one action or of all, until the daemon ends. May be called from any thread. ValueError: why not."""
+        self._decider.set_thresholds(enter, exit, label)
 
     def join(self, timeout_s: float) -> None:
         """Waits for the thread to end, but not longer than this."""
@@ -169,6 +177,8 @@ class Camera:
 
     def _take(self, frame: Frame) -> None:
         self._arrivals.append(frame.received_ns)
+        if self.recorder:
+            self.recorder.frame(frame)
         stretches = self._window.stretches
         segments = self._window.push(frame)
         if self._window.stretches > stretches:
@@ -224,6 +234,8 @@ class Camera:
                 "camera=%s %s label=%s score=%.2f id=%s", self.name, event.type, event.label, event.score, event.id
             )
             self._publisher.event(event)
+            if self.recorder:
+                self.recorder.event(event, scores)
         if self._decider.action != self._action:
             self._action = self._decider.action
             self._publisher.action(self.name, self._action)

@@ -143,6 +143,7 @@ class Publisher:
         self._inbox.put(Message(f"{self._base}/{camera}/action", (label or "none").encode(), retain=True))
 
     def snapshot(self, camera: str, jpeg: bytes) -> None:
+        """The picture of the camera's newest action."""
         self._inbox.put(Message(f"{self._base}/{camera}/snapshot", jpeg, retain=True, content_type="image/jpeg"))
 
     def scores(self, scores: TopScores) -> None:

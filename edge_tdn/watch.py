@@ -31,6 +31,7 @@ def watch(console: Console, broker: BrokerConfig, access: Access, base: str, as_
     subscriber = Subscriber(base, connection, replay=replay)
     deadline = time.monotonic() + CONNECT_S
     states: dict[str, str] = {}  # by topic
+    trouble = ""  # as last told
     try:
         while True:
             for heard in subscriber.messages(0.5):
@@ -38,6 +39,11 @@ def watch(console: Console, broker: BrokerConfig, access: Access, base: str, as_
                     print(json.dumps(_document(heard), ensure_ascii=False), flush=True)  # noqa: T201  (plain, for pipes)
                 else:
                     _print(console, heard, states)
+            if subscriber.trouble != trouble and not as_json:
+                trouble = subscriber.trouble
+                console.print(
+                    f"broker {connection.address}: {trouble or 'connected again'}", style="dim", soft_wrap=True
+                )
             if subscriber.connected:
                 deadline = float("inf")
             elif time.monotonic() > deadline:
@@ -60,7 +66,8 @@ def _print(console: Console, heard: Heard, states: dict[str, str]) -> None:
     """Events, what is missing of them, and cameras whose state changed."""
     match heard.said:
         case ActionEvent() as event:
-            console.print(f"{event.host}  {event_line(event)}{'  replayed' if event.replayed else ''}")
+            again = "  replayed" if event.replayed else ""
+            console.print(f"{event.host}  {event_line(event)}{again}", soft_wrap=True)
         case Gap() as gap:
             console.print(f"{gap.topic}: {_told(gap)}", style="dim")
         case Recount() as recount:

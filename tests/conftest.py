@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from edge_tdn.config import BrokerConfig
+from edge_tdn.config import BrokerConfig, OutboxConfig
 from edge_tdn.encode import write_video
 from edge_tdn.manifest import Model, open_model, shipped_models
 from edge_tdn.messages import Picture
 from edge_tdn.mqtt import Connected, Connection, Link
+from edge_tdn.outbox import Outbox
+from edge_tdn.publish import Publisher
 from edge_tdn.subscribe import Subscriber
 
 if TYPE_CHECKING:  # most tests do without torch
@@ -170,6 +172,14 @@ class Mosquitto:
         note = connection.notes.get(timeout=10)
         assert isinstance(note, Connected), note
         return connection, note.link
+
+    def publisher(self, base: str, failed: Callable[[BaseException], None]) -> Publisher:
+        """Not yet started, its outbox in memory."""
+        config = self.config()
+        return Publisher(
+            base, "b007", Outbox(None, OutboxConfig()),
+            lambda will, inbox: Connection(config, "publisher", None, will, inbox), failed,
+        )  # fmt: skip
 
     def subscriber(self, base: str) -> Subscriber:
         """Connected and subscribed when it is returned."""

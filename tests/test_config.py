@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from edge_tdn.config import (
     Access,
+    ActionConfig,
     BrokerConfig,
     CameraConfig,
     Config,
@@ -32,6 +33,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "outbox": OutboxConfig,
     "home_assistant": HomeAssistantConfig,
 }
+ACTION = '[[decide.action]]\nname = "fall"\n'
 CAMERA = '[[camera]]\nname = "a"\nsource = "a.mp4"\n'
 
 
@@ -55,8 +57,12 @@ def test_every_file_in_configs_loads(path: Path) -> None:
 def test_the_reference_names_every_key_with_its_default() -> None:
     text = (ROOT / "configs/reference.toml").read_text()
     content = tomllib.loads(text)
+    (action,) = content["decide"]["action"]
+    content["decide"] = {key: () if value == [] else value for key, value in content["decide"].items()} | {"action": ()}
     for name, table in TABLES.items():
         assert content[name] == {key: field.default for key, field in table.model_fields.items()}
+    assert set(action) == set(ActionConfig.model_fields)
+    assert all(content["decide"].get(key, value) == value for key, value in action.items())
     assert set(content) == set(Config.model_fields)
     camera = content["camera"][0]
     assert set(camera) == set(CameraConfig.model_fields)
@@ -83,6 +89,21 @@ def test_every_key_of_the_reference_has_a_comment_above() -> None:
         ("[decide]\nsmoothing_clips = true\n" + CAMERA, r":2: decide\.smoothing_clips = True: should be a valid int"),
         ("[decide]\nsmoothing_clips = '3'\n" + CAMERA, r":2: decide\.smoothing_clips = '3': should be a valid int"),
         ("[decide]\nexit_threshold = 0.7\n" + CAMERA, r":1: decide: exit_threshold 0\.7 is above enter_threshold 0\.6"),
+        (
+            ACTION + ACTION.replace("fall", "run") + "exit_treshold = 0.5\n" + CAMERA,
+            r":5: decide\.action\[1\]\.exit_treshold: .*did you mean 'exit_threshold'",
+        ),
+        (ACTION + "labels = ['a', 7]\n" + CAMERA, r":3: decide\.action\[0\]\.labels\[1\] = 7: should be a valid str"),
+        (
+            ACTION + "exit_threshold = 0.7\n" + CAMERA,
+            r"action 'fall': exit_threshold 0\.7 is above enter_threshold 0\.6",
+        ),
+        (ACTION + "max_length_s = 0.1\n" + CAMERA, r"action 'fall': max_length_s 0\.1 is below min_length_s 0\.5"),
+        (ACTION + ACTION + CAMERA, r":1: decide\.action: two actions are named 'fall'; each may"),
+        (
+            ACTION + ACTION.replace("fall", "run") + "labels = ['x', 'fall']\n" + CAMERA,
+            r"two actions have the label 'fall'; each may stand once",
+        ),
         ("[broker]\nprotocol = '4'\n" + CAMERA, r":2: broker\.protocol = '4': should be '5' or '3\.1\.1'"),
         ("[broker]\nurl = 'http://x'\n" + CAMERA, r":2: broker\.url = 'http://x': allowed: mqtt://HOST"),
         ("[broker]\nurl = 'mqtt://x:99999'\n" + CAMERA, r":2: broker\.url = .*the port is a number"),

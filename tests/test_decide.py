@@ -18,30 +18,33 @@ WALL_NS = 1_790_000_000 * NS_PER_S
 ORIGIN = Origin("host", "door", "b007", ModelRef(id="m", precision="fp32", sha256="0" * 64))
 
 
-def scores(n: int, probabilities: tuple[float, ...], wall_jump_ns: int = 0) -> Scores:
-    """Clip number n, at n hops from the stream's start, for which the network is this sure."""
-    to_ns = n * HOP_MS * NS_PER_MS
+def scores(
+    n: int, probabilities: tuple[float, ...], wall_jump_ns: int = 0, stream_began: int = 0, segment_ms: int = SEGMENT_MS
+) -> Scores:
+    """Clip number n, at n hops from the first stream's start, for which the network is this sure."""
+    now_ns = n * HOP_MS * NS_PER_MS
+    to_ns = now_ns - stream_began * HOP_MS * NS_PER_MS
     return Scores(
         logits=np.log(np.array(probabilities, np.float32) + 1e-6),
         from_ns=to_ns - 2000 * NS_PER_MS,
-        newest_ns=to_ns - SEGMENT_MS * NS_PER_MS,
+        newest_ns=to_ns - segment_ms * NS_PER_MS,
         to_ns=to_ns,
-        wall_ns=WALL_NS + to_ns + wall_jump_ns,
+        wall_ns=WALL_NS + now_ns + wall_jump_ns,
         frames=40,
         dropped=1,
-        received_ns=to_ns,
-        ready_ns=to_ns,
-        taken_ns=to_ns,
-        scored_ns=to_ns,
+        received_ns=now_ns,
+        ready_ns=now_ns,
+        taken_ns=now_ns,
+        scored_ns=now_ns,
     )
 
 
 STILL, LEFT, RIGHT = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.05, 0.05, 0.9)
 
 
-def decider(**settings: float) -> Decider:
+def decider(seq: int = 0, **settings: object) -> Decider:
     chosen = {"smoothing_clips": 1, "min_length_s": 0.0, "update_interval_s": 0.0, **settings}
-    return Decider(DecideConfig.model_validate(chosen), ORIGIN, LABELS, ("still",))
+    return Decider(DecideConfig.model_validate(chosen), ORIGIN, LABELS, ("still",), seq)
 
 
 def run(d: Decider, sequence: list[tuple[float, ...]], start: int = 0) -> list[ActionEvent]:
@@ -91,6 +94,8 @@ def test_another_label_takes_over_with_a_reason() -> None:
     assert told(events) == [("start", "left"), ("end", "left"), ("start", "right")]
     assert events[1].reason == "superseded"
     assert events[2].id != events[0].id
+    assert events[1].ended_at == events[2].started_at
+    assert at(events[2].started_at) == pytest.approx(2 * 0.25 - 0.3, abs=0.001)
 
 
 def test_smoothing_averages_over_clips() -> None:
@@ -117,6 +122,25 @@ def test_a_break_ends_what_is_open_and_carries_nothing_over() -> None:
     assert events[0].reason == "stream_lost"
     assert d.break_off("shutdown") == []
     assert told(run(d, [RIGHT], start=9)) == [("start", "right")]  # no left in its average
+    d = decider(min_length_s=1.0)
+    assert run(d, [LEFT] * 3) + d.break_off("stream_lost") + run(d, [LEFT], start=3) == []
+
+
+def test_an_action_begins_where_the_one_before_ended_though_segments_overlap() -> None:
+    events = run(decider(), [LEFT, STILL, RIGHT, STILL])
+    assert told(events) == [("start", "left"), ("end", "left"), ("start", "right"), ("end", "right")]
+    assert at(events[2].started_at) == at(events[1].ended_at) == pytest.approx(0.25, abs=0.001)
+    assert at(events[3].ended_at) == pytest.approx(0.75, abs=0.001)
+
+
+def test_what_takes_over_leaves_the_one_before_its_minimum_length() -> None:
+    d = decider(min_length_s=0.8)
+    events = [
+        event for n, p in enumerate([LEFT, RIGHT, RIGHT, RIGHT]) for event in d.push(scores(n, p, segment_ms=900))
+    ]
+    assert told(events) == [("start", "left"), ("end", "left"), ("start", "right")]
+    assert at(events[1].ended_at) - at(events[1].started_at) == pytest.approx(0.8, abs=0.001)
+    assert events[1].ended_at == events[2].started_at
 
 
 def test_a_wall_clock_that_jumps_changes_no_length() -> None:
@@ -131,46 +155,203 @@ def test_softmax_of_huge_logits_is_finite() -> None:
     assert softmax(np.array([1e4, -1e4, 0], np.float32)).tolist() == [1.0, 0.0, 0.0]
 
 
-@settings(max_examples=300, deadline=None)
+def test_an_action_has_its_own_thresholds_and_the_strongest_that_can_start_does() -> None:
+    own = {"name": "left", "enter_threshold": 0.3, "exit_threshold": 0.2}
+    events = run(decider(action=[own]), [(0.1, 0.35, 0.55), (0.6, 0.25, 0.15), STILL, (0.1, 0.55, 0.35)])
+    assert told(events) == [("start", "left"), ("end", "left"), ("start", "left")]
+
+
+def test_a_score_that_is_back_within_the_merge_gap_goes_on_as_the_same_action() -> None:
+    d = decider(merge_gap_s=0.5)
+    events = run(d, [LEFT, STILL, STILL, LEFT, STILL, (0.5, 0.45, 0.05), STILL, LEFT])
+    assert told(events) == [("start", "left"), ("end", "left"), ("start", "left")]
+    assert events[1].reason == "below_threshold"
+    assert at(events[1].ended_at) == pytest.approx(4 * 0.25, abs=0.001)  # where it fell for good
+    assert at(events[1].window.to) == pytest.approx(6 * 0.25, abs=0.001)  # where that was known
+    assert d.action == "left"
+    d = decider(merge_gap_s=2.0, update_interval_s=0.25)
+    assert [event.type for event in run(d, [LEFT, LEFT, STILL, STILL, LEFT, LEFT])] == ["start", *["update"] * 3]
+
+
+def test_what_fell_before_another_starts_ended_for_that() -> None:
+    events = run(decider(merge_gap_s=5.0), [LEFT, STILL, STILL, STILL, RIGHT])
+    assert told(events) == [("start", "left"), ("end", "left"), ("start", "right")]
+    assert events[1].reason == "below_threshold"
+    assert at(events[1].ended_at) == pytest.approx(0.25, abs=0.001)
+    d = decider(merge_gap_s=5.0)
+    run(d, [LEFT, STILL, STILL])
+    (end,) = d.break_off("stream_lost")
+    assert (end.reason, end.ended_at) == ("below_threshold", events[1].ended_at)
+
+
+def test_an_action_that_lasts_too_long_is_ended_and_cools_down() -> None:
+    events = run(decider(max_length_s=1.0, cool_down_s=2.0), [LEFT] * 14)
+    assert [(event.type, event.reason) for event in events] == [("start", None), ("end", "max_length"), ("start", None)]
+    lasted = at(events[1].ended_at) - at(events[1].started_at)
+    assert lasted == pytest.approx(1.0, abs=0.001)
+    assert at(events[2].started_at) - at(events[1].ended_at) == pytest.approx(2.0, abs=0.001)
+    both = (0.05, 0.5, 0.45)
+    d = decider(max_length_s=1.0, cool_down_s=9.0, enter_threshold=0.4, exit_threshold=0.4)
+    assert told(run(d, [both] * 5)) == [("start", "left"), ("end", "left"), ("start", "right")]  # left keeps nobody off
+
+
+def test_a_cool_down_outlasts_a_break_after_which_the_stream_begins_at_zero() -> None:
+    d = decider(cool_down_s=2.0)
+    run(d, [LEFT] * 40)
+    assert told(d.break_off("stream_lost")) == [("end", "left")]
+    events = [event for n in range(42, 60) for event in d.push(scores(n, LEFT, stream_began=42))]
+    assert told(events) == [("start", "left")]
+    assert at(events[0].started_at) == pytest.approx(39 * 0.25 + 2, abs=0.001)
+
+
+def test_labels_are_reported_together_under_another_name() -> None:
+    d = decider(action=[{"name": "sideways", "labels": ["left", "right"], "enter_threshold": 0.8}])
+    events = run(d, [(0.1, 0.5, 0.4), (0.1, 0.1, 0.8), STILL])
+    assert told(events) == [("start", "sideways"), ("end", "sideways")]
+    assert (events[0].score, events[0].label_index) == (0.9, 1)
+    assert d.scores == {"sideways": pytest.approx(0.1, abs=1e-4)}
+
+
+@pytest.mark.parametrize("settings", [{"only": ["right"]}, {"ignore": ["left"]}])
+def test_what_is_not_reported_never_starts(settings: dict[str, list[str]]) -> None:
+    assert told(run(decider(**settings), [LEFT, LEFT, RIGHT, LEFT])) == [("start", "right"), ("end", "right")]
+
+
+def test_several_actions_live_side_by_side() -> None:
+    d = decider(several=True, enter_threshold=0.4, exit_threshold=0.2)
+    events = run(d, [(0.4, 0.5, 0.1), (0.1, 0.42, 0.48)])
+    assert told(events) == [("start", "left"), ("start", "right")]
+    assert d.action == "right"
+    events = run(d, [(0.7, 0.1, 0.2), STILL], start=2)
+    assert [(e.type, e.label, e.reason) for e in events] == [
+        ("end", "left", "below_threshold"),
+        ("end", "right", "below_threshold"),
+    ]
+
+
+def test_seq_goes_on_where_the_last_start_of_the_daemon_left_it() -> None:
+    events = run(decider(seq=41), [LEFT, STILL])
+    assert [event.seq for event in events] == [42, 43]
+    assert events[0].id == "host/door/b007/42"
+
+
+def test_thresholds_change_while_it_runs() -> None:
+    d = decider()
+    between = (0.5, 0.45, 0.05)
+    assert run(d, [between]) == []
+    d.set_thresholds(0.4, 0.3, "left")
+    assert d.thresholds == {"left": (0.4, 0.3), "right": (0.6, 0.4)}
+    assert told(run(d, [between], start=1)) == [("start", "left")]
+    d.set_thresholds(0.9, 0.5)
+    assert told(run(d, [between], start=2)) == [("end", "left")]
+    for enter, leave, label, said in (
+        (0.4, 0.5, None, "enter threshold 0.4, exit threshold 0.5: 0 <= exit <= enter <= 1"),
+        (float("nan"), 0.5, None, "0 <= exit <= enter <= 1"),
+        (0.4, 0.3, "lefd", "no action 'lefd' is reported; did you mean 'left'?"),
+        (0.4, 0.3, "still", "no action 'still' is reported; there are: left, right"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            d.set_thresholds(enter, leave, label)
+
+
+def test_a_clock_that_is_set_back_is_followed_and_pictures_that_come_late_are_not() -> None:
+    for back_s, started_s in ((0.2, 4 * 0.25), (3600, 4 * 0.25 - 3600)):
+        d = decider()
+        ends = run(d, [LEFT, LEFT, LEFT, LEFT, STILL])
+        (start,) = d.push(scores(5, LEFT, wall_jump_ns=round(-back_s * NS_PER_S)))
+        assert at(ends[-1].ended_at) == pytest.approx(4 * 0.25, abs=0.001)
+        assert at(start.started_at) == pytest.approx(started_s, abs=0.001)
+
+
+THRESHOLD = st.one_of(st.sampled_from([0.2, 0.4, 0.6]), st.floats(0, 1))
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> dict[str, object]:
+    """Any that is valid: [decide], and in half of them left and right under one name, or left with its own limits."""
+
+    def limits() -> dict[str, object]:
+        exit_threshold, enter_threshold = sorted(draw(st.tuples(THRESHOLD, THRESHOLD)))
+        min_length_s = draw(st.one_of(st.sampled_from([0.0, 0.5, 0.9]), st.floats(0, 1.5)))
+        return {
+            "enter_threshold": enter_threshold,
+            "exit_threshold": exit_threshold,
+            "min_length_s": min_length_s,
+            "max_length_s": draw(st.one_of(st.just(0.0), st.floats(max(min_length_s, 0.01), 3))),
+            "merge_gap_s": draw(st.one_of(st.just(0.0), st.floats(0, 2))),
+            "cool_down_s": draw(st.one_of(st.just(0.0), st.floats(0, 3))),
+        }
+
+    exceptions = [{"name": "sideways", "labels": ["left", "right"], **limits()}], [{"name": "left", **limits()}]
+    return {
+        **limits(),
+        "several": draw(st.booleans()),
+        "smoothing_clips": draw(st.integers(1, 4)),
+        "update_interval_s": draw(st.sampled_from([0.0, 1.0])),
+        "action": draw(st.sampled_from([[], [], *exceptions])),
+    }
+
+
+def lives(events: list[ActionEvent]) -> list[tuple[ActionEvent, ActionEvent]]:
+    """Start and end of every action; asserts that each has a start, then updates, then an end, under one id."""
+    open_starts: dict[str, ActionEvent] = {}
+    closed: dict[str, tuple[ActionEvent, ActionEvent]] = {}
+    for event in events:
+        assert event.id not in closed
+        if event.type == "start":
+            assert event.id not in open_starts
+            open_starts[event.id] = event
+        else:
+            start = open_starts[event.id]
+            assert (start.label, start.started_at) == (event.label, event.started_at)
+        assert (event.type == "end") == (event.reason is not None) == (event.ended_at is not None)
+        if event.type == "end":
+            closed[event.id] = (open_starts.pop(event.id), event)
+    assert not open_starts
+    return list(closed.values())
+
+
+CLIP = st.tuples(*[st.floats(0, 1)] * 3).filter(lambda p: sum(p) > 0.01)
+OFTEN = st.sampled_from([STILL, LEFT, RIGHT, (0.05, 0.5, 0.45), (0.05, 0.45, 0.5), (0.4, 0.35, 0.25)])
+
+
+@settings(max_examples=400, deadline=None)
 @given(
-    st.lists(
-        st.one_of(st.none(), st.tuples(*[st.floats(0, 1)] * 3).filter(lambda p: sum(p) > 0.01)),
-        max_size=60,
-    ),
-    st.integers(1, 4),
-    st.floats(0, 1.5),
-    st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted),
+    configurations(),
+    st.lists(st.one_of(OFTEN, OFTEN, OFTEN, CLIP, st.none()), min_size=12, max_size=40),
+    st.lists(st.integers(-150, 150), min_size=1, max_size=7),
+    st.sampled_from([100, SEGMENT_MS, 900]),
 )
 def test_any_scores_give_a_proper_life_of_every_action(
-    clips: list[tuple[float, ...] | None], smoothing: int, min_length_s: float, thresholds: list[float]
+    configuration: dict[str, object], clips: list[tuple[float, ...] | None], late_ms: list[int], segment_ms: int
 ) -> None:
-    """Start, updates, end: in this order, once per id; one at a time; none shorter than the minimum; seq + 1."""
-    d = decider(
-        smoothing_clips=smoothing,
-        min_length_s=min_length_s,
-        exit_threshold=thresholds[0],
-        enter_threshold=thresholds[1],
-        update_interval_s=1.0,
-    )
+    """Under any configuration, over breaks, with pictures that come early and late."""
+    d = decider(7, **configuration)
+    config = DecideConfig.model_validate(configuration)
+    limits = {action.name: config.of(action) for action in config.action}
     events: list[ActionEvent] = []
+    began = 0
     for n, clip in enumerate(clips):
-        events += d.break_off("stream_lost") if clip is None else d.push(scores(n, tuple(np.array(clip) / sum(clip))))
-    events += d.break_off("shutdown")
-    assert [event.seq for event in events] == list(range(1, len(events) + 1))
-    open_id = None
-    for event in events:
-        assert event.label != "still"
-        assert event.peak_score >= event.score - 1e-4
-        if event.type == "start":
-            assert open_id is None
-            assert at(event.window.to) - at(event.started_at) >= min_length_s - 0.002
-            open_id = event.id
-            assert event.reason is None
+        if clip is None:
+            events += d.break_off("stream_lost")
+            began = n
         else:
-            assert event.id == open_id
-            if event.type == "end":
-                assert event.reason is not None
-                assert at(event.ended_at) >= at(event.started_at)
-                open_id = None
-    assert open_id is None
-    assert len({event.id for event in events if event.type == "start"}) == sum(e.type == "start" for e in events)
+            late_ns = late_ms[n % len(late_ms)] * NS_PER_MS
+            events += d.push(scores(n, tuple(np.array(clip) / sum(clip)), late_ns, began, segment_ms))
+    events += d.break_off("shutdown")
+    assert d.action is None
+    assert [event.seq for event in events] == list(range(8, 8 + len(events)))
+    before: dict[str, ActionEvent] = {}
+    for start, end in sorted(lives(events), key=lambda life: life[0].seq):
+        own = limits.get(start.label, config)
+        assert start.label in d.thresholds
+        assert start.score >= own.enter_threshold - 1e-4
+        assert end.peak_score >= start.peak_score - 1e-4
+        lasted_s = at(end.ended_at) - at(end.started_at)
+        assert lasted_s >= own.min_length_s - 0.002
+        assert not own.max_length_s or lasted_s <= own.max_length_s + 0.002
+        of_label = before.get(start.label)
+        assert not of_label or at(start.started_at) - at(of_label.ended_at) >= own.cool_down_s - 0.31  # twice late_ms
+        other = of_label if config.several else before.get("")
+        assert not other or start.started_at >= str(other.ended_at)
+        before[start.label] = before[""] = end

@@ -62,10 +62,13 @@ DAEMON: dict[str, Any] = {
 }  # fmt: skip
 
 
-def site(discovery: str, host: str = "attic", cameras: Sequence[str] = ("hall",), **other: str) -> Config:
+def site(
+    discovery: str, host: str = "attic", cameras: Sequence[str] = ("hall",), snapshot: bool = True, **other: str
+) -> Config:
     return parse(
         {
             "host": host,
+            "record": {"snapshot": snapshot},
             "home_assistant": {"discovery": discovery, **other},
             "camera": [{"name": name, "source": "demo:"} for name in cameras],
         },
@@ -222,6 +225,11 @@ def test_a_cameras_status_is_shown(state: State) -> None:
         assert render(daemon["value_template"], word) == there
     assert all_["hall", "State"]["availability"] == [daemon]  # or nobody would see why a camera is away
     assert all_["hall", "Enabled"]["availability"] == [daemon]
+
+
+def test_a_snapshot_is_announced_where_there_is_one() -> None:
+    assert ("hall", "Snapshot") in entities(site("device"))
+    assert ("hall", "Snapshot") not in entities(site("device", snapshot=False))
 
 
 def test_the_hosts_status_is_shown() -> None:

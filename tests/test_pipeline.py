@@ -4,14 +4,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_tdn.config import Config, OutboxConfig
+from edge_tdn.config import Config
 from edge_tdn.decide import Origin
 from edge_tdn.manifest import Model
 from edge_tdn.messages import CameraStatus
-from edge_tdn.mqtt import Connection
-from edge_tdn.outbox import Outbox
 from edge_tdn.pipeline import Camera
-from edge_tdn.publish import Publisher
 from edge_tdn.scheduler import LATE, Scheduler
 from tests.conftest import Mosquitto
 from tests.fakes import FakeRuntime
@@ -27,10 +24,7 @@ def test_the_status_says_that_the_host_is_too_slow(
     """A clip takes 0.6 s, a segment lasts 0.27 s."""
     video = make_video(frames=300, rate=30)
     config = Config.model_validate({"broker": {"url": broker.url}, "camera": [{"name": "door", "source": str(video)}]})
-    publisher = Publisher(
-        "test", "b007", Outbox(None, OutboxConfig()),
-        lambda will, inbox: Connection(broker.config(), "publisher", None, will, inbox), fail,
-    )  # fmt: skip
+    publisher = broker.publisher("test", fail)
     scheduler = Scheduler(FakeRuntime(motion.manifest.input.segments, classify_s=0.6), motion.manifest.input, fail)
     origin = Origin("here", "door", "b007", motion.ref("fp32"))
     camera = Camera(config.camera[0], config, tmp_path, motion, origin, scheduler, publisher)

@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -146,6 +146,14 @@ def read_file(path: Path, decoder: Literal["auto", "gstreamer", "opencv"] = "aut
             size = decoded.size
             seq += 1
             yield Frame(decoded, pts_ns, time.monotonic_ns(), pts_ns, seq, stream)
+
+
+def length_s(path: Path, decoder: Literal["auto", "gstreamer", "opencv"] = "auto") -> float | None:
+    """How many seconds a video file says that it lasts; None: it does not say. SourceError: it cannot be played."""
+    camera = CameraConfig(name="file", source=str(path.resolve()), decoder=decoder)
+    with closing(open_capture(camera, Path(), paced=False)) as capture, suppress(EndOfStream):
+        capture.read(FIRST_FRAME_S)
+    return capture.declared_s or None
 
 
 def open_capture(camera: CameraConfig, base: Path, paced: bool = True) -> Capture:

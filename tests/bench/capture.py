@@ -65,7 +65,7 @@ def capture(repetitions: int = 3, seconds: float = SECONDS) -> Row:
 
 def camera_video(path: Path, seconds: float, still: bool = False) -> Path:
     """Something moves to and fro before a camera, or stands: H.264 main profile, 1.5 Mbit/s, a key frame a second."""
-    write_video(_pictures(round(seconds * RATE), still), RATE, path, CAMERA)
+    write_video(_pictures(round(seconds * RATE), still), RATE, path, [CAMERA])
     return path
 
 

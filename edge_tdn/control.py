@@ -1,0 +1,52 @@
+"""What a command does, and its answer. On the publisher's thread, so that nothing here may wait."""
+
+import time
+from collections.abc import Sequence
+
+from edge_tdn.commands import SEQ_MOST, Command, CommandError, RateLimit, Replay, SetEnabled, SetThreshold, parse
+from edge_tdn.messages import Reply
+from edge_tdn.pipeline import Camera
+from edge_tdn.publish import Publisher
+
+
+class Control:
+    """Takes the commands of one host."""
+
+    def __init__(self, cameras: Sequence[Camera], publisher: Publisher) -> None:
+        self._cameras = {camera.name: camera for camera in cameras}
+        self._publisher = publisher
+        self._limit = RateLimit()
+
+    def hear(self, topic: str, payload: bytes) -> None:
+        """A message below <base>/cmd/; it is answered, unless there are too many."""
+        try:
+            if not self._limit.admits(time.monotonic_ns()):
+                return
+            command = parse(topic, payload, self._cameras)
+            result = self._do(command)
+        except CommandError as error:
+            self._publisher.reply(Reply(command=topic, id=error.id, ok=False, error=str(error), result={}))
+            return
+        answer = Reply(command=topic, id=command.id, ok=True, error="", result={"camera": command.camera} | result)
+        if isinstance(command, Replay):
+            self._publisher.replay(command.camera, command.from_seq, command.to_seq or SEQ_MOST, answer)
+        else:
+            self._publisher.reply(answer)
+
+    def _do(self, command: Command) -> dict[str, int | float | str | bool | None]:
+        """What is so now. CommandError: it cannot be done."""
+        camera = self._cameras[command.camera]
+        match command:
+            case Replay(from_seq=from_seq, to_seq=to_seq):
+                return {"from_seq": from_seq, "to_seq": to_seq}
+            case SetEnabled(enabled=enabled):
+                if not camera.running:
+                    raise CommandError(f"{camera.name}: its source has ended: {camera.status().reason}", command.id)
+                camera.set_enabled(enabled)
+                return {"enabled": enabled}
+            case SetThreshold(enter=enter, exit=leave, label=label):
+                try:
+                    camera.set_thresholds(enter, leave, label)
+                except ValueError as error:
+                    raise CommandError(str(error), command.id) from error
+                return {"enter": enter, "exit": leave, "label": label}

@@ -1,0 +1,100 @@
+"""What a replay gave, as one picture: a row for each action, its score over time, and when it was going on."""
+
+import importlib.util
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_tdn.errors import EdgeTdnError
+from edge_tdn.messages import NS_PER_S, ActionEvent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ROWS = 12  # actions, at most: those that happened, then those of the highest scores
+WIDTH, ROW_HEIGHT, AROUND, DPI = 12.0, 0.85, 1.5, 110  # inches; pixels per inch
+NAME_WIDTH = 22  # characters of a line of a name
+INK, SPAN, ENTER, EXIT = "#1f3b57", "#f2a541", "#2a9d5c", "#c0392b"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one clip was judged by."""
+
+    seconds: float  # PTS of its last tick
+    scores: dict[str, float]  # by the names that are reported; empty: here the stream broke
+
+
+def require_matplotlib() -> None:
+    """EdgeTdnError: it is not installed; a camera host does not need it."""
+    if not importlib.util.find_spec("matplotlib"):
+        raise EdgeTdnError("--plot draws with matplotlib, which is not installed: pip install matplotlib")
+
+
+def plot(
+    path: Path,
+    title: str,
+    judged: Sequence[Judged],
+    thresholds: Mapping[str, tuple[float, float]],
+    events: Sequence[ActionEvent],
+    at_ns: int,
+) -> None:
+    """Writes a PNG. `thresholds`: name of the action -> enter, exit. `at_ns`: wall clock at 0 s."""
+    from matplotlib.figure import Figure
+
+    names = _rows(judged, thresholds, events)
+    height = ROW_HEIGHT * len(names) + AROUND
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    rows = figure.subplots(len(names), sharex=True, squeeze=False)[:, 0]
+    for axes, name in zip(rows, names, strict=True):
+        _row(axes, name, judged, thresholds[name], [event for event in events if event.label == name], at_ns)
+    rows[0].set_xlim(0, max((one.seconds for one in judged), default=1.0))
+    left_out = f" ({len(thresholds) - len(names)} more actions are not shown)" if len(thresholds) > len(names) else ""
+    rows[-1].set_xlabel(f"seconds of the recording{left_out}")
+    handles, labels = rows[0].get_legend_handles_labels()
+    shown = dict(zip(labels, handles, strict=True))  # each once
+    figure.suptitle(title, parse_math=False, x=0.01, ha="left", fontsize=11)
+    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown), frameon=False, fontsize=9)
+    figure.savefig(path, format="png")
+
+
+def _rows(
+    judged: Sequence[Judged], thresholds: Mapping[str, tuple[float, float]], events: Sequence[ActionEvent]
+) -> list[str]:
+    happened = {event.label for event in events}
+    peaks = {name: max((one.scores.get(name, 0.0) for one in judged), default=0.0) for name in thresholds}
+    shown = sorted(thresholds, key=lambda name: (name not in happened, -peaks[name]))[:ROWS]
+    return [name for name in thresholds if name in shown]
+
+
+def _row(
+    axes: "Axes",
+    name: str,
+    judged: Sequence[Judged],
+    thresholds: tuple[float, float],
+    events: Sequence[ActionEvent],
+    at_ns: int,
+) -> None:
+    def seconds(moment: str) -> float:
+        return datetime.fromisoformat(moment).timestamp() - at_ns / NS_PER_S
+
+    seen = [one.scores.get(name, float("nan")) for one in judged]  # no line over a break
+    axes.plot([one.seconds for one in judged], seen, color=INK, linewidth=1.4, label="score", zorder=3)
+    for value, colour, style, label in zip(thresholds, (ENTER, EXIT), ("--", ":"), ("enter", "exit"), strict=True):
+        axes.axhline(value, color=colour, linestyle=style, linewidth=1, label=f"{label} threshold")
+    ends = [event for event in events if event.ended_at]
+    starts = [event for event in events if event.type == "start"]
+    for left, right in [(seconds(end.started_at), seconds(str(end.ended_at))) for end in ends] or [(-2.0, -1.0)]:
+        axes.axvspan(left, right, color=SPAN, alpha=0.45, linewidth=0, label="action")
+    told = [seconds(start.window.to) for start in starts] or [-1.0]
+    axes.plot(told, [0.06] * len(told), "^", color=INK, markersize=5, label="its start is told", zorder=4)
+    axes.set_ylim(-0.02, 1.04)
+    axes.set_yticks([0, 0.5, 1], ["0", "", "1"], fontsize=8)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.set_ylabel(
+        textwrap.fill(name, NAME_WIDTH), rotation=0, ha="right", va="center", fontsize=9, labelpad=8, parse_math=False
+    )
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,134 @@
+"""A running daemon does what it is told over the broker, and answers; restarts count on."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, Reply
+from edge_tdn.mqtt import Connected, Connection, Message, Received
+from tests.conftest import Mosquitto
+from tests.test_chain import running, site
+
+BASE = "edge-tdn/test"
+
+
+class Dashboard:
+    """Hears everything, and sends commands."""
+
+    def __init__(self, broker: Mosquitto) -> None:
+        self._connection = Connection(broker.config(), "dashboard")
+        note = self._connection.notes.get(timeout=10)
+        assert isinstance(note, Connected)
+        self._link = note.link
+        self.heard: list[Received] = []
+        for topic in (f"{BASE}/#", "homeassistant/#"):
+            self._link.subscribe(topic)
+
+    def send(self, command: str, payload: bytes | dict[str, object], retain: bool = False) -> None:
+        content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        self._link.publish(Message(f"{BASE}/cmd/{command}", content, retain=retain))
+
+    def until(self, condition: Callable[[], bool], seconds: float = 40) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, [(m.topic, m.payload[:200]) for m in self.heard[-12:]]
+            time.sleep(0.02)
+            while not self._connection.notes.empty():
+                note = self._connection.notes.get()
+                if isinstance(note, Received):
+                    self.heard.append(note)
+
+    def ask(self, command: str, payload: bytes | dict[str, object]) -> Reply:
+        before = len(self.replies())
+        self.send(command, payload)
+        self.until(lambda: len(self.replies()) > before)
+        return self.replies()[-1]
+
+    def replies(self) -> list[Reply]:
+        return [Reply.model_validate_json(m.payload) for m in self.heard if m.topic == f"{BASE}/reply"]
+
+    def events(self) -> list[ActionEvent]:
+        return [ActionEvent.model_validate_json(m.payload) for m in self.heard if m.topic == f"{BASE}/t/events"]
+
+    def state(self) -> str:
+        statuses = [m.payload for m in self.heard if m.topic == f"{BASE}/t/status"]
+        return CameraStatus.model_validate_json(statuses[-1]).state if statuses else ""
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def test_commands_are_done_and_answered(broker: Mosquitto, tmp_path: Path) -> None:
+    config = site(
+        tmp_path, broker, 'name = "t"\nsource = "demo:"\nloop = true',
+        extra='[decide]\nmin_length_s = 0.0\n[home_assistant]\ndiscovery = "device"',
+    )  # fmt: skip
+    dashboard = Dashboard(broker)
+    dashboard.send("t/set/enabled", b"OFF", retain=True)  # somebody's of yesterday
+    with running(config) as daemon:
+        dashboard.until(lambda: bool(dashboard.events()) and dashboard.events()[-1].type == "start")
+        assert dashboard.ask("t/set/enabled", b"OFF").result == {"camera": "t", "enabled": False}
+        dashboard.until(lambda: dashboard.state() == "disabled")
+        end = dashboard.events()[-1]
+        assert (end.type, end.reason) == ("end", "disabled")
+
+        first = dashboard.ask("replay", {"camera": "t", "from_seq": 1, "id": "again"})
+        told = [event for event in dashboard.events() if not event.replayed]
+        again = [event for event in dashboard.events() if event.replayed]
+        assert (first.ok, first.id) == (True, "again")
+        assert first.result == {"camera": "t", "from_seq": 1, "to_seq": None, "sent": len(told), "missing": 0}
+        assert [event.model_copy(update={"replayed": False}) for event in again] == told
+        assert dashboard.ask("replay", {"camera": "t", "from_seq": end.seq + 1}).result["sent"] == 0
+
+        for command, payload, why in (
+            ("t/set/enabled", b"maybe", "a command is a JSON object, in braces"),
+            ("door/set/enabled", b"ON", "unknown camera 'door'; allowed: t"),
+            ("t/set/threshold", {"enter": 0.5, "exit": 0.4, "label": "lift"}, "did you mean 'left'?"),
+            ("t/set/threshold", {"enter": 0.3, "exit": 0.4}, "exit 0.4 is above enter 0.3"),
+            ("t/set/thresholds", {}, "allowed: replay, <camera>/set/enabled, <camera>/set/threshold"),
+        ):
+            reply = dashboard.ask(command, payload)  # type: ignore[arg-type]
+            assert not reply.ok
+            assert why in reply.error
+            assert reply.command == command
+
+        assert dashboard.ask("t/set/threshold", {"enter": 1.0, "exit": 1.0}).ok
+        count = len(dashboard.events())
+        assert dashboard.ask("t/set/enabled", b"ON").ok
+        dashboard.until(lambda: dashboard.state() == "streaming")
+        time.sleep(4)
+        dashboard.until(lambda: True)
+        assert len(dashboard.events()) == count, "nothing reaches 1.0"
+        assert dashboard.ask("t/set/threshold", {"enter": 0.6, "exit": 0.4}).ok
+        dashboard.until(lambda: len(dashboard.events()) > count)
+        daemon.log()
+    known = {m.topic for m in dashboard.heard if m.topic.startswith("homeassistant/")}
+    assert known == {"homeassistant/device/edge-tdn_test/config", "homeassistant/device/edge-tdn_test_t/config"}
+    dashboard.close()
+
+
+def test_numbers_go_on_over_restarts_and_ids_never_come_twice(broker: Mosquitto, tmp_path: Path) -> None:
+    """The first is killed in the midst of an action."""
+    config = site(tmp_path, broker, 'name = "t"\nsource = "demo:"\nloop = true')
+    dashboard = Dashboard(broker)
+    for _ in range(2):
+        count = len(dashboard.events())
+        with running(config):
+            dashboard.until(lambda count=count: len(dashboard.events()) >= count + 3)  # type: ignore[misc]
+    with running(config) as daemon:
+        dashboard.until(lambda: dashboard.state() == "streaming")
+        dashboard.until(lambda: len(dashboard.events()) >= count + 4)
+        daemon.process.terminate()
+        assert daemon.ends(5) == 0
+    dashboard.until(lambda: dashboard.heard[-1].payload == b"stopped")
+    seqs = [event.seq for event in dashboard.events()]
+    assert list(dict.fromkeys(seqs)) == list(range(1, max(seqs) + 1))
+    starts = [
+        event.id for event in {event.seq: event for event in dashboard.events()}.values() if event.type == "start"
+    ]
+    assert len(set(starts)) == len(starts)
+    assert len({event.id.split("/")[2] for event in dashboard.events()}) == 3, "a boot each"
+    status = [m.payload for m in dashboard.heard if m.topic == f"{BASE}/status"][-1]
+    assert DaemonStatus.model_validate_json(status).delivery.state == "connected"
+    dashboard.close()
