@@ -287,7 +287,9 @@ def _old_server(port: int, folder: Path) -> "subprocess.Popen[bytes]":
     """TLS 1.1, which mosquitto cannot be held to."""
     command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"]
     files = ["-cert", folder / "server.pem", "-key", folder / "server.key", "-quiet"]
-    return subprocess.Popen([*command, *files], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([*command, *files], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 10)
+    return server
 
 
 @contextmanager
@@ -578,8 +580,11 @@ def test_birth_will_and_events_carry_their_properties(broker: Mosquitto, speak: 
     assert ActionEvent.model_validate_json(told[4]) == event(7)
 
 
-def test_twins_both_say_so_and_do_not_fight(speak: Speak, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_twins_both_say_so_and_do_not_fight(
+    speak: Speak, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of one client id, they throw each other out; mosquitto 2.0 does not say why, other brokers do: see "twin"."""
+    monkeypatch.setattr("edge_tdn.mqtt.RETRY_S", (0.25, 30.0))
     pairs = []
     for protocol, client in (("5", "daemon"), ("3.1.1", "daemon"), ("5", "another")):
         folder = tmp_path / f"{protocol}-{client}"
@@ -601,7 +606,7 @@ def test_twins_both_say_so_and_do_not_fight(speak: Speak, tmp_path: Path, caplog
             ):
                 said.setdefault(int(port), set()).add(boot)
         for _, one, two in pairs:
-            assert one.session + two.session <= 14  # each waits 1, 2, 4 s, and 1 again where it stood for 5
+            assert one.session + two.session <= 20  # each waits 0.25, 0.5, 1, 2, 4 s
     finally:
         for broker, one, two in pairs:
             one.stop()
@@ -684,3 +689,28 @@ def test_files_that_are_no_certificates_are_refused_at_once(folder: Path) -> Non
     for wrong in ({"url": "mqtts://x", "key_file": "here.key"}, {"url": "mqtt://x", "ca_file": "ca.pem"}):
         with pytest.raises(ValueError, match=r"key_file needs a cert_file|sends in plain text"):
             BrokerConfig.model_validate(wrong)
+
+
+def test_numbers_go_on_over_restarts_of_the_daemon(
+    broker: Mosquitto, edge_tdn: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path,
+    make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A daemon's life is one file here: it ends with it."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    (tmp_path / "site.toml").write_text(
+        f'host = "here"\n[broker]\nurl = "{broker.url}"\n[decide]\nenter_threshold = 0.05\nexit_threshold = 0.04\n'
+        f'[[camera]]\nname = "door"\nsource = "{make_video(60, 15)}"\n'
+    )
+    listener = Listener(broker)
+    counts = []
+    for _ in range(2):
+        result = edge_tdn("run", "--config", tmp_path / "site.toml")
+        assert result.returncode == 0, result.stderr
+        listener.until(lambda: listener.last("availability") == b"stopped")
+        listener.heard = [message for message in listener.heard if message.topic.endswith("/events")]
+        counts.append(len(listener.events()))
+    assert 0 < counts[0] < counts[1]
+    assert [e.seq for e in listener.events()] == list(range(1, counts[1] + 1))
+    first, second = ({e.id for e in part} for part in (listener.events()[: counts[0]], listener.events()[counts[0] :]))
+    assert not first & second
+    listener.close()
