@@ -529,6 +529,6 @@ def _mark(path: Path) -> dict[str, Any] | None:
     try:
         crc, content = path.read_bytes().split(b"\n")[0].split(b" ", 1)
         mark: dict[str, Any] = json.loads(content)
+        return mark if int(crc, 16) == zlib.crc32(content) else None
     except (OSError, ValueError):
         return None
-    return mark if int(crc, 16) == zlib.crc32(content) else None

@@ -182,6 +182,17 @@ def test_a_damaged_file_is_put_aside_and_the_loss_has_a_number(tmp_path: Path, d
     again.close()
 
 
+def test_damaged_marks_are_as_none(tmp_path: Path) -> None:
+    before = opened(tmp_path)
+    before.put(events(1, 3))
+    before.close()
+    for name in room.MARKS:
+        (tmp_path / name).write_bytes(b"q" + (tmp_path / name).read_bytes()[1:])  # a bit of the checksum is flipped
+    after = opened(tmp_path)
+    assert (seqs(after), after.last_seq("door"), after.lost) == ([1, 2, 3], 3, 0)
+    after.close()
+
+
 def test_a_file_that_is_damaged_while_it_is_used(tmp_path: Path) -> None:
     outbox = opened(tmp_path)
     outbox.put(events(1, 200))
