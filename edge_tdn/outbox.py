@@ -168,7 +168,8 @@ class Outbox:
     def tick(self) -> None:
         """What is due: stores what waits in memory, drops what is too old. To be called now and then."""
         now = self._clock()
-        if (self._unstored or self._untold or not self._database) and now - self._tried_s >= RETRY_S:
+        bad = self._unstored or self._untold or not self._database or self._state[0] not in ("ok", "off")
+        if bad and now - self._tried_s >= RETRY_S:
             self._tried_s = now
             self._recover()
         if now - self._aged_s >= AGES_EVERY_S:
@@ -276,7 +277,7 @@ class Outbox:
 
     # ------------------------------------------------------------------------------------------- reading and writing
 
-    def _write(self, change: Callable[[sqlite3.Connection], None]) -> bool:
+    def _write(self, change: Callable[[sqlite3.Connection], object]) -> bool:
         """One transaction; False if the disk does not take it."""
         for _ in range(2):
             if self._database is None:
@@ -340,8 +341,8 @@ class Outbox:
         """Tries the disk again."""
         if self._database is None:
             self._open()
-        entries = list(self._unstored.values())
-        if self._database is None or not self._store(entries):
+        entries, seqs = list(self._unstored.values()), self._last.copy()  # of events that never came to the disk too
+        if not self._write(lambda database: database.executemany(REMEMBER, seqs.items())) or not self._store(entries):
             return
         self._unstored.clear()
         if self._state[0] not in ("ok", "off"):

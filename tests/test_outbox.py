@@ -343,6 +343,23 @@ def test_where_the_outbox_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert outbox_folder("off", "barn", tmp_path) is None
 
 
+def test_the_state_is_ok_again_when_the_disk_is_although_nothing_waits(tmp_path: Path) -> None:
+    clock = Clock()
+    outbox = opened(tmp_path, clock)
+    assert outbox._database is not None
+    outbox._database.execute("PRAGMA query_only = ON")
+    outbox.put(events(1, 1))
+    outbox.acknowledge(outbox.after(0, 1))  # delivered from memory
+    clock.now_s += room.RETRY_S
+    outbox.tick()
+    assert outbox.status().state == "read_only"
+    outbox._database.execute("PRAGMA query_only = OFF")
+    clock.now_s += room.RETRY_S
+    outbox.tick()
+    assert outbox.status().state == "ok"
+    outbox.close()
+
+
 steps = st.lists(st.sampled_from(["put", "put 3", "acknowledge", "acknowledge late", "break", "mend", "reopen"]))
 
 
