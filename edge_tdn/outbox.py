@@ -99,7 +99,8 @@ class Outbox:
         self.generation = 0  # grows when events may have come back that were behind a number before
         self._lived_before_s, self._began_s = 0.0, clock()
         self._turn = 0  # of the mark
-        self._marked = 0  # events that waited when it was written last, until the file has been opened
+        self._marked, self._since = 0, 0  # events that waited when it was written, the oldest's number; until compared
+        self._noted: dict[str, int] = {}  # camera -> seq, of the mark; until compared
         self._tried_s = self._aged_s = clock()
         self._lock = _locked(folder) if folder else None
         if folder:
@@ -109,7 +110,8 @@ class Outbox:
     @property
     def waiting(self) -> int:
         """Events that the broker has not acknowledged."""
-        return self._stored + len(self._unstored) - len(self._untold)
+        waiting = self._stored + len(self._unstored) - len(self._untold)
+        return max(0, waiting)  # what was dropped from memory may be acknowledged all the same
 
     def last_seq(self, camera: str) -> int:
         """The number of the camera's last event; 0 if it never had one."""
@@ -127,13 +129,13 @@ class Outbox:
         self._last |= {entry.camera: entry.seq for entry in entries}
         if not self._unstored and self._store(entries):
             self._shrink()
-            self._note()
-            return
-        self._unstored |= {entry.number: entry for entry in entries}
-        excess = len(self._unstored) - IN_MEMORY_MOST
-        for number in list(islice(self._unstored, max(0, excess))):
-            del self._unstored[number]
-            self._drop(1, f"more than {IN_MEMORY_MOST} waited in memory")
+        else:
+            self._unstored |= {entry.number: entry for entry in entries}
+            excess = max(0, len(self._unstored) - IN_MEMORY_MOST)
+            for number in list(islice(self._unstored, excess)):
+                del self._unstored[number]
+            self._drop(excess, f"more than {IN_MEMORY_MOST} waited in memory")
+        self._note()
 
     def after(self, number: int, limit: int, without: Collection[str] = ()) -> list[Entry]:
         """At most `limit` waiting events behind a number, oldest first, but none of the cameras in `without`."""
@@ -153,7 +155,7 @@ class Outbox:
                 self._untold[entry.number] = entry
         if self._untold and self._tell():
             self._shrink()
-            self._note()
+        self._note()
 
     def expiry_s(self, entry: Entry) -> int:
         """Seconds until it is too old."""
@@ -197,7 +199,6 @@ class Outbox:
 
     def _open(self) -> None:
         """Opens the file, or a new one in the place of a damaged one; where the disk allows neither, says so."""
-        rescued: list[Entry] | None = None
         try:
             if self._folder is None:
                 self._database = _connect(":memory:")
@@ -208,36 +209,34 @@ class Outbox:
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError as error:
-                rescued = self._put_aside(path, error)
+                self._put_aside(path, error)
                 self._database = _connect(str(path))
-            self._begin(rescued)
+            self._begin()
         except (OSError, sqlite3.Error) as error:
-            self._unstored = {entry.number: entry for entry in rescued or ()} | self._unstored
             self._failed(error)
 
-    def _begin(self, rescued: list[Entry] | None) -> None:
-        """Compares what is in the file with the mark. `rescued`: of a damaged one; None if it is whole."""
+    def _begin(self) -> None:
+        """Compares what is in the file with the mark, and stores what was rescued of a damaged one."""
         assert self._database
         self.generation += 1
         known = dict(self._database.execute("SELECT camera, seq FROM last"))
-        behind = any(known.get(camera, 0) < seq for camera, seq in self._last.items() if not self._unstored)
+        behind = any(known.get(camera, 0) < seq for camera, seq in self._noted.items())
         for camera, seq in known.items():
             self._last[camera] = max(seq, self._last.get(camera, 0))
         self._database.executemany(REMEMBER, self._last.items())
         self._count()
         self._state = ("ok", "")
-        if rescued:
-            self._store(rescued)
-        if rescued is not None or behind:
-            missing = max(0, self._marked - self._stored)
-            self.lost += missing
-            log.error("outbox: %s: of %d events that waited %d are lost", self._folder, self._marked, missing)
-        self._marked = 0
+        if behind:
+            query = "SELECT count(*) FROM event WHERE acknowledged = 0 AND number >= ?"
+            self._compare(*self._database.execute(query, (self._since,)).fetchone())
+        self._marked, self._noted = 0, {}
         (newest,) = self._database.execute("SELECT coalesce(max(number), 0) FROM event").fetchone()
         if any(number <= newest for number in self._unstored):  # numbered before the file could be read
             moved = [replace(entry, number=newest + 1 + i) for i, entry in enumerate(self._unstored.values())]
             self._unstored = {entry.number: entry for entry in moved}
         self._next = max(self._next, newest + 1 + len(self._unstored))
+        if self._unstored and self._store(list(self._unstored.values())):
+            self._unstored.clear()
         self._inflate()
         self._note()
 
@@ -247,8 +246,15 @@ class Outbox:
         (self._stored, waiting), (self._kept, kept) = (self._database.execute(query, (n,)).fetchone() for n in (0, 1))
         self._bytes = waiting + kept + ROW_BYTES * (self._stored + self._kept)
 
-    def _put_aside(self, path: Path, error: sqlite3.Error) -> list[Entry]:
-        """Renames the damaged file. What of it can be read, was whole and waited."""
+    def _compare(self, found: int) -> None:
+        """`found`: how many are left of the events that waited when the mark was written."""
+        missing = max(0, self._marked - found)
+        self.lost += missing
+        log.error("outbox: %s: of %d events that waited %d are lost", self._folder, self._marked, missing)
+        self._marked, self._noted = 0, {}
+
+    def _put_aside(self, path: Path, error: sqlite3.Error) -> None:
+        """Renames the damaged file. What of it can be read, was whole and waited goes on in memory, until stored."""
         entries = {entry.number: entry for backwards in (False, True) for entry in _rescued(path, backwards)}
         for older in path.parent.glob(f"{DATABASE}*.damaged"):  # one is enough to look at
             older.unlink()
@@ -256,7 +262,10 @@ class Outbox:
             with suppress(FileNotFoundError):
                 path.with_name(name).rename(path.with_name(f"{name}.damaged"))
         log.error("outbox: %s: %s; put aside as %s.damaged, %d events rescued", path, error, DATABASE, len(entries))
-        return [entries[number] for number in sorted(entries)]
+        rescued = {number: entries[number] for number in sorted(entries) if number not in self._untold}
+        self._untold.clear()
+        self._compare(sum(number >= self._since for number in rescued))
+        self._unstored = rescued | self._unstored
 
     def _damaged(self, error: sqlite3.Error) -> None:
         """It turned out to be damaged while it is used."""
@@ -265,13 +274,12 @@ class Outbox:
         with suppress(sqlite3.Error):
             self._database.close()
         self._database = None
-        self._marked = self._stored - len(self._untold)
+        self._marked, self._since = self._stored - len(self._untold), 0
         self._stored = self._kept = self._bytes = 0
         try:
-            rescued = [e for e in self._put_aside(self._folder / DATABASE, error) if e.number not in self._untold]
-            self._untold.clear()
+            self._put_aside(self._folder / DATABASE, error)
             self._database = _connect(str(self._folder / DATABASE))
-            self._begin(rescued)
+            self._begin()
         except (OSError, sqlite3.Error) as again:
             self._failed(again)
 
@@ -433,11 +441,11 @@ class Outbox:
         return True
 
     def _note(self) -> None:
-        """Writes the mark: after the file, so that it never knows more than a whole one; in place, for a full disk."""
+        """Writes the mark: after the file, so that of what is there it knows no more; in place, for a full disk."""
         if self._folder is None or self._database is None:
             return
         mark = {
-            "turn": self._turn + 1, "waiting": self._stored - len(self._untold), "dropped": self.dropped,
+            "turn": self._turn + 1, "waiting": self.waiting, "oldest": self._oldest(), "dropped": self.dropped,
             "lost": self.lost, "lived_s": self._lived_s, "next": self._next, "last": self._last,
         }  # fmt: skip
         content = json.dumps(mark).encode()
@@ -449,13 +457,24 @@ class Outbox:
             finally:
                 os.close(handle)
 
+    def _oldest(self) -> int:
+        """Number of the oldest event that waits."""
+        assert self._database
+        query = "SELECT number FROM event WHERE acknowledged = 0 ORDER BY number LIMIT ?"
+        with suppress(sqlite3.Error):
+            for (number,) in self._database.execute(query, (len(self._untold) + 1,)):
+                if number not in self._untold:
+                    return int(number)
+        return next(iter(self._unstored), self._next)
+
     def _recall(self, folder: Path) -> None:
         """What the newer of the whole marks says."""
         marks = [mark for name in MARKS if (mark := _mark(folder / name))]
         if marks:
             mark = max(marks, key=lambda one: int(one["turn"]))
-            self._turn, self._next, self._last = mark["turn"], mark["next"], mark["last"]
-            self._marked, self.dropped, self.lost = mark["waiting"], mark["dropped"], mark["lost"]
+            self._turn, self._next, self._last, self._noted = mark["turn"], mark["next"], mark["last"], {**mark["last"]}
+            self._marked, self._since = mark["waiting"], mark["oldest"]
+            self.dropped, self.lost = mark["dropped"], mark["lost"]
             self._lived_before_s = mark["lived_s"]
 
 

@@ -1,6 +1,7 @@
 """Events on disk: order, caps, damage, a disk that is full or takes nothing, kill -9."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -193,6 +194,22 @@ def test_damaged_marks_are_as_none(tmp_path: Path) -> None:
     after.close()
 
 
+def test_a_write_ahead_log_that_is_lost_takes_events_and_acknowledgements_with_it(tmp_path: Path) -> None:
+    """SQLite opens such a file without a word. What comes back was delivered before; what is gone has a number."""
+    (tmp_path / "before").mkdir()
+    before = opened(tmp_path / "before")
+    before.put(events(1, 100))
+    assert before._database is not None
+    before._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before.acknowledge(before.after(0, 50))
+    before.put(events(101, 150))
+    shutil.copytree(tmp_path / "before", tmp_path / "after", ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    before.close()
+    after = opened(tmp_path / "after")
+    assert (seqs(after), after.last_seq("door"), after.lost) == (list(range(1, 101)), 150, 50)
+    after.close()
+
+
 def test_a_file_that_is_damaged_while_it_is_used(tmp_path: Path) -> None:
     outbox = opened(tmp_path)
     outbox.put(events(1, 200))
@@ -269,6 +286,35 @@ def test_a_read_only_disk_from_the_start(small_disk: Path) -> None:
     assert sorted(seqs(outbox)) == [*range(1, 11), *range(16, 21)]
     assert outbox.generation == 1, "who sends begins at the first again"
     assert outbox.lost == 0
+    outbox.close()
+
+
+def test_what_waited_in_memory_when_the_process_died_is_counted_and_no_number_comes_twice(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    outbox.put(events(1, 3))
+    assert outbox._database is not None
+    outbox._database.execute("PRAGMA query_only = ON")
+    outbox.put(events(4, 6))
+    outbox.acknowledge(outbox.after(0, 4))  # one of them was delivered from memory
+    assert outbox._lock is not None
+    outbox._lock.close()  # as kill -9 does
+    again = opened(tmp_path)
+    assert (again.last_seq("door"), again.lost) == (6, 2)
+    again.close()
+
+
+def test_what_was_dropped_from_memory_on_its_way_is_not_counted_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "IN_MEMORY_MOST", 5)
+    outbox = opened(tmp_path)
+    assert outbox._database is not None
+    outbox._database.execute("PRAGMA query_only = ON")
+    outbox.put(events(1, 5))
+    sent = outbox.after(0, 5)
+    outbox.put(events(6, 10))
+    outbox.acknowledge([*sent, *outbox.after(0, 5)])
+    assert outbox.status().waiting == 0
     outbox.close()
 
 
