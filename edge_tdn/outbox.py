@@ -206,8 +206,10 @@ class Outbox:
             path = self._folder / DATABASE
             try:
                 self._database = _connect(str(path))
-            except sqlite3.OperationalError:
-                raise
+            except sqlite3.OperationalError as error:
+                if not self._is_full(error) or not self._deflate():
+                    raise
+                self._database = _connect(str(path))
             except sqlite3.DatabaseError as error:
                 self._put_aside(path, error)
                 self._database = _connect(str(path))
@@ -271,6 +273,8 @@ class Outbox:
         """It turned out to be damaged while it is used."""
         if self._folder is None or self._database is None:
             raise error
+        if self._is_full(error):  # what is rescued is read through a log, too
+            self._deflate()
         with suppress(sqlite3.Error):
             self._database.close()
         self._database = None
@@ -296,7 +300,7 @@ class Outbox:
                     change(self._database)
                 return True
             except sqlite3.OperationalError as error:
-                if "full" not in str(error) or not self._deflate():
+                if not self._is_full(error) or not self._deflate():
                     self._failed(error)
                     return False
             except sqlite3.DatabaseError as error:
@@ -364,7 +368,7 @@ class Outbox:
 
     def _failed(self, error: Exception) -> None:
         """The disk takes nothing at the moment."""
-        state: OutboxState = "full" if "full" in str(error) or "No space" in str(error) else "read_only"
+        state: OutboxState = "full" if self._is_full(error) else "read_only"
         if self._state[0] != state:
             log.error("outbox: %s: %s; new events wait in memory, at most %d", self._folder, error, IN_MEMORY_MOST)
         self._state = (state, str(error))
@@ -428,6 +432,16 @@ class Outbox:
             if disk.f_bavail * disk.f_frsize >= 4 * BALLAST_BYTES:
                 with (self._folder / BALLAST).open("wb") as file:
                     os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
+
+    def _is_full(self, error: Exception) -> bool:
+        """Where the disk has no room for the log's next pages, SQLite may also say "disk I/O error"."""
+        if "full" in str(error) or "No space" in str(error):
+            return True
+        try:
+            disk = os.statvfs(self._folder or "")
+        except OSError:
+            return False
+        return not disk.f_flag & os.ST_RDONLY and disk.f_bavail * disk.f_frsize < BALLAST_BYTES // 8
 
     def _deflate(self) -> bool:
         """Gives the ballast up; False if there is none."""
@@ -511,6 +525,7 @@ def _locked(folder: Path) -> TextIOWrapper | None:
 def _connect(path: str) -> sqlite3.Connection:
     """DatabaseError: damaged. OperationalError: the disk does not allow it."""
     database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    database.text_factory = _text
     try:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {WAL_BYTES}"):
             database.execute(f"PRAGMA {pragma}")
@@ -523,6 +538,11 @@ def _connect(path: str) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _text(raw: bytes) -> str:
+    """Damaged text is left to the checksum: sqlite3's own error looks like one of the disk, which mends by itself."""
+    return raw.decode(errors="replace")
 
 
 def _entry(row: Sequence[Any]) -> Entry:
@@ -539,6 +559,7 @@ def _rescued(path: Path, backwards: bool) -> Iterator[Entry]:
     order = "DESC" if backwards else "ASC"
     query = f"SELECT {COLUMNS} FROM event NOT INDEXED WHERE acknowledged = 0 ORDER BY number {order}"  # noqa: S608
     with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as database:
+        database.text_factory = _text
         for row in database.execute(query):
             with suppress(sqlite3.DatabaseError):
                 yield _entry(row)

@@ -210,6 +210,20 @@ def test_a_write_ahead_log_that_is_lost_takes_events_and_acknowledgements_with_i
     after.close()
 
 
+def test_a_camera_whose_name_was_damaged_does_not_block_the_others(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    outbox.put(events(1, 200))
+    assert outbox._database is not None
+    for pragma in ("wal_checkpoint(TRUNCATE)", "cache_size = 0"):
+        outbox._database.execute(f"PRAGMA {pragma}")
+    content = bytearray((tmp_path / DATABASE).read_bytes())
+    content[content.index(b'door{"label"')] = 0xFF  # no UTF-8
+    (tmp_path / DATABASE).write_bytes(content)
+    assert len(seqs(outbox)) == 199
+    assert (outbox.lost, outbox.status().state) == (1, "ok")
+    outbox.close()
+
+
 def test_a_file_that_is_damaged_while_it_is_used(tmp_path: Path) -> None:
     outbox = opened(tmp_path)
     outbox.put(events(1, 200))
@@ -243,10 +257,7 @@ def test_a_full_disk_loses_nothing_and_recovers_by_itself(small_disk: Path) -> N
     clock = Clock()
     outbox = opened(small_disk, clock)
     outbox.put(events(1, 100))
-    hog = small_disk / "hog"
-    with hog.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(4096)) == 4096:
-            pass
+    hog = _fill(small_disk)
     outbox.acknowledge(outbox.after(0, 40))  # the ballast makes room for that
     assert outbox.waiting == 60
     for first in range(101, 3101, 100):
@@ -265,6 +276,46 @@ def test_a_full_disk_loses_nothing_and_recovers_by_itself(small_disk: Path) -> N
     again = opened(small_disk)
     assert (seqs(again), again.dropped, again.lost) == (list(range(61, 3101)), 0, 0)
     again.close()
+
+
+def _fill(disk: Path) -> Path:
+    """Writes a file until nothing goes in any more."""
+    with (disk / "hog").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)) == 4096:
+            pass
+    return disk / "hog"
+
+
+def test_a_start_on_a_full_disk_delivers_what_waited(small_disk: Path) -> None:
+    before = opened(small_disk)
+    before.put(events(1, 100))
+    before.close()
+    _fill(small_disk)
+    outbox = opened(small_disk)
+    assert (seqs(outbox), outbox.status().state) == (list(range(1, 101)), "ok"), "the ballast makes room for that"
+    outbox.acknowledge(outbox.after(0, 100))
+    assert outbox.waiting == 0
+    outbox.close()
+
+
+@pytest.mark.parametrize("ballast", [True, False])
+def test_damage_on_a_full_disk_is_counted(small_disk: Path, ballast: bool) -> None:
+    outbox = opened(small_disk)
+    outbox.put(events(1, 200))
+    assert outbox._database is not None
+    for pragma in ("wal_checkpoint(TRUNCATE)", "cache_size = 0"):
+        outbox._database.execute(f"PRAGMA {pragma}")
+    if not ballast:
+        (small_disk / room.BALLAST).unlink()
+    _fill(small_disk)
+    _flip_bytes(small_disk / DATABASE)
+    left = seqs(outbox)
+    assert len(left) + outbox.lost == 200
+    assert outbox.lost > 0
+    assert outbox.status().state == ("ok" if ballast else "full")
+    outbox.put(events(201, 202))
+    assert seqs(outbox) == [*left, 201, 202]
+    outbox.close()
 
 
 def test_a_read_only_disk_from_the_start(small_disk: Path) -> None:
