@@ -205,7 +205,7 @@ class Publisher:
 
     def _patience_s(self) -> float:
         now = time.monotonic()
-        due = [refused.again_s for refused in self._refused.values() if not refused.trying and self._link]
+        due = [refused.again_s for refused in self._refused.values() if not refused.trying and self._room > 0]
         if self._acknowledged:
             due.append(self._told_s + TELL_S)
         return min(TICK_S, max(0.0, min(due, default=now + TICK_S) - now))
@@ -340,12 +340,14 @@ class Publisher:
         """One event of every camera whose time has come."""
         now = time.monotonic()
         for camera, refused in self._refused.items():
-            if not refused.trying and now >= refused.again_s and self._room:
+            if not refused.trying and now >= refused.again_s and self._room > 0:
                 others = self._refused.keys() - {camera}
                 first = next((e for e in self._outbox.after(0, WINDOW, others) if e.camera == camera), None)
                 if first:
                     refused.trying = True
                     self._publish_event(first)
+                else:  # dropped meanwhile, or behind many of others
+                    refused.again_s = now + refused.wait_s
 
     def _publish_event(self, entry: Entry) -> None:
         assert self._link
