@@ -49,9 +49,9 @@ class LoggedOutbox(Outbox):
 def event(camera: str, seq: int, boot: str) -> ActionEvent:
     now = iso(time.time_ns())
     return ActionEvent(
-        id=f"{HOST}/{camera}/{boot}/{seq}", seq=seq, type="start", host=HOST, camera=camera, label="walking to the left",
-        label_index=3, score=0.87, peak_score=0.91, started_at=now, latency_ms=TIMES, model=MODEL,
-        window=EventWindow(from_=now, to=now, frames=40, dropped=0),
+        id=f"{HOST}/{camera}/{boot}/{seq}", seq=seq, type="start", host=HOST, camera=camera,
+        label="walking to the left", label_index=3, score=0.87, peak_score=0.91, started_at=now,
+        latency_ms=TIMES, model=MODEL, window=EventWindow(from_=now, to=now, frames=40, dropped=0),
     )  # fmt: skip
 
 
@@ -150,13 +150,22 @@ def main() -> None:
             told = time.monotonic()
             stored = sum(outbox.last_seq(camera) == seq for camera, seq in seqs.items()) == len(CAMERAS)
             told_of = outbox.status().model_dump() | {"done": before + made >= options.events and stored}
-            print(json.dumps(told_of | {"connected": publisher.connected, "memory_mb": _memory_mb()}), flush=True)
+            told_of |= {"connected": publisher.connected, "memory_mb": _memory_mb()}
+            sys.stdout.write(json.dumps(told_of) + "\n")
+            sys.stdout.flush()
     publisher.stop()
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, kind in (("port", int), ("folder", Path), ("log", Path), ("outbox", str), ("rate", float), ("events", int)):
+    for name, kind in (
+        ("port", int),
+        ("folder", Path),
+        ("log", Path),
+        ("outbox", str),
+        ("rate", float),
+        ("events", int),
+    ):
         parser.add_argument(f"--{name}", type=kind, required=True)
     return parser.parse_args()
 
