@@ -32,6 +32,7 @@ from tests.chaos.latency import latency
 from tests.chaos.row import Row, Skipped
 from tests.chaos.storm import storm
 
+WIDTH = 200  # of a table that goes into a file
 Step = Callable[[str], None]
 Rows = Sequence[Row | Skipped]
 PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], Rows]] = {
@@ -59,7 +60,7 @@ def main() -> int:
             step("")
             rows += PARTS[name](Path(scratch) / name, options, step)
             bar.console.print(f"{name}: {time.monotonic() - began:.0f} s")
-    Console().print(table(rows))
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table(rows))
     options.out.mkdir(parents=True, exist_ok=True)
     kinds = [{"skipped": isinstance(row, Skipped)} | asdict(row) for row in rows]
     host = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
