@@ -204,6 +204,7 @@ class Outbox:
                 self._database = _connect(":memory:")
                 return
             path = self._folder / DATABASE
+            self._lock = self._lock or _locked(self._folder)
             try:
                 self._database = _connect(str(path))
             except sqlite3.OperationalError as error:
@@ -359,6 +360,7 @@ class Outbox:
         self._unstored.clear()
         if self._state[0] not in ("ok", "off"):
             self._state = ("ok", "")
+            self.generation += 1  # what could not be read meanwhile was passed over
             log.info("outbox: %s takes events again; %d had waited in memory", self._folder, len(entries))
         if self._untold:
             self._tell()

@@ -369,6 +369,37 @@ def test_what_was_dropped_from_memory_on_its_way_is_not_counted_twice(
     outbox.close()
 
 
+def test_a_folder_that_could_not_be_made_is_made_later(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    clock = Clock()
+    outbox = opened(small_disk / "new", clock)
+    outbox.put(events(1, 3))
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    clock.now_s += room.RETRY_S
+    outbox.tick()
+    assert (outbox.status().state, seqs(outbox)) == ("ok", [1, 2, 3])
+    with pytest.raises(ConfigError, match="another edge-tdn"):
+        opened(small_disk / "new")
+    outbox.close()
+
+
+def test_what_could_not_be_read_for_a_while_is_not_passed_over_for_ever(tmp_path: Path) -> None:
+    clock = Clock()
+    outbox = opened(tmp_path, clock)
+    outbox.put(events(1, 3))
+    generation = outbox.generation
+    assert outbox._database is not None
+    outbox._database.set_progress_handler(lambda: 1, 1)  # nothing can be read or written
+    outbox.put(events(4, 4))
+    assert seqs(outbox) == [4], "who sends goes on behind it"
+    outbox._database.set_progress_handler(None, 0)
+    clock.now_s += room.RETRY_S
+    outbox.tick()
+    assert seqs(outbox) == [1, 2, 3, 4]
+    assert outbox.generation > generation, "and begins at the first again"
+    outbox.close()
+
+
 def test_memory_is_bounded_while_the_disk_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "IN_MEMORY_MOST", 50)
     outbox = opened(tmp_path)
