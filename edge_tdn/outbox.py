@@ -226,7 +226,6 @@ class Outbox:
         behind = any(known.get(camera, 0) < seq for camera, seq in self._noted.items())
         for camera, seq in known.items():
             self._last[camera] = max(seq, self._last.get(camera, 0))
-        self._database.executemany(REMEMBER, self._last.items())
         self._count()
         self._state = ("ok", "")
         if behind:
@@ -238,7 +237,7 @@ class Outbox:
             moved = [replace(entry, number=newest + 1 + i) for i, entry in enumerate(self._unstored.values())]
             self._unstored = {entry.number: entry for entry in moved}
         self._next = max(self._next, newest + 1 + len(self._unstored))
-        if self._unstored and self._store(list(self._unstored.values())):
+        if self._store(list(self._unstored.values())):
             self._unstored.clear()
         self._inflate()
         self._note()
@@ -290,7 +289,7 @@ class Outbox:
 
     # ------------------------------------------------------------------------------------------- reading and writing
 
-    def _write(self, change: Callable[[sqlite3.Connection], object]) -> bool:
+    def _write(self, change: Callable[[sqlite3.Connection], None]) -> bool:
         """One transaction; False if the disk does not take it."""
         for _ in range(2):
             if self._database is None:
@@ -326,7 +325,7 @@ class Outbox:
     def _store(self, entries: Sequence[Entry]) -> bool:
         def change(database: sqlite3.Connection) -> None:
             database.executemany(INSERT, [(e.number, e.camera, e.seq, e.payload, e.lived_s, e.crc) for e in entries])
-            database.executemany(REMEMBER, [(e.camera, e.seq) for e in entries])
+            database.executemany(REMEMBER, self._last.items())  # together: who has the number has the event
 
         if not self._write(change):
             return False
@@ -354,8 +353,8 @@ class Outbox:
         """Tries the disk again."""
         if self._database is None:
             self._open()
-        entries, seqs = list(self._unstored.values()), self._last.copy()  # of events that never came to the disk too
-        if not self._write(lambda database: database.executemany(REMEMBER, seqs.items())) or not self._store(entries):
+        entries = list(self._unstored.values())
+        if self._database is None or not self._store(entries):
             return
         self._unstored.clear()
         if self._state[0] not in ("ok", "off"):
