@@ -29,7 +29,7 @@ from edge_tdn.errors import ConfigError, last_line
 
 log = logging.getLogger(__name__)
 
-RETRY_S = (1.0, 30.0)  # between two connects: the wait doubles within these
+RETRY_S = (1.0, 20.0)  # between two connects: the wait doubles within these
 JITTER = 0.5  # of a wait, at random on top, so that a site's hosts do not all come at once
 STEADY_S = 5.0  # a connection that lasted so long was one: the next wait is short again
 CONNECT_S = 1.5  # how long TCP and TLS may take, each
@@ -160,7 +160,7 @@ class Connection:
             self.notes.put(lost)
             steady = time.monotonic() - began >= STEADY_S and lost.trouble != "taken_over"
             wait_s = RETRY_S[0] if steady else wait_s
-            self._closing.wait(min(wait_s * random.uniform(1, 1 + JITTER), RETRY_S[1]))
+            self._closing.wait(wait_s * random.uniform(1, 1 + JITTER))
             wait_s = min(2 * wait_s, RETRY_S[1])
 
     def _live(self) -> Lost:

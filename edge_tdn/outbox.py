@@ -99,7 +99,8 @@ class Outbox:
         self.generation = 0  # grows when events may have come back that were behind a number before
         self._lived_before_s, self._began_s = 0.0, clock()
         self._turn = 0  # of the mark
-        self._marked = 0  # events that waited when it was written last, until the file has been opened
+        self._marked, self._since = 0, 0  # events that waited when it was written, the oldest's number; until compared
+        self._noted: dict[str, int] = {}  # camera -> seq, of the mark; until compared
         self._tried_s = self._aged_s = clock()
         self._lock = _locked(folder) if folder else None
         if folder:
@@ -109,7 +110,8 @@ class Outbox:
     @property
     def waiting(self) -> int:
         """Events that the broker has not acknowledged."""
-        return self._stored + len(self._unstored) - len(self._untold)
+        waiting = self._stored + len(self._unstored) - len(self._untold)
+        return max(0, waiting)  # what was dropped from memory may be acknowledged all the same
 
     def last_seq(self, camera: str) -> int:
         """The number of the camera's last event; 0 if it never had one."""
@@ -127,13 +129,13 @@ class Outbox:
         self._last |= {entry.camera: entry.seq for entry in entries}
         if not self._unstored and self._store(entries):
             self._shrink()
-            self._note()
-            return
-        self._unstored |= {entry.number: entry for entry in entries}
-        excess = len(self._unstored) - IN_MEMORY_MOST
-        for number in list(islice(self._unstored, max(0, excess))):
-            del self._unstored[number]
-            self._drop(1, f"more than {IN_MEMORY_MOST} waited in memory")
+        else:
+            self._unstored |= {entry.number: entry for entry in entries}
+            excess = max(0, len(self._unstored) - IN_MEMORY_MOST)
+            for number in list(islice(self._unstored, excess)):
+                del self._unstored[number]
+            self._drop(excess, f"more than {IN_MEMORY_MOST} waited in memory")
+        self._note()
 
     def after(self, number: int, limit: int, without: Collection[str] = ()) -> list[Entry]:
         """At most `limit` waiting events behind a number, oldest first, but none of the cameras in `without`."""
@@ -159,7 +161,7 @@ class Outbox:
                 self._untold[entry.number] = entry
         if self._untold and self._tell():
             self._shrink()
-            self._note()
+        self._note()
 
     def expiry_s(self, entry: Entry) -> int:
         """Seconds until it is too old."""
@@ -174,7 +176,8 @@ class Outbox:
     def tick(self) -> None:
         """What is due: stores what waits in memory, drops what is too old. To be called now and then."""
         now = self._clock()
-        if (self._unstored or self._untold or not self._database) and now - self._tried_s >= RETRY_S:
+        bad = self._unstored or self._untold or not self._database or self._state[0] not in ("ok", "off")
+        if bad and now - self._tried_s >= RETRY_S:
             self._tried_s = now
             self._recover()
         if now - self._aged_s >= AGES_EVERY_S:
@@ -202,47 +205,46 @@ class Outbox:
 
     def _open(self) -> None:
         """Opens the file, or a new one in the place of a damaged one; where the disk allows neither, says so."""
-        rescued: list[Entry] | None = None
         try:
             if self._folder is None:
                 self._database = _connect(":memory:")
                 return
             path = self._folder / DATABASE
+            self._lock = self._lock or _locked(self._folder)
             try:
                 self._database = _connect(str(path))
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError as error:
-                rescued = self._put_aside(path, error)
+            except sqlite3.OperationalError as error:
+                if not self._is_full(error) or not self._deflate():
+                    raise
                 self._database = _connect(str(path))
-            self._begin(rescued)
+            except sqlite3.DatabaseError as error:
+                self._put_aside(path, error)
+                self._database = _connect(str(path))
+            self._begin()
         except (OSError, sqlite3.Error) as error:
-            self._unstored = {entry.number: entry for entry in rescued or ()} | self._unstored
             self._failed(error)
 
-    def _begin(self, rescued: list[Entry] | None) -> None:
-        """Compares what is in the file with the mark. `rescued`: of a damaged one; None if it is whole."""
+    def _begin(self) -> None:
+        """Compares what is in the file with the mark, and stores what was rescued of a damaged one."""
         assert self._database
         self.generation += 1
         known = dict(self._database.execute("SELECT camera, seq FROM last"))
-        behind = any(known.get(camera, 0) < seq for camera, seq in self._last.items() if not self._unstored)
+        behind = any(known.get(camera, 0) < seq for camera, seq in self._noted.items())
         for camera, seq in known.items():
             self._last[camera] = max(seq, self._last.get(camera, 0))
-        self._database.executemany(REMEMBER, self._last.items())
         self._count()
         self._state = ("ok", "")
-        if rescued:
-            self._store(rescued)
-        if rescued is not None or behind:
-            missing = max(0, self._marked - self._stored)
-            self.lost += missing
-            log.error("outbox: %s: of %d events that waited %d are lost", self._folder, self._marked, missing)
-        self._marked = 0
+        if behind:
+            query = "SELECT count(*) FROM event WHERE acknowledged = 0 AND number >= ?"
+            self._compare(*self._database.execute(query, (self._since,)).fetchone())
+        self._marked, self._noted = 0, {}
         (newest,) = self._database.execute("SELECT coalesce(max(number), 0) FROM event").fetchone()
         if any(number <= newest for number in self._unstored):  # numbered before the file could be read
             moved = [replace(entry, number=newest + 1 + i) for i, entry in enumerate(self._unstored.values())]
             self._unstored = {entry.number: entry for entry in moved}
         self._next = max(self._next, newest + 1 + len(self._unstored))
+        if self._store(list(self._unstored.values())):
+            self._unstored.clear()
         self._inflate()
         self._note()
 
@@ -252,8 +254,15 @@ class Outbox:
         (self._stored, waiting), (self._kept, kept) = (self._database.execute(query, (n,)).fetchone() for n in (0, 1))
         self._bytes = waiting + kept + ROW_BYTES * (self._stored + self._kept)
 
-    def _put_aside(self, path: Path, error: sqlite3.Error) -> list[Entry]:
-        """Renames the damaged file. What of it can be read, was whole and waited."""
+    def _compare(self, found: int) -> None:
+        """`found`: how many are left of the events that waited when the mark was written."""
+        missing = max(0, self._marked - found)
+        self.lost += missing
+        log.error("outbox: %s: of %d events that waited %d are lost", self._folder, self._marked, missing)
+        self._marked, self._noted = 0, {}
+
+    def _put_aside(self, path: Path, error: sqlite3.Error) -> None:
+        """Renames the damaged file. What of it can be read, was whole and waited goes on in memory, until stored."""
         entries = {entry.number: entry for backwards in (False, True) for entry in _rescued(path, backwards)}
         for older in path.parent.glob(f"{DATABASE}*.damaged"):  # one is enough to look at
             older.unlink()
@@ -261,22 +270,26 @@ class Outbox:
             with suppress(FileNotFoundError):
                 path.with_name(name).rename(path.with_name(f"{name}.damaged"))
         log.error("outbox: %s: %s; put aside as %s.damaged, %d events rescued", path, error, DATABASE, len(entries))
-        return [entries[number] for number in sorted(entries)]
+        rescued = {number: entries[number] for number in sorted(entries) if number not in self._untold}
+        self._untold.clear()
+        self._compare(sum(number >= self._since for number in rescued))
+        self._unstored = rescued | self._unstored
 
     def _damaged(self, error: sqlite3.Error) -> None:
         """It turned out to be damaged while it is used."""
         if self._folder is None or self._database is None:
             raise error
+        if self._is_full(error):  # what is rescued is read through a log, too
+            self._deflate()
         with suppress(sqlite3.Error):
             self._database.close()
         self._database = None
-        self._marked = self._stored - len(self._untold)
+        self._marked, self._since = self._stored - len(self._untold), 0
         self._stored = self._kept = self._bytes = 0
         try:
-            rescued = [e for e in self._put_aside(self._folder / DATABASE, error) if e.number not in self._untold]
-            self._untold.clear()
+            self._put_aside(self._folder / DATABASE, error)
             self._database = _connect(str(self._folder / DATABASE))
-            self._begin(rescued)
+            self._begin()
         except (OSError, sqlite3.Error) as again:
             self._failed(again)
 
@@ -293,7 +306,7 @@ class Outbox:
                     change(self._database)
                 return True
             except sqlite3.OperationalError as error:
-                if "full" not in str(error) or not self._deflate():
+                if not self._is_full(error) or not self._deflate():
                     self._failed(error)
                     return False
             except sqlite3.DatabaseError as error:
@@ -318,7 +331,7 @@ class Outbox:
     def _store(self, entries: Sequence[Entry]) -> bool:
         def change(database: sqlite3.Connection) -> None:
             database.executemany(INSERT, [(e.number, e.camera, e.seq, e.payload, e.lived_s, e.crc) for e in entries])
-            database.executemany(REMEMBER, [(e.camera, e.seq) for e in entries])
+            database.executemany(REMEMBER, self._last.items())  # together: who has the number has the event
 
         if not self._write(change):
             return False
@@ -352,6 +365,7 @@ class Outbox:
         self._unstored.clear()
         if self._state[0] not in ("ok", "off"):
             self._state = ("ok", "")
+            self.generation += 1  # what could not be read meanwhile was passed over
             log.info("outbox: %s takes events again; %d had waited in memory", self._folder, len(entries))
         if self._untold:
             self._tell()
@@ -361,7 +375,7 @@ class Outbox:
 
     def _failed(self, error: Exception) -> None:
         """The disk takes nothing at the moment."""
-        state: OutboxState = "full" if "full" in str(error) or "No space" in str(error) else "read_only"
+        state: OutboxState = "full" if self._is_full(error) else "read_only"
         if self._state[0] != state:
             log.error("outbox: %s: %s; new events wait in memory, at most %d", self._folder, error, IN_MEMORY_MOST)
         self._state = (state, str(error))
@@ -426,6 +440,16 @@ class Outbox:
                 with (self._folder / BALLAST).open("wb") as file:
                     os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
 
+    def _is_full(self, error: Exception) -> bool:
+        """Where the disk has no room for the log's next pages, SQLite may also say "disk I/O error"."""
+        if "full" in str(error) or "No space" in str(error):
+            return True
+        try:
+            disk = os.statvfs(self._folder or "")
+        except OSError:
+            return False
+        return not disk.f_flag & os.ST_RDONLY and disk.f_bavail * disk.f_frsize < BALLAST_BYTES // 8
+
     def _deflate(self) -> bool:
         """Gives the ballast up; False if there is none."""
         if self._folder is None:
@@ -438,11 +462,11 @@ class Outbox:
         return True
 
     def _note(self) -> None:
-        """Writes the mark: after the file, so that it never knows more than a whole one; in place, for a full disk."""
+        """Writes the mark: after the file, so that of what is there it knows no more; in place, for a full disk."""
         if self._folder is None or self._database is None:
             return
         mark = {
-            "turn": self._turn + 1, "waiting": self._stored - len(self._untold), "dropped": self.dropped,
+            "turn": self._turn + 1, "waiting": self.waiting, "oldest": self._oldest(), "dropped": self.dropped,
             "lost": self.lost, "lived_s": self._lived_s, "next": self._next, "last": self._last,
         }  # fmt: skip
         content = json.dumps(mark).encode()
@@ -454,13 +478,24 @@ class Outbox:
             finally:
                 os.close(handle)
 
+    def _oldest(self) -> int:
+        """Number of the oldest event that waits."""
+        assert self._database
+        query = "SELECT number FROM event WHERE acknowledged = 0 ORDER BY number LIMIT ?"
+        with suppress(sqlite3.Error):
+            for (number,) in self._database.execute(query, (len(self._untold) + 1,)):
+                if number not in self._untold:
+                    return int(number)
+        return next(iter(self._unstored), self._next)
+
     def _recall(self, folder: Path) -> None:
         """What the newer of the whole marks says."""
         marks = [mark for name in MARKS if (mark := _mark(folder / name))]
         if marks:
             mark = max(marks, key=lambda one: int(one["turn"]))
-            self._turn, self._next, self._last = mark["turn"], mark["next"], mark["last"]
-            self._marked, self.dropped, self.lost = mark["waiting"], mark["dropped"], mark["lost"]
+            self._turn, self._next, self._last, self._noted = mark["turn"], mark["next"], mark["last"], {**mark["last"]}
+            self._marked, self._since = mark["waiting"], mark["oldest"]
+            self.dropped, self.lost = mark["dropped"], mark["lost"]
             self._lived_before_s = mark["lived_s"]
 
 
@@ -497,6 +532,7 @@ def _locked(folder: Path) -> TextIOWrapper | None:
 def _connect(path: str) -> sqlite3.Connection:
     """DatabaseError: damaged. OperationalError: the disk does not allow it."""
     database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    database.text_factory = _text
     try:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {WAL_BYTES}"):
             database.execute(f"PRAGMA {pragma}")
@@ -509,6 +545,11 @@ def _connect(path: str) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _text(raw: bytes) -> str:
+    """Damaged text is left to the checksum: sqlite3's own error looks like one of the disk, which mends by itself."""
+    return raw.decode(errors="replace")
 
 
 def _entry(row: Sequence[Any]) -> Entry:
@@ -525,6 +566,7 @@ def _rescued(path: Path, backwards: bool) -> Iterator[Entry]:
     order = "DESC" if backwards else "ASC"
     query = f"SELECT {COLUMNS} FROM event NOT INDEXED WHERE acknowledged = 0 ORDER BY number {order}"  # noqa: S608
     with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as database:
+        database.text_factory = _text
         for row in database.execute(query):
             with suppress(sqlite3.DatabaseError):
                 yield _entry(row)
@@ -535,6 +577,6 @@ def _mark(path: Path) -> dict[str, Any] | None:
     try:
         crc, content = path.read_bytes().split(b"\n")[0].split(b" ", 1)
         mark: dict[str, Any] = json.loads(content)
+        return mark if int(crc, 16) == zlib.crc32(content) else None
     except (OSError, ValueError):
         return None
-    return mark if int(crc, 16) == zlib.crc32(content) else None

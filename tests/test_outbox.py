@@ -1,6 +1,7 @@
 """Events on disk: order, caps, damage, a disk that is full or takes nothing, kill -9."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -182,6 +183,47 @@ def test_a_damaged_file_is_put_aside_and_the_loss_has_a_number(tmp_path: Path, d
     again.close()
 
 
+def test_damaged_marks_are_as_none(tmp_path: Path) -> None:
+    before = opened(tmp_path)
+    before.put(events(1, 3))
+    before.close()
+    for name in room.MARKS:
+        (tmp_path / name).write_bytes(b"q" + (tmp_path / name).read_bytes()[1:])  # a bit of the checksum is flipped
+    after = opened(tmp_path)
+    assert (seqs(after), after.last_seq("door"), after.lost) == ([1, 2, 3], 3, 0)
+    after.close()
+
+
+def test_a_write_ahead_log_that_is_lost_takes_events_and_acknowledgements_with_it(tmp_path: Path) -> None:
+    """SQLite opens such a file without a word. What comes back was delivered before; what is gone has a number."""
+    (tmp_path / "before").mkdir()
+    before = opened(tmp_path / "before")
+    before.put(events(1, 100))
+    assert before._database is not None
+    before._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before.acknowledge(before.after(0, 50))
+    before.put(events(101, 150))
+    shutil.copytree(tmp_path / "before", tmp_path / "after", ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    before.close()
+    after = opened(tmp_path / "after")
+    assert (seqs(after), after.last_seq("door"), after.lost) == (list(range(1, 101)), 150, 50)
+    after.close()
+
+
+def test_a_camera_whose_name_was_damaged_does_not_block_the_others(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    outbox.put(events(1, 200))
+    assert outbox._database is not None
+    for pragma in ("wal_checkpoint(TRUNCATE)", "cache_size = 0"):
+        outbox._database.execute(f"PRAGMA {pragma}")
+    content = bytearray((tmp_path / DATABASE).read_bytes())
+    content[content.index(b'door{"label"')] = 0xFF  # no UTF-8
+    (tmp_path / DATABASE).write_bytes(content)
+    assert len(seqs(outbox)) == 199
+    assert (outbox.lost, outbox.status().state) == (1, "ok")
+    outbox.close()
+
+
 def test_a_file_that_is_damaged_while_it_is_used(tmp_path: Path) -> None:
     outbox = opened(tmp_path)
     outbox.put(events(1, 200))
@@ -215,10 +257,7 @@ def test_a_full_disk_loses_nothing_and_recovers_by_itself(small_disk: Path) -> N
     clock = Clock()
     outbox = opened(small_disk, clock)
     outbox.put(events(1, 100))
-    hog = small_disk / "hog"
-    with hog.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(4096)) == 4096:
-            pass
+    hog = _fill(small_disk)
     outbox.acknowledge(outbox.after(0, 40))  # the ballast makes room for that
     assert outbox.waiting == 60
     for first in range(101, 3101, 100):
@@ -237,6 +276,46 @@ def test_a_full_disk_loses_nothing_and_recovers_by_itself(small_disk: Path) -> N
     again = opened(small_disk)
     assert (seqs(again), again.dropped, again.lost) == (list(range(61, 3101)), 0, 0)
     again.close()
+
+
+def _fill(disk: Path) -> Path:
+    """Writes a file until nothing goes in any more."""
+    with (disk / "hog").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)) == 4096:
+            pass
+    return disk / "hog"
+
+
+def test_a_start_on_a_full_disk_delivers_what_waited(small_disk: Path) -> None:
+    before = opened(small_disk)
+    before.put(events(1, 100))
+    before.close()
+    _fill(small_disk)
+    outbox = opened(small_disk)
+    assert (seqs(outbox), outbox.status().state) == (list(range(1, 101)), "ok"), "the ballast makes room for that"
+    outbox.acknowledge(outbox.after(0, 100))
+    assert outbox.waiting == 0
+    outbox.close()
+
+
+@pytest.mark.parametrize("ballast", [True, False])
+def test_damage_on_a_full_disk_is_counted(small_disk: Path, ballast: bool) -> None:
+    outbox = opened(small_disk)
+    outbox.put(events(1, 200))
+    assert outbox._database is not None
+    for pragma in ("wal_checkpoint(TRUNCATE)", "cache_size = 0"):
+        outbox._database.execute(f"PRAGMA {pragma}")
+    if not ballast:
+        (small_disk / room.BALLAST).unlink()
+    _fill(small_disk)
+    _flip_bytes(small_disk / DATABASE)
+    left = seqs(outbox)
+    assert len(left) + outbox.lost == 200
+    assert outbox.lost > 0
+    assert outbox.status().state == ("ok" if ballast else "full")
+    outbox.put(events(201, 202))
+    assert seqs(outbox) == [*left, 201, 202]
+    outbox.close()
 
 
 def test_a_read_only_disk_from_the_start(small_disk: Path) -> None:
@@ -258,6 +337,66 @@ def test_a_read_only_disk_from_the_start(small_disk: Path) -> None:
     assert sorted(seqs(outbox)) == [*range(1, 11), *range(16, 21)]
     assert outbox.generation == 1, "who sends begins at the first again"
     assert outbox.lost == 0
+    outbox.close()
+
+
+def test_what_waited_in_memory_when_the_process_died_is_counted_and_no_number_comes_twice(tmp_path: Path) -> None:
+    outbox = opened(tmp_path)
+    outbox.put(events(1, 3))
+    assert outbox._database is not None
+    outbox._database.execute("PRAGMA query_only = ON")
+    outbox.put(events(4, 6))
+    outbox.acknowledge(outbox.after(0, 4))  # one of them was delivered from memory
+    assert outbox._lock is not None
+    outbox._lock.close()  # as kill -9 does
+    again = opened(tmp_path)
+    assert (again.last_seq("door"), again.lost) == (6, 2)
+    again.close()
+
+
+def test_what_was_dropped_from_memory_on_its_way_is_not_counted_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "IN_MEMORY_MOST", 5)
+    outbox = opened(tmp_path)
+    assert outbox._database is not None
+    outbox._database.execute("PRAGMA query_only = ON")
+    outbox.put(events(1, 5))
+    sent = outbox.after(0, 5)
+    outbox.put(events(6, 10))
+    outbox.acknowledge([*sent, *outbox.after(0, 5)])
+    assert outbox.status().waiting == 0
+    outbox.close()
+
+
+def test_a_folder_that_could_not_be_made_is_made_later(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    clock = Clock()
+    outbox = opened(small_disk / "new", clock)
+    outbox.put(events(1, 3))
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    clock.now_s += room.RETRY_S
+    outbox.tick()
+    assert (outbox.status().state, seqs(outbox)) == ("ok", [1, 2, 3])
+    with pytest.raises(ConfigError, match="another edge-tdn"):
+        opened(small_disk / "new")
+    outbox.close()
+
+
+def test_what_could_not_be_read_for_a_while_is_not_passed_over_for_ever(tmp_path: Path) -> None:
+    clock = Clock()
+    outbox = opened(tmp_path, clock)
+    outbox.put(events(1, 3))
+    generation = outbox.generation
+    assert outbox._database is not None
+    outbox._database.set_progress_handler(lambda: 1, 1)  # nothing can be read or written
+    outbox.put(events(4, 4))
+    assert seqs(outbox) == [4], "who sends goes on behind it"
+    outbox._database.set_progress_handler(None, 0)
+    clock.now_s += room.RETRY_S
+    outbox.tick()
+    assert seqs(outbox) == [1, 2, 3, 4]
+    assert outbox.generation > generation, "and begins at the first again"
     outbox.close()
 
 
@@ -330,6 +469,23 @@ def test_where_the_outbox_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert outbox_folder("auto", "barn", tmp_path) == tmp_path / "edge-tdn" / "barn"
     assert outbox_folder("events", "barn", tmp_path) == tmp_path / "events"
     assert outbox_folder("off", "barn", tmp_path) is None
+
+
+def test_the_state_is_ok_again_when_the_disk_is_although_nothing_waits(tmp_path: Path) -> None:
+    clock = Clock()
+    outbox = opened(tmp_path, clock)
+    assert outbox._database is not None
+    outbox._database.execute("PRAGMA query_only = ON")
+    outbox.put(events(1, 1))
+    outbox.acknowledge(outbox.after(0, 1))  # delivered from memory
+    clock.now_s += room.RETRY_S
+    outbox.tick()
+    assert outbox.status().state == "read_only"
+    outbox._database.execute("PRAGMA query_only = OFF")
+    clock.now_s += room.RETRY_S
+    outbox.tick()
+    assert outbox.status().state == "ok"
+    outbox.close()
 
 
 steps = st.lists(st.sampled_from(["put", "put 3", "acknowledge", "acknowledge late", "break", "mend", "reopen"]))

@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,6 +170,38 @@ def test_a_broker_that_forgot_everything_is_told_again(publish_to: PublishTo, br
     late.until(lambda: late.last("door/status") is not None and late.last("availability") == b"online", 40)
     assert CameraStatus.model_validate_json(late.last("door/status") or b"").state == "stalled"
     late.close()
+
+
+def test_a_refused_camera_whose_events_are_gone_does_not_keep_a_core_busy(broker: Mosquitto, tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text(f"topic write {BASE}/availability\n")
+    with (tmp_path / "mosquitto.conf").open("a") as settings:
+        settings.write(f"user root\nacl_file {tmp_path / 'acl'}\n")
+    broker.stop()
+    broker.start()
+    age_s, turns = [0.0], [0]
+
+    class Counting(Outbox):
+        def tick(self) -> None:
+            turns[0] += 1
+            super().tick()
+
+    outbox = Counting(None, OutboxConfig(max_age_h=1), lambda: age_s[0])
+    connect = lambda will, inbox: Connection(broker.config(), "daemon", None, will, inbox)  # noqa: E731
+    publisher = Publisher(BASE, "b007", outbox, connect, fail)
+    publisher.start()
+    publisher.event(event(1))
+    deadline = time.monotonic() + 15
+    while publisher.delivery.state != "degraded" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    age_s[0] += 3700
+    while publisher.outbox_status.dropped == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.2)  # it is due to be tried again
+    before = turns[0]
+    time.sleep(1)
+    publisher.stop()
+    assert turns[0] - before < 20
+    assert publisher.outbox_status.dropped == 1
 
 
 def test_without_a_broker_stopping_takes_no_time(publish_to: PublishTo) -> None:

@@ -1,0 +1,102 @@
+"""`make chaos`: what becomes of events when process, broker, wire or disk fail. One table, with a goal to each figure.
+
+    make chaos                                        everything, a quarter of an hour
+    make chaos CHAOS="--only conservation --faults 1000 --seed 7"
+    make chaos CHAOS="--only storm disk"
+
+Events are counted at a durable subscriber of a real mosquitto. What it writes: chaos.json below --out, with every
+sample. Exit status 1: a goal was missed.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from tests.chaos.away import away
+from tests.chaos.conservation import conservation, forgetful
+from tests.chaos.disk import disk
+from tests.chaos.inference import inference
+from tests.chaos.latency import latency
+from tests.chaos.row import Row, Skipped
+from tests.chaos.storm import storm
+
+WIDTH = 200  # of a table that goes into a file
+Step = Callable[[str], None]
+Rows = Sequence[Row | Skipped]
+PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], Rows]] = {
+    "conservation": lambda folder, options, step: conservation(
+        folder, options.faults, options.events, options.seed, step
+    ),
+    "forgetful": lambda folder, _, step: forgetful(folder, step),
+    "away": lambda folder, options, step: away(folder, options.events, step),
+    "disk": lambda folder, _, step: disk(folder, step),
+    "latency": lambda folder, _, step: latency(folder, 1000, step),
+    "storm": lambda folder, options, step: storm(folder, options.faults, step),
+    "inference": lambda folder, options, step: inference(folder, options.rounds, step),
+}
+
+
+def main() -> int:
+    options = _options()
+    rows: list[Row | Skipped] = []
+    spinner = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*spinner, console=Console(stderr=True)) as bar, tempfile.TemporaryDirectory() as scratch:
+        task = bar.add_task("")
+        for name in options.only or PARTS:
+            began = time.monotonic()
+            step: Step = lambda what, name=name: bar.update(task, description=f"{name}: {what}")  # type: ignore[misc]  # noqa: E731
+            step("")
+            rows += PARTS[name](Path(scratch) / name, options, step)
+            bar.console.print(f"{name}: {time.monotonic() - began:.0f} s")
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table(rows))
+    options.out.mkdir(parents=True, exist_ok=True)
+    kinds = [{"skipped": isinstance(row, Skipped)} | asdict(row) for row in rows]
+    host = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    report = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "seed": options.seed, **host, "rows": kinds}
+    (options.out / "chaos.json").write_text(json.dumps(report, indent=1) + "\n")
+    return int(any(isinstance(row, Row) and not row.ok for row in rows))
+
+
+def table(rows: Rows) -> Table:
+    """For the terminal."""
+    found = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("what", "goal", "figure", "ok", ""):
+        found.add_column(column, overflow="fold")
+    for row in rows:
+        if isinstance(row, Skipped):
+            found.add_row(row.what, "", "", Text("skipped", "yellow"), Text(row.why, "dim"))
+        else:
+            style, word = ("green", "yes") if row.ok else ("bold red", "NO")
+            found.add_row(row.what, row.goal, Text(row.figure, style), Text(word, style), Text(row.note, "dim"))
+    return found
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--faults", type=int, default=100, help="random faults, and RSTs in a row (default: 100)")
+    parser.add_argument(
+        "--events", type=int, default=20_000, help="at least, of each part that counts (default: 20000)"
+    )
+    parser.add_argument("--rounds", type=int, default=10, help="of `inference`, two or more (default: 10)")
+    parser.add_argument("--seed", type=int, default=1, help="of the random faults (default: 1)")
+    parser.add_argument("--out", type=Path, default=Path("runs/chaos"), help="(default: runs/chaos)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Does the broker's trouble slow the network down? A real daemon, and spells of an outage, of a slow link, of neither.
+
+The daemon is a process of its own; nothing of it is changed but that every clip's times are written to a file.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from statistics import mean, median, stdev
+
+import numpy as np
+
+from edge_tdn import pipeline
+from edge_tdn.config import load
+from edge_tdn.daemon import Daemon, stop_on_signals
+from edge_tdn.messages import NS_PER_MS, Scores
+from tests.chaos.broker import FORGETFUL, Broker
+from tests.chaos.rig import until
+from tests.chaos.row import Row
+from tests.chaos.subscriber import Subscriber
+from tests.chaos.wire import Wire
+
+CHANGE = 0.01
+SPELL_S = 6.0
+DRAIN_S = 1.0  # what waited has been sent
+SURE = 2.0  # standard errors: 95 %
+SLOW = (0.3, 2000)  # seconds each way, bytes a second
+CAMERAS = 3
+# every clip tells an update, so that there is much to store and to send
+SITE = """
+host = "chaos"
+[broker]
+url = "mqtt://127.0.0.1:{port}"
+[runtime]
+threads = 1
+[decide]
+update_interval_s = 0.001
+[outbox]
+folder = "{outbox}"
+"""
+CAMERA = """
+[[camera]]
+name = "camera{number}"
+source = "demo:"
+loop = true
+motion_gate = false
+"""
+
+
+def inference(folder: Path, rounds: int, step: Callable[[str], None]) -> list[Row]:
+    folder.mkdir(parents=True)
+    broker = Broker(folder, FORGETFUL)
+    wire = Wire(broker.port)
+    subscriber = Subscriber(broker.port, "edge-tdn/chaos")
+    site, clips = folder / "site.toml", folder / "clips"
+    site.write_text(
+        SITE.format(port=wire.port, outbox=folder / "outbox")
+        + "".join(CAMERA.format(number=number) for number in range(CAMERAS))
+    )
+    with (folder / "daemon.log").open("wb") as log:
+        daemon = subprocess.Popen([sys.executable, "-m", "tests.chaos.inference", site, clips], stderr=log)
+    try:
+        until(lambda: subscriber.count > 20, 60)
+        spells = _spells(wire, subscriber, clips, rounds, step)
+    finally:
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait(20)
+        subscriber.go()
+        wire.close()
+        broker.kill()
+    return [_row("outage", 0, spells), _row("slow link", 1, spells)]
+
+
+def _spells(
+    wire: Wire, subscriber: Subscriber, clips: Path, rounds: int, step: Callable[[str], None]
+) -> dict[str, list[float]]:
+    """Median hop of every spell, ms. A calm spell stands before and after each of the others."""
+    troubles: dict[str, Callable[[], None]] = {"outage": wire.cut, "slow link": lambda: wire.slow(*SLOW)}
+    medians: dict[str, list[float]] = defaultdict(list)
+    medians["calm"].append(_spell(clips))
+    for number in range(rounds):
+        for what, trouble in troubles.items():
+            step(f"round {number + 1} of {rounds}: {what}")
+            trouble()
+            medians[what].append(_spell(clips))
+            wire.mend()
+            wire.reset()  # what a slow link still holds
+            count = subscriber.count
+            until(lambda before=count: subscriber.count > before, 60)  # type: ignore[misc]
+            time.sleep(DRAIN_S)
+            step(f"round {number + 1} of {rounds}: calm")
+            medians["calm"].append(_spell(clips))
+    return medians
+
+
+def _spell(clips: Path) -> float:
+    began_ns = time.monotonic_ns()
+    time.sleep(SPELL_S)
+    times = np.loadtxt(clips.read_text().split("\n")[:-1])
+    return float(np.median(times[times[:, 0] >= began_ns, 1]))
+
+
+def _row(what: str, first: int, spells: dict[str, list[float]]) -> Row:
+    """`first`: the place of the calm spell before the first of these; every second one is before the next."""
+    calm = spells["calm"]
+    ratios = [trouble / ((calm[first + 2 * n] + calm[first + 2 * n + 1]) / 2) for n, trouble in enumerate(spells[what])]
+    change, error = mean(ratios) - 1, SURE * stdev(ratios) / len(ratios) ** 0.5
+    calms = [after / before for before, after in pairwise(calm)]
+    return Row(
+        what=f"a hop in an {what}" if what == "outage" else f"a hop on a {what}",
+        goal=f"slower by < {CHANGE:.0%}, within the error",
+        figure=f"{change:+.1%} +- {error:.1%}",
+        ok=change - error < CHANGE,
+        note=f"{median(calm):.2f} ms; mean and 95 % error of {len(ratios)} spells of {SPELL_S:g} s, each against "
+        f"the calm ones before and after; calm neighbours differ by {median(abs(one - 1) for one in calms):.1%}; "
+        f"{CAMERAS} cameras, an event a clip; load {os.getloadavg()[0]:.1f}",
+        samples={f"{name}, ms": values for name, values in spells.items()},
+    )
+
+
+def _observed(site: Path, clips: Path) -> None:
+    """The daemon, which writes for every clip when it was scored, ns, and how long it was computed, ms."""
+    file, scored = clips.open("w", buffering=1), pipeline.Camera._scored
+
+    def observed(camera: pipeline.Camera, scores: Scores) -> None:
+        file.write(f"{scores.scored_ns} {(scores.scored_ns - scores.taken_ns) / NS_PER_MS:.4f}\n")
+        scored(camera, scores)
+
+    pipeline.Camera._scored = observed  # type: ignore[method-assign]
+    daemon = Daemon(load(site), site.parent)
+    stop_on_signals(daemon.stop)
+    daemon.run()
+
+
+if __name__ == "__main__":
+    _observed(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,63 @@
+"""From the decision to the subscriber's callback: outbox on disk, loopback, a few cameras' worth of events."""
+
+import queue
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_tdn.config import BrokerConfig, OutboxConfig
+from edge_tdn.mqtt import Connection
+from edge_tdn.outbox import Outbox
+from edge_tdn.publish import Publisher
+from tests.chaos.broker import FORGETFUL, Broker
+from tests.chaos.emitter import BASE, CAMERAS, event
+from tests.chaos.rig import until
+from tests.chaos.row import Row
+from tests.chaos.subscriber import Subscriber
+
+RATE = 50
+P99_MS = 30.0
+
+
+def latency(folder: Path, events: int, step: Callable[[str], None]) -> list[Row]:
+    folder.mkdir(parents=True)
+    broker = Broker(folder, FORGETFUL)
+    subscriber = Subscriber(broker.port, BASE)
+    outbox = Outbox(folder / "outbox", OutboxConfig())
+    config = BrokerConfig(url=f"mqtt://127.0.0.1:{broker.port}")
+
+    def connect(will: Any, inbox: "queue.SimpleQueue[Any]") -> Connection:
+        return Connection(config, "latency", None, will, inbox)
+
+    publisher = Publisher(BASE, "boot", outbox, connect, lambda error: None)
+    publisher.start()
+    until(lambda: publisher.connected, 10)
+    handed_ns: dict[str, int] = {}
+    began = time.monotonic()
+    for number in range(events):
+        time.sleep(max(0.0, began + number / RATE - time.monotonic()))
+        one = event(CAMERAS[number % len(CAMERAS)], number // len(CAMERAS) + 1, "boot")
+        handed_ns[one.id] = time.monotonic_ns()
+        publisher.event(one)
+        if number % RATE == 0:
+            step(f"{number} of {events} events")
+    until(lambda: subscriber.count >= events, 30)
+    publisher.stop()
+    subscriber.go()
+    broker.kill()
+    milliseconds = [(heard.at_ns - handed_ns[heard.id]) / 1e6 for heard in subscriber.heard]
+    p50, p99 = np.percentile(milliseconds, [50, 99])
+    return [
+        Row(
+            what="decision to subscriber",
+            goal=f"p99 <= {P99_MS:g} ms",
+            figure=f"{p99:.1f} ms",
+            ok=bool(p99 <= P99_MS) and len(milliseconds) == events,
+            note=f"{len(milliseconds)} events at {RATE}/s; median {p50:.1f}, longest {max(milliseconds):.1f} ms; "
+            "outbox on disk, loopback; without inference",
+            samples={"ms": milliseconds},
+        )
+    ]
