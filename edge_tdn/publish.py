@@ -214,7 +214,7 @@ class Publisher:
 
     def _patience_s(self) -> float:
         now = time.monotonic()
-        due = [refused.again_s for refused in self._refused.values() if not refused.trying and self._room]
+        due = [refused.again_s for refused in self._refused.values() if not refused.trying and self._room > 0]
         if self._acknowledged:
             due.append(self._told_s + TELL_S)
         return min(TICK_S, max(0.0, min(due, default=now + TICK_S) - now))
@@ -357,11 +357,11 @@ class Publisher:
     def _send(self) -> None:
         """As much as the window allows: retained messages, events, answers."""
         self._try_refused()
-        while self._room and self._unsent:
+        while self._room > 0 and self._unsent:
             self._publish(self._unsent.pop(next(iter(self._unsent))))
-        if self._room:
+        if self._room > 0:
             self._send_events()
-        while self._room and self._answers:
+        while self._room > 0 and self._answers:
             self._publish(self._answers.popleft())
 
     @property
@@ -374,7 +374,7 @@ class Publisher:
         on_their_way = {what for what in self._on_their_way.values() if isinstance(what, Entry)}
         done = on_their_way.union(self._acknowledged)
         for entry in self._outbox.after(self._behind, self._room + len(done), without=self._refused.keys()):
-            if not self._room:
+            if self._room <= 0:
                 return
             self._behind = entry.number
             if entry not in done and entry.camera not in self._refused:
@@ -388,7 +388,7 @@ class Publisher:
             for topic, (message, _) in self._denied.items():
                 self._unsent.setdefault(topic, self._retained.get(topic, message))
         for camera, refused in list(self._refused.items()):
-            if not refused.trying and now >= refused.again_s and self._room:
+            if not refused.trying and now >= refused.again_s and self._room > 0:
                 self._tell_outbox(patient=False)  # or the first would be one that the broker has
                 first = self._outbox.first(camera)
                 if first:
@@ -436,7 +436,7 @@ class Publisher:
             if not said:
                 self._send()
             waits = self._unsent or self._outbox.after(self._behind, 1, self._refused.keys())
-            if not said and self._room and not waits:
+            if not said and self._room > 0 and not waits:
                 self._publish(self._availability(STOPPED, self._link.session))
                 said = True
             if said and not self._on_their_way:
