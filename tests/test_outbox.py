@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from edge_tdn import outbox as room
 from edge_tdn.config import OutboxConfig
 from edge_tdn.errors import ConfigError
-from edge_tdn.outbox import DATABASE, Outbox, outbox_folder
+from edge_tdn.outbox import Outbox, mark, outbox_folder
+from edge_tdn.outbox.file import DATABASE
 
 PAYLOAD = b'{"label":"%d"}' + b" " * 600
 
@@ -187,7 +188,7 @@ def test_damaged_marks_are_as_none(tmp_path: Path) -> None:
     before = opened(tmp_path)
     before.put(events(1, 3))
     before.close()
-    for name in room.MARKS:
+    for name in mark.COPIES:
         (tmp_path / name).write_bytes(b"q" + (tmp_path / name).read_bytes()[1:])  # a bit of the checksum is flipped
     after = opened(tmp_path)
     assert (seqs(after), after.last_seq("door"), after.lost) == ([1, 2, 3], 3, 0)
@@ -298,15 +299,15 @@ def test_a_start_on_a_full_disk_delivers_what_waited(small_disk: Path) -> None:
     outbox.close()
 
 
-@pytest.mark.parametrize("ballast", [True, False])
-def test_damage_on_a_full_disk_is_counted(small_disk: Path, ballast: bool) -> None:
+@pytest.mark.parametrize("ballasted", [True, False])
+def test_damage_on_a_full_disk_is_counted(small_disk: Path, ballasted: bool) -> None:
     outbox = opened(small_disk)
     outbox.put(events(1, 200))
     assert outbox._database is not None
     for pragma in ("wal_checkpoint(TRUNCATE)", "cache_size = 0"):
         outbox._database.execute(f"PRAGMA {pragma}")
-    if not ballast:
-        (small_disk / room.BALLAST).unlink()
+    if not ballasted:
+        (small_disk / ballast.NAME).unlink()
     _fill(small_disk)
     _flip_bytes(small_disk / DATABASE)
     left = seqs(outbox)

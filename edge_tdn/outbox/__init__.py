@@ -3,81 +3,50 @@
     waiting ──PUBACK──► acknowledged (kept for `replay`) ──newer ones──► gone
        └── too old, or the oldest beyond the size cap ──► dropped (counted)
 
-One SQLite file (WAL, synchronous=FULL: what is committed survives a power cut). Beside it two copies of the mark, which
-knows the last number of every camera and how many events wait, so that a file that was lost, emptied or damaged is
-noticed and the loss has a number; and the ballast, which is given up when the disk is full, because a full disk blocks
-deleting as much as storing. What the disk does not take waits in memory, and is stored when it does.
+file.py is what stands on the disk, mark.py what is known of it beside it, ballast.py room for when the disk is full.
+What the disk does not take waits in memory, and is stored when it does.
 
 Ages are counted while the daemon runs, not by the wall clock: one that jumps makes no event old.
 """
 
 import fcntl
-import json
 import logging
 import os
 import sqlite3
 import time
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from edge_tdn.config import OutboxConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import OutboxState, OutboxStatus
+from edge_tdn.outbox import ballast, mark
+from edge_tdn.outbox.file import (
+    COLUMNS,
+    DATABASE,
+    INSERT,
+    REMEMBER,
+    ROW_BYTES,
+    Entry,
+    connect,
+    entry_of,
+    put_aside,
+    rescue,
+)
+from edge_tdn.outbox.mark import Mark
 
+__all__ = ["Entry", "Outbox", "outbox_folder"]
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0  # a disk that took nothing is tried again this often
 AGES_EVERY_S = 30.0  # and what is too old is looked for this often
 IN_MEMORY_MOST = 10_000  # events, while the disk takes none; beyond that the oldest are dropped
 KEPT_IN_EXCESS = 500  # acknowledged events, before the oldest are deleted together
-ROW_BYTES = 130  # of the file, beside the payload: measured
-BALLAST_BYTES = 1 << 20
-WAL_BYTES = 4 << 20  # to which the log is cut after it was larger
-DATABASE, MARKS, BALLAST, LOCK = "outbox.db", ("outbox.mark-0", "outbox.mark-1"), "outbox.ballast", "outbox.lock"
-VERSION = 1  # of the tables
-SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS event (
-    number INTEGER PRIMARY KEY,         -- order of sending
-    camera TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    payload BLOB NOT NULL,
-    lived_s REAL NOT NULL,              -- the outbox's age when it came
-    crc INTEGER NOT NULL,               -- SQLite would not notice a flipped bit
-    acknowledged INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS waiting ON event (number) WHERE acknowledged = 0;
-CREATE INDEX IF NOT EXISTS place ON event (camera, seq);
-CREATE TABLE IF NOT EXISTS last (camera TEXT PRIMARY KEY, seq INTEGER NOT NULL);
-PRAGMA user_version = {VERSION};
-"""
-COLUMNS = "number, camera, seq, payload, lived_s, crc"
-INSERT = f"INSERT INTO event ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
-REMEMBER = "INSERT INTO last VALUES (?, ?) ON CONFLICT (camera) DO UPDATE SET seq = max(seq, excluded.seq)"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An event in the outbox."""
-
-    number: int  # its place in the order of sending
-    camera: str
-    seq: int
-    payload: bytes  # JSON, as it is published
-    lived_s: float  # the outbox's age when it came
-
-    @property
-    def crc(self) -> int:
-        return zlib.crc32(self.payload, zlib.crc32(f"{self.camera}/{self.seq}/{self.lived_s!r}".encode()))
-
-    @property
-    def row_bytes(self) -> int:
-        return len(self.payload) + ROW_BYTES
+LOCK = "outbox.lock"
 
 
 class Outbox:
@@ -93,18 +62,12 @@ class Outbox:
         self._unstored: dict[int, Entry] = {}  # by number, while the disk takes none
         self._untold: dict[int, Entry] = {}  # acknowledged, while the disk cannot be told
         self._stored = self._kept = self._bytes = 0  # in the file: waiting, acknowledged, bytes of both
-        self._next = 1  # number
-        self._last: dict[str, int] = {}  # camera -> seq
-        self.dropped = self.lost = 0
         self.generation = 0  # grows when events may have come back that were behind a number before
-        self._lived_before_s, self._began_s = 0.0, clock()
-        self._turn = 0  # of the mark
-        self._marked, self._since = 0, 0  # events that waited when it was written, the oldest's number; until compared
-        self._noted: dict[str, int] = {}  # camera -> seq, of the mark; until compared
-        self._tried_s = self._aged_s = clock()
+        self._began_s = self._tried_s = self._aged_s = clock()
         self._lock = _locked(folder) if folder else None
-        if folder:
-            self._recall(folder)
+        self._mark = mark.read(folder) if folder else Mark()  # until it has been compared with the file
+        self._turn, self._next, self._last = self._mark.turn, self._mark.next, dict(self._mark.last)
+        self.dropped, self.lost, self._lived_before_s = self._mark.dropped, self._mark.lost, self._mark.lived_s
         self._open()
 
     @property
@@ -203,23 +166,25 @@ class Outbox:
     def _lived_s(self) -> float:
         return round(self._lived_before_s + self._clock() - self._began_s, 1)
 
+    # ------------------------------------------------------------------------------------ opening, mending, trouble
+
     def _open(self) -> None:
         """Opens the file, or a new one in the place of a damaged one; where the disk allows neither, says so."""
         try:
             if self._folder is None:
-                self._database = _connect(":memory:")
+                self._database = connect(":memory:")
                 return
-            path = self._folder / DATABASE
+            path = str(self._folder / DATABASE)
             self._lock = self._lock or _locked(self._folder)
             try:
-                self._database = _connect(str(path))
+                self._database = connect(path)
             except sqlite3.OperationalError as error:
-                if not self._is_full(error) or not self._deflate():
+                if not self._makes_room(error):
                     raise
-                self._database = _connect(str(path))
+                self._database = connect(path)
             except sqlite3.DatabaseError as error:
-                self._put_aside(path, error)
-                self._database = _connect(str(path))
+                self._put_aside(self._folder, error)
+                self._database = connect(path)
             self._begin()
         except (OSError, sqlite3.Error) as error:
             self._failed(error)
@@ -229,15 +194,13 @@ class Outbox:
         assert self._database
         self.generation += 1
         known = dict(self._database.execute("SELECT camera, seq FROM last"))
-        behind = any(known.get(camera, 0) < seq for camera, seq in self._noted.items())
-        for camera, seq in known.items():
-            self._last[camera] = max(seq, self._last.get(camera, 0))
+        self._last |= {camera: max(seq, self.last_seq(camera)) for camera, seq in known.items()}
         self._count()
         self._state = ("ok", "")
-        if behind:
+        if any(known.get(camera, 0) < seq for camera, seq in self._mark.last.items()):
             query = "SELECT count(*) FROM event WHERE acknowledged = 0 AND number >= ?"
-            self._compare(*self._database.execute(query, (self._since,)).fetchone())
-        self._marked, self._noted = 0, {}
+            self._compare(*self._database.execute(query, (self._mark.oldest,)).fetchone())
+        self._mark = Mark()
         (newest,) = self._database.execute("SELECT coalesce(max(number), 0) FROM event").fetchone()
         if any(number <= newest for number in self._unstored):  # numbered before the file could be read
             moved = [replace(entry, number=newest + 1 + i) for i, entry in enumerate(self._unstored.values())]
@@ -245,8 +208,7 @@ class Outbox:
         self._next = max(self._next, newest + 1 + len(self._unstored))
         if self._store(list(self._unstored.values())):
             self._unstored.clear()
-        self._inflate()
-        self._note()
+        self._settle()
 
     def _count(self) -> None:
         assert self._database
@@ -256,42 +218,86 @@ class Outbox:
 
     def _compare(self, found: int) -> None:
         """`found`: how many are left of the events that waited when the mark was written."""
-        missing = max(0, self._marked - found)
+        missing = max(0, self._mark.waiting - found)
         self.lost += missing
-        log.error("outbox: %s: of %d events that waited %d are lost", self._folder, self._marked, missing)
-        self._marked, self._noted = 0, {}
+        log.error("outbox: %s: of %d events that waited %d are lost", self._folder, self._mark.waiting, missing)
+        self._mark = Mark()
 
-    def _put_aside(self, path: Path, error: sqlite3.Error) -> None:
-        """Renames the damaged file. What of it can be read, was whole and waited goes on in memory, until stored."""
-        entries = {entry.number: entry for backwards in (False, True) for entry in _rescued(path, backwards)}
-        for older in path.parent.glob(f"{DATABASE}*.damaged"):  # one is enough to look at
-            older.unlink()
-        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-            with suppress(FileNotFoundError):
-                path.with_name(name).rename(path.with_name(f"{name}.damaged"))
+    def _put_aside(self, folder: Path, error: sqlite3.Error) -> None:
+        """What of the damaged file can be read, was whole and waited goes on in memory, until it is stored."""
+        path = folder / DATABASE
+        entries = rescue(path)
+        put_aside(path)
         log.error("outbox: %s: %s; put aside as %s.damaged, %d events rescued", path, error, DATABASE, len(entries))
-        rescued = {number: entries[number] for number in sorted(entries) if number not in self._untold}
+        rescued = {number: entry for number, entry in entries.items() if number not in self._untold}
         self._untold.clear()
-        self._compare(sum(number >= self._since for number in rescued))
+        self._compare(sum(number >= self._mark.oldest for number in rescued))
         self._unstored = rescued | self._unstored
 
     def _damaged(self, error: sqlite3.Error) -> None:
         """It turned out to be damaged while it is used."""
         if self._folder is None or self._database is None:
             raise error
-        if self._is_full(error):  # what is rescued is read through a log, too
-            self._deflate()
+        self._makes_room(error)  # what is rescued is read through a log, too
         with suppress(sqlite3.Error):
             self._database.close()
         self._database = None
-        self._marked, self._since = self._stored - len(self._untold), 0
+        self._mark = Mark(waiting=self._stored - len(self._untold))
         self._stored = self._kept = self._bytes = 0
         try:
-            self._put_aside(self._folder / DATABASE, error)
-            self._database = _connect(str(self._folder / DATABASE))
+            self._put_aside(self._folder, error)
+            self._database = connect(str(self._folder / DATABASE))
             self._begin()
         except (OSError, sqlite3.Error) as again:
             self._failed(again)
+
+    def _recover(self) -> None:
+        """Tries the disk again."""
+        if self._database is None:
+            self._open()
+        entries = list(self._unstored.values())
+        if self._database is None or not self._store(entries):
+            return
+        self._unstored.clear()
+        if self._state[0] not in ("ok", "off"):
+            self._state = ("ok", "")
+            self.generation += 1  # what could not be read meanwhile was passed over
+            log.info("outbox: %s takes events again; %d had waited in memory", self._folder, len(entries))
+        if self._untold:
+            self._tell()
+        self._shrink()
+        self._settle()
+
+    def _failed(self, error: Exception) -> None:
+        """The disk takes nothing at the moment."""
+        state: OutboxState = "full" if self._folder and ballast.is_full(self._folder, error) else "read_only"
+        if self._state[0] != state:
+            log.error("outbox: %s: %s; new events wait in memory, at most %d", self._folder, error, IN_MEMORY_MOST)
+        self._state = (state, str(error))
+        self._tried_s = self._clock()
+
+    def _makes_room(self, error: Exception) -> bool:
+        """Whether the disk was full, and is not any more."""
+        if not self._folder or not ballast.is_full(self._folder, error) or not ballast.deflate(self._folder):
+            return False
+        log.warning("outbox: %s: the disk is full, the ballast goes", self._folder)
+        return True
+
+    def _settle(self) -> None:
+        """The disk takes what it is given."""
+        if self._folder:
+            ballast.inflate(self._folder)
+        self._note()
+
+    def _note(self) -> None:
+        """Writes the mark: after the file, so that of what is there it knows no more."""
+        if self._folder is None or self._database is None:
+            return
+        content = Mark(
+            turn=self._turn + 1, waiting=self.waiting, oldest=self._oldest(), next=self._next, last=self._last,
+            dropped=self.dropped, lost=self.lost, lived_s=self._lived_s,
+        )  # fmt: skip
+        self._turn += mark.write(self._folder, content)
 
     # ------------------------------------------------------------------------------------------- reading and writing
 
@@ -306,7 +312,7 @@ class Outbox:
                     change(self._database)
                 return True
             except sqlite3.OperationalError as error:
-                if not self._is_full(error) or not self._deflate():
+                if not self._makes_room(error):
                     self._failed(error)
                     return False
             except sqlite3.DatabaseError as error:
@@ -320,7 +326,7 @@ class Outbox:
                 break
             try:
                 rows = self._database.execute(f"SELECT {COLUMNS} FROM event WHERE {where}", values).fetchall()  # noqa: S608
-                return [_entry(row) for row in rows]
+                return [entry_of(row) for row in rows]
             except sqlite3.OperationalError as error:
                 self._failed(error)
                 break
@@ -328,9 +334,19 @@ class Outbox:
                 self._damaged(error)  # and once more, of what could be rescued
         return []
 
+    def _oldest(self) -> int:
+        """Number of the oldest event that waits."""
+        assert self._database
+        query = "SELECT number FROM event WHERE acknowledged = 0 ORDER BY number LIMIT ?"
+        with suppress(sqlite3.Error):
+            for (number,) in self._database.execute(query, (len(self._untold) + 1,)):
+                if number not in self._untold:
+                    return int(number)
+        return next(iter(self._unstored), self._next)
+
     def _store(self, entries: Sequence[Entry]) -> bool:
         def change(database: sqlite3.Connection) -> None:
-            database.executemany(INSERT, [(e.number, e.camera, e.seq, e.payload, e.lived_s, e.crc) for e in entries])
+            database.executemany(INSERT, [entry.row for entry in entries])
             database.executemany(REMEMBER, self._last.items())  # together: who has the number has the event
 
         if not self._write(change):
@@ -354,32 +370,6 @@ class Outbox:
         self._stored -= changed
         self._kept += changed
         return True
-
-    def _recover(self) -> None:
-        """Tries the disk again."""
-        if self._database is None:
-            self._open()
-        entries = list(self._unstored.values())
-        if self._database is None or not self._store(entries):
-            return
-        self._unstored.clear()
-        if self._state[0] not in ("ok", "off"):
-            self._state = ("ok", "")
-            self.generation += 1  # what could not be read meanwhile was passed over
-            log.info("outbox: %s takes events again; %d had waited in memory", self._folder, len(entries))
-        if self._untold:
-            self._tell()
-        self._shrink()
-        self._inflate()
-        self._note()
-
-    def _failed(self, error: Exception) -> None:
-        """The disk takes nothing at the moment."""
-        state: OutboxState = "full" if self._is_full(error) else "read_only"
-        if self._state[0] != state:
-            log.error("outbox: %s: %s; new events wait in memory, at most %d", self._folder, error, IN_MEMORY_MOST)
-        self._state = (state, str(error))
-        self._tried_s = self._clock()
 
     # ------------------------------------------------------------------------------------------------------- the caps
 
@@ -428,76 +418,6 @@ class Outbox:
             self.dropped += count
             log.warning("outbox: dropped the oldest %d events: %s", count, why)
 
-    # ----------------------------------------------------------------------------------------- the ballast and the mark
-
-    def _inflate(self) -> None:
-        """The ballast is there, if the disk has room for four of it."""
-        if self._folder is None or (self._folder / BALLAST).exists():
-            return
-        with suppress(OSError):
-            disk = os.statvfs(self._folder)
-            if disk.f_bavail * disk.f_frsize >= 4 * BALLAST_BYTES:
-                with (self._folder / BALLAST).open("wb") as file:
-                    os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
-
-    def _is_full(self, error: Exception) -> bool:
-        """Where the disk has no room for the log's next pages, SQLite may also say "disk I/O error"."""
-        if "full" in str(error) or "No space" in str(error):
-            return True
-        try:
-            disk = os.statvfs(self._folder or "")
-        except OSError:
-            return False
-        return not disk.f_flag & os.ST_RDONLY and disk.f_bavail * disk.f_frsize < BALLAST_BYTES // 8
-
-    def _deflate(self) -> bool:
-        """Gives the ballast up; False if there is none."""
-        if self._folder is None:
-            return False
-        try:
-            (self._folder / BALLAST).unlink()
-        except OSError:
-            return False
-        log.warning("outbox: %s: the disk is full, the ballast goes", self._folder)
-        return True
-
-    def _note(self) -> None:
-        """Writes the mark: after the file, so that of what is there it knows no more; in place, for a full disk."""
-        if self._folder is None or self._database is None:
-            return
-        mark = {
-            "turn": self._turn + 1, "waiting": self.waiting, "oldest": self._oldest(), "dropped": self.dropped,
-            "lost": self.lost, "lived_s": self._lived_s, "next": self._next, "last": self._last,
-        }  # fmt: skip
-        content = json.dumps(mark).encode()
-        with suppress(OSError):
-            handle = os.open(self._folder / MARKS[(self._turn + 1) % 2], os.O_WRONLY | os.O_CREAT, 0o600)
-            try:
-                os.pwrite(handle, b"%08x %s\n" % (zlib.crc32(content), content), 0)
-                self._turn += 1
-            finally:
-                os.close(handle)
-
-    def _oldest(self) -> int:
-        """Number of the oldest event that waits."""
-        assert self._database
-        query = "SELECT number FROM event WHERE acknowledged = 0 ORDER BY number LIMIT ?"
-        with suppress(sqlite3.Error):
-            for (number,) in self._database.execute(query, (len(self._untold) + 1,)):
-                if number not in self._untold:
-                    return int(number)
-        return next(iter(self._unstored), self._next)
-
-    def _recall(self, folder: Path) -> None:
-        """What the newer of the whole marks says."""
-        marks = [mark for name in MARKS if (mark := _mark(folder / name))]
-        if marks:
-            mark = max(marks, key=lambda one: int(one["turn"]))
-            self._turn, self._next, self._last, self._noted = mark["turn"], mark["next"], mark["last"], {**mark["last"]}
-            self._marked, self._since = mark["waiting"], mark["oldest"]
-            self.dropped, self.lost = mark["dropped"], mark["lost"]
-            self._lived_before_s = mark["lived_s"]
-
 
 def outbox_folder(configured: str, host: str, base: Path) -> Path | None:
     """[outbox] folder as a path: of systemd or the user, and of this host's name, if it says auto; None if off."""
@@ -527,56 +447,3 @@ def _locked(folder: Path) -> TextIOWrapper | None:
             f"{folder}: another edge-tdn keeps its events there; give this one another `host`, or stop the other"
         ) from error
     return file
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    """DatabaseError: damaged. OperationalError: the disk does not allow it."""
-    database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    database.text_factory = _text
-    try:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {WAL_BYTES}"):
-            database.execute(f"PRAGMA {pragma}")
-        (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if found != "ok" or version not in (0, VERSION):
-            raise sqlite3.DatabaseError(found if found != "ok" else f"of another edge-tdn: version {version}")
-        database.executescript(SCHEMA)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _text(raw: bytes) -> str:
-    """Damaged text is left to the checksum: sqlite3's own error looks like one of the disk, which mends by itself."""
-    return raw.decode(errors="replace")
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    """DatabaseError: not as it was stored."""
-    *values, crc = row
-    entry = Entry(*values)
-    if not isinstance(entry.payload, bytes) or entry.crc != crc:
-        raise sqlite3.DatabaseError(f"event {entry.number} does not fit its checksum")
-    return entry
-
-
-def _rescued(path: Path, backwards: bool) -> Iterator[Entry]:
-    """Waiting events of a damaged file, from one end up to where it cannot be read."""
-    order = "DESC" if backwards else "ASC"
-    query = f"SELECT {COLUMNS} FROM event NOT INDEXED WHERE acknowledged = 0 ORDER BY number {order}"  # noqa: S608
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as database:
-        database.text_factory = _text
-        for row in database.execute(query):
-            with suppress(sqlite3.DatabaseError):
-                yield _entry(row)
-
-
-def _mark(path: Path) -> dict[str, Any] | None:
-    """None: not there, or not whole."""
-    try:
-        crc, content = path.read_bytes().split(b"\n")[0].split(b" ", 1)
-        mark: dict[str, Any] = json.loads(content)
-        return mark if int(crc, 16) == zlib.crc32(content) else None
-    except (OSError, ValueError):
-        return None
