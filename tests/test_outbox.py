@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from edge_tdn import outbox as room
 from edge_tdn.config import OutboxConfig
 from edge_tdn.errors import ConfigError
-from edge_tdn.outbox import Outbox, mark, outbox_folder
+from edge_tdn.outbox import Outbox, ballast, mark, outbox_folder
 from edge_tdn.outbox.file import DATABASE
 
 PAYLOAD = b'{"label":"%d"}' + b" " * 600
