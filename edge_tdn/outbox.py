@@ -255,7 +255,7 @@ class Outbox:
         log.error("outbox: %s: of %d events that waited %d are lost", self._folder, self._marked, missing)
         self._marked, self._noted = 0, {}
 
-    def _put_aside(self, path: Path, error: sqlite3.Error) -> None:
+    def _put_aside(self, path: Path, error: Exception) -> None:
         """Renames the damaged file. What of it can be read, was whole and waited goes on in memory, until stored."""
         entries = {entry.number: entry for backwards in (False, True) for entry in _rescued(path, backwards)}
         for older in path.parent.glob(f"{DATABASE}*.damaged"):  # one is enough to look at
@@ -269,7 +269,7 @@ class Outbox:
         self._compare(sum(number >= self._since for number in rescued))
         self._unstored = rescued | self._unstored
 
-    def _damaged(self, error: sqlite3.Error) -> None:
+    def _damaged(self, error: Exception) -> None:
         """It turned out to be damaged while it is used."""
         if self._folder is None or self._database is None:
             raise error
@@ -303,7 +303,7 @@ class Outbox:
                 if not self._is_full(error) or not self._deflate():
                     self._failed(error)
                     return False
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeError) as error:
                 self._damaged(error)
                 return False
         return False
@@ -318,7 +318,7 @@ class Outbox:
             except sqlite3.OperationalError as error:
                 self._failed(error)
                 break
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeError) as error:
                 self._damaged(error)  # and once more, of what could be rescued
         return []
 
@@ -535,8 +535,12 @@ def _connect(path: str) -> sqlite3.Connection:
         if found != "ok" or version not in (0, VERSION):
             raise sqlite3.DatabaseError(found if found != "ok" else f"of another edge-tdn: version {version}")
         database.executescript(SCHEMA)
-    except BaseException:
+    except BaseException as error:
         database.close()
+        if isinstance(error, UnicodeError):  # SQLite's message quotes bytes that are no UTF-8
+            raise sqlite3.DatabaseError("damaged") from error
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:  # not of the disk: "unsupported file format"
+            raise sqlite3.DatabaseError(str(error)) from error
         raise
     return database
 
@@ -559,7 +563,7 @@ def _rescued(path: Path, backwards: bool) -> Iterator[Entry]:
     """Waiting events of a damaged file, from one end up to where it cannot be read."""
     order = "DESC" if backwards else "ASC"
     query = f"SELECT {COLUMNS} FROM event NOT INDEXED WHERE acknowledged = 0 ORDER BY number {order}"  # noqa: S608
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as database:
+    with suppress(sqlite3.Error, UnicodeError), closing(sqlite3.connect(path)) as database:
         database.text_factory = _text
         for row in database.execute(query):
             with suppress(sqlite3.DatabaseError):

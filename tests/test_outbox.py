@@ -145,6 +145,18 @@ def _flip_one_bit_of_a_payload(path: Path) -> None:
     path.write_bytes(content)
 
 
+def _break_the_schema(path: Path) -> None:
+    """SQLite's message quotes it, and is no UTF-8 then."""
+    path.write_bytes(path.read_bytes().replace(b"CREATE INDEX", b"CREATE IN\xc4EX", 1))
+
+
+def _ask_for_a_newer_sqlite(path: Path) -> None:
+    """By a flipped bit in the header."""
+    content = bytearray(path.read_bytes())
+    content[47] ^= 64
+    path.write_bytes(content)
+
+
 def _junk(path: Path) -> None:
     path.write_bytes(os.urandom(50_000))
 
@@ -157,7 +169,10 @@ def _remove(path: Path) -> None:
     path.unlink()
 
 
-DAMAGES = [_truncate, _zero_the_header, _flip_bytes, _flip_one_bit_of_a_payload, _junk, _empty, _remove]
+DAMAGES = [
+    _truncate, _zero_the_header, _flip_bytes, _flip_one_bit_of_a_payload, _break_the_schema, _ask_for_a_newer_sqlite,
+    _junk, _empty, _remove,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
