@@ -223,7 +223,7 @@ class Outbox:
         log.error("outbox: %s: of %d events that waited %d are lost", self._folder, self._mark.waiting, missing)
         self._mark = Mark()
 
-    def _put_aside(self, folder: Path, error: sqlite3.Error) -> None:
+    def _put_aside(self, folder: Path, error: Exception) -> None:
         """What of the damaged file can be read, was whole and waited goes on in memory, until it is stored."""
         path = folder / DATABASE
         entries = rescue(path)
@@ -234,7 +234,7 @@ class Outbox:
         self._compare(sum(number >= self._mark.oldest for number in rescued))
         self._unstored = rescued | self._unstored
 
-    def _damaged(self, error: sqlite3.Error) -> None:
+    def _damaged(self, error: Exception) -> None:
         """It turned out to be damaged while it is used."""
         if self._folder is None or self._database is None:
             raise error
@@ -315,7 +315,7 @@ class Outbox:
                 if not self._makes_room(error):
                     self._failed(error)
                     return False
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeError) as error:
                 self._damaged(error)
                 return False
         return False
@@ -330,7 +330,7 @@ class Outbox:
             except sqlite3.OperationalError as error:
                 self._failed(error)
                 break
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeError) as error:
                 self._damaged(error)  # and once more, of what could be rescued
         return []
 

@@ -3,6 +3,7 @@
 WAL, synchronous=FULL: what is committed survives a power cut.
 """
 
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
@@ -81,8 +82,14 @@ def connect(path: str) -> sqlite3.Connection:
         if found != "ok" or version not in (0, VERSION):
             raise sqlite3.DatabaseError(found if found != "ok" else f"of another edge-tdn: version {version}")
         database.executescript(SCHEMA)
-    except BaseException:
+        database.execute(f"SELECT {COLUMNS}, acknowledged FROM event LIMIT 0")  # noqa: S608  (the schema says so)
+    except BaseException as error:
         database.close()
+        if isinstance(error, UnicodeError):  # SQLite's message quotes bytes that are no UTF-8
+            raise sqlite3.DatabaseError("damaged") from error
+        code = getattr(error, "sqlite_errorcode", 0)  # of header or schema, not of the disk: "unsupported file format"
+        if code == sqlite3.SQLITE_ERROR or (code == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK)):
+            raise sqlite3.DatabaseError(str(error)) from error
         raise
     return database
 
@@ -103,8 +110,9 @@ def put_aside(path: Path) -> None:
 
 
 def _readable(path: Path, order: str) -> Iterator[Entry]:
-    query = f"SELECT {COLUMNS} FROM event NOT INDEXED WHERE acknowledged = 0 ORDER BY number {order}"  # noqa: S608
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as database:
+    columns = COLUMNS.replace("number", "rowid")  # the same, also where the schema is damaged
+    query = f"SELECT {columns} FROM event NOT INDEXED WHERE acknowledged = 0 ORDER BY rowid {order}"  # noqa: S608
+    with suppress(sqlite3.Error, UnicodeError), closing(sqlite3.connect(path)) as database:
         database.text_factory = _text
         for row in database.execute(query):
             with suppress(sqlite3.DatabaseError):

@@ -27,6 +27,7 @@ from rich.text import Text
 from tests.chaos.away import away
 from tests.chaos.conservation import conservation, forgetful
 from tests.chaos.disk import disk
+from tests.chaos.flips import flips
 from tests.chaos.inference import inference
 from tests.chaos.latency import latency
 from tests.chaos.row import Row, Skipped
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], Rows]] = {
     "forgetful": lambda folder, _, step: forgetful(folder, step),
     "away": lambda folder, options, step: away(folder, options.events, step),
     "disk": lambda folder, _, step: disk(folder, step),
+    "flips": lambda folder, options, step: flips(folder, options.events // 10, options.seed, step),
     "latency": lambda folder, _, step: latency(folder, 1000, step),
     "storm": lambda folder, options, step: storm(folder, options.faults, step),
     "inference": lambda folder, options, step: inference(folder, options.rounds, step),
