@@ -25,7 +25,6 @@ from edge_tdn.mqtt import Connection
 from edge_tdn.outbox import Outbox, outbox_folder
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
-from edge_tdn.record import CLOSE_S
 from edge_tdn.runtime import Runtime, build_name, is_out_of_memory, open_runtime, out_of_memory
 from edge_tdn.runtime.cache import cache_folder
 from edge_tdn.scheduler import Scheduler
@@ -36,6 +35,7 @@ STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told a
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LIFE_EVERY_S = 10.0  # the daemon's own
 JOIN_S = 1.2  # how long a stop waits for all cameras together
+RECORDED_S = 0.7  # and then for their clips to be finished
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt's parameters, from malloc.h
 LARGE_BYTES = 4 << 20  # a decoded picture of more than 1920x1080
 
@@ -122,7 +122,7 @@ class Daemon:
         recorders = [camera.recorder for camera in self.cameras if camera.recorder]
         for recorder in recorders:
             recorder.close()
-        deadline = time.monotonic() + CLOSE_S
+        deadline = time.monotonic() + RECORDED_S
         for recorder in recorders:
             recorder.join(max(0.0, deadline - time.monotonic()))
         for camera in self.cameras:

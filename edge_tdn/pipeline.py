@@ -15,6 +15,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,10 +39,12 @@ from edge_tdn.messages import (
     iso,
 )
 from edge_tdn.publish import Publisher
-from edge_tdn.record import Recorder
 from edge_tdn.scheduler import Scheduler
 from edge_tdn.source import Source
 from edge_tdn.window import Window
+
+if TYPE_CHECKING:  # loaded where it is wanted: 2 MB
+    from edge_tdn.record import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +75,10 @@ class Camera:
         self._decider = Decider(config.decide, origin, model.labels, model.manifest.background, seq)
         self.recorder: Recorder | None = None
         if config.record.wanted:
+            from edge_tdn import record
+
             publish = partial(publisher.snapshot, camera.name)
-            self.recorder = Recorder(camera, config, model.manifest.input, base, publish)
+            self.recorder = record.Recorder(camera, config, model.manifest.input, base, publish)
         self._state: tuple[State, str, int] = ("connecting", "", time.time_ns())
         self._arrivals: deque[int] = deque(maxlen=1000)  # monotonic clock, frames of the last RATE_OVER_S
         self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms

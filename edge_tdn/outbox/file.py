@@ -15,6 +15,10 @@ from typing import Any
 DATABASE = "outbox.db"
 ROW_BYTES = 130  # of the file, beside the payload: measured
 WAL_BYTES = 4 << 20  # to which the log is cut after it was larger
+CACHE_KB = 512  # of its pages in memory
+SETTINGS = (
+    "journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {WAL_BYTES}", f"cache_size = -{CACHE_KB}",
+)  # fmt: skip
 VERSION = 1  # of the tables
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS event (
@@ -75,7 +79,7 @@ def connect(path: str) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     database.text_factory = _text
     try:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {WAL_BYTES}"):
+        for pragma in SETTINGS:
             database.execute(f"PRAGMA {pragma}")
         (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
         (version,) = database.execute("PRAGMA user_version").fetchone()
