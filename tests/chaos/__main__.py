@@ -78,7 +78,7 @@ def table(rows: Rows) -> Table:
         found.add_column(column, overflow="fold")
     for row in rows:
         if isinstance(row, Skipped):
-            found.add_row(row.what, "", "", Text("skipped", "yellow"), Text(row.why, "dim"))
+            found.add_row(row.what, "", "", Text("cannot tell", "yellow"), Text(row.why, "dim"))
         else:
             style, word = ("green", "yes") if row.ok else ("bold red", "NO")
             found.add_row(row.what, row.goal, Text(row.figure, style), Text(word, style), Text(row.note, "dim"))
