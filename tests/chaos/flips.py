@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_tdn.config import OutboxConfig
-from edge_tdn.outbox import BALLAST, DATABASE, MARKS, Outbox
+from edge_tdn.outbox import Outbox, ballast, mark
+from edge_tdn.outbox.file import DATABASE
 from tests.chaos.row import Row
 
 CAMERAS, EACH, DELIVERED = ("door", "gate"), 30, 20
 HEADER = 100  # bytes of the database, a fifth of all flips
-FILES = (*[DATABASE] * 6, *MARKS)
+FILES = (*[DATABASE] * 6, *mark.COPIES)
 
 
 def flips(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> list[Row]:
@@ -28,7 +29,7 @@ def flips(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> l
             step(f"bit {number} of {count}")
         flipped = folder / "flipped"
         shutil.rmtree(flipped, ignore_errors=True)
-        shutil.copytree(whole, flipped, ignore=shutil.ignore_patterns(BALLAST))
+        shutil.copytree(whole, flipped, ignore=shutil.ignore_patterns(ballast.NAME))
         file = flipped / dice.choice(FILES)
         content = bytearray(file.read_bytes())
         place = dice.randrange(HEADER if file.name == DATABASE and dice.random() < 0.2 else len(content))
