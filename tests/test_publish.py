@@ -14,7 +14,7 @@ from edge_tdn.mqtt import Connected, Connection, Message, Received
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
 from tests.conftest import Mosquitto
-from tests.proxy import Proxy
+from tests.wire import Wire
 
 BASE = "edge-tdn/here"
 MOMENT = "2026-03-01T12:00:00.000Z"
@@ -137,7 +137,7 @@ def test_states_are_retained_and_events_never(publish_to: PublishTo, broker: Mos
 
 
 def test_events_of_an_outage_arrive_in_order_when_it_is_over(publish_to: PublishTo, broker: Mosquitto) -> None:
-    listener, wire = Listener(broker), Proxy(broker.port)
+    listener, wire = Listener(broker), Wire(broker.port)
     config = BrokerConfig(url=f"mqtt://127.0.0.1:{wire.port}")
     publisher = publish_to(config)
     publisher.event(event(1))

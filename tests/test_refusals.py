@@ -25,8 +25,8 @@ from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
 from tests.authority import LOOPBACK, Authority, self_signed
 from tests.conftest import Mosquitto
-from tests.proxy import Proxy
 from tests.test_publish import BASE, MOMENT, REF, Listener, event, fail
+from tests.wire import Wire
 
 NAMED_S = 5.0  # in which a refusal has its name
 OLD = ""  # not mosquitto
@@ -214,7 +214,7 @@ def _pass(case: Case, folder: Path, own: Path) -> None:
     broker = Mosquitto(own, case.broken.format(folder=folder) if isinstance(case.broken, str) else "")
     old = _old_server(broker.guarded_port, folder) if case.broken == OLD else None
     puppet = None if isinstance(case.broken, str) else Puppet(case.broken)
-    wire = Proxy(puppet.port if puppet else broker.guarded_port)
+    wire = Wire(puppet.port if puppet else broker.guarded_port)
     outbox = Outbox(own / "outbox", OutboxConfig())
     publisher = _publisher(case, case.broken_cert, wire.port, folder, outbox)
     began = time.monotonic()
@@ -562,7 +562,7 @@ def test_birth_will_and_events_carry_their_properties(broker: Mosquitto, speak: 
             ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-V", "5", "-F", "%t|%C|%E|%P|%p",
              *(word for topic in topics for word in ("-t", topic))], stdout=heard,
         )  # fmt: skip
-    wire = Proxy(broker.port)
+    wire = Wire(broker.port)
     try:
         time.sleep(0.5)
         publisher = speak(wire.port)
@@ -633,7 +633,7 @@ def _status(publisher: Publisher, boot: str) -> DaemonStatus:
 def test_a_clock_that_jumps_by_a_day_moves_no_event(
     broker: Mosquitto, speak: Speak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listener, wire, jump_s = Listener(broker), Proxy(broker.port), 0
+    listener, wire, jump_s = Listener(broker), Wire(broker.port), 0
     wall, wall_ns = time.time, time.time_ns
     monkeypatch.setattr(time, "time", lambda: wall() + jump_s)
     monkeypatch.setattr(time, "time_ns", lambda: wall_ns() + jump_s * 10**9)

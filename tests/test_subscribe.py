@@ -23,8 +23,8 @@ from edge_tdn.messages import ActionEvent, Reply
 from edge_tdn.mqtt import Connected, Connection, Link, Message, Received
 from edge_tdn.subscribe import Heard, Subscriber
 from tests.conftest import Mosquitto
-from tests.proxy import Proxy
 from tests.test_ledger import event
+from tests.wire import Wire
 
 
 class Host:
@@ -161,7 +161,7 @@ def test_the_example_hears_every_event_once(broker: Mosquitto, host: Host) -> No
 
 
 def test_what_an_outage_of_the_line_took_is_replayed(broker: Mosquitto, host: Host) -> None:
-    wire = Proxy(broker.port)
+    wire = Wire(broker.port)
     with Subscriber("edge-tdn/+", Connection(BrokerConfig(url=f"mqtt://127.0.0.1:{wire.port}"), "sub")) as subscriber:
         listener = Listener(subscriber)
         probe(host, lambda: listener.listen(0.1) or bool(listener.heard))

@@ -24,7 +24,7 @@ from tests.chaos.broker import FORGETFUL, Broker
 from tests.chaos.rig import until
 from tests.chaos.row import Row, Skipped
 from tests.chaos.subscriber import Subscriber
-from tests.chaos.wire import Wire
+from tests.wire import Wire
 
 CHANGE = 0.01
 SPELL_S = 4.0

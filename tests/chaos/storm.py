@@ -22,7 +22,7 @@ from tests.chaos.emitter import CAMERAS, event
 from tests.chaos.rig import until
 from tests.chaos.row import Row
 from tests.chaos.subscriber import Subscriber
-from tests.chaos.wire import Wire
+from tests.wire import Wire
 
 HOSTS = 12
 FUSE_S = 0.2  # a connection is reset within this

@@ -1,4 +1,4 @@
-"""A wire between a client and a broker that can be cut, reset and slowed down."""
+"""A wire between a client and a server that can be cut, reset and slowed down, and remembers what the client said."""
 
 import asyncio
 import random
@@ -16,7 +16,8 @@ class Wire:
     """Forwards connections on `port` to 127.0.0.1:`target`."""
 
     def __init__(self, target: int) -> None:
-        self._target = target
+        self.target = target
+        self.said = bytearray()  # by clients, one after the other
         self.accepted: list[float] = []  # monotonic seconds
         self.delay_s = 0.0  # each way
         self.bytes_per_s = float("inf")
@@ -61,7 +62,7 @@ class Wire:
             self._reset({writer})
             return
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             self._reset({writer})
             return
@@ -69,14 +70,15 @@ class Wire:
         self._open |= ends
         if self.fuse_s is not None:
             self._loop.call_later(random.uniform(0, self.fuse_s), self._reset, ends)
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        await asyncio.gather(self._pump(reader, far_writer, self.said), self._pump(far_reader, writer, bytearray()))
         self._open -= ends
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytearray) -> None:
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         delivery = asyncio.create_task(self._deliver(under_way, writer))
         with suppress(OSError):
             while data := await reader.read(CHUNK if self.bytes_per_s == float("inf") else 512):
+                said += data
                 await asyncio.sleep(len(data) / self.bytes_per_s)
                 under_way.put_nowait((time.monotonic() + self.delay_s, data))
         under_way.put_nowait((0.0, b""))
