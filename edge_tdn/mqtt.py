@@ -133,6 +133,7 @@ class Connection:
         self._closing = threading.Event()
         self._client: _Client | None = None
         self._session = 0
+        self._welcomed_s = float("inf")  # monotonic seconds: when the broker let us in
         self._thread = threading.Thread(
             target=self._run, name="mqtt", daemon=True
         )  # a name may take minutes to resolve
@@ -151,14 +152,14 @@ class Connection:
     def _run(self) -> None:
         wait_s = RETRY_S[0]
         while not self._closing.is_set():
-            began = time.monotonic()
+            self._welcomed_s = float("inf")
             try:
                 lost = self._live()
             except Exception as error:  # nothing may end this thread: the next try may do better
                 log.exception("broker=%s: connection failed", self.address)
                 lost = Lost("unreachable", last_line(error))
             self.notes.put(lost)
-            steady = time.monotonic() - began >= STEADY_S and lost.trouble != "taken_over"
+            steady = time.monotonic() - self._welcomed_s >= STEADY_S and lost.trouble != "taken_over"
             wait_s = RETRY_S[0] if steady else wait_s
             self._closing.wait(wait_s * random.uniform(1, 1 + JITTER))
             wait_s = min(2 * wait_s, RETRY_S[1])
@@ -193,6 +194,8 @@ class Connection:
             if not client.answered.wait(ANSWER_S):
                 client.cut()
                 client.why = Lost("unreachable", f"no answer in {ANSWER_S:g} s; is this an MQTT broker?")
+            elif client.welcome:
+                self._welcomed_s = time.monotonic()
             if self._closing.is_set():  # close() may not have seen this client
                 client.disconnect()
             client.ended.wait()

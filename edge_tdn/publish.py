@@ -72,6 +72,7 @@ class _Refused:
     wait_s: float
     again_s: float  # monotonic seconds
     trying: bool = False  # one event is on its way, to see
+    closing: bool = False  # the broker ended the connection over it
 
 
 _Item = ActionEvent | Message | Note | _Replay | _Announce | None
@@ -104,6 +105,8 @@ class Publisher:
         self._behind = 0  # number of the last event that this connection has sent
         self._generation = 0  # of the outbox, when that was so
         self._refused: dict[str, _Refused] = {}  # by camera
+        self._taken = False  # the broker has acknowledged an event of this connection
+        self._careful = False  # not of the last one either: events go one by one, to see which it ends over
         self._denied: dict[str, tuple[Message, str]] = {}  # retained ones, by topic, and why
         self._again_s = 0.0  # monotonic seconds: when they are tried again
         self._acknowledged: list[Entry] = []
@@ -248,8 +251,11 @@ class Publisher:
         """Says that we are here, then all that is retained; then events from the first that waits."""
         self._link, self.session = link, link.session
         self._on_their_way.clear()
-        self._refused.clear()
+        self._refused = {camera: refused for camera, refused in self._refused.items() if refused.closing}
+        for refused in self._refused.values():  # the others first
+            refused.again_s = time.monotonic() + refused.wait_s
         self._denied.clear()
+        self._taken = False
         self._behind = 0
         self._unsent.clear()
         self._say_online()
@@ -269,10 +275,20 @@ class Publisher:
                 self._link.subscribe(self._announced.birth_topic)
 
     def _lost(self, state: DeliveryState, reason: str) -> None:
+        if self._link:
+            self._suspect()
         self._link = None
         self._on_their_way.clear()
         self._answers.clear()
         self._deliver(state, reason)
+
+    def _suspect(self) -> None:
+        """Some brokers end the connection over a topic that they do not allow: other cameras shall not wait for it."""
+        sent = [what for what in self._on_their_way.values() if isinstance(what, Entry)]
+        tried = [entry for entry in sent if entry.camera in self._refused]
+        if tried or (sent and self._careful and not self._taken):
+            self._refuse(tried[0] if tried else sent[0], "the connection ended over it", closing=True)
+        self._careful = bool(sent) and not self._taken
 
     def _answered(self, mid: int, refused: str | None) -> None:
         """A PUBACK."""
@@ -281,6 +297,7 @@ class Publisher:
                 if refused:
                     self._refuse(entry, refused)
                     return
+                self._taken, self._careful = True, False
                 self._acknowledged.append(entry)
                 if self._refused.pop(entry.camera, None):
                     self._behind = 0  # all of its events, from the first on
@@ -311,12 +328,12 @@ class Publisher:
         else:
             self._deliver("connected", "")
 
-    def _refuse(self, entry: Entry, why: str) -> None:
+    def _refuse(self, entry: Entry, why: str, closing: bool = False) -> None:
         before = self._refused.get(entry.camera)
         if before and not before.trying:
             return  # sent together with the one that was refused first
         wait_s = min(2 * before.wait_s, AGAIN_S[1]) if before else AGAIN_S[0]
-        self._refused[entry.camera] = _Refused(why, wait_s, time.monotonic() + wait_s)
+        self._refused[entry.camera] = _Refused(why, wait_s, time.monotonic() + wait_s, closing=closing)
         self._judge()
 
     def _hear(self, received: Received) -> None:
@@ -325,10 +342,8 @@ class Publisher:
             if not received.retained:  # somebody's command of yesterday
                 self._commanded(received.topic.removeprefix(f"{self._base}/cmd/"), received.payload)
         elif received.topic == f"{self._base}/availability":
-            if (
-                received.payload != ONLINE and not received.retained and self._link
-            ):  # an older will, or a twin's goodbye
-                self._say_online()
+            if received.payload != ONLINE and not received.retained and self._link:
+                self._say_online()  # it was an older will, or a twin's goodbye
         elif received.topic == f"{self._base}/status":
             boot = _boot(received.payload)
             if boot in (None, self._boot):
@@ -339,7 +354,7 @@ class Publisher:
             if not received.retained or self._replaced > 1:
                 self._mention(logging.ERROR, f"another edge-tdn is {self._base} (boot {boot}): `host` must differ")
         elif self._announced and received.topic == self._announced.birth_topic and received.payload == ONLINE:
-            self._unsent = dict(self._retained)
+            self._unsent |= self._retained
 
     def _bring_back(self, wanted: _Replay) -> None:
         entries = self._outbox.replay(wanted.camera, wanted.from_seq, wanted.to_seq, REPLAY_MOST)
@@ -374,7 +389,9 @@ class Publisher:
         on_their_way = {what for what in self._on_their_way.values() if isinstance(what, Entry)}
         done = on_their_way.union(self._acknowledged)
         for entry in self._outbox.after(self._behind, self._room + len(done), without=self._refused.keys()):
-            if self._room <= 0:
+            if self._room <= 0 or (
+                self._careful and any(isinstance(one, Entry) for one in self._on_their_way.values())
+            ):
                 return
             self._behind = entry.number
             if entry not in done and entry.camera not in self._refused:

@@ -454,6 +454,32 @@ def test_an_event_that_is_too_large_for_the_broker_does_not_stop_the_others(guar
     listener.close()
 
 
+def test_a_broker_that_closes_over_one_camera_delivers_the_others(speak: Speak) -> None:
+    """As some do with a topic that their rules forbid."""
+    delivered = []
+
+    def closes_over_the_door(client: socket.socket, first: int, packet: bytes) -> bool:
+        if first & 0xF0 == CONNECT:
+            client.sendall(WELCOME)
+        if first & 0xF0 == PUBLISH:
+            size = int.from_bytes(packet[:2], "big")
+            topic = packet[2 : 2 + size].decode()
+            if "/door/" in topic:
+                return False
+            delivered.append(topic)
+            client.sendall(b"\x40\x02" + packet[2 + size : 4 + size])
+        return True
+
+    puppet = Puppet(closes_over_the_door)
+    publisher = speak(puppet.port)
+    _say(publisher, range(1, 11))
+    _until(lambda: delivered.count(f"{BASE}/gate/events") >= 10, 20, lambda: publisher.delivery.reason)
+    _until(lambda: publisher.outbox_status.waiting == 10, 5)
+    _until(lambda: "door/events was refused: the connection ended over it" in publisher.delivery.reason, 20)
+    publisher.stop()
+    puppet.close()
+
+
 def test_no_more_is_on_its_way_than_the_broker_takes(speak: Speak) -> None:
     unanswered: list[bytes] = []
     too_many = []
@@ -698,28 +724,3 @@ def test_files_that_are_no_certificates_are_refused_at_once(folder: Path) -> Non
     for wrong in ({"url": "mqtts://x", "key_file": "here.key"}, {"url": "mqtt://x", "ca_file": "ca.pem"}):
         with pytest.raises(ValueError, match=r"key_file needs a cert_file|sends in plain text"):
             BrokerConfig.model_validate(wrong)
-
-
-def test_numbers_go_on_over_restarts_of_the_daemon(
-    broker: Mosquitto, edge_tdn: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path,
-    make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """A daemon's life is one file here: it ends with it."""
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    (tmp_path / "site.toml").write_text(
-        f'host = "here"\n[broker]\nurl = "{broker.url}"\n[decide]\nenter_threshold = 0.05\nexit_threshold = 0.04\n'
-        f'[[camera]]\nname = "door"\nsource = "{make_video(60, 15)}"\n'
-    )
-    listener = Listener(broker)
-    counts = []
-    for _ in range(2):
-        result = edge_tdn("run", "--config", tmp_path / "site.toml")
-        assert result.returncode == 0, result.stderr
-        listener.until(lambda: listener.last("availability") == b"stopped")
-        listener.heard = [message for message in listener.heard if message.topic.endswith("/events")]
-        counts.append(len(listener.events()))
-    assert 0 < counts[0] < counts[1]
-    assert [e.seq for e in listener.events()] == list(range(1, counts[1] + 1))
-    first, second = ({e.id for e in part} for part in (listener.events()[: counts[0]], listener.events()[counts[0] :]))
-    assert not first & second
-    listener.close()
