@@ -83,9 +83,9 @@ class Daemon:
 
         EdgeTdnError: no source could be played at all, or a thread that all need failed.
         """
-        self._publisher.start()
-        self._scheduler.start()
         try:
+            self._publisher.start()
+            self._scheduler.start()
             for camera in self.cameras:
                 camera.start()
             self._serve()

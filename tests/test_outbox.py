@@ -18,7 +18,7 @@ from edge_tdn import outbox as room
 from edge_tdn.config import OutboxConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.outbox import Outbox, ballast, mark, outbox_folder
-from edge_tdn.outbox.file import DATABASE
+from edge_tdn.outbox.file import DATABASE, connect
 
 PAYLOAD = b'{"label":"%d"}' + b" " * 600
 
@@ -498,21 +498,56 @@ def test_where_the_outbox_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert outbox_folder("off", "barn", tmp_path) is None
 
 
-def test_the_state_is_ok_again_when_the_disk_is_although_nothing_waits(tmp_path: Path) -> None:
-    clock = Clock()
+def test_the_state_is_ok_again_when_the_disk_is_although_nothing_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, disk = Clock(), Disk()
+    monkeypatch.setattr(room, "connect", disk.connect)
     outbox = opened(tmp_path, clock)
-    assert outbox._database is not None
-    outbox._database.execute("PRAGMA query_only = ON")
+    disk.set(broken=True)
     outbox.put(events(1, 1))
     outbox.acknowledge(outbox.after(0, 1))  # delivered from memory
     clock.now_s += room.RETRY_S
     outbox.tick()
     assert outbox.status().state == "read_only"
-    outbox._database.execute("PRAGMA query_only = OFF")
+    disk.set(broken=False)
     clock.now_s += room.RETRY_S
     outbox.tick()
     assert outbox.status().state == "ok"
     outbox.close()
+
+
+class Disk:
+    """Takes nothing while it is broken."""
+
+    broken = False
+
+    def connect(self, path: str) -> sqlite3.Connection:
+        self.database = connect(path)
+        self.set(self.broken)
+        return self.database
+
+    def set(self, broken: bool) -> None:
+        self.broken = broken
+        self.database.execute(f"PRAGMA query_only = {int(broken)}")
+
+
+def test_a_file_that_is_removed_while_it_is_used_loses_nothing(tmp_path: Path) -> None:
+    """As with a disk that was mounted anew."""
+    clock = Clock()
+    outbox = opened(tmp_path, clock)
+    outbox.put(events(1, 5))
+    outbox.acknowledge(outbox.after(0, 2))
+    for path in tmp_path.glob(f"{DATABASE}*"):
+        path.unlink()
+    clock.now_s += room.RETRY_S
+    outbox.tick()
+    outbox.put(events(6, 7))
+    assert (seqs(outbox), outbox.status().state, outbox.lost) == ([3, 4, 5, 6, 7], "ok", 0)
+    outbox.close()
+    again = opened(tmp_path)
+    assert seqs(again) == [3, 4, 5, 6, 7]
+    again.close()
 
 
 steps = st.lists(st.sampled_from(["put", "put 3", "acknowledge", "acknowledge late", "break", "mend", "reopen"]))
@@ -524,8 +559,15 @@ def test_whatever_happens_every_event_is_delivered_or_waits(
     tmp_path_factory: pytest.TempPathFactory, what: list[str]
 ) -> None:
     """The disk breaks and mends, the process comes and goes; a model in memory says what must be there."""
-    folder, clock = tmp_path_factory.mktemp("outbox"), Clock()
-    outbox, waiting, last, broken = opened(folder, clock), list[int](), 0, False
+    with pytest.MonkeyPatch.context() as patch:
+        disk = Disk()
+        patch.setattr(room, "connect", disk.connect)
+        _live(tmp_path_factory.mktemp("outbox"), disk, what)
+
+
+def _live(folder: Path, disk: Disk, what: list[str]) -> None:
+    clock = Clock()
+    outbox, waiting, last = opened(folder, clock), list[int](), 0
     for step in [*what, "mend"]:
         match step:
             case "put" | "put 3":
@@ -538,12 +580,10 @@ def test_whatever_happens_every_event_is_delivered_or_waits(
                 outbox.acknowledge(chosen)
                 waiting = [seq for seq in waiting if seq not in {entry.seq for entry in chosen}]
             case "break" | "mend":
-                broken = step == "break"
-                assert outbox._database is not None
-                outbox._database.execute(f"PRAGMA query_only = {int(broken)}")
+                disk.set(broken=step == "break")
                 clock.now_s += room.RETRY_S
                 outbox.tick()
-            case "reopen" if not broken:
+            case "reopen" if not disk.broken:
                 outbox.close()
                 outbox = opened(folder, clock)
         assert seqs(outbox) == waiting

@@ -62,6 +62,7 @@ class Outbox:
         self._unstored: dict[int, Entry] = {}  # by number, while the disk takes none
         self._untold: dict[int, Entry] = {}  # acknowledged, while the disk cannot be told
         self._stored = self._kept = self._bytes = 0  # in the file: waiting, acknowledged, bytes of both
+        self._place: tuple[int, int] | None = None  # of the open file
         self.generation = 0  # grows when events may have come back that were behind a number before
         self._began_s = self._tried_s = self._aged_s = clock()
         self._lock = _locked(folder) if folder else None
@@ -104,7 +105,8 @@ class Outbox:
         """At most `limit` waiting events behind a number, oldest first, but none of the cameras in `without`."""
         marks = ", ".join("?" * len(without))
         where = f"acknowledged = 0 AND number > ? AND camera NOT IN ({marks}) ORDER BY number LIMIT ?"
-        rows = self._read(where, number, *without, limit + len(self._untold))
+        told = sum(one > number for one in self._untold)
+        rows = self._read(where, number, *without, limit + told)
         found = [entry for entry in rows if entry.number not in self._untold]
         unstored = (e for e in self._unstored.values() if e.number > number and e.camera not in without)
         return [*found, *islice(unstored, limit)][:limit]
@@ -139,10 +141,10 @@ class Outbox:
     def tick(self) -> None:
         """What is due: stores what waits in memory, drops what is too old. To be called now and then."""
         now = self._clock()
-        bad = self._unstored or self._untold or not self._database or self._state[0] not in ("ok", "off")
-        if bad and now - self._tried_s >= RETRY_S:
+        if now - self._tried_s >= RETRY_S:
             self._tried_s = now
-            self._recover()
+            if self._unstored or self._untold or not self._well:
+                self._recover()
         if now - self._aged_s >= AGES_EVERY_S:
             self._aged_s = now
             self._drop_old()
@@ -166,6 +168,10 @@ class Outbox:
     def _lived_s(self) -> float:
         return round(self._lived_before_s + self._clock() - self._began_s, 1)
 
+    @property
+    def _well(self) -> bool:
+        return self._database is not None and self._state[0] in ("ok", "off") and self._in_place()
+
     # ------------------------------------------------------------------------------------ opening, mending, trouble
 
     def _open(self) -> None:
@@ -185,9 +191,27 @@ class Outbox:
             except sqlite3.DatabaseError as error:
                 self._put_aside(self._folder, error)
                 self._database = connect(path)
+            self._place = _place(self._folder / DATABASE)
             self._begin()
         except (OSError, sqlite3.Error) as error:
             self._failed(error)
+
+    def _in_place(self) -> bool:
+        """Whether the open file is still the one that has the name: the disk may have gone, and come back."""
+        return self._folder is None or _place(self._folder / DATABASE) == self._place
+
+    def _part(self) -> None:
+        """From the open file, of which nothing more can be expected; where its name is gone, with what waits in it."""
+        assert self._database
+        if not self._in_place():
+            query = f"SELECT {COLUMNS} FROM event WHERE acknowledged = 0 ORDER BY number"  # noqa: S608
+            with suppress(sqlite3.Error, UnicodeError):
+                entries = [entry_of(row) for row in self._database.execute(query)]
+                self._unstored = {e.number: e for e in entries if e.number not in self._untold} | self._unstored
+        with suppress(sqlite3.Error):
+            self._database.close()
+        self._database = None
+        self._stored = self._kept = self._bytes = 0
 
     def _begin(self) -> None:
         """Compares what is in the file with the mark, and stores what was rescued of a damaged one."""
@@ -219,8 +243,9 @@ class Outbox:
     def _compare(self, found: int) -> None:
         """`found`: how many are left of the events that waited when the mark was written."""
         missing = max(0, self._mark.waiting - found)
-        self.lost += missing
-        log.error("outbox: %s: of %d events that waited %d are lost", self._folder, self._mark.waiting, missing)
+        if missing:
+            self.lost += missing
+            log.error("outbox: %s: of %d events that waited %d are lost", self._folder, self._mark.waiting, missing)
         self._mark = Mark()
 
     def _put_aside(self, folder: Path, error: Exception) -> None:
@@ -247,12 +272,15 @@ class Outbox:
         try:
             self._put_aside(self._folder, error)
             self._database = connect(str(self._folder / DATABASE))
+            self._place = _place(self._folder / DATABASE)
             self._begin()
         except (OSError, sqlite3.Error) as again:
             self._failed(again)
 
     def _recover(self) -> None:
         """Tries the disk again."""
+        if self._database and not self._well:
+            self._part()
         if self._database is None:
             self._open()
         entries = list(self._unstored.values())
@@ -428,6 +456,15 @@ def outbox_folder(configured: str, host: str, base: Path) -> Path | None:
     state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     home = os.environ.get("XDG_STATE_HOME", "") or Path.home() / ".local" / "state"
     return Path(state or Path(home) / "edge-tdn") / host
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """What a name stands for on the disk; None: nothing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _locked(folder: Path) -> TextIOWrapper | None:
