@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told at once
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LIFE_EVERY_S = 10.0  # the daemon's own
+HEARD_BYTES = 65_536  # largest packet that a broker may send us: a command, our own status
 JOIN_S = 1.2  # how long a stop waits for all cameras together
 RECORDED_S = 0.7  # and then for their clips to be finished
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt's parameters, from malloc.h
@@ -62,7 +63,8 @@ class Daemon:
         outbox = Outbox(outbox_folder(config.outbox.folder, config.host, base), config.outbox)
         self._publisher = Publisher(
             config.base_topic, self._boot, outbox,
-            lambda will, inbox: Connection(config.broker, client_id, access, will, inbox), self._failed,
+            lambda will, inbox: Connection(config.broker, client_id, access, will, inbox, HEARD_BYTES),
+            self._failed,
             lambda topic, payload: self._control.hear(topic, payload),
         )  # fmt: skip
         self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._not_computed)

@@ -31,10 +31,11 @@ log = logging.getLogger(__name__)
 
 RETRY_S = (1.0, 20.0)  # between two connects: the wait doubles within these
 JITTER = 0.5  # of a wait, at random on top, so that a site's hosts do not all come at once
+SHORT_MOST = 3  # connections in a row may end soon for another reason than a twin, which not all brokers tell
 STEADY_S = 5.0  # a connection that lasted so long was one: the next wait is short again
 CONNECT_S = 1.5  # how long TCP and TLS may take, each
 ANSWER_S = 3.0  # and then the broker's CONNACK
-CLOSE_S = 1.0  # how long a goodbye may take
+CLOSE_S = 0.5  # how long a goodbye may take
 UNSPECIFIED, TAKEN_OVER = 0x80, 0x8E  # the first is what paho says of a connection that just ended
 UNAUTHORIZED = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad authentication
 OLD_BROKER = 0x84
@@ -81,13 +82,21 @@ class Acknowledged:
 
 
 @dataclass(frozen=True)
+class Unheard:
+    """The broker does not let us read there."""
+
+    topic: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Received:
     topic: str
     payload: bytes
     retained: bool
 
 
-Note = Connected | Lost | Acknowledged | Received
+Note = Connected | Lost | Acknowledged | Unheard | Received
 
 
 class Link:
@@ -108,7 +117,9 @@ class Link:
         return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
 
     def subscribe(self, topic: str) -> None:
-        self._client.subscribe(topic, 1)
+        _, mid = self._client.subscribe(topic, 1)
+        if mid is not None:
+            self._client.asked[mid] = topic
 
 
 class Connection:
@@ -125,15 +136,19 @@ class Connection:
         access: Access | None = None,
         will: Callable[[int], Message] | None = None,
         notes: "queue.SimpleQueue[Any] | None" = None,
+        largest: int = 16 << 20,
     ) -> None:
         self.address = "{}:{}".format(*broker.address)
         self.notes: queue.SimpleQueue[Any] = queue.SimpleQueue() if notes is None else notes
         self._broker, self._client_id, self._access, self._will = broker, client_id, access or Access(), will
-        self._tls = tls_context(self._access) if broker.tls else None
+        self._largest = largest
+        if broker.tls:
+            tls_context(self._access)  # now, while somebody can be told
         self._closing = threading.Event()
         self._client: _Client | None = None
         self._session = 0
         self._welcomed_s = float("inf")  # monotonic seconds: when the broker let us in
+        self._short = 0  # connections in a row that ended soon after that
         self._thread = threading.Thread(
             target=self._run, name="mqtt", daemon=True
         )  # a name may take minutes to resolve
@@ -158,8 +173,11 @@ class Connection:
             except Exception as error:  # nothing may end this thread: the next try may do better
                 log.exception("broker=%s: connection failed", self.address)
                 lost = Lost("unreachable", last_line(error))
-            self.notes.put(lost)
             steady = time.monotonic() - self._welcomed_s >= STEADY_S and lost.trouble != "taken_over"
+            self._short = 0 if steady else self._short + (self._welcomed_s < float("inf"))
+            if self._short >= SHORT_MOST and lost.trouble == "unreachable":
+                lost = Lost("unreachable", f"{lost.reason}; again and again: has a second edge-tdn this `host`?")
+            self.notes.put(lost)
             wait_s = RETRY_S[0] if steady else wait_s
             self._closing.wait(wait_s * random.uniform(1, 1 + JITTER))
             wait_s = min(2 * wait_s, RETRY_S[1])
@@ -171,23 +189,30 @@ class Connection:
         client.connect_timeout = CONNECT_S
         if self._broker.username:
             client.username_pw_set(self._broker.username, self._access.password)
-        if self._tls:
-            client.tls_set_context(self._tls)
+        if self._broker.tls:
+            try:
+                client.tls_set_context(tls_context(self._access))  # anew: certificates are renewed
+            except ConfigError as error:
+                return Lost("tls", str(error))
         if self._will:
             will = self._will(self._session)
             properties = _properties(PacketTypes.WILLMESSAGE, will) if self._broker.protocol == "5" else None
             client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
         try:
-            client.connect(*self._broker.address, keepalive=self._broker.keepalive_s)
+            told = None
+            if self._broker.protocol == "5":
+                told = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+                told.MaximumPacketSize = self._largest
+            client.connect(*self._broker.address, keepalive=self._broker.keepalive_s, properties=told)
         except ssl.SSLCertVerificationError as error:
             hint = CERTIFICATE_HINTS.get(error.verify_code)
             return Lost("tls", f"its certificate is refused: {error.verify_message}{f'; {hint}' if hint else ''}")
         except ssl.SSLError as error:
             return Lost("tls", _no_tls(error.reason or str(error)))
         except (OSError, ValueError) as error:
-            if self._tls and isinstance(error, ConnectionResetError):  # TCP alone is refused, never reset
+            if self._broker.tls and isinstance(error, ConnectionResetError):  # TCP alone is refused, never reset
                 return Lost("tls", _no_tls("connection reset"))
-            return Lost("unreachable", str(error) or type(error).__name__)
+            return Lost("unreachable", getattr(error, "strerror", "") or str(error) or type(error).__name__)
         self._client = client
         client.loop_start()
         try:
@@ -208,7 +233,7 @@ class Connection:
         """It ended before the broker said anything."""
         if client.welcome:
             return Lost("unreachable", "connection lost")
-        if self._tls:
+        if self._broker.tls:
             return Lost("tls", "ended after the TLS handshake: does the broker want another broker.cert_file?")
         return Lost(
             "unreachable", "closed before it answered; does it want TLS (mqtts://), or another broker.protocol?"
@@ -230,6 +255,8 @@ class _Client(Client):
         self.on_disconnect = self._disconnected
         self.on_publish = self._published
         self.on_message = self._received
+        self.on_subscribe = self._subscribed
+        self.asked: dict[int, str] = {}  # packet id of a subscription -> topic
         self.on_socket_open = _without_delay
 
     def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
@@ -274,6 +301,11 @@ class _Client(Client):
     def _published(self, client: Client, data: Any, mid: int, reason: ReasonCode, told: Properties) -> None:
         self.acknowledged = True
         self._notes.put(Acknowledged(mid, str(reason) if reason.is_failure else None))
+
+    def _subscribed(self, client: Client, data: Any, mid: int, reasons: list[ReasonCode], told: Properties) -> None:
+        for reason in reasons:
+            if reason.is_failure:
+                self._notes.put(Unheard(self.asked.get(mid, "a topic"), str(reason)))
 
     def _received(self, client: Client, data: Any, message: MQTTMessage) -> None:
         self._notes.put(Received(message.topic, bytes(message.payload), message.retain))

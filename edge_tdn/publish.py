@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from edge_tdn.messages import (
     TopScores,
     iso,
 )
-from edge_tdn.mqtt import Acknowledged, Connected, Connection, Link, Lost, Message, Note, Received
+from edge_tdn.mqtt import Acknowledged, Connected, Connection, Link, Lost, Message, Note, Received, Unheard
 from edge_tdn.outbox import Entry, Outbox
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,9 @@ TICK_S = 1.0  # how long the thread sleeps while nothing happens
 AGAIN_S = (1.0, 30.0)  # a refused topic is tried again after so long; it doubles within these
 GOODBYE_S = 1.0  # how long a clean stop waits for the last PUBACKs
 HEADER_BYTES = 200  # of a message, at most: its properties and lengths
-REPLAY_MOST = 1000  # events that one command brings back
+REPLAYS_MOST = 8  # commands that wait for their events
+LARGE_BYTES = 16_384  # of a retained message: a picture, a long list of labels
+IN_VAIN_MOST = 2  # connections that may end over one
 LOG_EVERY_S = 1.0  # no more than a line so often
 ASIDES_MOST = 10  # oddities that wait for their line
 SAME_EVERY_S = 60.0  # and the same oddity again after so long
@@ -48,12 +50,16 @@ JSON = "application/json"
 ONLINE, STOPPED, OFFLINE = b"online", b"stopped", b"offline"
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Replay:
+    """Events to send again, and what is answered behind them."""
+
     camera: str
     from_seq: int
     to_seq: int
     answer: Reply
+    next_seq: int
+    sent: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,9 @@ class Publisher:
         self._link: Link | None = None
         self._retained: dict[str, Message] = {}  # by topic, all of them
         self._unsent: dict[str, Message] = {}  # of these, what this connection has still to send
-        self._answers: deque[Message] = deque()  # replies, and replayed events before them
+        self._large: dict[str, Message] = {}  # the same, of those that hold others up: last, one at a time
+        self._in_vain: Counter[str] = Counter()  # connections that ended while it was on its way, by topic
+        self._answers: deque[Message | _Replay] = deque()
         self._on_their_way: dict[int, Entry | Message] = {}  # by packet id
         self._behind = 0  # number of the last event that this connection has sent
         self._generation = 0  # of the outbox, when that was so
@@ -167,14 +175,21 @@ class Publisher:
         self._inbox.put(_json(f"{self._base}/reply", reply))
 
     def replay(self, camera: str, from_seq: int, to_seq: int, answer: Reply) -> None:
-        """Sends events again, at most REPLAY_MOST, marked as replayed; then the answer, with how many they were."""
-        self._inbox.put(_Replay(camera, from_seq, to_seq, answer))
+        """Sends events again, marked as replayed; then the answer, with how many they were."""
+        self._inbox.put(_Replay(camera, from_seq, to_seq, answer, from_seq))
 
     def stop(self) -> None:
         """Sends what waits, says `stopped`, and leaves; what the broker does not take in time stays in the outbox."""
         self._inbox.put(None)
         self._thread.join()
         self._connection.close()
+        left = [self._inbox.get() for _ in range(self._inbox.qsize())]
+        events = [item for item in left if isinstance(item, ActionEvent)]  # where the thread failed
+        self._outbox.put([(event.camera, event.seq, event.json_bytes()) for event in events])
+        if self._outbox.waiting:
+            off = self._outbox.status().state == "off"
+            fate = "are lost: they waited in memory alone" if off else "wait in the outbox for the next start"
+            log.warning("stopping: %d events %s", self._outbox.waiting, fate)
         self._outbox.close()
 
     def _will(self, session: int) -> Message:
@@ -228,7 +243,8 @@ class Publisher:
                 if self._link:
                     self._link.publish(item)
             case Message(retain=True):
-                self._retained[item.topic] = self._unsent[item.topic] = item
+                self._retained[item.topic] = item
+                (self._large if len(item.payload) > LARGE_BYTES else self._unsent)[item.topic] = item
             case Message():
                 self._answers.append(item)
             case Connected(link):
@@ -237,10 +253,16 @@ class Publisher:
                 self._lost(trouble, reason)
             case Acknowledged(mid, refused):
                 self._answered(mid, refused)
+            case Unheard(topic, reason):
+                self._mention(logging.WARNING, f"may not read {topic}: {reason}; what is said there is not heard")
             case Received():
                 self._hear(item)
-            case _Replay():
-                self._bring_back(item)
+            case _Replay(answer=answer):
+                if sum(isinstance(one, _Replay) for one in self._answers) < REPLAYS_MOST:
+                    self._answers.append(item)
+                else:
+                    busy = {"ok": False, "error": f"busy: {REPLAYS_MOST} replays are waiting", "result": {}}
+                    self._answers.append(_json(f"{self._base}/reply", answer.model_copy(update=busy)))
             case _Announce(documents):
                 self._announced = item
                 for topic, document in documents.items():
@@ -259,7 +281,7 @@ class Publisher:
         self._behind = 0
         self._unsent.clear()
         self._say_online()
-        self._unsent |= self._retained
+        self._resend(large=False)
         self._listen()
         self._judge()
 
@@ -277,10 +299,22 @@ class Publisher:
     def _lost(self, state: DeliveryState, reason: str) -> None:
         if self._link:
             self._suspect()
+            for message in self._held_up():
+                self._in_vain[message.topic] += 1
+                if self._in_vain[message.topic] < IN_VAIN_MOST:
+                    self._large.setdefault(message.topic, message)
+                else:
+                    self._mention(logging.WARNING, f"{message.topic}: {len(message.payload)} bytes, given up: the line "
+                                  "is too slow for it, or broker.keepalive_s too short")  # fmt: skip
         self._link = None
         self._on_their_way.clear()
         self._answers.clear()
         self._deliver(state, reason)
+
+    def _held_up(self) -> list[Message]:
+        """Large messages on their way."""
+        sent = self._on_their_way.values()
+        return [one for one in sent if isinstance(one, Message) and one.retain and len(one.payload) > LARGE_BYTES]
 
     def _suspect(self) -> None:
         """Some brokers end the connection over a topic that they do not allow: other cameras shall not wait for it."""
@@ -304,6 +338,7 @@ class Publisher:
                     self._again_s = 0.0  # the rules have changed
                     self._judge()
             case Message(retain=True) as message:
+                self._in_vain.pop(message.topic, None)
                 if refused:
                     self._again_s = self._again_s if self._denied else time.monotonic() + AGAIN_S[1]
                     self._denied[message.topic] = message, refused
@@ -352,20 +387,33 @@ class Publisher:
             # Once, that may be a broker that fell back on what it had saved.
             self._replaced += received.retained and self._told
             if not received.retained or self._replaced > 1:
-                self._mention(logging.ERROR, f"another edge-tdn is {self._base} (boot {boot}): `host` must differ")
+                self._mention(logging.ERROR, f"another edge-tdn is {self._base} (boot {boot!r}): `host` must differ")
         elif self._announced and received.topic == self._announced.birth_topic and received.payload == ONLINE:
-            self._unsent |= self._retained
+            self._resend(large=True)
+
+    def _resend(self, large: bool) -> None:
+        """All that is retained. `large`: also what the broker had already, and holds others up."""
+        for topic, message in self._retained.items():
+            if len(message.payload) <= LARGE_BYTES:
+                self._unsent[topic] = message
+            elif large:
+                self._large[topic] = message
 
     def _bring_back(self, wanted: _Replay) -> None:
-        entries = self._outbox.replay(wanted.camera, wanted.from_seq, wanted.to_seq, REPLAY_MOST)
-        topic = f"{self._base}/{wanted.camera}/events"
+        """As many as the window allows; behind the last the answer."""
+        room = self._room
+        entries = self._outbox.replay(wanted.camera, wanted.next_seq, wanted.to_seq, room)
         for entry in entries:
             content = json.loads(entry.payload) | {"replayed": True}
-            self._answers.append(Message(topic, json.dumps(content, ensure_ascii=False).encode(), content_type=JSON))
-        last = min(wanted.to_seq, self._outbox.last_seq(wanted.camera))
-        missing = max(0, last - wanted.from_seq + 1) - len(entries)
-        result = wanted.answer.result | {"sent": len(entries), "missing": missing}
-        self._answers.append(_json(f"{self._base}/reply", wanted.answer.model_copy(update={"result": result})))
+            payload = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+            self._publish(Message(f"{self._base}/{wanted.camera}/events", payload, content_type=JSON))
+            wanted.next_seq = entry.seq + 1
+        wanted.sent += len(entries)
+        if len(entries) < room:
+            last = min(wanted.to_seq, self._outbox.last_seq(wanted.camera))
+            missing = max(0, last - wanted.from_seq + 1 - wanted.sent)
+            result = wanted.answer.result | {"sent": wanted.sent, "missing": missing}
+            self._answers[0] = _json(f"{self._base}/reply", wanted.answer.model_copy(update={"result": result}))
 
     # --------------------------------------------------------------------------------------------------- sending
 
@@ -377,7 +425,14 @@ class Publisher:
         if self._room > 0:
             self._send_events()
         while self._room > 0 and self._answers:
-            self._publish(self._answers.popleft())
+            match self._answers[0]:
+                case _Replay() as wanted:
+                    self._bring_back(wanted)
+                case message:
+                    self._publish(message)
+                    self._answers.popleft()
+        if self._room > 0 and self._large and not self._held_up():
+            self._publish(self._large.pop(next(iter(self._large))))
 
     @property
     def _room(self) -> int:
@@ -465,8 +520,6 @@ class Publisher:
         if self._link and not said:
             self._publish(self._availability(STOPPED, self._link.session))
         self._tell_outbox(patient=False)
-        if self._outbox.waiting:
-            log.warning("stopping: %d events wait in the outbox for the next start", self._outbox.waiting)
 
     # --------------------------------------------------------------------------------------------- being seen
 
@@ -506,6 +559,6 @@ def _json(topic: str, part: Part, retain: bool = False) -> Message:
 def _boot(payload: bytes) -> str | None:
     """Of a daemon's status; None if it is none."""
     try:
-        return str(json.loads(payload)["boot"])
+        return str(json.loads(payload)["boot"])[:16]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -264,4 +264,4 @@ def test_a_broker_that_accepts_and_never_answers_does_not_delay_the_stop(publish
 def test_why_there_is_no_connection_is_said(publish_to: PublishTo, caplog: pytest.LogCaptureFixture) -> None:
     publish_to(BrokerConfig(url="mqtt://127.0.0.1:1"))
     time.sleep(0.5)
-    assert "broker=127.0.0.1:1 unreachable: [Errno 111] Connection refused" in caplog.text
+    assert "broker=127.0.0.1:1 unreachable: Connection refused" in caplog.text

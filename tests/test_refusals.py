@@ -637,7 +637,7 @@ def test_twins_both_say_so_and_do_not_fight(
                     publisher.daemon_status(_status(publisher, boot))
             time.sleep(0.2)
             for port, boot in re.findall(
-                rf":(\d+) another edge-tdn is {BASE} \(boot (\w+)\): `host` must differ", caplog.text
+                rf":(\d+) another edge-tdn is {BASE} \(boot '(\w+)'\): `host` must differ", caplog.text
             ):
                 said.setdefault(int(port), set()).add(boot)
         for _, one, two in pairs:
