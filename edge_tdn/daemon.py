@@ -11,16 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from pydantic import ValidationError
+
 from edge_tdn import __version__
 from edge_tdn.config import Config, broker_access
 from edge_tdn.control import Control
-from edge_tdn.decide import Origin
+from edge_tdn.decide import Origin, interrupted
 from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.discovery import BIRTH_TOPIC, documents
 from edge_tdn.errors import EdgeTdnError, last_line
 from edge_tdn.labels import check_names, rules
 from edge_tdn.manifest import Model, find_model, open_model
-from edge_tdn.messages import DaemonStatus, iso
+from edge_tdn.messages import ActionEvent, DaemonStatus, iso
 from edge_tdn.mqtt import Connection
 from edge_tdn.outbox import Outbox, outbox_folder
 from edge_tdn.pipeline import Camera
@@ -35,6 +37,7 @@ STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told a
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LIFE_EVERY_S = 10.0  # the daemon's own
 HEARD_BYTES = 65_536  # largest packet that a broker may send us: a command, our own status
+LAST_EVENTS = 200  # of a camera, among which an action that was going on when the daemon was killed has its last
 JOIN_S = 1.2  # how long a stop waits for all cameras together
 RECORDED_S = 0.7  # and then for their clips to be finished
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt's parameters, from malloc.h
@@ -61,6 +64,8 @@ class Daemon:
         if any(camera.source == DEMO for camera in config.camera):
             demo_clip()  # now, while no camera waits for it and Ctrl-C is heard
         outbox = Outbox(outbox_folder(config.outbox.folder, config.host, base), config.outbox)
+        for camera in config.camera:
+            _end_interrupted(outbox, camera.name)
         self._publisher = Publisher(
             config.base_topic, self._boot, outbox,
             lambda will, inbox: Connection(config.broker, client_id, access, will, inbox, HEARD_BYTES),
@@ -159,6 +164,15 @@ class Daemon:
             delivery=self._publisher.delivery,
             outbox=self._publisher.outbox_status,
         )
+
+
+def _end_interrupted(outbox: Outbox, camera: str) -> None:
+    """Actions that were going on when the daemon was killed have an end all the same."""
+    last = outbox.last_seq(camera)
+    entries = outbox.replay(camera, last - LAST_EVENTS + 1, last, LAST_EVENTS)
+    with suppress(ValidationError):  # of another version
+        ends = interrupted([ActionEvent.model_validate_json(entry.payload) for entry in entries])
+        outbox.put([(end.camera, end.seq, end.json_bytes()) for end in ends])
 
 
 def tune_heaps() -> None:

@@ -292,6 +292,24 @@ class Decider:
         return self._last
 
 
+def interrupted(events: Sequence[ActionEvent]) -> list[ActionEvent]:
+    """The ends that a camera's last events, in order, lack: the daemon was killed while these actions went on."""
+    going_on: dict[str, ActionEvent] = {}
+    for event in events:
+        going_on[event.id] = event
+        if event.type == "end":
+            del going_on[event.id]
+    return [
+        last.model_copy(
+            update={
+                "seq": events[-1].seq + number, "type": "end", "reason": "interrupted", "ended_at": last.window.to,
+                "latency_ms": None,
+            }
+        )
+        for number, last in enumerate(going_on.values(), 1)
+    ]  # fmt: skip
+
+
 def softmax(logits: NDArray[np.float32]) -> Probabilities:
     """logits [classes] -> probabilities [classes]."""
     exponentials = np.exp(logits - logits.max())

@@ -118,7 +118,7 @@ def iso(wall_ns: int) -> str:
 Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="ISO 8601, UTC")]
 Score = Annotated[float, Field(ge=0, le=1, description="softmax, averaged over the smoothing window")]
 State = Literal["connecting", "streaming", "frozen", "stalled", "unauthorized", "unreachable", "ended", "disabled"]
-EndReason = Literal["below_threshold", "superseded", "max_length", "stream_lost", "disabled", "shutdown"]
+EndReason = Literal["below_threshold", "superseded", "max_length", "stream_lost", "disabled", "shutdown", "interrupted"]
 DeliveryState = Literal["connecting", "connected", "degraded", "unreachable", "unauthorized", "tls", "taken_over"]
 OutboxState = Literal["ok", "full", "read_only", "damaged", "off"]
 

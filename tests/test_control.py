@@ -124,10 +124,11 @@ def test_numbers_go_on_over_restarts_and_ids_never_come_twice(broker: Mosquitto,
     dashboard.until(lambda: dashboard.heard[-1].payload == b"stopped")
     seqs = [event.seq for event in dashboard.events()]
     assert list(dict.fromkeys(seqs)) == list(range(1, max(seqs) + 1))
-    starts = [
-        event.id for event in {event.seq: event for event in dashboard.events()}.values() if event.type == "start"
-    ]
+    once = {event.seq: event for event in dashboard.events()}.values()
+    starts, ends = ([event.id for event in once if event.type == kind] for kind in ("start", "end"))
     assert len(set(starts)) == len(starts)
+    assert starts == ends, "also what was going on at the kill"
+    assert "interrupted" in {event.reason for event in once}
     assert len({event.id.split("/")[2] for event in dashboard.events()}) == 3, "a boot each"
     status = [m.payload for m in dashboard.heard if m.topic == f"{BASE}/status"][-1]
     assert DaemonStatus.model_validate_json(status).delivery.state == "connected"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edge_tdn.config import Access, BrokerConfig, OutboxConfig
-from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, EventWindow, ModelRef
+from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, EventWindow, ModelRef, Reply
 from edge_tdn.mqtt import Connected, Connection, Message, Received
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
@@ -265,3 +265,68 @@ def test_why_there_is_no_connection_is_said(publish_to: PublishTo, caplog: pytes
     publish_to(BrokerConfig(url="mqtt://127.0.0.1:1"))
     time.sleep(0.5)
     assert "broker=127.0.0.1:1 unreachable: Connection refused" in caplog.text
+
+
+def test_all_that_is_kept_is_replayed_before_the_answer(publish_to: PublishTo, broker: Mosquitto) -> None:
+    publisher, listener = publish_to(broker.config()), Listener(broker)
+    for seq in range(1, 2501):
+        publisher.event(event(seq))
+    listener.until(lambda: publisher.outbox_status.waiting == 0 and len(listener.events()) == 2500, 30)
+    answer = Reply(command="replay", id="all", ok=True, error="", result={"camera": "door"})
+    publisher.replay("door", 1, 2**63 - 1, answer)
+    publisher.replay("door", 2499, 2600, answer)
+    listener.until(lambda: sum(m.topic == f"{BASE}/reply" for m in listener.heard) == 2, 30)
+    again = [e.seq for e in listener.events() if e.replayed]
+    assert again == [*range(1, 2501), 2499, 2500]
+    replies = [Reply.model_validate_json(m.payload) for m in listener.heard if m.topic == f"{BASE}/reply"]
+    assert [reply.result for reply in replies] == [
+        {"camera": "door", "sent": 2500, "missing": 0}, {"camera": "door", "sent": 2, "missing": 0},
+    ]  # fmt: skip
+    listener.close()
+
+
+def test_a_picture_that_is_too_large_for_the_line_does_not_hold_events_up(
+    publish_to: PublishTo, broker: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It takes longer than two keepalives."""
+    wire, listener = Wire(broker.port), Listener(broker)
+    wire.slow(0.0, 8_000)
+    publisher = publish_to(BrokerConfig(url=f"mqtt://127.0.0.1:{wire.port}", keepalive_s=2))
+    publisher.snapshot("door", bytes(200_000))
+    publisher.camera_status(status())
+    for seq in range(1, 6):
+        publisher.event(event(seq))
+        time.sleep(0.2)
+    listener.until(lambda: "door/snapshot: 200000 bytes, given up: the line is too slow" in caplog.text, 60)
+    publisher.event(event(6))
+    listener.until(lambda: [e.seq for e in listener.events()][-1:] == [6], 20)
+    assert list(dict.fromkeys(e.seq for e in listener.events())) == [1, 2, 3, 4, 5, 6]
+    listener.close()
+    wire.close()
+
+
+def test_what_a_thread_that_failed_left_is_in_the_outbox(broker: Mosquitto, tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def stumble(topic: str, payload: bytes) -> None:
+        raise RuntimeError(topic)
+
+    config, listener = broker.config(), Listener(broker)
+    outbox = Outbox(tmp_path, OutboxConfig())
+    publisher = Publisher(
+        BASE, "b007", outbox, lambda will, inbox: Connection(config, "daemon", None, will, inbox),
+        failures.append, stumble,
+    )  # fmt: skip
+    publisher.start()
+    listener.until(lambda: listener.last("availability") == b"online")
+    listener.say("cmd/replay", b"{}")
+    try:
+        listener.until(lambda: bool(failures))
+        for seq in range(1, 4):
+            publisher.event(event(seq))
+    finally:
+        publisher.stop()
+        listener.close()
+    again = Outbox(tmp_path, OutboxConfig())
+    assert [entry.seq for entry in again.after(0, 9)] == [1, 2, 3]
+    again.close()
