@@ -1,16 +1,17 @@
 """`edge-tdn check`: opens everything that `run` would, says what is wrong, or prints the plan."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from edge_tdn.config import Config, RecordConfig, broker_access, load
+from edge_tdn.config import Config, DecideConfig, RecordConfig, broker_access, load
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
-from edge_tdn.labels import check_names, rules
+from edge_tdn.labels import Rule, check_names, rules
 from edge_tdn.manifest import Model
 from edge_tdn.mqtt import tls_context
 from edge_tdn.outbox import outbox_folder
@@ -26,6 +27,7 @@ def check(console: Console, path: Path) -> None:
     if config.broker.tls:
         tls_context(access)
     verify_record(config.record, path.parent)
+    writable = _outbox_writable(config, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):
         try:
@@ -37,10 +39,22 @@ def check(console: Console, path: Path) -> None:
     model = open_configured_model(config, path.parent)
     check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
-        _plan(console, config, path.parent, model, runtime)
+        _plan(console, config, path.parent, model, runtime, writable)
 
 
-def _plan(console: Console, config: Config, base: Path, model: Model, runtime: Runtime) -> None:
+def _outbox_writable(config: Config, base: Path) -> bool:
+    """ConfigError: its folder cannot be one. Its lock is not taken: a daemon may run."""
+    folder = outbox_folder(config.outbox.folder, config.host, base)
+    if folder is None:
+        return True
+    there = next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
+    if not there.is_dir():
+        message = f"{there} is a file; allowed: a folder, or a new name"
+        raise ConfigError(config.fault(["outbox", "folder"], config.outbox.folder, message))
+    return os.access(there, os.W_OK | os.X_OK)
+
+
+def _plan(console: Console, config: Config, base: Path, model: Model, runtime: Runtime, writable: bool) -> None:
     spec = model.manifest.input
     clip_s = spec.ticks / spec.frame_rate
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -50,12 +64,17 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
     segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
     table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
     table.add_row("labels", _some(model.labels))
-    table.add_row("reported", _some(list(rules(config.decide, model.labels, model.manifest.background))))
+    reported = rules(config.decide, model.labels, model.manifest.background).values()
+    table.add_row("reported", _some([_reported(rule, model.labels) for rule in reported]))
+    table.add_row("thresholds", _thresholds(config.decide, reported))
     table.add_row("broker", f"{config.broker.url}, MQTT {config.broker.protocol}, topics {config.base_topic}/...")
     outbox = outbox_folder(config.outbox.folder, config.host, base)
     kept = f"{outbox}, at most {config.outbox.max_mb:g} MB" if outbox else "in memory alone"
-    table.add_row("outbox", f"{kept}, {config.outbox.max_age_h:g} h")
-    if config.record.wanted:
+    unwritable = "" if writable else "; this user cannot write there: events would wait in memory alone"
+    table.add_row("outbox", f"{kept}, {config.outbox.max_age_h:g} h{unwritable}")
+    if config.home_assistant.discovery != "off":
+        table.add_row("home assistant", f"by {config.home_assistant.discovery}, {config.home_assistant.prefix}/...")
+    if config.record.wanted or config.record.folder:
         table.add_row("record", _recorded(config.record))
     for camera in config.camera:
         hop_s = camera.hop * spec.segment_stride / spec.frame_rate
@@ -68,7 +87,24 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
 
 
+def _reported(rule: Rule, labels: Sequence[str]) -> str:
+    members = [labels[member] for member in rule.members]
+    return rule.name if members == [rule.name] else f"{rule.name} ({' + '.join(members)})"
+
+
+def _thresholds(decide: DecideConfig, reported: Iterable[Rule]) -> str:
+    usual = decide.enter_threshold, decide.exit_threshold
+    own = [
+        f"{rule.name} {rule.enter_threshold:g} and {rule.exit_threshold:g}"
+        for rule in reported
+        if (rule.enter_threshold, rule.exit_threshold) != usual
+    ]
+    return f"starts at {usual[0]:g}, ends below {usual[1]:g}" + (f"; {_some(own)}" if own else "")
+
+
 def _recorded(record: RecordConfig) -> str:
+    if not record.wanted:
+        return "nothing: snapshot and clip are false"
     what = " and ".join(name for name, on in (("snapshots", record.snapshot), ("clips", record.clip)) if on)
     where = f"{record.folder}, at most {record.max_mb} MB" if record.folder else "on their topic only"
     return f"{what}, {where}; at most {record.memory_mb} MB of memory a camera"

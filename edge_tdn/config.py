@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails
 
 from edge_tdn.errors import ConfigError
 
@@ -33,6 +34,11 @@ SENTENCES = {
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    _origin: tuple[str, str] = ("configuration", "")  # its file and what stands there
+
+    def fault(self, keys: list[str | int], value: object, message: str) -> str:
+        """What only the model or the machine shows to be wrong, told as `load` tells its faults."""
+        return _explain(*self._origin, {"loc": keys, "type": "", "input": value, "msg": message})
 
 
 def _topic(topic: str) -> str:
@@ -143,6 +149,23 @@ class ActionConfig(_Table):
     merge_gap_s: Seconds | None = Field(default=None, description="a score that is back within so many seconds goes on")
     cool_down_s: Seconds | None = Field(default=None, description="seconds from its end to its next start, at least")
 
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not name.isprintable() or len(name) > 200:
+            raise ValueError("allowed: 1 to 200 characters, none of them a control character")
+        if name == "none":
+            raise ValueError("stands for no action on <camera>/action; another name is wanted")
+        return name
+
+    @field_validator("labels")
+    @classmethod
+    def _each_once(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} stands there twice; each may stand once")
+        return labels
+
 
 class DecideConfig(_Table):
     """[decide]: from scores to actions."""
@@ -177,19 +200,30 @@ class DecideConfig(_Table):
 
     @model_validator(mode="after")
     def _limits(self) -> Self:
-        exceptions = {f"action {action.name!r}: ": self.of(action) for action in self.action}
-        for name, limits in {"": self, **exceptions}.items():
-            if limits.exit_threshold > limits.enter_threshold:
-                raise ValueError(
-                    f"{name}exit_threshold {limits.exit_threshold} is above enter_threshold {limits.enter_threshold}; "
-                    "it must not be, or an action would end as it starts"
-                )
-            if 0 < limits.max_length_s < limits.min_length_s:
-                raise ValueError(
-                    f"{name}max_length_s {limits.max_length_s} is below min_length_s {limits.min_length_s}; "
-                    "it must not be, unless it is 0"
-                )
+        if said := self._contradiction():
+            raise ValueError(said)
+        faults: list[InitErrorDetails] = []
+        for number, action in enumerate(self.action):
+            if said := self.of(action)._contradiction():
+                error = ValueError(f"action {action.name!r}: {said}")
+                faults.append({"type": "value_error", "loc": ("action", number), "input": {}, "ctx": {"error": error}})
+        if faults:
+            raise ValidationError.from_exception_data("decide", faults)
         return self
+
+    def _contradiction(self) -> str:
+        """What is wrong with the limits; empty: nothing."""
+        if self.exit_threshold > self.enter_threshold:
+            return (
+                f"{self._told('exit_threshold')} is above {self._told('enter_threshold')}; "
+                "it must not be, or an action would end as it starts"
+            )
+        if 0 < self.max_length_s < self.min_length_s:
+            return f"{self._told('max_length_s')} is below {self._told('min_length_s')}; it must not be, unless it is 0"
+        return ""
+
+    def _told(self, key: str) -> str:
+        return f"{key} {getattr(self, key)}{'' if key in self.model_fields_set else ' (its default)'}"
 
     @field_validator("action")
     @classmethod
@@ -210,7 +244,11 @@ class OutboxConfig(_Table):
         default="auto", min_length=1, description="auto: systemd's or the user's state; off: in memory alone"
     )
     max_mb: float = Field(
-        default=64, ge=1, le=100_000, allow_inf_nan=False, description="of disk; beyond it the oldest events go"
+        default=64,
+        ge=1,
+        le=100_000,
+        allow_inf_nan=False,
+        description="of disk, and up to 6 MB beside it (SQLite's log and the ballast); beyond it the oldest events go",
     )
     max_age_h: float = Field(
         default=168, gt=0, le=87_600, allow_inf_nan=False, description="hours that an event may wait for the broker"
@@ -227,7 +265,9 @@ class RecordConfig(_Table):
     max_mb: int = Field(default=1000, ge=1, description="MB of files, of all cameras; the oldest go first")
     pre_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip before the action's start")
     post_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip after the action's end")
-    clip_most_s: float = Field(default=60.0, ge=1, le=600, description="seconds; a longer clip ends there")
+    clip_most_s: float = Field(
+        default=60.0, ge=1, le=600, description="seconds; a longer clip ends there; above pre_roll_s"
+    )
     memory_mb: int = Field(
         default=80, ge=8, le=4096, description="MB a camera for its last pictures; what does not fit lowers their rate"
     )
@@ -236,6 +276,11 @@ class RecordConfig(_Table):
     def _somewhere(self) -> Self:
         if self.clip and not self.folder:
             raise ValueError("clip needs a folder to write to")
+        if self.clip_most_s <= self.pre_roll_s:
+            raise ValueError(
+                f"clip_most_s {self.clip_most_s} is not above pre_roll_s {self.pre_roll_s}; "
+                "it must be, or a clip would end before its action starts"
+            )
         return self
 
     @property
@@ -299,14 +344,13 @@ class Config(_Table):
     host: Name = Field(
         default_factory=lambda: host_name(), description="this host in topics and ids; default: its name"
     )
-    broker: BrokerConfig = BrokerConfig()
+    broker: BrokerConfig = Field(default_factory=BrokerConfig)  # which knows its file, as [record] does
     runtime: RuntimeConfig = RuntimeConfig()
     decide: DecideConfig = DecideConfig()
     outbox: OutboxConfig = OutboxConfig()
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
-    record: RecordConfig = RecordConfig()
+    record: RecordConfig = Field(default_factory=RecordConfig)
     camera: tuple[CameraConfig, ...] = Field(min_length=1, description="one table per camera", strict=False)
-    _origin: tuple[str, str] = ("configuration", "")  # its file and what stands there
 
     @field_validator("camera")
     @classmethod
@@ -320,10 +364,6 @@ class Config(_Table):
     @property
     def base_topic(self) -> str:
         return self.broker.base or f"edge-tdn/{self.host}"
-
-    def fault(self, keys: list[str | int], value: object, message: str) -> str:
-        """What only the model or the machine shows to be wrong, told as `load` tells its faults."""
-        return _explain(*self._origin, {"loc": keys, "type": "", "input": value, "msg": message})
 
 
 def load(path: Path) -> Config:
@@ -344,7 +384,7 @@ def parse(content: dict[str, Any], where: str, text: str = "") -> Config:
     """A configuration from its tables. ConfigError: as `load`, with the lines of `text` where it is given."""
     try:
         config = Config.model_validate(content)
-        config._origin = (where, text)
+        config._origin = config.broker._origin = config.record._origin = (where, text)
         return config
     except ValidationError as error:
         faults = [dict(fault) for fault in error.errors()]
@@ -367,22 +407,22 @@ def broker_access(config: BrokerConfig, base: Path) -> Access:
     """What the files named in [broker] hold; paths begin at `base`. ConfigError: one cannot be read."""
     return Access(
         _password(config, base),
-        *(_existing(name, key, base) if name else None for key, name in (
+        *(_existing(config, name, key, base) if name else None for key, name in (
             ("ca_file", config.ca_file), ("cert_file", config.cert_file), ("key_file", config.key_file))),
     )  # fmt: skip
 
 
-def _existing(name: str, key: str, base: Path) -> Path:
+def _existing(config: BrokerConfig, name: str, key: str, base: Path) -> Path:
     """A file of the site, or a credential of systemd: `credential:NAME`."""
     credential = name.removeprefix("credential:")
     folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
     if credential != name and not folder:
-        raise ConfigError(f"broker.{key} = {name!r}: no $CREDENTIALS_DIRECTORY; systemd makes one")
+        raise ConfigError(config.fault(["broker", key], name, "no $CREDENTIALS_DIRECTORY; systemd makes one"))
     path = Path(folder) / credential if credential != name else base / name
     if not path.exists():
-        raise ConfigError(f"{path}: broker.{key} cannot be read: no such file")
+        raise ConfigError(config.fault(["broker", key], name, f"{path} cannot be read: no such file"))
     if not path.is_file():
-        raise ConfigError(f"{path}: broker.{key} is no regular file")
+        raise ConfigError(config.fault(["broker", key], name, f"{path} is no regular file"))
     return path
 
 
@@ -390,13 +430,14 @@ def _password(config: BrokerConfig, base: Path) -> str | None:
     """First line of the password file; None for anonymous."""
     if not config.password_file:
         return None
-    path = _existing(config.password_file, "password_file", base)
+    key, name = "password_file", config.password_file
+    path = _existing(config, name, key, base)
     try:
         return path.read_text(encoding="utf-8").splitlines()[0]
     except IndexError as error:
-        raise ConfigError(f"{path}: broker.password_file is empty") from error
+        raise ConfigError(config.fault(["broker", key], name, f"{path} is empty")) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: broker.password_file cannot be read: {error}") from error
+        raise ConfigError(config.fault(["broker", key], name, f"{path} cannot be read: {error}")) from error
 
 
 def _explain(file: str, text: str, fault: dict[str, Any]) -> str:
@@ -413,12 +454,14 @@ def _explain(file: str, text: str, fault: dict[str, Any]) -> str:
         return f"{where}: is missing"
     if keys == ["camera"] and fault["type"] in ("tuple_type", "too_short"):
         return f"{where}: write [[camera]], with two brackets: one table for each camera, and at least one"
+    if keys == ["decide", "action"] and fault["type"] == "tuple_type":
+        return f"{where}: write [[decide.action]], with two brackets: one table for each action"
     value = fault["input"]
     shown = "" if isinstance(value, dict | list | tuple) else f" = {value!r}"
     message = SENTENCES.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").replace(
         "Input should", "should"
     )
-    return re.sub(r"//\S*@", "//***@", f"{where}{shown}: {message}")  # no password is echoed
+    return re.sub(r"//.*@", "//***@", f"{where}{shown}: {message}")  # no password is echoed
 
 
 def _table(keys: list[Any]) -> type[BaseModel]:

@@ -72,7 +72,7 @@ Fault = tuple[list[str | int], object, str]  # keys, value, what is wrong with i
 
 def _faults(decide: DecideConfig, labels: Sequence[str], background: Sequence[str]) -> Iterator[Fault]:
     reportable = [label for label in labels if label not in background]
-    moved = {label for action in decide.action for label in action.labels}
+    moved = {label: action.name for action in decide.action for label in action.labels}
     unmoved = [label for label in reportable if label not in moved]
     for number, action in enumerate(decide.action):
         keys: list[str | int] = ["decide", "action", number]
@@ -87,8 +87,10 @@ def _faults(decide: DecideConfig, labels: Sequence[str], background: Sequence[st
     names = list(dict.fromkeys([*(action.name for action in decide.action), *unmoved]))
     for key, chosen in (("only", decide.only), ("ignore", decide.ignore)):
         for name in chosen:
-            if name not in names:
-                yield ["decide", key], name, _unknown(name, names, background)
+            if name in names:
+                continue
+            known = f"is reported as {moved[name]!r}" if name in moved else _unknown(name, names, background)
+            yield ["decide", key], name, known
     if not set(decide.only or names) - set(decide.ignore):
         yield ["decide", "ignore"], decide.ignore, "nothing is left to report"
 

@@ -1,11 +1,11 @@
 """What a replay gave, as one picture: a row for each action, its score over time, and when it was going on."""
 
 import importlib.util
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_tdn.errors import EdgeTdnError
@@ -35,14 +35,13 @@ def require_matplotlib() -> None:
 
 
 def plot(
-    path: Path,
     title: str,
     judged: Sequence[Judged],
     thresholds: Mapping[str, tuple[float, float]],
     events: Sequence[ActionEvent],
     at_ns: int,
-) -> None:
-    """Writes a PNG. `thresholds`: name of the action -> enter, exit. `at_ns`: wall clock at 0 s."""
+) -> bytes:
+    """A PNG. `thresholds`: name of the action -> enter, exit. `at_ns`: wall clock at 0 s."""
     from matplotlib.figure import Figure
 
     names = _rows(judged, thresholds, events)
@@ -58,7 +57,9 @@ def plot(
     shown = dict(zip(labels, handles, strict=True))  # each once
     figure.suptitle(title, parse_math=False, x=0.01, ha="left", fontsize=11)
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown), frameon=False, fontsize=9)
-    figure.savefig(path, format="png")
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return content.getvalue()
 
 
 def _rows(

@@ -321,10 +321,11 @@ class _Clip:
 def verify(record: RecordConfig, base: Path) -> None:
     """ConfigError: what is wrong with [record] on this machine. A disk that is absent now may come."""
     if record.clip and not gstreamer.available():
-        raise ConfigError(f"record.clip: {gstreamer.HOW_TO_INSTALL}")
+        raise ConfigError(record.fault(["record", "clip"], True, gstreamer.HOW_TO_INSTALL))
     folder = base / record.folder
     if record.folder and folder.exists() and not folder.is_dir():
-        raise ConfigError(f"record.folder = {record.folder!r}: {folder} is a file; allowed: a folder, or a new name")
+        message = f"{folder} is a file; allowed: a folder, or a new name"
+        raise ConfigError(record.fault(["record", "folder"], record.folder, message))
 
 
 def _needed_s(centre: int, spec: InputSpec, hop: int, config: Config) -> float:

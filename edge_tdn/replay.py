@@ -97,9 +97,13 @@ def replay(
     ConfigError, ModelError: as of `edge-tdn run`. SourceError: the file cannot be played.
     """
     for out in (log, picture):
-        if out and not out.parent.is_dir():
-            raise EdgeTdnError(f"{out}: there is no folder {out.parent}")
+        if out and not (folder := Path(os.path.realpath(out)).parent).is_dir():
+            raise EdgeTdnError(f"{out}: there is no folder {folder}")
+        if out and out.is_dir():
+            raise EdgeTdnError(f"{out} is a folder; a file is wanted")
     if picture:
+        if picture.suffix.lower() not in ("", ".png"):
+            raise EdgeTdnError(f"{picture}: --plot writes a PNG; a name that ends in .png is wanted")
         require_matplotlib()
     config = load(path)
     camera = _camera(console, config, path, name)
@@ -117,11 +121,13 @@ def replay(
             if not log:
                 print(event.json_bytes().decode(), flush=True)  # noqa: T201  (plain, for pipes)
         took_s = time.monotonic() - began
+    if not one.seconds:
+        raise SourceError(f"{video}: a single picture, no recording; a video file is wanted")
     if log:
         _write(log, b"".join(event.json_bytes() + b"\n" for event in events))
     if picture:
         title = f"{video.name} as camera {camera.name}, model {model.manifest.id}"
-        plot(picture, title, one.judged, one.thresholds, events, at_ns)
+        _write(picture, plot(title, one.judged, one.thresholds, events, at_ns))
     if not one.judged:
         spec = model.manifest.input
         console.print(f"no clip: nothing in it is unbroken for {spec.ticks / spec.frame_rate:.1f} s")
@@ -161,7 +167,11 @@ def _shown(console: Console, frames: Iterator[Frame], video: Path, camera: Camer
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
+    """A file whole or not at all; a device or a pipe stays what it is."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    path = Path(os.path.realpath(path))  # a link stays one
     scratch = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         scratch.write_bytes(content)

@@ -99,6 +99,16 @@ def test_every_key_of_the_reference_has_a_comment_above() -> None:
             r"action 'fall': exit_threshold 0\.7 is above enter_threshold 0\.6",
         ),
         (ACTION + "max_length_s = 0.1\n" + CAMERA, r"action 'fall': max_length_s 0\.1 is below min_length_s 0\.5"),
+        (
+            "[decide]\n" + ACTION + ACTION.replace("fall", "run") + "enter_threshold = 0.3\n" + CAMERA,
+            r":4: decide\.action\[1\]: action 'run': exit_threshold 0\.4 \(its default\) is above enter_thr",
+        ),
+        (ACTION + "labels = ['x', 'x']\n" + CAMERA, r":3: decide\.action\[0\]\.labels: 'x' stands there twice"),
+        ("[decide.action]\nname = 'x'\n" + CAMERA, r":1: decide\.action: write \[\[decide\.action\]\], with two br"),
+        (ACTION.replace("fall", "none") + CAMERA, r":2: decide\.action\[0\]\.name = 'none': stands for no action"),
+        (ACTION.replace("fall", "a\\tb") + CAMERA, r":2: decide\.action\[0\]\.name = 'a\\tb': allowed: 1 to 200"),
+        (ACTION.replace("fall", "a" * 201) + CAMERA, r"a': allowed: 1 to 200 characters"),
+        ("[record]\npre_roll_s = 5.0\nclip_most_s = 5.0\n" + CAMERA, r":1: record: clip_most_s 5\.0 is not above pre"),
         (ACTION + ACTION + CAMERA, r":1: decide\.action: two actions are named 'fall'; each may"),
         (
             ACTION + ACTION.replace("fall", "run") + "labels = ['x', 'fall']\n" + CAMERA,
@@ -124,6 +134,7 @@ def test_every_key_of_the_reference_has_a_comment_above() -> None:
         ('[camera]\nname = "a"\n', r":1: camera: write \[\[camera\]\], with two brackets"),
         ("[[broker]]\n" + CAMERA, r":1: broker: should be a table: \[name\], with single brackets"),
         ("[broker]\nurl = 'mqtt://me:secret@x'\n" + CAMERA, r":2: broker\.url = 'mqtt://\*\*\*@x': allowed"),
+        ("[broker]\nurl = 'mqtt://u:my secret@h'\n" + CAMERA, r":2: broker\.url = 'mqtt://\*\*\*@h': allowed"),
         (
             CAMERA.replace("a.mp4", "rtps://u:sec@ret@h"),
             r":3: .*source = 'rtps://\*\*\*@h': unknown kind .*allowed: .*rtsp",
@@ -167,8 +178,9 @@ def test_the_password_comes_from_a_file(tmp_path: Path) -> None:
     assert broker_access(BrokerConfig(), tmp_path) == Access()
     (tmp_path / "empty").write_text("")
     for name in ("empty", "absent"):
-        with pytest.raises(ConfigError, match=rf"{name}: broker\.password_file"):
-            broker_access(BrokerConfig(username="u", password_file=name), tmp_path)
+        config = load(write(tmp_path, f"[broker]\nusername = 'u'\npassword_file = '{name}'\n" + CAMERA))
+        with pytest.raises(ConfigError, match=rf"site\.toml:3: broker\.password_file = '{name}': .*{name} (is|cannot)"):
+            broker_access(config.broker, tmp_path)
 
 
 TOML_VALUES = st.one_of(st.booleans(), st.integers(-(2**62), 2**62), st.floats(), st.text(max_size=20))

@@ -48,6 +48,10 @@ def test_two_labels_may_swap_their_names(tmp_path: Path) -> None:
             "site.toml:5: decide.only = 'runing': the model has no such label; did you mean 'running'? "
             "allowed: falling, lying down, running",
         ),
+        (
+            '[decide]\nonly = ["falling"]\n[[decide.action]]\nname = "x"\nlabels = ["falling"]\n',
+            "5: decide.only = 'falling': is reported as 'x'",
+        ),
         ('[decide]\nignore = ["still"]\n', "5: decide.ignore = 'still': a background label of the model"),
         ('[decide]\nonly = ["falling"]\nignore = ["falling"]\n', "6: decide.ignore: nothing is left to report"),
         (

@@ -43,6 +43,40 @@ def test_check_prints_the_plan(edge_tdn: Run, tmp_path: Path) -> None:
         assert part in result.stdout
 
 
+def test_check_tells_groups_thresholds_and_where_things_go(edge_tdn: Run, tmp_path: Path) -> None:
+    text = """
+[decide]
+exit_threshold = 0.3
+[[decide.action]]
+name = "sideways"
+labels = ["left", "right"]
+enter_threshold = 0.5
+[record]
+folder = "pictures"
+[home_assistant]
+discovery = "device"
+"""
+    result = edge_tdn("check", "--config", site(tmp_path, text))
+    assert result.returncode == 0, result.stderr
+    told = " ".join(result.stdout.split())
+    for part in (
+        "sideways (left + right)",
+        "starts at 0.6, ends below 0.3; sideways 0.5 and 0.3",
+        "nothing: snapshot and clip are false",
+        "by device, homeassistant/...",
+    ):
+        assert part in told
+    assert not (tmp_path / "outbox").exists()
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_an_outbox_that_is_a_file_is_exit_78(command: str, folder: str, edge_tdn: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = edge_tdn(command, "--config", site(tmp_path, f'[outbox]\nfolder = "{folder}"'))
+    refused(result, 78, "outbox", f"{tmp_path / 'file'}")
+
+
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_a_misspelt_key_is_exit_78_with_the_nearest_spelling(command: str, edge_tdn: Run, tmp_path: Path) -> None:
     began = time.monotonic()

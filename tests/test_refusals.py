@@ -712,8 +712,8 @@ def test_files_that_are_no_certificates_are_refused_at_once(folder: Path) -> Non
         ({"key_file": "barn.key"}, r"barn\.key: .*no certificate in PEM and its key.*MISMATCH|mismatch"),
         ({"key_file": "locked.key"}, r"locked\.key: .*without a pass phrase"),
         ({"key_file": ""}, r"here\.pem, with its key: .*no certificate in PEM and its key"),
-        ({"ca_file": "absent.pem"}, r"absent\.pem: broker\.ca_file cannot be read: no such file"),
-        ({"cert_file": "."}, r"broker\.cert_file is no regular file"),
+        ({"ca_file": "absent.pem"}, r"broker\.ca_file = 'absent\.pem': .*absent\.pem cannot be read: no such file"),
+        ({"cert_file": "."}, r"broker\.cert_file = '\.': .* is no regular file"),
         ({"key_file": "credential:key"}, r"broker\.key_file = 'credential:key': no \$CREDENTIALS_DIRECTORY"),
     ):
         config = BrokerConfig.model_validate({"url": "mqtts://x"} | ours | change)

@@ -1,8 +1,10 @@
 """A recording gives the events that a camera would have, the same ones every time, and faster."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -18,7 +20,7 @@ from edge_tdn.encode import write_video
 from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, ActionEvent, CameraStatus, Frame
 from edge_tdn.pipeline import Camera
-from edge_tdn.replay import Replay
+from edge_tdn.replay import Replay, _write
 from edge_tdn.runtime import Runtime, open_runtime
 from edge_tdn.scheduler import Scheduler
 from edge_tdn.source import read_file
@@ -143,6 +145,8 @@ def test_a_hole_in_the_recording_breaks_the_stream(video: Path, motion: Model, r
         (["rtsp://me:secret@x/y"], 66, r"rtsp://me:\*\*\*@x/y: no recording; a video file is wanted"),
         (["{}/gone.mp4", "--camera", "dor"], 78, "site.toml: no camera is named 'dor'; did you mean 'door'?"),
         (["{}/gone.mp4", "--plot", "{}/no/plot.png"], 1, "plot.png: there is no folder"),
+        (["{}/gone.mp4", "--json", "{}"], 1, "is a folder; a file is wanted"),
+        (["{}/gone.mp4", "--plot", "{}/plot.jpg"], 1, r"plot\.jpg: --plot writes a PNG"),
     ],
 )
 def test_what_cannot_be_replayed_is_told_in_a_line(
@@ -158,9 +162,29 @@ def test_what_cannot_be_replayed_is_told_in_a_line(
 
 def test_a_recording_shorter_than_a_clip_has_no_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_video(islice(pictures(), RATE), RATE, tmp_path / "short.mp4")
-    options = ["--config", str(site(tmp_path)), "--plot", str(tmp_path / "plot.png")]
+    (tmp_path / "link.png").symlink_to("plot.png")
+    options = ["--config", str(site(tmp_path)), "--plot", str(tmp_path / "link.png")]
     assert main(["replay", str(tmp_path / "short.mp4"), *options]) == 0
     told = capsys.readouterr()
     assert told.out == ""
     assert "no clip: nothing in it is unbroken for 2.2 s" in told.err
-    assert (tmp_path / "plot.png").is_file()
+    assert (tmp_path / "link.png").is_symlink()
+    with Image.open(tmp_path / "plot.png") as image:
+        assert image.format == "PNG"
+
+
+def test_a_single_picture_is_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (320, 240), "red").save(tmp_path / "one.png")
+    options = ["--config", str(site(tmp_path)), "--json", str(tmp_path / "log")]
+    assert main(["replay", str(tmp_path / "one.png"), *options]) == 66
+    assert "one.png: a single picture, no recording; a video file is wanted" in capsys.readouterr().err
+    assert not (tmp_path / "log").exists()
+
+
+def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        heard = pool.submit((tmp_path / "pipe").read_bytes)
+        _write(tmp_path / "pipe", b"events\n")
+        assert heard.result(10) == b"events\n"
+    assert (tmp_path / "pipe").is_fifo()

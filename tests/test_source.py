@@ -623,6 +623,11 @@ def test_a_password_is_in_no_exception(run: Callable[..., Running], source: str,
     assert "s3cret" not in "".join(traceback.format_exception(running.error))
 
 
+def test_a_password_with_a_space_is_hidden_and_what_follows_is_not() -> None:
+    text = "gst: rtspsrc location=rtsp://a user:my s3cret!@host/x ! identity name=y@z"
+    assert without_password(text) == "gst: rtspsrc location=rtsp://a user:***@host/x ! identity name=y@z"
+
+
 @pytest.mark.parametrize("text", ["rtsp://host:554/live", "gst: videotestsrc ! x", "/videos/a@b.mp4", "demo:"])
 def test_an_address_without_a_password_is_told_as_it_is(text: str) -> None:
     assert without_password(text) == text

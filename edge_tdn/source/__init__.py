@@ -32,7 +32,9 @@ DAMAGED_S = 0.5  # a file that ends this much before its declared length is dama
 
 
 SECRET = re.compile(  # what stands after these: in an address, in its query, in the properties of a gst: element
-    r"""(://[^/@\s:]*:)\S*(?=@) | ([?&](?:password|passwd|pass|pwd|token)=)[^&\s]* | (\b[\w-]*pw=)("[^"]*"|\S+)""", re.X
+    r"""(://[^/@:]*:)(?:(?!\s!\s).)*(?=@) |
+    ([?&](?:password|passwd|pass|pwd|token)=)[^&\s]* | (\b[\w-]*pw=)("[^"]*"|\S+)""",
+    re.X,
 )
 
 
