@@ -14,6 +14,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Collection
+from contextlib import suppress
 from math import isfinite
 from typing import Annotated, Any, NoReturn
 
@@ -112,19 +113,22 @@ VERBS = "replay, <camera>/set/enabled, <camera>/set/threshold"
 def parse(topic: str, payload: bytes, cameras: Collection[str]) -> Command:
     """A command from its topic below <base>/cmd/ and its payload. CommandError: it is none of the above."""
     camera, _, verb = topic.partition("/")
+    if topic != "replay" and verb not in SETTINGS:
+        raise CommandError(f"unknown command {_shown(topic)}; allowed: {VERBS}", _id_in(payload))
     if verb == "set/enabled" and payload in BARE:
         content: dict[str, Any] = {"enabled": BARE[payload]}
+    elif verb == "set/enabled" and not payload.lstrip().startswith(b"{"):
+        word = _shown(payload[:ECHO_MOST].decode(errors="replace"))
+        raise CommandError(f"{word} is none of ON, OFF, true, false; else a command is a JSON object, in braces")
     else:
         content = _content(payload)
     try:
         if topic == "replay":
             command = _filled(Replay, content)
-        elif verb in SETTINGS:
+        else:
             if "camera" in content:
                 raise CommandError("unknown key 'camera': it stands in the topic")
             command = _filled(SETTINGS[verb], {"camera": camera, **content})
-        else:
-            raise CommandError(f"unknown command {_shown(topic)}; allowed: {VERBS}")
         if command.camera not in cameras:
             raise CommandError(f"unknown camera {_shown(command.camera)}{_nearest(command.camera, cameras)}")
     except CommandError as error:
@@ -228,6 +232,13 @@ def _filled(kind: type[Command], content: dict[str, Any]) -> Command:
     key = str(fault["loc"][0])
     wrong = "is missing" if fault["type"] == "missing" else f"= {_shown(fault['input'])}"
     raise CommandError(f"{key} {wrong}: {fields[key].description}")
+
+
+def _id_in(payload: bytes) -> str | None:
+    """The id of what is no command."""
+    with suppress(CommandError):
+        return _id(_content(payload))
+    return None
 
 
 def _id(content: dict[str, Any]) -> str | None:

@@ -1,12 +1,25 @@
 """What a command does, and its answer. On the publisher's thread, so that nothing here may wait."""
 
+import logging
 import time
 from collections.abc import Sequence
 
-from edge_tdn.commands import SEQ_MOST, Command, CommandError, RateLimit, Replay, SetEnabled, SetThreshold, parse
+from edge_tdn.commands import (
+    ECHO_MOST,
+    SEQ_MOST,
+    Command,
+    CommandError,
+    RateLimit,
+    Replay,
+    SetEnabled,
+    SetThreshold,
+    parse,
+)
 from edge_tdn.messages import Reply
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
+
+log = logging.getLogger(__name__)
 
 
 class Control:
@@ -19,14 +32,24 @@ class Control:
 
     def hear(self, topic: str, payload: bytes) -> None:
         """A message below <base>/cmd/; it is answered, unless there are too many."""
+        id_ = None
         try:
             if not self._limit.admits(time.monotonic_ns()):
                 return
             command = parse(topic, payload, self._cameras)
+            id_ = command.id
             result = self._do(command)
         except CommandError as error:
+            log.warning("command=%r id=%r refused: %s", topic[:ECHO_MOST], error.id, error)
             self._publisher.reply(Reply(command=topic, id=error.id, ok=False, error=str(error), result={}))
             return
+        except Exception:  # one command's trouble must not end the publisher's thread
+            log.exception("command=%r id=%r failed", topic[:ECHO_MOST], id_)
+            why = "internal error, see the daemon's log"
+            self._publisher.reply(Reply(command=topic, id=id_, ok=False, error=why, result={}))
+            return
+        what = " ".join(f"{key}={value!r}" for key, value in result.items())
+        log.info("camera=%s command=%s %s id=%r", command.camera, topic, what, command.id)
         answer = Reply(command=topic, id=command.id, ok=True, error="", result={"camera": command.camera} | result)
         if isinstance(command, Replay):
             self._publisher.replay(command.camera, command.from_seq, command.to_seq or SEQ_MOST, answer)

@@ -22,8 +22,8 @@ from typing import Literal
 from edge_tdn.commands import COMMANDS_MOST, WITHIN_S
 from edge_tdn.messages import ActionEvent, Reply
 
-RESENT_MOST = 100  # events that a host sends again after a crash: those that the broker had not acknowledged
-BOOTS_MOST = 2 * RESENT_MOST  # remembered of a count; so many daemons can have published what is sent again
+BELOW_MOST = 100  # under `since`, whose boots nobody knows: so far an event was dealt with, further is a new count
+BOOTS_MOST = 200  # remembered of a count; any number of events of these may be sent again
 COUNTS_MOST = 4  # remembered of a camera
 PIECES_MOST = 1000  # stretches of missing numbers that are remembered of a count
 
@@ -31,6 +31,7 @@ ANSWER_S, SILENCE_MOST_S = 10.0, 320.0  # wait for an answer before asking again
 PACE_S = 2 * WITHIN_S / COMMANDS_MOST  # from one command to the next: half of what a host takes, the rest is others'
 FRUITLESS_MOST = 3  # answers to one gap that bring nothing
 REASON_MOST = 200  # characters of a host's own words
+BUSY = "busy"  # begins the error of a host that is at other replays
 
 State = Literal["open", "filled", "lost"]
 _Pieces = list[tuple[int, int]]  # first and last number, both included; ascending
@@ -125,7 +126,7 @@ class _Count:
         if boot in self.boots or seq > self.highest:
             return True
         if not self.boots:  # the number came from the user
-            return self.highest - seq < RESENT_MOST
+            return self.highest - seq < BELOW_MOST
         return self.hole(seq) is not None and not any(low <= seq <= high for low, high in self.boots.values())
 
     def heard_from(self, boot: str, seq: int) -> None:
@@ -210,6 +211,8 @@ class Ledger:
         """What a host's answer tells about the gap that it was asked for; nothing if somebody else asked."""
         host = self._hosts.get(base)
         if host is None or host.id is None or reply.id != host.id:
+            return []
+        if not reply.ok and reply.error.startswith(BUSY):  # as if it had said nothing: asked again, ever later
             return []
         host.id, host.patience_s = None, ANSWER_S
         hole, was = host.hole, host.hole.state

@@ -120,6 +120,7 @@ Score = Annotated[float, Field(ge=0, le=1, description="softmax, averaged over t
 State = Literal["connecting", "streaming", "frozen", "stalled", "unauthorized", "unreachable", "ended", "disabled"]
 EndReason = Literal["below_threshold", "superseded", "max_length", "stream_lost", "disabled", "shutdown", "interrupted"]
 DeliveryState = Literal["connecting", "connected", "degraded", "unreachable", "unauthorized", "tls", "taken_over"]
+AvailabilityState = Literal["online", "stopped", "offline"]
 OutboxState = Literal["ok", "full", "read_only", "damaged", "off"]
 
 
@@ -171,10 +172,14 @@ class ActionEvent(Payload):
 
     id: str = Field(description="host/camera/boot/number, unique for ever, the same in start, update, end and re-sends")
     seq: int = Field(ge=1, description="grows by one with every event of the camera, also over restarts")
-    type: Literal["start", "update", "end"]
-    reason: EndReason | None = Field(default=None, description="why it ended; null unless `type` is `end`")
-    host: str
-    camera: str
+    type: Literal["start", "update", "end"] = Field(description="one start, updates while it goes on, one end")
+    reason: EndReason | None = Field(
+        default=None,
+        description="why it ended; null unless `type` is `end`. interrupted: the daemon was killed; told at its next "
+        "start",
+    )
+    host: str = Field(description="its name in the configuration")
+    camera: str = Field(description="its name in the configuration")
     label: str = Field(description="name of the action, as the configuration reports it")
     label_index: int = Field(ge=0, description="of the model's label; of several under one name, the strongest now")
     score: Score
@@ -184,14 +189,16 @@ class ActionEvent(Payload):
     window: EventWindow
     model: ModelRef
     latency_ms: Latency | None = Field(default=None, description="null where no clip decided (stream lost, shutdown)")
-    replayed: bool = False
+    replayed: bool = Field(default=False, description="sent again because a command asked for it")
 
 
 class CameraStatus(Payload):
     """How one camera is. Retained."""
 
     camera: str
-    state: State
+    state: State = Field(
+        description="`streaming`: pictures come; `frozen`: always the same one; `disabled`: by command; else none come"
+    )
     reason: str = Field(description="empty while all is well")
     since: Time
     fps: float = Field(ge=0, description="frames a second that the camera delivers")
@@ -208,7 +215,7 @@ class CameraStatus(Payload):
 class Delivery(Part):
     """How it stands with the broker. `degraded`: connected, but it refuses messages on some topic."""
 
-    state: DeliveryState
+    state: DeliveryState = Field(description="`taken_over`: another client has the same id; `tls`: no handshake")
     reason: str = Field(description="empty while all is well")
     since: Time
 
@@ -219,8 +226,19 @@ class OutboxStatus(Part):
     state: OutboxState = Field(description="`ok`, or why events wait in memory instead of on the disk")
     reason: str = Field(description="empty while all is well")
     waiting: int = Field(ge=0, description="not yet acknowledged by the broker")
-    dropped: int = Field(ge=0, description="given up: older than the age cap, or the oldest beyond the size cap")
+    dropped: int = Field(
+        ge=0,
+        description="given up: older than the age cap, or the oldest beyond the size cap (a few of them may have been "
+        "delivered)",
+    )
     lost: int = Field(ge=0, description="were waiting in an outbox that was damaged or removed")
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether the host is there: plain text on <base>/availability, retained. `offline`: its last will."""
+
+    state: AvailabilityState
 
 
 class DaemonStatus(Payload):
@@ -252,7 +270,7 @@ class Reply(Payload):
 
     command: str = Field(description="its topic below <base>/cmd/")
     id: str | None = Field(description="as the command had it; null if it had none")
-    ok: bool
+    ok: bool = Field(description="whether it was done")
     error: str = Field(description="empty if `ok`")
     result: dict[str, int | float | str | bool | None] = Field(description="what is so now")
 

@@ -155,7 +155,7 @@ class Camera:
                 if not self._play():
                     return
             else:
-                self._told("disabled", "")
+                self._told("disabled", "by command")
                 self._woken.wait()
             self._woken.clear()
 

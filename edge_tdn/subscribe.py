@@ -17,7 +17,12 @@
 
 Every event comes once. Those that were missed are asked for, and come when the host sends them again: after younger
 ones, with `replayed` set. To go on after a restart of your program, keep `subscriber.complete` and hand it in as
-`since`; then an event may come once more. What counts as missed: ledger.py.
+`since`; then an event may come once more. What counts as missed: ledger.py. Whether a host is there says Availability:
+what a camera's status said stands on the broker also when its host is dead.
+
+While the broker is away, nothing comes and nothing is raised: the connection tries again by itself, and `connected` and
+`trouble` tell. A `timeout_s` after which to look at them is short. The client id, here `my-program`, must be unique on
+the broker: of two clients with one id, each throws the other out.
 """
 
 import queue
@@ -27,16 +32,25 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
 from pydantic import ValidationError
 
 from edge_tdn.commands import SEQ_MOST
 from edge_tdn.ledger import Gap, Ledger, Recount, Tally
-from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, Payload, Reply, TopScores
+from edge_tdn.messages import (
+    ActionEvent,
+    Availability,
+    AvailabilityState,
+    CameraStatus,
+    DaemonStatus,
+    Payload,
+    Reply,
+    TopScores,
+)
 from edge_tdn.mqtt import Connected, Connection, Link, Lost, Message, Received
 
-Said = ActionEvent | CameraStatus | DaemonStatus | TopScores | Reply | Gap | Recount
+Said = ActionEvent | CameraStatus | DaemonStatus | Availability | TopScores | Reply | Gap | Recount
 
 ASK_EVERY_S = 0.25  # how often it is looked whether a replay is to be asked for
 
@@ -52,13 +66,16 @@ class Heard:
 
 _KINDS: dict[str, type[Payload]] = {"events": ActionEvent, "status": CameraStatus, "scores": TopScores}
 _HOST_KINDS: dict[str, type[Payload]] = {"status": DaemonStatus, "reply": Reply}
+_AVAILABILITIES = {state.encode(): Availability(state) for state in get_args(AvailabilityState)}
 
 
 class Subscriber:
     """Subscribes to everything under `base`, in which `+` stands for any one level, at every connect.
 
     `since`: by camera topic (<base>/<camera>) the last `seq` that was dealt with. Without `replay`, gaps are told and
-    not asked for. It has no thread of its own: what arrives waits in memory for `messages`.
+    not asked for. It has no thread of its own: what arrives waits in memory for `messages`, which keeps `connected` and
+    `trouble` current: whether the broker is there, and else why not ("connection lost", a wrong password, ...). Nothing
+    is raised, for a broker may come back at any time: who wants to end after a while looks at these.
     """
 
     def __init__(
@@ -72,7 +89,7 @@ class Subscriber:
         self._ask_at_s = 0.0  # monotonic
         self._link: Link | None = None
         self.connected = False
-        self.trouble = ""  # why there is no connection
+        self.trouble = ""  # why there is no connection; empty while there is one, and before the first answer
         self.invalid = 0  # messages that did not fit their schema
 
     @property
@@ -139,6 +156,10 @@ class Subscriber:
 
     def _parse(self, topic: str, payload: bytes, retained: bool) -> Said | None:
         below = topic.split("/")[len(self._base.split("/")) :]
+        if below == ["availability"]:
+            available = _AVAILABILITIES.get(payload)
+            self.invalid += available is None
+            return available
         kind = {1: _HOST_KINDS, 2: _KINDS}.get(len(below), {}).get(below[-1] if below else "")
         if kind is None:
             return None

@@ -11,12 +11,13 @@ from rich.console import Console
 from edge_tdn.config import Access, BrokerConfig
 from edge_tdn.errors import BrokerError, ConfigError
 from edge_tdn.ledger import Gap, Recount
-from edge_tdn.messages import ActionEvent, CameraStatus
+from edge_tdn.messages import ActionEvent, Availability, CameraStatus
 from edge_tdn.mqtt import Connection
 from edge_tdn.subscribe import Heard, Subscriber
 from edge_tdn.terminal import event_line
 
 CONNECT_S = 10.0  # how long a broker may take to answer
+HEAR_S = 10.0  # nothing for so long, and the topic is doubted
 
 
 def watch(console: Console, broker: BrokerConfig, access: Access, base: str, as_json: bool, replay: bool) -> None:
@@ -25,25 +26,26 @@ def watch(console: Console, broker: BrokerConfig, access: Access, base: str, as_
     `as_json`: a line for each message, {"topic": ..., "message": as received}, and for what was noticed {"gap": ...} or
     {"recount": ...}. `replay`: have the hosts send again what was missed.
     """
-    if "#" in base or not base:
-        raise ConfigError(f"--base {base!r}: a topic, in which + stands for any one level; what is below is included")
+    levels = base.split("/")
+    if not all(levels) or any(level != "+" and set(level) & set("+#") for level in levels):
+        raise ConfigError(
+            f"--base {base!r}: a topic without / at its ends, in which + stands for any one level; what is below is "
+            "included"
+        )
     connection = Connection(broker, f"edge-tdn-watch-{time.time_ns()}", access)
     subscriber = Subscriber(base, connection, replay=replay)
     deadline = time.monotonic() + CONNECT_S
-    states: dict[str, str] = {}  # by topic
-    trouble = ""  # as last told
+    screen = None if as_json else Screen(console, f"broker {connection.address}", base)
     try:
         while True:
             for heard in subscriber.messages(0.5):
-                if as_json:
-                    print(json.dumps(_document(heard), ensure_ascii=False), flush=True)  # noqa: T201  (plain, for pipes)
+                if screen:
+                    screen.link(subscriber.connected, subscriber.trouble)
+                    screen.show(heard)
                 else:
-                    _print(console, heard, states)
-            if subscriber.trouble != trouble and not as_json:
-                trouble = subscriber.trouble
-                console.print(
-                    f"broker {connection.address}: {trouble or 'connected again'}", style="dim", soft_wrap=True
-                )
+                    print(json.dumps(_document(heard), ensure_ascii=False), flush=True)  # noqa: T201  (plain, for pipes)
+            if screen:
+                screen.link(subscriber.connected, subscriber.trouble)
             if subscriber.connected:
                 deadline = float("inf")
             elif time.monotonic() > deadline:
@@ -59,23 +61,71 @@ def _document(heard: Heard) -> dict[str, Any]:
     match heard.said:
         case Gap() | Recount() as noticed:
             return {type(noticed).__name__.lower(): dataclasses.asdict(noticed)}
+        case Availability(state):  # plain text, no JSON
+            return {"topic": heard.topic, "message": state}
     return {"topic": heard.topic, "message": json.loads(heard.raw)}
 
 
-def _print(console: Console, heard: Heard, states: dict[str, str]) -> None:
-    """Events, what is missing of them, and cameras whose state changed."""
-    match heard.said:
-        case ActionEvent() as event:
-            again = "  replayed" if event.replayed else ""
-            console.print(f"{event.host}  {event_line(event)}{again}", soft_wrap=True)
-        case Gap() as gap:
-            console.print(f"{gap.topic}: {_told(gap)}", style="dim")
-        case Recount() as recount:
-            anew = f"counts anew from {recount.seq}, after {recount.highest_seq}: the host's outbox was deleted"
-            console.print(f"{recount.topic}: {anew}", style="dim")
-        case CameraStatus() as status if states.get(heard.topic) != status.state:
-            states[heard.topic] = status.state
-            console.print(f"{heard.topic}: {status.state} {status.reason}".rstrip(), style="dim")
+class Screen:
+    """What a person reads: the link to the broker, events, what is missing of them, hosts and cameras whose state
+    changed. Of a host that is away, what its cameras said last means nothing."""
+
+    def __init__(self, console: Console, broker: str, base: str) -> None:
+        self._console, self._broker, self._base = console, broker, base
+        self._link = (False, "")  # connected, trouble: as last told
+        self._heard = False  # anything
+        self._doubt_s = float("inf")  # monotonic: when it is worth a word that nothing was
+        self._hosts: dict[str, str] = {}  # by <base>: online, stopped, offline
+        self._cameras: dict[str, dict[str, str]] = {}  # by <base> and topic: their state
+        self._early: dict[str, dict[str, CameraStatus]] = {}  # came before their host's availability
+
+    def link(self, connected: bool, trouble: str) -> None:
+        """How it stands now; told when it changes."""
+        now = time.monotonic()
+        if (connected, trouble) != self._link:
+            self._doubt_s = now + HEAR_S if connected and not self._heard else float("inf")
+            self._link = connected, trouble
+            self._note(f"{self._broker}: {f'connected, listening to {self._base}/#' if connected else trouble}")
+        if connected and now > self._doubt_s:
+            self._doubt_s = float("inf")
+            self._note(f"nothing heard yet; is {self._base} right? A host speaks under its base_topic (edge-tdn/HOST)")
+
+    def show(self, heard: Heard) -> None:
+        """One message, or what was noticed."""
+        self._heard, self._doubt_s = True, float("inf")
+        match heard.said:
+            case ActionEvent() as event:
+                again = "  replayed" if event.replayed else ""
+                self._console.print(f"{event.host}  {event_line(event)}{again}", soft_wrap=True)
+            case Gap() as gap:
+                self._note(f"{gap.topic}: {_told(gap)}")
+            case Recount() as recount:
+                anew = f"counts anew from {recount.seq}, after {recount.highest_seq}: the host's outbox was deleted"
+                self._note(f"{recount.topic}: {anew}")
+            case Availability(state):
+                self._host(heard.topic.rpartition("/")[0], state)
+            case CameraStatus() as status:
+                self._camera(heard.topic, status)
+
+    def _host(self, base: str, state: str) -> None:
+        if self._hosts.get(base) == state:
+            return
+        self._hosts[base] = state
+        self._cameras.pop(base, None)
+        self._note(f"{base}: {state}")
+        for topic, status in self._early.pop(base, {}).items():
+            self._camera(topic, status)
+
+    def _camera(self, topic: str, status: CameraStatus) -> None:
+        base = topic.rsplit("/", 2)[0]
+        if base not in self._hosts:
+            self._early.setdefault(base, {})[topic] = status
+        elif self._hosts[base] == "online" and self._cameras.setdefault(base, {}).get(topic) != status.state:
+            self._cameras[base][topic] = status.state
+            self._note(f"{topic}: {status.state} {status.reason}".rstrip())
+
+    def _note(self, text: str) -> None:
+        self._console.print(text, style="dim", soft_wrap=True)
 
 
 def _told(gap: Gap) -> str:

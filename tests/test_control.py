@@ -4,7 +4,11 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+
+from edge_tdn.control import Control
 from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, Reply
 from edge_tdn.mqtt import Connected, Connection, Message, Received
 from tests.conftest import Mosquitto
@@ -70,6 +74,7 @@ def test_commands_are_done_and_answered(broker: Mosquitto, tmp_path: Path) -> No
         dashboard.until(lambda: bool(dashboard.events()) and dashboard.events()[-1].type == "start")
         assert dashboard.ask("t/set/enabled", b"OFF").result == {"camera": "t", "enabled": False}
         dashboard.until(lambda: dashboard.state() == "disabled")
+        assert b'"by command"' in [m.payload for m in dashboard.heard if m.topic == f"{BASE}/t/status"][-1]
         end = dashboard.events()[-1]
         assert (end.type, end.reason) == ("end", "disabled")
 
@@ -102,10 +107,36 @@ def test_commands_are_done_and_answered(broker: Mosquitto, tmp_path: Path) -> No
         dashboard.until(lambda: dashboard.state() == "streaming")
         dashboard.until(lambda: [event for event in dashboard.events()[count:] if not event.replayed] != [])
         assert dashboard.events()[count].label == "wave", "it starts whatever is seen"
-        daemon.log()
+        log = daemon.log()
+        for line in (
+            "INFO edge_tdn.control camera=t command=t/set/enabled enabled=False id=None",
+            "INFO edge_tdn.control camera=t command=replay from_seq=1 to_seq=None id='again'",
+            "WARNING edge_tdn.pipeline camera=t state=disabled reason='by command'",
+            "WARNING edge_tdn.control command='door/set/enabled' id=None refused: unknown camera 'door'; allowed: t",
+        ):
+            assert line in log
     known = {m.topic for m in dashboard.heard if m.topic.startswith("homeassistant/")}
     assert known == {"homeassistant/device/edge-tdn_test/config", "homeassistant/device/edge-tdn_test_t/config"}
     dashboard.close()
+
+
+def test_a_command_that_fails_unforeseen_is_answered_and_the_next_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        name, running = "t", True
+
+        def set_enabled(self, enabled: bool) -> None:
+            if enabled:
+                raise RuntimeError("no such luck")
+
+    answers: list[Reply] = []
+    publisher = SimpleNamespace(reply=answers.append)
+    control = Control([Broken()], publisher)  # type: ignore[list-item,arg-type]
+    control.hear("t/set/enabled", b'{"enabled": true, "id": "7"}')
+    control.hear("t/set/enabled", b"OFF")
+    failed, done = answers
+    assert (failed.ok, failed.id, failed.error) == (False, "7", "internal error, see the daemon's log")
+    assert "RuntimeError: no such luck" in caplog.text
+    assert done.ok
 
 
 def test_numbers_go_on_over_restarts_and_ids_never_come_twice(broker: Mosquitto, tmp_path: Path) -> None:

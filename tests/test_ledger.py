@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_tdn.commands import RateLimit, Replay, parse
-from edge_tdn.ledger import FRUITLESS_MOST, PACE_S, PIECES_MOST, RESENT_MOST, SILENCE_MOST_S, Gap, Ledger, Recount
+from edge_tdn.ledger import BELOW_MOST, FRUITLESS_MOST, PACE_S, PIECES_MOST, SILENCE_MOST_S, Gap, Ledger, Recount
 from edge_tdn.messages import NS_PER_S, ActionEvent, EventWindow, ModelRef, Reply
 
 BASE = "edge-tdn/here"
@@ -288,6 +288,44 @@ def test_a_gap_that_is_never_answered_does_not_keep_the_others_waiting() -> None
     assert [asked_for(reader.ledger, now_s)[0] for now_s in (10, 40, 100)] == ["yard", "door", "yard"]
 
 
+def test_a_busy_host_is_asked_again_later_and_nothing_is_given_up() -> None:
+    reader, id_ = opened()
+    now_s, asked_s = 0.0, [0.0]
+    for _ in range(3 * FRUITLESS_MOST):
+        assert reader.ledger.answered(BASE, reply(id_, ok=False, error="busy: 4 replays are under way")) == []
+        while not (asks := reader.ledger.due(now_s)):
+            now_s += 1
+        asked_s.append(now_s)
+        id_ = json.loads(asks[0].payload)["id"]
+    waits = [after - before for before, after in pairwise(asked_s)]
+    assert waits[0] == 10
+    assert waits == sorted(waits)
+    assert reader.gaps[DOOR, 2].state == "open"
+    for seq in range(2, 10):
+        reader.take(event(seq, replayed=True))
+    assert reader.ledger.answered(BASE, reply(id_, sent=8, missing=0)) == []
+    assert reader.gaps[DOOR, 2].state == "filled"
+
+
+def test_thousands_of_events_may_come_again_after_a_crash() -> None:
+    """Those of several boots, then the new boot's; and a gap larger than any window, in one answer."""
+    reader = Reader(Ledger("me", {DOOR: 0}))
+    first = [event(seq, f"b{seq // 1000}") for seq in range(1, 4001)]
+    last = event(9000, "b9")
+    for one in (*first, *first, last):
+        reader.take(one)
+    assert (reader.ledger.tally.received, reader.ledger.tally.duplicates) == (4001, 4000)
+    id_ = asked_for(reader.ledger, 0)[1]
+    for seq in range(4001, 9000):
+        reader.take(event(seq, "b9", replayed=True))
+    assert reader.ledger.answered(BASE, reply(id_, sent=4999, missing=0)) == []
+    assert reader.gaps[DOOR, 4001].state == "filled"
+    for one in first:
+        reader.take(one)
+    assert not reader.recounts
+    reader.check_the_tally(3 * 4000 + 5000)
+
+
 def test_answers_to_others_mean_nothing() -> None:
     reader, id_ = opened()
     for base, other in ((BASE, None), (BASE, "you-1"), ("edge-tdn/there", id_)):
@@ -355,7 +393,7 @@ def test_two_daemons_under_one_name_are_two_counts_and_not_a_restart_with_every_
     assert len(reader.heard) == 98
 
 
-@pytest.mark.parametrize(("back", "recounts"), [(0, 0), (RESENT_MOST - 1, 0), (RESENT_MOST, 1), (400, 1)])
+@pytest.mark.parametrize(("back", "recounts"), [(0, 0), (BELOW_MOST - 1, 0), (BELOW_MOST, 1), (400, 1)])
 def test_what_was_dealt_with_earlier_may_be_sent_again(back: int, recounts: int) -> None:
     reader = Reader(Ledger("me", {DOOR: 500}))
     reader.take(event(500 - back))

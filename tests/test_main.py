@@ -257,7 +257,13 @@ def test_a_device_that_fails_while_it_serves_ends_the_daemon_with_one_line(
 def test_watch_without_a_broker_says_so(edge_tdn: Run) -> None:
     refused(edge_tdn("watch", "--broker", "mqtt://127.0.0.1:1"), 69, "127.0.0.1:1", "is a broker running there?")
     refused(edge_tdn("watch", "--broker", "tcp://x"), 78, "broker.url = 'tcp://x'", "mqtt://HOST")
-    refused(edge_tdn("watch", "--base", "edge-tdn/#"), 78, "--base", "included")
+    refused(edge_tdn("watch", "--base", "edge-tdn/x/"), 78, "--base 'edge-tdn/x/'", "without / at its ends")
+
+
+@pytest.mark.parametrize("base", ["edge-tdn/#", "/edge-tdn", "edge-tdn//x", "edge+/x", ""])
+def test_a_base_that_nobody_can_speak_under_is_refused(base: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "--base", base]) == 78
+    assert f"--base {base!r}: a topic without / at its ends, in which +" in capsys.readouterr().err
 
 
 def test_help_teaches_and_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,20 +10,24 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
 from queue import Empty
 
 import pytest
+from rich.console import Console
 
 from edge_tdn import subscribe
 from edge_tdn.commands import CommandError, Replay, parse
 from edge_tdn.config import BrokerConfig
 from edge_tdn.ledger import Gap
-from edge_tdn.messages import ActionEvent, Reply
+from edge_tdn.messages import ActionEvent, CameraStatus, Reply
 from edge_tdn.mqtt import Connected, Connection, Link, Message, Received
 from edge_tdn.subscribe import Heard, Subscriber
+from edge_tdn.terminal import View
+from edge_tdn.watch import Screen
 from tests.conftest import Mosquitto
-from tests.test_ledger import event
+from tests.test_ledger import MOMENT, event
 from tests.wire import Wire
 
 
@@ -238,8 +242,10 @@ def test_watch_tells_what_is_missing_and_sums_up(broker: Mosquitto, host: Host, 
     def told(name: str) -> list[str]:
         return (tmp_path / name).read_text().splitlines()
 
+    connection, link = broker.link()
+    link.publish(Message("edge-tdn/here/availability", b"online", retain=True))
     for_people, for_programs = watch("text"), watch("json", "--json", "--no-replay")
-    probe(host, lambda: bool(told("text") and told("json")))
+    probe(host, lambda: "probe" in str(told("text")) and "probe" in str(told("json")))
     host.publish(1, 4, 4)
     for _ in range(200):
         if "filled" in str(told("json")) and "all there" in str(told("text")):
@@ -249,11 +255,16 @@ def test_watch_tells_what_is_missing_and_sums_up(broker: Mosquitto, host: Host, 
         process.send_signal(signal.SIGINT)
         assert re.fullmatch(r"events 5, duplicates \d+, gaps filled 1, left 0\n", process.communicate(timeout=10)[1])
         assert process.returncode == 0
-    lines = [line for line in told("text") if "probe" not in line]
+    connection.close()
+    first, second, *rest = told("text")
+    assert second == "edge-tdn/here: online"
+    assert first == f"broker 127.0.0.1:{broker.port}: connected, listening to edge-tdn/+/#"
+    lines = [line for line in rest if "probe" not in line]
     assert lines[1] == "edge-tdn/here/door: missed events 2 to 3"
     assert [line.endswith("replayed") for line in lines] == [False, False, False, True, True, False]
     assert lines[5] == "edge-tdn/here/door: events 2 to 3: all there now"
     documents = [json.loads(line) for line in told("json")]
+    assert documents[0] == {"topic": "edge-tdn/here/availability", "message": "online"}
     gaps = [one["gap"] for one in documents if "gap" in one]
     assert gaps[0] == {
         "topic": "edge-tdn/here/door", "from_seq": 2, "to_seq": 3, "state": "open", "missing": 2, "reason": "",
@@ -262,3 +273,59 @@ def test_watch_tells_what_is_missing_and_sums_up(broker: Mosquitto, host: Host, 
     events = [one["message"]["seq"] for one in documents if one.get("topic") == "edge-tdn/here/door/events"]
     assert events == [1, 4, 2, 3]
     assert len(host.asked) == 1
+
+
+def status(camera: str, state: str = "streaming") -> bytes:
+    return CameraStatus.model_validate(
+        {"camera": camera, "state": state, "reason": "", "since": MOMENT, "fps": 25, "width": 640, "height": 480,
+         "hop": 1, "latency_ms": 20, "clips": 1, "gated": 0, "shed": 0, "gaps": 0}
+    ).json_bytes()  # fmt: skip
+
+
+def test_a_host_that_is_away_is_told_in_place_of_what_its_cameras_said_last(broker: Mosquitto) -> None:
+    """`barn` is dead, `yard` is there: their retained messages may come in either order."""
+    connection, link = broker.link()
+    for host, availability in (("barn", b"offline"), ("yard", b"online"), ("odd", b"\xff")):
+        link.publish(Message(f"edge-tdn/{host}/door/status", status("door"), retain=True))
+        link.publish(Message(f"edge-tdn/{host}/availability", availability, retain=True))
+    with Subscriber("edge-tdn/+", Connection(broker.config(), "sub")) as subscriber:
+        listener = Listener(subscriber)
+        listener.until(lambda: subscriber.invalid == 1 and len(listener.heard) == 5)
+        retained = list(listener.heard)
+        link.publish(Message("edge-tdn/barn/availability", b"online", retain=True))
+        link.publish(Message("edge-tdn/barn/door/status", status("door", "connecting"), retain=True))
+        link.publish(Message("edge-tdn/yard/availability", b"stopped", retain=True))
+        listener.until(lambda: len(listener.heard) == 8)
+    connection.close()
+    for order in (retained, retained[::-1]):
+        told = StringIO()
+        screen = Screen(Console(file=told, width=200), "broker here", "edge-tdn/+")
+        for heard in order:
+            screen.show(heard)
+        assert sorted(told.getvalue().splitlines()) == [
+            "edge-tdn/barn: offline", "edge-tdn/yard/door/status: streaming", "edge-tdn/yard: online",
+        ]  # fmt: skip
+        for heard in (*order, *listener.heard[5:]):
+            screen.show(heard)
+        assert told.getvalue().splitlines()[3:] == [
+            "edge-tdn/barn: online", "edge-tdn/barn/door/status: connecting", "edge-tdn/yard: stopped",
+        ]  # fmt: skip
+    view = View("edge-tdn demo")
+    for heard in listener.heard:
+        view.hear(heard.said)
+    Console(file=StringIO()).print(view)
+
+
+def test_watch_says_to_whom_it_listens_and_doubts_a_silent_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, told = 100.0, StringIO()
+    monkeypatch.setattr("edge_tdn.watch.time.monotonic", lambda: now_s)
+    screen = Screen(Console(file=told, width=200), "broker here", "edge-tdn/x")
+    for connected, trouble in ((False, ""), (False, "refused"), (False, "refused"), (True, ""), (True, "")):
+        now_s += 9
+        screen.link(connected, trouble)
+    assert told.getvalue().splitlines() == ["broker here: refused", "broker here: connected, listening to edge-tdn/x/#"]
+    for _ in range(2):
+        now_s += 9
+        screen.link(True, "")
+    (doubt,) = told.getvalue().splitlines()[2:]
+    assert doubt.startswith("nothing heard yet; is edge-tdn/x right?")
