@@ -11,9 +11,10 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from edge_tdn import __version__
+from edge_tdn import __version__, log
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import NS_PER_MS
+from edge_tdn.passwords import without_password
 
 EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 71 device out of memory,
   78 configuration or model wrong
@@ -54,14 +55,11 @@ actions) goes to stderr.
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; its exit status. Errors that a user can mend are said in one line, without a traceback."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else options.log_level,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    log.set_up(logging.DEBUG if options.verbose else options.log_level)
     try:
         status: int = options.command(options)
     except EdgeTdnError as error:
-        print(f"edge-tdn: {error}", file=sys.stderr)
+        print(f"edge-tdn: {without_password(str(error))}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
@@ -69,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"edge-tdn: {error}", file=sys.stderr)
+        print(f"edge-tdn: {without_password(str(error))}", file=sys.stderr)
         return 1
     return status
 

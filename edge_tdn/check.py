@@ -15,9 +15,10 @@ from edge_tdn.labels import Rule, check_names, rules
 from edge_tdn.manifest import Model
 from edge_tdn.mqtt import tls_context
 from edge_tdn.outbox import outbox_folder
+from edge_tdn.passwords import without_password
 from edge_tdn.record import verify as verify_record
 from edge_tdn.runtime import Runtime, build_name
-from edge_tdn.source import verify, without_password
+from edge_tdn.source import verify
 
 
 def check(console: Console, path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -21,6 +22,7 @@ from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.discovery import BIRTH_TOPIC, documents
 from edge_tdn.errors import EdgeTdnError, last_line
 from edge_tdn.labels import check_names, rules
+from edge_tdn.log import catch_up
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import ActionEvent, DaemonStatus, iso
 from edge_tdn.mqtt import Connection
@@ -30,6 +32,9 @@ from edge_tdn.publish import Publisher
 from edge_tdn.runtime import Runtime, build_name, is_out_of_memory, open_runtime, out_of_memory
 from edge_tdn.runtime.cache import cache_folder
 from edge_tdn.scheduler import Scheduler
+
+if TYPE_CHECKING:  # loaded where it is wanted: 1 MB, and a web server
+    from edge_tdn.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +59,12 @@ class Daemon:
         self._failure: BaseException | None = None
         self._boot = secrets.token_hex(4)
         self._began_ns = time.time_ns()
+        self._metrics: Metrics | None = None
+        if config.metrics.port:
+            from edge_tdn import metrics
+
+            self._metrics = metrics.Metrics(config, lambda: [camera.status() for camera in self.cameras], self._status)
+        self._observe = self._metrics.observe if self._metrics else None
         self.model = open_configured_model(config, base)
         check_names(config, self.model.labels, self.model.manifest.background)
         self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
@@ -71,13 +82,14 @@ class Daemon:
             lambda will, inbox: Connection(config.broker, client_id, access, will, inbox, HEARD_BYTES),
             self._failed,
             lambda topic, payload: self._control.hear(topic, payload),
+            self._observe,
         )  # fmt: skip
         self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._not_computed)
         self.cameras = [
             Camera(
                 camera, config, base, self.model,
                 Origin(config.host, camera.name, self._boot, self._model_ref),
-                self._scheduler, self._publisher,
+                self._scheduler, self._publisher, self._observe,
             )
             for camera in config.camera
         ]  # fmt: skip
@@ -95,6 +107,8 @@ class Daemon:
             self._scheduler.start()
             for camera in self.cameras:
                 camera.start()
+            if self._metrics:
+                self._metrics.start()
             self._serve()
         finally:
             self._shut_down()
@@ -111,6 +125,7 @@ class Daemon:
     def _serve(self) -> None:
         told, before = float("-inf"), None  # monotonic seconds; how it stood with broker and disk
         while not self._stop.is_set() and any(camera.running for camera in self.cameras):
+            catch_up()
             states = self._publisher.delivery.state, self._publisher.outbox_status.state
             if states != before or time.monotonic() - told >= LIFE_EVERY_S:
                 told, before = time.monotonic(), states
@@ -135,7 +150,10 @@ class Daemon:
         for camera in self.cameras:
             self._publisher.camera_status(camera.status())
         self._publisher.stop()
+        if self._metrics:
+            self._metrics.close()
         self._runtime.close()
+        catch_up(finally_=True)
 
     def _failed(self, error: BaseException) -> None:
         self._failure = error
@@ -163,6 +181,7 @@ class Daemon:
             session=self._publisher.session,
             delivery=self._publisher.delivery,
             outbox=self._publisher.outbox_status,
+            connects=self._publisher.connects,
         )
 
 

@@ -210,6 +210,11 @@ class CameraStatus(Payload):
     gated: int = Field(ge=0, description="of these, clips of a still scene, whose scores were repeated")
     shed: int = Field(ge=0, description="segments that could not be computed in time")
     gaps: int = Field(ge=0, description="times that the window was emptied: gap, reconnect, other picture size")
+    frames: int = Field(default=0, ge=0, description="that the camera delivered since the daemon started")
+    connects: int = Field(default=0, ge=0, description="times that pictures began to come, since the daemon started")
+    repeated: int = Field(
+        default=0, ge=0, description="times that the model was shown a frame twice because the camera had none for it"
+    )
 
 
 class Delivery(Part):
@@ -232,6 +237,8 @@ class OutboxStatus(Part):
         "delivered)",
     )
     lost: int = Field(ge=0, description="were waiting in an outbox that was damaged or removed")
+    delivered: int = Field(default=0, ge=0, description="acknowledged by the broker since the daemon started")
+    size: int = Field(default=0, ge=0, description="bytes of events on the disk, those kept for replay among them")
 
 
 @dataclass(frozen=True)
@@ -254,6 +261,7 @@ class DaemonStatus(Payload):
     session: int = Field(ge=0, description="of the connection to the broker; grows with every one")
     delivery: Delivery
     outbox: OutboxStatus
+    connects: int = Field(default=0, ge=0, description="times that the broker let us in, since the daemon started")
 
 
 class TopScores(Payload):

@@ -62,6 +62,7 @@ class Outbox:
         self._unstored: dict[int, Entry] = {}  # by number, while the disk takes none
         self._untold: dict[int, Entry] = {}  # acknowledged, while the disk cannot be told
         self._stored = self._kept = self._bytes = 0  # in the file: waiting, acknowledged, bytes of both
+        self._delivered = 0  # events, since the daemon started
         self._place: tuple[int, int] | None = None  # of the open file
         self.generation = 0  # grows when events may have come back that were behind a number before
         self._began_s = self._tried_s = self._aged_s = clock()
@@ -84,7 +85,10 @@ class Outbox:
     def status(self) -> OutboxStatus:
         """What subscribers are told of it."""
         state, reason = self._state
-        return OutboxStatus(state=state, reason=reason, waiting=self.waiting, dropped=self.dropped, lost=self.lost)
+        return OutboxStatus(
+            state=state, reason=reason, waiting=self.waiting, dropped=self.dropped, lost=self.lost,
+            delivered=self._delivered, size=max(0, self._bytes),
+        )  # fmt: skip
 
     def put(self, events: Sequence[tuple[str, int, bytes]]) -> None:
         """Camera, seq and payload of each, stored in this order, all at once; in memory if the disk takes none."""
@@ -120,6 +124,7 @@ class Outbox:
     def acknowledge(self, entries: Iterable[Entry]) -> None:
         """The broker has these. They stay for `replay` until newer ones take their place."""
         for entry in entries:
+            self._delivered += 1
             if self._unstored.get(entry.number) == entry:
                 del self._unstored[entry.number]
             else:

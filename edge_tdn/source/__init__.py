@@ -9,7 +9,6 @@ demo:            the project's own clip; `demo_clip` has drawn it before
 """
 
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from edge_tdn.config import CameraConfig
 from edge_tdn.demo_clip import DEMO, demo_clip_path
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import NS_PER_S, Decoded, Frame, State
+from edge_tdn.passwords import hide_in, without_password
 
 POLL_S = 0.2  # how long one read waits, and so how soon a stop is heard
 STALL_S = 5.0  # a live source without a frame for so long has failed
@@ -29,13 +29,6 @@ FIRST_FRAME_S = 15.0  # but a connect may take this long
 RETRY_S = (1.0, 60.0)  # first and longest wait between two connects
 UNAUTHORIZED_RETRY_S = 30.0  # a refused password is not hammered
 DAMAGED_S = 0.5  # a file that ends this much before its declared length is damaged
-
-
-SECRET = re.compile(  # what stands after these: in an address, in its query, in the properties of a gst: element
-    r"""(://[^/@:]*:)(?:(?!\s!\s).)*(?=@) |
-    ([?&](?:password|passwd|pass|pwd|token)=)[^&\s]* | (\b[\w-]*pw=)("[^"]*"|\S+)""",
-    re.X,
-)
 
 
 class EndOfStream(Exception):
@@ -164,6 +157,7 @@ def open_capture(camera: CameraConfig, base: Path, paced: bool = True) -> Captur
     `paced`: a file plays at its own speed. SourceError: it cannot be reached; with the state "ended" where trying again
     is no use.
     """
+    hide_in(camera.source)
     source = locate(camera.source, base)
     if _uses_opencv(camera):
         from edge_tdn.source.cv_capture import CvCapture
@@ -214,11 +208,6 @@ def locate(source: str, base: Path) -> str:
     if empty:
         raise SourceError(f"{path}: the file is empty")
     return str(path)
-
-
-def without_password(text: str) -> str:
-    """The text as it may be shown and logged."""
-    return SECRET.sub(lambda found: f"{found[1] or found[2] or found[3]}***", text)
 
 
 def _check_end(name: str, capture: Capture, end_ns: int, any_picture: bool) -> None:

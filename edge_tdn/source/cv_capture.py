@@ -8,7 +8,8 @@ from edge_tdn.colour import Packed
 from edge_tdn.errors import SourceError
 from edge_tdn.gstreamer import HOW_TO_INSTALL
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, Decoded
-from edge_tdn.source import POLL_S, EndOfStream, is_live, without_password
+from edge_tdn.passwords import without_password
+from edge_tdn.source import POLL_S, EndOfStream, is_live
 
 TIMEOUT_MS = 5000  # of opening and of one read, in which no stop is heard
 

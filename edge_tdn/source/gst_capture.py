@@ -10,7 +10,8 @@ from edge_tdn import gstreamer
 from edge_tdn.colour import Colorimetry, Yuv420
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import NS_PER_S, Decoded
-from edge_tdn.source import EndOfStream, is_live, without_password
+from edge_tdn.passwords import without_password
+from edge_tdn.source import EndOfStream, is_live
 
 BUFFERS = 2  # pictures that wait in the appsink; of a camera the oldest is dropped, a file waits
 TO_420 = "videoconvert ! video/x-raw,format=(string){I420,NV12}"  # does nothing where the decoder gives one of them
