@@ -11,7 +11,8 @@ from urllib.parse import quote, unquote
 
 WHOLE_WORD = 6  # characters; a shorter one is hidden where it stands alone: "on" is not every "connection"
 SECRET = re.compile(  # what stands after these: in an address, in its query, in the properties of a gst: element
-    r"""(://[^/@:]*:)((?:(?!\s!\s).)*)(?=@) |
+    # a password may hold anything, but the next address ends what may be one
+    r"""(://[^/@:]*:)((?:(?!\s!\s|[\s(<"']\w+://).)*)(?=@) |
     ([?&](?:password|passwd|pass|pwd|token)=)([^&\s]*) | (\b[\w-]*pw=)("[^"]*"|\S+)""",
     re.X,
 )
