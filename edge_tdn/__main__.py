@@ -14,7 +14,6 @@ from rich.console import Console
 from edge_tdn import __version__, log
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import NS_PER_MS
-from edge_tdn.passwords import without_password
 
 EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 71 device out of memory,
   78 configuration or model wrong
@@ -59,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status: int = options.command(options)
     except EdgeTdnError as error:
-        print(f"edge-tdn: {without_password(str(error))}", file=sys.stderr)
+        log.complain(error)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
@@ -67,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"edge-tdn: {without_password(str(error))}", file=sys.stderr)
+        log.complain(error)
         return 1
     return status
 

@@ -77,6 +77,8 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
         table.add_row("home assistant", f"by {config.home_assistant.discovery}, {config.home_assistant.prefix}/...")
     if config.record.wanted or config.record.folder:
         table.add_row("record", _recorded(config.record))
+    if config.metrics.port:
+        table.add_row("metrics", config.metrics.url)
     for camera in config.camera:
         hop_s = camera.hop * spec.segment_stride / spec.frame_rate
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, a decision every {hop_s:.2f} s")

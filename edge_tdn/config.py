@@ -297,6 +297,11 @@ class MetricsConfig(_Table):
         default="127.0.0.1", min_length=1, description="of this host, where they can be read; 0.0.0.0: from everywhere"
     )
 
+    @property
+    def url(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}:{self.port}/metrics"
+
 
 class CameraConfig(_Table):
     """[[camera]]: one camera, file or URL."""

@@ -15,12 +15,14 @@ from edge_tdn.commands import (
     SetThreshold,
     parse,
 )
-from edge_tdn.log import value
+from edge_tdn.log import Limited, value
 from edge_tdn.messages import Reply
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
 
 log = logging.getLogger(__name__)
+
+SAID_AT_ONCE, SAID_EVERY_S = 10, 10.0  # lines about commands that were refused
 
 
 class Control:
@@ -30,6 +32,7 @@ class Control:
         self._cameras = {camera.name: camera for camera in cameras}
         self._publisher = publisher
         self._limit = RateLimit()
+        self._refusals = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
 
     def hear(self, topic: str, payload: bytes) -> None:
         """A message below <base>/cmd/; it is answered, unless there are too many."""
@@ -41,7 +44,8 @@ class Control:
             id_ = command.id
             result = self._do(command)
         except CommandError as error:
-            log.warning("command=%s id=%s refused: %s", value(topic[:ECHO_MOST]), value(error.id), error)
+            text = "command=%s id=%s refused: %s"
+            self._refusals.log(logging.WARNING, text, value(topic[:ECHO_MOST]), value(error.id), error)
             self._publisher.reply(Reply(command=topic, id=error.id, ok=False, error=str(error), result={}))
             return
         except Exception:  # one command's trouble must not end the publisher's thread

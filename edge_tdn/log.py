@@ -68,6 +68,13 @@ def set_up(level: int, stream: TextIO | None = None) -> None:
     sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught, of_thread, unraisable
 
 
+def complain(error: Exception) -> None:
+    """What ends the program, to whoever started it: one line, or one for each fault."""
+    before = f"<{PRIORITIES[logging.ERROR]}>" if _kind(sys.stderr) == "journal" else ""
+    for line in f"edge-tdn: {without_password(str(error))}".split("\n"):
+        sys.stderr.write(f"{before}{shown(line)}\n")
+
+
 def _kind(stream: TextIO) -> Literal["journal", "terminal", "file"]:
     try:
         opened = os.fstat(stream.fileno())

@@ -74,10 +74,6 @@ class Metrics:
             raise ConfigError(config.fault(["metrics", key], of, f"{error.strerror or error}; {hint}")) from error
         self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_S,), name="metrics", daemon=True)
 
-    @property
-    def port(self) -> int:
-        return self._server.server_port
-
     def start(self) -> None:
         self._thread.start()
 
@@ -153,7 +149,6 @@ class _Server(HTTPServer):
     def server_bind(self) -> None:
         """Without asking a name server who we are, which may take long."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Whoever hung up is no error; anything else must not end the thread."""

@@ -236,6 +236,10 @@ class Camera:
         if not scores.repeated:
             self._latencies.append(scores.latency_ms)
         self._tell(self._decider.push(scores), scores)
+        if log.isEnabledFor(logging.DEBUG):
+            top = next(iter(self._top(scores).scores.items()))
+            log.debug("camera=%s clip label=%s score=%.2f latency_ms=%.1f repeated=%s",
+                      self.name, value(top[0]), top[1], scores.latency_ms, scores.repeated)  # fmt: skip
         if self._observe and not scores.repeated:
             for stage, seconds in zip(STAGES, _spans_s(scores), strict=True):
                 self._observe(self.name, stage, seconds)

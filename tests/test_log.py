@@ -18,7 +18,8 @@ from edge_tdn.passwords import hide, hide_in, without_password
 
 PROGRAM = r"""
 import logging, threading, warnings
-from edge_tdn.log import set_up, value
+from edge_tdn.errors import EdgeTdnError
+from edge_tdn.log import complain, set_up, value
 from edge_tdn.passwords import hide, hide_in
 
 set_up(logging.INFO)
@@ -42,6 +43,7 @@ def end():
 worker = threading.Thread(target=end, name="a worker")
 worker.start()
 worker.join()
+complain(EdgeTdnError("wrong:\ns3cret/\"9 \x1b[31m"))
 raise RuntimeError("s3cret/\"9 at the end")
 """
 SECRETS = ('s3cret/"9', "s3cret%2F%229", 's3cret/\\"9', "p@ss", "pa ss", "pa%20ss", "top1", "bWU6cGEgc3M=")
@@ -90,12 +92,14 @@ def test_the_journal_has_a_priority_a_subject_and_no_time() -> None:
     assert "<4>paho: of a library" in lines
     assert _about(lines, "thread=").startswith('<2>thread="a worker" failed')
     assert lines[-1] == "<2>| RuntimeError: *** at the end"
+    first = lines.index("<3>edge-tdn: wrong:")
+    assert lines[first + 1] == r"<3>*** \x1b[31m"
     assert not [line for line in lines if "not asked for" in line]
 
 
 @pytest.mark.parametrize("journal", ["", "another"])
 def test_a_file_has_the_date_and_nothing_that_is_not_one_line(journal: str) -> None:
-    lines = _stderr(journal=journal)
+    lines = [line for line in _stderr(journal=journal) if not re.match(r"edge-tdn: |\*\*\* ", line)]
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} (INFO|WARNING|ERROR|CRITICAL) "
     assert all(re.match(stamp, line) for line in lines), lines
     for line in lines:
@@ -107,6 +111,7 @@ def test_a_file_has_the_date_and_nothing_that_is_not_one_line(journal: str) -> N
 @pytest.mark.parametrize("colour", [True, False])
 def test_a_terminal_has_the_time_and_colours_unless_they_are_not_wanted(colour: bool) -> None:
     lines = _stderr(terminal=True, **({} if colour else {"NO_COLOR": "1"}))
+    lines = [line for line in lines if not re.match(r"edge-tdn: |\*\*\* ", line)]
     level = "\x1b\\[3\\dm[A-Z]+\x1b\\[0m" if colour else "[A-Z]+"
     assert all(re.match(rf"\d\d:\d\d:\d\d {level} [^\x1b]+$", line) for line in lines), lines
 

@@ -231,13 +231,14 @@ def test_a_port_or_address_that_cannot_be_had_is_exit_78(address: str, said: str
 def test_an_address_of_version_6_is_one_too(tmp_path: Path) -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
+    wanted = config(tmp_path, free_port(), "::1")
     try:
-        metrics = Metrics(config(tmp_path, free_port(), "::1"), list, daemon_now)
+        metrics = Metrics(wanted, list, daemon_now)
     except ConfigError:
         pytest.skip("no ::1 here")
     metrics.start()
     try:
-        with urlopen(f"http://[::1]:{metrics.port}/metrics", timeout=5) as answer:
+        with urlopen(wanted.metrics.url, timeout=5) as answer:
             assert b"edge_tdn_broker_connected 1.0" in answer.read()
     finally:
         metrics.close()

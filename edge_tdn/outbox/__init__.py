@@ -23,6 +23,7 @@ from pathlib import Path
 
 from edge_tdn.config import OutboxConfig
 from edge_tdn.errors import ConfigError
+from edge_tdn.log import Limited
 from edge_tdn.messages import OutboxState, OutboxStatus
 from edge_tdn.outbox import ballast, mark
 from edge_tdn.outbox.file import (
@@ -47,6 +48,7 @@ AGES_EVERY_S = 30.0  # and what is too old is looked for this often
 IN_MEMORY_MOST = 10_000  # events, while the disk takes none; beyond that the oldest are dropped
 KEPT_IN_EXCESS = 500  # acknowledged events, before the oldest are deleted together
 LOCK = "outbox.lock"
+SAID_AT_ONCE, SAID_EVERY_S = 3, 20.0  # lines about a disk that comes and goes, and about events that are dropped
 
 
 class Outbox:
@@ -58,6 +60,7 @@ class Outbox:
     def __init__(self, folder: Path | None, config: OutboxConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._config, self._clock = folder, config, clock
         self._state: tuple[OutboxState, str] = ("off", "")
+        self._says = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
         self._database: sqlite3.Connection | None = None
         self._unstored: dict[int, Entry] = {}  # by number, while the disk takes none
         self._untold: dict[int, Entry] = {}  # acknowledged, while the disk cannot be told
@@ -295,7 +298,8 @@ class Outbox:
         if self._state[0] not in ("ok", "off"):
             self._state = ("ok", "")
             self.generation += 1  # what could not be read meanwhile was passed over
-            log.info("outbox: %s takes events again; %d had waited in memory", self._folder, len(entries))
+            text = "outbox: %s takes events again; %d had waited in memory"
+            self._says.log(logging.INFO, text, self._folder, len(entries))
         if self._untold:
             self._tell()
         self._shrink()
@@ -305,7 +309,8 @@ class Outbox:
         """The disk takes nothing at the moment."""
         state: OutboxState = "full" if self._folder and ballast.is_full(self._folder, error) else "read_only"
         if self._state[0] != state:
-            log.error("outbox: %s: %s; new events wait in memory, at most %d", self._folder, error, IN_MEMORY_MOST)
+            text = "outbox: %s: %s; new events wait in memory, at most %d"
+            self._says.log(logging.ERROR, text, self._folder, error, IN_MEMORY_MOST)
         self._state = (state, str(error))
         self._tried_s = self._clock()
 
@@ -449,7 +454,8 @@ class Outbox:
     def _drop(self, count: int, why: str) -> None:
         if count:
             self.dropped += count
-            log.warning("outbox: dropped the oldest %d events: %s", count, why)
+            text = "outbox: dropped the oldest %d events: %s; %d in all"
+            self._says.log(logging.WARNING, text, count, why, self.dropped, about="dropped")
 
 
 def outbox_folder(configured: str, host: str, base: Path) -> Path | None:
