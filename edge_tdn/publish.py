@@ -107,9 +107,9 @@ class _Stopwatch:
                 self._observe(entry.camera, "publish", now - decided)
             self._sent[mid] = entry.camera, now
 
-    def acknowledged(self, mid: int) -> None:
-        if self._observe and mid in self._sent:
-            camera, sent = self._sent.pop(mid)
+    def answered(self, mid: int, refused: str | None) -> None:
+        camera, sent = self._sent.pop(mid, ("", 0.0))
+        if self._observe and camera and not refused:
             self._observe(camera, "puback", time.monotonic() - sent)
 
     def disconnected(self) -> None:
@@ -364,12 +364,12 @@ class Publisher:
 
     def _answered(self, mid: int, refused: str | None) -> None:
         """A PUBACK."""
+        self._stopwatch.answered(mid, refused)
         match self._on_their_way.pop(mid, None):
             case Entry() as entry:
                 if refused:
                     self._refuse(entry, refused)
                     return
-                self._stopwatch.acknowledged(mid)
                 self._taken, self._careful = True, False
                 self._acknowledged.append(entry)
                 if self._refused.pop(entry.camera, None):
