@@ -58,13 +58,13 @@ class Daemon:
         self._stop = threading.Event()
         self._failure: BaseException | None = None
         self._boot = secrets.token_hex(4)
-        self._began_ns = time.time_ns()
         self._metrics: Metrics | None = None
         if config.metrics.port:
             from edge_tdn import metrics
 
             self._metrics = metrics.Metrics(config, lambda: [camera.status() for camera in self.cameras], self._status)
         self._observe = self._metrics.observe if self._metrics else None
+        self._began_ns = time.time_ns()
         self.model = open_configured_model(config, base)
         check_names(config, self.model.labels, self.model.manifest.background)
         self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
@@ -104,11 +104,11 @@ class Daemon:
         """
         try:
             self._publisher.start()
+            if self._metrics:
+                self._metrics.start()
             self._scheduler.start()
             for camera in self.cameras:
                 camera.start()
-            if self._metrics:
-                self._metrics.start()
             self._serve()
         finally:
             self._shut_down()
@@ -125,11 +125,11 @@ class Daemon:
     def _serve(self) -> None:
         told, before = float("-inf"), None  # monotonic seconds; how it stood with broker and disk
         while not self._stop.is_set() and any(camera.running for camera in self.cameras):
-            catch_up()
             states = self._publisher.delivery.state, self._publisher.outbox_status.state
             if states != before or time.monotonic() - told >= LIFE_EVERY_S:
                 told, before = time.monotonic(), states
                 self._publisher.daemon_status(self._status())
+            catch_up()
             for camera in self.cameras:
                 self._publisher.camera_status(camera.status())
             self._stop.wait(STATUS_EVERY_S)
@@ -149,11 +149,10 @@ class Daemon:
             recorder.join(max(0.0, deadline - time.monotonic()))
         for camera in self.cameras:
             self._publisher.camera_status(camera.status())
-        self._publisher.stop()
         if self._metrics:
             self._metrics.close()
+        self._publisher.stop()
         self._runtime.close()
-        catch_up(finally_=True)
 
     def _failed(self, error: BaseException) -> None:
         self._failure = error
@@ -179,9 +178,9 @@ class Daemon:
             device=self._runtime.device,
             cameras=[camera.name for camera in self.cameras],
             session=self._publisher.session,
+            connects=self._publisher.connects,
             delivery=self._publisher.delivery,
             outbox=self._publisher.outbox_status,
-            connects=self._publisher.connects,
         )
 
 

@@ -259,9 +259,9 @@ class DaemonStatus(Payload):
     device: str
     cameras: list[str]
     session: int = Field(ge=0, description="of the connection to the broker; grows with every one")
+    connects: int = Field(default=0, ge=0, description="times that the broker let us in, since the daemon started")
     delivery: Delivery
     outbox: OutboxStatus
-    connects: int = Field(default=0, ge=0, description="times that the broker let us in, since the daemon started")
 
 
 class TopScores(Payload):

@@ -40,9 +40,10 @@ from edge_tdn.messages import (
     iso,
 )
 from edge_tdn.passwords import without_password
-from edge_tdn.publish import Observe, Publisher
+from edge_tdn.publish import Publisher
 from edge_tdn.scheduler import Scheduler
 from edge_tdn.source import Source
+from edge_tdn.stopwatch import Observe
 from edge_tdn.window import Window
 
 if TYPE_CHECKING:  # loaded where it is wanted: 2 MB
@@ -218,7 +219,8 @@ class Camera:
 
     def _told(self, state: State, reason: str) -> None:
         """The source is in a new state."""
-        before, reason = self._state[0], without_password(reason)
+        reason = without_password(reason)
+        before = self._state[0]
         if (state, reason) == self._state[:2]:
             return
         self._state = (state, reason, time.time_ns())
