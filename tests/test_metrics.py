@@ -178,12 +178,22 @@ def test_cameras_come_and_go(tmp_path: Path) -> None:
     metrics = Metrics(config(tmp_path, port := free_port()), lambda: cameras, daemon_now)
     metrics.start()
     try:
-        assert scrape(port)("edge_tdn_camera_state", camera="one", state="streaming") == 1
+        metrics.observe("one", "infer", 0.03)
+        figure = scrape(port)
+        assert figure("edge_tdn_camera_state", camera="one", state="streaming") == 1
+        bucket = {"camera": "one", "stage": "infer"}
+        assert [figure("edge_tdn_latency_seconds_bucket", **bucket, le=le) for le in ("0.02", "0.05", "+Inf")] == [
+            0,
+            1,
+            1,
+        ]
         cameras[:] = [camera_now("two", "frozen")]
         figure = scrape(port)
         assert figure("edge_tdn_camera_state", camera="two", state="frozen") == 1
         with pytest.raises(KeyError):
             figure("edge_tdn_camera_state", camera="one", state="streaming")
+        with pytest.raises(KeyError):
+            scrape(port)("edge_tdn_latency_seconds_count", **bucket)
     finally:
         metrics.close()
 
