@@ -1,6 +1,7 @@
 """The command line: edge-tdn demo | run | check | bench | watch | replay."""
 
 import argparse
+import faulthandler
 import json
 import logging
 import os
@@ -92,6 +93,7 @@ def _run(options: argparse.Namespace) -> int:
     from edge_tdn.config import load
     from edge_tdn.daemon import Daemon, stop_on_signals
 
+    faulthandler.enable(file=2)  # every thread's stack, should a library crash or systemd's watchdog bite
     daemon = Daemon(load(options.config), options.config.parent)
     stop_on_signals(daemon.stop)
     daemon.run()

@@ -13,13 +13,14 @@ from types import FrameType
 
 from pydantic import ValidationError
 
-from edge_tdn import __version__
+from edge_tdn import __version__, notify
 from edge_tdn.config import Config, broker_access
 from edge_tdn.control import Control
 from edge_tdn.decide import Origin, interrupted
 from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.discovery import BIRTH_TOPIC, documents
 from edge_tdn.errors import EdgeTdnError, last_line
+from edge_tdn.heartbeat import Watchdog
 from edge_tdn.labels import check_names, rules
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import ActionEvent, DaemonStatus, iso
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told at once
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LIFE_EVERY_S = 10.0  # the daemon's own
+COMPILE_S = 600.0  # of a start, at most: a GPU's first time may take minutes
+START_S = 30.0  # and all else
 HEARD_BYTES = 65_536  # largest packet that a broker may send us: a command, our own status
 LAST_EVENTS = 200  # of a camera, among which an action that was going on when the daemon was killed has its last
 JOIN_S = 1.2  # how long a stop waits for all cameras together
@@ -52,12 +55,15 @@ class Daemon:
         self._config = config
         self._stop = threading.Event()
         self._failure: BaseException | None = None
+        self._watchdog = Watchdog()
         self._boot = secrets.token_hex(4)
         self._began_ns = time.time_ns()
+        notify.extend(COMPILE_S, "verifying and compiling the model")
         self.model = open_configured_model(config, base)
         check_names(config, self.model.labels, self.model.manifest.background)
         self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
+        notify.extend(START_S, "starting")
         self._model_ref = self.model.ref(config.runtime.precision)
         access = broker_access(config.broker, base)
         client_id = f"edge-tdn-{config.host}"  # a new start takes over the old session, and its last will with it
@@ -97,7 +103,9 @@ class Daemon:
                 camera.start()
             self._serve()
         finally:
+            notify.stopping()
             self._shut_down()
+            self._watchdog.close()
         if self._failure:
             raise self._told(self._failure) from self._failure
         failures = [camera.failure for camera in self.cameras if camera.failure]
@@ -110,6 +118,7 @@ class Daemon:
 
     def _serve(self) -> None:
         told, before = float("-inf"), None  # monotonic seconds; how it stood with broker and disk
+        notify.ready()
         while not self._stop.is_set() and any(camera.running for camera in self.cameras):
             states = self._publisher.delivery.state, self._publisher.outbox_status.state
             if states != before or time.monotonic() - told >= LIFE_EVERY_S:
@@ -117,7 +126,9 @@ class Daemon:
                 self._publisher.daemon_status(self._status())
             for camera in self.cameras:
                 self._publisher.camera_status(camera.status())
-            self._stop.wait(STATUS_EVERY_S)
+            self._watchdog.look()
+            notify.status(self._line())
+            self._stop.wait(min(STATUS_EVERY_S, self._watchdog.period_s))
 
     def _shut_down(self) -> None:
         for camera in self.cameras:
@@ -136,6 +147,14 @@ class Daemon:
             self._publisher.camera_status(camera.status())
         self._publisher.stop()
         self._runtime.close()
+
+    def _line(self) -> str:
+        """How it stands, for `systemctl status`."""
+        streaming = sum(camera.status().state == "streaming" for camera in self.cameras)
+        return (
+            f"{streaming} of {len(self.cameras)} cameras streaming; broker {self._publisher.delivery.state}; "
+            f"{self._publisher.outbox_status.waiting} events wait"
+        )
 
     def _failed(self, error: BaseException) -> None:
         self._failure = error

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from edge_tdn import heartbeat
 from edge_tdn.messages import (
     ActionEvent,
     CameraStatus,
@@ -201,10 +202,12 @@ class Publisher:
 
     # ------------------------------------------------------------------------------------------------- the thread
 
+    @heartbeat.beating()
     def _run(self) -> None:
         try:
             going_on = True
             while going_on:
+                heartbeat.beat()
                 going_on = self._take()
                 self._outbox.tick()
                 self._send()

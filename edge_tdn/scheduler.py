@@ -21,6 +21,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_tdn import heartbeat
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, EndReason, Scores, Segment
 from edge_tdn.runtime import Ring, Runtime
@@ -202,6 +203,7 @@ def compute(runtime: Runtime, work: Sequence[tuple[Lane, Sequence[Item]]]) -> No
             lane.take(segments, taken_ns)
         _encode(runtime, [lane for lane, _, _ in together])
         for lanes in _batches([lane for lane, _, _ in together if lane.due], runtime.batch):
+            heartbeat.beat()
             for lane, logits in zip(lanes, runtime.classify([lane.ring for lane in lanes]), strict=True):
                 lane.tell(logits, taken_ns)
         for lane, _, reason in together:
@@ -224,6 +226,7 @@ def _pieces(items: Sequence[Item]) -> Iterator[tuple[list[Segment], EndReason | 
 
 def _encode(runtime: Runtime, lanes: Sequence[Lane]) -> None:
     for pairs in _batches([(lane.ring, segment) for lane in lanes for segment in lane.drain()], runtime.batch):
+        heartbeat.beat()
         runtime.encode([segment.frames for _, segment in pairs], [ring for ring, _ in pairs])
 
 
@@ -268,6 +271,7 @@ class Scheduler:
             self._changed.notify()
         self._thread.join()
 
+    @heartbeat.beating()
     def _run(self) -> None:
         try:
             while work := self._next():
@@ -296,7 +300,8 @@ class Scheduler:
         """
         with self._changed:
             while not (waiting := [lane for lane in self._lanes if lane.waiting]) and not self._stopping:
-                self._changed.wait()
+                self._changed.wait(heartbeat.EVERY_S)
+                heartbeat.beat()
             turn = [lane for lane in waiting if lane.resting]
             turn += [lane for lane in waiting if not lane.resting][: self._runtime.batch]
             self._lanes = [lane for lane in self._lanes if lane not in turn] + turn
