@@ -1,6 +1,7 @@
 """The command line: edge-tdn demo | run | check | bench | watch | replay."""
 
 import argparse
+import faulthandler
 import json
 import logging
 import os
@@ -102,6 +103,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from edge_tdn.signals import run_until_signalled
+
+    faulthandler.enable(file=2)  # every thread's stack, should a library crash or systemd's watchdog bite
 
     def begin() -> "Process":
         from edge_tdn.config import load

@@ -17,13 +17,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edge_tdn import __version__
+from edge_tdn import __version__, notify
 from edge_tdn.config import Access, Config, broker_access, load
 from edge_tdn.control import Control
 from edge_tdn.decide import Origin, interrupted
 from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.discovery import BIRTH_TOPIC, documents
 from edge_tdn.errors import EdgeTdnError, last_line
+from edge_tdn.heartbeat import Watchdog
 from edge_tdn.labels import check_names, rules
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import ActionEvent, ConfigState, ConfigStatus, DaemonStatus, ModelRef, iso
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 
 STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told at once
 LIFE_EVERY_S = 10.0  # the daemon's own
+COMPILE_S = 600.0  # of a start, at most: a GPU's first time may take minutes
+START_S = 30.0  # and all else
 HEARD_BYTES = 65_536  # largest packet that a broker may send us: a command, our own status
 LAST_EVENTS = 200  # of a camera, among which an action that was going on when the daemon was killed has its last
 CHANGED_S = 1.0  # how long a stop waits for a reload that has begun to change things
@@ -68,12 +71,15 @@ class Daemon:
         self._computed = True  # the runtime thread has ended when it was asked to
         self._told_config = ConfigStatus(state="in_force", reason="", since=iso(time.time_ns()))
         self._failure: BaseException | None = None
+        self._watchdog = Watchdog()
         self._boot = secrets.token_hex(4)
         self._began_ns = time.time_ns()
+        notify.extend(COMPILE_S, "verifying and compiling the model")
         self.model = open_configured_model(config, base)
         check_names(config, self.model.labels, self.model.manifest.background)
         self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
+        notify.extend(START_S, "starting")
         self._model_ref = self.model.ref(config.runtime.precision)
         self._access = broker_access(config.broker, base)
         _draw_demo(config)
@@ -106,7 +112,9 @@ class Daemon:
             )  # fmt: skip
             self._serve()
         finally:
+            notify.stopping()
             self._shut_down()
+            self._watchdog.close()
         if self._failure:
             raise self._told(self._failure) from self._failure
         failures = [camera.failure for camera in self.cameras if camera.failure]
@@ -132,6 +140,7 @@ class Daemon:
 
     def _serve(self) -> None:
         told, before = float("-inf"), None  # monotonic seconds; how it stood with broker, disk and configuration
+        notify.ready()
         while not self._stop.is_set():
             self._begin_reload()
             if not self._is_reloading() and not any(camera.running for camera in self.cameras):
@@ -142,22 +151,29 @@ class Daemon:
                 self._publisher.daemon_status(self._status())
             for camera in self.cameras:
                 self._publisher.camera_status(camera.status())
-            self._woken.wait(STATUS_EVERY_S)
+            self._watchdog.look()
+            notify.status(self._line())
+            self._woken.wait(min(STATUS_EVERY_S, self._watchdog.period_s))
             self._woken.clear()
 
     def _begin_reload(self) -> None:
         if self._path and self._reload_wanted and not self._is_reloading():
             self._reload_wanted = False
-            self._reloading = threading.Thread(target=self._reload, args=(self._path,), name="reload", daemon=True)
+            self._reloading = threading.Thread(target=self._read_again, args=(self._path,), name="reload", daemon=True)
             self._reloading.start()
 
     def _is_reloading(self) -> bool:
         return self._reloading is not None and self._reloading.is_alive()
 
-    def _reload(self, path: Path) -> None:
+    def _read_again(self, path: Path) -> None:
         """On a thread of its own: a network may take a minute to compile."""
         log.info("config=%s is read again", path)
+        notify.reloading()
         self._tell_config("checking", "")
+        self._reload(path)
+        notify.ready()
+
+    def _reload(self, path: Path) -> None:
         try:
             wanted = load(path)
             verify(wanted, path)
@@ -284,6 +300,14 @@ class Daemon:
         self._publisher.stop()
         if self._computed and changed:
             self._runtime.close()
+
+    def _line(self) -> str:
+        """How it stands, for `systemctl status`."""
+        streaming = sum(camera.status().state == "streaming" for camera in self.cameras)
+        return (
+            f"{streaming} of {len(self.cameras)} cameras streaming; broker {self._publisher.delivery.state}; "
+            f"{self._publisher.outbox_status.waiting} events wait"
+        )
 
     def _failed(self, error: BaseException) -> None:
         self._failure = error

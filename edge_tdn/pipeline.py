@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_tdn import heartbeat
 from edge_tdn.config import CameraConfig, Config
 from edge_tdn.decide import Decider, Origin
 from edge_tdn.errors import SourceError
@@ -214,6 +215,7 @@ class Camera:
             gaps=self._gaps,
         )
 
+    @heartbeat.beating()
     def _run(self) -> None:
         while not self._stop.is_set():
             if self._enabled:
@@ -221,7 +223,7 @@ class Camera:
                     return
             else:
                 self._told("disabled", "by command")
-                self._woken.wait()
+                heartbeat.wait(self._woken)
             self._woken.clear()
 
     def _play(self) -> bool:

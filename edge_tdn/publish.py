@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from edge_tdn import heartbeat
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import (
     ActionEvent,
@@ -242,9 +243,11 @@ class Publisher:
 
     # ------------------------------------------------------------------------------------------------- the thread
 
+    @heartbeat.beating()
     def _run(self) -> None:
         try:
             while not self._ending:
+                heartbeat.beat()
                 self._take(self._patience_s())
                 if self._moving:
                     self._move(self._moving)

@@ -25,6 +25,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_tdn import heartbeat
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, EndReason, Scores, Segment
 from edge_tdn.runtime import Ring, Runtime
@@ -214,6 +215,7 @@ def compute(runtime: Runtime, work: Sequence[tuple[Lane, Sequence[Item]]]) -> No
             lane.take(segments, taken_ns)
         _encode(runtime, [lane for lane, _, _ in together])
         for lanes in _batches([lane for lane, _, _ in together if lane.due], runtime.batch):
+            heartbeat.beat()
             for lane, logits in zip(lanes, runtime.classify([lane.ring for lane in lanes]), strict=True):
                 lane.tell(logits, taken_ns)
         for lane, _, reason in together:
@@ -236,6 +238,7 @@ def _pieces(items: Sequence[Item]) -> Iterator[tuple[list[Segment], EndReason | 
 
 def _encode(runtime: Runtime, lanes: Sequence[Lane]) -> None:
     for pairs in _batches([(lane.ring, segment) for lane in lanes for segment in lane.drain()], runtime.batch):
+        heartbeat.beat()
         runtime.encode([segment.frames for _, segment in pairs], [ring for ring, _ in pairs])
 
 
@@ -351,6 +354,7 @@ class Scheduler:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    @heartbeat.beating()
     def _run(self) -> None:
         try:
             while self._wait():
@@ -371,7 +375,8 @@ class Scheduler:
         """For something to do; False when stopping and all is done."""
         with self._changed:
             while not (todo := bool(self._errands or any(lane.waiting for lane in self._lanes))) and not self._stopping:
-                self._changed.wait()
+                self._changed.wait(heartbeat.EVERY_S)
+                heartbeat.beat()
             return todo
 
     def _do_errands(self) -> None:

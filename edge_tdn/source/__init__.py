@@ -17,7 +17,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
-from edge_tdn import gstreamer
+from edge_tdn import gstreamer, heartbeat
 from edge_tdn.config import CameraConfig
 from edge_tdn.demo_clip import DEMO, demo_clip_path
 from edge_tdn.errors import SourceError
@@ -84,7 +84,7 @@ class Source:
                     if fault.state == "ended" or not live:
                         raise
                     attempt = 1 if played else attempt + 1
-                    stop.wait(_delay(attempt, fault))
+                    heartbeat.wait(stop, _delay(attempt, fault))
                     continue
             else:
                 if stop.is_set():
@@ -92,13 +92,15 @@ class Source:
                 if not self._camera.loop:
                     self._told("ended", "the video is over")
                     return
-            stop.wait(began + RETRY_S[0] - time.monotonic())  # a file of one picture is not played a thousand times
+            # a file of one picture is not played a thousand times
+            heartbeat.wait(stop, began + RETRY_S[0] - time.monotonic())
 
     def _read(self, capture: Capture, stop: threading.Event) -> Iterator[Frame]:
         size: tuple[int, ...] = ()
         deadline = time.monotonic() + FIRST_FRAME_S
         pts_ns = end_ns = 0
         while not stop.is_set():
+            heartbeat.beat()
             try:
                 got = capture.read(POLL_S)
             except EndOfStream:

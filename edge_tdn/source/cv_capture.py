@@ -4,6 +4,7 @@ import time
 
 import cv2
 
+from edge_tdn import heartbeat
 from edge_tdn.colour import Packed
 from edge_tdn.errors import SourceError
 from edge_tdn.gstreamer import HOW_TO_INSTALL
@@ -11,6 +12,7 @@ from edge_tdn.messages import NS_PER_MS, NS_PER_S, Decoded
 from edge_tdn.source import POLL_S, EndOfStream, is_live, without_password
 
 TIMEOUT_MS = 5000  # of opening and of one read, in which no stop is heard
+NAME_S = 60.0  # and name servers that do not answer, which OpenCV's own limits leave out
 
 
 class CvCapture:
@@ -19,6 +21,7 @@ class CvCapture:
     def __init__(self, source: str, paced: bool = True) -> None:
         self._paced = paced
         refuse_gst(source)
+        heartbeat.beat(NAME_S)
         backend = cv2.CAP_V4L2 if source.startswith("/dev/") else cv2.CAP_FFMPEG
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
         self._capture = cv2.VideoCapture(source, backend, [] if source.startswith("/dev/") else limits)
