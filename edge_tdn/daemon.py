@@ -37,8 +37,7 @@ log = logging.getLogger(__name__)
 STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told at once
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LIFE_EVERY_S = 10.0  # the daemon's own
-COMPILE_S = 600.0  # of a start, at most: a GPU's first time may take minutes
-START_S = 30.0  # and all else
+COMPILE_S = 600.0  # at most: a GPU's first time may take minutes
 HEARD_BYTES = 65_536  # largest packet that a broker may send us: a command, our own status
 LAST_EVENTS = 200  # of a camera, among which an action that was going on when the daemon was killed has its last
 JOIN_S = 1.2  # how long a stop waits for all cameras together
@@ -63,7 +62,6 @@ class Daemon:
         check_names(config, self.model.labels, self.model.manifest.background)
         self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
-        notify.extend(START_S, "starting")
         self._model_ref = self.model.ref(config.runtime.precision)
         access = broker_access(config.broker, base)
         client_id = f"edge-tdn-{config.host}"  # a new start takes over the old session, and its last will with it
