@@ -1,5 +1,6 @@
 # make demo     set everything up, then see actions recognised
 # make test     set everything up, then run the tests
+# make test-systemd   as root: install, boot a systemd in a container, and see how it treats the daemon (minutes)
 # make check    style, types, import contracts
 # make install  as root: the camera host's part for all users, with systemd units (PREFIX=/usr/local, DESTDIR=)
 # make uninstall   takes that away again; configuration and state stay
@@ -31,13 +32,17 @@ SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn
 SYSTEMD := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SYSUSERS := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
-.PHONY: demo test check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos motion clean
+.PHONY: demo test test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos motion clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
 
 test: test-packages $(VENV)/.test
 	$(BIN)/pytest $(TESTS)
+
+test-systemd: test-packages $(VENV)/.test
+	@./packages.sh systemd-container
+	$(BIN)/pytest -m nspawn -rP tests/test_systemd.py
 
 check: test-packages $(VENV)/.test
 	$(BIN)/ruff check .
