@@ -9,12 +9,16 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from edge_tdn import __version__
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import NS_PER_MS
+
+if TYPE_CHECKING:
+    from edge_tdn.signals import Process
 
 EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 71 device out of memory,
   78 configuration or model wrong
@@ -37,6 +41,14 @@ clip, in each precision of the model, on each device, with one, half and all thr
 Nothing else should run meanwhile: cameras that are served now take their share. The best is the fastest that
 `edge-tdn-export parity` has proven equal to PyTorch; all cores for the network leave none for decoding, so where two
 are about as fast, take fewer threads.
+"""
+RUN = """Serves the cameras of a configuration, until SIGTERM or Ctrl-C.
+
+SIGHUP has it read the configuration again, and the model where its folder is another. All of it is tried first, beside
+what serves: if anything is wrong, the log and the daemon's status say what, and nothing changes. Cameras whose tables
+are the same play on. `host`, broker.base and [outbox] need a restart.
+
+  kill -HUP PID
 """
 REPLAY = """Plays a recording as if it came from a camera of the configuration, through its model and [decide], faster
 than real time, and prints the events as JSON lines. No broker is needed. The same recording gives the same events every
@@ -90,13 +102,17 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edge_tdn.config import load
-    from edge_tdn.daemon import Daemon, stop_on_signals
+    from edge_tdn.signals import run_until_signalled
 
     faulthandler.enable(file=2)  # every thread's stack, should a library crash or systemd's watchdog bite
-    daemon = Daemon(load(options.config), options.config.parent)
-    stop_on_signals(daemon.stop)
-    daemon.run()
+
+    def begin() -> "Process":
+        from edge_tdn.config import load
+        from edge_tdn.daemon import Daemon
+
+        return Daemon(load(options.config), options.config.parent, options.config)
+
+    run_until_signalled(begin)
     return 0
 
 
@@ -185,7 +201,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--screenshot", type=Path, metavar="SVG", help="write the last view as a picture")
     demo.set_defaults(command=_demo, log_level=logging.ERROR)
 
-    run = commands.add_parser("run", help="serve the cameras of a configuration, until SIGTERM or Ctrl-C")
+    run = commands.add_parser(
+        "run",
+        help="serve the cameras of a configuration, until SIGTERM or Ctrl-C",
+        description=RUN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     run.add_argument("--config", type=Path, required=True, help="TOML file; configs/reference.toml explains every key")
     run.set_defaults(command=_run, log_level=logging.INFO)
 

@@ -321,7 +321,8 @@ class HomeAssistantConfig(_Table):
     """[home_assistant]: whether Home Assistant finds the host and its cameras by itself.
 
     What was published stays on the broker, retained. When discovery is switched off or changes its form, or a camera
-    goes away, delete the device in Home Assistant, which clears its topics; or clear them with empty retained messages.
+    goes away, a reload (SIGHUP) clears its topics. After a restart delete the device in Home Assistant, which does the
+    same; or clear them with empty retained messages.
     """
 
     discovery: Literal["off", "device", "component"] = Field(

@@ -122,6 +122,7 @@ EndReason = Literal["below_threshold", "superseded", "max_length", "stream_lost"
 DeliveryState = Literal["connecting", "connected", "degraded", "unreachable", "unauthorized", "tls", "taken_over"]
 AvailabilityState = Literal["online", "stopped", "offline"]
 OutboxState = Literal["ok", "full", "read_only", "damaged", "off"]
+ConfigState = Literal["in_force", "checking", "refused"]
 
 
 class Part(BaseModel):
@@ -234,6 +235,17 @@ class OutboxStatus(Part):
     lost: int = Field(ge=0, description="were waiting in an outbox that was damaged or removed")
 
 
+class ConfigStatus(Part):
+    """How it stands with the configuration file, as it was last read."""
+
+    state: ConfigState = Field(
+        description="`checking`: the one before is in force while this one, and its model, is tried; `refused`: it "
+        "stays in force, because this one is wrong"
+    )
+    reason: str = Field(description="what is wrong, or what only a restart brings into force; empty while all is well")
+    since: Time
+
+
 @dataclass(frozen=True)
 class Availability:
     """Whether the host is there: plain text on <base>/availability, retained. `offline`: its last will."""
@@ -254,6 +266,7 @@ class DaemonStatus(Payload):
     session: int = Field(ge=0, description="of the connection to the broker; grows with every one")
     delivery: Delivery
     outbox: OutboxStatus
+    config: ConfigStatus
 
 
 class TopScores(Payload):

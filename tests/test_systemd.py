@@ -15,7 +15,8 @@ from tests.machine import Machine
 
 UNITS = ROOT / "systemd"
 BROKER = '[broker]\nurl = "mqtt://localhost:1883"\n'
-AWAY = '[broker]\nurl = "mqtt://10.255.255.1"\n[[camera]]\nname = "gate"\nsource = "rtsp://10.255.255.2/stream"\n'
+CAMERA = '[[camera]]\nname = "gate"\nsource = "rtsp://10.255.255.2/stream"\n'
+AWAY = '[broker]\nurl = "mqtt://10.255.255.1"\n' + CAMERA
 WATCHDOG_S = 20  # of the unit
 
 
@@ -112,7 +113,7 @@ def test_a_thread_that_hangs_is_restarted_over_with_all_stacks_in_the_journal(ma
 @pytest.mark.nspawn
 def test_what_does_not_heal_by_itself_is_not_tried_again(machine: Machine) -> None:
     """A misspelt key, and a credential that is not there."""
-    wanted = BROKER + 'username = "edge"\npassword_file = "credential:mqtt-password"\n' + AWAY[AWAY.index("[[") :]
+    wanted = BROKER + 'username = "edge"\npassword_file = "credential:mqtt-password"\n' + CAMERA
     bad, secret = machine.site("bad", "hots = 'barn'\n" + AWAY), machine.site("secret", wanted)
     for unit, said in (
         (bad, "/etc/edge-tdn/bad.toml:1: hots: unknown key; did you mean 'host'?"),
@@ -145,6 +146,24 @@ def test_a_start_waits_for_neither_broker_nor_camera(machine: Machine) -> None:
     print(f"broker and camera away: ready after {(ready - began) / 1e6:.1f} s")
     assert (ready - began) / 1e6 <= 4
     assert machine.show(unit, "StatusText").startswith("0 of 1 cameras streaming; broker ")
+    machine.run("systemctl", "stop", unit)
+
+
+@pytest.mark.nspawn
+def test_a_reload_changes_cameras_and_no_process(machine: Machine) -> None:
+    unit = machine.site("changing", AWAY)
+    machine.run("systemctl", "start", unit)
+    pid = machine.show(unit, "MainPID")
+    for text, said in (
+        (AWAY + CAMERA.replace("gate", "yard"), "0 of 2 cameras streaming; "),
+        ("hots = 'barn'\n" + AWAY, "; the new configuration was refused"),
+        (AWAY, "0 of 1 cameras streaming; "),
+    ):
+        machine.site("changing", text)
+        machine.run("systemctl", "reload", unit)
+        machine.until(lambda said=said: said in machine.show(unit, "StatusText"), 20)
+        machine.until(lambda: machine.show(unit, "ActiveState") == "active", 10)  # not "reloading" any more
+    assert machine.show(unit, "MainPID") == pid
     machine.run("systemctl", "stop", unit)
 
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from edge_tdn import pipeline
 from edge_tdn.config import load
-from edge_tdn.daemon import Daemon, stop_on_signals
+from edge_tdn.daemon import Daemon
 from edge_tdn.messages import NS_PER_MS, Scores
+from edge_tdn.signals import stop_on_signals
 from tests.chaos.broker import FORGETFUL, Broker
 from tests.chaos.rig import until
 from tests.chaos.row import Row, Skipped
