@@ -87,7 +87,8 @@ uninstall:
 		while read -r unit rest; do systemctl disable --now "$$unit"; done
 	rm -rf $(DESTDIR)$(LIBRARY) $(DESTDIR)$(LIBRARY).new $(DESTDIR)$(PREFIX)/bin/edge-tdn $(SHARE)
 	rm -f $(SYSTEMD)/edge-tdn@.service $(SYSTEMD)/edge-tdn.service $(SYSUSERS)/edge-tdn.conf
-	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
+	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || \
+		{ systemctl daemon-reload; systemctl reset-failed 'edge-tdn*' 2>/dev/null || true; }
 	@echo "What is yours stays: /etc/edge-tdn, /etc/credstore, /var/lib/private/edge-tdn (events), /var/cache/private/edge-tdn"
 
 packages:
