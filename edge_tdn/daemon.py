@@ -17,14 +17,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edge_tdn import __version__, notify
+from edge_tdn import __version__, heartbeat, notify
 from edge_tdn.config import Access, Config, broker_access, load
 from edge_tdn.control import Control
 from edge_tdn.decide import Origin, interrupted
 from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.discovery import BIRTH_TOPIC, documents
 from edge_tdn.errors import EdgeTdnError, last_line
-from edge_tdn.heartbeat import Watchdog
 from edge_tdn.labels import check_names, rules
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import ActionEvent, ConfigState, ConfigStatus, DaemonStatus, ModelRef, iso
@@ -42,8 +41,7 @@ log = logging.getLogger(__name__)
 
 STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told at once
 LIFE_EVERY_S = 10.0  # the daemon's own
-COMPILE_S = 600.0  # of a start, at most: a GPU's first time may take minutes
-START_S = 30.0  # and all else
+COMPILE_S = 600.0  # at most: a GPU's first time may take minutes
 HEARD_BYTES = 65_536  # largest packet that a broker may send us: a command, our own status
 LAST_EVENTS = 200  # of a camera, among which an action that was going on when the daemon was killed has its last
 CHANGED_S = 1.0  # how long a stop waits for a reload that has begun to change things
@@ -71,7 +69,7 @@ class Daemon:
         self._computed = True  # the runtime thread has ended when it was asked to
         self._told_config = ConfigStatus(state="in_force", reason="", since=iso(time.time_ns()))
         self._failure: BaseException | None = None
-        self._watchdog = Watchdog()
+        self._watchdog = heartbeat.Watchdog()
         self._boot = secrets.token_hex(4)
         self._began_ns = time.time_ns()
         notify.extend(COMPILE_S, "verifying and compiling the model")
@@ -79,7 +77,6 @@ class Daemon:
         check_names(config, self.model.labels, self.model.manifest.background)
         self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
-        notify.extend(START_S, "starting")
         self._model_ref = self.model.ref(config.runtime.precision)
         self._access = broker_access(config.broker, base)
         _draw_demo(config)
@@ -165,8 +162,10 @@ class Daemon:
     def _is_reloading(self) -> bool:
         return self._reloading is not None and self._reloading.is_alive()
 
+    @heartbeat.beating()
     def _read_again(self, path: Path) -> None:
         """On a thread of its own: a network may take a minute to compile."""
+        heartbeat.beat(COMPILE_S)
         log.info("config=%s is read again", path)
         notify.reloading()
         self._tell_config("checking", "")
@@ -307,6 +306,7 @@ class Daemon:
         return (
             f"{streaming} of {len(self.cameras)} cameras streaming; broker {self._publisher.delivery.state}; "
             f"{self._publisher.outbox_status.waiting} events wait"
+            f"{'; the new configuration was refused' if self._told_config.state == 'refused' else ''}"
         )
 
     def _failed(self, error: BaseException) -> None:
