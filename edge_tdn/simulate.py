@@ -46,7 +46,8 @@ def simulate(
                 name, film, partial(_tell, console, name), address, port + number if port else 0, codec, user, password
             )
             stack.callback(cameras[name].close)
-        _introduce(console, list(cameras.values()), address, user, allowed)
+        access = f'username = "{user}"\npassword_file = "{password_file.resolve()}"\n' if password_file else ""
+        _introduce(console, list(cameras.values()), address, access, allowed)
         for number in (signal.SIGTERM, signal.SIGINT):
             GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, number, loop.quit)
         for one in planned:
@@ -61,22 +62,21 @@ def _tell(console: Console, name: str, what: str) -> None:
 
 
 def _introduce(
-    console: Console, cameras: Sequence[SimulatedCamera], address: str, user: str, allowed: Sequence[str]
+    console: Console, cameras: Sequence[SimulatedCamera], address: str, access: str, allowed: Sequence[str]
 ) -> None:
-    """Addresses, and what to paste."""
+    """Addresses, and what to paste. `access`: lines of a configuration."""
     host = socket.gethostname() if address in EVERY_ADDRESS else f"[{address}]" if ":" in address else address
-    access = f"{user}:PASSWORD@" if user else ""
     for camera in cameras:
         (width, height), rate = camera.film.size, camera.film.rate
         console.print(f"rtsp://{host}:{camera.port}/{camera.name}  {width}x{height}, {rate} frames/s")
-    if address not in LOOPBACK and not user:
+    if address not in LOOPBACK and not access:
         console.print("everybody who reaches this machine may watch; see --user")
     if address in LOOPBACK:
         console.print("for this machine alone; see --address")
     console.print("\nfor a configuration:\n")
     for camera in cameras:
-        source = f"rtsp://{access}{host}:{camera.port}/{camera.name}"
-        console.print(f'[[camera]]\nname = "{camera.name}"\nsource = "{source}"\n')
+        source = f"rtsp://{host}:{camera.port}/{camera.name}"
+        console.print(f'[[camera]]\nname = "{camera.name}"\nsource = "{source}"\n{access}')
     console.print(f"Ctrl-C ends. Faults, to be typed: {', '.join(allowed)}; {OK} ends one.")
 
 
