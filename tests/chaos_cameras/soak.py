@@ -57,14 +57,19 @@ def _grows(warm: list[tuple[float, Held]], hours: float, warm_h: float, picture:
 
 
 def _constant(warm: list[tuple[float, Held]], hours: float, states: Counter[str]) -> list[Row]:
-    threads, fds = ({getattr(held, name) for _, held in warm} for name in ("threads", "fds"))
+    """Some come and go with a timer; what counts is that they are no more at the end than at the beginning."""
+    quarter = max(1, len(warm) // 4)
+    first, last = ([held for _, held in part] for part in (warm[:quarter], warm[-quarter:]))
+    more = [max(getattr(h, what) for h in last) - max(getattr(h, what) for h in first) for what in ("threads", "fds")]
+    threads, fds = ({getattr(held, what) for _, held in warm} for what in ("threads", "fds"))
     return [
         Row(
             what="soak: threads and fds",
-            goal="constant",
-            figure=f"{_range(threads)} threads, {_range(fds)} fds",
-            ok=len(threads) == len(fds) == 1,
-            note=f"{60 * hours:.0f} minutes, 2 cameras, {len(warm)} samples; states of the first: {_told(states)}",
+            goal="constant: at the end no more than at the beginning",
+            figure=f"{_range(threads)} threads, {_range(fds)} fds; {more[0]:+d}, {more[1]:+d}",
+            ok=max(more) <= 0,
+            note=f"{60 * hours:.0f} minutes, 2 cameras, {len(warm)} samples, the most in the last quarter against the "
+            f"first; states of the first camera: {_told(states)}",
         )
     ]
 
