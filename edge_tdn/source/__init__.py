@@ -133,10 +133,10 @@ def read_file(
 ) -> Iterator[Frame]:
     """Every frame of a video file through the same decoder and conversion as a camera's, as fast as it decodes.
 
-    In software, whose pictures are the same everywhere. SourceError: it cannot be played, or is damaged.
+    SourceError: it cannot be played, or is damaged.
     """
     file = str(path.resolve())
-    camera = CameraConfig(name="file", source=file, decoder=decoder, hardware=False, rotate=rotate, region=region)
+    camera = CameraConfig(name="file", source=file, decoder=decoder, rotate=rotate, region=region)
     with closing(open_capture(camera, Path(), paced=False)) as capture:
         seq = end_ns = pts_ns = 0
         size: tuple[int, ...] = ()
@@ -163,7 +163,7 @@ def read_file(
 
 def length_s(path: Path, decoder: Literal["auto", "gstreamer", "opencv"] = "auto") -> float | None:
     """How many seconds a video file says that it lasts; None: it does not say. SourceError: it cannot be played."""
-    camera = CameraConfig(name="file", source=str(path.resolve()), decoder=decoder, hardware=False)
+    camera = CameraConfig(name="file", source=str(path.resolve()), decoder=decoder)
     with closing(open_capture(camera, Path(), paced=False)) as capture, suppress(EndOfStream):
         capture.read(FIRST_FRAME_S)
     return capture.declared_s or None

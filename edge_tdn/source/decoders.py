@@ -6,28 +6,29 @@ an error, or no picture.
 """
 
 import logging
+from collections import defaultdict
 from functools import cache
 from typing import Any
 
 from edge_tdn import gstreamer
-from edge_tdn.config import CameraConfig
 
 RAISED = 1024  # more than any software decoder has
 TRY, SKIP = 0, 2  # GstAutoplugSelectResult, which only decodebin's plugin knows
 
 log = logging.getLogger(__name__)
-_failed: set[tuple[str, str]] = set()  # camera, element
+_failed: defaultdict[str, set[str]] = defaultdict(set)  # camera -> elements
 
 
 class Decoders:
-    """Of one connection of one camera."""
+    """Of one connection of one camera. Hardware is for those that are tried again: no files."""
 
-    def __init__(self, camera: CameraConfig, pipeline: Any) -> None:
-        self._camera, self._pipeline = camera, pipeline
+    def __init__(self, camera: str, pipeline: Any, hardware_wanted: bool) -> None:
+        self._camera, self._pipeline, self._wanted = camera, pipeline, hardware_wanted
+        self._chosen: set[str] = set()  # hardware that decodebin was let have; not what a gst: description names
         for factory in hardware():
             _raise(factory)
         for element in _all(pipeline):
-            if _name(element) == "decodebin":
+            if _name(element) in ("decodebin", "uridecodebin"):
                 element.connect("autoplug-select", self._select)
 
     @property
@@ -37,28 +38,30 @@ class Decoders:
 
     def blame(self, element: Any) -> None:
         """An error came from this element."""
-        if element is not None and element.get_factory() in hardware():
-            self._fail(_name(element))
+        self._fail({_name(element)} & self._chosen)
 
     def fruitless(self) -> None:
         """The connection ends, and not one picture came."""
-        used = [_name(element) for element in _all(self._pipeline) if element.get_factory() in hardware()]
-        for name in used:
-            self._fail(name)
-        if self.name and not used:  # software fared no better: it was the camera's fault
-            _failed.difference_update({failed for failed in _failed if failed[0] == self._camera.name})
+        used = {_name(element) for element in _all(self._pipeline)} & self._chosen
+        if used:
+            self._fail(used)
+        elif self.name:  # software fared no better: it is the camera's fault
+            _failed[self._camera].clear()
 
     def _select(self, _bin: Any, _pad: Any, _caps: Any, factory: Any) -> int:
         """On a thread of GStreamer's: whether this element may decode."""
         if factory not in hardware():
             return TRY
-        wanted = self._camera.hardware and (self._camera.name, factory.get_name()) not in _failed
-        return TRY if wanted else SKIP
+        name = factory.get_name()
+        if not self._wanted or name in _failed[self._camera]:
+            return SKIP
+        self._chosen.add(name)
+        return TRY
 
-    def _fail(self, name: str) -> None:
-        if (self._camera.name, name) not in _failed:
-            _failed.add((self._camera.name, name))
-            log.warning("camera=%s decoder=%s failed; software is next", self._camera.name, name)
+    def _fail(self, names: set[str]) -> None:
+        for name in names - _failed[self._camera]:
+            _failed[self._camera].add(name)
+            log.warning("camera=%s decoder=%s failed; software is next", self._camera, name)
 
 
 @cache
@@ -80,7 +83,7 @@ def _decodes(factory: Any) -> bool:
 
 
 def _name(element: Any) -> str:
-    factory = element.get_factory()
+    factory = element.get_factory() if element else None
     return factory.get_name() if factory else ""
 
 

@@ -57,7 +57,7 @@ class GstCapture:
         self._pipeline.connect("deep-element-added", _expect_one_stream)
         if paced and not address.live:
             self._pipeline.connect("deep-element-added", _decode_on_one_thread)
-        self._decoders = Decoders(camera, self._pipeline)
+        self._decoders = Decoders(camera.name, self._pipeline, camera.hardware and address.live)
         self._sink = self._pipeline.get_by_name("sink")
         self._bus = self._pipeline.get_bus()
         self.decoder = ""
