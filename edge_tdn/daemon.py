@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edge_tdn import __version__, heartbeat, notify
-from edge_tdn.config import Access, Config, broker_access, load
+from edge_tdn.config import Access, Config, broker_access, check_camera_access, load
 from edge_tdn.control import Control
 from edge_tdn.decide import Origin, interrupted
 from edge_tdn.demo_clip import DEMO, demo_clip
@@ -79,6 +79,7 @@ class Daemon:
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
         self._model_ref = self.model.ref(config.runtime.precision)
         self._access = broker_access(config.broker, base)
+        check_camera_access(config, base)
         _draw_demo(config)
         outbox = Outbox(outbox_folder(config.outbox.folder, config.host, base), config.outbox)
         for name in outbox.cameras:

@@ -213,6 +213,8 @@ class Camera:
             gated=self._gated + self._lane.gated,
             shed=self._shed + self._lane.shed,
             gaps=self._gaps,
+            decoder=self._source.decoder,
+            clock=self._source.clock,
         )
 
     @heartbeat.beating()
