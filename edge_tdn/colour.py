@@ -48,6 +48,9 @@ class Yuv420:
     def nbytes(self) -> int:
         return self.luma.nbytes + sum(plane.nbytes for plane in self._chroma)
 
+    def sampled(self, step: int) -> Luma:
+        return self.luma[::step, ::step].copy()
+
     def rgbx(self, into: Rgbx) -> None:
         height, width = self.size
         if self._colorimetry == BT601 and height % 2 == width % 2 == 0:
@@ -82,8 +85,11 @@ class Packed:
 
     @property
     def luma(self) -> Luma:
+        return self.sampled(1)
+
+    def sampled(self, step: int) -> Luma:
         code = cv2.COLOR_RGB2GRAY if self._order == "RGB" else cv2.COLOR_BGR2GRAY
-        return cv2.cvtColor(self._pixels, code)  # type: ignore[return-value]
+        return cv2.cvtColor(self._pixels[::step, ::step], code)  # type: ignore[return-value]
 
     def rgbx(self, into: Rgbx) -> None:
         cv2.cvtColor(self._pixels, cv2.COLOR_RGB2RGBA if self._order == "RGB" else cv2.COLOR_BGR2RGBA, into)
