@@ -49,6 +49,9 @@ class Yuv420:
     def nbytes(self) -> int:
         return self.luma.nbytes + sum(plane.nbytes for plane in self._chroma)
 
+    def sampled(self, step: int) -> Luma:
+        return self.luma[::step, ::step].copy()
+
     def part(self, rows: slice, columns: slice, rotate: int) -> "Yuv420":
         """A copy of these rows and columns, even in number and beginning, turned clockwise by so many degrees."""
         half_rows, half_columns = (slice(cut.start // 2, (cut.stop + 1) // 2) for cut in (rows, columns))
@@ -89,8 +92,11 @@ class Packed:
 
     @property
     def luma(self) -> Luma:
+        return self.sampled(1)
+
+    def sampled(self, step: int) -> Luma:
         code = cv2.COLOR_RGB2GRAY if self._order == "RGB" else cv2.COLOR_BGR2GRAY
-        return cv2.cvtColor(self._pixels, code)  # type: ignore[return-value]
+        return cv2.cvtColor(self._pixels[::step, ::step], code)  # type: ignore[return-value]
 
     def part(self, rows: slice, columns: slice, rotate: int) -> "Packed":
         """A copy of these rows and columns, turned clockwise by so many degrees."""

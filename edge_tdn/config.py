@@ -308,6 +308,18 @@ class CameraConfig(_Table):
     decoder: Literal["auto", "gstreamer", "opencv"] = Field(
         default="auto", description="auto: GStreamer, or OpenCV where GStreamer is missing"
     )
+    frozen_s: Annotated[float, Field(le=600, allow_inf_nan=False)] = Field(
+        default=7.0,
+        description="seconds after which a camera that always shows the same picture is frozen; above the time between "
+        "two of its key frames; at least 1; 0: never",
+    )
+
+    @field_validator("frozen_s")
+    @classmethod
+    def _frozen_s(cls, frozen_s: float) -> float:
+        if frozen_s != 0 and frozen_s < 1:
+            raise ValueError("allowed: 0, or 1 to 600")
+        return frozen_s
 
     transport: Literal["tcp", "udp"] = Field(
         default="tcp", description="how rtsp:// pictures travel; udp where a camera cannot send them over TCP"

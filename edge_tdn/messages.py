@@ -45,6 +45,9 @@ class Decoded(Protocol):
     @property
     def luma(self) -> Luma: ...
 
+    def sampled(self, step: int) -> Luma:
+        """A copy of every so many pixels of every so many rows of the luma."""
+
     def rgbx(self, into: Rgbx) -> None:
         """Writes its pixels, all of them."""
 

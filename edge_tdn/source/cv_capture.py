@@ -4,7 +4,6 @@ import time
 
 import cv2
 
-from edge_tdn import heartbeat
 from edge_tdn.colour import Packed
 from edge_tdn.config import CameraConfig
 from edge_tdn.errors import SourceError
@@ -15,7 +14,6 @@ from edge_tdn.source.address import Address
 from edge_tdn.source.view import View
 
 TIMEOUT_MS = 5000  # of opening and of one read, in which no stop is heard
-NAME_S = 60.0  # and name servers that do not answer, which OpenCV's own limits leave out
 
 
 class CvCapture:
@@ -28,7 +26,6 @@ class CvCapture:
         self._paced = paced
         self._view = View.of(camera)
         refuse(address, camera)
-        heartbeat.beat(NAME_S)
         device = address.location.startswith("/dev/")
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
         backend = cv2.CAP_V4L2 if device else cv2.CAP_FFMPEG
