@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from edge_tdn import __version__
+from edge_tdn import __version__, log
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.faults import FAULTS, Planned
 from edge_tdn.messages import NS_PER_MS
@@ -87,14 +87,11 @@ faults, one at a time for each camera; type its name and Enter, or plan it:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; its exit status. Errors that a user can mend are said in one line, without a traceback."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else options.log_level,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    log.set_up(logging.DEBUG if options.verbose else options.log_level)
     try:
         status: int = options.command(options)
     except EdgeTdnError as error:
-        print(f"edge-tdn: {error}", file=sys.stderr)
+        log.complain(error)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
@@ -102,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"edge-tdn: {error}", file=sys.stderr)
+        log.complain(error)
         return 1
     return status
 

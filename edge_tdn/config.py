@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import InitErrorDetails
 
 from edge_tdn.errors import ConfigError
+from edge_tdn.passwords import hide
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # safe inside a topic
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -291,6 +292,20 @@ class RecordConfig(_Table):
         return self.snapshot or self.clip
 
 
+class MetricsConfig(_Table):
+    """[metrics]: figures for Prometheus."""
+
+    port: int = Field(default=0, ge=0, le=65_535, description="of http://<address>:<port>/metrics; 0: none")
+    address: str = Field(
+        default="127.0.0.1", min_length=1, description="of this host, where they can be read; 0.0.0.0: from everywhere"
+    )
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}:{self.port}/metrics"
+
+
 class CameraConfig(_Table):
     """[[camera]]: one camera, file or URL."""
 
@@ -428,6 +443,7 @@ class Config(_Table):
     outbox: OutboxConfig = OutboxConfig()
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: RecordConfig = Field(default_factory=RecordConfig)
+    metrics: MetricsConfig = MetricsConfig()
     camera: tuple[CameraConfig, ...] = Field(min_length=1, description="one table per camera", strict=False)
 
     @field_validator("camera")
@@ -543,11 +559,13 @@ def _existing(table: _Table, keys: list[str | int], name: str, base: Path) -> Pa
 def _first_line(table: _Table, keys: list[str | int], name: str, base: Path) -> str:
     path = _existing(table, keys, name, base)
     try:
-        return path.read_text(encoding="utf-8").splitlines()[0]
+        password = path.read_text(encoding="utf-8").splitlines()[0]
     except IndexError as error:
         raise ConfigError(table.fault(keys, name, f"{path} is empty")) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(table.fault(keys, name, f"{path} cannot be read: {error}")) from error
+    hide(password)
+    return password
 
 
 def _explain(file: str, text: str, fault: dict[str, Any]) -> str:
@@ -583,6 +601,7 @@ def _table(keys: list[Any]) -> type[BaseModel]:
         "home_assistant": HomeAssistantConfig,
         "decide.action": ActionConfig,
         "record": RecordConfig,
+        "metrics": MetricsConfig,
         "camera": CameraConfig,
     }
     return tables.get(".".join(key for key in keys if isinstance(key, str)), Config)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -25,6 +26,7 @@ from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.discovery import BIRTH_TOPIC, documents
 from edge_tdn.errors import EdgeTdnError, last_line
 from edge_tdn.labels import check_names, rules
+from edge_tdn.log import catch_up
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import ActionEvent, ConfigState, ConfigStatus, DaemonStatus, ModelRef, iso
 from edge_tdn.mqtt import Connection, Inbox, Message
@@ -36,6 +38,9 @@ from edge_tdn.runtime import Runtime, build_name, is_out_of_memory, open_runtime
 from edge_tdn.runtime.cache import cache_folder
 from edge_tdn.scheduler import Scheduler, Successor
 from edge_tdn.verify import verify
+
+if TYPE_CHECKING:  # loaded where it is wanted: 1 MB, and a web server
+    from edge_tdn.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +77,12 @@ class Daemon:
         self._watchdog = heartbeat.Watchdog()
         self._boot = secrets.token_hex(4)
         self._began_ns = time.time_ns()
+        self._metrics: Metrics | None = None
+        if config.metrics.port:
+            from edge_tdn import metrics
+
+            self._metrics = metrics.Metrics(config, lambda: [camera.status() for camera in self.cameras], self._status)
+        self._observe = self._metrics.observe if self._metrics else None
         notify.extend(COMPILE_S, "verifying and compiling the model")
         self.model = open_configured_model(config, base)
         check_names(config, self.model.labels, self.model.manifest.background)
@@ -87,6 +98,7 @@ class Daemon:
         self._publisher = Publisher(
             config.base_topic, self._boot, outbox, partial(_connect, config, self._access), self._failed,
             lambda topic, payload: self._control.hear(topic, payload),
+            self._observe,
         )  # fmt: skip
         self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._not_computed)
         self.cameras = [self._camera(config, camera.name) for camera in config.camera]
@@ -108,6 +120,8 @@ class Daemon:
                 "serving host=%s topics=%s/... broker=%s:%d model=%s cameras=%s", self._config.host,
                 self._config.base_topic, *self._config.broker.address, self._model_ref.id, names,
             )  # fmt: skip
+            if self._metrics:
+                self._metrics.start()
             self._serve()
         finally:
             notify.stopping()
@@ -140,6 +154,7 @@ class Daemon:
         told, before = float("-inf"), None  # monotonic seconds; how it stood with broker, disk and configuration
         notify.ready()
         while not self._stop.is_set():
+            catch_up()
             self._begin_reload()
             if not self._is_reloading() and not any(camera.running for camera in self.cameras):
                 return
@@ -298,8 +313,11 @@ class Daemon:
         for camera in self.cameras:
             self._publisher.camera_status(camera.status())
         self._publisher.stop()
+        if self._metrics:
+            self._metrics.close()
         if self._computed and changed:
             self._runtime.close()
+        catch_up(finally_=True)
 
     def _line(self) -> str:
         """How it stands, for `systemctl status`."""
@@ -337,6 +355,7 @@ class Daemon:
             delivery=self._publisher.delivery,
             outbox=self._publisher.outbox_status,
             config=self._told_config,
+            connects=self._publisher.connects,
         )
 
 

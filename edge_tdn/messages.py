@@ -223,6 +223,11 @@ class CameraStatus(Payload):
     clock: Clock = Field(
         default="host", description="whose clock the events' times are: the camera's, where it sends it and it is right"
     )
+    frames: int = Field(default=0, ge=0, description="that the camera delivered since the daemon started")
+    connects: int = Field(default=0, ge=0, description="times that pictures began to come, since the daemon started")
+    repeated: int = Field(
+        default=0, ge=0, description="times that the model was shown a frame twice because the camera had none for it"
+    )
 
 
 class Delivery(Part):
@@ -245,6 +250,8 @@ class OutboxStatus(Part):
         "delivered)",
     )
     lost: int = Field(ge=0, description="were waiting in an outbox that was damaged or removed")
+    delivered: int = Field(default=0, ge=0, description="acknowledged by the broker since the daemon started")
+    size: int = Field(default=0, ge=0, description="bytes of events on the disk, those kept for replay among them")
 
 
 class ConfigStatus(Part):
@@ -279,6 +286,7 @@ class DaemonStatus(Payload):
     delivery: Delivery
     outbox: OutboxStatus
     config: ConfigStatus
+    connects: int = Field(default=0, ge=0, description="times that the broker let us in, since the daemon started")
 
 
 class TopScores(Payload):

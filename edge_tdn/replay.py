@@ -26,10 +26,11 @@ from edge_tdn.gate import MotionGate
 from edge_tdn.labels import check_names
 from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Frame, Scores, Segment
+from edge_tdn.passwords import without_password
 from edge_tdn.plot import Judged, plot, require_matplotlib
 from edge_tdn.runtime import Runtime
 from edge_tdn.scheduler import Item, Lane, compute
-from edge_tdn.source import is_live, length_s, locate, read_file, without_password
+from edge_tdn.source import is_live, length_s, locate, read_file
 from edge_tdn.window import Window
 
 BOOT = "replay"  # in the ids of the events, where a daemon has something random

@@ -22,7 +22,8 @@ from edge_tdn.config import CameraConfig
 from edge_tdn.encode import write_video
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import Frame, Picture
-from edge_tdn.source import Source, without_password
+from edge_tdn.passwords import without_password
+from edge_tdn.source import Source
 from tests.rtsp import RtspCamera, free_port
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")

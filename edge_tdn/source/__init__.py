@@ -22,7 +22,8 @@ from edge_tdn.config import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.frozen import FrozenJudge, step
 from edge_tdn.messages import NS_PER_S, Clock, Decoded, Frame, State
-from edge_tdn.source.address import find, is_live, locate, without_password
+from edge_tdn.passwords import without_password
+from edge_tdn.source.address import find, is_live, locate
 from edge_tdn.source.door import Door
 from edge_tdn.source.view import WHOLE
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # which needs this file first
     from edge_tdn.source.aside import Aside
 
 __all__ = ["Capture", "EndOfStream", "Source", "find", "is_live", "length_s", "locate", "open_capture", "read_file"]
-__all__ += ["verify", "without_password"]
+__all__ += ["verify"]
 
 POLL_S = 0.2  # how long one read waits, and so how soon a stop is heard
 STALL_S = 5.0  # a live source without a frame for so long has failed

@@ -1,6 +1,5 @@
-"""Where a camera's pictures come from: kinds of source, passwords, and what may be shown of them."""
+"""Where a camera's pictures come from: kinds of source, who asks for them, and what may be shown of that."""
 
-import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,15 +8,11 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from edge_tdn.config import CREDENTIAL, NETWORK, CameraConfig, camera_access
 from edge_tdn.demo_clip import DEMO, demo_clip_path
 from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.passwords import hide, hide_in, without_password
 
 URLS = tuple(f"{scheme}://" for scheme in NETWORK)
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 TRY_S = 1.0  # how long a host may take to answer when we ask what is wrong with it
-SECRET = re.compile(  # what stands after these: in an address, in its query, in the properties of a gst: element
-    r"""(://[^/@:]*:)(?:(?!\s!\s).)*(?=@) |
-    ([?&](?:password|passwd|pass|pwd|token)=)[^&\s]* | (\b[\w-]*pw=)("[^"]*"|\S+)""",
-    re.X,
-)
 
 
 @dataclass(frozen=True)
@@ -68,6 +63,8 @@ def find(camera: CameraConfig, base: Path) -> Address:
         access = camera_access(camera, base)
     except ConfigError as error:
         raise SourceError(str(error), "unreachable") from error
+    hide_in(access.source)
+    hide(access.password, camera.username)
     source, shown = access.source, without_password(camera.source)
     if not source.startswith(URLS):
         location = locate(source, base)
@@ -104,8 +101,3 @@ def locate(source: str, base: Path) -> str:
     if empty:
         raise SourceError(f"{path}: the file is empty")
     return str(path)
-
-
-def without_password(text: str) -> str:
-    """The text as it may be shown and logged."""
-    return SECRET.sub(lambda found: f"{found[1] or found[2] or found[3]}***", text)

@@ -1,5 +1,6 @@
 """Pictures from OpenCV, for machines without GStreamer: files are paced by their own timestamps."""
 
+import os
 import time
 
 import cv2
@@ -14,6 +15,9 @@ from edge_tdn.source.address import Address
 from edge_tdn.source.view import View
 
 TIMEOUT_MS = 5000  # of opening and of one read, in which no stop is heard
+
+if "OPENCV_LOG_LEVEL" not in os.environ:  # its warnings say at every try that there was one; FFmpeg's lines say why
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 class CvCapture:
