@@ -1,19 +1,27 @@
-"""The command line: edge-tdn demo | run | check | bench | watch | replay."""
+"""The command line: edge-tdn demo | run | check | bench | watch | replay | simulate."""
 
 import argparse
+import faulthandler
 import json
 import logging
 import os
+import re
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from edge_tdn import __version__, log
 from edge_tdn.errors import EdgeTdnError
+from edge_tdn.faults import FAULTS, Planned
 from edge_tdn.messages import NS_PER_MS
+
+if TYPE_CHECKING:
+    from edge_tdn.signals import Process
 
 EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 71 device out of memory,
   78 configuration or model wrong
@@ -25,6 +33,7 @@ first steps:
   edge-tdn run --config site.toml      serve
   edge-tdn bench --model MODEL         what is fastest here?
   edge-tdn replay VIDEO --config site.toml   what would it have told of this recording?
+  edge-tdn simulate demo:              no camera? one to try with
 """
 BENCH = """Measures here, in about a minute, what a hop costs: encoding 1, 2 or 4 new segments and classifying the
 clip, in each precision of the model, on each device, with one, half and all threads. Prints the lines to configure.
@@ -37,6 +46,14 @@ Nothing else should run meanwhile: cameras that are served now take their share.
 `edge-tdn-export parity` has proven equal to PyTorch; all cores for the network leave none for decoding, so where two
 are about as fast, take fewer threads.
 """
+RUN = """Serves the cameras of a configuration, until SIGTERM or Ctrl-C.
+
+SIGHUP has it read the configuration again, and the model where its folder is another. All of it is tried first, beside
+what serves: if anything is wrong, the log and the daemon's status say what, and nothing changes. Cameras whose tables
+are the same play on. `host`, broker.base and [outbox] need a restart.
+
+  kill -HUP PID
+"""
 REPLAY = """Plays a recording as if it came from a camera of the configuration, through its model and [decide], faster
 than real time, and prints the events as JSON lines. No broker is needed. The same recording gives the same events every
 time: change a threshold, replay, and compare.
@@ -48,6 +65,22 @@ time: change a threshold, replay, and compare.
 
 Of the camera's own table count hop, max_gap_s, motion_gate and decoder. What stands beside the events (length, speed,
 actions) goes to stderr.
+"""
+SIMULATE = """Serves videos as RTSP cameras, endlessly: to try a configuration without a camera, or with one that fails.
+Prints the address of each, and the lines to configure. Every camera has a port of its own, from --port on.
+
+  edge-tdn simulate yard.mp4                    rtsp://127.0.0.1:8554/yard
+  edge-tdn simulate yard.mp4 door.mp4 --size 640x480 --rate 15
+  edge-tdn simulate demo: test: noise:          the project's clip, a moving ball, a still scene with a sensor's noise
+  edge-tdn simulate demo: --address 0.0.0.0     for the whole network; then ask for a password:
+  edge-tdn simulate demo: --user camera --password-file secret.txt
+
+faults, one at a time for each camera; type its name and Enter, or plan it:
+{faults}
+  --fault freeze@20+10        from second 20 on, for 10 s
+  --fault drop@20+10/60       and again every 60 s
+  --fault yard:size@30        one camera alone; until it is ended
+  yard drop                   typed: one camera alone; `drop`: all; `ok`: ends it
 """
 
 
@@ -86,12 +119,17 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edge_tdn.config import load
-    from edge_tdn.daemon import Daemon, stop_on_signals
+    from edge_tdn.signals import run_until_signalled
 
-    daemon = Daemon(load(options.config), options.config.parent)
-    stop_on_signals(daemon.stop)
-    daemon.run()
+    faulthandler.enable(file=2)  # every thread's stack, should a library crash or systemd's watchdog bite
+
+    def begin() -> "Process":
+        from edge_tdn.config import load
+        from edge_tdn.daemon import Daemon
+
+        return Daemon(load(options.config), options.config.parent, options.config)
+
+    run_until_signalled(begin)
     return 0
 
 
@@ -141,6 +179,40 @@ def _replay(options: argparse.Namespace) -> int:
     return 0
 
 
+def _simulate(options: argparse.Namespace) -> int:
+    from edge_tdn.simulate import simulate
+
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    film = (options.size, options.rate, options.codec)
+    access = (options.user, options.password_file)
+    simulate(console, options.file, options.address, options.port, *film, *access, options.fault)
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
+    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    if min(size) < 16 or size[0] % 2 or size[1] % 2:
+        raise argparse.ArgumentTypeError(f"{text}: width x height, even, 16 pixels or more, such as 640x480")
+    return size
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text}: a whole number from {least} to {most}")
+        return int(text)
+
+    return whole
+
+
+def _planned(text: str) -> Planned:
+    try:
+        return Planned.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 <= seconds < float("inf"):
@@ -180,7 +252,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--screenshot", type=Path, metavar="SVG", help="write the last view as a picture")
     demo.set_defaults(command=_demo, log_level=logging.ERROR)
 
-    run = commands.add_parser("run", help="serve the cameras of a configuration, until SIGTERM or Ctrl-C")
+    run = commands.add_parser(
+        "run",
+        help="serve the cameras of a configuration, until SIGTERM or Ctrl-C",
+        description=RUN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     run.add_argument("--config", type=Path, required=True, help="TOML file; configs/reference.toml explains every key")
     run.set_defaults(command=_run, log_level=logging.INFO)
 
@@ -231,6 +308,29 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--json", type=Path, metavar="OUT", help="write the events there, one a line, not to stdout")
     replay.add_argument("--plot", type=Path, metavar="PNG", help="draw scores, thresholds and events over time")
     replay.set_defaults(command=_replay, log_level=logging.WARNING)
+
+    simulate = commands.add_parser(
+        "simulate",
+        help="serve videos as RTSP cameras, with faults on request",
+        description=SIMULATE.format(faults="\n".join(f"  {name:<27} {what}" for name, what in FAULTS.items())),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    simulate.add_argument("file", nargs="+", metavar="FILE", help="a video file, demo:, test: or noise:")
+    simulate.add_argument(
+        "--address", default="127.0.0.1", help="to listen at; 0.0.0.0: every one (default: 127.0.0.1)"
+    )
+    simulate.add_argument(
+        "--port", type=_whole(0, 65535), default=8554, help="of the first camera; 0: free ones (default: 8554)"
+    )
+    simulate.add_argument("--size", type=_size, metavar="WxH", help="pixels (default: the file's)")
+    simulate.add_argument("--rate", type=_whole(1, 120), help="frames a second (default: the file's)")
+    simulate.add_argument("--codec", choices=("h264", "h265", "mjpeg"), default="h264", help="(default: h264)")
+    simulate.add_argument("--user", default="", help="whom alone to let in; needs --password-file")
+    simulate.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password")
+    simulate.add_argument(
+        "--fault", action="append", type=_planned, default=[], metavar="FAULT", help="planned, as above; several times"
+    )
+    simulate.set_defaults(command=_simulate, log_level=logging.WARNING)
     return parser
 
 

@@ -1,6 +1,5 @@
 """`edge-tdn check`: opens everything that `run` would, says what is wrong, or prints the plan."""
 
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -8,51 +7,25 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edge_tdn.config import Config, DecideConfig, RecordConfig, broker_access, load
+from edge_tdn.config import Config, DecideConfig, RecordConfig, load
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
-from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.labels import Rule, check_names, rules
 from edge_tdn.manifest import Model
-from edge_tdn.mqtt import tls_context
 from edge_tdn.outbox import outbox_folder
 from edge_tdn.passwords import without_password
-from edge_tdn.record import verify as verify_record
 from edge_tdn.runtime import Runtime, build_name
-from edge_tdn.source import verify
+from edge_tdn.verify import outbox_writable, verify
 
 
 def check(console: Console, path: Path) -> None:
     """Prints the plan of a configuration. ConfigError or ModelError: what is wrong with it."""
     config = load(path)
-    access = broker_access(config.broker, path.parent)
-    if config.broker.tls:
-        tls_context(access)
-    verify_record(config.record, path.parent)
-    writable = _outbox_writable(config, path.parent)
-    faults = []
-    for number, camera in enumerate(config.camera):
-        try:
-            verify(camera, path.parent)
-        except SourceError as error:
-            faults.append(f"{path}: camera[{number}].source: {error}")
-    if faults:
-        raise ConfigError("\n".join(faults))
+    verify(config, path)
+    writable = outbox_writable(config, path.parent)
     model = open_configured_model(config, path.parent)
     check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
         _plan(console, config, path.parent, model, runtime, writable)
-
-
-def _outbox_writable(config: Config, base: Path) -> bool:
-    """ConfigError: its folder cannot be one. Its lock is not taken: a daemon may run."""
-    folder = outbox_folder(config.outbox.folder, config.host, base)
-    if folder is None:
-        return True
-    there = next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
-    if not there.is_dir():
-        message = f"{there} is a file; allowed: a folder, or a new name"
-        raise ConfigError(config.fault(["outbox", "folder"], config.outbox.folder, message))
-    return os.access(there, os.W_OK | os.X_OK)
 
 
 def _plan(console: Console, config: Config, base: Path, model: Model, runtime: Runtime, writable: bool) -> None:

@@ -29,10 +29,14 @@ class Control:
     """Takes the commands of one host."""
 
     def __init__(self, cameras: Sequence[Camera], publisher: Publisher) -> None:
-        self._cameras = {camera.name: camera for camera in cameras}
+        self.exchange(cameras)
         self._publisher = publisher
         self._limit = RateLimit()
         self._refusals = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
+
+    def exchange(self, cameras: Sequence[Camera]) -> None:
+        """From now on for these; from any thread."""
+        self._cameras = {camera.name: camera for camera in cameras}
 
     def hear(self, topic: str, payload: bytes) -> None:
         """A message below <base>/cmd/; it is answered, unless there are too many."""

@@ -4,16 +4,19 @@ import atexit
 import ctypes
 import logging
 import os
+import sys
 import threading
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from edge_tdn.errors import SourceError
+from edge_tdn.passwords import without_password
 
 log = logging.getLogger(__name__)
 
 HOW_TO_INSTALL = "install GStreamer (Debian: see `make packages`) and `pip install edge-tdn[gstreamer]`"
+RTSP_SERVER = "gir1.2-gst-rtsp-server-1.0"  # Debian's package; a camera host does without
 WHAT = (  # a GstLogFunction is told: category, level, file, function, line, object, message
     ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p,
 )  # fmt: skip
@@ -49,6 +52,21 @@ def load() -> tuple[Any, Any]:
     return Gst, GstVideo
 
 
+def load_rtsp_server() -> tuple[Any, Any]:
+    """The modules GLib and GstRtspServer, for whoever serves pictures. Missing: says what to install."""
+    load()
+    try:
+        import gi
+
+        gi.require_version("GstRtspServer", "1.0")
+        from gi.repository import GLib, GstRtspServer
+    except (ImportError, ValueError) as error:
+        raise Missing(
+            f"GStreamer's RTSP server is not here ({error}); Debian: apt-get install {RTSP_SERVER}"
+        ) from error
+    return GLib, GstRtspServer
+
+
 def available() -> bool:
     try:
         load()
@@ -75,8 +93,12 @@ def _debug_through_the_log(Gst: Any) -> None:
 
     def tell(category: int, level: int, *what: Any) -> None:
         line = line_of(category, level, *what[:-1])
-        log.log(levels.get(level, logging.DEBUG), "%s", ctypes.string_at(line).decode(errors="replace").strip())
+        text = ctypes.string_at(line).decode(errors="replace").strip()
         library.g_free(ctypes.c_void_p(line))
+        if log.hasHandlers():
+            log.log(levels.get(level, logging.DEBUG), "%s", text)
+        else:  # a program that has set up no log
+            sys.stderr.write(f"{without_password(text)}\n")
 
     told = LogFunction(tell)
     if library.gst_debug_remove_log_function(None):  # GStreamer's own; once

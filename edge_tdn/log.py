@@ -4,7 +4,6 @@ A line begins with what it is about, as key=value: `camera=yard state=streaming`
 Under systemd journald adds the time; on a terminal a line has the time of day, in a file the date too.
 """
 
-import atexit
 import logging
 import os
 import re
@@ -50,7 +49,6 @@ def set_up(level: int, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])
     logging.getLogger(OURS).setLevel(level)
     logging.captureWarnings(True)
-    atexit.register(catch_up, finally_=True)
     log = logging.getLogger(OURS)
 
     def uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -187,7 +185,7 @@ _limited_lock = threading.Lock()
 
 
 def catch_up(finally_: bool = False) -> None:
-    """Every Limited's. To be called now and then; at the process's end it is."""
+    """Every Limited's. To be called now and then, and with `finally_` at the end."""
     with _limited_lock:
         all_of_them = list(_limited)
     for limited in all_of_them:

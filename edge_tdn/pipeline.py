@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_tdn import heartbeat
 from edge_tdn.config import CameraConfig, Config
 from edge_tdn.decide import Decider, Origin
 from edge_tdn.errors import SourceError
@@ -41,7 +42,7 @@ from edge_tdn.messages import (
 )
 from edge_tdn.passwords import without_password
 from edge_tdn.publish import Publisher
-from edge_tdn.scheduler import Scheduler
+from edge_tdn.scheduler import Lane, Scheduler
 from edge_tdn.source import Source
 from edge_tdn.stopwatch import Observe
 from edge_tdn.window import Window
@@ -70,20 +71,16 @@ class Camera:
         self.name = camera.name
         self.picture: Picture | None = None  # [H, W, 3], the model's size
         self.failure: SourceError | None = None  # why the source ended for good
+        self.config = camera
+        self._base = base
         self._publish_scores = config.broker.scores
-        self._labels = model.labels
+        self._labels, self._spec = model.labels, model.manifest.input
         self._scheduler, self._publisher = scheduler, publisher
         self._source = Source(camera, base, self._told)
-        self._window = Window(model.manifest.input, camera.max_gap_s, gate=MotionGate() if camera.motion_gate else None)
-        self._lane = scheduler.lane(camera.hop, self._scored, self._broken)
+        self._sight = self._opened()
         seq = publisher.last_seq(camera.name)
         self._decider = Decider(config.decide, origin, model.labels, model.manifest.background, seq)
-        self.recorder: Recorder | None = None
-        if config.record.wanted:
-            from edge_tdn import record
-
-            publish = partial(publisher.snapshot, camera.name)
-            self.recorder = record.Recorder(camera, config, model.manifest.input, base, publish)
+        self.recorder = self._recorder(config)
         self._state: tuple[State, str, int] = ("connecting", "", time.time_ns())
         self._observe = observe
         self._frames = self._connects = 0
@@ -92,11 +89,14 @@ class Camera:
         self._size = (0, 0)  # height, width
         self._max_gap_s = camera.max_gap_s
         self._fruitless = 0  # stretches in a row that gave no segment
+        self._gaps = self._gated = self._shed = self._repeated = 0  # the last three: with earlier models
         self._states = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
         self._emptied = Limited(log, EMPTIED_EVERY_S)
         self._clips = 0
         self._action: str | None = None  # as last told
         self._enabled = True
+        self._why = ""  # it is stopped
+        self._gone = False  # nothing is told any more
         self._stop = threading.Event()
         self._halt = threading.Event()  # ends the source that plays now
         self._woken = threading.Event()  # enabled again, or stopped
@@ -106,11 +106,17 @@ class Camera:
         self._publisher.action(self.name, None)
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, why: str = "the daemon was stopped") -> None:
         """Asks the thread to end; `join` waits for it."""
+        self._why = why
         self._stop.set()
         self._halt.set()
         self._woken.set()
+
+    @property
+    def enabled(self) -> bool:
+        """Not switched off by command."""
+        return self._enabled
 
     def set_enabled(self, enabled: bool) -> None:
         """Takes pictures, or lets the camera be; soon. May be called from any thread."""
@@ -129,6 +135,67 @@ class Camera:
             self._thread.join(timeout_s)
         if self.running:  # in a library that hears no stop: its action ends all the same, the process does not wait
             self._scheduler.submit(self._lane, "shutdown")
+
+    def change(self, config: Config, model: Model, origin: Origin) -> None:
+        """Another configuration or model; the source plays on. On the runtime thread, between two turns.
+
+        Actions go on where they can, see `Decider.change`. A model that is fed in another way begins with an empty
+        window.
+        """
+        if model.manifest.input != self._spec:
+            self._broken("shutdown")
+            self._leave_lane()
+            self._spec = model.manifest.input
+            self._sight = self._opened()
+        self._publish_scores, self._labels = config.broker.scores, model.labels
+        self._tell(self._decider.change(config.decide, origin, model.labels, model.manifest.background), None)
+
+    def record_anew(self, config: Config, within_s: float) -> None:
+        """Another recorder takes over; what the one before has begun, it finishes now, at the latest `within_s`."""
+        before, self.recorder = self.recorder, self._recorder(config)
+        if before:
+            before.close()
+            before.join(within_s)
+
+    def leave(self) -> None:
+        """It has been stopped and joined, and others go on: its actions end. On the runtime thread."""
+        self._leave_lane()
+
+    def dismiss(self, removed: bool, within_s: float) -> None:
+        """It has left; nothing is told of it any more. `removed`: nor is there another in its place."""
+        if self.recorder:
+            self.recorder.close()
+            self.recorder.join(within_s)
+        if removed:
+            self._told("ended", self._why)
+            self._publisher.action(self.name, None)
+            if self.recorder:
+                self._publisher.snapshot(self.name, b"")
+        self._gone = True
+
+    @property
+    def _lane(self) -> Lane:
+        return self._sight[1]
+
+    def _opened(self) -> tuple[Window, Lane]:
+        """What belongs together: the window, and the lane that its segments go to."""
+        gate = MotionGate() if self.config.motion_gate else None
+        lane = self._scheduler.lane(self.config.hop, self._scored, self._broken)
+        return Window(self._spec, self.config.max_gap_s, gate=gate), lane
+
+    def _leave_lane(self) -> None:
+        self._scheduler.leave(self._lane)
+        self._repeated += self._sight[0].repeated
+        self._gated += self._lane.gated
+        self._shed += self._lane.shed
+
+    def _recorder(self, config: Config) -> "Recorder | None":
+        if not config.record.wanted:
+            return None
+        from edge_tdn import record
+
+        publish = partial(self._publisher.snapshot, self.name)
+        return record.Recorder(self.config, config, self._spec, self._base, publish)
 
     @property
     def running(self) -> bool:
@@ -152,14 +219,17 @@ class Camera:
             hop=self._lane.achieved_hop,
             latency_ms=round(median(self._latencies), 1) if self._latencies else 0.0,
             clips=self._clips,
-            gated=self._lane.gated,
-            shed=self._lane.shed,
-            gaps=max(0, self._window.stretches - 1),
+            gated=self._gated + self._lane.gated,
+            shed=self._shed + self._lane.shed,
+            gaps=self._gaps,
+            decoder=self._source.decoder,
+            clock=self._source.clock,
             frames=self._frames,
             connects=self._connects,
-            repeated=self._window.repeated,
+            repeated=self._repeated + self._sight[0].repeated,
         )
 
+    @heartbeat.beating()
     def _run(self) -> None:
         while not self._stop.is_set():
             if self._enabled:
@@ -167,7 +237,7 @@ class Camera:
                     return
             else:
                 self._told("disabled", "by command")
-                self._woken.wait()
+                heartbeat.wait(self._woken)
             self._woken.clear()
 
     def _play(self) -> bool:
@@ -188,28 +258,30 @@ class Camera:
             reason: EndReason = "disabled" if halt.is_set() else "stream_lost"
             self._scheduler.submit(self._lane, "shutdown" if self._stop.is_set() else reason)
             if self._stop.is_set() and self._state[0] == "streaming":
-                self._told("ended", "the daemon was stopped")
+                self._told("ended", self._why)
         return halt.is_set() and not self._stop.is_set()
 
     def _take(self, frame: Frame) -> None:
         self._arrivals.append(frame.received_ns)
         self._frames = frame.seq
-        if self.recorder:
-            self.recorder.frame(frame)
-        stretches = self._window.stretches
-        segments = self._window.push(frame)
-        if self._window.stretches > stretches:
-            self._begin_stretch(frame.decoded.size)
+        if recorder := self.recorder:
+            recorder.frame(frame)
+        window, lane = self._sight  # once: another model may exchange them at any time
+        stretches = window.stretches
+        segments = window.push(frame)
+        if window.stretches > stretches:
+            self._begin_stretch(frame.decoded.size, first=window.stretches == 1)
         for segment in segments:
             self._fruitless = 0
             self.picture = segment.frames[CENTRE]
-            self._scheduler.submit(self._lane, segment)
+            self._scheduler.submit(lane, segment)
 
-    def _begin_stretch(self, size: tuple[int, int]) -> None:
+    def _begin_stretch(self, size: tuple[int, int], first: bool) -> None:
         """The window was emptied: by a gap, a reconnect, or another size."""
         height, width = size
         self._fruitless += 1
-        if self._window.stretches > 1:
+        if not first:
+            self._gaps += 1
             self._scheduler.submit(self._lane, "stream_lost")
             before = f", was {self._size[1]}x{self._size[0]}" if self._size != (height, width) else ""
             self._emptied.log(
@@ -219,9 +291,8 @@ class Camera:
 
     def _told(self, state: State, reason: str) -> None:
         """The source is in a new state."""
-        reason = without_password(reason)
-        before = self._state[0]
-        if (state, reason) == self._state[:2]:
+        before, reason = self._state[0], without_password(reason)
+        if self._gone or (state, reason) == self._state[:2]:
             return
         self._state = (state, reason, time.time_ns())
         self._connects += before == "connecting" and state == "streaming"
@@ -261,8 +332,8 @@ class Camera:
                 self.name, event.type, value(event.label), event.score, event.id,
             )  # fmt: skip
             self._publisher.event(event)
-            if self.recorder:
-                self.recorder.event(event, scores)
+            if recorder := self.recorder:
+                recorder.event(event, scores)
         if self._decider.action != self._action:
             self._action = self._decider.action
             self._publisher.action(self.name, self._action)

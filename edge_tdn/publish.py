@@ -13,9 +13,10 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from edge_tdn import heartbeat
+from edge_tdn.errors import ConfigError
 from edge_tdn.log import Limited
 from edge_tdn.messages import (
     ActionEvent,
@@ -29,7 +30,7 @@ from edge_tdn.messages import (
     TopScores,
     iso,
 )
-from edge_tdn.mqtt import Acknowledged, Connected, Connection, Link, Lost, Message, Note, Received, Unheard
+from edge_tdn.mqtt import Acknowledged, Connected, Connection, Inbox, Link, Lost, Message, Note, Received, Unheard
 from edge_tdn.outbox import Entry, Outbox
 from edge_tdn.stopwatch import Observe, Stopwatch
 
@@ -82,7 +83,34 @@ class _Refused:
     closing: bool = False  # the broker ended the connection over it
 
 
-_Item = ActionEvent | Message | Note | _Replay | _Announce | None
+@dataclass(frozen=True)
+class _Said:
+    """What a connection tells."""
+
+    line: "_Line"
+    note: Note
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One connection's way into the inbox: what an earlier one still says is not taken for what this one does."""
+
+    inbox: "queue.SimpleQueue[_Item]"
+
+    def put(self, note: Note, /) -> None:
+        self.inbox.put(_Said(self, note))
+
+
+Connect = Callable[[Callable[[int], Message], Inbox], Connection]
+
+
+@dataclass(frozen=True)
+class _Reconnect:
+    connect: Connect
+    elsewhere: bool
+
+
+_Item = ActionEvent | Message | _Said | _Replay | _Announce | _Reconnect | None
 
 
 class Publisher:
@@ -98,7 +126,7 @@ class Publisher:
         base: str,
         boot: str,
         outbox: Outbox,
-        connect: Callable[[Callable[[int], Message], "queue.SimpleQueue[_Item]"], Connection],
+        connect: Connect,
         failed: Callable[[BaseException], None],
         commanded: Callable[[str, bytes], None] = lambda topic, payload: None,
         observe: Observe | None = None,
@@ -124,12 +152,18 @@ class Publisher:
         self._told_s = 0.0  # monotonic seconds: when the outbox last heard of them
         self._announced: _Announce | None = None
         self._states, self._oddities = Limited(log, SAID_EVERY_S), Limited(log, SAME_EVERY_S)
-        self._stopwatch, self.connects = Stopwatch(observe), 0
+        self._stopwatch = Stopwatch(observe)
         self._told = False  # the broker has had our status
         self._replaced = 0  # times that another boot's was found there since
-        self.session = 0
+        self._numbered: dict[str, int] = {}  # by camera, its last event that was handed over
+        self._ending = False
+        self._moving: _Reconnect | None = None
+        self._leaving = False
+        self._sessions_before = 0  # those of earlier connections
+        self.session = self.connects = 0
         self.delivery = Delivery(state="connecting", reason="", since=iso(time.time_ns()))
-        self._connection = connect(self._will, self._inbox)
+        self._line = _Line(self._inbox)
+        self._connection = connect(self._will, self._line)
         self._thread = threading.Thread(target=self._run, name="publisher")
 
     def start(self) -> None:
@@ -141,13 +175,14 @@ class Publisher:
 
     def last_seq(self, camera: str) -> int:
         """The number of the camera's last event, also before this start; 0 if it never had one."""
-        return self._outbox.last_seq(camera)
+        return max(self._outbox.last_seq(camera), self._numbered.get(camera, 0))
 
     @property
     def outbox_status(self) -> OutboxStatus:
         return self._outbox.status()
 
     def event(self, event: ActionEvent) -> None:
+        self._numbered[event.camera] = event.seq
         self._stopwatch.decided(event.camera, event.seq)
         self._inbox.put(event)
 
@@ -156,7 +191,7 @@ class Publisher:
         self._inbox.put(Message(f"{self._base}/{camera}/action", (label or "none").encode(), retain=True))
 
     def snapshot(self, camera: str, jpeg: bytes) -> None:
-        """The picture of the camera's newest action."""
+        """The picture of the camera's newest action; an empty one takes it from the broker."""
         self._inbox.put(Message(f"{self._base}/{camera}/snapshot", jpeg, retain=True, content_type="image/jpeg"))
 
     def scores(self, scores: TopScores) -> None:
@@ -170,8 +205,15 @@ class Publisher:
         self._inbox.put(_json(f"{self._base}/status", status, retain=True))
 
     def announce(self, documents: Mapping[str, bytes], birth_topic: str) -> None:
-        """Retained JSON by topic, sent at every connect, and when `online` stands on `birth_topic`."""
+        """Retained JSON by topic, sent at every connect, and when `online` stands on `birth_topic`.
+
+        It takes the place of what was announced before; topics that are not among these any more are cleared.
+        """
         self._inbox.put(_Announce(documents, birth_topic))
+
+    def reconnect(self, connect: Connect, elsewhere: bool) -> None:
+        """Another connection takes this one's place. `elsewhere`: to another broker; this one hears a goodbye."""
+        self._inbox.put(_Reconnect(connect, elsewhere))
 
     def reply(self, reply: Reply) -> None:
         self._inbox.put(_json(f"{self._base}/reply", reply))
@@ -195,7 +237,7 @@ class Publisher:
         self._outbox.close()
 
     def _will(self, session: int) -> Message:
-        return self._availability(OFFLINE, session)
+        return self._availability(OFFLINE, self._sessions_before + session)
 
     def _availability(self, state: bytes, session: int) -> Message:
         user = (("boot", self._boot), ("session", str(session)))
@@ -203,11 +245,14 @@ class Publisher:
 
     # ------------------------------------------------------------------------------------------------- the thread
 
+    @heartbeat.beating()
     def _run(self) -> None:
         try:
-            going_on = True
-            while going_on:
-                going_on = self._take()
+            while not self._ending:
+                heartbeat.beat()
+                self._take(self._patience_s())
+                if self._moving:
+                    self._move(self._moving)
                 self._outbox.tick()
                 self._send()
                 self._states.catch_up()
@@ -216,10 +261,10 @@ class Publisher:
             log.exception("publisher thread failed")
             self._failed(error)
 
-    def _take(self) -> bool:
-        """What has come in, or nothing for a while; False if the end has been asked for."""
+    def _take(self, patience_s: float) -> None:
+        """What has come in, or nothing for a while."""
         try:
-            items = [self._inbox.get(timeout=self._patience_s())]
+            items = [self._inbox.get(timeout=patience_s)]
         except queue.Empty:
             items = []
         while items and items[-1] is not None and len(items) < TOGETHER and not self._inbox.empty():
@@ -230,7 +275,6 @@ class Publisher:
         for item in items:
             self._handle(item)
         self._tell_outbox(patient=bool(items))
-        return None not in items
 
     def _patience_s(self) -> float:
         now = time.monotonic()
@@ -241,6 +285,8 @@ class Publisher:
 
     def _handle(self, item: _Item) -> None:
         match item:
+            case None:
+                self._ending = True
             case Message(qos=0):
                 if self._link:
                     self._link.publish(item)
@@ -249,6 +295,28 @@ class Publisher:
                 (self._large if len(item.payload) > LARGE_BYTES else self._unsent)[item.topic] = item
             case Message():
                 self._answers.append(item)
+            case _Said(line, note):
+                if line is self._line:
+                    self._noted(note)
+            case _Reconnect():
+                self._moving = item
+            case _Replay(answer=answer):
+                if sum(isinstance(one, _Replay) for one in self._answers) < REPLAYS_MOST:
+                    self._answers.append(item)
+                else:
+                    busy = {"ok": False, "error": f"busy: {REPLAYS_MOST} replays are waiting", "result": {}}
+                    self._answers.append(_json(f"{self._base}/reply", answer.model_copy(update=busy)))
+            case _Announce(documents):
+                gone = self._announced.documents.keys() - documents.keys() if self._announced else ()
+                self._announced = item
+                for topic in gone:
+                    self._handle(Message(topic, b"", retain=True))
+                for topic, document in documents.items():
+                    self._handle(Message(topic, document, retain=True, content_type=JSON))
+                self._listen()
+
+    def _noted(self, note: Note) -> None:
+        match note:
             case Connected(link):
                 self._greet(link)
             case Lost(trouble, reason):
@@ -258,29 +326,36 @@ class Publisher:
             case Unheard(topic, reason):
                 self._mention(topic, f"may not read {topic}: {reason}; what is said there is not heard")
             case Received():
-                self._hear(item)
-            case _Replay(answer=answer):
-                if sum(isinstance(one, _Replay) for one in self._answers) < REPLAYS_MOST:
-                    self._answers.append(item)
-                else:
-                    busy = {"ok": False, "error": f"busy: {REPLAYS_MOST} replays are waiting", "result": {}}
-                    self._answers.append(_json(f"{self._base}/reply", answer.model_copy(update=busy)))
-            case _Announce(documents):
-                self._announced = item
-                for topic, document in documents.items():
-                    self._handle(Message(topic, document, retain=True, content_type=JSON))
-                self._listen()
+                if not self._leaving:  # among others the echo of our goodbye
+                    self._hear(note)
+
+    def _move(self, wanted: _Reconnect) -> None:
+        """What this connection leaves unacknowledged, the next one sends again."""
+        self._moving = None
+        if wanted.elsewhere:
+            self._leave()
+        self._connection.close()
+        self._link, self._leaving = None, False
+        self._on_their_way.clear()
+        self._stopwatch.disconnected()
+        self._deliver("connecting", "")
+        self._sessions_before = self.session
+        self._line = _Line(self._inbox)
+        try:
+            self._connection = wanted.connect(self._will, self._line)
+        except ConfigError as error:  # its files were right a moment ago
+            self._deliver("tls", str(error))
 
     def _greet(self, link: Link) -> None:
         """Says that we are here, then all that is retained; then events from the first that waits."""
-        self._link, self.session = link, link.session
+        self._link, self.session = link, self._sessions_before + link.session
+        self.connects += 1
         self._on_their_way.clear()
         self._refused = {camera: refused for camera, refused in self._refused.items() if refused.closing}
         for refused in self._refused.values():  # the others first
             refused.again_s = time.monotonic() + refused.wait_s
         self._denied.clear()
         self._taken = False
-        self.connects += 1
         self._behind = 0
         self._unsent.clear()
         self._say_online()
@@ -510,6 +585,8 @@ class Publisher:
             self._told_s = time.monotonic()
 
     def _leave(self) -> None:
+        """Sends what waits, and says goodbye; for a while."""
+        self._leaving = True
         deadline = time.monotonic() + GOODBYE_S
         said = False
         while self._link and time.monotonic() < deadline:
@@ -517,16 +594,13 @@ class Publisher:
                 self._send()
             waits = self._unsent or self._outbox.after(self._behind, 1, self._refused.keys())
             if not said and self._room > 0 and not waits:
-                self._publish(self._availability(STOPPED, self._link.session))
+                self._publish(self._availability(STOPPED, self.session))
                 said = True
             if said and not self._on_their_way:
                 break
-            with suppress(queue.Empty):
-                item = self._inbox.get(timeout=0.05)
-                if not isinstance(item, Received):  # among others the echo of our goodbye
-                    self._handle(item)
+            self._take(0.05)
         if self._link and not said:
-            self._publish(self._availability(STOPPED, self._link.session))
+            self._publish(self._availability(STOPPED, self.session))
         self._tell_outbox(patient=False)
 
     # --------------------------------------------------------------------------------------------- being seen

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_tdn import gstreamer
+from edge_tdn import gstreamer, heartbeat
 from edge_tdn.config import CameraConfig, Config, RecordConfig
 from edge_tdn.encode import LIVE_ENCODERS, VideoWriter
 from edge_tdn.errors import ConfigError, EdgeTdnError, last_line
@@ -187,11 +187,13 @@ class Recorder:
             self._waiting += 1
         return picture
 
+    @heartbeat.beating()
     def _run(self) -> None:
         try:
             while True:
+                heartbeat.beat()
                 with suppress(queue.Empty):
-                    note = self._inbox.get(timeout=TICK_S if self._clips else None)
+                    note = self._inbox.get(timeout=TICK_S if self._clips else heartbeat.EVERY_S)
                     if note is None:
                         break
                     self._hear(note)

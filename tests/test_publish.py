@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edge_tdn.config import Access, BrokerConfig, OutboxConfig
-from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, EventWindow, ModelRef, Reply
+from edge_tdn.messages import ActionEvent, CameraStatus, ConfigStatus, DaemonStatus, EventWindow, ModelRef, Reply
 from edge_tdn.mqtt import Connected, Connection, Message, Received
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
@@ -234,6 +234,7 @@ def test_a_subscriber_counts_what_does_not_fit_its_schema(publish_to: PublishTo,
             session=1,
             delivery=publisher.delivery,
             outbox=publisher.outbox_status,
+            config=ConfigStatus(state="in_force", reason="", since=MOMENT),
         )
     )
     heard = []

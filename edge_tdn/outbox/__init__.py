@@ -81,6 +81,11 @@ class Outbox:
         waiting = self._stored + len(self._unstored) - len(self._untold)
         return max(0, waiting)  # what was dropped from memory may be acknowledged all the same
 
+    @property
+    def cameras(self) -> list[str]:
+        """That have ever had an event."""
+        return [*self._last]
+
     def last_seq(self, camera: str) -> int:
         """The number of the camera's last event; 0 if it never had one."""
         return self._last.get(camera, 0)
