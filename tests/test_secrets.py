@@ -7,6 +7,7 @@ GStreamer's and paho's own debug output, a broker that lets in and one that does
 import base64
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -147,6 +148,10 @@ def test_passwords_are_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera]) 
         ):  # fmt: skip
             wait(lambda: re.search(line, served.said) is not None, lambda: (line, served.said.decode()[-20_000:]))  # noqa: B023
         wait(lambda: b" unauthorized: " in shut_out.said, lambda: shut_out.said)
+        served.process.send_signal(signal.SIGHUP)  # which is refused, for what is misspelt
+        wait(
+            lambda: b" refused, the one before stays in force: " in served.said, lambda: served.said.decode()[-20_000:]
+        )
         with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as answer:
             scraped = answer.read()
         processes = b"".join(daemon.of_the_process() for daemon in daemons)
@@ -162,6 +167,7 @@ def test_passwords_are_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera]) 
     broker.stop()
     topics = {note.topic for note in heard}
     assert {f"edge-tdn/first/{name}/status" for name in sources} <= topics
+    assert any(note.topic == "edge-tdn/first/status" and b'"refused"' in note.payload for note in heard)
     assert b"edge_tdn_camera_frames_total" in scraped
     assert b"--config" in processes
     everything = {
