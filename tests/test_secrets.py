@@ -160,7 +160,7 @@ def test_passwords_are_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera]) 
             wait(lambda: re.search(line, served.said) is not None, lambda: (line, served.said.decode()[-20_000:]))  # noqa: B023
         wait(lambda: b" unauthorized: " in shut_out.said, lambda: shut_out.said)
         served.process.send_signal(signal.SIGHUP)  # which is refused, for what is misspelt
-        wait(lambda: told("edge-tdn/first/status", b'"refused"'), lambda: served.said.decode()[-20_000:])
+        wait(lambda: told("edge-tdn/first/status", b'"state":"refused"'), lambda: served.said.decode()[-20_000:])
         assert b" refused, the one before stays in force: " in served.said
         with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as answer:
             scraped = answer.read()
