@@ -27,22 +27,28 @@ def check(console: Console, path: Path) -> None:
     if config.broker.tls:
         tls_context(access)
     verify_record(config.record, path.parent)
-    writable = _outbox_writable(config, path.parent)
-    faults = []
-    for number, camera in enumerate(config.camera):
-        try:
-            verify(camera, path.parent)
-        except SourceError as error:
-            faults.append(f"{path}: camera[{number}].source: {error}")
+    writable = outbox_writable(config, path.parent)
+    faults = unplayable(config, path.parent)
     if faults:
-        raise ConfigError("\n".join(faults))
+        raise ConfigError("\n".join(f"{path}: camera[{number}].source: {error}" for number, error in faults.items()))
     model = open_configured_model(config, path.parent)
     check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
         _plan(console, config, path.parent, model, runtime, writable)
 
 
-def _outbox_writable(config: Config, base: Path) -> bool:
+def unplayable(config: Config, base: Path) -> dict[int, SourceError]:
+    """What is wrong with the cameras' sources, as far as can be known without connecting; by place in the file."""
+    faults = {}
+    for number, camera in enumerate(config.camera):
+        try:
+            verify(camera, base)
+        except SourceError as error:
+            faults[number] = error
+    return faults
+
+
+def outbox_writable(config: Config, base: Path) -> bool:
     """ConfigError: its folder cannot be one. Its lock is not taken: a daemon may run."""
     folder = outbox_folder(config.outbox.folder, config.host, base)
     if folder is None:
@@ -60,7 +66,7 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
     table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
-    table.add_row("parity", _parity(model, build_name(runtime.precision, runtime.device)))
+    table.add_row("parity", told_parity(model, build_name(runtime.precision, runtime.device)))
     segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
     table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
     table.add_row("labels", _some(model.labels))
@@ -110,7 +116,8 @@ def _recorded(record: RecordConfig) -> str:
     return f"{what}, {where}; at most {record.memory_mb} MB of memory a camera"
 
 
-def _parity(model: Model, name: str) -> str:
+def told_parity(model: Model, name: str) -> str:
+    """What the exporter found when it compared this build with PyTorch."""
     parity = model.manifest.parity.get(name)
     if parity is None:
         return f"never compared with PyTorch; `edge-tdn-export parity {model.folder}` does it"
