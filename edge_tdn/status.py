@@ -6,7 +6,7 @@ import secrets
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -25,8 +25,8 @@ MARKER_S = 3.0  # how long our own message may take to come back, behind all tha
 QUIET_S = 0.5  # where it may not be sent: nothing for so long, and all has come
 DRAW_EVERY_S = 0.5
 TOLD = ("availability", "status", "+/status", "+/action")  # topics below <base>
-COLUMNS = ("camera", "state", "since", "fps", "size", "clip each", "latency", "clips", "shed", "gaps", "action now")
-RIGHT = {"since", "fps", "size", "clip each", "latency", "clips", "shed", "gaps"}
+COLUMNS = ("camera", "state", "since", "fps", "size", "every", "latency", "clips", "shed", "gaps", "action now")
+RIGHT = {"since", "fps", "size", "every", "latency", "clips", "shed", "gaps"}
 OUTBOX_STYLE = {"ok": "dim", "off": "dim"}
 AWAY = {"stopped": "was stopped, as asked", "offline": "is gone without a goodbye: killed, without power, or cut off"}
 LOOK_THERE = "On the camera host, `systemctl status 'edge-tdn*'` and `journalctl -u 'edge-tdn*'` say how the daemon is"
@@ -272,7 +272,8 @@ def _cameras(host: Host) -> list[RenderableType]:
     """The table, and below it, where there is more to say than a cell holds, a line for each camera."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in COLUMNS:
-        table.add_column(column, no_wrap=column != COLUMNS[-1], justify="right" if column in RIGHT else "left")
+        justify: Literal["left", "right"] = "right" if column in RIGHT else "left"
+        table.add_column(column, no_wrap=column != COLUMNS[-1], overflow="fold", justify=justify)
     segment_s = host.daemon.segment_s if host.daemon else 0.0
     reasons = []
     for name in host.names:
@@ -291,7 +292,7 @@ def _cameras(host: Host) -> list[RenderableType]:
             f"{one.width}x{one.height}" if one.width else "",
             _every(one.hop, segment_s) if running else "",
             f"{one.latency_ms:.0f} ms" if one.latency_ms else "",
-            str(one.clips),
+            _count(one.clips),
             Text(str(one.shed), "yellow" if one.shed else ""),
             Text(str(one.gaps), "yellow" if one.gaps else ""),
             Text(action, "dim" if action == "none" else "bold"),
@@ -305,6 +306,11 @@ def _every(hop: int, segment_s: float) -> str:
     if not hop:
         return ""
     return f"{hop * segment_s:.2f} s" if segment_s else f"{hop} segments"
+
+
+def _count(number: int) -> str:
+    """Short enough for a cell: `99999`, `1.2 M`."""
+    return str(number) if number < 100_000 else f"{min(number, 10**15) / 1e6:.1f} M"
 
 
 def _one_of(payload: bytes, allowed: tuple[str, ...]) -> str:

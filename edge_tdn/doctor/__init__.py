@@ -14,9 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge_tdn.doctor import host
-from edge_tdn.doctor.broker import broker
-from edge_tdn.doctor.cameras import cameras
+from edge_tdn.doctor import broker, cameras, host
 from edge_tdn.doctor.finding import Finding, Mark
 from edge_tdn.doctor.site import Site
 from edge_tdn.errors import BrokerError, ConfigError, EdgeTdnError, SourceError, last_line
@@ -64,8 +62,8 @@ def _examinations(path: Path) -> Iterator[tuple[str, int, Iterable[Finding]]]:
     if config:
         yield "model", ConfigError.exit_status, site.network(config)
         yield "folders", ConfigError.exit_status, site.folders(config)
-        yield "broker", BrokerError.exit_status, broker(config, site.access, site.holder)
-        yield "cameras", SourceError.exit_status, cameras(config, site.base, site.frame_rate)
+        yield "broker", BrokerError.exit_status, broker.examine(config, site.access, site.holder)
+        yield "cameras", SourceError.exit_status, cameras.examine(config, site.base, site.frame_rate)
     yield "clock", EdgeTdnError.exit_status, host.clock()
     yield "decoders", EdgeTdnError.exit_status, host.decoders(config)
     yield "devices", EdgeTdnError.exit_status, host.devices(config)

@@ -34,7 +34,7 @@ RULES = "the broker's access rules must let {user} {verb} {base}/#"
 WRONG = BrokerError.exit_status
 
 
-def broker(config: Config, access: Access | None, holder: int | None) -> Iterator[Finding]:
+def examine(config: Config, access: Access | None, holder: int | None) -> Iterator[Finding]:
     """`access`: None where it cannot be had. `holder`: process of this configuration's daemon here, where one runs."""
     found = yield from _reached(config.broker)
     if not found:

@@ -12,7 +12,7 @@ import numpy as np
 from edge_tdn.check import unplayable
 from edge_tdn.config import CameraConfig, Config
 from edge_tdn.doctor.finding import Finding, start
-from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.errors import ConfigError, SourceError, last_line
 from edge_tdn.messages import NS_PER_S, Luma
 from edge_tdn.source import EndOfStream, is_live, open_capture, without_password
 
@@ -55,7 +55,7 @@ class Look:
         return max(gaps, default=0) / NS_PER_S
 
 
-def cameras(config: Config, base: Path, frame_rate: float) -> Iterator[Finding]:
+def examine(config: Config, base: Path, frame_rate: float) -> Iterator[Finding]:
     """`frame_rate`: what the model wants, frames a second; 0: not known."""
     wrong = unplayable(config, base)
     tried = {
@@ -77,6 +77,8 @@ def cameras(config: Config, base: Path, frame_rate: float) -> Iterator[Finding]:
         except TooLate:
             said = f"{without_password(camera.source)}: no answer in {LIMIT_S:g} s"
             yield Finding(what, "failed", said, REMEDIES["unreachable"], SourceError.exit_status)
+        except Exception as error:  # one camera's trouble hides not the others'
+            yield Finding(what, "failed", last_line(error), "", getattr(error, "exit_status", SourceError.exit_status))
         else:
             yield _judged(what, camera, seen, frame_rate)
 
