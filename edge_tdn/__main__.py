@@ -66,6 +66,7 @@ exit status: 0 every host is online and delivers, and every camera streams; 1 so
 """
 DOCTOR = """Tries once all that `run` would use: configuration, model and its speed, folders, broker, every camera for
 some seconds, and of this machine clock, decoders, devices and service. A running daemon is not disturbed.
+What may be read, written and opened is judged for the user who asks: the service has a user of its own.
 
   edge-tdn doctor --config site.toml
 

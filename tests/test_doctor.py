@@ -164,16 +164,22 @@ def test_cameras_that_give_no_pictures_each_say_why(make_video: Callable[..., Pa
             frozen="gst: videotestsrc is-live=true pattern=smpte75",
             slow="slow.mp4",
             gone="gone.mp4",
+            nobody=f"rtsp://u:{SECRET}@nobody.invalid/live?x=y",
+            usb="/dev/null",
         )
         found = by_name(cameras.examine(load(path), tmp_path, 15))
     told = {what.removeprefix("camera "): one for what, (one,) in found.items()}
     assert {name: (one.mark, one.exit_status) for name, one in told.items()} == {
         "locked": ("failed", 66), "opened": ("ok", 0), "closed": ("failed", 66), "mute": ("failed", 66),
         "even": ("warning", 0), "frozen": ("warning", 0), "slow": ("warning", 0), "gone": ("failed", 78),
+        "nobody": ("failed", 66), "usb": ("failed", 66),
     }  # fmt: skip
-    assert told["locked"].remedy == "user name and password of this camera"
+    assert told["locked"].remedy == "mend the user name and the password of this camera"
     assert "Failed to connect" in told["closed"].said
-    assert "is it on" in told["closed"].remedy
+    assert told["closed"].remedy.startswith("127.0.0.1 is there, but nothing listens on port 1:")
+    assert "is the path right" in told["mute"].remedy
+    assert "nobody knows the name nobody.invalid" in told["nobody"].remedy
+    assert "is it plugged in" in told["usb"].remedy
     assert "of one colour" in told["even"].said
     assert "always the same picture" in told["frozen"].said
     assert "5.0 fps" in told["slow"].said

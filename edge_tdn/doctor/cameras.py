@@ -1,11 +1,14 @@
 """Every camera, all at the same time: does it connect, what comes, and how often?"""
 
+import re
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as TooLate
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -22,13 +25,15 @@ GRACE_S = 2.0  # for a library to come back after that
 POLL_S = 0.2
 SLOW = 0.9  # of the model's frame rate
 EVEN = 2.0  # standard deviation of a picture's luma, below which nothing is seen in it
+REACH_S = 2.0  # for its port to answer
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 REMEDIES = {
-    "unauthorized": "user name and password of this camera",
-    "unreachable": "is it on, and in this network? Are address, port and path right? Try it from this machine",
+    "unauthorized": "mend the user name and the password of this camera",
     "stalled": "it connects, then sends nothing: restart it, or see how many viewers it allows",
     "ended": "is this a video file that is whole?",
 }
 BUSY = "another program has the device: while a daemon streams from it, this is no fault"
+DEVICE = "is it plugged in, a camera, and open to this user? `ls -l /dev/video*` lists what is there"
 
 
 @dataclass
@@ -72,11 +77,11 @@ def examine(config: Config, base: Path, frame_rate: float) -> Iterator[Finding]:
         try:
             seen = tried[number].result(max(0.0, deadline - time.monotonic()))
         except SourceError as error:
-            remedy = BUSY if "busy" in str(error) else REMEDIES[error.state]
+            remedy = REMEDIES.get(error.state) or _unreachable(camera.source, str(error))
             yield Finding(what, "failed", str(error), remedy, error.exit_status)
         except TooLate:
             said = f"{without_password(camera.source)}: no answer in {LIMIT_S:g} s"
-            yield Finding(what, "failed", said, REMEDIES["unreachable"], SourceError.exit_status)
+            yield Finding(what, "failed", said, _unreachable(camera.source, said), SourceError.exit_status)
         except Exception as error:  # one camera's trouble hides not the others'
             yield Finding(what, "failed", last_line(error), "", getattr(error, "exit_status", SourceError.exit_status))
         else:
@@ -111,6 +116,27 @@ def look(camera: CameraConfig, base: Path) -> Look:
         seen.even = float(before.std()) < EVEN
         seen.decoding = capture.decoding()
     return seen
+
+
+def _unreachable(source: str, said: str) -> str:
+    """What to do about a camera that is not there: how far does one get?"""
+    if source.startswith("/dev/"):
+        return BUSY if "busy" in said.lower() else DEVICE
+    scheme, _, rest = source.partition("://")
+    if scheme not in PORTS:
+        return "try it with gst-launch-1.0 or another player, on this machine"
+    parts = urlsplit(f"//{re.split('[/?]', rest.rpartition('@')[2])[0]}")
+    name = parts.hostname or ""
+    try:
+        port = parts.port or PORTS[scheme]
+        start(lambda: socket.create_connection((name, port), REACH_S).close()).result(REACH_S)
+    except socket.gaierror:
+        return f"nobody knows the name {name}: is it right, and does this machine have a name server?"
+    except ConnectionRefusedError:
+        return f"{name} is there, but nothing listens on port {port}: is it the right one, and its service switched on?"
+    except (OSError, ValueError, TooLate):
+        return f"{name} does not answer: is it on, in this network, and the address right?"
+    return f"{name} listens on port {port}: is the path right, and does the camera allow another viewer?"
 
 
 def _judged(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> Finding:
