@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edge_tdn.config import Config, DecideConfig, RecordConfig, broker_access, load
+from edge_tdn.config import Config, DecideConfig, RecordConfig, broker_access, check_camera_access, load
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.labels import Rule, check_names, rules
@@ -26,6 +26,7 @@ def check(console: Console, path: Path) -> None:
     access = broker_access(config.broker, path.parent)
     if config.broker.tls:
         tls_context(access)
+    check_camera_access(config, path.parent)
     verify_record(config.record, path.parent)
     writable = outbox_writable(config, path.parent)
     faults = unplayable(config, path.parent)

@@ -14,7 +14,7 @@ from types import FrameType
 from pydantic import ValidationError
 
 from edge_tdn import __version__
-from edge_tdn.config import Config, broker_access
+from edge_tdn.config import Config, broker_access, check_camera_access
 from edge_tdn.control import Control
 from edge_tdn.decide import Origin, interrupted
 from edge_tdn.demo_clip import DEMO, demo_clip
@@ -60,6 +60,7 @@ class Daemon:
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
         self._model_ref = self.model.ref(config.runtime.precision)
         access = broker_access(config.broker, base)
+        check_camera_access(config, base)
         client_id = f"edge-tdn-{config.host}"  # a new start takes over the old session, and its last will with it
         if any(camera.source == DEMO for camera in config.camera):
             demo_clip()  # now, while no camera waits for it and Ctrl-C is heard

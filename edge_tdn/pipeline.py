@@ -147,6 +147,8 @@ class Camera:
             gated=self._lane.gated,
             shed=self._lane.shed,
             gaps=max(0, self._window.stretches - 1),
+            decoder=self._source.decoder,
+            clock=self._source.clock,
         )
 
     def _run(self) -> None:

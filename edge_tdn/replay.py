@@ -116,7 +116,8 @@ def replay(
         warn_unless_proven(model, runtime.precision, runtime.device)
         one = Replay(config, camera, model, runtime, at_ns)
         began, events = time.monotonic(), list[ActionEvent]()
-        for event in one.play(_shown(console, read_file(video, camera.decoder), video, camera)):
+        frames = read_file(video, camera.decoder, camera.rotate, camera.region)
+        for event in one.play(_shown(console, frames, video, camera)):
             events.append(event)
             if not log:
                 print(event.json_bytes().decode(), flush=True)  # noqa: T201  (plain, for pipes)
