@@ -9,6 +9,7 @@ from typing import Any
 from edge_tdn.errors import SourceError
 
 HOW_TO_INSTALL = "install GStreamer (Debian: see `make packages`) and `pip install edge-tdn[gstreamer]`"
+RTSP_SERVER = "gir1.2-gst-rtsp-server-1.0"  # Debian's package; a camera host does without
 
 
 class Missing(SourceError):
@@ -36,6 +37,21 @@ def load() -> tuple[Any, Any]:
     if not ready:
         raise Missing(f"GStreamer does not start; {HOW_TO_INSTALL}")
     return Gst, GstVideo
+
+
+def load_rtsp_server() -> tuple[Any, Any]:
+    """The modules GLib and GstRtspServer, for whoever serves pictures. Missing: says what to install."""
+    load()
+    try:
+        import gi
+
+        gi.require_version("GstRtspServer", "1.0")
+        from gi.repository import GLib, GstRtspServer
+    except (ImportError, ValueError) as error:
+        raise Missing(
+            f"GStreamer's RTSP server is not here ({error}); Debian: apt-get install {RTSP_SERVER}"
+        ) from error
+    return GLib, GstRtspServer
 
 
 def available() -> bool:
