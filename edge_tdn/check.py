@@ -29,24 +29,18 @@ def check(console: Console, path: Path) -> None:
     check_camera_access(config, path.parent)
     verify_record(config.record, path.parent)
     writable = outbox_writable(config, path.parent)
-    faults = unplayable(config, path.parent)
+    faults = []
+    for number, camera in enumerate(config.camera):
+        try:
+            verify(camera, path.parent)
+        except SourceError as error:
+            faults.append(f"{path}: camera[{number}].source: {error}")
     if faults:
-        raise ConfigError("\n".join(f"{path}: camera[{number}].source: {error}" for number, error in faults.items()))
+        raise ConfigError("\n".join(faults))
     model = open_configured_model(config, path.parent)
     check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
         _plan(console, config, path.parent, model, runtime, writable)
-
-
-def unplayable(config: Config, base: Path) -> dict[int, SourceError]:
-    """What is wrong with the cameras' sources, as far as can be known without connecting; by place in the file."""
-    faults = {}
-    for number, camera in enumerate(config.camera):
-        try:
-            verify(camera, base)
-        except SourceError as error:
-            faults[number] = error
-    return faults
 
 
 def outbox_writable(config: Config, base: Path) -> bool:

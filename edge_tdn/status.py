@@ -299,7 +299,17 @@ def _cameras(host: Host) -> list[RenderableType]:
         )
         if one.reason:
             reasons.append(Text(plain(f"{name}: {one.reason}"), style if not running else "yellow"))
-    return [table, *reasons]
+    return [table, *_decoders(host), *reasons]
+
+
+def _decoders(host: Host) -> list[Text]:
+    """What decodes, and whose pictures."""
+    names: dict[str, list[str]] = {}
+    for name in host.names:
+        if name in host.cameras and host.cameras[name].decoder:
+            names.setdefault(host.cameras[name].decoder, []).append(name)
+    told = "; ".join(f"{decoder} ({', '.join(cameras)})" for decoder, cameras in names.items())
+    return [Text(f"decoded by {plain(told)}", "dim")] if told else []
 
 
 def _every(hop: int, segment_s: float) -> str:

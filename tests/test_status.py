@@ -93,7 +93,7 @@ def test_a_daemon_that_serves_and_one_that_was_stopped(
             (said,) = json.loads(capsys.readouterr().out)["hosts"].values()
             assert said["status"]["segment_s"] == 0.2667
             assert main(["status", "--broker", broker.url]) == 0
-            head, delivery, columns, row = capsys.readouterr().out.splitlines()
+            head, delivery, columns, row, *_ = capsys.readouterr().out.splitlines()
             assert re.match(r"edge-tdn/barn  online  edge-tdn \S+, motion fp32 on CPU, up \d+ s", head)
             assert delivery.startswith("delivery connected   outbox off, waiting 0, dropped 0")
             assert columns.split()[:5] == ["camera", "state", "since", "fps", "size"]
@@ -118,7 +118,7 @@ def test_what_is_wrong_stands_beside_what_is_right(
     assert main(["status", "--broker", broker.url]) == 0
     assert "old" not in capsys.readouterr().out
     stand.leave("edge-tdn/barn", availability=b"online", status=daemon("yard", "roof", "cellar", delivery=refused,
-          outbox=full), yard__status=camera("yard", shed=3, reason="host too slow"), yard__action=b"Pushing",
+          outbox=full), yard__status=camera("yard", shed=3, reason="host too slow", decoder="vah264dec"), yard__action=b"Pushing",
           roof__status=camera("roof", state="unauthorized", reason="401", since=ago(42)))  # fmt: skip
     stand.leave("edge-tdn/shed", availability=b"offline", status=daemon("gate"),
           gate__status=camera("gate", since=ago(7300)))  # fmt: skip
@@ -130,7 +130,7 @@ def test_what_is_wrong_stands_beside_what_is_right(
     assert re.search(r"yard +streaming .* 3 +0 +Pushing", barn)
     assert re.search(r"roof +unauthorized +42 s", barn)
     assert re.search(r"cellar +nothing said", barn)
-    assert barn.splitlines()[-2:] == ["yard: host too slow", "roof: 401"]
+    assert barn.splitlines()[-3:] == ["decoded by vah264dec (yard)", "yard: host too slow", "roof: 401"]
     assert "journalctl" in hint
     assert "offline" in shed
     assert "gone without a goodbye" in shed

@@ -1,23 +1,21 @@
 """Every camera, all at the same time: does it connect, what comes, and how often?"""
 
-import re
-import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from edge_tdn.check import unplayable
 from edge_tdn.config import CameraConfig, Config
-from edge_tdn.doctor.finding import Finding, start
+from edge_tdn.doctor.finding import Finding, of_a_service, start
 from edge_tdn.errors import ConfigError, SourceError, last_line
 from edge_tdn.messages import NS_PER_S, Luma
-from edge_tdn.source import EndOfStream, is_live, open_capture, without_password
+from edge_tdn.source import EndOfStream, find, is_live, open_capture, verify
+from edge_tdn.source.address import URLS, Address
 
 LIMIT_S = 10.0  # for a camera to give its first picture
 LOOK_S = 3.0  # and so long its pictures are looked at
@@ -25,15 +23,18 @@ GRACE_S = 2.0  # for a library to come back after that
 POLL_S = 0.2
 SLOW = 0.9  # of the model's frame rate
 EVEN = 2.0  # standard deviation of a picture's luma, below which nothing is seen in it
-REACH_S = 2.0  # for its port to answer
-PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 REMEDIES = {
     "unauthorized": "mend the user name and the password of this camera",
     "stalled": "it connects, then sends nothing: restart it, or see how many viewers it allows",
     "ended": "is this a video file that is whole?",
 }
-BUSY = "another program has the device: while a daemon streams from it, this is no fault"
-DEVICE = "is it plugged in, a camera, and open to this user? `ls -l /dev/video*` lists what is there"
+DEVICE = (
+    "is it plugged in, a camera, open to this user, and not in use by another program, such as a running daemon? "
+    "`ls -l /dev/video*` lists what is there"
+)
+NOBODY = "is it on, in this network, and are address and port right? Try it from this machine"
+SOMEBODY = "something listens there: is the path right, and does the camera allow another viewer?"
+UNSEEN = SourceError.exit_status
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Look:
     connected_s: float = 0.0  # seconds until the first picture
     height: int = 0
     width: int = 0
-    decoding: str = ""
+    decoder: str = ""
     times_ns: tuple[int, ...] = ()  # PTS of its pictures
     same: bool = True  # all were equal, bit by bit
     even: bool = False  # the last was of one colour
@@ -62,30 +63,34 @@ class Look:
 
 def examine(config: Config, base: Path, frame_rate: float) -> Iterator[Finding]:
     """`frame_rate`: what the model wants, frames a second; 0: not known."""
-    wrong = unplayable(config, base)
-    tried = {
-        number: start(lambda camera=camera: look(camera, base))  # type: ignore[misc]
-        for number, camera in enumerate(config.camera)
-        if number not in wrong
-    }
+    tried = {camera.name: _try(camera, base) for camera in config.camera}
     deadline = time.monotonic() + LIMIT_S + LOOK_S + GRACE_S
-    for number, camera in enumerate(config.camera):
-        what = f"camera {camera.name}"
-        if number in wrong:
-            yield Finding(what, "failed", str(wrong[number]), "mend `source`", ConfigError.exit_status)
+    for camera in config.camera:
+        what, attempt = f"camera {camera.name}", tried[camera.name]
+        if isinstance(attempt, SourceError):
+            said = str(attempt)
+            remedy = of_a_service(said) or "mend its table in the configuration"
+            yield Finding(what, "failed", said, remedy, ConfigError.exit_status)
             continue
         try:
-            seen = tried[number].result(max(0.0, deadline - time.monotonic()))
+            yield _judged(what, camera, attempt.result(max(0.0, deadline - time.monotonic())), frame_rate)
         except SourceError as error:
-            remedy = REMEDIES.get(error.state) or _unreachable(camera.source, str(error))
+            remedy = REMEDIES.get(error.state) or _unreachable(find(camera, base))
             yield Finding(what, "failed", str(error), remedy, error.exit_status)
         except TooLate:
-            said = f"{without_password(camera.source)}: no answer in {LIMIT_S:g} s"
-            yield Finding(what, "failed", said, _unreachable(camera.source, said), SourceError.exit_status)
+            address = find(camera, base)
+            yield Finding(what, "failed", address.told(f"no answer in {LIMIT_S:g} s"), _unreachable(address), UNSEEN)
         except Exception as error:  # one camera's trouble hides not the others'
-            yield Finding(what, "failed", last_line(error), "", getattr(error, "exit_status", SourceError.exit_status))
-        else:
-            yield _judged(what, camera, seen, frame_rate)
+            yield Finding(what, "failed", last_line(error), "", getattr(error, "exit_status", UNSEEN))
+
+
+def _try(camera: CameraConfig, base: Path) -> Future[Look] | SourceError:
+    """Begins to look at it, unless it can be seen already that this is no use."""
+    try:
+        verify(camera, base)
+    except SourceError as error:
+        return error
+    return start(lambda: look(camera, base))
 
 
 def look(camera: CameraConfig, base: Path) -> Look:
@@ -110,38 +115,27 @@ def look(camera: CameraConfig, base: Path) -> Look:
             before = luma
             seen.times_ns += (pts_ns,)
         if before is None:
-            name = without_password(camera.source)
-            raise SourceError(f"{name}: it connects, but no picture came in {time.monotonic() - began:.0f} s")
+            said = f"it connects, but no picture came in {time.monotonic() - began:.0f} s"
+            raise SourceError(find(camera, base).told(said))
         seen.height, seen.width = before.shape
         seen.even = float(before.std()) < EVEN
-        seen.decoding = capture.decoding()
+        seen.decoder = capture.decoder
     return seen
 
 
-def _unreachable(source: str, said: str) -> str:
-    """What to do about a camera that is not there: how far does one get?"""
-    if source.startswith("/dev/"):
-        return BUSY if "busy" in said.lower() else DEVICE
-    scheme, _, rest = source.partition("://")
-    if scheme not in PORTS:
-        return "try it with gst-launch-1.0 or another player, on this machine"
-    parts = urlsplit(f"//{re.split('[/?]', rest.rpartition('@')[2])[0]}")
-    name = parts.hostname or ""
-    try:
-        port = parts.port or PORTS[scheme]
-        start(lambda: socket.create_connection((name, port), REACH_S).close()).result(REACH_S)
-    except socket.gaierror:
-        return f"nobody knows the name {name}: is it right, and does this machine have a name server?"
-    except ConnectionRefusedError:
-        return f"{name} is there, but nothing listens on port {port}: is it the right one, and its service switched on?"
-    except (OSError, ValueError, TooLate):
-        return f"{name} does not answer: is it on, in this network, and the address right?"
-    return f"{name} listens on port {port}: is the path right, and does the camera allow another viewer?"
+def _unreachable(address: Address) -> str:
+    """What to do about a camera that is not there."""
+    if address.location.startswith("/dev/"):
+        return DEVICE
+    if not address.location.startswith(URLS):
+        return "try it with gst-launch-1.0, on this machine"
+    return NOBODY if address.trouble() else SOMEBODY
 
 
 def _judged(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> Finding:
     said = ", ".join(filter(None, (
-        f"{seen.width}x{seen.height}", f"{seen.fps:.1f} fps" if seen.fps else "one picture", seen.decoding,
+        f"{seen.width}x{seen.height}", f"{seen.fps:.1f} fps" if seen.fps else "one picture",
+        f"decoded by {seen.decoder}" if seen.decoder else "not encoded",
         f"first picture after {seen.connected_s:.1f} s",
     )))  # fmt: skip
     live = is_live(camera.source)

@@ -21,6 +21,13 @@ class Finding:
     exit_status: int = 0
 
 
+def of_a_service(said: str) -> str:
+    """What to do where a credential is missing that systemd hands to a service alone; empty where none is."""
+    if "CREDENTIALS_DIRECTORY" not in said:
+        return ""
+    return "a service has it; as root: systemd-run --pty -p LoadCredential=NAME:FILE edge-tdn doctor --config ..."
+
+
 def start(work: Callable[[], Result]) -> Future[Result]:
     """Runs it on a thread that the process does not wait for: a library may hang over a dead device for ever."""
     future: Future[Result] = Future()

@@ -11,7 +11,7 @@ from edge_tdn.bench import Candidate, measure
 from edge_tdn.check import outbox_writable, told_parity
 from edge_tdn.config import Access, Config, broker_access, load
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
-from edge_tdn.doctor.finding import Finding
+from edge_tdn.doctor.finding import Finding, of_a_service
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.labels import check_names
 from edge_tdn.manifest import Model
@@ -24,7 +24,6 @@ MEASURE_S = 1.0
 BUSY = 0.8  # of the runtime's time: beyond that a hiccup is no longer caught up with
 MB = 1_000_000
 WRONG = ConfigError.exit_status
-UNIT_RUN = "only a service has it: `systemd-run --pty -p LoadCredential=NAME:FILE edge-tdn doctor ...` is one; as root"
 
 
 class Site:
@@ -55,8 +54,7 @@ class Site:
                 tls_context(access)
             self.access = access
         except ConfigError as error:
-            remedy = UNIT_RUN if "CREDENTIALS_DIRECTORY" in str(error) else ""
-            yield Finding("credentials", "failed", str(error), remedy, WRONG)
+            yield Finding("credentials", "failed", str(error), of_a_service(str(error)), WRONG)
 
     def network(self, config: Config) -> Iterator[Finding]:
         """Its files, compiled, tested against PyTorch's results, and how fast it is here."""

@@ -55,9 +55,6 @@ class Capture(Protocol):
         EndOfStream at the end; SourceError when it fails.
         """
 
-    def decoding(self) -> str:
-        """Codec and decoder, `h264 by avdec_h264`; empty before the first picture, or where nothing is decoded."""
-
     def close(self) -> None: ...
 
 

@@ -56,11 +56,6 @@ class CvCapture:
         self._held = None
         return decoded, pts_ns
 
-    def decoding(self) -> str:
-        code = int(self._capture.get(cv2.CAP_PROP_FOURCC))
-        letters = code.to_bytes(4, "little", signed=code < 0).decode("ascii", "replace")
-        return f"{letters.strip() if letters.isprintable() else 'video'} by OpenCV"
-
     def close(self) -> None:
         self._capture.release()
 

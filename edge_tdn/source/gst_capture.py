@@ -97,18 +97,6 @@ class GstCapture:
             pts_ns = self._pipeline.get_current_running_time()
         return self._view(self._decoded(sample.get_caps(), buffer)), pts_ns
 
-    def decoding(self) -> str:
-        elements = self._pipeline.iterate_recurse()
-        while (step := elements.next())[0] == self._gst.IteratorResult.OK:
-            element = step[1]
-            kind = element.get_factory().get_metadata("klass") or ""
-            taken = element.get_static_pad("sink")
-            caps = taken.get_current_caps() if taken and "Decoder" in kind and "Video" in kind else None
-            if caps:
-                codec = caps.get_structure(0).get_name().partition("/")[2].removeprefix("x-")
-                return f"{codec} by {element.get_factory().get_name()}"
-        return ""
-
     def close(self) -> None:
         """Stops the pipeline and frees its threads."""
         if self._layout is None:
