@@ -174,12 +174,13 @@ def _watch(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from edge_tdn import status
+    from edge_tdn.overview import WIDTH
+    from edge_tdn.status import status
 
     broker, access, base = _broker(options)
-    width = None if sys.stdout.isatty() else status.WIDTH
+    width = None if sys.stdout.isatty() else WIDTH
     console = Console(markup=False, highlight=False, width=width)
-    return status.status(console, broker, access, base, options.json, options.watch)
+    return status(console, broker, access, base, options.json, options.watch)
 
 
 def _doctor(options: argparse.Namespace) -> int:
