@@ -39,6 +39,7 @@ def daemon(*cameras: str, **changed: object) -> bytes:
         "model": {"id": "motion", "precision": "int8", "sha256": "0" * 64}, "cameras": cameras, "segment_s": 0.25,
         "session": 1, "delivery": {"state": "connected", "reason": "", "since": ago(60)},
         "outbox": {"state": "ok", "reason": "", "waiting": 0, "dropped": 0, "lost": 0},
+        "config": {"state": "in_force", "reason": "", "since": ago(60)},
     }  # fmt: skip
     return DaemonStatus.model_validate(content | changed).json_bytes()
 

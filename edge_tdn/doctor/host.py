@@ -15,6 +15,7 @@ from edge_tdn.doctor.finding import Finding
 BOOTED = Path("/run/systemd/system")  # is there where systemd is in charge
 UNSYNCHRONISED_US = 16_000_000  # microseconds of possible error, from which on the kernel believes no clock
 PATIENCE_S = 5.0
+EXPOSED = 2.0  # of 10, by systemd-analyze: our unit with the widest of its drop-ins is below
 DECODERS = {  # codec: as GStreamer calls it, Debian's packages
     "h264": ("video/x-h264", "gstreamer1.0-libav"),
     "h265": ("video/x-h265", "gstreamer1.0-libav"),
@@ -134,18 +135,21 @@ def _unit(unit: dict[str, str]) -> Iterator[Finding]:
     if unit.get("UnitFileState") not in ("enabled", "enabled-runtime", "static", "generated"):
         yield Finding("service", "warning", f"{name} does not start with the machine", f"`systemctl enable {name}`")
     exposure = _exposure(name)
-    if exposure:
-        yield Finding("sandbox", "ok", f"{name}: {exposure}")
+    if exposure is not None and exposure > EXPOSED:
+        remedy = f"the unit that `make install` writes is below {EXPOSED:g}: `systemctl cat {name}` shows what opens it"
+        yield Finding("sandbox", "warning", f"{name}: exposure {exposure:g} of 10", remedy)
+    elif exposure is not None:
+        yield Finding("sandbox", "ok", f"{name}: exposure {exposure:g} of 10")
 
 
-def _exposure(name: str) -> str:
-    """`exposure 1.2 of 10`, as systemd-analyze rates it; empty: it does not."""
+def _exposure(name: str) -> float | None:
+    """0 to 10, as systemd-analyze rates it; None: it does not."""
     try:
         told = _said("systemd-analyze", "security", "--no-pager", name)
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return None
     rated = re.search(r"exposure level for .*: ([\d.]+)", told)
-    return f"exposure {rated[1]} of 10" if rated else ""
+    return float(rated[1]) if rated else None
 
 
 def _said(*command: str) -> str:
