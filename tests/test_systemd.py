@@ -53,16 +53,21 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 @pytest.mark.nspawn
 @pytest.mark.timeout(900)  # the installation among it
 def test_a_camera_is_served_from_inside_the_sandbox(machine: Machine) -> None:
-    """GStreamer, OpenVINO, SQLite and the recorder; then a crash, a frozen process, a stop."""
+    """GStreamer, OpenVINO, SQLite and the recorder, with the example drop-in; a crash, a frozen process, a stop."""
     clip = machine.root / "etc/edge-tdn/clip.mp4"
     shutil.copyfile(demo_clip(), clip)
     clip.chmod(0o644)
-    record = '[record]\nsnapshot = true\nclip = true\nfolder = "/var/lib/edge-tdn/live/recordings"\n'
+    record = '[record]\nsnapshot = true\nclip = true\nfolder = "/srv/edge-tdn"\n'
     camera = '[[camera]]\nname = "clip"\nsource = "clip.mp4"\nloop = true\n'
     unit = machine.site("live", BROKER + record + camera)
+    machine.run("groupadd", "--system", "edge-tdn-recordings")
+    machine.run("install", "-d", "-m", "2770", "-g", "edge-tdn-recordings", "/srv/edge-tdn")
+    machine.run("install", "-D", "-t", f"/etc/systemd/system/{unit}.d", "/usr/local/share/doc/edge-tdn/site.conf")
+    machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", unit)
     assert machine.run("mosquitto_sub", "-t", "edge-tdn/+/clip/events", "-C", "1", "-W", "60")
     machine.until(lambda: " clip=" in machine.journal(unit), 60)
+    assert machine.run("find", "/srv/edge-tdn", "-name", "*.mp4", "-group", "edge-tdn-recordings", "-perm", "-g=r")
     line = "1 of 1 cameras streaming; broker connected; 0 events wait"
     machine.until(lambda: machine.show(unit, "StatusText") == line, 30)
     journal = machine.journal(unit)
@@ -171,7 +176,7 @@ def test_a_reload_changes_cameras_and_no_process(machine: Machine) -> None:
 def test_uninstall_leaves_what_is_the_users(machine: Machine) -> None:
     def installed() -> set[str]:
         found = machine.run("find", "/usr/local", "/etc/systemd", "-name", "*edge-tdn*", "-prune")
-        return set(found.split())
+        return {path for path in found.split() if not path.endswith(".service.d")}  # the site's own
 
     machine.site("away", AWAY)
     machine.run("systemctl", "enable", "edge-tdn@away", "edge-tdn")
