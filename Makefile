@@ -11,6 +11,7 @@
 # make bench-cameras   what one runtime gives 1 to 16 cameras (BENCH="--model ... --help")
 # make bench-gpu  what a hop costs on a GPU: BENCH="--model DIR --precision bf16"
 # make chaos    what becomes of events when process, broker, wire or disk fail (a quarter of an hour; CHAOS=--help)
+# make chaos-cameras  what becomes of a daemon whose cameras fail (half an hour; CHAOS=--help)
 # make motion   train the shipped model anew (20 minutes on 2 cores)
 # make clean    remove the environment and what was built
 
@@ -32,7 +33,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn
 SYSTEMD := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SYSUSERS := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
-.PHONY: demo test test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos motion clean
+.PHONY: demo test test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos chaos-cameras motion clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
@@ -107,8 +108,8 @@ parity: test-packages $(VENV)/.test
 bench bench-cameras bench-gpu: test-packages $(VENV)/.test
 	$(BIN)/python -m tests.bench$(subst bench-,.,$(filter-out bench,$@)) $(BENCH)
 
-chaos: test-packages $(VENV)/.test
-	$(BIN)/python -m tests.chaos $(CHAOS)
+chaos chaos-cameras: test-packages $(VENV)/.test
+	$(BIN)/python -m tests.$(subst -,_,$@) $(CHAOS)
 
 # The numbers are those of training/__main__.py
 motion: $(VENV)/.test

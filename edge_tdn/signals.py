@@ -17,7 +17,7 @@ from typing import Protocol
 log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-BEGUN_S = 3.0  # how long a stop waits for a start to be over
+BEGUN_S = 1.0  # how long a stop waits for a start to be over
 STOP_S = 4.8  # and for all of it: what hangs then is left behind
 
 
