@@ -16,6 +16,7 @@ from edge_tdn import heartbeat, notify, publish, source
 from edge_tdn.config import Config
 from edge_tdn.daemon import Daemon
 from edge_tdn.heartbeat import Watchdog, beat, beating
+from edge_tdn.log import value
 from edge_tdn.mqtt import Link
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
@@ -248,7 +249,7 @@ def test_a_hang_anywhere_starves_the_watchdog_and_is_told_with_stacks(
             trap.hold(method)
             systemd.hears("WATCHDOG=trigger", within_s=10)
             assert systemd.unfed_s() >= 0.3 * HUNG_S, method
-            assert f"thread='{name}'" in caplog.text, method
+            assert f"thread={value(name)} " in caplog.text, method
             assert re.search(r'test_heartbeat.py", line \d+ in trapped', capfd.readouterr().err), method
             trap.let_go()
             caplog.clear()
