@@ -332,6 +332,9 @@ class Publisher:
         self._moving = None
         if wanted.elsewhere:
             self._leave()
+        deadline = time.monotonic() + GOODBYE_S
+        while self._link and self._on_their_way and time.monotonic() < deadline:
+            self._take(0.05)  # a broker that cannot tell us would take us for dead
         self._connection.close()
         self._link, self._leaving = None, False
         self._on_their_way.clear()

@@ -342,9 +342,10 @@ def test_another_connection_takes_over_and_nothing_is_lost(publish_to: PublishTo
         for seq in range(20 * number + 1, 20 * number + 21):
             publisher.event(event(seq))
         assert publisher.last_seq("door") == 20 * number + 20, "also those that no disk has seen yet"
+        listener.until(lambda number=number: len(listener.events()) > 20 * number)  # type: ignore[misc]
         publisher.reconnect(lambda will, inbox: Connection(broker.config(), "daemon", None, will, inbox), False)
     listener.until(lambda: {event.seq for event in listener.events()} == set(range(1, 201)))
-    listener.until(lambda: publisher.outbox_status.waiting == 0 and publisher.session > 1)
+    listener.until(lambda: publisher.outbox_status.waiting == 0 and publisher.session == 11)
     publisher.announce({"homeassistant/a": b"1"}, "homeassistant/status")
     listener.until(lambda: listener.last("b") == b"")
     said = {message.payload for message in listener.heard if message.topic == f"{BASE}/availability"}
