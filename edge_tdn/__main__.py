@@ -1,11 +1,13 @@
-"""The command line: edge-tdn demo | run | check | bench | watch | replay."""
+"""The command line: edge-tdn demo | run | check | bench | watch | replay | simulate."""
 
 import argparse
 import faulthandler
 import json
 import logging
 import os
+import re
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from edge_tdn import __version__
+from edge_tdn import __version__, log
 from edge_tdn.errors import EdgeTdnError
+from edge_tdn.faults import FAULTS, Planned
 from edge_tdn.messages import NS_PER_MS
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ first steps:
   edge-tdn run --config site.toml      serve
   edge-tdn bench --model MODEL         what is fastest here?
   edge-tdn replay VIDEO --config site.toml   what would it have told of this recording?
+  edge-tdn simulate demo:              no camera? one to try with
 """
 BENCH = """Measures here, in about a minute, what a hop costs: encoding 1, 2 or 4 new segments and classifying the
 clip, in each precision of the model, on each device, with one, half and all threads. Prints the lines to configure.
@@ -62,19 +66,32 @@ time: change a threshold, replay, and compare.
 Of the camera's own table count hop, max_gap_s, motion_gate and decoder. What stands beside the events (length, speed,
 actions) goes to stderr.
 """
+SIMULATE = """Serves videos as RTSP cameras, endlessly: to try a configuration without a camera, or with one that fails.
+Prints the address of each, and the lines to configure. Every camera has a port of its own, from --port on.
+
+  edge-tdn simulate yard.mp4                    rtsp://127.0.0.1:8554/yard
+  edge-tdn simulate yard.mp4 door.mp4 --size 640x480 --rate 15
+  edge-tdn simulate demo: test: noise:          the project's clip, a moving ball, a still scene with a sensor's noise
+  edge-tdn simulate demo: --address 0.0.0.0     for the whole network; then ask for a password:
+  edge-tdn simulate demo: --user camera --password-file secret.txt
+
+faults, one at a time for each camera; type its name and Enter, or plan it:
+{faults}
+  --fault freeze@20+10        from second 20 on, for 10 s
+  --fault drop@20+10/60       and again every 60 s
+  --fault yard:size@30        one camera alone; until it is ended
+  yard drop                   typed: one camera alone; `drop`: all; `ok`: ends it
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; its exit status. Errors that a user can mend are said in one line, without a traceback."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else options.log_level,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    log.set_up(logging.DEBUG if options.verbose else options.log_level)
     try:
         status: int = options.command(options)
     except EdgeTdnError as error:
-        print(f"edge-tdn: {error}", file=sys.stderr)
+        log.complain(error)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
@@ -82,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"edge-tdn: {error}", file=sys.stderr)
+        log.complain(error)
         return 1
     return status
 
@@ -160,6 +177,40 @@ def _replay(options: argparse.Namespace) -> int:
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     replay(console, options.config, options.file, options.camera, options.at, options.json, options.plot)
     return 0
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from edge_tdn.simulate import simulate
+
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    film = (options.size, options.rate, options.codec)
+    access = (options.user, options.password_file)
+    simulate(console, options.file, options.address, options.port, *film, *access, options.fault)
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
+    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    if min(size) < 16 or size[0] % 2 or size[1] % 2:
+        raise argparse.ArgumentTypeError(f"{text}: width x height, even, 16 pixels or more, such as 640x480")
+    return size
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text}: a whole number from {least} to {most}")
+        return int(text)
+
+    return whole
+
+
+def _planned(text: str) -> Planned:
+    try:
+        return Planned.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _seconds(text: str) -> float:
@@ -257,6 +308,29 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--json", type=Path, metavar="OUT", help="write the events there, one a line, not to stdout")
     replay.add_argument("--plot", type=Path, metavar="PNG", help="draw scores, thresholds and events over time")
     replay.set_defaults(command=_replay, log_level=logging.WARNING)
+
+    simulate = commands.add_parser(
+        "simulate",
+        help="serve videos as RTSP cameras, with faults on request",
+        description=SIMULATE.format(faults="\n".join(f"  {name:<27} {what}" for name, what in FAULTS.items())),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    simulate.add_argument("file", nargs="+", metavar="FILE", help="a video file, demo:, test: or noise:")
+    simulate.add_argument(
+        "--address", default="127.0.0.1", help="to listen at; 0.0.0.0: every one (default: 127.0.0.1)"
+    )
+    simulate.add_argument(
+        "--port", type=_whole(0, 65535), default=8554, help="of the first camera; 0: free ones (default: 8554)"
+    )
+    simulate.add_argument("--size", type=_size, metavar="WxH", help="pixels (default: the file's)")
+    simulate.add_argument("--rate", type=_whole(1, 120), help="frames a second (default: the file's)")
+    simulate.add_argument("--codec", choices=("h264", "h265", "mjpeg"), default="h264", help="(default: h264)")
+    simulate.add_argument("--user", default="", help="whom alone to let in; needs --password-file")
+    simulate.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password")
+    simulate.add_argument(
+        "--fault", action="append", type=_planned, default=[], metavar="FAULT", help="planned, as above; several times"
+    )
+    simulate.set_defaults(command=_simulate, log_level=logging.WARNING)
     return parser
 
 

@@ -12,8 +12,8 @@ from edge_tdn.daemon import open_configured_model, open_configured_runtime
 from edge_tdn.labels import Rule, check_names, rules
 from edge_tdn.manifest import Model
 from edge_tdn.outbox import outbox_folder
+from edge_tdn.passwords import without_password
 from edge_tdn.runtime import Runtime, build_name
-from edge_tdn.source import without_password
 from edge_tdn.verify import outbox_writable, verify
 
 
@@ -50,6 +50,8 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
         table.add_row("home assistant", f"by {config.home_assistant.discovery}, {config.home_assistant.prefix}/...")
     if config.record.wanted or config.record.folder:
         table.add_row("record", _recorded(config.record))
+    if config.metrics.port:
+        table.add_row("metrics", config.metrics.url)
     for camera in config.camera:
         hop_s = camera.hop * spec.segment_stride / spec.frame_rate
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, a decision every {hop_s:.2f} s")

@@ -14,18 +14,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from edge_tdn import __version__, notify
-from edge_tdn.config import Access, Config, broker_access, load
+from edge_tdn import __version__, heartbeat, notify
+from edge_tdn.config import Access, Config, broker_access, check_camera_access, load
 from edge_tdn.control import Control
 from edge_tdn.decide import Origin, interrupted
 from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.discovery import BIRTH_TOPIC, documents
 from edge_tdn.errors import EdgeTdnError, last_line
-from edge_tdn.heartbeat import Watchdog
 from edge_tdn.labels import check_names, rules
+from edge_tdn.log import catch_up
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import ActionEvent, ConfigState, ConfigStatus, DaemonStatus, ModelRef, iso
 from edge_tdn.mqtt import Connection, Inbox, Message
@@ -38,12 +39,14 @@ from edge_tdn.runtime.cache import cache_folder
 from edge_tdn.scheduler import Scheduler, Successor
 from edge_tdn.verify import verify
 
+if TYPE_CHECKING:  # loaded where it is wanted: 1 MB, and a web server
+    from edge_tdn.metrics import Metrics
+
 log = logging.getLogger(__name__)
 
 STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told at once
 LIFE_EVERY_S = 10.0  # the daemon's own
-COMPILE_S = 600.0  # of a start, at most: a GPU's first time may take minutes
-START_S = 30.0  # and all else
+COMPILE_S = 600.0  # at most: a GPU's first time may take minutes
 HEARD_BYTES = 65_536  # largest packet that a broker may send us: a command, our own status
 LAST_EVENTS = 200  # of a camera, among which an action that was going on when the daemon was killed has its last
 CHANGED_S = 1.0  # how long a stop waits for a reload that has begun to change things
@@ -71,17 +74,23 @@ class Daemon:
         self._computed = True  # the runtime thread has ended when it was asked to
         self._told_config = ConfigStatus(state="in_force", reason="", since=iso(time.time_ns()))
         self._failure: BaseException | None = None
-        self._watchdog = Watchdog()
+        self._watchdog = heartbeat.Watchdog()
         self._boot = secrets.token_hex(4)
         self._began_ns = time.time_ns()
+        self._metrics: Metrics | None = None
+        if config.metrics.port:
+            from edge_tdn import metrics
+
+            self._metrics = metrics.Metrics(config, lambda: [camera.status() for camera in self.cameras], self._status)
+        self._observe = self._metrics.observe if self._metrics else None
         notify.extend(COMPILE_S, "verifying and compiling the model")
         self.model = open_configured_model(config, base)
         check_names(config, self.model.labels, self.model.manifest.background)
         self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
-        notify.extend(START_S, "starting")
         self._model_ref = self.model.ref(config.runtime.precision)
         self._access = broker_access(config.broker, base)
+        check_camera_access(config, base)
         _draw_demo(config)
         outbox = Outbox(outbox_folder(config.outbox.folder, config.host, base), config.outbox)
         for name in outbox.cameras:
@@ -89,6 +98,7 @@ class Daemon:
         self._publisher = Publisher(
             config.base_topic, self._boot, outbox, partial(_connect, config, self._access), self._failed,
             lambda topic, payload: self._control.hear(topic, payload),
+            self._observe,
         )  # fmt: skip
         self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._not_computed)
         self.cameras = [self._camera(config, camera.name) for camera in config.camera]
@@ -110,6 +120,8 @@ class Daemon:
                 "serving host=%s topics=%s/... broker=%s:%d model=%s cameras=%s", self._config.host,
                 self._config.base_topic, *self._config.broker.address, self._model_ref.id, names,
             )  # fmt: skip
+            if self._metrics:
+                self._metrics.start()
             self._serve()
         finally:
             notify.stopping()
@@ -142,6 +154,7 @@ class Daemon:
         told, before = float("-inf"), None  # monotonic seconds; how it stood with broker, disk and configuration
         notify.ready()
         while not self._stop.is_set():
+            catch_up()
             self._begin_reload()
             if not self._is_reloading() and not any(camera.running for camera in self.cameras):
                 return
@@ -165,8 +178,10 @@ class Daemon:
     def _is_reloading(self) -> bool:
         return self._reloading is not None and self._reloading.is_alive()
 
+    @heartbeat.beating()
     def _read_again(self, path: Path) -> None:
         """On a thread of its own: a network may take a minute to compile."""
+        heartbeat.beat(COMPILE_S)
         log.info("config=%s is read again", path)
         notify.reloading()
         self._tell_config("checking", "")
@@ -300,8 +315,11 @@ class Daemon:
         for camera in self.cameras:
             self._publisher.camera_status(camera.status())
         self._publisher.stop()
+        if self._metrics:
+            self._metrics.close()
         if self._computed and changed:
             self._runtime.close()
+        catch_up(finally_=True)
 
     def _line(self) -> str:
         """How it stands, for `systemctl status`."""
@@ -309,6 +327,7 @@ class Daemon:
         return (
             f"{streaming} of {len(self.cameras)} cameras streaming; broker {self._publisher.delivery.state}; "
             f"{self._publisher.outbox_status.waiting} events wait"
+            f"{'; the new configuration was refused' if self._told_config.state == 'refused' else ''}"
         )
 
     def _failed(self, error: BaseException) -> None:
@@ -338,6 +357,7 @@ class Daemon:
             delivery=self._publisher.delivery,
             outbox=self._publisher.outbox_status,
             config=self._told_config,
+            connects=self._publisher.connects,
         )
 
 

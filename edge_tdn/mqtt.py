@@ -176,7 +176,7 @@ class Connection:
             try:
                 lost = self._live()
             except Exception as error:  # nothing may end this thread: the next try may do better
-                log.exception("broker=%s: connection failed", self.address)
+                log.exception("broker=%s connection failed", self.address)
                 lost = Lost("unreachable", last_line(error))
             steady = time.monotonic() - self._welcomed_s >= STEADY_S and lost.trouble != "taken_over"
             self._short = 0 if steady else self._short + (self._welcomed_s < float("inf"))
@@ -263,6 +263,9 @@ class _Client(Client):
         self.on_subscribe = self._subscribed
         self.asked: dict[int, str] = {}  # packet id of a subscription -> topic
         self.on_socket_open = _without_delay
+        if log.isEnabledFor(logging.DEBUG):
+            address = "{}:{}".format(*broker.address)
+            self.on_log = lambda client, data, level, text: log.debug("broker=%s %s", address, text)
 
     def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
         try:

@@ -24,10 +24,11 @@ from edge_tdn.config import CameraConfig, Config
 from edge_tdn.decide import Decider, Origin
 from edge_tdn.errors import SourceError
 from edge_tdn.gate import MotionGate
+from edge_tdn.log import Limited, value
 from edge_tdn.manifest import Model
 from edge_tdn.messages import (
     CENTRE,
-    NS_PER_MS,
+    NS_PER_S,
     ActionEvent,
     CameraStatus,
     EndReason,
@@ -39,7 +40,8 @@ from edge_tdn.messages import (
     TopScores,
     iso,
 )
-from edge_tdn.publish import Publisher
+from edge_tdn.passwords import without_password
+from edge_tdn.publish import Observe, Publisher
 from edge_tdn.scheduler import Lane, Scheduler
 from edge_tdn.source import Source
 from edge_tdn.window import Window
@@ -52,8 +54,10 @@ log = logging.getLogger(__name__)
 RATE_OVER_S = 2.0  # seconds of frames that the reported rate is taken from
 LATENCIES = 50  # clips that the reported latency is the median of
 FRUITLESS = 3  # stretches without a segment, and the status says so
-LOG_EVERY_S = 10.0  # a window that is emptied again and again is mentioned this often
+SAID_AT_ONCE, SAID_EVERY_S = 3, 20.0  # lines about its state: a flapping camera has 6 a minute, with the one below
+EMPTIED_EVERY_S = 60.0  # a window that is emptied again and again is mentioned this often
 TOP = 5  # labels in a scores message
+STAGES = ("capture", "window", "infer", "decide")  # of a clip, as Latency has them
 
 
 class Camera:
@@ -61,7 +65,7 @@ class Camera:
 
     def __init__(
         self, camera: CameraConfig, config: Config, base: Path, model: Model, origin: Origin,
-        scheduler: Scheduler, publisher: Publisher,
+        scheduler: Scheduler, publisher: Publisher, observe: Observe | None = None,
     ) -> None:  # fmt: skip
         self.name = camera.name
         self.picture: Picture | None = None  # [H, W, 3], the model's size
@@ -77,13 +81,16 @@ class Camera:
         self._decider = Decider(config.decide, origin, model.labels, model.manifest.background, seq)
         self.recorder = self._recorder(config)
         self._state: tuple[State, str, int] = ("connecting", "", time.time_ns())
+        self._observe = observe
+        self._frames = self._connects = 0
         self._arrivals: deque[int] = deque(maxlen=1000)  # monotonic clock, frames of the last RATE_OVER_S
         self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms
         self._size = (0, 0)  # height, width
         self._max_gap_s = camera.max_gap_s
         self._fruitless = 0  # stretches in a row that gave no segment
-        self._gaps = self._gated = self._shed = 0  # the last two: in earlier lanes
-        self._mentioned = -LOG_EVERY_S
+        self._gaps = self._gated = self._shed = self._repeated = 0  # the last three: with earlier models
+        self._states = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
+        self._emptied = Limited(log, EMPTIED_EVERY_S)
         self._clips = 0
         self._action: str | None = None  # as last told
         self._enabled = True
@@ -177,6 +184,7 @@ class Camera:
 
     def _leave_lane(self) -> None:
         self._scheduler.leave(self._lane)
+        self._repeated += self._sight[0].repeated
         self._gated += self._lane.gated
         self._shed += self._lane.shed
 
@@ -213,6 +221,11 @@ class Camera:
             gated=self._gated + self._lane.gated,
             shed=self._shed + self._lane.shed,
             gaps=self._gaps,
+            decoder=self._source.decoder,
+            clock=self._source.clock,
+            frames=self._frames,
+            connects=self._connects,
+            repeated=self._repeated + self._sight[0].repeated,
         )
 
     @heartbeat.beating()
@@ -249,6 +262,7 @@ class Camera:
 
     def _take(self, frame: Frame) -> None:
         self._arrivals.append(frame.received_ns)
+        self._frames = frame.seq
         if recorder := self.recorder:
             recorder.frame(frame)
         window, lane = self._sight  # once: another model may exchange them at any time
@@ -268,21 +282,22 @@ class Camera:
         if not first:
             self._gaps += 1
             self._scheduler.submit(self._lane, "stream_lost")
-            now = time.monotonic()
-            if now - self._mentioned >= LOG_EVERY_S:
-                self._mentioned = now
-                before = f", was {self._size[1]}x{self._size[0]}" if self._size != (height, width) else ""
-                log.info("camera=%s window emptied, picture %dx%d%s", self.name, width, height, before)
+            before = f", was {self._size[1]}x{self._size[0]}" if self._size != (height, width) else ""
+            self._emptied.log(
+                logging.INFO, "camera=%s window emptied, picture %dx%d%s", self.name, width, height, before
+            )
         self._size = (height, width)
 
     def _told(self, state: State, reason: str) -> None:
         """The source is in a new state."""
-        before = self._state[0]
+        before, reason = self._state[0], without_password(reason)
         if self._gone or (state, reason) == self._state[:2]:
             return
         self._state = (state, reason, time.time_ns())
+        self._connects += before == "connecting" and state == "streaming"
         level = logging.INFO if state in ("connecting", "streaming", "ended") else logging.WARNING
-        log.log(level, "camera=%s state=%s%s", self.name, state, f" reason={reason!r}" if reason else "")
+        why = f" reason={value(reason)}" if reason else ""
+        self._states.log(level, "camera=%s state=%s%s", self.name, state, why)
         if before == "streaming":
             self._scheduler.submit(self._lane, "stream_lost")
         self._publisher.camera_status(self.status())
@@ -293,6 +308,13 @@ class Camera:
         if not scores.repeated:
             self._latencies.append(scores.latency_ms)
         self._tell(self._decider.push(scores), scores)
+        if log.isEnabledFor(logging.DEBUG):
+            top = next(iter(self._top(scores).scores.items()))
+            log.debug("camera=%s clip label=%s score=%.2f latency_ms=%.1f repeated=%s",
+                      self.name, value(top[0]), top[1], scores.latency_ms, scores.repeated)  # fmt: skip
+        if self._observe and not scores.repeated:
+            for stage, seconds in zip(STAGES, _spans_s(scores), strict=True):
+                self._observe(self.name, stage, seconds)
         if self._publish_scores:
             self._publisher.scores(self._top(scores))
 
@@ -305,8 +327,9 @@ class Camera:
             if scores is not None:
                 event = event.model_copy(update={"latency_ms": _latency(scores)})
             log.info(
-                "camera=%s %s label=%s score=%.2f id=%s", self.name, event.type, event.label, event.score, event.id
-            )
+                "camera=%s event=%s label=%s score=%.2f id=%s",
+                self.name, event.type, value(event.label), event.score, event.id,
+            )  # fmt: skip
             self._publisher.event(event)
             if recorder := self.recorder:
                 recorder.event(event, scores)
@@ -334,14 +357,12 @@ class Camera:
 
 
 def _latency(scores: Scores) -> Latency:
+    spans_ms = [1000 * span for span in _spans_s(scores)]
+    stages = {stage: round(span, 2) for stage, span in zip(STAGES, spans_ms, strict=True)}
+    return Latency(**stages, total=round(sum(spans_ms), 2))
+
+
+def _spans_s(scores: Scores) -> list[float]:
+    """What each of STAGES took."""
     moments = (scores.received_ns, scores.ready_ns, scores.taken_ns, scores.scored_ns, time.monotonic_ns())
-    capture, window, infer, decide = (
-        round(max(0, after - before) / NS_PER_MS, 2) for before, after in pairwise(moments)
-    )
-    return Latency(
-        capture=capture,
-        window=window,
-        infer=infer,
-        decide=decide,
-        total=round((moments[-1] - moments[0]) / NS_PER_MS, 2),
-    )
+    return [max(0, after - before) / NS_PER_S for before, after in pairwise(moments)]

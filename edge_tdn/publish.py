@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from edge_tdn import heartbeat
 from edge_tdn.errors import ConfigError
+from edge_tdn.log import Limited
 from edge_tdn.messages import (
     ActionEvent,
     CameraStatus,
@@ -43,10 +44,10 @@ GOODBYE_S = 1.0  # how long a clean stop waits for the last PUBACKs
 HEADER_BYTES = 200  # of a message, at most: its properties and lengths
 REPLAYS_MOST = 8  # commands that wait for their events
 LARGE_BYTES = 16_384  # of a retained message: a picture, a long list of labels
+TIMED_MOST = 10_000  # events whose decision is remembered until they are sent
 IN_VAIN_MOST = 2  # connections that may end over one
-LOG_EVERY_S = 1.0  # no more than a line so often
-ASIDES_MOST = 10  # oddities that wait for their line
-SAME_EVERY_S = 60.0  # and the same oddity again after so long
+SAID_EVERY_S = 1.0  # how it stands with the broker
+SAME_EVERY_S = 60.0  # an oddity
 JSON = "application/json"
 ONLINE, STOPPED, OFFLINE = b"online", b"stopped", b"offline"
 
@@ -80,6 +81,40 @@ class _Refused:
     again_s: float  # monotonic seconds
     trying: bool = False  # one event is on its way, to see
     closing: bool = False  # the broker ended the connection over it
+
+
+Observe = Callable[[str, str, float], None]  # camera, stage and the seconds that it took
+
+
+class _Stopwatch:
+    """How long events take from the decision until they are sent, and from there to the PUBACK; if anybody asks."""
+
+    def __init__(self, observe: Observe | None) -> None:
+        self._observe = observe
+        self._decided: dict[tuple[str, int], float] = {}  # camera and seq -> monotonic seconds
+        self._sent: dict[int, tuple[str, float]] = {}  # packet id -> camera, monotonic seconds
+
+    def decided(self, event: ActionEvent) -> None:
+        if self._observe:
+            if len(self._decided) >= TIMED_MOST:  # the broker has been away for long, or the outbox dropped them
+                self._decided.clear()
+            self._decided[event.camera, event.seq] = time.monotonic()
+
+    def sent(self, entry: Entry, mid: int) -> None:
+        if self._observe:
+            now = time.monotonic()
+            decided = self._decided.pop((entry.camera, entry.seq), None)
+            if decided is not None:
+                self._observe(entry.camera, "publish", now - decided)
+            self._sent[mid] = entry.camera, now
+
+    def answered(self, mid: int, refused: str | None) -> None:
+        camera, sent = self._sent.pop(mid, ("", 0.0))
+        if self._observe and camera and not refused:
+            self._observe(camera, "puback", time.monotonic() - sent)
+
+    def disconnected(self) -> None:
+        self._sent.clear()
 
 
 @dataclass(frozen=True)
@@ -116,7 +151,8 @@ class Publisher:
     """Speaks for the host under `base`. `boot`: new with every start of the daemon.
 
     `connect` opens a connection with the last will and the inbox for its notes; `commanded` hears what arrives below
-    <base>/cmd/, on the publisher's thread; `failed` hears what ends that thread too early.
+    <base>/cmd/, on the publisher's thread; `failed` hears what ends that thread too early; `observe` hears how long an
+    event took to be sent ("publish") and then to be acknowledged ("puback").
     """
 
     def __init__(
@@ -127,6 +163,7 @@ class Publisher:
         connect: Connect,
         failed: Callable[[BaseException], None],
         commanded: Callable[[str, bytes], None] = lambda topic, payload: None,
+        observe: Observe | None = None,
     ) -> None:
         self._base, self._boot, self._outbox = base, boot, outbox
         self._failed, self._commanded = failed, commanded
@@ -148,10 +185,8 @@ class Publisher:
         self._acknowledged: list[Entry] = []
         self._told_s = 0.0  # monotonic seconds: when the outbox last heard of them
         self._announced: _Announce | None = None
-        self._unsaid: tuple[int, str] | None = None  # level and text of the log's next line
-        self._asides: deque[tuple[int, str]] = deque()  # and of those after it
-        self._said_s = -LOG_EVERY_S  # monotonic seconds
-        self._mentioned: dict[str, float] = {}  # text -> monotonic seconds
+        self._states, self._oddities = Limited(log, SAID_EVERY_S), Limited(log, SAME_EVERY_S)
+        self._stopwatch = _Stopwatch(observe)
         self._told = False  # the broker has had our status
         self._replaced = 0  # times that another boot's was found there since
         self._numbered: dict[str, int] = {}  # by camera, its last event that was handed over
@@ -159,7 +194,7 @@ class Publisher:
         self._moving: _Reconnect | None = None
         self._leaving = False
         self._sessions_before = 0  # those of earlier connections
-        self.session = 0
+        self.session = self.connects = 0
         self.delivery = Delivery(state="connecting", reason="", since=iso(time.time_ns()))
         self._line = _Line(self._inbox)
         self._connection = connect(self._will, self._line)
@@ -182,6 +217,7 @@ class Publisher:
 
     def event(self, event: ActionEvent) -> None:
         self._numbered[event.camera] = event.seq
+        self._stopwatch.decided(event)
         self._inbox.put(event)
 
     def action(self, camera: str, label: str | None) -> None:
@@ -253,7 +289,7 @@ class Publisher:
                     self._move(self._moving)
                 self._outbox.tick()
                 self._send()
-                self._say()
+                self._states.catch_up()
             self._leave()
         except BaseException as error:  # the thread must not die unseen: the daemon stops and says why
             log.exception("publisher thread failed")
@@ -324,7 +360,7 @@ class Publisher:
             case Acknowledged(mid, refused):
                 self._answered(mid, refused)
             case Unheard(topic, reason):
-                self._mention(logging.WARNING, f"may not read {topic}: {reason}; what is said there is not heard")
+                self._mention(topic, f"may not read {topic}: {reason}; what is said there is not heard")
             case Received():
                 if not self._leaving:  # among others the echo of our goodbye
                     self._hear(note)
@@ -351,6 +387,7 @@ class Publisher:
     def _greet(self, link: Link) -> None:
         """Says that we are here, then all that is retained; then events from the first that waits."""
         self._link, self.session = link, self._sessions_before + link.session
+        self.connects += 1
         self._on_their_way.clear()
         self._refused = {camera: refused for camera, refused in self._refused.items() if refused.closing}
         for refused in self._refused.values():  # the others first
@@ -383,10 +420,11 @@ class Publisher:
                 if self._in_vain[message.topic] < IN_VAIN_MOST:
                     self._large.setdefault(message.topic, message)
                 else:
-                    self._mention(logging.WARNING, f"{message.topic}: {len(message.payload)} bytes, given up: the line "
+                    self._mention(message.topic, f"{message.topic}: {len(message.payload)} bytes, given up: the line "
                                   "is too slow for it, or broker.keepalive_s too short")  # fmt: skip
         self._link = None
         self._on_their_way.clear()
+        self._stopwatch.disconnected()
         self._answers.clear()
         self._deliver(state, reason)
 
@@ -405,6 +443,7 @@ class Publisher:
 
     def _answered(self, mid: int, refused: str | None) -> None:
         """A PUBACK."""
+        self._stopwatch.answered(mid, refused)
         match self._on_their_way.pop(mid, None):
             case Entry() as entry:
                 if refused:
@@ -429,7 +468,7 @@ class Publisher:
                     self._judge()
             case Message() as message:
                 if refused:
-                    self._mention(logging.WARNING, f"{message.topic} was refused: {refused}")
+                    self._mention(message.topic, f"{message.topic} was refused: {refused}")
 
     def _judge(self) -> None:
         """How it stands while there is a connection."""
@@ -466,7 +505,8 @@ class Publisher:
             # Once, that may be a broker that fell back on what it had saved.
             self._replaced += received.retained and self._told
             if not received.retained or self._replaced > 1:
-                self._mention(logging.ERROR, f"another edge-tdn is {self._base} (boot {boot!r}): `host` must differ")
+                text = f"another edge-tdn is {self._base} (boot {boot!r}): `host` must differ"
+                self._mention("twin", text, logging.ERROR)
         elif self._announced and received.topic == self._announced.birth_topic and received.payload == ONLINE:
             self._resend(large=True)
 
@@ -558,12 +598,14 @@ class Publisher:
         if self._too_large(message):
             self._refuse(entry, f"{len(entry.payload)} bytes, too large for this broker")
         else:
-            self._on_their_way[self._link.publish(message)] = entry
+            mid = self._link.publish(message)
+            self._on_their_way[mid] = entry
+            self._stopwatch.sent(entry, mid)
 
     def _publish(self, message: Message) -> None:
         assert self._link
         if self._too_large(message):
-            self._mention(logging.WARNING, f"{message.topic}: {len(message.payload)} bytes, too large for this broker")
+            self._mention(message.topic, f"{message.topic}: {len(message.payload)} bytes, too large for this broker")
         else:
             self._on_their_way[self._link.publish(message)] = message
 
@@ -611,23 +653,12 @@ class Publisher:
             self.delivery = self.delivery.model_copy(update={"reason": reason})
         waiting = f"; {self._outbox.waiting} events wait" if self._outbox.waiting else ""
         level = logging.INFO if state == "connected" else logging.WARNING
-        self._unsaid = (level, f"{state}{f': {reason}' if reason else ''}{waiting}")
+        text = f"{state}{f': {reason}' if reason else ''}{waiting}"
+        self._states.log(level, "broker=%s %s", self._connection.address, text)
 
-    def _mention(self, level: int, text: str) -> None:
-        """An oddity, once a minute."""
-        now = time.monotonic()
-        self._mentioned = {said: at for said, at in self._mentioned.items() if now - at < SAME_EVERY_S}
-        if text not in self._mentioned and len(self._asides) < ASIDES_MOST:
-            self._mentioned[text] = now
-            self._asides.append((level, text))
-
-    def _say(self) -> None:
-        """One line a second: how it stands now; if that has been said, an oddity."""
-        now = time.monotonic()
-        if (self._unsaid or self._asides) and now - self._said_s >= LOG_EVERY_S:
-            level, text = self._unsaid or self._asides.popleft()
-            self._unsaid, self._said_s = None, now
-            log.log(level, "broker=%s %s", self._connection.address, text)
+    def _mention(self, about: str, text: str, level: int = logging.WARNING) -> None:
+        """An oddity."""
+        self._oddities.log(level, "broker=%s %s", self._connection.address, text, about=about)
 
 
 def _json(topic: str, part: Part, retain: bool = False) -> Message:

@@ -24,6 +24,7 @@ from edge_tdn import gstreamer, heartbeat
 from edge_tdn.config import CameraConfig, Config, RecordConfig
 from edge_tdn.encode import LIVE_ENCODERS, VideoWriter
 from edge_tdn.errors import ConfigError, EdgeTdnError, last_line
+from edge_tdn.log import Limited, value
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, ActionEvent, Frame, Rgbx, Scores
 from edge_tdn.recordings import Recordings
@@ -127,7 +128,7 @@ class Recorder:
         self._clips: dict[str, _Clip] = {}  # by the action's id
         self._closing = threading.Event()
         self._told_rate = False
-        self._mentioned = -LOG_EVERY_S
+        self._troubles = Limited(log, LOG_EVERY_S)
         self.snapshots = self.clips = 0  # made
         self.dropped = 0  # snapshots and clips that could not be made
         self._thread = threading.Thread(target=self._run, name=f"recorder {camera.name}", daemon=True)
@@ -264,7 +265,7 @@ class Recorder:
             clip.close()
             self._recordings.discard(clip.scratch)
         self.clips += 1
-        log.info("camera=%s clip=%s", self.camera, path)
+        log.info("camera=%s clip=%s", self.camera, value(path))
 
     def _trying(self, event: ActionEvent, work: Callable[..., None], *arguments: object) -> None:
         """Whatever goes wrong ends this picture or clip, nothing else."""
@@ -279,14 +280,11 @@ class Recorder:
             self._recordings.discard(clip.scratch)
         with self._lock:
             self.dropped += 1
-        now = time.monotonic()
-        if now - self._mentioned >= LOG_EVERY_S:
-            self._mentioned = now
-            expected = isinstance(error, OSError | EdgeTdnError)
-            log.warning(
-                "camera=%s not recorded: %s; id=%s", self.camera, last_line(error), event.id,
-                exc_info=None if expected else error,
-            )  # fmt: skip
+        expected = isinstance(error, OSError | EdgeTdnError)
+        self._troubles.log(
+            logging.WARNING, "camera=%s not recorded: %s; id=%s", self.camera, last_line(error), event.id,
+            exc_info=None if expected else error,
+        )  # fmt: skip
 
 
 class _Clip:

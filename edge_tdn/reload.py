@@ -1,7 +1,7 @@
 """What a configuration that is read again changes in a running daemon. Pure: two configurations -> the difference.
 
 A camera whose table is the same plays on. `host`, broker.base and [outbox] are what others know the daemon by and where
-its events are: these only a restart changes, and until then the old ones stay.
+its events are, and [metrics] is where it is asked: these only a restart changes, and until then the old ones stay.
 """
 
 from collections.abc import Collection
@@ -57,14 +57,16 @@ def changes(running: Config, wanted: Config, failed: Collection[str] = ()) -> Ch
         restarted=tuple(name for name in after if name in before and (name in failed or before[name] != after[name])),
         removed=tuple(name for name in before if name not in after),
         keys=keys,
-        later=tuple(key for key in keys if key in ("host", "broker.base") or key.startswith("outbox.")),
+        later=tuple(key for key in keys if key in ("host", "broker.base") or key.startswith(("outbox.", "metrics."))),
     )
 
 
 def in_force(running: Config, wanted: Config) -> Config:
     """`wanted`, but for what only a restart changes."""
     broker = wanted.broker.model_copy(update={"base": running.broker.base})
-    return wanted.model_copy(update={"host": running.host, "outbox": running.outbox, "broker": broker})
+    return wanted.model_copy(
+        update={"host": running.host, "outbox": running.outbox, "metrics": running.metrics, "broker": broker}
+    )
 
 
 def _flat(config: Config) -> dict[str, object]:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn import heartbeat
+from edge_tdn.log import Limited
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, EndReason, Scores, Segment
 from edge_tdn.runtime import Ring, Runtime
@@ -280,7 +281,7 @@ class Scheduler:
         self._changed = threading.Condition()
         self._stopping = self._ended = False
         self._errands: deque[tuple[Callable[[], None], Future[None]]] = deque()
-        self._slow, self._mentioned = False, -LOG_EVERY_S  # as the log has it; monotonic seconds
+        self._slow, self._paces = False, Limited(log, LOG_EVERY_S)
         self._thread = threading.Thread(target=self._run, name="runtime")
 
     def lane(self, hop: int, scored: Callable[[Scores], None], broken: Callable[[EndReason], None]) -> Lane:
@@ -391,14 +392,14 @@ class Scheduler:
     def _mention(self) -> None:
         """The log hears once that the host is too slow, and once that it is not any more."""
         verdicts = [lane.pace.verdict for lane in self._lanes if lane.pace.verdict]
-        now = time.monotonic()
-        if bool(verdicts) == self._slow or now - self._mentioned < LOG_EVERY_S:
+        if bool(verdicts) == self._slow:
             return
-        self._slow, self._mentioned = bool(verdicts), now
+        self._slow = bool(verdicts)
         if self._slow:
-            log.warning("%s; fewer cameras, a larger hop or a faster precision would help", verdicts[0])
+            hint = "fewer cameras, a larger hop or a faster precision would help"
+            self._paces.log(logging.WARNING, "%s; %s", verdicts[0], hint)
         else:
-            log.info("the host keeps up again")
+            self._paces.log(logging.INFO, "the host keeps up again")
 
     def _next(self) -> list[tuple[Lane, list[Item]]]:
         """Who has the next turn, and what waits there.

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from edge_tdn.config import Config, broker_access
+from edge_tdn.config import Config, broker_access, check_camera_access
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.mqtt import tls_context
 from edge_tdn.outbox import outbox_folder
@@ -16,6 +16,7 @@ def verify(config: Config, path: Path) -> None:
     access = broker_access(config.broker, path.parent)
     if config.broker.tls:
         tls_context(access)
+    check_camera_access(config, path.parent)
     verify_record(config.record, path.parent)
     outbox_writable(config, path.parent)
     faults = []
