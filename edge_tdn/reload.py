@@ -14,7 +14,7 @@ class Changes:
     """From the configuration that is served to the next. Cameras by name, keys as they stand in the file."""
 
     added: tuple[str, ...]
-    restarted: tuple[str, ...]  # their tables have changed
+    restarted: tuple[str, ...]  # their tables have changed, or whether their main streams are recorded
     removed: tuple[str, ...]
     keys: tuple[str, ...]  # others, with their tables
     later: tuple[str, ...]  # of these, what only a restart brings into force
@@ -50,10 +50,17 @@ class Changes:
 def changes(running: Config, wanted: Config) -> Changes:
     """What is to be done to serve `in_force(running, wanted)`."""
     before, after = ({camera.name: camera.model_dump() for camera in one.camera} for one in (running, wanted))
+    recording = (
+        running.record.wanted != wanted.record.wanted
+    )  # a main stream plays while there is somebody to record it
     keys = tuple(key for key, value in _flat(wanted).items() if value != _flat(running)[key])
     return Changes(
         added=tuple(name for name in after if name not in before),
-        restarted=tuple(name for name, table in after.items() if name in before and before[name] != table),
+        restarted=tuple(
+            name
+            for name, table in after.items()
+            if name in before and (before[name] != table or (recording and table["record_source"]))
+        ),
         removed=tuple(name for name in before if name not in after),
         keys=keys,
         later=tuple(key for key in keys if key in ("host", "broker.base") or key.startswith(("outbox.", "metrics."))),
