@@ -328,14 +328,6 @@ class CameraConfig(_Table):
         description="seconds after which a camera that always shows the same picture is frozen; above the time between "
         "two of its key frames; at least 1; 0: never",
     )
-
-    @field_validator("frozen_s")
-    @classmethod
-    def _frozen_s(cls, frozen_s: float) -> float:
-        if frozen_s != 0 and frozen_s < 1:
-            raise ValueError("allowed: 0, or 1 to 600")
-        return frozen_s
-
     transport: Literal["tcp", "udp"] = Field(
         default="tcp", description="how rtsp:// pictures travel; udp where a camera cannot send them over TCP"
     )
@@ -354,6 +346,13 @@ class CameraConfig(_Table):
         default="",
         description="the camera's main stream, as `source`; only [record] looks at it; empty: it records `source`",
     )
+
+    @field_validator("frozen_s")
+    @classmethod
+    def _frozen_s(cls, frozen_s: float) -> float:
+        if frozen_s != 0 and frozen_s < 1:
+            raise ValueError("allowed: 0, or 1 to 600")
+        return frozen_s
 
     @field_validator("source", "record_source")
     @classmethod
