@@ -104,7 +104,7 @@ class Daemon:
         self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._not_computed)
         self.cameras = [self._camera(config, camera.name) for camera in config.camera]
         self._control = Control(self.cameras, self._publisher)
-        self._announce()
+        self._announce(config)
 
     def run(self) -> None:
         """Serves until `stop`, or until every source has ended for good.
@@ -193,7 +193,8 @@ class Daemon:
         try:
             wanted = load(path)
             verify(wanted, path)
-            changed, config = changes(self._config, wanted), in_force(self._config, wanted)
+            failed = {camera.name for camera in self.cameras if camera.failure}  # for good: they have another chance
+            changed, config = changes(self._config, wanted, failed), in_force(self._config, wanted)
             access = broker_access(config.broker, self._base)
             model = open_configured_model(config, self._base)
             check_names(config, model.labels, model.manifest.background)
@@ -203,8 +204,9 @@ class Daemon:
                 cache = cache_folder(config.runtime.cache, self._base)
                 successor = Successor(open_configured_runtime(config, model, cache))
             with self._changing:
-                if not self._stop.is_set():
-                    self._change(config, changed, access, model, successor)
+                if self._stop.is_set():
+                    return
+                self._change(config, changed, access, model, successor)
         except EdgeTdnError as error:
             log.error("config=%s refused, the one before stays in force: %s", path, error)
             self._tell_config("refused", str(error))
@@ -241,11 +243,11 @@ class Daemon:
             for camera in self.cameras:
                 if camera.name not in changed.added + changed.restarted:
                     camera.record_anew(config, RECORDED_S)
+        self._announce(config)
         if changed.connection or access != self._access:
             elsewhere = config.broker.address != self._config.broker.address
             self._publisher.reconnect(partial(_connect, config, access), elsewhere)
         self._config, self._access = config, access
-        self._announce()
 
     def _exchange(self, successor: Successor, model: Model, meanwhile: Callable[[], None]) -> None:
         """Another runtime from the next turn on. EdgeTdnError: it fails; nothing has changed."""
@@ -291,9 +293,9 @@ class Daemon:
     def _origin(self, config: Config, name: str, ref: ModelRef) -> Origin:
         return Origin(config.host, name, self._boot, ref)
 
-    def _announce(self) -> None:
-        labels = list(rules(self._config.decide, self.model.labels, self.model.manifest.background))
-        self._publisher.announce(documents(self._config, labels), BIRTH_TOPIC)
+    def _announce(self, config: Config) -> None:
+        labels = list(rules(config.decide, self.model.labels, self.model.manifest.background))
+        self._publisher.announce(documents(config, labels), BIRTH_TOPIC)
 
     def _tell_config(self, state: ConfigState, reason: str) -> None:
         self._told_config = ConfigStatus(state=state, reason=without_password(reason), since=iso(time.time_ns()))
@@ -354,6 +356,7 @@ class Daemon:
             model=self._model_ref,
             device=self._runtime.device,
             cameras=[camera.name for camera in self.cameras],
+            segment_s=round(self.model.manifest.input.segment_s, 4),
             session=self._publisher.session,
             delivery=self._publisher.delivery,
             outbox=self._publisher.outbox_status,

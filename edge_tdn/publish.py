@@ -307,13 +307,15 @@ class Publisher:
                     busy = {"ok": False, "error": f"busy: {REPLAYS_MOST} replays are waiting", "result": {}}
                     self._answers.append(_json(f"{self._base}/reply", answer.model_copy(update=busy)))
             case _Announce(documents):
-                gone = self._announced.documents.keys() - documents.keys() if self._announced else ()
-                self._announced = item
-                for topic in gone:
+                before, self._announced = self._announced, item
+                for topic in before.documents.keys() - documents.keys() if before else ():
                     self._handle(Message(topic, b"", retain=True))
                 for topic, document in documents.items():
-                    self._handle(Message(topic, document, retain=True, content_type=JSON))
-                self._listen()
+                    message = Message(topic, document, retain=True, content_type=JSON)
+                    if self._retained.get(topic) != message:
+                        self._handle(message)
+                if before is None or before.birth_topic != item.birth_topic:
+                    self._listen()
 
     def _noted(self, note: Note) -> None:
         match note:
@@ -334,6 +336,9 @@ class Publisher:
         self._moving = None
         if wanted.elsewhere:
             self._leave()
+        deadline = time.monotonic() + GOODBYE_S
+        while self._link and self._on_their_way and time.monotonic() < deadline:
+            self._take(0.05)  # a broker that cannot tell us would take us for dead
         self._connection.close()
         self._link, self._leaving = None, False
         self._on_their_way.clear()

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BEGUN_S = 1.0  # how long a stop waits for a start to be over
 STOP_S = 4.8  # and for all of it: what hangs then is left behind
+OVER = 0  # no signal's number
 
 
 class Process(Protocol):
@@ -43,12 +44,18 @@ def run_until_signalled(begin: Callable[[], Process]) -> None:
     Raises what `begin` or `run` raises. Threads that hang in a library are no reason not to end: then the process exits
     from here.
     """
-    life = _Life(begin)
-    signal.signal(signal.SIGHUP, life.hear)
-    for number in STOP_SIGNALS:
-        signal.signal(number, life.hear)
+    hear, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)  # a handler may break in anywhere, also into itself: it does nothing
+    for heard in (signal.SIGHUP, *STOP_SIGNALS):
+        signal.signal(heard, lambda number, frame: None)
+    life = _Life(begin, lambda: os.write(tell, bytes([OVER])))
     life.thread.start()
-    life.thread.join()
+    while (number := os.read(hear, 1)[0]) != OVER:
+        if number == signal.SIGHUP:
+            life.reload()
+        elif number in STOP_SIGNALS:
+            life.stop(signal.Signals(number))
     if life.failure:
         raise life.failure
     if life.process and life.process.hanging:
@@ -57,57 +64,54 @@ def run_until_signalled(begin: Callable[[], Process]) -> None:
 
 
 class _Life:
-    def __init__(self, begin: Callable[[], Process]) -> None:
-        self.thread = threading.Thread(target=self._run, name="daemon", daemon=True)
+    """`over` is called at its end."""
+
+    def __init__(self, begin: Callable[[], Process], over: Callable[[], object]) -> None:
+        self.thread = threading.Thread(target=self._run, name="life", daemon=True)
         self.process: Process | None = None
         self.failure: BaseException | None = None
-        self._begin = begin
+        self._begin, self._over = begin, over
         self._stopping = self._reloading = False
         self._lock = threading.Lock()
 
-    def hear(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler: on the main thread, which holds no lock that anybody needs."""
-        if number == signal.SIGHUP:
-            threading.Thread(target=self._reload).start()
-        elif not self._stopping:  # once is enough
+    def reload(self) -> None:
+        with self._lock:
+            self._reloading = True
+            if self.process:
+                self.process.reload()
+
+    def stop(self, number: signal.Signals) -> None:
+        with self._lock:
+            if self._stopping:  # once is enough
+                return
             self._stopping = True
-            log.info("stopping signal=%s", signal.Signals(number).name)
-            threading.Thread(target=self._stop).start()
-            for after_s, end in ((BEGUN_S, self._give_up_start), (STOP_S, self._give_up)):
-                timer = threading.Timer(after_s, end)
-                timer.daemon = True
-                timer.start()
+            log.info("stopping signal=%s", number.name)
+            if self.process:
+                self.process.stop()
+        for after_s, end in ((BEGUN_S, self._give_up_start), (STOP_S, self._give_up)):
+            timer = threading.Timer(after_s, end)
+            timer.daemon = True
+            timer.start()
 
     def _run(self) -> None:
         try:
             process = self._begin()
             with self._lock:
                 self.process = process
-            if self._reloading:
-                process.reload()
-            if self._stopping:
-                process.stop()
+                if self._reloading:
+                    process.reload()
+                if self._stopping:
+                    process.stop()
             process.run()
         except BaseException as error:  # told on the main thread
             self.failure = error
-
-    def _reload(self) -> None:
-        with self._lock:
-            self._reloading = True
-            process = self.process
-        if process and not self._stopping:
-            process.reload()
-
-    def _stop(self) -> None:
-        with self._lock:
-            process = self.process
-        if process:
-            process.stop()
+        finally:
+            self._over()
 
     def _give_up_start(self) -> None:
         """Nothing runs yet, nothing is known of us: a network is being compiled."""
         with self._lock:
-            if self.process is None and self.thread.is_alive():
+            if self.process is None and self.failure is None:
                 _exit(0)
 
     def _give_up(self) -> None:

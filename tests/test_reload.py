@@ -1,12 +1,12 @@
 """SIGHUP: what a running daemon changes, what it refuses, and that nobody else notices."""
 
+import json
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -16,8 +16,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from edge_tdn.config import Config
+from edge_tdn.check import check
+from edge_tdn.config import Config, load
+from edge_tdn.demo_clip import demo_clip_path
+from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus
 from edge_tdn.mqtt import Connected, Connection, Message, Received
 from edge_tdn.reload import changes, in_force
@@ -74,14 +78,22 @@ def test_whatever_changes_is_named_and_what_is_served_then_differs_no_more(runni
 
 
 def test_a_file_that_only_looks_otherwise_changes_nothing(tmp_path: Path) -> None:
-    from edge_tdn.config import load
-
     path = tmp_path / "site.toml"
     text = '[[camera]]\nname = "a"\nsource = "demo:"\n'
     path.write_text(text)
     one = load(path)
     path.write_text(f"# a remark\n[broker]\nkeepalive_s = 10\n{text}hop = 1\n")
     assert str(changes(one, load(path))) == "no change"
+
+
+def test_a_main_stream_begins_and_ends_with_the_recording() -> None:
+    """Its camera is opened anew; others play on."""
+    cameras = [{"name": "two", "source": "sub", "record_source": "main"}, {"name": "one", "source": "sub"}]
+    silent = Config.model_validate({"camera": cameras})
+    recording = Config.model_validate({"camera": cameras, "record": {"snapshot": True}})
+    longer = Config.model_validate({"camera": cameras, "record": {"snapshot": True, "pre_roll_s": 5.0}})
+    assert changes(silent, recording).restarted == changes(recording, silent).restarted == ("two",)
+    assert changes(recording, longer).restarted == ()
 
 
 # ----------------------------------------------------------------------------------------------- in a running daemon
@@ -268,11 +280,17 @@ def test_cameras_come_and_go_and_what_is_retained_of_them_with_them(site: Site) 
 
         site.link.publish(Message(f"{BASE}/cmd/live/set/enabled", b"OFF"))
         site.until(lambda: site.camera("live").state == "disabled")
-        site.reload(PLAYS_ON + "\nhop = 2", DEMO)
+        (site.folder / "later.mp4").write_text("not yet a video")
+        later = 'name = "later"\nsource = "later.mp4"\nloop = true'
+        site.reload(PLAYS_ON + "\nhop = 2", DEMO, later)
+        site.until(lambda: site.camera("later").state == "unreachable")
+        shutil.copy(demo_clip_path(), site.folder / "later.mp4")
+        site.hang_up_signal()
+        site.until(lambda: site.camera("later").state == "streaming")
         site.until(lambda: site.camera("demo").state == "streaming" and site.on(device)[-1] != b"")
         assert site.camera("live").state == "disabled", "who switched it off does not want it on by the way"
         site.link.publish(Message(f"{BASE}/cmd/live/set/enabled", b"ON"))
-        site.until(lambda: site.camera("live").hop == 2)
+        site.until(lambda: site.camera("live").state == "streaming")
         daemon.process.terminate()
         assert daemon.ends(5) == 0
     site.until(lambda: site.on(f"{BASE}/availability")[-1:] == [b"stopped"])
@@ -281,7 +299,7 @@ def test_cameras_come_and_go_and_what_is_retained_of_them_with_them(site: Site) 
 
 
 def test_a_file_that_is_wrong_is_refused_in_the_words_of_check(
-    site: Site, edge_tdn: Callable[..., subprocess.CompletedProcess[str]]
+    site: Site,
 ) -> None:
     wrong = {
         "misspelt": {"extra": "[decide]\nenter_treshold = 0.5"},
@@ -289,12 +307,14 @@ def test_a_file_that_is_wrong_is_refused_in_the_words_of_check(
         "no such model": {"model": "gone"},
         "no password": {"extra": "", "url": f'{site.broker.url}"\nusername = "u"\npassword_file = "gone'},
     }
-    with serving(site, PLAYS_ON) as daemon:
+    with serving(site, PLAYS_ON):
         log = site.path.with_suffix(".log")
         for name, others in wrong.items():
             told = site.reload(PLAYS_ON, **others).config
             assert told.state == "refused", name
-            assert f"edge-tdn: {told.reason}" in edge_tdn("check", "--config", site.path).stderr, name
+            with pytest.raises(EdgeTdnError) as refused:
+                check(Console(quiet=True), site.path)
+            assert str(refused.value) == told.reason
             assert f"refused, the one before stays in force: {told.reason}" in log.read_text()
         site.write(PLAYS_ON, 'name = "typo"\nsource = "gst: videotestsrk"')
         assert "camera[1].source" in site.hang_up_signal().config.reason
@@ -318,13 +338,30 @@ def test_a_file_that_is_wrong_is_refused_in_the_words_of_check(
             told = site.hang_up_signal().config
             assert told.state == "refused", (number, fault)
             assert ("self-test failed" if fault == "golden" else "2 labels") in told.reason
-        assert daemon.alive
         assert site.camera("live").gaps == 0
         clips = site.clips("live")
         site.until(lambda: len(site.clips("live")) > len(clips) + 2)
         status = site.status()
         assert status
         assert status.model.id == "motion"
+
+
+def test_what_only_a_restart_changes_is_told_and_a_new_password_is_used_at_once(site: Site) -> None:
+    (site.folder / "secret").write_text("one")
+    url = f'{site.broker.url}"\nusername = "u"\npassword_file = "secret'
+    with serving(site, PLAYS_ON, url=url) as daemon:
+        told = site.reload(PLAYS_ON, url=url, top='host = "elsewhere"', extra="[decide]\nseveral = true")
+        assert (told.host, told.config.state) == ("test", "in_force")
+        assert told.config.reason == "a restart is needed for host"
+        assert "in force: changed: decide.several; a restart is needed for host" in daemon.log()
+        assert site.hang_up_signal().session == 1
+        (site.folder / "secret").write_text("two")
+        site.hang_up_signal()
+        site.until(lambda: len(site.on(f"{BASE}/availability")) == 2)
+        assert set(site.on(f"{BASE}/availability")) == {b"online"}
+        daemon.process.terminate()
+        assert daemon.ends(5) == 0
+        assert site.camera("live").gaps == 0
 
 
 def test_a_model_that_is_fed_in_another_way_begins_anew_and_the_stream_stays(site: Site) -> None:
@@ -343,9 +380,9 @@ def test_a_model_that_is_fed_in_another_way_begins_anew_and_the_stream_stays(sit
         first, second = [at for at in site.clips("live") if at > exchanged][:2]
         assert first - exchanged > 2.0, "eight segments of four ticks at ten a second"
         assert 0.2 < second - first < 1.0
-        site.until(lambda: any(event.label.endswith("ward") for event in site.events("demo")))
-        ended = site.events("demo")[before - 1 : before + 1]
-        assert "shutdown" in {event.reason for event in ended}
+        told = [json.loads(payload)["scores"] for payload in site.on(f"{BASE}/live/scores")]
+        assert any(label.endswith("ward") for label in told[-1])
+        assert next(event for event in site.events("demo")[before:] if event.type == "end").reason == "shutdown"
         daemon.process.terminate()
         assert daemon.ends(5) == 0
     site.until(lambda: site.on(f"{BASE}/availability")[-1:] == [b"stopped"])
@@ -355,30 +392,28 @@ def test_a_model_that_is_fed_in_another_way_begins_anew_and_the_stream_stays(sit
 
 
 def test_another_broker_hears_what_the_first_did_not(site: Site, tmp_path: Path) -> None:
-    """The first is stopped while events come; the second gets them, and no number is missing between the two."""
+    """Events go on coming; no number is missing between the two."""
     (tmp_path / "second").mkdir()
     second = Mosquitto(tmp_path / "second")
+    listener = Connection(second.config(), "second")
     try:
-        listener = Connection(second.config(), "second")
         note = listener.notes.get(timeout=10)
         note.link.subscribe(f"{BASE}/#")
-        with serving(site, PLAYS_ON, DEMO) as daemon:
-            site.until(lambda: len(site.events("demo")) > 2)
-            site.write(PLAYS_ON, DEMO, url=second.url)
+        often = "[decide]\nenter_threshold = 0.2\nexit_threshold = 0.1\nupdate_interval_s = 0.01"
+        with serving(site, PLAYS_ON, extra=often) as daemon:
+            site.until(lambda: len(site.events("live")) > 2)
+            site.write(PLAYS_ON, extra=often, url=second.url)
             daemon.process.send_signal(signal.SIGHUP)
             site.until(lambda: site.on(f"{BASE}/availability")[-1] == b"stopped")
-            time.sleep(4)
+            numbers = [event.seq for event in site.events("live")]
+            while numbers[-1] < 2 * len(site.events("live")):
+                got = listener.notes.get(timeout=10)
+                if isinstance(got, Received) and got.topic == f"{BASE}/live/events":
+                    numbers.append(ActionEvent.model_validate_json(got.payload).seq)
             daemon.process.terminate()
             assert daemon.ends(5) == 0
-        seen: dict[str, list[int]] = defaultdict(list)
-        while not listener.notes.empty():
-            got = listener.notes.get()
-            if isinstance(got, Received) and got.topic.endswith("/demo/events"):
-                seen["second"].append(ActionEvent.model_validate_json(got.payload).seq)
-        site.listen()
-        numbers = [event.seq for event in site.events("demo")] + seen["second"]
-        assert seen["second"]
-        assert sorted(set(numbers)) == list(range(1, max(numbers) + 1))
-        listener.close()
+        assert list(dict.fromkeys(numbers)) == list(range(1, numbers[-1] + 1))
+        assert len(numbers) > len(site.events("live"))
     finally:
+        listener.close()
         second.stop()
