@@ -35,7 +35,9 @@ class SourceError(EdgeTdnError):
     exit_status = 66  # EX_NOINPUT
 
     def __init__(
-        self, message: str, state: Literal["unreachable", "unauthorized", "stalled", "ended"] = "unreachable"
+        self,
+        message: str,
+        state: Literal["unreachable", "unauthorized", "stalled", "frozen", "ended"] = "unreachable",
     ) -> None:
         super().__init__(message)
         self.state = state

@@ -22,7 +22,8 @@ from edge_tdn.config import CameraConfig
 from edge_tdn.encode import write_video
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import Frame, Picture
-from edge_tdn.source import Source, without_password
+from edge_tdn.passwords import without_password
+from edge_tdn.source import Source
 from tests.rtsp import RtspCamera, free_port
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
@@ -33,8 +34,11 @@ RED, BLUE = (200, 30, 30), (30, 30, 200)  # left and right of the edge
 class Running:
     """A source on a thread of its own, as the pipeline has it."""
 
-    def __init__(self, source: str | Path, decoder: str = "gstreamer", base: Path = Path(), keep: bool = True) -> None:
-        camera = CameraConfig.model_validate({"name": "c", "source": str(source), "decoder": decoder})
+    def __init__(
+        self, source: str | Path, decoder: str = "gstreamer", base: Path = Path(), keep: bool = True, **keys: object
+    ) -> None:
+        """`keys`: of its [[camera]]."""
+        camera = CameraConfig.model_validate({"name": "c", "source": str(source), "decoder": decoder, **keys})
         self.frames: list[Frame] = []
         self.count = 0
         self.told: list[tuple[str, str]] = []
@@ -44,6 +48,14 @@ class Running:
         self._source = Source(camera, base, lambda state, reason: self.told.append((state, reason)))
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
+
+    @property
+    def decoder(self) -> str:
+        return self._source.decoder
+
+    @property
+    def clock(self) -> str:
+        return self._source.clock
 
     def _run(self) -> None:
         try:

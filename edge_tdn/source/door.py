@@ -1,0 +1,71 @@
+"""Waits between two connects to a camera, and does not wait to the end where one that was away is back.
+
+A whole connect costs a pipeline, threads, and a session of the camera, so it is tried ever more seldom. To ask whether
+anybody opens the door costs one packet: a port that takes connections again, or a device that is plugged in again, is
+noticed within KNOCK_S, however long the camera has been away.
+"""
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from edge_tdn import heartbeat
+from edge_tdn.config import CameraConfig
+from edge_tdn.errors import SourceError
+from edge_tdn.source.address import PORTS, find
+
+KNOCK_S = 2.0
+ANSWER_S = 1.0
+
+
+class Door:
+    """One camera's. Used by one thread. There is at most one other, that asks: a name may take long to resolve."""
+
+    def __init__(self, camera: CameraConfig, base: Path) -> None:
+        self._camera, self._base = camera, base
+        self._asking: threading.Thread | None = None
+        self._open: bool | None = None  # as the thread found it
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        """So long, or until `stop`, or until what was shut opens."""
+        deadline = time.monotonic() + seconds
+        shut = False
+        while not stop.is_set() and (left_s := deadline - time.monotonic()) > 0:
+            answer = self._ask(stop) if left_s > KNOCK_S or shut else None
+            if answer and shut:
+                return
+            shut = answer is False
+            heartbeat.wait(stop, min(left_s, KNOCK_S) if shut else left_s)
+
+    def _ask(self, stop: threading.Event) -> bool | None:
+        if self._asking is None or not self._asking.is_alive():
+            self._open = False
+            self._asking = threading.Thread(target=self._knock, name="knock", daemon=True)
+            self._asking.start()
+        deadline = time.monotonic() + ANSWER_S
+        while self._asking.is_alive() and not stop.is_set() and time.monotonic() < deadline:
+            self._asking.join(0.05)
+        return self._open
+
+    def _knock(self) -> None:
+        self._open = None
+        with suppress(SourceError):  # its password's file is away, too
+            self._open = is_open(find(self._camera, self._base).location)
+
+
+def is_open(source: str) -> bool | None:
+    """Whether a camera's port takes connections, or its device is there; None: it has neither."""
+    if source.startswith("/dev/"):
+        return Path(source).exists()
+    with suppress(ValueError):  # a password with odd letters in it
+        parts = urlsplit(source)
+        if parts.scheme in PORTS and parts.hostname:
+            try:
+                socket.create_connection((parts.hostname, parts.port or PORTS[parts.scheme]), ANSWER_S).close()
+            except (OSError, UnicodeError):
+                return False
+            return True
+    return None
