@@ -1,4 +1,4 @@
-"""The command line: edge-tdn demo | run | check | bench | watch | replay | simulate."""
+"""The command line: edge-tdn demo | run | check | bench | watch | replay | simulate | status | doctor."""
 
 import argparse
 import faulthandler
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from edge_tdn import __version__, log
-from edge_tdn.errors import EdgeTdnError
+from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.faults import FAULTS, Planned
 from edge_tdn.messages import NS_PER_MS
 
 if TYPE_CHECKING:
+    from edge_tdn.config import Access, BrokerConfig
     from edge_tdn.signals import Process
 
 EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 71 device out of memory,
@@ -30,7 +31,9 @@ first steps:
   edge-tdn demo                        see it work, nothing needed
   edge-tdn demo --source /dev/video0   the same with your camera
   edge-tdn check --config site.toml    is the configuration right?
+  edge-tdn doctor --config site.toml   do broker, cameras and model work here?
   edge-tdn run --config site.toml      serve
+  edge-tdn status --config site.toml   how are they, now that it runs?
   edge-tdn bench --model MODEL         what is fastest here?
   edge-tdn replay VIDEO --config site.toml   what would it have told of this recording?
   edge-tdn simulate demo:              no camera? one to try with
@@ -65,6 +68,24 @@ time: change a threshold, replay, and compare.
 
 Of the camera's own table count hop, max_gap_s, motion_gate and decoder. What stands beside the events (length, speed,
 actions) goes to stderr.
+"""
+STATUS = """Prints how the hosts that speak to a broker are, and their cameras. It stands at the broker, retained: the
+hosts do nothing for it.
+
+  edge-tdn status                        all hosts at the broker of this machine
+  edge-tdn status --config site.toml     the host of a configuration, with its broker, user and password
+  edge-tdn status --broker mqtt://broker.lan --base edge-tdn/barn --watch
+
+exit status: 0 every host is online and delivers, and every camera streams; 1 something is not so; 69 no broker
+"""
+DOCTOR = """Tries once all that `run` would use: configuration, model and its speed, folders, broker, every camera for
+some seconds, and of this machine clock, decoders, devices and service. A running daemon is not disturbed.
+What may be read, written and opened is judged for the user who asks: the service has a user of its own.
+
+  edge-tdn doctor --config site.toml
+
+exit status: 0 nothing has failed, whatever was warned of; else of what failed the first of: 78 configuration or model,
+  69 broker, 66 a camera, 1 anything else
 """
 SIMULATE = """Serves videos as RTSP cameras, endlessly: to try a configuration without a camera, or with one that fails.
 Prints the address of each, and the lines to configure. Every camera has a port of its own, from --port on.
@@ -157,18 +178,45 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    from edge_tdn.config import Access, broker_access, load, parse
     from edge_tdn.watch import watch
+
+    broker, access, base = _broker(options)
+    watch(Console(markup=False, highlight=False), broker, access, base, options.json, options.replay)
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from edge_tdn.overview import WIDTH
+    from edge_tdn.status import status
+
+    broker, access, base = _broker(options)
+    width = None if sys.stdout.isatty() else WIDTH
+    console = Console(markup=False, highlight=False, width=width)
+    return status(console, broker, access, base, options.json, options.watch)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from edge_tdn.doctor import doctor
+
+    return doctor(Console(markup=False, highlight=False), options.config, options.json)
+
+
+def _broker(options: argparse.Namespace) -> "tuple[BrokerConfig, Access, str]":
+    """Of the configuration, or of the command line; and whose topics."""
+    from edge_tdn.config import Access, broker_access, load, parse
 
     if options.config:
         config = load(options.config)
-        access, base = broker_access(config.broker, options.config.parent), config.base_topic
-    else:
-        broker = {"url": options.broker, "protocol": options.protocol}
-        config = parse({"broker": broker, "camera": [{"name": "any", "source": "any"}]}, "edge-tdn watch")
-        access, base = Access(), options.base
-    watch(Console(markup=False, highlight=False), config.broker, access, base, options.json, options.replay)
-    return 0
+        return config.broker, broker_access(config.broker, options.config.parent), config.base_topic
+    broker = {"url": options.broker, "protocol": options.protocol}
+    config = parse({"broker": broker, "camera": [{"name": "any", "source": "any"}]}, "edge-tdn")
+    levels = options.base.split("/")
+    if not all(levels) or any(level != "+" and set(level) & set("+#") for level in levels):
+        raise ConfigError(
+            f"--base {options.base!r}: a topic without / at its ends, in which + stands for any one level; what is "
+            "below is included"
+        )
+    return config.broker, Access(), options.base
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -281,12 +329,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(command=_bench, log_level=logging.ERROR)
 
     watch = commands.add_parser("watch", help="print the events that hosts publish")
-    watch.add_argument(
-        "--broker", default="mqtt://localhost:1883", metavar="URL", help="(default: mqtt://localhost:1883)"
-    )
-    watch.add_argument("--base", default="edge-tdn/+", help="topics of one host, or of all (default: edge-tdn/+)")
-    watch.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version (default: 5)")
-    watch.add_argument("--config", type=Path, help="take broker, user and topics from a configuration instead")
+    _add_broker(watch)
     watch.add_argument("--json", action="store_true", help="one JSON document a line: topic, and message as received")
     watch.add_argument(
         "--no-replay", dest="replay", action="store_false", help="only tell what was missed, do not ask for it again"
@@ -331,7 +374,37 @@ def _parser() -> argparse.ArgumentParser:
         "--fault", action="append", type=_planned, default=[], metavar="FAULT", help="planned, as above; several times"
     )
     simulate.set_defaults(command=_simulate, log_level=logging.WARNING)
+
+    status = commands.add_parser(
+        "status",
+        help="how are the hosts and their cameras?",
+        description=STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_broker(status)
+    status.add_argument("--json", action="store_true", help="one JSON document; with --watch one a line")
+    status.add_argument("--watch", action="store_true", help="go on until Ctrl-C")
+    status.set_defaults(command=_status, log_level=logging.ERROR)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="tries model, broker, every camera and this machine, says what is wrong and how to mend it",
+        description=DOCTOR,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    doctor.add_argument("--config", type=Path, required=True, help="TOML file")
+    doctor.add_argument("--json", action="store_true", help="one JSON document: every finding")
+    doctor.set_defaults(command=_doctor, log_level=logging.CRITICAL)
     return parser
+
+
+def _add_broker(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--broker", default="mqtt://localhost:1883", metavar="URL", help="(default: mqtt://localhost:1883)"
+    )
+    command.add_argument("--base", default="edge-tdn/+", help="topics of one host, or of all (default: edge-tdn/+)")
+    command.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version (default: 5)")
+    command.add_argument("--config", type=Path, help="take broker, user and topics from a configuration instead")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
     table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
-    table.add_row("parity", _parity(model, build_name(runtime.precision, runtime.device)))
+    table.add_row("parity", told_parity(model, build_name(runtime.precision, runtime.device)))
     segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
     table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
     table.add_row("labels", _some(model.labels))
@@ -86,7 +86,8 @@ def _recorded(record: RecordConfig) -> str:
     return f"{what}, {where}; at most {record.memory_mb} MB of memory a camera"
 
 
-def _parity(model: Model, name: str) -> str:
+def told_parity(model: Model, name: str) -> str:
+    """What the exporter found when it compared this build with PyTorch."""
     parity = model.manifest.parity.get(name)
     if parity is None:
         return f"never compared with PyTorch; `edge-tdn-export parity {model.folder}` does it"

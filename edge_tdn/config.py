@@ -328,14 +328,6 @@ class CameraConfig(_Table):
         description="seconds after which a camera that always shows the same picture is frozen; above the time between "
         "two of its key frames; at least 1; 0: never",
     )
-
-    @field_validator("frozen_s")
-    @classmethod
-    def _frozen_s(cls, frozen_s: float) -> float:
-        if frozen_s != 0 and frozen_s < 1:
-            raise ValueError("allowed: 0, or 1 to 600")
-        return frozen_s
-
     transport: Literal["tcp", "udp"] = Field(
         default="tcp", description="how rtsp:// pictures travel; udp where a camera cannot send them over TCP"
     )
@@ -350,8 +342,19 @@ class CameraConfig(_Table):
         description="the part of the turned picture that is looked at and recorded: left, top, width and height, in "
         "shares of it",
     )
+    record_source: str = Field(
+        default="",
+        description="the camera's main stream, as `source`; only [record] looks at it; empty: it records `source`",
+    )
 
-    @field_validator("source")
+    @field_validator("frozen_s")
+    @classmethod
+    def _frozen_s(cls, frozen_s: float) -> float:
+        if frozen_s != 0 and frozen_s < 1:
+            raise ValueError("allowed: 0, or 1 to 600")
+        return frozen_s
+
+    @field_validator("source", "record_source")
     @classmethod
     def _source(cls, source: str) -> str:
         if "://" in source and not source.startswith("gst:"):
@@ -373,9 +376,15 @@ class CameraConfig(_Table):
     def _user(self) -> Self:
         if self.password_file and not self.username:
             raise ValueError("password_file needs a username")
-        if not self.source.startswith(CREDENTIAL):
-            _check_user(self.source, self.username)
+        for source in (self.source, self.record_source):
+            if source and not source.startswith(CREDENTIAL):
+                _check_user(source, self.username)
         return self
+
+    @property
+    def recorded(self) -> Self:
+        """The main stream as a camera of its own."""
+        return self.model_copy(update={"source": self.record_source, "record_source": ""})
 
 
 def _check_url(source: str, schemes: tuple[str, ...] = NETWORK) -> None:
@@ -519,24 +528,27 @@ class CameraAccess:
 
 def camera_access(camera: CameraConfig, base: Path) -> CameraAccess:
     """What the files named in a [[camera]] hold; paths begin at `base`. ConfigError: one cannot be read."""
-    return _camera_access(camera, base, camera, [])
+    return _camera_access(camera, base, camera, [], "source")
 
 
 def check_camera_access(config: Config, base: Path) -> None:
     """ConfigError: a file named in a [[camera]] cannot be read."""
     for number, camera in enumerate(config.camera):
-        _camera_access(camera, base, config, ["camera", number])
+        _camera_access(camera, base, config, ["camera", number], "source")
+        if camera.record_source:
+            _camera_access(camera.recorded, base, config, ["camera", number], "record_source")
 
 
-def _camera_access(camera: CameraConfig, base: Path, table: _Table, keys: list[str | int]) -> CameraAccess:
+def _camera_access(camera: CameraConfig, base: Path, table: _Table, keys: list[str | int], key: str) -> CameraAccess:
+    """`keys` of the camera's table, and the one that is its source."""
     source, password = camera.source, ""
     if source.startswith(CREDENTIAL):
-        source = _first_line(table, [*keys, "source"], source, base)
+        source = _first_line(table, [*keys, key], source, base)
         try:
             _check_url(source)
             _check_user(source, camera.username)
         except ValueError as error:
-            raise ConfigError(table.fault([*keys, "source"], camera.source, f"its first line: {error}")) from None
+            raise ConfigError(table.fault([*keys, key], camera.source, f"its first line: {error}")) from None
     if camera.password_file:
         password = _first_line(table, [*keys, "password_file"], camera.password_file, base)
     return CameraAccess(source, password)

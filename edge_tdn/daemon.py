@@ -353,6 +353,7 @@ class Daemon:
             model=self._model_ref,
             device=self._runtime.device,
             cameras=[camera.name for camera in self.cameras],
+            segment_s=round(self.model.manifest.input.segment_s, 4),
             session=self._publisher.session,
             delivery=self._publisher.delivery,
             outbox=self._publisher.outbox_status,

@@ -73,6 +73,27 @@ def available() -> bool:
     return True
 
 
+def version() -> str:
+    """`GStreamer 1.22.0`. Missing: it is not here."""
+    Gst, _ = load()
+    told: str = Gst.version_string()
+    return told
+
+
+def has(element: str) -> bool:
+    """Whether an element of this name is installed. Missing: GStreamer is not here."""
+    Gst, _ = load()
+    return Gst.ElementFactory.find(element) is not None
+
+
+def decoders(media: str) -> list[str]:
+    """The elements that decode `media`, such as video/x-h264; decodebin takes the first. Missing: not here."""
+    Gst, _ = load()
+    known = Gst.ElementFactory.list_get_elements(Gst.ELEMENT_FACTORY_TYPE_DECODER, Gst.Rank.MARGINAL)
+    found = Gst.ElementFactory.list_filter(known, Gst.Caps.from_string(media), Gst.PadDirection.SINK, False)
+    return [factory.get_name() for factory in sorted(found, key=lambda factory: -factory.get_rank())]
+
+
 def _debug_through_the_log(Gst: Any) -> None:
     """What GST_DEBUG asks for has passwords in it, and goes to stderr past our log, which hides them.
 

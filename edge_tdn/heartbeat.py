@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edge_tdn import notify
+from edge_tdn.log import value
 
 log = logging.getLogger(__name__)
 
@@ -85,11 +86,11 @@ class Watchdog:
     def _tell(self, late: dict[threading.Thread, float], now: float) -> None:
         """Once of each, and once more when it goes on."""
         for thread in self._late.keys() - late.keys():
-            log.warning("thread=%r goes on, after %.1f s", thread.name, now - self._late.pop(thread))
+            log.warning("thread=%s goes on, after %.1f s", value(thread.name), now - self._late.pop(thread))
         new = late.keys() - self._late.keys()
         for thread in new:
             log.error(
-                "thread=%r (%#018x) has not beaten for %.1f s; the stacks of all threads follow", thread.name,
+                "thread=%s (%#018x) has not beaten for %.1f s; the stacks of all threads follow", value(thread.name),
                 thread.ident, late[thread],
             )  # fmt: skip
             self._late[thread] = now - late[thread]

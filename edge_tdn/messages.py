@@ -282,10 +282,13 @@ class DaemonStatus(Payload):
     model: ModelRef
     device: str
     cameras: list[str]
+    segment_s: float = Field(
+        default=0, ge=0, description="seconds of a segment: a clip comes every `hop` of them; 0: an older version"
+    )
     session: int = Field(ge=0, description="of the connection to the broker; grows with every one")
     delivery: Delivery
     outbox: OutboxStatus
-    config: ConfigStatus
+    config: ConfigStatus | None = Field(default=None, description="null: a host of an earlier version")
     connects: int = Field(default=0, ge=0, description="times that the broker let us in, since the daemon started")
 
 

@@ -2,6 +2,7 @@
 
     source ─► window ─► scheduler (runtime) ─► decide ─► publish
          └──────────────────────────────────────► record ──┘
+    or from the camera's main stream ────────────────┘
 
 The camera's own thread pulls pictures, fills the window and hands segments over; scores come back on the runtime
 thread.
@@ -11,6 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
+from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -47,6 +49,7 @@ from edge_tdn.source import Source
 from edge_tdn.window import Window
 
 if TYPE_CHECKING:  # loaded where it is wanted: 2 MB
+    from edge_tdn.main_stream import MainStream
     from edge_tdn.record import Recorder
 
 log = logging.getLogger(__name__)
@@ -79,6 +82,7 @@ class Camera:
         self._sight = self._opened()
         seq = publisher.last_seq(camera.name)
         self._decider = Decider(config.decide, origin, model.labels, model.manifest.background, seq)
+        self._main = self._main_stream(config)
         self.recorder = self._recorder(config)
         self._state: tuple[State, str, int] = ("connecting", "", time.time_ns())
         self._observe = observe
@@ -194,7 +198,20 @@ class Camera:
         from edge_tdn import record
 
         publish = partial(self._publisher.snapshot, self.name)
-        return record.Recorder(self.config, config, self._spec, self._base, publish)
+        apart = self._main is not None
+        return record.Recorder(self.config, config, self._spec, self._base, publish, apart)
+
+    def _main_stream(self, config: Config) -> "MainStream | None":
+        """It plays while the camera does, and the recorder's pictures come from it."""
+        if not (config.record.wanted and self.config.record_source):
+            return None
+        from edge_tdn import main_stream
+
+        return main_stream.MainStream(self.config, self._base, self._record)
+
+    def _record(self, frame: Frame) -> None:
+        if recorder := self.recorder:
+            recorder.frame(frame)
 
     @property
     def running(self) -> bool:
@@ -206,7 +223,7 @@ class Camera:
         if state == "streaming" and self._fruitless >= FRUITLESS:
             reason = f"no clip: too long between two frames, see max_gap_s ({self._max_gap_s:g} s)"
         elif state == "streaming":
-            reason = reason or self._lane.pace.verdict
+            reason = reason or self._lane.pace.verdict or (self._main.trouble if self._main else "")
         return CameraStatus(
             camera=self.name,
             state=state,
@@ -245,8 +262,9 @@ class Camera:
         if self._stop.is_set() or not self._enabled:  # since the caller looked
             halt.set()
         try:
-            for frame in self._source.frames(halt):
-                self._take(frame)
+            with self._main or nullcontext():
+                for frame in self._source.frames(halt):
+                    self._take(frame)
         except SourceError as error:
             self.failure = error
         except Exception as error:  # one camera's trouble is not the others'; it is told, not hidden
@@ -263,8 +281,8 @@ class Camera:
     def _take(self, frame: Frame) -> None:
         self._arrivals.append(frame.received_ns)
         self._frames = frame.seq
-        if recorder := self.recorder:
-            recorder.frame(frame)
+        if self._main is None:
+            self._record(frame)
         window, lane = self._sight  # once: another model may exchange them at any time
         stretches = window.stretches
         segments = window.push(frame)

@@ -36,6 +36,7 @@ LATE_S = 1.0  # how much later than its last frame an action may be told, and ev
 UNTHINNED = 4  # of so many of the last pictures one, the newest, are never thinned out
 WAITING_MOST = 4  # snapshots that wait to be drawn; each holds a picture
 TICK_S = 0.1  # how often an open clip takes what has come
+APART_NS = NS_PER_S // 4  # how far a picture of the main stream may be from the moment that it is to show
 SILENT_S = 2.0  # the end of a clip is not waited for when no picture comes
 CLOSE_S = 0.5  # how long a stop waits for files to be finished
 LOG_EVERY_S = 10.0  # that files cannot be written is mentioned this often
@@ -111,8 +112,10 @@ class Recorder:
     """One camera's. `publish` gets the JPEGs. ConfigError: see `verify`."""
 
     def __init__(
-        self, camera: CameraConfig, config: Config, spec: InputSpec, base: Path, publish: Callable[[bytes], None]
-    ) -> None:
+        self, camera: CameraConfig, config: Config, spec: InputSpec, base: Path, publish: Callable[[bytes], None],
+        apart: bool = False,
+    ) -> None:  # fmt: skip
+        """`apart`: its pictures are not those that the network sees, but of main_stream.py."""
         record = config.record
         verify(record, base)
         self.camera = camera.name
@@ -120,6 +123,7 @@ class Recorder:
         centre = spec.segments // 2 * spec.segment_stride + spec.span // 2  # x3 of a clip's middle segment, ticks
         self._centre_ns = round(centre * NS_PER_S / spec.frame_rate)
         self._past = Past(_needed_s(centre, spec, camera.hop, config), record.memory_mb * MB)
+        self._apart = apart
         self._recordings = Recordings(base / record.folder, camera.name, record.max_mb * MB) if record.folder else None
         self._inbox: queue.SimpleQueue[_Note | None] = queue.SimpleQueue()
         self._waiting = 0  # snapshots in the inbox; the runtime thread adds, the recorder's takes away
@@ -153,14 +157,19 @@ class Recorder:
         """On the runtime thread: an event, and the clip that decided; None where the stream broke."""
         from_ns = until_ns = picture = None
         if scores is not None:
+            shift_ns = scores.received_ns - scores.to_ns if self._apart else 0
             if self._config.snapshot and event.type != "end" and self._is_better(event):
-                centre_ns = scores.from_ns + self._centre_ns
-                picture = self._room_for(self._past.nearest(centre_ns, (scores.from_ns, scores.to_ns)))
+                centre_ns = scores.from_ns + self._centre_ns + shift_ns
+                within_ns = (scores.from_ns, scores.to_ns)
+                if self._apart:  # and so the clip's last picture may not have come yet
+                    within_ns = (centre_ns - APART_NS, centre_ns + APART_NS)
+                picture = self._room_for(self._past.nearest(centre_ns, within_ns))
             if event.type == "start" and self._config.clip:
                 from_ns = _start_ns(event, scores) - round(self._config.pre_roll_s * NS_PER_S)
                 from_ns = max(from_ns, scores.to_ns - self._past.span_ns)  # the wall clock may have jumped
+                from_ns += shift_ns
             elif event.type == "end":
-                until_ns = scores.to_ns + round(self._config.post_roll_s * NS_PER_S)
+                until_ns = scores.to_ns + round(self._config.post_roll_s * NS_PER_S) + shift_ns
         if picture or from_ns is not None or event.type == "end":
             self._inbox.put(_Note(event, picture, from_ns, until_ns))
 

@@ -15,7 +15,7 @@ class Changes:
     """From the configuration that is served to the next. Cameras by name, keys as they stand in the file."""
 
     added: tuple[str, ...]
-    restarted: tuple[str, ...]  # their tables have changed, or their sources had failed
+    restarted: tuple[str, ...]  # their tables have changed, their sources had failed, their main streams come or go
     removed: tuple[str, ...]
     keys: tuple[str, ...]  # others, with their tables
     later: tuple[str, ...]  # of these, what only a restart brings into force
@@ -51,10 +51,16 @@ class Changes:
 def changes(running: Config, wanted: Config, failed: Collection[str] = ()) -> Changes:
     """What is to be done to serve `in_force(running, wanted)`. `failed`: cameras that do not play any more."""
     before, after = ({camera.name: camera.model_dump() for camera in one.camera} for one in (running, wanted))
+    # a main stream plays while there is somebody to record it
+    recording = running.record.wanted != wanted.record.wanted
     keys = tuple(key for key, value in _flat(wanted).items() if value != _flat(running)[key])
     return Changes(
         added=tuple(name for name in after if name not in before),
-        restarted=tuple(name for name in after if name in before and (name in failed or before[name] != after[name])),
+        restarted=tuple(
+            name
+            for name, table in after.items()
+            if name in before and (name in failed or before[name] != table or (recording and table["record_source"]))
+        ),
         removed=tuple(name for name in before if name not in after),
         keys=keys,
         later=tuple(key for key in keys if key in ("host", "broker.base") or key.startswith(("outbox.", "metrics."))),

@@ -24,19 +24,18 @@ DRAWN_SIZE, DRAWN_RATE = (320, 240), 15  # of what is drawn, unless asked otherw
 UNTOLD_RATE = 25  # frames a second of a file that does not say
 FIRST_PICTURE_S = 15.0  # by then a file has given a picture
 LATE_S = 0.5  # a film that is so late leaves pictures out, rather than to hurry
-BITS_PER_PIXEL = 0.1  # of a camera at a modest rate: 1920x1080 at 25 frames a second has 5 Mbit/s
 TEST, NOISE = "test:", "noise:"
 PICTURES = {  # {shape}: width and height; the others are files
     TEST: "videotestsrc pattern=ball",
     NOISE: "filesrc name=file ! decodebin ! videoconvert ! videoscale ! video/x-raw,{shape} ! imagefreeze ! sum.sink_0 "
     "videotestsrc pattern=snow ! video/x-raw,{shape} ! sum.sink_1 "
-    "compositor name=sum sink_1::alpha=0.04 ! video/x-raw,{shape}",
+    "compositor name=sum sink_1::alpha=0.05 ! video/x-raw,{shape}",
 }
-CODECS = {  # {key}: frames from one whole picture to the next
-    "h264": "x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max={key} bitrate={kbps} ! "
+CODECS = {  # of a fixed quality, as cameras have it; {key}: frames from one whole picture to the next
+    "h264": "x264enc tune=zerolatency speed-preset=ultrafast threads=1 pass=qual quantizer=24 key-int-max={key} ! "
     "video/x-h264,stream-format=byte-stream,alignment=au ! breakmydata name=wrong ! "
     "rtph264pay name=pay0 pt=96 config-interval=-1",
-    "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={key} bitrate={kbps} "
+    "h265": "x265enc tune=zerolatency speed-preset=ultrafast qp=24 key-int-max={key} "
     "option-string=pools=1:frame-threads=1:log-level=none ! "
     "video/x-h265,stream-format=byte-stream,alignment=au ! breakmydata name=wrong ! "
     "rtph265pay name=pay0 pt=96 config-interval=-1",
@@ -187,9 +186,7 @@ class SimulatedCamera:
 
     def _mount(self) -> None:
         """Whoever comes from now on shares a new stream."""
-        width, height = self.film.size
-        kbps = max(64, round(width * height * self.film.rate * BITS_PER_PIXEL / 1000))
-        encoder = CODECS[self._codec].format(key=2 * self.film.rate, kbps=kbps)
+        encoder = CODECS[self._codec].format(key=2 * self.film.rate)
         factory = self._rtsp.RTSPMediaFactory(shared=True)
         factory.set_launch(
             f"( appsrc name=film is-live=true format=time leaky-type=upstream max-buffers=4 ! {encoder} )"

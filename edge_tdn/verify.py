@@ -21,10 +21,12 @@ def verify(config: Config, path: Path) -> None:
     outbox_writable(config, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):
-        try:
-            verify_source(camera, path.parent)
-        except SourceError as error:
-            faults.append(f"{path}: camera[{number}].source: {error}")
+        for key, one in (("source", camera), ("record_source", camera.recorded)):
+            try:
+                if one.source:
+                    verify_source(one, path.parent)
+            except SourceError as error:
+                faults.append(f"{path}: camera[{number}].{key}: {error}")
     if faults:
         raise ConfigError("\n".join(faults))
 

@@ -57,6 +57,13 @@ class Machine:
         (self.root / f"etc/edge-tdn/{name}.toml").write_text(text)
         return f"edge-tdn@{name}.service"
 
+    def drop_in(self, unit: str, name: str) -> None:
+        """Adds one of the examples that were installed beside the unit."""
+        folder = self.root / f"etc/systemd/system/{unit}.d"
+        folder.mkdir()
+        shutil.copyfile(self.root / "usr/local/share/doc/edge-tdn" / name, folder / name)
+        self.run("systemctl", "daemon-reload")
+
     def show(self, unit: str, key: str) -> str:
         return self.run("systemctl", "show", "--value", "-p", key, unit).strip()
 

@@ -237,7 +237,8 @@ def test_http_asks_for_a_password_as_rtsp_does(tmp_path: Path) -> None:
 def test_gstreamer_logs_no_password(guarded: RtspCamera, tmp_path: Path) -> None:
     """Not even where it is asked to log everything about RTSP: neither as it is nor as it is sent."""
     program = (
-        "import sys, time; from pathlib import Path; from edge_tdn.config import CameraConfig; "
+        "import logging, sys; logging.basicConfig(level=logging.DEBUG); "  # a log that hides nothing
+        "from pathlib import Path; from edge_tdn.config import CameraConfig; "
         "from edge_tdn.source import open_capture; "
         "capture = open_capture(CameraConfig(name='c', source=sys.argv[1]), Path()); "
         "got = [capture.read(1.0) for _ in range(5)]; capture.close(); assert any(got)"

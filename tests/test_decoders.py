@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from edge_tdn import gstreamer
-from edge_tdn.source import decoders
+from edge_tdn.config import CameraConfig
+from edge_tdn.source import decoders, find
+from edge_tdn.source.gst_capture import GstCapture
 from tests.test_source import HttpCamera, Running, bars, encode
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
@@ -95,10 +97,24 @@ def test_hardware_is_not_to_blame_where_software_fails_too(tmp_path: Path, openh
         chosen = decoders.Decoders("c", pipeline, hardware_wanted=True)
         pipeline.set_state(Gst.State.PAUSED)
         pipeline.get_state(5 * Gst.SECOND)
-        tried.append(chosen.name)
-        chosen.fruitless()
+        tried.append(decoders.decoder(pipeline))
+        chosen.fruitless(pipeline)
         pipeline.set_state(Gst.State.NULL)
     assert tried == [openh264, "avdec_h264", openh264]
+
+
+def test_a_closed_connection_leaves_nothing_behind(make_video: Callable[..., Path]) -> None:
+    """GStreamer's objects and ours know each other; the pipeline is freed all the same, at once."""
+    camera = CameraConfig(name="c", source=str(make_video(frames=5)))
+    freed = []
+    for _ in range(3):
+        capture = GstCapture(find(camera, Path()), camera, paced=False)
+        capture._pipeline.weak_ref(lambda: freed.append(True))
+        while capture.read(1.0) is None:
+            pass
+        capture.close()
+        del capture
+    assert len(freed) == 3
 
 
 @pytest.mark.parametrize("name", ["avdec_h264", "jpegdec", "vp9dec", "decodebin", "x264enc"])

@@ -5,16 +5,18 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from edge_tdn import daemon as daemon_module
-from edge_tdn import heartbeat, notify, publish
+from edge_tdn import heartbeat, notify, publish, source
 from edge_tdn.config import Config
 from edge_tdn.daemon import Daemon
 from edge_tdn.heartbeat import Watchdog, beat, beating
+from edge_tdn.log import value
 from edge_tdn.mqtt import Link
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
@@ -100,6 +102,37 @@ def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert notify.watchdog_s() is None
 
 
+def site(broker: str, camera: str) -> Config:
+    """One camera, everything that has a thread."""
+    return Config.model_validate(
+        {
+            "broker": {"url": broker},
+            "runtime": {"device": "CPU"},
+            "record": {"snapshot": True},
+            "outbox": {"folder": "outbox"},
+            "camera": [{"name": "a", "source": camera, "loop": True, "decoder": "gstreamer"}],
+        }
+    )
+
+
+@contextmanager
+def running(daemon: Daemon) -> Iterator[None]:
+    thread = threading.Thread(target=daemon.run, name="main loop")
+    thread.start()
+    try:
+        yield
+    finally:
+        daemon.stop()
+        thread.join(10)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 class Course:
     """A watchdog on a clock of its own, and when it was fed (negative: told to bite)."""
 
@@ -134,6 +167,25 @@ def test_a_host_that_was_asleep_is_no_hang(monkeypatch: pytest.MonkeyPatch) -> N
     assert course.fed == [2, 3600, 3602, 3609]
 
 
+def test_who_waits_beats_whether_or_not_there_is_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The camera is away, so that runtime, publisher and recorder have nothing to do."""
+    monkeypatch.setattr(heartbeat, "EVERY_S", 0.1)
+    monkeypatch.setattr(publish, "TICK_S", 0.1)
+    monkeypatch.setattr(source, "RETRY_S", (3.0, 3.0))
+    daemon = Daemon(site("mqtt://127.0.0.1:1", "rtsp://127.0.0.1:1/x"), tmp_path)
+    with running(daemon):
+        until(lambda: daemon.cameras[0].status().state == "unreachable")
+        longest_s: dict[str, float] = {}
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            for thread, at in heartbeat._beats.copy().items():
+                longest_s[thread.name] = max(longest_s.get(thread.name, 0), time.monotonic() - at)
+            time.sleep(0.02)
+        assert longest_s.keys() == {"runtime", "publisher", "camera a", "recorder a"}
+        assert max(longest_s.values()) < 1, longest_s
+    assert not heartbeat._beats
+
+
 class Trap:
     """Methods that never return, one at a time, while they are held."""
 
@@ -160,6 +212,8 @@ class Trap:
         self._held = ""
         self._let_go.set()
 
+    close = let_go
+
 
 PLACES = [
     (OpenVinoRuntime, "classify", "runtime"),
@@ -174,30 +228,28 @@ def test_a_hang_anywhere_starves_the_watchdog_and_is_told_with_stacks(
     systemd: Systemd, broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """A real daemon, where one call after the other never returns."""
+    """A real daemon, where one call after the other never returns; every thread that it has is watched."""
+    others = {thread.name for thread in threading.enumerate()}
     for module, name in ((heartbeat, "EVERY_S"), (publish, "TICK_S"), (daemon_module, "STATUS_EVERY_S")):
         monkeypatch.setattr(module, name, HUNG_S / 10)
     monkeypatch.setattr(daemon_module, "LIFE_EVERY_S", HUNG_S / 10)
     trap = Trap(monkeypatch)
     for owner, method, _ in (*PLACES, (Publisher, "daemon_status", "")):
         trap.set(owner, method)
-    config = {
-        "broker": {"url": broker.url}, "outbox": {"folder": "outbox"}, "runtime": {"device": "CPU"},
-        "camera": [{"name": "a", "source": "demo:", "loop": True, "decoder": "gstreamer"}],
-    }  # fmt: skip
-    daemon = Daemon(Config.model_validate(config), tmp_path)
-    thread = threading.Thread(target=daemon.run, name="main loop")
-    thread.start()
-    try:
+    with running(Daemon(site(broker.url, "demo:"), tmp_path)), closing(trap):
         systemd.hears("READY=1", within_s=5)
         systemd.hears("STATUS=1 of 1 cameras streaming; broker connected; 0 events wait", within_s=10)
+        ours = {thread.name for thread in threading.enumerate()} - others - {"main loop", "mqtt"}
+        watched = {"runtime", "publisher", "camera a", "recorder a"}
+        assert {name for name in ours if not name.startswith("paho")} == watched
+        assert {thread.name for thread in heartbeat._beats} == watched
         for _, method, name in PLACES:
             systemd.fed()
             capfd.readouterr()
             trap.hold(method)
             systemd.hears("WATCHDOG=trigger", within_s=10)
             assert systemd.unfed_s() >= 0.3 * HUNG_S, method
-            assert f"thread='{name}'" in caplog.text, method
+            assert f"thread={value(name)} " in caplog.text, method
             assert re.search(r'test_heartbeat.py", line \d+ in trapped', capfd.readouterr().err), method
             trap.let_go()
             caplog.clear()
@@ -206,8 +258,4 @@ def test_a_hang_anywhere_starves_the_watchdog_and_is_told_with_stacks(
         time.sleep(HUNG_S)
         assert systemd.unfed_s() >= HUNG_S / 2
         assert re.search(r"in trapped\n.*daemon.py\", line \d+ in _serve", capfd.readouterr().err)
-    finally:
-        trap.let_go()
-        daemon.stop()
-        thread.join(10)
     systemd.hears("STOPPING=1", within_s=1)

@@ -85,6 +85,16 @@ def test_a_file_that_only_looks_otherwise_changes_nothing(tmp_path: Path) -> Non
     assert str(changes(one, load(path))) == "no change"
 
 
+def test_a_main_stream_begins_and_ends_with_the_recording() -> None:
+    """Its camera is opened anew; others play on."""
+    cameras = [{"name": "two", "source": "sub", "record_source": "main"}, {"name": "one", "source": "sub"}]
+    silent = Config.model_validate({"camera": cameras})
+    recording = Config.model_validate({"camera": cameras, "record": {"snapshot": True}})
+    longer = Config.model_validate({"camera": cameras, "record": {"snapshot": True, "pre_roll_s": 5.0}})
+    assert changes(silent, recording).restarted == changes(recording, silent).restarted == ("two",)
+    assert changes(recording, longer).restarted == ()
+
+
 # ----------------------------------------------------------------------------------------------- in a running daemon
 
 

@@ -7,7 +7,6 @@ GStreamer's and paho's own debug output, a broker that lets in and one that does
 import base64
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +21,8 @@ import pytest
 from edge_tdn import gstreamer
 from edge_tdn.mqtt import Received
 from tests.authority import Authority
-from tests.conftest import ROOT, Mosquitto
+from tests.conftest import Mosquitto
+from tests.rtsp import RtspCamera, free_port
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 
@@ -83,12 +83,6 @@ class Daemon:
         self._reader.join(5)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait(condition: Callable[[], bool], told: Callable[[], object], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -97,24 +91,25 @@ def wait(condition: Callable[[], bool], told: Callable[[], object], seconds: flo
 
 
 def test_passwords_are_nowhere(tmp_path: Path) -> None:
-    rtsp, metrics = free_port(), free_port()
+    metrics = free_port()
     subprocess.run(["mosquitto_passwd", "-b", "-c", tmp_path / "passwords", "here", BROKER], check=True)
     authority = Authority(tmp_path, "ca")
     authority.issue("server")
     authority.issue("here")
     pem = f"cafile {tmp_path}/ca.pem\ncertfile {tmp_path}/server.pem\nkeyfile {tmp_path}/server.key\n"
     broker = Mosquitto(tmp_path, f"{pem}allow_anonymous false\npassword_file {tmp_path}/passwords")
-    camera = subprocess.Popen([sys.executable, ROOT / "tests/rtsp_server.py", str(rtsp), "--password", CAMERA])
+    camera = RtspCamera(CAMERA)
+    rtsp = camera.port
     connection, link = broker.link()
     link.subscribe("#")
-    url = f"rtsp://camera:{quote(CAMERA)}@127.0.0.1:{rtsp}/live"
+    url = camera.url(f"camera:{quote(CAMERA)}@")
     sources = {
         "good": url,
         "refused": url.replace(quote(CAMERA), WRONG),
-        "absent": url.replace("/live", "/nowhere"),
+        "absent": url.replace(f"/{camera.name}", "/nowhere"),
         "away": f"http://u:{OTHER}@127.0.0.1:1/x?password={OTHER}",
         "misspelt": f"gst: rtspsrc location=rtsp://u:{OTHER}@127.0.0.1:{rtsp}/live user-pw={OTHER} ! foo",
-        "plain": f"gst: rtspsrc location=rtsp://127.0.0.1:{rtsp}/live user-id=camera user-pw={WRONG} ! decodebin",
+        "plain": f"gst: rtspsrc location={camera.url()} user-id=camera user-pw={WRONG} ! decodebin",
         "broken": url,
         "opencv": url.replace(quote(CAMERA), WRONG),
     }
@@ -138,7 +133,6 @@ def test_passwords_are_nowhere(tmp_path: Path) -> None:
     heard: list[Received] = []
     daemons = []
     try:
-        wait(lambda: socket.socket().connect_ex(("127.0.0.1", rtsp)) == 0, lambda: "no camera")
         daemons.append(Daemon(first, GST_DEBUG="rtspsrc:5,rtspconnection:5,GST_PIPELINE:5"))
         daemons.append(Daemon(second))
         served, shut_out = daemons
@@ -147,7 +141,7 @@ def test_passwords_are_nowhere(tmp_path: Path) -> None:
             rb"camera=away state=unreachable", rb"camera=misspelt state=ended", rb"camera=plain state=unauthorized",
             rb"camera=broken failed", rb"camera=broken \| RuntimeError", rb"camera=opencv state=unreachable",
             rb"broker=127\.0\.0\.1:\d+ connected", rb"broker=127\.0\.0\.1:\d+ Sending CONNECT",
-            rb"<7>0:\S+ .*rtspsrc.*rtsp://camera:\*\*\*@",
+            rb"<7>0:\S+ .*rtspsrc", rb"<7>0:\S+ .*GST_PIPELINE .*rtsp://u:\*\*\*@",
         ):  # fmt: skip
             wait(lambda: re.search(line, served.said) is not None, lambda: (line, served.said.decode()[-20_000:]))  # noqa: B023
         wait(lambda: b" unauthorized: " in shut_out.said, lambda: shut_out.said)
@@ -158,7 +152,6 @@ def test_passwords_are_nowhere(tmp_path: Path) -> None:
         for daemon in daemons:
             daemon.end()
         camera.kill()
-        camera.wait()
     time.sleep(0.2)
     while not connection.notes.empty():
         note = connection.notes.get()

@@ -40,7 +40,7 @@ from edge_tdn.outbox.file import (
 )
 from edge_tdn.outbox.mark import Mark
 
-__all__ = ["Entry", "Outbox", "outbox_folder"]
+__all__ = ["Entry", "Outbox", "holder", "outbox_folder"]
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0  # a disk that took nothing is tried again this often
@@ -472,6 +472,20 @@ def outbox_folder(configured: str, host: str, base: Path) -> Path | None:
     state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     home = os.environ.get("XDG_STATE_HOME", "") or Path.home() / ".local" / "state"
     return Path(state or Path(home) / "edge-tdn") / host
+
+
+def holder(folder: Path) -> int | None:
+    """Process id of the daemon that keeps its events there, 0 for one of another container; None: nobody does.
+
+    Looks without touching the lock: a daemon that starts at this moment must find it free.
+    """
+    try:
+        inode = (folder / LOCK).stat().st_ino
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    found = (line.split() for line in lines if "FLOCK" in line and "->" not in line)
+    return next((int(words[4]) for words in found if words[5].endswith(f":{inode}")), None)
 
 
 def _place(path: Path) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from edge_tdn import heartbeat
 from edge_tdn.config import CREDENTIAL, NETWORK, CameraConfig, camera_access
 from edge_tdn.demo_clip import DEMO, demo_clip_path
 from edge_tdn.errors import ConfigError, SourceError
@@ -13,6 +14,7 @@ from edge_tdn.passwords import hide, hide_in, without_password
 URLS = tuple(f"{scheme}://" for scheme in NETWORK)
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 TRY_S = 1.0  # how long a host may take to answer when we ask what is wrong with it
+NAME_S = 60.0  # and name servers that do not answer
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Address:
             return ""
         parts = urlsplit(self.location)
         host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+        heartbeat.beat(NAME_S)
         try:
             socket.create_connection((host, port), TRY_S).close()
         except (socket.gaierror, UnicodeError):

@@ -23,7 +23,8 @@ class Decoders:
     """Of one connection of one camera. Hardware is for those that are tried again: no files."""
 
     def __init__(self, camera: str, pipeline: Any, hardware_wanted: bool) -> None:
-        self._camera, self._pipeline, self._wanted = camera, pipeline, hardware_wanted
+        # The pipeline itself is not kept: it holds what listens to it, and neither would ever be freed.
+        self._camera, self._wanted = camera, hardware_wanted
         self._chosen: set[str] = set()  # hardware that decodebin was let have; not what a gst: description names
         for factory in hardware():
             _raise(factory)
@@ -31,21 +32,16 @@ class Decoders:
             if _name(element) in ("decodebin", "uridecodebin"):
                 element.connect("autoplug-select", self._select)
 
-    @property
-    def name(self) -> str:
-        """The element that decodes now; empty: none does, the pictures come raw."""
-        return next((_name(element) for element in _all(self._pipeline) if _decodes(element.get_factory())), "")
-
     def blame(self, element: Any) -> None:
         """An error came from this element."""
         self._fail({_name(element)} & self._chosen)
 
-    def fruitless(self) -> None:
+    def fruitless(self, pipeline: Any) -> None:
         """The connection ends, and not one picture came."""
-        used = {_name(element) for element in _all(self._pipeline)} & self._chosen
+        used = {_name(element) for element in _all(pipeline)} & self._chosen
         if used:
             self._fail(used)
-        elif self.name:  # software fared no better: it is the camera's fault
+        elif decoder(pipeline):  # software fared no better: it is the camera's fault
             _failed[self._camera].clear()
 
     def _select(self, _bin: Any, _pad: Any, _caps: Any, factory: Any) -> int:
@@ -62,6 +58,11 @@ class Decoders:
         for name in names - _failed[self._camera]:
             _failed[self._camera].add(name)
             log.warning("camera=%s decoder=%s failed; software is next", self._camera, name)
+
+
+def decoder(pipeline: Any) -> str:
+    """The element that decodes now; empty: none does, the pictures come raw."""
+    return next((_name(element) for element in _all(pipeline) if _decodes(element.get_factory())), "")
 
 
 @cache

@@ -15,7 +15,7 @@ from edge_tdn.errors import SourceError
 from edge_tdn.messages import NS_PER_S, Decoded
 from edge_tdn.source import EndOfStream
 from edge_tdn.source.address import Address
-from edge_tdn.source.decoders import Decoders
+from edge_tdn.source.decoders import Decoders, decoder
 from edge_tdn.source.view import View
 
 BUFFERS = 2  # pictures that wait in the appsink; of a camera the oldest is dropped, a file waits
@@ -88,7 +88,7 @@ class GstCapture:
             return None
         if self.declared_s is None:
             self._ask_duration()
-            self.decoder = self._decoders.name
+            self.decoder = decoder(self._pipeline)
         buffer = sample.get_buffer()
         self.wall_ns = self._taken_ns(buffer)
         # Running time, not the buffer's own: it begins at 0 and goes on growing where a file's own clock jumps.
@@ -100,7 +100,7 @@ class GstCapture:
     def close(self) -> None:
         """Stops the pipeline and frees its threads."""
         if self._layout is None:
-            self._decoders.fruitless()
+            self._decoders.fruitless(self._pipeline)
         self._pipeline.set_state(self._gst.State.NULL)
 
     def _taken_ns(self, buffer: Any) -> int | None:
