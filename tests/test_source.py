@@ -35,10 +35,12 @@ RED, BLUE = (200, 30, 30), (30, 30, 200)  # left and right of the edge
 class Running:
     """A source on a thread of its own, as the pipeline has it."""
 
-    def __init__(self, source: str | Path, decoder: str = "gstreamer", base: Path = Path(), keep: bool = True) -> None:
-        camera = CameraConfig.model_validate({"name": "c", "source": str(source), "decoder": decoder})
+    def __init__(
+        self, source: str | Path, decoder: str = "gstreamer", base: Path = Path(), keep: bool = True, **more: object
+    ) -> None:
+        camera = CameraConfig.model_validate({"name": "c", "source": str(source), "decoder": decoder, **more})
         self.frames: list[Frame] = []
-        self.count = 0
+        self.count = self.stream = 0
         self.told: list[tuple[str, str]] = []
         self.error: SourceError | None = None
         self.stop = threading.Event()
@@ -51,6 +53,7 @@ class Running:
         try:
             for frame in self._source.frames(self.stop):
                 self.count += 1
+                self.stream = frame.stream
                 if self._keep:
                     self.frames.append(frame)
         except SourceError as error:
