@@ -1,6 +1,9 @@
 # make demo     set everything up, then see actions recognised
 # make test     set everything up, then run the tests
+# make test-systemd   as root: install, boot a systemd in a container, and see how it treats the daemon (minutes)
 # make check    style, types, import contracts
+# make install  as root: the camera host's part for all users, with systemd units (PREFIX=/usr/local, DESTDIR=)
+# make uninstall   takes that away again; configuration and state stay
 # make packages the Debian packages alone
 # make schemas  write edge_tdn/schemas from the code
 # make parity   the README's table of precisions, from the reference weights (most of an hour on 2 cores)
@@ -8,21 +11,29 @@
 # make bench-cameras   what one runtime gives 1 to 16 cameras (BENCH="--model ... --help")
 # make bench-gpu  what a hop costs on a GPU: BENCH="--model DIR --precision bf16"
 # make chaos    what becomes of events when process, broker, wire or disk fail (a quarter of an hour; CHAOS=--help)
+# make chaos-cameras  what becomes of a daemon whose cameras fail (half an hour; CHAOS=--help)
 # make motion   train the shipped model anew (20 minutes on 2 cores)
 # make clean    remove the environment and what was built
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PREFIX ?= /usr/local
+LIBRARY := $(PREFIX)/lib/edge-tdn
 
 # What the camera host needs of Debian: GStreamer, and what its Python bindings are built with.
 HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev libcairo2-dev \
 	gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-# What the tests need besides: a real broker, a real camera.
-TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates openssl
+# What the tests need besides: a real broker, a real camera, systemd's judgement of the units.
+TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates openssl \
+	systemd
 
-.PHONY: demo test check packages test-packages schemas parity bench bench-cameras bench-gpu chaos motion clean
+SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn
+SYSTEMD := $(DESTDIR)$(PREFIX)/lib/systemd/system
+SYSUSERS := $(DESTDIR)$(PREFIX)/lib/sysusers.d
+
+.PHONY: demo test test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos chaos-cameras motion clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
@@ -30,11 +41,56 @@ demo: $(VENV)/.host
 test: test-packages $(VENV)/.test
 	$(BIN)/pytest $(TESTS)
 
+test-systemd: test-packages $(VENV)/.test
+	@./packages.sh systemd-container
+	$(BIN)/pytest -m nspawn -rP tests/test_systemd.py
+
 check: test-packages $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Beside the old one first: an update that fails changes nothing. Then the files say where they lie.
+install: packages python
+	@case $$($(PYTHON) -c 'import sys; print(sys.base_prefix)') in /home/*|/root/*) \
+		echo "$(PYTHON) lies where services may not look; another: make install PYTHON=/usr/bin/python3"; exit 1;; esac
+	@install -d $(DESTDIR)$(PREFIX)/bin $(SYSTEMD) $(SYSUSERS) $(SHARE) $(DESTDIR)/etc/edge-tdn || { \
+		echo "As root: sudo make install"; exit 1; }
+	@echo "== $(DESTDIR)$(LIBRARY) (a minute or so)"
+	@rm -rf $(DESTDIR)$(LIBRARY).new
+	@$(PYTHON) -m venv $(DESTDIR)$(LIBRARY).new
+	@$(DESTDIR)$(LIBRARY).new/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt \
+		".$$(PYTHON=$(PYTHON) ./packages.sh --extra)"
+	@$(DESTDIR)$(LIBRARY).new/bin/python -m compileall -qq -s $(DESTDIR)$(LIBRARY).new -p $(LIBRARY) \
+		$(DESTDIR)$(LIBRARY).new/lib || true
+	@sed -i 's|$(DESTDIR)$(LIBRARY).new|$(LIBRARY)|g' $(DESTDIR)$(LIBRARY).new/bin/edge-tdn
+	@rm -rf $(DESTDIR)$(LIBRARY)
+	@mv $(DESTDIR)$(LIBRARY).new $(DESTDIR)$(LIBRARY)
+	@ln -sfn $(LIBRARY)/bin/edge-tdn $(DESTDIR)$(PREFIX)/bin/edge-tdn
+	@sed 's|/usr/local|$(PREFIX)|g' systemd/edge-tdn@.service >$(SYSTEMD)/edge-tdn@.service
+	@sed '1,3d; /^DefaultInstance/d; s|%i|site|g' $(SYSTEMD)/edge-tdn@.service >$(SYSTEMD)/edge-tdn.service
+	@install -m 644 systemd/sysusers.conf $(SYSUSERS)/edge-tdn.conf
+	@install -m 644 configs/reference.toml systemd/site.conf systemd/rtsp-cpu.conf systemd/cuda.conf $(SHARE)
+	@test -e $(DESTDIR)/etc/edge-tdn/site.toml || install -m 644 configs/demo.toml $(DESTDIR)/etc/edge-tdn/site.toml
+	@test -n "$(DESTDIR)" || ! command -v systemd-sysusers >/dev/null || systemd-sysusers
+	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
+	@echo "Installed. Now:"
+	@echo "  edit /etc/edge-tdn/site.toml         your cameras and broker; $(PREFIX)/share/doc/edge-tdn explains all keys"
+	@echo "  edge-tdn check --config /etc/edge-tdn/site.toml"
+	@echo "  systemctl enable --now edge-tdn      (a second site: /etc/edge-tdn/yard.toml, edge-tdn@yard)"
+	@echo "  systemctl status edge-tdn; journalctl -fu edge-tdn"
+	@echo "After an update: systemctl try-restart 'edge-tdn*'"
+
+uninstall:
+	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || \
+		systemctl list-units --all --plain --no-legend 'edge-tdn*.service' | \
+		while read -r unit rest; do systemctl disable --now "$$unit"; done
+	rm -rf $(DESTDIR)$(LIBRARY) $(DESTDIR)$(LIBRARY).new $(DESTDIR)$(PREFIX)/bin/edge-tdn $(SHARE)
+	rm -f $(SYSTEMD)/edge-tdn@.service $(SYSTEMD)/edge-tdn.service $(SYSUSERS)/edge-tdn.conf
+	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || \
+		{ systemctl daemon-reload; systemctl reset-failed 'edge-tdn*' 2>/dev/null || true; }
+	@echo "What is yours stays: /etc/edge-tdn, /etc/credstore, /var/lib/private/edge-tdn (events), /var/cache/private/edge-tdn"
 
 packages:
 	@./packages.sh $(HOST_PACKAGES)
@@ -52,8 +108,8 @@ parity: test-packages $(VENV)/.test
 bench bench-cameras bench-gpu: test-packages $(VENV)/.test
 	$(BIN)/python -m tests.bench$(subst bench-,.,$(filter-out bench,$@)) $(BENCH)
 
-chaos: test-packages $(VENV)/.test
-	$(BIN)/python -m tests.chaos $(CHAOS)
+chaos chaos-cameras: test-packages $(VENV)/.test
+	$(BIN)/python -m tests.$(subst -,_,$@) $(CHAOS)
 
 # The numbers are those of training/__main__.py
 motion: $(VENV)/.test
@@ -69,10 +125,12 @@ motion: $(VENV)/.test
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-$(VENV)/bin/pip: | packages
+python: packages
 	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "edge-tdn needs Python 3.11 or newer that can make environments (Debian: apt-get install python3-venv)."; \
 		echo "Another Python than $(PYTHON): make PYTHON=python3.12 ..."; exit 1; }
+
+$(VENV)/bin/pip: | python
 	@echo "== Python environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 

@@ -129,12 +129,13 @@ def _visit(model: Model, candidate: Candidate, until: float, cache: Path | None)
         with closing(open_runtime(model, candidate.precision, candidate.device, candidate.threads, cache)) as runtime:
             if candidate.golden_error is None:
                 candidate.golden_error = golden_error(model, runtime)
-            _hops(model, runtime, candidate, until)
+            measure(model, runtime, candidate, until)
     except EdgeTdnError as error:
         candidate.refused = str(error)
 
 
-def _hops(model: Model, runtime: Runtime, candidate: Candidate, until: float) -> None:
+def measure(model: Model, runtime: Runtime, candidate: Candidate, until: float) -> None:
+    """Fills the candidate's seconds, until a moment of the monotonic clock."""
     spec, ring = model.manifest.input, runtime.ring()
     shape = (spec.frames, spec.height, spec.width, 3)
     frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

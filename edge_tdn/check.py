@@ -1,6 +1,5 @@
 """`edge-tdn check`: opens everything that `run` would, says what is wrong, or prints the plan."""
 
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -8,50 +7,25 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edge_tdn.config import Config, DecideConfig, RecordConfig, broker_access, load
+from edge_tdn.config import Config, DecideConfig, RecordConfig, load
 from edge_tdn.daemon import open_configured_model, open_configured_runtime
-from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.labels import Rule, check_names, rules
 from edge_tdn.manifest import Model
-from edge_tdn.mqtt import tls_context
 from edge_tdn.outbox import outbox_folder
-from edge_tdn.record import verify as verify_record
+from edge_tdn.passwords import without_password
 from edge_tdn.runtime import Runtime, build_name
-from edge_tdn.source import verify, without_password
+from edge_tdn.verify import outbox_writable, verify
 
 
 def check(console: Console, path: Path) -> None:
     """Prints the plan of a configuration. ConfigError or ModelError: what is wrong with it."""
     config = load(path)
-    access = broker_access(config.broker, path.parent)
-    if config.broker.tls:
-        tls_context(access)
-    verify_record(config.record, path.parent)
-    writable = _outbox_writable(config, path.parent)
-    faults = []
-    for number, camera in enumerate(config.camera):
-        try:
-            verify(camera, path.parent)
-        except SourceError as error:
-            faults.append(f"{path}: camera[{number}].source: {error}")
-    if faults:
-        raise ConfigError("\n".join(faults))
+    verify(config, path)
+    writable = outbox_writable(config, path.parent)
     model = open_configured_model(config, path.parent)
     check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
         _plan(console, config, path.parent, model, runtime, writable)
-
-
-def _outbox_writable(config: Config, base: Path) -> bool:
-    """ConfigError: its folder cannot be one. Its lock is not taken: a daemon may run."""
-    folder = outbox_folder(config.outbox.folder, config.host, base)
-    if folder is None:
-        return True
-    there = next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
-    if not there.is_dir():
-        message = f"{there} is a file; allowed: a folder, or a new name"
-        raise ConfigError(config.fault(["outbox", "folder"], config.outbox.folder, message))
-    return os.access(there, os.W_OK | os.X_OK)
 
 
 def _plan(console: Console, config: Config, base: Path, model: Model, runtime: Runtime, writable: bool) -> None:
@@ -60,7 +34,7 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
     table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
-    table.add_row("parity", _parity(model, build_name(runtime.precision, runtime.device)))
+    table.add_row("parity", told_parity(model, build_name(runtime.precision, runtime.device)))
     segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
     table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
     table.add_row("labels", _some(model.labels))
@@ -76,6 +50,8 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
         table.add_row("home assistant", f"by {config.home_assistant.discovery}, {config.home_assistant.prefix}/...")
     if config.record.wanted or config.record.folder:
         table.add_row("record", _recorded(config.record))
+    if config.metrics.port:
+        table.add_row("metrics", config.metrics.url)
     for camera in config.camera:
         hop_s = camera.hop * spec.segment_stride / spec.frame_rate
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, a decision every {hop_s:.2f} s")
@@ -110,7 +86,8 @@ def _recorded(record: RecordConfig) -> str:
     return f"{what}, {where}; at most {record.memory_mb} MB of memory a camera"
 
 
-def _parity(model: Model, name: str) -> str:
+def told_parity(model: Model, name: str) -> str:
+    """What the exporter found when it compared this build with PyTorch."""
     parity = model.manifest.parity.get(name)
     if parity is None:
         return f"never compared with PyTorch; `edge-tdn-export parity {model.folder}` does it"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge_tdn.messages import Luma, Picture, Rgbx
 
 cv2.setNumThreads(1)  # each camera has a thread of its own; OpenCV's would burn more in waiting than they save
+TURN = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 STRIP = 64  # rows that are converted at a time: what lies between stays in the processor's cache
 
 
@@ -50,6 +51,12 @@ class Yuv420:
 
     def sampled(self, step: int) -> Luma:
         return self.luma[::step, ::step].copy()
+
+    def part(self, rows: slice, columns: slice, rotate: int) -> "Yuv420":
+        """A copy of these rows and columns, even in number and beginning, turned clockwise by so many degrees."""
+        half_rows, half_columns = (slice(cut.start // 2, (cut.stop + 1) // 2) for cut in (rows, columns))
+        chroma = [_turned(plane[half_rows, half_columns], rotate) for plane in self._chroma]
+        return Yuv420(_turned(self.luma[rows, columns], rotate), chroma, self._colorimetry)
 
     def rgbx(self, into: Rgbx) -> None:
         height, width = self.size
@@ -91,8 +98,17 @@ class Packed:
         code = cv2.COLOR_RGB2GRAY if self._order == "RGB" else cv2.COLOR_BGR2GRAY
         return cv2.cvtColor(self._pixels[::step, ::step], code)  # type: ignore[return-value]
 
+    def part(self, rows: slice, columns: slice, rotate: int) -> "Packed":
+        """A copy of these rows and columns, turned clockwise by so many degrees."""
+        return Packed(_turned(self._pixels[rows, columns], rotate), self._order)
+
     def rgbx(self, into: Rgbx) -> None:
         cv2.cvtColor(self._pixels, cv2.COLOR_RGB2RGBA if self._order == "RGB" else cv2.COLOR_BGR2RGBA, into)
+
+
+def _turned(plane: NDArray[np.uint8], rotate: int) -> NDArray[np.uint8]:
+    """Its own memory, so that what it was cut from is freed."""
+    return cv2.rotate(plane, TURN[rotate]) if rotate else plane.copy()  # type: ignore[return-value]
 
 
 @cache

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import InitErrorDetails
 
 from edge_tdn.errors import ConfigError
+from edge_tdn.passwords import hide
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # safe inside a topic
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -24,7 +25,10 @@ Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
-SCHEMES = ("rtsp", "rtsps", "http", "https", "file")
+NETWORK = ("rtsp", "rtsps", "http", "https")
+SCHEMES = (*NETWORK, "file")
+ROUNDING = 1e-6  # 0.9 + 0.1 is 1
+CREDENTIAL = "credential:"  # before the name of one that systemd loads, in place of a file's name
 SENTENCES = {
     "string_pattern_mismatch": "letters, digits, dot, dash and underscore, at most 64, a letter or digit first",
     "model_type": "should be a table: [name], with single brackets",
@@ -288,11 +292,28 @@ class RecordConfig(_Table):
         return self.snapshot or self.clip
 
 
+class MetricsConfig(_Table):
+    """[metrics]: figures for Prometheus."""
+
+    port: int = Field(default=0, ge=0, le=65_535, description="of http://<address>:<port>/metrics; 0: none")
+    address: str = Field(
+        default="127.0.0.1", min_length=1, description="of this host, where they can be read; 0.0.0.0: from everywhere"
+    )
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}:{self.port}/metrics"
+
+
 class CameraConfig(_Table):
     """[[camera]]: one camera, file or URL."""
 
     name: Name = Field(description="letters, digits, dot, dash, underscore; part of the topics")
-    source: str = Field(min_length=1, description="file, rtsp://, http(s)://, /dev/video*, or gst: and a pipeline")
+    source: str = Field(
+        min_length=1,
+        description="file, rtsp://, http(s)://, /dev/video*, gst: and a pipeline, or credential:NAME that holds a URL",
+    )
     loop: bool = Field(default=False, description="start a file again when it ends")
     hop: int = Field(default=1, ge=1, le=64, description="segments from one classified clip to the next")
     max_gap_s: float = Field(
@@ -307,6 +328,24 @@ class CameraConfig(_Table):
         description="seconds after which a camera that always shows the same picture is frozen; above the time between "
         "two of its key frames; at least 1; 0: never",
     )
+    transport: Literal["tcp", "udp"] = Field(
+        default="tcp", description="how rtsp:// pictures travel; udp where a camera cannot send them over TCP"
+    )
+    username: str = Field(default="", description="of rtsp:// and http(s)://; empty: none, or it is in the address")
+    password_file: str = Field(
+        default="", description="file whose first line is the password; or credential:NAME, of systemd"
+    )
+    hardware: bool = Field(default=True, description="decode with the graphics hardware where there is some")
+    rotate: Literal[0, 90, 180, 270] = Field(default=0, description="degrees that the picture is turned, clockwise")
+    region: Annotated[tuple[Share, Share, Share, Share], Field(strict=False)] = Field(
+        default=(0.0, 0.0, 1.0, 1.0),
+        description="the part of the turned picture that is looked at and recorded: left, top, width and height, in "
+        "shares of it",
+    )
+    record_source: str = Field(
+        default="",
+        description="the camera's main stream, as `source`; only [record] looks at it; empty: it records `source`",
+    )
 
     @field_validator("frozen_s")
     @classmethod
@@ -315,25 +354,76 @@ class CameraConfig(_Table):
             raise ValueError("allowed: 0, or 1 to 600")
         return frozen_s
 
-    @field_validator("source")
+    @field_validator("source", "record_source")
     @classmethod
     def _source(cls, source: str) -> str:
-        scheme, separator, address = source.partition("://")
-        if not separator or source.startswith("gst:"):
-            return source
-        if scheme not in SCHEMES:
-            kinds = ", ".join(f"{known}://" for known in SCHEMES)
-            raise ValueError(f"unknown kind of source {scheme}://; allowed: a path, {kinds}, gst: PIPELINE, demo:")
-        if scheme != "file" and not re.match(r"[^/:?]", address.rpartition("@")[2]):
-            raise ValueError(f"no host after {scheme}://")
+        if "://" in source and not source.startswith("gst:"):
+            _check_url(source, SCHEMES)
         return source
+
+    @field_validator("region")
+    @classmethod
+    def _region(cls, region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        left, top, width, height = region
+        if not (width > 0 and height > 0 and max(left + width, top + height) <= 1 + ROUNDING):
+            raise ValueError(
+                "allowed: [left, top, width, height] from 0 to 1; width and height above 0, left + width and "
+                "top + height at most 1"
+            )
+        return region
+
+    @model_validator(mode="after")
+    def _user(self) -> Self:
+        if self.password_file and not self.username:
+            raise ValueError("password_file needs a username")
+        for source in (self.source, self.record_source):
+            if source and not source.startswith(CREDENTIAL):
+                _check_user(source, self.username)
+        return self
+
+    @property
+    def recorded(self) -> Self:
+        """The main stream as a camera of its own."""
+        return self.model_copy(update={"source": self.record_source, "record_source": ""})
+
+
+def _check_url(source: str, schemes: tuple[str, ...] = NETWORK) -> None:
+    """ValueError: what is wrong with an address. It tells no password."""
+    scheme, separator, address = source.partition("://")
+    kinds = ", ".join(f"{known}://" for known in schemes)
+    if not separator:
+        raise ValueError(f"no address; allowed: {kinds}")
+    if scheme not in schemes:
+        others = ", gst: PIPELINE, demo:" if "file" in schemes else ""
+        raise ValueError(f"unknown kind of source {scheme}://; allowed: {'a path, ' if others else ''}{kinds}{others}")
+    if scheme == "file":
+        return
+    if not re.match(r"[^/:?]", address.rpartition("@")[2]):
+        raise ValueError(f"no host after {scheme}://")
+    try:
+        port = urlsplit(source).port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("the port is a number from 1 to 65535; in a password, / # and ? are written %2F %23 and %3F")
+
+
+def _check_user(source: str, username: str) -> None:
+    """ValueError: a user's name where none is asked for, or a second one."""
+    if not username:
+        return
+    if not source.startswith(tuple(f"{scheme}://" for scheme in NETWORK)):
+        raise ValueError("username is for rtsp:// and http(s)://; this source asks for none")
+    if "@" in urlsplit(source).netloc:
+        raise ValueError("the address has a user of its own; username and password_file are to stand alone")
 
 
 class HomeAssistantConfig(_Table):
     """[home_assistant]: whether Home Assistant finds the host and its cameras by itself.
 
     What was published stays on the broker, retained. When discovery is switched off or changes its form, or a camera
-    goes away, delete the device in Home Assistant, which clears its topics; or clear them with empty retained messages.
+    goes away, a reload (SIGHUP) clears its topics. After a restart delete the device in Home Assistant, which does the
+    same; or clear them with empty retained messages.
     """
 
     discovery: Literal["off", "device", "component"] = Field(
@@ -362,6 +452,7 @@ class Config(_Table):
     outbox: OutboxConfig = OutboxConfig()
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: RecordConfig = Field(default_factory=RecordConfig)
+    metrics: MetricsConfig = MetricsConfig()
     camera: tuple[CameraConfig, ...] = Field(min_length=1, description="one table per camera", strict=False)
 
     @field_validator("camera")
@@ -417,39 +508,76 @@ class Access:
 
 def broker_access(config: BrokerConfig, base: Path) -> Access:
     """What the files named in [broker] hold; paths begin at `base`. ConfigError: one cannot be read."""
-    return Access(
-        _password(config, base),
-        *(_existing(config, name, key, base) if name else None for key, name in (
-            ("ca_file", config.ca_file), ("cert_file", config.cert_file), ("key_file", config.key_file))),
-    )  # fmt: skip
+
+    def file(key: str) -> Path | None:
+        name = getattr(config, key)
+        return _existing(config, ["broker", key], name, base) if name else None
+
+    at: list[str | int] = ["broker", "password_file"]
+    password = _first_line(config, at, config.password_file, base) if config.password_file else None
+    return Access(password, file("ca_file"), file("cert_file"), file("key_file"))
 
 
-def _existing(config: BrokerConfig, name: str, key: str, base: Path) -> Path:
+@dataclass(frozen=True)
+class CameraAccess:
+    """Where a camera is, and what it wants to see before it lets us in."""
+
+    source: str = field(repr=False)  # as the configuration or the credential has it
+    password: str = field(default="", repr=False)
+
+
+def camera_access(camera: CameraConfig, base: Path) -> CameraAccess:
+    """What the files named in a [[camera]] hold; paths begin at `base`. ConfigError: one cannot be read."""
+    return _camera_access(camera, base, camera, [], "source")
+
+
+def check_camera_access(config: Config, base: Path) -> None:
+    """ConfigError: a file named in a [[camera]] cannot be read."""
+    for number, camera in enumerate(config.camera):
+        _camera_access(camera, base, config, ["camera", number], "source")
+        if camera.record_source:
+            _camera_access(camera.recorded, base, config, ["camera", number], "record_source")
+
+
+def _camera_access(camera: CameraConfig, base: Path, table: _Table, keys: list[str | int], key: str) -> CameraAccess:
+    """`keys` of the camera's table, and the one that is its source."""
+    source, password = camera.source, ""
+    if source.startswith(CREDENTIAL):
+        source = _first_line(table, [*keys, key], source, base)
+        try:
+            _check_url(source)
+            _check_user(source, camera.username)
+        except ValueError as error:
+            raise ConfigError(table.fault([*keys, key], camera.source, f"its first line: {error}")) from None
+    if camera.password_file:
+        password = _first_line(table, [*keys, "password_file"], camera.password_file, base)
+    return CameraAccess(source, password)
+
+
+def _existing(table: _Table, keys: list[str | int], name: str, base: Path) -> Path:
     """A file of the site, or a credential of systemd: `credential:NAME`."""
-    credential = name.removeprefix("credential:")
+    credential = name.removeprefix(CREDENTIAL)
     folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
     if credential != name and not folder:
-        raise ConfigError(config.fault(["broker", key], name, "no $CREDENTIALS_DIRECTORY; systemd makes one"))
+        raise ConfigError(table.fault(keys, name, "no $CREDENTIALS_DIRECTORY; systemd makes one"))
     path = Path(folder) / credential if credential != name else base / name
     if not path.exists():
-        raise ConfigError(config.fault(["broker", key], name, f"{path} cannot be read: no such file"))
+        raise ConfigError(table.fault(keys, name, f"{path} cannot be read: no such file"))
     if not path.is_file():
-        raise ConfigError(config.fault(["broker", key], name, f"{path} is no regular file"))
+        raise ConfigError(table.fault(keys, name, f"{path} is no regular file"))
     return path
 
 
-def _password(config: BrokerConfig, base: Path) -> str | None:
-    """First line of the password file; None for anonymous."""
-    if not config.password_file:
-        return None
-    key, name = "password_file", config.password_file
-    path = _existing(config, name, key, base)
+def _first_line(table: _Table, keys: list[str | int], name: str, base: Path) -> str:
+    path = _existing(table, keys, name, base)
     try:
-        return path.read_text(encoding="utf-8").splitlines()[0]
+        password = path.read_text(encoding="utf-8").splitlines()[0]
     except IndexError as error:
-        raise ConfigError(config.fault(["broker", key], name, f"{path} is empty")) from error
+        raise ConfigError(table.fault(keys, name, f"{path} is empty")) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(config.fault(["broker", key], name, f"{path} cannot be read: {error}")) from error
+        raise ConfigError(table.fault(keys, name, f"{path} cannot be read: {error}")) from error
+    hide(password)
+    return password
 
 
 def _explain(file: str, text: str, fault: dict[str, Any]) -> str:
@@ -485,6 +613,7 @@ def _table(keys: list[Any]) -> type[BaseModel]:
         "home_assistant": HomeAssistantConfig,
         "decide.action": ActionConfig,
         "record": RecordConfig,
+        "metrics": MetricsConfig,
         "camera": CameraConfig,
     }
     return tables.get(".".join(key for key in keys if isinstance(key, str)), Config)

@@ -15,20 +15,28 @@ from edge_tdn.commands import (
     SetThreshold,
     parse,
 )
+from edge_tdn.log import Limited, value
 from edge_tdn.messages import Reply
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
 
 log = logging.getLogger(__name__)
 
+SAID_AT_ONCE, SAID_EVERY_S = 10, 10.0  # lines about commands that were refused
+
 
 class Control:
     """Takes the commands of one host."""
 
     def __init__(self, cameras: Sequence[Camera], publisher: Publisher) -> None:
-        self._cameras = {camera.name: camera for camera in cameras}
+        self.exchange(cameras)
         self._publisher = publisher
         self._limit = RateLimit()
+        self._refusals = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
+
+    def exchange(self, cameras: Sequence[Camera]) -> None:
+        """From now on for these; from any thread."""
+        self._cameras = {camera.name: camera for camera in cameras}
 
     def hear(self, topic: str, payload: bytes) -> None:
         """A message below <base>/cmd/; it is answered, unless there are too many."""
@@ -40,16 +48,17 @@ class Control:
             id_ = command.id
             result = self._do(command)
         except CommandError as error:
-            log.warning("command=%r id=%r refused: %s", topic[:ECHO_MOST], error.id, error)
+            text = "command=%s id=%s refused: %s"
+            self._refusals.log(logging.WARNING, text, value(topic[:ECHO_MOST]), value(error.id), error)
             self._publisher.reply(Reply(command=topic, id=error.id, ok=False, error=str(error), result={}))
             return
         except Exception:  # one command's trouble must not end the publisher's thread
-            log.exception("command=%r id=%r failed", topic[:ECHO_MOST], id_)
+            log.exception("command=%s id=%s failed", value(topic[:ECHO_MOST]), value(id_))
             why = "internal error, see the daemon's log"
             self._publisher.reply(Reply(command=topic, id=id_, ok=False, error=why, result={}))
             return
-        what = " ".join(f"{key}={value!r}" for key, value in result.items())
-        log.info("camera=%s command=%s %s id=%r", command.camera, topic, what, command.id)
+        what = " ".join(f"{key}={value(of)}" for key, of in result.items())
+        log.info("camera=%s command=%s %s id=%s", command.camera, topic, what, value(command.id))
         answer = Reply(command=topic, id=command.id, ok=True, error="", result={"camera": command.camera} | result)
         if isinstance(command, Replay):
             self._publisher.replay(command.camera, command.from_seq, command.to_seq or SEQ_MOST, answer)

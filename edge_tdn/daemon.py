@@ -1,89 +1,109 @@
-"""Life of the process: opens what the cameras share, starts everything, stops everything."""
+"""Life of the process: opens what the cameras share, starts everything, changes it while it runs, stops everything.
+
+A reload first tries everything that the file asks for, on a thread of its own and beside what serves: the
+configuration, the cameras' addresses, the model, which is compiled and tested if it is another. Only then it changes
+anything, so that whatever is wrong leaves the daemon as it was.
+"""
 
 import ctypes
 import logging
 import secrets
-import signal
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from edge_tdn import __version__
-from edge_tdn.config import Config, broker_access
+from edge_tdn import __version__, heartbeat, notify
+from edge_tdn.config import Access, Config, broker_access, check_camera_access, load
 from edge_tdn.control import Control
 from edge_tdn.decide import Origin, interrupted
 from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.discovery import BIRTH_TOPIC, documents
 from edge_tdn.errors import EdgeTdnError, last_line
 from edge_tdn.labels import check_names, rules
+from edge_tdn.log import catch_up
 from edge_tdn.manifest import Model, find_model, open_model
-from edge_tdn.messages import ActionEvent, DaemonStatus, iso
-from edge_tdn.mqtt import Connection
+from edge_tdn.messages import ActionEvent, ConfigState, ConfigStatus, DaemonStatus, ModelRef, iso
+from edge_tdn.mqtt import Connection, Inbox, Message
 from edge_tdn.outbox import Outbox, outbox_folder
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
+from edge_tdn.reload import Changes, changes, in_force
 from edge_tdn.runtime import Runtime, build_name, is_out_of_memory, open_runtime, out_of_memory
 from edge_tdn.runtime.cache import cache_folder
-from edge_tdn.scheduler import Scheduler
+from edge_tdn.scheduler import Scheduler, Successor
+from edge_tdn.verify import verify
+
+if TYPE_CHECKING:  # loaded where it is wanted: 1 MB, and a web server
+    from edge_tdn.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 STATUS_EVERY_S = 2.0  # cameras' statuses on their topics; a new state is told at once
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LIFE_EVERY_S = 10.0  # the daemon's own
+COMPILE_S = 600.0  # at most: a GPU's first time may take minutes
 HEARD_BYTES = 65_536  # largest packet that a broker may send us: a command, our own status
 LAST_EVENTS = 200  # of a camera, among which an action that was going on when the daemon was killed has its last
-JOIN_S = 1.2  # how long a stop waits for all cameras together
+CHANGED_S = 1.0  # how long a stop waits for a reload that has begun to change things
+JOIN_S = 1.2  # and then for all cameras together
+COMPUTED_S = 1.0  # and then for the turn that is being computed
 RECORDED_S = 0.7  # and then for their clips to be finished
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt's parameters, from malloc.h
 LARGE_BYTES = 4 << 20  # a decoded picture of more than 1920x1080
 
 
 class Daemon:
-    """One process: one runtime, one publisher, any number of cameras. `base` is where relative paths begin."""
+    """One process: one runtime, one publisher, any number of cameras. `base` is where relative paths begin.
 
-    def __init__(self, config: Config, base: Path) -> None:
+    `path`: the configuration's file, which `reload` reads again.
+    """
+
+    def __init__(self, config: Config, base: Path, path: Path | None = None) -> None:
         tune_heaps()
-        self._config = config
+        self._config, self._base, self._path = config, base, path
         self._stop = threading.Event()
+        self._woken = threading.Event()  # stopped, or something to tell at once
+        self._reload_wanted = False
+        self._reloading: threading.Thread | None = None
+        self._changing = threading.Lock()  # held while a reload changes what runs
+        self._computed = True  # the runtime thread has ended when it was asked to
+        self._told_config = ConfigStatus(state="in_force", reason="", since=iso(time.time_ns()))
         self._failure: BaseException | None = None
+        self._watchdog = heartbeat.Watchdog()
         self._boot = secrets.token_hex(4)
         self._began_ns = time.time_ns()
+        self._metrics: Metrics | None = None
+        if config.metrics.port:
+            from edge_tdn import metrics
+
+            self._metrics = metrics.Metrics(config, lambda: [camera.status() for camera in self.cameras], self._status)
+        self._observe = self._metrics.observe if self._metrics else None
+        notify.extend(COMPILE_S, "verifying and compiling the model")
         self.model = open_configured_model(config, base)
         check_names(config, self.model.labels, self.model.manifest.background)
         self._runtime = open_configured_runtime(config, self.model, cache_folder(config.runtime.cache, base))
         warn_unless_proven(self.model, self._runtime.precision, self._runtime.device)
         self._model_ref = self.model.ref(config.runtime.precision)
-        access = broker_access(config.broker, base)
-        client_id = f"edge-tdn-{config.host}"  # a new start takes over the old session, and its last will with it
-        if any(camera.source == DEMO for camera in config.camera):
-            demo_clip()  # now, while no camera waits for it and Ctrl-C is heard
+        self._access = broker_access(config.broker, base)
+        check_camera_access(config, base)
+        _draw_demo(config)
         outbox = Outbox(outbox_folder(config.outbox.folder, config.host, base), config.outbox)
-        for camera in config.camera:
-            _end_interrupted(outbox, camera.name)
+        for name in outbox.cameras:
+            _end_interrupted(outbox, name)
         self._publisher = Publisher(
-            config.base_topic, self._boot, outbox,
-            lambda will, inbox: Connection(config.broker, client_id, access, will, inbox, HEARD_BYTES),
-            self._failed,
+            config.base_topic, self._boot, outbox, partial(_connect, config, self._access), self._failed,
             lambda topic, payload: self._control.hear(topic, payload),
+            self._observe,
         )  # fmt: skip
         self._scheduler = Scheduler(self._runtime, self.model.manifest.input, self._not_computed)
-        self.cameras = [
-            Camera(
-                camera, config, base, self.model,
-                Origin(config.host, camera.name, self._boot, self._model_ref),
-                self._scheduler, self._publisher,
-            )
-            for camera in config.camera
-        ]  # fmt: skip
+        self.cameras = [self._camera(config, camera.name) for camera in config.camera]
         self._control = Control(self.cameras, self._publisher)
-        labels = list(rules(config.decide, self.model.labels, self.model.manifest.background))
-        self._publisher.announce(documents(config, labels), BIRTH_TOPIC)
+        self._announce(config)
 
     def run(self) -> None:
         """Serves until `stop`, or until every source has ended for good.
@@ -95,9 +115,18 @@ class Daemon:
             self._scheduler.start()
             for camera in self.cameras:
                 camera.start()
+            names = ",".join(camera.name for camera in self.cameras)
+            log.info(
+                "serving host=%s topics=%s/... broker=%s:%d model=%s cameras=%s", self._config.host,
+                self._config.base_topic, *self._config.broker.address, self._model_ref.id, names,
+            )  # fmt: skip
+            if self._metrics:
+                self._metrics.start()
             self._serve()
         finally:
+            notify.stopping()
             self._shut_down()
+            self._watchdog.close()
         if self._failure:
             raise self._told(self._failure) from self._failure
         failures = [camera.failure for camera in self.cameras if camera.failure]
@@ -107,25 +136,176 @@ class Daemon:
     def stop(self) -> None:
         """Ends `run`; may be called from any thread or a signal handler."""
         self._stop.set()
+        self._woken.set()
+
+    def reload(self) -> None:
+        """Has the configuration read again, soon, and once more if one is being read; from any thread."""
+        self._reload_wanted = True
+        self._woken.set()
+
+    @property
+    def hanging(self) -> list[str]:
+        """Threads that a library held when `run` ended."""
+        names = [f"camera {camera.name}" for camera in self.cameras if camera.running]
+        names += [] if self._computed else ["runtime"]
+        return names + (["reload"] if self._is_reloading() else [])
 
     def _serve(self) -> None:
-        told, before = float("-inf"), None  # monotonic seconds; how it stood with broker and disk
-        while not self._stop.is_set() and any(camera.running for camera in self.cameras):
-            states = self._publisher.delivery.state, self._publisher.outbox_status.state
+        told, before = float("-inf"), None  # monotonic seconds; how it stood with broker, disk and configuration
+        notify.ready()
+        while not self._stop.is_set():
+            catch_up()
+            self._begin_reload()
+            if not self._is_reloading() and not any(camera.running for camera in self.cameras):
+                return
+            states = self._publisher.delivery.state, self._publisher.outbox_status.state, self._told_config
             if states != before or time.monotonic() - told >= LIFE_EVERY_S:
                 told, before = time.monotonic(), states
                 self._publisher.daemon_status(self._status())
             for camera in self.cameras:
                 self._publisher.camera_status(camera.status())
-            self._stop.wait(STATUS_EVERY_S)
+            self._watchdog.look()
+            notify.status(self._line())
+            self._woken.wait(min(STATUS_EVERY_S, self._watchdog.period_s))
+            self._woken.clear()
+
+    def _begin_reload(self) -> None:
+        if self._path and self._reload_wanted and not self._is_reloading():
+            self._reload_wanted = False
+            self._reloading = threading.Thread(target=self._read_again, args=(self._path,), name="reload", daemon=True)
+            self._reloading.start()
+
+    def _is_reloading(self) -> bool:
+        return self._reloading is not None and self._reloading.is_alive()
+
+    @heartbeat.beating()
+    def _read_again(self, path: Path) -> None:
+        """On a thread of its own: a network may take a minute to compile."""
+        heartbeat.beat(COMPILE_S)
+        log.info("config=%s is read again", path)
+        notify.reloading()
+        self._tell_config("checking", "")
+        self._reload(path)
+        notify.ready()
+
+    def _reload(self, path: Path) -> None:
+        try:
+            wanted = load(path)
+            verify(wanted, path)
+            failed = {camera.name for camera in self.cameras if camera.failure}  # for good: they have another chance
+            changed, config = changes(self._config, wanted, failed), in_force(self._config, wanted)
+            access = broker_access(config.broker, self._base)
+            model = open_configured_model(config, self._base)
+            check_names(config, model.labels, model.manifest.background)
+            _draw_demo(config)
+            successor = None
+            if changed.runtime or model.sha256 != self.model.sha256:
+                cache = cache_folder(config.runtime.cache, self._base)
+                successor = Successor(open_configured_runtime(config, model, cache))
+            with self._changing:
+                if self._stop.is_set():
+                    return
+                self._change(config, changed, access, model, successor)
+        except EdgeTdnError as error:
+            log.error("config=%s refused, the one before stays in force: %s", path, error)
+            self._tell_config("refused", str(error))
+            return
+        except Exception as error:  # what cannot be foreseen must not end what serves
+            log.exception("config=%s could not be brought into force", path)
+            self._tell_config("refused", f"{type(error).__name__}: {last_line(error)}; the log says where")
+            return
+        later = f"a restart is needed for {', '.join(changed.later)}" if changed.later else ""
+        log.log(logging.WARNING if later else logging.INFO, "config=%s in force: %s%s", path, changed,
+                f"; {later}" if later else "")  # fmt: skip
+        self._tell_config("in_force", later)
+        self._woken.set()
+
+    def _change(
+        self, config: Config, changed: Changes, access: Access, model: Model, successor: Successor | None
+    ) -> None:
+        """Brings a configuration into force. What may still fail is first."""
+        ref = model.ref(config.runtime.precision)
+
+        def change_cameras() -> None:
+            for camera in self.cameras:
+                camera.change(config, model, self._origin(config, camera.name, ref))
+
+        refed = self.model.manifest.input != model.manifest.input
+        if successor:
+            self._exchange(successor, model, change_cameras)
+            warn_unless_proven(model, successor.runtime.precision, successor.runtime.device)
+        else:
+            self._scheduler.between_turns(change_cameras)
+        self.model, self._model_ref = model, ref
+        self._replace_cameras(config, changed)
+        if changed.recorders or refed:
+            for camera in self.cameras:
+                if camera.name not in changed.added + changed.restarted:
+                    camera.record_anew(config, RECORDED_S)
+        self._announce(config)
+        if changed.connection or access != self._access:
+            elsewhere = config.broker.address != self._config.broker.address
+            self._publisher.reconnect(partial(_connect, config, access), elsewhere)
+        self._config, self._access = config, access
+
+    def _exchange(self, successor: Successor, model: Model, meanwhile: Callable[[], None]) -> None:
+        """Another runtime from the next turn on. EdgeTdnError: it fails; nothing has changed."""
+        before = self._runtime
+        try:
+            self._scheduler.exchange(successor, model.manifest.input, meanwhile)
+        except Exception as error:
+            successor.runtime.close()
+            if is_out_of_memory(error):
+                raise out_of_memory(successor.runtime.device, f"computing a segment: {last_line(error)}") from error
+            raise
+        self._runtime = successor.runtime
+        before.close()
+        _give_back()
+
+    def _replace_cameras(self, config: Config, changed: Changes) -> None:
+        """Stops what leaves, then starts what comes: a device can be opened once."""
+        before = {camera.name: camera for camera in self.cameras}
+        leaving = [before[name] for name in changed.leaving]
+        for camera in leaving:
+            camera.stop("removed from the configuration" if camera.name in changed.removed else "its table has changed")
+        deadline = time.monotonic() + JOIN_S
+        for camera in leaving:
+            camera.join(max(0.0, deadline - time.monotonic()))
+        for camera in leaving:
+            self._scheduler.between_turns(camera.leave)
+            camera.dismiss(camera.name in changed.removed, RECORDED_S)
+        coming = {name: self._camera(config, name) for name in changed.added + changed.restarted}
+        for name in changed.restarted:
+            coming[name].set_enabled(before[name].enabled)  # who switched it off does not want it on by the way
+        self.cameras = [(before | coming)[camera.name] for camera in config.camera]
+        self._control.exchange(self.cameras)
+        for camera in coming.values():
+            camera.start()
+
+    def _camera(self, config: Config, name: str) -> Camera:
+        (table,) = (camera for camera in config.camera if camera.name == name)
+        origin = self._origin(config, name, self._model_ref)
+        return Camera(table, config, self._base, self.model, origin, self._scheduler, self._publisher)
+
+    def _origin(self, config: Config, name: str, ref: ModelRef) -> Origin:
+        return Origin(config.host, name, self._boot, ref)
+
+    def _announce(self, config: Config) -> None:
+        labels = list(rules(config.decide, self.model.labels, self.model.manifest.background))
+        self._publisher.announce(documents(config, labels), BIRTH_TOPIC)
+
+    def _tell_config(self, state: ConfigState, reason: str) -> None:
+        self._told_config = ConfigStatus(state=state, reason=reason, since=iso(time.time_ns()))
+        self._woken.set()
 
     def _shut_down(self) -> None:
+        changed = self._changing.acquire(timeout=CHANGED_S)
         for camera in self.cameras:
             camera.stop()
         deadline = time.monotonic() + JOIN_S
         for camera in self.cameras:
             camera.join(max(0.0, deadline - time.monotonic()))
-        self._scheduler.stop(drop=self._stop.is_set())
+        self._computed = self._scheduler.stop(self._stop.is_set(), COMPUTED_S if self._stop.is_set() else None)
         recorders = [camera.recorder for camera in self.cameras if camera.recorder]
         for recorder in recorders:
             recorder.close()
@@ -135,11 +315,24 @@ class Daemon:
         for camera in self.cameras:
             self._publisher.camera_status(camera.status())
         self._publisher.stop()
-        self._runtime.close()
+        if self._metrics:
+            self._metrics.close()
+        if self._computed and changed:
+            self._runtime.close()
+        catch_up(finally_=True)
+
+    def _line(self) -> str:
+        """How it stands, for `systemctl status`."""
+        streaming = sum(camera.status().state == "streaming" for camera in self.cameras)
+        return (
+            f"{streaming} of {len(self.cameras)} cameras streaming; broker {self._publisher.delivery.state}; "
+            f"{self._publisher.outbox_status.waiting} events wait"
+            f"{'; the new configuration was refused' if self._told_config.state == 'refused' else ''}"
+        )
 
     def _failed(self, error: BaseException) -> None:
         self._failure = error
-        self._stop.set()
+        self.stop()
 
     def _not_computed(self, error: BaseException) -> None:
         if is_out_of_memory(error):
@@ -160,10 +353,24 @@ class Daemon:
             model=self._model_ref,
             device=self._runtime.device,
             cameras=[camera.name for camera in self.cameras],
+            segment_s=round(self.model.manifest.input.segment_s, 4),
             session=self._publisher.session,
             delivery=self._publisher.delivery,
             outbox=self._publisher.outbox_status,
+            config=self._told_config,
+            connects=self._publisher.connects,
         )
+
+
+def _connect(config: Config, access: Access, will: Callable[[int], Message], inbox: Inbox) -> Connection:
+    # a new start takes over the old session, and its last will with it
+    return Connection(config.broker, f"edge-tdn-{config.host}", access, will, inbox, HEARD_BYTES)
+
+
+def _draw_demo(config: Config) -> None:
+    """Now, while no camera waits for it and Ctrl-C is heard."""
+    if any(camera.source == DEMO for camera in config.camera):
+        demo_clip()
 
 
 def _end_interrupted(outbox: Outbox, camera: str) -> None:
@@ -227,17 +434,3 @@ def warn_unless_proven(model: Model, precision: str, device: str) -> None:
         "model=%s precision=%s %s; `edge-tdn-export parity %s` compares it", model.manifest.id, precision, why,
         model.folder,
     )  # fmt: skip
-
-
-def stop_on_signals(stop: Callable[[], None]) -> None:
-    """SIGTERM and SIGINT end the process cleanly."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        log.info("stopping signal=%s", signal.Signals(number).name)
-        for other in STOP_SIGNALS:  # once is enough; a second Ctrl-C must not break into the goodbye
-            signal.signal(other, signal.SIG_IGN)
-        # on a thread of its own: the one that was interrupted may hold the lock that `stop` wants
-        threading.Thread(target=stop).start()
-
-    for number in STOP_SIGNALS:
-        signal.signal(number, handle)

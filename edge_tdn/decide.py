@@ -18,7 +18,7 @@ camera overlap. With `several`, those of one name never do.
 
 import difflib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.config import DecideConfig
-from edge_tdn.labels import rules
+from edge_tdn.labels import Rule, rules
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, EventWindow, ModelRef, Scores, iso
 
 CLOCK_SET_NS = 5 * NS_PER_S  # a wall clock that goes back by less than this only shows when pictures arrived
@@ -82,10 +82,9 @@ class Decider:
     ) -> None:
         self._config = config
         self._origin = origin
+        self._labels = tuple(labels)
         self._rules = rules(config, labels, background)
-        self._members = np.zeros((len(self._rules), len(labels)), np.float32)  # 1: this label is part of that action
-        for row, rule in zip(self._members, self._rules.values(), strict=True):
-            row[list(rule.members)] = 1
+        self._members = _members(self._rules, len(labels))
         self._recent: deque[Probabilities] = deque(maxlen=config.smoothing_clips)
         self._scores: dict[str, float] = {}  # by the names that are reported
         self._last: Scores | None = None
@@ -125,14 +124,15 @@ class Decider:
             near = difflib.get_close_matches(label, self._rules, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self._rules)}"
             raise ValueError(f"no action {label!r} is reported; {hint}")
-        for name in self._rules if label is None else [label]:
-            self._rules[name] = replace(self._rules[name], enter_threshold=enter, exit_threshold=exit)
+        known = self._rules  # another thread may change them
+        for name in known if label is None else [label]:
+            known[name] = replace(known[name], enter_threshold=enter, exit_threshold=exit)
 
     def push(self, scores: Scores) -> list[ActionEvent]:
         """What the newest clip changes."""
         self._follow(scores)
         self._recent.append(softmax(scores.logits))
-        self._scores = dict(zip(self._rules, (self._members @ self.smoothed()).tolist(), strict=True))
+        self._scores = self._judged()
         for action in self._open.values():
             self._watch(action)
         self._rising = {name: self._rising.get(name) or self._rise(name) for name in self._candidates()}
@@ -149,15 +149,45 @@ class Decider:
         What has fallen ends for that, where it fell.
         """
         self._rising.clear()
-        events = [
-            self._end(action, reason, self._now_ns) if action.fell_ns is None
-            else self._end(action, "below_threshold", action.fell_ns)
-            for action in [*self._open.values()]
-        ]  # fmt: skip
+        events = [self._cut(action, reason) for action in [*self._open.values()]]
         self._recent.clear()
         self._scores = {}
         self._broken = True
         return events
+
+    def change(
+        self, config: DecideConfig, origin: Origin, labels: Sequence[str], background: Sequence[str] = ()
+    ) -> list[ActionEvent]:
+        """Another configuration or model from the next clip on; the ends (`shutdown`) of what does not go on under it.
+
+        What does: an action whose name still stands for the same labels, unless `several` is another. Thresholds that
+        were set stay while `config` and the labels are the same.
+        """
+        same = tuple(labels) == self._labels
+        found = self._rules if same and config == self._config else rules(config, labels, background)
+        if found is not self._rules:
+            self._rising.clear()
+        going_on = same and config.several == self._config.several
+        events = [
+            self._cut(action, "shutdown")
+            for action in [*self._open.values()]
+            if not going_on or action.name not in found
+            or found[action.name].members != self._rules[action.name].members
+        ]  # fmt: skip
+        self._config, self._origin, self._labels, self._rules = config, origin, tuple(labels), found
+        self._members = _members(found, len(labels))
+        self._recent = deque(self._recent if same else (), maxlen=config.smoothing_clips)
+        self._scores = self._judged() if self._recent else {}
+        return events
+
+    def _judged(self) -> dict[str, float]:
+        return dict(zip(self._rules, (self._members @ self.smoothed()).tolist(), strict=True))
+
+    def _cut(self, action: _Action, reason: EndReason) -> ActionEvent:
+        """Ends it here; where it fell, if it has."""
+        if action.fell_ns is None:
+            return self._end(action, reason, self._now_ns)
+        return self._end(action, "below_threshold", action.fell_ns)
 
     def _follow(self, scores: Scores) -> None:
         """The decider's clock is the stream's, nanoseconds, but goes on where another stream begins at 0 again."""
@@ -290,6 +320,14 @@ class Decider:
     def _clip(self) -> Scores:
         assert self._last is not None  # nothing is open or rising before the first scores
         return self._last
+
+
+def _members(found: Mapping[str, Rule], classes: int) -> NDArray[np.float32]:
+    """[rules, classes], 1: this label is part of that action."""
+    members = np.zeros((len(found), classes), np.float32)
+    for row, rule in zip(members, found.values(), strict=True):
+        row[list(rule.members)] = 1
+    return members
 
 
 def interrupted(events: Sequence[ActionEvent]) -> list[ActionEvent]:

@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.live import Live
 
 from edge_tdn.config import Config, host_name, parse
-from edge_tdn.daemon import Daemon, stop_on_signals
+from edge_tdn.daemon import Daemon
 from edge_tdn.embedded_broker import embedded_broker
 from edge_tdn.errors import BrokerError, SourceError
 from edge_tdn.messages import ActionEvent, CameraStatus
 from edge_tdn.mqtt import Connection
+from edge_tdn.signals import stop_on_signals
 from edge_tdn.subscribe import Subscriber
 from edge_tdn.terminal import View, event_line
 

@@ -81,6 +81,11 @@ class InputSpec(_Part):
         return (self.segments - 1) * self.segment_stride + self.span
 
     @property
+    def segment_s(self) -> float:
+        """Seconds from one segment's start to the next one's."""
+        return self.segment_stride / self.frame_rate
+
+    @property
     def span(self) -> int:
         """Frames from the first to the last that one segment looks at."""
         return max(self.starts) - min(self.starts) + FRAMES_PER_SEGMENT

@@ -5,7 +5,7 @@
 
 All messages are frozen. Pictures are uint8 RGB, rows first: [H, W, 3]. Times within a stream are presentation
 timestamps (PTS) in nanoseconds; `received_ns` is the host's monotonic clock, for stalls and latencies; `wall_ns` is the
-host's wall clock, nanoseconds since 1970 UTC, and only ever a label.
+wall clock (the host's, or the camera's own), nanoseconds since 1970 UTC, and only ever a label.
 
 What leaves the host (`ActionEvent`, `CameraStatus`, `DaemonStatus`, `TopScores`) is pydantic: its JSON Schema is
 published in edge_tdn/schemas.
@@ -59,7 +59,7 @@ class Frame:
     decoded: Decoded
     pts_ns: int  # presentation timestamp; grows within one stream
     received_ns: int  # monotonic clock at arrival
-    wall_ns: int  # wall clock at arrival
+    wall_ns: int  # wall clock at arrival; or when an RTSP camera took it, by its own clock, where that is right
     seq: int  # grows by one with every frame that this source delivered
     stream: int  # grows by one with every connect and every change of the picture's size
 
@@ -121,10 +121,12 @@ def iso(wall_ns: int) -> str:
 Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="ISO 8601, UTC")]
 Score = Annotated[float, Field(ge=0, le=1, description="softmax, averaged over the smoothing window")]
 State = Literal["connecting", "streaming", "frozen", "stalled", "unauthorized", "unreachable", "ended", "disabled"]
+Clock = Literal["camera", "host"]
 EndReason = Literal["below_threshold", "superseded", "max_length", "stream_lost", "disabled", "shutdown", "interrupted"]
 DeliveryState = Literal["connecting", "connected", "degraded", "unreachable", "unauthorized", "tls", "taken_over"]
 AvailabilityState = Literal["online", "stopped", "offline"]
 OutboxState = Literal["ok", "full", "read_only", "damaged", "off"]
+ConfigState = Literal["in_force", "checking", "refused"]
 
 
 class Part(BaseModel):
@@ -213,6 +215,19 @@ class CameraStatus(Payload):
     gated: int = Field(ge=0, description="of these, clips of a still scene, whose scores were repeated")
     shed: int = Field(ge=0, description="segments that could not be computed in time")
     gaps: int = Field(ge=0, description="times that the window was emptied: gap, reconnect, other picture size")
+    decoder: str = Field(
+        default="",
+        description="what decodes: an element of GStreamer, such as `vah264dec` or `avdec_h264`, or `opencv`; empty "
+        "before the first picture, and where pictures come raw",
+    )
+    clock: Clock = Field(
+        default="host", description="whose clock the events' times are: the camera's, where it sends it and it is right"
+    )
+    frames: int = Field(default=0, ge=0, description="that the camera delivered since the daemon started")
+    connects: int = Field(default=0, ge=0, description="times that pictures began to come, since the daemon started")
+    repeated: int = Field(
+        default=0, ge=0, description="times that the model was shown a frame twice because the camera had none for it"
+    )
 
 
 class Delivery(Part):
@@ -235,6 +250,19 @@ class OutboxStatus(Part):
         "delivered)",
     )
     lost: int = Field(ge=0, description="were waiting in an outbox that was damaged or removed")
+    delivered: int = Field(default=0, ge=0, description="acknowledged by the broker since the daemon started")
+    size: int = Field(default=0, ge=0, description="bytes of events on the disk, those kept for replay among them")
+
+
+class ConfigStatus(Part):
+    """How it stands with the configuration file, as it was last read."""
+
+    state: ConfigState = Field(
+        description="`checking`: the one before is in force while this one, and its model, is tried; `refused`: it "
+        "stays in force, because this one is wrong"
+    )
+    reason: str = Field(description="what is wrong, or what only a restart brings into force; empty while all is well")
+    since: Time
 
 
 @dataclass(frozen=True)
@@ -254,9 +282,14 @@ class DaemonStatus(Payload):
     model: ModelRef
     device: str
     cameras: list[str]
+    segment_s: float = Field(
+        default=0, ge=0, description="seconds of a segment: a clip comes every `hop` of them; 0: an older version"
+    )
     session: int = Field(ge=0, description="of the connection to the broker; grows with every one")
     delivery: Delivery
     outbox: OutboxStatus
+    config: ConfigStatus | None = Field(default=None, description="null: a host of an earlier version")
+    connects: int = Field(default=0, ge=0, description="times that the broker let us in, since the daemon started")
 
 
 class TopScores(Payload):

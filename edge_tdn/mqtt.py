@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -99,6 +99,10 @@ class Received:
 Note = Connected | Lost | Acknowledged | Unheard | Received
 
 
+class Inbox(Protocol):
+    def put(self, note: Note, /) -> None: ...
+
+
 class Link:
     """One connection, while it lasts. After that its methods do nothing."""
 
@@ -135,11 +139,12 @@ class Connection:
         client_id: str,
         access: Access | None = None,
         will: Callable[[int], Message] | None = None,
-        notes: "queue.SimpleQueue[Any] | None" = None,
+        notes: Inbox | None = None,
         largest: int = 16 << 20,
     ) -> None:
         self.address = "{}:{}".format(*broker.address)
-        self.notes: queue.SimpleQueue[Any] = queue.SimpleQueue() if notes is None else notes
+        self.notes: queue.SimpleQueue[Any] = queue.SimpleQueue()  # empty where the owner has another place for them
+        self._inbox: Inbox = self.notes if notes is None else notes
         self._broker, self._client_id, self._access, self._will = broker, client_id, access or Access(), will
         self._largest = largest
         if broker.tls:
@@ -171,13 +176,13 @@ class Connection:
             try:
                 lost = self._live()
             except Exception as error:  # nothing may end this thread: the next try may do better
-                log.exception("broker=%s: connection failed", self.address)
+                log.exception("broker=%s connection failed", self.address)
                 lost = Lost("unreachable", last_line(error))
             steady = time.monotonic() - self._welcomed_s >= STEADY_S and lost.trouble != "taken_over"
             self._short = 0 if steady else self._short + (self._welcomed_s < float("inf"))
             if self._short >= SHORT_MOST and lost.trouble == "unreachable":
                 lost = Lost("unreachable", f"{lost.reason}; again and again: has a second edge-tdn this `host`?")
-            self.notes.put(lost)
+            self._inbox.put(lost)
             wait_s = RETRY_S[0] if steady else wait_s
             self._closing.wait(wait_s * random.uniform(1, 1 + JITTER))
             wait_s = min(2 * wait_s, RETRY_S[1])
@@ -185,7 +190,7 @@ class Connection:
     def _live(self) -> Lost:
         """One connection, from beginning to end; why it ended."""
         self._session += 1
-        client = _Client(self._broker, self._client_id, self._session, self.notes)
+        client = _Client(self._broker, self._client_id, self._session, self._inbox)
         client.connect_timeout = CONNECT_S
         if self._broker.username:
             client.username_pw_set(self._broker.username, self._access.password)
@@ -243,7 +248,7 @@ class Connection:
 class _Client(Client):
     """A paho client for one connection, which says when its network thread has ended, and why."""
 
-    def __init__(self, broker: BrokerConfig, client_id: str, session: int, notes: "queue.SimpleQueue[Any]") -> None:
+    def __init__(self, broker: BrokerConfig, client_id: str, session: int, notes: Inbox) -> None:
         version = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
         super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=version, reconnect_on_failure=False)
         self.answered, self.ended = threading.Event(), threading.Event()
@@ -258,6 +263,9 @@ class _Client(Client):
         self.on_subscribe = self._subscribed
         self.asked: dict[int, str] = {}  # packet id of a subscription -> topic
         self.on_socket_open = _without_delay
+        if log.isEnabledFor(logging.DEBUG):
+            address = "{}:{}".format(*broker.address)
+            self.on_log = lambda client, data, level, text: log.debug("broker=%s %s", address, text)
 
     def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
         try:

@@ -2,6 +2,7 @@
 
     source ─► window ─► scheduler (runtime) ─► decide ─► publish
          └──────────────────────────────────────► record ──┘
+    or from the camera's main stream ────────────────┘
 
 The camera's own thread pulls pictures, fills the window and hands segments over; scores come back on the runtime
 thread.
@@ -11,6 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
+from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -19,14 +21,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_tdn import heartbeat
 from edge_tdn.config import CameraConfig, Config
 from edge_tdn.decide import Decider, Origin
 from edge_tdn.errors import SourceError
 from edge_tdn.gate import MotionGate
+from edge_tdn.log import Limited, value
 from edge_tdn.manifest import Model
 from edge_tdn.messages import (
     CENTRE,
-    NS_PER_MS,
+    NS_PER_S,
     ActionEvent,
     CameraStatus,
     EndReason,
@@ -38,12 +42,14 @@ from edge_tdn.messages import (
     TopScores,
     iso,
 )
-from edge_tdn.publish import Publisher
-from edge_tdn.scheduler import Scheduler
+from edge_tdn.passwords import without_password
+from edge_tdn.publish import Observe, Publisher
+from edge_tdn.scheduler import Lane, Scheduler
 from edge_tdn.source import Source
 from edge_tdn.window import Window
 
 if TYPE_CHECKING:  # loaded where it is wanted: 2 MB
+    from edge_tdn.main_stream import MainStream
     from edge_tdn.record import Recorder
 
 log = logging.getLogger(__name__)
@@ -51,8 +57,10 @@ log = logging.getLogger(__name__)
 RATE_OVER_S = 2.0  # seconds of frames that the reported rate is taken from
 LATENCIES = 50  # clips that the reported latency is the median of
 FRUITLESS = 3  # stretches without a segment, and the status says so
-LOG_EVERY_S = 10.0  # a window that is emptied again and again is mentioned this often
+SAID_AT_ONCE, SAID_EVERY_S = 3, 20.0  # lines about its state: a flapping camera has 6 a minute, with the one below
+EMPTIED_EVERY_S = 60.0  # a window that is emptied again and again is mentioned this often
 TOP = 5  # labels in a scores message
+STAGES = ("capture", "window", "infer", "decide")  # of a clip, as Latency has them
 
 
 class Camera:
@@ -60,35 +68,38 @@ class Camera:
 
     def __init__(
         self, camera: CameraConfig, config: Config, base: Path, model: Model, origin: Origin,
-        scheduler: Scheduler, publisher: Publisher,
+        scheduler: Scheduler, publisher: Publisher, observe: Observe | None = None,
     ) -> None:  # fmt: skip
         self.name = camera.name
         self.picture: Picture | None = None  # [H, W, 3], the model's size
         self.failure: SourceError | None = None  # why the source ended for good
+        self.config = camera
+        self._base = base
         self._publish_scores = config.broker.scores
-        self._labels = model.labels
+        self._labels, self._spec = model.labels, model.manifest.input
         self._scheduler, self._publisher = scheduler, publisher
         self._source = Source(camera, base, self._told)
-        self._window = Window(model.manifest.input, camera.max_gap_s, gate=MotionGate() if camera.motion_gate else None)
-        self._lane = scheduler.lane(camera.hop, self._scored, self._broken)
+        self._sight = self._opened()
         seq = publisher.last_seq(camera.name)
         self._decider = Decider(config.decide, origin, model.labels, model.manifest.background, seq)
-        self.recorder: Recorder | None = None
-        if config.record.wanted:
-            from edge_tdn import record
-
-            publish = partial(publisher.snapshot, camera.name)
-            self.recorder = record.Recorder(camera, config, model.manifest.input, base, publish)
+        self._main = self._main_stream(config)
+        self.recorder = self._recorder(config)
         self._state: tuple[State, str, int] = ("connecting", "", time.time_ns())
+        self._observe = observe
+        self._frames = self._connects = 0
         self._arrivals: deque[int] = deque(maxlen=1000)  # monotonic clock, frames of the last RATE_OVER_S
         self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms
         self._size = (0, 0)  # height, width
         self._max_gap_s = camera.max_gap_s
         self._fruitless = 0  # stretches in a row that gave no segment
-        self._mentioned = -LOG_EVERY_S
+        self._gaps = self._gated = self._shed = self._repeated = 0  # the last three: with earlier models
+        self._states = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
+        self._emptied = Limited(log, EMPTIED_EVERY_S)
         self._clips = 0
         self._action: str | None = None  # as last told
         self._enabled = True
+        self._why = ""  # it is stopped
+        self._gone = False  # nothing is told any more
         self._stop = threading.Event()
         self._halt = threading.Event()  # ends the source that plays now
         self._woken = threading.Event()  # enabled again, or stopped
@@ -98,11 +109,17 @@ class Camera:
         self._publisher.action(self.name, None)
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, why: str = "the daemon was stopped") -> None:
         """Asks the thread to end; `join` waits for it."""
+        self._why = why
         self._stop.set()
         self._halt.set()
         self._woken.set()
+
+    @property
+    def enabled(self) -> bool:
+        """Not switched off by command."""
+        return self._enabled
 
     def set_enabled(self, enabled: bool) -> None:
         """Takes pictures, or lets the camera be; soon. May be called from any thread."""
@@ -122,6 +139,80 @@ class Camera:
         if self.running:  # in a library that hears no stop: its action ends all the same, the process does not wait
             self._scheduler.submit(self._lane, "shutdown")
 
+    def change(self, config: Config, model: Model, origin: Origin) -> None:
+        """Another configuration or model; the source plays on. On the runtime thread, between two turns.
+
+        Actions go on where they can, see `Decider.change`. A model that is fed in another way begins with an empty
+        window.
+        """
+        if model.manifest.input != self._spec:
+            self._broken("shutdown")
+            self._leave_lane()
+            self._spec = model.manifest.input
+            self._sight = self._opened()
+        self._publish_scores, self._labels = config.broker.scores, model.labels
+        self._tell(self._decider.change(config.decide, origin, model.labels, model.manifest.background), None)
+
+    def record_anew(self, config: Config, within_s: float) -> None:
+        """Another recorder takes over; what the one before has begun, it finishes now, at the latest `within_s`."""
+        before, self.recorder = self.recorder, self._recorder(config)
+        if before:
+            before.close()
+            before.join(within_s)
+
+    def leave(self) -> None:
+        """It has been stopped and joined, and others go on: its actions end. On the runtime thread."""
+        self._leave_lane()
+
+    def dismiss(self, removed: bool, within_s: float) -> None:
+        """It has left; nothing is told of it any more. `removed`: nor is there another in its place."""
+        if self.recorder:
+            self.recorder.close()
+            self.recorder.join(within_s)
+        if removed:
+            self._told("ended", self._why)
+            self._publisher.action(self.name, None)
+            if self.recorder:
+                self._publisher.snapshot(self.name, b"")
+        self._gone = True
+
+    @property
+    def _lane(self) -> Lane:
+        return self._sight[1]
+
+    def _opened(self) -> tuple[Window, Lane]:
+        """What belongs together: the window, and the lane that its segments go to."""
+        gate = MotionGate() if self.config.motion_gate else None
+        lane = self._scheduler.lane(self.config.hop, self._scored, self._broken)
+        return Window(self._spec, self.config.max_gap_s, gate=gate), lane
+
+    def _leave_lane(self) -> None:
+        self._scheduler.leave(self._lane)
+        self._repeated += self._sight[0].repeated
+        self._gated += self._lane.gated
+        self._shed += self._lane.shed
+
+    def _recorder(self, config: Config) -> "Recorder | None":
+        if not config.record.wanted:
+            return None
+        from edge_tdn import record
+
+        publish = partial(self._publisher.snapshot, self.name)
+        apart = self._main is not None
+        return record.Recorder(self.config, config, self._spec, self._base, publish, apart)
+
+    def _main_stream(self, config: Config) -> "MainStream | None":
+        """It plays while the camera does, and the recorder's pictures come from it."""
+        if not (config.record.wanted and self.config.record_source):
+            return None
+        from edge_tdn import main_stream
+
+        return main_stream.MainStream(self.config, self._base, self._record)
+
+    def _record(self, frame: Frame) -> None:
+        if recorder := self.recorder:
+            recorder.frame(frame)
+
     @property
     def running(self) -> bool:
         return self._thread.is_alive()
@@ -132,7 +223,7 @@ class Camera:
         if state == "streaming" and self._fruitless >= FRUITLESS:
             reason = f"no clip: too long between two frames, see max_gap_s ({self._max_gap_s:g} s)"
         elif state == "streaming":
-            reason = reason or self._lane.pace.verdict
+            reason = reason or self._lane.pace.verdict or (self._main.trouble if self._main else "")
         return CameraStatus(
             camera=self.name,
             state=state,
@@ -144,11 +235,17 @@ class Camera:
             hop=self._lane.achieved_hop,
             latency_ms=round(median(self._latencies), 1) if self._latencies else 0.0,
             clips=self._clips,
-            gated=self._lane.gated,
-            shed=self._lane.shed,
-            gaps=max(0, self._window.stretches - 1),
+            gated=self._gated + self._lane.gated,
+            shed=self._shed + self._lane.shed,
+            gaps=self._gaps,
+            decoder=self._source.decoder,
+            clock=self._source.clock,
+            frames=self._frames,
+            connects=self._connects,
+            repeated=self._repeated + self._sight[0].repeated,
         )
 
+    @heartbeat.beating()
     def _run(self) -> None:
         while not self._stop.is_set():
             if self._enabled:
@@ -156,7 +253,7 @@ class Camera:
                     return
             else:
                 self._told("disabled", "by command")
-                self._woken.wait()
+                heartbeat.wait(self._woken)
             self._woken.clear()
 
     def _play(self) -> bool:
@@ -165,8 +262,9 @@ class Camera:
         if self._stop.is_set() or not self._enabled:  # since the caller looked
             halt.set()
         try:
-            for frame in self._source.frames(halt):
-                self._take(frame)
+            with self._main or nullcontext():
+                for frame in self._source.frames(halt):
+                    self._take(frame)
         except SourceError as error:
             self.failure = error
         except Exception as error:  # one camera's trouble is not the others'; it is told, not hidden
@@ -177,43 +275,47 @@ class Camera:
             reason: EndReason = "disabled" if halt.is_set() else "stream_lost"
             self._scheduler.submit(self._lane, "shutdown" if self._stop.is_set() else reason)
             if self._stop.is_set() and self._state[0] == "streaming":
-                self._told("ended", "the daemon was stopped")
+                self._told("ended", self._why)
         return halt.is_set() and not self._stop.is_set()
 
     def _take(self, frame: Frame) -> None:
         self._arrivals.append(frame.received_ns)
-        if self.recorder:
-            self.recorder.frame(frame)
-        stretches = self._window.stretches
-        segments = self._window.push(frame)
-        if self._window.stretches > stretches:
-            self._begin_stretch(frame.decoded.size)
+        self._frames = frame.seq
+        if self._main is None:
+            self._record(frame)
+        window, lane = self._sight  # once: another model may exchange them at any time
+        stretches = window.stretches
+        segments = window.push(frame)
+        if window.stretches > stretches:
+            self._begin_stretch(frame.decoded.size, first=window.stretches == 1)
         for segment in segments:
             self._fruitless = 0
             self.picture = segment.frames[CENTRE]
-            self._scheduler.submit(self._lane, segment)
+            self._scheduler.submit(lane, segment)
 
-    def _begin_stretch(self, size: tuple[int, int]) -> None:
+    def _begin_stretch(self, size: tuple[int, int], first: bool) -> None:
         """The window was emptied: by a gap, a reconnect, or another size."""
         height, width = size
         self._fruitless += 1
-        if self._window.stretches > 1:
+        if not first:
+            self._gaps += 1
             self._scheduler.submit(self._lane, "stream_lost")
-            now = time.monotonic()
-            if now - self._mentioned >= LOG_EVERY_S:
-                self._mentioned = now
-                before = f", was {self._size[1]}x{self._size[0]}" if self._size != (height, width) else ""
-                log.info("camera=%s window emptied, picture %dx%d%s", self.name, width, height, before)
+            before = f", was {self._size[1]}x{self._size[0]}" if self._size != (height, width) else ""
+            self._emptied.log(
+                logging.INFO, "camera=%s window emptied, picture %dx%d%s", self.name, width, height, before
+            )
         self._size = (height, width)
 
     def _told(self, state: State, reason: str) -> None:
         """The source is in a new state."""
-        before = self._state[0]
-        if (state, reason) == self._state[:2]:
+        before, reason = self._state[0], without_password(reason)
+        if self._gone or (state, reason) == self._state[:2]:
             return
         self._state = (state, reason, time.time_ns())
+        self._connects += before == "connecting" and state == "streaming"
         level = logging.INFO if state in ("connecting", "streaming", "ended") else logging.WARNING
-        log.log(level, "camera=%s state=%s%s", self.name, state, f" reason={reason!r}" if reason else "")
+        why = f" reason={value(reason)}" if reason else ""
+        self._states.log(level, "camera=%s state=%s%s", self.name, state, why)
         if before == "streaming":
             self._scheduler.submit(self._lane, "stream_lost")
         self._publisher.camera_status(self.status())
@@ -224,6 +326,13 @@ class Camera:
         if not scores.repeated:
             self._latencies.append(scores.latency_ms)
         self._tell(self._decider.push(scores), scores)
+        if log.isEnabledFor(logging.DEBUG):
+            top = next(iter(self._top(scores).scores.items()))
+            log.debug("camera=%s clip label=%s score=%.2f latency_ms=%.1f repeated=%s",
+                      self.name, value(top[0]), top[1], scores.latency_ms, scores.repeated)  # fmt: skip
+        if self._observe and not scores.repeated:
+            for stage, seconds in zip(STAGES, _spans_s(scores), strict=True):
+                self._observe(self.name, stage, seconds)
         if self._publish_scores:
             self._publisher.scores(self._top(scores))
 
@@ -236,11 +345,12 @@ class Camera:
             if scores is not None:
                 event = event.model_copy(update={"latency_ms": _latency(scores)})
             log.info(
-                "camera=%s %s label=%s score=%.2f id=%s", self.name, event.type, event.label, event.score, event.id
-            )
+                "camera=%s event=%s label=%s score=%.2f id=%s",
+                self.name, event.type, value(event.label), event.score, event.id,
+            )  # fmt: skip
             self._publisher.event(event)
-            if self.recorder:
-                self.recorder.event(event, scores)
+            if recorder := self.recorder:
+                recorder.event(event, scores)
         if self._decider.action != self._action:
             self._action = self._decider.action
             self._publisher.action(self.name, self._action)
@@ -265,14 +375,12 @@ class Camera:
 
 
 def _latency(scores: Scores) -> Latency:
+    spans_ms = [1000 * span for span in _spans_s(scores)]
+    stages = {stage: round(span, 2) for stage, span in zip(STAGES, spans_ms, strict=True)}
+    return Latency(**stages, total=round(sum(spans_ms), 2))
+
+
+def _spans_s(scores: Scores) -> list[float]:
+    """What each of STAGES took."""
     moments = (scores.received_ns, scores.ready_ns, scores.taken_ns, scores.scored_ns, time.monotonic_ns())
-    capture, window, infer, decide = (
-        round(max(0, after - before) / NS_PER_MS, 2) for before, after in pairwise(moments)
-    )
-    return Latency(
-        capture=capture,
-        window=window,
-        infer=infer,
-        decide=decide,
-        total=round((moments[-1] - moments[0]) / NS_PER_MS, 2),
-    )
+    return [max(0, after - before) / NS_PER_S for before, after in pairwise(moments)]

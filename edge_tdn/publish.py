@@ -13,9 +13,11 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from edge_tdn import heartbeat
+from edge_tdn.errors import ConfigError
+from edge_tdn.log import Limited
 from edge_tdn.messages import (
     ActionEvent,
     CameraStatus,
@@ -28,7 +30,7 @@ from edge_tdn.messages import (
     TopScores,
     iso,
 )
-from edge_tdn.mqtt import Acknowledged, Connected, Connection, Link, Lost, Message, Note, Received, Unheard
+from edge_tdn.mqtt import Acknowledged, Connected, Connection, Inbox, Link, Lost, Message, Note, Received, Unheard
 from edge_tdn.outbox import Entry, Outbox
 
 log = logging.getLogger(__name__)
@@ -42,10 +44,10 @@ GOODBYE_S = 1.0  # how long a clean stop waits for the last PUBACKs
 HEADER_BYTES = 200  # of a message, at most: its properties and lengths
 REPLAYS_MOST = 8  # commands that wait for their events
 LARGE_BYTES = 16_384  # of a retained message: a picture, a long list of labels
+TIMED_MOST = 10_000  # events whose decision is remembered until they are sent
 IN_VAIN_MOST = 2  # connections that may end over one
-LOG_EVERY_S = 1.0  # no more than a line so often
-ASIDES_MOST = 10  # oddities that wait for their line
-SAME_EVERY_S = 60.0  # and the same oddity again after so long
+SAID_EVERY_S = 1.0  # how it stands with the broker
+SAME_EVERY_S = 60.0  # an oddity
 JSON = "application/json"
 ONLINE, STOPPED, OFFLINE = b"online", b"stopped", b"offline"
 
@@ -81,14 +83,76 @@ class _Refused:
     closing: bool = False  # the broker ended the connection over it
 
 
-_Item = ActionEvent | Message | Note | _Replay | _Announce | None
+Observe = Callable[[str, str, float], None]  # camera, stage and the seconds that it took
+
+
+class _Stopwatch:
+    """How long events take from the decision until they are sent, and from there to the PUBACK; if anybody asks."""
+
+    def __init__(self, observe: Observe | None) -> None:
+        self._observe = observe
+        self._decided: dict[tuple[str, int], float] = {}  # camera and seq -> monotonic seconds
+        self._sent: dict[int, tuple[str, float]] = {}  # packet id -> camera, monotonic seconds
+
+    def decided(self, event: ActionEvent) -> None:
+        if self._observe:
+            if len(self._decided) >= TIMED_MOST:  # the broker has been away for long, or the outbox dropped them
+                self._decided.clear()
+            self._decided[event.camera, event.seq] = time.monotonic()
+
+    def sent(self, entry: Entry, mid: int) -> None:
+        if self._observe:
+            now = time.monotonic()
+            decided = self._decided.pop((entry.camera, entry.seq), None)
+            if decided is not None:
+                self._observe(entry.camera, "publish", now - decided)
+            self._sent[mid] = entry.camera, now
+
+    def answered(self, mid: int, refused: str | None) -> None:
+        camera, sent = self._sent.pop(mid, ("", 0.0))
+        if self._observe and camera and not refused:
+            self._observe(camera, "puback", time.monotonic() - sent)
+
+    def disconnected(self) -> None:
+        self._sent.clear()
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a connection tells."""
+
+    line: "_Line"
+    note: Note
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One connection's way into the inbox: what an earlier one still says is not taken for what this one does."""
+
+    inbox: "queue.SimpleQueue[_Item]"
+
+    def put(self, note: Note, /) -> None:
+        self.inbox.put(_Said(self, note))
+
+
+Connect = Callable[[Callable[[int], Message], Inbox], Connection]
+
+
+@dataclass(frozen=True)
+class _Reconnect:
+    connect: Connect
+    elsewhere: bool
+
+
+_Item = ActionEvent | Message | _Said | _Replay | _Announce | _Reconnect | None
 
 
 class Publisher:
     """Speaks for the host under `base`. `boot`: new with every start of the daemon.
 
     `connect` opens a connection with the last will and the inbox for its notes; `commanded` hears what arrives below
-    <base>/cmd/, on the publisher's thread; `failed` hears what ends that thread too early.
+    <base>/cmd/, on the publisher's thread; `failed` hears what ends that thread too early; `observe` hears how long an
+    event took to be sent ("publish") and then to be acknowledged ("puback").
     """
 
     def __init__(
@@ -96,9 +160,10 @@ class Publisher:
         base: str,
         boot: str,
         outbox: Outbox,
-        connect: Callable[[Callable[[int], Message], "queue.SimpleQueue[_Item]"], Connection],
+        connect: Connect,
         failed: Callable[[BaseException], None],
         commanded: Callable[[str, bytes], None] = lambda topic, payload: None,
+        observe: Observe | None = None,
     ) -> None:
         self._base, self._boot, self._outbox = base, boot, outbox
         self._failed, self._commanded = failed, commanded
@@ -120,15 +185,19 @@ class Publisher:
         self._acknowledged: list[Entry] = []
         self._told_s = 0.0  # monotonic seconds: when the outbox last heard of them
         self._announced: _Announce | None = None
-        self._unsaid: tuple[int, str] | None = None  # level and text of the log's next line
-        self._asides: deque[tuple[int, str]] = deque()  # and of those after it
-        self._said_s = -LOG_EVERY_S  # monotonic seconds
-        self._mentioned: dict[str, float] = {}  # text -> monotonic seconds
+        self._states, self._oddities = Limited(log, SAID_EVERY_S), Limited(log, SAME_EVERY_S)
+        self._stopwatch = _Stopwatch(observe)
         self._told = False  # the broker has had our status
         self._replaced = 0  # times that another boot's was found there since
-        self.session = 0
+        self._numbered: dict[str, int] = {}  # by camera, its last event that was handed over
+        self._ending = False
+        self._moving: _Reconnect | None = None
+        self._leaving = False
+        self._sessions_before = 0  # those of earlier connections
+        self.session = self.connects = 0
         self.delivery = Delivery(state="connecting", reason="", since=iso(time.time_ns()))
-        self._connection = connect(self._will, self._inbox)
+        self._line = _Line(self._inbox)
+        self._connection = connect(self._will, self._line)
         self._thread = threading.Thread(target=self._run, name="publisher")
 
     def start(self) -> None:
@@ -140,13 +209,15 @@ class Publisher:
 
     def last_seq(self, camera: str) -> int:
         """The number of the camera's last event, also before this start; 0 if it never had one."""
-        return self._outbox.last_seq(camera)
+        return max(self._outbox.last_seq(camera), self._numbered.get(camera, 0))
 
     @property
     def outbox_status(self) -> OutboxStatus:
         return self._outbox.status()
 
     def event(self, event: ActionEvent) -> None:
+        self._numbered[event.camera] = event.seq
+        self._stopwatch.decided(event)
         self._inbox.put(event)
 
     def action(self, camera: str, label: str | None) -> None:
@@ -154,7 +225,7 @@ class Publisher:
         self._inbox.put(Message(f"{self._base}/{camera}/action", (label or "none").encode(), retain=True))
 
     def snapshot(self, camera: str, jpeg: bytes) -> None:
-        """The picture of the camera's newest action."""
+        """The picture of the camera's newest action; an empty one takes it from the broker."""
         self._inbox.put(Message(f"{self._base}/{camera}/snapshot", jpeg, retain=True, content_type="image/jpeg"))
 
     def scores(self, scores: TopScores) -> None:
@@ -168,8 +239,15 @@ class Publisher:
         self._inbox.put(_json(f"{self._base}/status", status, retain=True))
 
     def announce(self, documents: Mapping[str, bytes], birth_topic: str) -> None:
-        """Retained JSON by topic, sent at every connect, and when `online` stands on `birth_topic`."""
+        """Retained JSON by topic, sent at every connect, and when `online` stands on `birth_topic`.
+
+        It takes the place of what was announced before; topics that are not among these any more are cleared.
+        """
         self._inbox.put(_Announce(documents, birth_topic))
+
+    def reconnect(self, connect: Connect, elsewhere: bool) -> None:
+        """Another connection takes this one's place. `elsewhere`: to another broker; this one hears a goodbye."""
+        self._inbox.put(_Reconnect(connect, elsewhere))
 
     def reply(self, reply: Reply) -> None:
         self._inbox.put(_json(f"{self._base}/reply", reply))
@@ -193,7 +271,7 @@ class Publisher:
         self._outbox.close()
 
     def _will(self, session: int) -> Message:
-        return self._availability(OFFLINE, session)
+        return self._availability(OFFLINE, self._sessions_before + session)
 
     def _availability(self, state: bytes, session: int) -> Message:
         user = (("boot", self._boot), ("session", str(session)))
@@ -201,23 +279,26 @@ class Publisher:
 
     # ------------------------------------------------------------------------------------------------- the thread
 
+    @heartbeat.beating()
     def _run(self) -> None:
         try:
-            going_on = True
-            while going_on:
-                going_on = self._take()
+            while not self._ending:
+                heartbeat.beat()
+                self._take(self._patience_s())
+                if self._moving:
+                    self._move(self._moving)
                 self._outbox.tick()
                 self._send()
-                self._say()
+                self._states.catch_up()
             self._leave()
         except BaseException as error:  # the thread must not die unseen: the daemon stops and says why
             log.exception("publisher thread failed")
             self._failed(error)
 
-    def _take(self) -> bool:
-        """What has come in, or nothing for a while; False if the end has been asked for."""
+    def _take(self, patience_s: float) -> None:
+        """What has come in, or nothing for a while."""
         try:
-            items = [self._inbox.get(timeout=self._patience_s())]
+            items = [self._inbox.get(timeout=patience_s)]
         except queue.Empty:
             items = []
         while items and items[-1] is not None and len(items) < TOGETHER and not self._inbox.empty():
@@ -228,7 +309,6 @@ class Publisher:
         for item in items:
             self._handle(item)
         self._tell_outbox(patient=bool(items))
-        return None not in items
 
     def _patience_s(self) -> float:
         now = time.monotonic()
@@ -239,6 +319,8 @@ class Publisher:
 
     def _handle(self, item: _Item) -> None:
         match item:
+            case None:
+                self._ending = True
             case Message(qos=0):
                 if self._link:
                     self._link.publish(item)
@@ -247,16 +329,11 @@ class Publisher:
                 (self._large if len(item.payload) > LARGE_BYTES else self._unsent)[item.topic] = item
             case Message():
                 self._answers.append(item)
-            case Connected(link):
-                self._greet(link)
-            case Lost(trouble, reason):
-                self._lost(trouble, reason)
-            case Acknowledged(mid, refused):
-                self._answered(mid, refused)
-            case Unheard(topic, reason):
-                self._mention(logging.WARNING, f"may not read {topic}: {reason}; what is said there is not heard")
-            case Received():
-                self._hear(item)
+            case _Said(line, note):
+                if line is self._line:
+                    self._noted(note)
+            case _Reconnect():
+                self._moving = item
             case _Replay(answer=answer):
                 if sum(isinstance(one, _Replay) for one in self._answers) < REPLAYS_MOST:
                     self._answers.append(item)
@@ -264,14 +341,53 @@ class Publisher:
                     busy = {"ok": False, "error": f"busy: {REPLAYS_MOST} replays are waiting", "result": {}}
                     self._answers.append(_json(f"{self._base}/reply", answer.model_copy(update=busy)))
             case _Announce(documents):
-                self._announced = item
+                before, self._announced = self._announced, item
+                for topic in before.documents.keys() - documents.keys() if before else ():
+                    self._handle(Message(topic, b"", retain=True))
                 for topic, document in documents.items():
-                    self._handle(Message(topic, document, retain=True, content_type=JSON))
-                self._listen()
+                    message = Message(topic, document, retain=True, content_type=JSON)
+                    if self._retained.get(topic) != message:
+                        self._handle(message)
+                if before is None or before.birth_topic != item.birth_topic:
+                    self._listen()
+
+    def _noted(self, note: Note) -> None:
+        match note:
+            case Connected(link):
+                self._greet(link)
+            case Lost(trouble, reason):
+                self._lost(trouble, reason)
+            case Acknowledged(mid, refused):
+                self._answered(mid, refused)
+            case Unheard(topic, reason):
+                self._mention(topic, f"may not read {topic}: {reason}; what is said there is not heard")
+            case Received():
+                if not self._leaving:  # among others the echo of our goodbye
+                    self._hear(note)
+
+    def _move(self, wanted: _Reconnect) -> None:
+        """What this connection leaves unacknowledged, the next one sends again."""
+        self._moving = None
+        if wanted.elsewhere:
+            self._leave()
+        deadline = time.monotonic() + GOODBYE_S
+        while self._link and self._on_their_way and time.monotonic() < deadline:
+            self._take(0.05)  # a broker that cannot tell us would take us for dead
+        self._connection.close()
+        self._link, self._leaving = None, False
+        self._on_their_way.clear()
+        self._deliver("connecting", "")
+        self._sessions_before = self.session
+        self._line = _Line(self._inbox)
+        try:
+            self._connection = wanted.connect(self._will, self._line)
+        except ConfigError as error:  # its files were right a moment ago
+            self._deliver("tls", str(error))
 
     def _greet(self, link: Link) -> None:
         """Says that we are here, then all that is retained; then events from the first that waits."""
-        self._link, self.session = link, link.session
+        self._link, self.session = link, self._sessions_before + link.session
+        self.connects += 1
         self._on_their_way.clear()
         self._refused = {camera: refused for camera, refused in self._refused.items() if refused.closing}
         for refused in self._refused.values():  # the others first
@@ -304,10 +420,11 @@ class Publisher:
                 if self._in_vain[message.topic] < IN_VAIN_MOST:
                     self._large.setdefault(message.topic, message)
                 else:
-                    self._mention(logging.WARNING, f"{message.topic}: {len(message.payload)} bytes, given up: the line "
+                    self._mention(message.topic, f"{message.topic}: {len(message.payload)} bytes, given up: the line "
                                   "is too slow for it, or broker.keepalive_s too short")  # fmt: skip
         self._link = None
         self._on_their_way.clear()
+        self._stopwatch.disconnected()
         self._answers.clear()
         self._deliver(state, reason)
 
@@ -326,6 +443,7 @@ class Publisher:
 
     def _answered(self, mid: int, refused: str | None) -> None:
         """A PUBACK."""
+        self._stopwatch.answered(mid, refused)
         match self._on_their_way.pop(mid, None):
             case Entry() as entry:
                 if refused:
@@ -350,7 +468,7 @@ class Publisher:
                     self._judge()
             case Message() as message:
                 if refused:
-                    self._mention(logging.WARNING, f"{message.topic} was refused: {refused}")
+                    self._mention(message.topic, f"{message.topic} was refused: {refused}")
 
     def _judge(self) -> None:
         """How it stands while there is a connection."""
@@ -387,7 +505,8 @@ class Publisher:
             # Once, that may be a broker that fell back on what it had saved.
             self._replaced += received.retained and self._told
             if not received.retained or self._replaced > 1:
-                self._mention(logging.ERROR, f"another edge-tdn is {self._base} (boot {boot!r}): `host` must differ")
+                text = f"another edge-tdn is {self._base} (boot {boot!r}): `host` must differ"
+                self._mention("twin", text, logging.ERROR)
         elif self._announced and received.topic == self._announced.birth_topic and received.payload == ONLINE:
             self._resend(large=True)
 
@@ -479,12 +598,14 @@ class Publisher:
         if self._too_large(message):
             self._refuse(entry, f"{len(entry.payload)} bytes, too large for this broker")
         else:
-            self._on_their_way[self._link.publish(message)] = entry
+            mid = self._link.publish(message)
+            self._on_their_way[mid] = entry
+            self._stopwatch.sent(entry, mid)
 
     def _publish(self, message: Message) -> None:
         assert self._link
         if self._too_large(message):
-            self._mention(logging.WARNING, f"{message.topic}: {len(message.payload)} bytes, too large for this broker")
+            self._mention(message.topic, f"{message.topic}: {len(message.payload)} bytes, too large for this broker")
         else:
             self._on_their_way[self._link.publish(message)] = message
 
@@ -502,6 +623,8 @@ class Publisher:
             self._told_s = time.monotonic()
 
     def _leave(self) -> None:
+        """Sends what waits, and says goodbye; for a while."""
+        self._leaving = True
         deadline = time.monotonic() + GOODBYE_S
         said = False
         while self._link and time.monotonic() < deadline:
@@ -509,16 +632,13 @@ class Publisher:
                 self._send()
             waits = self._unsent or self._outbox.after(self._behind, 1, self._refused.keys())
             if not said and self._room > 0 and not waits:
-                self._publish(self._availability(STOPPED, self._link.session))
+                self._publish(self._availability(STOPPED, self.session))
                 said = True
             if said and not self._on_their_way:
                 break
-            with suppress(queue.Empty):
-                item = self._inbox.get(timeout=0.05)
-                if not isinstance(item, Received):  # among others the echo of our goodbye
-                    self._handle(item)
+            self._take(0.05)
         if self._link and not said:
-            self._publish(self._availability(STOPPED, self._link.session))
+            self._publish(self._availability(STOPPED, self.session))
         self._tell_outbox(patient=False)
 
     # --------------------------------------------------------------------------------------------- being seen
@@ -533,23 +653,12 @@ class Publisher:
             self.delivery = self.delivery.model_copy(update={"reason": reason})
         waiting = f"; {self._outbox.waiting} events wait" if self._outbox.waiting else ""
         level = logging.INFO if state == "connected" else logging.WARNING
-        self._unsaid = (level, f"{state}{f': {reason}' if reason else ''}{waiting}")
+        text = f"{state}{f': {reason}' if reason else ''}{waiting}"
+        self._states.log(level, "broker=%s %s", self._connection.address, text)
 
-    def _mention(self, level: int, text: str) -> None:
-        """An oddity, once a minute."""
-        now = time.monotonic()
-        self._mentioned = {said: at for said, at in self._mentioned.items() if now - at < SAME_EVERY_S}
-        if text not in self._mentioned and len(self._asides) < ASIDES_MOST:
-            self._mentioned[text] = now
-            self._asides.append((level, text))
-
-    def _say(self) -> None:
-        """One line a second: how it stands now; if that has been said, an oddity."""
-        now = time.monotonic()
-        if (self._unsaid or self._asides) and now - self._said_s >= LOG_EVERY_S:
-            level, text = self._unsaid or self._asides.popleft()
-            self._unsaid, self._said_s = None, now
-            log.log(level, "broker=%s %s", self._connection.address, text)
+    def _mention(self, about: str, text: str, level: int = logging.WARNING) -> None:
+        """An oddity."""
+        self._oddities.log(level, "broker=%s %s", self._connection.address, text, about=about)
 
 
 def _json(topic: str, part: Part, retain: bool = False) -> Message:

@@ -20,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_tdn import gstreamer
+from edge_tdn import gstreamer, heartbeat
 from edge_tdn.config import CameraConfig, Config, RecordConfig
 from edge_tdn.encode import LIVE_ENCODERS, VideoWriter
 from edge_tdn.errors import ConfigError, EdgeTdnError, last_line
+from edge_tdn.log import Limited, value
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, ActionEvent, Frame, Rgbx, Scores
 from edge_tdn.recordings import Recordings
@@ -35,6 +36,7 @@ LATE_S = 1.0  # how much later than its last frame an action may be told, and ev
 UNTHINNED = 4  # of so many of the last pictures one, the newest, are never thinned out
 WAITING_MOST = 4  # snapshots that wait to be drawn; each holds a picture
 TICK_S = 0.1  # how often an open clip takes what has come
+APART_NS = NS_PER_S // 4  # how far a picture of the main stream may be from the moment that it is to show
 SILENT_S = 2.0  # the end of a clip is not waited for when no picture comes
 CLOSE_S = 0.5  # how long a stop waits for files to be finished
 LOG_EVERY_S = 10.0  # that files cannot be written is mentioned this often
@@ -110,8 +112,10 @@ class Recorder:
     """One camera's. `publish` gets the JPEGs. ConfigError: see `verify`."""
 
     def __init__(
-        self, camera: CameraConfig, config: Config, spec: InputSpec, base: Path, publish: Callable[[bytes], None]
-    ) -> None:
+        self, camera: CameraConfig, config: Config, spec: InputSpec, base: Path, publish: Callable[[bytes], None],
+        apart: bool = False,
+    ) -> None:  # fmt: skip
+        """`apart`: its pictures are not those that the network sees, but of main_stream.py."""
         record = config.record
         verify(record, base)
         self.camera = camera.name
@@ -119,6 +123,7 @@ class Recorder:
         centre = spec.segments // 2 * spec.segment_stride + spec.span // 2  # x3 of a clip's middle segment, ticks
         self._centre_ns = round(centre * NS_PER_S / spec.frame_rate)
         self._past = Past(_needed_s(centre, spec, camera.hop, config), record.memory_mb * MB)
+        self._apart = apart
         self._recordings = Recordings(base / record.folder, camera.name, record.max_mb * MB) if record.folder else None
         self._inbox: queue.SimpleQueue[_Note | None] = queue.SimpleQueue()
         self._waiting = 0  # snapshots in the inbox; the runtime thread adds, the recorder's takes away
@@ -127,7 +132,7 @@ class Recorder:
         self._clips: dict[str, _Clip] = {}  # by the action's id
         self._closing = threading.Event()
         self._told_rate = False
-        self._mentioned = -LOG_EVERY_S
+        self._troubles = Limited(log, LOG_EVERY_S)
         self.snapshots = self.clips = 0  # made
         self.dropped = 0  # snapshots and clips that could not be made
         self._thread = threading.Thread(target=self._run, name=f"recorder {camera.name}", daemon=True)
@@ -152,14 +157,19 @@ class Recorder:
         """On the runtime thread: an event, and the clip that decided; None where the stream broke."""
         from_ns = until_ns = picture = None
         if scores is not None:
+            shift_ns = scores.received_ns - scores.to_ns if self._apart else 0
             if self._config.snapshot and event.type != "end" and self._is_better(event):
-                centre_ns = scores.from_ns + self._centre_ns
-                picture = self._room_for(self._past.nearest(centre_ns, (scores.from_ns, scores.to_ns)))
+                centre_ns = scores.from_ns + self._centre_ns + shift_ns
+                within_ns = (scores.from_ns, scores.to_ns)
+                if self._apart:  # and so the clip's last picture may not have come yet
+                    within_ns = (centre_ns - APART_NS, centre_ns + APART_NS)
+                picture = self._room_for(self._past.nearest(centre_ns, within_ns))
             if event.type == "start" and self._config.clip:
                 from_ns = _start_ns(event, scores) - round(self._config.pre_roll_s * NS_PER_S)
                 from_ns = max(from_ns, scores.to_ns - self._past.span_ns)  # the wall clock may have jumped
+                from_ns += shift_ns
             elif event.type == "end":
-                until_ns = scores.to_ns + round(self._config.post_roll_s * NS_PER_S)
+                until_ns = scores.to_ns + round(self._config.post_roll_s * NS_PER_S) + shift_ns
         if picture or from_ns is not None or event.type == "end":
             self._inbox.put(_Note(event, picture, from_ns, until_ns))
 
@@ -186,11 +196,13 @@ class Recorder:
             self._waiting += 1
         return picture
 
+    @heartbeat.beating()
     def _run(self) -> None:
         try:
             while True:
+                heartbeat.beat()
                 with suppress(queue.Empty):
-                    note = self._inbox.get(timeout=TICK_S if self._clips else None)
+                    note = self._inbox.get(timeout=TICK_S if self._clips else heartbeat.EVERY_S)
                     if note is None:
                         break
                     self._hear(note)
@@ -262,7 +274,7 @@ class Recorder:
             clip.close()
             self._recordings.discard(clip.scratch)
         self.clips += 1
-        log.info("camera=%s clip=%s", self.camera, path)
+        log.info("camera=%s clip=%s", self.camera, value(path))
 
     def _trying(self, event: ActionEvent, work: Callable[..., None], *arguments: object) -> None:
         """Whatever goes wrong ends this picture or clip, nothing else."""
@@ -277,14 +289,11 @@ class Recorder:
             self._recordings.discard(clip.scratch)
         with self._lock:
             self.dropped += 1
-        now = time.monotonic()
-        if now - self._mentioned >= LOG_EVERY_S:
-            self._mentioned = now
-            expected = isinstance(error, OSError | EdgeTdnError)
-            log.warning(
-                "camera=%s not recorded: %s; id=%s", self.camera, last_line(error), event.id,
-                exc_info=None if expected else error,
-            )  # fmt: skip
+        expected = isinstance(error, OSError | EdgeTdnError)
+        self._troubles.log(
+            logging.WARNING, "camera=%s not recorded: %s; id=%s", self.camera, last_line(error), event.id,
+            exc_info=None if expected else error,
+        )  # fmt: skip
 
 
 class _Clip:

@@ -26,10 +26,11 @@ from edge_tdn.gate import MotionGate
 from edge_tdn.labels import check_names
 from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Frame, Scores, Segment
+from edge_tdn.passwords import without_password
 from edge_tdn.plot import Judged, plot, require_matplotlib
 from edge_tdn.runtime import Runtime
 from edge_tdn.scheduler import Item, Lane, compute
-from edge_tdn.source import is_live, length_s, locate, read_file, without_password
+from edge_tdn.source import is_live, length_s, locate, read_file
 from edge_tdn.window import Window
 
 BOOT = "replay"  # in the ids of the events, where a daemon has something random
@@ -116,7 +117,8 @@ def replay(
         warn_unless_proven(model, runtime.precision, runtime.device)
         one = Replay(config, camera, model, runtime, at_ns)
         began, events = time.monotonic(), list[ActionEvent]()
-        for event in one.play(_shown(console, read_file(video, camera.decoder), video, camera)):
+        frames = read_file(video, camera.decoder, camera.rotate, camera.region)
+        for event in one.play(_shown(console, frames, video, camera)):
             events.append(event)
             if not log:
                 print(event.json_bytes().decode(), flush=True)  # noqa: T201  (plain, for pipes)

@@ -8,6 +8,9 @@ could no longer be part of a clip.
 A still scene costs no inference (see gate.py). The first clip that is still from end to end is computed; after it its
 scores are repeated, and segments stay unencoded until one moves. Then those of the last T are encoded, so that every
 clip with something moving in it is the one that would have been computed anyway.
+
+Another runtime takes this one's place between two turns (`exchange`). Its features are others: what the cameras'
+windows hold is encoded anew, beside the turns, so that every camera's next clip comes when it would have come.
 """
 
 import logging
@@ -15,12 +18,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
 from itertools import zip_longest
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_tdn import heartbeat
+from edge_tdn.log import Limited
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, EndReason, Scores, Segment
 from edge_tdn.runtime import Ring, Runtime
@@ -99,6 +105,14 @@ class Lane:
         if len(segments) > self._spec.segments:
             self.waiting.remove(segments[0])
             self._dropped += 1
+
+    def window(self) -> list[Segment]:
+        """The segments of the next clip, oldest first. May be called from any thread."""
+        return list(self._window.copy())
+
+    def move(self, ring: Ring) -> None:
+        """To another runtime's ring, which has the window's segments already. What is still is computed once more."""
+        self.ring, self._unencoded, self._still = ring, 0, None
 
     @property
     def shed(self) -> int:
@@ -202,6 +216,7 @@ def compute(runtime: Runtime, work: Sequence[tuple[Lane, Sequence[Item]]]) -> No
             lane.take(segments, taken_ns)
         _encode(runtime, [lane for lane, _, _ in together])
         for lanes in _batches([lane for lane, _, _ in together if lane.due], runtime.batch):
+            heartbeat.beat()
             for lane, logits in zip(lanes, runtime.classify([lane.ring for lane in lanes]), strict=True):
                 lane.tell(logits, taken_ns)
         for lane, _, reason in together:
@@ -224,12 +239,37 @@ def _pieces(items: Sequence[Item]) -> Iterator[tuple[list[Segment], EndReason | 
 
 def _encode(runtime: Runtime, lanes: Sequence[Lane]) -> None:
     for pairs in _batches([(lane.ring, segment) for lane in lanes for segment in lane.drain()], runtime.batch):
+        heartbeat.beat()
         runtime.encode([segment.frames for _, segment in pairs], [ring for ring, _ in pairs])
 
 
 def _batches(whole: Sequence[Element], size: int) -> Iterator[Sequence[Element]]:
     for first in range(0, len(whole), size):
         yield whole[first : first + size]
+
+
+class Successor:
+    """A runtime that is to take another's place, and in its rings what the cameras' windows hold."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.rings: dict[Lane, Ring] = {}
+        self._newest: dict[Lane, Segment] = {}  # of what is in the ring
+
+    def catch_up(self, lanes: Sequence[Lane]) -> None:
+        """Encodes what has come since the last time, and forgets what is over. Used by one thread at a time."""
+        for lane in lanes:
+            window = lane.window()
+            if lane not in self.rings:
+                self.rings[lane] = self.runtime.ring()
+            ring = self.rings[lane]
+            newest = self._newest.get(lane)
+            first = next((n for n, segment in enumerate(window, 1) if segment is newest), 0)
+            if not first:
+                ring.clear()
+            for segment in window[first:]:
+                self.runtime.encode([segment.frames], [ring])
+                self._newest[lane] = segment
 
 
 class Scheduler:
@@ -239,8 +279,9 @@ class Scheduler:
         self._runtime, self._spec, self._failed = runtime, spec, failed
         self._lanes: list[Lane] = []  # the one whose last turn is longest ago is in front
         self._changed = threading.Condition()
-        self._stopping = False
-        self._slow, self._mentioned = False, -LOG_EVERY_S  # as the log has it; monotonic seconds
+        self._stopping = self._ended = False
+        self._errands: deque[tuple[Callable[[], None], Future[None]]] = deque()
+        self._slow, self._paces = False, Limited(log, LOG_EVERY_S)
         self._thread = threading.Thread(target=self._run, name="runtime")
 
     def lane(self, hop: int, scored: Callable[[Scores], None], broken: Callable[[EndReason], None]) -> Lane:
@@ -249,6 +290,47 @@ class Scheduler:
         with self._changed:
             self._lanes.append(lane)
         return lane
+
+    def leave(self, lane: Lane) -> None:
+        """Its camera is gone: the breaks that wait are told, then it has no more turns. On the runtime thread."""
+        with self._changed:
+            breaks = [item for item in lane.waiting if isinstance(item, str)]
+            self._lanes = [one for one in self._lanes if one is not lane]
+        for reason in breaks:
+            lane.break_off(reason)
+
+    def between_turns(self, errand: Callable[[], None]) -> None:
+        """Has the runtime thread do this, and waits until it is done. Raises what it raises.
+
+        CancelledError: the thread ended before.
+        """
+        done: Future[None] = Future()
+        with self._changed:
+            if self._ended:
+                raise CancelledError
+            self._errands.append((errand, done))
+            self._changed.notify()
+        done.result()
+
+    def exchange(self, successor: Successor, spec: InputSpec, meanwhile: Callable[[], None]) -> None:
+        """Another runtime from the next turn on; waits until it is so. `meanwhile` is called on the runtime thread.
+
+        With another `spec`, lanes have to leave and to come anew in `meanwhile`: their windows are of no use. If
+        the new runtime fails in its first segments, nothing has changed, and what it raised is raised here.
+        """
+        keep = spec == self._spec
+
+        def exchange() -> None:
+            if keep:
+                successor.catch_up(self._lanes)
+                for lane in self._lanes:
+                    lane.move(successor.rings[lane])
+            self._runtime, self._spec = successor.runtime, spec
+            meanwhile()
+
+        for _ in range(2 if keep else 0):  # the first takes long; what has come meanwhile, the second does not
+            successor.catch_up(self._lanes)
+        self.between_turns(exchange)
 
     def submit(self, lane: Lane, item: Item) -> None:
         """A segment to compute, or a break in the stream. Never blocks."""
@@ -259,44 +341,73 @@ class Scheduler:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, drop: bool) -> None:
-        """Ends the thread when nothing waits. `drop`: segments that wait are given up; breaks are told in any case."""
+    def stop(self, drop: bool, timeout_s: float | None = None) -> bool:
+        """Ends the thread when nothing waits. `drop`: segments that wait are given up; breaks are told in any case.
+
+        False: it has not ended within `timeout_s`.
+        """
         with self._changed:
             self._stopping = True
             for lane in self._lanes if drop else ():
                 lane.waiting = [item for item in lane.waiting if isinstance(item, str)]
             self._changed.notify()
-        self._thread.join()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
+    @heartbeat.beating()
     def _run(self) -> None:
         try:
-            while work := self._next():
-                compute(self._runtime, work)
-                self._mention()
+            while self._wait():
+                self._do_errands()
+                if work := self._next():
+                    compute(self._runtime, work)
+                    self._mention()
         except BaseException as error:  # the thread must not die unseen: the daemon stops and says why
             log.exception("runtime thread failed")
             self._failed(error)
+        finally:
+            with self._changed:
+                self._ended = True
+            for _, done in self._errands:
+                done.cancel()
+
+    def _wait(self) -> bool:
+        """For something to do; False when stopping and all is done."""
+        with self._changed:
+            while not (todo := bool(self._errands or any(lane.waiting for lane in self._lanes))) and not self._stopping:
+                self._changed.wait(heartbeat.EVERY_S)
+                heartbeat.beat()
+            return todo
+
+    def _do_errands(self) -> None:
+        while self._errands:
+            errand, done = self._errands.popleft()
+            try:
+                errand()
+                done.set_result(None)
+            except Exception as error:  # is whose who sent us
+                done.set_exception(error)
 
     def _mention(self) -> None:
         """The log hears once that the host is too slow, and once that it is not any more."""
         verdicts = [lane.pace.verdict for lane in self._lanes if lane.pace.verdict]
-        now = time.monotonic()
-        if bool(verdicts) == self._slow or now - self._mentioned < LOG_EVERY_S:
+        if bool(verdicts) == self._slow:
             return
-        self._slow, self._mentioned = bool(verdicts), now
+        self._slow = bool(verdicts)
         if self._slow:
-            log.warning("%s; fewer cameras, a larger hop or a faster precision would help", verdicts[0])
+            hint = "fewer cameras, a larger hop or a faster precision would help"
+            self._paces.log(logging.WARNING, "%s; %s", verdicts[0], hint)
         else:
-            log.info("the host keeps up again")
+            self._paces.log(logging.INFO, "the host keeps up again")
 
     def _next(self) -> list[tuple[Lane, list[Item]]]:
-        """Who has the next turn, and what waits there; nothing when stopping and all is done.
+        """Who has the next turn, and what waits there.
 
         Still scenes cost nothing: they need not wait until it is their turn.
         """
         with self._changed:
-            while not (waiting := [lane for lane in self._lanes if lane.waiting]) and not self._stopping:
-                self._changed.wait()
+            waiting = [lane for lane in self._lanes if lane.waiting]
             turn = [lane for lane in waiting if lane.resting]
             turn += [lane for lane in waiting if not lane.resting][: self._runtime.batch]
             self._lanes = [lane for lane in self._lanes if lane not in turn] + turn

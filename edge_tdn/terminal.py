@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import cv2
 from rich.console import Group, RenderableType
@@ -19,7 +19,8 @@ EVENTS = 10  # lines
 WIDEST = 100  # characters
 ON_THEIR_WAY = 10  # unacknowledged messages that are no backlog
 PICTURE_COLUMNS = 44  # characters; a character shows two pixels, one above the other
-STATE_STYLE = {"streaming": "green", "connecting": "yellow", "ended": "dim"}
+STATE_STYLE = {"streaming": "green", "connected": "green", "connecting": "yellow", "ended": "dim"}
+LONGEST = 300  # characters of what somebody else wrote
 TYPE_STYLE = {"start": "bold green", "update": "dim", "end": "cyan"}
 
 
@@ -125,3 +126,21 @@ def lasted_s(event: ActionEvent) -> float:
     """Seconds from the start of an ended action to its end."""
     begin, end = (datetime.fromisoformat(moment) for moment in (event.started_at, event.ended_at or event.started_at))
     return (end - begin).total_seconds()
+
+
+def age(since: str) -> str:
+    """How long ago by this host's clock, in its two largest units: `3 d 4 h`."""
+    try:
+        seconds = max(0, int((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()))
+    except ValueError:  # the right shape, and no such day
+        return "?"
+    for large, small, name, below in ((86400, 3600, "d", "h"), (3600, 60, "h", "min")):
+        if seconds >= large:
+            return f"{seconds // large} {name} {seconds % large // small} {below}"
+    return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
+
+
+def plain(text: str) -> str:
+    """What somebody else wrote, as it may be shown: a control character is an escape sequence, and little is enough."""
+    shown = text if len(text) <= LONGEST else text[:LONGEST] + "..."
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in shown)

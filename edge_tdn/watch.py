@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from edge_tdn.config import Access, BrokerConfig
-from edge_tdn.errors import BrokerError, ConfigError
+from edge_tdn.errors import BrokerError
 from edge_tdn.ledger import Gap, Recount
 from edge_tdn.messages import ActionEvent, Availability, CameraStatus
 from edge_tdn.mqtt import Connection
@@ -26,12 +26,6 @@ def watch(console: Console, broker: BrokerConfig, access: Access, base: str, as_
     `as_json`: a line for each message, {"topic": ..., "message": as received}, and for what was noticed {"gap": ...} or
     {"recount": ...}. `replay`: have the hosts send again what was missed.
     """
-    levels = base.split("/")
-    if not all(levels) or any(level != "+" and set(level) & set("+#") for level in levels):
-        raise ConfigError(
-            f"--base {base!r}: a topic without / at its ends, in which + stands for any one level; what is below is "
-            "included"
-        )
     connection = Connection(broker, f"edge-tdn-watch-{time.time_ns()}", access)
     subscriber = Subscriber(base, connection, replay=replay)
     deadline = time.monotonic() + CONNECT_S

@@ -59,6 +59,7 @@ class Window:
         self._resized: tuple[Frame, Picture] | None = None  # the last frame that was resized, and what came of it
         self._index = 0  # of the next segment
         self.stretches = 0  # unbroken stretches begun so far
+        self.repeated = 0  # ticks that took the frame of the tick before
 
     def push(self, frame: Frame) -> list[Segment]:
         """The segments that this frame completes: mostly none, sometimes one, after a short pause several."""
@@ -99,6 +100,7 @@ class Window:
         tick, self._tick = self._tick, self._tick + 1
         repeated = chosen is self._chosen
         self._chosen = chosen
+        self.repeated += repeated
         if self._gate is None or (not repeated and self._gate.moved(chosen.decoded.luma)):
             self._moved = tick
         first = self._first + self._index * self._spec.segment_stride

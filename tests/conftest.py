@@ -25,6 +25,7 @@ from edge_tdn.mqtt import Connected, Connection, Link
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
 from edge_tdn.subscribe import Subscriber
+from tests.rtsp import RtspCamera
 
 if TYPE_CHECKING:  # most tests do without torch
     from export.tdn import TDN, TDNConfig
@@ -198,6 +199,21 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     mosquitto = Mosquitto(tmp_path)
     yield mosquitto
     mosquitto.stop()
+
+
+@pytest.fixture
+def rtsp() -> Iterator[Callable[..., RtspCamera]]:
+    """rtsp(password, source) -> RtspCamera; killed after the test."""
+    pytest.importorskip("gi").require_version("GstRtspServer", "1.0")
+    cameras: list[RtspCamera] = []
+
+    def start(password: str = "", source: str = "test:", *options: str) -> RtspCamera:
+        cameras.append(RtspCamera(password, source, *options))
+        return cameras[-1]
+
+    yield start
+    for camera in cameras:
+        camera.kill()
 
 
 def _numbered(number: int, height: int, width: int) -> Picture:

@@ -109,10 +109,10 @@ def test_commands_are_done_and_answered(broker: Mosquitto, tmp_path: Path) -> No
         assert dashboard.events()[count].label == "wave", "it starts whatever is seen"
         log = daemon.log()
         for line in (
-            "INFO edge_tdn.control camera=t command=t/set/enabled enabled=False id=None",
-            "INFO edge_tdn.control camera=t command=replay from_seq=1 to_seq=None id='again'",
-            "WARNING edge_tdn.pipeline camera=t state=disabled reason='by command'",
-            "WARNING edge_tdn.control command='door/set/enabled' id=None refused: unknown camera 'door'; allowed: t",
+            "INFO camera=t command=t/set/enabled enabled=False id=None",
+            "INFO camera=t command=replay from_seq=1 to_seq=None id=again",
+            'WARNING camera=t state=disabled reason="by command"',
+            "WARNING command=door/set/enabled id=None refused: unknown camera 'door'; allowed: t",
         ):
             assert line in log
     known = {m.topic for m in dashboard.heard if m.topic.startswith("homeassistant/")}

@@ -1,5 +1,6 @@
 """From scores to actions: when they start, when they end, and what a subscriber is told."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -252,6 +253,56 @@ def test_thresholds_change_while_it_runs() -> None:
     ):
         with pytest.raises(ValueError, match=said):
             d.set_thresholds(enter, leave, label)
+
+
+OTHER = replace(ORIGIN, model=ModelRef(id="n", precision="fp32", sha256="1" * 64))
+
+
+def test_what_goes_on_goes_on_under_other_limits_and_another_model_of_the_same_labels() -> None:
+    d = decider(enter_threshold=0.8, exit_threshold=0.3)
+    events = run(d, [STILL, LEFT])
+    events += d.change(DecideConfig(smoothing_clips=1, min_length_s=0, exit_threshold=0.01), OTHER, LABELS, ("still",))
+    assert d.action == "left"
+    events += run(d, [STILL, STILL], start=2)
+    events += d.change(DecideConfig(smoothing_clips=1, min_length_s=0), ORIGIN, LABELS, ("still",))
+    events += run(d, [STILL], start=4)
+    assert [(event.type, event.seq, event.model.id) for event in events] == [("start", 1, "m"), ("end", 2, "m")]
+    assert at(events[1].ended_at) == pytest.approx(4 * 0.25, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        ({}, ("still", "left", "away")),
+        ({"ignore": ["left"]}, LABELS),
+        ({"several": True}, LABELS),
+        ({"action": [{"name": "left", "labels": ["left", "right"]}]}, LABELS),
+    ],
+)
+def test_what_is_not_the_same_ends_and_begins_anew(settings: dict[str, object], labels: tuple[str, ...]) -> None:
+    d = decider()
+    events = run(d, [STILL, LEFT, LEFT])
+    config = DecideConfig.model_validate({"smoothing_clips": 1, "min_length_s": 0.0, **settings})
+    events += d.change(config, OTHER, labels, ("still",))
+    assert d.action is None
+    events += run(d, [LEFT, STILL], start=3)
+    ended = events[1]
+    assert (ended.type, ended.reason, ended.seq, ended.model.id) == ("end", "shutdown", 2, "m")
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    if "ignore" not in settings:
+        assert [event.type for event in events] == ["start", "end", "start", "end"]
+        assert len({event.id for event in events}) == 2
+        assert events[2].started_at >= (ended.ended_at or "")
+
+
+def test_thresholds_that_were_set_outlast_another_model_but_not_another_configuration() -> None:
+    d = decider()
+    d.set_thresholds(0.9, 0.8, "left")
+    same = DecideConfig(smoothing_clips=1, min_length_s=0.0, update_interval_s=0.0)
+    assert d.change(same, OTHER, LABELS, ("still",)) == []
+    assert d.thresholds == {"left": (0.9, 0.8), "right": (0.6, 0.4)}
+    d.change(same.model_copy(update={"smoothing_clips": 2}), OTHER, LABELS, ("still",))
+    assert d.thresholds == {"left": (0.6, 0.4), "right": (0.6, 0.4)}
 
 
 def test_a_clock_that_is_set_back_is_followed_and_pictures_that_come_late_are_not() -> None:

@@ -59,6 +59,7 @@ DAEMON: dict[str, Any] = {
     "model": MODEL.model_dump(), "device": "CPU", "cameras": ["hall"], "session": 1,
     "delivery": {"state": "degraded", "reason": "refused", "since": "2026-03-01T12:00:00.000Z"},
     "outbox": {"state": "ok", "reason": "", "waiting": 3, "dropped": 2, "lost": 1},
+    "config": {"state": "in_force", "reason": "", "since": "2026-03-01T12:00:00.000Z"},
 }  # fmt: skip
 
 

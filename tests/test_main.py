@@ -55,6 +55,8 @@ enter_threshold = 0.5
 folder = "pictures"
 [home_assistant]
 discovery = "device"
+[metrics]
+port = 9464
 """
     result = edge_tdn("check", "--config", site(tmp_path, text))
     assert result.returncode == 0, result.stderr
@@ -64,6 +66,7 @@ discovery = "device"
         "starts at 0.6, ends below 0.3; sideways 0.5 and 0.3",
         "nothing: snapshot and clip are false",
         "by device, homeassistant/...",
+        "http://127.0.0.1:9464/metrics",
     ):
         assert part in told
     assert not (tmp_path / "outbox").exists()

@@ -191,3 +191,9 @@ def test_a_steady_hop_allocates_nothing(motion: Model) -> None:
     tracemalloc.stop()
     runtime.close()
     assert peak < 20_000  # bytes; a single feature of a segment has 36,864
+
+
+def test_openvino_reports_to_nobody() -> None:
+    """Its telemetry would be sent at the import, from every camera host."""
+    program = "import sys, edge_tdn.runtime.openvino; print('openvino_telemetry.main' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", program]) == b"False\n"

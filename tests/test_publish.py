@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edge_tdn.config import Access, BrokerConfig, OutboxConfig
-from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, EventWindow, ModelRef, Reply
+from edge_tdn.messages import ActionEvent, CameraStatus, ConfigStatus, DaemonStatus, EventWindow, ModelRef, Reply
 from edge_tdn.mqtt import Connected, Connection, Message, Received
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
@@ -234,6 +234,7 @@ def test_a_subscriber_counts_what_does_not_fit_its_schema(publish_to: PublishTo,
             session=1,
             delivery=publisher.delivery,
             outbox=publisher.outbox_status,
+            config=ConfigStatus(state="in_force", reason="", since=MOMENT),
         )
     )
     heard = []
@@ -330,3 +331,23 @@ def test_what_a_thread_that_failed_left_is_in_the_outbox(broker: Mosquitto, tmp_
     again = Outbox(tmp_path, OutboxConfig())
     assert [entry.seq for entry in again.after(0, 9)] == [1, 2, 3]
     again.close()
+
+
+def test_another_connection_takes_over_and_nothing_is_lost(publish_to: PublishTo, broker: Mosquitto) -> None:
+    """Ten times, while events go out; nobody hears that the host was away for a moment."""
+    listener = Listener(broker)
+    publisher = publish_to(broker.config())
+    publisher.announce({"homeassistant/a": b"1", f"{BASE}/b": b"2"}, "homeassistant/status")
+    for number in range(10):
+        for seq in range(20 * number + 1, 20 * number + 21):
+            publisher.event(event(seq))
+        assert publisher.last_seq("door") == 20 * number + 20, "also those that no disk has seen yet"
+        listener.until(lambda number=number: len(listener.events()) > 20 * number)  # type: ignore[misc]
+        publisher.reconnect(lambda will, inbox: Connection(broker.config(), "daemon", None, will, inbox), False)
+    listener.until(lambda: {event.seq for event in listener.events()} == set(range(1, 201)))
+    listener.until(lambda: publisher.outbox_status.waiting == 0 and publisher.session == 11)
+    publisher.announce({"homeassistant/a": b"1"}, "homeassistant/status")
+    listener.until(lambda: listener.last("b") == b"")
+    said = {message.payload for message in listener.heard if message.topic == f"{BASE}/availability"}
+    assert said == {b"online"}
+    listener.close()

@@ -19,7 +19,7 @@ import pytest
 
 from edge_tdn.config import Access, BrokerConfig, OutboxConfig, broker_access
 from edge_tdn.errors import ConfigError
-from edge_tdn.messages import ActionEvent, DaemonStatus, DeliveryState
+from edge_tdn.messages import ActionEvent, ConfigStatus, DaemonStatus, DeliveryState
 from edge_tdn.mqtt import Connection, _Client, tls_context
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
@@ -653,6 +653,7 @@ def _status(publisher: Publisher, boot: str) -> DaemonStatus:
     return DaemonStatus(
         host="here", version="1", boot=boot, started_at=MOMENT, model=REF, device="CPU", cameras=["door"],
         session=publisher.session, delivery=publisher.delivery, outbox=publisher.outbox_status,
+        config=ConfigStatus(state="in_force", reason="", since=MOMENT),
     )  # fmt: skip
 
 

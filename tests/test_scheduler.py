@@ -4,18 +4,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, zip_longest
 from statistics import median
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edge_tdn import scheduler as scheduler_module
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, Scores, Segment
-from edge_tdn.scheduler import LATE, RECENT, Item, Lane, Pace, Scheduler, compute
+from edge_tdn.runtime.ring import FeatureRing
+from edge_tdn.scheduler import LATE, RECENT, Item, Lane, Pace, Scheduler, Successor, compute
 from tests.fakes import FakeRuntime, segment
 
 SPEC = InputSpec(segments=4, height=32, width=32, resize="stretch", frame_rate=10, segment_stride=2)
@@ -446,3 +450,89 @@ def test_a_failing_runtime_is_reported_not_swallowed() -> None:
     assert done.wait(5)
     assert str(failures[0]) == "no more memory"
     scheduler.stop(drop=True)
+
+
+class Doubling(FakeRuntime):
+    """Another model: its features are twice the others'."""
+
+    def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[FeatureRing]) -> None:
+        super().encode([2 * frames for frames in segments], rings)
+
+
+@pytest.mark.parametrize("still", [False, True])
+def test_another_runtime_takes_over_without_a_clip_too_few(still: bool) -> None:
+    """Its first clip has the segments of before in it, in its own features; a still scene is computed anew."""
+    first, second, heard = FakeRuntime(), Doubling(), Heard()
+    scheduler = Scheduler(first, SPEC, fail)
+    one = scheduler.lane(1, heard.scored, heard.broken)
+    scheduler.start()
+    for n in range(6):
+        scheduler.submit(one, segment(n, still=still and n > 0))
+        until(lambda n=n: len(heard.said) == max(0, n - 2))  # type: ignore[misc]
+    scheduler.exchange(Successor(second), SPEC, lambda: None)
+    scheduler.submit(one, segment(6, still=still))
+    until(lambda: len(heard.said) == 4)
+    scheduler.stop(drop=True)
+    assert heard.said[:3] == [[0, 1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4] if still else [2, 3, 4, 5]]
+    assert heard.said[3] == [6, 8, 10, 12]
+    assert one.shed == 0
+    assert second.threads >= {"runtime"}
+
+
+def test_what_comes_while_another_runtime_catches_up_is_in_its_clips_too() -> None:
+    """A stretch that ends meanwhile is forgotten, another camera that is in the midst of its first clip goes on."""
+    first, second, heard = FakeRuntime(), Doubling(), [Heard(), Heard()]
+    scheduler = Scheduler(first, SPEC, fail)
+    lanes = [scheduler.lane(1, h.scored, h.broken) for h in heard]
+    successor = Successor(second)
+    for one, count in zip(lanes, (5, 2), strict=True):
+        compute(first, [(one, [segment(n) for n in range(count)])])
+    successor.catch_up(lanes)
+    compute(first, [(lanes[0], ["stream_lost", *(segment(n, 50 + n) for n in range(3))]), (lanes[1], [segment(2)])])
+    scheduler.start()
+    scheduler.exchange(successor, SPEC, lambda: None)
+    for one, items in zip(lanes, (segment(3, 53), segment(3)), strict=True):
+        scheduler.submit(one, items)
+    until(lambda: [len(h.scores) for h in heard] == [2, 1])
+    scheduler.stop(drop=True)
+    assert heard[0].said == [[1, 2, 3, 4], "stream_lost", [100, 102, 104, 106]]
+    assert heard[1].said == [[0, 2, 4, 6]]
+
+
+def test_a_runtime_that_fails_at_its_first_segment_does_not_take_over() -> None:
+    class Broken(FakeRuntime):
+        def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[FeatureRing]) -> None:
+            raise MemoryError
+
+    heard = Heard()
+    scheduler = Scheduler(FakeRuntime(), SPEC, fail)
+    one = scheduler.lane(1, heard.scored, heard.broken)
+    scheduler.start()
+    scheduler.submit(one, segment(0))
+    until(lambda: not one.waiting and len(one.window()) == 1)
+    with pytest.raises(MemoryError):
+        scheduler.exchange(Successor(Broken()), SPEC, lambda: fail(AssertionError()))
+    for n in range(1, 4):
+        scheduler.submit(one, segment(n))
+    until(lambda: heard.said == [[0, 1, 2, 3]])
+    scheduler.stop(drop=True)
+    with pytest.raises(CancelledError):
+        scheduler.between_turns(lambda: None)
+
+
+def test_who_leaves_has_its_break_told_and_others_go_on() -> None:
+    scheduler, heard = Scheduler(FakeRuntime(classify_s=0.01), SPEC, fail), [Heard(), Heard()]
+    leaving, staying = (scheduler.lane(1, h.scored, h.broken) for h in heard)
+    scheduler.start()
+    for n in range(8):
+        scheduler.submit(leaving, segment(n))
+        scheduler.submit(staying, segment(n))
+    scheduler.submit(leaving, "shutdown")
+    scheduler.between_turns(lambda: scheduler.leave(leaving))
+    assert heard[0].said[-1] == "shutdown"
+    said = len(heard[0].said)
+    scheduler.submit(leaving, segment(8))  # of a thread that hung in a library
+    scheduler.submit(staying, segment(8))
+    until(lambda: heard[1].said[-1:] == [[5, 6, 7, 8]])
+    scheduler.stop(drop=False)
+    assert len(heard[0].said) == said

@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -24,11 +22,12 @@ from edge_tdn.config import CameraConfig
 from edge_tdn.encode import write_video
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import Frame, Picture
-from edge_tdn.source import Source, without_password
+from edge_tdn.passwords import without_password
+from edge_tdn.source import Source
+from tests.rtsp import RtspCamera, free_port
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 both = pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
-SERVER = Path(__file__).with_name("rtsp_server.py")
 RED, BLUE = (200, 30, 30), (30, 30, 200)  # left and right of the edge
 
 
@@ -36,9 +35,10 @@ class Running:
     """A source on a thread of its own, as the pipeline has it."""
 
     def __init__(
-        self, source: str | Path, decoder: str = "gstreamer", base: Path = Path(), keep: bool = True, **more: object
+        self, source: str | Path, decoder: str = "gstreamer", base: Path = Path(), keep: bool = True, **keys: object
     ) -> None:
-        camera = CameraConfig.model_validate({"name": "c", "source": str(source), "decoder": decoder, **more})
+        """`keys`: of its [[camera]]."""
+        camera = CameraConfig.model_validate({"name": "c", "source": str(source), "decoder": decoder, **keys})
         self.frames: list[Frame] = []
         self.count = self.stream = 0
         self.told: list[tuple[str, str]] = []
@@ -48,6 +48,14 @@ class Running:
         self._source = Source(camera, base, lambda state, reason: self.told.append((state, reason)))
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
+
+    @property
+    def decoder(self) -> str:
+        return self._source.decoder
+
+    @property
+    def clock(self) -> str:
+        return self._source.clock
 
     def _run(self) -> None:
         try:
@@ -94,54 +102,6 @@ def run() -> Iterator[Callable[..., Running]]:
     yield start
     for running in started:
         running.close()
-
-
-class RtspCamera:
-    """tests/rtsp_server.py on a free port."""
-
-    def __init__(self, password: str = "") -> None:
-        self.port = free_port()
-        self._password = password
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, str(SERVER), str(self.port), "--password", self._password]
-        self.process = subprocess.Popen(command)
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError("the RTSP server did not start")
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-
-    def url(self, credentials: str = "") -> str:
-        return f"rtsp://{credentials}127.0.0.1:{self.port}/live"
-
-
-@pytest.fixture
-def rtsp() -> Iterator[Callable[..., RtspCamera]]:
-    """rtsp(password) -> RtspCamera; killed after the test."""
-    pytest.importorskip("gi").require_version("GstRtspServer", "1.0")
-    cameras: list[RtspCamera] = []
-
-    def start(password: str = "") -> RtspCamera:
-        cameras.append(RtspCamera(password))
-        return cameras[-1]
-
-    yield start
-    for camera in cameras:
-        camera.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def encode(pipeline: str, path: Path) -> Path:
@@ -467,7 +427,7 @@ def test_a_killed_camera_is_noticed_and_comes_back(
     source.wait(lambda: source.count >= 5, 10)
     camera.kill()
     source.wait(lambda: source.told[-1][0] != "streaming", 2)
-    assert source.wait_for("stalled", 2).endswith("/live: the camera ended the stream")
+    assert source.wait_for("stalled", 2).endswith("/test: the camera ended the stream")
     before = source.count
     camera.start()
     source.wait(lambda: source.count > before, 10)

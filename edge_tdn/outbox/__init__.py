@@ -23,6 +23,7 @@ from pathlib import Path
 
 from edge_tdn.config import OutboxConfig
 from edge_tdn.errors import ConfigError
+from edge_tdn.log import Limited
 from edge_tdn.messages import OutboxState, OutboxStatus
 from edge_tdn.outbox import ballast, mark
 from edge_tdn.outbox.file import (
@@ -39,7 +40,7 @@ from edge_tdn.outbox.file import (
 )
 from edge_tdn.outbox.mark import Mark
 
-__all__ = ["Entry", "Outbox", "outbox_folder"]
+__all__ = ["Entry", "Outbox", "holder", "outbox_folder"]
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0  # a disk that took nothing is tried again this often
@@ -47,6 +48,7 @@ AGES_EVERY_S = 30.0  # and what is too old is looked for this often
 IN_MEMORY_MOST = 10_000  # events, while the disk takes none; beyond that the oldest are dropped
 KEPT_IN_EXCESS = 500  # acknowledged events, before the oldest are deleted together
 LOCK = "outbox.lock"
+SAID_AT_ONCE, SAID_EVERY_S = 3, 20.0  # lines about a disk that comes and goes, and about events that are dropped
 
 
 class Outbox:
@@ -58,10 +60,12 @@ class Outbox:
     def __init__(self, folder: Path | None, config: OutboxConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._config, self._clock = folder, config, clock
         self._state: tuple[OutboxState, str] = ("off", "")
+        self._says = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
         self._database: sqlite3.Connection | None = None
         self._unstored: dict[int, Entry] = {}  # by number, while the disk takes none
         self._untold: dict[int, Entry] = {}  # acknowledged, while the disk cannot be told
         self._stored = self._kept = self._bytes = 0  # in the file: waiting, acknowledged, bytes of both
+        self._delivered = 0  # events, since the daemon started
         self._place: tuple[int, int] | None = None  # of the open file
         self.generation = 0  # grows when events may have come back that were behind a number before
         self._began_s = self._tried_s = self._aged_s = clock()
@@ -77,6 +81,11 @@ class Outbox:
         waiting = self._stored + len(self._unstored) - len(self._untold)
         return max(0, waiting)  # what was dropped from memory may be acknowledged all the same
 
+    @property
+    def cameras(self) -> list[str]:
+        """That have ever had an event."""
+        return [*self._last]
+
     def last_seq(self, camera: str) -> int:
         """The number of the camera's last event; 0 if it never had one."""
         return self._last.get(camera, 0)
@@ -84,7 +93,10 @@ class Outbox:
     def status(self) -> OutboxStatus:
         """What subscribers are told of it."""
         state, reason = self._state
-        return OutboxStatus(state=state, reason=reason, waiting=self.waiting, dropped=self.dropped, lost=self.lost)
+        return OutboxStatus(
+            state=state, reason=reason, waiting=self.waiting, dropped=self.dropped, lost=self.lost,
+            delivered=self._delivered, size=max(0, self._bytes),
+        )  # fmt: skip
 
     def put(self, events: Sequence[tuple[str, int, bytes]]) -> None:
         """Camera, seq and payload of each, stored in this order, all at once; in memory if the disk takes none."""
@@ -120,6 +132,7 @@ class Outbox:
     def acknowledge(self, entries: Iterable[Entry]) -> None:
         """The broker has these. They stay for `replay` until newer ones take their place."""
         for entry in entries:
+            self._delivered += 1
             if self._unstored.get(entry.number) == entry:
                 del self._unstored[entry.number]
             else:
@@ -290,7 +303,8 @@ class Outbox:
         if self._state[0] not in ("ok", "off"):
             self._state = ("ok", "")
             self.generation += 1  # what could not be read meanwhile was passed over
-            log.info("outbox: %s takes events again; %d had waited in memory", self._folder, len(entries))
+            text = "outbox: %s takes events again; %d had waited in memory"
+            self._says.log(logging.INFO, text, self._folder, len(entries))
         if self._untold:
             self._tell()
         self._shrink()
@@ -300,7 +314,8 @@ class Outbox:
         """The disk takes nothing at the moment."""
         state: OutboxState = "full" if self._folder and ballast.is_full(self._folder, error) else "read_only"
         if self._state[0] != state:
-            log.error("outbox: %s: %s; new events wait in memory, at most %d", self._folder, error, IN_MEMORY_MOST)
+            text = "outbox: %s: %s; new events wait in memory, at most %d"
+            self._says.log(logging.ERROR, text, self._folder, error, IN_MEMORY_MOST)
         self._state = (state, str(error))
         self._tried_s = self._clock()
 
@@ -444,7 +459,8 @@ class Outbox:
     def _drop(self, count: int, why: str) -> None:
         if count:
             self.dropped += count
-            log.warning("outbox: dropped the oldest %d events: %s", count, why)
+            text = "outbox: dropped the oldest %d events: %s; %d in all"
+            self._says.log(logging.WARNING, text, count, why, self.dropped, about="dropped")
 
 
 def outbox_folder(configured: str, host: str, base: Path) -> Path | None:
@@ -456,6 +472,20 @@ def outbox_folder(configured: str, host: str, base: Path) -> Path | None:
     state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     home = os.environ.get("XDG_STATE_HOME", "") or Path.home() / ".local" / "state"
     return Path(state or Path(home) / "edge-tdn") / host
+
+
+def holder(folder: Path) -> int | None:
+    """Process id of the daemon that keeps its events there, 0 for one of another container; None: nobody does.
+
+    Looks without touching the lock: a daemon that starts at this moment must find it free.
+    """
+    try:
+        inode = (folder / LOCK).stat().st_ino
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    found = (line.split() for line in lines if "FLOCK" in line and "->" not in line)
+    return next((int(words[4]) for words in found if words[5].endswith(f":{inode}")), None)
 
 
 def _place(path: Path) -> tuple[int, int] | None:

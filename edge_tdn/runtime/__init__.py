@@ -3,6 +3,7 @@
 import io
 import logging
 import re
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,8 @@ from edge_tdn.manifest import GOLDEN, Graphs, Model
 from edge_tdn.runtime.cache import CompiledCache
 
 log = logging.getLogger(__name__)
+# `import openvino` reports itself to its maker over the internet, unless this package is not there.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 AUTO = "auto"  # the first device that works
 CUDA = "CUDA"  # the device that runs the PyTorch programs of a folder; all others are OpenVINO's

@@ -1,15 +1,15 @@
 """A camera, file or URL -> Frames, in real time. Live sources are opened again when they fail; files end.
 
 file             path, or file://; played at its own speed
-rtsp://          camera, over TCP
+rtsp://          camera, over TCP or UDP
 http(s)://       MJPEG camera, or a video file
 /dev/video*      V4L2 camera
 gst: PIPELINE    anything GStreamer can do; ends in raw video, we add conversion and the appsink
 demo:            the project's own clip; `demo_clip` has drawn it before
+credential:      one of systemd's, that holds a rtsp:// or http(s):// address
 """
 
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,16 +17,21 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from edge_tdn import gstreamer
+from edge_tdn import gstreamer, heartbeat
 from edge_tdn.config import CameraConfig
-from edge_tdn.demo_clip import DEMO, demo_clip_path
 from edge_tdn.errors import SourceError
 from edge_tdn.frozen import FrozenJudge, step
-from edge_tdn.messages import NS_PER_S, Decoded, Frame, State
+from edge_tdn.messages import NS_PER_S, Clock, Decoded, Frame, State
+from edge_tdn.passwords import without_password
+from edge_tdn.source.address import find, is_live, locate
 from edge_tdn.source.door import Door
+from edge_tdn.source.view import WHOLE
 
 if TYPE_CHECKING:  # which needs this file first
     from edge_tdn.source.aside import Aside
+
+__all__ = ["Capture", "EndOfStream", "Source", "find", "is_live", "length_s", "locate", "open_capture", "read_file"]
+__all__ += ["verify"]
 
 POLL_S = 0.2  # how long one read waits, and so how soon a stop is heard
 STALL_S = 5.0  # a live source without a frame for so long has failed
@@ -38,13 +43,6 @@ FROZEN_RETRY_S = (10.0, 60.0)  # a frozen camera is connected anew: after the fi
 DAMAGED_S = 0.5  # a file that ends this much before its declared length is damaged
 
 
-SECRET = re.compile(  # what stands after these: in an address, in its query, in the properties of a gst: element
-    r"""(://[^/@:]*:)(?:(?!\s!\s).)*(?=@) |
-    ([?&](?:password|passwd|pass|pwd|token)=)[^&\s]* | (\b[\w-]*pw=)("[^"]*"|\S+)""",
-    re.X,
-)
-
-
 class EndOfStream(Exception):
     """A capture has no more pictures."""
 
@@ -54,6 +52,8 @@ class Capture(Protocol):
 
     live: bool  # its end is a fault
     declared_s: float | None  # length that a file claims to have
+    decoder: str  # what decodes; empty: nothing does, its pictures are raw
+    wall_ns: int | None  # when the last picture was taken, by the camera's own wall clock; None: it tells none
 
     def read(self, timeout_s: float) -> tuple[Decoded, int] | None:
         """The next picture and its PTS in nanoseconds; None: not yet.
@@ -73,11 +73,13 @@ class Source:
         self._told = told
         self._seq = 0
         self._stream = 0
+        self.decoder = ""  # what decodes; see `Capture`
+        self.clock: Clock = "host"  # whose clock the last frame's wall_ns is
         self._state: State | None = None  # as last told
         self._judge = FrozenJudge(camera.frozen_s) if camera.frozen_s else None
         self._frozen_retry_s = FROZEN_RETRY_S[0]
         self._aside: Aside | None = None
-        self._door = Door(camera.source)
+        self._door = Door(camera, base)
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         """Frames until `stop` is set or a file has ended. SourceError: it cannot be played, or is damaged.
@@ -108,7 +110,8 @@ class Source:
                 if not self._camera.loop:
                     self._tell("ended", "the video is over")
                     return
-            stop.wait(began + RETRY_S[0] - time.monotonic())  # a file of one picture is not played a thousand times
+            # a file of one picture is not played a thousand times
+            heartbeat.wait(stop, began + RETRY_S[0] - time.monotonic())
 
     def _open(self) -> Capture:
         if not (_uses_opencv(self._camera) and is_live(self._camera.source)):
@@ -130,6 +133,7 @@ class Source:
         deadline = time.monotonic() + FIRST_FRAME_S
         pts_ns = end_ns = 0
         while not stop.is_set():
+            heartbeat.beat()
             try:
                 got = capture.read(POLL_S)
             except EndOfStream:
@@ -156,7 +160,9 @@ class Source:
                 self._frozen_retry_s = FROZEN_RETRY_S[0]
                 self._tell("streaming")
             self._seq += 1
-            yield Frame(decoded, pts_ns, received_ns, time.time_ns(), self._seq, self._stream)
+            self.decoder, wall_ns = capture.decoder, capture.wall_ns
+            self.clock = "host" if wall_ns is None else "camera"
+            yield Frame(decoded, pts_ns, received_ns, wall_ns or time.time_ns(), self._seq, self._stream)
 
     def _is_frozen(self, decoded: Decoded, received_ns: int, anew: bool) -> bool:
         """Whether the picture is told as frozen. `anew`: it is the first of a connection."""
@@ -174,12 +180,18 @@ class Source:
         return f"the same picture for {self._camera.frozen_s:g} s"
 
 
-def read_file(path: Path, decoder: Literal["auto", "gstreamer", "opencv"] = "auto") -> Iterator[Frame]:
+def read_file(
+    path: Path,
+    decoder: Literal["auto", "gstreamer", "opencv"] = "auto",
+    rotate: Literal[0, 90, 180, 270] = 0,
+    region: tuple[float, float, float, float] = WHOLE,
+) -> Iterator[Frame]:
     """Every frame of a video file through the same decoder and conversion as a camera's, as fast as it decodes.
 
     SourceError: it cannot be played, or is damaged.
     """
-    camera = CameraConfig(name="file", source=str(path.resolve()), decoder=decoder)
+    file = str(path.resolve())
+    camera = CameraConfig(name="file", source=file, decoder=decoder, rotate=rotate, region=region)
     with closing(open_capture(camera, Path(), paced=False)) as capture:
         seq = end_ns = pts_ns = 0
         size: tuple[int, ...] = ()
@@ -218,61 +230,31 @@ def open_capture(camera: CameraConfig, base: Path, paced: bool = True) -> Captur
     `paced`: a file plays at its own speed. SourceError: it cannot be reached; with the state "ended" where trying again
     is no use.
     """
-    source = locate(camera.source, base)
+    address = find(camera, base)
     if _uses_opencv(camera):
         from edge_tdn.source.cv_capture import CvCapture
 
-        return CvCapture(source, paced)
+        return CvCapture(address, camera, paced)
     from edge_tdn.source.gst_capture import GstCapture
 
-    return GstCapture(source, paced)
+    return GstCapture(address, camera, paced)
 
 
 def verify(camera: CameraConfig, base: Path) -> None:
     """SourceError: what is wrong with a source, as far as can be known without connecting."""
-    source = locate(camera.source, base)
+    address = find(camera, base)
     if _uses_opencv(camera):
-        from edge_tdn.source.cv_capture import refuse_gst
+        from edge_tdn.source.cv_capture import refuse
 
-        refuse_gst(source)
+        refuse(address, camera)
     else:
         from edge_tdn.source.gst_capture import parse
 
-        parse(source)
+        parse(address, camera)
 
 
 def _uses_opencv(camera: CameraConfig) -> bool:
     return camera.decoder == "opencv" or (camera.decoder == "auto" and not gstreamer.available())
-
-
-def is_live(source: str) -> bool:
-    """Whether it is a camera's address rather than a file's."""
-    return source.startswith(("rtsp://", "rtsps://", "http://", "https://", "/dev/", "gst:"))
-
-
-def locate(source: str, base: Path) -> str:
-    """Files become absolute paths (relative ones from `base`); SourceError if there is none. Others stay."""
-    if is_live(source):
-        return source
-    if source == DEMO:
-        return str(demo_clip_path())
-    path = Path(source.removeprefix("file://"))
-    try:
-        path = base / path.expanduser()
-        if path.exists() and not path.is_file():
-            raise SourceError(f"{path}: not a regular file")
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except (OSError, ValueError, RuntimeError) as error:  # no such user's home, a name with a NUL
-        raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    if empty:
-        raise SourceError(f"{path}: the file is empty")
-    return str(path)
-
-
-def without_password(text: str) -> str:
-    """The text as it may be shown and logged."""
-    return SECRET.sub(lambda found: f"{found[1] or found[2] or found[3]}***", text)
 
 
 def _check_end(name: str, capture: Capture, end_ns: int, any_picture: bool) -> None:

@@ -18,6 +18,8 @@ class Aside:
     def __init__(self, open_capture: Callable[[], Capture]) -> None:
         self.live = True  # until it is open nobody knows
         self.declared_s: float | None = None
+        self.decoder = ""
+        self.wall_ns: int | None = None
         self._open = open_capture
         self._pictures: queue.Queue[tuple[Decoded, int] | Exception] = queue.Queue(PICTURES)
         self._closing = threading.Event()
@@ -44,7 +46,7 @@ class Aside:
     def _run(self) -> None:
         try:
             with closing(self._open()) as capture:
-                self.live, self.declared_s = capture.live, capture.declared_s
+                self.live, self.declared_s, self.decoder = capture.live, capture.declared_s, capture.decoder
                 while not self._closing.is_set():
                     got = capture.read(POLL_S)
                     if got is not None:

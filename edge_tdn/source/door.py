@@ -12,29 +12,33 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from edge_tdn import heartbeat
+from edge_tdn.config import CameraConfig
+from edge_tdn.errors import SourceError
+from edge_tdn.source.address import PORTS, find
+
 KNOCK_S = 2.0
 ANSWER_S = 1.0
-PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
 
 class Door:
     """One camera's. Used by one thread. There is at most one other, that asks: a name may take long to resolve."""
 
-    def __init__(self, source: str) -> None:
-        self._source = source
+    def __init__(self, camera: CameraConfig, base: Path) -> None:
+        self._camera, self._base = camera, base
         self._asking: threading.Thread | None = None
         self._open: bool | None = None  # as the thread found it
+        self._shut = False  # when last asked
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
         """So long, or until `stop`, or until what was shut opens."""
         deadline = time.monotonic() + seconds
-        shut = False
         while not stop.is_set() and (left_s := deadline - time.monotonic()) > 0:
-            answer = self._ask(stop) if left_s > KNOCK_S or shut else None
-            if answer and shut:
+            answer = self._ask(stop) if left_s > KNOCK_S or self._shut else None
+            was_shut, self._shut = self._shut, answer is False
+            if answer and was_shut:
                 return
-            shut = answer is False
-            stop.wait(min(left_s, KNOCK_S) if shut else left_s)
+            heartbeat.wait(stop, min(left_s, KNOCK_S) if self._shut else left_s)
 
     def _ask(self, stop: threading.Event) -> bool | None:
         if self._asking is None or not self._asking.is_alive():
@@ -47,7 +51,9 @@ class Door:
         return self._open
 
     def _knock(self) -> None:
-        self._open = is_open(self._source)
+        self._open = None
+        with suppress(SourceError):  # its password's file is away, too
+            self._open = is_open(find(self._camera, self._base).location)
 
 
 def is_open(source: str) -> bool | None:

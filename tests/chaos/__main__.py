@@ -14,15 +14,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from tests.chaos.away import away
 from tests.chaos.conservation import conservation, forgetful
@@ -30,12 +28,11 @@ from tests.chaos.disk import disk
 from tests.chaos.flips import flips
 from tests.chaos.inference import inference
 from tests.chaos.latency import latency
-from tests.chaos.row import Row, Skipped
+from tests.chaos.row import Row, Rows, Skipped, table
 from tests.chaos.storm import storm
 
 WIDTH = 200  # of a table that goes into a file
 Step = Callable[[str], None]
-Rows = Sequence[Row | Skipped]
 PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], Rows]] = {
     "conservation": lambda folder, options, step: conservation(
         folder, options.faults, options.events, options.seed, step
@@ -69,20 +66,6 @@ def main() -> int:
     report = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "seed": options.seed, **host, "rows": kinds}
     (options.out / "chaos.json").write_text(json.dumps(report, indent=1) + "\n")
     return int(any(isinstance(row, Row) and not row.ok for row in rows))
-
-
-def table(rows: Rows) -> Table:
-    """For the terminal."""
-    found = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("what", "goal", "figure", "ok", ""):
-        found.add_column(column, overflow="fold")
-    for row in rows:
-        if isinstance(row, Skipped):
-            found.add_row(row.what, "", "", Text("cannot tell", "yellow"), Text(row.why, "dim"))
-        else:
-            style, word = ("green", "yes") if row.ok else ("bold red", "NO")
-            found.add_row(row.what, row.goal, Text(row.figure, style), Text(word, style), Text(row.note, "dim"))
-    return found
 
 
 def _options() -> argparse.Namespace:

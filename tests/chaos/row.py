@@ -1,7 +1,10 @@
-"""What every program of `make chaos` gives: a figure beside its goal."""
+"""What every program of `make chaos` and `make chaos-cameras` gives: a figure beside its goal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from rich.table import Table
+from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,20 @@ class Skipped:
 
     what: str
     why: str
+
+
+Rows = Sequence[Row | Skipped]
+
+
+def table(rows: Rows) -> Table:
+    """For the terminal."""
+    found = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("what", "goal", "figure", "ok", ""):
+        found.add_column(column, overflow="fold")
+    for row in rows:
+        if isinstance(row, Skipped):
+            found.add_row(row.what, "", "", Text("cannot tell", "yellow"), Text(row.why, "dim"))
+        else:
+            style, word = ("green", "yes") if row.ok else ("bold red", "NO")
+            found.add_row(row.what, row.goal, Text(row.figure, style), Text(word, style), Text(row.note, "dim"))
+    return found

@@ -1,0 +1,46 @@
+"""What can be wrong with a simulated camera, and when. Pure."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+FLIPPED, LOST = 1 / 2000, 1 / 20  # share of the video's bytes, and of its packets
+OK = "ok"
+FAULTS = {
+    "drop": "gone: clients are thrown out, connects refused",
+    "freeze": "always the same picture",
+    "stall": "connected, but no packets",
+    "password": "every password is wrong (401), clients are thrown out",
+    "size": "pictures of half the width and height",
+    "corrupt": f"one of {1 / FLIPPED:.0f} bytes of the video is wrong; not with mjpeg",
+    "loss": f"one of {1 / LOST:.0f} packets is missing",
+    "eos": "the stream ends in good order; who connects again gets a new one",
+    "clock": "the times in the RTCP sender reports are 70 years slow",
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A fault and its time, in seconds from the start."""
+
+    fault: str  # of FAULTS
+    at_s: float
+    length_s: float = 0.0  # 0: until something else ends it
+    every_s: float = 0.0  # from one beginning to the next; 0: once
+    camera: str = ""  # empty: all
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `[CAMERA:]FAULT@SECOND[+SECONDS][/SECONDS]`. ValueError: what is wrong."""
+        number = r"(\d{1,7}(?:\.\d+)?)"
+        found = re.fullmatch(rf"(?:(.+):)?(\w+)@{number}(?:\+{number})?(?:/{number})?", text, re.ASCII)
+        if not found:
+            raise ValueError(f"{text}: as in freeze@20, freeze@20+10, freeze@20+10/60 or yard:freeze@20+10")
+        if found[2] not in FAULTS:
+            raise ValueError(f"{text}: no fault {found[2]}; one of {', '.join(FAULTS)}")
+        planned = cls(found[2], float(found[3]), float(found[4] or 0), float(found[5] or 0), found[1] or "")
+        if found[4] and not planned.length_s:
+            raise ValueError(f"{text}: its length must be above 0 s")
+        if found[5] and planned.every_s <= planned.length_s:
+            raise ValueError(f"{text}: every {found[5]} s must be more than its length")
+        return planned

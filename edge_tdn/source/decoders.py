@@ -1,0 +1,94 @@
+"""Which of GStreamer's elements decodes a camera's pictures: hardware where there is some, software where that fails.
+
+A hardware decoder (VA-API, V4L2, NVDEC) is only there where GStreamer finds its device, and decodebin passes over one
+that does not open. What is left to do: to rank them above the software, and to pass over one that opened and then gave
+an error, or no picture.
+"""
+
+import logging
+from collections import defaultdict
+from functools import cache
+from typing import Any
+
+from edge_tdn import gstreamer
+
+RAISED = 1024  # more than any software decoder has
+TRY, SKIP = 0, 2  # GstAutoplugSelectResult, which only decodebin's plugin knows
+
+log = logging.getLogger(__name__)
+_failed: defaultdict[str, set[str]] = defaultdict(set)  # camera -> elements
+
+
+class Decoders:
+    """Of one connection of one camera. Hardware is for those that are tried again: no files."""
+
+    def __init__(self, camera: str, pipeline: Any, hardware_wanted: bool) -> None:
+        # The pipeline itself is not kept: it holds what listens to it, and neither would ever be freed.
+        self._camera, self._wanted = camera, hardware_wanted
+        self._chosen: set[str] = set()  # hardware that decodebin was let have; not what a gst: description names
+        for factory in hardware():
+            _raise(factory)
+        for element in _all(pipeline):
+            if _name(element) in ("decodebin", "uridecodebin"):
+                element.connect("autoplug-select", self._select)
+
+    def blame(self, element: Any) -> None:
+        """An error came from this element."""
+        self._fail({_name(element)} & self._chosen)
+
+    def fruitless(self, pipeline: Any) -> None:
+        """The connection ends, and not one picture came."""
+        used = {_name(element) for element in _all(pipeline)} & self._chosen
+        if used:
+            self._fail(used)
+        elif decoder(pipeline):  # software fared no better: it is the camera's fault
+            _failed[self._camera].clear()
+
+    def _select(self, _bin: Any, _pad: Any, _caps: Any, factory: Any) -> int:
+        """On a thread of GStreamer's: whether this element may decode."""
+        if factory not in hardware():
+            return TRY
+        name = factory.get_name()
+        if not self._wanted or name in _failed[self._camera]:
+            return SKIP
+        self._chosen.add(name)
+        return TRY
+
+    def _fail(self, names: set[str]) -> None:
+        for name in names - _failed[self._camera]:
+            _failed[self._camera].add(name)
+            log.warning("camera=%s decoder=%s failed; software is next", self._camera, name)
+
+
+def decoder(pipeline: Any) -> str:
+    """The element that decodes now; empty: none does, the pictures come raw."""
+    return next((_name(element) for element in _all(pipeline) if _decodes(element.get_factory())), "")
+
+
+@cache
+def hardware() -> tuple[Any, ...]:
+    """The factories of the hardware decoders of this machine."""
+    Gst, _ = gstreamer.load()
+    decoders = Gst.ElementFactory.list_get_elements(Gst.ELEMENT_FACTORY_TYPE_DECODER, Gst.Rank.NONE)
+    return tuple(factory for factory in decoders if _decodes(factory) and "Hardware" in factory.get_metadata("klass"))
+
+
+@cache
+def _raise(factory: Any) -> None:
+    factory.set_rank(factory.get_rank() + RAISED)
+
+
+def _decodes(factory: Any) -> bool:
+    parts = factory.get_metadata("klass").split("/") if factory else []
+    return "Decoder" in parts and ("Video" in parts or "Image" in parts)
+
+
+def _name(element: Any) -> str:
+    factory = element.get_factory() if element else None
+    return factory.get_name() if factory else ""
+
+
+def _all(pipeline: Any) -> list[Any]:
+    elements: list[Any] = []
+    pipeline.iterate_recurse().foreach(elements.append)
+    return elements

@@ -1,0 +1,205 @@
+"""Cameras that fail and come back, again and again: how soon it is told, how soon they stream, and what stays behind.
+
+    killed      the camera's process, by SIGKILL
+    refused     nobody listens when the daemon begins to look at it
+    half-open   the camera's process stops (SIGSTOP): connections stay open, and nothing comes
+    frozen      always the same picture
+
+All at the same time, each with cameras of its own, for most of it is waiting.
+"""
+
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.chaos.row import Row, Skipped
+from tests.chaos_cameras.growth import growth
+from tests.chaos_cameras.listener import WITHOUT_PICTURES, Listener
+from tests.chaos_cameras.site import SMALL, Held, Site
+from tests.rtsp import RtspCamera
+
+Step = Callable[[str], None]
+BACK_S = 5.0  # from a camera's return to its pictures
+RSS_MB = 1.0  # that the daemon may grow in 100 cycles
+STEADY_S, AWAY_S = (1.0, 2.0), (0.0, 2.0)  # shortest and longest: before a fault, and from when it is told
+WARM = 2  # cycles of every camera that come first, and are not counted
+GIVE_UP = 3  # in a row that nobody noticed: the others are not tried
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A fault. `begin` and `end` return the monotonic second from which it counts."""
+
+    noticed_s: float  # the goal
+    states: tuple[str, ...]  # that tell it
+    cameras: int  # that share the cycles
+    begin: Callable[[Listener, str, RtspCamera], float]
+    end: Callable[[RtspCamera], None]
+    film: tuple[str, ...] = ("", "test:", *SMALL)
+
+
+@dataclass
+class Trials:
+    """What became of one kind's cycles."""
+
+    noticed_s: list[float | None] = field(default_factory=list)  # None: not within twice the goal and 5 s
+    back_s: list[float | None] = field(default_factory=list)
+    spells: list[tuple[str, float, float]] = field(default_factory=list)  # camera, and from and until when, wall clock
+
+
+def _now(act: Callable[[], object]) -> float:
+    act()
+    return time.monotonic()
+
+
+def _refuse(listener: Listener, name: str, camera: RtspCamera) -> float:
+    began = time.monotonic()
+    listener.enable(name, False)
+    listener.wait(name, ("disabled",), began, 10)
+    camera.fault("drop")
+    time.sleep(0.3)
+    began = time.monotonic()
+    listener.enable(name, True)
+    return began
+
+
+KINDS = {
+    "killed": Kind(1, WITHOUT_PICTURES, 1, lambda _, __, camera: _now(camera.kill), RtspCamera.start),
+    "refused": Kind(1, ("unreachable",), 1, _refuse, lambda camera: camera.fault("ok")),
+    "half-open": Kind(6, WITHOUT_PICTURES, 2, lambda _, __, camera: _now(camera.freeze), RtspCamera.thaw),
+    "frozen": Kind(
+        10, ("frozen",), 2, lambda _, __, camera: _now(lambda: camera.fault("freeze")),
+        lambda camera: camera.fault("ok"), ("", "demo:", "--size", "240x180", "--rate", "15"),
+    ),
+}  # fmt: skip
+
+
+def cycles(folder: Path, count: int, kinds: Sequence[str], seed: int, step: Step) -> list[Row | Skipped]:
+    """`count` cycles of each kind."""
+    lanes = [(kind, f"{kind}-{number}") for kind in kinds for number in range(min(KINDS[kind].cameras, count))]
+    cameras = {name: RtspCamera(*KINDS[kind].film) for kind, name in lanes}
+    trials = {kind: Trials() for kind in kinds}
+    done: list[float] = []  # resident memory after each cycle, MB
+    lock = threading.Lock()
+    with Site(folder, cameras) as site:
+        site.started()
+
+        def lane(kind: str, name: str, share: int, tell: Trials) -> None:
+            dice, missed = random.Random(f"{seed} {name}"), 0
+            for _ in range(share):
+                if missed == GIVE_UP or site.daemon is None or site.daemon.poll() is not None:
+                    return
+                missed = 0 if _cycle(site.listener, KINDS[kind], name, cameras[name], dice, tell) else missed + 1
+                with lock:
+                    if tell is trials[kind]:
+                        done.append(site.held.rss_mb)
+                    step(f"cycle {len(done)} of {count * len(kinds)}")
+
+        def run(shares: dict[str, int], into: dict[str, Trials]) -> None:
+            with ThreadPoolExecutor(len(lanes)) as pool:
+                for job in [pool.submit(lane, kind, name, shares[name], into[kind]) for kind, name in lanes]:
+                    job.result()
+
+        run({name: min(WARM, count) for _, name in lanes}, {kind: Trials() for kind in kinds})
+        before = site.at_rest()
+        each = {kind: sum(one == kind for one, _ in lanes) for kind in kinds}
+        shares = {name: count // each[kind] + (int(name[-1]) < count % each[kind]) for kind, name in lanes}
+        run(shares, trials)
+        after = site.at_rest(before)
+        starts = [one.said for one in site.listener.events if one.said["type"] == "start"]
+    rows: list[Row | Skipped] = [row for kind in kinds for row in _rows(kind, trials[kind], count)]
+    if "frozen" in kinds:
+        rows.append(_events(starts, trials["frozen"]))
+    return [*rows, *_left(before, after, done)]
+
+
+def _cycle(listener: Listener, kind: Kind, name: str, camera: RtspCamera, dice: random.Random, tell: Trials) -> bool:
+    """One fault and its end; whether it was noticed."""
+    listener.until(lambda: listener.state(name) == "streaming", 60)
+    time.sleep(dice.uniform(*STEADY_S))
+    began_s, began_wall_s = kind.begin(listener, name, camera), time.time()
+    told_s = listener.wait(name, kind.states, began_s, 2 * kind.noticed_s + 5)
+    tell.noticed_s.append(told_s and told_s - began_s)
+    time.sleep(dice.uniform(*AWAY_S))
+    tell.spells.append((name, began_wall_s, time.time()))
+    kind.end(camera)
+    ended_s = time.monotonic()
+    back_s = listener.wait(name, ("streaming",), ended_s if told_s else began_s, 70)
+    tell.back_s.append(back_s and max(0.0, back_s - ended_s))
+    return told_s is not None
+
+
+def _rows(kind: str, trials: Trials, count: int) -> list[Row]:
+    noticed = [seconds for seconds in trials.noticed_s if seconds is not None]
+    back = [seconds for seconds in trials.back_s if seconds is not None]
+    goal_s = KINDS[kind].noticed_s
+    return [
+        Row(
+            what=what,
+            goal=f"<= {limit_s:g} s, {count} of {count}",
+            figure=_longest(found, count),
+            ok=len(found) == count and max(found) <= limit_s,
+            note=_note(found),
+            samples={"s": found},
+        )
+        for what, limit_s, found in (
+            (f"{kind}: noticed", goal_s, noticed),
+            (f"{kind}: streams again", BACK_S, back),
+        )
+    ]
+
+
+def _longest(found: list[float], count: int) -> str:
+    return f"{max(found):.2f} s, {len(found)} of {count}" if found else f"0 of {count}"
+
+
+def _note(found: list[float]) -> str:
+    return f"the longest; median {statistics.median(found):.2f} s; at a subscriber" if found else ""
+
+
+def _events(starts: list[dict[str, str]], trials: Trials) -> Row:
+    """Actions that began while the picture stood still."""
+    false = [
+        start
+        for start in starts
+        for camera, from_s, until_s in trials.spells
+        if start["camera"] == camera and from_s < _seconds(start["started_at"]) and _seconds_to(start) < until_s
+    ]
+    frozen_s = sum(until_s - from_s for _, from_s, until_s in trials.spells)
+    return Row(
+        what="events from a frozen picture",
+        goal="0",
+        figure=f"{len(false)}",
+        ok=not false and bool(trials.spells),
+        note=f"{frozen_s:.0f} s of it; {len(starts)} actions before and after",
+    )
+
+
+def _seconds(time_: str) -> float:
+    return datetime.fromisoformat(time_).replace(tzinfo=UTC).timestamp()
+
+
+def _seconds_to(start: dict[str, str]) -> float:
+    return _seconds(start["window"]["to"])  # type: ignore[index]
+
+
+def _left(before: Held, after: Held, done: list[float]) -> list[Row | Skipped]:
+    return [
+        Row(
+            what=f"left behind by {len(done)} cycles",
+            goal="0 threads, 0 fds",
+            figure=f"{after.threads - before.threads} threads, {after.fds - before.fds} fds",
+            ok=after.threads <= before.threads and after.fds <= before.fds,
+            note=f"{before.threads} threads and {before.fds} fds before, while all cameras streamed",
+        ),
+        growth(
+            "memory", RSS_MB, "MB in 100 cycles", [n / 100 for n in range(len(done))], done,
+            f"over {len(done)} cycles; {before.rss_mb:.0f} MB before, {after.rss_mb:.0f} after",
+        ),
+    ]  # fmt: skip

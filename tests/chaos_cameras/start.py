@@ -1,0 +1,74 @@
+"""The daemon starts while broker and all cameras are away: it is ready all the same, and they come by themselves."""
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.chaos.row import Row
+from tests.chaos_cameras.site import Site
+from tests.rtsp import RtspCamera
+
+READY_S = 4.0
+AWAY_S = 8.0  # from its start
+ALL_S = 60.0  # until everything has come
+CAMERAS = 2
+
+
+def start(folder: Path, step: Callable[[str], None]) -> list[Row]:
+    film = ("", "demo:", "--size", "240x180", "--rate", "15")
+    cameras = {f"camera-{number}": RtspCamera(*film, start=False) for number in range(CAMERAS)}
+    folder.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+        notified.bind(str(folder / "notify"))
+        with Site(folder, cameras, environment={"NOTIFY_SOCKET": str(folder / "notify")}) as site:
+            site.broker.kill()
+            step("broker and cameras are away")
+            began_s = site.start()
+            ready_s = _ready(notified, began_s)
+            time.sleep(max(0.0, began_s + AWAY_S - time.monotonic()))
+            alive = site.held
+            step("broker and cameras come")
+            site.broker.start()
+            for camera in cameras.values():
+                camera.start()
+            came_s = time.monotonic()
+            heard = site.listener
+            heard.until(lambda: bool(heard.online) and site.streaming() and bool(heard.events), ALL_S)
+            came = {
+                "broker": heard.online[0] - came_s if heard.online else None,
+                "cameras": max(_first(site, name) for name in cameras) - came_s if site.streaming() else None,
+                "event": heard.events[0].at_s - came_s if heard.events else None,
+            }
+    return [
+        Row(
+            what="start without broker and cameras: READY=1",
+            goal=f"<= {READY_S:g} s",
+            figure="never" if ready_s is None else f"{ready_s:.2f} s",
+            ok=ready_s is not None and ready_s <= READY_S,
+            note=f"after exec; {alive.threads} threads while both were away",
+        ),
+        Row(
+            what="and everything comes by itself",
+            goal=f"<= {ALL_S:g} s",
+            figure=", ".join(f"{what} {'never' if at_s is None else f'{at_s:.1f} s'}" for what, at_s in came.items()),
+            ok=None not in came.values(),
+            note=f"{AWAY_S:g} s after the start both are there; from then on: to availability, to the last camera's "
+            "pictures, to the first event",
+        ),
+    ]
+
+
+def _first(site: Site, name: str) -> float:
+    return next(one.at_s for one in site.listener.statuses[name] if one.said["state"] == "streaming")
+
+
+def _ready(notified: socket.socket, began_s: float) -> float | None:
+    while (left_s := began_s + 2 * READY_S - time.monotonic()) > 0:
+        notified.settimeout(left_s)
+        try:
+            if b"READY=1" in notified.recv(4096).split(b"\n"):
+                return time.monotonic() - began_s
+        except TimeoutError:
+            break
+    return None

@@ -1,0 +1,261 @@
+"""Every thread beats; one that hangs is named with all stacks, and systemd's watchdog is no longer fed."""
+
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from edge_tdn import daemon as daemon_module
+from edge_tdn import heartbeat, notify, publish, source
+from edge_tdn.config import Config
+from edge_tdn.daemon import Daemon
+from edge_tdn.heartbeat import Watchdog, beat, beating
+from edge_tdn.log import value
+from edge_tdn.mqtt import Link
+from edge_tdn.outbox import Outbox
+from edge_tdn.publish import Publisher
+from edge_tdn.runtime.openvino import OpenVinoRuntime
+from edge_tdn.source.gst_capture import GstCapture
+from tests.conftest import Mosquitto
+
+HUNG_S = 1.0  # of these tests' watchdog
+
+
+class Systemd:
+    """The other end of $NOTIFY_SOCKET."""
+
+    def __init__(self, name: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(name.replace("@", "\0", 1))
+        self._socket.setblocking(False)
+        self.heard: list[tuple[float, str]] = []  # monotonic seconds, message
+
+    def said(self) -> list[str]:
+        """All messages so far."""
+        while True:
+            try:
+                self.heard.append((time.monotonic(), self._socket.recv(4096).decode()))
+            except BlockingIOError:
+                return [message for _, message in self.heard]
+
+    def hears(self, message: str, within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        while message not in self.said():
+            assert time.monotonic() < deadline, f"no {message!r} in {within_s} s, but {self.said()[-10:]}"
+            time.sleep(0.02)
+
+    def fed(self) -> None:
+        """Forgets what was said, until the watchdog has been fed again."""
+        self.said()
+        self.heard.clear()
+        self.hears("WATCHDOG=1", within_s=10)
+
+    def unfed_s(self) -> float:
+        """How long ago the watchdog was fed last."""
+        self.said()
+        return time.monotonic() - max(at for at, message in self.heard if message == "WATCHDOG=1")
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def systemd(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
+    name = str(tmp_path / "notify") if request.param == "path" else f"@edge-tdn-test-{os.getpid()}"
+    monkeypatch.setenv("NOTIFY_SOCKET", name)
+    monkeypatch.setenv("WATCHDOG_USEC", str(round(HUNG_S * 1e6)))
+    other_end = Systemd(name)
+    yield other_end
+    other_end.close()
+
+
+def test_what_systemd_is_told(systemd: Systemd) -> None:
+    notify.extend(600, "compiling")
+    notify.ready()
+    notify.reloading()
+    notify.status("2 of 3 cameras streaming")
+    notify.alive()
+    notify.hung()
+    notify.stopping()
+    said = systemd.said()
+    began_us = int(said[2].partition("MONOTONIC_USEC=")[2])
+    assert 0 <= time.monotonic() * 1e6 - began_us < 1e6
+    assert said == [
+        "EXTEND_TIMEOUT_USEC=600000000\nSTATUS=compiling", "READY=1", f"RELOADING=1\nMONOTONIC_USEC={began_us}",
+        "STATUS=2 of 3 cameras streaming", "WATCHDOG=1", "WATCHDOG=trigger", "STOPPING=1",
+    ]  # fmt: skip
+
+
+def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for address in ("", "nonsense", str(tmp_path / "nobody")):
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        notify.ready()
+    monkeypatch.setenv("WATCHDOG_USEC", "20000000")
+    assert notify.watchdog_s() == 20
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid() + 1))  # another process's
+    assert notify.watchdog_s() is None
+
+
+def site(broker: str, camera: str) -> Config:
+    """One camera, everything that has a thread."""
+    return Config.model_validate(
+        {
+            "broker": {"url": broker},
+            "runtime": {"device": "CPU"},
+            "record": {"snapshot": True},
+            "outbox": {"folder": "outbox"},
+            "camera": [{"name": "a", "source": camera, "loop": True, "decoder": "gstreamer"}],
+        }
+    )
+
+
+@contextmanager
+def running(daemon: Daemon) -> Iterator[None]:
+    thread = threading.Thread(target=daemon.run, name="main loop")
+    thread.start()
+    try:
+        yield
+    finally:
+        daemon.stop()
+        thread.join(10)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Course:
+    """A watchdog on a clock of its own, and when it was fed (negative: told to bite)."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._now = 0.0
+        self.fed: list[float] = []
+        monkeypatch.setattr("time.monotonic", lambda: self._now)
+        monkeypatch.setattr(notify, "alive", lambda: self.fed.append(self._now))
+        monkeypatch.setattr(notify, "hung", lambda: self.fed.append(-self._now))
+        self._watchdog = Watchdog()  # 20 s: fed while all have beaten in the last 10
+
+    def look(self, *moments: float) -> None:
+        for self._now in moments:
+            self._watchdog.look()
+        self._watchdog.close()
+
+
+def test_a_thread_may_ask_for_patience_and_one_that_has_ended_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    course = Course(monkeypatch)
+    with beating():
+        course.look(9, 11, 19, 21)
+        beat(patience_s=60)
+        course.look(30, 40, 50, 60, 70, 80, 90, 93, 101)
+    course.look(102)
+    assert course.fed == [9, -21, 30, 40, 50, 60, 70, 80, 90, 102]
+
+
+def test_a_host_that_was_asleep_is_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    course = Course(monkeypatch)
+    with beating():
+        course.look(2, 3600, 3602, 3609)
+    assert course.fed == [2, 3600, 3602, 3609]
+
+
+def test_who_waits_beats_whether_or_not_there_is_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The camera is away, so that runtime, publisher and recorder have nothing to do."""
+    monkeypatch.setattr(heartbeat, "EVERY_S", 0.1)
+    monkeypatch.setattr(publish, "TICK_S", 0.1)
+    monkeypatch.setattr(source, "RETRY_S", (3.0, 3.0))
+    daemon = Daemon(site("mqtt://127.0.0.1:1", "rtsp://127.0.0.1:1/x"), tmp_path)
+    with running(daemon):
+        until(lambda: daemon.cameras[0].status().state == "unreachable")
+        longest_s: dict[str, float] = {}
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            for thread, at in heartbeat._beats.copy().items():
+                longest_s[thread.name] = max(longest_s.get(thread.name, 0), time.monotonic() - at)
+            time.sleep(0.02)
+        assert longest_s.keys() == {"runtime", "publisher", "camera a", "recorder a"}
+        assert max(longest_s.values()) < 1, longest_s
+    assert not heartbeat._beats
+
+
+class Trap:
+    """Methods that never return, one at a time, while they are held."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._held = ""
+        self._let_go = threading.Event()
+
+    def set(self, owner: type, method: str) -> None:
+        whole = getattr(owner, method)
+
+        def trapped(*arguments: object) -> object:
+            if self._held == method:
+                self._let_go.wait()
+            return whole(*arguments)
+
+        self._monkeypatch.setattr(owner, method, trapped)
+
+    def hold(self, method: str) -> None:
+        self._let_go.clear()
+        self._held = method
+
+    def let_go(self) -> None:
+        self._held = ""
+        self._let_go.set()
+
+    close = let_go
+
+
+PLACES = [
+    (OpenVinoRuntime, "classify", "runtime"),
+    (GstCapture, "read", "camera a"),
+    (Link, "publish", "publisher"),
+    (Outbox, "put", "publisher"),
+]
+
+
+@pytest.mark.parametrize("systemd", ["path"], indirect=True)
+def test_a_hang_anywhere_starves_the_watchdog_and_is_told_with_stacks(
+    systemd: Systemd, broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A real daemon, where one call after the other never returns; every thread that it has is watched."""
+    others = {thread.name for thread in threading.enumerate()}
+    for module, name in ((heartbeat, "EVERY_S"), (publish, "TICK_S"), (daemon_module, "STATUS_EVERY_S")):
+        monkeypatch.setattr(module, name, HUNG_S / 10)
+    monkeypatch.setattr(daemon_module, "LIFE_EVERY_S", HUNG_S / 10)
+    trap = Trap(monkeypatch)
+    for owner, method, _ in (*PLACES, (Publisher, "daemon_status", "")):
+        trap.set(owner, method)
+    with running(Daemon(site(broker.url, "demo:"), tmp_path)), closing(trap):
+        systemd.hears("READY=1", within_s=5)
+        systemd.hears("STATUS=1 of 1 cameras streaming; broker connected; 0 events wait", within_s=10)
+        ours = {thread.name for thread in threading.enumerate()} - others - {"main loop", "mqtt"}
+        watched = {"runtime", "publisher", "camera a", "recorder a"}
+        assert {name for name in ours if not name.startswith("paho")} == watched
+        assert {thread.name for thread in heartbeat._beats} == watched
+        for _, method, name in PLACES:
+            systemd.fed()
+            capfd.readouterr()
+            trap.hold(method)
+            systemd.hears("WATCHDOG=trigger", within_s=10)
+            assert systemd.unfed_s() >= 0.3 * HUNG_S, method
+            assert f"thread={value(name)} " in caplog.text, method
+            assert re.search(r'test_heartbeat.py", line \d+ in trapped', capfd.readouterr().err), method
+            trap.let_go()
+            caplog.clear()
+        systemd.fed()
+        trap.hold("daemon_status")
+        time.sleep(HUNG_S)
+        assert systemd.unfed_s() >= HUNG_S / 2
+        assert re.search(r"in trapped\n.*daemon.py\", line \d+ in _serve", capfd.readouterr().err)
+    systemd.hears("STOPPING=1", within_s=1)

@@ -1,0 +1,419 @@
+"""SIGHUP: what a running daemon changes, what it refuses, and that nobody else notices."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from edge_tdn.check import check
+from edge_tdn.config import Config, load
+from edge_tdn.demo_clip import demo_clip_path
+from edge_tdn.errors import EdgeTdnError
+from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus
+from edge_tdn.mqtt import Connected, Connection, Message, Received
+from edge_tdn.reload import changes, in_force
+from tests.conftest import Mosquitto
+from tests.test_chain import Daemon, running
+from tests.test_manifest import edit, rehash
+
+BASE = "edge-tdn/test"
+PLAYS_ON = 'name = "live"\nsource = "rtsp://127.0.0.1:{port}/live"\nmotion_gate = false'
+DEMO = 'name = "demo"\nsource = "demo:"\nloop = true'
+
+# ------------------------------------------------------------------------------------------------------ what differs
+
+names = st.sampled_from(["a", "b", "c", "d"])
+cameras = st.lists(
+    st.fixed_dictionaries({"name": names, "source": st.just("demo:"), "hop": st.integers(1, 2)}),
+    min_size=1, max_size=4, unique_by=lambda camera: camera["name"],
+)  # fmt: skip
+tables = st.fixed_dictionaries(
+    {
+        "host": st.sampled_from(["one", "two"]),
+        "broker": st.fixed_dictionaries(
+            {}, optional={"base": st.sampled_from(["x", "y"]), "keepalive_s": st.sampled_from([5, 10]),
+                          "scores": st.booleans()},
+        ),
+        "decide": st.fixed_dictionaries({}, optional={"enter_threshold": st.sampled_from([0.5, 0.7])}),
+        "outbox": st.fixed_dictionaries({}, optional={"max_mb": st.sampled_from([8, 64])}),
+        "runtime": st.fixed_dictionaries(
+            {}, optional={"threads": st.integers(0, 1), "model": st.sampled_from(["m", "n"])}
+        ),
+        "camera": cameras,
+    }
+)  # fmt: skip
+configs = st.builds(Config.model_validate, tables)
+
+
+@given(configs, configs)
+def test_whatever_changes_is_named_and_what_is_served_then_differs_no_more(running: Config, wanted: Config) -> None:
+    told = changes(running, wanted)
+    before, after = ({camera.name: camera for camera in config.camera} for config in (running, wanted))
+    kept = {name for name in before if after.get(name) == before[name]}
+    assert sorted([*told.added, *told.restarted, *kept]) == sorted(after)
+    assert sorted([*told.removed, *told.restarted, *kept]) == sorted(before)
+    assert set(told.later) <= set(told.keys)
+    assert ("host" in told.later) == (running.host != wanted.host)
+    assert told.runtime == (running.runtime.threads != wanted.runtime.threads)
+    assert told.connection == (running.broker.keepalive_s != wanted.broker.keepalive_s)
+    served = in_force(running, wanted)
+    assert (served.host, served.base_topic, served.outbox) == (running.host, running.base_topic, running.outbox)
+    left = changes(served, wanted)
+    assert left.keys == left.later == told.later
+    assert not left.added + left.leaving
+    assert not left.connection
+
+
+def test_a_file_that_only_looks_otherwise_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    text = '[[camera]]\nname = "a"\nsource = "demo:"\n'
+    path.write_text(text)
+    one = load(path)
+    path.write_text(f"# a remark\n[broker]\nkeepalive_s = 10\n{text}hop = 1\n")
+    assert str(changes(one, load(path))) == "no change"
+
+
+def test_a_main_stream_begins_and_ends_with_the_recording() -> None:
+    """Its camera is opened anew; others play on."""
+    cameras = [{"name": "two", "source": "sub", "record_source": "main"}, {"name": "one", "source": "sub"}]
+    silent = Config.model_validate({"camera": cameras})
+    recording = Config.model_validate({"camera": cameras, "record": {"snapshot": True}})
+    longer = Config.model_validate({"camera": cameras, "record": {"snapshot": True, "pre_roll_s": 5.0}})
+    assert changes(silent, recording).restarted == changes(recording, silent).restarted == ("two",)
+    assert changes(recording, longer).restarted == ()
+
+
+# ----------------------------------------------------------------------------------------------- in a running daemon
+
+
+class Site:
+    """A configuration that is written again and again, a real camera, the daemon, and who hears it."""
+
+    def __init__(self, folder: Path, broker: Mosquitto, model: Path, port: int) -> None:
+        self.folder, self.broker, self.model, self._port = folder, broker, model, port
+        self.path = folder / "site.toml"
+        self.heard: list[tuple[float, Received]] = []
+        self.daemon: Daemon
+        self._connection = Connection(broker.config(), "listener")
+        note = self._connection.notes.get(timeout=10)
+        assert isinstance(note, Connected)
+        self.link = note.link
+        self.link.subscribe(f"{BASE}/#")
+        self.link.subscribe("homeassistant/#")
+
+    def write(self, *cameras: str, extra: str = "", url: str = "", top: str = 'host = "test"', model: str = "") -> None:
+        tables = "".join(f"[[camera]]\n{camera.format(port=self._port)}\n" for camera in cameras)
+        self.path.write_text(
+            f'{top}\n[broker]\nurl = "{url or self.broker.url}"\nscores = true\n'
+            f'[runtime]\nmodel = "{model or self.model}"\n[outbox]\nfolder = "outbox"\n'
+            f'[home_assistant]\ndiscovery = "device"\n{extra}\n{tables}'
+        )
+
+    def listen(self) -> None:
+        while not self._connection.notes.empty():
+            note = self._connection.notes.get()
+            if isinstance(note, Received):
+                self.heard.append((time.monotonic(), note))
+
+    def until(self, condition: Callable[[], bool], seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, (self.status(), self.path.with_suffix(".log").read_text()[-3000:])
+            time.sleep(0.02)
+            self.listen()
+
+    def hang_up(self) -> None:
+        self._connection.close()
+
+    def on(self, topic: str) -> list[bytes]:
+        return [note.payload for _, note in self.heard if note.topic == topic]
+
+    def status(self) -> DaemonStatus | None:
+        told = self.on(f"{BASE}/status")
+        return DaemonStatus.model_validate_json(told[-1]) if told else None
+
+    def camera(self, name: str) -> CameraStatus:
+        return CameraStatus.model_validate_json(self.on(f"{BASE}/{name}/status")[-1])
+
+    def events(self, name: str) -> list[ActionEvent]:
+        return [ActionEvent.model_validate_json(payload) for payload in self.on(f"{BASE}/{name}/events")]
+
+    def clips(self, name: str) -> list[float]:
+        """When the scores of each clip came, monotonic seconds."""
+        return [at for at, note in self.heard if note.topic == f"{BASE}/{name}/scores"]
+
+    def reload(self, *cameras: str, **others: str) -> DaemonStatus:
+        """Writes the file and sends SIGHUP; how it stands when that is over."""
+        self.write(*cameras, **others)
+        return self.hang_up_signal()
+
+    def hang_up_signal(self) -> DaemonStatus:
+        before = self.status()
+        assert before
+        self.daemon.process.send_signal(signal.SIGHUP)
+
+        def over() -> bool:
+            status = self.status()
+            return status is not None and status.config.state != "checking" and status.config != before.config
+
+        self.until(over)
+        status = self.status()
+        assert status
+        return status
+
+
+@pytest.fixture(scope="module")
+def camera_port() -> Iterator[int]:
+    """A real RTSP camera's."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    server = subprocess.Popen([sys.executable, Path(__file__).with_name("rtsp_server.py"), str(port)])
+    try:
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def site(tmp_path: Path, broker: Mosquitto, model_copy: Path, camera_port: int) -> Iterator[Site]:
+    one = Site(tmp_path, broker, model_copy, camera_port)
+    yield one
+    one.hang_up()
+
+
+@contextmanager
+def serving(site: Site, *cameras: str, **others: str) -> Iterator[Daemon]:
+    """Until its cameras stream and have clips."""
+    site.write(*cameras, **others)
+    with running(site.path) as daemon:
+        site.daemon = daemon
+        site.until(lambda: len(site.clips("live")) > 2)
+        yield daemon
+
+
+def another_model(site: Site, name: str, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
+    """Takes the folder's place, as `mv` does."""
+    new = Path(shutil.copytree(site.model, site.folder / name))
+    edit(new, change)
+    site.model.rename(site.folder / f"before-{name}")
+    new.rename(site.model)
+
+
+def lives(events: list[ActionEvent]) -> list[str | None]:
+    """Reasons of the ends; each action has one start, updates, one end; no seq is missing, none comes twice."""
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    going_on = None
+    reasons = []
+    for event in events:
+        assert (event.id == going_on) == (event.type != "start")
+        going_on = None if event.type == "end" else event.id
+        reasons += [event.reason] if event.type == "end" else []
+    assert going_on is None
+    return reasons
+
+
+def test_ten_reloads_and_three_models_cost_an_unchanged_camera_nothing(site: Site) -> None:
+    def one_more(number: int) -> str:
+        return f'name = "other"\nsource = "demo:"\nloop = true\nhop = {number % 3 + 1}'
+
+    with serving(site, PLAYS_ON, DEMO) as daemon:
+        began = time.monotonic()
+        for number in range(10):
+            extra = f"[decide]\nupdate_interval_s = {number % 2 + 1}.0"
+            cameras = [PLAYS_ON, DEMO, one_more(number)] if number % 4 else [PLAYS_ON, DEMO]
+            assert site.reload(*cameras, extra=extra).config.state == "in_force"
+        for number in range(3):
+            another_model(site, f"model-{number}", lambda content, number=number: content.update(id=f"m{number}"))
+            status = site.reload(PLAYS_ON, DEMO)
+            assert (status.model.id, status.config.reason) == (f"m{number}", "")
+        swapped = time.monotonic()
+        site.until(lambda: bool(site.clips("live")) and site.clips("live")[-1] > swapped + 0.8)
+        daemon.process.terminate()
+        assert daemon.ends(5) == 0
+    site.until(lambda: site.on(f"{BASE}/availability")[-1:] == [b"stopped"])
+    log = daemon.log()
+    for name in ("live", "demo"):
+        assert site.camera(name).gaps == 0
+        assert log.count(f"camera={name} state=streaming") == 1, "the source was never opened again"
+        lives(site.events(name))
+        at = [moment for moment in site.clips(name) if moment > began]
+        assert max(later - earlier for earlier, later in pairwise(at)) < 1.27, "a clip every 0.27 s, none a second late"
+    lives(site.events("other"))
+    assert {event.model.id for event in site.events("live") + site.events("demo")} >= {"motion", "m2"}
+    live = site.camera("live")
+    clips = 1 + round((site.clips("live")[-1] - site.clips("live")[0]) / (4 / 15))
+    assert live.clips + live.shed == pytest.approx(clips, abs=3)
+
+
+def test_cameras_come_and_go_and_what_is_retained_of_them_with_them(site: Site) -> None:
+    with serving(site, PLAYS_ON, DEMO) as daemon:
+        device = "homeassistant/device/edge-tdn_test_demo/config"
+        site.until(lambda: site.on(f"{BASE}/demo/action")[-1:] not in ([], [b"none"]) and bool(site.on(device)))
+        assert site.reload(PLAYS_ON).cameras == ["live"]
+        site.until(lambda: site.on(device)[-1] == b"")
+        gone = site.camera("demo")
+        assert (gone.state, gone.reason) == ("ended", "removed from the configuration")
+        assert site.on(f"{BASE}/demo/action")[-1] == b"none"
+        assert lives(site.events("demo"))[-1] == "shutdown"
+        site.link.publish(Message(f"{BASE}/cmd/demo/set/enabled", b"OFF"))
+        site.until(lambda: b"unknown camera 'demo'" in b"".join(site.on(f"{BASE}/reply")))
+
+        site.link.publish(Message(f"{BASE}/cmd/live/set/enabled", b"OFF"))
+        site.until(lambda: site.camera("live").state == "disabled")
+        (site.folder / "later.mp4").write_text("not yet a video")
+        later = 'name = "later"\nsource = "later.mp4"\nloop = true'
+        site.reload(PLAYS_ON + "\nhop = 2", DEMO, later)
+        site.until(lambda: site.camera("later").state == "unreachable")
+        shutil.copy(demo_clip_path(), site.folder / "later.mp4")
+        site.hang_up_signal()
+        site.until(lambda: site.camera("later").state == "streaming")
+        site.until(lambda: site.camera("demo").state == "streaming" and site.on(device)[-1] != b"")
+        assert site.camera("live").state == "disabled", "who switched it off does not want it on by the way"
+        site.link.publish(Message(f"{BASE}/cmd/live/set/enabled", b"ON"))
+        site.until(lambda: site.camera("live").state == "streaming")
+        daemon.process.terminate()
+        assert daemon.ends(5) == 0
+    site.until(lambda: site.on(f"{BASE}/availability")[-1:] == [b"stopped"])
+    lives(site.events("demo"))
+    lives(site.events("live"))
+
+
+def test_a_file_that_is_wrong_is_refused_in_the_words_of_check(
+    site: Site,
+) -> None:
+    wrong = {
+        "misspelt": {"extra": "[decide]\nenter_treshold = 0.5"},
+        "no such label": {"extra": '[decide]\nonly = ["jump"]'},
+        "no such model": {"model": "gone"},
+        "no password": {"extra": "", "url": f'{site.broker.url}"\nusername = "u"\npassword_file = "gone'},
+    }
+    with serving(site, PLAYS_ON):
+        log = site.path.with_suffix(".log")
+        for name, others in wrong.items():
+            told = site.reload(PLAYS_ON, **others).config
+            assert told.state == "refused", name
+            with pytest.raises(EdgeTdnError) as refused:
+                check(Console(quiet=True), site.path)
+            assert str(refused.value) == told.reason
+            assert f"refused, the one before stays in force: {told.reason}" in log.read_text()
+        site.write(PLAYS_ON, 'name = "typo"\nsource = "gst: videotestsrk"')
+        assert "camera[1].source" in site.hang_up_signal().config.reason
+        assert site.reload(PLAYS_ON).config.state == "in_force"
+        damaged = site.model / "fp32/head.bin"
+        good = damaged.read_bytes()
+        damaged.write_bytes(good[:-1])
+        told = site.hang_up_signal().config
+        assert (told.state, "head.bin" in told.reason) == ("refused", True)
+        for number, fault in enumerate(("golden", "labels")):
+            shutil.rmtree(site.model)
+            shutil.copytree(Path(__file__).parent.parent / "edge_tdn/models/motion", site.model)
+            if fault == "golden":  # its own logits are others: it fails its self-test
+                with np.load(site.model / "golden.npz") as golden:
+                    clip, logits = golden["clip"], golden["logits"]
+                np.savez_compressed(site.model / "golden.npz", clip=clip, logits=-logits)
+                rehash(site.model, "golden.npz")
+            else:
+                (site.model / "labels.txt").write_text("one\ntwo\n")
+                rehash(site.model, "labels.txt")
+            told = site.hang_up_signal().config
+            assert told.state == "refused", (number, fault)
+            assert ("self-test failed" if fault == "golden" else "2 labels") in told.reason
+        assert site.camera("live").gaps == 0
+        clips = site.clips("live")
+        site.until(lambda: len(site.clips("live")) > len(clips) + 2)
+        status = site.status()
+        assert status
+        assert status.model.id == "motion"
+
+
+def test_what_only_a_restart_changes_is_told_and_a_new_password_is_used_at_once(site: Site) -> None:
+    (site.folder / "secret").write_text("one")
+    url = f'{site.broker.url}"\nusername = "u"\npassword_file = "secret'
+    with serving(site, PLAYS_ON, url=url) as daemon:
+        told = site.reload(PLAYS_ON, url=url, top='host = "elsewhere"', extra="[decide]\nseveral = true")
+        assert (told.host, told.config.state) == ("test", "in_force")
+        assert told.config.reason == "a restart is needed for host"
+        assert "in force: changed: decide.several; a restart is needed for host" in daemon.log()
+        assert site.hang_up_signal().session == 1
+        (site.folder / "secret").write_text("two")
+        site.hang_up_signal()
+        site.until(lambda: len(site.on(f"{BASE}/availability")) == 2)
+        assert set(site.on(f"{BASE}/availability")) == {b"online"}
+        daemon.process.terminate()
+        assert daemon.ends(5) == 0
+        assert site.camera("live").gaps == 0
+
+
+def test_a_model_that_is_fed_in_another_way_begins_anew_and_the_stream_stays(site: Site) -> None:
+    """Ten frames a second instead of fifteen, other labels: no action goes on, the window is filled again."""
+    with serving(site, PLAYS_ON, DEMO) as daemon:
+        site.until(lambda: site.on(f"{BASE}/demo/action")[-1:] not in ([], [b"none"]))
+        lines = (site.model / "labels.txt").read_text().splitlines()
+        new = Path(shutil.copytree(site.model, site.folder / "new"))
+        (new / "labels.txt").write_text("\n".join(line if line == "still" else f"{line}ward" for line in lines) + "\n")
+        rehash(new, "labels.txt")
+        edit(new, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 10.0}))
+        before = len(site.events("demo"))
+        assert site.reload(PLAYS_ON, DEMO, model=str(new)).model.id == "slow"
+        exchanged = time.monotonic()
+        site.until(lambda: len([at for at in site.clips("live") if at > exchanged]) > 3)
+        first, second = [at for at in site.clips("live") if at > exchanged][:2]
+        assert first - exchanged > 2.0, "eight segments of four ticks at ten a second"
+        assert 0.2 < second - first < 1.0
+        told = [json.loads(payload)["scores"] for payload in site.on(f"{BASE}/live/scores")]
+        assert any(label.endswith("ward") for label in told[-1])
+        assert next(event for event in site.events("demo")[before:] if event.type == "end").reason == "shutdown"
+        daemon.process.terminate()
+        assert daemon.ends(5) == 0
+    site.until(lambda: site.on(f"{BASE}/availability")[-1:] == [b"stopped"])
+    lives(site.events("demo"))
+    assert daemon.log().count("camera=live state=streaming") == 1
+    assert site.camera("live").gaps == 0
+
+
+def test_another_broker_hears_what_the_first_did_not(site: Site, tmp_path: Path) -> None:
+    """Events go on coming; no number is missing between the two."""
+    (tmp_path / "second").mkdir()
+    second = Mosquitto(tmp_path / "second")
+    listener = Connection(second.config(), "second")
+    try:
+        note = listener.notes.get(timeout=10)
+        note.link.subscribe(f"{BASE}/#")
+        often = "[decide]\nenter_threshold = 0.2\nexit_threshold = 0.1\nupdate_interval_s = 0.01"
+        with serving(site, PLAYS_ON, extra=often) as daemon:
+            site.until(lambda: len(site.events("live")) > 2)
+            site.write(PLAYS_ON, extra=often, url=second.url)
+            daemon.process.send_signal(signal.SIGHUP)
+            site.until(lambda: site.on(f"{BASE}/availability")[-1] == b"stopped")
+            numbers = [event.seq for event in site.events("live")]
+            while numbers[-1] < 2 * len(site.events("live")):
+                got = listener.notes.get(timeout=10)
+                if isinstance(got, Received) and got.topic == f"{BASE}/live/events":
+                    numbers.append(ActionEvent.model_validate_json(got.payload).seq)
+            daemon.process.terminate()
+            assert daemon.ends(5) == 0
+        assert list(dict.fromkeys(numbers)) == list(range(1, numbers[-1] + 1))
+        assert len(numbers) > len(site.events("live"))
+    finally:
+        listener.close()
+        second.stop()
