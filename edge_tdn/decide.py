@@ -292,6 +292,8 @@ class Decider:
         ended_at: int | None = None,
     ) -> ActionEvent:
         scores, members = self._clip(), self._rules[action.name].members
+        # the stream's time behind the action's start, so that a wall clock that jumps changes no length
+        to_ns = action.started_at + self._now_ns - action.since_ns
         smoothed = self.smoothed()
         self._seq += 1
         action.told, action.told_ns = action.peak, self._now_ns
@@ -309,8 +311,8 @@ class Decider:
             started_at=iso(action.started_at),
             ended_at=iso(ended_at) if ended_at is not None else None,
             window=EventWindow(
-                from_=iso(scores.wall_ns - (scores.to_ns - scores.from_ns)),
-                to=iso(scores.wall_ns),
+                from_=iso(to_ns - (scores.to_ns - scores.from_ns)),
+                to=iso(to_ns),
                 frames=scores.frames,
                 dropped=scores.dropped,
             ),

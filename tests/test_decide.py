@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_tdn.config import DecideConfig
-from edge_tdn.decide import Decider, Origin, softmax
+from edge_tdn.decide import Decider, Origin, interrupted, softmax
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, ActionEvent, ModelRef, Scores
 
 LABELS = ("still", "left", "right")
@@ -406,3 +406,16 @@ def test_any_scores_give_a_proper_life_of_every_action(
         other = of_label if config.several else before.get("")
         assert not other or start.started_at >= str(other.ended_at)
         before[start.label] = before[""] = end
+
+
+def test_a_clock_that_is_set_while_an_action_goes_on_changes_no_length() -> None:
+    """Not even where the daemon is killed then, and the end is told from the last update."""
+    d = decider(update_interval_s=0.5)
+    events = d.push(scores(0, LEFT)) + d.push(scores(4, LEFT, wall_jump_ns=-3600 * NS_PER_S))
+    update = events[-1]
+    assert [event.type for event in events] == ["start", "update"]
+    assert update.started_at == events[0].started_at
+    assert at(update.window.to) - at(events[0].window.to) == pytest.approx(4 * HOP_MS / 1000)
+    assert at(interrupted(events)[0].ended_at) == at(update.window.to)
+    (end,) = d.break_off("stream_lost")
+    assert at(end.ended_at) == at(update.window.to)

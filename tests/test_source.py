@@ -40,7 +40,7 @@ class Running:
         """`keys`: of its [[camera]]."""
         camera = CameraConfig.model_validate({"name": "c", "source": str(source), "decoder": decoder, **keys})
         self.frames: list[Frame] = []
-        self.count = 0
+        self.count = self.stream = 0
         self.told: list[tuple[str, str]] = []
         self.error: SourceError | None = None
         self.stop = threading.Event()
@@ -61,6 +61,7 @@ class Running:
         try:
             for frame in self._source.frames(self.stop):
                 self.count += 1
+                self.stream = frame.stream
                 if self._keep:
                     self.frames.append(frame)
         except SourceError as error:

@@ -28,17 +28,17 @@ class Door:
         self._camera, self._base = camera, base
         self._asking: threading.Thread | None = None
         self._open: bool | None = None  # as the thread found it
+        self._shut = False  # when last asked
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
         """So long, or until `stop`, or until what was shut opens."""
         deadline = time.monotonic() + seconds
-        shut = False
         while not stop.is_set() and (left_s := deadline - time.monotonic()) > 0:
-            answer = self._ask(stop) if left_s > KNOCK_S or shut else None
-            if answer and shut:
+            answer = self._ask(stop) if left_s > KNOCK_S or self._shut else None
+            was_shut, self._shut = self._shut, answer is False
+            if answer and was_shut:
                 return
-            shut = answer is False
-            heartbeat.wait(stop, min(left_s, KNOCK_S) if shut else left_s)
+            heartbeat.wait(stop, min(left_s, KNOCK_S) if self._shut else left_s)
 
     def _ask(self, stop: threading.Event) -> bool | None:
         if self._asking is None or not self._asking.is_alive():
