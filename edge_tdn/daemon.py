@@ -148,6 +148,7 @@ class Daemon:
     def hanging(self) -> list[str]:
         """Threads that a library held when `run` ended."""
         names = [f"camera {camera.name}" for camera in self.cameras if camera.running]
+        names += [thread.name for thread in threading.enumerate() if thread.name.startswith("main stream ")]
         names += [] if self._computed else ["runtime"]
         return names + (["reload"] if self._is_reloading() else [])
 
