@@ -5,8 +5,10 @@
 It encodes while somebody watches, once for all who do.
 """
 
+import errno
 import random
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -125,7 +127,7 @@ class Film:
 class SimulatedCamera:
     """`film` at rtsp://ADDRESS:PORT/NAME. `told` hears, on any thread, what happens to it, in a word or two.
 
-    `user`: empty, and everybody may watch. SourceError: the port is taken.
+    `user`: empty, and everybody may watch. SourceError: it cannot listen there.
     """
 
     def __init__(
@@ -212,7 +214,19 @@ class SimulatedCamera:
     def _listen(self) -> None:
         self._listening: int = self._server.attach(None)
         if not self._listening:
-            raise SourceError(f"camera {self.name}: port {self._server.get_service()} is taken; see --port")
+            raise SourceError(f"camera {self.name}: {self._refusal()}")
+
+    def _refusal(self) -> str:
+        """Why the server cannot listen: it does not say, the system does."""
+        address, port = self._server.get_address(), int(self._server.get_service())
+        try:
+            family, kind, protocol, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(where)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return f"{address} port {port}: {error.strerror}; see --address and --port"
+        return f"port {port} is taken; see --port"
 
     def _throw_out(self) -> None:
         self._server.client_filter(lambda server, client: self._rtsp.RTSPFilterResult.REMOVE)

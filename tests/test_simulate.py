@@ -235,6 +235,7 @@ def test_the_command_says_where_and_what_to_paste_and_keeps_to_its_plan(make_vid
         (["test:", "--codec", "mjpeg", "--fault", "corrupt@1"], 1, "--fault corrupt: not with this --codec"),
         (["test:", "--size", "641x480"], 2, "641x480: width x height, even"),
         (["test:", "--rate", "0"], 2, "0: a whole number from 1 to 120"),
+        (["test:", "--address", "192.0.2.1"], 66, "port 8554: Cannot assign requested address; see --address"),
         (["test:", "--user", "camera"], 1, "--user and --password-file need each other"),
         (["test:", "--user", "a", "--password-file", "none"], 1, "--password-file none: No such file or directory"),
     ],
