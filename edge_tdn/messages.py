@@ -203,6 +203,7 @@ class CameraStatus(Payload):
     camera: str
     state: State = Field(
         description="`streaming`: pictures come; `frozen`: always the same one; `disabled`: by command; else none come"
+        ". What is wrong stays so while it is tried again, until pictures come"
     )
     reason: str = Field(description="empty while all is well")
     since: Time

@@ -62,6 +62,7 @@ SAID_AT_ONCE, SAID_EVERY_S = 3, 20.0  # lines about its state: a flapping camera
 EMPTIED_EVERY_S = 60.0  # a window that is emptied again and again is mentioned this often
 TOP = 5  # labels in a scores message
 STAGES = ("capture", "window", "infer", "decide")  # of a clip, as Latency has them
+FAILED = ("stalled", "unreachable", "unauthorized")  # and it is tried again
 
 
 class Camera:
@@ -308,12 +309,13 @@ class Camera:
         self._size = (height, width)
 
     def _told(self, state: State, reason: str) -> None:
-        """The source is in a new state."""
-        before, reason = self._state[0], without_password(reason)
-        if self._gone or (state, reason) == self._state[:2]:
+        """The source is in a new state. What is wrong is so until a picture comes: `since` is not of the last try."""
+        before, _, since_ns = self._state
+        reason = without_password(reason)
+        if self._gone or (state, reason) == self._state[:2] or (state == "connecting" and before in FAILED):
             return
-        self._state = (state, reason, time.time_ns())
-        self._connects += before == "connecting" and state == "streaming"
+        self._state = (state, reason, since_ns if state == before else time.time_ns())
+        self._connects += before in ("connecting", *FAILED) and state == "streaming"
         level = logging.INFO if state in ("connecting", "streaming", "ended") else logging.WARNING
         why = f" reason={value(reason)}" if reason else ""
         self._states.log(level, "camera=%s state=%s%s", self.name, state, why)

@@ -9,6 +9,7 @@ from edge_tdn.decide import Origin
 from edge_tdn.manifest import Model
 from edge_tdn.messages import CameraStatus
 from edge_tdn.pipeline import Camera
+from edge_tdn.publish import Publisher
 from edge_tdn.scheduler import LATE, Scheduler
 from tests.conftest import Mosquitto
 from tests.fakes import FakeRuntime
@@ -18,16 +19,21 @@ def fail(error: BaseException) -> None:
     raise AssertionError from error
 
 
+def camera_of(broker: Mosquitto, motion: Model, folder: Path, source: str) -> tuple[Camera, Scheduler, Publisher]:
+    """Nothing is started. A clip takes 0.6 s."""
+    config = Config.model_validate({"broker": {"url": broker.url}, "camera": [{"name": "door", "source": source}]})
+    publisher = broker.publisher("test", fail)
+    scheduler = Scheduler(FakeRuntime(motion.manifest.input.segments, classify_s=0.6), motion.manifest.input, fail)
+    origin = Origin("here", "door", "b007", motion.ref("fp32"))
+    return Camera(config.camera[0], config, folder, motion, origin, scheduler, publisher), scheduler, publisher
+
+
 def test_the_status_says_that_the_host_is_too_slow(
     broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     """A clip takes 0.6 s, a segment lasts 0.27 s."""
     video = make_video(frames=300, rate=30)
-    config = Config.model_validate({"broker": {"url": broker.url}, "camera": [{"name": "door", "source": str(video)}]})
-    publisher = broker.publisher("test", fail)
-    scheduler = Scheduler(FakeRuntime(motion.manifest.input.segments, classify_s=0.6), motion.manifest.input, fail)
-    origin = Origin("here", "door", "b007", motion.ref("fp32"))
-    camera = Camera(config.camera[0], config, tmp_path, motion, origin, scheduler, publisher)
+    camera, scheduler, publisher = camera_of(broker, motion, tmp_path, str(video))
     publisher.start()
     scheduler.start()
     camera.start()
@@ -47,3 +53,23 @@ def test_the_status_says_that_the_host_is_too_slow(
     assert told.shed >= LATE
     assert {status.reason for status in statuses[:-1]} == {""}
     assert camera.status().reason == "the daemon was stopped"
+
+
+def test_a_camera_is_away_since_it_went_and_not_since_the_last_try(
+    broker: Mosquitto, motion: Model, tmp_path: Path
+) -> None:
+    camera, *_ = camera_of(broker, motion, tmp_path, "rtsp://127.0.0.1:1/x")
+    told = []
+    for state, reason in (
+        ("streaming", ""), ("stalled", "no picture"), ("connecting", ""), ("unreachable", "refused"),
+        ("connecting", ""), ("unreachable", "refused"), ("connecting", ""), ("unreachable", "no route"),
+        ("streaming", ""),
+    ):  # fmt: skip
+        camera._told(state, reason)  # type: ignore[arg-type]  # as its source does
+        told.append(camera.status())
+        time.sleep(0.002)
+    states = [status.state for status in told]
+    assert states == ["streaming", "stalled", "stalled", *["unreachable"] * 5, "streaming"]
+    assert len({status.since for status in told}) == 4, "one for each change of state"
+    assert told[-2].reason == "no route"
+    assert [status.connects for status in told] == [1] * 8 + [2]
