@@ -49,11 +49,16 @@ Nothing else should run meanwhile: cameras that are served now take their share.
 `edge-tdn-export parity` has proven equal to PyTorch; all cores for the network leave none for decoding, so where two
 are about as fast, take fewer threads.
 """
+CHECK = """Opens all that `run` would open on this machine, the model included, and prints what it would do. It connects
+to nothing: `doctor` does. What is wrong is told with file, line, key and what is allowed.
+
+  edge-tdn check --config site.toml
+"""
 RUN = """Serves the cameras of a configuration, until SIGTERM or Ctrl-C.
 
 SIGHUP has it read the configuration again, and the model where its folder is another. All of it is tried first, beside
 what serves: if anything is wrong, the log and the daemon's status say what, and nothing changes. Cameras whose tables
-are the same play on. `host`, broker.base and [outbox] need a restart.
+are the same play on. `host`, broker.base, [outbox] and [metrics] need a restart.
 
   kill -HUP PID
 """
@@ -209,7 +214,7 @@ def _broker(options: argparse.Namespace) -> "tuple[BrokerConfig, Access, str]":
         config = load(options.config)
         return config.broker, broker_access(config.broker, options.config.parent), config.base_topic
     broker = {"url": options.broker, "protocol": options.protocol}
-    config = parse({"broker": broker, "camera": [{"name": "any", "source": "any"}]}, "edge-tdn")
+    config = parse({"broker": broker, "camera": [{"name": "any", "source": "any"}]}, "command line")
     levels = options.base.split("/")
     if not all(levels) or any(level != "+" and set(level) & set("+#") for level in levels):
         raise ConfigError(
@@ -309,7 +314,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--config", type=Path, required=True, help="TOML file; configs/reference.toml explains every key")
     run.set_defaults(command=_run, log_level=logging.INFO)
 
-    check = commands.add_parser("check", help="is a configuration and its model right? prints the plan")
+    check = commands.add_parser(
+        "check",
+        help="is a configuration and its model right? prints the plan",
+        description=CHECK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     check.add_argument("--config", type=Path, required=True, help="TOML file")
     check.set_defaults(command=_check, log_level=logging.WARNING)
 

@@ -32,6 +32,7 @@ CREDENTIAL = "credential:"  # before the name of one that systemd loads, in plac
 SENTENCES = {
     "string_pattern_mismatch": "letters, digits, dot, dash and underscore, at most 64, a letter or digit first",
     "model_type": "should be a table: [name], with single brackets",
+    "tuple_type": "should be a list: [...]",
     "string_too_short": "must not be empty",
 }
 
