@@ -77,7 +77,7 @@ install: packages python
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 	@echo "Installed. Now:"
 	@echo "  edit /etc/edge-tdn/site.toml         your cameras and broker; $(PREFIX)/share/doc/edge-tdn explains all keys"
-	@echo "  edge-tdn check --config /etc/edge-tdn/site.toml"
+	@echo "  edge-tdn doctor --config /etc/edge-tdn/site.toml   tries them all"
 	@echo "  systemctl enable --now edge-tdn      (a second site: /etc/edge-tdn/yard.toml, edge-tdn@yard)"
 	@echo "  systemctl status edge-tdn; journalctl -fu edge-tdn"
 	@echo "After an update: systemctl try-restart 'edge-tdn*'"
@@ -90,7 +90,7 @@ uninstall:
 	rm -f $(SYSTEMD)/edge-tdn@.service $(SYSTEMD)/edge-tdn.service $(SYSUSERS)/edge-tdn.conf
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || \
 		{ systemctl daemon-reload; systemctl reset-failed 'edge-tdn*' 2>/dev/null || true; }
-	@echo "What is yours stays: /etc/edge-tdn, /etc/credstore, /var/lib/private/edge-tdn (events), /var/cache/private/edge-tdn"
+	@echo "What is yours stays: /etc/edge-tdn, /etc/credstore, drop-ins in /etc/systemd/system, /var/lib/private/edge-tdn (events), /var/cache/private/edge-tdn"
 
 packages:
 	@./packages.sh $(HOST_PACKAGES)
