@@ -23,10 +23,16 @@ def test_damaged_videos_end(tmp_path: Path) -> None:
 def test_a_player_that_dies_or_hangs_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the next videos are played all the same."""
     good = next(videos.make(tmp_path, 1, seed=7))
-    player = (
-        "import os, sys, time\nprint('ready', flush=True)\nfor line in sys.stdin:\n"
-        "    if 'abort-now' in line: os.abort()\n    if 'sleep-now' in line: time.sleep(9)\n    print('played: 1', flush=True)\n"
-    )
+    player = """
+import os, sys, time
+print("ready", flush=True)
+for line in sys.stdin:
+    if "abort-now" in line:
+        os.abort()
+    if "sleep-now" in line:
+        time.sleep(9)
+    print("played: 1", flush=True)
+"""
     monkeypatch.setattr(videos, "HANG_S", 0.5)
     monkeypatch.setattr(videos, "PLAYER", ("-c", player))
     paths = [tmp_path / "abort-now", good, tmp_path / "sleep-now", good.with_suffix(".too")]

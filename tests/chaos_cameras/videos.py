@@ -90,7 +90,8 @@ def play(paths: Sequence[Path], decoder: str) -> dict[Path, str]:
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as player:
-            assert player.stdin and player.stdout
+            assert player.stdin
+            assert player.stdout
             lines: queue.Queue[str] = queue.Queue()
             threading.Thread(target=_listen, args=(player.stdout, lines), daemon=True).start()
             try:
