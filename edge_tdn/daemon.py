@@ -31,6 +31,7 @@ from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.messages import ActionEvent, ConfigState, ConfigStatus, DaemonStatus, ModelRef, iso
 from edge_tdn.mqtt import Connection, Inbox, Message
 from edge_tdn.outbox import Outbox, outbox_folder
+from edge_tdn.passwords import without_password
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
 from edge_tdn.reload import Changes, changes, in_force
@@ -285,7 +286,9 @@ class Daemon:
     def _camera(self, config: Config, name: str) -> Camera:
         (table,) = (camera for camera in config.camera if camera.name == name)
         origin = self._origin(config, name, self._model_ref)
-        return Camera(table, config, self._base, self.model, origin, self._scheduler, self._publisher)
+        return Camera(
+            table, config, self._base, self.model, origin, self._scheduler, self._publisher, self._observe
+        )  # fmt: skip
 
     def _origin(self, config: Config, name: str, ref: ModelRef) -> Origin:
         return Origin(config.host, name, self._boot, ref)
@@ -295,7 +298,7 @@ class Daemon:
         self._publisher.announce(documents(config, labels), BIRTH_TOPIC)
 
     def _tell_config(self, state: ConfigState, reason: str) -> None:
-        self._told_config = ConfigStatus(state=state, reason=reason, since=iso(time.time_ns()))
+        self._told_config = ConfigStatus(state=state, reason=without_password(reason), since=iso(time.time_ns()))
         self._woken.set()
 
     def _shut_down(self) -> None:

@@ -4,12 +4,14 @@ import atexit
 import ctypes
 import logging
 import os
+import sys
 import threading
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from edge_tdn.errors import SourceError
+from edge_tdn.passwords import without_password
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +114,12 @@ def _debug_through_the_log(Gst: Any) -> None:
 
     def tell(category: int, level: int, *what: Any) -> None:
         line = line_of(category, level, *what[:-1])
-        log.log(levels.get(level, logging.DEBUG), "%s", ctypes.string_at(line).decode(errors="replace").strip())
+        text = ctypes.string_at(line).decode(errors="replace").strip()
         library.g_free(ctypes.c_void_p(line))
+        if log.hasHandlers():
+            log.log(levels.get(level, logging.DEBUG), "%s", text)
+        else:  # a program that has set up no log
+            sys.stderr.write(f"{without_password(text)}\n")
 
     told = LogFunction(tell)
     if library.gst_debug_remove_log_function(None):  # GStreamer's own; once

@@ -7,7 +7,7 @@ import errno
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.server import HTTPServer
 from socketserver import TCPServer
 from typing import Any, get_args
@@ -59,6 +59,7 @@ class Metrics:
             "puback (the broker has it)",
             ("camera", "stage"), buckets=BUCKETS_S, registry=registry,
         )  # fmt: skip
+        self._observed: set[tuple[str, str]] = set()  # camera and stage
         ProcessCollector(registry=registry)
         registry.register(self)
         wanted = config.metrics
@@ -84,6 +85,7 @@ class Metrics:
 
     def observe(self, camera: str, stage: str, seconds: float) -> None:
         """A clip or an event went through a stage. From any thread; takes microseconds."""
+        self._observed.add((camera, stage))
         self._latency.labels(camera, stage).observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
@@ -96,7 +98,15 @@ class Metrics:
             {"id": model.id, "precision": model.precision, "device": daemon.device, "sha256": model.sha256},
         )  # fmt: skip
         yield from _of_delivery(daemon)
-        yield from _of_cameras(self._cameras())
+        cameras = self._cameras()
+        self._forget_all_but({one.camera for one in cameras})
+        yield from _of_cameras(cameras)
+
+    def _forget_all_but(self, names: set[str]) -> None:
+        """A camera that has left has no latencies; from the next scrape on."""
+        for camera, stage in [one for one in self._observed.copy() if one[0] not in names]:
+            self._observed.discard((camera, stage))
+            self._latency.remove(camera, stage)
 
 
 def _of_delivery(daemon: DaemonStatus) -> Iterator[Metric]:
@@ -116,8 +126,7 @@ def _of_delivery(daemon: DaemonStatus) -> Iterator[Metric]:
         yield CounterMetricFamily(f"edge_tdn_events_{name}", what, count)
 
 
-def _of_cameras(cameras: Iterable[CameraStatus]) -> Iterator[Metric]:
-    cameras = list(cameras)
+def _of_cameras(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
     states: dict[tuple[str, ...], str] = {(one.camera,): one.state for one in cameras}
     yield _states("edge_tdn_camera_state", "How the camera is", State, states, ("camera",))
     for family, table in ((CounterMetricFamily, COUNTERS), (GaugeMetricFamily, GAUGES)):

@@ -43,9 +43,10 @@ from edge_tdn.messages import (
     iso,
 )
 from edge_tdn.passwords import without_password
-from edge_tdn.publish import Observe, Publisher
+from edge_tdn.publish import Publisher
 from edge_tdn.scheduler import Lane, Scheduler
 from edge_tdn.source import Source
+from edge_tdn.stopwatch import Observe
 from edge_tdn.window import Window
 
 if TYPE_CHECKING:  # loaded where it is wanted: 2 MB

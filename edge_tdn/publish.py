@@ -32,6 +32,7 @@ from edge_tdn.messages import (
 )
 from edge_tdn.mqtt import Acknowledged, Connected, Connection, Inbox, Link, Lost, Message, Note, Received, Unheard
 from edge_tdn.outbox import Entry, Outbox
+from edge_tdn.stopwatch import Observe, Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,6 @@ GOODBYE_S = 1.0  # how long a clean stop waits for the last PUBACKs
 HEADER_BYTES = 200  # of a message, at most: its properties and lengths
 REPLAYS_MOST = 8  # commands that wait for their events
 LARGE_BYTES = 16_384  # of a retained message: a picture, a long list of labels
-TIMED_MOST = 10_000  # events whose decision is remembered until they are sent
 IN_VAIN_MOST = 2  # connections that may end over one
 SAID_EVERY_S = 1.0  # how it stands with the broker
 SAME_EVERY_S = 60.0  # an oddity
@@ -81,40 +81,6 @@ class _Refused:
     again_s: float  # monotonic seconds
     trying: bool = False  # one event is on its way, to see
     closing: bool = False  # the broker ended the connection over it
-
-
-Observe = Callable[[str, str, float], None]  # camera, stage and the seconds that it took
-
-
-class _Stopwatch:
-    """How long events take from the decision until they are sent, and from there to the PUBACK; if anybody asks."""
-
-    def __init__(self, observe: Observe | None) -> None:
-        self._observe = observe
-        self._decided: dict[tuple[str, int], float] = {}  # camera and seq -> monotonic seconds
-        self._sent: dict[int, tuple[str, float]] = {}  # packet id -> camera, monotonic seconds
-
-    def decided(self, event: ActionEvent) -> None:
-        if self._observe:
-            if len(self._decided) >= TIMED_MOST:  # the broker has been away for long, or the outbox dropped them
-                self._decided.clear()
-            self._decided[event.camera, event.seq] = time.monotonic()
-
-    def sent(self, entry: Entry, mid: int) -> None:
-        if self._observe:
-            now = time.monotonic()
-            decided = self._decided.pop((entry.camera, entry.seq), None)
-            if decided is not None:
-                self._observe(entry.camera, "publish", now - decided)
-            self._sent[mid] = entry.camera, now
-
-    def answered(self, mid: int, refused: str | None) -> None:
-        camera, sent = self._sent.pop(mid, ("", 0.0))
-        if self._observe and camera and not refused:
-            self._observe(camera, "puback", time.monotonic() - sent)
-
-    def disconnected(self) -> None:
-        self._sent.clear()
 
 
 @dataclass(frozen=True)
@@ -186,7 +152,7 @@ class Publisher:
         self._told_s = 0.0  # monotonic seconds: when the outbox last heard of them
         self._announced: _Announce | None = None
         self._states, self._oddities = Limited(log, SAID_EVERY_S), Limited(log, SAME_EVERY_S)
-        self._stopwatch = _Stopwatch(observe)
+        self._stopwatch = Stopwatch(observe)
         self._told = False  # the broker has had our status
         self._replaced = 0  # times that another boot's was found there since
         self._numbered: dict[str, int] = {}  # by camera, its last event that was handed over
@@ -217,7 +183,7 @@ class Publisher:
 
     def event(self, event: ActionEvent) -> None:
         self._numbered[event.camera] = event.seq
-        self._stopwatch.decided(event)
+        self._stopwatch.decided(event.camera, event.seq)
         self._inbox.put(event)
 
     def action(self, camera: str, label: str | None) -> None:
@@ -376,6 +342,7 @@ class Publisher:
         self._connection.close()
         self._link, self._leaving = None, False
         self._on_their_way.clear()
+        self._stopwatch.disconnected()
         self._deliver("connecting", "")
         self._sessions_before = self.session
         self._line = _Line(self._inbox)
@@ -600,7 +567,7 @@ class Publisher:
         else:
             mid = self._link.publish(message)
             self._on_their_way[mid] = entry
-            self._stopwatch.sent(entry, mid)
+            self._stopwatch.sent(entry.camera, entry.seq, mid)
 
     def _publish(self, message: Message) -> None:
         assert self._link

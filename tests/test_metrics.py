@@ -15,9 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge_tdn import metrics as metrics_module
 from edge_tdn.config import Config, load
 from edge_tdn.errors import ConfigError
-from edge_tdn.messages import CameraStatus, DaemonStatus, Delivery, ModelRef, OutboxStatus, State
+from edge_tdn.messages import CameraStatus, ConfigStatus, DaemonStatus, Delivery, ModelRef, OutboxStatus, State
 from edge_tdn.metrics import Metrics
 from tests.conftest import Mosquitto
+from tests.rtsp import free_port
 from tests.test_chain import Raw, running, site
 
 EAGER = """
@@ -29,12 +30,6 @@ min_length_s = 0.0
 update_interval_s = 0.3
 """
 Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def scrape(port: int) -> Callable[..., float]:
@@ -163,6 +158,7 @@ def daemon_now() -> DaemonStatus:
         model=ModelRef(id="m", precision="fp32", sha256="0" * 64), device="CPU", cameras=[], session=1,
         delivery=Delivery(state="connected", reason="", since=MOMENT),
         outbox=OutboxStatus(state="ok", reason="", waiting=0, dropped=0, lost=0),
+        config=ConfigStatus(state="in_force", reason="", since=MOMENT),
     )  # fmt: skip
 
 
@@ -178,12 +174,22 @@ def test_cameras_come_and_go(tmp_path: Path) -> None:
     metrics = Metrics(config(tmp_path, port := free_port()), lambda: cameras, daemon_now)
     metrics.start()
     try:
-        assert scrape(port)("edge_tdn_camera_state", camera="one", state="streaming") == 1
+        metrics.observe("one", "infer", 0.03)
+        figure = scrape(port)
+        assert figure("edge_tdn_camera_state", camera="one", state="streaming") == 1
+        bucket = {"camera": "one", "stage": "infer"}
+        assert [figure("edge_tdn_latency_seconds_bucket", **bucket, le=le) for le in ("0.02", "0.05", "+Inf")] == [
+            0,
+            1,
+            1,
+        ]
         cameras[:] = [camera_now("two", "frozen")]
         figure = scrape(port)
         assert figure("edge_tdn_camera_state", camera="two", state="frozen") == 1
         with pytest.raises(KeyError):
             figure("edge_tdn_camera_state", camera="one", state="streaming")
+        with pytest.raises(KeyError):
+            scrape(port)("edge_tdn_latency_seconds_count", **bucket)
     finally:
         metrics.close()
 

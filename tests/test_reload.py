@@ -3,9 +3,6 @@
 import json
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,11 +23,13 @@ from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus
 from edge_tdn.mqtt import Connected, Connection, Message, Received
 from edge_tdn.reload import changes, in_force
 from tests.conftest import Mosquitto
+from tests.rtsp import RtspCamera
 from tests.test_chain import Daemon, running
 from tests.test_manifest import edit, rehash
 
 BASE = "edge-tdn/test"
-PLAYS_ON = 'name = "live"\nsource = "rtsp://127.0.0.1:{port}/live"\nmotion_gate = false'
+PLAYS_ON = 'name = "live"\nsource = "{url}"\nmotion_gate = false'
+OFTEN = "[decide]\nenter_threshold = 0.2\nexit_threshold = 0.1\nupdate_interval_s = 0.01"  # an event a clip
 DEMO = 'name = "demo"\nsource = "demo:"\nloop = true'
 
 # ------------------------------------------------------------------------------------------------------ what differs
@@ -102,8 +101,8 @@ def test_a_main_stream_begins_and_ends_with_the_recording() -> None:
 class Site:
     """A configuration that is written again and again, a real camera, the daemon, and who hears it."""
 
-    def __init__(self, folder: Path, broker: Mosquitto, model: Path, port: int) -> None:
-        self.folder, self.broker, self.model, self._port = folder, broker, model, port
+    def __init__(self, folder: Path, broker: Mosquitto, model: Path, url: str) -> None:
+        self.folder, self.broker, self.model, self._url = folder, broker, model, url
         self.path = folder / "site.toml"
         self.heard: list[tuple[float, Received]] = []
         self.daemon: Daemon
@@ -115,7 +114,7 @@ class Site:
         self.link.subscribe("homeassistant/#")
 
     def write(self, *cameras: str, extra: str = "", url: str = "", top: str = 'host = "test"', model: str = "") -> None:
-        tables = "".join(f"[[camera]]\n{camera.format(port=self._port)}\n" for camera in cameras)
+        tables = "".join(f"[[camera]]\n{camera.format(url=self._url)}\n" for camera in cameras)
         self.path.write_text(
             f'{top}\n[broker]\nurl = "{url or self.broker.url}"\nscores = true\n'
             f'[runtime]\nmodel = "{model or self.model}"\n[outbox]\nfolder = "outbox"\n'
@@ -148,6 +147,9 @@ class Site:
     def camera(self, name: str) -> CameraStatus:
         return CameraStatus.model_validate_json(self.on(f"{BASE}/{name}/status")[-1])
 
+    def state(self, name: str) -> str:
+        return self.camera(name).state if self.on(f"{BASE}/{name}/status") else ""
+
     def events(self, name: str) -> list[ActionEvent]:
         return [ActionEvent.model_validate_json(payload) for payload in self.on(f"{BASE}/{name}/events")]
 
@@ -176,27 +178,15 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def camera_port() -> Iterator[int]:
-    """A real RTSP camera's."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    server = subprocess.Popen([sys.executable, Path(__file__).with_name("rtsp_server.py"), str(port)])
-    try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield port
-    finally:
-        server.kill()
-        server.wait()
+def live() -> Iterator[RtspCamera]:
+    camera = RtspCamera()
+    yield camera
+    camera.kill()
 
 
 @pytest.fixture
-def site(tmp_path: Path, broker: Mosquitto, model_copy: Path, camera_port: int) -> Iterator[Site]:
-    one = Site(tmp_path, broker, model_copy, camera_port)
+def site(tmp_path: Path, broker: Mosquitto, model_copy: Path, live: RtspCamera) -> Iterator[Site]:
+    one = Site(tmp_path, broker, model_copy, live.url())
     yield one
     one.hang_up()
 
@@ -279,18 +269,18 @@ def test_cameras_come_and_go_and_what_is_retained_of_them_with_them(site: Site) 
         site.until(lambda: b"unknown camera 'demo'" in b"".join(site.on(f"{BASE}/reply")))
 
         site.link.publish(Message(f"{BASE}/cmd/live/set/enabled", b"OFF"))
-        site.until(lambda: site.camera("live").state == "disabled")
+        site.until(lambda: site.state("live") == "disabled")
         (site.folder / "later.mp4").write_text("not yet a video")
         later = 'name = "later"\nsource = "later.mp4"\nloop = true'
         site.reload(PLAYS_ON + "\nhop = 2", DEMO, later)
-        site.until(lambda: site.camera("later").state == "unreachable")
+        site.until(lambda: site.state("later") == "unreachable")
         shutil.copy(demo_clip_path(), site.folder / "later.mp4")
         site.hang_up_signal()
-        site.until(lambda: site.camera("later").state == "streaming")
-        site.until(lambda: site.camera("demo").state == "streaming" and site.on(device)[-1] != b"")
-        assert site.camera("live").state == "disabled", "who switched it off does not want it on by the way"
+        site.until(lambda: site.state("later") == "streaming")
+        site.until(lambda: site.state("demo") == "streaming" and site.on(device)[-1] != b"")
+        assert site.state("live") == "disabled", "who switched it off does not want it on by the way"
         site.link.publish(Message(f"{BASE}/cmd/live/set/enabled", b"ON"))
-        site.until(lambda: site.camera("live").state == "streaming")
+        site.until(lambda: site.state("live") == "streaming")
         daemon.process.terminate()
         assert daemon.ends(5) == 0
     site.until(lambda: site.on(f"{BASE}/availability")[-1:] == [b"stopped"])
@@ -366,15 +356,15 @@ def test_what_only_a_restart_changes_is_told_and_a_new_password_is_used_at_once(
 
 def test_a_model_that_is_fed_in_another_way_begins_anew_and_the_stream_stays(site: Site) -> None:
     """Ten frames a second instead of fifteen, other labels: no action goes on, the window is filled again."""
-    with serving(site, PLAYS_ON, DEMO) as daemon:
-        site.until(lambda: site.on(f"{BASE}/demo/action")[-1:] not in ([], [b"none"]))
+    with serving(site, PLAYS_ON, extra=OFTEN) as daemon:
+        site.until(lambda: site.on(f"{BASE}/live/action")[-1:] not in ([], [b"none"]))
         lines = (site.model / "labels.txt").read_text().splitlines()
         new = Path(shutil.copytree(site.model, site.folder / "new"))
         (new / "labels.txt").write_text("\n".join(line if line == "still" else f"{line}ward" for line in lines) + "\n")
         rehash(new, "labels.txt")
         edit(new, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 10.0}))
-        before = len(site.events("demo"))
-        assert site.reload(PLAYS_ON, DEMO, model=str(new)).model.id == "slow"
+        before = len(site.events("live"))
+        assert site.reload(PLAYS_ON, extra=OFTEN, model=str(new)).model.id == "slow"
         exchanged = time.monotonic()
         site.until(lambda: len([at for at in site.clips("live") if at > exchanged]) > 3)
         first, second = [at for at in site.clips("live") if at > exchanged][:2]
@@ -382,11 +372,11 @@ def test_a_model_that_is_fed_in_another_way_begins_anew_and_the_stream_stays(sit
         assert 0.2 < second - first < 1.0
         told = [json.loads(payload)["scores"] for payload in site.on(f"{BASE}/live/scores")]
         assert any(label.endswith("ward") for label in told[-1])
-        assert next(event for event in site.events("demo")[before:] if event.type == "end").reason == "shutdown"
+        assert next(event for event in site.events("live")[before:] if event.type == "end").reason == "shutdown"
         daemon.process.terminate()
         assert daemon.ends(5) == 0
     site.until(lambda: site.on(f"{BASE}/availability")[-1:] == [b"stopped"])
-    lives(site.events("demo"))
+    lives(site.events("live"))
     assert daemon.log().count("camera=live state=streaming") == 1
     assert site.camera("live").gaps == 0
 
@@ -399,10 +389,9 @@ def test_another_broker_hears_what_the_first_did_not(site: Site, tmp_path: Path)
     try:
         note = listener.notes.get(timeout=10)
         note.link.subscribe(f"{BASE}/#")
-        often = "[decide]\nenter_threshold = 0.2\nexit_threshold = 0.1\nupdate_interval_s = 0.01"
-        with serving(site, PLAYS_ON, extra=often) as daemon:
+        with serving(site, PLAYS_ON, extra=OFTEN) as daemon:
             site.until(lambda: len(site.events("live")) > 2)
-            site.write(PLAYS_ON, extra=often, url=second.url)
+            site.write(PLAYS_ON, extra=OFTEN, url=second.url)
             daemon.process.send_signal(signal.SIGHUP)
             site.until(lambda: site.on(f"{BASE}/availability")[-1] == b"stopped")
             numbers = [event.seq for event in site.events("live")]

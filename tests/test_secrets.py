@@ -7,6 +7,7 @@ GStreamer's and paho's own debug output, a broker that lets in and one that does
 import base64
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -90,7 +91,7 @@ def wait(condition: Callable[[], bool], told: Callable[[], object], seconds: flo
         time.sleep(0.05)
 
 
-def test_passwords_are_nowhere(tmp_path: Path) -> None:
+def test_passwords_are_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera]) -> None:
     metrics = free_port()
     subprocess.run(["mosquitto_passwd", "-b", "-c", tmp_path / "passwords", "here", BROKER], check=True)
     authority = Authority(tmp_path, "ca")
@@ -98,17 +99,18 @@ def test_passwords_are_nowhere(tmp_path: Path) -> None:
     authority.issue("here")
     pem = f"cafile {tmp_path}/ca.pem\ncertfile {tmp_path}/server.pem\nkeyfile {tmp_path}/server.key\n"
     broker = Mosquitto(tmp_path, f"{pem}allow_anonymous false\npassword_file {tmp_path}/passwords")
-    camera = RtspCamera(CAMERA)
-    rtsp = camera.port
+    camera = rtsp(CAMERA)
+    (tmp_path / "camera.password").write_text(f"{CAMERA}\n")
     connection, link = broker.link()
     link.subscribe("#")
     url = camera.url(f"camera:{quote(CAMERA)}@")
     sources = {
         "good": url,
+        "keyed": camera.url(),
         "refused": url.replace(quote(CAMERA), WRONG),
-        "absent": url.replace(f"/{camera.name}", "/nowhere"),
+        "absent": url.replace("/test", "/nowhere"),
         "away": f"http://u:{OTHER}@127.0.0.1:1/x?password={OTHER}",
-        "misspelt": f"gst: rtspsrc location=rtsp://u:{OTHER}@127.0.0.1:{rtsp}/live user-pw={OTHER} ! foo",
+        "misspelt": f"gst: rtspsrc location={camera.url(f'u:{OTHER}@')} user-pw={OTHER} ! foo",
         "plain": f"gst: rtspsrc location={camera.url()} user-id=camera user-pw={WRONG} ! decodebin",
         "broken": url,
         "opencv": url.replace(quote(CAMERA), WRONG),
@@ -117,9 +119,9 @@ def test_passwords_are_nowhere(tmp_path: Path) -> None:
     def site(name: str, password: str, cameras: dict[str, str], extra: str = "") -> Path:
         (tmp_path / f"{name}.password").write_text(f"{password}\n")
         path = tmp_path / f"{name}.toml"
+        own = {"opencv": 'decoder = "opencv"', "keyed": 'username = "camera"\npassword_file = "camera.password"'}
         tables = [
-            f'[[camera]]\nname = "{one}"\nsource = "{source}"\ndecoder = "{"opencv" if one == "opencv" else "auto"}"\n'
-            for one, source in cameras.items()
+            f'[[camera]]\nname = "{one}"\nsource = "{source}"\n{own.get(one, "")}\n' for one, source in cameras.items()
         ]
         path.write_text(
             f'host = "{name}"\n[broker]\nurl = "mqtts://127.0.0.1:{broker.guarded_port}"\nusername = "here"\n'
@@ -131,32 +133,43 @@ def test_passwords_are_nowhere(tmp_path: Path) -> None:
     first = site("first", BROKER, sources, f"[metrics]\nport = {metrics}\n[record]\nsnapshot = true")
     second = site("second", WRONG, {"demo": "demo:"})
     heard: list[Received] = []
+
+    def listen() -> None:
+        while not connection.notes.empty():
+            note = connection.notes.get()
+            if isinstance(note, Received):
+                heard.append(note)
+
+    def told(topic: str, word: bytes) -> bool:
+        listen()
+        return any(note.topic == topic and word in note.payload for note in heard)
+
     daemons = []
     try:
         daemons.append(Daemon(first, GST_DEBUG="rtspsrc:5,rtspconnection:5,GST_PIPELINE:5"))
         daemons.append(Daemon(second))
         served, shut_out = daemons
         for line in (
-            rb"camera=good state=streaming", rb"camera=refused state=unauthorized", rb"camera=absent state=unreachable",
+            rb"camera=good state=streaming", rb"camera=keyed state=streaming",
+            rb"camera=refused state=unauthorized", rb"camera=absent state=unreachable",
             rb"camera=away state=unreachable", rb"camera=misspelt state=ended", rb"camera=plain state=unauthorized",
             rb"camera=broken failed", rb"camera=broken \| RuntimeError", rb"camera=opencv state=unreachable",
             rb"broker=127\.0\.0\.1:\d+ connected", rb"broker=127\.0\.0\.1:\d+ Sending CONNECT",
-            rb"<7>0:\S+ .*rtspsrc", rb"<7>0:\S+ .*GST_PIPELINE .*rtsp://u:\*\*\*@",
+            rb"<7>0:\S+ .*rtspsrc", rb"<7>0:\S+ .*GST_PIPELINE.*user-pw=\*\*\*",
         ):  # fmt: skip
             wait(lambda: re.search(line, served.said) is not None, lambda: (line, served.said.decode()[-20_000:]))  # noqa: B023
         wait(lambda: b" unauthorized: " in shut_out.said, lambda: shut_out.said)
+        served.process.send_signal(signal.SIGHUP)  # which is refused, for what is misspelt
+        wait(lambda: told("edge-tdn/first/status", b'"state":"refused"'), lambda: served.said.decode()[-20_000:])
+        assert b" refused, the one before stays in force: " in served.said
         with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as answer:
             scraped = answer.read()
         processes = b"".join(daemon.of_the_process() for daemon in daemons)
     finally:
         for daemon in daemons:
             daemon.end()
-        camera.kill()
     time.sleep(0.2)
-    while not connection.notes.empty():
-        note = connection.notes.get()
-        if isinstance(note, Received):
-            heard.append(note)
+    listen()
     connection.close()
     broker.stop()
     topics = {note.topic for note in heard}

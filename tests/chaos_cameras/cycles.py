@@ -28,7 +28,7 @@ Step = Callable[[str], None]
 BACK_S = 5.0  # from a camera's return to its pictures
 RSS_MB = 1.0  # that the daemon may grow in 100 cycles
 STEADY_S, AWAY_S = (1.0, 2.0), (0.0, 2.0)  # shortest and longest: before a fault, and from when it is told
-WARM = 2  # cycles of every camera that come first, and are not counted
+WARM = 3  # cycles of every camera that come first, and are not counted
 GIVE_UP = 3  # in a row that nobody noticed: the others are not tried
 
 
@@ -80,8 +80,10 @@ KINDS = {
 }  # fmt: skip
 
 
-def cycles(folder: Path, count: int, kinds: Sequence[str], seed: int, step: Step) -> list[Row | Skipped]:
-    """`count` cycles of each kind."""
+def cycles(
+    folder: Path, count: int, kinds: Sequence[str], seed: int, step: Step, warm: int = WARM
+) -> list[Row | Skipped]:
+    """`count` cycles of each kind, after `warm` of every camera."""
     lanes = [(kind, f"{kind}-{number}") for kind in kinds for number in range(min(KINDS[kind].cameras, count))]
     cameras = {name: RtspCamera(*KINDS[kind].film) for kind, name in lanes}
     trials = {kind: Trials() for kind in kinds}
@@ -106,7 +108,7 @@ def cycles(folder: Path, count: int, kinds: Sequence[str], seed: int, step: Step
                 for job in [pool.submit(lane, kind, name, shares[name], into[kind]) for kind, name in lanes]:
                     job.result()
 
-        run({name: min(WARM, count) for _, name in lanes}, {kind: Trials() for kind in kinds})
+        run({name: warm for _, name in lanes}, {kind: Trials() for kind in kinds})
         before = site.at_rest()
         each = {kind: sum(one == kind for one, _ in lanes) for kind in kinds}
         shares = {name: count // each[kind] + (int(name[-1]) < count % each[kind]) for kind, name in lanes}

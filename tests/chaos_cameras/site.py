@@ -97,8 +97,8 @@ class Site:
         """Starts the daemon, and returns when every camera streams. SystemExit: not so."""
         self.start()
         if not self.listener.until(self.streaming, seconds):
-            states = {name: self.listener.state(name) for name in self.cameras}
-            raise SystemExit(f"not streaming within {seconds:g} s: {states}; {self._log.read_text()[-2000:]}")
+            told = {name: self.listener.statuses[name][-1:] for name in self.cameras}
+            raise SystemExit(f"not streaming within {seconds:g} s: {told}; {self._log.read_text()[:2000]}")
 
     def streaming(self) -> bool:
         return all(self.listener.state(name) == "streaming" for name in self.cameras)
