@@ -199,7 +199,7 @@ class SimulatedCamera:
         began, number = time.monotonic(), 0
         while self._media is media and not self._stop:
             if self.fault != "stall":
-                if picture.get_caps() is not caps:
+                if caps is None or not picture.get_caps().is_equal(caps):
                     caps = picture.get_caps()
                     source.set_property("caps", caps)
                 buffer = picture.get_buffer().copy()

@@ -95,6 +95,13 @@ def test_a_main_stream_begins_and_ends_with_the_recording() -> None:
     assert changes(recording, longer).restarted == ()
 
 
+def test_who_records_a_stream_of_its_own_begins_again_with_recording() -> None:
+    cameras = [{"name": "a", "source": "rtsp://a/sub", "record_source": "rtsp://a/main"}, {"name": "b", "source": "x"}]
+    off, on = (Config.model_validate({"record": {"snapshot": wanted}, "camera": cameras}) for wanted in (False, True))
+    for told in (changes(off, on), changes(on, off)):
+        assert (told.restarted, told.recorders) == (("a",), True)
+
+
 # ----------------------------------------------------------------------------------------------- in a running daemon
 
 
