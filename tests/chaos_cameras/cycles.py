@@ -56,8 +56,10 @@ class Trials:
 
 
 def _now(act: Callable[[], object]) -> float:
+    """It may be told before `act` returns."""
+    began_s = time.monotonic()
     act()
-    return time.monotonic()
+    return began_s
 
 
 def _refuse(listener: Listener, name: str, camera: RtspCamera) -> float:
@@ -132,9 +134,10 @@ def _cycle(listener: Listener, kind: Kind, name: str, camera: RtspCamera, dice: 
     tell.noticed_s.append(told_s and told_s - began_s)
     time.sleep(dice.uniform(*AWAY_S))
     tell.spells.append((name, began_wall_s, time.time()))
+    ending_s = time.monotonic()
     kind.end(camera)
     ended_s = time.monotonic()
-    back_s = listener.wait(name, ("streaming",), ended_s if told_s else began_s, 70)
+    back_s = listener.wait(name, ("streaming",), ending_s if told_s else began_s, 70)
     tell.back_s.append(back_s and max(0.0, back_s - ended_s))
     return told_s is not None
 
