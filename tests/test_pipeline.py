@@ -47,3 +47,29 @@ def test_the_status_says_that_the_host_is_too_slow(
     assert told.shed >= LATE
     assert {status.reason for status in statuses[:-1]} == {""}
     assert camera.status().reason == "the daemon was stopped"
+
+
+def test_a_camera_that_has_left_keeps_its_counts(
+    broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What is retained of a camera that was removed is what it did, not twice as much."""
+    video = make_video(frames=30, rate=8)
+    tables = {"broker": {"url": broker.url}, "camera": [{"name": "door", "source": str(video)}]}
+    config = Config.model_validate(tables)
+    scheduler = Scheduler(FakeRuntime(motion.manifest.input.segments), motion.manifest.input, fail)
+    origin = Origin("here", "door", "b007", motion.ref("fp32"))
+    camera = Camera(config.camera[0], config, tmp_path, motion, origin, scheduler, broker.publisher("test", fail))
+    scheduler.start()
+    try:
+        camera.start()
+        deadline = time.monotonic() + 5
+        while camera.status().repeated < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        camera.stop("removed from the configuration")
+        camera.join(5)
+        before = camera.status()
+        scheduler.between_turns(camera.leave)
+        assert camera.status() == before
+        assert before.repeated >= 2
+    finally:
+        scheduler.stop(drop=True)
