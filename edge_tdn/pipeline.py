@@ -184,6 +184,7 @@ class Camera:
             if self.recorder:
                 self._publisher.snapshot(self.name, b"")
         self._gone = True
+        self._states.catch_up(finally_=True)  # there is no later: it is soon forgotten
 
     @property
     def _lane(self) -> Lane:
