@@ -5,6 +5,7 @@ configuration, the cameras' addresses, the model, which is compiled and tested i
 anything, so that whatever is wrong leaves the daemon as it was.
 """
 
+import gc
 import logging
 import secrets
 import threading
@@ -193,7 +194,8 @@ class Daemon:
         try:
             wanted = load(path)
             verify(wanted, path)
-            failed = {camera.name for camera in self.cameras if camera.failure}  # for good: they have another chance
+            # for good, or a reload before failed when it had stopped them: they have another chance
+            failed = {camera.name for camera in self.cameras if camera.failure or camera.stopped}
             changed, config = changes(self._config, wanted, failed), in_force(self._config, wanted)
             access = broker_access(config.broker, self._base)
             model = open_configured_model(config, self._base)
@@ -239,6 +241,8 @@ class Daemon:
             self._scheduler.between_turns(change_cameras)
         self.model, self._model_ref = model, ref
         self._replace_cameras(config, changed)
+        if changed.leaving:
+            gc.collect()  # a camera and its lane know each other: its ring and its recorder's pictures would stay
         if changed.recorders or refed:
             for camera in self.cameras:
                 if camera.name not in changed.added + changed.restarted:
