@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge_tdn.config import Config, DecideConfig, RecordConfig, load
-from edge_tdn.daemon import open_configured_model, open_configured_runtime
+from edge_tdn.configured_model import open_configured_model, open_configured_runtime
 from edge_tdn.labels import Rule, check_names, rules
 from edge_tdn.manifest import Model
 from edge_tdn.outbox import outbox_folder

@@ -325,7 +325,7 @@ class CameraConfig(_Table):
         default="auto", description="auto: GStreamer, or OpenCV where GStreamer is missing"
     )
     frozen_s: Annotated[float, Field(le=600, allow_inf_nan=False)] = Field(
-        default=7.0,
+        default=5.5,
         description="seconds after which a camera that always shows the same picture is frozen; above the time between "
         "two of its key frames; at least 1; 0: never",
     )

@@ -5,7 +5,7 @@ configuration, the cameras' addresses, the model, which is compiled and tested i
 anything, so that whatever is wrong leaves the daemon as it was.
 """
 
-import ctypes
+import gc
 import logging
 import secrets
 import threading
@@ -20,14 +20,16 @@ from pydantic import ValidationError
 
 from edge_tdn import __version__, heartbeat, notify
 from edge_tdn.config import Access, Config, broker_access, check_camera_access, load
+from edge_tdn.configured_model import open_configured_model, open_configured_runtime, warn_unless_proven
 from edge_tdn.control import Control
 from edge_tdn.decide import Origin, interrupted
 from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.discovery import BIRTH_TOPIC, documents
 from edge_tdn.errors import EdgeTdnError, last_line
+from edge_tdn.heaps import give_back, tune_heaps
 from edge_tdn.labels import check_names, rules
 from edge_tdn.log import catch_up
-from edge_tdn.manifest import Model, find_model, open_model
+from edge_tdn.manifest import Model
 from edge_tdn.messages import ActionEvent, ConfigState, ConfigStatus, DaemonStatus, ModelRef, iso
 from edge_tdn.mqtt import Connection, Inbox, Message
 from edge_tdn.outbox import Outbox, outbox_folder
@@ -35,7 +37,7 @@ from edge_tdn.passwords import without_password
 from edge_tdn.pipeline import Camera
 from edge_tdn.publish import Publisher
 from edge_tdn.reload import Changes, changes, in_force
-from edge_tdn.runtime import Runtime, build_name, is_out_of_memory, open_runtime, out_of_memory
+from edge_tdn.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.runtime.cache import cache_folder
 from edge_tdn.scheduler import Scheduler, Successor
 from edge_tdn.verify import verify
@@ -54,8 +56,6 @@ CHANGED_S = 1.0  # how long a stop waits for a reload that has begun to change t
 JOIN_S = 1.2  # and then for all cameras together
 COMPUTED_S = 1.0  # and then for the turn that is being computed
 RECORDED_S = 0.7  # and then for their clips to be finished
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt's parameters, from malloc.h
-LARGE_BYTES = 4 << 20  # a decoded picture of more than 1920x1080
 
 
 class Daemon:
@@ -194,7 +194,8 @@ class Daemon:
         try:
             wanted = load(path)
             verify(wanted, path)
-            failed = {camera.name for camera in self.cameras if camera.failure}  # for good: they have another chance
+            # for good, or a reload before failed when it had stopped them: they have another chance
+            failed = {camera.name for camera in self.cameras if camera.failure or camera.stopped}
             changed, config = changes(self._config, wanted, failed), in_force(self._config, wanted)
             access = broker_access(config.broker, self._base)
             model = open_configured_model(config, self._base)
@@ -240,6 +241,8 @@ class Daemon:
             self._scheduler.between_turns(change_cameras)
         self.model, self._model_ref = model, ref
         self._replace_cameras(config, changed)
+        if changed.leaving:
+            gc.collect()  # a camera and its lane know each other: its ring and its recorder's pictures would stay
         if changed.recorders or refed:
             for camera in self.cameras:
                 if camera.name not in changed.added + changed.restarted:
@@ -262,7 +265,7 @@ class Daemon:
             raise
         self._runtime = successor.runtime
         before.close()
-        _give_back()
+        give_back()
 
     def _replace_cameras(self, config: Config, changed: Changes) -> None:
         """Stops what leaves, then starts what comes: a device can be opened once."""
@@ -384,57 +387,3 @@ def _end_interrupted(outbox: Outbox, camera: str) -> None:
     with suppress(ValidationError):  # of another version
         ends = interrupted([ActionEvent.model_validate_json(entry.payload) for entry in entries])
         outbox.put([(end.camera, end.seq, end.json_bytes()) for end in ends])
-
-
-def tune_heaps() -> None:
-    """Has glibc share two heaps among all threads, keep room for the next pictures in them, but not for the largest.
-
-    Left alone, it gives each of GStreamer's threads a heap: memory grew by 35 MB over the first ten reconnects. Memory
-    that is given back comes again page by page, which takes longer than to convert the picture that goes there.
-    """
-    with suppress(OSError, AttributeError):  # another C library: it has its own ways
-        library = ctypes.CDLL(None)
-        library.mallopt(M_ARENA_MAX, 2)
-        library.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
-        library.mallopt(M_TRIM_THRESHOLD, 2 * LARGE_BYTES)
-
-
-def _give_back() -> None:
-    """Has glibc return what compiling took and nobody needs any more: 10 to 40 MB."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def open_configured_model(config: Config, base: Path) -> Model:
-    """The model that [runtime] names, verified."""
-    return open_model(find_model(config.runtime.model, base))
-
-
-def open_configured_runtime(config: Config, model: Model, cache: Path | None = None) -> Runtime:
-    """The runtime that [runtime] describes, compiled and self-tested. `cache`: folder of compiled graphs."""
-    wanted = config.runtime
-    began = time.monotonic()
-    runtime = open_runtime(model, wanted.precision, wanted.device, wanted.threads, cache)
-    _give_back()
-    log.info(
-        "model=%s precision=%s device=%s ready in %.1f s, self-test passed", model.manifest.id, runtime.precision,
-        runtime.device, time.monotonic() - began,
-    )  # fmt: skip
-    return runtime
-
-
-def warn_unless_proven(model: Model, precision: str, device: str) -> None:
-    """A precision that nobody compared with PyTorch serves all the same, but not silently."""
-    parity = model.manifest.parity.get(build_name(precision, device))
-    if parity is None:
-        why = "was never proven equal to PyTorch"
-    elif not parity.proven:
-        why = "differs from PyTorch by more than its limit"
-    elif parity.device != device:
-        why = f"was proven equal to PyTorch on {parity.device}, not on {device}"
-    else:
-        return
-    log.warning(
-        "model=%s precision=%s %s; `edge-tdn-export parity %s` compares it", model.manifest.id, precision, why,
-        model.folder,
-    )  # fmt: skip

@@ -17,7 +17,7 @@ Least share of samples that differ, of pictures 6 to 8 s apart, 640x480 at 15 fr
 What cannot be told: a still scene whose noise the encoder removes to the bit until its next key frame (H.264 at
 quantizer 30 removes 1 grey level) looks frozen until then, so after_s must be longer than from one key frame to the
 next. A frozen sensor behind an encoder that goes on mending, or behind a clock that is written into the picture, looks
-alive. In the dark, where less than LIT of the samples could show noise, only what stays the same to the bit is frozen.
+alive. In the dark, where less than LIT of the samples could show noise, a picture must come back to the bit.
 """
 
 from collections import deque
@@ -97,7 +97,7 @@ class FrozenJudge:
         lit = (samples >= BLACK) & (samples <= WHITE)
         count = np.count_nonzero(lit)
         if count < LIT * samples.size:
-            return all(np.array_equal(samples, kept) for _, kept in self._kept)
+            return any(np.array_equal(samples, kept) for kept in older)
         return any(np.count_nonzero((samples != kept) & lit) <= SAME * count for kept in older)
 
 

@@ -42,6 +42,16 @@ def beat(patience_s: float = 0.0) -> None:
         _beats[thread] = time.monotonic() + patience_s
 
 
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """What the current thread does in the block may take so long without a beat."""
+    beat(seconds)
+    try:
+        yield
+    finally:
+        beat()
+
+
 def wait(event: threading.Event, timeout_s: float = float("inf")) -> bool:
     """As event.wait, but the thread beats meanwhile."""
     deadline = time.monotonic() + timeout_s

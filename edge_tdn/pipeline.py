@@ -119,6 +119,11 @@ class Camera:
         self._woken.set()
 
     @property
+    def stopped(self) -> bool:
+        """Asked to end, and does not begin again."""
+        return self._stop.is_set()
+
+    @property
     def enabled(self) -> bool:
         """Not switched off by command."""
         return self._enabled
@@ -149,7 +154,10 @@ class Camera:
         """
         if model.manifest.input != self._spec:
             self._broken("shutdown")
-            self._leave_lane()
+            self.leave()
+            self._repeated += self._sight[0].repeated
+            self._gated += self._lane.gated
+            self._shed += self._lane.shed
             self._spec = model.manifest.input
             self._sight = self._opened()
         self._publish_scores, self._labels = config.broker.scores, model.labels
@@ -164,7 +172,7 @@ class Camera:
 
     def leave(self) -> None:
         """It has been stopped and joined, and others go on: its actions end. On the runtime thread."""
-        self._leave_lane()
+        self._scheduler.leave(self._lane)
 
     def dismiss(self, removed: bool, within_s: float) -> None:
         """It has left; nothing is told of it any more. `removed`: nor is there another in its place."""
@@ -177,6 +185,7 @@ class Camera:
             if self.recorder:
                 self._publisher.snapshot(self.name, b"")
         self._gone = True
+        self._states.catch_up(finally_=True)  # there is no later: it is soon forgotten
 
     @property
     def _lane(self) -> Lane:
@@ -187,12 +196,6 @@ class Camera:
         gate = MotionGate() if self.config.motion_gate else None
         lane = self._scheduler.lane(self.config.hop, self._scored, self._broken)
         return Window(self._spec, self.config.max_gap_s, gate=gate), lane
-
-    def _leave_lane(self) -> None:
-        self._scheduler.leave(self._lane)
-        self._repeated += self._sight[0].repeated
-        self._gated += self._lane.gated
-        self._shed += self._lane.shed
 
     def _recorder(self, config: Config) -> "Recorder | None":
         if not config.record.wanted:

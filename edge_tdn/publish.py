@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 WINDOW = 100  # messages sent and not yet acknowledged
 TOGETHER = 500  # of what waits in the inbox, at most so much is stored in one transaction
 TELL_S = 0.2  # the outbox hears of acknowledgements together, this often, or when half a window has come
+DISK_S = 60.0  # a disk may take so long over one write: to be restarted over it would lose what waits in memory
 TICK_S = 1.0  # how long the thread sleeps while nothing happens
 AGAIN_S = (1.0, 30.0)  # a refused topic is tried again after so long; it doubles within these
 GOODBYE_S = 1.0  # how long a clean stop waits for the last PUBACKs
@@ -253,7 +254,8 @@ class Publisher:
                 self._take(self._patience_s())
                 if self._moving:
                     self._move(self._moving)
-                self._outbox.tick()
+                with heartbeat.patience(DISK_S):
+                    self._outbox.tick()
                 self._send()
                 self._states.catch_up()
             self._leave()
@@ -271,7 +273,8 @@ class Publisher:
             items.append(self._inbox.get())
         events = [item for item in items if isinstance(item, ActionEvent)]
         if events:
-            self._outbox.put([(event.camera, event.seq, event.json_bytes()) for event in events])
+            with heartbeat.patience(DISK_S):
+                self._outbox.put([(event.camera, event.seq, event.json_bytes()) for event in events])
         for item in items:
             self._handle(item)
         self._tell_outbox(patient=bool(items))
@@ -585,7 +588,8 @@ class Publisher:
         """Together: each time costs a write to the disk."""
         due = time.monotonic() - self._told_s >= TELL_S or len(self._acknowledged) >= WINDOW // 2
         if self._acknowledged and (due or not patient):
-            self._outbox.acknowledge(self._acknowledged)
+            with heartbeat.patience(DISK_S):
+                self._outbox.acknowledge(self._acknowledged)
             self._acknowledged.clear()
             self._told_s = time.monotonic()
 

@@ -39,6 +39,7 @@ TICK_S = 0.1  # how often an open clip takes what has come
 APART_NS = NS_PER_S // 4  # how far a picture of the main stream may be from the moment that it is to show
 SILENT_S = 2.0  # the end of a clip is not waited for when no picture comes
 CLOSE_S = 0.5  # how long a stop waits for files to be finished
+DISK_S = 60.0  # how long a disk or an encoder may take over one piece of work: no hang, and no event's trouble
 LOG_EVERY_S = 10.0  # that files cannot be written is mentioned this often
 MB = 1_000_000
 
@@ -257,6 +258,7 @@ class Recorder:
             if frame.pts_ns > clip.until_ns:
                 clip.ended = True
                 break
+            heartbeat.beat(DISK_S)
             clip.write(frame)
         newest = self._past.newest
         over = newest is None or newest.stream != clip.stream or newest.pts_ns >= clip.until_ns
@@ -278,6 +280,7 @@ class Recorder:
 
     def _trying(self, event: ActionEvent, work: Callable[..., None], *arguments: object) -> None:
         """Whatever goes wrong ends this picture or clip, nothing else."""
+        heartbeat.beat(DISK_S)
         try:
             work(*arguments)
         except Exception as error:  # the thread must not die: there are more actions to come

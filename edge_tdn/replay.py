@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_tdn.config import CameraConfig, Config, load
-from edge_tdn.daemon import open_configured_model, open_configured_runtime, warn_unless_proven
+from edge_tdn.configured_model import open_configured_model, open_configured_runtime, warn_unless_proven
 from edge_tdn.decide import Decider, Origin
 from edge_tdn.demo_clip import DEMO, demo_clip
 from edge_tdn.errors import ConfigError, EdgeTdnError, SourceError

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 RECENT = 20  # hops that say whether the host keeps up
 LATE = 3  # of these, and it does not
 WAITED = 0.75  # of a segment's length: who waits so long waits for the runtime, not for a burst of the camera's
+EXCHANGE_S = 60.0  # how long the newest segments of all cameras may take to be encoded for another runtime
 LOG_EVERY_S = 10.0  # that the host is too slow, or not any more, is mentioned this often
 
 Item = Segment | EndReason  # what a camera submits
@@ -322,7 +323,8 @@ class Scheduler:
 
         def exchange() -> None:
             if keep:
-                successor.catch_up(self._lanes)
+                with heartbeat.patience(EXCHANGE_S):
+                    successor.catch_up(self._lanes)
                 for lane in self._lanes:
                     lane.move(successor.rings[lane])
             self._runtime, self._spec = successor.runtime, spec

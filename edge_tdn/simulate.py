@@ -17,7 +17,8 @@ from rich.console import Console
 from edge_tdn import gstreamer
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.faults import FAULTS, OK, Planned
-from edge_tdn.simulated_camera import Film, SimulatedCamera
+from edge_tdn.film import Film
+from edge_tdn.simulated_camera import SimulatedCamera
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (recognised, not bound)

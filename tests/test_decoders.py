@@ -30,7 +30,7 @@ def openh264(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         pytest.skip("openh264dec is not installed: make packages")
     rank = factory.get_rank()
     monkeypatch.setattr(decoders, "hardware", lambda: (factory,))
-    monkeypatch.setattr(decoders, "_failed", type(decoders._failed)(set))
+    monkeypatch.setattr(decoders, "_failed", type(decoders._failed)(dict))
     yield "openh264dec"
     factory.set_rank(rank)
     decoders._raise.cache_clear()
@@ -101,6 +101,27 @@ def test_hardware_is_not_to_blame_where_software_fails_too(tmp_path: Path, openh
         chosen.fruitless(pipeline)
         pipeline.set_state(Gst.State.NULL)
     assert tried == [openh264, "avdec_h264", openh264]
+
+
+def test_hardware_that_failed_is_tried_again_after_an_hour(
+    tmp_path: Path, openh264: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A camera that went before its first picture must not cost a year of hardware."""
+    Gst, _ = gstreamer.load()
+    path = h264(tmp_path / "v.mkv")
+    tried = []
+    for now in (10.0, 11.0, decoders.AGAIN_S + 9, decoders.AGAIN_S + 11):
+        monkeypatch.setattr("time.monotonic", lambda now=now: now)
+        pipeline = Gst.parse_launch(f"filesrc location={path} ! decodebin ! fakesink")
+        chosen = decoders.Decoders("c", pipeline, hardware_wanted=True)
+        pipeline.set_state(Gst.State.PAUSED)
+        pipeline.get_state(5 * Gst.SECOND)
+        tried.append(decoders.decoder(pipeline))
+        if tried[-1] == openh264:
+            chosen.fruitless(pipeline)
+        pipeline.set_state(Gst.State.NULL)
+    assert tried == [openh264, "avdec_h264", "avdec_h264", openh264]
+    assert caplog.text.count("failed; software is next") == 2
 
 
 def test_a_closed_connection_leaves_nothing_behind(make_video: Callable[..., Path]) -> None:

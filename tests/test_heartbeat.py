@@ -160,6 +160,15 @@ def test_a_thread_may_ask_for_patience_and_one_that_has_ended_is_not_missed(monk
     assert course.fed == [9, -21, 30, 40, 50, 60, 70, 80, 90, 102]
 
 
+def test_patience_ends_with_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    course = Course(monkeypatch)
+    with beating():
+        with heartbeat.patience(60):
+            course.look(9, 18, 27, 36, 45, 54, 63, 69)
+        course.look(78, 80, 89, 91)
+    assert course.fed == [9, 18, 27, 36, 45, 54, 63, 69, 78, -91]
+
+
 def test_a_host_that_was_asleep_is_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     course = Course(monkeypatch)
     with beating():
@@ -233,6 +242,7 @@ def test_a_hang_anywhere_starves_the_watchdog_and_is_told_with_stacks(
     for module, name in ((heartbeat, "EVERY_S"), (publish, "TICK_S"), (daemon_module, "STATUS_EVERY_S")):
         monkeypatch.setattr(module, name, HUNG_S / 10)
     monkeypatch.setattr(daemon_module, "LIFE_EVERY_S", HUNG_S / 10)
+    monkeypatch.setattr(publish, "DISK_S", 0.0)
     trap = Trap(monkeypatch)
     for owner, method, _ in (*PLACES, (Publisher, "daemon_status", "")):
         trap.set(owner, method)

@@ -1,8 +1,11 @@
 """One camera from its pictures to its status, with a runtime as slow as it is told."""
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from edge_tdn.config import Config
 from edge_tdn.decide import Origin
@@ -73,3 +76,36 @@ def test_a_camera_is_away_since_it_went_and_not_since_the_last_try(
     assert len({status.since for status in told}) == 4, "one for each change of state"
     assert told[-2].reason == "no route"
     assert [status.connects for status in told] == [1] * 8 + [2]
+
+
+def test_a_camera_that_has_left_keeps_its_counts_and_its_end_is_told(
+    broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is retained of a camera that was removed is what it did, not twice as much."""
+    video = make_video(frames=30, rate=8)
+    tables = {"broker": {"url": broker.url}, "camera": [{"name": "door", "source": str(video)}]}
+    config = Config.model_validate(tables)
+    scheduler = Scheduler(FakeRuntime(motion.manifest.input.segments), motion.manifest.input, fail)
+    origin = Origin("here", "door", "b007", motion.ref("fp32"))
+    camera = Camera(config.camera[0], config, tmp_path, motion, origin, scheduler, broker.publisher("test", fail))
+    caplog.set_level(logging.INFO)
+    scheduler.start()
+    try:
+        camera.start()
+        deadline = time.monotonic() + 5
+        while camera.status().repeated < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        camera.stop("removed from the configuration")
+        camera.join(5)
+        before = camera.status()
+        scheduler.between_turns(camera.leave)
+        assert camera.status() == before
+        assert before.repeated >= 2
+        for _ in range(4):  # it flaps: its last lines have to wait
+            camera._told("stalled", "")
+            camera._told("streaming", "")
+        caplog.clear()
+        camera.dismiss(removed=True, within_s=1)
+        assert 'camera=door state=ended reason="removed from the configuration"' in caplog.text
+    finally:
+        scheduler.stop(drop=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_tdn.bench import Candidate, measure
 from edge_tdn.check import told_parity
 from edge_tdn.config import Access, Config, broker_access, load
-from edge_tdn.daemon import open_configured_model, open_configured_runtime
+from edge_tdn.configured_model import open_configured_model, open_configured_runtime
 from edge_tdn.doctor.finding import Finding, of_a_service
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.labels import check_names

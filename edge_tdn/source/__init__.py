@@ -140,7 +140,7 @@ class Source:
                 _check_end(without_password(self._camera.source), capture, end_ns, bool(size))
                 return
             if got is None:
-                if capture.live and time.monotonic() > deadline:
+                if (capture.live or not size) and time.monotonic() > deadline:
                     limit = STALL_S if size else FIRST_FRAME_S
                     raise SourceError(f"no picture for {limit:.0f} s", "stalled" if size else "unreachable")
                 continue

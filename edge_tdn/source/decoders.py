@@ -6,6 +6,7 @@ an error, or no picture.
 """
 
 import logging
+import time
 from collections import defaultdict
 from functools import cache
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 from edge_tdn import gstreamer
 
 RAISED = 1024  # more than any software decoder has
+AGAIN_S = 3600.0  # hardware that failed is tried again after so long: it may have been the camera that went
 TRY, SKIP = 0, 2  # GstAutoplugSelectResult, which only decodebin's plugin knows
 
 log = logging.getLogger(__name__)
-_failed: defaultdict[str, set[str]] = defaultdict(set)  # camera -> elements
+_failed: defaultdict[str, dict[str, float]] = defaultdict(dict)  # camera -> element -> monotonic s: not before then
 
 
 class Decoders:
@@ -49,15 +51,17 @@ class Decoders:
         if factory not in hardware():
             return TRY
         name = factory.get_name()
-        if not self._wanted or name in _failed[self._camera]:
+        if not self._wanted or time.monotonic() < _failed[self._camera].get(name, 0.0):
             return SKIP
         self._chosen.add(name)
         return TRY
 
     def _fail(self, names: set[str]) -> None:
-        for name in names - _failed[self._camera]:
-            _failed[self._camera].add(name)
-            log.warning("camera=%s decoder=%s failed; software is next", self._camera, name)
+        now = time.monotonic()
+        for name in names:
+            if now >= _failed[self._camera].get(name, 0.0):
+                _failed[self._camera][name] = now + AGAIN_S
+                log.warning("camera=%s decoder=%s failed; software is next", self._camera, name)
 
 
 def decoder(pipeline: Any) -> str:

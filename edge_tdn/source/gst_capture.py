@@ -85,6 +85,8 @@ class GstCapture:
             self._raise_error()
             if self._sink.is_eos():
                 raise EndOfStream
+            if self._layout is None and self._has_given_up():
+                raise SourceError(self._address.told("no video in it, or damaged where it begins"))
             return None
         if self.declared_s is None:
             self._ask_duration()
@@ -159,6 +161,17 @@ class GstCapture:
         self.live = live
         self._sink.set_property("drop", live)
         self._sink.set_property("sync", self._paced and not live)
+
+    def _has_given_up(self) -> bool:
+        """Whether a demuxer found nothing and nobody was told.
+
+        Its error is lost where it comes while decodebin still starts it: of a file without its index in one of three
+        tries.
+        """
+        elements: list[Any] = []
+        self._pipeline.iterate_recurse().foreach(elements.append)
+        sinks = [element.get_static_pad("sink") for element in elements if not element.srcpads]
+        return any(sink is not None and sink.get_task_state() == self._gst.TaskState.PAUSED for sink in sinks)
 
     def _raise_error(self) -> None:
         message = self._bus.pop_filtered(self._gst.MessageType.ERROR)

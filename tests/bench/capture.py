@@ -18,8 +18,8 @@ import numpy as np
 
 from edge_tdn import gstreamer
 from edge_tdn.config import CameraConfig
-from edge_tdn.daemon import tune_heaps
 from edge_tdn.encode import write_video
+from edge_tdn.heaps import tune_heaps
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Picture
 from edge_tdn.scene import Scene

@@ -29,6 +29,7 @@ from tests.chaos_cameras.clock import clock
 from tests.chaos_cameras.cycles import KINDS, cycles
 from tests.chaos_cameras.soak import soak
 from tests.chaos_cameras.start import start
+from tests.chaos_cameras.videos import videos
 
 WIDTH = 200  # of a table that goes into a file
 Step = Callable[[str], None]
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], Rows]] = {
     "cycles": lambda folder, options, step: cycles(folder, options.cycles, options.kinds, options.seed, step),
     "clock": lambda folder, options, step: clock(folder, options.sways, step),
     "beside": lambda folder, options, step: beside(folder, options.rounds, options.seed, step),
+    "videos": lambda folder, options, step: videos(folder, options.videos, options.seed, step),
     "soak": lambda folder, options, step: soak(folder, options.out, options.soak_hours, step),
 }
 
@@ -73,6 +75,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--sways", type=int, default=12, help="jumps of +-2 s of the clock (default: 12)")
     parser.add_argument("--rounds", type=int, default=10, help="of `beside`, two or more (default: 10)")
+    parser.add_argument("--videos", type=int, default=500, help="that are damaged (default: 500)")
     parser.add_argument("--soak-hours", type=float, default=1 / 6, metavar="H", help="(default: 10 minutes)")
     parser.add_argument("--seed", type=int, default=1, help="(default: 1)")
     parser.add_argument("--out", type=Path, default=Path("runs/chaos-cameras"), help="(default: runs/chaos-cameras)")

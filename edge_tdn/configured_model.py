@@ -1,0 +1,47 @@
+"""The model and the runtime that [runtime] names: verified, compiled, self-tested; and whether anybody proved it."""
+
+import logging
+import time
+from pathlib import Path
+
+from edge_tdn.config import Config
+from edge_tdn.heaps import give_back
+from edge_tdn.manifest import Model, find_model, open_model
+from edge_tdn.runtime import Runtime, build_name, open_runtime
+
+log = logging.getLogger(__name__)
+
+
+def open_configured_model(config: Config, base: Path) -> Model:
+    """The model that [runtime] names, verified."""
+    return open_model(find_model(config.runtime.model, base))
+
+
+def open_configured_runtime(config: Config, model: Model, cache: Path | None = None) -> Runtime:
+    """The runtime that [runtime] describes, compiled and self-tested. `cache`: folder of compiled graphs."""
+    wanted = config.runtime
+    began = time.monotonic()
+    runtime = open_runtime(model, wanted.precision, wanted.device, wanted.threads, cache)
+    give_back()
+    log.info(
+        "model=%s precision=%s device=%s ready in %.1f s, self-test passed", model.manifest.id, runtime.precision,
+        runtime.device, time.monotonic() - began,
+    )  # fmt: skip
+    return runtime
+
+
+def warn_unless_proven(model: Model, precision: str, device: str) -> None:
+    """A precision that nobody compared with PyTorch serves all the same, but not silently."""
+    parity = model.manifest.parity.get(build_name(precision, device))
+    if parity is None:
+        why = "was never proven equal to PyTorch"
+    elif not parity.proven:
+        why = "differs from PyTorch by more than its limit"
+    elif parity.device != device:
+        why = f"was proven equal to PyTorch on {parity.device}, not on {device}"
+    else:
+        return
+    log.warning(
+        "model=%s precision=%s %s; `edge-tdn-export parity %s` compares it", model.manifest.id, precision, why,
+        model.folder,
+    )  # fmt: skip
