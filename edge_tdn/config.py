@@ -325,9 +325,8 @@ class CameraConfig(_Table):
         default="auto", description="auto: GStreamer, or OpenCV where GStreamer is missing"
     )
     frozen_s: Annotated[float, Field(le=600, allow_inf_nan=False)] = Field(
-        default=5.5,
-        description="seconds after which a camera that always shows the same picture is frozen; above the time between "
-        "two of its key frames; at least 1; 0: never",
+        default=4.0,
+        description="seconds after which a camera that always shows the same picture is frozen; 0: never; at least 1",
     )
     transport: Literal["tcp", "udp"] = Field(
         default="tcp", description="how rtsp:// pictures travel; udp where a camera cannot send them over TCP"

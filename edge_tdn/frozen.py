@@ -1,39 +1,36 @@
 """Whether a camera shows one picture for ever: its sensor or its encoder has stopped, its connection has not. Pure.
 
-A sensor's noise makes every picture another one. Between it and us stands an encoder, which takes noise away, and adds
-to a still picture what its key frames and its rate control change. What tells a frozen picture is that it comes back:
-of the samples of a picture that are neither black nor white, less than SAME differ from those of one that came
-between LAG * after_s and after_s before; and that again and again for the rest of after_s, while nothing moves.
+A sensor's noise makes every picture another one. Between it and us stands an encoder, which takes noise away: from one
+key frame to the next, for 10 s with some cameras, it may repeat a living picture to the bit. A key frame is encoded
+from nothing but what the sensor sees, so only key frames are compared, each with the first of those that were alike:
+less than SAME of the samples that are neither black nor white differ. That for after_s, and nothing moves: frozen.
 
-Least share of samples that differ, of pictures 6 to 8 s apart, 640x480 at 15 frames a second, key frames every 2 s:
+Measured with four still scenes (H.264, 320x240 at 15 frames a second, 30 s each; quantizers 24, 30 and 36 and 300
+kbit/s; a key frame every 2, 4 and 10 s; noise of 0.5, 1 and 2 grey levels), after_s = 4:
 
-    living: noise of 0.5 to 4 grey levels         0.15 to 0.75   H.264 at 100 kbit/s to 2 Mbit/s or quantizer 28 and 34,
-    living: a bare wall, noise of 0.5 and 1       0.03 to 0.27   VP8, MJPEG
-    frozen: sent again and again, or MJPEG        0
-    frozen: H.264 and MPEG-4 of a fixed quality   0              8 to 10 s after it froze
-    frozen: H.264 of a fixed bitrate, 2 Mbit/s    0.04 to 0.16   10 s after it froze; 0.01 after 14 s, if at all
-            less                                  up to 0.68     the encoder goes on mending, for minutes
+    living                                         never called frozen
+    frozen, quantizer 30 or 36, key frame every 2 s    noticed after 5 to 6 s, every 4 s after 6 to 8 s, 10 s 15 to 19 s
+    frozen, a quantizer that x264 chooses (about 24)   9 to 11 s, 11 s, 15 s: the second key frame is not yet the last
+    frozen, 300 kbit/s                                 20 s, or never: the encoder goes on mending, for minutes
 
-What cannot be told: a still scene whose noise the encoder removes to the bit until its next key frame (H.264 at
-quantizer 30 removes 1 grey level) looks frozen until then, so after_s must be longer than from one key frame to the
-next. A frozen sensor behind an encoder that goes on mending, or behind a clock that is written into the picture, looks
-alive. In the dark, where less than LIT of the samples could show noise, a picture must come back to the bit.
+What cannot be told: a frozen sensor behind an encoder that goes on mending, or behind a clock that is written into the
+picture, looks alive. A picture that is black to the bit looks frozen. Where nobody says which are key frames (OpenCV,
+gst:), pictures are compared that are after_s / 6 apart, for KEYLESS times as long, which must be longer than from one
+key frame to the next.
 """
-
-from collections import deque
 
 import numpy as np
 
 from edge_tdn.messages import NS_PER_S, Luma
 
 SAMPLES = 80  # about so many pixels along the longer side of a picture are looked at
-KEPT = 40  # pictures in after_s that are compared
-LAG = 0.75  # of after_s
 SAME = 0.015  # of the lit samples
-LIT = 0.05  # of all samples
+LIT = 0.05  # of all samples: with fewer only what is the same to the bit is alike
 BLACK, WHITE = 48, 230  # grey levels, of 16 to 235: samples beyond show no noise
-PAUSE = 0.2  # of after_s without a picture that came back: it is alive. A key frame takes so long to be mended
-WAKES = 0.5  # of after_s, where it was frozen: no flapping while the encoder mends. What moves wakes it at once
+KEYLESS = 1.75
+DOUBTED_S = 7.0  # at most; a frozen camera is left alone for longer between two connections
+OFTEN, SELDOM = 12, 6  # in after_s so many pictures are compared, where all are key frames, and where nobody says
+PAUSE = 0.5  # of after_s: two pictures with nothing between them say nothing of what was there
 MOVED = 64  # grey levels, from one picture to the next: something moves, whatever the encoder does
 
 
@@ -42,30 +39,34 @@ class FrozenJudge:
 
     def __init__(self, after_s: float) -> None:
         self._after_ns = int(after_s * NS_PER_S)
-        self._kept: deque[tuple[int, Luma]] = deque()  # oldest first, with their arrival
         self._newest: Luma | None = None
-        self._back_from_ns: int | None = None  # since then pictures come back
-        self._back_ns = 0  # the last that did
+        self._newest_ns = self._compared_ns = 0
+        self._first: Luma | None = None  # of those that were alike
+        self._first_ns = 0
+        self._differed = False  # the last that was compared
         self._doubted_until_ns = 0
         self.frozen = False
 
-    def push(self, samples: Luma, received_ns: int) -> bool:
-        """Whether the camera is frozen, now that this picture came. `samples`: of its luma, as `step` says."""
-        change, self._newest = self._change(samples), samples
-        if change > MOVED:
+    def push(self, samples: Luma, received_ns: int, key: bool | None = None) -> bool:
+        """Whether the camera is frozen, now that this picture came. `samples`: of its luma, as `step` says.
+
+        `key`: it comes from a key frame, None: nobody knows.
+        """
+        if self._change(samples) > MOVED:
             self._begin()
-        if self._kept and (received_ns - self._kept[-1][0]) * KEPT < self._after_ns:
-            return self.frozen
-        self._kept.append((received_ns, samples))
-        while received_ns - self._kept[0][0] > self._after_ns:
-            self._kept.popleft()
-        self._judge(samples, received_ns)
+        elif not self.frozen and received_ns - self._newest_ns > PAUSE * self._after_ns and key is None:
+            self._first = None
+        self._newest, self._newest_ns = samples, received_ns
+        times = OFTEN if key else SELDOM
+        if key is not False and (received_ns - self._compared_ns) * times >= self._after_ns:
+            self._compared_ns = received_ns
+            self._compare(samples, received_ns, self._after_ns if key else int(KEYLESS * self._after_ns))
         return self.frozen
 
     def reopened(self, received_ns: int) -> None:
         """A new connection to a frozen camera. Its encoder begins anew: what that changes is no sign of life."""
         if self.frozen:
-            self._doubted_until_ns = received_ns + self._after_ns
+            self._doubted_until_ns = received_ns + min(int(KEYLESS * self._after_ns), int(DOUBTED_S * NS_PER_S))
 
     def _change(self, samples: Luma) -> int:
         """The largest, to the picture before."""
@@ -75,30 +76,25 @@ class FrozenJudge:
 
     def _begin(self) -> None:
         """Something moves."""
-        self._kept.clear()
-        self._back_from_ns, self._doubted_until_ns, self.frozen = None, 0, False
+        self._first = None
+        self._doubted_until_ns, self._differed, self.frozen = 0, False, False
 
-    def _judge(self, samples: Luma, received_ns: int) -> None:
-        lag_ns = int(LAG * self._after_ns)
-        if self._comes_back(samples, received_ns - lag_ns):
-            self._back_ns = received_ns
-            self._back_from_ns = received_ns if self._back_from_ns is None else self._back_from_ns
-        elif received_ns - self._back_ns > (WAKES if self.frozen else PAUSE) * self._after_ns:
-            self._back_from_ns = None
-        back_ns = 0 if self._back_from_ns is None else received_ns - self._back_from_ns
-        doubted = self.frozen and received_ns < self._doubted_until_ns
-        self.frozen = doubted or lag_ns + back_ns >= self._after_ns
+    def _compare(self, samples: Luma, received_ns: int, after_ns: int) -> None:
+        if self._first is not None and _alike(samples, self._first):
+            self._differed = False
+            self.frozen = self.frozen or received_ns - self._first_ns >= after_ns
+            return
+        if self.frozen and self._differed and received_ns >= self._doubted_until_ns:  # one alone is the encoder's whim
+            self.frozen = False
+        self._first, self._first_ns, self._differed = samples, received_ns, True
 
-    def _comes_back(self, samples: Luma, before_ns: int) -> bool:
-        """Whether it is like one of the pictures that came before then."""
-        older = [kept for arrived_ns, kept in self._kept if arrived_ns <= before_ns]
-        if not older:
-            return False
-        lit = (samples >= BLACK) & (samples <= WHITE)
-        count = np.count_nonzero(lit)
-        if count < LIT * samples.size:
-            return any(np.array_equal(samples, kept) for kept in older)
-        return any(np.count_nonzero((samples != kept) & lit) <= SAME * count for kept in older)
+
+def _alike(samples: Luma, first: Luma) -> bool:
+    lit = (samples >= BLACK) & (samples <= WHITE)
+    count = np.count_nonzero(lit)
+    if count < LIT * samples.size:
+        return np.array_equal(samples, first)
+    return bool(np.count_nonzero((samples != first) & lit) <= SAME * count)
 
 
 def step(size: tuple[int, int]) -> int:

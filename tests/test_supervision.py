@@ -99,7 +99,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
     monkeypatch.setattr(edge_tdn.source, "RETRY_S", (0.1, 6.0))
     monkeypatch.setattr(edge_tdn.source, "STALL_S", 0.5)
     monkeypatch.setattr(edge_tdn.source, "STEADY_S", 0.5)
-    monkeypatch.setattr(edge_tdn.source, "FROZEN_RETRY_S", (0.5, 1.0))
+    monkeypatch.setattr(edge_tdn.source, "FROZEN_RETRY_S", (0.5, 3.0))
     monkeypatch.setattr("edge_tdn.source.door.KNOCK_S", 0.2)
     started: list[Running] = []
 

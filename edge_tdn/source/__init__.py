@@ -54,6 +54,7 @@ class Capture(Protocol):
     declared_s: float | None  # length that a file claims to have
     decoder: str  # what decodes; empty: nothing does, its pictures are raw
     wall_ns: int | None  # when the last picture was taken, by the camera's own wall clock; None: it tells none
+    key: bool | None  # the last picture comes from a key frame; None: nobody says
 
     def read(self, timeout_s: float) -> tuple[Decoded, int] | None:
         """The next picture and its PTS in nanoseconds; None: not yet.
@@ -147,7 +148,7 @@ class Source:
             decoded, received_ns = got[0], time.monotonic_ns()
             pts_ns, end_ns = got[1], 2 * got[1] - pts_ns  # a picture lasts as long as the one before
             deadline = time.monotonic() + STALL_S
-            if capture.live and self._is_frozen(decoded, received_ns, anew=not size):
+            if capture.live and self._is_frozen(decoded, received_ns, capture.key, anew=not size):
                 size = decoded.size
                 frozen_from = frozen_from or time.monotonic()
                 if time.monotonic() - frozen_from >= self._frozen_retry_s:  # a new connection heals many an encoder
@@ -164,13 +165,13 @@ class Source:
             self.clock = "host" if wall_ns is None else "camera"
             yield Frame(decoded, pts_ns, received_ns, wall_ns or time.time_ns(), self._seq, self._stream)
 
-    def _is_frozen(self, decoded: Decoded, received_ns: int, anew: bool) -> bool:
+    def _is_frozen(self, decoded: Decoded, received_ns: int, key: bool | None, anew: bool) -> bool:
         """Whether the picture is told as frozen. `anew`: it is the first of a connection."""
         if self._judge is None:
             return False
         if anew:
             self._judge.reopened(received_ns)
-        frozen = self._judge.push(decoded.sampled(step(decoded.size)), received_ns)
+        frozen = self._judge.push(decoded.sampled(step(decoded.size)), received_ns, key)
         if frozen and self._state != "frozen":
             self._tell("frozen", self._frozen_reason)
         return frozen

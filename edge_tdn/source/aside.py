@@ -20,6 +20,7 @@ class Aside:
         self.declared_s: float | None = None
         self.decoder = ""
         self.wall_ns: int | None = None
+        self.key: bool | None = None
         self._open = open_capture
         self._pictures: queue.Queue[tuple[Decoded, int] | Exception] = queue.Queue(PICTURES)
         self._closing = threading.Event()

@@ -25,6 +25,7 @@ class CvCapture:
 
     decoder = "opencv"
     wall_ns: int | None = None  # FFmpeg knows, OpenCV does not say
+    key: bool | None = None  # nor of this
 
     def __init__(self, address: Address, camera: CameraConfig, paced: bool = True) -> None:
         self._paced = paced

@@ -30,7 +30,7 @@ class Decoders:
         self._chosen: set[str] = set()  # hardware that decodebin was let have; not what a gst: description names
         for factory in hardware():
             _raise(factory)
-        for element in _all(pipeline):
+        for element in elements(pipeline):
             if _name(element) in ("decodebin", "uridecodebin"):
                 element.connect("autoplug-select", self._select)
 
@@ -40,7 +40,7 @@ class Decoders:
 
     def fruitless(self, pipeline: Any) -> None:
         """The connection ends, and not one picture came."""
-        used = {_name(element) for element in _all(pipeline)} & self._chosen
+        used = {_name(element) for element in elements(pipeline)} & self._chosen
         if used:
             self._fail(used)
         elif decoder(pipeline):  # software fared no better: it is the camera's fault
@@ -66,7 +66,7 @@ class Decoders:
 
 def decoder(pipeline: Any) -> str:
     """The element that decodes now; empty: none does, the pictures come raw."""
-    return next((_name(element) for element in _all(pipeline) if _decodes(element.get_factory())), "")
+    return next((_name(element) for element in elements(pipeline) if decodes(element.get_factory())), "")
 
 
 @cache
@@ -74,7 +74,7 @@ def hardware() -> tuple[Any, ...]:
     """The factories of the hardware decoders of this machine."""
     Gst, _ = gstreamer.load()
     decoders = Gst.ElementFactory.list_get_elements(Gst.ELEMENT_FACTORY_TYPE_DECODER, Gst.Rank.NONE)
-    return tuple(factory for factory in decoders if _decodes(factory) and "Hardware" in factory.get_metadata("klass"))
+    return tuple(factory for factory in decoders if decodes(factory) and "Hardware" in factory.get_metadata("klass"))
 
 
 @cache
@@ -82,7 +82,8 @@ def _raise(factory: Any) -> None:
     factory.set_rank(factory.get_rank() + RAISED)
 
 
-def _decodes(factory: Any) -> bool:
+def decodes(factory: Any) -> bool:
+    """Whether the elements of this factory decode pictures. None: a bin of no factory."""
     parts = factory.get_metadata("klass").split("/") if factory else []
     return "Decoder" in parts and ("Video" in parts or "Image" in parts)
 
@@ -92,7 +93,8 @@ def _name(element: Any) -> str:
     return factory.get_name() if factory else ""
 
 
-def _all(pipeline: Any) -> list[Any]:
-    elements: list[Any] = []
-    pipeline.iterate_recurse().foreach(elements.append)
-    return elements
+def elements(pipeline: Any) -> list[Any]:
+    """Of a pipeline and of the bins within it."""
+    found: list[Any] = []
+    pipeline.iterate_recurse().foreach(found.append)
+    return found

@@ -15,7 +15,8 @@ from edge_tdn.errors import SourceError
 from edge_tdn.messages import NS_PER_S, Decoded
 from edge_tdn.source import EndOfStream
 from edge_tdn.source.address import Address
-from edge_tdn.source.decoders import Decoders, decoder
+from edge_tdn.source.decoders import Decoders, decoder, elements
+from edge_tdn.source.key_frames import KeyFrames
 from edge_tdn.source.view import View
 
 BUFFERS = 2  # pictures that wait in the appsink; of a camera the oldest is dropped, a file waits
@@ -58,11 +59,13 @@ class GstCapture:
         if paced and not address.live:
             self._pipeline.connect("deep-element-added", _decode_on_one_thread)
         self._decoders = Decoders(camera.name, self._pipeline, camera.hardware and address.live)
+        self._key_frames = KeyFrames(self._pipeline)
         self._sink = self._pipeline.get_by_name("sink")
         self._bus = self._pipeline.get_bus()
         self.decoder = ""
         self.declared_s: float | None = None
         self.wall_ns: int | None = None
+        self.key: bool | None = None
         self._clock: Literal["camera", "host", "unknown"] = "unknown"
         self._ntp = Gst.Caps.from_string("timestamp/x-ntp")
         self._caps: Any = None  # of the last picture
@@ -93,6 +96,7 @@ class GstCapture:
             self.decoder = decoder(self._pipeline)
         buffer = sample.get_buffer()
         self.wall_ns = self._taken_ns(buffer)
+        self.key = self._key_frames.shown(buffer.pts)
         # Running time, not the buffer's own: it begins at 0 and goes on growing where a file's own clock jumps.
         pts_ns = sample.get_segment().to_running_time(self._gst.Format.TIME, buffer.pts)
         if pts_ns == self._gst.CLOCK_TIME_NONE:
@@ -168,9 +172,7 @@ class GstCapture:
         Its error is lost where it comes while decodebin still starts it: of a file without its index in one of three
         tries.
         """
-        elements: list[Any] = []
-        self._pipeline.iterate_recurse().foreach(elements.append)
-        sinks = [element.get_static_pad("sink") for element in elements if not element.srcpads]
+        sinks = [element.get_static_pad("sink") for element in elements(self._pipeline) if not element.srcpads]
         return any(sink is not None and sink.get_task_state() == self._gst.TaskState.PAUSED for sink in sinks)
 
     def _raise_error(self) -> None:
