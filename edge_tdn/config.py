@@ -325,7 +325,7 @@ class CameraConfig(_Table):
         default="auto", description="auto: GStreamer, or OpenCV where GStreamer is missing"
     )
     frozen_s: Annotated[float, Field(le=600, allow_inf_nan=False)] = Field(
-        default=4.0,
+        default=2.0,
         description="seconds after which a camera that always shows the same picture is frozen; 0: never; at least 1",
     )
     transport: Literal["tcp", "udp"] = Field(

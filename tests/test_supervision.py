@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
+import edge_tdn.frozen
 import edge_tdn.source
 from edge_tdn import gstreamer
 from edge_tdn.config import CameraConfig
@@ -99,7 +100,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
     monkeypatch.setattr(edge_tdn.source, "RETRY_S", (0.1, 6.0))
     monkeypatch.setattr(edge_tdn.source, "STALL_S", 0.5)
     monkeypatch.setattr(edge_tdn.source, "STEADY_S", 0.5)
-    monkeypatch.setattr(edge_tdn.source, "FROZEN_RETRY_S", (0.5, 3.0))
+    monkeypatch.setattr(edge_tdn.source, "FROZEN_RETRY_S", (1.0, 2.0))
+    monkeypatch.setattr(edge_tdn.frozen, "DOUBTED_S", 0.5)
     monkeypatch.setattr("edge_tdn.source.door.KNOCK_S", 0.2)
     started: list[Running] = []
 
