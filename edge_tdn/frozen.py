@@ -33,7 +33,7 @@ KEYLESS = 3.5
 DOUBTED_S = 7.0  # at most; a frozen camera is left alone for longer between two connections
 OFTEN, SELDOM = 6, 3  # in after_s so many pictures are compared, where all are key frames, and where nobody says
 PAUSE = 1.0  # of after_s: two pictures with nothing between them say nothing of what was there
-MOVED = 64  # grey levels, from one picture to the next: something moves, whatever the encoder does
+MOVED = 32  # grey levels, from one picture to the next: something moves. An encoder that mends was seen to change 26
 
 
 class FrozenJudge:
