@@ -268,7 +268,10 @@ class ConfigStatus(Part):
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether the host is there: plain text on <base>/availability, retained. `offline`: its last will."""
+    """Whether the host is there: plain text on <base>/availability, retained.
+
+    `offline`: its last will, or it connects anew because a reload wants it so.
+    """
 
     state: AvailabilityState
 

@@ -190,7 +190,7 @@ class Connection:
     def _live(self) -> Lost:
         """One connection, from beginning to end; why it ended."""
         self._session += 1
-        client = _Client(self._broker, self._client_id, self._session, self._inbox)
+        client = _Client(self._broker, self._client_id, self._session, self._inbox, self._closing)
         client.connect_timeout = CONNECT_S
         if self._broker.username:
             client.username_pw_set(self._broker.username, self._access.password)
@@ -248,13 +248,15 @@ class Connection:
 class _Client(Client):
     """A paho client for one connection, which says when its network thread has ended, and why."""
 
-    def __init__(self, broker: BrokerConfig, client_id: str, session: int, notes: Inbox) -> None:
+    def __init__(
+        self, broker: BrokerConfig, client_id: str, session: int, notes: Inbox, closing: threading.Event
+    ) -> None:
         version = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
         super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=version, reconnect_on_failure=False)
         self.answered, self.ended = threading.Event(), threading.Event()
         self.welcome = self.spoken = self.acknowledged = False
         self.why: Lost | None = None
-        self._session_number, self._notes = session, notes
+        self._session_number, self._notes, self._closing = session, notes, closing
         self.max_inflight_messages = 0xFFFF  # the owner keeps to the broker's window; paho does not know it
         self.on_connect = self._connected
         self.on_disconnect = self._disconnected
@@ -262,7 +264,7 @@ class _Client(Client):
         self.on_message = self._received
         self.on_subscribe = self._subscribed
         self.asked: dict[int, str] = {}  # packet id of a subscription -> topic
-        self.on_socket_open = _without_delay
+        self.on_socket_open = self._opened
         if log.isEnabledFor(logging.DEBUG):
             address = "{}:{}".format(*broker.address)
             self.on_log = lambda client, data, level, text: log.debug("broker=%s %s", address, text)
@@ -283,6 +285,15 @@ class _Client(Client):
         if connected:
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+
+    def _opened(self, client: Client, data: Any, connected: Any) -> None:
+        """Before the first packet. OSError: nobody wants it any more; a session now would take over our next one's."""
+        if self._closing.is_set():
+            self.cut()
+            raise ConnectionAbortedError("closed before it was open")
+        # small packets go at once; Nagle's algorithm would hold an event back until the last is acknowledged
+        with suppress(OSError):
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _connected(self, client: Client, data: Any, flags: Any, reason: ReasonCode, told: Properties | None) -> None:
         if reason.is_failure:
@@ -336,12 +347,6 @@ def _no_tls(why: str) -> str:
     if "ALERT" in why:
         return f"the broker refuses the handshake: {why}; does it want another broker.cert_file?"
     return f"no TLS: {why}; is this the broker's TLS port?"
-
-
-def _without_delay(client: Client, data: Any, connected: Any) -> None:
-    """Small packets go at once; Nagle's algorithm would hold an event back until the last is acknowledged."""
-    with suppress(OSError):
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _properties(kind: int, message: Message) -> Properties:

@@ -252,7 +252,7 @@ class Publisher:
             while not self._ending:
                 heartbeat.beat()
                 self._take(self._patience_s())
-                if self._moving:
+                if self._moving and not self._ending:
                     self._move(self._moving)
                 with heartbeat.patience(DISK_S):
                     self._outbox.tick()
@@ -295,6 +295,8 @@ class Publisher:
                     self._link.publish(item)
             case Message(retain=True):
                 self._retained[item.topic] = item
+                for waiting in (self._unsent, self._large):  # the one before is not wanted any more
+                    waiting.pop(item.topic, None)
                 (self._large if len(item.payload) > LARGE_BYTES else self._unsent)[item.topic] = item
             case Message():
                 self._answers.append(item)
@@ -335,23 +337,23 @@ class Publisher:
                     self._hear(note)
 
     def _move(self, wanted: _Reconnect) -> None:
-        """What this connection leaves unacknowledged, the next one sends again."""
+        """What this connection leaves unacknowledged, the next one sends again.
+
+        In between we are `offline`: who is let in no more could not say so.
+        """
         self._moving = None
-        if wanted.elsewhere:
-            self._leave()
-        deadline = time.monotonic() + GOODBYE_S
-        while self._link and self._on_their_way and time.monotonic() < deadline:
-            self._take(0.05)  # a broker that cannot tell us would take us for dead
+        self._leave(STOPPED if wanted.elsewhere else OFFLINE)
         self._connection.close()
         self._link, self._leaving = None, False
         self._on_their_way.clear()
         self._stopwatch.disconnected()
-        self._deliver("connecting", "")
         self._sessions_before = self.session
         self._line = _Line(self._inbox)
         try:
             self._connection = wanted.connect(self._will, self._line)
-        except ConfigError as error:  # its files were right a moment ago
+            self._deliver("connecting", "")
+        except ConfigError as error:  # its files were right a moment ago, and may be so again
+            self._moving = self._moving or wanted
             self._deliver("tls", str(error))
 
     def _greet(self, link: Link) -> None:
@@ -387,8 +389,10 @@ class Publisher:
             self._suspect()
             for message in self._held_up():
                 self._in_vain[message.topic] += 1
+                if self._retained.get(message.topic) is not message:
+                    continue  # there is a newer one, or none shall be there
                 if self._in_vain[message.topic] < IN_VAIN_MOST:
-                    self._large.setdefault(message.topic, message)
+                    self._large[message.topic] = message
                 else:
                     self._mention(message.topic, f"{message.topic}: {len(message.payload)} bytes, given up: the line "
                                   "is too slow for it, or broker.keepalive_s too short")  # fmt: skip
@@ -433,6 +437,8 @@ class Publisher:
                     self._judge()
                     return
                 self._told = self._told or message.topic == f"{self._base}/status"
+                if not message.payload and self._retained.get(message.topic) is message:
+                    del self._retained[message.topic]  # it is gone: the next connection has nothing to take away
                 if self._denied.pop(message.topic, None):
                     self._again_s = 0.0
                     self._judge()
@@ -593,7 +599,7 @@ class Publisher:
             self._acknowledged.clear()
             self._told_s = time.monotonic()
 
-    def _leave(self) -> None:
+    def _leave(self, goodbye: bytes = STOPPED) -> None:
         """Sends what waits, and says goodbye; for a while."""
         self._leaving = True
         deadline = time.monotonic() + GOODBYE_S
@@ -603,13 +609,13 @@ class Publisher:
                 self._send()
             waits = self._unsent or self._outbox.after(self._behind, 1, self._refused.keys())
             if not said and self._room > 0 and not waits:
-                self._publish(self._availability(STOPPED, self.session))
+                self._publish(self._availability(goodbye, self.session))
                 said = True
             if said and not self._on_their_way:
                 break
             self._take(0.05)
         if self._link and not said:
-            self._publish(self._availability(STOPPED, self.session))
+            self._publish(self._availability(goodbye, self.session))
         self._tell_outbox(patient=False)
 
     # --------------------------------------------------------------------------------------------- being seen

@@ -1,6 +1,8 @@
 """To a real broker and back: availability, retained statuses, events across an outage."""
 
 import socket
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +11,9 @@ from typing import Any
 import pytest
 
 from edge_tdn.config import Access, BrokerConfig, OutboxConfig
+from edge_tdn.errors import ConfigError
 from edge_tdn.messages import ActionEvent, CameraStatus, ConfigStatus, DaemonStatus, EventWindow, ModelRef, Reply
-from edge_tdn.mqtt import Connected, Connection, Message, Received
+from edge_tdn.mqtt import Connected, Connection, Inbox, Lost, Message, Received
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
 from tests.conftest import Mosquitto
@@ -334,7 +337,7 @@ def test_what_a_thread_that_failed_left_is_in_the_outbox(broker: Mosquitto, tmp_
 
 
 def test_another_connection_takes_over_and_nothing_is_lost(publish_to: PublishTo, broker: Mosquitto) -> None:
-    """Ten times, while events go out; nobody hears that the host was away for a moment."""
+    """Ten times, while events go out."""
     listener = Listener(broker)
     publisher = publish_to(broker.config())
     publisher.announce({"homeassistant/a": b"1", f"{BASE}/b": b"2"}, "homeassistant/status")
@@ -342,12 +345,110 @@ def test_another_connection_takes_over_and_nothing_is_lost(publish_to: PublishTo
         for seq in range(20 * number + 1, 20 * number + 21):
             publisher.event(event(seq))
         assert publisher.last_seq("door") == 20 * number + 20, "also those that no disk has seen yet"
-        listener.until(lambda number=number: len(listener.events()) > 20 * number)  # type: ignore[misc]
+        listener.until(
+            lambda number=number: len(listener.events()) > 20 * number and publisher.session == number + 1  # type: ignore[misc]
+        )
         publisher.reconnect(lambda will, inbox: Connection(broker.config(), "daemon", None, will, inbox), False)
     listener.until(lambda: {event.seq for event in listener.events()} == set(range(1, 201)))
     listener.until(lambda: publisher.outbox_status.waiting == 0 and publisher.session == 11)
     publisher.announce({"homeassistant/a": b"1"}, "homeassistant/status")
     listener.until(lambda: listener.last("b") == b"")
-    said = {message.payload for message in listener.heard if message.topic == f"{BASE}/availability"}
-    assert said == {b"online"}
+    said = [message.payload for message in listener.heard if message.topic == f"{BASE}/availability"]
+    assert said == [b"online", *[b"offline", b"online"] * 10]
     listener.close()
+
+
+def test_who_is_let_in_no_more_is_offline_until_he_is(publish_to: PublishTo, broker: Mosquitto, tmp_path: Path) -> None:
+    """A reload brought a password that the broker refuses, the next one the right one."""
+    (tmp_path / "passwords").touch()
+    subprocess.run(["mosquitto_passwd", "-b", tmp_path / "passwords", "here", "right"], check=True)
+    broker.stop()
+    broker.guard(f"password_file {tmp_path / 'passwords'}")
+    broker.start()
+    listener = Listener(broker)
+    url = f"mqtt://127.0.0.1:{broker.guarded_port}"
+    config = BrokerConfig(url=url, username="here", password_file="passwords")
+    publisher = publish_to(config, Access("right"))
+    publisher.event(event(1))
+    listener.until(lambda: len(listener.events()) == 1)
+    publisher.reconnect(lambda will, inbox: Connection(config, "daemon", Access("wrong"), will, inbox), False)
+    listener.until(lambda: publisher.delivery.state == "unauthorized" and listener.last("availability") == b"offline")
+    publisher.event(event(2))
+    publisher.reconnect(lambda will, inbox: Connection(config, "daemon", Access("right"), will, inbox), False)
+    listener.until(lambda: len(listener.events()) == 2 and listener.last("availability") == b"online")
+    listener.close()
+
+
+def test_files_that_are_wrong_for_a_moment_are_tried_again(publish_to: PublishTo, broker: Mosquitto) -> None:
+    """A certificate that is being renewed just when a reload reads it for the last time."""
+    listener, publisher = Listener(broker), publish_to(broker.config())
+    tries = []
+
+    def connect(will: Callable[[int], Message], inbox: Inbox) -> Connection:
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise ConfigError("ca.pem: no PEM")
+        return Connection(broker.config(), "daemon", None, will, inbox)
+
+    listener.until(lambda: publisher.connected)
+    publisher.reconnect(connect, False)
+    listener.until(lambda: publisher.delivery.state == "tls", 5)
+    listener.until(lambda: publisher.delivery.state == "connected", 5)
+    assert len(tries) == 3
+    listener.close()
+
+
+def test_what_is_taken_from_the_broker_stays_away_and_is_told_once(
+    publish_to: PublishTo, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a removed camera: its picture, also one that was never sent; and the broker hears of it no more."""
+    monkeypatch.setattr("edge_tdn.mqtt.RETRY_S", (0.2, 0.2))
+    wire = Wire(broker.port)
+    publisher = publish_to(BrokerConfig(url=f"mqtt://127.0.0.1:{wire.port}"))
+    publisher.snapshot("door", b"small")
+    early = Listener(broker)
+    early.until(lambda: early.last("door/snapshot") == b"small")
+    wire.cut()
+    early.until(lambda: not publisher.connected)
+    publisher.snapshot("door", bytes(100_000))  # these are sent last
+    publisher.snapshot("door", b"")
+    wire.mend()
+    early.until(lambda: early.last("door/snapshot") == b"")
+    time.sleep(0.3)  # for what else there may be
+    late = Listener(broker)
+    late.until(lambda: late.last("availability") == b"online")
+    assert late.last("door/snapshot") is None
+    before = publisher.session
+    wire.said.clear()
+    wire.reset()
+    late.until(lambda: publisher.session > before)
+    publisher.event(event(1))
+    late.until(lambda: len(late.events()) == 1)  # behind all that is retained
+    assert b"door/snapshot" not in wire.said
+    early.close()
+    late.close()
+    wire.close()
+
+
+def test_who_is_closed_before_a_name_is_resolved_says_nothing(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take over the session of the connection that has come in its place."""
+    asked, answer, resolve = threading.Event(), threading.Event(), socket.getaddrinfo
+
+    def slow(*arguments: Any, **more: Any) -> Any:
+        asked.set()
+        answer.wait(10)
+        return resolve(*arguments, **more)
+
+    wire = Wire(broker.port)
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    connection = Connection(BrokerConfig(url=f"mqtt://127.0.0.1:{wire.port}"), "daemon")
+    assert asked.wait(5)
+    connection.close()
+    answer.set()
+    lost = connection.notes.get(timeout=5)
+    assert isinstance(lost, Lost), lost
+    assert not wire.said
+    assert connection.notes.empty()
+    wire.close()
