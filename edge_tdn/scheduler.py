@@ -317,18 +317,24 @@ class Scheduler:
         """Another runtime from the next turn on; waits until it is so. `meanwhile` is called on the runtime thread.
 
         With another `spec`, lanes have to leave and to come anew in `meanwhile`: their windows are of no use. If
-        the new runtime fails in its first segments, nothing has changed, and what it raised is raised here.
+        the new runtime fails in its first segments, or `meanwhile` does, nothing has changed, and what was raised is
+        raised here.
         """
         keep = spec == self._spec
 
         def exchange() -> None:
+            before = self._runtime, self._spec, list(self._lanes)
             if keep:
                 with heartbeat.patience(EXCHANGE_S):
                     successor.catch_up(self._lanes)
-                for lane in self._lanes:
-                    lane.move(successor.rings[lane])
             self._runtime, self._spec = successor.runtime, spec
-            meanwhile()
+            try:
+                meanwhile()
+            except BaseException:
+                self._runtime, self._spec, self._lanes = before
+                raise
+            for lane in self._lanes if keep else ():
+                lane.move(successor.rings[lane])
 
         for _ in range(2 if keep else 0):  # the first takes long; what has come meanwhile, the second does not
             successor.catch_up(self._lanes)

@@ -520,6 +520,31 @@ def test_a_runtime_that_fails_at_its_first_segment_does_not_take_over() -> None:
         scheduler.between_turns(lambda: None)
 
 
+@pytest.mark.parametrize("rate", [10, 20])
+def test_a_takeover_that_fails_half_way_leaves_the_old_runtime_to_every_camera(rate: int) -> None:
+    """Also where the new one is fed in another way, so that lanes leave and come anew."""
+    heard = [Heard(), Heard()]
+    scheduler = Scheduler(FakeRuntime(), SPEC, fail)
+    lanes = [scheduler.lane(1, h.scored, h.broken) for h in heard]
+
+    def half_way() -> None:
+        scheduler.leave(lanes[0])
+        scheduler.lane(1, lambda _: None, lambda _: None)
+        raise MemoryError
+
+    scheduler.start()
+    for n in range(5):
+        for one in lanes:
+            scheduler.submit(one, segment(n))
+    until(lambda: all(one.window()[-1:] and one.window()[-1].index == 4 for one in lanes))
+    with pytest.raises(MemoryError):
+        scheduler.exchange(Successor(Doubling()), SPEC.model_copy(update={"frame_rate": rate}), half_way)
+    for one in lanes:
+        scheduler.submit(one, segment(5))
+    until(lambda: [h.said[-1] for h in heard] == [[2, 3, 4, 5]] * 2)
+    scheduler.stop(drop=True)
+
+
 def test_who_leaves_has_its_break_told_and_others_go_on() -> None:
     scheduler, heard = Scheduler(FakeRuntime(classify_s=0.01), SPEC, fail), [Heard(), Heard()]
     leaving, staying = (scheduler.lane(1, h.scored, h.broken) for h in heard)
