@@ -10,7 +10,8 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -44,6 +45,7 @@ from edge_tdn.verify import verify
 
 if TYPE_CHECKING:  # loaded where it is wanted: 1 MB, and a web server
     from edge_tdn.metrics import Metrics
+    from edge_tdn.record import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +54,10 @@ LIFE_EVERY_S = 10.0  # the daemon's own
 COMPILE_S = 600.0  # at most: a GPU's first time may take minutes
 HEARD_BYTES = 65_536  # largest packet that a broker may send us: a command, our own status
 LAST_EVENTS = 200  # of a camera, among which an action that was going on when the daemon was killed has its last
-CHANGED_S = 1.0  # how long a stop waits for a reload that has begun to change things
-JOIN_S = 1.2  # and then for all cameras together
-COMPUTED_S = 1.0  # and then for the turn that is being computed
-RECORDED_S = 0.7  # and then for their clips to be finished
+CHANGED_S = 0.4  # how long a stop waits for a reload that has begun to change things
+JOIN_S = 0.9  # and then for all cameras together
+COMPUTED_S = 0.7  # and then for the turn that is being computed; what the first three do not need is the next one's
+RECORDED_S = 0.6  # and then for their clips to be finished; the broker's goodbye comes last
 
 
 class Daemon:
@@ -70,7 +72,8 @@ class Daemon:
         self._stop = threading.Event()
         self._woken = threading.Event()  # stopped, or something to tell at once
         self._reload_wanted = False
-        self._reloading: threading.Thread | None = None
+        self._reloaded: threading.Event | None = None  # of a reload that is under way, or was a moment ago
+        self._half: Config | None = None  # one that failed while it was brought into force
         self._changing = threading.Lock()  # held while a reload changes what runs
         self._computed = True  # the runtime thread has ended when it was asked to
         self._told_config = ConfigStatus(state="in_force", reason="", since=iso(time.time_ns()))
@@ -114,8 +117,7 @@ class Daemon:
         try:
             self._publisher.start()
             self._scheduler.start()
-            for camera in self.cameras:
-                camera.start()
+            self._start(self.cameras)
             names = ",".join(camera.name for camera in self.cameras)
             log.info(
                 "serving host=%s topics=%s/... broker=%s:%d model=%s cameras=%s", self._config.host,
@@ -147,17 +149,16 @@ class Daemon:
     @property
     def hanging(self) -> list[str]:
         """Threads that a library held when `run` ended."""
-        names = [f"camera {camera.name}" for camera in self.cameras if camera.running]
-        names += [thread.name for thread in threading.enumerate() if thread.name.startswith("main stream ")]
-        names += [] if self._computed else ["runtime"]
-        return names + (["reload"] if self._is_reloading() else [])
+        names = [thread.name for thread in threading.enumerate()]
+        left = [name for name in names if name.startswith(("camera ", "main stream ", "recorder "))]
+        return left + ([] if self._computed else ["runtime"]) + (["reload"] if self._is_reloading() else [])
 
     def _serve(self) -> None:
         told, before = float("-inf"), None  # monotonic seconds; how it stood with broker, disk and configuration
         notify.ready()
         while not self._stop.is_set():
             catch_up()
-            self._begin_reload()
+            self._look_after_reload()
             if not self._is_reloading() and not any(camera.running for camera in self.cameras):
                 return
             states = self._publisher.delivery.state, self._publisher.outbox_status.state, self._told_config
@@ -166,29 +167,39 @@ class Daemon:
                 self._publisher.daemon_status(self._status())
             for camera in self.cameras:
                 self._publisher.camera_status(camera.status())
-            self._watchdog.look()
-            notify.status(self._line())
+            if self._watchdog.look() and self._is_reloading():
+                notify.extend(self._watchdog.period_s, self._line())  # else it takes the reload for failed
+            else:
+                notify.status(self._line())
             self._woken.wait(min(STATUS_EVERY_S, self._watchdog.period_s))
             self._woken.clear()
 
-    def _begin_reload(self) -> None:
-        if self._path and self._reload_wanted and not self._is_reloading():
+    def _look_after_reload(self) -> None:
+        """Begins one that is wanted. systemd hears of it from here alone, so that nothing follows on our goodbye."""
+        if self._reloaded and self._reloaded.is_set():
+            self._reloaded = None
+            notify.ready()
+        if self._path and self._reload_wanted and not self._reloaded:
             self._reload_wanted = False
-            self._reloading = threading.Thread(target=self._read_again, args=(self._path,), name="reload", daemon=True)
-            self._reloading.start()
+            self._reloaded = threading.Event()
+            notify.reloading()
+            arguments = self._path, self._reloaded
+            threading.Thread(target=self._read_again, args=arguments, name="reload", daemon=True).start()
 
     def _is_reloading(self) -> bool:
-        return self._reloading is not None and self._reloading.is_alive()
+        return self._reloaded is not None and not self._reloaded.is_set()
 
     @heartbeat.beating()
-    def _read_again(self, path: Path) -> None:
+    def _read_again(self, path: Path, over: threading.Event) -> None:
         """On a thread of its own: a network may take a minute to compile."""
         heartbeat.beat(COMPILE_S)
         log.info("config=%s is read again", path)
-        notify.reloading()
         self._tell_config("checking", "")
-        self._reload(path)
-        notify.ready()
+        try:
+            self._reload(path)
+        finally:
+            over.set()
+            self._woken.set()
 
     def _reload(self, path: Path) -> None:
         try:
@@ -196,7 +207,8 @@ class Daemon:
             verify(wanted, path)
             # for good, or a reload before failed when it had stopped them: they have another chance
             failed = {camera.name for camera in self.cameras if camera.failure or camera.stopped}
-            changed, config = changes(self._config, wanted, failed), in_force(self._config, wanted)
+            there = self._config.model_copy(update={"camera": [camera.config for camera in self.cameras]})
+            changed, config = changes(there, wanted, failed, self._half), in_force(self._config, wanted)
             access = broker_access(config.broker, self._base)
             model = open_configured_model(config, self._base)
             check_names(config, model.labels, model.manifest.background)
@@ -209,6 +221,8 @@ class Daemon:
                 if self._stop.is_set():
                     return
                 self._change(config, changed, access, model, successor)
+        except CancelledError:  # the daemon has stopped meanwhile
+            return
         except EdgeTdnError as error:
             log.error("config=%s refused, the one before stays in force: %s", path, error)
             self._tell_config("refused", str(error))
@@ -230,8 +244,9 @@ class Daemon:
         ref = model.ref(config.runtime.precision)
 
         def change_cameras() -> None:
-            for camera in self.cameras:
-                camera.change(config, model, self._origin(config, camera.name, ref))
+            sights = [camera.sight(model.manifest.input) for camera in self.cameras]
+            for camera, sight in zip(self.cameras, sights, strict=True):
+                camera.change(config, model, self._origin(config, camera.name, ref), sight)
 
         refed = self.model.manifest.input != model.manifest.input
         if successor:
@@ -239,19 +254,19 @@ class Daemon:
             warn_unless_proven(model, successor.runtime.precision, successor.runtime.device)
         else:
             self._scheduler.between_turns(change_cameras)
+        self._half = config
         self.model, self._model_ref = model, ref
         self._replace_cameras(config, changed)
         if changed.leaving:
             gc.collect()  # a camera and its lane know each other: its ring and its recorder's pictures would stay
         if changed.recorders or refed:
-            for camera in self.cameras:
-                if camera.name not in changed.added + changed.restarted:
-                    camera.record_anew(config, RECORDED_S)
+            new = changed.added + changed.restarted
+            _finish([camera.record_anew(config) for camera in self.cameras if camera.name not in new])
         self._announce(config)
         if changed.connection or access != self._access:
             elsewhere = config.broker.address != self._config.broker.address
             self._publisher.reconnect(partial(_connect, config, access), elsewhere)
-        self._config, self._access = config, access
+        self._config, self._access, self._half = config, access, None
 
     def _exchange(self, successor: Successor, model: Model, meanwhile: Callable[[], None]) -> None:
         """Another runtime from the next turn on. EdgeTdnError: it fails; nothing has changed."""
@@ -278,14 +293,21 @@ class Daemon:
             camera.join(max(0.0, deadline - time.monotonic()))
         for camera in leaving:
             self._scheduler.between_turns(camera.leave)
-            camera.dismiss(camera.name in changed.removed, RECORDED_S)
+        _finish([camera.recorder for camera in leaving])
+        for camera in leaving:
+            camera.dismiss(camera.name in changed.removed)
         coming = {name: self._camera(config, name) for name in changed.added + changed.restarted}
         for name in changed.restarted:
             coming[name].set_enabled(before[name].enabled)  # who switched it off does not want it on by the way
         self.cameras = [(before | coming)[camera.name] for camera in config.camera]
         self._control.exchange(self.cameras)
-        for camera in coming.values():
-            camera.start()
+        self._start(list(coming.values()))
+
+    def _start(self, cameras: Sequence[Camera]) -> None:
+        """But for those that a stop, which has begun, does not know yet."""
+        for camera in cameras:
+            if not self._stop.is_set():
+                camera.start()
 
     def _camera(self, config: Config, name: str) -> Camera:
         (table,) = (camera for camera in config.camera if camera.name == name)
@@ -306,19 +328,17 @@ class Daemon:
         self._woken.set()
 
     def _shut_down(self) -> None:
+        deadline = time.monotonic() + CHANGED_S
         changed = self._changing.acquire(timeout=CHANGED_S)
         for camera in self.cameras:
             camera.stop()
-        deadline = time.monotonic() + JOIN_S
+        deadline += JOIN_S
         for camera in self.cameras:
             camera.join(max(0.0, deadline - time.monotonic()))
-        self._computed = self._scheduler.stop(self._stop.is_set(), COMPUTED_S if self._stop.is_set() else None)
-        recorders = [camera.recorder for camera in self.cameras if camera.recorder]
-        for recorder in recorders:
-            recorder.close()
-        deadline = time.monotonic() + RECORDED_S
-        for recorder in recorders:
-            recorder.join(max(0.0, deadline - time.monotonic()))
+        deadline += COMPUTED_S
+        drop = self._stop.is_set()
+        self._computed = self._scheduler.stop(drop, max(0.0, deadline - time.monotonic()) if drop else None)
+        _finish([camera.recorder for camera in self.cameras])
         for camera in self.cameras:
             self._publisher.camera_status(camera.status())
         self._publisher.stop()
@@ -326,6 +346,8 @@ class Daemon:
             self._metrics.close()
         if self._computed and changed:
             self._runtime.close()
+        if changed:
+            self._changing.release()  # a reload that has come so far hears that it is too late
         catch_up(finally_=True)
 
     def _line(self) -> str:
@@ -372,6 +394,15 @@ class Daemon:
 def _connect(config: Config, access: Access, will: Callable[[int], Message], inbox: Inbox) -> Connection:
     # a new start takes over the old session, and its last will with it
     return Connection(config.broker, f"edge-tdn-{config.host}", access, will, inbox, HEARD_BYTES)
+
+
+def _finish(recorders: Sequence["Recorder | None"]) -> None:
+    """All together finish what they have begun."""
+    for recorder in filter(None, recorders):
+        recorder.close()
+    deadline = time.monotonic() + RECORDED_S
+    for recorder in filter(None, recorders):
+        recorder.join(max(0.0, deadline - time.monotonic()))
 
 
 def _draw_demo(config: Config) -> None:

@@ -32,7 +32,12 @@ def beating() -> Iterator[None]:
     try:
         yield
     finally:
-        del _beats[thread]
+        _beats.pop(thread, None)
+
+
+def forget(thread: threading.Thread) -> None:
+    """It was asked to end, and nobody waits for it any more: if it hangs, nothing is restarted over it."""
+    _beats.pop(thread, None)
 
 
 def beat(patience_s: float = 0.0) -> None:
@@ -76,7 +81,8 @@ class Watchdog:
         self._late: dict[threading.Thread, float] = {}  # those that are named in the log; monotonic seconds
         self._looked = self._awake = time.monotonic()
 
-    def look(self) -> None:
+    def look(self) -> bool:
+        """Whether every thread goes on."""
         faulthandler.dump_traceback_later(0.9 * self._hung_s, file=STDERR)  # unless we look again before
         now = time.monotonic()
         if now - self._looked > self.period_s:  # the whole host was asleep: each has its time again
@@ -89,6 +95,7 @@ class Watchdog:
             notify.alive()
         elif max(late.values()) > self._hung_s:
             notify.hung()
+        return not late
 
     def close(self) -> None:
         faulthandler.cancel_dump_traceback_later()
@@ -96,7 +103,9 @@ class Watchdog:
     def _tell(self, late: dict[threading.Thread, float], now: float) -> None:
         """Once of each, and once more when it goes on."""
         for thread in self._late.keys() - late.keys():
-            log.warning("thread=%s goes on, after %.1f s", value(thread.name), now - self._late.pop(thread))
+            since = self._late.pop(thread)
+            if thread in _beats or not thread.is_alive():  # else it was forgotten
+                log.warning("thread=%s goes on, after %.1f s", value(thread.name), now - since)
         new = late.keys() - self._late.keys()
         for thread in new:
             log.error(

@@ -46,6 +46,7 @@ class MainStream(AbstractContextManager["MainStream"]):
         self._stop.set()
         if self._thread:
             self._thread.join(JOIN_S)
+            heartbeat.forget(self._thread)
 
     @heartbeat.beating()
     def _run(self, stop: threading.Event) -> None:

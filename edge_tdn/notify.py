@@ -1,7 +1,7 @@
 """What systemd is told of this process, where it asks: sd_notify(3). Elsewhere nothing happens.
 
 start ──extend──► ready ──alive, alive, alive──► stopping
-                    └─reloading──► ready
+                    └─reloading ──extend, alive, extend, alive──► ready
 """
 
 import os
@@ -13,7 +13,10 @@ SEND_S = 1.0  # systemd that takes nothing for so long shall not hold us up
 
 
 def extend(within_s: float, status: str) -> None:
-    """The start goes on: whatever comes next comes within so many seconds."""
+    """The start or reload goes on: whatever comes next comes within so many seconds.
+
+    systemd moves its watchdog's deadline, too, where it is earlier.
+    """
     _send(f"EXTEND_TIMEOUT_USEC={within_s * 1e6:.0f}", f"STATUS={status}")
 
 

@@ -13,7 +13,6 @@ import threading
 import time
 from collections import deque
 from contextlib import nullcontext
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -27,7 +26,7 @@ from edge_tdn.decide import Decider, Origin
 from edge_tdn.errors import SourceError
 from edge_tdn.gate import MotionGate
 from edge_tdn.log import Limited, value
-from edge_tdn.manifest import Model
+from edge_tdn.manifest import InputSpec, Model
 from edge_tdn.messages import (
     CENTRE,
     NS_PER_S,
@@ -64,6 +63,8 @@ TOP = 5  # labels in a scores message
 STAGES = ("capture", "window", "infer", "decide")  # of a clip, as Latency has them
 FAILED = ("stalled", "unreachable", "unauthorized")  # and it is tried again
 
+Sight = tuple[Window, Lane]  # what belongs together: the window, and the lane that its segments go to
+
 
 class Camera:
     """A running camera. `picture` is the newest segment's centre frame, for whoever wants to look."""
@@ -81,7 +82,7 @@ class Camera:
         self._labels, self._spec = model.labels, model.manifest.input
         self._scheduler, self._publisher = scheduler, publisher
         self._source = Source(camera, base, self._told)
-        self._sight = self._opened()
+        self._sight = self._opened(self._spec)
         seq = publisher.last_seq(camera.name)
         self._decider = Decider(config.decide, origin, model.labels, model.manifest.background, seq)
         self._main = self._main_stream(config)
@@ -120,8 +121,8 @@ class Camera:
 
     @property
     def stopped(self) -> bool:
-        """Asked to end, and does not begin again."""
-        return self._stop.is_set()
+        """Asked to end, and does not begin again; or it could not even begin."""
+        return self._stop.is_set() or self._thread.ident is None
 
     @property
     def enabled(self) -> bool:
@@ -146,65 +147,70 @@ class Camera:
         if self.running:  # in a library that hears no stop: its action ends all the same, the process does not wait
             self._scheduler.submit(self._lane, "shutdown")
 
-    def change(self, config: Config, model: Model, origin: Origin) -> None:
+    def sight(self, spec: InputSpec) -> Sight:
+        """What `change` wants for a model that is fed like this: new, where it is another way. On the runtime thread.
+
+        It may fail, where the device has no memory left.
+        """
+        return self._sight if spec == self._spec else self._opened(spec)
+
+    def change(self, config: Config, model: Model, origin: Origin, sight: Sight) -> None:
         """Another configuration or model; the source plays on. On the runtime thread, between two turns.
 
         Actions go on where they can, see `Decider.change`. A model that is fed in another way begins with an empty
         window.
         """
-        if model.manifest.input != self._spec:
+        if sight is not self._sight:
             self._broken("shutdown")
             self.leave()
             self._repeated += self._sight[0].repeated
             self._gated += self._lane.gated
             self._shed += self._lane.shed
-            self._spec = model.manifest.input
-            self._sight = self._opened()
+            self._spec, self._sight = model.manifest.input, sight
         self._publish_scores, self._labels = config.broker.scores, model.labels
         self._tell(self._decider.change(config.decide, origin, model.labels, model.manifest.background), None)
 
-    def record_anew(self, config: Config, within_s: float) -> None:
-        """Another recorder takes over; what the one before has begun, it finishes now, at the latest `within_s`."""
+    def record_anew(self, config: Config) -> "Recorder | None":
+        """Another recorder takes over; the one before is to be closed."""
         before, self.recorder = self.recorder, self._recorder(config)
-        if before:
-            before.close()
-            before.join(within_s)
+        return before
 
     def leave(self) -> None:
         """It has been stopped and joined, and others go on: its actions end. On the runtime thread."""
         self._scheduler.leave(self._lane)
 
-    def dismiss(self, removed: bool, within_s: float) -> None:
+    def dismiss(self, removed: bool) -> None:
         """It has left; nothing is told of it any more. `removed`: nor is there another in its place."""
-        if self.recorder:
-            self.recorder.close()
-            self.recorder.join(within_s)
+        heartbeat.forget(self._thread)
         if removed:
             self._told("ended", self._why)
             self._publisher.action(self.name, None)
-            if self.recorder:
-                self._publisher.snapshot(self.name, b"")
         self._gone = True
+        if removed and self.recorder:
+            self._publisher.snapshot(self.name, b"")
         self._states.catch_up(finally_=True)  # there is no later: it is soon forgotten
 
     @property
     def _lane(self) -> Lane:
         return self._sight[1]
 
-    def _opened(self) -> tuple[Window, Lane]:
-        """What belongs together: the window, and the lane that its segments go to."""
+    def _opened(self, spec: InputSpec) -> Sight:
         gate = MotionGate() if self.config.motion_gate else None
         lane = self._scheduler.lane(self.config.hop, self._scored, self._broken)
-        return Window(self._spec, self.config.max_gap_s, gate=gate), lane
+        return Window(spec, self.config.max_gap_s, gate=gate), lane
 
     def _recorder(self, config: Config) -> "Recorder | None":
         if not config.record.wanted:
             return None
         from edge_tdn import record
 
-        publish = partial(self._publisher.snapshot, self.name)
         apart = self._main is not None
-        return record.Recorder(self.config, config, self._spec, self._base, publish, apart)
+        return record.Recorder(self.config, config, self._spec, self._base, self._show, apart)
+
+    def _show(self, jpeg: bytes) -> None:
+        """On the recorder's thread, which may be late."""
+        if not self._gone:
+            self._publisher.snapshot(self.name, jpeg)
 
     def _main_stream(self, config: Config) -> "MainStream | None":
         """It plays while the camera does, and the recorder's pictures come from it."""

@@ -180,7 +180,9 @@ class Recorder:
         self._inbox.put(None)
 
     def join(self, timeout_s: float) -> None:
+        """Waits for the thread to end, but not longer than this."""
         self._thread.join(timeout_s)
+        heartbeat.forget(self._thread)
 
     def _is_better(self, event: ActionEvent) -> bool:
         """A picture of each action, and again where it scores higher than in the last one."""

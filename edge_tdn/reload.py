@@ -48,12 +48,16 @@ class Changes:
         return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names) or "no change"
 
 
-def changes(running: Config, wanted: Config, failed: Collection[str] = ()) -> Changes:
-    """What is to be done to serve `in_force(running, wanted)`. `failed`: cameras that do not play any more."""
+def changes(running: Config, wanted: Config, failed: Collection[str] = (), half: Config | None = None) -> Changes:
+    """What is to be done to serve `in_force(running, wanted)`. `failed`: cameras that do not play any more.
+
+    `half`: what a reload before this one failed to bring into force; but for the cameras, any of it may be.
+    """
+    perhaps = (running, half or running)
     before, after = ({camera.name: camera.model_dump() for camera in one.camera} for one in (running, wanted))
     # a main stream plays while there is somebody to record it
-    recording = running.record.wanted != wanted.record.wanted
-    keys = tuple(key for key, value in _flat(wanted).items() if value != _flat(running)[key])
+    recording = any(one.record.wanted != wanted.record.wanted for one in perhaps)
+    keys = tuple(key for key, value in _flat(wanted).items() if any(value != _flat(one)[key] for one in perhaps))
     return Changes(
         added=tuple(name for name in after if name not in before),
         restarted=tuple(

@@ -13,13 +13,15 @@ import pytest
 
 from edge_tdn import daemon as daemon_module
 from edge_tdn import heartbeat, notify, publish, source
-from edge_tdn.config import Config
+from edge_tdn.config import Config, load
 from edge_tdn.daemon import Daemon
+from edge_tdn.errors import ConfigError
 from edge_tdn.heartbeat import Watchdog, beat, beating
 from edge_tdn.log import value
 from edge_tdn.mqtt import Link
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
+from edge_tdn.record import Recorder
 from edge_tdn.runtime.openvino import OpenVinoRuntime
 from edge_tdn.source.gst_capture import GstCapture
 from tests.conftest import Mosquitto
@@ -195,6 +197,44 @@ def test_who_waits_beats_whether_or_not_there_is_work(monkeypatch: pytest.Monkey
     assert not heartbeat._beats
 
 
+@pytest.mark.parametrize("systemd", ["path"], indirect=True)
+def test_a_long_reload_is_waited_for_while_all_goes_on_and_a_stop_is_the_last_word(
+    systemd: Systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd takes a reload for failed that neither ends nor asks for more time."""
+    monkeypatch.setattr(daemon_module, "STATUS_EVERY_S", HUNG_S / 10)
+    monkeypatch.setattr(heartbeat, "EVERY_S", HUNG_S / 10)
+    monkeypatch.setattr(publish, "TICK_S", HUNG_S / 10)
+    path, let_go = tmp_path / "site.toml", threading.Event()
+
+    def refuse(*_: object) -> None:
+        let_go.wait(10)
+        raise ConfigError("too late")
+
+    path.write_text('[broker]\nurl = "mqtt://127.0.0.1:1"\n[[camera]]\nname = "a"\nsource = "rtsp://127.0.0.1:1/x"\n')
+    daemon = Daemon(load(path), tmp_path, path)
+    with running(daemon):
+        systemd.hears("READY=1", within_s=5)
+        systemd.heard.clear()
+        daemon.reload()
+        systemd.hears("READY=1", within_s=5)
+        assert systemd.said()[0].startswith("RELOADING=1\nMONOTONIC_USEC=")
+        monkeypatch.setattr(daemon_module, "verify", refuse)
+        daemon.reload()
+        longer = f"EXTEND_TIMEOUT_USEC={HUNG_S / 2 * 1e6:.0f}\nSTATUS=0 of 1 cameras streaming; "
+        until(lambda: sum(message.startswith(longer) for message in systemd.said()) > 3)
+        with beating():  # one that hangs
+            time.sleep(0.7 * HUNG_S)
+            systemd.said()
+            systemd.heard.clear()
+            time.sleep(0.3 * HUNG_S)
+            assert not [message for message in systemd.said() if message.startswith(("EXTEND", "WATCHDOG=1"))]
+    let_go.set()
+    until(lambda: "reload" not in [thread.name for thread in threading.enumerate()])
+    said = systemd.said()
+    assert not [message for message in said[said.index("STOPPING=1") :] if message == "READY=1"]
+
+
 class Trap:
     """Methods that never return, one at a time, while they are held."""
 
@@ -222,6 +262,51 @@ class Trap:
         self._let_go.set()
 
     close = let_go
+
+
+def test_what_a_reload_stopped_is_not_waited_for_one_by_one_and_its_hang_is_no_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cameras leave that a library holds, and their recorders hear nothing; what comes beats."""
+    monkeypatch.setattr(daemon_module, "JOIN_S", 0.1)
+    monkeypatch.setattr(daemon_module, "RECORDED_S", 0.5)
+    path, leaving = tmp_path / "site.toml", ["a", "b", "c", "d"]
+
+    def write(*names: str) -> None:
+        tables = "".join(f'[[camera]]\nname = "{name}"\nsource = "demo:"\nloop = true\n' for name in names)
+        path.write_text(f'[broker]\nurl = "mqtt://127.0.0.1:1"\n[record]\nsnapshot = true\n{tables}')
+
+    def watched() -> set[str]:
+        return {thread.name for thread in heartbeat._beats} - {"reload"}
+
+    write("stays", *leaving)
+    trap = Trap(monkeypatch)
+    trap.set(GstCapture, "read")
+    daemon = Daemon(load(path), tmp_path, path)
+    recorders = [camera.recorder for camera in daemon.cameras if camera.recorder]
+    with running(daemon):
+        until(lambda: {camera.status().state for camera in daemon.cameras} == {"streaming"})
+        with monkeypatch.context() as deaf, closing(trap):
+            deaf.setattr(Recorder, "close", lambda self: None)
+            trap.hold("read")
+            time.sleep(2 * source.POLL_S)  # now all are in it
+            write("stays", "comes")
+            began = time.monotonic()
+            daemon.reload()
+            until(lambda: [camera.name for camera in daemon.cameras] == ["stays", "comes"])
+            assert time.monotonic() - began < 0.1 + 3 * 0.5
+            until(lambda: "camera comes" in watched())
+            there = {
+                "runtime",
+                "publisher",
+                *(f"{kind} {n}" for kind in ("camera", "recorder") for n in ("stays", "comes")),
+            }
+            assert watched() == there
+            names = {thread.name for thread in threading.enumerate()}
+            assert names > {f"{kind} {name}" for kind in ("camera", "recorder") for name in leaving}
+        for recorder in recorders:
+            recorder.close()
+    assert not heartbeat._beats
 
 
 PLACES = [

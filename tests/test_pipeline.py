@@ -105,7 +105,7 @@ def test_a_camera_that_has_left_keeps_its_counts_and_its_end_is_told(
             camera._told("stalled", "")
             camera._told("streaming", "")
         caplog.clear()
-        camera.dismiss(removed=True, within_s=1)
+        camera.dismiss(removed=True)
         assert 'camera=door state=ended reason="removed from the configuration"' in caplog.text
     finally:
         scheduler.stop(drop=True)

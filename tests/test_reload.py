@@ -3,8 +3,9 @@
 import json
 import shutil
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -15,13 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from edge_tdn import daemon as daemon_module
 from edge_tdn.check import check
 from edge_tdn.config import Config, load
 from edge_tdn.demo_clip import demo_clip_path
 from edge_tdn.errors import EdgeTdnError
-from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus
+from edge_tdn.messages import ActionEvent, CameraStatus, ConfigStatus, DaemonStatus
 from edge_tdn.mqtt import Connected, Connection, Message, Received
+from edge_tdn.pipeline import Camera
 from edge_tdn.reload import changes, in_force
+from edge_tdn.runtime.openvino import OpenVinoRuntime
 from tests.conftest import Mosquitto
 from tests.rtsp import RtspCamera
 from tests.test_chain import Daemon, running
@@ -208,6 +212,59 @@ def serving(site: Site, *cameras: str, **others: str) -> Iterator[Daemon]:
         yield daemon
 
 
+class Inside:
+    """A daemon in this process, and its file. It may have no broker: what it does is looked at directly."""
+
+    def __init__(self, path: Path, *cameras: str) -> None:
+        self._path = path
+        self._write(cameras, "")
+        self.daemon = daemon_module.Daemon(load(path), path.parent, path)
+        self._thread = threading.Thread(target=self.daemon.run, name="main loop")
+        self._thread.start()
+
+    def reload(self, *cameras: str, extra: str = "") -> ConfigStatus:
+        """How it stands when that is over."""
+        before = self.daemon._told_config
+        self.ask_for(*cameras, extra=extra)
+        self.wait_for(lambda: self.daemon._told_config.state != "checking" and self.daemon._told_config is not before)
+        return self.daemon._told_config
+
+    def ask_for(self, *cameras: str, extra: str = "") -> None:
+        self._write(cameras, extra)
+        self.daemon.reload()
+
+    def threads(self, of: str) -> list[str]:
+        return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith(of))
+
+    def serving(self) -> dict[str, tuple[float, bool]]:
+        """By camera, each once and streaming: its threshold, and whether it is recorded."""
+        self.wait_for(lambda: all(camera.status().state == "streaming" for camera in self.daemon.cameras))
+        names = [camera.name for camera in self.daemon.cameras]
+        assert self.threads("camera ") == sorted(f"camera {name}" for name in names)
+        decided = [camera._decider._config.enter_threshold for camera in self.daemon.cameras]
+        recorded = [f"recorder {name}" in self.threads("recorder ") for name in names]
+        return dict(zip(names, zip(decided, recorded, strict=True), strict=True))
+
+    def has_clips(self) -> None:
+        """Every camera, from now on."""
+        before = {camera: camera.status().clips for camera in self.daemon.cameras}
+        self.wait_for(lambda: all(camera.status().clips > clips for camera, clips in before.items()))
+
+    def close(self) -> None:
+        self.daemon.stop()
+        self._thread.join(10)
+
+    def _write(self, cameras: Sequence[str], extra: str) -> None:
+        tables = "".join(f'[[camera]]\nname = "{name}"\nsource = "demo:"\nloop = true\n' for name in cameras)
+        self._path.write_text(f'[broker]\nurl = "mqtt://127.0.0.1:1"\n{extra}{tables}')
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
 def another_model(site: Site, name: str, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
     """Takes the folder's place, as `mv` does."""
     new = Path(shutil.copytree(site.model, site.folder / name))
@@ -343,6 +400,92 @@ def test_a_file_that_is_wrong_is_refused_in_the_words_of_check(
         assert status.model.id == "motion"
 
 
+def broken_once(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, hit: int) -> None:
+    """The `hit`-th call fails as on a host that has no more."""
+    whole, calls = getattr(owner, method), []
+
+    def broken(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == hit:
+            raise RuntimeError("no more of it")
+        return whole(*arguments)
+
+    monkeypatch.setattr(owner, method, broken)
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Iterator[Callable[..., Inside]]:
+    """inside(cameras...) -> a daemon in this process, without a broker; stopped when the test is over."""
+    started: list[Inside] = []
+
+    def start(*cameras: str) -> Inside:
+        started.append(Inside(tmp_path / "site.toml", *cameras))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def test_a_reload_that_fails_half_way_is_made_good_by_the_next(
+    inside: Callable[..., Inside], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file again brings all of it into force, the one before takes all of it back."""
+    one = inside("stays", "goes")
+    before = one.serving()
+    stays = one.daemon.cameras[0]
+    thresholds = "[decide]\nenter_threshold = 0.9\n[record]\nsnapshot = true\n"
+    with monkeypatch.context() as patch:
+        broken_once(patch, Camera, "start", hit=1)
+        told = one.reload("stays", "comes", "too", extra=thresholds)
+    assert (told.state, told.reason) == ("refused", "RuntimeError: no more of it; the log says where")
+    assert one.reload("stays", "goes").state == "in_force"
+    assert one.serving() == before
+    with monkeypatch.context() as patch:
+        broken_once(patch, Camera, "start", hit=2)
+        assert one.reload("stays", "comes", "too", extra=thresholds).state == "refused"
+    assert one.reload("stays", "comes", "too", extra=thresholds).state == "in_force"
+    assert one.serving() == dict.fromkeys(("stays", "comes", "too"), (0.9, True))
+    assert one.daemon.cameras[0] is stays
+
+
+def test_a_camera_that_would_start_after_the_stop_does_not(
+    inside: Callable[..., Inside], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop does not wait for ever for a reload that changes something; what this brings then, nobody would stop."""
+    one = inside("stays")
+    one.serving()
+    made, over = daemon_module.Daemon._camera, threading.Event()
+
+    def slow(self: daemon_module.Daemon, config: Config, name: str) -> Camera:
+        one.close()
+        over.set()
+        return made(self, config, name)
+
+    monkeypatch.setattr(daemon_module.Daemon, "_camera", slow)
+    one.ask_for("stays", "comes")
+    assert over.wait(10)
+    one.wait_for(lambda: not one.threads("reload"))
+    assert one.threads("camera ") == []
+
+
+def test_a_model_that_fails_at_the_second_camera_leaves_both_to_the_one_before(
+    inside: Callable[..., Inside], model_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is fed in another way, so that every camera needs new memory of the device, which it has not got."""
+    one = inside("a", "b")
+    one.has_clips()
+    edit(model_copy, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 10.0}))
+    extra = f'[runtime]\nmodel = "{model_copy}"\n'
+    with monkeypatch.context() as patch:
+        broken_once(patch, OpenVinoRuntime, "ring", hit=2)
+        assert one.reload("a", "b", extra=extra).state == "refused"
+    one.has_clips()
+    assert one.daemon.model.manifest.id == "motion"
+    assert one.reload("a", "b", extra=extra).state == "in_force"
+    assert one.daemon.model.manifest.id == "slow"
+
+
 def test_what_only_a_restart_changes_is_told_and_a_new_password_is_used_at_once(site: Site) -> None:
     (site.folder / "secret").write_text("one")
     url = f'{site.broker.url}"\nusername = "u"\npassword_file = "secret'
@@ -354,8 +497,8 @@ def test_what_only_a_restart_changes_is_told_and_a_new_password_is_used_at_once(
         assert site.hang_up_signal().session == 1
         (site.folder / "secret").write_text("two")
         site.hang_up_signal()
-        site.until(lambda: len(site.on(f"{BASE}/availability")) == 2)
-        assert set(site.on(f"{BASE}/availability")) == {b"online"}
+        site.until(lambda: len(site.on(f"{BASE}/availability")) == 3)
+        assert site.on(f"{BASE}/availability") == [b"online", b"offline", b"online"]
         daemon.process.terminate()
         assert daemon.ends(5) == 0
         assert site.camera("live").gaps == 0

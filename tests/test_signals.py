@@ -12,13 +12,17 @@ from tests.conftest import Mosquitto
 from tests.test_chain import Raw, site
 
 LIMIT_S = 5.0
-# What hears nothing, in front of the real thing: the compiler of the model that is the `first`-th, some cameras.
+# What hears nothing, in front of the real thing: the compiler of the model that is the `first`-th, some cameras; and
+# runtime and recorders as soon as there is a file named `hang` beside the configuration.
 HANG = """
-import ctypes, sys
+import ctypes, pathlib, sys
 import edge_tdn.daemon as daemon
+from edge_tdn.record import Recorder
+from edge_tdn.runtime.openvino import OpenVinoRuntime
 from edge_tdn.source import Source
 compiled, played = daemon.open_configured_runtime, Source.frames
 first, config = int(sys.argv[1]), sys.argv[2]
+hang = pathlib.Path(config).with_name("hang")
 opened = 0
 def open_configured_runtime(*arguments):
     global opened
@@ -31,7 +35,15 @@ def frames(self, stop):
     if self._camera.name.startswith("stuck"):
         ctypes.CDLL(None).sleep(60)
     yield from played(self, stop)
+def hanging(whole):
+    def method(*arguments):
+        if hang.exists():
+            print("hanging", file=sys.stderr, flush=True)
+            ctypes.CDLL(None).sleep(60)
+        return whole(*arguments)
+    return method
 daemon.open_configured_runtime, Source.frames = open_configured_runtime, frames
+OpenVinoRuntime.classify, Recorder._trying = hanging(OpenVinoRuntime.classify), hanging(Recorder._trying)
 from edge_tdn.__main__ import main
 sys.exit(main(["run", "--config", config]))
 """
@@ -114,6 +126,27 @@ def test_a_stop_with_everything_hanging_is_clean_within_five_seconds(broker: Mos
     assert "left behind: camera stuck0, camera stuck1, reload" in daemon.log
     assert "Traceback" not in daemon.log
     assert not list(tmp_path.glob("pictures/**/*.part"))
+
+
+def test_a_stop_that_has_to_wait_for_everything_is_clean_within_five_seconds(broker: Mosquitto, tmp_path: Path) -> None:
+    """In the midst of a change, with runtime, recorders and a camera in a library, and a broker that is frozen."""
+    cameras = ['name = "demo"\nsource = "demo:"\nloop = true\nmotion_gate = false', f'name = "stuck"\n{LIVE}']
+    extra = '[record]\nclip = true\nfolder = "pictures"\n'
+    config = site(tmp_path, broker, *cameras, extra=extra)
+    with hanging(config) as daemon:
+        daemon.says("start label=")
+        (tmp_path / "hang").touch()
+        daemon.says("hanging\nhanging")
+        site(tmp_path, broker, *cameras, extra=f"{extra}[decide]\nenter_threshold = 0.9\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.says("is read again")
+        time.sleep(0.5)  # now it waits for the runtime
+        broker.process.send_signal(signal.SIGSTOP)
+        status, seconds = daemon.ends()
+        broker.process.send_signal(signal.SIGCONT)
+    assert (status, seconds < LIMIT_S) == (0, True), daemon.log
+    assert "left behind: recorder demo, camera stuck, runtime, reload" in daemon.log
+    assert "Traceback" not in daemon.log
 
 
 def test_a_hangup_during_the_start_is_heard_and_two_are_one(broker: Mosquitto, tmp_path: Path) -> None:
