@@ -165,6 +165,7 @@ class Daemon:
             if states != before or time.monotonic() - told >= LIFE_EVERY_S:
                 told, before = time.monotonic(), states
                 self._publisher.daemon_status(self._status())
+                give_back()
             for camera in self.cameras:
                 self._publisher.camera_status(camera.status())
             if self._watchdog.look() and self._is_reloading():

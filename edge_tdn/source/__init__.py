@@ -21,7 +21,6 @@ from edge_tdn import gstreamer, heartbeat
 from edge_tdn.config import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.frozen import FrozenJudge, step
-from edge_tdn.heaps import give_back
 from edge_tdn.messages import NS_PER_S, Clock, Decoded, Frame, State
 from edge_tdn.passwords import without_password
 from edge_tdn.source.address import find, is_live, locate
@@ -104,7 +103,6 @@ class Source:
                     if fault.state == "ended" or not live:
                         raise
                     attempt = 1 if time.monotonic() - began >= STEADY_S else attempt + 1
-                    give_back()
                     self._door.wait(_delay(attempt, fault), stop)
                     continue
             else:
