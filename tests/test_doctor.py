@@ -144,6 +144,7 @@ def test_cameras_that_give_no_pictures_each_say_why(make_video: Callable[..., Pa
     with camera(SECRET) as real, socket.create_server(("127.0.0.1", 0)) as mute:
         path = write(
             tmp_path,
+            "[record]\nsnapshot = true",
             locked=real.url(f"camera:{SECRET}no@"),
             opened=real.url(f"camera:{SECRET}@"),
             closed=f"rtsp://camera:{SECRET}@127.0.0.1:1/live",
@@ -155,12 +156,13 @@ def test_cameras_that_give_no_pictures_each_say_why(make_video: Callable[..., Pa
             nobody=f"rtsp://u:{SECRET}@nobody.invalid/live?x=y",
             usb="/dev/null",
         )
+        path.write_text(f'{path.read_text()}\nrecord_source = "rtsp://127.0.0.1:1/main"')  # of the last
         found = by_name(cameras.examine(load(path), tmp_path, 15))
     told = {what.removeprefix("camera "): one for what, (one,) in found.items()}
     assert {name: (one.mark, one.exit_status) for name, one in told.items()} == {
         "locked": ("failed", 66), "opened": ("ok", 0), "closed": ("failed", 66), "mute": ("failed", 66),
         "even": ("warning", 0), "frozen": ("warning", 0), "slow": ("warning", 0), "gone": ("failed", 78),
-        "nobody": ("failed", 66), "usb": ("failed", 66),
+        "nobody": ("failed", 66), "usb": ("failed", 66), "usb, record_source": ("failed", 66),
     }  # fmt: skip
     assert told["locked"].remedy == "mend the user name and the password of this camera"
     assert "port 1: Connection refused" in told["closed"].said

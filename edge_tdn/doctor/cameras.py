@@ -63,10 +63,14 @@ class Look:
 
 def examine(config: Config, base: Path, frame_rate: float) -> Iterator[Finding]:
     """`frame_rate`: what the model wants, frames a second; 0: not known."""
-    tried = {camera.name: _try(camera, base) for camera in config.camera}
-    deadline = time.monotonic() + LIMIT_S + LOOK_S + GRACE_S
+    streams = {f"camera {camera.name}": camera for camera in config.camera}
     for camera in config.camera:
-        what, attempt = f"camera {camera.name}", tried[camera.name]
+        if camera.record_source and config.record.wanted:
+            streams[f"camera {camera.name}, record_source"] = camera.recorded
+    tried = {what: _try(camera, base) for what, camera in streams.items()}
+    deadline = time.monotonic() + LIMIT_S + LOOK_S + GRACE_S
+    for what, camera in streams.items():
+        attempt = tried[what]
         if isinstance(attempt, SourceError):
             said = str(attempt)
             remedy = of_a_service(said) or "mend its table in the configuration"
