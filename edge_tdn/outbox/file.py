@@ -15,7 +15,7 @@ from typing import Any
 DATABASE = "outbox.db"
 ROW_BYTES = 170  # of the file, beside a payload of 560 bytes: measured
 WAL_BYTES = 4 << 20  # to which the log is cut after it was larger
-CACHE_KB = 512  # of its pages in memory
+CACHE_KB = 64  # of its pages in memory: full within minutes, and no slower than 512
 SETTINGS = (
     "journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {WAL_BYTES}", f"cache_size = -{CACHE_KB}",
 )  # fmt: skip
