@@ -46,8 +46,9 @@ class Held:
     @classmethod
     def of(cls, pid: int) -> Self:
         folder = Path(f"/proc/{pid}")
-        pages = int((folder / "statm").read_text().split()[1])
-        resident_mb = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        # statm tells the same, but only to a MB or so: each processor keeps back what it has not yet added
+        told = dict(line.split()[:2] for line in (folder / "smaps_rollup").read_text().splitlines()[1:])
+        resident_mb = int(told["Rss:"]) * 1024 / 1e6
         threads, fds = (sum(1 for _ in (folder / name).iterdir()) for name in ("task", "fd"))
         return cls(threads, fds, resident_mb)
 
