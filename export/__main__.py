@@ -335,6 +335,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_explain(commands: Any) -> None:
     explain = commands.add_parser(
         "explain", help="where a model sees an action: Grad-CAM and D(X) of one clip, as a PNG", epilog=EXPLAIN_EPILOG,
+        usage="edge-tdn-export explain MODEL CLIP --out PNG [--at SECONDS] [--label LABEL] [--baseline MODEL2] ...",
         description="Draws where a network sees an action (Grad-CAM), and the differences that its S-TDM is given.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip

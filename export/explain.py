@@ -199,7 +199,7 @@ def look(subject: Subject, frames: NDArray[np.uint8], label: int) -> View:
         scores=logits.detach().double().softmax(0).numpy(),
         stage=stage,
         heat=heat.numpy(),
-        motion=motion[0].unflatten(1, (FRAMES_PER_SEGMENT - 1, RGB)).numpy() if motion else None,
+        motion=motion[0].view(-1, FRAMES_PER_SEGMENT - 1, RGB, *motion[0].shape[2:]).numpy() if motion else None,
     )
 
 

@@ -29,7 +29,7 @@ from export.tdn import TDNConfig
 TOP = 5  # labels of the table
 COLUMN, NARROW, FEW = 1.6, 1.0, 8  # inches a segment; where there are more than FEW of them, NARROW
 LEFT, RIGHT, ABOVE, BELOW, BETWEEN, DPI = 1.9, 0.95, 0.85, 0.1, 0.1, 150  # inches; pixels an inch
-TITLE_WIDTH = 24  # characters of a line of a row's title
+TITLE_WIDTH, TITLE_MOST = 24, 40  # characters of a line of a row's title, of a label in it
 GAP = 0.04  # between two pictures, of a picture's width
 HEAT, OVER = colormaps["inferno"], 0.65  # the scale of the heat, and how much of it covers the frame
 LOUDEST = 0.999  # quantile of D(X) that has the brightest colour: one pixel shall not dim the others
@@ -56,11 +56,11 @@ def draw(video: str, label: int, segments: Sequence[Segment], views: Sequence[Vi
     _times(rows[0], segments)
     for axes, view in zip(rows[1:], views, strict=False):
         _row(axes, _heated(frames, view.heat), _told(view, label), "bilinear")
-    _scale(figure, rows[1 : 1 + len(views)], ScalarMappable(Normalize(0, 1), HEAT), "heat / the row's hottest")
+    _scale(figure, rows[1 : 1 + len(views)], ScalarMappable(Normalize(0, 1), HEAT), "relative heat")
     if motion is not None:
         reach = float(np.quantile(np.abs(motion), LOUDEST)) or 1.0
         _row(rows[-1], _tiled(0.5 + motion / (2 * reach)), "D(X)\nx2 - x1 | x3 - x2\nx4 - x3 | x5 - x4", "nearest")
-        _scale(figure, rows[-1:], ScalarMappable(Normalize(-reach, reach), colormaps["gray"]), "normalised grey level")
+        _scale(figure, rows[-1:], ScalarMappable(Normalize(-reach, reach), colormaps["gray"]), "D(X), normalised")
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # of scripts that the font lacks; the terminal has them
@@ -110,7 +110,7 @@ def _cells(views: Sequence[View], places: Sequence[int], label: int) -> list[Tex
 
 
 def _title(figure: Figure, label: int, video: str, segments: Sequence[Segment], views: Sequence[View]) -> None:
-    scores = " against ".join(f"{view.scores[label]:.3f}" for view in reversed(views))
+    scores = ", ".join(f"{view.of.name} {view.scores[label]:.3f}" for view in reversed(views))
     from_s, to_s = (ns / NS_PER_S for ns in (segments[0].from_ns, segments[-1].to_ns))
     inch = 1 / figure.get_figheight()
     first, second = f"{views[-1].of.labels[label]}: {scores}", f"{video}, {from_s:.2f} to {to_s:.2f} s"
@@ -120,14 +120,10 @@ def _title(figure: Figure, label: int, video: str, segments: Sequence[Segment], 
 
 def _told(view: View, label: int) -> str:
     """What stands beside a network's row."""
-    config, labels, top = view.of.network.config, view.of.labels, int(view.scores.argmax())
-    lines = [
-        f"{kind(config)} {config.arch}, res{view.stage}",
-        view.of.name,
-        f"{labels[label]} {view.scores[label]:.3f}",
-    ]
+    config, top = view.of.network.config, int(view.scores.argmax())
+    lines = [view.of.name, f"{kind(config)} {config.arch}, res{view.stage}", f"score {view.scores[label]:.3f}"]
     if top != label:
-        lines.append(f"but {labels[top]} {view.scores[top]:.3f}")
+        lines.append(f"top-1 {textwrap.shorten(view.of.labels[top], TITLE_MOST)} {view.scores[top]:.3f}")
     if not view.heat.any():
         lines.append("nothing speaks for it")
     return "\n".join(textwrap.fill(printable(line), TITLE_WIDTH) for line in lines)
