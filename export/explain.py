@@ -81,9 +81,11 @@ def open_subject(name: str) -> Subject:
 def subject_of(path: Path, network: TDN, spec: InputSpec, labels: Path | None) -> Subject:
     """Of a checkpoint. `labels`: by default those beside it. ModelError: they do not fit."""
     file = labels or path.with_name(LABELS)
-    if not file.is_file():
-        raise ModelError(f"{file}: no such file; --labels names it, one label a line, in the order of the logits")
-    return Subject(_short(path), network, spec, check_labels(file, file.read_bytes(), network.config.classes, ()))
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{file}: {error.strerror}; --labels names a file, one label a line") from error
+    return Subject(_short(path), network, spec, check_labels(file, raw, network.config.classes, ()))
 
 
 def open_baseline(name: str, subject: Subject) -> Subject:
@@ -158,7 +160,7 @@ def stage_of(spec: InputSpec) -> int:
     (Of 96 pixels res5 leaves 3x3 places. The heat of `motion` is there 2 times as hot over the thing that moves as
     elsewhere, with its hottest place on it in 3 of 10 segments; in res4 5 times as hot, and in 7 of 10.)
     """
-    return max((n for n in STAGES if min(spec.height, spec.width) // 2**n >= PLACES), default=STAGES[0])
+    return max(n for n in STAGES if min(spec.height, spec.width) // 2**n >= PLACES)  # at 32 pixels, res2 has 8
 
 
 def look_at(

@@ -1,6 +1,7 @@
 """`edge-tdn-export explain`: heat is Grad-CAM's formula and lies where the action is; D(X) is what the S-TDM gets."""
 
 import copy
+import dataclasses
 import hashlib
 import io
 import time
@@ -142,7 +143,7 @@ def test_heat_lies_where_the_action_is(shipped: Subject) -> None:
 
     own = [ratio(heat, place) for heat, place in zip(heats, places, strict=True)]
     other = [ratio(heat, place) for heat, place in zip(heats, places[1:] + places[:1], strict=True)]
-    assert np.median(own) > 3.5
+    assert np.median(own) > 3
     assert np.mean(np.array(own) > 2) > 0.9
     assert np.median(other) < 0.6 * np.median(own)
 
@@ -170,8 +171,11 @@ def test_the_clip_is_that_of_the_highest_score_or_of_the_moment(shipped: Subject
         assert np.array_equal(np.stack([segment.frames for segment in segments]), recording.clip(last, spec))
         return lasts.index(last)
 
-    reported = scores[:, [n for n, name in enumerate(shipped.labels) if name not in shipped.background]].max(1)
-    assert reported[place(best_clip(shipped, video))] == pytest.approx(reported.max(), rel=1e-3)
+    all_but_left = tuple(name for name in shipped.labels if name != "left")
+    for background in (shipped.background, all_but_left):
+        reported = scores[:, [n for n, name in enumerate(shipped.labels) if name not in background]].max(1)
+        found = place(best_clip(dataclasses.replace(shipped, background=background), video))
+        assert reported[found] == pytest.approx(reported.max(), rel=1e-3)
     still = shipped.label("still")
     assert scores[place(best_clip(shipped, video, still)), still] == pytest.approx(scores[:, still].max(), rel=1e-3)
     middles = np.array([recording.seconds(last) for last in lasts]) - (spec.ticks - 1) / spec.frame_rate / 2
