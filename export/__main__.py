@@ -1,4 +1,4 @@
-"""The command line of the exporter: edge-tdn-export convert | quantize | ensemble | parity | inspect."""
+"""The command line of the exporter: edge-tdn-export convert | quantize | ensemble | parity | inspect | explain."""
 
 import argparse
 import json
@@ -17,12 +17,14 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from edge_tdn.demo_clip import demo_clip
-from edge_tdn.errors import ConfigError, EdgeTdnError, ModelError
+from edge_tdn.demo_clip import DEMO, demo_clip
+from edge_tdn.errors import ConfigError, EdgeTdnError, ModelError, SourceError
 from edge_tdn.manifest import InputSpec, Manifest, find_model, open_model
+from edge_tdn.source import length_s
 from export import checkpoint
 from export.clips import find_videos, read_clips
 from export.convert import DEFAULT_PRECISIONS, PRECISIONS, Recipe, convert, steps
+from export.explain import Subject, best_clip, clip_at, look_at, open_baseline, open_subject, subject_of
 from export.tdn import DEPTHS, FUSIONS, UPSAMPLINGS, TDNConfig
 
 EPILOG = """a published Something-Something model:
@@ -71,6 +73,23 @@ measuring; int8/quantize.json says which, and what each of them brings
 exit status: 0 written, inside the limits; 78 model, videos or limits wrong, or the limits cannot be kept (nothing is
 written)
 """
+
+EXPLAIN_EPILOG = """what in this recording looks most like an action, and where does the model see it?
+  edge-tdn-export explain motion garden.mp4 --out why.png
+
+the clip around 12.5 s, and what speaks for `left` in it, whatever the model says:
+  edge-tdn-export explain motion garden.mp4 --at 12.5 --label left --out left.png
+
+beside the same network trained as TSN, as in the paper's figures 3 to 6:
+  edge-tdn-export explain models/tdn garden.mp4 --baseline models/tsn --out both.png
+
+from top to bottom: the centre frames of the segments; Grad-CAM (Selvaraju et al., 2017) over them, a row a network,
+each row on a scale of its own; D(X), the four differences of a segment that the S-TDM gets, grey where nothing changes
+
+exit status: 0 written; 66 the video cannot be played; 78 model, label, moment or file wrong (nothing is written)
+"""
+
+INPUT = {"size": 224, "resize": "short_side_centre_crop", "short_side": 0, "frame_rate": 12.0, "segment_stride": 5}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -158,6 +177,44 @@ def _quantize(options: argparse.Namespace) -> int:
     return 0
 
 
+def _explain(options: argparse.Namespace) -> int:
+    from export.explain_report import check_writable, draw, table
+    from export.folder import write_at_once
+
+    check_writable(options.out)
+    subject = _subject(options)
+    baseline = [open_baseline(options.baseline, subject)] if options.baseline else []
+    label = subject.label(options.label) if options.label is not None else None
+    video = demo_clip() if options.clip == DEMO else Path(options.clip)
+    if video.is_dir():
+        raise SourceError(f"{video}: a folder; a video file is wanted")
+    with _bar() as progress:
+        task = progress.add_task("looking for the clip", total=length_s(video))
+        step = lambda seconds: progress.update(task, completed=seconds)  # noqa: E731
+        if options.at is None:
+            segments = best_clip(subject, video, label, step)
+        else:
+            segments = clip_at(video, subject.spec, options.at, step)
+    label, views = look_at(segments, [*baseline, subject], label)
+    write_at_once(options.out, draw(video.name, label, segments, views))
+    _console().print(table(label, views))
+    print(f"written: {options.out}")
+    return 0
+
+
+def _subject(options: argparse.Namespace) -> Subject:
+    """Of a model folder, or of a checkpoint with what the command line says about it."""
+    path = Path(options.model)
+    said = [name for name in (*_network(options), *INPUT, "labels") if getattr(options, name) is not None]
+    if path.is_file():
+        network = checkpoint.load(path, **_network(options))
+        return subject_of(path, network, _input(options, network.config.segments), options.labels)
+    if said:
+        option = f"--{'no-' if getattr(options, said[0]) is False else ''}{said[0].replace('_', '-')}"
+        raise ConfigError(f"{option}: is for a checkpoint; {path} is a model folder, and its manifest says it")
+    return open_subject(options.model)
+
+
 def _inspect(options: argparse.Namespace) -> int:
     from export.inspection import inspect, page
 
@@ -211,15 +268,17 @@ def _network(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _input(options: argparse.Namespace, segments: int) -> InputSpec:
+    said = {name: getattr(options, name) for name in INPUT if getattr(options, name) is not None}
+    one: dict[str, Any] = INPUT | said
     try:
         return InputSpec(
             segments=segments,
-            height=options.size,
-            width=options.size,
-            resize=options.resize,
-            short_side=0 if options.resize == "stretch" else options.short_side or round(options.size * 256 / 224),
-            frame_rate=options.frame_rate,
-            segment_stride=options.segment_stride,
+            height=one["size"],
+            width=one["size"],
+            resize=one["resize"],
+            short_side=0 if one["resize"] == "stretch" else one["short_side"] or round(one["size"] * 256 / 224),
+            frame_rate=one["frame_rate"],
+            segment_stride=one["segment_stride"],
         )
     except ValidationError as error:
         fault = error.errors()[0]
@@ -249,16 +308,7 @@ def _parser() -> argparse.ArgumentParser:
         "--background", nargs="*", default=[], metavar="LABEL", help="labels that never start an action"
     )
     convert.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
-    convert.add_argument("--size", type=int, default=224, help="height and width of the network's input (default: 224)")
-    convert.add_argument(
-        "--resize", choices=("short_side_centre_crop", "stretch"), default="short_side_centre_crop",
-        help="how a picture gets that size (default: short_side_centre_crop, as published)",
-    )  # fmt: skip
-    convert.add_argument("--short-side", type=int, default=0, help="before the crop (default: size * 256 / 224)")
-    convert.add_argument("--frame-rate", type=float, default=12.0,
-                         help="frames a second of the training videos (default: 12, Something-Something)")  # fmt: skip
-    convert.add_argument("--segment-stride", type=int, default=5,
-                         help="frames from one segment to the next (default: 5: a clip of 8 spans 3.3 s)")  # fmt: skip
+    _add_input_options(convert)
     parity = commands.add_parser(
         "parity", help="is a model folder equal to PyTorch? table, parity.json, parity.html, verdict",
         epilog=PARITY_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -278,7 +328,32 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--json", action="store_true", help="for programs")
     _add_ensemble(commands)
     _add_quantize(commands)
+    _add_explain(commands)
     return parser
+
+
+def _add_explain(commands: Any) -> None:
+    explain = commands.add_parser(
+        "explain", help="where a model sees an action: Grad-CAM and D(X) of one clip, as a PNG", epilog=EXPLAIN_EPILOG,
+        usage="edge-tdn-export explain MODEL CLIP --out PNG [--at SECONDS] [--label LABEL] [--baseline MODEL2] ...",
+        description="Draws where a network sees an action (Grad-CAM), and the differences that its S-TDM is given.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    explain.set_defaults(command=_explain)
+    explain.add_argument("model", metavar="MODEL", help="a model folder, the name of a shipped model, or a checkpoint")
+    explain.add_argument("clip", metavar="CLIP", help=f"a video file, or {DEMO} for the project's own")
+    explain.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture to write")
+    explain.add_argument("--at", type=float, metavar="SECONDS",
+                         help="the clip around this moment (default: the clip with the highest score, of --label or of "
+                         "any label but the background's)")  # fmt: skip
+    explain.add_argument("--label", help="what to explain (default: the label that the model gives the clip)")
+    explain.add_argument("--baseline", metavar="MODEL2",
+                         help="another network beside it: same labels, same T, same size and frame rate; a checkpoint "
+                         "takes them from MODEL")  # fmt: skip
+    described = explain.add_argument_group("where MODEL is a checkpoint")
+    described.add_argument("--labels", type=Path, help="one label a line, UTF-8 (default: labels.txt beside it)")
+    _add_input_options(described)
+    _add_network_options(explain)
 
 
 def _add_quantize(commands: Any) -> None:
@@ -322,9 +397,23 @@ def _add_ensemble(commands: Any) -> None:
     )  # fmt: skip
 
 
-def _add_network_options(convert: argparse.ArgumentParser) -> None:
+def _add_input_options(options: Any) -> None:
+    """Defaults are INPUT's."""
+    options.add_argument("--size", type=int, help="height and width of the network's input (default: 224)")
+    options.add_argument(
+        "--resize", choices=("short_side_centre_crop", "stretch"),
+        help="how a picture gets that size (default: short_side_centre_crop, as published)",
+    )  # fmt: skip
+    options.add_argument("--short-side", type=int, help="before the crop (default: size * 256 / 224)")
+    options.add_argument("--frame-rate", type=float,
+                         help="frames a second of the training videos (default: 12, Something-Something)")  # fmt: skip
+    options.add_argument("--segment-stride", type=int,
+                         help="frames from one segment to the next (default: 5: a clip of 8 spans 3.3 s)")  # fmt: skip
+
+
+def _add_network_options(command: argparse.ArgumentParser) -> None:
     """Defaults are TDNConfig's, or what our own .safetensors say of themselves."""
-    network = convert.add_argument_group("the network, where the checkpoint does not say it itself")
+    network = command.add_argument_group("the network, where the checkpoint does not say it itself")
     network.add_argument("--arch", choices=tuple(DEPTHS), help="(default: resnet50)")
     network.add_argument(
         "--segments",
@@ -334,7 +423,7 @@ def _add_network_options(convert: argparse.ArgumentParser) -> None:
         help="segments a clip, 8 or 16: needed where the checkpoint does not say it",
     )
     network.add_argument("--width", type=float, help="channels relative to the named ResNet (default: 1)")
-    paper = convert.add_argument_group(
+    paper = command.add_argument_group(
         "the paper's ablations (the published weights need none of these)",
         "TSN: --stdm-stages --ltdm-stages --temporal-conv-stages, all three empty; T-Conv: the first two",
     )

@@ -1,6 +1,7 @@
 """Clips cut from real video exactly as the live path cuts them: the same decoder, window and preprocessing."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -105,6 +106,19 @@ def _stretches(
         if sum(map(len, stretches)) >= most:
             break
     return stretches
+
+
+def slide(video: Path, spec: InputSpec) -> Iterator[tuple[Segment, ...]]:
+    """Every clip of a video in turn, one a segment; holds one at a time. SourceError: it cannot be played."""
+    window = Window(spec, MAX_GAP_S)
+    newest: deque[Segment] = deque(maxlen=spec.segments)
+    for frame in read_file(video):
+        for segment in window.push(frame):
+            if segment.index == 0:
+                newest.clear()
+            newest.append(segment)
+            if len(newest) == spec.segments:
+                yield tuple(newest)
 
 
 def first_clip(video: Path, spec: InputSpec, decoder: Decoder, resize: Resize | None) -> NDArray[np.uint8] | None:

@@ -220,8 +220,10 @@ def read_file(
 def length_s(path: Path, decoder: Literal["auto", "gstreamer", "opencv"] = "auto") -> float | None:
     """How many seconds a video file says that it lasts; None: it does not say. SourceError: it cannot be played."""
     camera = CameraConfig(name="file", source=str(path.resolve()), decoder=decoder)
+    deadline = time.monotonic() + FIRST_FRAME_S
     with closing(open_capture(camera, Path(), paced=False)) as capture, suppress(EndOfStream):
-        capture.read(FIRST_FRAME_S)
+        while capture.read(POLL_S) is None and time.monotonic() < deadline:  # a fault is told at the end of a read
+            pass
     return capture.declared_s or None
 
 
