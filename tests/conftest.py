@@ -45,6 +45,13 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["STATE_DIRECTORY"] = str(tmp_path_factory.mktemp("state"))
 
 
+@pytest.fixture(autouse=True)
+def _deaf_to_nothing() -> Iterator[None]:
+    """`edge-tdn run` has handlers of its own, to its end: in a test it is a process of its own, or Ctrl-C is lost here."""
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real clips; tests that need it are skipped where it is absent."""

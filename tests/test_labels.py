@@ -1,10 +1,11 @@
 """What is reported of a model's labels, and what is said of names that it does not have."""
 
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
-from edge_tdn.__main__ import main
 from edge_tdn.config import Config, load
 from edge_tdn.errors import ConfigError
 from edge_tdn.labels import check_names, rules
@@ -75,13 +76,14 @@ def test_a_name_that_the_model_does_not_have_is_told_with_file_and_line(text: st
 
 @pytest.mark.parametrize("command", ["check", "run", "replay"])
 def test_a_wrong_name_is_exit_78_before_anything_runs(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, tmp_path: Path, edge_tdn: Callable[..., CompletedProcess[str]]
 ) -> None:
     path = tmp_path / "site.toml"
     path.write_text('[[camera]]\nname = "a"\nsource = "demo:"\n[decide]\nonly = ["waves"]\n')
     arguments = ["demo:"] if command == "replay" else []
-    assert main([command, *arguments, "--config", str(path)]) == 78
-    (line,) = capsys.readouterr().err.splitlines()
+    told = edge_tdn(command, *arguments, "--config", path)
+    assert told.returncode == 78
+    (line,) = told.stderr.splitlines()
     assert line.startswith(
         f"edge-tdn: {path}:5: decide.only = 'waves': the model has no such label; did you mean 'wave'?"
     )
