@@ -11,6 +11,7 @@ gives that was not.
 
 import copy
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -181,6 +182,7 @@ class _Trainer:
         course, spec = task.course, task.spec
         self._course, self._spec, self._place, self._at_once = course, spec, place, at_once
         self._model, self._optimiser, self._settled = model, optimiser, task.start.settled
+        warnings.filterwarnings("ignore", "Grad strides do not match")  # of axes that have one element
         self._net: nn.Module = DistributedDataParallel(model) if place.world > 1 else model
         self._parts = course.batch // (place.world * at_once)  # batches that a step adds up
         turn = Turn(place.rank, place.world, at_once)
