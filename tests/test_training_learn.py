@@ -210,6 +210,9 @@ def test_the_published_schedules() -> None:
 def test_another_run_is_not_gone_on_with(decoded: Decoded, tmp_path: Path) -> None:
     learn(task(decoded, replace(COURSE, epochs=1)), tmp_path / "run", Place(), at_once=4, workers=0)
     before = (tmp_path / "run/checkpoint.pt").read_bytes()
+    same = task(decoded, replace(COURSE, epochs=1))
+    moved = replace(same, start=replace(same.start, said=("in other words",)))
+    assert len(learn(moved, tmp_path / "run", Place(), at_once=4, workers=0)) == 1
     with pytest.raises(ConfigError, match=r"begun with course\.rate = 0\.02, now it is 0\.3"):
         learn(task(decoded, replace(COURSE, epochs=1, rate=0.3)), tmp_path / "run", Place(), at_once=4, workers=0)
     fewer = decoded.only(replace(decoded.data, videos=decoded.data.videos[:6]))

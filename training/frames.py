@@ -12,6 +12,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -224,7 +225,8 @@ class _Part:
         self._scratch.replace(self._target)
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written was told before
+            self._file.close()
         self._scratch.unlink(missing_ok=True)
 
 
