@@ -6,8 +6,8 @@ import pytest
 from edge_tdn.manifest import Model
 from edge_tdn.runtime import open_runtime
 from edge_tdn.scene import LABELS
-from training.__main__ import HELD_OUT, SPEC
 from training.motion import lesson
+from training.motion_recipe import HELD_OUT, SPEC
 
 
 def test_a_lesson_is_fixed_by_its_number() -> None:
