@@ -16,6 +16,7 @@ from edge_tdn.manifest import InputSpec
 
 SCALES = (1.0, 0.875, 0.75, 0.66)  # of the picture's short side
 MOST_DISTORTION = 1  # sizes that a crop's height and width may lie apart
+LARGEST_SHRINK = 1.5  # that two neighbouring pixels tell enough for
 NEAR = 3  # pixels: a side so near to the network's own is not resized
 QUARTERS = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2), (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3))
 
@@ -29,6 +30,14 @@ class Crop:
     height: int
     width: int
     mirrored: bool = False
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.left, self.left + self.width)
 
 
 def random_crop(height: int, width: int, spec: InputSpec, rng: np.random.Generator, flip: bool = True) -> Crop:
@@ -50,18 +59,18 @@ def random_crop(height: int, width: int, spec: InputSpec, rng: np.random.Generat
     return Crop(top, left, h, w, bool(flip and rng.random() < 0.5))
 
 
-def cut(frames: NDArray[np.uint8], crop: Crop, spec: InputSpec) -> NDArray[np.uint8]:
-    """uint8 [..., H, W, 3] -> the crop at the network's size [..., spec.height, spec.width, 3]."""
-    part = frames[..., crop.top : crop.top + crop.height, crop.left : crop.left + crop.width, :]
-    pictures = part.reshape(-1, *part.shape[-3:])
-    size = (spec.width, spec.height)
-    if part.shape[-3:-1] != (spec.height, spec.width):
-        shrinks = crop.height > spec.height and crop.width > spec.width
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        pictures = np.stack([cv2.resize(picture, size, interpolation=how) for picture in pictures])
-    if crop.mirrored:
-        pictures = pictures[:, :, ::-1]
-    return np.ascontiguousarray(pictures).reshape(*frames.shape[:-3], spec.height, spec.width, 3)
+def fit(part: NDArray[np.uint8], spec: InputSpec, mirrored: bool) -> NDArray[np.uint8]:
+    """A crop's pixels, uint8 [..., h, w, 3] -> the network's size [..., spec.height, spec.width, 3]."""
+    height, width = part.shape[-3:-1]
+    pictures = part.reshape(-1, height, width, 3)
+    out = np.empty((len(pictures), spec.height, spec.width, 3), np.uint8)
+    aliases = min(height / spec.height, width / spec.width) > LARGEST_SHRINK
+    how = cv2.INTER_AREA if aliases else cv2.INTER_LINEAR
+    for picture, into in zip(pictures, out, strict=True):
+        if (height, width) != (spec.height, spec.width):
+            picture = cv2.resize(picture, (spec.width, spec.height), interpolation=how)
+        into[:] = cv2.flip(picture, 1) if mirrored else picture
+    return out.reshape(*part.shape[:-3], spec.height, spec.width, 3)
 
 
 def centre(frames: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:

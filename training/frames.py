@@ -28,6 +28,7 @@ from training.dataset import DataSet, Video
 
 SHORT_SIDE = 256  # pixels, as published
 ROUNDING_S = 1e-4  # a PTS rounded to its clock's grain still counts as on time
+ALL = slice(None)
 VERSION = 1  # grows when the same video would give other frames
 
 Step = Callable[[str], None]
@@ -44,9 +45,9 @@ class Frames:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Frames by number, [...] -> uint8 RGB [..., H, W, 3], a copy."""
-        frames: NDArray[np.uint8] = np.load(self._path, mmap_mode="r")[indices]
+    def take(self, indices: NDArray[np.int64], rows: slice = ALL, columns: slice = ALL) -> NDArray[np.uint8]:
+        """Frames by number, [...] -> uint8 RGB [..., H, W, 3], or that part of them; a copy."""
+        frames: NDArray[np.uint8] = np.load(self._path, mmap_mode="r")[:, rows, columns][indices]
         return frames
 
 

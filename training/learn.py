@@ -120,6 +120,8 @@ def learn(task: Task, folder: Path, place: Place, at_once: int, workers: int) ->
     console = Console(stderr=True, markup=False, highlight=False)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not place.first) as progress:
+        if metrics and place.first:
+            progress.console.print(f"{folder}: going on after epoch {len(metrics)}", soft_wrap=True)
         for epoch in range(len(metrics), course.epochs):
             metrics.append(trainer.epoch(epoch, progress))
             run.record(model, optimiser, metrics)

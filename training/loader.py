@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edge_tdn.manifest import InputSpec
-from training.augment import centre, cut, random_crop
+from training.augment import centre, fit, random_crop
 from training.frames import Decoded
 from training.sampling import centre_segments, random_segments
 
@@ -47,7 +47,8 @@ class Lessons(Dataset[tuple[Tensor, int]]):
         n = min(len(frames), self._window or len(frames))
         first = int(rng.integers(len(frames) - n + 1))
         crop = random_crop(*frames.shape[1:3], self._spec, rng, self._flip)
-        clip = cut(frames.take(first + random_segments(n, self._spec.segments, rng)), crop, self._spec)
+        indices = first + random_segments(n, self._spec.segments, rng)
+        clip = fit(frames.take(indices, crop.rows, crop.columns), self._spec, crop.mirrored)
         return torch.from_numpy(clip), self._decoded.data.swaps[label] if crop.mirrored else label
 
 

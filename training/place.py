@@ -68,6 +68,7 @@ def join(device: str) -> Iterator[Place]:
     chosen = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(chosen)
+        torch.backends.cudnn.benchmark = True  # a training's shapes never change
     if not dist.is_torchelastic_launched():
         yield Place(device=chosen)
         return

@@ -122,7 +122,8 @@ class Run:
 def curves(metrics: Sequence[Metrics]) -> bytes:
     """Loss and accuracy over the epochs, a PNG. Dashed: where the learning rate falls."""
     with rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure((9, 3.4), layout="constrained")
+        figure = Figure((9, 3.4))
+        figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.96, wspace=0.2)
         epochs = [epoch["epoch"] for epoch in metrics]
         style = "o-" if len(metrics) < 30 else "-"
         for axes, key, name in zip(figure.subplots(1, 2), ("loss", "top1"), ("loss, nats", "top-1"), strict=True):
