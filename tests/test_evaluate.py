@@ -15,7 +15,8 @@ from PIL import Image
 
 from edge_tdn.encode import write_video
 from edge_tdn.errors import ModelError
-from edge_tdn.manifest import InputSpec, Model
+from edge_tdn.manifest import LABELS as LABELS_FILE
+from edge_tdn.manifest import WEIGHTS, InputSpec, Model
 from edge_tdn.runtime import open_runtime
 from edge_tdn.scene import Motion, Pose, Scene
 from export import checkpoint
@@ -179,18 +180,29 @@ def test_the_command_shows_a_table_and_writes_figures_and_a_picture(
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    checkpoint.save(make_network(8, seed=1), tmp_path / "small.safetensors")
-    return tmp_path / "small.safetensors"
+    checkpoint.save(make_network(8, seed=1), tmp_path / WEIGHTS)
+    return tmp_path / WEIGHTS
 
 
-def test_a_checkpoint_is_judged_by_the_labels_beside_it(clips: Path, weights: Path, tmp_path: Path) -> None:
-    (tmp_path / "labels.txt").write_text("left\nright\nup\n")
-    command = ["evaluate", "--data", str(clips), "--model", str(weights), "--size", "64", "--frame-rate", "15"]
-    command += ["--protocol", "10x3", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
-    assert main(command) == 0
+@pytest.mark.parametrize("form", ["checkpoint", "run"])
+def test_weights_are_judged_by_what_stands_beside_them(form: str, clips: Path, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / LABELS_FILE).write_text("left\nright\nup\n")
+    (tmp_path / "list.txt").write_text(
+        "".join(f"{clips}/{name}/0.mp4 {n}\n" for n, name in enumerate(("left", "right")))
+    )
+    command = ["evaluate", "--data", str(tmp_path / "list.txt"), "--protocol", "10x3", "--out", str(tmp_path / "out")]
+    if form == "run":
+        (tmp_path / "run.json").write_text(json.dumps({"input": CROPPED.model_dump(mode="json")}))
+    else:
+        command += ["--size", "64", "--short-side", "72", "--frame-rate", "15"]
+    model = tmp_path if form == "run" else weights
+    assert main([*command, "--model", str(model), "--cache", str(tmp_path / "cache")]) == 0
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert found["models"] == [{"name": weights.name, "sha256": checkpoint.sha256(weights)}]
-    assert found["results"]["pytorch"]["videos"] == 6
+    assert found["models"] == [{"name": model.name, "sha256": checkpoint.sha256(weights)}]
+    assert found["results"]["pytorch"]["videos"] == 2
+    small = [entrant(make_network(8, seed=1), CROPPED)]
+    expected = evaluate(open_data(tmp_path / "list.txt"), "list", small, "10x3", tmp_path / "cache")
+    assert found["results"]["pytorch"]["confusion"] == expected.accuracies["pytorch"].confusion.tolist()
 
 
 def test_crops_that_exported_graphs_cannot_take_are_told() -> None:

@@ -165,7 +165,7 @@ def _entrant(number: int, options: argparse.Namespace, precisions: Sequence[str]
         except OSError as error:
             raise ConfigError(f"{listed}: {error.strerror}; name the checkpoint's labels with --labels") from error
         judges = {PYTORCH: with_pytorch(Networks([network], spec), device)}
-        return Entrant(path.name, checkpoint.sha256(path), labels, spec, judges)
+        return Entrant(Path(name).name, checkpoint.sha256(path), labels, spec, judges)
     model = open_model(find_model(name, Path.cwd()))
     judges = {}
     for precision in precisions:
