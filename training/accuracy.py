@@ -92,7 +92,7 @@ def draw(title: str, labels: Sequence[str], confusion: NDArray[np.int64]) -> byt
     axes = figure.add_subplot()
     shares = confusion / np.maximum(1, confusion.sum(1, keepdims=True))
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    size = 8 if count <= MOST_NUMBERED else max(2.0, 8 * LARGEST / (CELL * count + AROUND) * 0.6)
+    size = min(8.0, 0.6 * 72 * (side - AROUND) / count)  # points: names fit into their row
     axes.set_xticks(range(count), labels, rotation=90, fontsize=size, parse_math=False)
     axes.set_yticks(range(count), labels, fontsize=size, parse_math=False)
     axes.set(xlabel="what the network says", ylabel="what it is")
