@@ -106,15 +106,16 @@ def test_the_figures_of_a_recording_that_was_counted_by_hand() -> None:
         Event("open", 12, 15, 13.5),  # hit, 3.5 s late
         Event("open", 16, 18, 17),  # split
         Event("open", 19, 29, 20.5),  # hit: the first interval has its event already
-        Event("fall", 42, 44, 43),  # stray: it only touches
+        Event("fall", 38, 40, 39),  # stray: it only touches
+        Event("fall", 42, 44, 43),  # likewise
         Event("fall", 51, 54, 52),  # stray: an interval of another label
     ]
     found = judge(intervals, events, 1800.0)
-    assert [found.outcome(n) for n in range(5)] == ["hit", "split", "hit", "stray", "stray"]
+    assert [found.outcome(n) for n in range(6)] == ["hit", "split", "hit", "stray", "stray", "stray"]
     assert [(one.label, one.start_s) for one in found.missed] == [("fall", 40), ("open", 50)]
     counts = found.counts()
-    assert (counts.precision, counts.recall, counts.f1) == (2 / 5, 2 / 4, 4 / 9)
-    assert (counts.false, counts.splits, counts.false_per_hour) == (3, 1, 6.0)
+    assert (counts.precision, counts.recall, counts.f1) == (2 / 6, 2 / 4, 4 / 10)
+    assert (counts.false, counts.splits, counts.false_per_hour) == (4, 1, 8.0)
     assert counts.mean_delay_s == pytest.approx((3.5 + 0.5) / 2)
     assert found.counts("fall").mean_delay_s is None
 
