@@ -47,7 +47,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def _deaf_to_nothing() -> Iterator[None]:
-    """`edge-tdn run` has handlers of its own, to its end: in a test it is a process of its own, or Ctrl-C is lost here."""
+    """`edge-tdn run` keeps its handlers to its end: in a test it is a process of its own, or Ctrl-C is lost here."""
     yield
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.S))
-COMMANDS = re.findall(r"^(?:\.venv/bin/)?(edge-tdn(?:-export)? .*?)(?: +#.*)?$", SHELL, re.M)
+COMMANDS = re.findall(r"^(?:\.venv/bin/)?(edge-tdn(?:-export|-train)? .*?)(?: +#.*)?$", SHELL, re.M)
 
 
 def test_there_are_commands_to_test() -> None:
@@ -23,6 +23,8 @@ def test_every_command_is_understood(command: str, monkeypatch: pytest.MonkeyPat
     program, *arguments = command.split()
     if program == "edge-tdn":
         from edge_tdn.__main__ import _parser
+    elif program == "edge-tdn-train":
+        from training.__main__ import _parser
     else:
         from export.__main__ import _parser
     options = _parser().parse_args(arguments)
