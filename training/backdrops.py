@@ -21,7 +21,7 @@ from export.clips import find_videos
 LARGEST_PHOTO = 480  # pixels of its longer side that are kept
 BETWEEN_PHOTOS_S = 2.0  # of one video
 MOST_PHOTOS = 20  # of one video
-FLATTEST = 4.0  # grey levels between neighbours a fiftieth of the picture apart, on average: below, nobody sees it move
+FLATTEST = 5.0  # grey levels between neighbours a fiftieth of the picture apart, on average: below, nobody sees it move
 CHARACTERS = np.array(list(string.ascii_letters + string.digits + ".,:;-    "))
 
 Painting = NDArray[np.uint8]  # [height, width, 4]: RGB and grain, 0 (smooth) to 255

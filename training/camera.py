@@ -1,4 +1,4 @@
-"""What a camera makes of what it sees: lens, light, colours, sensor noise, lost resolution, and what its encoder leaves.
+"""What a camera makes of what it sees: lens, light, colours, noise, lost resolution, and what its encoder leaves.
 
 Everything is drawn once for a clip; noise and light differ from frame to frame.
 """
@@ -49,7 +49,9 @@ class Camera:
             seen = seen * self._vignette
         if self._bands:
             rows = np.arange(self._size[1], dtype=np.float32) * np.float32(self._band_rows)
-            seen = seen * (1 + np.float32(self._bands) * np.sin(rows + np.float32(self._band_turn[number])))[:, None, None]
+            seen = (
+                seen * (1 + np.float32(self._bands) * np.sin(rows + np.float32(self._band_turn[number])))[:, None, None]
+            )
         if self._noise is not None:
             seen = self._noisy(seen)
         return self._encoder(np.clip(seen, 0, 255).astype(np.uint8))
@@ -93,7 +95,9 @@ class Encoder:
                                 interpolation=cv2.INTER_AREA).max(2)  # fmt: skip
             same = cv2.resize((blocks < self._left).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
             difference[same > 0] = 128
-            self._decoded = cv2.addWeighted(self._coded(difference.astype(np.uint8)), 2, before, 1, -256).astype(np.uint8)
+            self._decoded = cv2.addWeighted(self._coded(difference.astype(np.uint8)), 2, before, 1, -256).astype(
+                np.uint8
+            )
         return self._decoded
 
     def _coded(self, picture: Picture) -> Picture:
@@ -106,7 +110,7 @@ def _shares(*weights: float) -> list[float]:
 
 
 def _light(rng: np.random.Generator, seconds: NDArray[np.float64], rough: float) -> NDArray[np.float64]:
-    """Brightness of each frame, relative to the first: clouds, lamps that flicker or are switched, gain that follows."""
+    """Brightness of each frame, relative to the first: clouds, lamps that flicker or go on, gain that follows."""
     light = np.ones(len(seconds))
     if rng.random() < 0.2 * rough:  # slowly
         light *= np.exp(rng.normal(0, 0.25) * seconds / max(seconds[-1], 1e-6))
@@ -124,10 +128,10 @@ def _colours(rng: np.random.Generator) -> NDArray[np.float32]:
     levels = np.linspace(0, 1, 256)[:, None]
     out = levels ** math.exp(rng.normal(0, 0.25))
     out = out * (1 + rng.normal(0, 0.06, 3))
-    contrast = rng.uniform(0.6, 1.15)
+    contrast = rng.uniform(0.7, 1.2)
     out = 0.5 + contrast * (out - 0.5) + rng.normal(0, 0.05)
     if rng.random() < 0.15:
-        out = out * rng.uniform(0.25, 0.7)
+        out = out * rng.uniform(0.35, 0.8)
     return (255 * out).astype(np.float32)[None]
 
 

@@ -35,7 +35,8 @@ ASPECTS = (4 / 3, 4 / 3, 16 / 9, 16 / 9, 16 / 9, 1.0, 3 / 4, 9 / 16)  # width to
 SHARPNESS = (1.05, 1.7)  # the picture's shorter side, in sides of what the network sees
 CAMERA_RATES = (8.0, 10.0, 12.5, 15.0, 20.0, 24.0, 25.0, 25.0, 30.0, 30.0)  # frames a second
 SIDES = ("left", "right")
-LEAST_CONTRAST = 18.0  # grey levels between a thing and what it hides, on average: below, people do not see it either
+HELD_OUT = 1 << 32  # numbers from here on are never learnt from
+LEAST_CONTRAST = 22.0  # grey levels between a thing and what it hides, on average: below, people do not see it either
 
 
 @dataclass(frozen=True)
@@ -328,7 +329,14 @@ def _contrast(layer: _Layer, ground: Picture, height: int, width: int) -> float:
     sprite = layer.thing.sprite(float(layer.way.phase[middle]))
     where = (float(layer.way.x[middle]) * width, float(layer.way.y[middle]) * height)
     for picture, colours in ((after, sprite), (alone, np.repeat(sprite[..., 3:], 4, 2))):
-        paint(picture, colours, where, float(layer.way.size[middle]) * height, float(layer.way.angle[middle]), layer.thing.pivot)
+        paint(
+            picture,
+            colours,
+            where,
+            float(layer.way.size[middle]) * height,
+            float(layer.way.angle[middle]),
+            layer.thing.pivot,
+        )
     inside = alone[..., 0] > 128
     changed = cv2.cvtColor(cv2.absdiff(before, after), cv2.COLOR_RGB2GRAY)
     return float(changed[inside].mean()) if inside.sum() > 40 else 0.0

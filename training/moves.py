@@ -4,7 +4,7 @@ Positions and distances are fractions of the picture's width (x) and height (y),
 radians, times seconds; y grows downwards.
 
     left, right, up, down   the contents go that way: at least LEAST_WAY in the clip, at most 26 degrees off
-    approach, recede        the contents grow or shrink, by LEAST_GROWTH at least, away from a point on or near the thing
+    approach, recede        the contents grow or shrink, by LEAST_GROWTH at least, from a point on or near the thing
     wave                    to and fro, LEAST_SWINGS times at least, mostly sideways: a thing, a part of it, the picture
     still                   nothing of it; what moves in its place moves less than LEAST_WAY / 5, or is tiny
 

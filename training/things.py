@@ -19,7 +19,7 @@ from training.backdrops import backdrop, fractal, palette
 
 Sprite = NDArray[np.uint8]  # [side, side, 4], premultiplied RGBA
 Point = tuple[float, float]
-Opaque = tuple[float, float, float, float]
+Ink = tuple[float, float, float, float]  # premultiplied RGBA
 SUBPIXELS = 4  # binary digits after the point, of coordinates that OpenCV draws at
 
 
@@ -30,7 +30,7 @@ class Thing(Protocol):
     def sprite(self, phase: float) -> Sprite: ...
 
 
-def _opaque(colour: Sequence[float], light: float = 1.0) -> Opaque:
+def _opaque(colour: Sequence[float], light: float = 1.0) -> Ink:
     r, g, b = (min(255.0, max(0.0, v * light)) for v in colour[:3])
     return r, g, b, 255.0
 
@@ -43,17 +43,17 @@ class _Canvas:
         self.pixels: Sprite = np.zeros((side, side, 4), np.uint8)
         self._unit = side * 2**SUBPIXELS
 
-    def limb(self, points: Sequence[Point], thickness: float, colour: Opaque) -> None:
+    def limb(self, points: Sequence[Point], thickness: float, colour: Ink) -> None:
         """A bent line with round ends."""
         line = np.round(np.array(points) * self._unit).astype(np.int32)
         width = max(1, round(thickness * self.side))
         cv2.polylines(self.pixels, [line], False, colour, width, cv2.LINE_AA, SUBPIXELS)
 
-    def area(self, points: Sequence[Point], colour: Opaque) -> None:
+    def area(self, points: Sequence[Point], colour: Ink) -> None:
         line = np.round(np.array(points) * self._unit).astype(np.int32)
         cv2.fillPoly(self.pixels, [line], colour, cv2.LINE_AA, SUBPIXELS)
 
-    def oval(self, middle: Point, width: float, height: float, colour: Opaque, angle: float = 0.0) -> None:
+    def oval(self, middle: Point, width: float, height: float, colour: Ink, angle: float = 0.0) -> None:
         """`angle`: degrees."""
         box = ((middle[0] * self.side, middle[1] * self.side), (width * self.side, height * self.side), angle)
         cv2.ellipse(self.pixels, box, colour, -1, cv2.LINE_AA)
@@ -73,6 +73,11 @@ def _shade(rng: np.random.Generator, side: int, strength: float) -> Sprite:
 
 def _shaded(canvas: _Canvas, shade: Sprite) -> Sprite:
     return cv2.multiply(canvas.pixels, shade, scale=1 / 255).astype(np.uint8)
+
+
+def _shadow(rng: np.random.Generator) -> Ink:
+    """What something upright does to the ground: more or less, or nothing."""
+    return 0.0, 0.0, 0.0, float(rng.choice([0, 60, 120]))
 
 
 def _bend(start: Point, angles: Sequence[float], lengths: Sequence[float]) -> list[Point]:
@@ -106,10 +111,12 @@ class Person:
         self._rise = rng.uniform(1.9, 2.9)  # of the arm that waves, radians from straight down
         self._swing = rng.uniform(0.35, 0.8)
         self._still_pose = rng.uniform(-0.3, 0.3)
+        self._shadow = _shadow(rng)
         self._shade = _shade(rng, side, rng.uniform(0.0, 0.25))
 
     def sprite(self, phase: float) -> Sprite:
         canvas = _Canvas(self._side)
+        canvas.oval((0.5, 0.97), 0.4, 0.05, self._shadow)
         if self._facing:
             self._from_the_side(canvas, self._still_pose if self._waves else phase, phase)
         else:
@@ -241,11 +248,13 @@ class Car:
         self._tyre = _opaque(np.array(tyre[:3]) * 0.25)
         self._glass = _opaque(rng.uniform(20, 160, 3))
         self._tall, self._van = rng.uniform(0.22, 0.34), rng.random() < 0.35
+        self._shadow = _shadow(rng)
         self._lamp = _opaque((255, 250, 220) if rng.random() < 0.5 else (220, 30, 30))
         self._shade = _shade(rng, side, rng.uniform(0.0, 0.12))
 
     def sprite(self, phase: float) -> Sprite:
         canvas = _Canvas(self._side)
+        canvas.oval((0.5, 0.76 if self._facing else 0.86), 0.9, 0.06, self._shadow)
         if self._facing:
             self._from_the_side(canvas, phase)
         else:
