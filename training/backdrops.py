@@ -282,7 +282,7 @@ def _lit(rng: np.random.Generator, painting: Painting) -> Picture:
         painting = cv2.GaussianBlur(painting, (0, 0), rng.uniform(0.4, 1.2)).astype(np.uint8)
     colours = painting[..., :3].astype(np.float32)
     grey = colours.mean(2, keepdims=True)
-    picture = (grey + np.float32(rng.uniform(0.2, 1.1)) * (colours - grey)) * shade[..., None]
+    picture = (grey + np.float32(rng.uniform(0.1, 0.9)) * (colours - grey)) * shade[..., None]
     contrast, middle = rng.uniform(0.45, 1.15), rng.uniform(70, 165)
     picture = middle + contrast * (picture - picture.mean())
     if rng.random() < 0.15:  # out of focus

@@ -166,6 +166,22 @@ def hand(rng: np.random.Generator, side: int) -> Rigid:
     return Rigid(look, canvas.pixels[..., 3].copy(), pivot=0.5)
 
 
+def car_from_above(rng: np.random.Generator, side: int) -> Rigid:
+    """As a camera on a mast or under a ceiling sees it."""
+    canvas, body = Canvas(side), palette(rng, 1)[0]
+    w, h = rng.uniform(0.18, 0.24), 0.48
+    glass, lamps = ink(rng.uniform(15, 110, 3)), ink((230, 225, 200) if rng.random() < 0.5 else (190, 30, 30))
+    canvas.limb([(0.5, 0.5 - h + w), (0.5, 0.5 + h - w)], 2 * w, ink(body))
+    canvas.area([(0.5 - w, 0.15), (0.5 + w, 0.15), (0.5 + w, 0.9), (0.5 - w, 0.9)], ink(body))
+    for y, deep in ((0.3, 0.1), (0.78, 0.06)):
+        near = 0.8 * w
+        canvas.area([(0.5 - w, y), (0.5 + w, y), (0.5 + near, y + deep), (0.5 - near, y + deep)], glass)
+    for x in (-0.7, 0.7):
+        canvas.oval((0.5 + x * w, 0.07), 0.08, 0.05, lamps)
+    pixels = shaded(canvas, shade(rng, side, rng.uniform(0.0, 0.12)))
+    return Rigid(pixels[..., :3].copy(), pixels[..., 3].copy())
+
+
 def lamp(rng: np.random.Generator, side: int) -> Blinking:
     """A light that goes on and off, or characters that change."""
     on, off = Canvas(side), Canvas(side)
@@ -187,7 +203,8 @@ def thing(rng: np.random.Generator, side: int, facing: int, photos: Sequence[Pic
         lambda: Person(rng, side, facing),
         lambda: Animal(rng, side, facing or int(rng.choice([-1, 1]))),
         lambda: Car(rng, side, facing),
+        lambda: car_from_above(rng, side),
         lambda: hand(rng, side),
         lambda: shape(rng, side, photos),
     )
-    return makers[rng.choice(len(makers), p=(0.36, 0.06, 0.14, 0.08, 0.36))]()
+    return makers[rng.choice(len(makers), p=(0.36, 0.06, 0.12, 0.05, 0.08, 0.33))]()
