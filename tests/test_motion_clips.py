@@ -100,13 +100,6 @@ def _whole_way(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
     return way
 
 
-def test_lessons_are_fixed_by_their_numbers_and_differ() -> None:
-    one, again, other = lesson(5, SPEC), lesson(5, SPEC), lesson(6, SPEC)
-    assert np.array_equal(one.frames, again.frames)
-    assert one.label == again.label
-    assert not np.array_equal(one.frames, other.frames)
-
-
 def test_lessons_are_of_any_size_that_a_spec_asks_for() -> None:
     spec = InputSpec(segments=4, height=64, width=112, resize="stretch", frame_rate=10.0, segment_stride=5)
     assert lesson(3, spec).frames.shape == (4, 5, 64, 112, 3)

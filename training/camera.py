@@ -75,9 +75,9 @@ class Encoder:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._kind = rng.choice(["none", "pictures", "differences"], p=[0.35, 0.25, 0.4])
-        self._quality = int(rng.integers(12, 80))
+        self._quality = int(rng.integers(30 if self._kind == "differences" else 15, 85))
         self._key_every = int(rng.choice([8, 12, 15, 25, 30, 60]))
-        self._left = rng.uniform(0.5, 4.0)  # grey levels of a block's mean difference that are not worth coding
+        self._left = rng.uniform(0.5, 2.5)  # grey levels of a block's mean difference that are not worth coding
         self._number = int(rng.integers(self._key_every))
         self._decoded: Picture | None = None
 
@@ -131,7 +131,7 @@ def _colours(rng: np.random.Generator) -> NDArray[np.float32]:
     contrast = rng.uniform(0.7, 1.2)
     out = 0.5 + contrast * (out - 0.5) + rng.normal(0, 0.05)
     if rng.random() < 0.15:
-        out = out * rng.uniform(0.35, 0.8)
+        out = out * rng.uniform(0.45, 0.85)
     return (255 * out).astype(np.float32)[None]
 
 

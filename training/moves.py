@@ -25,7 +25,7 @@ LEAST_SWINGS = 1.5  # to and fro, in a clip
 FASTEST_SWING_HZ = 2.6
 STEEPEST = 0.45  # radians off the pure direction
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up", "approach": "recede", "recede": "approach"}
-_DIRECTION = {"left": math.pi, "right": 0.0, "up": -math.pi / 2, "down": math.pi / 2}
+DIRECTIONS = {"left": math.pi, "right": 0.0, "up": -math.pi / 2, "down": math.pi / 2}
 
 Moments = NDArray[np.float64]  # one number for each moment of a clip
 
@@ -79,8 +79,8 @@ def random_way(rng: np.random.Generator) -> float:
 
 def drift(label: str, seconds: Moments, rng: np.random.Generator, length: float | None = None) -> Drift:
     """A drift of this label. `length`: how far left, right, up and down go; None: any."""
-    if label in _DIRECTION:
-        return _straight(_DIRECTION[label], random_way(rng) if length is None else length, seconds, rng)
+    if label in DIRECTIONS:
+        return _straight(DIRECTIONS[label], random_way(rng) if length is None else length, seconds, rng)
     if label in ("approach", "recede"):
         growth = _log_uniform(rng, LEAST_GROWTH, LARGEST_GROWTH) * (1 if label == "approach" else -1)
         return replace(nothing(seconds), growth=growth * (_pace(seconds, rng) - 0.5))

@@ -23,7 +23,8 @@ from training.things import Car, Thing, hand, lamp, shape, thing
 WHOLE = {"approach": 0.4, "recede": 0.4, "wave": 0.25, "still": 0.0}  # share of clips whose whole picture moves
 WHOLE_OTHERWISE = 0.35
 SIDES = ("left", "right")
-LEAST_CONTRAST = 22.0  # grey levels between a thing and what it hides, on average: below, people do not see it either
+SMALLEST = 0.17  # of the picture's height: things that the label is about
+LEAST_CONTRAST = 26.0  # grey levels between a thing and what it hides, on average: below, people do not see it either
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ class Director:
             length = moves.LEAST_WAY * rng.uniform(0.1, 0.6)
             other = moves.drift(str(rng.choice(LABELS)), moments, rng, length).scaled(rng.uniform(0.1, 0.6))
             layers.insert(0, self._layer(self._thing(small), other, small))
-        if rng.random() < 0.2:  # hides a part of it
+        if self._label in moves.DIRECTIONS and rng.random() < 0.25:  # hides it for a moment
             layers.append(self._standing(size * rng.uniform(0.3, 0.7)))
         return self._filmed(ground, layers)
 
@@ -200,7 +201,7 @@ class Director:
             facing = (SIDES.index(label) * 2 - 1) * (1 if rng.random() < 0.7 else -1)
         if label in ("approach", "recede") and rng.random() < 0.6:
             facing = 0
-        size = math.exp(rng.uniform(math.log(0.14), math.log(0.9)))
+        size = math.exp(rng.uniform(math.log(SMALLEST), math.log(0.9)))
         what = self._thing(size, facing)
         walks = isinstance(what, Person | Animal)
         if walks:
@@ -264,7 +265,7 @@ class Director:
             moved = rng.uniform(0, 0.4) * path.x
             place = moves.stand(moments, rng.uniform(0.2, 0.8), rng.uniform(0.3, 0.8), size)
             return Layer(what, replace(place, x=place.x + moved, angle=turned))
-        size = rng.uniform(0.14, 0.8)
+        size = rng.uniform(SMALLEST, 0.8)
         layer = self._layer(self._thing(size), path, size)
         return replace(layer, way=replace(layer.way, angle=np.full(len(moments), layer.way.angle[0])))
 
