@@ -11,7 +11,7 @@ picture is frozen, and the noise of such a window is laid over it: so still clip
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +31,7 @@ SHORT_SIDE = 256  # pixels of the pictures that windows move over
 STEADY = 0.02  # of the picture's size: what the video's own camera may move in a clip
 SAME = 5.0  # grey levels, mean of a block of BLOCK pixels: what changes less does not move
 BLOCK = 8
+LIGHT = 3.0  # blocks: what changes over as many, or more, is light
 WINDOW = (0.5, 0.7)  # of the picture's sides
 WAY = (0.4, 1.0)  # of the room that the window has
 GROWTH = (0.3, 0.9)  # natural logarithm
@@ -52,20 +53,27 @@ class Crop:
 def real_crops(videos: Sequence[Path], spec: InputSpec, seed: int = 1, most: int = MOST_SPELLS) -> Iterator[Crop]:
     """A clip of every label from each of the first `most` spells of every video. The same seed gives the same clips.
 
-    SourceError: a video cannot be played.
+    Pictures that are frozen come last, when all noise has been seen. SourceError: a video cannot be played.
     """
+    frozen: list[tuple[Picture, Path, int]] = []
     noise: NDArray[np.int16] | None = None
     for number, video in enumerate(videos):
         for index, spell in enumerate(_spells(video, spec, most)):
             if not _is_steady(spell):
                 continue
             rng = np.random.default_rng((seed, number, index))
-            still, own_noise = _still(spell, noise, rng)
-            noise = own_noise if own_noise is not None else noise
+            still = _still(spell, rng)
+            if still is None:
+                frozen.append((_somewhere(spell, rng), video, index))
+            else:
+                noise = (still - still.mean(0)).round().astype(np.int16)
             for label, name in enumerate(LABELS):
                 pictures = still if name == "still" else _moved(spell, name, spec, rng)
                 if pictures is not None:
                     yield Crop(_clip(pictures, spec), label, video, index)
+    if noise is not None:
+        for picture, video, index in frozen:
+            yield Crop(_clip(_noisy(picture, noise), spec), LABELS.index("still"), video, index)
 
 
 def _spells(video: Path, spec: InputSpec, most: int) -> Iterator[Spell]:
@@ -150,45 +158,50 @@ def _moved(spell: Spell, label: str, spec: InputSpec, rng: np.random.Generator) 
     return pictures
 
 
-def _still(
-    spell: Spell, noise: NDArray[np.int16] | None, rng: np.random.Generator
-) -> tuple[list[Picture] | None, NDArray[np.int16] | None]:
-    """A still clip, and the noise that this spell showed where nothing moved; None, where there is none."""
+def _still(spell: Spell, rng: np.random.Generator) -> Spell | None:
+    """A window in which nothing moves, of several the one with most in it; None, where there is none."""
     height, width = spell.shape[1:3]
     side = rng.uniform(*WINDOW)
     h, w = round(side * height), round(side * width)
-    moved = _change(spell)
-    found: tuple[float, Spell] | None = None
+    changed = _change(spell)
+    found: list[Spell] = []
     for y in np.linspace(0, height - h, 4).astype(int):
         for x in np.linspace(0, width - w, 4).astype(int):
-            inside = moved[y // BLOCK : -(-(y + h) // BLOCK), x // BLOCK : -(-(x + w) // BLOCK)]
-            window = spell[:, y : y + h, x : x + w]
-            if inside.max() < SAME and (found is None or window[0].std() > found[0]):
-                found = (float(window[0].std()), window)
-    if found is not None:
-        window = found[1]
-        return list(window), (window - window.mean(0)).round().astype(np.int16)
-    if noise is None:
-        return None, None
+            inside = changed[y // BLOCK : -(-(y + h) // BLOCK), x // BLOCK : -(-(x + w) // BLOCK)]
+            if inside.max() < SAME:
+                found.append(spell[:, y : y + h, x : x + w])
+    return max(found, key=lambda window: float(window[0].std()), default=None)
+
+
+def _somewhere(spell: Spell, rng: np.random.Generator) -> Picture:
+    """Any window of any of its pictures."""
+    height, width = spell.shape[1:3]
+    side = rng.uniform(*WINDOW)
+    h, w = round(side * height), round(side * width)
     y, x = rng.integers(height - h + 1), rng.integers(width - w + 1)
-    picture = spell[rng.integers(len(spell)), y : y + h, x : x + w]
-    rows, columns = -(-h // noise.shape[1]), -(-w // noise.shape[2])
-    laid = np.tile(noise, (1, rows, columns, 1))[:, :h, :w]
-    return list(np.clip(picture + laid, 0, 255).astype(np.uint8)), None
+    return spell[rng.integers(len(spell)), y : y + h, x : x + w].copy()
+
+
+def _noisy(picture: Picture, noise: NDArray[np.int16]) -> Spell:
+    """The picture for as long as the noise, [ticks, h, w, 3], lasts."""
+    rows, columns = -(-picture.shape[0] // noise.shape[1]), -(-picture.shape[1] // noise.shape[2])
+    laid = np.tile(noise, (1, rows, columns, 1))[:, : picture.shape[0], : picture.shape[1]]
+    return np.clip(picture + laid, 0, 255).astype(np.uint8)
 
 
 def _change(spell: Spell) -> NDArray[np.float32]:
-    """Grey levels by which each block of BLOCK pixels differs at most from its mean over time."""
+    """Grey levels by which each block of BLOCK pixels differs at most from its mean over time, and so not its light."""
     height, width = spell.shape[1:3]
     blocks = np.stack([
         cv2.resize(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), (-(-width // BLOCK), -(-height // BLOCK)),
                    interpolation=cv2.INTER_AREA) for p in spell
     ]).astype(np.float32)  # fmt: skip
-    change: NDArray[np.float32] = np.abs(blocks - blocks.mean(0)).max(0)
-    return change
+    changes = [change - cv2.GaussianBlur(change, (0, 0), LIGHT) for change in blocks - blocks.mean(0)]
+    largest: NDArray[np.float32] = np.abs(changes).max(0)
+    return largest
 
 
-def _clip(pictures: Sequence[Picture], spec: InputSpec) -> NDArray[np.uint8]:
+def _clip(pictures: Iterable[Picture], spec: InputSpec) -> NDArray[np.uint8]:
     resize = Preprocessor(spec)
     frames = np.stack([resize(picture) for picture in pictures])
     starts = np.arange(spec.segments) * spec.segment_stride

@@ -94,6 +94,8 @@ class Director:
             size = rng.uniform(0.1, 0.3)
             own = moves.drift(str(rng.choice(LABELS)), moments, rng).scaled(rng.uniform(0.1, 0.5))
             layers.append(self._layer(self._thing(size), own, size))
+        if rng.random() < 0.3:  # somebody who gestures: before a camera that stays, that would be `wave`
+            layers.append(self._gesturing(rng.uniform(0.4, 1.3)))
         for _ in range(rng.choice(3, p=[0.6, 0.3, 0.1])):  # near things that stand
             depth = rng.uniform(1.0, 1.6)
             layers.append(replace(self._standing(rng.uniform(0.15, 0.6)), depth=depth))
@@ -252,12 +254,7 @@ class Director:
         path = moves.drift("wave", moments, rng)
         kind = rng.random()
         if kind < 0.3:
-            size = rng.uniform(0.55, 1.7)
-            x, y = rng.uniform(0.25, 0.75), 0.5 + 0.25 * size * rng.uniform(0.3, 1.0)
-            person = Person(rng, self._side(size), int(rng.integers(-1, 2)), waves=True)
-            sway = 0.05 * path.x
-            place = moves.stand(moments, x, y, size)
-            return Layer(person, replace(place, x=x + sway, phase=path.beat))
+            return self._gesturing(rng.uniform(0.55, 1.7))
         if kind < 0.6:
             size = rng.uniform(0.25, 1.0)
             what: Thing = hand(rng, self._side(size)) if rng.random() < 0.7 else self._thing(size)
@@ -268,6 +265,14 @@ class Director:
         size = rng.uniform(SMALLEST, 0.8)
         layer = self._layer(self._thing(size), path, size)
         return replace(layer, way=replace(layer.way, angle=np.full(len(moments), layer.way.angle[0])))
+
+    def _gesturing(self, size: float) -> Layer:
+        """Somebody who stands and waves."""
+        rng, path = self._rng, moves.drift("wave", self._moments, self._rng)
+        person = Person(rng, self._side(size), int(rng.integers(-1, 2)), waves=True)
+        x, y = rng.uniform(0.25, 0.75), 0.5 + 0.25 * size * rng.uniform(0.3, 1.0)
+        place = moves.stand(self._moments, x, y, size)
+        return Layer(person, replace(place, x=x + 0.05 * path.x, phase=path.beat))
 
 
 def _contrast(layer: Layer, ground: Picture, height: int, width: int) -> float:
