@@ -53,7 +53,7 @@ def read_photos(folder: Path) -> tuple[Picture, ...]:
 def backdrop(rng: np.random.Generator, height: int, width: int, photos: Sequence[Picture] = ()) -> Picture:
     """One of any kind, in any light; half of them photos, where there are photos."""
     if photos and rng.random() < 0.5:
-        return _part(rng, photos[rng.integers(len(photos))], height, width)
+        return _part(rng, photos[int(rng.integers(len(photos)))], height, width)
     kind = _KINDS[rng.choice(len(_KINDS), p=_SHARES)]
     return _lit(rng, kind(rng, height, width))
 
@@ -276,8 +276,8 @@ def _lit(rng: np.random.Generator, painting: Painting) -> Picture:
     grain = fractal(rng, height, width, rng.uniform(0.0, 0.9))
     light = fractal(rng, 24, 32, 1.5) * rng.uniform(0.0, 0.3)
     slant = np.linspace(-1, 1, 32) * rng.normal(0, 0.2) + np.linspace(-1, 1, 24)[:, None] * rng.normal(0, 0.2)
-    shade = cv2.resize(np.exp(light + slant).astype(np.float32), (width, height))
-    shade *= 1 + grain * painting[..., 3] * np.float32(rng.uniform(0.05, 0.45) / 255)
+    shade = np.asarray(cv2.resize(np.exp(light + slant).astype(np.float32), (width, height)), np.float32)
+    shade = shade * (1 + grain * painting[..., 3] * np.float32(rng.uniform(0.05, 0.45) / 255))
     if rng.random() < 0.5:
         painting = cv2.GaussianBlur(painting, (0, 0), rng.uniform(0.4, 1.2)).astype(np.uint8)
     colours = painting[..., :3].astype(np.float32)
@@ -287,7 +287,8 @@ def _lit(rng: np.random.Generator, painting: Painting) -> Picture:
     picture = middle + contrast * (picture - picture.mean())
     if rng.random() < 0.15:  # out of focus
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(1.0, 2.5))
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    lit: Picture = np.clip(picture, 0, 255).astype(np.uint8)
+    return lit
 
 
 def _part(rng: np.random.Generator, photo: Picture, height: int, width: int) -> Picture:

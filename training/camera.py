@@ -53,7 +53,7 @@ class Camera:
                 seen * (1 + np.float32(self._bands) * np.sin(rows + np.float32(self._band_turn[number])))[:, None, None]
             )
         if self._noise is not None:
-            seen = self._noisy(seen)
+            seen = self._noisy(np.asarray(seen, np.float32))
         return self._encoder(np.clip(seen, 0, 255).astype(np.uint8))
 
     def _noisy(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -102,7 +102,9 @@ class Encoder:
 
     def _coded(self, picture: Picture) -> Picture:
         _, code = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, self._quality))
-        return cv2.imdecode(code, cv2.IMREAD_COLOR).astype(np.uint8)
+        decoded = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return decoded.astype(np.uint8)
 
 
 def _shares(*weights: float) -> list[float]:
@@ -137,7 +139,8 @@ def _colours(rng: np.random.Generator) -> NDArray[np.float32]:
 
 def _vignette(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    return (1 - rng.uniform(0.1, 0.35) * (x * x + y * y) / 2).astype(np.float32)[..., None]
+    light: NDArray[np.float32] = (1 - rng.uniform(0.1, 0.35) * (x * x + y * y) / 2).astype(np.float32)[..., None]
+    return light
 
 
 def _lens(rng: np.random.Generator, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

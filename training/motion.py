@@ -65,4 +65,7 @@ def _picture_size(rng: np.random.Generator, spec: InputSpec) -> tuple[int, int]:
 
 def _exposed(scene: Scene, number: int, blurred: int, height: int, width: int) -> Picture:
     pictures = [scene.draw(number * blurred + k, height, width) for k in range(blurred)]
-    return pictures[0] if blurred == 1 else np.mean(pictures, 0, np.float32).astype(np.uint8)
+    if blurred == 1:
+        return pictures[0]
+    blended: Picture = np.stack(pictures).mean(0, np.float32).astype(np.uint8)
+    return blended

@@ -153,7 +153,8 @@ def _pace(seconds: Moments, rng: np.random.Generator) -> Moments:
     if kind < 0.9:
         return np.power(u, rng.uniform(0.6, 1.6))
     pause = np.sort(rng.uniform(0.2, 0.6, 1))[0]
-    return np.interp(u, [0, pause, pause + 0.15, 1], [0, pause, pause, 1])
+    halting: Moments = np.interp(u, [0, pause, pause + 0.15, 1], [0, pause, pause, 1])
+    return halting
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -186,7 +186,8 @@ def _noisy(picture: Picture, noise: NDArray[np.int16]) -> Spell:
     """The picture for as long as the noise, [ticks, h, w, 3], lasts."""
     rows, columns = -(-picture.shape[0] // noise.shape[1]), -(-picture.shape[1] // noise.shape[2])
     laid = np.tile(noise, (1, rows, columns, 1))[:, : picture.shape[0], : picture.shape[1]]
-    return np.clip(picture + laid, 0, 255).astype(np.uint8)
+    pictures: Spell = np.clip(picture + laid, 0, 255).astype(np.uint8)
+    return pictures
 
 
 def _change(spell: Spell) -> NDArray[np.float32]:
@@ -205,4 +206,5 @@ def _clip(pictures: Iterable[Picture], spec: InputSpec) -> NDArray[np.uint8]:
     resize = Preprocessor(spec)
     frames = np.stack([resize(picture) for picture in pictures])
     starts = np.arange(spec.segments) * spec.segment_stride
-    return frames[starts[:, None] + np.arange(FRAMES_PER_SEGMENT)]
+    clip: NDArray[np.uint8] = frames[starts[:, None] + np.arange(FRAMES_PER_SEGMENT)]
+    return clip

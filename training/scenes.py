@@ -51,15 +51,16 @@ class Scene:
         margin = (np.array(self.ground.shape[1::-1]) - size) / 2
         shift = fixed - grown * (fixed + margin) + np.array((view.x[moment], view.y[moment])) * size
         place = np.array([[grown, 0, shift[0]], [0, grown, shift[1]]])
-        picture = cv2.warpAffine(
+        seen = cv2.warpAffine(
             self.ground, place, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-        )  # fmt: skip
+        )
+        picture: Picture = seen.astype(np.uint8)
         for layer in self.layers:
             way = layer.way
             middle = (way.x[moment] * width, way.y[moment] * height)
             sprite = layer.thing.sprite(float(way.phase[moment]))
             paint(picture, sprite, middle, way.size[moment] * height, float(way.angle[moment]), layer.thing.pivot)
-        return picture.astype(np.uint8)
+        return picture
 
 
 class Director:
@@ -139,11 +140,11 @@ class Director:
             for _ in range(rng.integers(1, 4)):
                 size = rng.uniform(0.03, 0.15)
                 phase = moments * 2 * math.pi * rng.uniform(0.3, 3.0) + rng.uniform(0, 6.3)
-                place = moves.stand(moments, *rng.uniform(0.1, 0.9, 2), size)
+                place = moves.stand(moments, rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9), size)
                 layers.append(Layer(lamp(rng, self._side(size)), replace(place, phase=phase)))
         if rng.random() < 0.08:  # a fan, a wheel
             size = rng.uniform(0.04, 0.14)
-            place = moves.stand(moments, *rng.uniform(0.1, 0.9, 2), size)
+            place = moves.stand(moments, rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9), size)
             turning = replace(place, angle=moments * rng.uniform(2, 25) * rng.choice([-1, 1]))
             layers.append(Layer(shape(rng, self._side(size), self._photos), turning))
         if rng.random() < 0.1:  # an insect, a bird, somebody far away
@@ -223,7 +224,8 @@ class Director:
         rng = self._rng
         if self._label in SIDES:
             gone = np.abs(path.x - path.x[0]) * self._width / self._height / size
-            return 2 * math.pi * gone / rng.uniform(0.6, 1.2) + rng.uniform(0, 6.3)
+            steps: Moments = 2 * math.pi * gone / rng.uniform(0.6, 1.2) + rng.uniform(0, 6.3)
+            return steps
         if isinstance(what, Car):
             return np.zeros(len(self._moments))
         return 2 * math.pi * rng.uniform(0.6, 1.3) * self._moments + rng.uniform(0, 6.3)

@@ -19,7 +19,7 @@ Ink = tuple[float, float, float, float]  # premultiplied RGBA
 SUBPIXELS = 4  # binary digits after the point, of coordinates that OpenCV draws at
 
 
-def ink(colour: Sequence[float], light: float = 1.0) -> Ink:
+def ink(colour: Sequence[float] | NDArray[np.float64], light: float = 1.0) -> Ink:
     """An opaque one."""
     r, g, b = (min(255.0, max(0.0, v * light)) for v in colour[:3])
     return r, g, b, 255.0
@@ -47,7 +47,9 @@ class Canvas:
         cv2.ellipse(self.pixels, ((x, y), (width * self._unit, height * self._unit), 0.0), colour, -1, cv2.LINE_AA)
 
     def _exact(self, points: Sequence[Point]) -> NDArray[np.int32]:
-        return np.round((np.array(points) * self._unit + self._corner) * 2**SUBPIXELS).astype(np.int32)
+        pixels = np.array(points) * self._unit + self._corner
+        exact: NDArray[np.int32] = np.round(pixels * 2**SUBPIXELS).astype(np.int32)
+        return exact
 
 
 def shade(rng: np.random.Generator, side: int, strength: float) -> Sprite:

@@ -21,8 +21,13 @@ from training.sprites import Canvas, Sprite, ink, shade, shaded, shadow
 
 
 class Thing(Protocol):
-    pivot: float  # how far below its middle it is held, in sides: what turns turns about that point
-    upright: bool  # it stands on the ground, and is not turned about
+    @property
+    def pivot(self) -> float:
+        """How far below its middle it is held, in sides: what turns turns about that point."""
+
+    @property
+    def upright(self) -> bool:
+        """It stands on the ground, and is not turned about."""
 
     def sprite(self, phase: float) -> Sprite: ...
 
