@@ -3,7 +3,8 @@
 The labels are those of moves.py, and follow its rule: a window that moves to the right shows contents that go left,
 and that is `left`; one that gets smaller shows contents that grow, `approach`; one that swings, `wave`. People and
 things in the video move besides, as they do in front of a camera; spells in which the camera of the video itself moves
-are left out, for there the window would not say what the contents do.
+are left out, for there the window would not say what the contents do, and windows over bare ground, for there nobody
+sees it.
 
 `still` cannot be a window that stays: things move in it. Where the video has a window in which measurably nothing
 moves, that is taken, with the noise and the encoder that it has (of several, the one with most in it). Elsewhere one
@@ -30,6 +31,8 @@ MOST_SPELLS = 6  # of one video
 SHORT_SIDE = 256  # pixels of the pictures that windows move over
 STEADY = 0.02  # of the picture's size: what the video's own camera may move in a clip
 SAME = 5.0  # grey levels, mean of a block of BLOCK pixels: what changes less does not move
+EMPTY = 5.0  # grey levels of detail; with less, nobody sees where a window goes
+TRIES = 5
 BLOCK = 8
 LIGHT = 3.0  # blocks: what changes over as many, or more, is light
 WINDOW = (0.5, 0.7)  # of the picture's sides
@@ -51,9 +54,10 @@ class Crop:
 
 
 def real_crops(videos: Sequence[Path], spec: InputSpec, seed: int = 1, most: int = MOST_SPELLS) -> Iterator[Crop]:
-    """A clip of every label from each of the first `most` spells of every video. The same seed gives the same clips.
+    """A clip of every label, where it can be, from each of the first `most` spells of every video.
 
-    Pictures that are frozen come last, when all noise has been seen. SourceError: a video cannot be played.
+    The same seed gives the same clips. Pictures that are frozen come last, when all noise has been seen. SourceError: a
+    video cannot be played.
     """
     frozen: list[tuple[Picture, Path, int]] = []
     noise: NDArray[np.int16] | None = None
@@ -119,43 +123,64 @@ def _is_steady(spell: Spell) -> bool:
     return bool(np.abs(way).max() < STEADY)
 
 
-def _moved(spell: Spell, label: str, spec: InputSpec, rng: np.random.Generator) -> list[Picture]:
-    """What a window sees that moves over the spell: pictures of one size."""
-    count = len(spell)
-    u = np.linspace(0, 1, count)
-    if rng.random() < 0.3:
-        u = u * u * (3 - 2 * u)
-    side = np.full(count, rng.uniform(*WINDOW))  # of the window, in fractions of the picture
-    x = y = np.full(count, 0.0)  # its middle, from -1 to 1 of the room that it has
-    if label in _SIDEWAYS:
-        way = rng.uniform(*WAY)
-        across = rng.uniform(-0.9, 0.9) + rng.uniform(-0.1, 0.1) * u
-        along = rng.uniform(-1, 1) * (1 - way) + way * (2 * u - 1)
-        dx, dy = _SIDEWAYS[label]
-        x, y = (dx * along, across) if dx else (across, dy * along)
-    elif label == "wave":
-        seconds = np.arange(count) / spec.frame_rate
-        room = (1 - side[0]) / 2
-        swing = rng.uniform(*SWING) * side[0] / room
-        x = swing * np.sin(2 * math.pi * (rng.uniform(*SWING_HZ) * seconds + rng.random()))
-        x, y = x + rng.uniform(-1, 1) * (1 - swing), np.full(count, rng.uniform(-1, 1))
-    else:
-        growth = rng.uniform(*GROWTH) * (u if label == "approach" else 1 - u)
-        side = rng.uniform(0.75, 1.0) * np.exp(-growth)
-        widest = side.max()  # the middle stays: it has the room of the largest window
-        x, y = (rng.uniform(-0.7, 0.7) * (1 - widest) / (1 - side + 1e-9) for _ in range(2))
-    height, width = spell.shape[1:3]
-    size = (round(width * float(side.mean())), round(height * float(side.mean())))
-    pictures = []
-    for tick, picture in enumerate(spell):
-        corner = (1 - side[tick]) / 2 * (1 + np.array((x[tick], y[tick]))) * (width, height)
-        scale = side[tick] * width / size[0]
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """Where a window is at each tick."""
+
+    x: NDArray[np.float64]  # its middle, from -1 to 1 of the room that it has
+    y: NDArray[np.float64]
+    side: NDArray[np.float64]  # in fractions of the picture
+
+    def seen(self, picture: Picture, tick: int) -> Picture:
+        """What it shows of a picture, always of one size."""
+        height, width = picture.shape[:2]
+        mean = float(self.side.mean())
+        size = (round(width * mean), round(height * mean))
+        corner = (1 - self.side[tick]) / 2 * (1 + np.array((self.x[tick], self.y[tick]))) * (width, height)
+        scale = self.side[tick] * width / size[0]
         place = np.array([[scale, 0, corner[0]], [0, scale, corner[1]]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        pictures.append(
-            cv2.warpAffine(picture, place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
-        )
-    return pictures
+        return cv2.warpAffine(picture, place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8)
+
+
+def _moved(spell: Spell, label: str, spec: InputSpec, rng: np.random.Generator) -> list[Picture] | None:
+    """What a window sees that moves over the spell. None: where it may go there is nothing that would show it."""
+    standing = np.median(spell[::4], 0).astype(np.uint8)  # without what moves by itself
+    for _ in range(TRIES):
+        window = _window(label, len(spell), spec, rng)
+        if _detail(window.seen(standing, len(spell) // 2)) >= EMPTY:
+            return [window.seen(picture, tick) for tick, picture in enumerate(spell)]
+    return None
+
+
+def _window(label: str, ticks: int, spec: InputSpec, rng: np.random.Generator) -> _Window:
+    """One that moves as the label says: the other way than the contents."""
+    u = np.linspace(0, 1, ticks)
+    if rng.random() < 0.3:
+        u = u * u * (3 - 2 * u)
+    side = np.full(ticks, rng.uniform(*WINDOW))
+    if label in _SIDEWAYS:
+        way = rng.uniform(*WAY)
+        along = rng.uniform(-1, 1) * (1 - way) + way * (2 * u - 1)
+        across = rng.uniform(-0.9, 0.9) + rng.uniform(-0.1, 0.1) * u
+        dx, dy = _SIDEWAYS[label]
+        return _Window(*((dx * along, across) if dx else (across, dy * along)), side)
+    if label == "wave":
+        seconds = np.arange(ticks) / spec.frame_rate
+        swing = rng.uniform(*SWING) * side[0] / ((1 - side[0]) / 2)
+        to_and_fro = swing * np.sin(2 * math.pi * (rng.uniform(*SWING_HZ) * seconds + rng.random()))
+        return _Window(to_and_fro + rng.uniform(-1, 1) * (1 - swing), np.full(ticks, rng.uniform(-1, 1)), side)
+    growth = rng.uniform(*GROWTH) * (u if label == "approach" else 1 - u)
+    side = rng.uniform(0.75, 1.0) * np.exp(-growth)
+    fixed = (1 - side.max()) / (1 - side + 1e-9)  # its middle stays where the largest window has room
+    return _Window(rng.uniform(-0.7, 0.7) * fixed, rng.uniform(-0.7, 0.7) * fixed, side)
+
+
+def _detail(picture: Picture) -> float:
+    """Grey levels, standard deviation, of what a picture shows beside light and noise."""
+    small = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (24, 24), interpolation=cv2.INTER_AREA)
+    levels = small.astype(np.float32)
+    return float((levels - cv2.GaussianBlur(levels, (0, 0), 4)).std())
 
 
 def _still(spell: Spell, rng: np.random.Generator) -> Spell | None:
