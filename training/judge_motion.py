@@ -113,7 +113,7 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Judges, prints a table; exit status 0. ModelError, SourceError: model, labels or videos do not do."""
     model = open_model(find_model(options.model, Path.cwd()))
-    _check_labels(model)
+    check_labels(model)
     spec = model.manifest.input
     videos = find_videos(options.crops) if options.crops else []
     runtime = open_runtime(model, options.precision)
@@ -160,6 +160,7 @@ def _share(judgement: Judgement, index: int) -> str:
     return f"{judgement.recalls[index]:.1%}{often if others.any() else ''}"
 
 
-def _check_labels(model: Model) -> None:
+def check_labels(model: Model) -> None:
+    """ModelError: it knows other labels, or in another order."""
     if tuple(model.labels) != LABELS:
         raise ModelError(f"{model.folder}: knows {', '.join(model.labels)}; to be judged here: {', '.join(LABELS)}")
