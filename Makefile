@@ -111,9 +111,9 @@ bench bench-cameras bench-gpu: test-packages $(VENV)/.test
 chaos chaos-cameras: test-packages $(VENV)/.test
 	$(BIN)/python -m tests.$(subst -,_,$@) $(CHAOS)
 
-# The numbers are those of training/__main__.py
+# The numbers are those of training/motion_recipe.py
 motion: $(VENV)/.test
-	$(BIN)/python -m training --out runs/motion
+	$(BIN)/edge-tdn-train motion --out runs/motion
 	rm -rf runs/motion/model
 	$(BIN)/edge-tdn-export convert runs/motion/weights.safetensors runs/motion/model \
 		--labels runs/motion/labels.txt --background still --id motion --size 96 --resize stretch \

@@ -65,7 +65,7 @@ def load(path: Path | str, **options: Any) -> TDN:
     ModelError: options that contradict the file; every key that is missing, unexpected or of another shape.
     """
     path = Path(path)
-    state, said = _read(path)
+    state, said = read(path)
     state = {name.removeprefix("module."): value for name, value in state.items()}
     if any(name.startswith("base_model.") for name in state):
         state = rename_published(state)
@@ -108,7 +108,12 @@ def rename_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def fill(model: TDN, state: Mapping[str, Tensor], path: Path) -> None:
     """Loads a state under our names. ModelError: every key that is missing, unexpected or misshapen; not finite."""
-    expected = model.state_dict()
+    check(model.state_dict(), state, model.config, path)
+    model.load_state_dict(dict(state), strict=False)
+
+
+def check(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], config: TDNConfig, path: Path) -> None:
+    """ModelError: entries that `state` lacks, that are not expected, of another shape; that are not finite."""
     optional = {name for name in expected if name.endswith("num_batches_tracked")}
     missing = sorted(set(expected) - set(state) - optional)
     unexpected = sorted(set(state) - set(expected))
@@ -118,18 +123,17 @@ def fill(model: TDN, state: Mapping[str, Tensor], path: Path) -> None:
         if name in state and state[name].shape != expected[name].shape
     ]
     if missing or unexpected or misshapen:
-        lines = [f"{path}: not the weights of {model.config.arch}, T={model.config.segments}:"]
+        lines = [f"{path}: not the weights of {config.arch}, T={config.segments}:"]
         for title, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)):
             lines += [f"  {title} ({len(names)}):", *(f"    {name}" for name in names)] if names else []
         raise ModelError("\n".join(lines))
     bad = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if bad:
         raise ModelError(f"{path}: {len(bad)} entries are not finite, the first is {bad[0]}; the training diverged")
-    model.load_state_dict(dict(state), strict=False)
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The `state_dict`, and what the file says of its TDNConfig."""
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The `state_dict` of any file of weights, and what it says of its TDNConfig. ModelError: it cannot be read."""
     if not path.is_file():
         raise ModelError(f"{path}: no such checkpoint")
     try:

@@ -1,125 +1,272 @@
-"""Trains the shipped `motion` model from scratch, on generated clips:
-
-    python -m training --out runs/motion
-
-writes weights.safetensors, labels.txt and metrics.json there; `make motion` also turns them into the model folder.
-The seed fixes the clips, their order and the first weights.
-"""
+"""The command line of the trainer: edge-tdn-train train | motion | show-motion | judge-motion."""
 
 import argparse
 import json
-import time
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
-import cv2
-import numpy as np
-import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
+from pydantic import ValidationError
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from edge_tdn.manifest import InputSpec
-from edge_tdn.scene import LABELS
-from export import checkpoint
-from export.tdn import TDN, TDNConfig, normalise
-from training.motion import lesson
+from edge_tdn.errors import ConfigError, EdgeTdnError
+from edge_tdn.manifest import WEIGHTS, InputSpec
+from export.tdn import DEPTHS, TDNConfig
+from training import contact_sheet, judge_motion, motion_recipe
+from training.augment import decoded_short_side
+from training.dataset import DataSet, hold_out, open_data
+from training.frames import Decoded, decode, default_cache
+from training.learn import PUBLISHED, Course, Task, learn
+from training.place import DEVICES, Place, join
+from training.start import begin
 
-SPEC = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15.0, segment_stride=4)
-NETWORK = TDNConfig(arch="resnet18", segments=8, classes=len(LABELS), width=0.5, conv_bias=False)
-COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-HELD_OUT = 1 << 32  # seeds from here on are never trained on
+EPILOG = """your own clips, from ImageNet weights, a fifth of the recordings held out to judge by:
+  edge-tdn-train train --data clips --hold-out 0.2 --from resnet50.pth --out runs/mine --batch 16
+
+Something-Something as published, on all GPUs of a machine:
+  torchrun --nproc-per-node gpu -m training train --data train.txt --judge val.txt --from resnet50.pth --out runs/ssv2
+
+stopped, killed, or out of power? The same command goes on; at most one epoch is lost.
+
+exit status: 0 trained; 71 no memory for so many clips at once; 78 data, weights or sizes wrong; 130 stopped
+"""
+
+DATA = """the data (--data, --judge) is one of:
+  a folder with a folder of videos for each class, named as the class; or
+  a list file, one video a line: `path [frames] label`, beside labels.txt (one label a line; the list's labels are its
+  line numbers, from 0). Paths start at the list's folder; `path#t=2.5,7` is the part from second 2.5 to 7. The number
+  of frames is read over: what is listed are videos, not folders of pictures.
+
+dataset.toml beside them says what a mirror makes of a class, and which recording a clip was cut from:
+  source = '(.+)-[0-9]+'          # front-door-3.mp4 is of the recording front-door; without it each file is its own
+  [flip]
+  "turn left" = "turn right"      # every other class looks the same in a mirror
+"""
 
 
-class Lessons(Dataset[tuple[Tensor, int]]):
-    """Clips `first`, `first + 1`, ...: uint8 [T, 5, H, W, 3] and a label."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; its exit status. Errors that a user can mend are said without a traceback."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status: int = options.command(options)
+    except EdgeTdnError as error:
+        print(f"edge-tdn-train: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("edge-tdn-train: stopped; the same command goes on after the last whole epoch", file=sys.stderr)
+        return 130
+    return status
 
-    def __init__(self, first: int, count: int) -> None:
-        self._first, self._count = first, count
 
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        cv2.setNumThreads(1)
-        clip = lesson(self._first + index, SPEC)
-        return torch.from_numpy(clip.frames), clip.label
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends a training as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("--clips", type=int, default=20_000, help="clips to learn from (default: 20000)")
-    parser.add_argument("--held-out", type=int, default=1000, help="clips to judge by (default: 1000)")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=0.1, help="highest learning rate of the one-cycle schedule")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw clips (default: 1)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for weights and metrics")
-    arguments = parser.parse_args()
+def _train(options: argparse.Namespace) -> int:
+    if options.judge and options.hold_out:
+        raise ConfigError("--judge and --hold-out: one of them; held-out videos come from other data or from this")
+    with join(options.device) as place:
+        course = _course(options)
+        data, judged = open_data(options.data), open_data(options.judge) if options.judge else None
+        if judged and judged.labels != data.labels:
+            raise ConfigError(f"{options.judge}: has other classes than {options.data}, or in another order")
+        start = begin(options.start, data.labels, course.seed, **_network(options))
+        spec = _input(options, start.model.config.segments, start.spec)
+        with place.in_turn(place.local_rank == 0):
+            lessons = _decode(data, spec, options.cache, place)
+            held_out = _decode(judged, spec, options.cache, place) if judged else None
+        if options.hold_out:  # of those that can be read
+            kept, held = hold_out(lessons.data, options.hold_out, course.seed)
+            lessons, held_out = lessons.only(kept), lessons.only(held)
+        if place.first:
+            _tell(data, lessons, held_out, start.said)
+        at_once = options.at_once or _at_once(course.batch, place)
+        metrics = learn(Task(start, spec, lessons, held_out, course), options.out, place, at_once, options.workers)
+        if place.first:
+            _tell_result(options.out, spec, metrics[-1])
+    return 0
 
-    torch.manual_seed(arguments.seed)
-    model = TDN(NETWORK).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    began = time.monotonic()
-    _learn(model, arguments)
-    confusion = _judge(model, arguments)
-    right = float(np.trace(confusion)) / arguments.held_out
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    checkpoint.save(model, arguments.out / "weights.safetensors")
-    (arguments.out / "labels.txt").write_text("\n".join(LABELS) + "\n")
-    metrics = {
-        "network": NETWORK.as_dict(),
-        "input": SPEC.model_dump(),
-        "labels": LABELS,
-        "clips": arguments.clips,
-        "seed": arguments.seed,
-        "minutes": round((time.monotonic() - began) / 60, 1),
-        "held_out_top1": right,
-        "confusion": confusion.tolist(),
+
+def _decode(data: DataSet, spec: InputSpec, cache: Path, place: Place) -> Decoded:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not place.first) as progress:
+        bar = progress.add_task("decoding", total=len(data.videos))
+        step = lambda name: progress.update(bar, advance=1, description=f"decoding {name}")  # noqa: E731
+        return decode(data, spec.frame_rate, decoded_short_side(spec), cache, step)
+
+
+def _tell(data: DataSet, lessons: Decoded, held_out: Decoded | None, said: Sequence[str]) -> None:
+    for line in said:
+        print(line)
+    skipped = [*lessons.data.skipped, *(held_out.data.skipped if held_out else ())]
+    judged = f", {len(held_out.frames)} to judge by" if held_out else ""
+    print(f"{len(data.labels)} classes; {len(lessons.frames)} videos to learn from{judged}, {len(skipped)} skipped")
+    for reason in skipped:
+        print(f"  skipped: {reason}")
+    if data.sideways:
+        print(f"a mirror does not change {', '.join(map(repr, data.sideways))}: if it should, see [flip] in --help")
+
+
+def _tell_result(out: Path, spec: InputSpec, metrics: dict[str, float]) -> None:
+    held_out = f", held out {metrics['held_out_top1']:.1%}" if "held_out_top1" in metrics else ""
+    print(f"{out}: {metrics['epoch']:.0f} epochs, top-1 {metrics['top1']:.1%}{held_out}; see curves.png")
+    size = f"--size {spec.height} --resize {spec.resize} --frame-rate {spec.frame_rate:g}"
+    print(f"next: edge-tdn-export convert {out / WEIGHTS} models/{out.name} --labels {out / 'labels.txt'} {size}")
+
+
+def _at_once(batch: int, place: Place) -> int:
+    """The most clips up to 8 that a step's share is a multiple of."""
+    share = max(1, batch // place.world)
+    return max(n for n in range(1, 9) if share % n == 0)
+
+
+def _course(options: argparse.Namespace) -> Course:
+    given = {field.name: getattr(options, field.name, None) for field in fields(Course)}
+    course = replace(PUBLISHED[options.schedule], **{name: value for name, value in given.items() if value is not None})
+    for name, least in (("epochs", 1), ("batch", 1), ("rate", 0.0), ("warm_up_epochs", 0.0), ("window_s", 0.0)):
+        if getattr(course, name) < least:
+            raise ConfigError(f"{name} {getattr(course, name)}: must be {least:g} or more")
+    return course
+
+
+def _network(options: argparse.Namespace) -> dict[str, Any]:
+    """What was said on the command line about the network, and nothing else."""
+    given = {
+        name: getattr(options, name) for name in ("arch", "segments", "width") if getattr(options, name) is not None
     }
-    (arguments.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    print(f"held-out top-1 {right:.1%}, written to {arguments.out}")
+    for pair in options.network:
+        name, _, text = pair.partition("=")
+        if name not in {field.name for field in fields(TDNConfig)} - {"classes"}:
+            raise ConfigError(f"--network {pair!r}: no option of the network; see edge-tdn-export convert --help")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        given[name] = tuple(value) if isinstance(value, list) else value
+    return given
 
 
-def _learn(model: TDN, arguments: argparse.Namespace) -> None:
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    steps = arguments.clips // arguments.batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=arguments.rate, total_steps=steps, pct_start=0.2)
-    model.train()
-    loader = DataLoader(
-        Lessons(arguments.seed << 24, arguments.clips),
-        arguments.batch,
-        num_workers=arguments.workers,
-        prefetch_factor=4,
-        drop_last=True,
+def _input(options: argparse.Namespace, segments: int, known: InputSpec | None) -> InputSpec:
+    """What the network looks at: as said, else as a model folder says, else as published."""
+    resize = options.resize or (known.resize if known else "short_side_centre_crop")
+    height, width = (options.size,) * 2 if options.size else (known.height, known.width) if known else (224, 224)
+    short_side = (
+        known.short_side if known and not (options.size or options.resize) else round(max(height, width) * 256 / 224)
     )
-    smooth_loss = float(np.log(len(LABELS)))  # what a guess costs
-    with Progress(*COLUMNS) as progress:
-        bar = progress.add_task("learning", total=steps)
-        for frames, labels in loader:
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = model(normalise(frames))
-            loss = F.cross_entropy(logits.float(), labels)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimiser.step()
-            schedule.step()
-            smooth_loss += 0.02 * (loss.item() - smooth_loss)
-            progress.update(bar, advance=1, description=f"learning, loss {smooth_loss:.3f}")
+    try:
+        return InputSpec(
+            segments=segments,
+            height=height,
+            width=width,
+            resize=resize,
+            short_side=0 if resize == "stretch" else short_side,
+            frame_rate=options.frame_rate or (known.frame_rate if known else 12.0),
+            segment_stride=known.segment_stride if known else 5,
+        )
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(k) for k in fault["loc"]) or "input"
+        raise ConfigError(f"{key}: {fault['msg']}, got {fault['input']!r}") from error
 
 
-@torch.inference_mode()
-def _judge(model: TDN, arguments: argparse.Namespace) -> NDArray[np.int64]:
-    """Confusion matrix on held-out clips: rows are true labels, columns what the network says."""
-    model.eval()
-    confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
-    loader = DataLoader(Lessons(HELD_OUT, arguments.held_out), 25, num_workers=arguments.workers)
-    with Progress(*COLUMNS) as progress:
-        for frames, labels in progress.track(loader, description="judging"):
-            np.add.at(confusion, (labels.numpy(), model(normalise(frames)).argmax(1).numpy()), 1)
-    return confusion
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{text}: between 0 and 1")
+    return share
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edge-tdn-train", description="Trains a TDN as the paper does it.", epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    motion_recipe.add_parser(commands)
+    contact_sheet.add_parser(commands)
+    judge_motion.add_parser(commands)
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser(
+        "train", help="videos of several classes -> weights", epilog=f"{EPILOG}\n{DATA}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    train.set_defaults(command=_train)
+    train.add_argument("--data", type=Path, required=True, help="folder of class folders, or list file; see below")
+    train.add_argument("--judge", type=Path, metavar="DATA", help="other data, of the same classes, to judge by")
+    train.add_argument("--hold-out", type=_share, default=0.0, metavar="SHARE",
+                       help="judge by this share of --data instead, split by recording (default: none)")  # fmt: skip
+    train.add_argument("--out", type=Path, required=True, help="the run's folder; what is there is gone on with")
+    train.add_argument("--from", dest="start", default="", metavar="WEIGHTS",
+                       help="ImageNet weights with torchvision's names (.pth, .safetensors, .npz), a published TDN or "
+                       "our own, a run, a model folder, a shipped model (default: random weights)")  # fmt: skip
+    train.add_argument("--cache", type=Path, metavar="DIR", default=default_cache(),
+                       help="where decoded videos are kept: 4 MB a second at 12 frames of 456x256 "
+                       "(default: %(default)s)")  # fmt: skip
+    _add_course(train)
+    network = train.add_argument_group("the network, where --from does not say it, and what it looks at")
+    network.add_argument("--arch", choices=tuple(DEPTHS), help="(default: resnet50)")
+    network.add_argument("--segments", type=int, metavar="T", help="segments a clip (default: 8)")
+    network.add_argument("--width", type=float, help="channels relative to the named ResNet (default: 1)")
+    network.add_argument(
+        "--network", action="append", default=[], metavar="KEY=VALUE",
+        help="any other of its options; T-Conv: --network stdm_stages=[] --network ltdm_stages=[]",
+    )  # fmt: skip
+    network.add_argument("--size", type=int, help="height and width of its pictures (default: 224)")
+    network.add_argument("--resize", choices=("short_side_centre_crop", "stretch"),
+                         help="how pictures get that size (default: short_side_centre_crop, as published)")  # fmt: skip
+    network.add_argument("--frame-rate", type=float, help="frames a second (default: 12, Something-Something)")
+    machine = train.add_argument_group("the machine; nothing of this changes what comes out")
+    machine.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
+    machine.add_argument("--at-once", type=int, default=0, metavar="N",
+                         help="clips that a process computes at a time; a step adds up as many as --batch says "
+                         "(default: up to 8)")  # fmt: skip
+    machine.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 1) // 2), metavar="N",
+                         help="processes that cut clips, for each that learns (default: %(default)s)")  # fmt: skip
+
+
+def _add_course(train: argparse.ArgumentParser) -> None:
+    """Defaults are the schedule's."""
+    course = train.add_argument_group("how to learn (defaults: as published, see --schedule)")
+    course.add_argument(
+        "--schedule", choices=tuple(PUBLISHED), default="something",
+        help="something (default): 60 epochs, the rate falls after 30, 45, 55, batch 64, weight decay 5e-4; "
+        "kinetics: 100 epochs, 50, 75, 90, batch 128, weight decay 1e-4",
+    )  # fmt: skip
+    course.add_argument("--epochs", type=int, metavar="N", help="milestones move with it")
+    course.add_argument("--batch", type=int, metavar="N", help="clips a step, of all processes together")
+    course.add_argument("--rate", type=float, help="learning rate for 128 clips a step; scaled with --batch "
+                        "(default: 0.02)")  # fmt: skip
+    course.add_argument("--warm-up", dest="warm_up_epochs", type=float, metavar="EPOCHS",
+                        help="while the rate rises (default: 0)")  # fmt: skip
+    course.add_argument("--weight-decay", type=float)
+    course.add_argument("--dropout", type=float, help="before the linear layer (default: 0.5)")
+    course.add_argument("--last-layer", type=float, metavar="FACTOR", help="its learning rate relative to the others' "
+                        "(default: 1; published for fine-tuning on small data sets: 5)")  # fmt: skip
+    course.add_argument(
+        "--all-norms", dest="partial_norm", action="store_const", const=False,
+        help="batch norms that came with statistics learn, too, as in the published commands (default: all but the "
+        "first keep them, which small batches need)",
+    )  # fmt: skip
+    course.add_argument("--no-flip", dest="flip", action="store_const", const=False, help="mirror no clips")
+    course.add_argument(
+        "--window", dest="window_s", type=float, metavar="SECONDS",
+        help="of longer videos learn from random stretches of this length (default: whole videos)",
+    )  # fmt: skip
+    course.add_argument("--precision", choices=("bf16", "fp32"), help="(default: bf16, mixed)")
+    course.add_argument("--seed", type=int, help="(default: 1)")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""Videos, decoded once: every frame at the model's rate and size, uint8 in a file that is mapped into memory.
+
+Decoding goes through the camera's own path (`edge_tdn.source.read_file`), and tick n takes the frame nearest to it in
+time, as `edge_tdn.window` has it. So a clip that is learnt from is made of the pixels that a camera's would be made of.
+
+A cache file's name tells the video's path, size and time of change, the rate and the size: when one of them changes,
+it is decoded again. Files come into being whole: a process that is killed leaves nothing that looks like one.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame
+from edge_tdn.source import read_file
+from export.clips import MAX_GAP_S
+from training.dataset import DataSet, Video
+
+SHORT_SIDE = 256  # pixels, as published
+ROUNDING_S = 1e-4  # a PTS rounded to its clock's grain still counts as on time
+ALL = slice(None)
+VERSION = 1  # grows when the same video would give other frames
+
+Step = Callable[[str], None]
+
+
+class Frames:
+    """The frames of one video at the model's rate. Nothing is held open: it can be sent to another process."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self._path = path
+        self.rate = rate  # frames a second
+        self.shape: tuple[int, int, int, int] = np.load(path, mmap_mode="r").shape  # frames, H, W, 3
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def take(self, indices: NDArray[np.int64], rows: slice = ALL, columns: slice = ALL) -> NDArray[np.uint8]:
+        """Frames by number, [...] -> uint8 RGB [..., H, W, 3], or that part of them; a copy."""
+        frames: NDArray[np.uint8] = np.load(self._path, mmap_mode="r")[:, rows, columns][indices]
+        return frames
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A data set whose videos can be read, and their frames, in the same order."""
+
+    data: DataSet
+    frames: tuple[Frames, ...]
+
+    def only(self, data: DataSet) -> "Decoded":
+        """Some of its videos."""
+        found = dict(zip(self.data.videos, self.frames, strict=True))
+        return Decoded(data, tuple(found[video] for video in data.videos))
+
+    def summary(self) -> dict[str, object]:
+        """What it is, for a run's configuration: the same one gives the same hash, wherever it lies."""
+        videos = [
+            (video.path.name, video.label, video.from_s, video.to_s, frames.shape)
+            for video, frames in zip(self.data.videos, self.frames, strict=True)
+        ]
+        return {
+            "videos": len(videos),
+            "labels": list(self.data.labels),
+            "swaps": list(self.data.swaps),
+            "skipped": list(self.data.skipped),
+            "sha256": _digest(videos),
+        }
+
+
+def default_cache() -> Path:
+    """Where decoded videos are kept if nobody says where."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-tdn" / "frames"
+
+
+def decode(
+    data: DataSet, rate: float, short_side: int = SHORT_SIDE, cache: Path | None = None, step: Step = lambda _: None
+) -> Decoded:
+    """The frames of all videos that have some; the others go to `skipped`. `step` hears of every video.
+
+    ConfigError: not one is left, or the cache cannot be written.
+    """
+    cache = cache or default_cache()
+    found: dict[Video, Frames] = {}
+    skipped = list(data.skipped)
+    by_file: dict[Path, list[Video]] = {}
+    for video in data.videos:
+        by_file.setdefault(video.path, []).append(video)
+    for videos in by_file.values():
+        try:
+            targets = [_target(cache, video, rate, short_side) for video in videos]
+            _decode(videos, targets, rate, short_side)
+        except SourceError as error:
+            skipped += [_reason(video, str(error)) for video in videos]
+            targets = []
+        for video, target in zip(videos, targets, strict=False):
+            frames = Frames(target, rate) if target.exists() else ()
+            if isinstance(frames, Frames) and len(frames) >= FRAMES_PER_SEGMENT:
+                found[video] = frames
+            else:
+                skipped.append(f"{video.name}: {len(frames)} frames at {rate:g} a second; a segment has five")
+        for video in videos:
+            step(video.path.name)
+    kept = tuple(video for video in data.videos if video in found)
+    if not kept:
+        raise ConfigError("\n".join([f"not one of {len(data.videos)} videos can be used:", *skipped[:10]]))
+    return Decoded(replace(data, videos=kept, skipped=tuple(skipped)), tuple(found[video] for video in kept))
+
+
+def _reason(video: Video, error: str) -> str:
+    return error if str(video.path) in error else f"{video.path}: {error}"
+
+
+def _target(cache: Path, video: Video, rate: float, short_side: int) -> Path:
+    try:
+        path = video.path.resolve()
+        status = path.stat()
+    except OSError as error:
+        raise SourceError(f"{video.path}: {error.strerror}") from error
+    asked = _digest(str(path), video.from_s, video.to_s, rate, short_side, VERSION)
+    return cache / f"{asked}-{_digest(status.st_size, status.st_mtime_ns)}.npy"
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def _decode(videos: Sequence[Video], targets: Sequence[Path], rate: float, short_side: int) -> None:
+    """Writes the cache files of one file's parts that are not there yet, reading it once.
+
+    SourceError: it cannot be played. ConfigError: the cache cannot be written.
+    """
+    wanted = {target: video for video, target in zip(videos, targets, strict=True) if not target.exists()}
+    if not wanted:
+        return
+    parts: list[_Part] = []
+    try:
+        targets[0].parent.mkdir(parents=True, exist_ok=True)
+        parts = [_Part(target, video, rate, short_side) for target, video in wanted.items()]
+        first_ns: int | None = None
+        for frame in read_file(videos[0].path):
+            first_ns = frame.pts_ns if first_ns is None else first_ns
+            open_parts = [part for part in parts if part.push((frame.pts_ns - first_ns) / NS_PER_S, frame)]
+            if not open_parts:
+                break
+        for part in parts:
+            part.finish()
+    except OSError as error:
+        raise ConfigError(f"{targets[0].parent}: {error.strerror}; name another folder for decoded videos") from error
+    finally:
+        for part in parts:
+            part.close()
+
+
+class _Part:
+    """One part of a file on its way into the cache."""
+
+    def __init__(self, target: Path, video: Video, rate: float, short_side: int) -> None:
+        self._target, self._video, self._rate, self._short_side = target, video, rate, short_side
+        _clear(target)
+        self._scratch = target.with_name(f".{target.name}.{os.getpid()}")
+        self._file = self._scratch.open("wb")
+        self._size: tuple[int, ...] = ()  # height and width
+        self._tick = self._written = self._header = 0
+        self._before: tuple[float, Frame] | None = None
+        self._resized: tuple[Frame, bytes] | None = None
+
+    def push(self, second: float, frame: Frame) -> bool:
+        """Writes the ticks that this frame completes. False: the part is over."""
+        before, until = self._before, math.inf if self._video.to_s is None else self._video.to_s
+        if before is not None and second < before[0]:
+            return True
+        if before is not None and second - before[0] > MAX_GAP_S:  # nobody knows what was there: ticks are left out
+            self._tick = max(self._tick, math.ceil((second - self._video.from_s) * self._rate - ROUNDING_S))
+            before = None
+        while (at := self._video.from_s + self._tick / self._rate) <= second + ROUNDING_S and at < until - ROUNDING_S:
+            nearer = before is not None and at - before[0] < second - at
+            self._write(before[1] if before is not None and nearer else frame)
+            self._tick += 1
+        self._before = (second, frame)
+        return at < until - ROUNDING_S
+
+    def _write(self, frame: Frame) -> None:
+        if self._resized is None or self._resized[0] is not frame:
+            h, w = frame.decoded.size
+            size = self._short_side * h // min(h, w), self._short_side * w // min(h, w)
+            if self._size and size != self._size:
+                raise SourceError(f"{self._video.path}: the picture's shape changes at frame {frame.seq}; cut it there")
+            if not self._size:
+                self._size = size
+                self._head()
+            image = Image.fromarray(frame.picture).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+            self._resized = (frame, image.tobytes())
+        self._file.write(self._resized[1])
+        self._written += 1
+
+    def _head(self) -> None:
+        """The header of an .npy file; it has the same length however many frames there will be."""
+        self._file.seek(0)
+        shape = (self._written, *(self._size or (0, 0)), 3)
+        npy.write_array_header_1_0(self._file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        assert self._header in (0, self._file.tell()), "numpy leaves room for a growing first axis"
+        self._header = self._file.tell()
+
+    def finish(self) -> None:
+        """All frames are there: the file gets its name. What was decoded before the video changed goes."""
+        if not self._written:
+            return
+        self._head()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        for old in self._target.parent.glob(f"{self._target.name.partition('-')[0]}-*.npy"):
+            old.unlink(missing_ok=True)
+        self._scratch.replace(self._target)
+
+    def close(self) -> None:
+        self._file.close()
+        self._scratch.unlink(missing_ok=True)
+
+
+def _clear(target: Path) -> None:
+    """Removes what a killed process left of this file."""
+    for scratch in target.parent.glob(f".{target.name}.*"):
+        try:
+            os.kill(int(scratch.suffix[1:]), 0)
+        except ProcessLookupError:
+            scratch.unlink(missing_ok=True)
+        except PermissionError:  # somebody else's, and alive
+            continue

@@ -1,0 +1,341 @@
+"""The training as the paper does it: SGD in steps, from TSN's random segments, gradients clipped at 20.
+
+The published commands learn at a rate of 0.02 for 128 clips a step (0.01 for the 64 of Something-Something), which is
+scaled with the batch, and divided by ten at the milestones. Biases learn twice as fast as weights, and neither they nor
+batch norms decay. Whether the batch norms that came with statistics keep these (partial batch norm: all but the first)
+is a question of the batch: the published commands let them learn, with 64 clips a step and more.
+
+Nothing is drawn from a generator that lives longer than an epoch. So a run that was killed and went on gives what one
+gives that was not.
+"""
+
+import copy
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from edge_tdn.errors import ConfigError, DeviceError, last_line
+from edge_tdn.manifest import InputSpec
+from export.tdn import TDN, normalise
+from training.dataset import DataSet
+from training.frames import Decoded
+from training.loader import Exam, Lessons, Order, Turn, exam, lessons
+from training.place import Place
+from training.runs import Metrics, Run
+from training.start import Start
+
+REFERENCE_BATCH = 128  # clips a step that `Course.rate` is given for
+FALL = 0.1  # of the rate, at each milestone
+HEADROOM = 1.25  # of memory, for the optimiser's, and for clips that wait
+COLDEST = 0.01  # of the rate: where a warm-up begins
+
+
+@dataclass(frozen=True)
+class Course:
+    """How to learn. The defaults are published; see PUBLISHED for the two data sets' own."""
+
+    epochs: int = 60
+    milestones: tuple[float, ...] = (30 / 60, 45 / 60, 55 / 60)  # shares of all epochs; the rate falls after each
+    rate: float = 0.02  # for 128 clips a step
+    warm_up_epochs: float = 0.0  # while the rate rises to its full height
+    batch: int = 64  # clips a step, of all processes together
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    dropout: float = 0.5
+    clip: float = 20.0  # largest norm of a step's gradient
+    last_layer: float = 1.0  # its rate relative to the others'; published: 5 for fine-tuning on small data sets
+    partial_norm: bool = True  # batch norms that came with statistics keep them, all but the first
+    flip: bool = True  # half of the clips are mirrored
+    window_s: float = 0.0  # of longer videos a random stretch of so many seconds; 0: the whole video, as published
+    precision: Literal["bf16", "fp32"] = "bf16"  # of what autocast may compute in less than FP32
+    seed: int = 1
+
+    def rate_at(self, epoch: float) -> float:
+        """The learning rate when so many epochs have passed."""
+        rate = self.rate * self.batch / REFERENCE_BATCH
+        if epoch < self.warm_up_epochs:
+            return rate * (COLDEST + (1 - COLDEST) * epoch / self.warm_up_epochs)
+        return rate * float(FALL ** sum(epoch >= share * self.epochs - 1e-9 for share in self.milestones))
+
+
+PUBLISHED = {
+    "something": Course(),
+    "kinetics": Course(epochs=100, milestones=(0.5, 0.75, 0.9), batch=128, weight_decay=1e-4),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Everything that fixes what comes out."""
+
+    start: Start
+    spec: InputSpec
+    lessons: Decoded
+    held_out: Decoded | None
+    course: Course
+
+    def fixed(self) -> dict[str, Any]:
+        """For run.json: what must be the same when a run goes on."""
+        return {
+            "network": self.start.model.config.as_dict(),
+            "input": self.spec.model_dump(mode="json"),
+            "course": asdict(self.course),
+            "start": {"from": self.start.source, "sha256": self.start.sha256, "said": self.start.said},
+            "data": self.lessons.summary(),
+            "held_out": self.held_out.summary() if self.held_out else None,
+        }
+
+
+def learn(task: Task, folder: Path, place: Place, at_once: int, workers: int) -> list[Metrics]:
+    """Trains, or goes on with the run in `folder`; the metrics of its epochs. The task's network is then trained.
+
+    `at_once`: clips that a process computes at a time; a step adds up as many as it takes. `workers`: processes of each
+    that cut clips.
+    ConfigError: a batch that cannot be made of these, a folder of another run. DeviceError: no memory for so many clips
+    at once; it names how many fit.
+    """
+    course, model = task.course, task.start.model
+    labels = task.lessons.data.labels
+    _check_classes(task.lessons.data)
+    _check_batch(course, len(task.lessons.frames), place, at_once)
+    _check_size(model, task.spec)
+    with place.in_turn(place.first):
+        run = Run(folder, task.fixed(), labels, writes=place.first)
+    model.to(device=place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.dropout.p = course.dropout
+    optimiser = _optimiser(model, task.start.settled, course)
+    metrics = run.restore(model, optimiser)
+    trainer = _Trainer(task, model, optimiser, place, at_once, workers)
+    console = Console(stderr=True, markup=False, highlight=False)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not place.first) as progress:
+        if metrics and place.first:
+            progress.console.print(f"{folder}: going on after epoch {len(metrics)}", soft_wrap=True)
+        for epoch in range(len(metrics), course.epochs):
+            metrics.append(trainer.epoch(epoch, progress))
+            run.record(model, optimiser, metrics)
+            if place.first:
+                progress.console.print(_line(metrics[-1], course.epochs), soft_wrap=True)
+    run.draw(metrics)
+    model.eval()
+    return metrics
+
+
+def _check_classes(data: DataSet) -> None:
+    if len(data.labels) < 2:
+        raise ConfigError(f"one class, {data.labels[0]!r}: nothing to tell it from; add a class of everything else")
+    taught = {video.label for video in data.videos}
+    missing = [label for i, label in enumerate(data.labels) if i not in taught]
+    if missing:
+        skipped = ["skipped:", *data.skipped[:10]] if data.skipped else []
+        raise ConfigError("\n".join([f"class {missing[0]!r}: not one video to learn from", *skipped]))
+
+
+def _check_batch(course: Course, videos: int, place: Place, at_once: int) -> None:
+    if course.batch > videos:
+        raise ConfigError(
+            f"batch {course.batch}: more clips a step than the {videos} video(s); at most --batch {videos}"
+        )
+    if at_once < 1 or course.batch % (place.world * at_once):
+        raise ConfigError(
+            f"batch {course.batch} is no multiple of {place.world} process(es) x {at_once} clip(s) at once; change "
+            f"--batch or --at-once"
+        )
+
+
+def _check_size(model: TDN, spec: InputSpec) -> None:
+    """Without computing anything: on a device that has shapes only."""
+    clip = torch.empty((1, spec.segments, 5, 3, spec.height, spec.width), device="meta")
+    try:
+        copy.deepcopy(model).to("meta")(clip)
+    except RuntimeError as error:
+        raise ConfigError(f"size {spec.height}x{spec.width}: too small for this network: {last_line(error)}") from error
+
+
+def _line(metrics: Metrics, epochs: int) -> str:
+    held_out = f", held out {metrics['held_out_top1']:.1%}" if "held_out_top1" in metrics else ""
+    return (
+        f"epoch {metrics['epoch']:.0f}/{epochs}: loss {metrics['loss']:.3f}, top-1 {metrics['top1']:.1%}{held_out}; "
+        f"{metrics['seconds']:.0f} s, {metrics['clips_per_s']:.1f} clips/s, {metrics['waited']:.0%} waiting for clips"
+    )
+
+
+class _Trainer:
+    """One process's part in all epochs."""
+
+    def __init__(
+        self, task: Task, model: TDN, optimiser: torch.optim.Optimizer, place: Place, at_once: int, workers: int
+    ) -> None:
+        course, spec = task.course, task.spec
+        self._course, self._spec, self._place, self._at_once = course, spec, place, at_once
+        self._model, self._optimiser, self._settled = model, optimiser, task.start.settled
+        self._net: nn.Module = DistributedDataParallel(model) if place.world > 1 else model
+        self._parts = course.batch // (place.world * at_once)  # batches that a step adds up
+        turn = Turn(place.rank, place.world, at_once)
+        window = round(course.window_s * spec.frame_rate)
+        self._order = Order(len(task.lessons.frames), course.batch, turn, course.seed)
+        self._lessons = lessons(
+            Lessons(task.lessons, spec, course.seed, course.flip, window), self._order, workers,
+            pinned=place.device.type == "cuda",
+        )  # fmt: skip
+        self._exam = exam(Exam(task.held_out, spec), turn, workers) if task.held_out else None
+        if workers == 0:
+            cv2.setNumThreads(1)
+
+    def epoch(self, epoch: int, progress: Progress) -> Metrics:
+        """Learns from every video once, then is judged. `epoch`: from 0."""
+        torch.manual_seed(
+            int(np.random.SeedSequence((self._course.seed, epoch, self._place.rank)).generate_state(1)[0])
+        )
+        self._order.epoch = epoch
+        began = time.monotonic()
+        try:
+            loss, right, clips, waited_s = self._learn(epoch, progress)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+        else:
+            seconds = time.monotonic() - began
+            metrics = {
+                "epoch": epoch + 1,
+                "rate": self._course.rate_at(epoch),
+                "loss": loss / clips,
+                "top1": right / clips,
+                "seconds": seconds,
+                "clips_per_s": clips / seconds,
+                "waited": waited_s / seconds,
+            }
+            return metrics | self._judge(progress)
+        raise DeviceError(self._what_fits())  # here, where the failed step has given its memory back
+
+    def _learn(self, epoch: int, progress: Progress) -> tuple[float, float, float, float]:
+        """Sums of loss, right answers and clips over all processes; seconds that this one waited for clips."""
+        self._model.train()
+        for name in self._settled if self._course.partial_norm else ():
+            self._model.get_submodule(name).eval()
+        steps = len(self._order) // self._parts
+        name = f"epoch {epoch + 1}/{self._course.epochs}"
+        bar = progress.add_task(name, total=steps)
+        batches, waited = iter(self._lessons), _Stopwatch()
+        loss_sum = right = clips = 0.0
+        for step in range(steps):
+            for group in self._optimiser.param_groups:
+                group["lr"] = group["scale"] * self._course.rate_at(epoch + step / steps)
+            loss, hits = self._step(batches, waited)
+            loss_sum, right, clips = loss_sum + loss, right + hits, clips + self._parts * self._at_once
+            progress.update(bar, advance=1, description=f"{name}, loss {loss_sum / clips:.3f}")
+        progress.remove_task(bar)
+        self._place.agree(self._model.buffers())
+        return (*self._place.total(loss_sum, right, clips), waited.seconds)  # type: ignore[return-value]
+
+    def _step(self, batches: Iterator[Any], waited: "_Stopwatch") -> tuple[float, float]:
+        """One step of SGD: sums of loss and right answers of this process's clips."""
+        device = self._place.device
+        self._optimiser.zero_grad(set_to_none=True)
+        loss_sum = right = torch.zeros((), device=device)
+        for part in range(self._parts):
+            with waited:
+                frames, labels = (tensor.to(device, non_blocking=True) for tensor in next(batches))
+            last = part == self._parts - 1
+            with nullcontext() if last or not isinstance(self._net, DistributedDataParallel) else self._net.no_sync():
+                logits = self._forward(self._net, frames)
+                loss = F.cross_entropy(logits, labels)
+                (loss / self._parts).backward()  # type: ignore[no-untyped-call]
+            loss_sum = loss_sum + loss.detach() * len(labels)
+            right = right + (logits.detach().argmax(1) == labels).sum()
+        nn.utils.clip_grad_norm_(self._model.parameters(), self._course.clip)
+        self._optimiser.step()
+        return float(loss_sum), float(right)
+
+    def _forward(self, net: nn.Module, frames: Tensor) -> Tensor:
+        """uint8 [B, T, 5, H, W, 3] -> logits float32 [B, classes]."""
+        with torch.autocast(self._place.device.type, torch.bfloat16, enabled=self._course.precision == "bf16"):
+            logits: Tensor = net(normalise(frames, self._spec.mean, self._spec.std))
+        return logits.float()
+
+    @torch.inference_mode()
+    def _judge(self, progress: Progress) -> Metrics:
+        """On the held-out videos, one clip of each; nothing where there are none."""
+        if self._exam is None:
+            return {}
+        self._model.eval()
+        loss = right = clips = 0.0
+        bar = progress.add_task("judging", total=len(self._exam))
+        for frames, labels in self._exam:
+            labels = labels.to(self._place.device)
+            logits = self._forward(self._model, frames.to(self._place.device))
+            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+            right, clips = right + float((logits.argmax(1) == labels).sum()), clips + len(labels)
+            progress.update(bar, advance=1)
+        progress.remove_task(bar)
+        loss, right, clips = self._place.total(loss, right, clips)
+        return {"held_out_loss": loss / clips, "held_out_top1": right / clips}
+
+    def _what_fits(self) -> str:
+        """Tries ever fewer clips at once, with pictures of nothing."""
+        spec, n = self._spec, self._at_once // 2
+        said = f"no memory left on {self._place.device} for {self._at_once} clip(s) at once"
+        while n:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self._optimiser.zero_grad(set_to_none=True)
+            try:
+                clips = int(n * HEADROOM)
+                frames = torch.zeros((clips, spec.segments, 5, spec.height, spec.width, 3), dtype=torch.uint8)
+                self._forward(self._model, frames.to(self._place.device)).sum().backward()  # type: ignore[no-untyped-call]
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+            else:
+                return f"{said}; {n} fit: --at-once {n} (a step still learns from {self._course.batch} clips)"
+            n //= 2
+        return f"{said}; not even one fits: take a smaller network or smaller pictures"
+
+
+class _Stopwatch:
+    """Adds up the time inside `with`."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.monotonic() - self._began
+
+
+def _optimiser(model: TDN, settled: frozenset[str], course: Course) -> torch.optim.Optimizer:
+    """SGD with the published groups; `scale` is a group's rate relative to the course's. Frozen batch norms are out."""
+    norms = {name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        module, _, kind = name.rpartition(".")
+        if course.partial_norm and module in settled:
+            parameter.requires_grad_(False)
+            continue
+        scale = 2.0 if kind == "bias" and module not in norms else 1.0
+        decay = 0.0 if kind == "bias" or module in norms else course.weight_decay
+        groups.setdefault((scale * (course.last_layer if module == "linear" else 1.0), decay), []).append(parameter)
+    return torch.optim.SGD(
+        [{"params": own, "scale": scale, "weight_decay": decay} for (scale, decay), own in groups.items()],
+        lr=course.rate_at(0), momentum=course.momentum,
+    )  # fmt: skip
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """On a GPU it has a class of its own; on the CPU only words, and oneDNN's do not say memory."""
+    words = ("can't allocate memory", "could not create a primitive", "could not create a memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)

@@ -1,0 +1,79 @@
+"""Where a training runs: this process alone, or one of several that `torchrun` has started, on one machine or many."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from edge_tdn.errors import DeviceError
+
+LONGEST_WAIT = timedelta(days=1)  # of one process for another: the first of each machine decodes the videos
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One process of a training. What it is changes how long the training takes, and not what comes out."""
+
+    rank: int = 0
+    world: int = 1  # processes
+    local_rank: int = 0  # number of this process on its machine
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def first(self) -> bool:
+        """It writes the run's folder, and tells people."""
+        return self.rank == 0
+
+    @contextmanager
+    def in_turn(self, leads: bool) -> Iterator[None]:
+        """Whoever leads does this first; the others find it done."""
+        if self.world > 1 and not leads:
+            dist.barrier()
+        yield
+        if self.world > 1 and leads:
+            dist.barrier()
+
+    def total(self, *values: float) -> list[float]:
+        """Sums over all processes."""
+        if self.world == 1:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(tensor)
+        totals: list[float] = tensor.tolist()
+        return totals
+
+    def agree(self, tensors: Iterator[Tensor]) -> None:
+        """All processes take the first one's values."""
+        if self.world > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
+
+@contextmanager
+def join(device: str) -> Iterator[Place]:
+    """This process's place among those that torchrun has started. `device`: one of DEVICES.
+
+    DeviceError: no such device.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(f"no GPU: PyTorch {torch.__version__} finds no CUDA device; leave --device out")
+    cuda = device != "cpu" and torch.cuda.is_available()
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(chosen)
+        torch.backends.cudnn.benchmark = True  # a training's shapes never change
+    if not dist.is_torchelastic_launched():
+        yield Place(device=chosen)
+        return
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=LONGEST_WAIT)
+    try:
+        yield Place(dist.get_rank(), dist.get_world_size(), local_rank, chosen)
+    finally:
+        dist.destroy_process_group()
