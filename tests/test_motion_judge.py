@@ -1,6 +1,5 @@
 """What a motion model's figures mean, and the commands that show clips and judge."""
 
-import argparse
 from pathlib import Path
 
 import cv2
@@ -11,20 +10,10 @@ from edge_tdn.errors import ModelError
 from edge_tdn.manifest import Model
 from edge_tdn.scene import LABELS
 from training import contact_sheet, judge_motion
+from training.__main__ import main
 from training.judge_motion import Judgement, table
 
 STILL, LEFT, RIGHT, UP = (LABELS.index(label) for label in ("still", "left", "right", "up"))
-
-
-def run(*arguments: str | Path) -> int:
-    """As the command line does."""
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers()
-    contact_sheet.add_parser(commands)
-    judge_motion.add_parser(commands)
-    options = parser.parse_args([str(argument) for argument in arguments])
-    status: int = options.command(options)
-    return status
 
 
 def test_figures_are_of_what_they_say() -> None:
@@ -42,7 +31,7 @@ def test_figures_are_of_what_they_say() -> None:
 
 
 def test_a_sheet_has_a_row_for_each_clip_of_the_label(tmp_path: Path, motion: Model) -> None:
-    assert run("show-motion", tmp_path / "sheet.png", "--rows", "3", "--label", "still") == 0
+    assert main(["show-motion", str(tmp_path / "sheet.png"), "--rows", "3", "--label", "still"]) == 0
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
     assert sheet.shape[0] == 3 * (motion.manifest.input.height + contact_sheet.GAP)
@@ -50,7 +39,7 @@ def test_a_sheet_has_a_row_for_each_clip_of_the_label(tmp_path: Path, motion: Mo
 
 def test_the_shipped_model_is_judged(capsys: pytest.CaptureFixture[str]) -> None:
     """Through the runtime, on as many clips as asked for."""
-    assert run("judge-motion", "motion", "--generated", "5") == 0
+    assert main(["judge-motion", "motion", "--generated", "5"]) == 0
     rows = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines()
             if "│" in line}  # fmt: skip
     assert rows["clips"] == "5"
