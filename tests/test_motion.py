@@ -16,7 +16,7 @@ UNTRAINED = "the model that ships learnt from simpler clips than these; until `m
 @pytest.fixture(scope="module")
 def held_out() -> list[Lesson]:
     """The first of the clips that are never learnt from."""
-    return [lesson(HELD_OUT + number, SPEC) for number in range(100)]
+    return [lesson(HELD_OUT + number, SPEC) for number in range(80)]
 
 
 def test_a_lesson_is_fixed_by_its_number() -> None:
@@ -44,7 +44,7 @@ def test_the_shipped_model_knows_clips_that_it_never_saw(motion: Model, held_out
     runtime = open_runtime(motion)
     right = sum(int(np.argmax(scores(runtime, clip.frames))) == clip.label for clip in held_out)
     runtime.close()
-    assert right >= 92
+    assert right >= 73
 
 
 @pytest.mark.xfail(strict=True, reason=UNTRAINED)
@@ -57,5 +57,5 @@ def test_a_clip_played_backwards_is_its_opposite(motion: Model, held_out: list[L
         said = LABELS[int(np.argmax(scores(runtime, clip.frames[::-1, ::-1])))]
         turned += said == OPPOSITE[LABELS[clip.label]]
     runtime.close()
-    assert len(directed) > 50
+    assert len(directed) > 40
     assert turned >= 0.8 * len(directed)

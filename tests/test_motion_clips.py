@@ -24,7 +24,7 @@ from training.things import Car, Thing
 
 SPEC = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15.0, segment_stride=4)
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-SAMPLE = 10  # clips of each label
+SAMPLE = 8  # clips of each label
 
 
 @pytest.fixture(scope="module")

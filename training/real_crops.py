@@ -144,12 +144,12 @@ class _Window:
 
 
 def _moved(spell: Spell, label: str, spec: InputSpec, rng: np.random.Generator) -> list[Picture] | None:
-    """What a window sees that moves over the spell. None: where it may go there is nothing that would show it."""
-    standing = np.median(spell[::4], 0).astype(np.uint8)  # without what moves by itself
+    """What a window sees that moves over the spell. None: now and then there is nothing that would show it."""
     for _ in range(TRIES):
         window = _window(label, len(spell), spec, rng)
-        if _detail(window.seen(standing, len(spell) // 2)) >= EMPTY:
-            return [window.seen(picture, tick) for tick, picture in enumerate(spell)]
+        pictures = [window.seen(picture, tick) for tick, picture in enumerate(spell)]
+        if min(_detail(picture) for picture in pictures[:: len(pictures) // 4]) >= EMPTY:
+            return pictures
     return None
 
 

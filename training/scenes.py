@@ -238,8 +238,8 @@ class Director:
         if what.upright:
             angle += rng.normal(0, 0.03)
         elif rng.random() < 0.6:
-            angle += rng.uniform(0, 2 * math.pi) + (rng.normal(0, 2.5) * self._moments if rng.random() < 0.35 else 0)
-        lower, upper = (-0.8, 0.3) if what.upright else (-0.3, 0.3)  # what walks on the ground grows from the horizon
+            angle += rng.uniform(0, 2 * math.pi) + (rng.normal(0, 1.5) * self._moments if rng.random() < 0.35 else 0)
+        lower, upper = (-0.6, 0.3) if what.upright else (-0.3, 0.3)  # what walks on the ground grows from the horizon
         focus = np.array((rng.normal(0, 0.12) * self._height / self._width, rng.uniform(lower, upper))) * size
         grown = np.exp(path.growth)
         return Layer(what, Way(
