@@ -23,6 +23,7 @@ from training.things import Car, Thing, hand, lamp, shape, thing
 WHOLE = {"approach": 0.4, "recede": 0.4, "wave": 0.25, "still": 0.0}  # share of clips whose whole picture moves
 WHOLE_OTHERWISE = 0.35
 SIDES = ("left", "right")
+LEAST_SPREAD = 0.09  # of the picture's height: what a thing grows or shrinks by, in its middle size
 SMALLEST = 0.17  # of the picture's height: things that the label is about
 LEAST_CONTRAST = 26.0  # grey levels between a thing and what it hides, on average: below, people do not see it either
 
@@ -205,15 +206,16 @@ class Director:
         if label in ("approach", "recede") and rng.random() < 0.6:
             facing = 0
         size = math.exp(rng.uniform(math.log(SMALLEST), math.log(0.9)))
+        path = moves.drift(label, moments, rng)
+        if label in ("approach", "recede"):
+            size = max(size, LEAST_SPREAD / float(np.ptp(path.growth)))
         what = self._thing(size, facing)
         walks = isinstance(what, Person | Animal)
         if walks:
             size = min(1.4, 1.5 * size)
-        length = None
         if walks and label in SIDES:  # so many of its own heights a second
             length = rng.uniform(0.5, 1.8) * size * moments[-1] * self._height / self._width
-            length = float(np.clip(length, moves.LEAST_WAY, moves.LONGEST_WAY))
-        path = moves.drift(label, moments, rng, length)
+            path = moves.drift(label, moments, rng, float(np.clip(length, moves.LEAST_WAY, moves.LONGEST_WAY)))
         layer = self._layer(what, path, size)
         if walks or isinstance(what, Car):
             layer = replace(layer, way=replace(layer.way, phase=self._gait(what, path, size)))
@@ -256,9 +258,9 @@ class Director:
         path = moves.drift("wave", moments, rng)
         kind = rng.random()
         if kind < 0.3:
-            return self._gesturing(rng.uniform(0.55, 1.7))
+            return self._gesturing(rng.uniform(0.7, 1.7))
         if kind < 0.6:
-            size = rng.uniform(0.25, 1.0)
+            size = rng.uniform(0.35, 1.0)
             what: Thing = hand(rng, self._side(size)) if rng.random() < 0.7 else self._thing(size)
             turned = rng.uniform(0.2, 0.6) * path.swing + rng.normal(0, 0.2)
             moved = rng.uniform(0, 0.4) * path.x
