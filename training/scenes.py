@@ -243,6 +243,8 @@ class Director:
             angle += rng.uniform(0, 2 * math.pi) + (rng.normal(0, 1.5) * self._moments if rng.random() < 0.35 else 0)
         lower, upper = (-0.6, 0.3) if what.upright else (-0.3, 0.3)  # what walks on the ground grows from the horizon
         focus = np.array((rng.normal(0, 0.12) * self._height / self._width, rng.uniform(lower, upper))) * size
+        if np.ptp(path.growth) >= moves.LEAST_GROWTH:  # with its head outside, it would only be seen to go down or up
+            y = max(y, min(0.9, 0.1 - focus[1]))
         grown = np.exp(path.growth)
         return Layer(what, Way(
             x=x + path.x - focus[0] * (grown - 1),
