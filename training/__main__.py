@@ -1,4 +1,4 @@
-"""The command line of the trainer: edge-tdn-train train | motion | evaluate."""
+"""The command line of the trainer: edge-tdn-train train | evaluate | motion | show-motion | judge-motion."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.manifest import WEIGHTS, InputSpec
 from export.tdn import DEPTHS, TDNConfig
-from training import evaluate, motion_recipe
+from training import contact_sheet, evaluate, judge_motion, motion_recipe
 from training.augment import decoded_short_side
 from training.dataset import DataSet, hold_out, open_data
 from training.frames import Decoded, decode, default_cache
@@ -191,6 +191,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     motion_recipe.add_parser(commands)
     evaluate.add_parser(commands)
+    contact_sheet.add_parser(commands)
+    judge_motion.add_parser(commands)
     return parser
 
 

@@ -1,21 +1,33 @@
 """Clips that teach the shipped `motion` model what moves, and where: generated, unlimited, seeded.
 
-A clip is drawn as a camera would give it (its own picture size, frame rate and shake) and then goes through the same
-resampling and resizing as the live path.
+A clip is drawn as a camera would give it (its own picture size, frame rate, noise and encoder) and then goes through
+the same resampling and resizing as the live path. What happens in it is decided in scenes.py, of things.py before
+backdrops.py, seen through camera.py. What a label means is said in moves.py, and real_crops.py follows the same rule.
+In short: of the picture's contents, not of the camera. A camera that pans to the right shows contents that go left:
+`left`.
+
+Left out, because people would not agree either: a camera that follows a thing, things that meet, and a person who
+comes straight to a camera high above, and so moves down as much as it grows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import FRAMES_PER_SEGMENT
+from edge_tdn.messages import FRAMES_PER_SEGMENT, Picture
 from edge_tdn.preprocess import Preprocessor
-from edge_tdn.scene import LABELS, Motion, Pose, Scene
+from edge_tdn.scene import LABELS
+from training.camera import Camera
+from training.scenes import Director, Scene
 
-PICTURES = ((120, 160), (108, 192), (128, 128), (144, 144))  # height, width
-CAMERA_RATES = (15.0, 20.0, 24.0, 25.0, 30.0)  # frames a second
+SHARES = (0.2, *[0.8 / 7] * 7)  # of the labels: still is what a camera sees most of the time
+ASPECTS = (4 / 3, 4 / 3, 16 / 9, 16 / 9, 16 / 9, 1.0, 3 / 4, 9 / 16)  # width to height
+SHARPNESS = (1.05, 1.7)  # the picture's shorter side, in sides of what the network sees
+CAMERA_RATES = (8.0, 10.0, 12.5, 15.0, 20.0, 24.0, 25.0, 25.0, 30.0, 30.0)  # frames a second
+HELD_OUT = 1 << 32  # numbers from here on are never learnt from
 
 
 @dataclass(frozen=True)
@@ -24,35 +36,36 @@ class Lesson:
     label: int  # index into LABELS
 
 
-def lesson(seed: int, spec: InputSpec) -> Lesson:
-    """Clip number `seed`: the same one every time."""
+def lesson(seed: int, spec: InputSpec, photos: Sequence[Picture] = ()) -> Lesson:
+    """Clip number `seed`: the same one every time. `photos`: pictures (uint8 RGB) for backdrops and surfaces."""
     rng = np.random.default_rng(seed)
-    label = int(rng.integers(len(LABELS)))
-    height, width = PICTURES[rng.integers(len(PICTURES))]
+    label = LABELS[rng.choice(len(LABELS), p=SHARES)]
+    height, width = _picture_size(rng, spec)
     rate = CAMERA_RATES[rng.integers(len(CAMERA_RATES))]
-    scene = Scene(rng, height, width)
+    grid = np.round((np.arange(spec.ticks) / spec.frame_rate + rng.uniform(0, 1 / rate)) * rate)
+    numbers, frame_of = np.unique(grid, return_inverse=True)  # the camera's frame nearest to each tick
+    seconds = (numbers - numbers[0]) / rate
+    blurred = 3 if rng.random() < 0.3 else 1  # moments that one exposure is the mean of
+    exposure = np.linspace(0, rng.uniform(0.3, 0.9) / rate, blurred)
+    scene = Director(rng, label, (seconds[:, None] + exposure).ravel(), height, width, photos).scene()
+    camera = Camera(rng, height, width, seconds, rough=2.5 if label == "still" else 1.0)
     resize = Preprocessor(spec)
-    ticks = (spec.segments - 1) * spec.segment_stride + FRAMES_PER_SEGMENT
-    seconds = np.round(np.arange(ticks) / spec.frame_rate * rate) / rate  # the camera's frame nearest to each tick
-    poses = _poses(LABELS[label], seconds, rng)
-    shake = rng.uniform(0, 0.6) * rng.standard_normal((ticks, 2)) if rng.random() < 0.5 else np.zeros((ticks, 2))
-    pictures = np.stack([resize(scene.draw(p, (float(s[0]), float(s[1])))) for p, s in zip(poses, shake, strict=True)])
+    frames = [resize(camera(n, _exposed(scene, n, blurred, height, width))) for n in range(len(seconds))]
     starts = np.arange(spec.segments) * spec.segment_stride
-    return Lesson(pictures[starts[:, None] + np.arange(FRAMES_PER_SEGMENT)], label)
+    ticks = starts[:, None] + np.arange(FRAMES_PER_SEGMENT)
+    return Lesson(np.stack(frames)[frame_of[ticks]], LABELS.index(label))
 
 
-def _poses(label: str, seconds: NDArray[np.float64], rng: np.random.Generator) -> list[Pose | None]:
-    """Where the thing is at each moment. In a third of the clips it moves only for part of the time."""
-    if label == "still" and rng.random() < 0.25:
-        return [None] * len(seconds)
-    motion = Motion.random(label, rng)
-    length = float(seconds[-1])
-    begin, end = 0.0, length
-    if rng.random() < 0.35:
-        share = rng.uniform(0.55, 0.9) * length
-        begin = rng.uniform(0, length - share)
-        end = begin + share
-    middle = Pose(rng.uniform(0.25, 0.75), rng.uniform(0.25, 0.75), rng.uniform(0.18, 0.55), rng.uniform(0, 6.28))
-    half = motion.at(middle, (end - begin) / 2) if label != "wave" else middle
-    start = Pose(2 * middle.x - half.x, 2 * middle.y - half.y, middle.size**2 / half.size, middle.angle)
-    return [motion.at(start, float(np.clip(t - begin, 0, end - begin))) for t in seconds]
+def _picture_size(rng: np.random.Generator, spec: InputSpec) -> tuple[int, int]:
+    aspect = ASPECTS[rng.integers(len(ASPECTS))]
+    shorter = rng.uniform(*SHARPNESS) * max(spec.height, spec.width)
+    shorter /= max(aspect, 1 / aspect) ** 0.5  # all of about the same cost
+    return round(shorter / min(aspect, 1)), round(shorter * max(aspect, 1))
+
+
+def _exposed(scene: Scene, number: int, blurred: int, height: int, width: int) -> Picture:
+    pictures = [scene.draw(number * blurred + k, height, width) for k in range(blurred)]
+    if blurred == 1:
+        return pictures[0]
+    blended: Picture = np.stack(pictures).mean(0, np.float32).astype(np.uint8)
+    return blended

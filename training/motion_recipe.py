@@ -9,6 +9,7 @@ The seed fixes the clips, their order and the first weights.
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +24,30 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from edge_tdn.manifest import InputSpec
+from edge_tdn.messages import Picture
 from edge_tdn.scene import LABELS
 from export import checkpoint
 from export.tdn import TDN, TDNConfig, normalise
-from training.motion import lesson
+from training.backdrops import read_photos
+from training.motion import HELD_OUT, lesson
 
 SPEC = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15.0, segment_stride=4)
 NETWORK = TDNConfig(arch="resnet18", segments=8, classes=len(LABELS), width=0.5, conv_bias=False)
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-HELD_OUT = 1 << 32  # seeds from here on are never trained on
 
 
 class Lessons(Dataset[tuple[Tensor, int]]):
-    """Clips `first`, `first + 1`, ...: uint8 [T, 5, H, W, 3] and a label."""
+    """Clips `first`, `first + 1`, ...: uint8 [T, 5, H, W, 3] and a label. `photos`: as `lesson`."""
 
-    def __init__(self, first: int, count: int) -> None:
-        self._first, self._count = first, count
+    def __init__(self, first: int, count: int, photos: Sequence[Picture] = ()) -> None:
+        self._first, self._count, self._photos = first, count, photos
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         cv2.setNumThreads(1)
-        clip = lesson(self._first + index, SPEC)
+        clip = lesson(self._first + index, SPEC, self._photos)
         return torch.from_numpy(clip.frames), clip.label
 
 
@@ -60,6 +62,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--rate", type=float, default=0.1, help="highest learning rate of the one-cycle schedule")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that draw clips (default: 1)")
+    parser.add_argument("--backdrops", type=Path, metavar="DIR",
+                        help="videos whose pictures become backdrops of half of the clips (default: none)")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and metrics")
 
 
@@ -92,10 +96,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _learn(model: TDN, arguments: argparse.Namespace) -> None:
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
     steps = arguments.clips // arguments.batch
+    photos = read_photos(arguments.backdrops) if arguments.backdrops else ()
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=arguments.rate, total_steps=steps, pct_start=0.2)
     model.train()
     loader = DataLoader(
-        Lessons(arguments.seed << 24, arguments.clips),
+        Lessons(arguments.seed << 24, arguments.clips, photos),
         arguments.batch,
         num_workers=arguments.workers,
         prefetch_factor=4,
