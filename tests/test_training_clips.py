@@ -100,7 +100,7 @@ def test_a_crop_shows_that_part_of_the_picture(resize: str) -> None:
         assert abs(row[-1] - (crop.top + crop.height - 1)).max() <= 2
         assert abs(column[:, 0] - crop.left).max() <= 2
         assert abs(column[:, -1] - (crop.left + crop.width - 1)).max() <= 2
-        assert np.array_equal(got[1], got[0] + np.uint8(1))
+        assert abs(got[1].astype(int) - got[0] - 1).max() <= 1
 
 
 def test_judged_is_the_whole_picture_where_the_live_path_stretches() -> None:
@@ -131,7 +131,7 @@ def test_clips_do_not_depend_on_the_workers(decoded: Decoded) -> None:
         return [frames for frames, _ in lessons(Lessons(decoded, SPEC, seed), order, workers, pinned=False)]
 
     first = torch.stack(batches(1, 0, 0))
-    assert first.shape == (2, 4, 8, 5, 64, 64, 3)
+    assert first.shape == (2, 4, 4, 5, 64, 64, 3)
     assert first.dtype == torch.uint8
     assert torch.equal(first, torch.stack(batches(1, 0, 2)))
     assert not torch.equal(first, torch.stack(batches(1, 1, 0)))

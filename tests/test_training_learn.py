@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from torch import nn
 
 from edge_tdn.errors import ConfigError, DeviceError
 from export import checkpoint
+from export.tdn import TDN
 from tests.conftest import ROOT
 from tests.training_clips import SPEC, make_clips
 from training.__main__ import main
@@ -30,8 +32,9 @@ from training.place import Place
 from training.start import Start, begin
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-NETWORK = {"arch": "resnet18", "width": 0.125}
-COURSE = Course(epochs=3, batch=4, precision="fp32")
+FORK = multiprocessing.get_context("fork")  # importing torch anew would take longer than what is tested
+NETWORK = {"arch": "resnet18", "width": 0.125, "segments": 4}
+COURSE = Course(epochs=2, batch=4, precision="fp32", dropout=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def command(clips: Path, tmp_path: Path) -> Callable[..., list[str]]:
     def make(*more: str | int, out: str = "run") -> list[str]:
         line = (
             f"train --data {clips} --cache {clips.parent / 'cache'} --out {tmp_path / out} --arch resnet18 "
-            f"--width 0.125 --size 64 --batch 4 --workers 0 --device cpu"
+            f"--width 0.125 --segments 4 --size 64 --batch 4 --workers 0 --device cpu"
         )
         return [*line.split(), *map(str, more)]
 
@@ -73,12 +76,13 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_it_learns_which_way_things_move(decoded: Decoded, tmp_path: Path) -> None:
-    """From random weights, in 25 epochs of eight clips; the mirrored ones have the other label."""
-    course = replace(COURSE, epochs=25, rate=0.6, dropout=0.2, warm_up_epochs=2)
-    learning = task(decoded, course, judged=True)
+    """From random weights, in 14 epochs of eight clips; the mirrored ones have the other label."""
+    course = replace(COURSE, epochs=14, rate=1.0, warm_up_epochs=0.5)
+    start = begin("", decoded.data.labels, course.seed, stdm_fusion="add", **NETWORK)
+    learning = task(decoded, course, start, judged=True)
     metrics = learn(learning, tmp_path / "run", Place(), at_once=4, workers=0)
     assert metrics[-1]["held_out_top1"] == 1
-    assert metrics[-1]["held_out_loss"] < 0.2
+    assert metrics[-1]["held_out_loss"] < 0.5
     assert not learning.start.model.training
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert lines == metrics
@@ -87,7 +91,7 @@ def test_it_learns_which_way_things_move(decoded: Decoded, tmp_path: Path) -> No
     said = json.loads((tmp_path / "run/run.json").read_text())
     assert said["course"]["seed"] == 1
     assert said["data"]["videos"] == 8
-    assert said["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert said["versions"]["torch"] == torch.__version__
     for name, value in weights(tmp_path / "run").items():
         assert torch.equal(value, learning.start.model.state_dict()[name])
 
@@ -103,11 +107,12 @@ def test_killed_and_stopped_it_goes_on_as_if_nothing_had_been(
     def reached(count: int) -> bool:
         return metrics.exists() and len(metrics.read_text().splitlines()) >= count
 
-    process = subprocess.Popen([sys.executable, "-m", "training", *command("--epochs", epochs)], env=environment(),
-                               cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    wait_for(lambda: reached(1) or process.poll() is not None)
+    process = FORK.Process(target=main, args=(command("--epochs", epochs),))
+    process.start()
+    wait_for(lambda: reached(1) or not process.is_alive())
     process.kill()
-    assert process.wait() == -signal.SIGKILL, "it must not be done yet"
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "it must not be done yet"
     begun = len(metrics.read_text().splitlines())
 
     def interrupt() -> None:
@@ -206,7 +211,7 @@ def test_another_run_is_not_gone_on_with(decoded: Decoded, tmp_path: Path) -> No
     learn(task(decoded, replace(COURSE, epochs=1)), tmp_path / "run", Place(), at_once=4, workers=0)
     before = (tmp_path / "run/checkpoint.pt").read_bytes()
     with pytest.raises(ConfigError, match=r"begun with course\.rate = 0\.02, now it is 0\.3"):
-        learn(task(decoded, replace(COURSE, rate=0.3)), tmp_path / "run", Place(), at_once=4, workers=0)
+        learn(task(decoded, replace(COURSE, epochs=1, rate=0.3)), tmp_path / "run", Place(), at_once=4, workers=0)
     fewer = decoded.only(replace(decoded.data, videos=decoded.data.videos[:6]))
     with pytest.raises(ConfigError, match=r"begun with data\.videos = 8, now it is 6"):
         learn(task(fewer, replace(COURSE, epochs=1)), tmp_path / "run", Place(), at_once=4, workers=0)
@@ -229,7 +234,7 @@ def test_another_run_is_not_gone_on_with(decoded: Decoded, tmp_path: Path) -> No
         (["--size", 8], "height: Input should be greater than or equal to 32, got 8"),
         (["--judge", "{data}/left"], "no class in it"),
         (["--network", "colour=3"], "no option of the network"),
-        (["--network", "ltdm_stages=[7]"], "ltdm_stages [7] is not known"),
+        (["--network", "ltdm_stages=[7]"], "ltdm_stages 7 is not known"),
         (["--rate", "-1"], "rate -1.0: must be 0 or more"),
         (["--from", "gone.pth"], "gone.pth: no such checkpoint"),
         (["--hold-out", "0.2", "--judge", "{data}"], "--judge and --hold-out: one of them"),
@@ -254,32 +259,19 @@ def test_classes_that_cannot_be_told_apart(decoded: Decoded, tmp_path: Path) -> 
         learn(task(none), tmp_path / "run", Place(), at_once=4, workers=0)
 
 
-MEMORY = """
-import resource, sys
-from pathlib import Path
-import torch
-from training.__main__ import main
+def test_where_memory_does_not_suffice_it_says_what_fits(
+    decoded: Decoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a quarter to spare; and with that it goes through, in the same run. Here there is room for three clips."""
+    encode = TDN.encode
 
-torch.set_num_threads(1)
-used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), resource.RLIM_INFINITY))
-sys.exit(main(sys.argv[1:]))
-"""
+    def greedy(self: TDN, frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if frames.shape[0] > 3 * SPEC.segments:
+            torch.empty(1 << 60, dtype=torch.uint8)  # the allocator's own error
+        return encode(self, frames)
 
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits its own memory")
-def test_where_memory_does_not_suffice_it_says_what_fits(command: Callable[..., list[str]], clips: Path) -> None:
-    """And with that it goes through, in the same run."""
-    decode(open_data(clips), SPEC.frame_rate, round(160 * 256 / 224), clips.parent / "cache")
-
-    def run(at_once: str) -> subprocess.CompletedProcess[str]:
-        line = command("--epochs", 1, "--size", 160, "--batch", 8, "--at-once", at_once, "--precision", "fp32")
-        spare = {**environment(), "MALLOC_ARENA_MAX": "1"}
-        return subprocess.run([sys.executable, "-c", MEMORY, *line], env=spare, cwd=ROOT, text=True,
-                              capture_output=True, timeout=120)  # fmt: skip
-
-    refused = run("8")
-    assert refused.returncode == DeviceError.exit_status, refused.stderr
-    assert "no memory left on cpu for 8 clip(s) at once" in refused.stderr
-    fits = refused.stderr.partition("--at-once ")[2].split()[0]
-    assert run(fits).returncode == 0
+    monkeypatch.setattr(TDN, "encode", greedy)
+    course = replace(COURSE, epochs=1, batch=8)
+    with pytest.raises(DeviceError, match=r"no memory left on cpu for 8 clip.s. at once; 2 fit: --at-once 2 "):
+        learn(task(decoded, course), tmp_path / "run", Place(), at_once=8, workers=0)
+    assert len(learn(task(decoded, course), tmp_path / "run", Place(), at_once=2, workers=0)) == 1

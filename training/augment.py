@@ -67,9 +67,9 @@ def fit(part: NDArray[np.uint8], spec: InputSpec, mirrored: bool) -> NDArray[np.
     aliases = min(height / spec.height, width / spec.width) > LARGEST_SHRINK
     how = cv2.INTER_AREA if aliases else cv2.INTER_LINEAR
     for picture, into in zip(pictures, out, strict=True):
-        if (height, width) != (spec.height, spec.width):
-            picture = cv2.resize(picture, (spec.width, spec.height), interpolation=how)
-        into[:] = cv2.flip(picture, 1) if mirrored else picture
+        whole = (height, width) == (spec.height, spec.width)
+        fitted = picture if whole else cv2.resize(picture, (spec.width, spec.height), interpolation=how)
+        into[:] = cv2.flip(fitted, 1) if mirrored else fitted
     return out.reshape(*part.shape[:-3], spec.height, spec.width, 3)
 
 

@@ -38,6 +38,7 @@ from training.start import Start
 
 REFERENCE_BATCH = 128  # clips a step that `Course.rate` is given for
 FALL = 0.1  # of the rate, at each milestone
+HEADROOM = 1.25  # of memory, for the optimiser's, and for clips that wait
 COLDEST = 0.01  # of the rate: where a warm-up begins
 
 
@@ -127,6 +128,7 @@ def learn(task: Task, folder: Path, place: Place, at_once: int, workers: int) ->
             run.record(model, optimiser, metrics)
             if place.first:
                 progress.console.print(_line(metrics[-1], course.epochs), soft_wrap=True)
+    run.draw(metrics)
     model.eval()
     return metrics
 
@@ -290,7 +292,8 @@ class _Trainer:
                 torch.cuda.empty_cache()
             self._optimiser.zero_grad(set_to_none=True)
             try:
-                frames = torch.zeros((n, spec.segments, 5, spec.height, spec.width, 3), dtype=torch.uint8)
+                clips = int(n * HEADROOM)
+                frames = torch.zeros((clips, spec.segments, 5, spec.height, spec.width, 3), dtype=torch.uint8)
                 self._forward(self._model, frames.to(self._place.device)).sum().backward()  # type: ignore[no-untyped-call]
             except RuntimeError as error:
                 if not _is_out_of_memory(error):
@@ -333,5 +336,6 @@ def _optimiser(model: TDN, settled: frozenset[str], course: Course) -> torch.opt
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    """On a GPU it has a class of its own; on the CPU only words."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """On a GPU it has a class of its own; on the CPU only words, and oneDNN's do not say memory."""
+    words = ("can't allocate memory", "could not create a primitive", "could not create a memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)

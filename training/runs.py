@@ -14,6 +14,7 @@ Every file is replaced whole. The checkpoint comes last: what the others say bey
 import io
 import json
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -38,6 +39,7 @@ METRICS = "metrics.jsonl"
 CURVES = "curves.png"
 CHECKPOINT = "checkpoint.pt"
 LIBRARIES = ("torch", "numpy", "opencv-python-headless", "pillow")
+REDRAW_S = 10.0  # a picture takes longer than an epoch of few clips
 
 Metrics = dict[str, float]  # of one epoch
 
@@ -52,6 +54,7 @@ class Run:
         """
         self.folder = folder
         self._writes = writes
+        self._drawn = -REDRAW_S
         fixed = json.loads(json.dumps(fixed))
         if (folder / RUN).is_file():
             self._compare(fixed)
@@ -114,9 +117,16 @@ class Run:
         state = {"model": weights, "optimiser": optimiser.state_dict(), "metrics": list(metrics)}
         torch.save(state, buffer := io.BytesIO())
         write_at_once(self.folder / METRICS, lines.encode())
-        write_at_once(self.folder / CURVES, curves(metrics))
+        if time.monotonic() - self._drawn > REDRAW_S:
+            self.draw(metrics)
         write_at_once(self.folder / WEIGHTS, save(weights, said))
         write_at_once(self.folder / CHECKPOINT, buffer.getvalue())
+
+    def draw(self, metrics: Sequence[Metrics]) -> None:
+        """The curves so far."""
+        if self._writes and metrics:
+            write_at_once(self.folder / CURVES, curves(metrics))
+            self._drawn = time.monotonic()
 
 
 def curves(metrics: Sequence[Metrics]) -> bytes:
@@ -136,7 +146,7 @@ def curves(metrics: Sequence[Metrics]) -> bytes:
                     axes.axvline(after["epoch"] - 0.5, color="0.8", lw=0.9, ls="--", zorder=0)
             axes.set(xlabel="epoch", ylabel=name)
             axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, loc="upper right" if key == "loss" else "lower right")
             axes.set_ylim(0, 1 if key == "top1" else None)
         figure.savefig(file := io.BytesIO(), format="png", dpi=130)
     return file.getvalue()
