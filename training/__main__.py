@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.manifest import WEIGHTS, InputSpec
 from export.tdn import DEPTHS, TDNConfig
-from training import evaluate, finetune, motion_recipe
+from training import evaluate, finetune, motion_recipe, record
 from training.augment import decoded_short_side
 from training.dataset import DataSet, open_data
 from training.frames import Decoded, decode, default_cache
@@ -195,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     motion_recipe.add_parser(commands)
     evaluate.add_parser(commands)
     finetune.add_parser(commands)
+    record.add_parser(commands)
     return parser
 
 

@@ -168,12 +168,19 @@ def evenly(learnt: Decoded, clip: int) -> Decoded:
 
 
 def each_clip(judged: Decoded, clip: int) -> Decoded:
-    """Every clip of the videos to judge by, a quarter of one apart; shorter videos as they are."""
-    found: list[Item] = []
+    """The clips of the videos to judge by, a quarter of one apart; shorter videos as they are. Of background no more
+    than of the action that has most: else what is found out is told of background alone.
+    """
+    items: dict[int, list[Item]] = {}
     for item in zip(judged.data.videos, judged.frames, strict=True):
         starts = range(0, len(item[1]) - clip + 1, max(1, clip // 4))
-        found += [part(item, first, clip) for first in starts] or [item]
-    return _decoded(judged, found)
+        items.setdefault(item[0].label, []).extend([part(item, first, clip) for first in starts] or [item])
+    most = max((len(own) for label, own in items.items() if judged.data.labels[label] != BACKGROUND), default=LEAST)
+    taken = []
+    for label, own in sorted(items.items()):
+        each = min(most, len(own)) if judged.data.labels[label] == BACKGROUND else len(own)
+        taken += [own[number * len(own) // each] for number in range(each)]
+    return _decoded(judged, taken)
 
 
 def _decoded(whole: Decoded, items: Sequence[Item]) -> Decoded:
