@@ -105,8 +105,8 @@ def learn(
     """Trains, or goes on with the run in `folder`; the metrics of its epochs. The task's network is then trained.
 
     `at_once`: clips that a process computes at a time; a step adds up as many as it takes. `workers`: processes of each
-    that cut clips. `patience`: it ends early when the held-out loss has not been lower for so many epochs, and the
-    weights are those of the epoch where it was lowest; 0: as published, neither.
+    that cut clips. `patience`: it ends early when the rate has fallen once and the held-out loss has not been lower
+    for so many epochs since, and the weights are those of the epoch where it was lowest; 0: as published, neither.
     ConfigError: a batch that cannot be made of these, a folder of another run. DeviceError: no memory for so many clips
     at once; it names how many fit.
     """
@@ -127,7 +127,7 @@ def learn(
     with Progress(*columns, console=console, disable=not place.first) as progress:
         if metrics and place.first:
             progress.console.print(f"{folder}: going on after epoch {len(metrics)}", soft_wrap=True)
-        while len(metrics) < course.epochs and not (patience and len(metrics) - best(metrics) > patience):
+        while len(metrics) < course.epochs and not (patience and _stands_still(metrics, course, patience)):
             metrics.append(trainer.epoch(len(metrics), progress))
             run.record(model, optimiser, metrics, keeps=not patience or best(metrics) == len(metrics) - 1)
             if place.first:
@@ -138,6 +138,12 @@ def learn(
             model.load_state_dict(checkpoint.load(folder / WEIGHTS).state_dict())
     model.eval()
     return metrics
+
+
+def _stands_still(metrics: list[Metrics], course: Course, patience: int) -> bool:
+    """Noise of a high rate is no standing still."""
+    fallen = course.milestones[0] * course.epochs
+    return len(metrics) - max(best(metrics) + 1, fallen) >= patience
 
 
 def best(metrics: list[Metrics]) -> int:

@@ -73,7 +73,7 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.set_defaults(command=run)
     parser.add_argument("--source", required=True, metavar="CAMERA",
-                        help="rtsp://, http(s)://, /dev/video*, a file, gst: PIPELINE; with --config a name")  # fmt: skip
+                        help="rtsp://, http(s)://, /dev/video*, file, gst: PIPELINE; with --config a name")  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="TOML", help="the configuration that has the camera")
     parser.add_argument("--label", required=True, metavar="NAME", help="what the clips show: their folder's name")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder with a folder for each class")

@@ -60,7 +60,7 @@ def begin(source: str, labels: tuple[str, ...], seed: int, **options: Any) -> St
         return _from_folder(folder, labels, options)
     if path.is_dir():  # a run's
         path = path / WEIGHTS
-        spec = _input_of(path.parent / RUN)
+        spec = _input_of(folder / RUN) if (folder / RUN).is_file() else None
     state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path)[0]
     state = {name.removeprefix("module."): value for name, value in state.items()}
     if any(name.startswith("layer1.") for name in state):
