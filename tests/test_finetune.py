@@ -72,12 +72,12 @@ def test_stopped_and_gone_on_it_makes_a_model_that_a_host_takes(
     room: Path, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From the clips to INT8, with a background of negatives; interrupted after an epoch, nothing is at --out."""
-    line = command("--negatives", room / "still", "--epochs", 4, "--rate", "0.4")
+    line = command("--negatives", room / "still", "--epochs", 10, "--rate", "0.2")
     metrics = tmp_path / "own.run/metrics.jsonl"
 
     def interrupt() -> None:
         deadline = time.monotonic() + 60
-        while not metrics.exists():
+        while not (tmp_path / "own.run/checkpoint.pt").exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
@@ -85,7 +85,7 @@ def test_stopped_and_gone_on_it_makes_a_model_that_a_host_takes(
     threading.Thread(target=interrupt).start()
     assert main(line) == 130
     assert {path.name for path in tmp_path.iterdir()} == {"own.run"}
-    assert 1 <= len(metrics.read_text().splitlines()) < 4
+    assert 1 <= len(metrics.read_text().splitlines()) < 10
     assert main(line) == 0
     said = capsys.readouterr()
     assert "going on after epoch" in said.err

@@ -95,6 +95,9 @@ def add_parser(commands: Any) -> None:
     course.add_argument("--rate", type=float, default=0.08, help="for 128 clips a step (default: 0.08)")
     course.add_argument("--seed", type=int, default=1, help="(default: 1)")
     course.add_argument("--segments", type=int, metavar="T", help="where a checkpoint does not say it")
+    course.add_argument("--segment-stride", type=int, metavar="N",
+                        help="frames from one segment to the next: with fewer a model looks at a shorter time, and "
+                        "tells sooner (default: as --from has it)")  # fmt: skip
     course.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
     course.add_argument("--at-once", type=int, default=8, metavar="N", help="clips computed at a time (default: 8)")
     course.add_argument("--workers", type=int, default=1, metavar="N", help="processes that cut clips (default: 1)")
@@ -113,6 +116,8 @@ def run(options: argparse.Namespace) -> int:
     given = {"segments": options.segments} if options.segments else {}
     start = begin(options.start, data.labels, options.seed, **given)
     spec = start.spec or PUBLISHED.model_copy(update={"segments": start.model.config.segments})
+    if options.segment_stride:
+        spec = spec.model_copy(update={"segment_stride": options.segment_stride})
     background = _background(options.start, data.labels)
     console.print("1/4 videos")
     learnt, judged, split_said = _divide(options, data, spec)
@@ -195,7 +200,7 @@ def _check(options: argparse.Namespace) -> None:
     check_id(options.id or options.out.name)
     if not 0 < options.hold_out < 1:
         raise ConfigError(f"--hold-out {options.hold_out:g}: between 0 and 1")
-    for name, least in (("epochs", 1), ("batch", 2), ("at_once", 1), ("workers", 0)):
+    for name, least in (("epochs", 1), ("batch", 2), ("at_once", 1), ("workers", 0), ("segment_stride", 1)):
         value = getattr(options, name)
         if value is not None and value < least:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
