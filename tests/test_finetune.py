@@ -25,7 +25,7 @@ from training.background import with_background
 from training.dataset import DataSet, Video, open_data
 from training.finetune import clip_frames, each_clip, evenly
 from training.frames import Decoded, decode
-from training.learn import Course, Task, learn
+from training.learn import Course, Task, _stands_still, best, learn
 from training.place import Place
 from training.sampling import centre_segments, random_segments
 from training.split import check_apart, split
@@ -224,6 +224,15 @@ def test_learnt_clips_are_laid_as_a_cameras() -> None:
         )
         drawn = random_segments(clip_frames(spec), spec.segments, np.random.default_rng(1))[:, 0]
         assert np.all((starts <= drawn) & (drawn < starts + spec.segment_stride))
+
+
+def test_learning_ends_early_only_when_the_rate_has_fallen() -> None:
+    course = Course(epochs=10, milestones=(0.5, 0.9))
+    lowest_first = [{"held_out_loss": loss} for loss in (0.2, 0.5, 0.4, 0.3, 0.5, 0.6, 0.7, 0.8)]
+    assert [_stands_still(lowest_first[:n], course, 2) for n in range(1, 9)] == [False] * 6 + [True] * 2
+    better_still = [{"held_out_loss": loss} for loss in (0.2, 0.5, 0.4, 0.3, 0.5, 0.1, 0.7, 0.8)]
+    assert [_stands_still(better_still[:n], course, 2) for n in range(1, 9)] == [False] * 7 + [True]
+    assert best(better_still) == 5
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,9 @@ EPILOG = """a folder of clips for each action, ten of each are a beginning; the 
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips
   edge-tdn-train finetune --data clips --out models/door
 
-stopped, killed, or out of power? The same command goes on. Look at models/door/confusion.png, then:
-  edge-tdn replay new.mp4 --model models/door
+stopped, killed, or out of power? The same command goes on. Look at models/door/confusion.png, name the folder in
+site.toml ([model], path), then:
+  edge-tdn check --config site.toml && edge-tdn replay new.mp4 --config site.toml
 
 the class `background`, of all that is not to be told, is made of
   --negatives DIR      videos in which nothing happens that is to be told: best the same cameras on a usual day
@@ -121,7 +122,9 @@ def run(options: argparse.Namespace) -> int:
     background = _background(options.start, data.labels)
     console.print("1/4 videos")
     learnt, judged, split_said = _divide(options, data, spec)
-    for line in [*said, *start.said, *split_said, *(f"skipped: {reason}" for reason in learnt.data.skipped)]:
+    said = (*said, *start.said, *split_said, *_too_short(learnt, spec))
+    skipped = dict.fromkeys((*learnt.data.skipped, *judged.data.skipped))
+    for line in (*said, f"{len(skipped)} video(s) skipped", *skipped) if skipped else said:
         console.print(f"  {line}")
     lessons, exam = evenly(learnt, clip_frames(spec)), each_clip(judged, clip_frames(spec))
     course = _course(options, lessons, spec)
@@ -142,8 +145,8 @@ def run(options: argparse.Namespace) -> int:
         report, more = deliver(start.model.to("cpu").float(), recipe, videos, scratch)
         console.print("4/4 judging")
         accuracies = _judge(open_model(scratch), exam)
-        told = [*said, *start.said, *split_said, *more]
-        _write(scratch, recipe.id, accuracies, folder, told, len({video.source for video in judged.data.videos}))
+        recordings = len({video.source for video in judged.data.videos})
+        _write(scratch, recipe.id, accuracies, folder, (*said, *more), recordings)
     for shown in (table(report), accuracy_table(accuracies), class_table(accuracies)):
         console.print(shown)
     for line in more:
@@ -242,6 +245,19 @@ def _decode(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> Deco
         bar = progress.add_task("decoding", total=len(data.videos))
         step = lambda name: progress.update(bar, advance=1, description=f"decoding {name}")  # noqa: E731
         return decode(data, spec.frame_rate, decoded_short_side(spec), options.cache, step)
+
+
+def _too_short(learnt: Decoded, spec: InputSpec) -> list[str]:
+    """Where most videos are: a camera's clip then shows more than they do."""
+    lengths = sorted(len(frames) for frames in learnt.frames)
+    middle = lengths[len(lengths) // 2]
+    if middle >= spec.ticks:
+        return []
+    fits = max(1, (middle - FRAMES_PER_SEGMENT + 1) // spec.segments)
+    return [
+        f"most videos are shorter than the {spec.ticks / spec.frame_rate:.1f} s that the model looks at; record longer "
+        f"ones, or try --segment-stride {fits}"
+    ]
 
 
 def _course(options: argparse.Namespace, lessons: Decoded, spec: InputSpec) -> Course:
