@@ -193,7 +193,7 @@ def test_a_video_is_decoded_once_and_again_when_it_changes(make_video: Callable[
 
     def files(rate: float = 15) -> dict[str, int]:
         decode(data, rate, 48, cache)
-        return {path.name: path.stat().st_ino for path in cache.iterdir()}
+        return {str(path): path.stat().st_ino for path in cache.rglob("*") if path.is_file()}
 
     first = files()
     assert files() == first
@@ -214,14 +214,14 @@ def test_a_killed_decoder_leaves_nothing_that_looks_whole(make_video: Callable[.
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(video), str(cache)])
     deadline = time.monotonic() + 60
-    while not (cache.is_dir() and any(path.stat().st_size > 1 << 20 for path in cache.iterdir())):
+    while not any(path.stat().st_size > 1 << 20 for path in cache.rglob(".*")):
         assert process.poll() is None, "it must not be done yet"
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.kill()
     process.wait()
-    (left,) = cache.iterdir()
+    (left,) = (path for path in cache.rglob("*") if path.is_file())
     assert left.suffix != ".npy"
     decoded = decode(DataSet(("a",), (Video(video, 0, "x"),), (0,)), 15, 256, cache)
     assert len(decoded.frames[0]) == 300
-    assert [path.suffix for path in cache.iterdir()] == [".npy"]
+    assert [path.suffix for path in cache.rglob("*") if path.is_file()] == [".npy"]

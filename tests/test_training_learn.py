@@ -210,6 +210,9 @@ def test_the_published_schedules() -> None:
 def test_another_run_is_not_gone_on_with(decoded: Decoded, tmp_path: Path) -> None:
     learn(task(decoded, replace(COURSE, epochs=1)), tmp_path / "run", Place(), at_once=4, workers=0)
     before = (tmp_path / "run/checkpoint.pt").read_bytes()
+    same = task(decoded, replace(COURSE, epochs=1))
+    moved = replace(same, start=replace(same.start, said=("in other words",)))
+    assert len(learn(moved, tmp_path / "run", Place(), at_once=4, workers=0)) == 1
     with pytest.raises(ConfigError, match=r"begun with course\.rate = 0\.02, now it is 0\.3"):
         learn(task(decoded, replace(COURSE, epochs=1, rate=0.3)), tmp_path / "run", Place(), at_once=4, workers=0)
     fewer = decoded.only(replace(decoded.data, videos=decoded.data.videos[:6]))
@@ -235,7 +238,9 @@ def test_another_run_is_not_gone_on_with(decoded: Decoded, tmp_path: Path) -> No
         (["--judge", "{data}/left"], "no class in it"),
         (["--network", "colour=3"], "no option of the network"),
         (["--network", "ltdm_stages=[7]"], "ltdm_stages 7 is not known"),
-        (["--rate", "-1"], "rate -1.0: must be 0 or more"),
+        (["--rate", "-1"], "rate -1.0: must be from 0 to 100"),
+        (["--seed", "-1"], "seed -1: must be from 0 to"),
+        (["--workers", "-1"], "--workers -1: must be 0 or more"),
         (["--from", "gone.pth"], "gone.pth: no such checkpoint"),
         (["--hold-out", "0.2", "--judge", "{data}"], "--judge and --hold-out: one of them"),
     ],
@@ -247,6 +252,18 @@ def test_wrong_options_are_told_and_nothing_is_written(
     assert main(command(*(str(part).format(data=clips) for part in more))) == 78
     assert told in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_diverges_stops_and_keeps_what_it_had(decoded: Decoded, tmp_path: Path) -> None:
+    learn(task(decoded), tmp_path / "run", Place(), at_once=4, workers=0)
+    state = torch.load(tmp_path / "run/checkpoint.pt")
+    state["metrics"] = state["metrics"][:1]
+    state["model"]["linear.weight"].fill_(1e38)
+    torch.save(state, tmp_path / "run/checkpoint.pt")
+    before = (tmp_path / "run/checkpoint.pt").read_bytes()
+    with pytest.raises(ConfigError, match="epoch 2: the training diverged; a lower --rate"):
+        learn(task(decoded), tmp_path / "run", Place(), at_once=4, workers=0)
+    assert (tmp_path / "run/checkpoint.pt").read_bytes() == before
 
 
 def test_classes_that_cannot_be_told_apart(decoded: Decoded, tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _train(options: argparse.Namespace) -> int:
     if options.judge and options.hold_out:
         raise ConfigError("--judge and --hold-out: one of them; held-out videos come from other data or from this")
+    if options.workers < 0:
+        raise ConfigError(f"--workers {options.workers}: must be 0 or more")
     with join(options.device) as place:
         course = _course(options)
         data, judged = open_data(options.data), open_data(options.judge) if options.judge else None
@@ -131,11 +133,7 @@ def _at_once(batch: int, place: Place) -> int:
 
 def _course(options: argparse.Namespace) -> Course:
     given = {field.name: getattr(options, field.name, None) for field in fields(Course)}
-    course = replace(PUBLISHED[options.schedule], **{name: value for name, value in given.items() if value is not None})
-    for name, least in (("epochs", 1), ("batch", 1), ("rate", 0.0), ("warm_up_epochs", 0.0), ("window_s", 0.0)):
-        if getattr(course, name) < least:
-            raise ConfigError(f"{name} {getattr(course, name)}: must be {least:g} or more")
-    return course
+    return replace(PUBLISHED[options.schedule], **{name: value for name, value in given.items() if value is not None})
 
 
 def _network(options: argparse.Namespace) -> dict[str, Any]:

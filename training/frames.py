@@ -3,8 +3,8 @@
 Decoding goes through the camera's own path (`edge_tdn.source.read_file`), and tick n takes the frame nearest to it in
 time, as `edge_tdn.window` has it. So a clip that is learnt from is made of the pixels that a camera's would be made of.
 
-A cache file's name tells the video's path, size and time of change, the rate and the size: when one of them changes,
-it is decoded again. Files come into being whole: a process that is killed leaves nothing that looks like one.
+A cache file's name tells the video's path, size and time of change, the rate and the pictures' size: when one of them
+changes, it is decoded again. Files come into being whole: a process that is killed leaves nothing that looks like one.
 """
 
 import copy
@@ -13,8 +13,11 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -100,44 +103,56 @@ def decode(
     ConfigError: not one is left, or the cache cannot be written.
     """
     cache = cache or default_cache()
+    by_file: dict[Path, list[Video]] = {}
+    for video in dict.fromkeys(data.videos):
+        by_file.setdefault(video.path.resolve(), []).append(video)
     found: dict[Video, Frames] = {}
     skipped = list(data.skipped)
-    by_file: dict[Path, list[Video]] = {}
-    for video in data.videos:
-        by_file.setdefault(video.path, []).append(video)
-    for videos in by_file.values():
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        opened = [(own, pool.submit(_open, path, own, cache, rate, short_side)) for path, own in by_file.items()]
         try:
-            targets = [_target(cache, video, rate, short_side) for video in videos]
-            _decode(videos, targets, rate, short_side)
-        except SourceError as error:
-            skipped += [_reason(video, str(error)) for video in videos]
-            targets = []
-        for video, target in zip(videos, targets, strict=False):
-            frames = Frames(target, rate) if target.exists() else ()
-            if isinstance(frames, Frames) and len(frames) >= FRAMES_PER_SEGMENT:
-                found[video] = frames
-            else:
-                skipped.append(f"{video.name}: {len(frames)} frames at {rate:g} a second; a segment has five")
-        for video in videos:
-            step(video.path.name)
+            for videos, frames in ((own, future.result()) for own, future in opened):
+                for video, got in zip(videos, frames, strict=True):
+                    if isinstance(got, Frames):
+                        found[video] = got
+                    else:
+                        skipped.append(got)
+                    step(video.path.name)
+        except BaseException:  # Ctrl-C, too: what has not begun is left
+            pool.shutdown(cancel_futures=True)
+            raise
     kept = tuple(video for video in data.videos if video in found)
     if not kept:
         raise ConfigError("\n".join([f"not one of {len(data.videos)} videos can be used:", *skipped[:10]]))
     return Decoded(replace(data, videos=kept, skipped=tuple(skipped)), tuple(found[video] for video in kept))
 
 
-def _reason(video: Video, error: str) -> str:
-    return error if str(video.path) in error else f"{video.path}: {error}"
-
-
-def _target(cache: Path, video: Video, rate: float, short_side: int) -> Path:
+def _open(path: Path, videos: Sequence[Video], cache: Path, rate: float, short_side: int) -> list[Frames | str]:
+    """The frames of a file's parts; in the place of what has none, why. ConfigError: the cache cannot be written."""
+    told = videos[0].path  # as the user wrote it
     try:
-        path = video.path.resolve()
         status = path.stat()
     except OSError as error:
-        raise SourceError(f"{video.path}: {error.strerror}") from error
-    asked = _digest(str(path), video.from_s, video.to_s, rate, short_side, VERSION)
-    return cache / f"{asked}-{_digest(status.st_size, status.st_mtime_ns)}.npy"
+        return [f"{told}: {error.strerror}"] * len(videos)
+    stamp = _digest(status.st_size, status.st_mtime_ns)
+    asked = [_digest(str(path), video.from_s, video.to_s, rate, short_side, VERSION) for video in videos]
+    targets = [cache / name / f"{stamp}.npy" for name in asked]
+    fault = ""
+    try:
+        _decode(videos, targets, rate, short_side)
+    except SourceError as error:
+        fault = str(error) if str(told) in str(error) else f"{told}: {error}"
+    return [_frames(video, target, rate, fault) for video, target in zip(videos, targets, strict=True)]
+
+
+def _frames(video: Video, target: Path, rate: float, fault: str) -> Frames | str:
+    """What was decoded before a file's fault is good."""
+    if fault and not target.exists():
+        return fault
+    frames = Frames(target, rate) if target.exists() else None
+    if frames is None or len(frames) < FRAMES_PER_SEGMENT:
+        return f"{video.name}: {len(frames or ())} frames at {rate:g} a second; a segment has five"
+    return frames
 
 
 def _digest(*parts: object) -> str:
@@ -154,18 +169,20 @@ def _decode(videos: Sequence[Video], targets: Sequence[Path], rate: float, short
         return
     parts: list[_Part] = []
     try:
-        targets[0].parent.mkdir(parents=True, exist_ok=True)
         parts = [_Part(target, video, rate, short_side) for target, video in wanted.items()]
         first_ns: int | None = None
         for frame in read_file(videos[0].path):
             first_ns = frame.pts_ns if first_ns is None else first_ns
-            open_parts = [part for part in parts if part.push((frame.pts_ns - first_ns) / NS_PER_S, frame)]
-            if not open_parts:
+            for part in [part for part in parts if not part.push((frame.pts_ns - first_ns) / NS_PER_S, frame)]:
+                part.finish()
+                parts.remove(part)
+            if not parts:
                 break
         for part in parts:
             part.finish()
     except OSError as error:
-        raise ConfigError(f"{targets[0].parent}: {error.strerror}; name another folder for decoded videos") from error
+        cache = targets[0].parent.parent
+        raise ConfigError(f"{cache}: {error.strerror}; name another folder for decoded videos") from error
     finally:
         for part in parts:
             part.close()
@@ -176,9 +193,8 @@ class _Part:
 
     def __init__(self, target: Path, video: Video, rate: float, short_side: int) -> None:
         self._target, self._video, self._rate, self._short_side = target, video, rate, short_side
-        _clear(target)
         self._scratch = target.with_name(f".{target.name}.{os.getpid()}")
-        self._file = self._scratch.open("wb")
+        self._file: BinaryIO | None = None  # from its first frame to its last: a film has many parts
         self._size: tuple[int, ...] = ()  # height and width
         self._tick = self._written = self._header = 0
         self._before: tuple[float, Frame] | None = None
@@ -205,41 +221,48 @@ class _Part:
             size = self._short_side * h // min(h, w), self._short_side * w // min(h, w)
             if self._size and size != self._size:
                 raise SourceError(f"{self._video.path}: the picture's shape changes at frame {frame.seq}; cut it there")
-            if not self._size:
+            if self._file is None:
                 self._size = size
-                self._head()
+                self._target.parent.mkdir(parents=True, exist_ok=True)
+                _clear(self._target.parent)
+                self._file = self._scratch.open("wb")
+                self._head(self._file)
             image = Image.fromarray(frame.picture).resize((size[1], size[0]), Image.Resampling.BILINEAR)
             self._resized = (frame, image.tobytes())
+        assert self._file is not None
         self._file.write(self._resized[1])
         self._written += 1
 
-    def _head(self) -> None:
+    def _head(self, file: BinaryIO) -> None:
         """The header of an .npy file; it has the same length however many frames there will be."""
-        self._file.seek(0)
-        shape = (self._written, *(self._size or (0, 0)), 3)
-        npy.write_array_header_1_0(self._file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        assert self._header in (0, self._file.tell()), "numpy leaves room for a growing first axis"
-        self._header = self._file.tell()
+        file.seek(0)
+        shape = (self._written, *self._size, 3)
+        npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        assert self._header in (0, file.tell()), "numpy leaves room for a growing first axis"
+        self._header = file.tell()
 
     def finish(self) -> None:
         """All frames are there: the file gets its name. What was decoded before the video changed goes."""
-        if not self._written:
+        if self._file is None:
             return
-        self._head()
+        self._head(self._file)
         self._file.flush()
         os.fsync(self._file.fileno())
-        for old in self._target.parent.glob(f"{self._target.name.partition('-')[0]}-*.npy"):
+        self._file.close()
+        for old in self._target.parent.glob("*.npy"):
             old.unlink(missing_ok=True)
         self._scratch.replace(self._target)
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written was told before
+            if self._file is not None:
+                self._file.close()
         self._scratch.unlink(missing_ok=True)
 
 
-def _clear(target: Path) -> None:
-    """Removes what a killed process left of this file."""
-    for scratch in target.parent.glob(f".{target.name}.*"):
+def _clear(folder: Path) -> None:
+    """Removes what killed processes left of a video."""
+    for scratch in folder.glob(".*"):
         try:
             os.kill(int(scratch.suffix[1:]), 0)
         except ProcessLookupError:

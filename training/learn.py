@@ -10,7 +10,9 @@ gives that was not.
 """
 
 import copy
+import math
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -41,6 +43,11 @@ REFERENCE_BATCH = 128  # clips a step that `Course.rate` is given for
 FALL = 0.1  # of the rate, at each milestone
 HEADROOM = 1.25  # of memory, for the optimiser's, and for clips that wait
 COLDEST = 0.01  # of the rate: where a warm-up begins
+RANGES = {
+    "epochs": (1, 10_000), "rate": (0, 100), "warm_up_epochs": (0, 10_000), "batch": (1, 1 << 20),
+    "weight_decay": (0, 1), "momentum": (0, 1), "dropout": (0, 1), "clip": (0, math.inf), "last_layer": (0, 100),
+    "window_s": (0, math.inf), "seed": (0, (1 << 32) - 1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,11 @@ class Course:
     window_s: float = 0.0  # of longer videos a random stretch of so many seconds; 0: the whole video, as published
     precision: Literal["bf16", "fp32"] = "bf16"  # of what autocast may compute in less than FP32
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} {getattr(self, name)}: must be from {least:g} to {most:g}")
 
     def rate_at(self, epoch: float) -> float:
         """The learning rate when so many epochs have passed."""
@@ -199,6 +211,7 @@ class _Trainer:
         course, spec = task.course, task.spec
         self._course, self._spec, self._place, self._at_once = course, spec, place, at_once
         self._model, self._optimiser, self._settled = model, optimiser, task.start.settled
+        warnings.filterwarnings("ignore", "Grad strides do not match")  # of axes that have one element
         self._net: nn.Module = DistributedDataParallel(model) if place.world > 1 else model
         self._parts = course.batch // (place.world * at_once)  # batches that a step adds up
         turn = Turn(place.rank, place.world, at_once)
@@ -225,6 +238,8 @@ class _Trainer:
             if not _is_out_of_memory(error):
                 raise
         else:
+            if not math.isfinite(loss):
+                raise ConfigError(f"epoch {epoch + 1}: the training diverged; a lower --rate, or a --warm-up")
             seconds = time.monotonic() - began
             metrics = {
                 "epoch": epoch + 1,
@@ -303,9 +318,9 @@ class _Trainer:
 
     def _what_fits(self) -> str:
         """Tries ever fewer clips at once, with pictures of nothing."""
-        spec, n = self._spec, self._at_once // 2
+        spec, share = self._spec, self._course.batch // self._place.world
         said = f"no memory left on {self._place.device} for {self._at_once} clip(s) at once"
-        while n:
+        for n in (n for n in range(self._at_once - 1, 0, -1) if share % n == 0):
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self._optimiser.zero_grad(set_to_none=True)
@@ -318,7 +333,6 @@ class _Trainer:
                     raise
             else:
                 return f"{said}; {n} fit: --at-once {n} (a step still learns from {self._course.batch} clips)"
-            n //= 2
         return f"{said}; not even one fits: take a smaller network or smaller pictures"
 
 

@@ -104,6 +104,7 @@ def exam(dataset: Exam, turn: Turn, workers: int) -> DataLoader[tuple[Tensor, in
 
 
 def _worker(_: int) -> None:
-    """Ctrl-C is the main process's to hear; and there is a process for each core already."""
+    """Ctrl-C and a service's stop are the main process's to hear; and there is a process for each core already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(0)

@@ -72,7 +72,7 @@ def join(device: str) -> Iterator[Place]:
     if not dist.is_torchelastic_launched():
         yield Place(device=chosen)
         return
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=LONGEST_WAIT)
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=LONGEST_WAIT, device_id=chosen if cuda else None)
     try:
         yield Place(dist.get_rank(), dist.get_world_size(), local_rank, chosen)
     finally:

@@ -39,6 +39,7 @@ METRICS = "metrics.jsonl"
 CURVES = "curves.png"
 CHECKPOINT = "checkpoint.pt"
 LIBRARIES = ("torch", "numpy", "opencv-python-headless", "pillow")
+TOLD = ("from", "said", "skipped")  # of a run's configuration, for people: hashes tell whether it is the same
 REDRAW_S = 10.0  # a picture takes longer than an epoch of few clips
 
 Metrics = dict[str, float]  # of one epoch
@@ -72,7 +73,7 @@ class Run:
             raise ConfigError(f"{self.folder / RUN}: cannot be read: {error}") from error
         before, now = _flat(begun if isinstance(begun, dict) else {}), _flat(fixed)
         for key, value in now.items():
-            if before.get(key) != value:
+            if before.get(key) != value and key.rpartition(".")[2] not in TOLD:
                 raise ConfigError(
                     f"{self.folder}: this run was begun with {key} = {before.get(key)!r}, now it is {value!r}; name "
                     f"another folder with --out, or remove this one"
