@@ -102,7 +102,7 @@ def test_stopped_and_gone_on_it_makes_a_model_that_a_host_takes(
     assert Image.open(tmp_path / "own/confusion.png").size[0] > 200
     assert {path.name for path in tmp_path.iterdir()} == {"own", "own.run"}
     (tmp_path / "site.toml").write_text(
-        f'[model]\npath = "own"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n[[camera]]\nname = "c"\n'
+        f'[runtime]\nmodel = "own"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n[[camera]]\nname = "c"\n'
         f'source = "{room / "still/0.mp4"}"\n'
     )
     assert host(["check", "--config", str(tmp_path / "site.toml")]) == 0

@@ -54,7 +54,7 @@ EPILOG = """a folder of clips for each action, ten of each are a beginning; the 
   edge-tdn-train finetune --data clips --out models/door
 
 stopped, killed, or out of power? The same command goes on. Look at models/door/confusion.png, name the folder in
-site.toml ([model], path), then:
+site.toml ([runtime], model), then:
   edge-tdn check --config site.toml && edge-tdn replay new.mp4 --config site.toml
 
 the class `background`, of all that is not to be told, is made of
