@@ -20,8 +20,9 @@ from edge_tdn.source import read_file
 from edge_tdn.window import Window
 from tests.conftest import number_in
 from training.augment import centre, decoded_short_side
-from training.dataset import DataSet, Video, hold_out, open_data
+from training.dataset import DataSet, Video, open_data
 from training.frames import decode
+from training.split import hold_out
 
 ODD = ("açaí & co.", "door 'propped' open", "人が転ぶ", "100 %", "-rf", "a;b")
 

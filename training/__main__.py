@@ -1,4 +1,4 @@
-"""The command line of the trainer: edge-tdn-train train | evaluate | motion | show-motion | judge-motion."""
+"""The command line of the trainer: train | finetune | record | evaluate | motion | show-motion | judge-motion."""
 
 import argparse
 import json
@@ -18,12 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.manifest import WEIGHTS, InputSpec
 from export.tdn import DEPTHS, TDNConfig
-from training import contact_sheet, evaluate, judge_motion, motion_recipe
+from training import contact_sheet, evaluate, finetune, judge_motion, motion_recipe, record
 from training.augment import decoded_short_side
-from training.dataset import DataSet, hold_out, open_data
+from training.dataset import DataSet, open_data
 from training.frames import Decoded, decode, default_cache
 from training.learn import PUBLISHED, Course, Task, learn
 from training.place import DEVICES, Place, join
+from training.split import hold_out
 from training.start import begin
 
 EPILOG = """your own clips, from ImageNet weights, a fifth of the recordings held out to judge by:
@@ -191,6 +192,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     motion_recipe.add_parser(commands)
     evaluate.add_parser(commands)
+    finetune.add_parser(commands)
+    record.add_parser(commands)
     contact_sheet.add_parser(commands)
     judge_motion.add_parser(commands)
     return parser

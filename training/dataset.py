@@ -19,13 +19,10 @@ frames, which published lists have, is read over.
 import difflib
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import LABELS, parse_labels
@@ -81,47 +78,11 @@ def open_data(path: Path) -> DataSet:
     raise ConfigError(f"{path}: no such data; a folder with a folder of videos for each class, or a list file")
 
 
-def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:
-    """What to learn from, and what to judge by: about `share` of every class, never both from one source.
-
-    ConfigError: a class of which nothing can be held out, because all its videos are of one source.
-    """
-    total = Counter(video.label for video in data.videos)
-    want = {label: max(1, round(share * count)) for label, count in total.items()}
-    inside: dict[str, Counter[int]] = {}  # how many videos of each class a source gave
-    for video in data.videos:
-        inside.setdefault(video.source, Counter())[video.label] += 1
-    order = [sorted(inside)[i] for i in np.random.default_rng(seed).permutation(len(inside))]
-    held: list[str] = []
-
-    def count(label: int) -> int:
-        return sum(inside[source][label] for source in held)
-
-    def leaves_some(source: str) -> bool:
-        return all(count(label) + n < total[label] for label, n in inside[source].items())
-
-    for source in order:
-        if leaves_some(source) and all(count(label) + n <= want[label] for label, n in inside[source].items()):
-            held.append(source)
-    for label in sorted(total):
-        if count(label):
-            continue
-        larger = [source for source in order if source not in held and inside[source][label] and leaves_some(source)]
-        if not larger:
-            raise ConfigError(
-                f"class {data.labels[label]!r}: nothing can be held out of its {total[label]} video(s) that is not of "
-                f"the same recording as the rest; record it another time, or hold nothing out"
-            )
-        held.append(min(larger, key=lambda source: inside[source].total()))
-    kept = replace(data, videos=tuple(video for video in data.videos if video.source not in held))
-    return kept, replace(data, videos=tuple(video for video in data.videos if video.source in held), skipped=())
-
-
 def _open_folder(folder: Path) -> DataSet:
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not classes:
         raise ConfigError(f"{folder}: no class in it; make a folder of videos for each, named as the class")
-    labels = tuple(_label(entry) for entry in classes)
+    labels = tuple(class_name(entry) for entry in classes)
     source, swaps = _description(folder / DESCRIPTION, labels)
     videos: list[Video] = []
     for label, entry in enumerate(classes):
@@ -137,8 +98,8 @@ def _is_video(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
 
 
-def _label(folder: Path) -> str:
-    """A class's name, as one line of labels.txt can hold it."""
+def class_name(folder: Path) -> str:
+    """Of a class's folder, there or not. ConfigError: not what one line of labels.txt can hold."""
     name = folder.name
     try:
         fits = parse_labels(folder, name.encode()) == (name,)

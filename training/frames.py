@@ -7,6 +7,7 @@ A cache file's name tells the video's path, size and time of change, the rate an
 changes, it is decoded again. Files come into being whole: a process that is killed leaves nothing that looks like one.
 """
 
+import copy
 import hashlib
 import json
 import math
@@ -41,7 +42,7 @@ class Frames:
     """The frames of one video at the model's rate. Nothing is held open: it can be sent to another process."""
 
     def __init__(self, path: Path, rate: float) -> None:
-        self._path = path
+        self._path, self._first = path, 0
         self.rate = rate  # frames a second
         self.shape: tuple[int, int, int, int] = np.load(path, mmap_mode="r").shape  # frames, H, W, 3
 
@@ -50,8 +51,16 @@ class Frames:
 
     def take(self, indices: NDArray[np.int64], rows: slice = ALL, columns: slice = ALL) -> NDArray[np.uint8]:
         """Frames by number, [...] -> uint8 RGB [..., H, W, 3], or that part of them; a copy."""
-        frames: NDArray[np.uint8] = np.load(self._path, mmap_mode="r")[:, rows, columns][indices]
+        own = slice(self._first, self._first + len(self))
+        frames: NDArray[np.uint8] = np.load(self._path, mmap_mode="r")[own, rows, columns][indices]
         return frames
+
+    def part(self, first: int, count: int) -> "Frames":
+        """`count` of these frames, from number `first` on, out of the same cache file."""
+        assert 0 <= first < first + count <= len(self)
+        part = copy.copy(self)
+        part._first, part.shape = self._first + first, (count, *self.shape[1:])
+        return part
 
 
 @dataclass(frozen=True)

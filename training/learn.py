@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edge_tdn.errors import ConfigError, DeviceError, last_line
-from edge_tdn.manifest import InputSpec
+from edge_tdn.manifest import WEIGHTS, InputSpec
+from export import checkpoint
 from export.tdn import TDN, normalise
 from training.dataset import DataSet
 from training.frames import Decoded
@@ -110,11 +111,14 @@ class Task:
         }
 
 
-def learn(task: Task, folder: Path, place: Place, at_once: int, workers: int) -> list[Metrics]:
+def learn(
+    task: Task, folder: Path, place: Place, at_once: int, workers: int, patience: int = 0
+) -> list[Metrics]:  # fmt: skip
     """Trains, or goes on with the run in `folder`; the metrics of its epochs. The task's network is then trained.
 
     `at_once`: clips that a process computes at a time; a step adds up as many as it takes. `workers`: processes of each
-    that cut clips.
+    that cut clips. `patience`: it ends early when the rate has fallen once and the held-out loss has not been lower
+    for so many epochs since, and the weights are those of the epoch where it was lowest; 0: as published, neither.
     ConfigError: a batch that cannot be made of these, a folder of another run. DeviceError: no memory for so many clips
     at once; it names how many fit.
     """
@@ -135,14 +139,28 @@ def learn(task: Task, folder: Path, place: Place, at_once: int, workers: int) ->
     with Progress(*columns, console=console, disable=not place.first) as progress:
         if metrics and place.first:
             progress.console.print(f"{folder}: going on after epoch {len(metrics)}", soft_wrap=True)
-        for epoch in range(len(metrics), course.epochs):
-            metrics.append(trainer.epoch(epoch, progress))
-            run.record(model, optimiser, metrics)
+        while len(metrics) < course.epochs and not (patience and _stands_still(metrics, course, patience)):
+            metrics.append(trainer.epoch(len(metrics), progress))
+            run.record(model, optimiser, metrics, keeps=not patience or best(metrics) == len(metrics) - 1)
             if place.first:
                 progress.console.print(_line(metrics[-1], course.epochs), soft_wrap=True)
     run.draw(metrics)
+    if patience:
+        with place.in_turn(place.first):
+            model.load_state_dict(checkpoint.load(folder / WEIGHTS).state_dict())
     model.eval()
     return metrics
+
+
+def _stands_still(metrics: list[Metrics], course: Course, patience: int) -> bool:
+    """Noise of a high rate is no standing still."""
+    fallen = course.milestones[0] * course.epochs
+    return len(metrics) - max(best(metrics) + 1, fallen) >= patience
+
+
+def best(metrics: list[Metrics]) -> int:
+    """The epoch, from 0, whose held-out loss is lowest."""
+    return min(range(len(metrics)), key=lambda epoch: metrics[epoch]["held_out_loss"], default=0)
 
 
 def _check_classes(data: DataSet) -> None:

@@ -5,7 +5,7 @@
     ├── labels.txt            one label a line
     ├── metrics.jsonl         one line an epoch
     ├── curves.png            the same as a picture
-    ├── weights.safetensors   after the last epoch; `edge-tdn-export convert` takes it
+    ├── weights.safetensors   after the last epoch, or the best; `edge-tdn-export convert` takes it
     └── checkpoint.pt         the optimiser's memory besides, to go on from
 
 Every file is replaced whole. The checkpoint comes last: what the others say beyond it is written again.
@@ -108,8 +108,10 @@ class Run:
         except Exception as error:  # a damaged file makes torch's own code raise almost anything
             raise ConfigError(f"{path}: damaged; remove it to begin this run anew") from error
 
-    def record(self, model: TDN, optimiser: torch.optim.Optimizer, metrics: Sequence[Metrics]) -> None:
-        """After an epoch. ModelError: no room; the folder is as it was, or the checkpoint is."""
+    def record(
+        self, model: TDN, optimiser: torch.optim.Optimizer, metrics: Sequence[Metrics], keeps: bool = True
+    ) -> None:  # fmt: skip
+        """After an epoch. `keeps`: its weights are the run's. ModelError: no room; the checkpoint is as it was."""
         if not self._writes:
             return
         weights: dict[str, Tensor] = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
@@ -120,7 +122,8 @@ class Run:
         write_at_once(self.folder / METRICS, lines.encode())
         if time.monotonic() - self._drawn > REDRAW_S:
             self.draw(metrics)
-        write_at_once(self.folder / WEIGHTS, save(weights, said))
+        if keeps:
+            write_at_once(self.folder / WEIGHTS, save(weights, said))
         write_at_once(self.folder / CHECKPOINT, buffer.getvalue())
 
     def draw(self, metrics: Sequence[Metrics]) -> None:

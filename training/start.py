@@ -7,6 +7,7 @@ a TDN         published .pth.tar, our .safetensors, or a model folder: everythin
               classes are the same.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, find_model, 
 from export import checkpoint
 from export.networks import open_networks
 from export.tdn import DEPTHS, STAGES, TDN, TDNConfig
+from training.runs import RUN
 
 FIRST_NORM = "bn1"  # the one batch norm that the published training never freezes
 UNNEEDED = re.compile(r"(fc|last_linear)\.(weight|bias)$|num_batches_tracked$")  # ImageNet's own classes
@@ -37,7 +39,7 @@ class Start:
     sha256: str  # of that file, or of the folder's manifest
     settled: frozenset[str]  # batch norms whose statistics came along; published training keeps them, but for the first
     said: tuple[str, ...]  # what was taken, and what is new
-    spec: InputSpec | None = None  # what a model folder's network looks at
+    spec: InputSpec | None = None  # what a model folder's or a run's network looks at
 
 
 def begin(source: str, labels: tuple[str, ...], seed: int, **options: Any) -> Start:
@@ -53,17 +55,27 @@ def begin(source: str, labels: tuple[str, ...], seed: int, **options: Any) -> St
         return Start(model, "", "", frozenset(), ("random weights",))
     path = Path(source)
     folder = path if path.is_dir() else find_model(source, Path.cwd())
+    spec: InputSpec | None = None
     if (folder / MANIFEST).is_file():
         return _from_folder(folder, labels, options)
     if path.is_dir():  # a run's
         path = path / WEIGHTS
+        spec = _input_of(folder / RUN) if (folder / RUN).is_file() else None
     state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path)[0]
     state = {name.removeprefix("module."): value for name, value in state.items()}
     if any(name.startswith("layer1.") for name in state):
         return _from_imagenet(path, state, labels, options)
     beside = path.parent / LABELS
     known = parse_labels(beside, beside.read_bytes()) if beside.is_file() else None
-    return _from_tdn(checkpoint.load(path, **options), known, labels, path.name, checkpoint.sha256(path))
+    start = _from_tdn(checkpoint.load(path, **options), known, labels, path.name, checkpoint.sha256(path))
+    return replace(start, spec=spec)
+
+
+def _input_of(run: Path) -> InputSpec:
+    try:
+        return InputSpec.model_validate(json.loads(run.read_bytes())["input"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{run}: not what a training writes: {last_line(error)}") from error
 
 
 def _from_folder(folder: Path, labels: tuple[str, ...], options: Mapping[str, Any]) -> Start:

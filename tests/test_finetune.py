@@ -1,0 +1,266 @@
+"""Fine-tuning: own clips become a model folder in one go, judged by recordings that were not learnt from."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_tdn.__main__ import main as host
+from edge_tdn.encode import write_video
+from edge_tdn.errors import ConfigError
+from edge_tdn.manifest import InputSpec, open_model
+from edge_tdn.scene import Pose, Scene
+from tests.training_clips import RATE, SPEC, make_clips
+from training.__main__ import main
+from training.augment import decoded_short_side
+from training.background import with_background
+from training.dataset import DataSet, Video, open_data
+from training.finetune import clip_frames, each_clip, evenly
+from training.frames import Decoded, decode
+from training.learn import Course, Task, _stands_still, best, learn
+from training.place import Place
+from training.sampling import centre_segments, random_segments
+from training.split import check_apart, split
+from training.start import begin
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CLIP = clip_frames(SPEC)
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """clips/: two classes with odd names; still/: negatives; run/: a small network that knows left from right."""
+    room = tmp_path_factory.mktemp("finetune")
+    clips = make_clips(room / "clips", each=5)
+    start = begin("", ("left", "right"), 1, arch="resnet18", width=0.125, segments=4, stdm_fusion="add")
+    decoded = decode(open_data(clips), SPEC.frame_rate, decoded_short_side(SPEC), room / "cache")
+    course = Course(epochs=12, batch=5, rate=1.0, warm_up_epochs=0.5, dropout=0.0, precision="fp32")
+    learn(Task(start, SPEC, decoded, None, course), room / "run", Place(), at_once=5, workers=0)
+    for old, new in (("left", "nach links (ü)"), ("right", "50 % right → there")):
+        (clips / old).rename(clips / new)
+    (clips / "dataset.toml").write_text('[flip]\n"nach links (ü)" = "50 % right → there"\n')
+    for n in range(4):
+        scene = Scene(np.random.default_rng(n), 80, 112)
+        still = (scene.draw(Pose(0.5, 0.5, 0.3) if n % 2 else None) for _ in range(36))
+        write_video(still, RATE, room / "still" / f"{n}.mp4")
+    return room
+
+
+@pytest.fixture
+def command(room: Path, tmp_path: Path) -> Callable[..., list[str]]:
+    """command("--epochs", 5) -> a fine-tuning from `run` into tmp_path / "own"."""
+
+    def make(*more: str | int) -> list[str]:
+        line = (
+            f"finetune --data {room / 'clips'} --from {room / 'run'} --out {tmp_path / 'own'} --device cpu "
+            f"--cache {room / 'cache'} --workers 0"
+        )
+        return [*line.split(), *map(str, more)]
+
+    return make
+
+
+def test_stopped_and_gone_on_it_makes_a_model_that_a_host_takes(
+    room: Path, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the clips to INT8, with a background of negatives; interrupted after an epoch, nothing is at --out."""
+    line = command("--negatives", room / "still", "--epochs", 10, "--rate", "0.2")
+    metrics = tmp_path / "own.run/metrics.jsonl"
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "own.run/checkpoint.pt").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    assert main(line) == 130
+    assert {path.name for path in tmp_path.iterdir()} == {"own.run"}
+    assert 1 <= len(metrics.read_text().splitlines()) < 10
+    assert main(line) == 0
+    said = capsys.readouterr()
+    assert "going on after epoch" in said.err
+    assert "new: linear layer of 3 classes (it had 2 others)" in said.out
+    model = open_model(tmp_path / "own")
+    assert model.labels == ("50 % right → there", "nach links (ü)", "background")
+    assert model.manifest.background == ("background",)
+    assert model.manifest.input == SPEC
+    assert {"fp32", "int8"} <= model.manifest.precisions.keys()
+    assert model.manifest.parity["fp32"].proven
+    found = json.loads((tmp_path / "own/finetune.json").read_text())
+    assert found["results"]["fp32"]["top1"] >= 0.8
+    assert found["run"]["data"]["skipped"] == []
+    assert Image.open(tmp_path / "own/confusion.png").size[0] > 200
+    assert {path.name for path in tmp_path.iterdir()} == {"own", "own.run"}
+    (tmp_path / "site.toml").write_text(
+        f'[runtime]\nmodel = "own"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n[[camera]]\nname = "c"\n'
+        f'source = "{room / "still/0.mp4"}"\n'
+    )
+    assert host(["check", "--config", str(tmp_path / "site.toml")]) == 0
+    assert main(line) == 78
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def decoded(room: Path) -> Decoded:
+    return decode(open_data(room / "clips"), SPEC.frame_rate, decoded_short_side(SPEC), room / "cache")
+
+
+def of(decoded: Decoded, *sources: str, label: int = 0) -> Decoded:
+    """Its first videos, as if they were of these recordings and of this class; the other class's stay."""
+    own = [n for n, video in enumerate(decoded.data.videos) if video.label == label][: len(sources)]
+    others = [n for n, video in enumerate(decoded.data.videos) if video.label != label]
+    videos = [Video(decoded.data.videos[n].path, label, name) for n, name in zip(own, sources, strict=True)]
+    data = DataSet(decoded.data.labels, (*videos, *(decoded.data.videos[n] for n in others)), decoded.data.swaps)
+    return Decoded(data, tuple(decoded.frames[n] for n in (*own, *others)))
+
+
+def names(decoded: Decoded, label: int = 0) -> list[str]:
+    return [video.path.stem for video in decoded.data.videos if video.label == label]
+
+
+def test_what_is_judged_by_is_of_other_recordings(decoded: Decoded) -> None:
+    found = split(of(decoded, "a", "a", "b", "b", "b"), 0.4, CLIP, seed=1)
+    assert {video.source for video in found.lessons.data.videos}.isdisjoint(
+        video.source for video in found.held_out.data.videos
+    )
+    assert {video.label for video in found.held_out.data.videos} == {0, 1}
+    assert found.said == ()
+
+
+def test_a_class_of_one_recording_is_split_in_time_and_that_is_said(decoded: Decoded) -> None:
+    """The last videos are judged by, and the one before them is left out."""
+    found = split(of(decoded, "a", "a", "a", "a", "a"), 0.4, CLIP, seed=1)
+    assert (names(found.lessons), names(found.held_out)) == (["take-0", "take-1"], ["take-3", "take-4"])
+    (said,) = found.said
+    assert said.startswith("class '50 % right → there': one recording, split in time, one clip left out between")
+
+
+def test_a_single_video_is_split_with_a_gap_of_one_clip(decoded: Decoded) -> None:
+    found = split(of(decoded, "a"), 0.3, clip=6, seed=1)
+    ((before, learnt),), ((after, judged),) = (
+        [item for item in zip(side.data.videos, side.frames, strict=True) if item[0].label == 0]
+        for side in (found.lessons, found.held_out)
+    )
+    assert (len(learnt), len(judged)) == (24 - 7 - 6, 7)
+    assert (before.from_s, before.to_s, after.from_s, after.to_s) == pytest.approx((0, 11 / 12, 17 / 12, 2))
+    whole = decoded.frames[0].take(np.arange(24))
+    assert np.array_equal(judged.take(np.arange(7)), whole[17:])
+    assert np.array_equal(learnt.take(np.arange(11)), whole[:11])
+    with pytest.raises(ConfigError, match=r"nothing can be held out of its 1 video.s. of one recording"):
+        split(of(decoded, "a"), 0.3, clip=9, seed=1)
+
+
+def test_copies_are_one_recording(decoded: Decoded, tmp_path: Path) -> None:
+    """Else what is judged by would be learnt from under another name."""
+    videos = list(decoded.data.videos)
+    copy = Path(shutil.copy(videos[0].path, tmp_path / "other.mp4"))
+    videos[1] = Video(copy, 0, "elsewhere")
+    copied = Decoded(DataSet(decoded.data.labels, tuple(videos), decoded.data.swaps), decoded.frames)
+    for seed in range(4):
+        found = split(copied, 0.4, CLIP, seed)
+        sides = ["other" in names(found.held_out), videos[0].path in {v.path for v in found.held_out.data.videos}]
+        assert sides[0] == sides[1]
+        assert "the same file as" in found.said[0]
+
+
+def test_a_split_that_would_leak_is_refused(decoded: Decoded, tmp_path: Path) -> None:
+    data = decoded.data
+    copy = Path(shutil.copy(data.videos[2].path, tmp_path / "other.mp4"))
+    for leak in (data.videos[2], Video(copy, 0, "elsewhere", 0.5, 1.0)):
+        with pytest.raises(ConfigError, match=r"would be judged by and is learnt from, as .*take-2\.mp4"):
+            check_apart(data, DataSet(data.labels, (leak,), data.swaps))
+    first, second = (Video(data.videos[2].path, 0, "x", *part) for part in ((0.0, 1.0), (1.0, 2.0)))
+    check_apart(DataSet(data.labels, (first,), data.swaps), DataSet(data.labels, (second,), data.swaps))
+
+
+def test_background_is_what_a_list_leaves_out(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    """Half a second beside labelled parts is left out, too; a whole file leaves nothing."""
+    make_video(frames=150, name="long.mp4")  # 10 s
+    make_video(frames=30, name="whole.mp4")
+    (tmp_path / "labels.txt").write_text("a\nb\n")
+    (tmp_path / "list.txt").write_text("long.mp4#t=2,3 0\nlong.mp4#t=3.5,5 1\nwhole.mp4 0\n")
+    data, said = with_background(open_data(tmp_path / "list.txt"), None)
+    assert data.labels == ("a", "b", "background")
+    made = [(v.path.name, v.from_s, v.to_s) for v in data.videos if v.label == 2]
+    assert made == [("long.mp4", 0, 1.5), ("long.mp4", 5.5, pytest.approx(10))]
+    assert len({video.source for video in data.videos if video.path.name == "long.mp4"}) == 1
+    assert said == ("class 'background': 2 stretch(es) outside of the labelled parts",)
+    (tmp_path / "list.txt").write_text("whole.mp4 0\nwhole.mp4 1\n")
+    same, said = with_background(open_data(tmp_path / "list.txt"), None)
+    assert same.labels == ("a", "b")
+    assert "no class 'background'" in said[0]
+
+
+def test_an_epoch_takes_every_class_equally_often(decoded: Decoded) -> None:
+    """And background no more often than the actions, however much there is."""
+    few = of(decoded, "a", "b")
+    named = DataSet(("background", "left"), few.data.videos, (0, 1))
+    for data in (few.data, named):
+        lessons = evenly(Decoded(data, few.frames), clip=6)  # four clips a video: 8 of the one, 20 of the other
+        count = np.bincount([video.label for video in lessons.data.videos])
+        assert count.tolist() == [24, 24]
+        assert {video.path for video in lessons.data.videos} == {video.path for video in data.videos}
+    exam = each_clip(few, clip=12)
+    assert {len(frames) for frames in exam.frames} == {12}
+    assert len(exam.frames) == 7 * 5, "from frames 0, 3, 6, 9 and 12"
+
+
+def test_learnt_clips_are_laid_as_a_cameras() -> None:
+    """One segment a stride, wherever in it; judged by is its middle, as window.py has it."""
+    for spec in (SPEC, InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15, segment_stride=4)):
+        starts = np.arange(spec.segments) * spec.segment_stride
+        assert np.array_equal(
+            centre_segments(clip_frames(spec), spec.segments)[:, 0], starts + spec.segment_stride // 2
+        )
+        drawn = random_segments(clip_frames(spec), spec.segments, np.random.default_rng(1))[:, 0]
+        assert np.all((starts <= drawn) & (drawn < starts + spec.segment_stride))
+
+
+def test_learning_ends_early_only_when_the_rate_has_fallen() -> None:
+    course = Course(epochs=10, milestones=(0.5, 0.9))
+    lowest_first = [{"held_out_loss": loss} for loss in (0.2, 0.5, 0.4, 0.3, 0.5, 0.6, 0.7, 0.8)]
+    assert [_stands_still(lowest_first[:n], course, 2) for n in range(1, 9)] == [False] * 6 + [True] * 2
+    better_still = [{"held_out_loss": loss} for loss in (0.2, 0.5, 0.4, 0.3, 0.5, 0.1, 0.7, 0.8)]
+    assert [_stands_still(better_still[:n], course, 2) for n in range(1, 9)] == [False] * 7 + [True]
+    assert best(better_still) == 5
+
+
+@pytest.mark.parametrize(
+    ("make", "more", "told"),
+    [
+        (lambda clips: (clips / "empty").mkdir(), (), "empty: no video of this class"),
+        (lambda clips: shutil.rmtree(clips / "b"), (), "one class, 'a': nothing to tell it from; add a folder named"),
+        (lambda clips: (clips / "b").rename(clips / "b\nc"), (), "no name for a class: one line of UTF-8"),
+        (lambda clips: [path.unlink() for path in (clips / "b").glob("[1-9]*")], (), "class 'b': nothing can be held"),
+        (lambda clips: (clips / "b").rename(clips / "background"), ("--negatives", "nowhere"), "no such folder"),
+        (lambda clips: shutil.rmtree(clips), (), "no such data"),
+        (lambda clips: None, ("--hold-out", "1"), "--hold-out 1: between 0 and 1"),
+        (lambda clips: None, ("--batch", "1"), "--batch 1: must be 2 or more"),
+        (lambda clips: None, ("--from", "gone.pth"), "gone.pth: no such checkpoint"),
+        (lambda clips: None, ("--id", "a b"), "id 'a b': letters, digits"),
+    ],
+)
+def test_what_cannot_be_learnt_from_is_told_and_nothing_is_written(
+    make: Callable[[Path], object], more: tuple[str, ...], told: str, room: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    clips = tmp_path / "clips"
+    for label, old in (("a", "nach links (ü)"), ("b", "50 % right → there")):
+        for n in range(3):
+            (clips / label).mkdir(parents=True, exist_ok=True)
+            (clips / label / f"{n}.mp4").symlink_to(room / "clips" / old / f"take-{n}.mp4")
+    make(clips)
+    line = ["finetune", "--data", clips, "--from", room / "run", "--out", tmp_path / "own", "--cache", room / "cache"]
+    assert main([*map(str, line), "--device", "cpu", *more]) == 78
+    assert told in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} <= {"clips"}

@@ -1,0 +1,324 @@
+"""`edge-tdn-train finetune`: your own clips -> a model folder that `edge-tdn run` takes, in one go.
+
+1 videos    decoded, the class `background` made of negatives, a part held out: by recording
+2 learning  training/learn.py, from a model that knows movement; ends early; a run folder beside --out
+3 folder    exported, INT8 calibrated on the clips, every precision compared with PyTorch
+4 judging   what was held out, through the daemon's own runtime: figures and a confusion matrix
+"""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edge_tdn.errors import ConfigError
+from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, Model, find_model, open_model
+from edge_tdn.messages import FRAMES_PER_SEGMENT
+from export import checkpoint
+from export.convert import Recipe, check_id, open_any
+from export.folder import whole_or_nothing, write_at_once
+from export.report import table
+from training.accuracy import Accuracy
+from training.augment import decoded_short_side
+from training.background import LABEL as BACKGROUND
+from training.background import with_background
+from training.dataset import DataSet, open_data
+from training.frames import Decoded, decode, default_cache
+from training.learn import Course, Task, best, learn
+from training.place import DEVICES, join
+from training.protocols import views, with_runtime
+from training.report import accuracy_json, accuracy_table, class_table
+from training.runs import CURVES, RUN, Metrics
+from training.split import Item, check_apart, part, split
+from training.start import begin
+
+REPORT = "finetune.json"
+CONFUSION = "confusion.png"
+SEEN = 4000  # clips that a course is long, if nobody says how many epochs
+EPOCHS = (6, 40)  # fewest, most
+LEAST = 24  # clips of each class in an epoch
+PUBLISHED = InputSpec(segments=8, height=224, width=224, resize="short_side_centre_crop", short_side=256,
+                      frame_rate=12.0, segment_stride=5)  # fmt: skip
+
+EPILOG = """a folder of clips for each action, ten of each are a beginning; the folder's name is the label:
+  edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
+  edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips
+  edge-tdn-train finetune --data clips --out models/door
+
+stopped, killed, or out of power? The same command goes on. Look at models/door/confusion.png, name the folder in
+site.toml ([runtime], model), then:
+  edge-tdn check --config site.toml && edge-tdn replay new.mp4 --config site.toml
+
+the class `background`, of all that is not to be told, is made of
+  --negatives DIR      videos in which nothing happens that is to be told: best the same cameras on a usual day
+  a list file's videos outside of their labelled parts (half a second beside these left out), where there is no class
+                       of this name yet
+  and of nothing else: clips in a class's folder are taken to show it from beginning to end. Without background the
+  model takes everything for one of its actions; that is said.
+
+held out is a share of every class, by recording: a file is one, unless dataset.toml says which belong together (record
+writes that). A class of one recording is split in time, with one clip left out between, and that is said. An epoch
+takes every class equally often. The classes of --from need not be these: then the last layer is made anew.
+
+exit status: 0 made; 71 no memory for so many clips at once; 78 data or model wrong, nothing at --out; 130 stopped
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the subcommand `finetune`."""
+    parser = commands.add_parser(
+        "finetune", help="your own clips -> a model folder for edge-tdn", epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.set_defaults(command=run)
+    parser.add_argument("--data", type=Path, required=True, help="folder of class folders, or list file: see train")
+    parser.add_argument("--negatives", type=Path, metavar="DIR", help="videos of the class background; see below")
+    parser.add_argument("--from", dest="start", default="motion", metavar="MODEL",
+                        help="model folder or shipped model, run, TDN checkpoint, ImageNet weights "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="model folder to make; must not exist")
+    parser.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
+    parser.add_argument("--hold-out", type=float, default=0.3, metavar="SHARE", help="to judge by (default: 0.3)")
+    parser.add_argument("--judge", type=Path, metavar="DATA", help="other data, of the same classes, to judge by")
+    parser.add_argument("--cache", type=Path, metavar="DIR", default=default_cache(),
+                        help="where decoded videos are kept (default: %(default)s)")  # fmt: skip
+    course = parser.add_argument_group("how to learn: fits 10 to 1,000 clips if nothing is said")
+    course.add_argument("--epochs", type=int, metavar="N", help=f"at most (default: until {SEEN} clips were seen)")
+    course.add_argument("--batch", type=int, default=16, metavar="N", help="clips a step (default: 16)")
+    course.add_argument("--rate", type=float, default=0.08, help="for 128 clips a step (default: 0.08)")
+    course.add_argument("--seed", type=int, default=1, help="(default: 1)")
+    course.add_argument("--segments", type=int, metavar="T", help="where a checkpoint does not say it")
+    course.add_argument("--segment-stride", type=int, metavar="N",
+                        help="frames from one segment to the next: with fewer a model looks at a shorter time, and "
+                        "tells sooner (default: as --from has it)")  # fmt: skip
+    course.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
+    course.add_argument("--at-once", type=int, default=8, metavar="N", help="clips computed at a time (default: 8)")
+    course.add_argument("--workers", type=int, default=1, metavar="N", help="processes that cut clips (default: 1)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit status: 0. EdgeTdnError: whatever of data, model or options is wrong; then nothing is at --out."""
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    _check(options)
+    data, said = with_background(open_data(options.data), options.negatives)
+    if len(data.labels) < 2:
+        raise ConfigError(
+            f"{options.data}: one class, {data.labels[0]!r}: nothing to tell it from; add a folder named {BACKGROUND}, "
+            f"of what else the camera sees, or --negatives"
+        )
+    given = {"segments": options.segments} if options.segments else {}
+    start = begin(options.start, data.labels, options.seed, **given)
+    spec = start.spec or PUBLISHED.model_copy(update={"segments": start.model.config.segments})
+    if options.segment_stride:
+        spec = spec.model_copy(update={"segment_stride": options.segment_stride})
+    background = _background(options.start, data.labels)
+    console.print("1/4 videos")
+    learnt, judged, split_said = _divide(options, data, spec)
+    said = (*said, *start.said, *split_said, *_too_short(learnt, spec))
+    skipped = dict.fromkeys((*learnt.data.skipped, *judged.data.skipped))
+    for line in (*said, f"{len(skipped)} video(s) skipped", *skipped) if skipped else said:
+        console.print(f"  {line}")
+    lessons, exam = evenly(learnt, clip_frames(spec)), each_clip(judged, clip_frames(spec))
+    course = _course(options, lessons, spec)
+    console.print(f"  {_counted(learnt)}; to judge by: {_counted(judged)}")
+    console.print(f"2/4 learning, at most {course.epochs} epochs of {len(lessons.frames)} clips")
+    folder = options.out.with_name(f"{options.out.name}.run")
+    metrics = _learn(options, Task(start, spec, lessons, exam, course), folder)
+    console.print(f"  taken is epoch {best(metrics) + 1} of {len(metrics)}: its held-out loss was lowest")
+    console.print("3/4 model folder")
+    recipe = Recipe(
+        id=options.id or options.out.name, labels=folder / LABELS, input=spec, background=background,
+        source=(("file", f"{folder.name}/{WEIGHTS}"), ("sha256", checkpoint.sha256(folder / WEIGHTS))),
+    )  # fmt: skip
+    from training.deliver import deliver  # nncf takes seconds to import
+
+    with whole_or_nothing(options.out) as scratch:
+        videos = sorted({video.path for video in learnt.data.videos})
+        report, more = deliver(start.model.to("cpu").float(), recipe, videos, scratch)
+        console.print("4/4 judging")
+        accuracies = _judge(open_model(scratch), exam)
+        recordings = len({video.source for video in judged.data.videos})
+        _write(scratch, recipe.id, accuracies, folder, (*said, *more), recordings)
+    for shown in (table(report), accuracy_table(accuracies), class_table(accuracies)):
+        console.print(shown)
+    for line in more:
+        console.print(line)
+    console.print(f"{options.out}: {_result(accuracies)}; see {CONFUSION}, parity.html, {REPORT}; the run: {folder}")
+    return 0
+
+
+def clip_frames(spec: InputSpec) -> int:
+    """Frames of which the published sampling makes what a camera's clip is: segments one stride apart."""
+    return spec.segments * spec.segment_stride + FRAMES_PER_SEGMENT - 1
+
+
+def evenly(learnt: Decoded, clip: int) -> Decoded:
+    """What an epoch learns from: of every class equally many clips, a long video as many as it has.
+
+    A video stands there as often as it is to be learnt from, each time another stretch of it. Of background no more
+    than of the largest action is taken; it has hours at times.
+    """
+    items: dict[int, list[Item]] = {}
+    for item in zip(learnt.data.videos, learnt.frames, strict=True):
+        items.setdefault(item[0].label, []).extend([item] * max(1, round(len(item[1]) / clip)))
+    actions = [len(own) for label, own in items.items() if learnt.data.labels[label] != BACKGROUND]
+    each = max(LEAST, *actions)
+    taken = [own[number * len(own) // each] for _, own in sorted(items.items()) for number in range(each)]
+    return _decoded(learnt, taken)
+
+
+def each_clip(judged: Decoded, clip: int) -> Decoded:
+    """The clips of the videos to judge by, a quarter of one apart; shorter videos as they are. Of background no more
+    than of the action that has most: else what is found out is told of background alone.
+    """
+    items: dict[int, list[Item]] = {}
+    for item in zip(judged.data.videos, judged.frames, strict=True):
+        starts = range(0, len(item[1]) - clip + 1, max(1, clip // 4))
+        items.setdefault(item[0].label, []).extend([part(item, first, clip) for first in starts] or [item])
+    most = max((len(own) for label, own in items.items() if judged.data.labels[label] != BACKGROUND), default=LEAST)
+    taken = []
+    for label, own in sorted(items.items()):
+        each = min(most, len(own)) if judged.data.labels[label] == BACKGROUND else len(own)
+        taken += [own[number * len(own) // each] for number in range(each)]
+    return _decoded(judged, taken)
+
+
+def _decoded(whole: Decoded, items: Sequence[Item]) -> Decoded:
+    data = replace(whole.data, videos=tuple(video for video, _ in items))
+    return Decoded(data, tuple(frames for _, frames in items))
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What is known to be wrong before anything takes time."""
+    if options.out.exists():
+        raise ConfigError(f"--out {options.out}: exists already; name another folder or remove it")
+    check_id(options.id or options.out.name)
+    if not 0 < options.hold_out < 1:
+        raise ConfigError(f"--hold-out {options.hold_out:g}: between 0 and 1")
+    for name, least in (("epochs", 1), ("batch", 2), ("at_once", 1), ("workers", 0), ("segment_stride", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
+    if not options.rate > 0:
+        raise ConfigError(f"--rate {options.rate:g}: must be more than 0")
+
+
+def _background(source: str, labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels that start no action: `background`, and what --from has as such and the data has, too."""
+    known: tuple[str, ...] = ()
+    folder = find_model(source, Path.cwd())
+    if (folder / MANIFEST).is_file():
+        known = open_model(folder).manifest.background
+    found = tuple(label for label in labels if label == BACKGROUND or label in known)
+    if len(found) == len(labels):
+        raise ConfigError(f"{', '.join(found)}: all of it is background; nothing would ever be told")
+    return found
+
+
+def _divide(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> tuple[Decoded, Decoded, Sequence[str]]:
+    """What to learn from, what to judge by, and what a person should know of that."""
+    decoded = _decode(options, data, spec)
+    if not options.judge:
+        found = split(decoded, options.hold_out, clip_frames(spec), options.seed)
+        return found.lessons, found.held_out, found.said
+    other = open_data(options.judge)
+    unknown = [label for label in other.labels if label not in data.labels]
+    if unknown:
+        raise ConfigError(f"{options.judge}: class {unknown[0]!r} is none of {options.data}: {', '.join(data.labels)}")
+    own = tuple(replace(video, label=data.labels.index(other.labels[video.label])) for video in other.videos)
+    judged = _decode(options, replace(data, videos=own, skipped=other.skipped), spec)
+    check_apart(decoded.data, judged.data)
+    return decoded, judged, ()
+
+
+def _decode(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> Decoded:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("decoding", total=len(data.videos))
+        step = lambda name: progress.update(bar, advance=1, description=f"decoding {name}")  # noqa: E731
+        return decode(data, spec.frame_rate, decoded_short_side(spec), options.cache, step)
+
+
+def _too_short(learnt: Decoded, spec: InputSpec) -> list[str]:
+    """Where most videos are: a camera's clip then shows more than they do."""
+    lengths = sorted(len(frames) for frames in learnt.frames)
+    middle = lengths[len(lengths) // 2]
+    if middle >= spec.ticks:
+        return []
+    fits = max(1, (middle - FRAMES_PER_SEGMENT + 1) // spec.segments)
+    return [
+        f"most videos are shorter than the {spec.ticks / spec.frame_rate:.1f} s that the model looks at; record longer "
+        f"ones, or try --segment-stride {fits}"
+    ]
+
+
+def _course(options: argparse.Namespace, lessons: Decoded, spec: InputSpec) -> Course:
+    """Stops to mirror where labels speak of a side and nobody said what a mirror makes of them."""
+    count = len(lessons.frames)
+    epochs = options.epochs or int(np.clip(round(SEEN / count), *EPOCHS))
+    return Course(
+        epochs=epochs, milestones=(0.6, 0.85), rate=options.rate, warm_up_epochs=min(1.0, epochs / 4),
+        batch=min(options.batch, count), flip=not lessons.data.sideways,
+        window_s=clip_frames(spec) / spec.frame_rate, seed=options.seed,
+    )  # fmt: skip
+
+
+def _learn(options: argparse.Namespace, task: Task, folder: Path) -> list[Metrics]:
+    batch = task.course.batch
+    at_once = max(n for n in range(1, options.at_once + 1) if batch % n == 0)
+    with join(options.device) as place:
+        return learn(task, folder, place, at_once, options.workers, patience=max(3, task.course.epochs // 4))
+
+
+def _judge(model: Model, exam: Decoded) -> dict[str, Accuracy]:
+    """By precision, as the daemon runs it."""
+    spec = model.manifest.input
+    truth = np.array([video.label for video in exam.data.videos])
+    found: dict[str, Accuracy] = {}
+    for name in model.manifest.precisions:
+        with closing(open_any(model, name)) as runtime:
+            score = with_runtime(runtime)
+            logits = [score(clip)[0] for frames in exam.frames for clip in views(frames, spec, "1x1")]
+        found[name] = Accuracy(model.labels, np.stack(logits), truth)
+    return found
+
+
+def _write(
+    folder: Path, name: str, accuracies: dict[str, Accuracy], run: Path, said: Sequence[str], recordings: int
+) -> None:
+    """The figures and pictures, beside the model."""
+    precision, shown = _served(accuracies)
+    title = f"{name}, {precision}: top-1 {shown.top1:.1%} of {len(shown.truth)} clips of {recordings} recording(s)"
+    write_at_once(folder / CONFUSION, shown.picture(title))
+    write_at_once(folder / CURVES, (run / CURVES).read_bytes())
+    told = {
+        "schema": 1,
+        "said": list(said),
+        "run": json.loads((run / RUN).read_bytes()),
+        "recordings_judged": recordings,
+        "results": {name: accuracy_json(one) for name, one in accuracies.items()},
+    }
+    write_at_once(folder / REPORT, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _served(accuracies: dict[str, Accuracy]) -> tuple[str, Accuracy]:
+    """INT8 where there is some: that is what most hosts run."""
+    name = "int8" if "int8" in accuracies else next(iter(accuracies))
+    return name, accuracies[name]
+
+
+def _counted(decoded: Decoded) -> str:
+    count = Counter(video.label for video in decoded.data.videos)
+    return ", ".join(f"{decoded.data.labels[label]}: {number}" for label, number in sorted(count.items()))
+
+
+def _result(accuracies: dict[str, Accuracy]) -> str:
+    return ", ".join(f"{name} {one.top1:.1%}" for name, one in accuracies.items())
