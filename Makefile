@@ -12,6 +12,7 @@
 # make bench-gpu  what a hop costs on a GPU: BENCH="--model DIR --precision bf16"
 # make chaos    what becomes of events when process, broker, wire or disk fail (a quarter of an hour; CHAOS=--help)
 # make chaos-cameras  what becomes of a daemon whose cameras fail (half an hour; CHAOS=--help)
+# make test-training   the tests of edge-tdn-train: minutes
 # make motion   train the shipped model anew (20 minutes on 2 cores)
 # make clean    remove the environment and what was built
 
@@ -33,13 +34,16 @@ SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn
 SYSTEMD := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SYSUSERS := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
-.PHONY: demo test test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos chaos-cameras motion clean
+.PHONY: demo test test-training test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos chaos-cameras motion clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
 
 test: test-packages $(VENV)/.test
 	$(BIN)/pytest $(TESTS)
+
+test-training: test-packages $(VENV)/.test
+	$(BIN)/pytest -m training
 
 test-systemd: test-packages $(VENV)/.test
 	@./packages.sh systemd-container

@@ -30,7 +30,7 @@ from training.dataset import open_data
 from training.frames import decode
 from training.protocols import Entrant, check_protocol, evaluate, places, steps, views, with_pytorch, with_runtime
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 LABELS = ("one", "two", "three")
 CPU = torch.device("cpu")
 CROPPED = InputSpec(segments=8, height=64, width=64, resize="short_side_centre_crop", short_side=72, frame_rate=15.0,

@@ -31,7 +31,7 @@ from training.sampling import centre_segments, random_segments
 from training.split import check_apart, split
 from training.start import begin
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 CLIP = clip_frames(SPEC)
 
 

@@ -13,6 +13,8 @@ from training import contact_sheet, judge_motion
 from training.__main__ import main
 from training.judge_motion import Judgement, table
 
+pytestmark = pytest.mark.training
+
 STILL, LEFT, RIGHT, UP = (LABELS.index(label) for label in ("still", "left", "right", "up"))
 
 

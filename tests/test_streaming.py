@@ -21,6 +21,8 @@ from training.__main__ import main
 from training.matching import Event, Interval, judge
 from training.streaming import read_intervals
 
+pytestmark = pytest.mark.training
+
 LABELS = ("open", "fall")
 RATE = 15
 

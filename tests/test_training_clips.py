@@ -14,6 +14,8 @@ from training.frames import Decoded, decode
 from training.loader import Exam, Lessons, Order, Turn, exam, lessons
 from training.sampling import centre_segments, dense_clips, random_segments
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def decoded(tmp_path_factory: pytest.TempPathFactory) -> Decoded:

@@ -24,6 +24,8 @@ from training.dataset import DataSet, Video, open_data
 from training.frames import decode
 from training.split import hold_out
 
+pytestmark = pytest.mark.training
+
 ODD = ("açaí & co.", "door 'propped' open", "人が転ぶ", "100 %", "-rf", "a;b")
 
 

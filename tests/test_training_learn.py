@@ -31,7 +31,7 @@ from training.learn import Course, Task, learn
 from training.place import Place
 from training.start import Start, begin
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 FORK = multiprocessing.get_context("fork")  # importing torch anew would take longer than what is tested
 NETWORK = {"arch": "resnet18", "width": 0.125, "segments": 4}
 COURSE = Course(epochs=2, batch=4, precision="fp32", dropout=0.0)

@@ -19,7 +19,10 @@ from training.__main__ import main
 from training.dataset import open_data
 from training.record import Plan, record
 
-pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
+pytestmark = [
+    pytest.mark.training,
+    pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages"),
+]
 
 
 def length_s(path: Path) -> float:

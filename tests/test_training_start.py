@@ -15,6 +15,8 @@ from export import checkpoint
 from export.tdn import TDN, TDNConfig
 from training.start import begin
 
+pytestmark = pytest.mark.training
+
 CLASSES = ("a", "b", "c")
 TINY = TDNConfig(arch="resnet18", classes=3, width=0.125, conv_bias=False)
 
