@@ -17,14 +17,13 @@ from training.backdrops import backdrop, read_photos
 from training.camera import Encoder
 from training.contact_sheet import write_sheet
 from training.figures import Animal, Person
-from training.motion import SHARES, Lesson, lesson
+from training.motion import SHARES, SPEC, Lesson, lesson
 from training.real_crops import real_crops
 from training.sprites import paint
 from training.things import Car, Thing
 
 pytestmark = pytest.mark.training
 
-SPEC = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15.0, segment_stride=4)
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 SAMPLE = 8  # clips of each label
 

@@ -11,7 +11,7 @@ comes straight to a camera high above, and so moves down as much as it grows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,14 @@ from edge_tdn.messages import FRAMES_PER_SEGMENT, Picture
 from edge_tdn.preprocess import Preprocessor
 from edge_tdn.scene import LABELS
 from training.camera import Camera
+from training.moves import OPPOSITE
 from training.scenes import Director, Scene
 
 SHARES = (0.2, *[0.8 / 7] * 7)  # of the labels: still is what a camera sees most of the time
 ASPECTS = (4 / 3, 4 / 3, 16 / 9, 16 / 9, 16 / 9, 1.0, 3 / 4, 9 / 16)  # width to height
 SHARPNESS = (1.05, 1.7)  # the picture's shorter side, in sides of what the network sees
 CAMERA_RATES = (8.0, 10.0, 12.5, 15.0, 20.0, 24.0, 25.0, 25.0, 30.0, 30.0)  # frames a second
+SPEC = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15.0, segment_stride=4)  # what ships
 HELD_OUT = 1 << 32  # numbers from here on are never learnt from
 
 
@@ -54,6 +56,23 @@ def lesson(seed: int, spec: InputSpec, photos: Sequence[Picture] = ()) -> Lesson
     starts = np.arange(spec.segments) * spec.segment_stride
     ticks = starts[:, None] + np.arange(FRAMES_PER_SEGMENT)
     return Lesson(np.stack(frames)[frame_of[ticks]], LABELS.index(label))
+
+
+def views(clip: Lesson, count: int) -> list[Lesson]:
+    """The first `count` of four: as it is, in a mirror, backwards, both; each with the label that it has then."""
+    label = LABELS[clip.label]
+    mirrored = OPPOSITE[label] if label in ("left", "right") else label
+    back, back_mirrored = OPPOSITE.get(label, label), OPPOSITE.get(mirrored, mirrored)
+    flipped = clip.frames[..., ::-1, :]
+    return [
+        replace(clip, frames=frames, label=LABELS.index(name))
+        for frames, name in (
+            (clip.frames, label),
+            (flipped, mirrored),
+            (clip.frames[::-1, ::-1], back),
+            (flipped[::-1, ::-1], back_mirrored),
+        )
+    ][:count]
 
 
 def _picture_size(rng: np.random.Generator, spec: InputSpec) -> tuple[int, int]:
