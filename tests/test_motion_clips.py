@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_tdn.errors import ConfigError, ModelError
+from edge_tdn.errors import ModelError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Picture
 from edge_tdn.scene import LABELS
@@ -181,7 +181,7 @@ def test_a_sheet_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Pat
     rows = [("5 left", lesson(5, SPEC).frames)]
     write_sheet(rows, tmp_path / "sheet.png")
     assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] > 8 * SPEC.width
-    with pytest.raises(ConfigError, match="cannot be written"):
+    with pytest.raises(ModelError, match=r"sheet\.png: No such file"):
         write_sheet(rows, tmp_path / "absent" / "sheet.png")
 
 
