@@ -26,6 +26,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_tdn.errors import ModelError
@@ -100,6 +102,13 @@ class InputSpec(_Part):
         """First tick of each network's segments within the first `segment_stride` ticks, network after network."""
         strides = [(n, self.segment_stride // n) for n in self.per_segment]
         return tuple(stride // 2 + k * stride for n, stride in strides for k in range(n))
+
+    @property
+    def grid(self) -> NDArray[np.int64]:
+        """What each segment of a clip looks at, int64 [T, frames]: ticks, counted from the first of them."""
+        within = np.concatenate([start + np.arange(FRAMES_PER_SEGMENT) for start in self.starts]) - min(self.starts)
+        ticks: NDArray[np.int64] = np.arange(self.segments)[:, None] * self.segment_stride + within
+        return ticks
 
     def of(self, member: int) -> "InputSpec":
         """What one network of an ensemble sees."""

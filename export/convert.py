@@ -223,8 +223,7 @@ def to_ir(source: Path, path: Path, half_size: bool) -> None:
 def moving_grating(spec: InputSpec) -> NDArray[np.uint8]:
     """A clip that no dataset holds: three gratings that travel, one a colour. uint8 [T, frames, H, W, 3]."""
     y, x = np.mgrid[0 : spec.height, 0 : spec.width] / max(spec.height, spec.width)
-    within = np.concatenate([start + np.arange(FRAMES_PER_SEGMENT) for start in spec.starts])
-    tick = (np.arange(spec.segments)[:, None] * spec.segment_stride + within)[..., None, None]  # [T, frames, 1, 1]
+    tick = spec.grid[..., None, None]  # [T, frames, 1, 1]
     waves = [np.sin(2 * np.pi * (3 * x + (c + 1) * y) + 0.35 * (c + 1) * tick) for c in range(3)]
     return np.rint(127.5 + 90 * np.stack(waves, -1)).astype(np.uint8)
 

@@ -6,8 +6,7 @@ import pytest
 from edge_tdn.manifest import Model
 from edge_tdn.runtime import open_runtime, scores
 from edge_tdn.scene import LABELS
-from training.motion import HELD_OUT, Lesson, lesson
-from training.motion_recipe import SPEC
+from training.motion import HELD_OUT, SPEC, Lesson, lesson
 from training.moves import OPPOSITE
 
 UNTRAINED = "the model that ships learnt from simpler clips than these; until `make motion` has been run"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_tdn.errors import ConfigError, ModelError
+from edge_tdn.errors import ModelError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Picture
 from edge_tdn.scene import LABELS
@@ -17,14 +17,13 @@ from training.backdrops import backdrop, read_photos
 from training.camera import Encoder
 from training.contact_sheet import write_sheet
 from training.figures import Animal, Person
-from training.motion import SHARES, Lesson, lesson
+from training.motion import SHARES, SPEC, Lesson, lesson
 from training.real_crops import real_crops
 from training.sprites import paint
 from training.things import Car, Thing
 
 pytestmark = pytest.mark.training
 
-SPEC = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15.0, segment_stride=4)
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 SAMPLE = 8  # clips of each label
 
@@ -182,7 +181,7 @@ def test_a_sheet_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Pat
     rows = [("5 left", lesson(5, SPEC).frames)]
     write_sheet(rows, tmp_path / "sheet.png")
     assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] > 8 * SPEC.width
-    with pytest.raises(ConfigError, match="cannot be written"):
+    with pytest.raises(ModelError, match=r"sheet\.png: No such file"):
         write_sheet(rows, tmp_path / "absent" / "sheet.png")
 
 

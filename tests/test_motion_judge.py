@@ -1,5 +1,6 @@
 """What a motion model's figures mean, and the commands that show clips and judge."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,8 @@ from edge_tdn.manifest import Model
 from edge_tdn.scene import LABELS
 from training import contact_sheet, judge_motion
 from training.__main__ import main
-from training.judge_motion import Judgement, table
+from training.judge_motion import false_alarms, swapped
+from training.motion import lesson
 
 pytestmark = pytest.mark.training
 
@@ -20,16 +22,13 @@ STILL, LEFT, RIGHT, UP = (LABELS.index(label) for label in ("still", "left", "ri
 
 def test_figures_are_of_what_they_say() -> None:
     confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
+    assert swapped(confusion) is None
+    assert false_alarms(confusion) is None
     confusion[STILL, STILL], confusion[STILL, UP] = 9, 1
     confusion[LEFT, LEFT], confusion[LEFT, RIGHT] = 18, 2
     confusion[RIGHT, RIGHT], confusion[RIGHT, UP] = 10, 10
-    judgement = Judgement(confusion)
-    assert judgement.top1 == pytest.approx(37 / 50)
-    assert judgement.swapped == pytest.approx(2 / 40)
-    assert judgement.false_alarms == pytest.approx(1 / 10)
-    assert judgement.recalls[LEFT] == pytest.approx(0.9)
-    assert np.isnan(judgement.recalls[UP])
-    assert table({"generated": judgement}).row_count == 2 + len(LABELS) + 2
+    assert swapped(confusion) == pytest.approx(2 / 40)
+    assert false_alarms(confusion) == pytest.approx(1 / 10)
 
 
 def test_a_sheet_has_a_row_for_each_clip_of_the_label(tmp_path: Path, motion: Model) -> None:
@@ -39,13 +38,35 @@ def test_a_sheet_has_a_row_for_each_clip_of_the_label(tmp_path: Path, motion: Mo
     assert sheet.shape[0] == 3 * (motion.manifest.input.height + contact_sheet.GAP)
 
 
-def test_the_shipped_model_is_judged(capsys: pytest.CaptureFixture[str]) -> None:
-    """Through the runtime, on as many clips as asked for."""
-    assert main(["judge-motion", "motion", "--generated", "5"]) == 0
-    rows = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines()
-            if "│" in line}  # fmt: skip
-    assert rows["clips"] == "5"
-    assert rows["top-1"].endswith("%")
+def test_the_shipped_model_is_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Through the runtime, on as many clips as asked for; what it gets wrong is drawn."""
+    assert main(["judge-motion", "motion", "--generated", "5", "--wrong", str(tmp_path / "wrong.png")]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"generated: 5 clips, top-1 \d+\.\d%; left and right swapped [\d.%-]+, still called moving", said)
+    wrong = re.search(r"wrong\.png, (\d) clips", said.replace("\n", ""))
+    assert (tmp_path / "wrong.png").exists() == bool(wrong)
+
+
+def test_an_ensemble_is_judged_on_clips_of_its_own(motion: Model) -> None:
+    """The network of more segments sees the frames that it would see alone."""
+    spec = motion.manifest.input.model_copy(update={"segments": 4, "segment_stride": 8, "per_segment": (1, 2)})
+    both, other = lesson(3, spec), lesson(3, spec.of(1))
+    assert both.frames.shape == (4, 15, 96, 96, 3)
+    shown = lambda clip: {frame.tobytes() for frame in clip.reshape(-1, 96, 96, 3)}  # noqa: E731
+    assert shown(both.frames[:, 5:]) == shown(other.frames)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("judge-motion motion --generated 0", "--generated 0 needs --crops"),
+        ("judge-motion motion --seed -1", "--generated and --seed: 0 or more"),
+        ("show-motion sheet.png --first -1", "--first and --rows"),
+    ],
+)
+def test_wrong_options_are_told(line: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 78
+    assert told in capsys.readouterr().err
 
 
 def test_a_model_of_other_labels_is_refused(motion: Model) -> None:

@@ -231,7 +231,7 @@ def test_another_run_is_not_gone_on_with(decoded: Decoded, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (["--batch", 64], "batch 64: more clips a step than the 8 video(s); at most --batch 8"),
+        (["--batch", 64], "batch 64: more clips a step than an epoch's 8; at most --batch 8"),
         (["--at-once", 3], "batch 4 is no multiple of 1 process(es) x 3 clip(s) at once"),
         (["--size", 32], "size 32x32: too small for this network"),
         (["--size", 8], "height: Input should be greater than or equal to 32, got 8"),

@@ -4,6 +4,7 @@ edge-tdn-train show-motion sheet.png
 """
 
 import argparse
+import io
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,13 +20,15 @@ from edge_tdn.manifest import InputSpec, find_model, open_model
 from edge_tdn.messages import CENTRE
 from edge_tdn.scene import LABELS
 from export.clips import find_videos
+from export.folder import write_at_once
 from training.backdrops import read_photos
 from training.motion import lesson
 from training.real_crops import real_crops
 
 NAME_WIDTH, GAP = 150, 2  # pixels
 INK, PAPER = (20, 20, 20), 255
-EPILOG = """what the motion model learns from, numbers 100 to 129, and of one label:
+EPILOG = """clips such as the motion model learns from, numbers 100 to 129, and of one label (a training of seed 1
+begins with number 16777216, what is held out with 4294967296):
   edge-tdn-train show-motion sheet.png --first 100 --rows 30
   edge-tdn-train show-motion sheet.png --label recede
 
@@ -37,15 +40,10 @@ Row = tuple[str, NDArray[np.uint8]]  # what to write beside it, and a clip: uint
 
 
 def write_sheet(rows: Sequence[Row], path: Path) -> None:
-    """A PNG of clips of one size, at least one. ConfigError: it cannot be written there."""
+    """A PNG of clips of one size, at least one. ModelError: it cannot be written there."""
     sheet = np.concatenate([_row(name, frames) for name, frames in rows])
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        Image.fromarray(sheet).save(beside, "PNG")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from error
+    Image.fromarray(sheet).save(content := io.BytesIO(), "PNG")
+    write_at_once(path, content.getvalue())
 
 
 def _row(name: str, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -73,11 +71,13 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Writes the picture; exit status 0. ModelError, SourceError: the model or the videos do not do."""
+    """Writes the picture; exit status 0. EdgeTdnError: the model, the videos or the picture's place do not do."""
+    if options.first < 0 or options.rows < 1:
+        raise ConfigError("--first and --rows: from 0, and from 1 on")
     spec = open_model(find_model(options.model, Path.cwd())).manifest.input
     clips = _crops(options, spec) if options.crops else _lessons(options, spec)
     wanted = ((f"{name}\n{label}", frames) for name, label, frames in clips if options.label in (None, label))
-    rows = list(islice(wanted, max(1, options.rows)))
+    rows = list(islice(wanted, options.rows))
     if not rows:
         raise ConfigError(f"{options.crops}: not one clip to show; its videos are too short, or their cameras move")
     write_sheet(rows, options.sheet)

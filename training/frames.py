@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -25,10 +25,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame
 from edge_tdn.source import read_file
 from export.clips import MAX_GAP_S
 from training.dataset import DataSet, Video
+from training.loader import Exam, Lessons
+
+if TYPE_CHECKING:
+    from training.learn import Course
 
 SHORT_SIDE = 256  # pixels, as published
 ROUNDING_S = 1e-4  # a PTS rounded to its clock's grain still counts as on time
@@ -70,6 +75,22 @@ class Decoded:
     data: DataSet
     frames: tuple[Frames, ...]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.data.labels
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def lessons(self, course: "Course", spec: InputSpec) -> Lessons:
+        """To learn from. ConfigError: no classes to tell apart."""
+        _check_classes(self.data)
+        return Lessons(self, spec, course.seed, course.flip, round(course.window_s * spec.frame_rate))
+
+    def exam(self, spec: InputSpec) -> Exam:
+        """To judge by."""
+        return Exam(self, spec)
+
     def only(self, data: DataSet) -> "Decoded":
         """Some of its videos."""
         found = dict(zip(self.data.videos, self.frames, strict=True))
@@ -88,6 +109,16 @@ class Decoded:
             "skipped": list(self.data.skipped),
             "sha256": _digest(videos),
         }
+
+
+def _check_classes(data: DataSet) -> None:
+    if len(data.labels) < 2:
+        raise ConfigError(f"one class, {data.labels[0]!r}: nothing to tell it from; add a class of everything else")
+    taught = {video.label for video in data.videos}
+    missing = [label for i, label in enumerate(data.labels) if i not in taught]
+    if missing:
+        skipped = ["skipped:", *data.skipped[:10]] if data.skipped else []
+        raise ConfigError("\n".join([f"class {missing[0]!r}: not one video to learn from", *skipped]))
 
 
 def default_cache() -> Path:

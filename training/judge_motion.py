@@ -6,8 +6,9 @@ Through the runtime of the daemon, in any precision that the folder has.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from edge_tdn.errors import ModelError
+from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import InputSpec, Model, find_model, open_model
 from edge_tdn.runtime import Runtime, open_runtime, scores
 from edge_tdn.scene import LABELS
 from export.clips import find_videos
-from training.contact_sheet import write_sheet
+from training.accuracy import Accuracy
+from training.contact_sheet import Row, write_sheet
 from training.motion import HELD_OUT, lesson
 from training.real_crops import MOST_SPELLS, real_crops
+from training.report import class_table, share
 
 EPILOG = """the shipped model, on 500 generated clips and on windows that move over your own videos:
   edge-tdn-train judge-motion motion --generated 500 --crops videos/
@@ -32,52 +34,44 @@ EPILOG = """the shipped model, on 500 generated clips and on windows that move o
 which clips does it get wrong? (a picture, a row for each)
   edge-tdn-train judge-motion motion --crops videos/ --wrong wrong.png
 """
-MOST_ROWS = 60  # of the sheet
-SIDEWAYS = (LABELS.index("left"), LABELS.index("right"))
+MOST_ROWS = 60  # of the sheet, for each kind of clips
+SIDEWAYS = [LABELS.index("left"), LABELS.index("right")]
 STILL = LABELS.index("still")
 
-Clip = tuple[str, NDArray[np.uint8], int]  # its name, uint8 [T, 5, H, W, 3], index into LABELS
+Clip = tuple[str, NDArray[np.uint8], int]  # its name, uint8 [T, InputSpec.frames, H, W, 3], index into LABELS
+Confusion = NDArray[np.int64]  # [labels, labels]: rows are true, columns what the model says
 
 
-@dataclass(frozen=True, eq=False)
-class Judgement:
-    """What a model said of clips whose labels are known."""
-
-    confusion: NDArray[np.int64]  # [labels, labels]: rows are true, columns what the model says
-    wrong: list[tuple[str, NDArray[np.uint8]]] = field(default_factory=list)  # the first of them: what to write, clip
-
-    @property
-    def top1(self) -> float:
-        return float(np.trace(self.confusion) / max(1, self.confusion.sum()))
-
-    @property
-    def recalls(self) -> NDArray[np.float64]:
-        """[labels], NaN where there was none."""
-        with np.errstate(invalid="ignore"):
-            shares: NDArray[np.float64] = np.diag(self.confusion) / self.confusion.sum(1)
-        return shares
-
-    @property
-    def swapped(self) -> float:
-        """Share of left and right that were called the other."""
-        left, right = SIDEWAYS
-        sideways = self.confusion[[left, right]].sum()
-        return float((self.confusion[left, right] + self.confusion[right, left]) / max(1, sideways))
-
-    @property
-    def false_alarms(self) -> float:
-        """Share of still clips in which something moves, it says."""
-        return float(1 - self.confusion[STILL, STILL] / max(1, self.confusion[STILL].sum()))
+def swapped(confusion: Confusion) -> float | None:
+    """Share of left and right that were called the other; None: there was neither."""
+    left, right = SIDEWAYS
+    return _share(confusion[left, right] + confusion[right, left], confusion[SIDEWAYS].sum())
 
 
-def judge(runtime: Runtime, clips: Iterable[Clip]) -> Judgement:
-    judgement = Judgement(np.zeros((len(LABELS), len(LABELS)), np.int64))
+def false_alarms(confusion: Confusion) -> float | None:
+    """Share of still clips in which something moves, it says; None: there was none."""
+    still = confusion[STILL]
+    return _share(still.sum() - still[STILL], still.sum())
+
+
+def _share(part: np.int64, whole: np.int64) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def judge(runtime: Runtime, clips: Iterable[Clip]) -> tuple[Accuracy, list[Row]]:
+    """What it says of clips whose labels are known, and the first of those that it gets wrong. ModelError: no clip."""
+    logits: list[NDArray[np.float32]] = []
+    truth: list[int] = []
+    wrong: list[Row] = []
     for name, frames, label in clips:
-        said = int(np.argmax(scores(runtime, frames)))
-        judgement.confusion[label, said] += 1
-        if said != label and len(judgement.wrong) < MOST_ROWS:
-            judgement.wrong.append((f"{name}\n{LABELS[label]}\nsays {LABELS[said]}", frames))
-    return judgement
+        logits.append(scores(runtime, frames))
+        truth.append(label)
+        said = int(np.argmax(logits[-1]))
+        if said != label and len(wrong) < MOST_ROWS:
+            wrong.append((f"{name}\n{LABELS[label]}\nsays {LABELS[said]}", frames))
+    if not truth:
+        raise ModelError("not one clip to judge by; the videos are too short, or their cameras move")
+    return Accuracy(LABELS, np.stack(logits), np.array(truth)), wrong
 
 
 def generated_clips(spec: InputSpec, count: int) -> Iterator[Clip]:
@@ -85,12 +79,6 @@ def generated_clips(spec: InputSpec, count: int) -> Iterator[Clip]:
     for number in range(count):
         one = lesson(HELD_OUT + number, spec)
         yield str(number), one.frames, one.label
-
-
-def cropped_clips(videos: list[Path], spec: InputSpec, seed: int) -> Iterator[Clip]:
-    """Windows that move over real videos, all labels alike."""
-    for crop in real_crops(videos, spec, seed):
-        yield crop.video.stem, crop.frames, crop.label
 
 
 def add_parser(commands: Any) -> None:
@@ -107,57 +95,52 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--crops", type=Path, metavar="DIR", help="real videos that windows move over (default: none)")
     parser.add_argument("--seed", type=int, default=1, help="of the windows (default: 1)")
     parser.add_argument("--precision", default="fp32", help="of the folder's (default: fp32)")
-    parser.add_argument("--wrong", type=Path, metavar="PNG", help=f"draw what it gets wrong, {MOST_ROWS} clips at most")
+    parser.add_argument("--wrong", type=Path, metavar="PNG",
+                        help=f"draw what it gets wrong, {MOST_ROWS} clips of each kind at most")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
-    """Judges, prints a table; exit status 0. ModelError, SourceError: model, labels or videos do not do."""
+    """Judges, prints tables; exit status 0. EdgeTdnError: options, model, labels or videos do not do."""
+    if min(options.generated, options.seed) < 0 or not (options.generated or options.crops):
+        raise ConfigError(
+            "--generated and --seed: 0 or more; --generated 0 needs --crops, or there is nothing to judge"
+        )
     model = open_model(find_model(options.model, Path.cwd()))
     check_labels(model)
     spec = model.manifest.input
     videos = find_videos(options.crops) if options.crops else []
-    runtime = open_runtime(model, options.precision)
+    left_out: Counter[str] = Counter()
+    kinds: dict[str, tuple[Iterable[Clip], int]] = {}
+    if options.generated:
+        kinds["generated"] = generated_clips(spec, options.generated), options.generated
+    if videos:
+        crops = real_crops(videos, spec, options.seed, left_out=lambda why: left_out.update([why]))
+        total = len(videos) * MOST_SPELLS * len(LABELS)  # at most: of short videos come fewer
+        kinds["real crops"] = ((crop.video.stem, crop.frames, crop.label) for crop in crops), total
+    console, wrong = Console(markup=False, highlight=False, soft_wrap=True), []
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    judged: dict[str, Judgement] = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        if options.generated:
-            clips = progress.track(generated_clips(spec, options.generated), options.generated, description="generated")
-            judged["generated"] = judge(runtime, clips)
-        if videos:
-            total = len(videos) * MOST_SPELLS * len(LABELS)  # at most: of short videos come fewer
-            clips = progress.track(cropped_clips(videos, spec, options.seed), total, description="crops of videos")
-            judged["real crops"] = judge(runtime, clips)
-    runtime.close()
-    console = Console()
-    console.print(table(judged))
-    wrong = [row for judgement in judged.values() for row in judgement.wrong]
+    with closing(open_runtime(model, options.precision)) as runtime:
+        for kind, (clips, total) in kinds.items():
+            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+                judged, rows = judge(runtime, progress.track(clips, total, description=kind))
+            wrong += rows
+            tell(console, kind, judged)
+    for why, count in left_out.items():
+        console.print(f"{count} crops left out: {why}")
     if options.wrong and wrong:
         write_sheet(wrong, options.wrong)
         console.print(f"written: {options.wrong}, {len(wrong)} clips")
     return 0
 
 
-def table(judged: dict[str, Judgement]) -> Table:
-    """Top-1, recalls by label, and what must not happen, a column for each kind of clips."""
-    shown = Table("", *judged)
-    shown.add_row("clips", *(str(j.confusion.sum()) for j in judged.values()))
-    shown.add_row("top-1", *(f"{j.top1:.1%}" for j in judged.values()), end_section=True)
-    for index, label in enumerate(LABELS):
-        shown.add_row(label, *(_share(j, index) for j in judged.values()))
-    shown.add_section()
-    shown.add_row("left and right swapped", *(f"{j.swapped:.1%}" for j in judged.values()))
-    shown.add_row("still called moving", *(f"{j.false_alarms:.1%}" for j in judged.values()))
-    return shown
-
-
-def _share(judgement: Judgement, index: int) -> str:
-    """Recall, and what the others were mostly called."""
-    if not judgement.confusion[index].sum():
-        return "-"
-    others = judgement.confusion[index].copy()
-    others[index] = 0
-    often = f" ({LABELS[int(others.argmax())]} {others.max() / judgement.confusion[index].sum():.0%})"
-    return f"{judgement.recalls[index]:.1%}{often if others.any() else ''}"
+def tell(console: Console, name: str, judged: Accuracy) -> None:
+    """Recalls by label, top-1, and what must not happen."""
+    console.print(class_table({name: judged}))
+    confusion = judged.confusion
+    console.print(
+        f"{name}: {len(judged.truth)} clips, top-1 {judged.top1:.1%}; left and right swapped "
+        f"{share(swapped(confusion))}, still called moving {share(false_alarms(confusion))}"
+    )
 
 
 def check_labels(model: Model) -> None:

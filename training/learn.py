@@ -15,9 +15,9 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -27,14 +27,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset
 
 from edge_tdn.errors import ConfigError, DeviceError, last_line
+from edge_tdn.heaps import keep_all
 from edge_tdn.manifest import WEIGHTS, InputSpec
 from export import checkpoint
 from export.tdn import TDN, normalise
-from training.dataset import DataSet
-from training.frames import Decoded
-from training.loader import Exam, Lessons, Order, Turn, exam, lessons
+from training.loader import Order, Turn, exam, lessons
 from training.place import Place
 from training.runs import Metrics, Run
 from training.start import Start
@@ -46,7 +46,7 @@ COLDEST = 0.01  # of the rate: where a warm-up begins
 RANGES = {
     "epochs": (1, 10_000), "rate": (0, 100), "warm_up_epochs": (0, 10_000), "batch": (1, 1 << 20),
     "weight_decay": (0, 1), "momentum": (0, 1), "dropout": (0, 1), "clip": (0, math.inf), "last_layer": (0, 100),
-    "window_s": (0, math.inf), "seed": (0, (1 << 32) - 1),
+    "window_s": (0, math.inf), "views": (1, 64), "seed": (0, (1 << 32) - 1),
 }  # fmt: skip
 
 
@@ -58,14 +58,17 @@ class Course:
     milestones: tuple[float, ...] = (30 / 60, 45 / 60, 55 / 60)  # shares of all epochs; the rate falls after each
     rate: float = 0.02  # for 128 clips a step
     warm_up_epochs: float = 0.0  # while the rate rises to its full height
+    cosine: bool = False  # after it the rate falls as half a cosine, to 0 at the end, instead of at the milestones
     batch: int = 64  # clips a step, of all processes together
     weight_decay: float = 5e-4
     momentum: float = 0.9
+    nesterov: bool = False
     dropout: float = 0.5
     clip: float = 20.0  # largest norm of a step's gradient
     last_layer: float = 1.0  # its rate relative to the others'; published: 5 for fine-tuning on small data sets
     partial_norm: bool = True  # batch norms that came with statistics keep them, all but the first
     flip: bool = True  # half of the clips are mirrored
+    views: int = 1  # clips that stand and fall together: all that are made of one drawing; of videos always one
     window_s: float = 0.0  # of longer videos a random stretch of so many seconds; 0: the whole video, as published
     precision: Literal["bf16", "fp32"] = "bf16"  # of what autocast may compute in less than FP32
     seed: int = 1
@@ -80,6 +83,9 @@ class Course:
         rate = self.rate * self.batch / REFERENCE_BATCH
         if epoch < self.warm_up_epochs:
             return rate * (COLDEST + (1 - COLDEST) * epoch / self.warm_up_epochs)
+        if self.cosine:
+            passed = (epoch - self.warm_up_epochs) / (self.epochs - self.warm_up_epochs)
+            return rate * (1 + math.cos(math.pi * passed)) / 2
         return rate * float(FALL ** sum(epoch >= share * self.epochs - 1e-9 for share in self.milestones))
 
 
@@ -89,14 +95,35 @@ PUBLISHED = {
 }
 
 
+class Examples(Protocol):
+    """What to learn from, or to judge by: `frames.Decoded`, or `motion_recipe.Generated`. As long as an epoch of it."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def summary(self) -> dict[str, object]:
+        """For run.json: what must be the same when a run goes on."""
+
+    def lessons(self, course: Course, spec: InputSpec) -> Dataset[tuple[Tensor, Any]]:
+        """By (epoch, number): uint8 [T, 5, H, W, 3] and its label; or [V, T, 5, H, W, 3], int64 [V], V `course.views`.
+
+        ConfigError: nothing can be learnt from these.
+        """
+
+    def exam(self, spec: InputSpec) -> Dataset[tuple[Tensor, Any]]:
+        """By number: uint8 [T, 5, H, W, 3] and its label."""
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """Everything that fixes what comes out."""
 
     start: Start
     spec: InputSpec
-    lessons: Decoded
-    held_out: Decoded | None
+    lessons: Examples
+    held_out: Examples | None
     course: Course
 
     def fixed(self) -> dict[str, Any]:
@@ -107,7 +134,7 @@ class Task:
             "course": asdict(self.course),
             "start": {"from": self.start.source, "sha256": self.start.sha256, "said": self.start.said},
             "data": self.lessons.summary(),
-            "held_out": self.held_out.summary() if self.held_out else None,
+            "held_out": self.held_out.summary() if self.held_out is not None else None,
         }
 
 
@@ -122,18 +149,18 @@ def learn(
     ConfigError: a batch that cannot be made of these, a folder of another run. DeviceError: no memory for so many clips
     at once; it names how many fit.
     """
+    keep_all()
     course, model = task.course, task.start.model
-    labels = task.lessons.data.labels
-    _check_classes(task.lessons.data)
-    _check_batch(course, len(task.lessons.frames), place, at_once)
+    dataset = task.lessons.lessons(course, task.spec)
+    _check_batch(course, len(task.lessons), place, at_once)
     _check_size(model, task.spec)
     with place.in_turn(place.first):
-        run = Run(folder, task.fixed(), labels, writes=place.first)
+        run = Run(folder, task.fixed(), task.lessons.labels, writes=place.first)
     model.to(device=place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.dropout.p = course.dropout
     optimiser = _optimiser(model, task.start.settled, course)
     metrics = run.restore(model, optimiser)
-    trainer = _Trainer(task, model, optimiser, place, at_once, workers)
+    trainer = _Trainer(task, dataset, optimiser, place, at_once, workers)
     console = Console(stderr=True, markup=False, highlight=False)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not place.first) as progress:
@@ -163,20 +190,13 @@ def best(metrics: list[Metrics]) -> int:
     return min(range(len(metrics)), key=lambda epoch: metrics[epoch]["held_out_loss"], default=0)
 
 
-def _check_classes(data: DataSet) -> None:
-    if len(data.labels) < 2:
-        raise ConfigError(f"one class, {data.labels[0]!r}: nothing to tell it from; add a class of everything else")
-    taught = {video.label for video in data.videos}
-    missing = [label for i, label in enumerate(data.labels) if i not in taught]
-    if missing:
-        skipped = ["skipped:", *data.skipped[:10]] if data.skipped else []
-        raise ConfigError("\n".join([f"class {missing[0]!r}: not one video to learn from", *skipped]))
-
-
-def _check_batch(course: Course, videos: int, place: Place, at_once: int) -> None:
-    if course.batch > videos:
+def _check_batch(course: Course, examples: int, place: Place, at_once: int) -> None:
+    clips = examples * course.views
+    if course.batch > clips:
+        raise ConfigError(f"batch {course.batch}: more clips a step than an epoch's {clips}; at most --batch {clips}")
+    if at_once % course.views:
         raise ConfigError(
-            f"batch {course.batch}: more clips a step than the {videos} video(s); at most --batch {videos}"
+            f"{at_once} clip(s) at once: no multiple of {course.views} views; change --batch or --at-once"
         )
     if at_once < 1 or course.batch % (place.world * at_once):
         raise ConfigError(
@@ -206,22 +226,20 @@ class _Trainer:
     """One process's part in all epochs."""
 
     def __init__(
-        self, task: Task, model: TDN, optimiser: torch.optim.Optimizer, place: Place, at_once: int, workers: int
-    ) -> None:
-        course, spec = task.course, task.spec
+        self, task: Task, dataset: Dataset[tuple[Tensor, Any]], optimiser: torch.optim.Optimizer, place: Place,
+        at_once: int, workers: int,
+    ) -> None:  # fmt: skip
+        course, spec, model = task.course, task.spec, task.start.model
         self._course, self._spec, self._place, self._at_once = course, spec, place, at_once
         self._model, self._optimiser, self._settled = model, optimiser, task.start.settled
         warnings.filterwarnings("ignore", "Grad strides do not match")  # of axes that have one element
         self._net: nn.Module = DistributedDataParallel(model) if place.world > 1 else model
         self._parts = course.batch // (place.world * at_once)  # batches that a step adds up
-        turn = Turn(place.rank, place.world, at_once)
-        window = round(course.window_s * spec.frame_rate)
-        self._order = Order(len(task.lessons.frames), course.batch, turn, course.seed)
-        self._lessons = lessons(
-            Lessons(task.lessons, spec, course.seed, course.flip, window), self._order, workers,
-            pinned=place.device.type == "cuda",
-        )  # fmt: skip
-        self._exam = exam(Exam(task.held_out, spec), turn, workers) if task.held_out else None
+        turn = Turn(place.rank, place.world, at_once // course.views)
+        self._order = Order(len(task.lessons), course.batch // course.views, turn, course.seed)
+        self._lessons = lessons(dataset, self._order, workers, pinned=place.device.type == "cuda")
+        turn = replace(turn, at_once=at_once)
+        self._exam = exam(task.held_out.exam(spec), turn, workers) if task.held_out is not None else None
         if workers == 0:
             cv2.setNumThreads(1)
 
@@ -281,6 +299,7 @@ class _Trainer:
         for part in range(self._parts):
             with waited:
                 frames, labels = (tensor.to(device, non_blocking=True) for tensor in next(batches))
+            frames, labels = frames.flatten(0, -6), labels.flatten()  # views beside each other
             last = part == self._parts - 1
             with nullcontext() if last or not isinstance(self._net, DistributedDataParallel) else self._net.no_sync():
                 logits = self._forward(self._net, frames)
@@ -320,7 +339,8 @@ class _Trainer:
         """Tries ever fewer clips at once, with pictures of nothing."""
         spec, share = self._spec, self._course.batch // self._place.world
         said = f"no memory left on {self._place.device} for {self._at_once} clip(s) at once"
-        for n in (n for n in range(self._at_once - 1, 0, -1) if share % n == 0):
+        views = self._course.views
+        for n in (n for n in range(self._at_once - views, 0, -views) if share % n == 0):
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self._optimiser.zero_grad(set_to_none=True)
@@ -363,7 +383,7 @@ def _optimiser(model: TDN, settled: frozenset[str], course: Course) -> torch.opt
         groups.setdefault((scale * (course.last_layer if module == "linear" else 1.0), decay), []).append(parameter)
     return torch.optim.SGD(
         [{"params": own, "scale": scale, "weight_decay": decay} for (scale, decay), own in groups.items()],
-        lr=course.rate_at(0), momentum=course.momentum,
+        lr=course.rate_at(0), momentum=course.momentum, nesterov=course.nesterov,
     )  # fmt: skip
 
 

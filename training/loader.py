@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -12,8 +13,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edge_tdn.manifest import InputSpec
 from training.augment import centre, fit, random_crop
-from training.frames import Decoded
 from training.sampling import centre_segments, random_segments
+
+if TYPE_CHECKING:
+    from training.frames import Decoded
 
 Key = tuple[int, int]  # epoch, number of the video
 Batch = tuple[Tensor, Tensor]  # uint8 [B, T, 5, H, W, 3], RGB; int64 [B], labels
@@ -34,7 +37,7 @@ class Lessons(Dataset[tuple[Tensor, int]]):
     `window`: of longer videos a random stretch of so many frames; 0: the whole video, as published.
     """
 
-    def __init__(self, decoded: Decoded, spec: InputSpec, seed: int, flip: bool = True, window: int = 0) -> None:
+    def __init__(self, decoded: "Decoded", spec: InputSpec, seed: int, flip: bool = True, window: int = 0) -> None:
         self._decoded, self._spec, self._seed, self._flip, self._window = decoded, spec, seed, flip, window
 
     def __len__(self) -> int:
@@ -55,7 +58,7 @@ class Lessons(Dataset[tuple[Tensor, int]]):
 class Exam(Dataset[tuple[Tensor, int]]):
     """One clip of each video to judge by: segments in the middle of their parts, centre crop."""
 
-    def __init__(self, decoded: Decoded, spec: InputSpec) -> None:
+    def __init__(self, decoded: "Decoded", spec: InputSpec) -> None:
         self._decoded, self._spec = decoded, spec
 
     def __len__(self) -> int:
@@ -89,7 +92,9 @@ class Order(Sampler[list[Key]]):
             yield [(self.epoch, index) for index in order[first : first + self._turn.at_once]]
 
 
-def lessons(dataset: Lessons, order: Order, workers: int, pinned: bool) -> DataLoader[tuple[Tensor, int]]:
+def lessons(
+    dataset: Dataset[tuple[Tensor, Any]], order: Order, workers: int, pinned: bool
+) -> DataLoader[tuple[Tensor, Any]]:  # fmt: skip
     """Batches in the sampler's order. `workers`: processes that cut clips; 0: this one."""
     return DataLoader(
         dataset, batch_sampler=order, num_workers=workers, persistent_workers=workers > 0, pin_memory=pinned,
@@ -97,9 +102,9 @@ def lessons(dataset: Lessons, order: Order, workers: int, pinned: bool) -> DataL
     )  # fmt: skip
 
 
-def exam(dataset: Exam, turn: Turn, workers: int) -> DataLoader[tuple[Tensor, int]]:
+def exam(dataset: Dataset[tuple[Tensor, Any]], turn: Turn, workers: int) -> DataLoader[tuple[Tensor, Any]]:
     """A process's share of the videos to judge by, every `world`-th."""
-    mine = torch.utils.data.Subset(dataset, range(turn.rank, len(dataset), turn.world))
+    mine = torch.utils.data.Subset(dataset, range(turn.rank, len(dataset), turn.world))  # type: ignore[arg-type]
     return DataLoader(mine, turn.at_once, num_workers=workers, worker_init_fn=_worker)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import FRAMES_PER_SEGMENT, Picture
+from edge_tdn.messages import Picture
 from edge_tdn.preprocess import Preprocessor
 from edge_tdn.scene import LABELS
 from training.camera import Camera
@@ -28,12 +28,13 @@ SHARES = (0.2, *[0.8 / 7] * 7)  # of the labels: still is what a camera sees mos
 ASPECTS = (4 / 3, 4 / 3, 16 / 9, 16 / 9, 16 / 9, 1.0, 3 / 4, 9 / 16)  # width to height
 SHARPNESS = (1.05, 1.7)  # the picture's shorter side, in sides of what the network sees
 CAMERA_RATES = (8.0, 10.0, 12.5, 15.0, 20.0, 24.0, 25.0, 25.0, 30.0, 30.0)  # frames a second
+SPEC = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15.0, segment_stride=4)  # what ships
 HELD_OUT = 1 << 32  # numbers from here on are never learnt from
 
 
 @dataclass(frozen=True)
 class Lesson:
-    frames: NDArray[np.uint8]  # [T, 5, H, W, 3], RGB
+    frames: NDArray[np.uint8]  # [T, InputSpec.frames, H, W, 3], RGB
     label: int  # index into LABELS
 
 
@@ -52,9 +53,7 @@ def lesson(seed: int, spec: InputSpec, photos: Sequence[Picture] = ()) -> Lesson
     camera = Camera(rng, height, width, seconds, rough=2.5 if label == "still" else 1.0)
     resize = Preprocessor(spec)
     frames = [resize(camera(n, _exposed(scene, n, blurred, height, width))) for n in range(len(seconds))]
-    starts = np.arange(spec.segments) * spec.segment_stride
-    ticks = starts[:, None] + np.arange(FRAMES_PER_SEGMENT)
-    return Lesson(np.stack(frames)[frame_of[ticks]], LABELS.index(label))
+    return Lesson(np.stack(frames)[frame_of[spec.grid]], LABELS.index(label))
 
 
 def views(one: Lesson, count: int) -> list[Lesson]:

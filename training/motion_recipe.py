@@ -1,134 +1,180 @@
-"""Trains the shipped `motion` model from scratch, on generated clips:
-
-    edge-tdn-train motion --out runs/motion
-
-writes weights.safetensors, labels.txt and metrics.json there; `make motion` also turns them into the model folder.
-The seed fixes the clips, their order and the first weights.
-"""
+"""Trains the shipped `motion` model on generated clips; see training/motion.py."""
 
 import argparse
-import json
-import time
+import hashlib
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Picture
+from edge_tdn.runtime.instructions import cpu_flags
 from edge_tdn.scene import LABELS
-from export import checkpoint
-from export.tdn import TDN, TDNConfig, normalise
 from training.backdrops import read_photos
-from training.motion import HELD_OUT, lesson
+from training.learn import REFERENCE_BATCH, Course, Task, learn
+from training.loader import Key
+from training.motion import HELD_OUT, SPEC, lesson, views
+from training.place import DEVICES, Place, join
+from training.start import begin
 
-SPEC = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15.0, segment_stride=4)
-NETWORK = TDNConfig(arch="resnet18", segments=8, classes=len(LABELS), width=0.5, conv_bias=False)
-COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+NETWORK = {"arch": "resnet18", "width": 0.5, "segments": SPEC.segments}
+EPOCH = 4000  # drawings, about: after so many it is judged, and from there goes on after a kill
+EXAM = 500  # of the held-out clips, after each of them
+SEEDS = 256  # each has numbers of its own
+OF_A_SEED = HELD_OUT // SEEDS  # drawings
+WARM_UP = 0.2  # of all epochs
+FAST_BF16 = {"avx512_bf16", "amx_bf16"}  # as Linux names them
+
+EPILOG = """the shipped model, as it was trained:
+  edge-tdn-train motion --out runs/motion
+
+stopped, killed, or out of power? The same command goes on; at most 4000 drawings are lost.
+"""
 
 
-class Lessons(Dataset[tuple[Tensor, int]]):
-    """Clips `first`, `first + 1`, ...: uint8 [T, 5, H, W, 3] and a label. `photos`: as `lesson`."""
+@dataclass(frozen=True)
+class Generated:
+    """Clips that never end: drawings from number `first` on, `count` new ones every epoch. `photos`: as of `lesson`."""
 
-    def __init__(self, first: int, count: int, photos: Sequence[Picture] = ()) -> None:
-        self._first, self._count, self._photos = first, count, photos
+    first: int
+    count: int
+    photos: Sequence[Picture] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return LABELS
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
+
+    def summary(self) -> dict[str, object]:
+        """The same one gives the same hash, wherever its photos came from."""
+        hashed = hashlib.sha256()
+        for photo in self.photos:
+            hashed.update(photo.tobytes())
+        return {"first": self.first, "drawings": self.count, "photos": len(self.photos), "sha256": hashed.hexdigest()}
+
+    def lessons(self, course: Course, spec: InputSpec) -> "_Lessons":
+        """To learn from, `course.views` clips of each drawing."""
+        return _Lessons(self, spec, course.views)
+
+    def exam(self, spec: InputSpec) -> "_Exam":
+        """To judge by: the same ones after every epoch."""
+        return _Exam(self, spec)
+
+
+class _Lessons(Dataset[tuple[Tensor, Tensor]]):
+    """uint8 [V, T, 5, H, W, 3], int64 [V]."""
+
+    def __init__(self, generated: Generated, spec: InputSpec, count: int) -> None:
+        self._generated, self._spec, self._views = generated, spec, count
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor]:
+        epoch, index = key
+        own = self._generated
+        clips = views(lesson(own.first + epoch * own.count + index, self._spec, own.photos), self._views)
+        return torch.from_numpy(np.stack([clip.frames for clip in clips])), torch.tensor([clip.label for clip in clips])
+
+
+class _Exam(Dataset[tuple[Tensor, int]]):
+    def __init__(self, generated: Generated, spec: InputSpec) -> None:
+        self._generated, self._spec = generated, spec
+
+    def __len__(self) -> int:
+        return len(self._generated)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        cv2.setNumThreads(1)
-        clip = lesson(self._first + index, SPEC, self._photos)
+        clip = lesson(self._generated.first + index, self._spec, self._generated.photos)
         return torch.from_numpy(clip.frames), clip.label
 
 
 def add_parser(commands: Any) -> None:
-    """Makes it a subcommand."""
-    parser = commands.add_parser("motion", help="trains the shipped model anew", description=__doc__,
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    """Adds the subcommand `motion`."""
+    parser = commands.add_parser(
+        "motion", help="trains the shipped model anew", description=__doc__, epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.set_defaults(command=run)
-    parser.add_argument("--clips", type=int, default=20_000, help="clips to learn from (default: 20000)")
-    parser.add_argument("--held-out", type=int, default=1000, help="clips to judge by (default: 1000)")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=0.1, help="highest learning rate of the one-cycle schedule")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw clips (default: 1)")
-    parser.add_argument("--backdrops", type=Path, metavar="DIR",
-                        help="videos whose pictures become backdrops of half of the clips (default: none)")  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, help="folder for weights and metrics")
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder; what is there is gone on with")
+    parser.add_argument("--clips", type=int, default=20_000, metavar="N",
+                        help="drawings to learn from, none of them twice (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--views", type=int, choices=(1, 2, 4), default=4,
+                        help="clips that a drawing gives: as it is, in a mirror, backwards, both (default: %(default)s)"
+                        )  # fmt: skip
+    parser.add_argument("--held-out", type=int, default=1000, metavar="N", help="drawings to judge by, the first "
+                        f"{EXAM} of them after every epoch (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--backdrops", type=Path, metavar="DIR", help="videos whose pictures become backdrops of half "
+                        "of the drawings (default: none)")  # fmt: skip
+    parser.add_argument("--from", dest="start", default="", metavar="MODEL", help="weights to begin with, of the "
+                        "same network: a model folder or shipped model, a run, a file (default: random)")  # fmt: skip
+    parser.add_argument("--batch", type=int, default=16, metavar="N",
+                        help="clips a step, of all processes together (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--rate", type=float, default=0.8, help=f"highest learning rate for {REFERENCE_BATCH} clips a "
+                        "step; scaled with --batch (default: %(default)s, so 0.1 for 16)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=1, help=f"0 to {SEEDS - 1}: each has its own drawings (default: 1)")
+    parser.add_argument("--precision", choices=("bf16", "fp32"), help="(default: bf16, mixed, where it is fast)")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
+    parser.add_argument("--at-once", type=int, default=0, metavar="N", help="clips that a process computes at a time, "
+                        "of which batch norms take the statistics (default: its share of a step)")  # fmt: skip
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 1) // 2), metavar="N",
+                        help="processes that draw, for each that learns (default: %(default)s)")  # fmt: skip
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Trains, judges, and writes what came of it."""
-    torch.manual_seed(arguments.seed)
-    model = TDN(NETWORK).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    began = time.monotonic()
-    _learn(model, arguments)
-    confusion = _judge(model, arguments)
-    right = float(np.trace(confusion)) / arguments.held_out
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    checkpoint.save(model, arguments.out / "weights.safetensors")
-    (arguments.out / "labels.txt").write_text("\n".join(LABELS) + "\n")
-    metrics = {
-        "network": NETWORK.as_dict(),
-        "input": SPEC.model_dump(),
-        "labels": LABELS,
-        "clips": arguments.clips,
-        "seed": arguments.seed,
-        "minutes": round((time.monotonic() - began) / 60, 1),
-        "held_out_top1": right,
-        "confusion": confusion.tolist(),
-    }
-    (arguments.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    Console(highlight=False).print(f"held-out top-1 {right:.1%}, written to {arguments.out}")
+def run(options: argparse.Namespace) -> int:
+    """Trains, or goes on; exit status 0. EdgeTdnError: options, weights, videos or the folder do not do."""
+    _check(options)
+    photos = read_photos(options.backdrops) if options.backdrops else ()
+    epochs = max(1, round(options.clips / EPOCH))
+    with join(options.device) as place:
+        task = Task(
+            start=begin(options.start, LABELS, options.seed, **NETWORK),
+            spec=SPEC,
+            lessons=Generated(options.seed * OF_A_SEED, options.clips // epochs, photos),
+            held_out=Generated(HELD_OUT, min(EXAM, options.held_out)) if options.held_out else None,
+            course=_course(options, epochs, place),
+        )
+        if place.first:
+            for line in (*task.start.said, _told(task)):
+                print(line)  # noqa: T201
+        at_once = options.at_once or max(1, options.batch // place.world)
+        learn(task, options.out, place, at_once, options.workers)
     return 0
 
 
-def _learn(model: TDN, arguments: argparse.Namespace) -> None:
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    steps = arguments.clips // arguments.batch
-    photos = read_photos(arguments.backdrops) if arguments.backdrops else ()
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=arguments.rate, total_steps=steps, pct_start=0.2)
-    model.train()
-    loader = DataLoader(
-        Lessons(arguments.seed << 24, arguments.clips, photos),
-        arguments.batch,
-        num_workers=arguments.workers,
-        prefetch_factor=4,
-        drop_last=True,
+def _check(options: argparse.Namespace) -> None:
+    """What is known to be wrong before anything takes time."""
+    for name, least, most in (
+        ("seed", 0, SEEDS - 1), ("clips", 1, OF_A_SEED), ("held_out", 0, OF_A_SEED), ("workers", 0, 1000),
+        ("at_once", 0, 1 << 20),
+    ):  # fmt: skip
+        value = getattr(options, name)
+        if not least <= value <= most:
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: must be from {least} to {most}")
+
+
+def _course(options: argparse.Namespace, epochs: int, place: Place) -> Course:
+    """One cycle: the rate rises, then falls to 0. No dropout: no clip comes twice."""
+    fast = place.device.type == "cuda" or not FAST_BF16.isdisjoint(cpu_flags())
+    precision: Literal["bf16", "fp32"] = options.precision or ("bf16" if fast else "fp32")
+    return Course(
+        epochs=epochs, rate=options.rate, warm_up_epochs=WARM_UP * epochs, cosine=True, batch=options.batch,
+        nesterov=True, dropout=0.0, clip=5.0, partial_norm=False, flip=False, views=options.views, precision=precision,
+        seed=options.seed,
+    )  # fmt: skip
+
+
+def _told(task: Task) -> str:
+    course, drawings = task.course, len(task.lessons)
+    highest = course.rate_at(course.warm_up_epochs)
+    return (
+        f"{course.epochs} epoch(s) of {drawings} drawings, {drawings * course.views} clips; rate up to {highest:g} for "
+        f"{course.batch} clips a step; {course.precision}"
     )
-    smooth_loss = float(np.log(len(LABELS)))  # what a guess costs
-    with Progress(*COLUMNS) as progress:
-        bar = progress.add_task("learning", total=steps)
-        for frames, labels in loader:
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = model(normalise(frames))
-            loss = F.cross_entropy(logits.float(), labels)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimiser.step()
-            schedule.step()
-            smooth_loss += 0.02 * (loss.item() - smooth_loss)
-            progress.update(bar, advance=1, description=f"learning, loss {smooth_loss:.3f}")
-
-
-@torch.inference_mode()
-def _judge(model: TDN, arguments: argparse.Namespace) -> NDArray[np.int64]:
-    """Confusion matrix on held-out clips: rows are true labels, columns what the network says."""
-    model.eval()
-    confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
-    loader = DataLoader(Lessons(HELD_OUT, arguments.held_out), 25, num_workers=arguments.workers)
-    with Progress(*COLUMNS) as progress:
-        for frames, labels in progress.track(loader, description="judging"):
-            np.add.at(confusion, (labels.numpy(), model(normalise(frames)).argmax(1).numpy()), 1)
-    return confusion

@@ -12,7 +12,7 @@ picture is frozen, and the noise of such a window is laid over it: so still clip
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Picture
+from edge_tdn.messages import NS_PER_S, Picture
 from edge_tdn.preprocess import Preprocessor
 from edge_tdn.scene import LABELS
 from edge_tdn.source import read_file
@@ -47,23 +47,28 @@ Spell = NDArray[np.uint8]  # [ticks, h, w, 3], RGB, at the model's frame rate
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    frames: NDArray[np.uint8]  # [T, 5, H, W, 3], RGB
+    frames: NDArray[np.uint8]  # [T, InputSpec.frames, H, W, 3], RGB
     label: int  # index into LABELS
     video: Path
     spell: int  # of the video; its crops show the same moments
 
 
-def real_crops(videos: Sequence[Path], spec: InputSpec, seed: int = 1, most: int = MOST_SPELLS) -> Iterator[Crop]:
+def real_crops(
+    videos: Sequence[Path], spec: InputSpec, seed: int = 1, most: int = MOST_SPELLS,
+    left_out: Callable[[str], None] = lambda _: None,
+) -> Iterator[Crop]:  # fmt: skip
     """A clip of every label, where it can be, from each of the first `most` spells of every video.
 
-    The same seed gives the same clips. Pictures that are frozen come last, when all noise has been seen. SourceError: a
-    video cannot be played.
+    The same seed gives the same clips. Pictures that are frozen come last, when all noise has been seen. `left_out`
+    hears of every clip that cannot be, and why. SourceError: a video cannot be played.
     """
     frozen: list[tuple[Picture, Path, int]] = []
     noise: NDArray[np.int16] | None = None
     for number, video in enumerate(videos):
         for index, spell in enumerate(_spells(video, spec, most)):
             if not _is_steady(spell):
+                for _ in LABELS:
+                    left_out("the video's own camera moves")
                 continue
             rng = np.random.default_rng((seed, number, index))
             still = _still(spell, rng)
@@ -75,8 +80,12 @@ def real_crops(videos: Sequence[Path], spec: InputSpec, seed: int = 1, most: int
                 pictures = still if name == "still" else _moved(spell, name, spec, rng)
                 if pictures is not None:
                     yield Crop(_clip(pictures, spec), label, video, index)
-    if noise is not None:
-        for picture, video, index in frozen:
+                elif name != "still":
+                    left_out("only bare ground is seen")
+    for picture, video, index in frozen:
+        if noise is None:
+            left_out("nothing is still in any video, and so there is no noise for frozen pictures")
+        else:
             yield Crop(_clip(_noisy(picture, noise), spec), LABELS.index("still"), video, index)
 
 
@@ -229,7 +238,5 @@ def _change(spell: Spell) -> NDArray[np.float32]:
 
 def _clip(pictures: Iterable[Picture], spec: InputSpec) -> NDArray[np.uint8]:
     resize = Preprocessor(spec)
-    frames = np.stack([resize(picture) for picture in pictures])
-    starts = np.arange(spec.segments) * spec.segment_stride
-    clip: NDArray[np.uint8] = frames[starts[:, None] + np.arange(FRAMES_PER_SEGMENT)]
+    clip: NDArray[np.uint8] = np.stack([resize(picture) for picture in pictures])[spec.grid]
     return clip

@@ -56,7 +56,7 @@ def accuracy_table(accuracies: dict[str, Accuracy]) -> Table:
     """A row for each precision."""
     table = _table("precision", "videos", "top-1", "top-5", "mean class")
     for name, one in accuracies.items():
-        table.add_row(name, str(len(one.truth)), *map(_share, (one.top1, one.top5, one.mean_class)))
+        table.add_row(name, str(len(one.truth)), *map(share, (one.top1, one.top5, one.mean_class)))
     return table
 
 
@@ -66,7 +66,7 @@ def class_table(accuracies: dict[str, Accuracy]) -> Table:
     for rows in zip(*(one.classes for one in accuracies.values()), strict=True):
         first = rows[0]
         if first.videos:
-            table.add_row(first.label, str(first.videos), *(_share(row.accuracy) for row in rows), first.taken_for)
+            table.add_row(first.label, str(first.videos), *(share(row.accuracy) for row in rows), first.taken_for)
     return table
 
 
@@ -96,10 +96,11 @@ def _counts_cells(one: Streamed, label: str | None) -> tuple[str, ...]:
     hourly = "-" if c.false_per_hour is None else f"{c.false_per_hour:.1f}"
     numbers = map(str, (c.intervals, c.events, c.hits, c.splits, c.false))
     f1 = "-" if c.f1 is None else f"{c.f1:.3f}"
-    return (*numbers, _share(c.precision), _share(c.recall), f1, delay, hourly)
+    return (*numbers, share(c.precision), share(c.recall), f1, delay, hourly)
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
+    """In per cent; a dash where there is none."""
     return "-" if value is None else f"{value:.1%}"
 
 
