@@ -103,6 +103,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
     monkeypatch.setattr(edge_tdn.source, "FROZEN_RETRY_S", (1.0, 2.0))
     monkeypatch.setattr(edge_tdn.frozen, "DOUBTED_S", 0.5)
     monkeypatch.setattr("edge_tdn.source.door.KNOCK_S", 0.2)
+    monkeypatch.setattr("edge_tdn.source.door.DYING_S", 0.05)
     started: list[Running] = []
 
     def start(camera: Camera, decoder: str, **configuration: object) -> Running:
@@ -166,6 +167,21 @@ def test_a_camera_that_was_away_for_long_is_back_at_once(run: Callable[..., Runn
     count = source.count
     camera.start()
     assert source.wait(lambda: source.count > count, 5) < 1.2
+
+
+def test_a_camera_that_shuts_its_door_late_is_back_at_once(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed closes its streams first: whoever knocks in that moment still finds it open."""
+    monkeypatch.setattr("edge_tdn.source.door.KNOCK_S", 0.2)
+    monkeypatch.setattr("edge_tdn.source.door.DYING_S", 0.05)
+    waiting = threading.Thread(target=lambda: door(camera.url).wait(30, threading.Event()))
+    waiting.start()
+    time.sleep(0.15)
+    camera.kill()
+    waiting.join(0.6)
+    assert waiting.is_alive()
+    camera.start()
+    waiting.join(2)
+    assert not waiting.is_alive()
 
 
 def test_a_camera_that_breaks_off_is_not_hammered(run: Callable[..., Running], camera: Camera) -> None:

@@ -5,6 +5,7 @@ anybody opens the door costs one packet: a port that takes connections again, or
 noticed within KNOCK_S, however long the camera has been away.
 """
 
+import math
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ from edge_tdn.errors import SourceError
 from edge_tdn.source.address import PORTS, find
 
 KNOCK_S = 2.0
+DYING_S = 0.5  # a camera that dies ends its streams first, and shuts its door a moment later
 ANSWER_S = 1.0
 
 
@@ -32,13 +34,16 @@ class Door:
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
         """So long, or until `stop`, or until what was shut opens."""
-        deadline = time.monotonic() + seconds
+        deadline, pause_s = time.monotonic() + seconds, DYING_S
         while not stop.is_set() and (left_s := deadline - time.monotonic()) > 0:
-            answer = self._ask(stop) if left_s > KNOCK_S or self._shut else None
+            heartbeat.wait(stop, min(left_s, pause_s))
+            if left_s <= pause_s or stop.is_set():
+                return
+            answer = self._ask(stop)
             was_shut, self._shut = self._shut, answer is False
             if answer and was_shut:
                 return
-            heartbeat.wait(stop, min(left_s, KNOCK_S) if self._shut else left_s)
+            pause_s = math.inf if answer is None else KNOCK_S
 
     def _ask(self, stop: threading.Event) -> bool | None:
         if self._asking is None or not self._asking.is_alive():
