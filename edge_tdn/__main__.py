@@ -175,10 +175,7 @@ def _bench(options: argparse.Namespace) -> int:
     with TemporaryDirectory() as cache:  # not the daemon's, which would be crowded out of it
         measured = bench.bench(console, model, options.seconds, options.precision, options.device, Path(cache))
     if options.json:
-        spec = model.manifest.input
-        options.json.write_text(
-            json.dumps(bench.figures(measured, spec.segment_stride / spec.frame_rate), indent=1) + "\n"
-        )
+        options.json.write_text(json.dumps(bench.figures(measured, model.manifest.input.segment_s), indent=1) + "\n")
     return 0
 
 

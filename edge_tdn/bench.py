@@ -69,8 +69,7 @@ def bench(
     if not measured:
         raise ModelError("\n".join(["nothing can be measured here", *dict.fromkeys(refused)]))
     best = next((one for one in measured if one.parity == "proven"), measured[0])
-    spec = model.manifest.input
-    segment_s = spec.segment_stride / spec.frame_rate
+    segment_s = model.manifest.input.segment_s
     console.print(_table(measured, best, segment_s))
     console.print(EXPLAINED)
     for line in dict.fromkeys(refused):

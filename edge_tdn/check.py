@@ -53,8 +53,8 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
     if config.metrics.port:
         table.add_row("metrics", config.metrics.url)
     for camera in config.camera:
-        hop_s = camera.hop * spec.segment_stride / spec.frame_rate
-        table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, a decision every {hop_s:.2f} s")
+        every = f"a decision every {camera.hop * spec.segment_s:.2f} s"
+        table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, {every}")
     console.print(table)
     console.print("configuration and model are right")
 

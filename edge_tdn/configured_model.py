@@ -32,16 +32,19 @@ def open_configured_runtime(config: Config, model: Model, cache: Path | None = N
 
 def warn_unless_proven(model: Model, precision: str, device: str) -> None:
     """A precision that nobody compared with PyTorch serves all the same, but not silently."""
+    why = unproven(model, precision, device)
+    if why:
+        log.warning(
+            "model=%s precision=%s %s; `edge-tdn-export parity %s` compares it", model.manifest.id, precision, why,
+            model.folder,
+        )  # fmt: skip
+
+
+def unproven(model: Model, precision: str, device: str) -> str:
+    """Why nobody may trust this precision there; empty where it was proven equal to PyTorch on that device."""
     parity = model.manifest.parity.get(build_name(precision, device))
     if parity is None:
-        why = "was never proven equal to PyTorch"
-    elif not parity.proven:
-        why = "differs from PyTorch by more than its limit"
-    elif parity.device != device:
-        why = f"was proven equal to PyTorch on {parity.device}, not on {device}"
-    else:
-        return
-    log.warning(
-        "model=%s precision=%s %s; `edge-tdn-export parity %s` compares it", model.manifest.id, precision, why,
-        model.folder,
-    )  # fmt: skip
+        return "was never proven equal to PyTorch"
+    if not parity.proven:
+        return "differs from PyTorch by more than its limit"
+    return "" if parity.device == device else f"was proven equal to PyTorch on {parity.device}, not on {device}"

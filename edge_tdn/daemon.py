@@ -289,9 +289,7 @@ class Daemon:
         leaving = [before[name] for name in changed.leaving]
         for camera in leaving:
             camera.stop("removed from the configuration" if camera.name in changed.removed else "its table has changed")
-        deadline = time.monotonic() + JOIN_S
-        for camera in leaving:
-            camera.join(max(0.0, deadline - time.monotonic()))
+        _join(leaving, time.monotonic() + JOIN_S)
         for camera in leaving:
             self._scheduler.between_turns(camera.leave)
         _finish([camera.recorder for camera in leaving])
@@ -334,8 +332,7 @@ class Daemon:
         for camera in self.cameras:
             camera.stop()
         deadline += JOIN_S
-        for camera in self.cameras:
-            camera.join(max(0.0, deadline - time.monotonic()))
+        _join(self.cameras, deadline)
         deadline += COMPUTED_S
         drop = self._stop.is_set()
         self._computed = self._scheduler.stop(drop, max(0.0, deadline - time.monotonic()) if drop else None)
@@ -399,11 +396,16 @@ def _connect(config: Config, access: Access, will: Callable[[int], Message], inb
 
 def _finish(recorders: Sequence["Recorder | None"]) -> None:
     """All together finish what they have begun."""
-    for recorder in filter(None, recorders):
+    working = [recorder for recorder in recorders if recorder]
+    for recorder in working:
         recorder.close()
-    deadline = time.monotonic() + RECORDED_S
-    for recorder in filter(None, recorders):
-        recorder.join(max(0.0, deadline - time.monotonic()))
+    _join(working, time.monotonic() + RECORDED_S)
+
+
+def _join(working: Sequence["Camera | Recorder"], deadline: float) -> None:
+    """Waits for their threads until then, all together. `deadline`: monotonic seconds."""
+    for one in working:
+        one.join(max(0.0, deadline - time.monotonic()))
 
 
 def _draw_demo(config: Config) -> None:

@@ -346,9 +346,7 @@ def _needed_s(centre: int, spec: InputSpec, hop: int, config: Config) -> float:
     """How long a picture may be wanted: from the centre of a clip, or the start of a pre-roll, until it is told."""
     needed_s = (spec.ticks - centre) / spec.frame_rate
     if config.record.clip:
-        rise_s = max(
-            spec.span / spec.frame_rate, config.decide.min_length_s + hop * spec.segment_stride / spec.frame_rate
-        )
+        rise_s = max(spec.span / spec.frame_rate, config.decide.min_length_s + hop * spec.segment_s)
         needed_s = max(needed_s, config.record.pre_roll_s + rise_s)
     return needed_s + LATE_S
 

@@ -48,7 +48,7 @@ class Pace:
 
     def __init__(self, hop: int, spec: InputSpec) -> None:
         self._hop = hop
-        self._segment_ns = NS_PER_S * spec.segment_stride / spec.frame_rate
+        self._segment_ns = NS_PER_S * spec.segment_s
         self._recent: deque[tuple[int, bool]] = deque(maxlen=RECENT)  # segments; was it late
         self.verdict = ""  # empty while it does
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_tdn.messages import Picture
+from edge_tdn.messages import NS_PER_S, Picture
 from edge_tdn.source import read_file
 from export.clips import find_videos
 
@@ -36,14 +36,14 @@ def read_photos(folder: Path) -> tuple[Picture, ...]:
     photos: list[Picture] = []
     for video in find_videos(folder):
         own: list[Picture] = []
-        next_s = 0.0
+        next_ns = 0
         for frame in read_file(video):
-            if frame.pts_ns / 1e9 < next_s:
+            if own and frame.pts_ns < next_ns:
                 continue
             picture = frame.picture
             scale = min(1.0, LARGEST_PHOTO / max(picture.shape[:2]))
             own.append(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8))
-            next_s += BETWEEN_PHOTOS_S
+            next_ns = frame.pts_ns + int(BETWEEN_PHOTOS_S * NS_PER_S)
             if len(own) == MOST_PHOTOS:
                 break
         photos += own
@@ -97,7 +97,8 @@ def _any(rng: np.random.Generator, colours: list[Colour]) -> Colour:
     """One of them, a little lighter or darker."""
     r, g, b, grain = colours[rng.integers(len(colours))]
     light = rng.normal(0, 12)
-    return r + light, g + light, b + light, grain
+    r, g, b = (min(255.0, max(0.0, level + light)) for level in (r, g, b))
+    return r, g, b, grain
 
 
 def _clouds(rng: np.random.Generator, height: int, width: int) -> Painting:

@@ -30,6 +30,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
 from edge_tdn.errors import ConfigError, DeviceError, last_line
+from edge_tdn.heaps import keep_all
 from edge_tdn.manifest import WEIGHTS, InputSpec
 from export import checkpoint
 from export.tdn import TDN, normalise
@@ -148,6 +149,7 @@ def learn(
     ConfigError: a batch that cannot be made of these, a folder of another run. DeviceError: no memory for so many clips
     at once; it names how many fit.
     """
+    keep_all()
     course, model = task.course, task.start.model
     dataset = task.lessons.lessons(course, task.spec)
     _check_batch(course, len(task.lessons), place, at_once)

@@ -10,8 +10,8 @@ Left out, because people would not agree either: a camera that follows a thing, 
 comes straight to a camera high above, and so moves down as much as it grows.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from edge_tdn.preprocess import Preprocessor
 from edge_tdn.scene import LABELS
 from training.camera import Camera
 from training.moves import OPPOSITE
-from training.scenes import Director, Scene
+from training.scenes import SIDES, Director, Scene
 
 SHARES = (0.2, *[0.8 / 7] * 7)  # of the labels: still is what a camera sees most of the time
 ASPECTS = (4 / 3, 4 / 3, 16 / 9, 16 / 9, 16 / 9, 1.0, 3 / 4, 9 / 16)  # width to height
@@ -56,21 +56,20 @@ def lesson(seed: int, spec: InputSpec, photos: Sequence[Picture] = ()) -> Lesson
     return Lesson(np.stack(frames)[frame_of[spec.grid]], LABELS.index(label))
 
 
-def views(clip: Lesson, count: int) -> list[Lesson]:
-    """The first `count` of four: as it is, in a mirror, backwards, both; each with the label that it has then."""
-    label = LABELS[clip.label]
-    mirrored = OPPOSITE[label] if label in ("left", "right") else label
-    back, back_mirrored = OPPOSITE.get(label, label), OPPOSITE.get(mirrored, mirrored)
-    flipped = clip.frames[..., ::-1, :]
-    return [
-        replace(clip, frames=frames, label=LABELS.index(name))
-        for frames, name in (
-            (clip.frames, label),
-            (flipped, mirrored),
-            (clip.frames[::-1, ::-1], back),
-            (flipped[::-1, ::-1], back_mirrored),
-        )
-    ][:count]
+def views(one: Lesson, count: int) -> list[Lesson]:
+    """One clip seen in 1, 2 or 4 ways, each with the label that is true of it: as it is, mirrored; both backwards.
+
+    What shows the same things and differs in nothing but its motion has to be told apart by its motion.
+    """
+    seen = [one, Lesson(one.frames[..., ::-1, :], _label(one, SIDES))]
+    backwards = [Lesson(clip.frames[::-1, ::-1], _label(clip, OPPOSITE)) for clip in seen]
+    return (seen + backwards)[:count]
+
+
+def _label(one: Lesson, turned: Iterable[str]) -> int:
+    """Its opposite, where it is one of those that are turned."""
+    label = LABELS[one.label]
+    return LABELS.index(OPPOSITE[label]) if label in turned else one.label
 
 
 def _picture_size(rng: np.random.Generator, spec: InputSpec) -> tuple[int, int]:

@@ -152,7 +152,7 @@ def _pace(seconds: Moments, rng: np.random.Generator) -> Moments:
         return u * u * (3 - 2 * u)
     if kind < 0.9:
         return np.power(u, rng.uniform(0.6, 1.6))
-    pause = np.sort(rng.uniform(0.2, 0.6, 1))[0]
+    pause = rng.uniform(0.2, 0.6)
     halting: Moments = np.interp(u, [0, pause, pause + 0.15, 1], [0, pause, pause, 1])
     return halting
 

@@ -7,6 +7,7 @@ camera pans, tilts or zooms; things that move otherwise are smaller and slower t
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ WHOLE_OTHERWISE = 0.35
 SIDES = ("left", "right")
 LEAST_SPREAD = 0.09  # of the picture's height: what a thing grows or shrinks by, in its middle size
 SMALLEST = 0.17  # of the picture's height: things that the label is about
+MOST_TRIES = 5  # for a thing that differs from what it hides
 LEAST_CONTRAST = 26.0  # grey levels between a thing and what it hides, on average: below, people do not see it either
 
 
@@ -115,8 +117,7 @@ class Director:
         size = float(main.way.size.mean())
         for _ in range(rng.choice(3, p=[0.6, 0.3, 0.1])):  # otherwise, smaller and less far
             small = max(0.04, size * rng.uniform(0.2, 0.45))
-            length = moves.LEAST_WAY * rng.uniform(0.1, 0.6)
-            other = moves.drift(str(rng.choice(LABELS)), moments, rng, length).scaled(rng.uniform(0.1, 0.6))
+            other = moves.drift(str(rng.choice(LABELS)), moments, rng, moves.LEAST_WAY).scaled(rng.uniform(0.1, 0.8))
             layers.insert(0, self._layer(self._thing(small), other, small))
         if self._label in moves.DIRECTIONS and rng.random() < 0.25:  # hides it for a moment
             layers.append(self._standing(size * rng.uniform(0.3, 0.7)))
@@ -192,11 +193,11 @@ class Director:
 
     def _visible(self, ground: Picture) -> Layer:
         """The thing that moves as the label says, and differs from what is behind it."""
-        for _ in range(5):
+        tried: list[tuple[float, Layer]] = []
+        while not tried or (tried[-1][0] < LEAST_CONTRAST and len(tried) < MOST_TRIES):
             main = self._waving() if self._label == "wave" else self._going()
-            if _contrast(main, ground, self._height, self._width) >= LEAST_CONTRAST:
-                break
-        return main
+            tried.append((_contrast(main, ground, self._height, self._width), main))
+        return max(tried, key=itemgetter(0))[1]
 
     def _going(self) -> Layer:
         rng, moments, label = self._rng, self._moments, self._label

@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_tdn.bench import Candidate, measure
 from edge_tdn.check import told_parity
 from edge_tdn.config import Access, Config, broker_access, load
-from edge_tdn.configured_model import open_configured_model, open_configured_runtime
+from edge_tdn.configured_model import open_configured_model, open_configured_runtime, unproven
 from edge_tdn.doctor.finding import Finding, of_a_service
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.labels import check_names
@@ -136,7 +136,6 @@ def _there(folder: Path) -> Path:
 
 
 def _parity(model: Model, runtime: Runtime) -> Finding:
-    name = build_name(runtime.precision, runtime.device)
-    parity = model.manifest.parity.get(name)
-    proven = parity is not None and parity.proven and parity.device == runtime.device
-    return Finding("parity", "ok" if proven else "warning", told_parity(model, name))
+    doubtful = unproven(model, runtime.precision, runtime.device)
+    said = told_parity(model, build_name(runtime.precision, runtime.device))
+    return Finding("parity", "warning" if doubtful else "ok", said)

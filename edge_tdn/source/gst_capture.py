@@ -59,7 +59,7 @@ class GstCapture:
         if paced and not address.live:
             self._pipeline.connect("deep-element-added", _decode_on_one_thread)
         self._decoders = Decoders(camera.name, self._pipeline, camera.hardware and address.live)
-        self._key_frames = KeyFrames(self._pipeline)
+        self._key_frames = KeyFrames(self._pipeline) if camera.frozen_s and address.live else None
         self._sink = self._pipeline.get_by_name("sink")
         self._bus = self._pipeline.get_bus()
         self.decoder = ""
@@ -96,7 +96,7 @@ class GstCapture:
             self.decoder = decoder(self._pipeline)
         buffer = sample.get_buffer()
         self.wall_ns = self._taken_ns(buffer)
-        self.key = self._key_frames.shown(buffer.pts)
+        self.key = self._key_frames.shown(buffer.pts) if self._key_frames else None
         # Running time, not the buffer's own: it begins at 0 and goes on growing where a file's own clock jumps.
         pts_ns = sample.get_segment().to_running_time(self._gst.Format.TIME, buffer.pts)
         if pts_ns == self._gst.CLOCK_TIME_NONE:

@@ -6,11 +6,11 @@ from typing import Any
 from edge_tdn import gstreamer
 from edge_tdn.source.decoders import decodes, elements
 
-KEPT = 64  # key frames that no picture was taken of; a file's wait no longer than its pictures
+KEPT = 64  # key frames that no picture was taken of
 
 
 class KeyFrames:
-    """Of one pipeline, from before it starts."""
+    """Of one camera's pipeline, from before it starts."""
 
     def __init__(self, pipeline: Any) -> None:
         # The pipeline itself is not kept: it holds what listens to it, and neither would ever be freed.

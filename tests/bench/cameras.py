@@ -178,7 +178,7 @@ def _speed(share: float, most: int) -> float:
 
 
 def _warm_s(spec: InputSpec) -> float:
-    return (spec.segments + 1) * spec.segment_stride / spec.frame_rate + SETTLE_S
+    return (spec.segments + 1) * spec.segment_s + SETTLE_S
 
 
 def _measure(
@@ -189,7 +189,7 @@ def _measure(
     scheduler = Scheduler(runtime, spec, failures.append)
     scores: list[list[Scores]] = [[] for _ in range(cameras)]
     lanes = [scheduler.lane(1, told.append, lambda _: None) for told in scores]
-    period_s, stop = spec.segment_stride / spec.frame_rate, threading.Event()
+    period_s, stop = spec.segment_s, threading.Event()
     threads = [
         threading.Thread(target=_feed, args=(scheduler, lane, clip, period_s, number / cameras, stop))
         for number, lane in enumerate(lanes)
