@@ -17,9 +17,9 @@ from export import checkpoint
 from tests.test_training_learn import wait_for
 from training import motion_recipe
 from training.__main__ import main
+from training.generated import Generated
 from training.learn import Course
 from training.motion import HELD_OUT, SPEC, lesson
-from training.motion_recipe import Generated
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 FORK = multiprocessing.get_context("fork")  # as in test_training_learn

@@ -6,28 +6,21 @@
 """
 
 import argparse
-import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from edge_tdn.encode import write_video
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import LABELS as LABELS_FILE
-from edge_tdn.manifest import WEIGHTS, InputSpec, Model, open_model
-from edge_tdn.messages import FRAMES_PER_SEGMENT, Picture
+from edge_tdn.manifest import WEIGHTS, Model, open_model
+from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn.runtime import open_runtime
 from edge_tdn.runtime.instructions import cpu_flags
 from edge_tdn.scene import LABELS
@@ -38,16 +31,16 @@ from export.report import table
 from export.tdn import TDN
 from training.accuracy import Accuracy
 from training.backdrops import read_photos
+from training.generated import Generated
 from training.judge_motion import generated_clips, judge, tell
 from training.learn import REFERENCE_BATCH, Course, Task, learn
-from training.loader import Key
-from training.motion import HELD_OUT, SPEC, lesson, views
+from training.motion import HELD_OUT, SPEC, lesson
 from training.place import DEVICES, Place, join
 from training.report import accuracy_json
 from training.start import begin
 
 NETWORK = {"arch": "resnet18", "width": 0.5, "segments": SPEC.segments}
-EPOCH = 4000  # drawings, about: after so many it is judged, and from there goes on after a kill
+EPOCH = 4000  # drawings, about: after so many it is judged, and a killed run goes on from there
 EXAM = 500  # of the held-out clips, after each of them
 SEEDS = 256  # each has numbers of its own
 OF_A_SEED = HELD_OUT // SEEDS  # drawings
@@ -63,62 +56,6 @@ EPILOG = """the model that ships, as it was made; it is then runs/motion/model:
 
 stopped, killed, or out of power? The same command goes on; at most 4000 drawings are lost.
 """
-
-
-@dataclass(frozen=True)
-class Generated:
-    """Clips that never end: drawings from number `first` on, `count` new ones every epoch. `photos`: as of `lesson`."""
-
-    first: int
-    count: int
-    photos: Sequence[Picture] = ()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return LABELS
-
-    def __len__(self) -> int:
-        return self.count
-
-    def summary(self) -> dict[str, object]:
-        """The same one gives the same hash, wherever its photos came from."""
-        hashed = hashlib.sha256()
-        for photo in self.photos:
-            hashed.update(photo.tobytes())
-        return {"first": self.first, "drawings": self.count, "photos": len(self.photos), "sha256": hashed.hexdigest()}
-
-    def lessons(self, course: Course, spec: InputSpec) -> "_Lessons":
-        """To learn from, `course.views` clips of each drawing."""
-        return _Lessons(self, spec, course.views)
-
-    def exam(self, spec: InputSpec) -> "_Exam":
-        """To judge by: the same ones after every epoch."""
-        return _Exam(self, spec)
-
-
-class _Lessons(Dataset[tuple[Tensor, Tensor]]):
-    """uint8 [V, T, 5, H, W, 3], int64 [V]."""
-
-    def __init__(self, generated: Generated, spec: InputSpec, count: int) -> None:
-        self._generated, self._spec, self._views = generated, spec, count
-
-    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor]:
-        epoch, index = key
-        own = self._generated
-        clips = views(lesson(own.first + epoch * own.count + index, self._spec, own.photos), self._views)
-        return torch.from_numpy(np.stack([clip.frames for clip in clips])), torch.tensor([clip.label for clip in clips])
-
-
-class _Exam(Dataset[tuple[Tensor, int]]):
-    def __init__(self, generated: Generated, spec: InputSpec) -> None:
-        self._generated, self._spec = generated, spec
-
-    def __len__(self) -> int:
-        return len(self._generated)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        clip = lesson(self._generated.first + index, self._spec, self._generated.photos)
-        return torch.from_numpy(clip.frames), clip.label
 
 
 def add_parser(commands: Any) -> None:
