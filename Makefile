@@ -13,7 +13,7 @@
 # make chaos    what becomes of events when process, broker, wire or disk fail (a quarter of an hour; CHAOS=--help)
 # make chaos-cameras  what becomes of a daemon whose cameras fail (half an hour; CHAOS=--help)
 # make test-training   the tests of edge-tdn-train: minutes
-# make motion   train the shipped model anew (20 minutes on 2 cores)
+# make motion   train the shipped model anew (hours on 2 cores)
 # make clean    remove the environment and what was built
 
 PYTHON ?= python3
@@ -115,15 +115,9 @@ bench bench-cameras bench-gpu: test-packages $(VENV)/.test
 chaos chaos-cameras: test-packages $(VENV)/.test
 	$(BIN)/python -m tests.$(subst -,_,$@) $(CHAOS)
 
-# The numbers are those of training/motion_recipe.py
 motion: $(VENV)/.test
-	$(BIN)/edge-tdn-train motion --out runs/motion
 	rm -rf runs/motion/model
-	$(BIN)/edge-tdn-export convert runs/motion/weights.safetensors runs/motion/model \
-		--labels runs/motion/labels.txt --background still --id motion --size 96 --resize stretch \
-		--frame-rate 15 --segment-stride 4
-	$(BIN)/edge-tdn-export parity runs/motion/model
-	rm runs/motion/model/parity.html runs/motion/model/parity.json
+	$(BIN)/edge-tdn-train motion --out runs/motion
 	rm -rf edge_tdn/models/motion && mv runs/motion/model edge_tdn/models/motion
 
 clean:

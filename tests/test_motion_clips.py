@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_tdn.encode import write_video
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Picture
@@ -188,6 +189,16 @@ def test_a_sheet_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Pat
 def test_photos_of_a_folder_without_videos_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no video"):
         read_photos(tmp_path)
+
+
+def test_crops_that_cannot_be_are_told(tmp_path: Path) -> None:
+    """Over a bare wall nobody sees a window move; that nothing moves is seen."""
+    wall = np.full((64, 96, 3), 120, np.uint8)
+    write_video([wall] * 40, 15, tmp_path / "wall.mp4")
+    told: list[str] = []
+    crops = list(real_crops([tmp_path / "wall.mp4"], SPEC, left_out=told.append))
+    assert [LABELS[crop.label] for crop in crops] == ["still"]
+    assert told == ["only bare ground is seen"] * (len(LABELS) - 1)
 
 
 @pytest.mark.data

@@ -59,9 +59,9 @@ def test_an_ensemble_is_judged_on_clips_of_its_own(motion: Model) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("judge-motion motion --generated 0", "--generated 0 needs --crops"),
-        ("judge-motion motion --seed -1", "--generated and --seed: 0 or more"),
-        ("show-motion sheet.png --first -1", "--first and --rows"),
+        ("judge-motion motion --generated 0", "--generated 0 without --crops: nothing to judge by"),
+        ("judge-motion motion --seed -1", "--seed -1: must be 0 or more"),
+        ("show-motion sheet.png --first -1", "--first -1: must be 0 or more"),
     ],
 )
 def test_wrong_options_are_told(line: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+from edge_tdn.manifest import Model, open_model
 from edge_tdn.scene import LABELS
 from export import checkpoint
 from tests.test_training_learn import wait_for
 from training import motion_recipe
 from training.__main__ import main
+from training.generated import Generated
 from training.learn import Course
 from training.motion import HELD_OUT, SPEC, lesson
-from training.motion_recipe import Generated
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 FORK = multiprocessing.get_context("fork")  # as in test_training_learn
@@ -40,9 +41,11 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
 
 
 def test_killed_it_goes_on_and_gives_what_an_unbroken_run_gives(
-    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Bit for bit; and what was said of the run is all there."""
+    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Bit for bit; and what was said of the run is all there. The model's folder is the next test's."""
+    monkeypatch.setattr(motion_recipe, "_make_folder", lambda *_: None)
     assert main(command(out="unbroken")) == 0
     assert "3 epoch(s) of 8 drawings, 16 clips; rate up to 0.05 for 8 clips a step; fp32" in capsys.readouterr().out
     process = FORK.Process(target=main, args=(command(),))
@@ -66,6 +69,28 @@ def test_killed_it_goes_on_and_gives_what_an_unbroken_run_gives(
     assert said["data"] == Generated(1 << 24, 8).summary()
     assert main(command("--views", "4")) == 78
     assert "this run was begun with course.views = 2, now it is 4" in capsys.readouterr().err
+
+
+def test_what_comes_out_is_a_folder_as_it_ships(
+    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str], motion: Model,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Proven on generated clips that went through the live path; and judged, by every precision."""
+    monkeypatch.setattr(motion_recipe, "CALIBRATING", 4)
+    assert main(command("--clips", "8")) == 0
+    model = open_model(tmp_path / "run/model")
+    shown = {path.name for path in model.folder.iterdir()} - {"int8"}  # what has learnt so little may not be in it
+    assert shown == {path.name for path in motion.folder.iterdir()} - {"int8"}
+    assert (model.manifest.id, model.manifest.background) == (motion.manifest.id, motion.manifest.background)
+    assert model.manifest.input == SMALL
+    assert all(parity.proven and parity.clips == 4 for parity in model.manifest.parity.values())
+    judged = json.loads((tmp_path / "run/judged.json").read_text())["results"]
+    assert judged.keys() == model.manifest.precisions.keys()
+    assert all(sum(map(sum, one["confusion"])) == 4 for one in judged.values())
+    assert (tmp_path / "run/confusion.png").exists()
+    capsys.readouterr()
+    assert main(command("--clips", "8")) == 78
+    assert "run/model: exists already" in capsys.readouterr().err
 
 
 def test_no_drawing_is_learnt_from_twice_nor_judged_by() -> None:

@@ -72,8 +72,9 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Writes the picture; exit status 0. EdgeTdnError: the model, the videos or the picture's place do not do."""
-    if options.first < 0 or options.rows < 1:
-        raise ConfigError("--first and --rows: from 0, and from 1 on")
+    for name, least in (("first", 0), ("rows", 1)):
+        if getattr(options, name) < least:
+            raise ConfigError(f"--{name} {getattr(options, name)}: must be {least} or more")
     spec = open_model(find_model(options.model, Path.cwd())).manifest.input
     clips = _crops(options, spec) if options.crops else _lessons(options, spec)
     wanted = ((f"{name}\n{label}", frames) for name, label, frames in clips if options.label in (None, label))

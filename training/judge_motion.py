@@ -101,10 +101,11 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Judges, prints tables; exit status 0. EdgeTdnError: options, model, labels or videos do not do."""
-    if min(options.generated, options.seed) < 0 or not (options.generated or options.crops):
-        raise ConfigError(
-            "--generated and --seed: 0 or more; --generated 0 needs --crops, or there is nothing to judge"
-        )
+    for name in ("generated", "seed"):
+        if getattr(options, name) < 0:
+            raise ConfigError(f"--{name} {getattr(options, name)}: must be 0 or more")
+    if not (options.generated or options.crops):
+        raise ConfigError("--generated 0 without --crops: nothing to judge by")
     model = open_model(find_model(options.model, Path.cwd()))
     check_labels(model)
     spec = model.manifest.input

@@ -96,7 +96,7 @@ PUBLISHED = {
 
 
 class Examples(Protocol):
-    """What to learn from, or to judge by: `frames.Decoded`, or `motion_recipe.Generated`. As long as an epoch of it."""
+    """What to learn from, or to judge by: `frames.Decoded`, or `generated.Generated`. As long as an epoch of it."""
 
     @property
     def labels(self) -> tuple[str, ...]: ...

@@ -1,99 +1,61 @@
-"""Trains the shipped `motion` model on generated clips; see training/motion.py."""
+"""`edge-tdn-train motion`: generated clips (training/motion.py) -> the model folder that ships, in one go.
+
+1 learning   training/learn.py, on drawings in the place of videos; a run folder
+2 folder     exported, INT8 calibrated on generated clips, every precision compared with PyTorch
+3 judging    all held-out clips, through the daemon's own runtime: figures and a confusion matrix
+"""
 
 import argparse
-import hashlib
+import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
+from rich.console import Console
+from rich.progress import track
 
+from edge_tdn.encode import write_video
 from edge_tdn.errors import ConfigError
-from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import Picture
+from edge_tdn.manifest import LABELS as LABELS_FILE
+from edge_tdn.manifest import WEIGHTS, Model, open_model
+from edge_tdn.messages import FRAMES_PER_SEGMENT
+from edge_tdn.runtime import open_runtime
 from edge_tdn.runtime.instructions import cpu_flags
 from edge_tdn.scene import LABELS
+from export import checkpoint
+from export.convert import Recipe
+from export.folder import whole_or_nothing, write_at_once
+from export.report import table
+from export.tdn import TDN
+from training.accuracy import Accuracy
 from training.backdrops import read_photos
+from training.generated import Generated
+from training.judge_motion import generated_clips, judge, tell
 from training.learn import REFERENCE_BATCH, Course, Task, learn
-from training.loader import Key
-from training.motion import HELD_OUT, SPEC, lesson, views
+from training.motion import HELD_OUT, SPEC, lesson
 from training.place import DEVICES, Place, join
+from training.report import accuracy_json
 from training.start import begin
 
 NETWORK = {"arch": "resnet18", "width": 0.5, "segments": SPEC.segments}
-EPOCH = 4000  # drawings, about: after so many it is judged, and from there goes on after a kill
+EPOCH = 4000  # drawings, about: after so many it is judged, and a killed run goes on from there
 EXAM = 500  # of the held-out clips, after each of them
 SEEDS = 256  # each has numbers of its own
 OF_A_SEED = HELD_OUT // SEEDS  # drawings
 WARM_UP = 0.2  # of all epochs
+CALIBRATING = 128  # clips that INT8 is calibrated on
+ID, BACKGROUND = "motion", ("still",)
+MODEL = "model"
+JUDGED, CONFUSION = "judged.json", "confusion.png"
 FAST_BF16 = {"avx512_bf16", "amx_bf16"}  # as Linux names them
 
-EPILOG = """the shipped model, as it was trained:
+EPILOG = """the model that ships, as it was made; it is then runs/motion/model:
   edge-tdn-train motion --out runs/motion
 
 stopped, killed, or out of power? The same command goes on; at most 4000 drawings are lost.
 """
-
-
-@dataclass(frozen=True)
-class Generated:
-    """Clips that never end: drawings from number `first` on, `count` new ones every epoch. `photos`: as of `lesson`."""
-
-    first: int
-    count: int
-    photos: Sequence[Picture] = ()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return LABELS
-
-    def __len__(self) -> int:
-        return self.count
-
-    def summary(self) -> dict[str, object]:
-        """The same one gives the same hash, wherever its photos came from."""
-        hashed = hashlib.sha256()
-        for photo in self.photos:
-            hashed.update(photo.tobytes())
-        return {"first": self.first, "drawings": self.count, "photos": len(self.photos), "sha256": hashed.hexdigest()}
-
-    def lessons(self, course: Course, spec: InputSpec) -> "_Lessons":
-        """To learn from, `course.views` clips of each drawing."""
-        return _Lessons(self, spec, course.views)
-
-    def exam(self, spec: InputSpec) -> "_Exam":
-        """To judge by: the same ones after every epoch."""
-        return _Exam(self, spec)
-
-
-class _Lessons(Dataset[tuple[Tensor, Tensor]]):
-    """uint8 [V, T, 5, H, W, 3], int64 [V]."""
-
-    def __init__(self, generated: Generated, spec: InputSpec, count: int) -> None:
-        self._generated, self._spec, self._views = generated, spec, count
-
-    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor]:
-        epoch, index = key
-        own = self._generated
-        clips = views(lesson(own.first + epoch * own.count + index, self._spec, own.photos), self._views)
-        return torch.from_numpy(np.stack([clip.frames for clip in clips])), torch.tensor([clip.label for clip in clips])
-
-
-class _Exam(Dataset[tuple[Tensor, int]]):
-    def __init__(self, generated: Generated, spec: InputSpec) -> None:
-        self._generated, self._spec = generated, spec
-
-    def __len__(self) -> int:
-        return len(self._generated)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        clip = lesson(self._generated.first + index, self._spec, self._generated.photos)
-        return torch.from_numpy(clip.frames), clip.label
 
 
 def add_parser(commands: Any) -> None:
@@ -129,7 +91,8 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Trains, or goes on; exit status 0. EdgeTdnError: options, weights, videos or the folder do not do."""
+    """Makes it, or goes on; exit status 0. EdgeTdnError: options, weights, videos or the folder do not do."""
+    console = Console(markup=False, highlight=False, soft_wrap=True)
     _check(options)
     photos = read_photos(options.backdrops) if options.backdrops else ()
     epochs = max(1, round(options.clips / EPOCH))
@@ -143,14 +106,63 @@ def run(options: argparse.Namespace) -> int:
         )
         if place.first:
             for line in (*task.start.said, _told(task)):
-                print(line)  # noqa: T201
+                console.print(line)
         at_once = options.at_once or max(1, options.batch // place.world)
         learn(task, options.out, place, at_once, options.workers)
+    if place.first:
+        _make_folder(task.start.model.to("cpu").float(), options, console)
     return 0
+
+
+def _make_folder(model: TDN, options: argparse.Namespace, console: Console) -> None:
+    """What ships, with what is told about it beside it in the run's folder."""
+    from training.deliver import deliver  # nncf takes seconds to import
+
+    out: Path = options.out
+    recipe = Recipe(
+        id=ID, labels=out / LABELS_FILE, input=SPEC, background=BACKGROUND,
+        source=(("file", WEIGHTS), ("sha256", checkpoint.sha256(out / WEIGHTS))),
+    )  # fmt: skip
+    with whole_or_nothing(out / MODEL) as scratch, tempfile.TemporaryDirectory() as room:
+        films = [_film(options.seed * OF_A_SEED + number, Path(room)) for number in range(CALIBRATING)]
+        report, said = deliver(model, recipe, films, scratch)
+        for name in ("parity.json", "parity.html"):
+            write_at_once(out / name, (scratch / name).read_bytes())
+            (scratch / name).unlink()
+        console.print(table(report))
+        for line in said:
+            console.print(line)
+        if options.held_out:
+            _judge(open_model(scratch), options.held_out, out, console)
+    console.print(f"{out / MODEL}: done; see curves.png, {CONFUSION}, parity.html")
+
+
+def _film(number: int, folder: Path) -> Path:
+    """A drawing as a camera's video, as long as window.py wants it for one clip."""
+    count = SPEC.segments * SPEC.segment_stride + FRAMES_PER_SEGMENT - 1
+    every_tick = SPEC.model_copy(update={"segments": count, "segment_stride": 1})
+    path = folder / f"{number}.mp4"
+    write_video(lesson(number, every_tick).frames[:, 0], round(SPEC.frame_rate), path)
+    return path
+
+
+def _judge(model: Model, count: int, out: Path, console: Console) -> None:
+    found: dict[str, Accuracy] = {}
+    for name in model.manifest.precisions:
+        with closing(open_runtime(model, name)) as runtime:
+            clips = track(generated_clips(SPEC, count), f"judging {name}", count, console=Console(stderr=True))
+            found[name], _ = judge(runtime, clips)
+        tell(console, name, found[name])
+    results = {name: accuracy_json(one) for name, one in found.items()}
+    write_at_once(out / JUDGED, (json.dumps({"schema": 1, "results": results}, indent=1) + "\n").encode())
+    title = f"{ID}, {name}: top-1 {found[name].top1:.1%} of {count} generated clips"
+    write_at_once(out / CONFUSION, found[name].picture(title))
 
 
 def _check(options: argparse.Namespace) -> None:
     """What is known to be wrong before anything takes time."""
+    if (options.out / MODEL).exists():
+        raise ConfigError(f"{options.out / MODEL}: exists already; remove it, or name another folder with --out")
     for name, least, most in (
         ("seed", 0, SEEDS - 1), ("clips", 1, OF_A_SEED), ("held_out", 0, OF_A_SEED), ("workers", 0, 1000),
         ("at_once", 0, 1 << 20),
