@@ -24,7 +24,7 @@ from training.motion import HELD_OUT, SPEC, lesson
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 FORK = multiprocessing.get_context("fork")  # as in test_training_learn
 SMALL = SPEC.model_copy(update={"height": 64, "width": 64, "segments": 2, "segment_stride": 28})
-OPTIONS = "--clips 24 --views 2 --batch 8 --held-out 4 --workers 0 --precision fp32"
+OPTIONS = "--drawings 24 --views 2 --batch 8 --held-out 4 --workers 0 --precision fp32"
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_what_comes_out_is_a_folder_as_it_ships(
 ) -> None:  # fmt: skip
     """Proven on generated clips that went through the live path; and judged, by every precision."""
     monkeypatch.setattr(motion_recipe, "CALIBRATING", 4)
-    assert main(command("--clips", "8")) == 0
+    assert main(command("--drawings", "8")) == 0
     model = open_model(tmp_path / "run/model")
     shown = {path.name for path in model.folder.iterdir()} - {"int8"}  # what has learnt so little may not be in it
     assert shown == {path.name for path in motion.folder.iterdir()} - {"int8"}
@@ -89,7 +89,7 @@ def test_what_comes_out_is_a_folder_as_it_ships(
     assert all(sum(map(sum, one["confusion"])) == 4 for one in judged.values())
     assert (tmp_path / "run/confusion.png").exists()
     capsys.readouterr()
-    assert main(command("--clips", "8")) == 78
+    assert main(command("--drawings", "8")) == 78
     assert "run/model: exists already" in capsys.readouterr().err
 
 
@@ -126,7 +126,7 @@ def test_one_cycle() -> None:
     [
         (["--seed", "256"], "--seed 256: must be from 0 to 255"),
         (["--seed", "-1"], "--seed -1: must be from 0 to 255"),
-        (["--clips", "2"], "batch 8: more clips a step than an epoch's 4; at most --batch 4"),
+        (["--drawings", "2"], "batch 8: more clips a step than an epoch's 4; at most --batch 4"),
         (["--batch", "3"], "3 clip(s) at once: no multiple of 2 views"),
         (["--workers", "-1"], "--workers -1: must be from 0"),
         (["--from", "motion"], "its network has width = 0.5, not 0.125"),

@@ -66,9 +66,9 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.set_defaults(command=run)
     parser.add_argument("--out", type=Path, required=True, help="the run's folder; what is there is gone on with")
-    parser.add_argument("--clips", type=int, default=20_000, metavar="N",
+    parser.add_argument("--drawings", type=int, default=40_000, metavar="N",
                         help="drawings to learn from, none of them twice (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--views", type=int, choices=(1, 2, 4), default=4,
+    parser.add_argument("--views", type=int, choices=(1, 2, 4), default=2,
                         help="clips that a drawing gives: as it is, in a mirror, backwards, both (default: %(default)s)"
                         )  # fmt: skip
     parser.add_argument("--held-out", type=int, default=1000, metavar="N", help="drawings to judge by, the first "
@@ -77,10 +77,10 @@ def add_parser(commands: Any) -> None:
                         "of the drawings (default: none)")  # fmt: skip
     parser.add_argument("--from", dest="start", default="", metavar="MODEL", help="weights to begin with, of the "
                         "same network: a model folder or shipped model, a run, a file (default: random)")  # fmt: skip
-    parser.add_argument("--batch", type=int, default=16, metavar="N",
+    parser.add_argument("--batch", type=int, default=32, metavar="N",
                         help="clips a step, of all processes together (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--rate", type=float, default=0.8, help=f"highest learning rate for {REFERENCE_BATCH} clips a "
-                        "step; scaled with --batch (default: %(default)s, so 0.1 for 16)")  # fmt: skip
+    parser.add_argument("--rate", type=float, default=0.4, help=f"highest learning rate for {REFERENCE_BATCH} clips a "
+                        "step; scaled with --batch (default: %(default)s, so 0.1 for 32)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help=f"0 to {SEEDS - 1}: each has its own drawings (default: 1)")
     parser.add_argument("--precision", choices=("bf16", "fp32"), help="(default: bf16, mixed, where it is fast)")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
@@ -95,12 +95,12 @@ def run(options: argparse.Namespace) -> int:
     console = Console(markup=False, highlight=False, soft_wrap=True)
     _check(options)
     photos = read_photos(options.backdrops) if options.backdrops else ()
-    epochs = max(1, round(options.clips / EPOCH))
+    epochs = max(1, round(options.drawings / EPOCH))
     with join(options.device) as place:
         task = Task(
             start=begin(options.start, LABELS, options.seed, **NETWORK),
             spec=SPEC,
-            lessons=Generated(options.seed * OF_A_SEED, options.clips // epochs, photos),
+            lessons=Generated(options.seed * OF_A_SEED, options.drawings // epochs, photos),
             held_out=Generated(HELD_OUT, min(EXAM, options.held_out)) if options.held_out else None,
             course=_course(options, epochs, place),
         )
@@ -164,7 +164,7 @@ def _check(options: argparse.Namespace) -> None:
     if (options.out / MODEL).exists():
         raise ConfigError(f"{options.out / MODEL}: exists already; remove it, or name another folder with --out")
     for name, least, most in (
-        ("seed", 0, SEEDS - 1), ("clips", 1, OF_A_SEED), ("held_out", 0, OF_A_SEED), ("workers", 0, 1000),
+        ("seed", 0, SEEDS - 1), ("drawings", 1, OF_A_SEED), ("held_out", 0, OF_A_SEED), ("workers", 0, 1000),
         ("at_once", 0, 1 << 20),
     ):  # fmt: skip
         value = getattr(options, name)
