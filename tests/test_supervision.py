@@ -27,7 +27,9 @@ RATE = 20
 
 
 class Camera:
-    """MJPEG over HTTP. `mode`: it lives, is frozen, hangs (says nothing), or breaks off after one picture."""
+    """MJPEG over HTTP. `mode`: it lives, is frozen, hangs (says nothing), or breaks off after one picture; or boots:
+    whoever comes first is sent away.
+    """
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -67,6 +69,9 @@ class Camera:
             if b"GET" not in connection.recv(4096):
                 return  # somebody knocked
             self.connected += 1
+            if self.mode == "boots":
+                self.mode = "lives"
+                return
             if self.mode != "hangs":
                 head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=next\r\n\r\n"
                 connection.sendall(head)
@@ -157,16 +162,19 @@ def test_a_camera_that_hangs_is_noticed_and_can_be_stopped(
     source.end(1)
 
 
-def test_a_camera_that_was_away_for_long_is_back_at_once(run: Callable[..., Running], camera: Camera) -> None:
-    """Though the next connect is seconds away: its port is knocked at."""
+@pytest.mark.parametrize("mode", ["lives", "boots"])
+def test_a_camera_that_was_away_for_long_is_back_at_once(
+    run: Callable[..., Running], camera: Camera, mode: str
+) -> None:
+    """Though the next connect is seconds away: its port is knocked at. And though it may open before it can serve."""
     source = run(camera, "gstreamer")
     source.wait(lambda: source.count >= 3, 10)
     camera.kill()
     source.wait(lambda: source.told[-1][0] != "streaming", 1)
     source.wait(lambda: [state for state, _ in source.told].count("connecting") >= 5, 10)  # 1.6 s until the next
-    count = source.count
+    count, camera.mode = source.count, mode
     camera.start()
-    assert source.wait(lambda: source.count > count, 5) < 1.2
+    assert source.wait(lambda: source.count > count, 5) < 1.4
 
 
 def test_a_camera_that_shuts_its_door_late_is_back_at_once(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +258,10 @@ def test_nothing_is_left_of_a_broken_connection(run: Callable[..., Running], cam
         source.wait(lambda before=count: source.count > before + 2, 10)  # type: ignore[misc]
         camera.kill()
         source.wait(lambda: source.told[-1][0] != "streaming", 2)
-        time.sleep(0.1)
-        seen.append((process.num_threads(), process.num_fds()))
+        held = []
+        for _ in range(5):  # what is torn down takes its time on a busy host
+            time.sleep(0.06)
+            held.append((process.num_threads(), process.num_fds()))
+        seen.append(min(held))
         camera.start()
     assert max(seen[3:]) <= max(seen[:3]), seen

@@ -103,7 +103,8 @@ class Source:
                     if fault.state == "ended" or not live:
                         raise
                     attempt = 1 if time.monotonic() - began >= STEADY_S else attempt + 1
-                    self._door.wait(_delay(attempt, fault), stop)
+                    if self._door.wait(_delay(attempt, fault), stop):
+                        attempt = 0  # it has begun anew, and may need some tries until it has pictures
                     continue
             else:
                 if stop.is_set():

@@ -32,18 +32,19 @@ class Door:
         self._open: bool | None = None  # as the thread found it
         self._shut = False  # when last asked
 
-    def wait(self, seconds: float, stop: threading.Event) -> None:
-        """So long, or until `stop`, or until what was shut opens."""
+    def wait(self, seconds: float, stop: threading.Event) -> bool:
+        """So long, or until `stop`, or until what was shut opens; whether it did."""
         deadline, pause_s = time.monotonic() + seconds, DYING_S
         while not stop.is_set() and (left_s := deadline - time.monotonic()) > 0:
             heartbeat.wait(stop, min(left_s, pause_s))
             if left_s <= pause_s or stop.is_set():
-                return
+                break
             answer = self._ask(stop)
             was_shut, self._shut = self._shut, answer is False
             if answer and was_shut:
-                return
+                return True
             pause_s = math.inf if answer is None else KNOCK_S
+        return False
 
     def _ask(self, stop: threading.Event) -> bool | None:
         if self._asking is None or not self._asking.is_alive():
