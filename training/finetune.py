@@ -45,6 +45,7 @@ CONFUSION = "confusion.png"
 SEEN = 4000  # clips that a course is long, if nobody says how many epochs
 EPOCHS = (6, 40)  # fewest, most
 LEAST = 24  # clips of each class in an epoch
+SPLICED = 0.3  # share of the clips that begin in another video: about as many as a camera's of actions of 5 s
 PUBLISHED = InputSpec(segments=8, height=224, width=224, resize="short_side_centre_crop", short_side=256,
                       frame_rate=12.0, segment_stride=5)  # fmt: skip
 
@@ -65,8 +66,10 @@ the class `background`, of all that is not to be told, is made of
   model takes everything for one of its actions; that is said.
 
 held out is a share of every class, by recording: a file is one, unless dataset.toml says which belong together (record
-writes that). A class of one recording is split in time, with one clip left out between, and that is said. An epoch
-takes every class equally often. The classes of --from need not be these: then the last layer is made anew.
+writes that). A class of one recording is split in time, with a video or five frames left out between, and that is said.
+An epoch takes every action equally often, and every video of background. A third of the clips begins in another one, as
+a camera's do where one action follows on another. The classes of --from need not be these: then the last layer is made
+anew.
 
 exit status: 0 made; 71 no memory for so many clips at once; 78 data or model wrong, nothing at --out; 130 stopped
 """
@@ -161,17 +164,24 @@ def clip_frames(spec: InputSpec) -> int:
 
 
 def evenly(learnt: Decoded, clip: int) -> Decoded:
-    """What an epoch learns from: of every class equally many clips, a long video as many as it has.
+    """What an epoch learns from: of every action equally many clips, a long video as many as it has.
 
-    A video stands there as often as it is to be learnt from, each time another stretch of it. Of background no more
-    than of the largest action is taken; it has hours at times.
+    A video stands there as often as it is to be learnt from, each time another stretch of it. Of background, which has
+    hours at times, as many clips are taken as of an action, but every video once; where that is more than all actions
+    together, these are taken more often.
     """
     items: dict[int, list[Item]] = {}
+    videos = Counter(video.label for video in learnt.data.videos)
     for item in zip(learnt.data.videos, learnt.frames, strict=True):
         items.setdefault(item[0].label, []).extend([item] * max(1, round(len(item[1]) / clip)))
-    actions = [len(own) for label, own in items.items() if learnt.data.labels[label] != BACKGROUND]
-    each = max(LEAST, *actions)
-    taken = [own[number * len(own) // each] for _, own in sorted(items.items()) for number in range(each)]
+    background = {label for label in items if learnt.data.labels[label] == BACKGROUND}
+    actions = [len(own) for label, own in items.items() if label not in background]
+    each = max(LEAST, *actions, *(-(-videos[label] // max(1, len(actions))) for label in background))
+    taken: list[Item] = []
+    for label, own in sorted(items.items()):
+        once = list(dict.fromkeys(own)) if label in background else []
+        rest = max(0, each - len(once))
+        taken += [*once, *(own[number * len(own) // rest] for number in range(rest))]
     return _decoded(learnt, taken)
 
 
@@ -203,7 +213,8 @@ def _check(options: argparse.Namespace) -> None:
     check_id(options.id or options.out.name)
     if not 0 < options.hold_out < 1:
         raise ConfigError(f"--hold-out {options.hold_out:g}: between 0 and 1")
-    for name, least in (("epochs", 1), ("batch", 2), ("at_once", 1), ("workers", 0), ("segment_stride", 1)):
+    limits = {"epochs": 1, "batch": 2, "at_once": 1, "workers": 0, "seed": 0, "segments": 1, "segment_stride": 1}
+    for name, least in limits.items():
         value = getattr(options, name)
         if value is not None and value < least:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
@@ -225,18 +236,24 @@ def _background(source: str, labels: Sequence[str]) -> tuple[str, ...]:
 
 def _divide(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> tuple[Decoded, Decoded, Sequence[str]]:
     """What to learn from, what to judge by, and what a person should know of that."""
+    other = _of_these_classes(options.judge, data, options.data) if options.judge else None  # before what takes time
     decoded = _decode(options, data, spec)
-    if not options.judge:
+    if other is None:
         found = split(decoded, options.hold_out, clip_frames(spec), options.seed)
         return found.lessons, found.held_out, found.said
-    other = open_data(options.judge)
-    unknown = [label for label in other.labels if label not in data.labels]
-    if unknown:
-        raise ConfigError(f"{options.judge}: class {unknown[0]!r} is none of {options.data}: {', '.join(data.labels)}")
-    own = tuple(replace(video, label=data.labels.index(other.labels[video.label])) for video in other.videos)
-    judged = _decode(options, replace(data, videos=own, skipped=other.skipped), spec)
+    judged = _decode(options, other, spec)
     check_apart(decoded.data, judged.data)
     return decoded, judged, ()
+
+
+def _of_these_classes(path: Path, data: DataSet, where: Path) -> DataSet:
+    """Other data with the labels of `data`, which was read from `where`. ConfigError: it has one more."""
+    other = open_data(path)
+    unknown = [label for label in other.labels if label not in data.labels]
+    if unknown:
+        raise ConfigError(f"{path}: class {unknown[0]!r} is none of {where}: {', '.join(data.labels)}")
+    own = tuple(replace(video, label=data.labels.index(other.labels[video.label])) for video in other.videos)
+    return replace(data, videos=own, skipped=other.skipped)
 
 
 def _decode(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> Decoded:
@@ -267,7 +284,7 @@ def _course(options: argparse.Namespace, lessons: Decoded, spec: InputSpec) -> C
     return Course(
         epochs=epochs, milestones=(0.6, 0.85), rate=options.rate, warm_up_epochs=min(1.0, epochs / 4),
         batch=min(options.batch, count), flip=not lessons.data.sideways,
-        window_s=clip_frames(spec) / spec.frame_rate, seed=options.seed,
+        window_s=clip_frames(spec) / spec.frame_rate, spliced=SPLICED, seed=options.seed,
     )  # fmt: skip
 
 

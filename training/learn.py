@@ -46,7 +46,7 @@ COLDEST = 0.01  # of the rate: where a warm-up begins
 RANGES = {
     "epochs": (1, 10_000), "rate": (0, 100), "warm_up_epochs": (0, 10_000), "batch": (1, 1 << 20),
     "weight_decay": (0, 1), "momentum": (0, 1), "dropout": (0, 1), "clip": (0, math.inf), "last_layer": (0, 100),
-    "window_s": (0, math.inf), "seed": (0, (1 << 32) - 1),
+    "window_s": (0, math.inf), "spliced": (0, 1), "seed": (0, (1 << 32) - 1),
 }  # fmt: skip
 
 
@@ -67,6 +67,7 @@ class Course:
     partial_norm: bool = True  # batch norms that came with statistics keep them, all but the first
     flip: bool = True  # half of the clips are mirrored
     window_s: float = 0.0  # of longer videos a random stretch of so many seconds; 0: the whole video, as published
+    spliced: float = 0.0  # share of the clips that begin in another video, as a camera's do when it changes
     precision: Literal["bf16", "fp32"] = "bf16"  # of what autocast may compute in less than FP32
     seed: int = 1
 
@@ -118,7 +119,7 @@ def learn(
 
     `at_once`: clips that a process computes at a time; a step adds up as many as it takes. `workers`: processes of each
     that cut clips. `patience`: it ends early when the rate has fallen once and the held-out loss has not been lower
-    for so many epochs since, and the weights are those of the epoch where it was lowest; 0: as published, neither.
+    for so many epochs since, and the weights are those of the `best` epoch; 0: as published, neither.
     ConfigError: a batch that cannot be made of these, a folder of another run. DeviceError: no memory for so many clips
     at once; it names how many fit.
     """
@@ -139,7 +140,7 @@ def learn(
     with Progress(*columns, console=console, disable=not place.first) as progress:
         if metrics and place.first:
             progress.console.print(f"{folder}: going on after epoch {len(metrics)}", soft_wrap=True)
-        while len(metrics) < course.epochs and not (patience and _stands_still(metrics, course, patience)):
+        while len(metrics) < course.epochs and not (patience and _stands_still(metrics, patience)):
             metrics.append(trainer.epoch(len(metrics), progress))
             run.record(model, optimiser, metrics, keeps=not patience or best(metrics) == len(metrics) - 1)
             if place.first:
@@ -152,15 +153,26 @@ def learn(
     return metrics
 
 
-def _stands_still(metrics: list[Metrics], course: Course, patience: int) -> bool:
+def _stands_still(metrics: list[Metrics], patience: int) -> bool:
     """Noise of a high rate is no standing still."""
-    fallen = course.milestones[0] * course.epochs
-    return len(metrics) - max(best(metrics) + 1, fallen) >= patience
+    calm = _calm(metrics)
+    return bool(calm) and len(metrics) - max(best(metrics) + 1, calm.start) >= patience
 
 
 def best(metrics: list[Metrics]) -> int:
-    """The epoch, from 0, whose held-out loss is lowest."""
-    return min(range(len(metrics)), key=lambda epoch: metrics[epoch]["held_out_loss"], default=0)
+    """The epoch, from 0, whose held-out loss is lowest: of those since the rate fell, as soon as there are some.
+
+    At a high rate the loss goes up and down from step to step, and where it happens to be low nothing is settled.
+    """
+    return min(_calm(metrics) or range(len(metrics)), key=lambda epoch: metrics[epoch]["held_out_loss"], default=0)
+
+
+def _calm(metrics: list[Metrics]) -> range:
+    """The epochs since the rate fell for the first time."""
+    rates = [epoch["rate"] for epoch in metrics]
+    top = rates.index(max(rates, default=0.0)) if rates else 0
+    fell = (epoch for epoch in range(top, len(rates)) if rates[epoch] < rates[top] / 2)
+    return range(next(fell, len(rates)), len(rates))
 
 
 def _check_classes(data: DataSet) -> None:
@@ -218,7 +230,7 @@ class _Trainer:
         window = round(course.window_s * spec.frame_rate)
         self._order = Order(len(task.lessons.frames), course.batch, turn, course.seed)
         self._lessons = lessons(
-            Lessons(task.lessons, spec, course.seed, course.flip, window), self._order, workers,
+            Lessons(task.lessons, spec, course.seed, course.flip, window, course.spliced), self._order, workers,
             pinned=place.device.type == "cuda",
         )  # fmt: skip
         self._exam = exam(Exam(task.held_out, spec), turn, workers) if task.held_out else None
