@@ -203,6 +203,18 @@ def test_background_is_what_a_list_leaves_out(make_video: Callable[..., Path], t
     assert "no class 'background'" in said[0]
 
 
+def test_negatives_of_one_call_of_record_are_one_recording(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    """Else some would be judged by while others are learnt from: `dataset.toml` lies beside the class's folder."""
+    (tmp_path / "negatives").mkdir()
+    for number in (1, 2):
+        make_video(frames=6, name=f"day-{number}.mp4").rename(tmp_path / f"negatives/day-{number}.mp4")
+    data = DataSet(("a",), (Video(tmp_path / "x.mp4", 0, "x"),), (0,))
+    for told, count in (("", 3), ("source = '(.+)-[0-9]+'\n", 2)):
+        (tmp_path / "dataset.toml").write_text(told)
+        both, _ = with_background(data, tmp_path / "negatives")
+        assert len({video.source for video in both.videos}) == count
+
+
 def test_an_epoch_takes_every_class_equally_often(decoded: Decoded) -> None:
     """And background as often, but every video of it; then the actions more often, too."""
     few = of(decoded, "a", "b")
@@ -264,6 +276,8 @@ def test_what_is_taken_was_learnt_at_a_low_rate() -> None:
         (lambda clips: shutil.rmtree(clips), (), "no such data"),
         (lambda clips: None, ("--hold-out", "1"), "--hold-out 1: between 0 and 1"),
         (lambda clips: None, ("--batch", "1"), "--batch 1: must be 2 or more"),
+        (lambda clips: None, ("--seed", "-1"), "--seed -1: must be 0 or more"),
+        (lambda clips: None, ("--segments", "0"), "--segments 0: must be 1 or more"),
         (lambda clips: None, ("--from", "gone.pth"), "gone.pth: no such checkpoint"),
         (lambda clips: None, ("--id", "a b"), "id 'a b': letters, digits"),
     ],

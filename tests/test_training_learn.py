@@ -235,6 +235,8 @@ def test_another_run_is_not_gone_on_with(decoded: Decoded, tmp_path: Path) -> No
         (["--at-once", 3], "batch 4 is no multiple of 1 process(es) x 3 clip(s) at once"),
         (["--size", 32], "size 32x32: too small for this network"),
         (["--size", 8], "height: Input should be greater than or equal to 32, got 8"),
+        (["--size", 0], "height: Input should be greater than or equal to 32, got 0"),
+        (["--frame-rate", 0], "frame_rate: Input should be greater than"),
         (["--judge", "{data}/left"], "no class in it"),
         (["--network", "colour=3"], "no option of the network"),
         (["--network", "ltdm_stages=[7]"], "ltdm_stages 7 is not known"),

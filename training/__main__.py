@@ -156,10 +156,10 @@ def _network(options: argparse.Namespace) -> dict[str, Any]:
 def _input(options: argparse.Namespace, segments: int, known: InputSpec | None) -> InputSpec:
     """What the network looks at: as said, else as a model folder says, else as published."""
     resize = options.resize or (known.resize if known else "short_side_centre_crop")
-    height, width = (options.size,) * 2 if options.size else (known.height, known.width) if known else (224, 224)
-    short_side = (
-        known.short_side if known and not (options.size or options.resize) else round(max(height, width) * 256 / 224)
-    )
+    sized = options.size is not None
+    height, width = (options.size,) * 2 if sized else (known.height, known.width) if known else (224, 224)
+    short_side = known.short_side if known and not (sized or options.resize) else round(max(height, width) * 256 / 224)
+    frame_rate = options.frame_rate
     try:
         return InputSpec(
             segments=segments,
@@ -167,7 +167,7 @@ def _input(options: argparse.Namespace, segments: int, known: InputSpec | None) 
             width=width,
             resize=resize,
             short_side=0 if resize == "stretch" else short_side,
-            frame_rate=options.frame_rate or (known.frame_rate if known else 12.0),
+            frame_rate=frame_rate if frame_rate is not None else known.frame_rate if known else 12.0,
             segment_stride=known.segment_stride if known else 5,
         )
     except ValidationError as error:

@@ -28,8 +28,8 @@ Step = Callable[[str], None]
 def deliver(network: TDN, recipe: convert.Recipe, videos: Sequence[Path], folder: Path) -> tuple[Report, list[str]]:
     """Fills the empty `folder`; what parity found, and what a person should know.
 
-    `videos`: what INT8 is calibrated on, and everything is compared on. Where INT8 cannot be made of these, the folder
-    is without it. ModelError: the export fails.
+    `videos`: what INT8 is calibrated on, and everything is compared on; whole files. Where INT8 cannot be made of
+    these, the folder is without it. ModelError: the export fails.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses what no TDN has
     with _steps("exporting", convert.steps(recipe.precisions)) as step:
@@ -69,7 +69,7 @@ def _compare(model: Model, videos: Path) -> Report:
     """On the demo clip, where no video is as long as a clip of this model."""
     spec = model.manifest.input
     try:
-        clips, where = read_clips(videos, spec), "videos that it learnt from"
+        clips, where = read_clips(videos, spec), "files that it learnt from, held-out seconds of them included"
     except ModelError:
         clips, where = read_clips(demo_clip(), spec), "the demo clip"
     precisions = list(model.manifest.precisions)

@@ -202,12 +202,14 @@ def _input(options: argparse.Namespace, segments: int, run: Path) -> InputSpec:
     try:
         if run.is_file():
             values |= json.loads(run.read_bytes())["input"]
-        if options.size:
+        if options.size is not None:
             values |= {"height": options.size, "width": options.size, "resize": "short_side_centre_crop"}
-        if options.frame_rate:
+        if options.frame_rate is not None:
             values["frame_rate"] = options.frame_rate
-        if options.short_side or options.size or "short_side" not in values:
-            values["short_side"] = options.short_side or round(values["height"] * 256 / 224)
+        if options.short_side is not None:
+            values["short_side"] = options.short_side
+        elif options.size is not None or "short_side" not in values:
+            values["short_side"] = round(values["height"] * 256 / 224)
         return InputSpec.model_validate(values | {"segments": segments})
     except ValidationError as error:
         fault = error.errors()[0]

@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
             f"{options.data}: one class, {data.labels[0]!r}: nothing to tell it from; add a folder named {BACKGROUND}, "
             f"of what else the camera sees, or --negatives"
         )
-    given = {"segments": options.segments} if options.segments else {}
+    given = {} if options.segments is None else {"segments": options.segments}
     start = begin(options.start, data.labels, options.seed, **given)
     spec = start.spec or PUBLISHED.model_copy(update={"segments": start.model.config.segments})
     if options.segment_stride:

@@ -30,6 +30,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edge_tdn.errors import ConfigError, DeviceError, last_line
 from edge_tdn.manifest import WEIGHTS, InputSpec
+from edge_tdn.runtime import is_out_of_memory
 from export import checkpoint
 from export.tdn import TDN, normalise
 from training.dataset import DataSet
@@ -239,31 +240,37 @@ class _Trainer:
 
     def epoch(self, epoch: int, progress: Progress) -> Metrics:
         """Learns from every video once, then is judged. `epoch`: from 0."""
+        try:
+            return self._epoch(epoch, progress)
+        except (RuntimeError, MemoryError) as error:
+            if "DataLoader worker" in str(error):  # the system ended it, and that is all PyTorch knows
+                raise DeviceError(
+                    f"no memory left for clips that wait: {last_line(error)}; take fewer --workers, or 0"
+                ) from error
+            if not is_out_of_memory(error):
+                raise
+        raise DeviceError(self._what_fits())  # here, where the failed step has given its memory back
+
+    def _epoch(self, epoch: int, progress: Progress) -> Metrics:
         torch.manual_seed(
             int(np.random.SeedSequence((self._course.seed, epoch, self._place.rank)).generate_state(1)[0])
         )
         self._order.epoch = epoch
         began = time.monotonic()
-        try:
-            loss, right, clips, waited_s = self._learn(epoch, progress)
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
-                raise
-        else:
-            if not math.isfinite(loss):
-                raise ConfigError(f"epoch {epoch + 1}: the training diverged; a lower --rate, or a --warm-up")
-            seconds = time.monotonic() - began
-            metrics = {
-                "epoch": epoch + 1,
-                "rate": self._course.rate_at(epoch),
-                "loss": loss / clips,
-                "top1": right / clips,
-                "seconds": seconds,
-                "clips_per_s": clips / seconds,
-                "waited": waited_s / seconds,
-            }
-            return metrics | self._judge(progress)
-        raise DeviceError(self._what_fits())  # here, where the failed step has given its memory back
+        loss, right, clips, waited_s = self._learn(epoch, progress)
+        if not math.isfinite(loss):
+            raise ConfigError(f"epoch {epoch + 1}: the training diverged; a lower --rate, or a --warm-up")
+        seconds = time.monotonic() - began
+        metrics = {
+            "epoch": epoch + 1,
+            "rate": self._course.rate_at(epoch),
+            "loss": loss / clips,
+            "top1": right / clips,
+            "seconds": seconds,
+            "clips_per_s": clips / seconds,
+            "waited": waited_s / seconds,
+        }
+        return metrics | self._judge(progress)
 
     def _learn(self, epoch: int, progress: Progress) -> tuple[float, float, float, float]:
         """Sums of loss, right answers and clips over all processes; seconds that this one waited for clips."""
@@ -340,8 +347,8 @@ class _Trainer:
                 clips = int(n * HEADROOM)
                 frames = torch.zeros((clips, spec.segments, 5, spec.height, spec.width, 3), dtype=torch.uint8)
                 self._forward(self._model, frames.to(self._place.device)).sum().backward()  # type: ignore[no-untyped-call]
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
                     raise
             else:
                 return f"{said}; {n} fit: --at-once {n} (a step still learns from {self._course.batch} clips)"
@@ -377,9 +384,3 @@ def _optimiser(model: TDN, settled: frozenset[str], course: Course) -> torch.opt
         [{"params": own, "scale": scale, "weight_decay": decay} for (scale, decay), own in groups.items()],
         lr=course.rate_at(0), momentum=course.momentum,
     )  # fmt: skip
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """On a GPU it has a class of its own; on the CPU only words, and oneDNN's do not say memory."""
-    words = ("can't allocate memory", "could not create a primitive", "could not create a memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
