@@ -68,10 +68,7 @@ exit status: 0 evaluated; 66 a video cannot be played; 78 model, labels or inter
 
 def add_parser(commands: Any) -> None:
     """Adds the subcommand `evaluate`."""
-    parser = commands.add_parser(
-        "evaluate", help="how good a model is, on clips or on a long video as a camera", epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = commands.add_parser("evaluate", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(command=run)
     judged = parser.add_mutually_exclusive_group(required=True)
     judged.add_argument("--data", type=Path, metavar="PATH", help="a folder of videos for each class, or a list file")

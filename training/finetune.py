@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, Model, find_model, open_model
@@ -27,17 +26,17 @@ from export.convert import Recipe, check_id, open_any
 from export.folder import whole_or_nothing, write_at_once
 from export.report import table
 from training.accuracy import Accuracy
-from training.augment import decoded_short_side
 from training.background import LABEL as BACKGROUND
 from training.background import with_background
 from training.dataset import DataSet, open_data
-from training.frames import Decoded, decode, default_cache
+from training.frames import Decoded, default_cache
 from training.learn import Course, Task, best, learn
-from training.place import DEVICES, join
+from training.place import AT_ONCE, DEVICES, join
+from training.progress import decode_shown
 from training.protocols import views, with_runtime
 from training.report import accuracy_json, accuracy_table, class_table
 from training.runs import CURVES, RUN, Metrics
-from training.split import Item, check_apart, part, split
+from training.split import Item, check_apart, check_share, part, split
 from training.start import begin
 
 REPORT = "finetune.json"
@@ -77,11 +76,8 @@ exit status: 0 made; 71 no memory for so many clips at once; 78 data or model wr
 
 def add_parser(commands: Any) -> None:
     """Adds the subcommand `finetune`."""
-    parser = commands.add_parser(
-        "finetune", help="your own clips -> a model folder for edge-tdn", epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.set_defaults(command=run)
+    parser = commands.add_parser("finetune", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(command=run, stopped="stopped, nothing at --out; the same command goes on where it was")
     parser.add_argument("--data", type=Path, required=True, help="folder of class folders, or list file: see train")
     parser.add_argument("--negatives", type=Path, metavar="DIR", help="videos of the class background; see below")
     parser.add_argument("--from", dest="start", default="motion", metavar="MODEL",
@@ -103,7 +99,8 @@ def add_parser(commands: Any) -> None:
                         help="frames from one segment to the next: with fewer a model looks at a shorter time, and "
                         "tells sooner (default: as --from has it)")  # fmt: skip
     course.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
-    course.add_argument("--at-once", type=int, default=8, metavar="N", help="clips computed at a time (default: 8)")
+    course.add_argument("--at-once", type=int, default=AT_ONCE, metavar="N",
+                        help="clips computed at a time (default: %(default)s)")  # fmt: skip
     course.add_argument("--workers", type=int, default=1, metavar="N", help="processes that cut clips (default: 1)")
 
 
@@ -211,8 +208,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.out.exists():
         raise ConfigError(f"--out {options.out}: exists already; name another folder or remove it")
     check_id(options.id or options.out.name)
-    if not 0 < options.hold_out < 1:
-        raise ConfigError(f"--hold-out {options.hold_out:g}: between 0 and 1")
+    check_share(options.hold_out)
     limits = {"epochs": 1, "batch": 2, "at_once": 1, "workers": 0, "seed": 0, "segments": 1, "segment_stride": 1}
     for name, least in limits.items():
         value = getattr(options, name)
@@ -237,11 +233,11 @@ def _background(source: str, labels: Sequence[str]) -> tuple[str, ...]:
 def _divide(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> tuple[Decoded, Decoded, Sequence[str]]:
     """What to learn from, what to judge by, and what a person should know of that."""
     other = _of_these_classes(options.judge, data, options.data) if options.judge else None  # before what takes time
-    decoded = _decode(options, data, spec)
+    decoded = decode_shown(data, spec, options.cache)
     if other is None:
         found = split(decoded, options.hold_out, clip_frames(spec), options.seed)
         return found.lessons, found.held_out, found.said
-    judged = _decode(options, other, spec)
+    judged = decode_shown(other, spec, options.cache)
     check_apart(decoded.data, judged.data)
     return decoded, judged, ()
 
@@ -254,14 +250,6 @@ def _of_these_classes(path: Path, data: DataSet, where: Path) -> DataSet:
         raise ConfigError(f"{path}: class {unknown[0]!r} is none of {where}: {', '.join(data.labels)}")
     own = tuple(replace(video, label=data.labels.index(other.labels[video.label])) for video in other.videos)
     return replace(data, videos=own, skipped=other.skipped)
-
-
-def _decode(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> Decoded:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("decoding", total=len(data.videos))
-        step = lambda name: progress.update(bar, advance=1, description=f"decoding {name}")  # noqa: E731
-        return decode(data, spec.frame_rate, decoded_short_side(spec), options.cache, step)
 
 
 def _too_short(learnt: Decoded, spec: InputSpec) -> list[str]:
@@ -289,9 +277,8 @@ def _course(options: argparse.Namespace, lessons: Decoded, spec: InputSpec) -> C
 
 
 def _learn(options: argparse.Namespace, task: Task, folder: Path) -> list[Metrics]:
-    batch = task.course.batch
-    at_once = max(n for n in range(1, options.at_once + 1) if batch % n == 0)
     with join(options.device) as place:
+        at_once = place.at_once(task.course.batch, options.at_once)
         return learn(task, folder, place, at_once, options.workers, patience=max(3, task.course.epochs // 4))
 
 

@@ -23,8 +23,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -37,6 +36,7 @@ from training.dataset import DataSet
 from training.frames import Decoded
 from training.loader import Exam, Lessons, Order, Turn, exam, lessons
 from training.place import Place
+from training.progress import counted
 from training.runs import Metrics, Run
 from training.start import Start
 
@@ -136,9 +136,7 @@ def learn(
     optimiser = _optimiser(model, task.start.settled, course)
     metrics = run.restore(model, optimiser)
     trainer = _Trainer(task, model, optimiser, place, at_once, workers)
-    console = Console(stderr=True, markup=False, highlight=False)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not place.first) as progress:
+    with counted(shown=place.first) as progress:
         if metrics and place.first:
             progress.console.print(f"{folder}: going on after epoch {len(metrics)}", soft_wrap=True)
         while len(metrics) < course.epochs and not (patience and _stands_still(metrics, patience)):

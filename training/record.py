@@ -71,11 +71,8 @@ class Plan:
 
 def add_parser(commands: Any) -> None:
     """Adds the subcommand `record`."""
-    parser = commands.add_parser(
-        "record", help="clips of one action, from a live camera", epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.set_defaults(command=run)
+    parser = commands.add_parser("record", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(command=run, stopped="stopped; no clip recorded")
     parser.add_argument("--source", required=True, metavar="CAMERA",
                         help="rtsp://, http(s)://, /dev/video*, file, gst: PIPELINE; with --config a name")  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="TOML", help="the configuration that has the camera")

@@ -29,6 +29,12 @@ class Split:
     said: tuple[str, ...]  # what a person should know of it
 
 
+def check_share(share: float) -> None:
+    """ConfigError: nothing, or everything, would be held out."""
+    if not 0 < share < 1:
+        raise ConfigError(f"--hold-out {share:g}: between 0 and 1")
+
+
 def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:
     """What to learn from, and what to judge by: about `share` of every class, never both from one source.
 

@@ -28,7 +28,7 @@ def timeline(title: str, streamed: Streamed) -> bytes:
     rows[-1].set_xlabel("seconds of the recording")
     shown = {"interval": INTERVAL, "missed": MISSED, **EVENTS}
     patches = [Patch(color=colour, label=label) for label, colour in shown.items()]
-    marks = [mark for mark in rows[0].lines if not mark.get_label().startswith("_")]
+    marks = [mark for mark in rows[0].lines if not str(mark.get_label()).startswith("_")]
     figure.legend(handles=[*patches, *marks], loc="outside lower center", ncols=8, frameon=False, fontsize=9)
     return plot.png(figure)
 
