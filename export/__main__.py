@@ -10,7 +10,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 
 from edge_tdn.demo_clip import DEMO, demo_clip
@@ -22,6 +21,7 @@ from export.clips import find_videos, read_clips
 from export.command_line import run_command
 from export.convert import DEFAULT_PRECISIONS, PRECISIONS, Recipe, convert, steps
 from export.explain import Subject, best_clip, clip_at, look_at, open_baseline, open_subject, subject_of
+from export.input import input_of
 from export.progress import bar, stepped
 from export.tdn import DEPTHS, FUSIONS, UPSAMPLINGS, TDNConfig
 
@@ -87,7 +87,7 @@ each row on a scale of its own; D(X), the four differences of a segment that the
 exit status: 0 written; 66 the video cannot be played; 78 model, label, moment or file wrong (nothing is written)
 """
 
-INPUT = {"size": 224, "resize": "short_side_centre_crop", "short_side": 0, "frame_rate": 12.0, "segment_stride": 5}
+INPUT = ("size", "resize", "short_side", "frame_rate", "segment_stride")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -239,22 +239,7 @@ def _network(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _input(options: argparse.Namespace, segments: int) -> InputSpec:
-    said = {name: getattr(options, name) for name in INPUT if getattr(options, name) is not None}
-    one: dict[str, Any] = INPUT | said
-    try:
-        return InputSpec(
-            segments=segments,
-            height=one["size"],
-            width=one["size"],
-            resize=one["resize"],
-            short_side=0 if one["resize"] == "stretch" else one["short_side"] or round(one["size"] * 256 / 224),
-            frame_rate=one["frame_rate"],
-            segment_stride=one["segment_stride"],
-        )
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(k) for k in fault["loc"]) or "input"
-        raise ConfigError(f"{key}: {fault['msg']}, got {fault['input']!r}") from error
+    return input_of(segments, **{name: getattr(options, name) for name in INPUT})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -369,7 +354,7 @@ def _add_ensemble(commands: Any) -> None:
 
 
 def _add_input_options(options: Any) -> None:
-    """Defaults are INPUT's."""
+    """Defaults are the published ones."""
     options.add_argument("--size", type=int, help="height and width of the network's input (default: 224)")
     options.add_argument(
         "--resize", choices=("short_side_centre_crop", "stretch"),

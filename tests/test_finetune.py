@@ -25,7 +25,7 @@ from training.__main__ import main
 from training.augment import decoded_short_side
 from training.background import with_background
 from training.dataset import DataSet, Video, open_data
-from training.finetune import clip_frames, each_clip, evenly
+from training.finetune import _stride, clip_frames, each_clip, evenly
 from training.frames import Decoded, decode
 from training.learn import Course, Task, _stands_still, best, learn
 from training.place import Place
@@ -242,6 +242,13 @@ def test_learnt_clips_are_laid_as_a_cameras() -> None:
         )
         drawn = random_segments(clip_frames(spec), spec.segments, np.random.default_rng(1))[:, 0]
         assert np.all((starts <= drawn) & (drawn < starts + spec.segment_stride))
+
+
+@pytest.mark.parametrize(("rate", "before", "stride"), [(12, 5, 2), (15, 4, 2), (25, 8, 4), (12, 1, 1), (2, 2, 1)])
+def test_an_action_is_not_waited_for_longer_than_it_must(rate: float, before: int, stride: int) -> None:
+    """What it comes from may have looked at longer ones: published models, a segment every five frames."""
+    known = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=rate, segment_stride=before)
+    assert _stride(known) == stride
 
 
 def with_rates(course: Course, *losses: float) -> list[dict[str, float]]:

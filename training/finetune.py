@@ -24,6 +24,7 @@ from edge_tdn.messages import FRAMES_PER_SEGMENT
 from export import checkpoint
 from export.convert import Recipe, check_id, open_any
 from export.folder import whole_or_nothing, write_at_once
+from export.input import input_of
 from export.report import table
 from training.accuracy import Accuracy
 from training.background import LABEL as BACKGROUND
@@ -44,9 +45,8 @@ CONFUSION = "confusion.png"
 SEEN = 4000  # clips that a course is long, if nobody says how many epochs
 EPOCHS = (6, 40)  # fewest, most
 LEAST = 24  # clips of each class in an epoch
+SHOWN_S = 1.5  # seconds that a clip shows, at most, if nobody says more: it is told when most of a clip shows it
 SPLICED = 0.3  # share of the clips that begin in another video: about as many as a camera's of actions of 5 s
-PUBLISHED = InputSpec(segments=8, height=224, width=224, resize="short_side_centre_crop", short_side=256,
-                      frame_rate=12.0, segment_stride=5)  # fmt: skip
 
 EPILOG = """a folder of clips for each action, ten of each are a beginning; the folder's name is the label:
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
@@ -96,8 +96,8 @@ def add_parser(commands: Any) -> None:
     course.add_argument("--seed", type=int, default=1, help="(default: 1)")
     course.add_argument("--segments", type=int, metavar="T", help="where a checkpoint does not say it")
     course.add_argument("--segment-stride", type=int, metavar="N",
-                        help="frames from one segment to the next: with fewer a model looks at a shorter time, and "
-                        "tells sooner (default: as --from has it)")  # fmt: skip
+                        help="frames from one segment to the next: with more a model looks at a longer time, and "
+                        f"tells later (default: as --from has it, but at most {SHOWN_S:g} s)")  # fmt: skip
     course.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
     course.add_argument("--at-once", type=int, default=AT_ONCE, metavar="N",
                         help="clips computed at a time (default: %(default)s)")  # fmt: skip
@@ -116,13 +116,12 @@ def run(options: argparse.Namespace) -> int:
         )
     given = {} if options.segments is None else {"segments": options.segments}
     start = begin(options.start, data.labels, options.seed, **given)
-    spec = start.spec or PUBLISHED.model_copy(update={"segments": start.model.config.segments})
-    if options.segment_stride:
-        spec = spec.model_copy(update={"segment_stride": options.segment_stride})
+    known = input_of(start.model.config.segments, start.spec)
+    spec = input_of(known.segments, known, segment_stride=options.segment_stride or _stride(known))
     background = _background(options.start, data.labels)
     console.print("1/4 videos")
     learnt, judged, split_said = _divide(options, data, spec)
-    said = (*said, *start.said, *split_said, *_too_short(learnt, spec))
+    said = (*said, *start.said, *_told_sooner(known, spec), *split_said, *_too_short(learnt, spec))
     skipped = dict.fromkeys((*learnt.data.skipped, *judged.data.skipped))
     for line in (*said, f"{len(skipped)} video(s) skipped", *skipped) if skipped else said:
         console.print(f"  {line}")
@@ -158,6 +157,18 @@ def run(options: argparse.Namespace) -> int:
 def clip_frames(spec: InputSpec) -> int:
     """Frames of which the published sampling makes what a camera's clip is: segments one stride apart."""
     return spec.segments * spec.segment_stride + FRAMES_PER_SEGMENT - 1
+
+
+def _stride(known: InputSpec) -> int:
+    """Frames from one segment to the next with which a clip shows no more than SHOWN_S."""
+    return max(1, min(known.segment_stride, int(SHOWN_S * known.frame_rate / known.segments)))
+
+
+def _told_sooner(known: InputSpec, spec: InputSpec) -> list[str]:
+    if known.segment_stride == spec.segment_stride:
+        return []
+    before_s, now_s = (one.ticks / one.frame_rate for one in (known, spec))
+    return [f"it looks at {now_s:.1f} s (what it comes from: {before_s:.1f} s), and can tell no sooner after a start"]
 
 
 def evenly(learnt: Decoded, clip: int) -> Decoded:

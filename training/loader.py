@@ -53,17 +53,17 @@ class Lessons(Dataset[tuple[Tensor, int]]):
         n = min(len(frames), self._window or len(frames))
         first = int(rng.integers(len(frames) - n + 1))
         crop = random_crop(*frames.shape[1:3], self._spec, rng, self._flip)
-        places = random_segments(n, self._spec.segments, rng)
-        clip, label = self._seen(index, first + places, crop)
+        moments = random_segments(n, self._spec.segments, rng)
+        clip, label = self._seen(index, first + moments, crop)
         if self._spliced and rng.random() < self._spliced:
             other = int(rng.integers(len(self)))
             shown = self._decoded.frames[other]
-            cut = int(rng.integers(1, places.max() + 1))  # the first place that shows what it did without this
+            cut = int(rng.integers(1, moments.max() + 1))  # the first moment that shows what it did without this
             first = int(rng.integers(max(1, len(shown) - cut + 1)))
             if shown.shape[1:3] != frames.shape[1:3]:  # else the same: a camera does not move with the action
                 crop = random_crop(*shown.shape[1:3], self._spec, rng, self._flip)
-            before, label_before = self._seen(other, np.minimum(first + places, len(shown) - 1), crop)
-            fresh = places >= cut
+            before, label_before = self._seen(other, np.minimum(first + moments, len(shown) - 1), crop)
+            fresh = moments >= cut
             clip = np.where(fresh[..., None, None, None], clip, before)
             label = label if 2 * fresh.sum() >= fresh.size else label_before
         return torch.from_numpy(clip), label

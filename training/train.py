@@ -8,11 +8,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import WEIGHTS, InputSpec
+from export.input import input_of
 from export.tdn import DEPTHS, TDNConfig
 from training.dataset import DataSet, open_data
 from training.frames import Decoded, default_cache
@@ -61,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
         if judged and judged.labels != data.labels:
             raise ConfigError(f"{options.judge}: has other classes than {options.data}, or in another order")
         start = begin(options.start, data.labels, course.seed, **_network(options))
-        spec = _input(options, start.model.config.segments, start.spec)
+        looks = {name: getattr(options, name) for name in ("size", "resize", "frame_rate")}
+        spec = input_of(start.model.config.segments, start.spec, **looks)
         with place.in_turn(place.local_rank == 0):
             lessons = decode_shown(data, spec, options.cache, place.first)
             held_out = decode_shown(judged, spec, options.cache, place.first) if judged else None
@@ -122,29 +123,6 @@ def _network(options: argparse.Namespace) -> dict[str, Any]:
             value = text
         given[name] = tuple(value) if isinstance(value, list) else value
     return given
-
-
-def _input(options: argparse.Namespace, segments: int, known: InputSpec | None) -> InputSpec:
-    """What the network looks at: as said, else as a model folder says, else as published."""
-    resize = options.resize or (known.resize if known else "short_side_centre_crop")
-    sized = options.size is not None
-    height, width = (options.size,) * 2 if sized else (known.height, known.width) if known else (224, 224)
-    short_side = known.short_side if known and not (sized or options.resize) else round(max(height, width) * 256 / 224)
-    frame_rate = options.frame_rate
-    try:
-        return InputSpec(
-            segments=segments,
-            height=height,
-            width=width,
-            resize=resize,
-            short_side=0 if resize == "stretch" else short_side,
-            frame_rate=frame_rate if frame_rate is not None else known.frame_rate if known else 12.0,
-            segment_stride=known.segment_stride if known else 5,
-        )
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(k) for k in fault["loc"]) or "input"
-        raise ConfigError(f"{key}: {fault['msg']}, got {fault['input']!r}") from error
 
 
 def add_parser(commands: Any) -> None:
