@@ -3,7 +3,8 @@
 import importlib.util
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,8 +14,9 @@ from edge_tdn.messages import NS_PER_S, ActionEvent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-ROWS = 12  # actions, at most: those that happened, then those of the highest scores
+ROWS = 12  # actions, at most
 WIDTH, ROW_HEIGHT, AROUND, DPI = 12.0, 0.85, 1.5, 110  # inches; pixels per inch
 NAME_WIDTH = 22  # characters of a line of a name
 INK, SPAN, ENTER, EXIT = "#1f3b57", "#f2a541", "#2a9d5c", "#c0392b"
@@ -42,12 +44,8 @@ def plot(
     at_ns: int,
 ) -> bytes:
     """A PNG. `thresholds`: name of the action -> enter, exit. `at_ns`: wall clock at 0 s."""
-    from matplotlib.figure import Figure
-
-    names = _rows(judged, thresholds, events)
-    height = ROW_HEIGHT * len(names) + AROUND
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
-    rows = figure.subplots(len(names), sharex=True, squeeze=False)[:, 0]
+    names = telling(judged, thresholds, {event.label for event in events})
+    figure, rows = rows_over_time(title, len(names), ROW_HEIGHT, AROUND)
     for axes, name in zip(rows, names, strict=True):
         _row(axes, name, judged, thresholds[name], [event for event in events if event.label == name], at_ns)
     rows[0].set_xlim(0, max((one.seconds for one in judged), default=1.0))
@@ -55,17 +53,41 @@ def plot(
     rows[-1].set_xlabel(f"seconds of the recording{left_out}")
     handles, labels = rows[0].get_legend_handles_labels()
     shown = dict(zip(labels, handles, strict=True))  # each once
-    figure.suptitle(title, parse_math=False, x=0.01, ha="left", fontsize=11)
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown), frameon=False, fontsize=9)
+    return png(figure)
+
+
+def rows_over_time(title: str, count: int, row_height: float, around: float) -> tuple["Figure", "list[Axes]"]:
+    """Rows of that many inches over one axis of seconds, and `around` them so many for the rest."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, row_height * count + around), dpi=DPI, layout="constrained")
+    figure.suptitle(title, parse_math=False, x=0.01, ha="left", fontsize=11)
+    return figure, list(figure.subplots(count, sharex=True, squeeze=False)[:, 0])
+
+
+def score(axes: "Axes", name: str, judged: Sequence[Judged]) -> None:
+    """A row's name, and the line of its score."""
+    seen = [one.scores.get(name, float("nan")) for one in judged]  # no line over a break
+    axes.plot([one.seconds for one in judged], seen, color=INK, linewidth=1.4, label="score", zorder=3)
+    axes.set_ylabel(
+        textwrap.fill(name, NAME_WIDTH), rotation=0, ha="right", va="center", fontsize=9, labelpad=8, parse_math=False
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def png(figure: "Figure") -> bytes:
     content = io.BytesIO()
-    figure.savefig(content, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of scripts that the font lacks; the terminal has them
+        figure.savefig(content, format="png")
     return content.getvalue()
 
 
-def _rows(
-    judged: Sequence[Judged], thresholds: Mapping[str, tuple[float, float]], events: Sequence[ActionEvent]
+def telling(
+    judged: Sequence[Judged], thresholds: Mapping[str, tuple[float, float]], happened: Collection[str] = ()
 ) -> list[str]:
-    happened = {event.label for event in events}
+    """The actions that are worth a row: those that happened, then those of the highest scores."""
     peaks = {name: max((one.scores.get(name, 0.0) for one in judged), default=0.0) for name in thresholds}
     shown = sorted(thresholds, key=lambda name: (name not in happened, -peaks[name]))[:ROWS]
     return [name for name in thresholds if name in shown]
@@ -82,8 +104,7 @@ def _row(
     def seconds(moment: str) -> float:
         return datetime.fromisoformat(moment).timestamp() - at_ns / NS_PER_S
 
-    seen = [one.scores.get(name, float("nan")) for one in judged]  # no line over a break
-    axes.plot([one.seconds for one in judged], seen, color=INK, linewidth=1.4, label="score", zorder=3)
+    score(axes, name, judged)
     for value, colour, style, label in zip(thresholds, (ENTER, EXIT), ("--", ":"), ("enter", "exit"), strict=True):
         axes.axhline(value, color=colour, linestyle=style, linewidth=1, label=f"{label} threshold")
     ends = [event for event in events if event.ended_at]
@@ -95,7 +116,3 @@ def _row(
     axes.set_ylim(-0.02, 1.04)
     axes.set_yticks([0, 0.5, 1], ["0", "", "1"], fontsize=8)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-    axes.set_ylabel(
-        textwrap.fill(name, NAME_WIDTH), rotation=0, ha="right", va="center", fontsize=9, labelpad=8, parse_math=False
-    )
-    axes.spines[["top", "right"]].set_visible(False)

@@ -4,27 +4,25 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge_tdn.demo_clip import DEMO, demo_clip
-from edge_tdn.errors import ConfigError, EdgeTdnError, ModelError, SourceError
+from edge_tdn.errors import ConfigError, ModelError, SourceError
 from edge_tdn.manifest import InputSpec, Manifest, find_model, open_model
 from edge_tdn.source import length_s
 from export import checkpoint
 from export.clips import find_videos, read_clips
+from export.command_line import run_command
 from export.convert import DEFAULT_PRECISIONS, PRECISIONS, Recipe, convert, steps
 from export.explain import Subject, best_clip, clip_at, look_at, open_baseline, open_subject, subject_of
+from export.input import input_of
+from export.progress import bar, stepped
 from export.tdn import DEPTHS, FUSIONS, UPSAMPLINGS, TDNConfig
 
 EPILOG = """a published Something-Something model:
@@ -89,28 +87,14 @@ each row on a scale of its own; D(X), the four differences of a segment that the
 exit status: 0 written; 66 the video cannot be played; 78 model, label, moment or file wrong (nothing is written)
 """
 
-INPUT = {"size": 224, "resize": "short_side_centre_crop", "short_side": 0, "frame_rate": 12.0, "segment_stride": 5}
+INPUT = ("size", "resize", "short_side", "frame_rate", "segment_stride")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit status. Errors that a user can mend are said without a traceback."""
     options = _parser().parse_args(arguments)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        status: int = options.command(options)
-    except EdgeTdnError as error:
-        print(f"edge-tdn-export: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("edge-tdn-export: stopped, nothing written", file=sys.stderr)
-        return 130
-    return status
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends an export as Ctrl-C does: what was written so far goes."""
-    raise KeyboardInterrupt
+    return run_command("edge-tdn-export", options)
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -123,7 +107,7 @@ def _convert(options: argparse.Namespace) -> int:
         source=(("file", options.checkpoint.name), ("sha256", checkpoint.sha256(options.checkpoint))),
         precisions=tuple(p for p in PRECISIONS if p in options.precisions),
     )
-    with _progress(steps(recipe.precisions)) as step:
+    with stepped(steps(recipe.precisions)) as step:
         manifest = convert(network, recipe, options.out, step)
     _print_golden_errors(options.out, manifest)
     return 0
@@ -144,9 +128,9 @@ def _parity(options: argparse.Namespace) -> int:
     for name in wanted:
         model.build(name)
     source = options.clips or demo_clip()
-    with _progress(len(find_videos(source))) as step:
+    with stepped(len(find_videos(source))) as step:
         clips = read_clips(source, model.manifest.input, step)
-    with _progress(steps(clips, model, wanted)) as step:
+    with stepped(steps(clips, model, wanted)) as step:
         report = compare(model, wanted, clips, str(options.clips or "the demo clip"), step, options.most_clips)
     if not options.out:
         record(model, report)
@@ -168,7 +152,7 @@ def _quantize(options: argparse.Namespace) -> int:
     from export.quantize_report import table
 
     limits = parse_limits(options.limit)
-    with _bar() as progress:
+    with bar() as progress:
         task = progress.add_task("")
         step = lambda what, done, total: progress.update(task, description=what, completed=done + 1, total=total)  # noqa: E731
         report = quantize(options.model, options.clips, limits, options.samples, options.replace, options.quick, step)
@@ -188,7 +172,7 @@ def _explain(options: argparse.Namespace) -> int:
     video = demo_clip() if options.clip == DEMO else Path(options.clip)
     if video.is_dir():
         raise SourceError(f"{video}: a folder; a video file is wanted")
-    with _bar() as progress:
+    with bar() as progress:
         task = progress.add_task("looking for the clip", total=length_s(video))
         step = lambda seconds: progress.update(task, completed=seconds)  # noqa: E731
         if options.at is None:
@@ -230,7 +214,7 @@ def _ensemble(options: argparse.Namespace) -> int:
     from export.ensemble import ensemble, steps
 
     name = options.id or options.out.name
-    with _progress(steps(options.models)) as step:
+    with stepped(steps(options.models)) as step:
         manifest = ensemble(options.models, options.out, id=name, segment_stride=options.segment_stride, step=step)
     _print_golden_errors(options.out, manifest)
     return 0
@@ -241,19 +225,6 @@ def _print_golden_errors(out: Path, manifest: Manifest) -> None:
         error = build.golden_error
         said = "not tried: no such device here" if error is None else f"{error:.1g} of the largest logit from PyTorch"
         print(f"{out}: {name}, {said} on the golden clip")
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar that a step moves on by one."""
-    with _bar() as progress:
-        task = progress.add_task("", total=total)
-        yield lambda what: progress.update(task, description=what, advance=1)
-
-
-def _bar() -> Progress:
-    columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))
 
 
 def _console() -> Console:
@@ -268,22 +239,7 @@ def _network(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _input(options: argparse.Namespace, segments: int) -> InputSpec:
-    said = {name: getattr(options, name) for name in INPUT if getattr(options, name) is not None}
-    one: dict[str, Any] = INPUT | said
-    try:
-        return InputSpec(
-            segments=segments,
-            height=one["size"],
-            width=one["size"],
-            resize=one["resize"],
-            short_side=0 if one["resize"] == "stretch" else one["short_side"] or round(one["size"] * 256 / 224),
-            frame_rate=one["frame_rate"],
-            segment_stride=one["segment_stride"],
-        )
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(k) for k in fault["loc"]) or "input"
-        raise ConfigError(f"{key}: {fault['msg']}, got {fault['input']!r}") from error
+    return input_of(segments, **{name: getattr(options, name) for name in INPUT})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -398,7 +354,7 @@ def _add_ensemble(commands: Any) -> None:
 
 
 def _add_input_options(options: Any) -> None:
-    """Defaults are INPUT's."""
+    """Defaults are the published ones."""
     options.add_argument("--size", type=int, help="height and width of the network's input (default: 224)")
     options.add_argument(
         "--resize", choices=("short_side_centre_crop", "stretch"),

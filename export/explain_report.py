@@ -4,10 +4,8 @@ The picture is that of the paper's figures 3 to 6 laid on its side: a column a s
 heat of each network over that frame, and then D(X): the four differences that the S-TDM gets of the segment.
 """
 
-import io
 import os
 import textwrap
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from rich.text import Text
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import CENTRE, NS_PER_S, Segment
+from edge_tdn.plot import png
 from export.explain import View
 from export.tdn import TDNConfig
 
@@ -61,11 +60,7 @@ def draw(video: str, label: int, segments: Sequence[Segment], views: Sequence[Vi
         reach = float(np.quantile(np.abs(motion), LOUDEST)) or 1.0
         _row(rows[-1], _tiled(0.5 + motion / (2 * reach)), "D(X)\nx2 - x1 | x3 - x2\nx4 - x3 | x5 - x4", "nearest")
         _scale(figure, rows[-1:], ScalarMappable(Normalize(-reach, reach), colormaps["gray"]), "D(X), normalised")
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # of scripts that the font lacks; the terminal has them
-        figure.savefig(content, format="png")
-    return content.getvalue()
+    return png(figure)
 
 
 def table(label: int, views: Sequence[View]) -> Table:

@@ -1,9 +1,10 @@
 """Writing into model folders: whole or not at all, and never behind somebody else's back."""
 
+import glob
 import hashlib
 import os
+import platform
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +19,14 @@ from edge_tdn.manifest import MANIFEST, Build, Manifest, Model, dump
 def whole_or_nothing(out: Path) -> Iterator[Path]:
     """A scratch folder beside `out` that becomes `out` if all goes well, and leaves nothing behind if not.
 
-    ModelError: `out` exists, or cannot be written.
+    What a process left there that was killed, or crashed, is removed. ModelError: `out` exists, or cannot be written.
     """
     if out.exists():
         raise ModelError(f"{out}: exists already; name another folder or remove it")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        clear_scratch(out.parent, glob.escape(out.name))
+        (scratch := scratch_of(out)).mkdir(mode=0o700)
     except OSError as error:
         raise ModelError(f"{out.parent}: {error.strerror}; name a folder that can be written to") from error
     try:
@@ -35,6 +37,37 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
         raise ModelError(f"{out}: {last_line(error)}; nothing written; is the disk full?") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def scratch_of(path: Path) -> Path:
+    """The name under which this process writes what is to become `path`."""
+    return path.with_name(f".{path.name}-{platform.node()}-{os.getpid()}")
+
+
+def clear_scratch(folder: Path, names: str) -> None:
+    """Removes what dead processes of this host left in a folder. `names`: of what it was to become, a pattern.
+
+    Of other hosts, which may share the folder, nobody here knows who is alive.
+    """
+    for left in folder.glob(f".{names}-{glob.escape(platform.node())}-*"):
+        number = left.name.rpartition("-")[2]
+        if not number.isdigit() or _alive(int(number)):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    """Another process of this number. This one has not begun to write: what bears its number is of an earlier one."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return process != os.getpid()
 
 
 def write_at_once(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import resource
 import signal
@@ -26,6 +27,7 @@ from edge_tdn.runtime import Runtime, open_runtime, scores
 from export import checkpoint
 from export.__main__ import main
 from export.convert import Recipe, channels_last, convert, moving_grating, open_any, steps, whole
+from export.folder import whole_or_nothing
 from export.tdn import TDN, TDNConfig, normalise
 from tests.test_tdn import T_CONV, TSN, small
 
@@ -370,6 +372,24 @@ def test_ctrl_c_leaves_nothing_behind(number: signal.Signals, arguments: list[st
     assert told.splitlines()[-1] == "edge-tdn-export: stopped, nothing written"
     assert "Traceback" not in told
     assert left_in(tmp_path) == ["tmp", "w.safetensors"]
+
+
+def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
+    """Of this model and host alone, and of nobody who is alive."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    node = platform.node()
+    names = [
+        f".m-{node}-{dead.pid}",
+        f".m-{node}-{os.getppid()}",
+        f".m-elsewhere-{dead.pid}",
+        f".other-{node}-{dead.pid}",
+    ]
+    for name in names:
+        (tmp_path / name / "fp32").mkdir(parents=True)
+    with whole_or_nothing(tmp_path / "m") as scratch:
+        (scratch / "labels.txt").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"m", *names[1:]}
 
 
 @pytest.mark.parametrize(

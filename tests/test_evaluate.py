@@ -1,5 +1,6 @@
 """The test protocols, and their figures: in PyTorch, and in what the daemon runs."""
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -68,6 +69,13 @@ def test_a_class_says_what_it_is_mostly_taken_for() -> None:
     assert [one.taken_for for one in found.classes] == ["two", "", ""]
     assert [one.accuracy for one in found.classes] == [0.25, 1.0, None]
     assert found.mean_class == 0.625  # without the class that has no video
+
+
+def test_a_picture_takes_any_name(recwarn: pytest.WarningsRecorder) -> None:
+    """Of a script that the font lacks, too: the terminal has it, and nobody can mend it."""
+    png = Accuracy(("$x_1$ 手洗い", "b"), np.eye(2, dtype=np.float32), np.array([0, 1])).picture("門")
+    assert Image.open(io.BytesIO(png)).size[0] > 200
+    assert not recwarn.list
 
 
 def test_each_network_of_an_ensemble_takes_its_own_frames_as_the_live_window_lays_them() -> None:

@@ -1,5 +1,6 @@
 """Fine-tuning: own clips become a model folder in one go, judged by recordings that were not learnt from."""
 
+import copy
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from training.__main__ import main
 from training.augment import decoded_short_side
 from training.background import with_background
 from training.dataset import DataSet, Video, open_data
-from training.finetune import clip_frames, each_clip, evenly
+from training.finetune import _stride, clip_frames, each_clip, evenly
 from training.frames import Decoded, decode
 from training.learn import Course, Task, _stands_still, best, learn
 from training.place import Place
@@ -142,22 +144,22 @@ def test_a_class_of_one_recording_is_split_in_time_and_that_is_said(decoded: Dec
     found = split(of(decoded, "a", "a", "a", "a", "a"), 0.4, CLIP, seed=1)
     assert (names(found.lessons), names(found.held_out)) == (["take-0", "take-1"], ["take-3", "take-4"])
     (said,) = found.said
-    assert said.startswith("class '50 % right → there': one recording, split in time, one clip left out between")
+    assert said.startswith("class '50 % right → there': one recording, split in time, one video left out between")
 
 
-def test_a_single_video_is_split_with_a_gap_of_one_clip(decoded: Decoded) -> None:
+def test_a_single_video_is_split_with_a_gap_of_one_segment(decoded: Decoded) -> None:
     found = split(of(decoded, "a"), 0.3, clip=6, seed=1)
     ((before, learnt),), ((after, judged),) = (
         [item for item in zip(side.data.videos, side.frames, strict=True) if item[0].label == 0]
         for side in (found.lessons, found.held_out)
     )
-    assert (len(learnt), len(judged)) == (24 - 7 - 6, 7)
-    assert (before.from_s, before.to_s, after.from_s, after.to_s) == pytest.approx((0, 11 / 12, 17 / 12, 2))
+    assert (len(learnt), len(judged)) == (24 - 7 - 5, 7)
+    assert (before.from_s, before.to_s, after.from_s, after.to_s) == pytest.approx((0, 12 / 12, 17 / 12, 2))
     whole = decoded.frames[0].take(np.arange(24))
     assert np.array_equal(judged.take(np.arange(7)), whole[17:])
-    assert np.array_equal(learnt.take(np.arange(11)), whole[:11])
+    assert np.array_equal(learnt.take(np.arange(12)), whole[:12])
     with pytest.raises(ConfigError, match=r"nothing can be held out of its 1 video.s. of one recording"):
-        split(of(decoded, "a"), 0.3, clip=9, seed=1)
+        split(of(decoded, "a"), 0.3, clip=10, seed=1)
 
 
 def test_copies_are_one_recording(decoded: Decoded, tmp_path: Path) -> None:
@@ -201,15 +203,31 @@ def test_background_is_what_a_list_leaves_out(make_video: Callable[..., Path], t
     assert "no class 'background'" in said[0]
 
 
+def test_negatives_of_one_call_of_record_are_one_recording(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    """Else some would be judged by while others are learnt from: `dataset.toml` lies beside the class's folder."""
+    (tmp_path / "negatives").mkdir()
+    for number in (1, 2):
+        make_video(frames=6, name=f"day-{number}.mp4").rename(tmp_path / f"negatives/day-{number}.mp4")
+    data = DataSet(("a",), (Video(tmp_path / "x.mp4", 0, "x"),), (0,))
+    for told, count in (("", 3), ("source = '(.+)-[0-9]+'\n", 2)):
+        (tmp_path / "dataset.toml").write_text(told)
+        both, _ = with_background(data, tmp_path / "negatives")
+        assert len({video.source for video in both.videos}) == count
+
+
 def test_an_epoch_takes_every_class_equally_often(decoded: Decoded) -> None:
-    """And background no more often than the actions, however much there is."""
+    """And background as often, but every video of it; then the actions more often, too."""
     few = of(decoded, "a", "b")
     named = DataSet(("background", "left"), few.data.videos, (0, 1))
-    for data in (few.data, named):
-        lessons = evenly(Decoded(data, few.frames), clip=6)  # four clips a video: 8 of the one, 20 of the other
+    many = Decoded(
+        replace(named, videos=tuple(replace(few.data.videos[0], from_s=n / 100) for n in range(30)) + few.data.videos),
+        tuple(copy.copy(few.frames[0]) for _ in range(30)) + few.frames,
+    )
+    for given, each in ((few, 24), (Decoded(named, few.frames), 24), (many, 32)):
+        lessons = evenly(given, clip=6)  # four clips a video: 8 of the one, 20 of the other
         count = np.bincount([video.label for video in lessons.data.videos])
-        assert count.tolist() == [24, 24]
-        assert {video.path for video in lessons.data.videos} == {video.path for video in data.videos}
+        assert count.tolist() == [each, each]
+        assert set(lessons.data.videos) == set(given.data.videos)
     exam = each_clip(few, clip=12)
     assert {len(frames) for frames in exam.frames} == {12}
     assert len(exam.frames) == 7 * 5, "from frames 0, 3, 6, 9 and 12"
@@ -226,13 +244,32 @@ def test_learnt_clips_are_laid_as_a_cameras() -> None:
         assert np.all((starts <= drawn) & (drawn < starts + spec.segment_stride))
 
 
+@pytest.mark.parametrize(("rate", "before", "stride"), [(12, 5, 2), (15, 4, 2), (25, 8, 4), (12, 1, 1), (2, 2, 1)])
+def test_an_action_is_not_waited_for_longer_than_it_must(rate: float, before: int, stride: int) -> None:
+    """What it comes from may have looked at longer ones: published models, a segment every five frames."""
+    known = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=rate, segment_stride=before)
+    assert _stride(known) == stride
+
+
+def with_rates(course: Course, *losses: float) -> list[dict[str, float]]:
+    return [{"rate": course.rate_at(epoch), "held_out_loss": loss} for epoch, loss in enumerate(losses)]
+
+
 def test_learning_ends_early_only_when_the_rate_has_fallen() -> None:
     course = Course(epochs=10, milestones=(0.5, 0.9))
-    lowest_first = [{"held_out_loss": loss} for loss in (0.2, 0.5, 0.4, 0.3, 0.5, 0.6, 0.7, 0.8)]
-    assert [_stands_still(lowest_first[:n], course, 2) for n in range(1, 9)] == [False] * 6 + [True] * 2
-    better_still = [{"held_out_loss": loss} for loss in (0.2, 0.5, 0.4, 0.3, 0.5, 0.1, 0.7, 0.8)]
-    assert [_stands_still(better_still[:n], course, 2) for n in range(1, 9)] == [False] * 7 + [True]
-    assert best(better_still) == 5
+    lowest_first = with_rates(course, 0.2, 0.5, 0.4, 0.3, 0.5, 0.6, 0.7, 0.8)
+    assert [_stands_still(lowest_first[:n], 2) for n in range(1, 9)] == [False] * 7 + [True]
+    better_still = with_rates(course, 0.2, 0.5, 0.4, 0.3, 0.5, 0.1, 0.7, 0.8)
+    assert [_stands_still(better_still[:n], 2) for n in range(1, 9)] == [False] * 7 + [True]
+
+
+def test_what_is_taken_was_learnt_at_a_low_rate() -> None:
+    """A low loss of an epoch at a high rate is luck; while there is no other, it is what a stop leaves."""
+    for warm_up in (0.0, 1.0):
+        metrics = with_rates(
+            Course(epochs=10, milestones=(0.5,), warm_up_epochs=warm_up), 0.2, 0.1, 0.4, 0.3, 0.5, 0.6, 0.4
+        )
+        assert [best(metrics[:n]) for n in range(1, 8)] == [0, 1, 1, 1, 1, 5, 6]
 
 
 @pytest.mark.parametrize(
@@ -246,6 +283,8 @@ def test_learning_ends_early_only_when_the_rate_has_fallen() -> None:
         (lambda clips: shutil.rmtree(clips), (), "no such data"),
         (lambda clips: None, ("--hold-out", "1"), "--hold-out 1: between 0 and 1"),
         (lambda clips: None, ("--batch", "1"), "--batch 1: must be 2 or more"),
+        (lambda clips: None, ("--seed", "-1"), "--seed -1: must be 0 or more"),
+        (lambda clips: None, ("--segments", "0"), "--segments 0: must be 1 or more"),
         (lambda clips: None, ("--from", "gone.pth"), "gone.pth: no such checkpoint"),
         (lambda clips: None, ("--id", "a b"), "id 'a b': letters, digits"),
     ],

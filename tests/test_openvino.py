@@ -128,6 +128,7 @@ def test_one_of_two_gpus_may_be_named_without_its_number(motion: Model) -> None:
         (RuntimeError("[GPU] Exceeded max size of memory object allocation: requested 9 bytes"), True),
         (RuntimeError("L0 zeMemAllocDevice result: ZE_RESULT_ERROR_OUT_OF_DEVICE_MEMORY"), True),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("could not create a primitive"), True),  # oneDNN
         (RuntimeError("Check 'false' failed: bad combination"), False),
         (ValueError("could not broadcast input array"), False),
     ],

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import partial
 
 import pytest
 
@@ -24,7 +25,9 @@ def test_every_command_is_understood(command: str, monkeypatch: pytest.MonkeyPat
     if program == "edge-tdn":
         from edge_tdn.__main__ import _parser
     elif program == "edge-tdn-train":
-        from training.__main__ import _parser
+        from training import __main__ as trainer
+
+        _parser = partial(trainer._parser, arguments)
     else:
         from export.__main__ import _parser
     options = _parser().parse_args(arguments)

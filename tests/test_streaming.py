@@ -1,5 +1,6 @@
 """What counts as a right event, and a reel of known motions through the whole chain."""
 
+import io
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,12 @@ from PIL import Image
 
 from edge_tdn.encode import write_video
 from edge_tdn.messages import Picture
+from edge_tdn.plot import Judged
 from edge_tdn.scene import Motion, Pose, Scene
 from training.__main__ import main
 from training.matching import Event, Interval, judge
-from training.streaming import read_intervals
+from training.streaming import Streamed, read_intervals
+from training.timeline import timeline
 
 pytestmark = pytest.mark.training
 
@@ -166,6 +169,16 @@ def test_a_reel_of_motions_is_told_as_it_was_drawn(
     assert all(word in said for word in ("F1", "1.000", "left", "right", "mean start delay"))
     with Image.open(tmp_path / "out" / "timeline-fp32.png") as image:
         assert len(image.convert("RGB").getcolors(1 << 20) or []) > 50
+
+
+def test_a_picture_of_a_still_day_has_few_rows() -> None:
+    """Of 200 actions, none of which was told, those that came nearest to it."""
+    scores = {f"action {n}": n / 200 for n in range(200)}
+    streamed = Streamed(
+        judge([], [], 60.0), (Judged(1.0, scores), Judged(2.0, scores)), dict.fromkeys(scores, (0.6, 0.4))
+    )
+    with Image.open(io.BytesIO(timeline("a day", streamed))) as image:
+        assert 1000 < image.size[1] < 2000
 
 
 def segments(*spans: tuple[object, ...]) -> str:

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edge_tdn.manifest import InputSpec
 from tests.training_clips import SPEC, make_clips, moves
 from training.augment import NEAR, SCALES, centre, decoded_short_side, fit, random_crop
-from training.dataset import open_data
-from training.frames import Decoded, decode
+from training.dataset import DataSet, Video, open_data
+from training.frames import Decoded, Frames, decode
 from training.loader import Exam, Lessons, Order, Turn, exam, lessons
 from training.sampling import centre_segments, dense_clips, random_segments
 
@@ -22,6 +22,18 @@ def decoded(tmp_path_factory: pytest.TempPathFactory) -> Decoded:
     folder = tmp_path_factory.mktemp("clips")
     data = open_data(make_clips(folder / "data"))
     return decode(data, SPEC.frame_rate, decoded_short_side(SPEC), folder / "cache")
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Decoded:
+    """Three videos of two classes whose pictures say which video and which frame they are of."""
+    folder = tmp_path_factory.mktemp("painted")
+    for n in range(3):
+        grey = (50 * n + np.arange(40, dtype=np.uint8))[:, None, None, None]
+        np.save(folder / f"{n}.npy", np.broadcast_to(grey, (40, 72, 100, 3)))
+    paths = [folder / f"{n}.npy" for n in range(3)]
+    videos = tuple(Video(path, min(n, 1), path.name) for n, path in enumerate(paths))
+    return Decoded(DataSet(("a", "b"), videos, (0, 1)), tuple(Frames(path, 12) for path in paths))
 
 
 @given(st.integers(1, 400), st.sampled_from((8, 16)), st.integers(0, 9))
@@ -181,3 +193,23 @@ def test_all_processes_together_judge_every_video_once(decoded: Decoded) -> None
         for label in own.tolist()
     ]
     assert sorted(labels) == sorted(video.label for video in decoded.data.videos)
+
+
+@given(st.integers(0, 3000))
+def test_a_spliced_clip_shows_two_videos_and_is_of_the_one_that_it_shows_for_longer(
+    painted: Decoded, epoch: int
+) -> None:
+    """First the other, going on in its own time; then its own, at the places that it has anyhow."""
+    alone, both = (
+        Lessons(painted, SPEC, seed=1, window=16, spliced=spliced)[epoch, epoch % 3] for spliced in (0.0, 1.0)
+    )
+    frame, shown = (clip.numpy()[:, :, 0, 0, 0].astype(int) for clip, _ in (alone, both))
+    assert (frame // 50 == epoch % 3).all()
+    own = shown // 50 == epoch % 3
+    assume(not own.all())  # else the other is the same video
+    assert own[-1, -1]
+    assert frame[own].min() > frame[~own].max()
+    assert (shown[own] == frame[own]).all()
+    assert len(np.unique((shown - frame)[~own])) == 1
+    longer = epoch % 3 if own.mean() >= 0.5 else shown[0, 0] // 50
+    assert both[1] == painted.data.videos[longer].label

@@ -1,6 +1,7 @@
 """Data sets: what is read, what is refused, and that decoded frames are the live path's."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -224,6 +225,26 @@ def test_a_killed_decoder_leaves_nothing_that_looks_whole(make_video: Callable[.
     process.wait()
     (left,) = (path for path in cache.rglob("*") if path.is_file())
     assert left.suffix != ".npy"
+    others = [left.with_name(left.name.replace(platform.node(), "elsewhere")), left.with_name(".nfs0001")]
+    for other in others:  # of a host that shares the cache, and who knows whose
+        other.touch()
     decoded = decode(DataSet(("a",), (Video(video, 0, "x"),), (0,)), 15, 256, cache)
     assert len(decoded.frames[0]) == 300
+    assert [path.suffix for path in cache.rglob("*") if path.is_file() and path not in others] == [".npy"]
+    assert all(other.exists() for other in others)
+
+
+def test_ctrl_c_waits_for_no_film(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    """What the others are decoding is left where they are, and nothing of it stays."""
+    names = [f"{n}.mp4" for n in range(2)]
+    make_video(12, name=names[0])
+    make_video(900, name=names[1])
+    data = DataSet(("a",), tuple(Video(tmp_path / name, 0, name) for name in names), (0,))
+    cache = tmp_path / "cache"
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        decode(data, 15, 512, cache, interrupt)
     assert [path.suffix for path in cache.rglob("*") if path.is_file()] == [".npy"]

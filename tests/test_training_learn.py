@@ -28,6 +28,7 @@ from training.augment import decoded_short_side
 from training.dataset import open_data
 from training.frames import Decoded, decode
 from training.learn import Course, Task, learn
+from training.loader import Lessons
 from training.place import Place
 from training.start import Start, begin
 
@@ -235,6 +236,8 @@ def test_another_run_is_not_gone_on_with(decoded: Decoded, tmp_path: Path) -> No
         (["--at-once", 3], "batch 4 is no multiple of 1 process(es) x 3 clip(s) at once"),
         (["--size", 32], "size 32x32: too small for this network"),
         (["--size", 8], "height: Input should be greater than or equal to 32, got 8"),
+        (["--size", 0], "height: Input should be greater than or equal to 32, got 0"),
+        (["--frame-rate", 0], "frame_rate: Input should be greater than"),
         (["--judge", "{data}/left"], "no class in it"),
         (["--network", "colour=3"], "no option of the network"),
         (["--network", "ltdm_stages=[7]"], "ltdm_stages 7 is not known"),
@@ -292,3 +295,12 @@ def test_where_memory_does_not_suffice_it_says_what_fits(
     with pytest.raises(DeviceError, match=r"no memory left on cpu for 8 clip.s. at once; 2 fit: --at-once 2 "):
         learn(task(decoded, course), tmp_path / "run", Place(), at_once=8, workers=0)
     assert len(learn(task(decoded, course), tmp_path / "run", Place(), at_once=2, workers=0)) == 1
+
+
+def test_a_process_that_the_system_ends_for_its_memory_is_told(
+    decoded: Decoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that cuts clips: all that the other hears of it is that it is gone."""
+    monkeypatch.setattr(Lessons, "__getitem__", lambda lessons, key: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(DeviceError, match=r"no memory left for clips that wait: .*; take fewer --workers, or 0"):
+        learn(task(decoded), tmp_path / "run", Place(), at_once=4, workers=1)

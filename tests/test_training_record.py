@@ -42,7 +42,9 @@ def test_clips_of_a_camera_are_whole_files_of_one_recording(
     data = open_data(tmp_path / "clips")
     assert data.labels == (label,)
     assert len({video.source for video in data.videos}) == 1
-    assert "3 clip(s) of one recording" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "3 clip(s) of one recording" in said
+    assert "does not say" not in said
 
 
 def test_what_a_stop_cuts_short_leaves_nothing(
@@ -97,6 +99,19 @@ def test_a_source_that_is_over_too_soon_is_told(
     assert main([*line, "--seconds", "0.6", "--pause", "0"]) == 66
     assert "the source was over after 1 of 10 clip(s)" in capsys.readouterr().err
     assert len(list((tmp_path / "clips/wave").iterdir())) == 1
+
+
+def test_without_a_clip_no_class_comes_into_being_and_a_leak_is_told(
+    make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """dataset.toml is somebody's own here, and does not say that the clips belong together."""
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "dataset.toml").write_text("[flip]\n")
+    line = ["record", "--source", str(make_video(frames=5)), "--label", "wave", "--out", str(clips)]
+    assert main([*line, "--pause", "0"]) == 66
+    assert [path.name for path in clips.iterdir()] == ["dataset.toml"]
+    assert "write at its beginning:\nsource = '" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,273 +1,53 @@
-"""The command line of the trainer: train | finetune | record | evaluate | motion | show-motion | judge-motion."""
+"""The command line of the trainer: record | finetune | evaluate | train | motion | show-motion | judge-motion."""
 
 import argparse
-import json
-import os
-import signal
+import importlib
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from pathlib import Path
-from types import FrameType
-from typing import Any
 
-from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from export.command_line import run_command
 
-from edge_tdn.errors import ConfigError, EdgeTdnError
-from edge_tdn.manifest import WEIGHTS, InputSpec
-from export.tdn import DEPTHS, TDNConfig
-from training import contact_sheet, evaluate, finetune, judge_motion, motion_recipe, record
-from training.augment import decoded_short_side
-from training.dataset import DataSet, open_data
-from training.frames import Decoded, decode, default_cache
-from training.learn import PUBLISHED, Course, Task, learn
-from training.place import DEVICES, Place, join
-from training.split import hold_out
-from training.start import begin
+COMMANDS = {  # name -> its file, what it does; own actions first, then the paper's, then the shipped model's
+    "record": ("training.record", "clips of one action, from a live camera"),
+    "finetune": ("training.finetune", "your own clips -> a model folder for edge-tdn"),
+    "evaluate": ("training.evaluate", "how good a model is, on clips or on a long video as a camera"),
+    "train": ("training.train", "as the paper does it: videos of several classes -> weights"),
+    "motion": ("training.motion_recipe", "makes the shipped model anew"),
+    "show-motion": ("training.contact_sheet", "what that learns from, or is judged by, as a picture"),
+    "judge-motion": ("training.judge_motion", "how well a model folder knows what moves: in generated clips, in crops of real videos"),
+}
 
-EPILOG = """your own clips, from ImageNet weights, a fifth of the recordings held out to judge by:
-  edge-tdn-train train --data clips --hold-out 0.2 --from resnet50.pth --out runs/mine --batch 16
+EPILOG = """your own actions, from a camera to a model that watches it:
+  edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
+  edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips
+  edge-tdn-train finetune --data clips --out models/door
+  edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/door
 
-Something-Something as published, on all GPUs of a machine:
-  torchrun --nproc-per-node gpu -m training train --data train.txt --judge val.txt --from resnet50.pth --out runs/ssv2
+every command explains itself, by example: edge-tdn-train finetune --help
 
-stopped, killed, or out of power? The same command goes on; at most one epoch is lost.
-
-exit status: 0 trained; 71 no memory for so many clips at once; 78 data, weights or sizes wrong; 130 stopped
-"""
-
-DATA = """the data (--data, --judge) is one of:
-  a folder with a folder of videos for each class, named as the class; or
-  a list file, one video a line: `path [frames] label`, beside labels.txt (one label a line; the list's labels are its
-  line numbers, from 0). Paths start at the list's folder; `path#t=2.5,7` is the part from second 2.5 to 7. The number
-  of frames is read over: what is listed are videos, not folders of pictures.
-
-dataset.toml beside them says what a mirror makes of a class, and which recording a clip was cut from:
-  source = '(.+)-[0-9]+'          # front-door-3.mp4 is of the recording front-door; without it each file is its own
-  [flip]
-  "turn left" = "turn right"      # every other class looks the same in a mirror
+exit status: 0 done; 66 camera or video cannot be played; 71 no memory; 78 data, model or options wrong; 130 stopped
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit status. Errors that a user can mend are said without a traceback."""
-    options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        status: int = options.command(options)
-    except EdgeTdnError as error:
-        print(f"edge-tdn-train: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("edge-tdn-train: stopped; the same command goes on after the last whole epoch", file=sys.stderr)
-        return 130
-    return status
+    words = sys.argv[1:] if arguments is None else arguments
+    return run_command("edge-tdn-train", _parser(words).parse_args(words))
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends a training as Ctrl-C does."""
-    raise KeyboardInterrupt
-
-
-def _train(options: argparse.Namespace) -> int:
-    if options.judge and options.hold_out:
-        raise ConfigError("--judge and --hold-out: one of them; held-out videos come from other data or from this")
-    if options.workers < 0:
-        raise ConfigError(f"--workers {options.workers}: must be 0 or more")
-    with join(options.device) as place:
-        course = _course(options)
-        data, judged = open_data(options.data), open_data(options.judge) if options.judge else None
-        if judged and judged.labels != data.labels:
-            raise ConfigError(f"{options.judge}: has other classes than {options.data}, or in another order")
-        start = begin(options.start, data.labels, course.seed, **_network(options))
-        spec = _input(options, start.model.config.segments, start.spec)
-        with place.in_turn(place.local_rank == 0):
-            lessons = _decode(data, spec, options.cache, place)
-            held_out = _decode(judged, spec, options.cache, place) if judged else None
-        if options.hold_out:  # of those that can be read
-            kept, held = hold_out(lessons.data, options.hold_out, course.seed)
-            lessons, held_out = lessons.only(kept), lessons.only(held)
-        if place.first:
-            _tell(data, lessons, held_out, start.said)
-        at_once = options.at_once or _at_once(course.batch, place)
-        metrics = learn(Task(start, spec, lessons, held_out, course), options.out, place, at_once, options.workers)
-        if place.first:
-            _tell_result(options.out, spec, metrics[-1])
-    return 0
-
-
-def _decode(data: DataSet, spec: InputSpec, cache: Path, place: Place) -> Decoded:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not place.first) as progress:
-        bar = progress.add_task("decoding", total=len(data.videos))
-        step = lambda name: progress.update(bar, advance=1, description=f"decoding {name}")  # noqa: E731
-        return decode(data, spec.frame_rate, decoded_short_side(spec), cache, step)
-
-
-def _tell(data: DataSet, lessons: Decoded, held_out: Decoded | None, said: Sequence[str]) -> None:
-    for line in said:
-        print(line)
-    skipped = [*lessons.data.skipped, *(held_out.data.skipped if held_out else ())]
-    judged = f", {len(held_out.frames)} to judge by" if held_out else ""
-    print(f"{len(data.labels)} classes; {len(lessons.frames)} videos to learn from{judged}, {len(skipped)} skipped")
-    for reason in skipped:
-        print(f"  skipped: {reason}")
-    if data.sideways:
-        print(f"a mirror does not change {', '.join(map(repr, data.sideways))}: if it should, see [flip] in --help")
-
-
-def _tell_result(out: Path, spec: InputSpec, metrics: dict[str, float]) -> None:
-    held_out = f", held out {metrics['held_out_top1']:.1%}" if "held_out_top1" in metrics else ""
-    print(f"{out}: {metrics['epoch']:.0f} epochs, top-1 {metrics['top1']:.1%}{held_out}; see curves.png")
-    size = f"--size {spec.height} --resize {spec.resize} --frame-rate {spec.frame_rate:g}"
-    print(f"next: edge-tdn-export convert {out / WEIGHTS} models/{out.name} --labels {out / 'labels.txt'} {size}")
-
-
-def _at_once(batch: int, place: Place) -> int:
-    """The most clips up to 8 that a step's share is a multiple of."""
-    share = max(1, batch // place.world)
-    return max(n for n in range(1, 9) if share % n == 0)
-
-
-def _course(options: argparse.Namespace) -> Course:
-    given = {field.name: getattr(options, field.name, None) for field in fields(Course)}
-    return replace(PUBLISHED[options.schedule], **{name: value for name, value in given.items() if value is not None})
-
-
-def _network(options: argparse.Namespace) -> dict[str, Any]:
-    """What was said on the command line about the network, and nothing else."""
-    given = {
-        name: getattr(options, name) for name in ("arch", "segments", "width") if getattr(options, name) is not None
-    }
-    for pair in options.network:
-        name, _, text = pair.partition("=")
-        if name not in {field.name for field in fields(TDNConfig)} - {"classes"}:
-            raise ConfigError(f"--network {pair!r}: no option of the network; see edge-tdn-export convert --help")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        given[name] = tuple(value) if isinstance(value, list) else value
-    return given
-
-
-def _input(options: argparse.Namespace, segments: int, known: InputSpec | None) -> InputSpec:
-    """What the network looks at: as said, else as a model folder says, else as published."""
-    resize = options.resize or (known.resize if known else "short_side_centre_crop")
-    height, width = (options.size,) * 2 if options.size else (known.height, known.width) if known else (224, 224)
-    short_side = (
-        known.short_side if known and not (options.size or options.resize) else round(max(height, width) * 256 / 224)
-    )
-    try:
-        return InputSpec(
-            segments=segments,
-            height=height,
-            width=width,
-            resize=resize,
-            short_side=0 if resize == "stretch" else short_side,
-            frame_rate=options.frame_rate or (known.frame_rate if known else 12.0),
-            segment_stride=known.segment_stride if known else 5,
-        )
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(k) for k in fault["loc"]) or "input"
-        raise ConfigError(f"{key}: {fault['msg']}, got {fault['input']!r}") from error
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"{text}: between 0 and 1")
-    return share
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Knows the options of the command that these words begin with. The others stay names: torch takes seconds."""
     parser = argparse.ArgumentParser(
-        prog="edge-tdn-train", description="Trains a TDN as the paper does it.", epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="edge-tdn-train", description="Teaches a model your own actions, and says how well it knows them.",
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_train(commands)
-    motion_recipe.add_parser(commands)
-    evaluate.add_parser(commands)
-    finetune.add_parser(commands)
-    record.add_parser(commands)
-    contact_sheet.add_parser(commands)
-    judge_motion.add_parser(commands)
+    for name, (file, said) in COMMANDS.items():
+        if name in words[:1]:
+            importlib.import_module(file).add_parser(commands)
+        else:
+            commands.add_parser(name, help=said)
     return parser
-
-
-def _add_train(commands: Any) -> None:
-    train = commands.add_parser(
-        "train", help="videos of several classes -> weights", epilog=f"{EPILOG}\n{DATA}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    train.set_defaults(command=_train)
-    train.add_argument("--data", type=Path, required=True, help="folder of class folders, or list file; see below")
-    train.add_argument("--judge", type=Path, metavar="DATA", help="other data, of the same classes, to judge by")
-    train.add_argument("--hold-out", type=_share, default=0.0, metavar="SHARE",
-                       help="judge by this share of --data instead, split by recording (default: none)")  # fmt: skip
-    train.add_argument("--out", type=Path, required=True, help="the run's folder; what is there is gone on with")
-    train.add_argument("--from", dest="start", default="", metavar="WEIGHTS",
-                       help="ImageNet weights with torchvision's names (.pth, .safetensors, .npz), a published TDN or "
-                       "our own, a run, a model folder, a shipped model (default: random weights)")  # fmt: skip
-    train.add_argument("--cache", type=Path, metavar="DIR", default=default_cache(),
-                       help="where decoded videos are kept: 4 MB a second at 12 frames of 456x256 "
-                       "(default: %(default)s)")  # fmt: skip
-    _add_course(train)
-    network = train.add_argument_group("the network, where --from does not say it, and what it looks at")
-    network.add_argument("--arch", choices=tuple(DEPTHS), help="(default: resnet50)")
-    network.add_argument("--segments", type=int, metavar="T", help="segments a clip (default: 8)")
-    network.add_argument("--width", type=float, help="channels relative to the named ResNet (default: 1)")
-    network.add_argument(
-        "--network", action="append", default=[], metavar="KEY=VALUE",
-        help="any other of its options; T-Conv: --network stdm_stages=[] --network ltdm_stages=[]",
-    )  # fmt: skip
-    network.add_argument("--size", type=int, help="height and width of its pictures (default: 224)")
-    network.add_argument("--resize", choices=("short_side_centre_crop", "stretch"),
-                         help="how pictures get that size (default: short_side_centre_crop, as published)")  # fmt: skip
-    network.add_argument("--frame-rate", type=float, help="frames a second (default: 12, Something-Something)")
-    machine = train.add_argument_group("the machine; nothing of this changes what comes out")
-    machine.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
-    machine.add_argument("--at-once", type=int, default=0, metavar="N",
-                         help="clips that a process computes at a time; a step adds up as many as --batch says "
-                         "(default: up to 8)")  # fmt: skip
-    machine.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 1) // 2), metavar="N",
-                         help="processes that cut clips, for each that learns (default: %(default)s)")  # fmt: skip
-
-
-def _add_course(train: argparse.ArgumentParser) -> None:
-    """Defaults are the schedule's."""
-    course = train.add_argument_group("how to learn (defaults: as published, see --schedule)")
-    course.add_argument(
-        "--schedule", choices=tuple(PUBLISHED), default="something",
-        help="something (default): 60 epochs, the rate falls after 30, 45, 55, batch 64, weight decay 5e-4; "
-        "kinetics: 100 epochs, 50, 75, 90, batch 128, weight decay 1e-4",
-    )  # fmt: skip
-    course.add_argument("--epochs", type=int, metavar="N", help="milestones move with it")
-    course.add_argument("--batch", type=int, metavar="N", help="clips a step, of all processes together")
-    course.add_argument("--rate", type=float, help="learning rate for 128 clips a step; scaled with --batch "
-                        "(default: 0.02)")  # fmt: skip
-    course.add_argument("--warm-up", dest="warm_up_epochs", type=float, metavar="EPOCHS",
-                        help="while the rate rises (default: 0)")  # fmt: skip
-    course.add_argument("--weight-decay", type=float)
-    course.add_argument("--dropout", type=float, help="before the linear layer (default: 0.5)")
-    course.add_argument("--last-layer", type=float, metavar="FACTOR", help="its learning rate relative to the others' "
-                        "(default: 1; published for fine-tuning on small data sets: 5)")  # fmt: skip
-    course.add_argument(
-        "--all-norms", dest="partial_norm", action="store_const", const=False,
-        help="batch norms that came with statistics learn, too, as in the published commands (default: all but the "
-        "first keep them, which small batches need)",
-    )  # fmt: skip
-    course.add_argument("--no-flip", dest="flip", action="store_const", const=False, help="mirror no clips")
-    course.add_argument(
-        "--window", dest="window_s", type=float, metavar="SECONDS",
-        help="of longer videos learn from random stretches of this length (default: whole videos)",
-    )  # fmt: skip
-    course.add_argument("--precision", choices=("bf16", "fp32"), help="(default: bf16, mixed)")
-    course.add_argument("--seed", type=int, help="(default: 1)")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Logits and the truth -> top-1, top-5, mean class accuracy, the confusion matrix and its picture. Pure."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +7,8 @@ from functools import cached_property
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from edge_tdn.plot import png
 
 TOP = 5
 MOST_NUMBERED = 30  # classes up to which a picture's cells show their counts
@@ -103,6 +104,4 @@ def draw(title: str, labels: Sequence[str], confusion: NDArray[np.int64]) -> byt
             axes.text(column, row, number, ha="center", va="center", fontsize=8, color=colour)
     figure.colorbar(image, label="share of the row", shrink=0.7)
     figure.suptitle(title, parse_math=False, x=0.01, ha="left", fontsize=11)
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    return content.getvalue()
+    return png(figure)

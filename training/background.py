@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_tdn.errors import SourceError
 from edge_tdn.source import length_s
 from export.clips import find_videos
-from training.dataset import DataSet, Video
+from training.dataset import DataSet, Video, recordings
 
 LABEL = "background"
 MARGIN_S = 0.5  # beside a labelled part: an action does not begin to the frame
@@ -23,15 +23,17 @@ def with_background(data: DataSet, negatives: Path | None) -> tuple[DataSet, tup
     """`data` with the class `background`, where negatives for it are found, and what a person should know of that.
 
     A class of this name that is there already gets the videos in the folder `negatives`, and no stretches between
-    labelled parts. ModelError: no video in that folder.
+    labelled parts. Which of them are of one recording is said as in other data. ModelError: no video in that folder.
     """
     given = [(path, 0.0, None) for path in find_videos(negatives)] if negatives else []
+    recording = recordings(negatives) if negatives else Path.as_posix
     there = LABEL in data.labels
     between = [] if there else _outside(data)
     label = data.labels.index(LABEL) if there else len(data.labels)
     named = {video.path: video.source for video in data.videos}
     videos = tuple(
-        Video(path, label, named.get(path, path.as_posix()), from_s, to_s) for path, from_s, to_s in [*given, *between]
+        Video(path, label, named.get(path) or recording(path), from_s, to_s)
+        for path, from_s, to_s in [*given, *between]
     )
     if there or not videos:
         said = () if there else (f"no class {LABEL!r}: the model will take everything for an action; see --negatives",)
@@ -51,8 +53,9 @@ def _outside(data: DataSet) -> list[tuple[Path, float, float | None]]:
     found: list[tuple[Path, float, float | None]] = []
     for path, parts in labelled.items():
         end_s: float | None = None
-        with suppress(SourceError):  # decoding will name it
-            end_s = length_s(path)
+        if all(to_s < float("inf") for _, to_s in parts):  # else nothing is left behind them
+            with suppress(SourceError):  # decoding will name it
+                end_s = length_s(path)
         edges = [(0.0, 0.0), *sorted(parts), (end_s or 0.0, float("inf"))]
         reached_s = 0.0
         for (_, before_s), (after_s, _) in pairwise(edges):

@@ -57,8 +57,7 @@ def _row(name: str, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def add_parser(commands: Any) -> None:
     """Adds the subcommand `show-motion`."""
     parser = commands.add_parser(
-        "show-motion", help="a picture of the clips that the motion model learns from, or is judged by", epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "show-motion", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )  # fmt: skip
     parser.set_defaults(command=run)
     parser.add_argument("sheet", type=Path, metavar="PNG", help="the picture to write")

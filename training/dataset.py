@@ -162,8 +162,24 @@ def _read(path: Path) -> bytes:
         raise ConfigError(f"{path}: {error.strerror}") from error
 
 
+def recordings(folder: Path) -> Callable[[Path], str]:
+    """Of videos in a folder, or in one of a class: a file's path -> the recording that it was cut from.
+
+    As `dataset.toml` there says, or the one beside a class's folder. ConfigError: it cannot be understood.
+    """
+    beside = [place / DESCRIPTION for place in (folder, folder.parent)]
+    path = next((path for path in beside if path.is_file()), beside[0])
+    return _source(path, _table(path).get("source"))
+
+
 def _description(path: Path, labels: tuple[str, ...]) -> tuple[Callable[[Path], str], tuple[int, ...]]:
     """What `dataset.toml` says: a file's path -> its source, and the mirror's labels."""
+    table = _table(path)
+    return _source(path, table.get("source")), _swaps(path, table.get("flip", {}), labels)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """Of `dataset.toml`; empty where there is none."""
     table: dict[str, Any] = {}
     if path.exists():
         try:
@@ -173,7 +189,7 @@ def _description(path: Path, labels: tuple[str, ...]) -> tuple[Callable[[Path], 
     for key in table:
         if key not in ("source", "flip"):
             raise ConfigError(f"{path}: {key}: unknown key; allowed: source, flip")
-    return _source(path, table.get("source")), _swaps(path, table.get("flip", {}), labels)
+    return table
 
 
 def _source(path: Path, pattern: object) -> Callable[[Path], str]:

@@ -2,12 +2,8 @@
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge_tdn.demo_clip import demo_clip
 from edge_tdn.errors import ModelError, last_line
@@ -16,23 +12,22 @@ from export import convert, parity, quantize
 from export.clips import read_clips
 from export.findings import Report
 from export.folder import write_at_once
+from export.progress import bar, stepped
 from export.report import to_html, to_json
 from export.tdn import TDN
 
 MOST_CLIPS = 64  # that precisions are compared on
 MODEL = "model"
 
-Step = Callable[[str], None]
-
 
 def deliver(network: TDN, recipe: convert.Recipe, videos: Sequence[Path], folder: Path) -> tuple[Report, list[str]]:
     """Fills the empty `folder`; what parity found, and what a person should know.
 
-    `videos`: what INT8 is calibrated on, and everything is compared on. Where INT8 cannot be made of these, the folder
-    is without it. ModelError: the export fails.
+    `videos`: what INT8 is calibrated on, and everything is compared on: whole files, seconds that are held out of
+    learning included. Where INT8 cannot be made of these, the folder is without it. ModelError: the export fails.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses what no TDN has
-    with _steps("exporting", convert.steps(recipe.precisions)) as step:
+    with stepped(convert.steps(recipe.precisions), "exporting") as step:
         convert.convert(network, recipe, folder / MODEL, step)
     for path in (folder / MODEL).iterdir():
         path.rename(folder / path.name)
@@ -55,7 +50,7 @@ def deliver(network: TDN, recipe: convert.Recipe, videos: Sequence[Path], folder
 
 
 def _to_int8(folder: Path, videos: Path) -> None:
-    with _bar() as progress:
+    with bar() as progress:
         task = progress.add_task("")
         quantize.quantize(
             folder, videos, quick=True,
@@ -69,22 +64,9 @@ def _compare(model: Model, videos: Path) -> Report:
     """On the demo clip, where no video is as long as a clip of this model."""
     spec = model.manifest.input
     try:
-        clips, where = read_clips(videos, spec), "videos that it learnt from"
+        clips, where = read_clips(videos, spec), "whole files of those that it learnt from"
     except ModelError:
         clips, where = read_clips(demo_clip(), spec), "the demo clip"
     precisions = list(model.manifest.precisions)
-    with _steps("comparing", parity.steps(clips, model, precisions)) as step:
+    with stepped(parity.steps(clips, model, precisions), "comparing") as step:
         return parity.compare(model, precisions, clips, where, step, MOST_CLIPS)
-
-
-@contextmanager
-def _steps(name: str, total: int) -> Iterator[Step]:
-    """A bar that a step moves on by one."""
-    with _bar() as progress:
-        task = progress.add_task(name, total=total)
-        yield lambda what: progress.update(task, description=f"{name}: {what}", advance=1)
-
-
-def _bar() -> Progress:
-    columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))

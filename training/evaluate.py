@@ -17,25 +17,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from edge_tdn.config import DecideConfig, load
-from edge_tdn.errors import ConfigError, last_line
+from edge_tdn.errors import ConfigError
 from edge_tdn.labels import check_names, rules
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, Model, check_labels, find_model, open_model
 from edge_tdn.source import length_s
 from export import checkpoint
 from export.convert import open_any, tools
 from export.folder import write_at_once
+from export.input import input_of
 from export.networks import Networks, open_networks
 from training import report
 from training.dataset import open_data
 from training.frames import default_cache
 from training.protocols import PYTORCH, Entrant, check_protocol, evaluate, steps, with_pytorch, with_runtime
-from training.runs import RUN
+from training.runs import RUN, input_of_run
 from training.streaming import Streamed, check_length, read_intervals, stream
 from training.timeline import timeline
 
@@ -68,10 +68,7 @@ exit status: 0 evaluated; 66 a video cannot be played; 78 model, labels or inter
 
 def add_parser(commands: Any) -> None:
     """Adds the subcommand `evaluate`."""
-    parser = commands.add_parser(
-        "evaluate", help="how good a model is, on clips or on a long video as a camera", epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = commands.add_parser("evaluate", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(command=run)
     judged = parser.add_mutually_exclusive_group(required=True)
     judged.add_argument("--data", type=Path, metavar="PATH", help="a folder of videos for each class, or a list file")
@@ -157,7 +154,7 @@ def _entrant(number: int, options: argparse.Namespace, precisions: Sequence[str]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if path := _checkpoint(name):
         network = checkpoint.load(path, **_network(options, number))
-        spec = _input(options, network.config.segments, path.parent / RUN)
+        spec = _input(options, network.config.segments, path.parent)
         check_protocol(options.protocol, spec, PYTORCH, name)
         listed = options.labels or path.parent / LABELS
         try:
@@ -196,25 +193,11 @@ def _network(options: argparse.Namespace, number: int) -> dict[str, Any]:
 
 def _input(options: argparse.Namespace, segments: int, run: Path) -> InputSpec:
     """What the network looks at: as said, else as its run says, else as published. ConfigError: that cannot be."""
-    values: dict[str, Any] = {"height": 224, "width": 224, "resize": "short_side_centre_crop", "frame_rate": 12.0}
-    values["segment_stride"] = 1  # of a live stream; the protocols lay the segments themselves
-    where = str(run) if run.is_file() else "input"
-    try:
-        if run.is_file():
-            values |= json.loads(run.read_bytes())["input"]
-        if options.size:
-            values |= {"height": options.size, "width": options.size, "resize": "short_side_centre_crop"}
-        if options.frame_rate:
-            values["frame_rate"] = options.frame_rate
-        if options.short_side or options.size or "short_side" not in values:
-            values["short_side"] = options.short_side or round(values["height"] * 256 / 224)
-        return InputSpec.model_validate(values | {"segments": segments})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(k) for k in fault["loc"]) or "input"
-        raise ConfigError(f"{where}: {key}: {fault['msg']}, got {fault['input']!r}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{run}: not what a training writes: {last_line(error)}") from error
+    return input_of(
+        segments, input_of_run(run) if (run / RUN).is_file() else None, size=options.size,
+        resize=None if options.size is None else "short_side_centre_crop", short_side=options.short_side,
+        frame_rate=options.frame_rate,
+    )  # fmt: skip
 
 
 def _evaluate_stream(options: argparse.Namespace) -> None:

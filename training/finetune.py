@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, Model, find_model, open_model
@@ -25,19 +24,20 @@ from edge_tdn.messages import FRAMES_PER_SEGMENT
 from export import checkpoint
 from export.convert import Recipe, check_id, open_any
 from export.folder import whole_or_nothing, write_at_once
+from export.input import input_of
 from export.report import table
 from training.accuracy import Accuracy
-from training.augment import decoded_short_side
 from training.background import LABEL as BACKGROUND
 from training.background import with_background
 from training.dataset import DataSet, open_data
-from training.frames import Decoded, decode, default_cache
+from training.frames import Decoded, default_cache
 from training.learn import Course, Task, best, learn
-from training.place import DEVICES, join
+from training.place import AT_ONCE, DEVICES, join
+from training.progress import decode_shown
 from training.protocols import views, with_runtime
 from training.report import accuracy_json, accuracy_table, class_table
 from training.runs import CURVES, RUN, Metrics
-from training.split import Item, check_apart, part, split
+from training.split import Item, check_apart, check_share, part, split
 from training.start import begin
 
 REPORT = "finetune.json"
@@ -45,8 +45,8 @@ CONFUSION = "confusion.png"
 SEEN = 4000  # clips that a course is long, if nobody says how many epochs
 EPOCHS = (6, 40)  # fewest, most
 LEAST = 24  # clips of each class in an epoch
-PUBLISHED = InputSpec(segments=8, height=224, width=224, resize="short_side_centre_crop", short_side=256,
-                      frame_rate=12.0, segment_stride=5)  # fmt: skip
+SHOWN_S = 1.5  # seconds that a clip shows, at most, if nobody says more: it is told when most of a clip shows it
+SPLICED = 0.3  # share of the clips that begin in another video: about as many as a camera's of actions of 5 s
 
 EPILOG = """a folder of clips for each action, ten of each are a beginning; the folder's name is the label:
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
@@ -65,8 +65,10 @@ the class `background`, of all that is not to be told, is made of
   model takes everything for one of its actions; that is said.
 
 held out is a share of every class, by recording: a file is one, unless dataset.toml says which belong together (record
-writes that). A class of one recording is split in time, with one clip left out between, and that is said. An epoch
-takes every class equally often. The classes of --from need not be these: then the last layer is made anew.
+writes that). A class of one recording is split in time, with a video or five frames left out between, and that is said.
+An epoch takes every action equally often, and every video of background. A third of the clips begins in another one, as
+a camera's do where one action follows on another. The classes of --from need not be these: then the last layer is made
+anew. INT8 is calibrated on whole files, held-out seconds of them included.
 
 exit status: 0 made; 71 no memory for so many clips at once; 78 data or model wrong, nothing at --out; 130 stopped
 """
@@ -74,11 +76,8 @@ exit status: 0 made; 71 no memory for so many clips at once; 78 data or model wr
 
 def add_parser(commands: Any) -> None:
     """Adds the subcommand `finetune`."""
-    parser = commands.add_parser(
-        "finetune", help="your own clips -> a model folder for edge-tdn", epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.set_defaults(command=run)
+    parser = commands.add_parser("finetune", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(command=run, stopped="stopped, nothing at --out; the same command goes on where it was")
     parser.add_argument("--data", type=Path, required=True, help="folder of class folders, or list file: see train")
     parser.add_argument("--negatives", type=Path, metavar="DIR", help="videos of the class background; see below")
     parser.add_argument("--from", dest="start", default="motion", metavar="MODEL",
@@ -97,10 +96,11 @@ def add_parser(commands: Any) -> None:
     course.add_argument("--seed", type=int, default=1, help="(default: 1)")
     course.add_argument("--segments", type=int, metavar="T", help="where a checkpoint does not say it")
     course.add_argument("--segment-stride", type=int, metavar="N",
-                        help="frames from one segment to the next: with fewer a model looks at a shorter time, and "
-                        "tells sooner (default: as --from has it)")  # fmt: skip
+                        help="frames from one segment to the next: with more a model looks at a longer time, and "
+                        f"tells later (default: as --from has it, but at most {SHOWN_S:g} s)")  # fmt: skip
     course.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
-    course.add_argument("--at-once", type=int, default=8, metavar="N", help="clips computed at a time (default: 8)")
+    course.add_argument("--at-once", type=int, default=AT_ONCE, metavar="N",
+                        help="clips computed at a time (default: %(default)s)")  # fmt: skip
     course.add_argument("--workers", type=int, default=1, metavar="N", help="processes that cut clips (default: 1)")
 
 
@@ -114,15 +114,14 @@ def run(options: argparse.Namespace) -> int:
             f"{options.data}: one class, {data.labels[0]!r}: nothing to tell it from; add a folder named {BACKGROUND}, "
             f"of what else the camera sees, or --negatives"
         )
-    given = {"segments": options.segments} if options.segments else {}
+    given = {} if options.segments is None else {"segments": options.segments}
     start = begin(options.start, data.labels, options.seed, **given)
-    spec = start.spec or PUBLISHED.model_copy(update={"segments": start.model.config.segments})
-    if options.segment_stride:
-        spec = spec.model_copy(update={"segment_stride": options.segment_stride})
+    known = input_of(start.model.config.segments, start.spec)
+    spec = input_of(known.segments, known, segment_stride=options.segment_stride or _stride(known))
     background = _background(options.start, data.labels)
     console.print("1/4 videos")
     learnt, judged, split_said = _divide(options, data, spec)
-    said = (*said, *start.said, *split_said, *_too_short(learnt, spec))
+    said = (*said, *start.said, *_told_sooner(known, spec), *split_said, *_too_short(learnt, spec))
     skipped = dict.fromkeys((*learnt.data.skipped, *judged.data.skipped))
     for line in (*said, f"{len(skipped)} video(s) skipped", *skipped) if skipped else said:
         console.print(f"  {line}")
@@ -160,18 +159,37 @@ def clip_frames(spec: InputSpec) -> int:
     return spec.segments * spec.segment_stride + FRAMES_PER_SEGMENT - 1
 
 
-def evenly(learnt: Decoded, clip: int) -> Decoded:
-    """What an epoch learns from: of every class equally many clips, a long video as many as it has.
+def _stride(known: InputSpec) -> int:
+    """Frames from one segment to the next with which a clip shows no more than SHOWN_S."""
+    return max(1, min(known.segment_stride, int(SHOWN_S * known.frame_rate / known.segments)))
 
-    A video stands there as often as it is to be learnt from, each time another stretch of it. Of background no more
-    than of the largest action is taken; it has hours at times.
+
+def _told_sooner(known: InputSpec, spec: InputSpec) -> list[str]:
+    if known.segment_stride == spec.segment_stride:
+        return []
+    before_s, now_s = (one.ticks / one.frame_rate for one in (known, spec))
+    return [f"it looks at {now_s:.1f} s (what it comes from: {before_s:.1f} s), and can tell no sooner after a start"]
+
+
+def evenly(learnt: Decoded, clip: int) -> Decoded:
+    """What an epoch learns from: of every action equally many clips, a long video as many as it has.
+
+    A video stands there as often as it is to be learnt from, each time another stretch of it. Of background, which has
+    hours at times, as many clips are taken as of an action, but every video once; where that is more than all actions
+    together, these are taken more often.
     """
     items: dict[int, list[Item]] = {}
+    videos = Counter(video.label for video in learnt.data.videos)
     for item in zip(learnt.data.videos, learnt.frames, strict=True):
         items.setdefault(item[0].label, []).extend([item] * max(1, round(len(item[1]) / clip)))
-    actions = [len(own) for label, own in items.items() if learnt.data.labels[label] != BACKGROUND]
-    each = max(LEAST, *actions)
-    taken = [own[number * len(own) // each] for _, own in sorted(items.items()) for number in range(each)]
+    background = {label for label in items if learnt.data.labels[label] == BACKGROUND}
+    actions = [len(own) for label, own in items.items() if label not in background]
+    each = max(LEAST, *actions, *(-(-videos[label] // max(1, len(actions))) for label in background))
+    taken: list[Item] = []
+    for label, own in sorted(items.items()):
+        once = list(dict.fromkeys(own)) if label in background else []
+        rest = max(0, each - len(once))
+        taken += [*once, *(own[number * len(own) // rest] for number in range(rest))]
     return _decoded(learnt, taken)
 
 
@@ -201,9 +219,9 @@ def _check(options: argparse.Namespace) -> None:
     if options.out.exists():
         raise ConfigError(f"--out {options.out}: exists already; name another folder or remove it")
     check_id(options.id or options.out.name)
-    if not 0 < options.hold_out < 1:
-        raise ConfigError(f"--hold-out {options.hold_out:g}: between 0 and 1")
-    for name, least in (("epochs", 1), ("batch", 2), ("at_once", 1), ("workers", 0), ("segment_stride", 1)):
+    check_share(options.hold_out)
+    limits = {"epochs": 1, "batch": 2, "at_once": 1, "workers": 0, "seed": 0, "segments": 1, "segment_stride": 1}
+    for name, least in limits.items():
         value = getattr(options, name)
         if value is not None and value < least:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
@@ -225,26 +243,24 @@ def _background(source: str, labels: Sequence[str]) -> tuple[str, ...]:
 
 def _divide(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> tuple[Decoded, Decoded, Sequence[str]]:
     """What to learn from, what to judge by, and what a person should know of that."""
-    decoded = _decode(options, data, spec)
-    if not options.judge:
+    other = _of_these_classes(options.judge, data, options.data) if options.judge else None  # before what takes time
+    decoded = decode_shown(data, spec, options.cache)
+    if other is None:
         found = split(decoded, options.hold_out, clip_frames(spec), options.seed)
         return found.lessons, found.held_out, found.said
-    other = open_data(options.judge)
-    unknown = [label for label in other.labels if label not in data.labels]
-    if unknown:
-        raise ConfigError(f"{options.judge}: class {unknown[0]!r} is none of {options.data}: {', '.join(data.labels)}")
-    own = tuple(replace(video, label=data.labels.index(other.labels[video.label])) for video in other.videos)
-    judged = _decode(options, replace(data, videos=own, skipped=other.skipped), spec)
+    judged = decode_shown(other, spec, options.cache)
     check_apart(decoded.data, judged.data)
     return decoded, judged, ()
 
 
-def _decode(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> Decoded:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("decoding", total=len(data.videos))
-        step = lambda name: progress.update(bar, advance=1, description=f"decoding {name}")  # noqa: E731
-        return decode(data, spec.frame_rate, decoded_short_side(spec), options.cache, step)
+def _of_these_classes(path: Path, data: DataSet, where: Path) -> DataSet:
+    """Other data with the labels of `data`, which was read from `where`. ConfigError: it has one more."""
+    other = open_data(path)
+    unknown = [label for label in other.labels if label not in data.labels]
+    if unknown:
+        raise ConfigError(f"{path}: class {unknown[0]!r} is none of {where}: {', '.join(data.labels)}")
+    own = tuple(replace(video, label=data.labels.index(other.labels[video.label])) for video in other.videos)
+    return replace(data, videos=own, skipped=other.skipped)
 
 
 def _too_short(learnt: Decoded, spec: InputSpec) -> list[str]:
@@ -267,14 +283,13 @@ def _course(options: argparse.Namespace, lessons: Decoded, spec: InputSpec) -> C
     return Course(
         epochs=epochs, milestones=(0.6, 0.85), rate=options.rate, warm_up_epochs=min(1.0, epochs / 4),
         batch=min(options.batch, count), flip=not lessons.data.sideways,
-        window_s=clip_frames(spec) / spec.frame_rate, seed=options.seed,
+        window_s=clip_frames(spec) / spec.frame_rate, spliced=SPLICED, seed=options.seed,
     )  # fmt: skip
 
 
 def _learn(options: argparse.Namespace, task: Task, folder: Path) -> list[Metrics]:
-    batch = task.course.batch
-    at_once = max(n for n in range(1, options.at_once + 1) if batch % n == 0)
     with join(options.device) as place:
+        at_once = place.at_once(task.course.batch, options.at_once)
         return learn(task, folder, place, at_once, options.workers, patience=max(3, task.course.epochs // 4))
 
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -29,6 +30,7 @@ from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame
 from edge_tdn.source import read_file
 from export.clips import MAX_GAP_S
+from export.folder import clear_scratch, scratch_of
 from training.dataset import DataSet, Video
 from training.loader import Exam, Lessons
 
@@ -85,7 +87,8 @@ class Decoded:
     def lessons(self, course: "Course", spec: InputSpec) -> Lessons:
         """To learn from. ConfigError: no classes to tell apart."""
         _check_classes(self.data)
-        return Lessons(self, spec, course.seed, course.flip, round(course.window_s * spec.frame_rate))
+        window = round(course.window_s * spec.frame_rate)
+        return Lessons(self, spec, course.seed, course.flip, window, course.spliced)
 
     def exam(self, spec: InputSpec) -> Exam:
         """To judge by."""
@@ -139,8 +142,9 @@ def decode(
         by_file.setdefault(video.path.resolve(), []).append(video)
     found: dict[Video, Frames] = {}
     skipped = list(data.skipped)
+    stop = threading.Event()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        opened = [(own, pool.submit(_open, path, own, cache, rate, short_side)) for path, own in by_file.items()]
+        opened = [(own, pool.submit(_open, path, own, cache, rate, short_side, stop)) for path, own in by_file.items()]
         try:
             for videos, frames in ((own, future.result()) for own, future in opened):
                 for video, got in zip(videos, frames, strict=True):
@@ -149,7 +153,8 @@ def decode(
                     else:
                         skipped.append(got)
                     step(video.path.name)
-        except BaseException:  # Ctrl-C, too: what has not begun is left
+        except BaseException:  # Ctrl-C, too: nobody wants the others any more
+            stop.set()
             pool.shutdown(cancel_futures=True)
             raise
     kept = tuple(video for video in data.videos if video in found)
@@ -158,7 +163,9 @@ def decode(
     return Decoded(replace(data, videos=kept, skipped=tuple(skipped)), tuple(found[video] for video in kept))
 
 
-def _open(path: Path, videos: Sequence[Video], cache: Path, rate: float, short_side: int) -> list[Frames | str]:
+def _open(
+    path: Path, videos: Sequence[Video], cache: Path, rate: float, short_side: int, stop: threading.Event
+) -> list[Frames | str]:  # fmt: skip
     """The frames of a file's parts; in the place of what has none, why. ConfigError: the cache cannot be written."""
     told = videos[0].path  # as the user wrote it
     try:
@@ -170,7 +177,7 @@ def _open(path: Path, videos: Sequence[Video], cache: Path, rate: float, short_s
     targets = [cache / name / f"{stamp}.npy" for name in asked]
     fault = ""
     try:
-        _decode(videos, targets, rate, short_side)
+        _decode(videos, targets, rate, short_side, stop)
     except SourceError as error:
         fault = str(error) if str(told) in str(error) else f"{told}: {error}"
     return [_frames(video, target, rate, fault) for video, target in zip(videos, targets, strict=True)]
@@ -190,8 +197,10 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
-def _decode(videos: Sequence[Video], targets: Sequence[Path], rate: float, short_side: int) -> None:
-    """Writes the cache files of one file's parts that are not there yet, reading it once.
+def _decode(
+    videos: Sequence[Video], targets: Sequence[Path], rate: float, short_side: int, stop: threading.Event
+) -> None:  # fmt: skip
+    """Writes the cache files of one file's parts that are not there yet, reading it once; until `stop`.
 
     SourceError: it cannot be played. ConfigError: the cache cannot be written.
     """
@@ -203,6 +212,8 @@ def _decode(videos: Sequence[Video], targets: Sequence[Path], rate: float, short
         parts = [_Part(target, video, rate, short_side) for target, video in wanted.items()]
         first_ns: int | None = None
         for frame in read_file(videos[0].path):
+            if stop.is_set():
+                return
             first_ns = frame.pts_ns if first_ns is None else first_ns
             for part in [part for part in parts if not part.push((frame.pts_ns - first_ns) / NS_PER_S, frame)]:
                 part.finish()
@@ -224,7 +235,7 @@ class _Part:
 
     def __init__(self, target: Path, video: Video, rate: float, short_side: int) -> None:
         self._target, self._video, self._rate, self._short_side = target, video, rate, short_side
-        self._scratch = target.with_name(f".{target.name}.{os.getpid()}")
+        self._scratch = scratch_of(target)
         self._file: BinaryIO | None = None  # from its first frame to its last: a film has many parts
         self._size: tuple[int, ...] = ()  # height and width
         self._tick = self._written = self._header = 0
@@ -255,7 +266,7 @@ class _Part:
             if self._file is None:
                 self._size = size
                 self._target.parent.mkdir(parents=True, exist_ok=True)
-                _clear(self._target.parent)
+                clear_scratch(self._target.parent, "*.npy")
                 self._file = self._scratch.open("wb")
                 self._head(self._file)
             image = Image.fromarray(frame.picture).resize((size[1], size[0]), Image.Resampling.BILINEAR)
@@ -289,14 +300,3 @@ class _Part:
             if self._file is not None:
                 self._file.close()
         self._scratch.unlink(missing_ok=True)
-
-
-def _clear(folder: Path) -> None:
-    """Removes what killed processes left of a video."""
-    for scratch in folder.glob(".*"):
-        try:
-            os.kill(int(scratch.suffix[1:]), 0)
-        except ProcessLookupError:
-            scratch.unlink(missing_ok=True)
-        except PermissionError:  # somebody else's, and alive
-            continue

@@ -84,8 +84,7 @@ def generated_clips(spec: InputSpec, count: int) -> Iterator[Clip]:
 def add_parser(commands: Any) -> None:
     """The subcommand `judge-motion`."""
     parser = commands.add_parser(
-        "judge-motion", help="how well a model knows what moves: on generated clips, and on crops of real videos",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        "judge-motion", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )  # fmt: skip
     parser.set_defaults(command=run)
     parser.add_argument("model", help="a model folder, or the name of a shipped model")

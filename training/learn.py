@@ -23,8 +23,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
@@ -32,10 +31,12 @@ from torch.utils.data import Dataset
 from edge_tdn.errors import ConfigError, DeviceError, last_line
 from edge_tdn.heaps import keep_all
 from edge_tdn.manifest import WEIGHTS, InputSpec
+from edge_tdn.runtime import is_out_of_memory
 from export import checkpoint
 from export.tdn import TDN, normalise
 from training.loader import Order, Turn, exam, lessons
 from training.place import Place
+from training.progress import counted
 from training.runs import Metrics, Run
 from training.start import Start
 
@@ -46,7 +47,7 @@ COLDEST = 0.01  # of the rate: where a warm-up begins
 RANGES = {
     "epochs": (1, 10_000), "rate": (0, 100), "warm_up_epochs": (0, 10_000), "batch": (1, 1 << 20),
     "weight_decay": (0, 1), "momentum": (0, 1), "dropout": (0, 1), "clip": (0, math.inf), "last_layer": (0, 100),
-    "window_s": (0, math.inf), "views": (1, 64), "seed": (0, (1 << 32) - 1),
+    "window_s": (0, math.inf), "views": (1, 64), "spliced": (0, 1), "seed": (0, (1 << 32) - 1),
 }  # fmt: skip
 
 
@@ -70,6 +71,7 @@ class Course:
     flip: bool = True  # half of the clips are mirrored
     views: int = 1  # clips that stand and fall together: all that are made of one drawing; of videos always one
     window_s: float = 0.0  # of longer videos a random stretch of so many seconds; 0: the whole video, as published
+    spliced: float = 0.0  # share of the clips that begin in another video, as a camera's do when it changes
     precision: Literal["bf16", "fp32"] = "bf16"  # of what autocast may compute in less than FP32
     seed: int = 1
 
@@ -145,7 +147,7 @@ def learn(
 
     `at_once`: clips that a process computes at a time; a step adds up as many as it takes. `workers`: processes of each
     that cut clips. `patience`: it ends early when the rate has fallen once and the held-out loss has not been lower
-    for so many epochs since, and the weights are those of the epoch where it was lowest; 0: as published, neither.
+    for so many epochs since, and the weights are those of the `best` epoch; 0: as published, neither.
     ConfigError: a batch that cannot be made of these, a folder of another run. DeviceError: no memory for so many clips
     at once; it names how many fit.
     """
@@ -161,12 +163,10 @@ def learn(
     optimiser = _optimiser(model, task.start.settled, course)
     metrics = run.restore(model, optimiser)
     trainer = _Trainer(task, dataset, optimiser, place, at_once, workers)
-    console = Console(stderr=True, markup=False, highlight=False)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not place.first) as progress:
+    with counted(shown=place.first) as progress:
         if metrics and place.first:
             progress.console.print(f"{folder}: going on after epoch {len(metrics)}", soft_wrap=True)
-        while len(metrics) < course.epochs and not (patience and _stands_still(metrics, course, patience)):
+        while len(metrics) < course.epochs and not (patience and _stands_still(metrics, patience)):
             metrics.append(trainer.epoch(len(metrics), progress))
             run.record(model, optimiser, metrics, keeps=not patience or best(metrics) == len(metrics) - 1)
             if place.first:
@@ -179,15 +179,26 @@ def learn(
     return metrics
 
 
-def _stands_still(metrics: list[Metrics], course: Course, patience: int) -> bool:
+def _stands_still(metrics: list[Metrics], patience: int) -> bool:
     """Noise of a high rate is no standing still."""
-    fallen = course.milestones[0] * course.epochs
-    return len(metrics) - max(best(metrics) + 1, fallen) >= patience
+    calm = _calm(metrics)
+    return bool(calm) and len(metrics) - max(best(metrics) + 1, calm.start) >= patience
 
 
 def best(metrics: list[Metrics]) -> int:
-    """The epoch, from 0, whose held-out loss is lowest."""
-    return min(range(len(metrics)), key=lambda epoch: metrics[epoch]["held_out_loss"], default=0)
+    """The epoch, from 0, whose held-out loss is lowest: of those since the rate fell, as soon as there are some.
+
+    At a high rate the loss goes up and down from step to step, and where it happens to be low nothing is settled.
+    """
+    return min(_calm(metrics) or range(len(metrics)), key=lambda epoch: metrics[epoch]["held_out_loss"], default=0)
+
+
+def _calm(metrics: list[Metrics]) -> range:
+    """The epochs since the rate fell for the first time."""
+    rates = [epoch["rate"] for epoch in metrics]
+    top = rates.index(max(rates, default=0.0)) if rates else 0
+    fell = (epoch for epoch in range(top, len(rates)) if rates[epoch] < rates[top] / 2)
+    return range(next(fell, len(rates)), len(rates))
 
 
 def _check_batch(course: Course, examples: int, place: Place, at_once: int) -> None:
@@ -245,31 +256,37 @@ class _Trainer:
 
     def epoch(self, epoch: int, progress: Progress) -> Metrics:
         """Learns from every video once, then is judged. `epoch`: from 0."""
+        try:
+            return self._epoch(epoch, progress)
+        except (RuntimeError, MemoryError) as error:
+            if "DataLoader worker" in str(error):  # the system ended it, and that is all PyTorch knows
+                raise DeviceError(
+                    f"no memory left for clips that wait: {last_line(error)}; take fewer --workers, or 0"
+                ) from error
+            if not is_out_of_memory(error):
+                raise
+        raise DeviceError(self._what_fits())  # here, where the failed step has given its memory back
+
+    def _epoch(self, epoch: int, progress: Progress) -> Metrics:
         torch.manual_seed(
             int(np.random.SeedSequence((self._course.seed, epoch, self._place.rank)).generate_state(1)[0])
         )
         self._order.epoch = epoch
         began = time.monotonic()
-        try:
-            loss, right, clips, waited_s = self._learn(epoch, progress)
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
-                raise
-        else:
-            if not math.isfinite(loss):
-                raise ConfigError(f"epoch {epoch + 1}: the training diverged; a lower --rate, or a --warm-up")
-            seconds = time.monotonic() - began
-            metrics = {
-                "epoch": epoch + 1,
-                "rate": self._course.rate_at(epoch),
-                "loss": loss / clips,
-                "top1": right / clips,
-                "seconds": seconds,
-                "clips_per_s": clips / seconds,
-                "waited": waited_s / seconds,
-            }
-            return metrics | self._judge(progress)
-        raise DeviceError(self._what_fits())  # here, where the failed step has given its memory back
+        loss, right, clips, waited_s = self._learn(epoch, progress)
+        if not math.isfinite(loss):
+            raise ConfigError(f"epoch {epoch + 1}: the training diverged; a lower --rate, or a --warm-up")
+        seconds = time.monotonic() - began
+        metrics = {
+            "epoch": epoch + 1,
+            "rate": self._course.rate_at(epoch),
+            "loss": loss / clips,
+            "top1": right / clips,
+            "seconds": seconds,
+            "clips_per_s": clips / seconds,
+            "waited": waited_s / seconds,
+        }
+        return metrics | self._judge(progress)
 
     def _learn(self, epoch: int, progress: Progress) -> tuple[float, float, float, float]:
         """Sums of loss, right answers and clips over all processes; seconds that this one waited for clips."""
@@ -348,8 +365,8 @@ class _Trainer:
                 clips = int(n * HEADROOM)
                 frames = torch.zeros((clips, spec.segments, 5, spec.height, spec.width, 3), dtype=torch.uint8)
                 self._forward(self._model, frames.to(self._place.device)).sum().backward()  # type: ignore[no-untyped-call]
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
                     raise
             else:
                 return f"{said}; {n} fit: --at-once {n} (a step still learns from {self._course.batch} clips)"
@@ -385,9 +402,3 @@ def _optimiser(model: TDN, settled: frozenset[str], course: Course) -> torch.opt
         [{"params": own, "scale": scale, "weight_decay": decay} for (scale, decay), own in groups.items()],
         lr=course.rate_at(0), momentum=course.momentum, nesterov=course.nesterov,
     )  # fmt: skip
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """On a GPU it has a class of its own; on the CPU only words, and oneDNN's do not say memory."""
-    words = ("can't allocate memory", "could not create a primitive", "could not create a memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edge_tdn.manifest import InputSpec
-from training.augment import centre, fit, random_crop
+from training.augment import Crop, centre, fit, random_crop
 from training.sampling import centre_segments, random_segments
 
 if TYPE_CHECKING:
@@ -34,11 +35,16 @@ class Turn:
 class Lessons(Dataset[tuple[Tensor, int]]):
     """Clips to learn from: TSN's random segments, random crops, mirrored ones with the mirror's label.
 
-    `window`: of longer videos a random stretch of so many frames; 0: the whole video, as published.
+    `window`: of longer videos a random stretch of so many frames; 0: the whole video, as published. `spliced`: this
+    share of the clips begins in another video, as a camera's clip does that spans the end of one action and the
+    beginning of the next; such a clip is of the class that it shows for longer.
     """
 
-    def __init__(self, decoded: "Decoded", spec: InputSpec, seed: int, flip: bool = True, window: int = 0) -> None:
-        self._decoded, self._spec, self._seed, self._flip, self._window = decoded, spec, seed, flip, window
+    def __init__(
+        self, decoded: "Decoded", spec: InputSpec, seed: int, flip: bool = True, window: int = 0, spliced: float = 0.0
+    ) -> None:  # fmt: skip
+        self._decoded, self._spec, self._seed = decoded, spec, seed
+        self._flip, self._window, self._spliced = flip, window, spliced
 
     def __len__(self) -> int:
         return len(self._decoded.frames)
@@ -46,13 +52,30 @@ class Lessons(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, key: Key) -> tuple[Tensor, int]:
         epoch, index = key
         rng = np.random.default_rng((self._seed, epoch, index))
-        frames, label = self._decoded.frames[index], self._decoded.data.videos[index].label
+        frames = self._decoded.frames[index]
         n = min(len(frames), self._window or len(frames))
         first = int(rng.integers(len(frames) - n + 1))
         crop = random_crop(*frames.shape[1:3], self._spec, rng, self._flip)
-        indices = first + random_segments(n, self._spec.segments, rng)
+        moments = random_segments(n, self._spec.segments, rng)
+        clip, label = self._seen(index, first + moments, crop)
+        if self._spliced and rng.random() < self._spliced:
+            other = int(rng.integers(len(self)))
+            shown = self._decoded.frames[other]
+            cut = int(rng.integers(1, moments.max() + 1))  # the first moment that shows what it did without this
+            first = int(rng.integers(max(1, len(shown) - cut + 1)))
+            if shown.shape[1:3] != frames.shape[1:3]:  # else the same: a camera does not move with the action
+                crop = random_crop(*shown.shape[1:3], self._spec, rng, self._flip)
+            before, label_before = self._seen(other, np.minimum(first + moments, len(shown) - 1), crop)
+            fresh = moments >= cut
+            clip = np.where(fresh[..., None, None, None], clip, before)
+            label = label if 2 * fresh.sum() >= fresh.size else label_before
+        return torch.from_numpy(clip), label
+
+    def _seen(self, index: int, indices: NDArray[np.int64], crop: Crop) -> tuple[NDArray[np.uint8], int]:
+        """Frames [T, 5] of a video -> uint8 [T, 5, H, W, 3], and the label of what is seen there."""
+        frames, label = self._decoded.frames[index], self._decoded.data.videos[index].label
         clip = fit(frames.take(indices, crop.rows, crop.columns), self._spec, crop.mirrored)
-        return torch.from_numpy(clip), self._decoded.data.swaps[label] if crop.mirrored else label
+        return clip, self._decoded.data.swaps[label] if crop.mirrored else label
 
 
 class Exam(Dataset[tuple[Tensor, int]]):

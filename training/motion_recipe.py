@@ -61,10 +61,9 @@ stopped, killed, or out of power? The same command goes on; at most 4000 drawing
 def add_parser(commands: Any) -> None:
     """Adds the subcommand `motion`."""
     parser = commands.add_parser(
-        "motion", help="trains the shipped model anew", description=__doc__, epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "motion", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )  # fmt: skip
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, stopped="stopped; the same command goes on after the last whole epoch")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder; what is there is gone on with")
     parser.add_argument("--drawings", type=int, default=40_000, metavar="N",
                         help="drawings to learn from, none of them twice (default: %(default)s)")  # fmt: skip

@@ -13,6 +13,7 @@ from torch import Tensor
 from edge_tdn.errors import DeviceError
 
 LONGEST_WAIT = timedelta(days=1)  # of one process for another: the first of each machine decodes the videos
+AT_ONCE = 8  # clips that a process computes at a time, if nobody says how many
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -29,6 +30,11 @@ class Place:
     def first(self) -> bool:
         """It writes the run's folder, and tells people."""
         return self.rank == 0
+
+    def at_once(self, batch: int, most: int = AT_ONCE) -> int:
+        """The most clips up to `most` that its share of a step of `batch` clips is a multiple of."""
+        share = max(1, batch // self.world)
+        return max(n for n in range(1, most + 1) if share % n == 0)
 
     @contextmanager
     def in_turn(self, leads: bool) -> Iterator[None]:

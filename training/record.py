@@ -29,7 +29,7 @@ from edge_tdn.messages import NS_PER_S, Frame, Rgbx, State
 from edge_tdn.source import Source, verify
 from export.clips import MAX_GAP_S
 from export.folder import write_at_once
-from training.dataset import DESCRIPTION, class_name
+from training.dataset import DESCRIPTION, class_name, recordings
 
 SESSION = "%Y%m%dT%H%M%SZ"
 TOGETHER = "source = '([0-9]{8}T[0-9]{6}Z)-[0-9]+'  # clips of one call of edge-tdn-train record\n"
@@ -64,14 +64,15 @@ class Plan:
     seconds: float  # of each clip
     pause: float  # seconds before each
 
+    def clip(self, number: int) -> Path:
+        """Where one goes, from 1."""
+        return self.folder / f"{self.session}-{number:03}.mp4"
+
 
 def add_parser(commands: Any) -> None:
     """Adds the subcommand `record`."""
-    parser = commands.add_parser(
-        "record", help="clips of one action, from a live camera", epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.set_defaults(command=run)
+    parser = commands.add_parser("record", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(command=run, stopped="stopped; no clip recorded")
     parser.add_argument("--source", required=True, metavar="CAMERA",
                         help="rtsp://, http(s)://, /dev/video*, file, gst: PIPELINE; with --config a name")  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="TOML", help="the configuration that has the camera")
@@ -87,8 +88,9 @@ def run(options: argparse.Namespace) -> int:
     plan = _plan(options)
     camera, base = _camera(options)
     verify(camera, base)
-    _prepare(options.out, plan.folder)
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    if forgotten := _prepare(options.out, plan):
+        console.print(forgotten)
     columns = (TextColumn("{task.description}", markup=False), BarColumn())
     made = 0
     try:
@@ -103,6 +105,9 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         console.print(f"stopped; {made} of {plan.count} clip(s) recorded")
         return 130
+    finally:
+        with suppress(OSError):  # it stays if there is anything in it
+            plan.folder.rmdir()
     if made < plan.count:
         raise SourceError(
             f"the source was over after {made} of {plan.count} clip(s); they are in {plan.folder}", "ended"
@@ -139,7 +144,7 @@ def record(
                 tell(f"{name}: get ready, {ceil(left_s)}", 1 - left_s / plan.pause)
                 continue
             if clip is None:
-                clip = _Clip(plan.folder / f"{plan.session}-{number:03}.mp4", frame)
+                clip = _Clip(plan.clip(number), frame)
                 ring()
             clip.write(frame)
             done_s = (frame.pts_ns - clip.from_ns) / NS_PER_S
@@ -216,14 +221,25 @@ def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:
         raise ConfigError(f"--source: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
 
 
-def _prepare(out: Path, folder: Path) -> None:
-    """Makes the class's folder, and says in `dataset.toml` which clips belong together, where there is none yet."""
+def _prepare(out: Path, plan: Plan) -> str:
+    """Makes the class's folder, and says in `dataset.toml` which clips belong together, where there is none yet.
+
+    Somebody's own stays as it is: if it does not say that, what a person should write there.
+    """
+    described = (out / DESCRIPTION).exists()
+    of = recordings(out) if described else Path.as_posix
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        plan.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror}; name another folder with --out") from error
-    if not (out / DESCRIPTION).exists():
+        raise ConfigError(f"{plan.folder}: {error.strerror}; name another folder with --out") from error
+    if not described:
         write_at_once(out / DESCRIPTION, TOGETHER.encode())
+    elif of(plan.clip(1)) != of(plan.clip(2)):
+        return (
+            f"{out / DESCRIPTION} does not say that these clips are of one recording: some would be judged by while "
+            f"others are learnt from; write at its beginning:\n{TOGETHER}"
+        )
+    return ""
 
 
 def _told(console: Console, state: State, reason: str) -> None:

@@ -29,8 +29,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from edge_tdn import __version__
-from edge_tdn.errors import ConfigError
-from edge_tdn.manifest import LABELS, WEIGHTS
+from edge_tdn.errors import ConfigError, ModelError, last_line
+from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec
 from export.folder import write_at_once
 from export.tdn import TDN
 
@@ -131,6 +131,14 @@ class Run:
         if self._writes and metrics:
             write_at_once(self.folder / CURVES, curves(metrics))
             self._drawn = time.monotonic()
+
+
+def input_of_run(folder: Path) -> InputSpec:
+    """What the network of a run looks at. ModelError: its run.json is none."""
+    try:
+        return InputSpec.model_validate(json.loads((folder / RUN).read_bytes())["input"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / RUN}: not what a training writes: {last_line(error)}") from error
 
 
 def curves(metrics: Sequence[Metrics]) -> bytes:

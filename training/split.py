@@ -1,8 +1,8 @@
 """What is learnt from and what is judged by: never clips of one recording on both sides.
 
 A class whose videos are all of one recording is split in time: its last videos are judged by, and the one before them
-is left out; of one or two, the end of the last, with a clip's time left out before it. What lies that close together
-looks alike, so the figure says how well these recordings are known, and little about others.
+is left out; of one or two, the end of the last, with a segment's frames left out before it. What lies that close
+together looks alike, so the figure says how well these recordings are known, and little about others.
 """
 
 import hashlib
@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_tdn.errors import ConfigError
+from edge_tdn.messages import FRAMES_PER_SEGMENT
 from training.dataset import DataSet, Video
 from training.frames import Decoded, Frames
 
+MANY = 3  # videos of one recording that are split without being cut
 Item = tuple[Video, Frames]
 
 
@@ -25,6 +27,12 @@ class Split:
     lessons: Decoded
     held_out: Decoded
     said: tuple[str, ...]  # what a person should know of it
+
+
+def check_share(share: float) -> None:
+    """ConfigError: nothing, or everything, would be held out."""
+    if not 0 < share < 1:
+        raise ConfigError(f"--hold-out {share:g}: between 0 and 1")
 
 
 def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:
@@ -58,7 +66,8 @@ def split(decoded: Decoded, share: float, clip: int, seed: int) -> Split:
         name = f"class {data.labels[label]!r}"
         before, after = _in_time(name, own, share, clip)
         lessons, judged = lessons + before, judged + after
-        said += [f"{name}: one recording, split in time, one clip left out between: {_told(before, after)}"]
+        between = "one video" if len(own) >= MANY else f"{FRAMES_PER_SEGMENT} frames"
+        said += [f"{name}: one recording, split in time, {between} left out between: {_told(before, after)}"]
     parts = [
         Decoded(replace(data, videos=tuple(v for v, _ in own)), tuple(f for _, f in own)) for own in (lessons, judged)
     ]
@@ -123,15 +132,15 @@ def _sources(data: DataSet, share: float, seed: int) -> tuple[list[str], list[in
 
 def _in_time(name: str, own: Sequence[Item], share: float, clip: int) -> tuple[list[Item], list[Item]]:
     """Videos of one recording, in the order of time."""
-    if len(own) >= 3:
+    if len(own) >= MANY:
         count = min(max(1, round(share * len(own))), len(own) - 2)
         return list(own[: -count - 1]), list(own[-count:])
     *earlier, last = own
     total = len(last[1])
     judged = max(clip, round(share * total))
-    kept = total - judged - clip
+    kept = total - judged - FRAMES_PER_SEGMENT
     if kept < clip:
-        wanted_s = 3 * clip / last[1].rate
+        wanted_s = (2 * clip + FRAMES_PER_SEGMENT) / last[1].rate
         raise ConfigError(
             f"{name}: nothing can be held out of its {len(own)} video(s) of one recording: three are wanted at least, "
             f"or one of {wanted_s:.1f} s; record it more often"

@@ -7,7 +7,6 @@ a TDN         published .pth.tar, our .safetensors, or a model folder: everythin
               classes are the same.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, find_model, 
 from export import checkpoint
 from export.networks import open_networks
 from export.tdn import DEPTHS, STAGES, TDN, TDNConfig
-from training.runs import RUN
+from training.runs import RUN, input_of_run
 
 FIRST_NORM = "bn1"  # the one batch norm that the published training never freezes
 UNNEEDED = re.compile(r"(fc|last_linear)\.(weight|bias)$|num_batches_tracked$")  # ImageNet's own classes
@@ -60,7 +59,7 @@ def begin(source: str, labels: tuple[str, ...], seed: int, **options: Any) -> St
         return _from_folder(folder, labels, options)
     if path.is_dir():  # a run's
         path = path / WEIGHTS
-        spec = _input_of(folder / RUN) if (folder / RUN).is_file() else None
+        spec = input_of_run(folder) if (folder / RUN).is_file() else None
     state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path)[0]
     state = {name.removeprefix("module."): value for name, value in state.items()}
     if any(name.startswith("layer1.") for name in state):
@@ -69,13 +68,6 @@ def begin(source: str, labels: tuple[str, ...], seed: int, **options: Any) -> St
     known = parse_labels(beside, beside.read_bytes()) if beside.is_file() else None
     start = _from_tdn(checkpoint.load(path, **options), known, labels, path.name, checkpoint.sha256(path))
     return replace(start, spec=spec)
-
-
-def _input_of(run: Path) -> InputSpec:
-    try:
-        return InputSpec.model_validate(json.loads(run.read_bytes())["input"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{run}: not what a training writes: {last_line(error)}") from error
 
 
 def _from_folder(folder: Path, labels: tuple[str, ...], options: Mapping[str, Any]) -> Start:

@@ -1,13 +1,11 @@
 """A streaming evaluation as one picture: a row a label, the labelled intervals above, its score, the events below."""
 
-import io
-import textwrap
 from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from edge_tdn.plot import DPI, INK, NAME_WIDTH, WIDTH
+from edge_tdn import plot
+from edge_tdn.plot import INK
 from training.matching import Judgement
 from training.streaming import Streamed
 
@@ -16,33 +14,28 @@ if TYPE_CHECKING:
 
 ROW_HEIGHT, AROUND = 0.95, 1.6  # inches
 ABOVE, BELOW = (1.08, 0.3), (-0.38, 0.3)  # of a row whose score goes from 0 to 1: lower edge, height
-INTERVAL, MISSED, TOLD = "#1f3b57", "#c9d3dd", "#000000"
+INTERVAL, MISSED, TOLD = INK, "#c9d3dd", "#000000"
 EVENTS = {"hit": "#2a9d5c", "split": "#f2a541", "stray": "#c0392b"}
 
 
 def timeline(title: str, streamed: Streamed) -> bytes:
-    """A PNG. Rows are the labels of the intervals and events; without any, of what the model could have told."""
-    names = streamed.judgement.labels or tuple(streamed.thresholds)
-    figure = Figure(figsize=(WIDTH, ROW_HEIGHT * len(names) + AROUND), dpi=DPI, layout="constrained")
-    rows = figure.subplots(len(names), sharex=True, squeeze=False)[:, 0]
+    """A PNG. Rows are the labels of the intervals and events; without any, of what the model was nearest to telling."""
+    names = streamed.judgement.labels or plot.telling(streamed.scores, streamed.thresholds)
+    figure, rows = plot.rows_over_time(title, len(names), ROW_HEIGHT, AROUND)
     for axes, name in zip(rows, names, strict=True):
         _row(axes, name, streamed)
     rows[0].set_xlim(0, streamed.judgement.seconds)
     rows[-1].set_xlabel("seconds of the recording")
-    figure.suptitle(title, parse_math=False, x=0.01, ha="left", fontsize=11)
     shown = {"interval": INTERVAL, "missed": MISSED, **EVENTS}
     patches = [Patch(color=colour, label=label) for label, colour in shown.items()]
-    marks = [mark for mark in rows[0].lines if not mark.get_label().startswith("_")]
+    marks = [mark for mark in rows[0].lines if not str(mark.get_label()).startswith("_")]
     figure.legend(handles=[*patches, *marks], loc="outside lower center", ncols=8, frameon=False, fontsize=9)
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    return content.getvalue()
+    return plot.png(figure)
 
 
 def _row(axes: "Axes", name: str, streamed: Streamed) -> None:
     judgement = streamed.judgement
-    seen = [one.scores.get(name, float("nan")) for one in streamed.scores]  # no line over a break
-    axes.plot([one.seconds for one in streamed.scores], seen, color=INK, linewidth=1.2, label="score")
+    plot.score(axes, name, streamed.scores)
     _bars(axes, judgement, name)
     told = [event.told_s for event in judgement.events if event.label == name]
     middle = BELOW[0] + BELOW[1] / 2
@@ -51,10 +44,6 @@ def _row(axes: "Axes", name: str, streamed: Streamed) -> None:
         axes.axhline(edge, color="#dddddd", linewidth=0.6, zorder=0)
     axes.set_ylim(BELOW[0] - 0.05, sum(ABOVE) + 0.05)
     axes.set_yticks([0, 1], ["0", "1"], fontsize=8)
-    axes.set_ylabel(
-        textwrap.fill(name, NAME_WIDTH), rotation=0, ha="right", va="center", fontsize=9, labelpad=8, parse_math=False
-    )
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _bars(axes: "Axes", judgement: Judgement, name: str) -> None:

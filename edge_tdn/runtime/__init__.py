@@ -27,7 +27,9 @@ CUDA = "CUDA"  # the device that runs the PyTorch programs of a folder; all othe
 SELF_TEST_LIMIT = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 5e-2, "int8": 5e-2}
 # OpenVINO and PyTorch have no exception for it that the host could import
 OUT_OF_MEMORY = re.compile(
-    r"out.of.(\w+.)?memory|\balloc(ate|ation)?\b|_alloc\b|max size of memory|temporarily unavailable", re.I
+    r"out.of.(\w+.)?memory|\balloc(ate|ation)?\b|_alloc\b|max size of memory|temporarily unavailable"
+    r"|could not create a (primitive|memory)",  # oneDNN's
+    re.I,
 )
 
 
