@@ -14,7 +14,7 @@ COMMANDS = {  # name -> its file, what it does; own actions first, then the pape
     "train": ("training.train", "as the paper does it: videos of several classes -> weights"),
     "motion": ("training.motion_recipe", "makes the shipped model anew"),
     "show-motion": ("training.contact_sheet", "what that learns from, or is judged by, as a picture"),
-    "judge-motion": ("training.judge_motion", "how well a model knows what moves: in generated clips, in crops of videos"),
+    "judge-motion": ("training.judge_motion", "how well a model knows what moves: in generated and in real clips"),
 }
 
 EPILOG = """your own actions, from a camera to a model that watches it:
