@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import InputSpec, Model, find_model, open_model
@@ -25,6 +24,7 @@ from export.clips import find_videos
 from training.accuracy import Accuracy
 from training.contact_sheet import Row, write_sheet
 from training.motion import HELD_OUT, lesson
+from training.progress import counted
 from training.real_crops import MOST_SPELLS, real_crops
 from training.report import class_table, share
 
@@ -118,10 +118,9 @@ def run(options: argparse.Namespace) -> int:
         total = len(videos) * MOST_SPELLS * len(LABELS)  # at most: of short videos come fewer
         kinds["real crops"] = ((crop.video.stem, crop.frames, crop.label) for crop in crops), total
     console, wrong = Console(markup=False, highlight=False, soft_wrap=True), []
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with closing(open_runtime(model, options.precision)) as runtime:
         for kind, (clips, total) in kinds.items():
-            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            with counted() as progress:
                 judged, rows = judge(runtime, progress.track(clips, total, description=kind))
             wrong += rows
             tell(console, kind, judged)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.progress import track
 
 from edge_tdn.encode import write_video
 from edge_tdn.errors import ConfigError
@@ -36,6 +35,7 @@ from training.judge_motion import generated_clips, judge, tell
 from training.learn import REFERENCE_BATCH, Course, Task, learn
 from training.motion import HELD_OUT, SPEC, lesson
 from training.place import DEVICES, Place, join
+from training.progress import counted
 from training.report import accuracy_json
 from training.start import begin
 
@@ -148,8 +148,8 @@ def _film(number: int, folder: Path) -> Path:
 def _judge(model: Model, count: int, out: Path, console: Console) -> None:
     found: dict[str, Accuracy] = {}
     for name in model.manifest.precisions:
-        with closing(open_runtime(model, name)) as runtime:
-            clips = track(generated_clips(SPEC, count), f"judging {name}", count, console=Console(stderr=True))
+        with closing(open_runtime(model, name)) as runtime, counted() as progress:
+            clips = progress.track(generated_clips(SPEC, count), count, description=f"judging {name}")
             found[name], _ = judge(runtime, clips)
         tell(console, name, found[name])
     results = {name: accuracy_json(one) for name, one in found.items()}
