@@ -47,7 +47,7 @@ def test_killed_it_goes_on_and_gives_what_an_unbroken_run_gives(
     """Bit for bit; and what was said of the run is all there. The model's folder is the next test's."""
     monkeypatch.setattr(motion_recipe, "_make_folder", lambda *_: None)
     assert main(command(out="unbroken")) == 0
-    assert "3 epoch(s) of 8 drawings, 16 clips; rate up to 0.05 for 8 clips a step; fp32" in capsys.readouterr().out
+    assert "3 epoch(s) of 8 drawings, 16 clips; rate up to 0.025 for 8 clips a step; fp32" in capsys.readouterr().out
     process = FORK.Process(target=main, args=(command(),))
     process.start()
     wait_for(lambda: (tmp_path / "run/checkpoint.pt").exists() or not process.is_alive())
