@@ -194,6 +194,27 @@ def test_a_steady_hop_allocates_nothing(motion: Model) -> None:
     assert peak < 20_000  # bytes; a single feature of a segment has 36,864
 
 
+def test_ctrl_c_is_heard_after_runtimes_have_gone(motion: Model) -> None:
+    """In a process of its own: OpenVINO alone would leave it a stack for signals that is freed."""
+    program = f"""
+import os, pathlib, signal, time
+from edge_tdn.manifest import open_model
+from edge_tdn.runtime import open_runtime
+model = open_model(pathlib.Path({str(motion.folder)!r}))
+first, second = (open_runtime(model, threads=1) for _ in range(2))
+first.close()
+del first
+second.close()
+del second
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("heard")
+"""
+    assert subprocess.check_output([sys.executable, "-c", program]) == b"heard\n"
+
+
 def test_openvino_reports_to_nobody() -> None:
     """Its telemetry would be sent at the import, from every camera host."""
     program = "import sys, edge_tdn.runtime.openvino; print('openvino_telemetry.main' in sys.modules)"

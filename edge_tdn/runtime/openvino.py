@@ -19,6 +19,7 @@ from edge_tdn.runtime import Ring, is_out_of_memory, out_of_memory
 from edge_tdn.runtime.cache import CompiledCache, cache_key
 from edge_tdn.runtime.instructions import cpu_flags, lost
 from edge_tdn.runtime.ring import FeatureRing
+from edge_tdn.signals import hear_on_own_stack
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class OpenVinoRuntime:
         if threads and device == "CPU":
             options["INFERENCE_NUM_THREADS"] = str(threads)
         encoder, head = (_compile(core, model, name, device, options, cache) for name in (graphs.encoder, graphs.head))
+        hear_on_own_stack()
         if device == "CPU" and (what := lost(precision, _kernels(head), cpu_flags())):
             log.warning("device=CPU precision=%s %s", precision, what)
         taken = {port.any_name: port.element_type for port in head.inputs}
