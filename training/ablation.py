@@ -2,8 +2,7 @@
 
 1 learning   training/learn.py, a run folder for each network and seed: of one seed all see the same generated clips, in
              the same order, at the same rate
-2 folders    exported in full precision
-3 judging    all of them on the same held-out clips, in turn, through the daemon's own runtime: accuracy and time
+2 judging    all of them on the same held-out clips, in turn, in OpenVINO: accuracy and time
 
 S-TDM and L-TDM stand on what the paper compares them with: T-Conv, which is TSN with temporal convolutions.
 """
@@ -13,7 +12,6 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,15 +22,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from edge_tdn.errors import ConfigError
-from edge_tdn.manifest import LABELS as LABELS_FILE
-from edge_tdn.manifest import WEIGHTS, InputSpec, Model, open_model
-from edge_tdn.runtime import open_runtime, scores
+from edge_tdn.manifest import WEIGHTS, InputSpec
 from edge_tdn.scene import LABELS
 from export import checkpoint
-from export.convert import Recipe, convert, steps
 from export.folder import write_at_once
 from export.inspection import macs
-from export.networks import open_networks
 from export.tdn import TDN
 from training.ablation_report import Result, markdown, picture, said, table, to_json
 from training.accuracy import Accuracy
@@ -40,15 +34,15 @@ from training.generated import Generated
 from training.judge_motion import generated_clips
 from training.learn import Task, learn
 from training.motion import SPEC
-from training.motion_recipe import BACKGROUND, MODEL, NETWORK, OF_A_SEED, SEEDS, one_cycle
+from training.motion_recipe import NETWORK, OF_A_SEED, SEEDS, one_cycle
 from training.place import DEVICES, Place, join
 from training.progress import counted
 from training.start import begin
+from training.whole import Compiled, compile_whole
 
 EPOCH = 1000  # drawings, about: a killed run goes on from there
 VIEWS = 4  # of a drawing; backwards, too: what a thing looks like then says nothing of where it goes
 BATCH, RATE = 32, 0.4  # as the shipped model's
-PRECISION = "fp32"
 RESULTS, PICTURE = "ablation.json", "ablation.png"
 
 EPILOG = """TSN, T-Conv, S-TDM, L-TDM, TDN, as in tables 1c and 1d (half an hour on 2 cores):
@@ -136,11 +130,12 @@ def run(options: argparse.Namespace) -> int:
             bars.advance(whole)
         if not place.first:
             return 0
-        models = [open_model(_folder(options.out, *job) / MODEL) for job in jobs]
-        judged = judge(models, spec, options.held_out, bars)
+        networks = [checkpoint.load(_folder(options.out, *job) / WEIGHTS).eval() for job in jobs]
+        compiled = [compile_whole(network, spec) for network in bars.track(networks, description="compiling")]
+        judged = judge(compiled, spec, options.held_out, bars)
     results = [
         Result(
-            variant.name, variant.network, variant.paper, *_cost(models[number], spec),
+            variant.name, variant.network, variant.paper, *_cost(networks[number], spec),
             tuple(accuracy for accuracy, _ in judged[number :: len(variants)]),
             np.stack([seconds for _, seconds in judged[number :: len(variants)]]),
         )
@@ -174,53 +169,38 @@ def _folder(out: Path, variant: Variant, seed: int) -> Path:
 def _teach(
     variant: Variant, seed: int, spec: InputSpec, options: argparse.Namespace, place: Place, bars: Progress
 ) -> None:
-    """One network's run, and its model folder. What is done already is not done again."""
+    """One network's run. What is done already is not done again."""
     folder = _folder(options.out, variant, seed)
     epochs = max(1, round(options.drawings / EPOCH))
     course = one_cycle(epochs, place, RATE, BATCH, VIEWS, seed)
     start = begin("", LABELS, seed, **NETWORK, **variant.network)
     lessons = Generated(seed * OF_A_SEED, options.drawings // epochs)
     learn(Task(start, spec, lessons, None, course), folder, place, BATCH // place.world, options.workers, bars=bars)
-    if place.first and not (folder / MODEL).exists():
-        _export(start.model.to("cpu").float(), folder, spec, bars)
 
 
-def _export(network: TDN, folder: Path, spec: InputSpec, bars: Progress) -> None:
-    recipe = Recipe(
-        id=folder.name, labels=folder / LABELS_FILE, input=spec, background=BACKGROUND, precisions=(PRECISION,),
-        source=(("file", WEIGHTS), ("sha256", checkpoint.sha256(folder / WEIGHTS))),
-    )  # fmt: skip
-    bar = bars.add_task("", total=steps(recipe.precisions))
-    convert(network, recipe, folder / MODEL, lambda what: bars.update(bar, advance=1, description=f"exporting: {what}"))
-    bars.remove_task(bar)
-
-
-def _cost(model: Model, spec: InputSpec) -> tuple[int, float]:
+def _cost(network: TDN, spec: InputSpec) -> tuple[int, float]:
     """Parameters, and multiply-accumulates of a clip in 10^9."""
-    (network,) = open_networks(model).members
     encoder, head = macs(network, spec.height, spec.width)
     return sum(p.numel() for p in network.parameters()), (spec.segments * encoder + head) / 1e9
 
 
 def judge(
-    models: Sequence[Model], spec: InputSpec, count: int, bars: Progress
+    networks: Sequence[Compiled], spec: InputSpec, count: int, bars: Progress
 ) -> list[tuple[Accuracy, NDArray[np.float64]]]:
-    """For each model what it says of the first `count` held-out clips, and how many seconds it took for each [count].
+    """For each what it says of the first `count` held-out clips, and how many seconds it took for each, [count].
 
-    Clip after clip all of them, another one first each time: whatever else runs here slows all alike.
+    Clip after clip all of them, in an order that changes: whatever else runs here slows all alike.
     """
-    logits = np.empty((len(models), count, len(LABELS)), np.float32)
-    seconds = np.empty((len(models), count))
+    rng = np.random.default_rng(0)
+    logits = np.empty((len(networks), count, len(LABELS)), np.float32)
+    seconds = np.empty((len(networks), count))
     truth = np.empty(count, np.int64)
-    with ExitStack() as opened:
-        runtimes = [opened.enter_context(closing(open_runtime(model, PRECISION))) for model in models]
-        for number, (_, frames, truth[number]) in enumerate(
-            bars.track(generated_clips(spec, count), count, description="judging")
-        ):
-            for one in np.roll(range(len(models)), number):
-                began = time.perf_counter()
-                logits[one, number] = scores(runtimes[one], frames)
-                seconds[one, number] = time.perf_counter() - began
+    clips = bars.track(generated_clips(spec, count), count, description="judging")
+    for number, (_, frames, truth[number]) in enumerate(clips):
+        for one in rng.permutation(len(networks)):
+            began = time.perf_counter()
+            logits[one, number] = networks[one](frames)
+            seconds[one, number] = time.perf_counter() - began
     return [(Accuracy(LABELS, own, truth), took) for own, took in zip(logits, seconds, strict=True)]
 
 

@@ -19,7 +19,7 @@ from training.report import accuracy_json
 
 FULL = "TDN"
 PAPER = "Something-Something V1, ResNet-50, T = 8"  # what the paper's figures are of
-COLUMNS = ("network", "top-1, %", f"{FULL} leads by", "left or right, %", "M parameters", "GMAC a clip", "ms a clip")
+COLUMNS = ("network", "top-1\n%", f"{FULL}\nleads by", "left or\nright, %", "M\nparam.", "GMAC\na clip", "ms\na clip")
 COIN = 0.5  # who guesses between left and right
 HIGHLIGHT, PLAIN, DOT = "#2a6f97", "#b8c4ce", "#1b1b1b"
 WIDTH, ROW_HEIGHT, AROUND, DPI = 11.0, 0.5, 1.7, 110  # inches; pixels per inch
@@ -100,7 +100,7 @@ def table(results: Sequence[Result]) -> Table:
     """A row for each network."""
     printed = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for number, column in enumerate(_columns(results)):
-        printed.add_column(column, justify="right" if number else "left")
+        printed.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in _rows(results):
         printed.add_row(*row)
     return printed
@@ -108,7 +108,7 @@ def table(results: Sequence[Result]) -> Table:
 
 def markdown(results: Sequence[Result]) -> str:
     """The same, for a README."""
-    columns = _columns(results)
+    columns = [column.replace("\n", " ") for column in _columns(results)]
     rule = ["---", *["---:"] * (len(columns) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *_rows(results)))
 
@@ -125,12 +125,12 @@ def said(results: Sequence[Result]) -> list[str]:
         f"clips",
     ]
     if any(one.paper for one in results):
-        lines.append(f"the paper's: {PAPER}")
+        lines.append(f"paper: top-1 on {PAPER}")
     return lines
 
 
 def _columns(results: Sequence[Result]) -> tuple[str, ...]:
-    return (*COLUMNS, f"time / {results[0].name}", "top-1 in the paper, %")
+    return (*COLUMNS, f"time\n/ {results[0].name}", "paper\n%")
 
 
 def _rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
