@@ -43,6 +43,7 @@ from training.whole import Compiled, compile_whole
 EPOCH = 1000  # drawings, about: a killed run goes on from there
 VIEWS = 4  # of a drawing; backwards, too: what a thing looks like then says nothing of where it goes
 BATCH, RATE = 32, 0.4  # as the shipped model's
+WIDEST = 110  # columns that the table may take, in a narrower terminal too: rather in two lines than cut off
 RESULTS, PICTURE = "ablation.json", "ablation.png"
 
 EPILOG = """TSN, T-Conv, S-TDM, L-TDM, TDN, as in tables 1c and 1d (half an hour on 2 cores):
@@ -104,7 +105,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--seeds", type=int, default=1, metavar="N",
                         help="each network is taught so often, from other weights on other clips (default: 1)"
                         )  # fmt: skip
-    parser.add_argument("--drawings", type=int, default=3000, metavar="N",
+    parser.add_argument("--drawings", type=int, default=4000, metavar="N",
                         help=f"to learn from, each in {VIEWS} views: as it is, in a mirror, both backwards (default: "
                         "%(default)s)")  # fmt: skip
     parser.add_argument("--held-out", type=int, default=1000, metavar="N", help="clips to judge by (default: 1000)")
@@ -149,6 +150,7 @@ def run(options: argparse.Namespace) -> int:
     title = f"{options.held_out} clips that nobody learnt from, after {options.drawings * VIEWS} that all did"
     write_at_once(options.out / PICTURE, picture(results, title))
     console = Console(markup=False, highlight=False, soft_wrap=True)
+    console.width = max(console.width, WIDEST)
     console.print(markdown(results) if options.markdown else table(results))
     for line in (*said(results), f"{options.out / RESULTS}, {PICTURE}: written"):
         console.print(line)

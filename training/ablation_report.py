@@ -185,7 +185,8 @@ def picture(results: Sequence[Result], title: str) -> bytes:
     _shares(first, [one.top1 for one in results], guess, "top-1 (dashed: always the commonest label)")
     _shares(second, [one.left_or_right for one in results], COIN, "left told from right (dashed: a coin)")
     times = [one.time_ratio(results[0]) for one in results]
-    _bars(third, times, [f"{ratio:.2f}   {one.gmac:.2f} GMAC" for ratio, one in zip(times, results, strict=True)])
+    costs = [f"{ratio:.2f}   {one.gmac:.2f} GMAC" for ratio, one in zip(times, results, strict=True)]
+    _bars(third, times, costs, times)
     third.set(xlim=(0, 1.9 * max(times)), xlabel=f"time of a clip / {results[0].name}'s")
     first.set_yticks(range(len(results)), [one.name for one in results])
     first.set_ylim(len(results) - 0.4, -0.6)
@@ -198,7 +199,7 @@ def picture(results: Sequence[Result], title: str) -> bytes:
 
 def _shares(axes: Axes, shares: Sequence[NDArray[np.float64]], chance: float, name: str) -> None:
     known = [np.nan_to_num(one) for one in shares]
-    _bars(axes, [float(one.mean()) for one in known], [f"{_spread(one)} %" for one in shares])
+    _bars(axes, [float(one.mean()) for one in known], [f"{_spread(one)} %" for one in shares], [*map(max, known)])
     for row, one in enumerate(known):
         if len(one) > 1:
             axes.plot(one, np.full(len(one), row), "o", ms=3.5, color=DOT)
@@ -207,8 +208,9 @@ def _shares(axes: Axes, shares: Sequence[NDArray[np.float64]], chance: float, na
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
 
 
-def _bars(axes: Axes, lengths: Sequence[float], texts: Sequence[str]) -> None:
+def _bars(axes: Axes, lengths: Sequence[float], texts: Sequence[str], ends: Sequence[float]) -> None:
+    """`ends`: what texts stand behind."""
     axes.barh(range(len(lengths)), lengths, height=0.62, color=PLAIN)
-    for row, (length, text) in enumerate(zip(lengths, texts, strict=True)):
-        axes.annotate(text, (length, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
+    for row, (end, text) in enumerate(zip(ends, texts, strict=True)):
+        axes.annotate(text, (end, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
