@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_tdn.messages import Picture
 
-LABELS = ("still", "left", "right", "up", "down", "approach", "recede", "wave")
+MOTIONS = ("still", "left", "right", "up", "down", "approach", "recede", "wave")
 _DIRECTION = {"left": math.pi, "right": 0.0, "up": -math.pi / 2, "down": math.pi / 2}  # radians, y grows downwards
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from export.convert import whole
 from export.tdn import TDNConfig
 from tests.test_training_learn import wait_for
@@ -27,7 +27,7 @@ from training.motion import SPEC
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 FORK = multiprocessing.get_context("fork")  # as in test_training_learn
-STILL, LEFT, RIGHT = (LABELS.index(label) for label in ("still", "left", "right"))
+STILL, LEFT, RIGHT = (MOTIONS.index(label) for label in ("still", "left", "right"))
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_killed_it_goes_on_and_what_is_taught_is_not_taught_again(
 def result(name: str, says: list[list[int]], seconds: list[float], paper: float | None = None) -> Result:
     """`says`: for each seed, what it takes four clips for; two are left, one right, one still."""
     truth = np.array([LEFT, LEFT, RIGHT, STILL])
-    judged = tuple(Accuracy(LABELS, np.eye(len(LABELS), dtype=np.float32)[one], truth) for one in says)
+    judged = tuple(Accuracy(MOTIONS, np.eye(len(MOTIONS), dtype=np.float32)[one], truth) for one in says)
     times: NDArray[np.float64] = np.tile(np.array(seconds), (len(says), 1))
     return Result(name, {}, paper, 2_000_000, 0.5, judged, times)
 

@@ -5,7 +5,7 @@ import pytest
 
 from edge_tdn.manifest import Model
 from edge_tdn.runtime import open_runtime, scores
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from training.motion import HELD_OUT, SPEC, Lesson, lesson
 from training.moves import OPPOSITE
 
@@ -34,7 +34,7 @@ def test_segments_of_a_lesson_overlap_as_the_grid_says() -> None:
 
 def test_the_lessons_are_of_the_model_that_ships(motion: Model) -> None:
     assert motion.manifest.input == SPEC
-    assert motion.labels == LABELS
+    assert motion.labels == MOTIONS
 
 
 @pytest.mark.xfail(strict=True, reason=UNTRAINED)
@@ -50,11 +50,11 @@ def test_the_shipped_model_knows_clips_that_it_never_saw(motion: Model, held_out
 def test_a_clip_played_backwards_is_its_opposite(motion: Model, held_out: list[Lesson]) -> None:
     """So it is motion that decides, not what the thing looks like."""
     runtime = open_runtime(motion)
-    directed = [clip for clip in held_out if LABELS[clip.label] in OPPOSITE]
+    directed = [clip for clip in held_out if MOTIONS[clip.label] in OPPOSITE]
     turned = 0
     for clip in directed:
-        said = LABELS[int(np.argmax(scores(runtime, clip.frames[::-1, ::-1])))]
-        turned += said == OPPOSITE[LABELS[clip.label]]
+        said = MOTIONS[int(np.argmax(scores(runtime, clip.frames[::-1, ::-1])))]
+        turned += said == OPPOSITE[MOTIONS[clip.label]]
     runtime.close()
     assert len(directed) > 40
     assert turned >= 0.8 * len(directed)

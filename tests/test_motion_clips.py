@@ -12,7 +12,7 @@ from edge_tdn.encode import write_video
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Picture
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from training import moves
 from training.backdrops import backdrop, read_photos
 from training.camera import Encoder
@@ -32,11 +32,11 @@ SAMPLE = 8  # clips of each label
 @pytest.fixture(scope="module")
 def sample() -> dict[str, list[Lesson]]:
     """The first lessons of each label."""
-    found: dict[str, list[Lesson]] = {label: [] for label in LABELS}
+    found: dict[str, list[Lesson]] = {label: [] for label in MOTIONS}
     seed = 0
     while any(len(clips) < SAMPLE for clips in found.values()):
         one = lesson(seed, SPEC)
-        found[LABELS[one.label]].append(one)
+        found[MOTIONS[one.label]].append(one)
         seed += 1
     return {label: clips[:SAMPLE] for label, clips in found.items()}
 
@@ -113,12 +113,12 @@ def test_photos_change_the_lessons_and_not_their_labels() -> None:
 
 def test_labels_come_in_their_shares() -> None:
     """As the first draw of each number decides it: 4,000 numbers, each label within a fifth of its share."""
-    labels = [np.random.default_rng(seed).choice(len(LABELS), p=SHARES) for seed in range(4000)]
-    assert np.bincount(labels, minlength=len(LABELS)) / 4000 == pytest.approx(SHARES, rel=0.2)
+    labels = [np.random.default_rng(seed).choice(len(MOTIONS), p=SHARES) for seed in range(4000)]
+    assert np.bincount(labels, minlength=len(MOTIONS)) / 4000 == pytest.approx(SHARES, rel=0.2)
     assert all(lesson(seed, SPEC).label == labels[seed] for seed in range(3))
 
 
-@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("label", MOTIONS)
 def test_drifts_keep_what_their_labels_promise(label: str) -> None:
     seconds = np.linspace(0, 2.2, 34)
     for seed in range(60):
@@ -197,8 +197,8 @@ def test_crops_that_cannot_be_are_told(tmp_path: Path) -> None:
     write_video([wall] * 40, 15, tmp_path / "wall.mp4")
     told: list[str] = []
     crops = list(real_crops([tmp_path / "wall.mp4"], SPEC, left_out=told.append))
-    assert [LABELS[crop.label] for crop in crops] == ["still"]
-    assert told == ["only bare ground is seen"] * (len(LABELS) - 1)
+    assert [MOTIONS[crop.label] for crop in crops] == ["still"]
+    assert told == ["only bare ground is seen"] * (len(MOTIONS) - 1)
 
 
 @pytest.mark.data
@@ -206,9 +206,9 @@ def test_real_crops_flow_as_their_labels_say(data: Path) -> None:
     """Contents go left where the window goes right; still windows show nothing that moves."""
     videos = [data / "videos" / name for name in ("bottle-detection.mp4", "sam2_03_blocks.mp4")]
     crops = list(real_crops(videos, SPEC, most=2))
-    assert {LABELS[crop.label] for crop in crops} == set(LABELS)
+    assert {MOTIONS[crop.label] for crop in crops} == set(MOTIONS)
     for crop in crops:
-        label = LABELS[crop.label]
+        label = MOTIONS[crop.label]
         way = flows(crop.frames)[0].sum(0)
         if label in DIRECTIONS:
             assert float(way @ DIRECTIONS[label]) > 0.7 * float(np.hypot(*way)), (label, crop.video.name)

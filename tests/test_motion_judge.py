@@ -9,7 +9,7 @@ import pytest
 
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import Model
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from training import contact_sheet, judge_motion
 from training.__main__ import main
 from training.judge_motion import false_alarms, swapped
@@ -17,11 +17,11 @@ from training.motion import lesson
 
 pytestmark = pytest.mark.training
 
-STILL, LEFT, RIGHT, UP = (LABELS.index(label) for label in ("still", "left", "right", "up"))
+STILL, LEFT, RIGHT, UP = (MOTIONS.index(label) for label in ("still", "left", "right", "up"))
 
 
 def test_figures_are_of_what_they_say() -> None:
-    confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
+    confusion = np.zeros((len(MOTIONS), len(MOTIONS)), np.int64)
     assert swapped(confusion) is None
     assert false_alarms(confusion) is None
     confusion[STILL, STILL], confusion[STILL, UP] = 9, 1

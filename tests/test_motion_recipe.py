@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from edge_tdn.manifest import Model, open_model
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from export import checkpoint
 from tests.test_training_learn import wait_for
 from training import motion_recipe
@@ -63,7 +63,7 @@ def test_killed_it_goes_on_and_gives_what_an_unbroken_run_gives(
         checkpoint.load(tmp_path / name / "weights.safetensors").state_dict() for name in ("unbroken", "run")
     )
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert (tmp_path / "run/labels.txt").read_text().split() == list(LABELS)
+    assert (tmp_path / "run/labels.txt").read_text().split() == list(MOTIONS)
     said = json.loads((tmp_path / "run/run.json").read_text())
     assert said["course"]["dropout"] == 0
     assert said["data"] == Generated(1 << 24, 8).summary()

@@ -23,7 +23,7 @@ from rich.progress import Progress
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import WEIGHTS, InputSpec
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from export import checkpoint
 from export.folder import write_at_once
 from export.inspection import macs
@@ -175,7 +175,7 @@ def _teach(
     folder = _folder(options.out, variant, seed)
     epochs = max(1, round(options.drawings / EPOCH))
     course = one_cycle(epochs, place, RATE, BATCH, VIEWS, seed)
-    start = begin("", LABELS, seed, **NETWORK, **variant.network)
+    start = begin("", MOTIONS, seed, **NETWORK, **variant.network)
     lessons = Generated(seed * OF_A_SEED, options.drawings // epochs)
     learn(Task(start, spec, lessons, None, course), folder, place, BATCH // place.world, options.workers, bars=bars)
 
@@ -194,7 +194,7 @@ def judge(
     Clip after clip all of them, in an order that changes: whatever else runs here slows all alike.
     """
     rng = np.random.default_rng(0)
-    logits = np.empty((len(networks), count, len(LABELS)), np.float32)
+    logits = np.empty((len(networks), count, len(MOTIONS)), np.float32)
     seconds = np.empty((len(networks), count))
     truth = np.empty(count, np.int64)
     clips = bars.track(generated_clips(spec, count), count, description="judging")
@@ -203,7 +203,7 @@ def judge(
             began = time.perf_counter()
             logits[one, number] = networks[one](frames)
             seconds[one, number] = time.perf_counter() - began
-    return [(Accuracy(LABELS, own, truth), took) for own, took in zip(logits, seconds, strict=True)]
+    return [(Accuracy(MOTIONS, own, truth), took) for own, took in zip(logits, seconds, strict=True)]
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import InputSpec, find_model, open_model
 from edge_tdn.messages import CENTRE
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from export.clips import find_videos
 from export.folder import write_at_once
 from training.backdrops import read_photos
@@ -63,7 +63,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("sheet", type=Path, metavar="PNG", help="the picture to write")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first clip (default: 0)")
     parser.add_argument("--rows", type=int, default=24, metavar="N", help="how many (default: 24)")
-    parser.add_argument("--label", choices=LABELS, help="only these")
+    parser.add_argument("--label", choices=MOTIONS, help="only these")
     parser.add_argument("--backdrops", type=Path, metavar="DIR", help="videos whose pictures become backdrops, too")
     parser.add_argument("--crops", type=Path, metavar="DIR", help="real videos: windows that move over them, instead")
     parser.add_argument("--model", default="motion", help="whose size and frame rate they have (default: motion)")
@@ -89,10 +89,10 @@ def _lessons(options: argparse.Namespace, spec: InputSpec) -> Iterator[tuple[str
     number = options.first
     while True:
         one = lesson(number, spec, photos)
-        yield str(number), LABELS[one.label], one.frames
+        yield str(number), MOTIONS[one.label], one.frames
         number += 1
 
 
 def _crops(options: argparse.Namespace, spec: InputSpec) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
     for crop in islice(real_crops(find_videos(options.crops), spec), options.first, None):
-        yield crop.video.stem, LABELS[crop.label], crop.frames
+        yield crop.video.stem, MOTIONS[crop.label], crop.frames

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Picture
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from training.learn import Course
 from training.loader import Key
 from training.motion import lesson, views
@@ -27,7 +27,7 @@ class Generated:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return LABELS
+        return MOTIONS
 
     def __len__(self) -> int:
         return self.count

@@ -19,7 +19,7 @@ from rich.console import Console
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import InputSpec, Model, find_model, open_model
 from edge_tdn.runtime import Runtime, open_runtime, scores
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from export.clips import find_videos
 from training.accuracy import Accuracy
 from training.contact_sheet import Row, write_sheet
@@ -35,10 +35,10 @@ which clips does it get wrong? (a picture, a row for each)
   edge-tdn-train judge-motion motion --crops videos/ --wrong wrong.png
 """
 MOST_ROWS = 60  # of the sheet, for each kind of clips
-SIDEWAYS = [LABELS.index("left"), LABELS.index("right")]
-STILL = LABELS.index("still")
+SIDEWAYS = [MOTIONS.index("left"), MOTIONS.index("right")]
+STILL = MOTIONS.index("still")
 
-Clip = tuple[str, NDArray[np.uint8], int]  # its name, uint8 [T, InputSpec.frames, H, W, 3], index into LABELS
+Clip = tuple[str, NDArray[np.uint8], int]  # its name, uint8 [T, InputSpec.frames, H, W, 3], index into MOTIONS
 Confusion = NDArray[np.int64]  # [labels, labels]: rows are true, columns what the model says
 
 
@@ -68,10 +68,10 @@ def judge(runtime: Runtime, clips: Iterable[Clip]) -> tuple[Accuracy, list[Row]]
         truth.append(label)
         said = int(np.argmax(logits[-1]))
         if said != label and len(wrong) < MOST_ROWS:
-            wrong.append((f"{name}\n{LABELS[label]}\nsays {LABELS[said]}", frames))
+            wrong.append((f"{name}\n{MOTIONS[label]}\nsays {MOTIONS[said]}", frames))
     if not truth:
         raise ModelError("not one clip to judge by; the videos are too short, or their cameras move")
-    return Accuracy(LABELS, np.stack(logits), np.array(truth)), wrong
+    return Accuracy(MOTIONS, np.stack(logits), np.array(truth)), wrong
 
 
 def generated_clips(spec: InputSpec, count: int) -> Iterator[Clip]:
@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
         kinds["generated"] = generated_clips(spec, options.generated), options.generated
     if videos:
         crops = real_crops(videos, spec, options.seed, left_out=lambda why: left_out.update([why]))
-        total = len(videos) * MOST_SPELLS * len(LABELS)  # at most: of short videos come fewer
+        total = len(videos) * MOST_SPELLS * len(MOTIONS)  # at most: of short videos come fewer
         kinds["real crops"] = ((crop.video.stem, crop.frames, crop.label) for crop in crops), total
     console, wrong = Console(markup=False, highlight=False, soft_wrap=True), []
     with closing(open_runtime(model, options.precision)) as runtime:
@@ -144,5 +144,5 @@ def tell(console: Console, name: str, judged: Accuracy) -> None:
 
 def check_labels(model: Model) -> None:
     """ModelError: it knows other labels, or in another order."""
-    if tuple(model.labels) != LABELS:
-        raise ModelError(f"{model.folder}: knows {', '.join(model.labels)}; to be judged here: {', '.join(LABELS)}")
+    if tuple(model.labels) != MOTIONS:
+        raise ModelError(f"{model.folder}: knows {', '.join(model.labels)}; to be judged here: {', '.join(MOTIONS)}")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Picture
 from edge_tdn.preprocess import Preprocessor
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from training.camera import Camera
 from training.moves import OPPOSITE
 from training.scenes import SIDES, Director, Scene
@@ -35,13 +35,13 @@ HELD_OUT = 1 << 32  # numbers from here on are never learnt from
 @dataclass(frozen=True)
 class Lesson:
     frames: NDArray[np.uint8]  # [T, InputSpec.frames, H, W, 3], RGB
-    label: int  # index into LABELS
+    label: int  # index into MOTIONS
 
 
 def lesson(seed: int, spec: InputSpec, photos: Sequence[Picture] = ()) -> Lesson:
     """Clip number `seed`: the same one every time. `photos`: pictures (uint8 RGB) for backdrops and surfaces."""
     rng = np.random.default_rng(seed)
-    label = LABELS[rng.choice(len(LABELS), p=SHARES)]
+    label = MOTIONS[rng.choice(len(MOTIONS), p=SHARES)]
     height, width = _picture_size(rng, spec)
     rate = CAMERA_RATES[rng.integers(len(CAMERA_RATES))]
     grid = np.round((np.arange(spec.ticks) / spec.frame_rate + rng.uniform(0, 1 / rate)) * rate)
@@ -53,7 +53,7 @@ def lesson(seed: int, spec: InputSpec, photos: Sequence[Picture] = ()) -> Lesson
     camera = Camera(rng, height, width, seconds, rough=2.5 if label == "still" else 1.0)
     resize = Preprocessor(spec)
     frames = [resize(camera(n, _exposed(scene, n, blurred, height, width))) for n in range(len(seconds))]
-    return Lesson(np.stack(frames)[frame_of[spec.grid]], LABELS.index(label))
+    return Lesson(np.stack(frames)[frame_of[spec.grid]], MOTIONS.index(label))
 
 
 def views(one: Lesson, count: int) -> list[Lesson]:
@@ -68,8 +68,8 @@ def views(one: Lesson, count: int) -> list[Lesson]:
 
 def _label(one: Lesson, turned: Iterable[str]) -> int:
     """Its opposite, where it is one of those that are turned."""
-    label = LABELS[one.label]
-    return LABELS.index(OPPOSITE[label]) if label in turned else one.label
+    label = MOTIONS[one.label]
+    return MOTIONS.index(OPPOSITE[label]) if label in turned else one.label
 
 
 def _picture_size(rng: np.random.Generator, spec: InputSpec) -> tuple[int, int]:

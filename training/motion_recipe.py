@@ -17,12 +17,11 @@ from rich.console import Console
 
 from edge_tdn.encode import write_video
 from edge_tdn.errors import ConfigError
-from edge_tdn.manifest import LABELS as LABELS_FILE
-from edge_tdn.manifest import WEIGHTS, Model, open_model
+from edge_tdn.manifest import LABELS, WEIGHTS, Model, open_model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn.runtime import open_runtime
 from edge_tdn.runtime.instructions import cpu_flags
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from export import checkpoint
 from export.convert import Recipe
 from export.folder import whole_or_nothing, write_at_once
@@ -97,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     epochs = max(1, round(options.drawings / EPOCH))
     with join(options.device) as place:
         task = Task(
-            start=begin(options.start, LABELS, options.seed, **NETWORK),
+            start=begin(options.start, MOTIONS, options.seed, **NETWORK),
             spec=SPEC,
             lessons=Generated(options.seed * OF_A_SEED, options.drawings // epochs, photos),
             held_out=Generated(HELD_OUT, min(EXAM, options.held_out)) if options.held_out else None,
@@ -121,7 +120,7 @@ def _make_folder(model: TDN, options: argparse.Namespace, console: Console) -> N
 
     out: Path = options.out
     recipe = Recipe(
-        id=ID, labels=out / LABELS_FILE, input=SPEC, background=BACKGROUND,
+        id=ID, labels=out / LABELS, input=SPEC, background=BACKGROUND,
         source=(("file", WEIGHTS), ("sha256", checkpoint.sha256(out / WEIGHTS))),
     )  # fmt: skip
     with whole_or_nothing(out / MODEL) as scratch, tempfile.TemporaryDirectory() as room:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, Picture
 from edge_tdn.preprocess import Preprocessor
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from edge_tdn.source import read_file
 
 MOST_SPELLS = 6  # of one video
@@ -48,7 +48,7 @@ Spell = NDArray[np.uint8]  # [ticks, h, w, 3], RGB, at the model's frame rate
 @dataclass(frozen=True, eq=False)
 class Crop:
     frames: NDArray[np.uint8]  # [T, InputSpec.frames, H, W, 3], RGB
-    label: int  # index into LABELS
+    label: int  # index into MOTIONS
     video: Path
     spell: int  # of the video; its crops show the same moments
 
@@ -67,7 +67,7 @@ def real_crops(
     for number, video in enumerate(videos):
         for index, spell in enumerate(_spells(video, spec, most)):
             if not _is_steady(spell):
-                for _ in LABELS:
+                for _ in MOTIONS:
                     left_out("the video's own camera moves")
                 continue
             rng = np.random.default_rng((seed, number, index))
@@ -76,7 +76,7 @@ def real_crops(
                 frozen.append((_somewhere(spell, rng), video, index))
             else:
                 noise = (still - still.mean(0)).round().astype(np.int16)
-            for label, name in enumerate(LABELS):
+            for label, name in enumerate(MOTIONS):
                 pictures = still if name == "still" else _moved(spell, name, spec, rng)
                 if pictures is not None:
                     yield Crop(_clip(pictures, spec), label, video, index)
@@ -86,7 +86,7 @@ def real_crops(
         if noise is None:
             left_out("nothing is still in any video, and so there is no noise for frozen pictures")
         else:
-            yield Crop(_clip(_noisy(picture, noise), spec), LABELS.index("still"), video, index)
+            yield Crop(_clip(_noisy(picture, noise), spec), MOTIONS.index("still"), video, index)
 
 
 def _spells(video: Path, spec: InputSpec, most: int) -> Iterator[Spell]:

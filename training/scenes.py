@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from edge_tdn.messages import Picture
-from edge_tdn.scene import LABELS
+from edge_tdn.scene import MOTIONS
 from training import moves
 from training.backdrops import backdrop, busy_backdrop
 from training.figures import Animal, Person
@@ -96,7 +96,7 @@ class Director:
         layers = []
         for _ in range(rng.choice(4, p=[0.4, 0.3, 0.2, 0.1])):  # things that move otherwise
             size = rng.uniform(0.1, 0.3)
-            own = moves.drift(str(rng.choice(LABELS)), moments, rng).scaled(rng.uniform(0.1, 0.5))
+            own = moves.drift(str(rng.choice(MOTIONS)), moments, rng).scaled(rng.uniform(0.1, 0.5))
             layers.append(self._layer(self._thing(size), own, size))
         if rng.random() < 0.3:  # somebody who gestures: before a camera that stays, that would be `wave`
             layers.append(self._gesturing(rng.uniform(0.4, 1.3)))
@@ -117,7 +117,7 @@ class Director:
         size = float(main.way.size.mean())
         for _ in range(rng.choice(3, p=[0.6, 0.3, 0.1])):  # otherwise, smaller and less far
             small = max(0.04, size * rng.uniform(0.2, 0.45))
-            other = moves.drift(str(rng.choice(LABELS)), moments, rng, moves.LEAST_WAY).scaled(rng.uniform(0.1, 0.8))
+            other = moves.drift(str(rng.choice(MOTIONS)), moments, rng, moves.LEAST_WAY).scaled(rng.uniform(0.1, 0.8))
             layers.insert(0, self._layer(self._thing(small), other, small))
         if self._label in moves.DIRECTIONS and rng.random() < 0.25:  # hides it for a moment
             layers.append(self._standing(size * rng.uniform(0.3, 0.7)))
