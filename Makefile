@@ -14,6 +14,7 @@
 # make chaos-cameras  what becomes of a daemon whose cameras fail (half an hour; CHAOS=--help)
 # make test-training   the tests of edge-tdn-train: minutes
 # make motion   train the shipped model anew (hours on 2 cores)
+# make ablation the paper's claims in small: TDN with and without its parts (half an hour; ABLATION=--help)
 # make clean    remove the environment and what was built
 
 PYTHON ?= python3
@@ -34,7 +35,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn
 SYSTEMD := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SYSUSERS := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
-.PHONY: demo test test-training test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos chaos-cameras motion clean
+.PHONY: demo test test-training test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
@@ -119,6 +120,9 @@ motion: $(VENV)/.test
 	rm -rf runs/motion/model
 	$(BIN)/edge-tdn-train motion --out runs/motion
 	rm -rf edge_tdn/models/motion && mv runs/motion/model edge_tdn/models/motion
+
+ablation: $(VENV)/.test
+	$(BIN)/edge-tdn-train ablation --out runs/ablation $(ABLATION)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""The command line of the trainer: record | finetune | evaluate | train | motion | show-motion | judge-motion."""
+"""The command line of the trainer; COMMANDS lists what it does."""
 
 import argparse
 import importlib
@@ -15,6 +15,7 @@ COMMANDS = {  # name -> its file, what it does; own actions first, then the pape
     "motion": ("training.motion_recipe", "makes the shipped model anew"),
     "show-motion": ("training.contact_sheet", "what that learns from, or is judged by, as a picture"),
     "judge-motion": ("training.judge_motion", "how well a model knows what moves: in generated and in real clips"),
+    "ablation": ("training.ablation", "the paper's claims, in small: networks with and without its parts"),
 }
 
 EPILOG = """your own actions, from a camera to a model that watches it:

@@ -141,13 +141,15 @@ class Task:
 
 
 def learn(
-    task: Task, folder: Path, place: Place, at_once: int, workers: int, patience: int = 0
+    task: Task, folder: Path, place: Place, at_once: int, workers: int, patience: int = 0,
+    bars: Progress | None = None,
 ) -> list[Metrics]:  # fmt: skip
     """Trains, or goes on with the run in `folder`; the metrics of its epochs. The task's network is then trained.
 
     `at_once`: clips that a process computes at a time; a step adds up as many as it takes. `workers`: processes of each
     that cut clips. `patience`: it ends early when the rate has fallen once and the held-out loss has not been lower
-    for so many epochs since, and the weights are those of the `best` epoch; 0: as published, neither.
+    for so many epochs since, and the weights are those of the `best` epoch; 0: as published, neither. `bars`: a larger
+    work's, where this one's are shown, too.
     ConfigError: a batch that cannot be made of these, a folder of another run. DeviceError: no memory for so many clips
     at once; it names how many fit.
     """
@@ -163,8 +165,8 @@ def learn(
     optimiser = _optimiser(model, task.start.settled, course)
     metrics = run.restore(model, optimiser)
     trainer = _Trainer(task, dataset, optimiser, place, at_once, workers)
-    with counted(shown=place.first) as progress:
-        if metrics and place.first:
+    with nullcontext(bars) if bars else counted(shown=place.first) as progress:
+        if 0 < len(metrics) < course.epochs and place.first:
             progress.console.print(f"{folder}: going on after epoch {len(metrics)}", soft_wrap=True)
         while len(metrics) < course.epochs and not (patience and _stands_still(metrics, patience)):
             metrics.append(trainer.epoch(len(metrics), progress))

@@ -101,7 +101,9 @@ def run(options: argparse.Namespace) -> int:
             spec=SPEC,
             lessons=Generated(options.seed * OF_A_SEED, options.drawings // epochs, photos),
             held_out=Generated(HELD_OUT, min(EXAM, options.held_out)) if options.held_out else None,
-            course=_course(options, epochs, place),
+            course=one_cycle(
+                epochs, place, options.rate, options.batch, options.views, options.seed, options.precision
+            ),
         )
         if place.first:
             for line in (*task.start.said, _told(task)):
@@ -171,14 +173,16 @@ def _check(options: argparse.Namespace) -> None:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: must be from {least} to {most}")
 
 
-def _course(options: argparse.Namespace, epochs: int, place: Place) -> Course:
-    """One cycle: the rate rises, then falls to 0. No dropout: no clip comes twice."""
+def one_cycle(
+    epochs: int, place: Place, rate: float, batch: int, views: int, seed: int,
+    precision: Literal["bf16", "fp32"] | None = None,
+) -> Course:  # fmt: skip
+    """The rate rises, then falls to 0. No dropout: no clip comes twice. `precision` None: bf16 where it is fast."""
     fast = place.device.type == "cuda" or not FAST_BF16.isdisjoint(cpu_flags())
-    precision: Literal["bf16", "fp32"] = options.precision or ("bf16" if fast else "fp32")
     return Course(
-        epochs=epochs, rate=options.rate, warm_up_epochs=WARM_UP * epochs, cosine=True, batch=options.batch,
-        nesterov=True, dropout=0.0, clip=5.0, partial_norm=False, flip=False, views=options.views, precision=precision,
-        seed=options.seed,
+        epochs=epochs, rate=rate, warm_up_epochs=WARM_UP * epochs, cosine=True, batch=batch, nesterov=True, dropout=0.0,
+        clip=5.0, partial_norm=False, flip=False, views=views, precision=precision or ("bf16" if fast else "fp32"),
+        seed=seed,
     )  # fmt: skip
 
 
