@@ -42,8 +42,8 @@ from training.start import begin
 
 REPORT = "finetune.json"
 CONFUSION = "confusion.png"
-SEEN = 4000  # clips that a course is long, if nobody says how many epochs
-EPOCHS = (6, 40)  # fewest, most
+SEEN = 8000  # clips that a course is long, if nobody says how many epochs
+EPOCHS = (6, 80)  # fewest, most
 LEAST = 24  # clips of each class in an epoch
 SHOWN_S = 1.5  # seconds that a clip shows, at most, if nobody says more: it is told when most of a clip shows it
 SPLICED = 0.5  # share of the clips that begin in another video: there events begin and end, and it is hardest to tell
