@@ -57,9 +57,10 @@ class Door:
         return self._open
 
     def _knock(self) -> None:
-        self._open = None
+        answer = None
         with suppress(SourceError):  # its password's file is away, too
-            self._open = is_open(find(self._camera, self._base).location)
+            answer = is_open(find(self._camera, self._base).location)
+        self._open = answer  # not before: who is asked and says nothing is shut
 
 
 def is_open(source: str) -> bool | None:
