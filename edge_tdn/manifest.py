@@ -83,6 +83,11 @@ class InputSpec(_Part):
         return (self.segments - 1) * self.segment_stride + self.span
 
     @property
+    def video_frames(self) -> int:
+        """Frames at `frame_rate` of a video that is one clip: the published sampling takes what window.py does."""
+        return self.segments * self.segment_stride + FRAMES_PER_SEGMENT - 1
+
+    @property
     def segment_s(self) -> float:
         """Seconds from one segment's start to the next one's."""
         return self.segment_stride / self.frame_rate

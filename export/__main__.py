@@ -92,9 +92,8 @@ INPUT = ("size", "resize", "short_side", "frame_rate", "segment_stride")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit status. Errors that a user can mend are said without a traceback."""
-    options = _parser().parse_args(arguments)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    return run_command("edge-tdn-export", options)
+    return run_command("edge-tdn-export", lambda: _parser().parse_args(arguments))
 
 
 def _convert(options: argparse.Namespace) -> int:

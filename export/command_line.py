@@ -3,18 +3,21 @@
 import argparse
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 from edge_tdn.errors import EdgeTdnError
 
 
-def run_command(program: str, options: argparse.Namespace) -> int:
-    """Runs `options.command`; its exit status. Errors that a user can mend are said without a traceback.
+def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
+    """Runs the `command` of the parsed options; its exit status. Errors that a user can mend have no traceback.
 
-    Ctrl-C and SIGTERM end it with 130, and `options.stopped`, if it is there, says what becomes of what was done.
+    Ctrl-C and SIGTERM end it with 130, and the options' `stopped`, if it is there, says what becomes of what was done.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    options = argparse.Namespace()
     try:
+        options = parse()  # which may import torch, and take seconds
         status: int = options.command(options)
     except EdgeTdnError as error:
         _say(program, str(error))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from edge_tdn.manifest import Graphs, Model
 from edge_tdn.runtime.openvino import EXECUTION, read_graph
+from edge_tdn.signals import hear_on_own_stack
 from export.convert import ROOT, EncoderGraph, HeadGraph, channels_last
 from export.findings import NodeError
 from export.networks import Networks, split
@@ -101,6 +102,7 @@ def _openvino(model: Model, graphs: Graphs, precision: str, reference: Reference
     results = graph.add_outputs([output for _, output in nodes])
     compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": EXECUTION[precision]})
     request = compiled.create_infer_request()
+    hear_on_own_stack()
     request.infer(
         {key: _in_steps(value, graphs.scales[key], compiled.input(key)) if key in graphs.scales else value
          for key, value in reference.inputs.items()}

@@ -41,7 +41,7 @@ def sampling_agrees(spec: InputSpec) -> bool:
     """
     if spec.segment_stride == 1:
         return True
-    frames = spec.segments * spec.segment_stride + FRAMES_PER_SEGMENT - 1
+    frames = spec.video_frames
     window = Window(spec, MAX_GAP_S)
     segments = []
     for number in range(frames):

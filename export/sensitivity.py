@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_tdn.manifest import InputSpec
 from edge_tdn.runtime.openvino import EXECUTION
+from edge_tdn.signals import hear_on_own_stack
 from export.findings import Limits, divergence
 from export.halves import ClipSet
 from export.networks import split
@@ -176,6 +177,7 @@ class Chain:
             graph.reshape({frames: [self.batch(part[0]), *(d.get_length() for d in list(frames.partial_shape)[1:])]})
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": EXECUTION["int8"]}
         compiled = self._core.compile_model(graph, "CPU", options)
+        hear_on_own_stack()
         names = [output.get_any_name() for output in compiled.outputs]
 
         def run(inputs: Any) -> dict[str, Array]:

@@ -25,7 +25,7 @@ from training.__main__ import main
 from training.augment import decoded_short_side
 from training.background import with_background
 from training.dataset import DataSet, Video, open_data
-from training.finetune import _stride, clip_frames, each_clip, evenly
+from training.finetune import _stride, each_clip, evenly
 from training.frames import Decoded, decode
 from training.learn import Course, Task, _stands_still, best, learn
 from training.place import Place
@@ -34,7 +34,7 @@ from training.split import check_apart, split
 from training.start import begin
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
-CLIP = clip_frames(SPEC)
+CLIP = SPEC.video_frames
 
 
 @pytest.fixture(scope="module")
@@ -238,9 +238,9 @@ def test_learnt_clips_are_laid_as_a_cameras() -> None:
     for spec in (SPEC, InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15, segment_stride=4)):
         starts = np.arange(spec.segments) * spec.segment_stride
         assert np.array_equal(
-            centre_segments(clip_frames(spec), spec.segments)[:, 0], starts + spec.segment_stride // 2
+            centre_segments(spec.video_frames, spec.segments)[:, 0], starts + spec.segment_stride // 2
         )
-        drawn = random_segments(clip_frames(spec), spec.segments, np.random.default_rng(1))[:, 0]
+        drawn = random_segments(spec.video_frames, spec.segments, np.random.default_rng(1))[:, 0]
         assert np.all((starts <= drawn) & (drawn < starts + spec.segment_stride))
 
 

@@ -33,7 +33,7 @@ exit status: 0 done; 66 camera or video cannot be played; 71 no memory; 78 data,
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit status. Errors that a user can mend are said without a traceback."""
     words = sys.argv[1:] if arguments is None else arguments
-    return run_command("edge-tdn-train", _parser(words).parse_args(words))
+    return run_command("edge-tdn-train", lambda: _parser(words).parse_args(words))
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -28,7 +28,7 @@ from export import checkpoint
 from export.folder import write_at_once
 from export.inspection import macs
 from export.tdn import TDN
-from training.ablation_report import Result, markdown, picture, said, table, to_json
+from training.ablation_report import FULL, Result, markdown, picture, said, table, to_json
 from training.accuracy import Accuracy
 from training.generated import Generated
 from training.judge_motion import generated_clips
@@ -76,19 +76,19 @@ TSN = Variant("TSN", {"stdm_stages": (), "ltdm_stages": (), "temporal_conv_stage
 T_CONV = Variant("T-Conv", {"stdm_stages": (), "ltdm_stages": ()})
 S_TDM = Variant("S-TDM", {"ltdm_stages": ()})
 L_TDM = Variant("L-TDM", {"stdm_stages": ()})
-FULL = Variant("TDN", paper=52.3)
+WHOLE = Variant(FULL, paper=52.3)
 TABLES = {
-    "1a": (FULL, Variant("TDN added", {"stdm_fusion": "add"}), Variant("TDN attended", {"stdm_fusion": "attention"})),
+    "1a": (WHOLE, Variant("TDN added", {"stdm_fusion": "add"}), Variant("TDN attended", {"stdm_fusion": "attention"})),
     "1b": (
-        FULL,
+        WHOLE,
         Variant("TDN one way", {"ltdm_bidirectional": False}),
         Variant("TDN one scale", {"ltdm_multiscale": False}),
         Variant("TDN no gates", {"ltdm_attention": False}),
     ),
-    "1c": (T_CONV, S_TDM, L_TDM, FULL),
-    "1d": (TSN, T_CONV, FULL),
+    "1c": (T_CONV, S_TDM, L_TDM, WHOLE),
+    "1d": (TSN, T_CONV, WHOLE),
 }
-ORDER = (TSN, T_CONV, S_TDM, L_TDM, FULL)  # then the variants of TDN
+ORDER = (TSN, T_CONV, S_TDM, L_TDM, WHOLE)  # then the variants of TDN
 
 
 def add_parser(commands: Any) -> None:

@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     skipped = dict.fromkeys((*learnt.data.skipped, *judged.data.skipped))
     for line in (*said, f"{len(skipped)} video(s) skipped", *skipped) if skipped else said:
         console.print(f"  {line}")
-    lessons, exam = evenly(learnt, clip_frames(spec)), each_clip(judged, clip_frames(spec))
+    lessons, exam = evenly(learnt, spec.video_frames), each_clip(judged, spec.video_frames)
     course = _course(options, lessons, spec)
     console.print(f"  {_counted(learnt)}; to judge by: {_counted(judged)}")
     console.print(f"2/4 learning, at most {course.epochs} epochs of {len(lessons.frames)} clips")
@@ -153,11 +153,6 @@ def run(options: argparse.Namespace) -> int:
         console.print(line)
     console.print(f"{options.out}: {_result(accuracies)}; see {CONFUSION}, parity.html, {REPORT}; the run: {folder}")
     return 0
-
-
-def clip_frames(spec: InputSpec) -> int:
-    """Frames of which the published sampling makes what a camera's clip is: segments one stride apart."""
-    return spec.segments * spec.segment_stride + FRAMES_PER_SEGMENT - 1
 
 
 def _stride(known: InputSpec) -> int:
@@ -247,7 +242,7 @@ def _divide(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> tupl
     other = _of_these_classes(options.judge, data, options.data) if options.judge else None  # before what takes time
     decoded = decode_shown(data, spec, options.cache)
     if other is None:
-        found = split(decoded, options.hold_out, clip_frames(spec), options.seed)
+        found = split(decoded, options.hold_out, spec.video_frames, options.seed)
         return found.lessons, found.held_out, found.said
     judged = decode_shown(other, spec, options.cache)
     check_apart(decoded.data, judged.data)
@@ -286,7 +281,7 @@ def _course(options: argparse.Namespace, lessons: Decoded, spec: InputSpec) -> C
     return Course(
         epochs=epochs, milestones=(0.6, 0.85), rate=options.rate, warm_up_epochs=min(1.0, epochs / 4),
         batch=min(options.batch, count), last_layer=LAST_LAYER, partial_norm=False, flip=not lessons.data.sideways,
-        window_s=clip_frames(spec) / spec.frame_rate, spliced=SPLICED, seed=options.seed,
+        window_s=spec.video_frames / spec.frame_rate, spliced=SPLICED, seed=options.seed,
     )  # fmt: skip
 
 

@@ -118,14 +118,16 @@ def run(options: argparse.Namespace) -> int:
         total = len(videos) * MOST_SPELLS * len(MOTIONS)  # at most: of short videos come fewer
         kinds["real crops"] = ((crop.video.stem, crop.frames, crop.label) for crop in crops), total
     console, wrong = Console(markup=False, highlight=False, soft_wrap=True), []
-    with closing(open_runtime(model, options.precision)) as runtime:
-        for kind, (clips, total) in kinds.items():
-            with counted() as progress:
-                judged, rows = judge(runtime, progress.track(clips, total, description=kind))
-            wrong += rows
-            tell(console, kind, judged)
-    for why, count in left_out.items():
-        console.print(f"{count} crops left out: {why}")
+    try:
+        with closing(open_runtime(model, options.precision)) as runtime:
+            for kind, (clips, total) in kinds.items():
+                with counted() as progress:
+                    judged, rows = judge(runtime, progress.track(clips, total, description=kind))
+                wrong += rows
+                tell(console, kind, judged)
+    finally:  # where nothing is left to judge by, this says why
+        for why, count in left_out.items():
+            console.print(f"{count} crops left out: {why}")
     if options.wrong and wrong:
         write_sheet(wrong, options.wrong)
         console.print(f"written: {options.wrong}, {len(wrong)} clips")

@@ -198,7 +198,7 @@ def best(metrics: list[Metrics]) -> int:
 def _calm(metrics: list[Metrics]) -> range:
     """The epochs since the rate fell for the first time."""
     rates = [epoch["rate"] for epoch in metrics]
-    top = rates.index(max(rates, default=0.0)) if rates else 0
+    top = rates.index(max(rates)) if rates else 0
     fell = (epoch for epoch in range(top, len(rates)) if rates[epoch] < rates[top] / 2)
     return range(next(fell, len(rates)), len(rates))
 
@@ -261,7 +261,8 @@ class _Trainer:
         try:
             return self._epoch(epoch, progress)
         except (RuntimeError, MemoryError) as error:
-            if "DataLoader worker" in str(error):  # the system ended it, and that is all PyTorch knows
+            ended = "DataLoader worker (pid" in str(error)  # by the system, and that is all PyTorch knows
+            if ended or ("DataLoader worker" in str(error) and is_out_of_memory(error)):
                 raise DeviceError(
                     f"no memory left for clips that wait: {last_line(error)}; take fewer --workers, or 0"
                 ) from error

@@ -61,7 +61,7 @@ class Lessons(Dataset[tuple[Tensor, int]]):
         if self._spliced and rng.random() < self._spliced:
             other = int(rng.integers(len(self)))
             shown = self._decoded.frames[other]
-            cut = int(rng.integers(1, moments.max() + 1))  # the first moment that shows what it did without this
+            cut = int(rng.integers(1, moments.max() + 1))  # the drawn video from here on, the other one before
             first = int(rng.integers(max(1, len(shown) - cut + 1)))
             if shown.shape[1:3] != frames.shape[1:3]:  # else the same: a camera does not move with the action
                 crop = random_crop(*shown.shape[1:3], self._spec, rng, self._flip)

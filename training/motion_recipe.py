@@ -18,7 +18,6 @@ from rich.console import Console
 from edge_tdn.encode import write_video
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import LABELS, WEIGHTS, Model, open_model
-from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn.runtime import open_runtime
 from edge_tdn.runtime.instructions import cpu_flags
 from edge_tdn.scene import MOTIONS
@@ -134,13 +133,13 @@ def _make_folder(model: TDN, options: argparse.Namespace, console: Console) -> N
             console.print(line)
         if options.held_out:
             _judge(open_model(scratch), options.held_out, out, console)
-    console.print(f"{out / MODEL}: done; see curves.png, {CONFUSION}, parity.html")
+    judged = f", {CONFUSION}, {JUDGED}" if options.held_out else ""
+    console.print(f"{out / MODEL}: done; see curves.png{judged}, parity.html")
 
 
 def _film(number: int, folder: Path) -> Path:
-    """A drawing as a camera's video, as long as window.py wants it for one clip."""
-    count = SPEC.segments * SPEC.segment_stride + FRAMES_PER_SEGMENT - 1
-    every_tick = SPEC.model_copy(update={"segments": count, "segment_stride": 1})
+    """A drawing as a camera's video of one clip."""
+    every_tick = SPEC.model_copy(update={"segments": SPEC.video_frames, "segment_stride": 1})
     path = folder / f"{number}.mp4"
     write_video(lesson(number, every_tick).frames[:, 0], round(SPEC.frame_rate), path)
     return path

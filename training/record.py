@@ -109,9 +109,8 @@ def run(options: argparse.Namespace) -> int:
         with suppress(OSError):  # it stays if there is anything in it
             plan.folder.rmdir()
     if made < plan.count:
-        raise SourceError(
-            f"the source was over after {made} of {plan.count} clip(s); they are in {plan.folder}", "ended"
-        )
+        where = f"; they are in {plan.folder}" if made else ""
+        raise SourceError(f"the source was over after {made} of {plan.count} clip(s){where}", "ended")
     console.print(
         f"{made} clip(s) of one recording in {plan.folder}; next: edge-tdn-train finetune --data {options.out}"
     )
@@ -237,7 +236,7 @@ def _prepare(out: Path, plan: Plan) -> str:
     elif of(plan.clip(1)) != of(plan.clip(2)):
         return (
             f"{out / DESCRIPTION} does not say that these clips are of one recording: some would be judged by while "
-            f"others are learnt from; write at its beginning:\n{TOGETHER}"
+            f"others are learnt from; let its `source` say so, or, if it has none, write at its beginning:\n{TOGETHER}"
         )
     return ""
 

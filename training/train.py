@@ -97,7 +97,10 @@ def _tell(console: Console, data: DataSet, lessons: Decoded, held_out: Decoded |
 def _tell_result(console: Console, out: Path, spec: InputSpec, metrics: dict[str, float]) -> None:
     held_out = f", held out {metrics['held_out_top1']:.1%}" if "held_out_top1" in metrics else ""
     console.print(f"{out}: {metrics['epoch']:.0f} epochs, top-1 {metrics['top1']:.1%}{held_out}; see curves.png")
-    size = f"--size {spec.height} --resize {spec.resize} --frame-rate {spec.frame_rate:g}"
+    size = f"--size {spec.height} --resize {spec.resize}" + (
+        f" --short-side {spec.short_side}" if spec.short_side else ""
+    )
+    size += f" --frame-rate {spec.frame_rate:g} --segment-stride {spec.segment_stride}"
     console.print(
         f"next: edge-tdn-export convert {out / WEIGHTS} models/{out.name} --labels {out / 'labels.txt'} {size}"
     )
