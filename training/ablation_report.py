@@ -76,7 +76,7 @@ def to_json(results: Sequence[Result], how: Mapping[str, Any]) -> bytes:
     full, first = _full(results), results[0]
     models = []
     for one in results:
-        lead = full.lead(one) if one is not full else None
+        lead = full.lead(one) if full and one is not full else None
         models.append(
             {
                 "name": one.name,
@@ -137,7 +137,7 @@ def _rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
     full = _full(results)
     rows: list[tuple[str, ...]] = []
     for one in results:
-        lead, error = full.lead(one) if one is not full else (None, 0.0)
+        lead, error = full.lead(one) if full and one is not full else (None, 0.0)
         rows.append(
             (
                 one.name,
@@ -154,8 +154,8 @@ def _rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _full(results: Sequence[Result]) -> Result:
-    return next(one for one in results if one.name == FULL)
+def _full(results: Sequence[Result]) -> Result | None:
+    return next((one for one in results if one.name == FULL), None)
 
 
 def _spread(shares: NDArray[np.float64]) -> str:
