@@ -9,9 +9,6 @@ from edge_tdn.scene import MOTIONS
 from training.motion import HELD_OUT, SPEC, Lesson, lesson
 from training.moves import OPPOSITE
 
-UNTRAINED = "the model that ships learnt from simpler clips than these; until `make motion` has been run"
-
-
 @pytest.fixture(scope="module")
 def held_out() -> list[Lesson]:
     """The first of the clips that are never learnt from."""
@@ -37,7 +34,6 @@ def test_the_lessons_are_of_the_model_that_ships(motion: Model) -> None:
     assert motion.labels == MOTIONS
 
 
-@pytest.mark.xfail(strict=True, reason=UNTRAINED)
 def test_the_shipped_model_knows_clips_that_it_never_saw(motion: Model, held_out: list[Lesson]) -> None:
     """Through the runtime of the daemon."""
     runtime = open_runtime(motion)
@@ -46,7 +42,6 @@ def test_the_shipped_model_knows_clips_that_it_never_saw(motion: Model, held_out
     assert right >= 73
 
 
-@pytest.mark.xfail(strict=True, reason=UNTRAINED)
 def test_a_clip_played_backwards_is_its_opposite(motion: Model, held_out: list[Lesson]) -> None:
     """So it is motion that decides, not what the thing looks like."""
     runtime = open_runtime(motion)
