@@ -9,6 +9,7 @@ from edge_tdn.scene import MOTIONS
 from training.motion import HELD_OUT, SPEC, Lesson, lesson
 from training.moves import OPPOSITE
 
+
 @pytest.fixture(scope="module")
 def held_out() -> list[Lesson]:
     """The first of the clips that are never learnt from."""
