@@ -31,7 +31,7 @@ def output(model: Model, precisions: tuple[str, ...] = (), on: tuple[str, ...] =
 def test_it_prints_a_table_by_speed_and_lines_that_can_be_configured(edge_tdn: Run, tmp_path: Path) -> None:
     result = edge_tdn("bench", "--seconds", "2", "--precision", "fp32", "--json", tmp_path / "bench.json")
     assert result.returncode == 0, result.stderr
-    assert "no int8 in this folder: edge-tdn-export quantize" in result.stdout
+    assert "no fp16 in this folder: edge-tdn-export convert" in result.stdout
     site = result.stdout[result.stdout.index("[runtime]") :]
     config = parse(tomllib.loads(f'{site}\nname = "a"\nsource = "demo:"'), "bench")
     assert (config.runtime.model, config.runtime.device, config.runtime.precision) == ("motion", "CPU", "fp32")
@@ -62,7 +62,7 @@ def test_the_best_is_the_fastest_that_is_proven(
 ) -> None:
     def change(content: dict) -> None:  # type: ignore[type-arg]
         content["parity"] = dict.fromkeys(proven, content["parity"]["fp32"])
-        content["precisions"]["bf16"] = content["precisions"]["fp32"]
+        content["precisions"] = dict.fromkeys(("fp32", "bf16"), content["precisions"]["fp32"])
 
     edit(model_copy, change)
     text, measured = output(open_model(model_copy))
@@ -81,7 +81,7 @@ def test_nothing_to_measure_is_an_error_that_says_what_there_is(motion: Model) -
     with pytest.raises(ModelError, match=r"nothing can be measured here\nfp32 on GPU: device 'GPU' is not here"):
         output(motion, (), ("GPU",))
     with pytest.raises(ModelError, match=r"nothing to measure; this model has: fp32.*, this host: .*CPU"):
-        output(motion, ("int8",))
+        output(motion, ("fp16",))
 
 
 def test_a_model_too_slow_for_one_camera_is_told_so(motion: Model) -> None:

@@ -247,8 +247,8 @@ def test_a_graph_that_does_not_parse_is_named(model_copy: Path) -> None:
 
 
 def test_precisions_and_devices_that_are_not_there_are_listed(motion: Model) -> None:
-    with pytest.raises(ModelError, match=r"no precision 'int8'; this model has: fp32"):
-        open_runtime(motion, precision="int8")
+    with pytest.raises(ModelError, match=r"no precision 'fp16'; this model has: fp32"):
+        open_runtime(motion, precision="fp16")
     with pytest.raises(ModelError, match=r"device 'TPU' is not here; OpenVINO finds: .*CPU"):
         open_runtime(motion, device="TPU")
 

@@ -59,8 +59,8 @@ def test_auto_takes_the_first_that_works_and_says_why_not_the_others(
 def test_auto_tries_cuda_only_where_the_folder_has_programs_for_it(motion: Model, model_copy: Path) -> None:
     assert candidates(motion, "fp32") == devices()
     assert candidates(with_cuda(model_copy), "fp32") == ["CUDA", *devices()]
-    with pytest.raises(ModelError, match=r"no precision 'int8'; this model has: fp32"):
-        candidates(motion, "int8")
+    with pytest.raises(ModelError, match=r"no precision 'fp16'; this model has: fp32"):
+        candidates(motion, "fp16")
 
 
 def test_a_host_without_cuda_runs_a_folder_that_has_programs_for_it(
