@@ -177,7 +177,7 @@ def test_the_shipped_model_gives_the_same_events_on_the_demo_clip() -> None:
         (log,) = found.events
         assert log.same
         assert sum("start" in line for line in log.expected) == 7
-        assert log.expected[0].split() == ["2.80", "s", "start", "right"]
+        assert log.expected[0].split() == ["2.53", "s", "start", "right"]
         assert found.proven
 
 
@@ -185,7 +185,7 @@ def test_the_shipped_model_is_shipped_proven(motion: Model) -> None:
     for name in motion.manifest.precisions:
         parity = motion.manifest.parity[name]
         assert parity.proven
-        assert parity.clips >= 100
+        assert parity.clips >= 64  # INT8: those that did not calibrate it
 
 
 def test_the_record_stands_in_the_manifest_and_the_folder_still_opens(copy: Path, videos: Path) -> None:
