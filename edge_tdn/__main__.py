@@ -11,9 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from edge_tdn import __version__, log
 from edge_tdn.errors import ConfigError, EdgeTdnError
@@ -21,6 +19,8 @@ from edge_tdn.faults import FAULTS, Planned
 from edge_tdn.messages import NS_PER_MS
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from edge_tdn.config import Access, BrokerConfig
     from edge_tdn.signals import Process
 
@@ -130,17 +130,16 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
+def _console(**options: Any) -> "Console":
+    from rich.console import Console  # a daemon has none
+
+    return Console(markup=False, highlight=False, **options)
+
+
 def _demo(options: argparse.Namespace) -> int:
     from edge_tdn.demo import demo
 
-    demo(
-        Console(markup=False, highlight=False),
-        options.source,
-        options.broker,
-        options.model,
-        options.seconds,
-        options.screenshot,
-    )
+    demo(_console(), options.source, options.broker, options.model, options.seconds, options.screenshot)
     return 0
 
 
@@ -162,7 +161,7 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from edge_tdn.check import check
 
-    check(Console(markup=False, highlight=False), options.config)
+    check(_console(), options.config)
     return 0
 
 
@@ -171,7 +170,7 @@ def _bench(options: argparse.Namespace) -> int:
     from edge_tdn.manifest import find_model, open_model
 
     model = open_model(find_model(options.model, Path.cwd()))
-    console = Console(markup=False, highlight=False, width=bench.WIDTH, soft_wrap=True)
+    console = _console(width=bench.WIDTH, soft_wrap=True)
     with TemporaryDirectory() as cache:  # not the daemon's, which would be crowded out of it
         measured = bench.bench(console, model, options.seconds, options.precision, options.device, Path(cache))
     if options.json:
@@ -183,7 +182,7 @@ def _watch(options: argparse.Namespace) -> int:
     from edge_tdn.watch import watch
 
     broker, access, base = _broker(options)
-    watch(Console(markup=False, highlight=False), broker, access, base, options.json, options.replay)
+    watch(_console(), broker, access, base, options.json, options.replay)
     return 0
 
 
@@ -193,14 +192,14 @@ def _status(options: argparse.Namespace) -> int:
 
     broker, access, base = _broker(options)
     width = None if sys.stdout.isatty() else WIDTH
-    console = Console(markup=False, highlight=False, width=width)
+    console = _console(width=width)
     return status(console, broker, access, base, options.json, options.watch)
 
 
 def _doctor(options: argparse.Namespace) -> int:
     from edge_tdn.doctor import doctor
 
-    return doctor(Console(markup=False, highlight=False), options.config, options.json)
+    return doctor(_console(), options.config, options.json)
 
 
 def _broker(options: argparse.Namespace) -> "tuple[BrokerConfig, Access, str]":
@@ -224,7 +223,7 @@ def _broker(options: argparse.Namespace) -> "tuple[BrokerConfig, Access, str]":
 def _replay(options: argparse.Namespace) -> int:
     from edge_tdn.replay import replay
 
-    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    console = _console(stderr=True, soft_wrap=True)
     replay(console, options.config, options.file, options.camera, options.at, options.json, options.plot)
     return 0
 
@@ -232,7 +231,7 @@ def _replay(options: argparse.Namespace) -> int:
 def _simulate(options: argparse.Namespace) -> int:
     from edge_tdn.simulate import simulate
 
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console = _console(soft_wrap=True)
     film = (options.size, options.rate, options.codec)
     access = (options.user, options.password_file)
     simulate(console, options.file, options.address, options.port, *film, *access, options.fault)

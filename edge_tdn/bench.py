@@ -15,7 +15,7 @@ from rich.table import Table
 
 from edge_tdn.errors import EdgeTdnError, ModelError
 from edge_tdn.manifest import Model, shipped_models
-from edge_tdn.runtime import CUDA, SELF_TEST_LIMIT, Runtime, build_name, golden_error, open_runtime
+from edge_tdn.runtime import CUDA, SELF_TEST_LIMIT, Runtime, build_name, enough_memory, golden_error, open_runtime
 from edge_tdn.runtime.openvino import devices
 
 HOPS = (1, 2, 4)  # segments from one clip to the next
@@ -125,7 +125,10 @@ def _measure(model: Model, found: Sequence[Candidate], seconds: float, cache: Pa
 def _visit(model: Model, candidate: Candidate, until: float, cache: Path | None) -> None:
     """Measures until a moment of the monotonic clock; what opening took is part of it."""
     try:
-        with closing(open_runtime(model, candidate.precision, candidate.device, candidate.threads, cache)) as runtime:
+        with (
+            enough_memory(candidate.device, "measuring"),
+            closing(open_runtime(model, candidate.precision, candidate.device, candidate.threads, cache)) as runtime,
+        ):
             if candidate.golden_error is None:
                 candidate.golden_error = golden_error(model, runtime)
             measure(model, runtime, candidate, until)

@@ -9,7 +9,6 @@ nothing is guessed, nothing is ignored, and nothing is parsed before its size an
 Pure: no clock, no I/O.
 """
 
-import difflib
 import json
 import re
 from collections import deque
@@ -23,6 +22,7 @@ from pydantic.dataclasses import dataclass
 
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import NS_PER_S
+from edge_tdn.nearest import nearest
 
 BYTES_MOST = 4096  # of a payload
 DEPTH_MOST = 8  # brackets inside brackets
@@ -248,8 +248,7 @@ def _id(content: dict[str, Any]) -> str | None:
 
 
 def _nearest(name: str, names: Collection[str]) -> str:
-    near = difflib.get_close_matches(name[:ECHO_MOST], names, 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(names)}"
+    return f"; {nearest(name[:ECHO_MOST], names)}"
 
 
 def _shown(value: object) -> str:

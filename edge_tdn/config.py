@@ -3,7 +3,6 @@
 configs/reference.toml shows every key; a test compares it with this file.
 """
 
-import difflib
 import os
 import re
 import socket
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import InitErrorDetails
 
 from edge_tdn.errors import ConfigError
+from edge_tdn.nearest import nearest
 from edge_tdn.passwords import hide
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # safe inside a topic
@@ -587,9 +587,7 @@ def _explain(file: str, text: str, fault: dict[str, Any]) -> str:
     where = f"{file}{line}: {name or 'configuration'}"
     if fault["type"] == "extra_forbidden":
         allowed = list(_table(keys[:-1]).model_fields)
-        near = difflib.get_close_matches(str(keys[-1]), allowed, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(allowed)}"
-        return f"{where}: unknown key{hint}"
+        return f"{where}: unknown key; {nearest(str(keys[-1]), allowed)}"
     if fault["type"] == "missing":
         return f"{where}: is missing"
     if keys == ["camera"] and fault["type"] in ("tuple_type", "too_short"):

@@ -16,7 +16,6 @@ score is lower. Then the old one ends where the new one rose, even if its score 
 camera overlap. With `several`, those of one name never do.
 """
 
-import difflib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from edge_tdn.config import DecideConfig
 from edge_tdn.labels import Rule, rules
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, EventWindow, ModelRef, Scores, iso
+from edge_tdn.nearest import nearest
 
 CLOCK_SET_NS = 5 * NS_PER_S  # a wall clock that goes back by less than this only shows when pictures arrived
 
@@ -121,9 +121,7 @@ class Decider:
         if not 0 <= exit <= enter <= 1:
             raise ValueError(f"enter threshold {enter}, exit threshold {exit}: 0 <= exit <= enter <= 1 is wanted")
         if label is not None and label not in self._rules:
-            near = difflib.get_close_matches(label, self._rules, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self._rules)}"
-            raise ValueError(f"no action {label!r} is reported; {hint}")
+            raise ValueError(f"no action {label!r} is reported; {nearest(label, self._rules, 'there are')}")
         known = self._rules  # another thread may change them
         for name in known if label is None else [label]:
             known[name] = replace(known[name], enter_threshold=enter, exit_threshold=exit)

@@ -4,15 +4,13 @@ Every label that is not a background label is reported under its own name, with 
 [[decide.action]] says otherwise: limits of its own, another name, or several labels under one name.
 """
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edge_tdn.config import Config, DecideConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import NS_PER_S
-
-LISTED = 20  # names in an error, at most
+from edge_tdn.nearest import nearest_of_many
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,4 @@ def _faults(decide: DecideConfig, labels: Sequence[str], background: Sequence[st
 def _unknown(name: str, allowed: Sequence[str], background: Sequence[str]) -> str:
     if name in background:
         return "a background label of the model, which is never reported"
-    near = difflib.get_close_matches(name, allowed, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    more = f" and {len(allowed) - LISTED} more" if len(allowed) > LISTED else ""
-    return f"the model has no such label; {hint}allowed: {', '.join(allowed[:LISTED])}{more}"
+    return f"the model has no such label; {nearest_of_many(name, allowed)}"

@@ -214,7 +214,7 @@ class CameraStatus(Payload):
     latency_ms: float = Field(ge=0, description="last frame of a clip -> scores; the median of the last clips")
     clips: int = Field(ge=0, description="clips scored since the daemon started")
     gated: int = Field(ge=0, description="of these, clips of a still scene, whose scores were repeated")
-    shed: int = Field(ge=0, description="segments that could not be computed in time")
+    shed: int = Field(ge=0, description="segments that got no clip of their own because the host was too slow")
     gaps: int = Field(ge=0, description="times that the window was emptied: gap, reconnect, other picture size")
     decoder: str = Field(
         default="",

@@ -29,7 +29,7 @@ COUNTERS = (  # of a camera: name, the status's field, what it is
     ("connects", "connects", "Times that pictures began to come"),
     ("gaps", "gaps", "Times that the window was emptied: gap, reconnect, other picture size"),
     ("ticks_repeated", "repeated", "Ticks of the model's clock that took the frame before, for want of a new one"),
-    ("segments_shed", "shed", "Segments that could not be computed in time"),
+    ("segments_shed", "shed", "Segments that got no clip of their own because the host was too slow"),
     ("clips", "clips", "Clips scored"),
     ("clips_gated", "gated", "Of these, clips of a still scene, whose scores were repeated"),
 )

@@ -5,7 +5,6 @@ timestamp, a clip is scored in no time, and the wall clock begins at a moment th
 same events, byte for byte.
 """
 
-import difflib
 import os
 import time
 from collections import Counter
@@ -26,6 +25,7 @@ from edge_tdn.gate import MotionGate
 from edge_tdn.labels import check_names
 from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Frame, Scores, Segment
+from edge_tdn.nearest import nearest
 from edge_tdn.passwords import without_password
 from edge_tdn.plot import Judged, plot, require_matplotlib
 from edge_tdn.runtime import Runtime
@@ -149,9 +149,7 @@ def _camera(console: Console, config: Config, path: Path, name: str | None) -> C
             console.print(f"as camera {first.name}, the first of {len(cameras)}; --camera NAME takes another")
         return first
     if name not in cameras:
-        near = difflib.get_close_matches(name, cameras, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(cameras)}"
-        raise ConfigError(f"{path}: no camera is named {name!r}; {hint}")
+        raise ConfigError(f"{path}: no camera is named {name!r}; {nearest(name, cameras, 'there are')}")
     return cameras[name]
 
 

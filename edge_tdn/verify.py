@@ -7,7 +7,6 @@ from edge_tdn.config import Config, broker_access, check_camera_access
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.mqtt import tls_context
 from edge_tdn.outbox import outbox_folder
-from edge_tdn.record import verify as verify_record
 from edge_tdn.source import verify as verify_source
 
 
@@ -17,7 +16,10 @@ def verify(config: Config, path: Path) -> None:
     if config.broker.tls:
         tls_context(access)
     check_camera_access(config, path.parent)
-    verify_record(config.record, path.parent)
+    if config.record.wanted or config.record.folder:
+        from edge_tdn import record  # 4 MB: fonts, encoders
+
+        record.verify(config.record, path.parent)
     outbox_writable(config, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):

@@ -211,13 +211,15 @@ def to_onnx(half: "Half", network: TDN, path: Path) -> None:
 
 
 def to_ir(source: Path, path: Path, half_size: bool) -> None:
-    """ONNX -> OpenVINO IR; weights stored in full precision, or `half_size`, in FP16.
+    """ONNX -> OpenVINO IR; weights stored in full precision, or `half_size`, in FP16."""
+    ov.save_model(read_onnx(source), path, compress_to_fp16=half_size)
 
-    The steps of `ov.convert_model`, which would report its use to its vendor over the network.
-    """
+
+def read_onnx(source: Path) -> ov.Model:
+    """The steps of `ov.convert_model`, which would report its use to its vendor over the network."""
     graph = ov.Core().read_model(source)
     apply_moc_transformations(graph, cf=False, smart_reshape=True)
-    ov.save_model(graph, path, compress_to_fp16=half_size)
+    return graph
 
 
 def moving_grating(spec: InputSpec) -> NDArray[np.uint8]:

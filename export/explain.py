@@ -8,7 +8,6 @@ Each segment has its own. A place that speaks against the label is as cold as on
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,13 @@ from torch import Tensor
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import LABELS, InputSpec, check_labels, find_model, open_model
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Segment
+from edge_tdn.nearest import nearest_of_many
 from export import checkpoint
 from export.clips import slide
 from export.networks import open_networks
 from export.tdn import RGB, STAGES, TDN, normalise
 
 PLACES = 6  # a side: fewer do not tell where
-LISTED = 20  # labels in an error, at most
 MUST = "a baseline must be trained on the same clips, for the same labels"
 Step = Callable[[float], None]  # how many seconds of the video are behind us
 
@@ -49,10 +48,7 @@ class Subject:
         """Its place among the logits. ModelError: there is none of this name."""
         if name in self.labels:
             return self.labels.index(name)
-        near = get_close_matches(name, self.labels, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        more = f" and {len(self.labels) - LISTED} more" if len(self.labels) > LISTED else ""
-        raise ModelError(f"{self.name}: no label {name!r}; {hint}allowed: {', '.join(self.labels[:LISTED])}{more}")
+        raise ModelError(f"{self.name}: no label {name!r}; {nearest_of_many(name, self.labels)}")
 
 
 @dataclass(frozen=True, eq=False)

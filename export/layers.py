@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_tdn.manifest import Graphs, Model
-from edge_tdn.runtime.openvino import EXECUTION, read_graph
-from edge_tdn.signals import hear_on_own_stack
+from edge_tdn.runtime.openvino import EXECUTION, compile_graph, read_graph
 from export.convert import ROOT, EncoderGraph, HeadGraph, channels_last
 from export.findings import NodeError
 from export.networks import Networks, split
@@ -100,9 +99,8 @@ def _openvino(model: Model, graphs: Graphs, precision: str, reference: Reference
             if known and operation.get_type_name() not in ("Parameter", "Constant", "Result"):
                 nodes.append((known[0], output))
     results = graph.add_outputs([output for _, output in nodes])
-    compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": EXECUTION[precision]})
+    compiled = compile_graph(core, graph, "CPU", {"INFERENCE_PRECISION_HINT": EXECUTION[precision]})
     request = compiled.create_infer_request()
-    hear_on_own_stack()
     request.infer(
         {key: _in_steps(value, graphs.scales[key], compiled.input(key)) if key in graphs.scales else value
          for key, value in reference.inputs.items()}

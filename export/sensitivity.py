@@ -13,8 +13,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from edge_tdn.manifest import InputSpec
-from edge_tdn.runtime.openvino import EXECUTION
-from edge_tdn.signals import hear_on_own_stack
+from edge_tdn.runtime.openvino import EXECUTION, compile_graph
 from export.findings import Limits, divergence
 from export.halves import ClipSet
 from export.networks import split
@@ -176,8 +175,7 @@ class Chain:
             (frames,) = graph.inputs
             graph.reshape({frames: [self.batch(part[0]), *(d.get_length() for d in list(frames.partial_shape)[1:])]})
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": EXECUTION["int8"]}
-        compiled = self._core.compile_model(graph, "CPU", options)
-        hear_on_own_stack()
+        compiled = compile_graph(self._core, graph, "CPU", options)
         names = [output.get_any_name() for output in compiled.outputs]
 
         def run(inputs: Any) -> dict[str, Array]:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from edge_tdn import bench as bench_module
 from edge_tdn.bench import HOPS, LEAST, Candidate, _configuration, bench
 from edge_tdn.config import parse
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import Model, open_model
+from edge_tdn.runtime import Runtime
 from tests.test_main import refused
 from tests.test_manifest import edit
 
@@ -75,6 +77,22 @@ def test_a_device_that_is_not_here_is_said_and_the_others_are_measured(motion: M
     text, measured = output(motion, ("fp32",), ("GPU", "CPU"))
     assert {one.device for one in measured} == {"CPU"}
     assert text.count("not measured: fp32 on GPU: device 'GPU' is not here; OpenVINO finds") == 1
+
+
+def test_a_device_whose_memory_ends_while_it_computes_is_said_and_ends_nothing(
+    motion: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = bench_module.measure
+
+    def full(model: Model, runtime: Runtime, candidate: Candidate, until: float) -> None:
+        if candidate.precision == "bf16":
+            raise RuntimeError("[GPU] CL_OUT_OF_HOST_MEMORY")
+        measure(model, runtime, candidate, until)
+
+    monkeypatch.setattr(bench_module, "measure", full)
+    text, measured = output(motion, ("fp32", "bf16"))
+    assert {one.precision for one in measured} == {"fp32"}
+    assert "not measured: bf16 on CPU: device CPU ran out of memory, measuring; take a smaller model" in text
 
 
 def test_nothing_to_measure_is_an_error_that_says_what_there_is(motion: Model) -> None:

@@ -235,7 +235,7 @@ def test_a_small_gpu_gets_the_largest_batch_that_fits(
     assert relative(runtime.classify(filled(runtime, clips)), expected) <= LIMIT["fp32"]
 
 
-def test_a_gpu_that_takes_not_even_one_camera_is_a_model_error(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_takes_not_even_one_camera_is_told(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     fails_above(0, monkeypatch)
     with pytest.raises(DeviceError, match=r"not enough memory for one camera in bf16: 1\.50 GiB more were asked for"):
         on_processor(model, "bf16")
@@ -250,7 +250,7 @@ def test_one_camera_too_many_is_told_with_how_many_fit(runtime: CudaRuntime, mon
     monkeypatch.setattr(FeatureStore, "_grow", fail)
     with pytest.raises(DeviceError, match=r"for more than 4 cameras in fp32: 20\.00 MiB .* configure fewer cameras"):
         rings.append(runtime.ring())
-    assert ModelError.exit_status == 78
+    assert DeviceError.exit_status == 71
 
 
 def test_programs_that_do_not_belong_together_are_a_model_error(model: Model) -> None:
@@ -333,7 +333,7 @@ def test_a_gpu_that_is_nearly_full_gets_smaller_batches_or_is_told(model: Model)
             torch.cuda.set_per_process_memory_fraction(mib * 2**20 / whole_gpu)
             try:
                 on_gpu = open_runtime(model, "fp32", "CUDA")
-            except ModelError as error:
+            except DeviceError as error:
                 seen.add(str(error).partition(" memory")[0])
             else:
                 seen.add(on_gpu.batch)

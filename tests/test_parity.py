@@ -185,7 +185,7 @@ def test_the_shipped_model_is_shipped_proven(motion: Model) -> None:
     for name in motion.manifest.precisions:
         parity = motion.manifest.parity[name]
         assert parity.proven
-        assert parity.clips >= 64  # INT8: those that did not calibrate it
+        assert parity.clips >= (64 if name == "int8" else 100)  # INT8: those that did not calibrate it
 
 
 def test_the_record_stands_in_the_manifest_and_the_folder_still_opens(copy: Path, videos: Path) -> None:

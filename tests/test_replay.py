@@ -26,6 +26,7 @@ from edge_tdn.scheduler import Scheduler
 from edge_tdn.source import read_file
 
 SECONDS = 8  # of the demo's clip: first the thing moves right, then left
+STANDS_AND_MOVES = [(round(a * RATE), round(b * RATE)) for a, b in ((0, 0.1), (1.8, 4.4), (4.4, 4.5), (6.2, 8.8))]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,28 @@ def test_two_runs_give_the_same_bytes_and_a_picture(
     assert first["id"] == "test/door/replay/1"
     assert first["started_at"].startswith("2026-03-01T22:00:0")
     assert first["latency_ms"] is None
+
+
+def test_the_motion_gate_changes_no_event(
+    motion: Model, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thing stands for long, moves, stands again, moves on: what is still is not computed, and tells the same."""
+    still, right, pause, left = (list(islice(pictures(), *at)) for at in STANDS_AND_MOVES)
+    script = [*still[:1] * 8 * RATE, *right, *right[-1:] * 5 * RATE, *pause[:1] * RATE, *left, *left[-1:] * 4 * RATE]
+    video = tmp_path / "yard.mp4"
+    write_video(script, RATE, video)
+    computed: list[int] = []
+    classify = runtime.classify
+    monkeypatch.setattr(runtime, "classify", lambda rings: computed.append(1) or classify(rings))
+    logs, counts = [], []
+    for gate in (True, False):
+        chosen = Config.model_validate({"camera": [{"name": "yard", "source": str(video), "motion_gate": gate}]})
+        computed.clear()
+        logs.append(lives(list(Replay(chosen, chosen.camera[0], motion, runtime).play(read_file(video)))))
+        counts.append(len(computed))
+    assert logs[0] == logs[1]
+    assert [label for kind, label, _ in logs[0] if kind == "start"] == ["right", "left"]
+    assert counts[0] < 0.8 * counts[1]
 
 
 class Heard:

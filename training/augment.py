@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edge_tdn.manifest import InputSpec
+from edge_tdn.preprocess import Preprocessor
 
 SCALES = (1.0, 0.875, 0.75, 0.66)  # of the picture's short side
 MOST_DISTORTION = 1  # sizes that a crop's height and width may lie apart
@@ -83,9 +83,9 @@ def centre(frames: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
         top, left = round((height - spec.height) / 2), round((width - spec.width) / 2)
         return np.ascontiguousarray(frames[..., top : top + spec.height, left : left + spec.width, :])
     pictures = frames.reshape(-1, height, width, 3)
-    size = (spec.width, spec.height)
-    stretched = [np.asarray(Image.fromarray(p).resize(size, Image.Resampling.BILINEAR)) for p in pictures]
-    return np.stack(stretched).reshape(*frames.shape[:-3], spec.height, spec.width, 3)
+    stretch = Preprocessor(spec)
+    stretched = np.stack([stretch(picture) for picture in pictures])
+    return stretched.reshape(*frames.shape[:-3], spec.height, spec.width, 3)
 
 
 def decoded_short_side(spec: InputSpec) -> int:

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from PIL import Image
 
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame
+from edge_tdn.resize import Resize, resizer
 from edge_tdn.source import read_file
 from export.clips import MAX_GAP_S
 from export.folder import clear_scratch, scratch_of
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 SHORT_SIDE = 256  # pixels, as published
 ROUNDING_S = 1e-4  # a PTS rounded to its clock's grain still counts as on time
 ALL = slice(None)
-VERSION = 1  # grows when the same video would give other frames
+VERSION = 2  # grows when the same video would give other frames
 
 Step = Callable[[str], None]
 
@@ -209,7 +209,8 @@ def _decode(
         return
     parts: list[_Part] = []
     try:
-        parts = [_Part(target, video, rate, short_side) for target, video in wanted.items()]
+        resize = resizer()
+        parts = [_Part(target, video, rate, short_side, resize) for target, video in wanted.items()]
         first_ns: int | None = None
         for frame in read_file(videos[0].path):
             if stop.is_set():
@@ -233,8 +234,9 @@ def _decode(
 class _Part:
     """One part of a file on its way into the cache."""
 
-    def __init__(self, target: Path, video: Video, rate: float, short_side: int) -> None:
+    def __init__(self, target: Path, video: Video, rate: float, short_side: int, resize: Resize) -> None:
         self._target, self._video, self._rate, self._short_side = target, video, rate, short_side
+        self._resize = resize
         self._scratch = scratch_of(target)
         self._file: BinaryIO | None = None  # from its first frame to its last: a film has many parts
         self._size: tuple[int, ...] = ()  # height and width
@@ -269,8 +271,9 @@ class _Part:
                 clear_scratch(self._target.parent, "*.npy")
                 self._file = self._scratch.open("wb")
                 self._head(self._file)
-            image = Image.fromarray(frame.picture).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            self._resized = (frame, image.tobytes())
+            rgbx = np.empty((h, w, 4), np.uint8)
+            frame.decoded.rgbx(rgbx)
+            self._resized = (frame, self._resize(rgbx, size[1], size[0])[..., :3].tobytes())
         assert self._file is not None
         self._file.write(self._resized[1])
         self._written += 1

@@ -4,8 +4,8 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -17,8 +17,10 @@ from edge_tdn.manifest import GOLDEN, Graphs, Model
 from edge_tdn.runtime.cache import CompiledCache
 
 log = logging.getLogger(__name__)
-# `import openvino` reports itself to its maker over the internet, unless this package is not there.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+# `import openvino` reports itself to its maker over the internet, unless the first of these is not there, and brings
+# TensorFlow's reader along, 5 MB, unless the second is not.
+for _unwanted in ("openvino_telemetry", "openvino.tools.ovc"):
+    sys.modules.setdefault(_unwanted, None)  # type: ignore[arg-type]
 
 AUTO = "auto"  # the first device that works
 CUDA = "CUDA"  # the device that runs the PyTorch programs of a folder; all others are OpenVINO's
@@ -138,9 +140,20 @@ def is_out_of_memory(error: BaseException) -> bool:
 def out_of_memory(device: str, doing: str) -> DeviceError:
     """The one sentence for it, wherever it happens."""
     return DeviceError(
-        f"device {device} ran out of memory, {doing}; take a smaller model, another precision or device, "
-        "fewer cameras, or run less beside it"
+        f"device {device} ran out of memory, {doing}; take a smaller model, another precision or device, or run less "
+        "on it: fewer cameras, fewer programs"
     )
+
+
+@contextmanager
+def enough_memory(device: str, doing: str) -> Iterator[None]:
+    """DeviceError where the device has too little for what is done within."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(device, doing) from error
+        raise
 
 
 def assemble(model: Model, graphs: tuple[Graphs, ...], open_one: Callable[[Graphs, int], Runtime]) -> Runtime:

@@ -55,7 +55,6 @@ class OpenVinoRuntime:
         if threads and device == "CPU":
             options["INFERENCE_NUM_THREADS"] = str(threads)
         encoder, head = (_compile(core, model, name, device, options, cache) for name in (graphs.encoder, graphs.head))
-        hear_on_own_stack()
         if device == "CPU" and (what := lost(precision, _kernels(head), cpu_flags())):
             log.warning("device=CPU precision=%s %s", precision, what)
         taken = {port.any_name: port.element_type for port in head.inputs}
@@ -158,7 +157,7 @@ def _compile(
         key = _key(core, model, name, device, options)
         if (blob := cache.read(key)) is not None:
             try:
-                return core.import_model(ov.Tensor(np.frombuffer(blob, np.uint8)), device, options)
+                return _heard(core.import_model(ov.Tensor(np.frombuffer(blob, np.uint8)), device, options))
             except RuntimeError as error:
                 cache.refuse(key, last_line(error))
         compiled = _compile_anew(core, model, name, device, options)
@@ -176,7 +175,17 @@ def _compile_anew(
     core: ov.Core, model: Model, name: str, device: str, options: dict[str, str]
 ) -> ov.CompiledModel:  # fmt: skip
     graph = prepared_graph(core, model, name, options["INFERENCE_PRECISION_HINT"])
-    return core.compile_model(graph, device, options)
+    return compile_graph(core, graph, device, options)
+
+
+def compile_graph(core: ov.Core, graph: ov.Model, device: str, options: dict[str, str]) -> ov.CompiledModel:
+    """For everybody who compiles one: afterwards this thread hears signals as before."""
+    return _heard(core.compile_model(graph, device, options))
+
+
+def _heard(compiled: ov.CompiledModel) -> ov.CompiledModel:
+    hear_on_own_stack()
+    return compiled
 
 
 def prepared_graph(core: ov.Core, model: Model, name: str, arithmetic: str) -> ov.Model:

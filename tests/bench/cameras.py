@@ -18,6 +18,7 @@ from functools import partial
 from io import BytesIO
 from itertools import count
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -225,7 +226,7 @@ def _load(cameras: int, samples: Sequence[Sample], period_s: float) -> Load:
     shed = sum(sample.shed for sample in samples)
     return Load(
         cameras=cameras,
-        hop=sum(hops) / cameras,
+        hop=mean(hops),
         hop_least=min(hops),
         hop_most=max(hops),
         latency_ms={f"p{p}": float(np.percentile(latencies, p)) for p in PERCENTILES},

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.convert import OPSET
+from export.convert import OPSET, read_onnx
 from export.tdn import LTDM, TDN, Block, TemporalConv
 
 CALIBRATION_CLIPS = 4  # for the speed of INT8 it is enough that ranges are finite
@@ -102,7 +102,7 @@ def to_openvino(network: TDN, size: tuple[int, int], scratch: Path) -> ov.Model:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(Published(network).eval(), (clip,), path, opset_version=OPSET, dynamo=True, verbose=False)
-    return ov.convert_model(path)
+    return read_onnx(path)
 
 
 def to_int8(whole: ov.Model) -> ov.Model:
