@@ -55,7 +55,7 @@ def test_killed_it_goes_on_and_what_is_taught_is_not_taught_again(
     process.join()
     assert process.exitcode == -signal.SIGKILL, "it must not be done yet"
     capsys.readouterr()
-    assert main(command()) == 0
+    assert main(command("--at-once", "4")) == 0
     told = capsys.readouterr()
     assert "tsn-1: going on after epoch" in told.err
     assert [line.split()[0] for line in told.out.splitlines() if re.match("T[\\w-]+ +[0-9]", line)] == ["TSN", "T-Conv"]
@@ -77,6 +77,7 @@ def test_killed_it_goes_on_and_what_is_taught_is_not_taught_again(
     assert Image.open(tmp_path / "out/ablation.png").size[0] > 1000
     runs = [json.loads((tmp_path / f"out/{name}-1/run.json").read_text()) for name in ("tsn", "t-conv")]
     assert all(runs[0][key] == runs[1][key] for key in ("course", "data", "input")), "taught alike"
+    assert [run["computed"]["at_once"] for run in runs] == [8, 4], "but for what was said in between"
     taught = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/*-1/*") if path.name != "curves.png"}
     monkeypatch.setattr(ablation, "compile_whole", lambda network, spec: lambda clip: whole(network, clip, spec))
     assert main(command("--markdown")) == 0
@@ -116,6 +117,8 @@ def test_what_is_told_of_several_seeds() -> None:
     assert markdown([tsn, tdn]).splitlines()[3].startswith("| TDN | 87.5 ± 17.7 |  | 100.0")
     assert "4 clips, 3 of them left or right" in said([tsn, tdn])[0]
     assert "right in 50.0% of all" in said([tsn, tdn])[0]
+    assert "not quoted" in said([tsn, tdn])[-1]
+    assert "paper" not in "".join(said([tsn]))
     found = json.loads(to_json([tsn, tdn], {"seeds": 2}))
     assert found["models"][0]["tdn_leads_by"] == {"mean": 0.25, "standard_error": 0.25}
     assert found["models"][0]["left_or_right"]["seeds"] == pytest.approx([2 / 3, 1 / 3])
@@ -142,6 +145,8 @@ def test_the_papers_tables_name_networks_that_differ_in_what_they_say() -> None:
         (["--held-out", "1"], "--held-out 1: must be from 2 to"),
         (["--size", "16"], "--size 16: must be from 32 to 1024"),
         (["--workers", "-1"], "--workers -1: must be from 0"),
+        (["--at-once", "9"], "--at-once 9: must be from 0 to 8"),
+        (["--at-once", "6"], "6 clip(s) at once: a process's share of a step is 2 x 4 clip(s); --at-once 4 or 8"),
     ],
 )
 def test_wrong_options_are_told_and_nothing_is_written(

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from edge_tdn.__main__ import main as host
@@ -20,6 +22,8 @@ from edge_tdn.encode import write_video
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import InputSpec, open_model
 from edge_tdn.scene import Pose, Scene
+from export import checkpoint
+from tests.test_training_start import as_published
 from tests.training_clips import RATE, SPEC, make_clips
 from training.__main__ import main
 from training.augment import decoded_short_side
@@ -30,8 +34,9 @@ from training.frames import Decoded, decode
 from training.learn import Course, Task, _stands_still, best, learn
 from training.place import Place
 from training.sampling import centre_segments, random_segments
-from training.split import check_apart, split
+from training.split import check_apart, check_judge, split
 from training.start import begin
+from training.train import _hold_out
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 CLIP = SPEC.video_frames
@@ -53,6 +58,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scene = Scene(np.random.default_rng(n), 80, 112)
         still = (scene.draw(Pose(0.5, 0.5, 0.3) if n % 2 else None) for _ in range(36))
         write_video(still, RATE, room / "still" / f"{n}.mp4")
+    (room / "still/9.mp4").write_bytes(b"no video")
     return room
 
 
@@ -92,6 +98,7 @@ def test_stopped_and_gone_on_it_makes_a_model_that_a_host_takes(
     said = capsys.readouterr()
     assert "going on after epoch" in said.err
     assert "new: linear layer of 3 classes (it had 2 others)" in said.out
+    assert "  1 video(s) skipped" in said.out
     model = open_model(tmp_path / "own")
     assert model.labels == ("50 % right → there", "nach links (ü)", "background")
     assert model.manifest.background == ("background",)
@@ -100,7 +107,8 @@ def test_stopped_and_gone_on_it_makes_a_model_that_a_host_takes(
     assert model.manifest.parity["fp32"].proven
     found = json.loads((tmp_path / "own/finetune.json").read_text())
     assert found["results"]["fp32"]["top1"] >= 0.8
-    assert found["run"]["data"]["skipped"] == []
+    (skipped,) = found["run"]["data"]["skipped"]
+    assert f"{room}/still/9.mp4: " in skipped
     assert Image.open(tmp_path / "own/confusion.png").size[0] > 200
     assert {path.name for path in tmp_path.iterdir()} == {"own", "own.run"}
     (tmp_path / "site.toml").write_text(
@@ -108,8 +116,42 @@ def test_stopped_and_gone_on_it_makes_a_model_that_a_host_takes(
         f'source = "{room / "still/0.mp4"}"\n'
     )
     assert host(["check", "--config", str(tmp_path / "site.toml")]) == 0
+    capsys.readouterr()
+    clip = room / "clips/nach links (ü)/take-0.mp4"
+    assert host(["replay", str(clip), "--config", str(tmp_path / "site.toml")]) == 0
+    assert {json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()} == {"nach links (ü)"}
     assert main(line) == 78
     assert "exists already" in capsys.readouterr().err
+
+
+def test_it_begins_from_a_published_checkpoint_of_any_network(
+    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the command line describes; stopped when it has learnt. No clip is mirrored: nobody said what that makes."""
+    state = checkpoint.load(room / "run/weights.safetensors").state_dict()
+    torch.save({"state_dict": as_published(state)}, tmp_path / "best.pth.tar")
+    (tmp_path / "clips").mkdir()
+    for label in ("nach links (ü)", "50 % right → there"):
+        (tmp_path / "clips" / label).symlink_to(room / "clips" / label)
+    line = (
+        f"finetune --data {tmp_path / 'clips'} --from {tmp_path / 'best.pth.tar'} --out {tmp_path / 'own'} --workers 0 "
+        f"--cache {room / 'cache'} --device cpu --epochs 1 --arch resnet18 --width 0.125 --segments 4 --size 64 "
+        f"--network stdm_fusion=add"
+    )
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.deliver.deliver", interrupt)
+    assert main(line.split()) == 130
+    said = capsys.readouterr().out
+    assert "everything from best.pth.tar" in said
+    assert "no clip is mirrored, for nobody says what a mirror makes of '50 % right → there'" in said
+    run = json.loads((tmp_path / "own.run/run.json").read_text())
+    assert run["course"]["flip"] is False
+    assert (run["network"]["arch"], run["network"]["width"], run["input"]["height"]) == ("resnet18", 0.125, 64)
+    assert len((tmp_path / "own.run/metrics.jsonl").read_text().splitlines()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"own.run", "clips", "best.pth.tar"}
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +212,10 @@ def test_copies_are_one_recording(decoded: Decoded, tmp_path: Path) -> None:
     copied = Decoded(DataSet(decoded.data.labels, tuple(videos), decoded.data.swaps), decoded.frames)
     for seed in range(4):
         found = split(copied, 0.4, CLIP, seed)
-        sides = ["other" in names(found.held_out), videos[0].path in {v.path for v in found.held_out.data.videos}]
-        assert sides[0] == sides[1]
-        assert "the same file as" in found.said[0]
+        for held_out, said in ((found.held_out, found.said), _hold_out(copied, 0.4, seed)[1:]):  # train's
+            sides = ["other" in names(held_out), videos[0].path in {v.path for v in held_out.data.videos}]
+            assert sides[0] == sides[1]
+            assert "the same file as" in said[0]
 
 
 def test_a_split_that_would_leak_is_refused(decoded: Decoded, tmp_path: Path) -> None:
@@ -183,6 +226,62 @@ def test_a_split_that_would_leak_is_refused(decoded: Decoded, tmp_path: Path) ->
             check_apart(data, DataSet(data.labels, (leak,), data.swaps))
     first, second = (Video(data.videos[2].path, 0, "x", *part) for part in ((0.0, 1.0), (1.0, 2.0)))
     check_apart(DataSet(data.labels, (first,), data.swaps), DataSet(data.labels, (second,), data.swaps))
+
+
+@pytest.mark.parametrize("command", ["train", "finetune"])
+def test_data_to_judge_by_that_leaks_is_refused(
+    command: str, room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copy of what is learnt from, whatever it is called; and, of other files, a recording that is on both sides."""
+    left, right = (room / "clips" / label for label in ("nach links (ü)", "50 % right → there"))
+    clips, exam = tmp_path / "clips", tmp_path / "exam"
+
+    def lay(judged: Path, described: str) -> None:
+        """Both sides give their files the same names."""
+        for side, own in ((clips, (left / "take-0.mp4", right / "take-0.mp4")), (exam, (judged, right / "take-1.mp4"))):
+            for label, file in zip("ab", own, strict=True):
+                (side / label).mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, side / label / "hall-1.mp4")
+            (side / "dataset.toml").write_text(described)
+
+    def refusal() -> str:
+        line = ["--data", clips, "--judge", exam, "--from", room / "run", "--out", tmp_path / "own"]
+        assert main([command, *map(str, line), "--cache", str(room / "cache"), "--device", "cpu"]) == 78
+        assert {path.name for path in tmp_path.iterdir()} == {"clips", "exam"}
+        return capsys.readouterr().err
+
+    lay(left / "take-0.mp4", "")
+    assert f"{exam}/a/hall-1.mp4: would be judged by and is learnt from, as {clips}/a/hall-1.mp4" in refusal()
+    lay(left / "take-1.mp4", "source = '(.+)-[0-9]+'")
+    assert f"{exam}/a/hall-1.mp4: is of the recording 'hall', and so is {clips}/" in refusal()
+    lay(left / "take-1.mp4", "")
+    check_judge(open_data(clips), open_data(exam))
+
+
+def test_torchrun_is_for_train(
+    command: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of its processes would make the folder."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    assert main(command()) == 78
+    assert "start it without torchrun" in capsys.readouterr().err
+
+
+def test_train_says_what_it_does_with_videos(room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be read, what is a copy, and how to export that background starts no action."""
+    for label, old in (("a", "clips/nach links (ü)"), ("background", "still")):
+        shutil.copytree(room / old, tmp_path / "clips" / label)
+    shutil.copy(tmp_path / "clips/a/take-1.mp4", tmp_path / "clips/a/take-9.mp4")
+    line = (
+        f"train --data {tmp_path / 'clips'} --out {tmp_path / 'own'} --hold-out 0.3 --cache {tmp_path / 'cache'} "
+        f"--epochs 1 --batch 4 --arch resnet18 --width 0.125 --segments 4 --size 64 --device cpu --workers 0"
+    )
+    assert main(line.split()) == 0
+    said = capsys.readouterr().out
+    assert "take-9.mp4: the same file as" in said
+    assert re.search(r"^2 classes; 7 videos to learn from, 3 to judge by, 1 skipped\n  skipped: .*9\.mp4: ", said, re.M)
+    assert "--labels" in said
+    assert said.endswith("--background background\n")
 
 
 def test_background_is_what_a_list_leaves_out(make_video: Callable[..., Path], tmp_path: Path) -> None:

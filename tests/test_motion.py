@@ -1,9 +1,11 @@
 """The shipped model, on the clips that nobody learnt from."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
-from edge_tdn.manifest import Model
+from edge_tdn.manifest import WEIGHTS, Model
 from edge_tdn.runtime import open_runtime, scores
 from edge_tdn.scene import MOTIONS
 from training.motion import HELD_OUT, SPEC, Lesson, lesson
@@ -33,6 +35,11 @@ def test_segments_of_a_lesson_overlap_as_the_grid_says() -> None:
 def test_the_lessons_are_of_the_model_that_ships(motion: Model) -> None:
     assert motion.manifest.input == SPEC
     assert motion.labels == MOTIONS
+
+
+def test_the_card_is_of_the_weights_that_ship(motion: Model) -> None:
+    weights = (motion.folder / WEIGHTS).read_bytes()
+    assert hashlib.sha256(weights).hexdigest() in (motion.folder.parent / "README.md").read_text()
 
 
 def test_the_shipped_model_knows_clips_that_it_never_saw(motion: Model, held_out: list[Lesson]) -> None:

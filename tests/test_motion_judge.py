@@ -1,6 +1,7 @@
 """What a motion model's figures mean, and the commands that show clips and judge."""
 
 import re
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -9,11 +10,14 @@ import pytest
 
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import Model
+from edge_tdn.runtime import open_runtime
 from edge_tdn.scene import MOTIONS
+from export.clips import find_videos
 from training import contact_sheet, judge_motion
 from training.__main__ import main
 from training.judge_motion import false_alarms, swapped
 from training.motion import lesson
+from training.real_crops import real_crops
 
 pytestmark = pytest.mark.training
 
@@ -45,6 +49,25 @@ def test_the_shipped_model_is_judged(capsys: pytest.CaptureFixture[str], tmp_pat
     assert re.search(r"generated: 5 clips, top-1 \d+\.\d%; left and right swapped [\d.%-]+, still called moving", said)
     wrong = re.search(r"wrong\.png, (\d) clips", said.replace("\n", ""))
     assert (tmp_path / "wrong.png").exists() == bool(wrong)
+
+
+@pytest.mark.data
+def test_the_shipped_model_is_as_its_card_says(motion: Model, data: Path) -> None:
+    """On real videos, none of which it learnt from, and on drawings."""
+    spec = motion.manifest.input
+    crops = [("", crop.frames, crop.label) for crop in real_crops(find_videos(data / "videos"), spec)]
+    right = {}
+    for precision in ("fp32", "int8"):
+        with closing(open_runtime(motion, precision)) as runtime:
+            real, _ = judge_motion.judge(runtime, crops)
+            drawn, _ = judge_motion.judge(runtime, judge_motion.generated_clips(spec, 400))
+        assert real.top1 >= 0.9
+        assert drawn.top1 >= 0.95
+        for judged in (real, drawn):
+            assert (swapped(judged.confusion) or 0) <= 0.02
+        right[precision] = real.top1
+    assert len(crops) > 400
+    assert right["fp32"] - right["int8"] <= 0.005
 
 
 def test_an_ensemble_is_judged_on_clips_of_its_own(motion: Model) -> None:

@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edge_tdn.manifest import InputSpec
+from edge_tdn.preprocess import Preprocessor
 from tests.training_clips import SPEC, make_clips, moves
 from training.augment import NEAR, SCALES, centre, decoded_short_side, fit, random_crop
 from training.dataset import DataSet, Video, open_data
@@ -124,6 +125,8 @@ def test_judged_is_the_whole_picture_where_the_live_path_stretches() -> None:
     assert got.shape == (2, 32, 32, 3)
     assert got[0, 5, 0, 0] < 8
     assert got[0, 5, -1, 0] > 247
+    noise = np.random.default_rng(1).integers(0, 256, (1, 40, 90, 3), np.uint8)
+    assert np.array_equal(centre(noise, spec)[0], Preprocessor(spec)(noise[0]))
 
 
 def test_a_mirrored_clip_has_the_label_of_what_it_shows(decoded: Decoded) -> None:

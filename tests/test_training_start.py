@@ -1,6 +1,7 @@
 """Starting weights: what is taken from where, and that nothing else is."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,40 @@ def test_the_real_imagenet_weights(data: Path) -> None:
             assert np.array_equal(state[ours].numpy(), arrays[name].astype(np.float32)), name
     assert len(names) == 265
     assert start.model.config.arch == "resnet50"
+
+
+def as_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our names -> those of the published files: the table, backwards."""
+    back = [
+        (re.sub(r"^(\^?).*", r"\1", pattern) + re.escape(ours), re.sub(r"\\|\^", "", pattern))
+        for pattern, ours in reversed(checkpoint.PUBLISHED)
+        if "(" not in pattern
+    ]
+    named = {}
+    for name, value in state.items():
+        for ours, theirs in [*back, (r"^(conv1|bn1)\.", r"base_model.\1.")]:
+            name = re.sub(ours, theirs, name)
+        named[f"module.{name}"] = value
+    return named
+
+
+def test_a_published_checkpoint_gives_everything_but_its_classes(tmp_path: Path) -> None:
+    """Of any network, if it is said which: the names do not tell."""
+    torch.manual_seed(3)
+    before = TDN(replace(TINY, arch="resnet34", classes=174)).state_dict()
+    path = tmp_path / "best.pth.tar"
+    torch.save({"epoch": 60, "arch": "resnet34", "state_dict": as_published(before)}, path)
+    assert "module.base_model.layer3_bak.0.mse.conv3_smallscale4.weight" in as_published(before)
+    start = begin(str(path), CLASSES, 1, arch="resnet34", width=0.125, segments=16)
+    state = start.model.state_dict()
+    assert all(torch.equal(state[name], before[name]) for name in before if not name.startswith("linear."))
+    assert start.model.config == replace(TINY, arch="resnet34", segments=16)
+    assert {"res2.0.bn1", "stdm.bn", "res3.0.ltdm.squeeze_bn"} <= start.settled
+    assert "everything but the linear layer from best.pth.tar" in start.said
+    with pytest.raises(ModelError, match="not the weights of resnet50"):
+        begin(str(path), CLASSES, 1, width=0.125, segments=16)
+    with pytest.raises(ModelError, match="does not say its T"):
+        begin(str(path), CLASSES, 1, arch="resnet34", width=0.125)
 
 
 @pytest.fixture

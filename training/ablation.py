@@ -9,7 +9,6 @@ S-TDM and L-TDM stand on what the paper compares them with: T-Conv, which is TSN
 
 import argparse
 import logging
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,7 +34,7 @@ from training.judge_motion import generated_clips
 from training.learn import Task, learn
 from training.motion import SPEC
 from training.motion_recipe import NETWORK, OF_A_SEED, SEEDS, one_cycle
-from training.place import DEVICES, Place, join
+from training.place import DEVICES, Place, join, workers
 from training.progress import counted
 from training.start import begin
 from training.whole import Compiled, compile_whole
@@ -76,19 +75,23 @@ TSN = Variant("TSN", {"stdm_stages": (), "ltdm_stages": (), "temporal_conv_stage
 T_CONV = Variant("T-Conv", {"stdm_stages": (), "ltdm_stages": ()})
 S_TDM = Variant("S-TDM", {"ltdm_stages": ()})
 L_TDM = Variant("L-TDM", {"stdm_stages": ()})
-WHOLE = Variant(FULL, paper=52.3)
+FULL_TDN = Variant(FULL, paper=52.3)
 TABLES = {
-    "1a": (WHOLE, Variant("TDN added", {"stdm_fusion": "add"}), Variant("TDN attended", {"stdm_fusion": "attention"})),
+    "1a": (
+        FULL_TDN,
+        Variant("TDN added", {"stdm_fusion": "add"}),
+        Variant("TDN attended", {"stdm_fusion": "attention"}),
+    ),
     "1b": (
-        WHOLE,
+        FULL_TDN,
         Variant("TDN one way", {"ltdm_bidirectional": False}),
         Variant("TDN one scale", {"ltdm_multiscale": False}),
         Variant("TDN no gates", {"ltdm_attention": False}),
     ),
-    "1c": (T_CONV, S_TDM, L_TDM, WHOLE),
-    "1d": (TSN, T_CONV, WHOLE),
+    "1c": (T_CONV, S_TDM, L_TDM, FULL_TDN),
+    "1d": (TSN, T_CONV, FULL_TDN),
 }
-ORDER = (TSN, T_CONV, S_TDM, L_TDM, WHOLE)  # then the variants of TDN
+ORDER = (TSN, T_CONV, S_TDM, L_TDM, FULL_TDN)  # then the variants of TDN
 
 
 def add_parser(commands: Any) -> None:
@@ -112,8 +115,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--size", type=int, default=64, help="height and width of the pictures (default: %(default)s)")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="that learns (default: auto)")
-    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 1) // 2), metavar="N",
-                        help="processes that draw (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--at-once", type=int, default=0, metavar="N", help="clips that a process computes at a time, "
+                        "of which batch norms take the statistics: leave it the same for all networks (default: its "
+                        f"share of a step of {BATCH})")  # fmt: skip
+    parser.add_argument("--workers", type=int, default=workers(), metavar="N",
+                        help="processes that draw, for each that learns (default: %(default)s)")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -177,7 +183,8 @@ def _teach(
     course = one_cycle(epochs, place, RATE, BATCH, VIEWS, seed)
     start = begin("", MOTIONS, seed, **NETWORK, **variant.network)
     lessons = Generated(seed * OF_A_SEED, options.drawings // epochs)
-    learn(Task(start, spec, lessons, None, course), folder, place, BATCH // place.world, options.workers, bars=bars)
+    at_once = options.at_once or BATCH // place.world
+    learn(Task(start, spec, lessons, None, course), folder, place, at_once, options.workers, bars=bars)
 
 
 def _cost(network: TDN, spec: InputSpec) -> tuple[int, float]:
@@ -210,7 +217,7 @@ def _check(options: argparse.Namespace) -> None:
     """What is known to be wrong before anything takes time."""
     for name, least, most in (
         ("seeds", 1, SEEDS - 1), ("drawings", BATCH // VIEWS, OF_A_SEED), ("held_out", 2, OF_A_SEED),
-        ("size", 32, 1024), ("workers", 0, 1000),
+        ("size", 32, 1024), ("at_once", 0, BATCH), ("workers", 0, 1000),
     ):  # fmt: skip
         value = getattr(options, name)
         if not least <= value <= most:

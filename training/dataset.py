@@ -16,7 +16,6 @@ frames, which published lists have, is read over.
     "turn left" = "turn right"
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable
@@ -26,6 +25,7 @@ from typing import Any
 
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import LABELS, parse_labels
+from edge_tdn.nearest import hint
 from export.clips import SUFFIXES
 
 DESCRIPTION = "dataset.toml"
@@ -227,5 +227,5 @@ def _swaps(path: Path, flip: object, labels: tuple[str, ...]) -> tuple[int, ...]
 
 
 def _nearest(name: object, labels: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), labels, 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(list(labels)[:8])}"
+    known = list(labels)
+    return "; " + (hint(str(name), known) or f"there are: {', '.join(known[:8])}")

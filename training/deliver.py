@@ -40,7 +40,8 @@ def deliver(network: TDN, recipe: convert.Recipe, videos: Sequence[Path], folder
         try:
             _to_int8(folder, names)
         except ModelError as error:
-            said.append(f"no int8: {last_line(error)}")
+            reason = last_line(error).removeprefix(f"{folder}: ")  # which is a temporary name
+            said.append(f"no int8: {reason}; edge-tdn-export quantize has --limit, and takes other videos for --clips")
         model = open_model(folder)
         report = _compare(model, names)
     parity.record(model, report)

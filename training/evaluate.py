@@ -25,6 +25,7 @@ from edge_tdn.config import DecideConfig, load
 from edge_tdn.errors import ConfigError
 from edge_tdn.labels import check_names, rules
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, Model, check_labels, find_model, open_model
+from edge_tdn.runtime import enough_memory
 from edge_tdn.source import length_s
 from export import checkpoint
 from export.convert import open_any, tools
@@ -34,7 +35,7 @@ from export.networks import Networks, open_networks
 from training import report
 from training.dataset import open_data
 from training.frames import default_cache
-from training.protocols import PYTORCH, Entrant, check_protocol, evaluate, steps, with_pytorch, with_runtime
+from training.protocols import JUDGING, PYTORCH, Entrant, check_protocol, evaluate, steps, with_pytorch, with_runtime
 from training.runs import RUN, input_of_run
 from training.streaming import Streamed, check_length, read_intervals, stream
 from training.timeline import timeline
@@ -62,7 +63,7 @@ protocol 1x1: one clip over the whole video, the model's own resize and centre c
         10x3: ten clips of 64 frames, three crops each, scores averaged before softmax; PyTorch only, or a folder that
               was exported for that size (--size 256 --short-side 256)
 
-exit status: 0 evaluated; 66 a video cannot be played; 78 model, labels or intervals wrong
+exit status: 0 evaluated; 66 a video cannot be played; 71 no memory; 78 model, labels or intervals wrong; 130 stopped
 """
 
 
@@ -216,7 +217,8 @@ def _evaluate_stream(options: argparse.Namespace) -> None:
     for name in dict.fromkeys(options.precision or ["fp32"]):
         with closing(open_any(model, name)) as runtime, _bar(declared_s) as (progress, task):
             step = partial(_seconds_done, progress, task, name)
-            found[name] = stream(model, runtime, video, intervals, decide, step)
+            with enough_memory(runtime.device, JUDGING):
+                found[name] = stream(model, runtime, video, intervals, decide, step)
         check_length(labelled, intervals, video, found[name].judgement.seconds)
     told = {
         "video": str(video),

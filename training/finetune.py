@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch.distributed as dist
 from rich.console import Console
 
 from edge_tdn.errors import ConfigError
@@ -37,8 +38,9 @@ from training.progress import decode_shown
 from training.protocols import views, with_runtime
 from training.report import accuracy_json, accuracy_table, class_table
 from training.runs import CURVES, RUN, Metrics
-from training.split import Item, check_apart, check_share, part, split
+from training.split import Item, check_judge, check_share, part, split
 from training.start import begin
+from training.train import add_network, looks_of, network_of
 
 REPORT = "finetune.json"
 CONFUSION = "confusion.png"
@@ -57,6 +59,9 @@ EPILOG = """a folder of clips for each action, ten of each are a beginning; the 
 stopped, killed, or out of power? The same command goes on. Look at models/door/confusion.png, name the folder in
 site.toml ([runtime], model), then:
   edge-tdn check --config site.toml && edge-tdn replay new.mp4 --config site.toml
+
+from a published checkpoint, which does not say what network it is of:
+  edge-tdn-train finetune --data clips --from best.pth.tar --arch resnet101 --segments 8 --out models/door
 
 the class `background`, of all that is not to be told, is made of
   --negatives DIR      videos in which nothing happens that is to be told: best the same cameras on a usual day
@@ -95,7 +100,6 @@ def add_parser(commands: Any) -> None:
     course.add_argument("--batch", type=int, default=16, metavar="N", help="clips a step (default: 16)")
     course.add_argument("--rate", type=float, default=0.08, help="for 128 clips a step (default: 0.08)")
     course.add_argument("--seed", type=int, default=1, help="(default: 1)")
-    course.add_argument("--segments", type=int, metavar="T", help="where a checkpoint does not say it")
     course.add_argument("--segment-stride", type=int, metavar="N",
                         help="frames from one segment to the next: with more a model looks at a longer time, and "
                         f"tells later (default: as --from has it, but at most {SHOWN_S:g} s)")  # fmt: skip
@@ -103,6 +107,7 @@ def add_parser(commands: Any) -> None:
     course.add_argument("--at-once", type=int, default=AT_ONCE, metavar="N",
                         help="clips computed at a time (default: %(default)s)")  # fmt: skip
     course.add_argument("--workers", type=int, default=1, metavar="N", help="processes that cut clips (default: 1)")
+    add_network(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -115,14 +120,20 @@ def run(options: argparse.Namespace) -> int:
             f"{options.data}: one class, {data.labels[0]!r}: nothing to tell it from; add a folder named {BACKGROUND}, "
             f"of what else the camera sees, or --negatives"
         )
-    given = {} if options.segments is None else {"segments": options.segments}
-    start = begin(options.start, data.labels, options.seed, **given)
-    known = input_of(start.model.config.segments, start.spec)
+    start = begin(options.start, data.labels, options.seed, **network_of(options))
+    known = input_of(start.model.config.segments, start.spec, **looks_of(options))
     spec = input_of(known.segments, known, segment_stride=options.segment_stride or _stride(known))
     background = _background(options.start, data.labels)
     console.print("1/4 videos")
     learnt, judged, split_said = _divide(options, data, spec)
-    said = (*said, *start.said, *_told_sooner(known, spec), *split_said, *_too_short(learnt, spec))
+    said = (
+        *said,
+        *start.said,
+        *_told_sooner(known, spec),
+        *split_said,
+        *_too_short(learnt, spec),
+        *_not_mirrored(data),
+    )
     skipped = dict.fromkeys((*learnt.data.skipped, *judged.data.skipped))
     for line in (*said, f"{len(skipped)} video(s) skipped", *skipped) if skipped else said:
         console.print(f"  {line}")
@@ -212,6 +223,11 @@ def _decoded(whole: Decoded, items: Sequence[Item]) -> Decoded:
 
 def _check(options: argparse.Namespace) -> None:
     """What is known to be wrong before anything takes time."""
+    if dist.is_torchelastic_launched():
+        raise ConfigError(
+            "finetune is done by one process, which alone makes --out: start it without torchrun; what is too much for "
+            "one GPU is for `torchrun -m training train`, and then edge-tdn-export convert"
+        )
     if options.out.exists():
         raise ConfigError(f"--out {options.out}: exists already; name another folder or remove it")
     check_id(options.id or options.out.name)
@@ -239,14 +255,14 @@ def _background(source: str, labels: Sequence[str]) -> tuple[str, ...]:
 
 def _divide(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> tuple[Decoded, Decoded, Sequence[str]]:
     """What to learn from, what to judge by, and what a person should know of that."""
-    other = _of_these_classes(options.judge, data, options.data) if options.judge else None  # before what takes time
+    other = _of_these_classes(options.judge, data, options.data) if options.judge else None
+    if other:
+        check_judge(data, other)  # before what takes time
     decoded = decode_shown(data, spec, options.cache)
-    if other is None:
-        found = split(decoded, options.hold_out, spec.video_frames, options.seed)
-        return found.lessons, found.held_out, found.said
-    judged = decode_shown(other, spec, options.cache)
-    check_apart(decoded.data, judged.data)
-    return decoded, judged, ()
+    if other:
+        return decoded, decode_shown(other, spec, options.cache), ()
+    found = split(decoded, options.hold_out, spec.video_frames, options.seed)
+    return found.lessons, found.held_out, found.said
 
 
 def _of_these_classes(path: Path, data: DataSet, where: Path) -> DataSet:
@@ -272,9 +288,20 @@ def _too_short(learnt: Decoded, spec: InputSpec) -> list[str]:
     ]
 
 
+def _not_mirrored(data: DataSet) -> list[str]:
+    """Where labels speak of a side, and nobody said what a mirror makes of them."""
+    if not data.sideways:
+        return []
+    named = ", ".join(map(repr, data.sideways))
+    return [
+        f"no clip is mirrored, for nobody says what a mirror makes of {named}; [flip] in dataset.toml can, and doubles "
+        f"what there is to learn from: see train --help"
+    ]
+
+
 def _course(options: argparse.Namespace, lessons: Decoded, spec: InputSpec) -> Course:
-    """Stops to mirror where labels speak of a side and nobody said what a mirror makes of them. Batch norms learn, too:
-    what they know of pictures comes from others, and drawn ones at that where --from is the shipped model.
+    """Batch norms learn, too: what they know of pictures comes from others, and drawn ones at that where --from is the
+    shipped model.
     """
     count = len(lessons.frames)
     epochs = options.epochs or int(np.clip(round(SEEN / count), *EPOCHS))

@@ -16,6 +16,8 @@ from training.learn import Course
 from training.loader import Key
 from training.motion import lesson, views
 
+GENERATOR = 1  # one more whenever a number gives another drawing: a run does not go on with others than it began with
+
 
 @dataclass(frozen=True)
 class Generated:
@@ -33,11 +35,14 @@ class Generated:
         return self.count
 
     def summary(self) -> dict[str, object]:
-        """The same one gives the same hash, wherever its photos came from."""
+        """The same photos give the same hash, wherever they came from."""
         hashed = hashlib.sha256()
         for photo in self.photos:
             hashed.update(photo.tobytes())
-        return {"first": self.first, "drawings": self.count, "photos": len(self.photos), "sha256": hashed.hexdigest()}
+        return {
+            "generator": GENERATOR, "first": self.first, "drawings": self.count,
+            "photos": len(self.photos), "sha256": hashed.hexdigest(),
+        }  # fmt: skip
 
     def lessons(self, course: Course, spec: InputSpec) -> "_Lessons":
         """To learn from, `course.views` clips of each drawing."""

@@ -7,6 +7,10 @@ is a question of the batch: the published commands let them learn, with 64 clips
 
 Nothing is drawn from a generator that lives longer than an epoch. So a run that was killed and went on gives what one
 gives that was not.
+
+Norms that learn take their statistics of the clips that a process computes at once. How many these are changes what
+comes out, then. run.json tells it of the first epoch; it is not compared: where memory does not suffice a run may go on
+with fewer.
 """
 
 import copy
@@ -120,7 +124,7 @@ class Examples(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Everything that fixes what comes out."""
+    """Everything that fixes what comes out, but for the clips that batch norms see: see `learn`, `at_once`."""
 
     start: Start
     spec: InputSpec
@@ -146,10 +150,10 @@ def learn(
 ) -> list[Metrics]:  # fmt: skip
     """Trains, or goes on with the run in `folder`; the metrics of its epochs. The task's network is then trained.
 
-    `at_once`: clips that a process computes at a time; a step adds up as many as it takes. `workers`: processes of each
-    that cut clips. `patience`: it ends early when the rate has fallen once and the held-out loss has not been lower
-    for so many epochs since, and the weights are those of the `best` epoch; 0: as published, neither. `bars`: a larger
-    work's, where this one's are shown, too.
+    `at_once`: clips that a process computes at a time, of which norms that learn take their statistics; a step adds up
+    as many as it takes. `workers`: processes of each that cut clips. `patience`: it ends early when the rate has fallen
+    once and the held-out loss has not been lower for so many epochs since, and the weights are those of the `best`
+    epoch; 0: as published, neither. `bars`: a larger work's, where this one's are shown, too.
     ConfigError: a batch that cannot be made of these, a folder of another run. DeviceError: no memory for so many clips
     at once; it names how many fit.
     """
@@ -158,8 +162,9 @@ def learn(
     dataset = task.lessons.lessons(course, task.spec)
     _check_batch(course, len(task.lessons), place, at_once)
     _check_size(model, task.spec)
+    computed = {"device": place.device.type, "processes": place.world, "at_once": at_once}
     with place.in_turn(place.first):
-        run = Run(folder, task.fixed(), task.lessons.labels, writes=place.first)
+        run = Run(folder, task.fixed() | {"computed": computed}, task.lessons.labels, writes=place.first)
     model.to(device=place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.dropout.p = course.dropout
     optimiser = _optimiser(model, task.start.settled, course)
@@ -204,18 +209,31 @@ def _calm(metrics: list[Metrics]) -> range:
 
 
 def _check_batch(course: Course, examples: int, place: Place, at_once: int) -> None:
-    clips = examples * course.views
+    """A command without --batch has one that neither of the first two errors can come of."""
+    clips, groups = examples * course.views, course.batch // course.views
     if course.batch > clips:
         raise ConfigError(f"batch {course.batch}: more clips a step than an epoch's {clips}; at most --batch {clips}")
-    if at_once % course.views:
+    if course.batch % course.views:
+        raise ConfigError(f"batch {course.batch}: no multiple of {course.views} views; change --batch")
+    if groups % place.world:
         raise ConfigError(
-            f"{at_once} clip(s) at once: no multiple of {course.views} views; change --batch or --at-once"
+            f"batch {course.batch}: {place.world} processes cannot share it evenly; start {_either(_divisors(groups))}"
         )
-    if at_once < 1 or course.batch % (place.world * at_once):
+    fitting = [course.views * n for n in _divisors(groups // place.world)]
+    if at_once not in fitting:
         raise ConfigError(
-            f"batch {course.batch} is no multiple of {place.world} process(es) x {at_once} clip(s) at once; change "
-            f"--batch or --at-once"
+            f"{at_once} clip(s) at once: a process's share of a step is {groups // place.world} x {course.views} "
+            f"clip(s); --at-once {_either(fitting)}"
         )
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+def _either(numbers: list[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _check_size(model: TDN, spec: InputSpec) -> None:
@@ -278,7 +296,7 @@ class _Trainer:
         began = time.monotonic()
         loss, right, clips, waited_s = self._learn(epoch, progress)
         if not math.isfinite(loss):
-            raise ConfigError(f"epoch {epoch + 1}: the training diverged; a lower --rate, or a --warm-up")
+            raise ConfigError(f"epoch {epoch + 1}: the training diverged: its rate is too high, or rises too fast")
         seconds = time.monotonic() - began
         metrics = {
             "epoch": epoch + 1,

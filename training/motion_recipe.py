@@ -7,7 +7,6 @@
 
 import argparse
 import json
-import os
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -32,7 +31,7 @@ from training.generated import Generated
 from training.judge_motion import generated_clips, judge, tell
 from training.learn import REFERENCE_BATCH, Course, Task, learn
 from training.motion import HELD_OUT, SPEC, lesson
-from training.place import DEVICES, Place, join
+from training.place import DEVICES, Place, join, workers
 from training.progress import counted
 from training.report import accuracy_json
 from training.start import begin
@@ -83,7 +82,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
     parser.add_argument("--at-once", type=int, default=0, metavar="N", help="clips that a process computes at a time, "
                         "of which batch norms take the statistics (default: its share of a step)")  # fmt: skip
-    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 1) // 2), metavar="N",
+    parser.add_argument("--workers", type=int, default=workers(), metavar="N",
                         help="processes that draw, for each that learns (default: %(default)s)")  # fmt: skip
 
 

@@ -19,7 +19,9 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True)
 class Place:
-    """One process of a training. What it is changes how long the training takes, and not what comes out."""
+    """One process of a training. However many there are, a step learns from the same clips; norms that learn know those
+    of their own process alone, and of these the ones that it computes at a time.
+    """
 
     rank: int = 0
     world: int = 1  # processes
@@ -59,6 +61,11 @@ class Place:
         if self.world > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
+
+
+def workers() -> int:
+    """Processes that make clips for each that learns, if nobody says how many: together half of the machine's cores."""
+    return max(1, (os.cpu_count() or 1) // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # as torchrun says
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import InputSpec
-from edge_tdn.runtime import Runtime, is_out_of_memory, out_of_memory, scores
+from edge_tdn.runtime import Runtime, enough_memory, scores
 from export.networks import Networks, split
 from export.tdn import normalise
 from training.accuracy import Accuracy
@@ -32,6 +32,7 @@ from training.sampling import centre_segments, dense_clips
 Protocol = Literal["1x1", "10x3"]
 CLIPS = 10  # of the second one
 PYTORCH = "pytorch"  # the precision of a network that was not exported
+JUDGING = "judging a clip"  # where memory may not suffice
 Views = NDArray[np.uint8]  # [crops, T, InputSpec.frames, H, W, 3], RGB: one clip of a video
 Logits = NDArray[np.float32]
 Score = Callable[[Views], Logits]  # -> [crops, classes]
@@ -162,17 +163,12 @@ def with_pytorch(networks: Networks, device: torch.device) -> Score:
     def score(clips: Views) -> Logits:
         own = split(clips.reshape(-1, *clips.shape[2:]), spec)  # for each network [crops * T, 5, H, W, 3]
         pixels = [torch.from_numpy(frames.reshape(len(clips), -1, *frames.shape[1:])) for frames in own]
-        try:
-            with torch.inference_mode():
-                each = [
-                    network(normalise(frames.to(device), spec.mean, spec.std))  # [crops, classes]
-                    for network, frames in zip(members, pixels, strict=True)
-                ]
-                total: Logits = torch.stack(each).sum(0).cpu().numpy()
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise out_of_memory(str(device), "judging a clip") from error
-            raise
+        with enough_memory(str(device), JUDGING), torch.inference_mode():
+            each = [
+                network(normalise(frames.to(device), spec.mean, spec.std))  # [crops, classes]
+                for network, frames in zip(members, pixels, strict=True)
+            ]
+            total: Logits = torch.stack(each).sum(0).cpu().numpy()
         return total
 
     return score
@@ -180,7 +176,12 @@ def with_pytorch(networks: Networks, device: torch.device) -> Score:
 
 def with_runtime(runtime: Runtime) -> Score:
     """Exported graphs, as the daemon runs them: segment after segment into a ring."""
-    return lambda clips: np.stack([scores(runtime, clip) for clip in clips])
+
+    def score(clips: Views) -> Logits:
+        with enough_memory(runtime.device, JUDGING):
+            return np.stack([scores(runtime, clip) for clip in clips])
+
+    return score
 
 
 def _thrice(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

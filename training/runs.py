@@ -31,6 +31,7 @@ from torch import Tensor
 from edge_tdn import __version__
 from edge_tdn.errors import ConfigError, ModelError, last_line
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec
+from edge_tdn.resize import VECTORS
 from export.folder import write_at_once
 from export.tdn import TDN
 
@@ -38,8 +39,8 @@ RUN = "run.json"
 METRICS = "metrics.jsonl"
 CURVES = "curves.png"
 CHECKPOINT = "checkpoint.pt"
-LIBRARIES = ("torch", "numpy", "opencv-python-headless", "pillow")
-TOLD = ("from", "said", "skipped")  # of a run's configuration, for people: hashes tell whether it is the same
+LIBRARIES = ("torch", "numpy", "opencv-python-headless", "pillow", *(("cykooz-resizer",) if VECTORS else ()))
+TOLD = ("from", "said", "skipped", "device", "processes", "at_once")  # for people; hashes tell whether it is the same
 REDRAW_S = 10.0  # a picture takes longer than an epoch of few clips
 
 Metrics = dict[str, float]  # of one epoch
@@ -59,6 +60,8 @@ class Run:
         fixed = json.loads(json.dumps(fixed))
         if (folder / RUN).is_file():
             self._compare(fixed)
+            if writes and not (folder / CHECKPOINT).exists():  # nothing came of it: what is told is of this time
+                self._begin(fixed, labels)
         elif not writes:
             raise ConfigError(f"{folder}: not there; all machines of a training need the same folder")
         elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -56,7 +56,7 @@ def split(decoded: Decoded, share: float, clip: int, seed: int) -> Split:
 
     ConfigError: a class that has too little to be split.
     """
-    data, said = _copies_are_one(decoded.data)
+    data, said = copies_are_one(decoded.data)
     held, left = _sources(data, share, seed)
     items = list(zip(data.videos, decoded.frames, strict=True))
     lessons = [item for item in items if item[0].label not in left and item[0].source not in held]
@@ -74,6 +74,23 @@ def split(decoded: Decoded, share: float, clip: int, seed: int) -> Split:
     held_out = replace(parts[1], data=replace(parts[1].data, skipped=()))
     check_apart(parts[0].data, held_out.data)
     return Split(parts[0], held_out, tuple(said))
+
+
+def check_judge(lessons: DataSet, judge: DataSet) -> None:
+    """Of other data to judge by. ConfigError: as `check_apart`; or a recording, named by dataset.toml, is in both."""
+    check_apart(lessons, judge)
+    learnt = {video.source: video for video in lessons.videos if _is_named(video)}
+    for video in judge.videos:
+        if other := learnt.get(video.source):
+            raise ConfigError(
+                f"{video.name}: is of the recording {video.source!r}, and so is {other.name}, which is learnt from: "
+                f"the figure would say little; move one, or where they are two recordings, name them apart"
+            )
+
+
+def _is_named(video: Video) -> bool:
+    """Else a file is a recording of its own, and the source is its place in its own data."""
+    return not video.path.as_posix().endswith(video.source)
 
 
 def check_apart(lessons: DataSet, held_out: DataSet) -> None:
@@ -162,20 +179,20 @@ def _natural(item: Item) -> tuple[list[str | int], float]:
     return pieces, item[0].from_s
 
 
-def _copies_are_one(data: DataSet) -> tuple[DataSet, list[str]]:
-    """A file and its copies are one recording, whatever their names say."""
+def copies_are_one(data: DataSet) -> tuple[DataSet, list[str]]:
+    """A file and its copies are one recording, whatever their names say; and what a person should know of that."""
     copies = _copies(data)
     firsts: dict[str, int] = {}
     said: list[str] = []
     videos = list(data.videos)
     for number, video in enumerate(data.videos):
         first = firsts.setdefault(copies[_real(video)], number)
-        if _real(videos[first]) == _real(video):
+        old, new = videos[number].source, videos[first].source
+        if old == new:
             continue
         said.append(f"{video.path}: the same file as {videos[first].path}; they are taken to be of one recording")
-        old, new = videos[number].source, videos[first].source
         videos = [replace(one, source=new) if one.source == old else one for one in videos]
-    return replace(data, videos=tuple(videos)), list(dict.fromkeys(said))
+    return replace(data, videos=tuple(videos)), said
 
 
 def _copies(data: DataSet) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,15 +10,16 @@ from typing import Any
 from rich.console import Console
 
 from edge_tdn.errors import ConfigError
-from edge_tdn.manifest import WEIGHTS, InputSpec
+from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec
 from export.input import input_of
 from export.tdn import DEPTHS, TDNConfig
+from training.background import LABEL as BACKGROUND
 from training.dataset import DataSet, open_data
 from training.frames import Decoded, default_cache
 from training.learn import PUBLISHED, Course, Task, learn
-from training.place import DEVICES, join
+from training.place import DEVICES, join, workers
 from training.progress import decode_shown
-from training.split import check_share, hold_out
+from training.split import check_apart, check_judge, check_share, copies_are_one, hold_out
 from training.start import begin
 
 EPILOG = """your own clips, from ImageNet weights, a fifth of the recordings held out to judge by:
@@ -27,6 +27,10 @@ EPILOG = """your own clips, from ImageNet weights, a fifth of the recordings hel
 
 Something-Something as published, on all GPUs of a machine:
   torchrun --nproc-per-node gpu -m training train --data train.txt --judge val.txt --from resnet50.pth --out runs/ssv2
+
+on two machines, the same command on each; --out is one folder that both see, the videos and --cache may be copies
+  torchrun --nnodes 2 --nproc-per-node gpu --rdzv-backend c10d --rdzv-endpoint first-machine:29500 \\
+      -m training train --data train.txt --judge val.txt --from resnet50.pth --out /shared/runs/ssv2
 
 stopped, killed, or out of power? The same command goes on; at most one epoch is lost.
 
@@ -60,22 +64,32 @@ def run(options: argparse.Namespace) -> int:
         data, judged = open_data(options.data), open_data(options.judge) if options.judge else None
         if judged and judged.labels != data.labels:
             raise ConfigError(f"{options.judge}: has other classes than {options.data}, or in another order")
-        start = begin(options.start, data.labels, course.seed, **_network(options))
-        looks = {name: getattr(options, name) for name in ("size", "resize", "frame_rate")}
-        spec = input_of(start.model.config.segments, start.spec, **looks)
+        if judged:
+            check_judge(data, judged)
+        start = begin(options.start, data.labels, course.seed, **network_of(options))
+        spec = input_of(start.model.config.segments, start.spec, **looks_of(options))
         with place.in_turn(place.local_rank == 0):
             lessons = decode_shown(data, spec, options.cache, place.first)
             held_out = decode_shown(judged, spec, options.cache, place.first) if judged else None
+        copies: Sequence[str] = ()
         if options.hold_out:  # of those that can be read
-            kept, held = hold_out(lessons.data, options.hold_out, course.seed)
-            lessons, held_out = lessons.only(kept), lessons.only(held)
+            lessons, held_out, copies = _hold_out(lessons, options.hold_out, course.seed)
         if place.first:
-            _tell(console, data, lessons, held_out, start.said)
+            _tell(console, data, lessons, held_out, (*start.said, *copies))
         at_once = options.at_once or place.at_once(course.batch)
         metrics = learn(Task(start, spec, lessons, held_out, course), options.out, place, at_once, options.workers)
         if place.first:
-            _tell_result(console, options.out, spec, metrics[-1])
+            _tell_result(console, options.out, spec, data.labels, metrics[-1])
     return 0
+
+
+def _hold_out(decoded: Decoded, share: float, seed: int) -> tuple[Decoded, Decoded, list[str]]:
+    """What to learn from, what to judge by, and which copies were found."""
+    data, copies = copies_are_one(decoded.data)
+    decoded = replace(decoded, data=data)
+    lessons, held_out = map(decoded.only, hold_out(data, share, seed))
+    check_apart(lessons.data, held_out.data)
+    return lessons, held_out, copies
 
 
 def _tell(console: Console, data: DataSet, lessons: Decoded, held_out: Decoded | None, said: Sequence[str]) -> None:
@@ -94,15 +108,18 @@ def _tell(console: Console, data: DataSet, lessons: Decoded, held_out: Decoded |
         )
 
 
-def _tell_result(console: Console, out: Path, spec: InputSpec, metrics: dict[str, float]) -> None:
+def _tell_result(
+    console: Console, out: Path, spec: InputSpec, labels: Sequence[str], metrics: dict[str, float]
+) -> None:  # fmt: skip
     held_out = f", held out {metrics['held_out_top1']:.1%}" if "held_out_top1" in metrics else ""
     console.print(f"{out}: {metrics['epoch']:.0f} epochs, top-1 {metrics['top1']:.1%}{held_out}; see curves.png")
     size = f"--size {spec.height} --resize {spec.resize}" + (
         f" --short-side {spec.short_side}" if spec.short_side else ""
     )
     size += f" --frame-rate {spec.frame_rate:g} --segment-stride {spec.segment_stride}"
+    background = f" --background {BACKGROUND}" if BACKGROUND in labels else ""
     console.print(
-        f"next: edge-tdn-export convert {out / WEIGHTS} models/{out.name} --labels {out / 'labels.txt'} {size}"
+        f"next: edge-tdn-export convert {out / WEIGHTS} models/{out.name} --labels {out / LABELS} {size}{background}"
     )
 
 
@@ -111,8 +128,8 @@ def _course(options: argparse.Namespace) -> Course:
     return replace(PUBLISHED[options.schedule], **{name: value for name, value in given.items() if value is not None})
 
 
-def _network(options: argparse.Namespace) -> dict[str, Any]:
-    """What was said on the command line about the network, and nothing else."""
+def network_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_network` heard about the network, and nothing else: options of TDNConfig."""
     given = {
         name: getattr(options, name) for name in ("arch", "segments", "width") if getattr(options, name) is not None
     }
@@ -126,6 +143,11 @@ def _network(options: argparse.Namespace) -> dict[str, Any]:
             value = text
         given[name] = tuple(value) if isinstance(value, list) else value
     return given
+
+
+def looks_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_network` heard about what the network looks at, for `input_of`."""
+    return {name: getattr(options, name) for name in ("size", "resize", "frame_rate")}
 
 
 def add_parser(commands: Any) -> None:
@@ -146,7 +168,19 @@ def add_parser(commands: Any) -> None:
                        help="where decoded videos are kept: 4 MB a second at 12 frames of 456x256 "
                        "(default: %(default)s)")  # fmt: skip
     _add_course(train)
-    network = train.add_argument_group("the network, where --from does not say it, and what it looks at")
+    add_network(train)
+    machine = train.add_argument_group("the machine")
+    machine.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
+    machine.add_argument("--at-once", type=int, default=0, metavar="N",
+                         help="clips that a process computes at a time, of which batch norms that learn take the "
+                         "statistics; a step adds up as many as --batch says (default: up to 8)")  # fmt: skip
+    machine.add_argument("--workers", type=int, default=workers(), metavar="N",
+                         help="processes that cut clips, for each that learns (default: %(default)s)")  # fmt: skip
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """What weights may leave unsaid; see `network_of` and `looks_of`."""
+    network = parser.add_argument_group("the network, where --from does not say it, and what it looks at")
     network.add_argument("--arch", choices=tuple(DEPTHS), help="(default: resnet50)")
     network.add_argument("--segments", type=int, metavar="T", help="segments a clip (default: 8)")
     network.add_argument("--width", type=float, help="channels relative to the named ResNet (default: 1)")
@@ -158,13 +192,6 @@ def add_parser(commands: Any) -> None:
     network.add_argument("--resize", choices=("short_side_centre_crop", "stretch"),
                          help="how pictures get that size (default: short_side_centre_crop, as published)")  # fmt: skip
     network.add_argument("--frame-rate", type=float, help="frames a second (default: 12, Something-Something)")
-    machine = train.add_argument_group("the machine; nothing of this changes what comes out")
-    machine.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
-    machine.add_argument("--at-once", type=int, default=0, metavar="N",
-                         help="clips that a process computes at a time; a step adds up as many as --batch says "
-                         "(default: up to 8)")  # fmt: skip
-    machine.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 1) // 2), metavar="N",
-                         help="processes that cut clips, for each that learns (default: %(default)s)")  # fmt: skip
 
 
 def _add_course(train: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from edge_tdn.errors import ModelError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn.runtime import SELF_TEST_LIMIT
-from edge_tdn.signals import hear_on_own_stack
+from edge_tdn.runtime.openvino import compile_graph
 from export.convert import Half, moving_grating, to_onnx, whole
 from export.tdn import TDN, normalise
 
@@ -45,8 +45,7 @@ def compile_whole(network: TDN, spec: InputSpec) -> Compiled:
         path = Path(room) / "clip.onnx"
         to_onnx(Half(_Clip(network.eval(), spec).eval(), (example,), ["frames"], ["logits"]), network, path)
         core = ov.Core()
-        request = core.compile_model(core.read_model(path), "CPU", OPTIONS).create_infer_request()
-    hear_on_own_stack()
+        request = compile_graph(core, core.read_model(path), "CPU", OPTIONS).create_infer_request()
 
     def run(clip: NDArray[np.uint8]) -> NDArray[np.float32]:
         request.infer([ov.Tensor(clip, shared_memory=True)], share_outputs=True)
