@@ -13,7 +13,7 @@
 # make chaos    what becomes of events when process, broker, wire or disk fail (a quarter of an hour; CHAOS=--help)
 # make chaos-cameras  what becomes of a daemon whose cameras fail (half an hour; CHAOS=--help)
 # make test-training   the tests of edge-tdn-train: minutes
-# make motion   train the shipped model anew (hours on 2 cores; stopped, it goes on; rm -r runs/motion: from the start)
+# make motion   train the shipped model anew (an hour on 2 cores; stopped, it goes on; rm -r runs/motion: from scratch)
 # make ablation the paper's claims in small: TDN with and without its parts (half an hour; ABLATION=--help)
 # make clean    remove the environment and what was built
 
