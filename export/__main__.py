@@ -113,6 +113,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _parity(options: argparse.Namespace) -> int:
+    from export.convert import runs_here
     from export.folder import write_at_once
     from export.parity import compare, record, steps
     from export.report import table, to_html, to_json
@@ -121,9 +122,11 @@ def _parity(options: argparse.Namespace) -> int:
     out = options.out or model.folder
     if not out.is_dir() or not os.access(out, os.W_OK):
         raise ModelError(f"{out}: no folder that can be written to; name one for the reports with --out")
-    wanted = options.precision or [name for name in model.manifest.precisions if _runs_here(name)]
+    wanted = options.precision or [name for name in model.manifest.precisions if runs_here(name)]
     if not wanted:
-        raise ModelError(f"{model.folder}: has only {', '.join(model.manifest.precisions)}, and there is no CUDA here")
+        raise ModelError(
+            f"{model.folder}: has only {', '.join(model.manifest.precisions)}, and nothing here runs these"
+        )
     for name in wanted:
         model.build(name)
     source = options.clips or demo_clip()
@@ -138,12 +141,6 @@ def _parity(options: argparse.Namespace) -> int:
     _console().print(table(report))
     print(f"written: {out / 'parity.html'}, {out / 'parity.json'}{'' if options.out else ', and the manifest'}")
     return 0 if all(comparison.proven for comparison in report.comparisons) else 1
-
-
-def _runs_here(precision: str) -> bool:
-    import torch
-
-    return not precision.startswith("cuda-") or torch.cuda.is_available()
 
 
 def _quantize(options: argparse.Namespace) -> int:
@@ -222,7 +219,11 @@ def _ensemble(options: argparse.Namespace) -> int:
 def _print_golden_errors(out: Path, manifest: Manifest) -> None:
     for name, build in manifest.precisions.items():
         error = build.golden_error
-        said = "not tried: no such device here" if error is None else f"{error:.1g} of the largest logit from PyTorch"
+        said = (
+            "not tried: nothing here computes in it"
+            if error is None
+            else f"{error:.1g} of the largest logit from PyTorch"
+        )
         print(f"{out}: {name}, {said} on the golden clip")
 
 

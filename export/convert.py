@@ -42,6 +42,7 @@ from edge_tdn.manifest import (
 )
 from edge_tdn.messages import CENTRE, FRAMES_PER_SEGMENT
 from edge_tdn.runtime import Runtime, assemble, golden_error, open_runtime
+from edge_tdn.runtime.openvino import processor_can
 from export import checkpoint
 from export.cuda import to_program
 from export.findings import limits_of
@@ -154,8 +155,8 @@ def prove_golden(folder: Path, manifest: Manifest, precisions: Sequence[str], st
     model = open_model(folder)
     for name in precisions:
         step(f"{name} against PyTorch, on the golden clip")
-        if name.startswith("cuda-") and not torch.cuda.is_available():
-            continue  # nothing to run it on; the host's self-test will
+        if not runs_here(name):
+            continue  # the host's self-test will try it
         runtime = open_any(model, name)
         error = golden_error(model, runtime)
         runtime.close()
@@ -169,6 +170,13 @@ def prove_golden(folder: Path, manifest: Manifest, precisions: Sequence[str], st
     manifest = seal(manifest.model_copy(update={"precisions": builds}))
     (folder / MANIFEST).write_bytes(dump(manifest))
     return manifest
+
+
+def runs_here(name: str) -> bool:
+    """Whether this machine has what a precision of a manifest runs on."""
+    if name == "onnx":
+        return True
+    return torch.cuda.is_available() if name.startswith("cuda-") else processor_can(name)
 
 
 def open_any(model: Model, name: str) -> Runtime:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from edge_tdn.messages import Picture
 from edge_tdn.mqtt import Connected, Connection, Link
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
+from edge_tdn.runtime.openvino import processor_can
 from edge_tdn.subscribe import Subscriber
 from tests.rtsp import RtspCamera
 
@@ -35,6 +36,8 @@ settings.load_profile("busy")  # a machine that others use too is slow at times;
 # Who runs the suite in the background has SIGINT ignored, and would hand that on to the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).parent.parent
+HAS_BF16 = processor_can("bf16")
+needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="this processor does not compute in BF16")
 BITS = 8  # of a frame's number, as dark and bright columns of its picture
 
 
@@ -50,6 +53,11 @@ def _deaf_to_nothing() -> Iterator[None]:
     """`edge-tdn run` keeps its handlers to its end: in a test it is a process of its own, or Ctrl-C is lost here."""
     yield
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def without_the_processor(lines: Iterable[str]) -> list[str]:
+    """Log lines but for those that say what this machine's processor lacks."""
+    return [line for line in lines if " the processor " not in line]
 
 
 @pytest.fixture(scope="session")

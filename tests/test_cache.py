@@ -16,6 +16,7 @@ from edge_tdn.manifest import Model, shipped_models
 from edge_tdn.runtime import cache as caching
 from edge_tdn.runtime import open_runtime, scores
 from edge_tdn.runtime.cache import CompiledCache, cache_folder, cache_key
+from tests.conftest import without_the_processor
 
 KEY = cache_key({"test": 1})
 
@@ -91,7 +92,7 @@ def test_a_damaged_entry_is_compiled_anew_with_a_line_in_the_log(
     read, _ = start(motion, folder)
     assert "fp32/head.xml" in read
     assert "fp32/encoder.xml" not in read
-    (line,) = caplog.messages
+    (line,) = without_the_processor(caplog.messages)
     assert "damaged; compiling anew" in line
     assert str(large) in line
     assert start(motion, folder)[0] == {"golden.npz"}
@@ -177,7 +178,7 @@ def test_what_others_could_have_written_is_not_read(
         pytest.skip("giving a file away needs root")
     assert "fp32/head.xml" in start(motion, folder)[0]
     said = "can be written by others" if fault == "writable" else "belongs to another user"
-    assert [said in line for line in caplog.messages] == [True]
+    assert [said in line for line in without_the_processor(caplog.messages)] == [True]
 
 
 def test_a_link_is_not_followed(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -193,7 +194,7 @@ def test_a_folder_that_cannot_be_made_costs_one_line(
 ) -> None:
     (tmp_path / "file").touch()
     start(motion, tmp_path / "file/cache")
-    assert [line.startswith("no compiled-model cache") for line in caplog.messages] == [True]
+    assert [line.startswith("no compiled-model cache") for line in without_the_processor(caplog.messages)] == [True]
 
 
 def test_a_full_disk_leaves_no_half_entry(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -238,7 +239,7 @@ def test_two_daemons_that_start_at_once_both_serve(motion: Model, tmp_path: Path
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
         _, errors = process.communicate(timeout=60)
-        assert (process.returncode, errors) == (0, "")
+        assert (process.returncode, without_the_processor(errors.splitlines())) == (0, [])
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".compiled"] * 2
     assert start(motion, tmp_path / "cache")[0] == {"golden.npz"}
 

@@ -16,7 +16,8 @@ from edge_tdn.manifest import Model, open_model
 from edge_tdn.runtime import AUTO, candidates, is_out_of_memory, open_runtime
 from edge_tdn.runtime import openvino as ov_runtime
 from edge_tdn.runtime.instructions import cpu_flags
-from edge_tdn.runtime.openvino import EXECUTION, _able, _arithmetic, devices, prepared_graph
+from edge_tdn.runtime.openvino import EXECUTION, _arithmetic, able, devices, prepared_graph
+from tests.conftest import without_the_processor
 from tests.test_manifest import edit
 
 CPU_WITHOUT_BF16 = ("WINOGRAD", "FP32", "INT8", "BIN", "EXPORT_IMPORT")
@@ -52,7 +53,7 @@ def test_auto_takes_the_first_that_works_and_says_why_not_the_others(
     runtime = open_runtime(motion, device=AUTO, threads=1)
     runtime.close()
     assert runtime.device == "CPU"
-    (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    (line,) = without_the_processor(r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING)
     assert line.startswith("device=GPU precision=fp32 not taken: device 'GPU' is not here")
 
 
@@ -97,7 +98,7 @@ def test_the_error_of_the_last_device_is_told(motion: Model, monkeypatch: pytest
     ],
 )
 def test_a_device_computes_in_what_it_has(precision: str, capable: Sequence[str], arithmetic: str) -> None:
-    assert _able(precision, capable) == arithmetic
+    assert able(precision, capable) == arithmetic
 
 
 def test_a_precision_that_the_device_lacks_names_those_that_it_could_run(motion: Model) -> None:

@@ -68,6 +68,6 @@ def _compare(model: Model, videos: Path) -> Report:
         clips, where = read_clips(videos, spec), "whole files of those that it learnt from"
     except ModelError:
         clips, where = read_clips(demo_clip(), spec), "the demo clip"
-    precisions = list(model.manifest.precisions)
+    precisions = [name for name in model.manifest.precisions if convert.runs_here(name)]
     with stepped(parity.steps(clips, model, precisions), "comparing") as step:
         return parity.compare(model, precisions, clips, where, step, MOST_CLIPS)

@@ -23,7 +23,7 @@ from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, Model, find_model, open_model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from export import checkpoint
-from export.convert import Recipe, check_id, open_any
+from export.convert import Recipe, check_id, open_any, runs_here
 from export.folder import whole_or_nothing, write_at_once
 from export.input import input_of
 from export.report import table
@@ -323,7 +323,7 @@ def _judge(model: Model, exam: Decoded) -> dict[str, Accuracy]:
     spec = model.manifest.input
     truth = np.array([video.label for video in exam.data.videos])
     found: dict[str, Accuracy] = {}
-    for name in model.manifest.precisions:
+    for name in filter(runs_here, model.manifest.precisions):
         with closing(open_any(model, name)) as runtime:
             score = with_runtime(runtime)
             logits = [score(clip)[0] for frames in exam.frames for clip in views(frames, spec, "1x1")]

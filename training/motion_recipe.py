@@ -21,7 +21,7 @@ from edge_tdn.runtime import open_runtime
 from edge_tdn.runtime.instructions import cpu_flags
 from edge_tdn.scene import MOTIONS
 from export import checkpoint
-from export.convert import Recipe
+from export.convert import Recipe, runs_here
 from export.folder import whole_or_nothing, write_at_once
 from export.report import table
 from export.tdn import TDN
@@ -146,7 +146,7 @@ def _film(number: int, folder: Path) -> Path:
 
 def _judge(model: Model, count: int, out: Path, console: Console) -> None:
     found: dict[str, Accuracy] = {}
-    for name in model.manifest.precisions:
+    for name in filter(runs_here, model.manifest.precisions):
         with closing(open_runtime(model, name)) as runtime, counted() as progress:
             clips = progress.track(generated_clips(SPEC, count), count, description=f"judging {name}")
             found[name], _ = judge(runtime, clips)

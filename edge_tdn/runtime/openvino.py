@@ -131,17 +131,22 @@ def _arithmetic(core: ov.Core, model: Model, precision: str, device: str) -> str
         if device not in here and f"{device}.0" not in here:
             raise ModelError(f"device {device!r} is not here; OpenVINO finds: {', '.join(here)}")
     capable = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
-    if found := _able(precision, capable):
+    if found := able(precision, capable):
         return found
-    can = [name for name in model.manifest.precisions if name in EXECUTION and _able(name, capable)]
+    can = [name for name in model.manifest.precisions if name in EXECUTION and able(name, capable)]
     raise ModelError(
         f"device {device} cannot compute in {precision}: it has {', '.join(sorted(capable))}; of the precisions of "
         f"{model.folder} it can run: {', '.join(can) or 'none'}"
     )
 
 
-def _able(precision: str, capable: Sequence[str]) -> str:
-    """The arithmetic for a precision on a device of these capabilities; empty: it cannot."""
+def processor_can(precision: str) -> bool:
+    """Whether this host's processor computes in a precision: BF16 is not everywhere."""
+    return bool(able(precision, ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
+
+
+def able(precision: str, capable: Sequence[str]) -> str:
+    """The arithmetic for a precision on a device of these capabilities of OpenVINO's; empty: it cannot."""
     if precision == "int8" and "INT8" not in capable:
         return ""
     choices = (FASTER.get(precision, ""), EXECUTION[precision], "f16" if precision in HALF else "")

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edge_tdn.errors import EdgeTdnError
+from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.manifest import GOLDEN, InputSpec, Model, find_model, open_model
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, Scores, Segment
 from edge_tdn.runtime import Runtime, open_runtime
@@ -221,6 +221,8 @@ def _measure(
 
 def _load(cameras: int, samples: Sequence[Sample], period_s: float) -> Load:
     wall_s = sum(sample.wall_s for sample in samples)
+    if not all(any(clips) for clips in zip(*(sample.clips for sample in samples), strict=True)):
+        raise ConfigError(f"in {wall_s:.3g} s one of {cameras} cameras had no clip; more --seconds or --rounds")
     hops = [wall_s / period_s / sum(clips) for clips in zip(*(sample.clips for sample in samples), strict=True)]
     latencies = [ms for sample in samples for ms in sample.latencies_ms]
     shed = sum(sample.shed for sample in samples)
