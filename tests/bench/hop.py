@@ -16,6 +16,7 @@ import torch
 
 from edge_tdn.manifest import Model
 from edge_tdn.runtime import open_runtime
+from edge_tdn.runtime.openvino import processor_can
 from export.inspection import macs
 from export.tdn import TDN, normalise
 from tests.bench import naive
@@ -30,7 +31,7 @@ OPTIONS = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
 
 
 def hop(network: TDN, model: Model, repetitions: int, step: Callable[[str], None]) -> list[Row]:
-    """A row for each precision, and INT8 against PyTorch. `step` hears what is done next."""
+    """A row for each precision that this processor has, and INT8 against PyTorch. `step` hears what is done next."""
     clip = np.random.default_rng(0).integers(0, 256, (SEGMENTS, 5, SPEC.height, SPEC.width, 3), np.uint8)
     pixels = normalise(torch.from_numpy(clip))[None]
     step("the published network, exported whole")
@@ -41,12 +42,14 @@ def hop(network: TDN, model: Model, repetitions: int, step: Callable[[str], None
     graphs = {"fp32": whole, "bf16": whole, "int8": naive.to_int8(whole)}
     runs: dict[str, Callable[[], None]] = {}
     logits: dict[str, np.ndarray] = {}
-    for precision, graph in graphs.items():
+    here = [precision for precision in GOALS if processor_can(precision)]
+    for precision in here:
+        graph = graphs[precision]
         step(f"compiling, {precision}")
         runs[f"naive {precision}"] = _whole(graph, precision, pixels.numpy(), logits)
         runs[f"ours {precision}"] = _hop(model, precision, clip, logits)
     runs["pytorch"] = _eager(published, pixels, logits)
-    runs |= {f"matrix product {precision}": _product(precision) for precision in GOALS}
+    runs |= {f"matrix product {precision}": _product(precision) for precision in here}
     for run in runs.values():  # warm, and filled: every ring holds the clip
         for _ in range(2):
             run()
@@ -136,6 +139,8 @@ def _gmac(network: TDN) -> tuple[float, float]:
 def _rows(seconds: dict[str, list[float]], gmac: tuple[float, float]) -> list[Row]:
     rows = []
     for precision, goal in GOALS.items():
+        if f"ours {precision}" not in seconds:
+            continue
         ours, whole = seconds[f"ours {precision}"], seconds[f"naive {precision}"]
         note = f"{_ms(ours):.0f} of {_ms(whole):.0f} ms"
         # what a hop would take, did all its multiply-accumulates run as they do in a large product
