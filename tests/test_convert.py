@@ -29,7 +29,7 @@ from export.__main__ import main
 from export.convert import Recipe, channels_last, convert, moving_grating, open_any, steps, whole
 from export.folder import whole_or_nothing
 from export.tdn import TDN, TDNConfig, normalise
-from tests.conftest import HAS_BF16
+from tests.conftest import HAS_BF16, needs_bf16
 from tests.test_tdn import T_CONV, TSN, small
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -79,7 +79,7 @@ def sliding_error(runtime: Runtime, network: TDN, segments: NDArray[np.uint8]) -
     return float(max(errors))
 
 
-@pytest.mark.parametrize("precision", LIMIT)
+@pytest.mark.parametrize("precision", ["fp32", "onnx", "fp16", pytest.param("bf16", marks=needs_bf16)])
 def test_a_sliding_window_of_the_two_graphs_equals_the_whole_network(
     precision: str, network: TDN, exported: Path
 ) -> None:

@@ -17,7 +17,7 @@ from edge_tdn.runtime import AUTO, candidates, is_out_of_memory, open_runtime
 from edge_tdn.runtime import openvino as ov_runtime
 from edge_tdn.runtime.instructions import cpu_flags
 from edge_tdn.runtime.openvino import EXECUTION, _arithmetic, able, devices, prepared_graph
-from tests.conftest import without_the_processor
+from tests.conftest import needs_bf16, without_the_processor
 from tests.test_manifest import edit
 
 CPU_WITHOUT_BF16 = ("WINOGRAD", "FP32", "INT8", "BIN", "EXPORT_IMPORT")
@@ -157,7 +157,7 @@ def test_a_host_without_memory_for_the_model_says_so(motion: Model) -> None:
     assert "smaller model" in done.stdout
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
 def test_nothing_is_reordered_between_encoder_ring_and_head(motion: Model, precision: str) -> None:
     """Nor around a temporal convolution: its transposes and reshapes are views."""
     if "avx512f" not in cpu_flags():
