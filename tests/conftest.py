@@ -163,21 +163,24 @@ class Mosquitto:
         if lines:
             text = f"user root\nper_listener_settings true\n{text}listener {self.guarded_port} 127.0.0.1\n{lines}\n"
         self._settings.write_text(text)
+        self._listens = (self.port, self.guarded_port) if lines else (self.port,)
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(100):
+        for _ in range(600):
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                for port in self._listens:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
                 return
             except OSError:
+                assert self.process.poll() is None, "mosquitto ended"
                 time.sleep(0.05)
         raise AssertionError("mosquitto did not start")
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(30)
 
     def config(self, protocol: str = "5") -> BrokerConfig:
         return BrokerConfig.model_validate({"url": self.url, "protocol": protocol})
@@ -185,7 +188,7 @@ class Mosquitto:
     def link(self, client_id: str = "test") -> tuple[Connection, Link]:
         """A client of its own, connected."""
         connection = Connection(self.config(), client_id)
-        note = connection.notes.get(timeout=10)
+        note = connection.notes.get(timeout=30)
         assert isinstance(note, Connected), note
         return connection, note.link
 
@@ -258,7 +261,7 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
 def edge_tdn() -> Callable[..., subprocess.CompletedProcess[str]]:
     """edge_tdn("check", "--config", path) runs the real command line."""
 
-    def run(*arguments: str | Path, timeout: float = 60, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str | Path, timeout: float = 180, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "edge_tdn", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd)
 

@@ -31,7 +31,7 @@ class RtspCamera:
     def start(self) -> None:
         """Returns when it listens."""
         self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        for _ in range(200):
+        for _ in range(1200):
             with suppress(OSError):
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -176,7 +177,7 @@ def test_a_camera_opens_with_a_password_file(guarded: RtspCamera, tmp_path: Path
         camera(guarded.url(), decoder=decoder, username="camera", password_file="password"), tmp_path
     )
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while capture.read(0.2) is None:
             assert time.monotonic() < deadline
     finally:
@@ -191,11 +192,11 @@ def test_a_corrected_password_file_is_read_at_the_next_try(
     file.write_text("wr0ng\n")
     source = Running(guarded.url(), username="camera", password_file=str(file))
     try:
-        assert "wr0ng" not in source.wait_for("unauthorized")
+        assert "wr0ng" not in source.wait_for("unauthorized", 60)
         file.unlink()
-        assert "password_file" in source.wait_for("unreachable")
+        assert "password_file" in source.wait_for("unreachable", 60)
         file.write_text("s3cret\n")
-        source.wait(lambda: source.count > 0, 10)
+        source.wait(lambda: source.count > 0, 60)
     finally:
         source.close()
 
@@ -225,7 +226,7 @@ def test_http_asks_for_a_password_as_rtsp_does(tmp_path: Path) -> None:
             url = f"http://127.0.0.1:{server.server_port}/live"
             source = Running(url, base=tmp_path, username="camera", password_file="password")
             try:
-                reason = source.wait_for(state)
+                reason = source.wait_for(state, 60)
             finally:
                 source.close()
             assert password not in reason
@@ -237,16 +238,18 @@ def test_http_asks_for_a_password_as_rtsp_does(tmp_path: Path) -> None:
 def test_gstreamer_logs_no_password(guarded: RtspCamera, tmp_path: Path) -> None:
     """Not even where it is asked to log everything about RTSP: neither as it is nor as it is sent."""
     program = (
-        "import logging, sys; logging.basicConfig(level=logging.DEBUG); "  # a log that hides nothing
+        "import logging, sys, time; logging.basicConfig(level=logging.DEBUG); "  # a log that hides nothing
         "from pathlib import Path; from edge_tdn.config import CameraConfig; "
         "from edge_tdn.source import open_capture; "
         "capture = open_capture(CameraConfig(name='c', source=sys.argv[1]), Path()); "
-        "got = [capture.read(1.0) for _ in range(5)]; capture.close(); assert any(got)"
+        "until = time.monotonic() + 60; got = []\n"
+        "while len(got) < 5 and time.monotonic() < until: got += filter(None, [capture.read(1.0)])\n"
+        "capture.close(); assert got"
     )
     debug = {"GST_DEBUG": "*:4,*rtsp*:9,GST_PIPELINE:9", "GST_DEBUG_NO_COLOR": "1"}
     url = guarded.url("camera:s3cret@")
     done = subprocess.run(
-        [sys.executable, "-c", program, url], capture_output=True, text=True, timeout=60, env=os.environ | debug
+        [sys.executable, "-c", program, url], capture_output=True, text=True, timeout=120, env=os.environ | debug
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert "rtspsrc" in done.stderr
@@ -268,7 +271,7 @@ def test_what_does_not_answer_is_named(scheme: str, decoder: str) -> None:
     ):
         source = Running(f"{scheme}://{address}/live", decoder)
         try:
-            assert source.wait_for("unreachable") == f"{scheme}://{address}/live: {reason}"
+            assert source.wait_for("unreachable", 90) == f"{scheme}://{address}/live: {reason}"
         finally:
             source.close()
         assert source.error is None
@@ -279,7 +282,7 @@ def test_a_device_that_is_no_camera_is_named(decoder: str) -> None:
     """It is opened anew each time."""
     source = Running("/dev/null", decoder)
     try:
-        source.wait(lambda: [state for state, _ in source.told].count("unreachable") == 2, 5)
+        source.wait(lambda: [state for state, _ in source.told].count("unreachable") >= 2, 60)
     finally:
         source.close()
     said = {"gstreamer": "It isn't a v4l2 driver", "opencv": "no such camera"}
@@ -299,10 +302,11 @@ def test_a_camera_that_names_no_rate_plays() -> None:
 def test_a_camera_sends_over_udp_and_tells_its_time(guarded: RtspCamera) -> None:
     """A picture's wall clock is when the camera took it, as soon as the camera says: with its first RTCP report."""
     source = Running(guarded.url("camera:s3cret@"), transport="udp")
+    ahead_ns = time.time_ns() - time.monotonic_ns()  # of the wall clock before the one of arrivals
     try:
-        source.wait(lambda: source.clock == "camera", 15)
+        source.wait(lambda: source.clock == "camera", 60)
         before = source.count
-        source.wait(lambda: source.count >= before + 5, 5)
+        source.wait(lambda: source.count >= before + 5, 60)
     finally:
         source.close()
     assert source.decoder == "avdec_h264"
@@ -311,7 +315,7 @@ def test_a_camera_sends_over_udp_and_tells_its_time(guarded: RtspCamera) -> None
     for before_ns, after_ns in pairwise(taken):  # on the camera's grid of 15 a second, however they arrived
         pictures = (after_ns - before_ns) * RATE / NS_PER_S
         assert pictures == pytest.approx(max(1, round(pictures)), abs=0.02)
-    assert abs(taken[-1] - time.time_ns()) < 3 * NS_PER_S
+    assert abs(taken[-1] - (source.frames[-1].received_ns + ahead_ns)) < 3 * NS_PER_S
 
 
 def test_a_camera_whose_clock_is_wrong_is_not_asked_for_the_time(
@@ -321,16 +325,19 @@ def test_a_camera_whose_clock_is_wrong_is_not_asked_for_the_time(
     monkeypatch.setattr("edge_tdn.source.gst_capture.NTP_NS", (2_208_988_800 + 3600) * NS_PER_S)
     with caplog.at_level(logging.WARNING):
         source = Running(guarded.url("camera:s3cret@"))
+        ahead_ns = time.time_ns() - time.monotonic_ns()
         try:
-            source.wait(lambda: "clock=host" in caplog.text, 15)
+            source.wait(lambda: "clock=host" in caplog.text, 60)
             before = source.count
-            source.wait(lambda: source.count >= before + 5, 5)
+            source.wait(lambda: source.count >= before + 5, 60)
         finally:
             source.close()
     assert source.clock == "host"
     assert caplog.text.count("clock=host") == 1
-    assert "the camera's own is -3600" in caplog.text
-    assert all(abs(frame.wall_ns - time.time_ns()) < 30 * NS_PER_S for frame in source.frames)
+    told = re.search(r"the camera's own is -(\d+\.\d) s off", caplog.text)
+    assert told
+    assert 3600 <= float(told[1]) < 3605  # and the time that the picture took
+    assert all(abs(frame.wall_ns - frame.received_ns - ahead_ns) < 30 * NS_PER_S for frame in source.frames)
 
 
 def test_opencv_refuses_udp(tmp_path: Path) -> None:

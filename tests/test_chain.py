@@ -1,22 +1,27 @@
 """The main job, end to end and as users run it: `edge-tdn run`, real GStreamer, real OpenVINO, real mosquitto."""
 
 import json
+import queue
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
+from statistics import median
 
 import jsonschema
+import psutil
 import pytest
 
-from edge_tdn.demo_clip import ACTIONS, SCRIPT, demo_clip
+from edge_tdn.demo_clip import ACTIONS, demo_clip
 from edge_tdn.messages import PUBLISHED, json_schema
-from edge_tdn.mqtt import Received
+from edge_tdn.mqtt import Message, Received
 from tests.conftest import Mosquitto
 
+HERE = "here"  # below the host's topic, where nobody speaks but who listens
 SCHEMA_OF = {"events": "event", "status": "camera_status", "scores": "scores"}
 
 
@@ -25,20 +30,43 @@ class Raw:
 
     def __init__(self, broker: Mosquitto, base: str) -> None:
         self._base = base
-        self._connection, link = broker.link("raw")
+        self._connection, self._link = broker.link("raw")
         self.messages: list[tuple[str, object]] = []
+        self.heard_s: list[float] = []  # wall clock, of each message
+        self._sent = self._back = 0
         self._validators = {name: jsonschema.Draft202012Validator(json.loads(json_schema(name))) for name in PUBLISHED}
-        link.subscribe(f"{base}/#")
-        time.sleep(0.3)
+        self._link.subscribe(f"{base}/#")
+        self.catch_up()
 
     def listen(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            while not self._connection.notes.empty():
-                note = self._connection.notes.get()
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                note = self._connection.notes.get(timeout=left)
                 if isinstance(note, Received):
                     self._take(note)
-            time.sleep(0.02)
+
+    def until(self, condition: Callable[[], bool], seconds: float = 90) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.messages[-12:]
+            self.listen(0.05)
+
+    def catch_up(self) -> None:
+        """Hears all that the broker has now: what it had before comes before our own word."""
+        self._sent += 1
+        self._link.publish(Message(f"{self._base}/{HERE}", b""))
+        self.until(lambda: self._back == self._sent)
+
+    @property
+    def available(self) -> list[object]:
+        """What was said of the daemon."""
+        return [content for topic, content in self.messages if topic == "availability"]
+
+    def state(self, camera: str) -> str:
+        """As last told; empty: never."""
+        told = self.of(camera, "status")
+        return str(told[-1]["state"]) if told else ""
 
     def of(self, camera: str, kind: str) -> list[dict]:  # type: ignore[type-arg]
         return [content for topic, content in self.messages if topic == f"{camera}/{kind}"]  # type: ignore[misc]
@@ -48,6 +76,10 @@ class Raw:
 
     def _take(self, note: Received) -> None:
         topic = note.topic.removeprefix(f"{self._base}/")
+        if topic == HERE:
+            self._back += 1
+            return
+        self.heard_s.append(time.time())
         if topic == "availability" or topic.endswith("/action"):
             self.messages.append((topic, note.payload.decode()))
             return
@@ -74,6 +106,13 @@ class Daemon:
     def ends(self, within_s: float) -> int:
         """Exit status."""
         return self.process.wait(within_s)
+
+    def until_logged(self, text: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while text not in self.log():
+            assert self.alive, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
 
     def log(self) -> str:
         """What it wrote; there is never a traceback in it."""
@@ -122,22 +161,25 @@ def test_the_demo_clip_is_recognised_action_by_action(broker: Mosquitto, tmp_pat
     demo_clip()
     raw = Raw(broker, "edge-tdn/test")
     with running(site(tmp_path, broker, 'name = "demo"\nsource = "demo:"')) as daemon:
-        raw.listen(sum(seconds for _, seconds in SCRIPT) + 6)
-        assert daemon.ends(5) == 0  # the only source has ended, and so has the daemon
-    raw.listen(0.3)
+        raw.until(lambda: not daemon.alive, 150)
+        assert daemon.ends(0) == 0  # the only source has ended, and so has the daemon
+    raw.until(lambda: raw.available[-1:] == ["stopped"])
     events = raw.of("demo", "events")
     assert [label for label, _ in lives(events)] == list(ACTIONS)
     assert all(reason == "below_threshold" for _, reason in lives(events)[:-1])
     model = {event["model"]["id"] for event in events}
     assert model == {"motion"}
-    for event in events:
-        if event["latency_ms"]:
-            assert 0 < event["latency_ms"]["infer"] <= event["latency_ms"]["total"] < 1000
+    totals_ms = []
+    for heard_s, (topic, event) in zip(raw.heard_s, raw.messages, strict=True):
+        if topic == "demo/events" and (latency := event["latency_ms"]):  # type: ignore[index]
+            age_ms = 1000 * (heard_s - datetime.fromisoformat(event["window"]["to"]).timestamp())  # type: ignore[index]
+            assert 0 < latency["infer"] <= latency["total"] <= age_ms + 1  # of the window's last picture, in whole ms
+            totals_ms.append(latency["total"])
+    assert median(totals_ms) < 1000
     states = [status["state"] for status in raw.of("demo", "status")]
     assert list(dict.fromkeys(states)) == ["connecting", "streaming", "ended"]
-    assert 25 <= max(status["fps"] for status in raw.of("demo", "status")) <= 35
-    available = [content for topic, content in raw.messages if topic == "availability"]
-    assert available == ["online", "stopped"]
+    assert 25 <= median(status["fps"] for status in raw.of("demo", "status") if status["fps"]) <= 35
+    assert raw.available == ["online", "stopped"]
     assert [content for topic, content in raw.messages if topic == "demo/action"][-1] == "none"
     assert len(raw.of("demo", "scores")) > 80
     daemon.log()
@@ -152,9 +194,9 @@ def test_two_real_videos_at_once_give_valid_events(data: Path, broker: Mosquitto
     extra = "[decide]\nenter_threshold = 0.5\nexit_threshold = 0.35\nmin_length_s = 0.2"
     raw = Raw(broker, "edge-tdn/test")
     with running(site(tmp_path, broker, *cameras, extra=extra)) as daemon:
-        raw.listen(49 + 5)
-        assert daemon.ends(10) == 0
-    raw.listen(0.3)
+        raw.until(lambda: not daemon.alive, 150)
+        assert daemon.ends(0) == 0
+    raw.until(lambda: raw.available[-1:] == ["stopped"])
     for name in reels:
         events = raw.of(name, "events")
         assert len(lives(events)) >= 3
@@ -177,18 +219,19 @@ def test_a_signal_stops_cleanly_within_two_seconds(number: signal.Signals, broke
     raw = Raw(broker, "edge-tdn/test")
     source = 'name = "test"\nsource = "gst: videotestsrc is-live=true pattern=ball ! video/x-raw,framerate=30/1"'
     with running(site(tmp_path, broker, source, 'name = "away"\nsource = "rtsp://127.0.0.1:1/x"')) as daemon:
-        raw.listen(5)
+        raw.until(lambda: raw.state("away") == "unreachable" and bool(raw.of("test", "scores")))
+        raw.until(lambda: raw.of("test", "status")[-1]["clips"] > 0)
         assert daemon.alive
         began = time.monotonic()
         daemon.process.send_signal(number)
-        assert daemon.ends(5) == 0
+        assert daemon.ends(30) == 0
         assert time.monotonic() - began < 2
-    raw.listen(0.5)
+    raw.until(lambda: raw.available[-1:] == ["stopped"])
     lives(raw.of("test", "events"))
     assert raw.of("test", "status")[-1]["clips"] > 0
     assert raw.of("away", "status")[-1]["state"] == "unreachable"
     assert "127.0.0.1:1" in raw.of("away", "status")[-1]["reason"]
-    assert [content for topic, content in raw.messages if topic == "availability"] == ["online", "stopped"]
+    assert raw.available == ["online", "stopped"]
     daemon.log()
     raw.close()
 
@@ -196,10 +239,10 @@ def test_a_signal_stops_cleanly_within_two_seconds(number: signal.Signals, broke
 def test_a_killed_daemon_is_announced_by_its_last_will(broker: Mosquitto, tmp_path: Path) -> None:
     raw = Raw(broker, "edge-tdn/test")
     with running(site(tmp_path, broker, 'name = "test"\nsource = "gst: videotestsrc is-live=true"')) as daemon:
-        raw.listen(3)
+        raw.until(lambda: bool(raw.available))
         daemon.process.kill()
-        raw.listen(1)
-    assert [content for topic, content in raw.messages if topic == "availability"] == ["online", "offline"]
+        raw.until(lambda: len(raw.available) > 1)
+    assert raw.available == ["online", "offline"]
     raw.close()
 
 
@@ -208,19 +251,27 @@ def test_a_late_last_will_cannot_mark_a_living_daemon_dead(broker: Mosquitto, tm
     raw = Raw(broker, "edge-tdn/test")
     camera = 'name = "t"\nsource = "gst: videotestsrc is-live=true"'
     with running(site(tmp_path, broker, camera, extra="keepalive_s = 2")) as first:
-        raw.listen(2)
+        raw.until(lambda: bool(raw.available))
         with running(site(tmp_path, broker, camera)) as twin:
-            assert twin.ends(10) == 78
+            assert twin.ends(60) == 78
         assert "outbox: another edge-tdn keeps its events there" in twin.log()
         first.process.send_signal(signal.SIGSTOP)
         (tmp_path / "other").mkdir()
         with running(site(tmp_path / "other", broker, camera)):
-            raw.listen(7)
-    assert [content for topic, content in raw.messages if topic == "availability"] in (
+            raw.until(lambda: raw.available.count("online") == 2)
+            raw.until(lambda: not _linked(first, broker))  # the broker has parted with it, and sent its will if it does
+            raw.catch_up()
+    assert raw.available in (
         ["online", "online"],
         ["online", "offline", "online"],
     )
     raw.close()
+
+
+def _linked(daemon: Daemon, broker: Mosquitto) -> bool:
+    """Whether the broker has not ended its connection yet; the process itself may be stopped."""
+    connections = psutil.Process(daemon.process.pid).net_connections("tcp")
+    return any(one.raddr and one.raddr.port == broker.port and one.status == "ESTABLISHED" for one in connections)
 
 
 def test_without_a_broker_cameras_run_and_stopping_is_as_quick(tmp_path: Path) -> None:
@@ -229,13 +280,16 @@ def test_without_a_broker_cameras_run_and_stopping_is_as_quick(tmp_path: Path) -
         '[broker]\nurl = "mqtt://127.0.0.1:1"\n[[camera]]\nname = "t"\nsource = "gst: videotestsrc is-live=true"'
     )
     with running(path) as daemon:
-        time.sleep(4)
-        assert daemon.alive
+        daemon.until_logged("camera=t state=streaming")
+        daemon.until_logged("broker=127.0.0.1:1 unreachable: Connection refused")
         began = time.monotonic()
         daemon.process.terminate()
-        assert daemon.ends(5) == 0
+        assert daemon.ends(30) == 0
         assert time.monotonic() - began < 2
-    assert "broker=127.0.0.1:1 unreachable: Connection refused" in daemon.log()
+
+
+def sizes_told(raw: Raw) -> list[tuple[int, int]]:
+    return [(status["width"], status["height"]) for status in raw.of("t", "status") if status["width"]]
 
 
 def test_a_size_change_empties_the_window_and_goes_on(broker: Mosquitto, tmp_path: Path) -> None:
@@ -245,9 +299,7 @@ def test_a_size_change_empties_the_window_and_goes_on(broker: Mosquitto, tmp_pat
     )
     raw = Raw(broker, "edge-tdn/test")
     with running(site(tmp_path, broker, f'name = "t"\nsource = "gst: {sizes} concat name=c"')) as daemon:
-        raw.listen(9)
+        raw.until(lambda: {*sizes_told(raw)} == {(320, 240), (641, 361)})
+        raw.until(lambda: raw.of("t", "status")[-1]["gaps"] >= 1)
         daemon.log()
-    statuses = raw.of("t", "status")
-    assert {(s["width"], s["height"]) for s in statuses if s["width"]} == {(320, 240), (641, 361)}
-    assert max(s["gaps"] for s in statuses) >= 1
     raw.close()

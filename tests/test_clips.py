@@ -32,9 +32,9 @@ def test_clips_are_the_segments_that_a_camera_would_give(make_video: Callable[..
 
 
 def test_a_file_is_read_faster_than_it_plays_and_whole(make_video: Callable[..., Path]) -> None:
-    frames = list(read_file(make_video(90)))
+    frames = list(read_file(make_video(90, rate=1)))
     assert [number_in(frame.picture) for frame in frames] == list(range(90))
-    assert frames[-1].pts_ns > 5.5e9
+    assert frames[-1].pts_ns > 88e9
     assert frames[-1].received_ns - frames[0].received_ns < 3e9
 
 

@@ -45,6 +45,7 @@ class Rig:
 
     def quiet(self) -> None:
         """Waits until nothing more comes to the subscriber."""
+        self.subscriber.catch_up()
         count, since = self.subscriber.count, time.monotonic()
         while time.monotonic() - since < QUIET_S:
             time.sleep(0.05)

@@ -39,6 +39,7 @@ class Subscriber:
         self._came: list[tuple[int, bytes]] = []
         self._parsed: list[Heard] = []
         self._ready = False
+        self._words = self._words_back = 0
         self._client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe(f"{base}/+/events", 1)
@@ -62,6 +63,16 @@ class Subscriber:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def catch_up(self, seconds: float = 60) -> None:
+        """Waits until all that the broker has for us is here: our own word comes behind it. SystemExit: it does not."""
+        self._words += 1
+        self._client.publish(f"{self._base}/word/events", b"", 1)
+        deadline = time.monotonic() + seconds
+        while self._words_back < self._words:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the subscriber's own word did not come back within {seconds:g} s")
+            time.sleep(0.01)
+
     def command(self, verb: str, content: dict[str, Any]) -> None:
         self._client.publish(f"{self._base}/cmd/{verb}", json.dumps(content), 1)
 
@@ -84,4 +95,7 @@ class Subscriber:
         self._ready = True
 
     def _received(self, client: Client, data: object, message: MQTTMessage) -> None:
-        self._came.append((time.monotonic_ns(), message.payload))
+        if message.payload:
+            self._came.append((time.monotonic_ns(), message.payload))
+        else:
+            self._words_back += 1
