@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from edge_tdn import publish
 from edge_tdn.config import Access, BrokerConfig, OutboxConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import ActionEvent, CameraStatus, ConfigStatus, DaemonStatus, EventWindow, ModelRef, Reply
@@ -175,7 +176,10 @@ def test_a_broker_that_forgot_everything_is_told_again(publish_to: PublishTo, br
     late.close()
 
 
-def test_a_refused_camera_whose_events_are_gone_does_not_keep_a_core_busy(broker: Mosquitto, tmp_path: Path) -> None:
+def test_a_refused_camera_whose_events_are_gone_does_not_keep_a_core_busy(
+    broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "AGAIN_S", (0.2, 30.0))
     (tmp_path / "acl").write_text(f"topic write {BASE}/availability\n")
     with (tmp_path / "mosquitto.conf").open("a") as settings:
         settings.write(f"user root\nacl_file {tmp_path / 'acl'}\n")
@@ -199,7 +203,7 @@ def test_a_refused_camera_whose_events_are_gone_does_not_keep_a_core_busy(broker
     age_s[0] += 3700
     while publisher.outbox_status.dropped == 0 and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(1.2)  # it is due to be tried again
+    time.sleep(1.2 * publish.AGAIN_S[0])  # it is due to be tried again
     before = turns[0]
     time.sleep(1)
     publisher.stop()
@@ -325,9 +329,10 @@ def test_all_that_is_kept_is_replayed_before_the_answer(publish_to: PublishTo, b
 
 
 def test_a_picture_that_is_too_large_for_the_line_does_not_hold_events_up(
-    publish_to: PublishTo, broker: Mosquitto, caplog: pytest.LogCaptureFixture
+    publish_to: PublishTo, broker: Mosquitto, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes longer than two keepalives."""
+    monkeypatch.setattr("edge_tdn.mqtt.RETRY_S", (0.2, 0.2))
     wire, listener = Wire(broker.port), Listener(broker)
     wire.slow(0.0, 8_000)
     publisher = publish_to(BrokerConfig(url=f"mqtt://127.0.0.1:{wire.port}", keepalive_s=2))
