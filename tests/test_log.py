@@ -71,7 +71,7 @@ def _stderr(*, terminal: bool = False, **environment: str) -> list[str]:
     except OSError:  # a terminal's way to say that nobody is there any more
         pass
     os.close(reading)
-    assert done.wait(10) == 1
+    assert done.wait(60) == 1
     return said.decode().replace("\r\n", "\n").split("\n")[:-1]
 
 

@@ -5,19 +5,20 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 import pytest
 
-from edge_tdn import gstreamer
+from edge_tdn import gstreamer, record
 from edge_tdn.colour import Packed
 from edge_tdn.config import Config, check_camera_access, load
 from edge_tdn.decide import Origin
 from edge_tdn.errors import ConfigError
 from edge_tdn.main_stream import ArrivalClock
 from edge_tdn.manifest import Model
-from edge_tdn.messages import NS_PER_MS, NS_PER_S, Frame
+from edge_tdn.messages import NS_PER_MS, NS_PER_S, ActionEvent, Frame, Scores
 from edge_tdn.pipeline import Camera
 from edge_tdn.scheduler import Scheduler
 from edge_tdn.source import read_file
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is 
 
 
 def camera_of(
-    broker: Mosquitto, motion: Model, folder: Path, **keys: str
+    broker: Mosquitto, motion: Model, folder: Path, **keys: str | bool
 ) -> tuple[Camera, Callable[[], None], Callable[[], None]]:
     """A camera, what starts it with all that it needs, and what stops it."""
     config = Config.model_validate(
@@ -51,11 +52,11 @@ def camera_of(
 
     def stop() -> None:
         camera.stop()
-        camera.join(5)
+        camera.join(60)
         scheduler.stop(drop=False)
         assert camera.recorder
         camera.recorder.close()
-        camera.recorder.join(5)
+        camera.recorder.join(60)
         publisher.stop()
 
     return camera, start, stop
@@ -64,17 +65,20 @@ def camera_of(
 def test_an_action_in_the_sub_stream_is_recorded_from_the_main_stream(
     broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pictures and times are those of the action, as near as the two streams start together."""
+    """Pictures and times are those of the action, as near as the two streams arrive together."""
     monkeypatch.setattr("tests.test_record.ACTION", ACTION)
+    monkeypatch.setattr(record, "LATE_S", 10.0)  # the machine may be busy
     small = make_video(frames=130, rate=RATE, height=96, width=128, name="small.mp4")
     large = make_video(frames=130, rate=RATE, height=240, width=320, name="large.mp4")
     camera, start, stop = camera_of(broker, motion, tmp_path, source=str(small), record_source=str(large))
+    assert camera.recorder
+    ahead = Ahead(camera, monkeypatch)
     start()
     try:
-        camera.join(20)
+        camera.join(60)
+        wait(lambda: camera.recorder is not None and camera.recorder.clips == 1)
     finally:
         stop()
-    assert camera.recorder
     assert (camera.recorder.dropped, camera.recorder.clips) == (0, 1)
     (jpg,) = (tmp_path / "seen/door").glob("*.jpg")
     (mp4,) = (tmp_path / "seen/door").glob("*.mp4")
@@ -86,23 +90,61 @@ def test_an_action_in_the_sub_stream_is_recorded_from_the_main_stream(
     assert frames[0].decoded.size == (240, 320)
     numbers = [number_in(frame.picture) for frame in frames]
     assert numbers == list(range(numbers[0], numbers[-1] + 1)), "none is missing, none comes twice"
-    assert numbers[0] == pytest.approx(ACTION.start - RATE // 2, abs=RATE // 3)
-    assert numbers[-1] == pytest.approx(ACTION.stop + RATE // 2, abs=RATE // 3 + 4)  # and two segments' ends
+    first, last = ACTION.start - RATE // 2, ACTION.stop + RATE // 2
+    assert numbers[0] == pytest.approx(first + ahead.at("start"), abs=RATE // 3)
+    assert numbers[-1] == pytest.approx(last + ahead.at("end"), abs=RATE // 3 + 4)  # and two segments' ends
     steps = np.diff([frame.pts_ns for frame in frames]) / NS_PER_MS
     assert steps == pytest.approx(np.full(len(steps), 1000 / RATE), abs=2)
+
+
+class Ahead:
+    """By how many pictures the main stream is ahead of the sub-stream, as they arrive."""
+
+    def __init__(self, camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._small: dict[int, int] = {}  # arrival in ns -> number
+        self._began_ns: list[int] = []  # when the main stream's picture 0 came, by each of its pictures
+        self._decided_ns: dict[str, int] = {}  # type of event -> arrival of the picture that decided it
+        recorder, take = camera.recorder, camera._take
+        assert recorder
+        record_frame, record_event = recorder.frame, recorder.event
+
+        def took(frame: Frame) -> None:
+            self._small[frame.received_ns] = number_in(frame.picture)
+            take(frame)
+
+        def recorded(frame: Frame) -> None:
+            self._began_ns.append(frame.received_ns - number_in(frame.picture) * NS_PER_S // RATE)
+            record_frame(frame)
+
+        def told(event: ActionEvent, scores: Scores | None) -> None:
+            if scores:
+                self._decided_ns[event.type] = scores.received_ns
+            record_event(event, scores)
+
+        monkeypatch.setattr(camera, "_take", took)
+        monkeypatch.setattr(recorder, "frame", recorded)
+        monkeypatch.setattr(recorder, "event", told)
+
+    def at(self, kind: Literal["start", "end"]) -> float:
+        """When this was decided."""
+        decided_ns = self._decided_ns[kind]
+        return (decided_ns - min(self._began_ns)) * RATE / NS_PER_S - self._small[decided_ns]
 
 
 def test_a_main_stream_that_does_not_answer_is_told_and_costs_no_event(
     broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     """The camera streams on; its status says why nothing is recorded. Disabled, neither stream plays."""
-    small = make_video(frames=300, rate=RATE)
-    camera, start, stop = camera_of(broker, motion, tmp_path, source=str(small), record_source="rtsp://127.0.0.1:1/x")
+    keys = {"source": str(make_video(frames=90, rate=RATE)), "loop": True}
+    camera, start, stop = camera_of(broker, motion, tmp_path, **keys, record_source="rtsp://127.0.0.1:1/x")
+
+    def streaming_but() -> str:
+        status = camera.status()
+        return status.reason if status.state == "streaming" else ""
+
     start()
     try:
-        wait(lambda: bool(camera.status().reason))
-        assert camera.status().state == "streaming"
-        assert re.match(r"record_source unreachable: rtsp://127.0.0.1:1/x: .* refused", camera.status().reason)
+        wait(lambda: bool(re.match(r"record_source unreachable: rtsp://127.0.0.1:1/x: .* refused", streaming_but())))
         assert "main stream door" in names()
         camera.set_enabled(False)
         wait(lambda: camera.status().state == "disabled" and "main stream door" not in names())
@@ -110,7 +152,7 @@ def test_a_main_stream_that_does_not_answer_is_told_and_costs_no_event(
         wait(lambda: "main stream door" in names())
     finally:
         stop()
-    assert "main stream door" not in names()
+    wait(lambda: "main stream door" not in names())
 
 
 def names() -> list[str]:
@@ -118,7 +160,7 @@ def names() -> list[str]:
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -29,12 +29,13 @@ exit_threshold = 0.2
 min_length_s = 0.0
 update_interval_s = 0.3
 """
+STAGES = ("capture", "window", "infer", "decide")
 Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def scrape(port: int) -> Callable[..., float]:
     """figure("edge_tdn_events_delivered_total"), or with labels, as of now."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         assert answer.status == 200
         families = list(text_string_to_metric_families(answer.read().decode()))
     figures: Figures = {
@@ -47,8 +48,8 @@ def scrape(port: int) -> Callable[..., float]:
     return figure
 
 
-def until(heard: Raw, condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
+def until(heard: Raw, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, heard.messages[-5:]
         heard.listen(0.1)
@@ -79,18 +80,16 @@ def test_the_figures_are_those_of_statuses_and_events(
     with running(config) as daemon:
         until(heard, lambda: newest(heard, "file")["state"] == "ended" and len(heard.of("live", "events")) > 4)
         until(heard, lambda: _counted(heard, port))
+
+        # what is over can be compared exactly, once its last clip is told
+        until(heard, lambda: _alike(heard, port))
         before = newest(heard, "live")
         figure = scrape(port)
-
-        # what is over can be compared exactly
         over = newest(heard, "file")
         assert figure("edge_tdn_camera_frames_total", camera="file") == over["frames"] == 45
-        for name, field in (("clips", "clips"), ("clips_gated", "gated"), ("segments_shed", "shed"), ("gaps", "gaps")):
-            assert figure(f"edge_tdn_camera_{name}_total", camera="file") == over[field]
         assert over["clips"] > 0
-        for stage in ("capture", "window", "infer", "decide"):
+        for stage in STAGES:
             count = figure("edge_tdn_latency_seconds_count", camera="file", stage=stage)
-            assert count == over["clips"] - over["gated"]
             assert 0 <= figure("edge_tdn_latency_seconds_sum", camera="file", stage=stage) < 5 * count
         assert figure("edge_tdn_camera_connects_total", camera="file") == over["connects"] == 1
         assert figure("edge_tdn_camera_connects_total", camera="gone") == 0
@@ -100,15 +99,17 @@ def test_the_figures_are_those_of_statuses_and_events(
         assert figure("edge_tdn_model_info", id="motion", precision="fp32", device="CPU", sha256=_sha256(heard)) == 1
 
         # what goes on lies between the status before and the one after
-        until(heard, lambda: newest(heard, "live")["frames"] > before["frames"])
+        scraped = figure("edge_tdn_camera_frames_total", camera="live")
+        until(heard, lambda: newest(heard, "live")["frames"] > scraped + 15)  # so this is a status of later
         after = newest(heard, "live")
         for name, field in (("frames", "frames"), ("clips", "clips"), ("ticks_repeated", "repeated")):
             assert before[field] <= figure(f"edge_tdn_camera_{name}_total", camera="live") <= after[field]
-        assert figure("edge_tdn_camera_hop_segments", camera="live") == 1
-        assert figure("edge_tdn_camera_frames_per_second", camera="live") == pytest.approx(30, abs=3)
+        # not at once, where the machine is busy
+        until(heard, lambda: scrape(port)("edge_tdn_camera_hop_segments", camera="live") == 1)
+        rate = pytest.approx(30, abs=3)
+        until(heard, lambda: scrape(port)("edge_tdn_camera_frames_per_second", camera="live") == rate)
 
         broker.stop()
-        time.sleep(0.5)
         until(heard, lambda: scrape(port)("edge_tdn_broker_connected") == 0)
         assert scrape(port)("edge_tdn_broker_state", state="connected") == 0
         until(heard, lambda: scrape(port)("edge_tdn_outbox_events") > 0)
@@ -118,12 +119,24 @@ def test_the_figures_are_those_of_statuses_and_events(
         assert scrape(port)("edge_tdn_broker_connects_total") == 2
         heard.close()
         daemon.process.terminate()
-        assert daemon.ends(10) == 0
+        assert daemon.ends(60) == 0
         assert "metrics" not in daemon.log()
 
 
 def _sha256(heard: Raw) -> str:
     return str(next(content["model"]["sha256"] for topic, content in heard.messages if topic == "status"))  # type: ignore[index]
+
+
+def _alike(heard: Raw, port: int) -> bool:
+    """What is scraped of the file is what its last status says."""
+    figure, over = scrape(port), newest(heard, "file")
+    names = {"clips": "clips", "gated": "clips_gated", "shed": "segments_shed", "gaps": "gaps"}
+    told = [over[field] for field in names] + len(STAGES) * [over["clips"] - over["gated"]]
+    with suppress(KeyError):  # no clip of it yet
+        scraped = [figure(f"edge_tdn_camera_{name}_total", camera="file") for name in names.values()]
+        scraped += [figure("edge_tdn_latency_seconds_count", camera="file", stage=stage) for stage in STAGES]
+        return scraped == told
+    return False
 
 
 def _counted(heard: Raw, port: int) -> bool:
@@ -197,7 +210,17 @@ def test_cameras_come_and_go(tmp_path: Path) -> None:
 def test_who_does_not_ask_is_not_waited_for_and_one_failure_is_not_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics_module._Handler, "timeout", 0.2)
+    rude: set[tuple[str, int]] = set()
+    patience = property(lambda handler: 0.2 if handler.client_address in rude else 30)
+    monkeypatch.setattr(metrics_module._Handler, "timeout", patience)
+
+    def rudely_connected() -> socket.socket:
+        one = socket.socket()
+        one.bind(("127.0.0.1", 0))
+        rude.add(one.getsockname())
+        one.connect(("127.0.0.1", port))
+        return one
+
     broken = True
 
     def cameras() -> list[CameraStatus]:
@@ -208,11 +231,11 @@ def test_who_does_not_ask_is_not_waited_for_and_one_failure_is_not_the_end(
     metrics = Metrics(config(tmp_path, port := free_port()), cameras, daemon_now)
     metrics.start()
     try:
-        with socket.create_connection(("127.0.0.1", port)), pytest.raises((OSError, http.client.HTTPException)):
+        with rudely_connected(), pytest.raises((OSError, http.client.HTTPException)):
             scrape(port)
         broken = False
-        with socket.create_connection(("127.0.0.1", port)) as rude:
-            rude.sendall(b"GET /metrics HT")
+        with rudely_connected() as half:
+            half.sendall(b"GET /metrics HT")
             assert scrape(port)("edge_tdn_broker_connected") == 1
     finally:
         metrics.close()

@@ -426,7 +426,7 @@ def test_ctrl_c_leaves_the_folder_as_it_was(exported: Path, videos: Path, tmp_pa
     folder = Path(shutil.copytree(exported, tmp_path / "model"))
     command = [sys.executable, "-m", "export", "quantize", str(folder), "--clips", str(videos), "--samples", "4"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    for _ in range(1200):
+    for _ in range(4000):
         if process.poll() is not None or list(folder.glob(".int8-*/0/head.bin")):
             break
         time.sleep(0.05)
