@@ -367,10 +367,7 @@ class Scheduler:
     def _run(self) -> None:
         try:
             while self._wait():
-                self._do_errands()
-                if work := self._next():
-                    compute(self._runtime, work)
-                    self._mention()
+                self.turn()
         except BaseException as error:  # the thread must not die unseen: the daemon stops and says why
             log.exception("runtime thread failed")
             self._failed(error)
@@ -379,6 +376,13 @@ class Scheduler:
                 self._ended = True
             for _, done in self._errands:
                 done.cancel()
+
+    def turn(self) -> None:
+        """On the runtime thread: errands, and one turn of computing."""
+        self._do_errands()
+        if work := self._next():
+            compute(self._runtime, work)
+            self._mention()
 
     def _wait(self) -> bool:
         """For something to do; False when stopping and all is done."""

@@ -60,7 +60,7 @@ class _Listener:
 
         Where the broker refuses that message, or keeps another order, until nothing has come for a while.
         """
-        deadline, connected, quiet = time.monotonic() + CONNECT_S, False, False
+        deadline, connected = time.monotonic() + CONNECT_S, False
         while note := self.next(max(0.0, deadline - time.monotonic())):
             match note:
                 case Lost(reason=reason):
@@ -72,11 +72,11 @@ class _Listener:
                 case Acknowledged(refused=None):
                     pass
                 case Received(topic=topic) | Unheard(topic=topic) if topic == self._marker:
-                    deadline, quiet = time.monotonic() + QUIET_S, True
-                case Acknowledged():
-                    deadline, quiet = time.monotonic() + QUIET_S, True
-                case Received(retained=True) if quiet:
                     deadline = time.monotonic() + QUIET_S
+                case Acknowledged():
+                    deadline = time.monotonic() + QUIET_S
+                case Received(retained=True):  # the others may be behind it
+                    deadline = max(deadline, time.monotonic() + QUIET_S)
         if not connected:
             raise BrokerError(f"{self._connection.address}: no answer; is a broker running there? {LOOK_THERE}")
         if len(self._refused) == len(self._topics):

@@ -1,12 +1,14 @@
 """A real RTSP camera that can be killed, frozen, started again and given faults: `edge-tdn simulate` as a process."""
 
+import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 
@@ -21,6 +23,7 @@ class RtspCamera:
         self.name = Path(source.rstrip(":")).stem
         self._command = [sys.executable, "-m", "edge_tdn", "simulate", source, "--port", str(self.port), *options]
         self._secret = tempfile.NamedTemporaryFile("w", prefix="edge-tdn-test-")  # noqa: SIM115  (lives as long)
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  (likewise)
         if password:
             self._secret.write(f"{password}\n")
             self._secret.flush()
@@ -30,8 +33,10 @@ class RtspCamera:
 
     def start(self) -> None:
         """Returns when it listens."""
-        self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        for _ in range(1200):
+        self._fault = "ok"
+        self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=self._said)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
             with suppress(OSError):
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
@@ -39,10 +44,21 @@ class RtspCamera:
         raise AssertionError("the simulated camera did not start")
 
     def fault(self, name: str) -> None:
-        """One of edge_tdn.faults; `ok`: none."""
+        """One of edge_tdn.faults; `ok`: none. Returns when the camera has heard it."""
+        before, self._fault = self._fault, name
+        times = self._heard(name)
         assert self.process.stdin
         self.process.stdin.write(f"{name}\n".encode())
         self.process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while before != name and self._heard(name) == times:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def _heard(self, fault: str) -> int:
+        """Times that it told so."""
+        size = os.fstat(self._said.fileno()).st_size
+        return os.pread(self._said.fileno(), size, 0).count(f" {fault}\n".encode())
 
     def freeze(self) -> None:
         """Its connections stay open, and nothing comes."""
@@ -61,7 +77,11 @@ class RtspCamera:
         return f"rtsp://{credentials}127.0.0.1:{self.port}/{self.name}"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(count: int = 1) -> int:
+    """The first of so many that nobody listens on, below those that outgoing connections are given."""
+    while True:
+        first = random.randrange(10_000, 32_000)
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is 
 RATE = 30
 WALL_NS = 1_772_366_400 * NS_PER_S  # 2026-03-01T12:00:00Z
 REF = ModelRef(id="m", precision="fp32", sha256="0" * 64)
-ACTION = range(100, 140)  # numbers of the pictures that are one
+ACTION = range(80, 115)  # numbers of the pictures that are one
 
 
 def fail(error: BaseException) -> None:
@@ -78,7 +79,7 @@ class Topics:
 
     def until(self, topic: str) -> Received:
         while topic not in self.newest:
-            note = self._connection.notes.get(timeout=10)
+            note = self._connection.notes.get(timeout=60)
             if isinstance(note, Received):
                 self.newest[note.topic] = note
         return self.newest[topic]
@@ -91,7 +92,7 @@ def test_an_action_of_a_camera_gives_its_best_picture_and_a_clip_around_it(
     broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     """From a file that plays at 30 frames a second to the retained message and the folder, all but the network real."""
-    video = make_video(frames=200, rate=RATE, height=120, width=160)
+    video = make_video(frames=150, rate=RATE, height=120, width=160)
     config = Config.model_validate(
         {
             "broker": {"url": broker.url},
@@ -107,12 +108,13 @@ def test_an_action_of_a_camera_gives_its_best_picture_and_a_clip_around_it(
     camera = Camera(config.camera[0], config, tmp_path, motion, origin, scheduler, publisher)
     for part in (publisher, scheduler, camera):
         part.start()
-    camera.join(20)
+    camera.join(60)
     scheduler.stop(drop=False)
     recorder = camera.recorder
     assert recorder
+    wait(lambda: recorder.clips == 1)
     recorder.close()
-    recorder.join(5)
+    recorder.join(60)
     publisher.stop()
     assert (recorder.dropped, recorder.clips) == (0, 1)
     assert recorder.snapshots > 1, "an update with a higher score brings a better picture"
@@ -171,8 +173,13 @@ Make = Callable[..., Recorder]
 
 
 @pytest.fixture
-def make_recorder(motion: Model, tmp_path: Path) -> Iterator[Make]:
-    """make_recorder(**[record]) -> a recorder of the camera `door`, whose JPEGs are in its `.published`."""
+def make_recorder(motion: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """make_recorder(**[record]) -> a recorder of the camera `door`, whose JPEGs are in its `.published`.
+
+    A busy host may take long over a clip, and over the pictures.
+    """
+    monkeypatch.setattr(record, "CLOSE_S", 30.0)
+    monkeypatch.setattr(record, "SILENT_S", 60.0)
     made: list[Recorder] = []
 
     def make(**keys: Any) -> Recorder:
@@ -187,20 +194,37 @@ def make_recorder(motion: Model, tmp_path: Path) -> Iterator[Make]:
     yield make
     for recorder in made:
         recorder.close()
-        recorder.join(5)
+        recorder.join(60)
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 def play(recorder: Recorder, first: int, last: int, stream: int = 1, size: tuple[int, int] = (120, 160)) -> None:
+    """So many pictures as the recorder remembers, or fewer; those of the clips are written when it returns."""
     for number in range(first, last):
         recorder.frame(frame(number, number / 20, stream, size))
-        time.sleep(0.004)
+    catch_up(recorder)
+
+
+def tell(recorder: Recorder, said: ActionEvent, clip: Scores | None) -> None:
+    """The recorder has heard it, and written what there is, when it returns."""
+    recorder.event(said, clip)
+    if said.type == "start":
+        wait(lambda: said.id in recorder._clips)
+    else:
+        wait(lambda: (open_clip := recorder._clips.get(said.id)) is None or open_clip.ended)
+    catch_up(recorder)
+
+
+def catch_up(recorder: Recorder) -> None:
+    newest = recorder._past.newest
+    assert newest
+    wait(lambda: all(clip.last_ns >= newest.pts_ns for clip in list(recorder._clips.values())))
 
 
 def numbers_in(path: Path) -> list[int]:
@@ -210,13 +234,13 @@ def numbers_in(path: Path) -> list[int]:
 def test_actions_that_overlap_have_a_clip_each_and_gaps_keep_their_time(make_recorder: Make, tmp_path: Path) -> None:
     recorder = make_recorder(snapshot=False)
     play(recorder, 0, 40)
-    recorder.event(event(1, "start", 2.0, 1.5), scores(2.0))
+    tell(recorder, event(1, "start", 2.0, 1.5), scores(2.0))
     play(recorder, 40, 50)
     play(recorder, 58, 70)  # 0.4 s without a picture
-    recorder.event(event(1, "end", 3.5, 1.5), scores(3.5))
-    recorder.event(event(2, "start", 3.5, 3.0, "right"), scores(3.5))
+    tell(recorder, event(1, "end", 3.5, 1.5), scores(3.5))
+    tell(recorder, event(2, "start", 3.5, 3.0, "right"), scores(3.5))
     play(recorder, 70, 90)
-    recorder.event(event(2, "end", 4.5, 3.0, "right"), None)  # the stream broke: there is nothing after it
+    tell(recorder, event(2, "end", 4.5, 3.0, "right"), None)  # the stream broke: there is nothing after it
     wait(lambda: recorder.clips == 2)
     one, two = sorted((tmp_path / "seen/door").iterdir())
     assert (one.name, two.name) == ("20260301T120001.500Z_left_1.mp4", "20260301T120003.000Z_right_2.mp4")
@@ -231,8 +255,8 @@ def test_actions_that_overlap_have_a_clip_each_and_gaps_keep_their_time(make_rec
 def test_a_wall_clock_that_jumps_moves_no_clip(jump_s: int, make_recorder: Make, tmp_path: Path) -> None:
     recorder = make_recorder(snapshot=False)
     play(recorder, 0, 80)
-    recorder.event(event(1, "start", 4.0, 3.5 + jump_s), scores(4.0))
-    recorder.event(event(1, "end", 4.0, 3.5 + jump_s), scores(4.0))
+    tell(recorder, event(1, "start", 4.0, 3.5 + jump_s), scores(4.0))
+    tell(recorder, event(1, "end", 4.0, 3.5 + jump_s), scores(4.0))
     play(recorder, 80, 95)
     wait(lambda: recorder.clips == 1)
     (path,) = (tmp_path / "seen/door").iterdir()
@@ -244,22 +268,17 @@ def test_a_wall_clock_that_jumps_moves_no_clip(jump_s: int, make_recorder: Make,
 def test_a_clip_ends_with_its_stream_at_its_longest_and_at_the_stop(make_recorder: Make, tmp_path: Path) -> None:
     recorder = make_recorder(snapshot=False, clip_most_s=2.0)
     play(recorder, 0, 40)
-    recorder.event(event(1, "start", 2.0, 1.5), scores(2.0))
+    tell(recorder, event(1, "start", 2.0, 1.5), scores(2.0))
     play(recorder, 40, 60)
     wait(lambda: recorder.clips == 1)
-    recorder.event(event(2, "start", 3.0, 2.5), scores(3.0))
-    wait(lambda: bool(recorder._clips))
-    time.sleep(0.3)  # it takes what is there
+    tell(recorder, event(2, "start", 3.0, 2.5), scores(3.0))
     play(recorder, 60, 80, stream=2, size=(240, 320))
     wait(lambda: recorder.clips == 2)
-    recorder.event(event(1, "end", 3.5, 1.5), scores(3.5))  # its clip is long over
-    recorder.event(event(3, "start", 4.0, 3.5), scores(4.0))
-    wait(lambda: bool(recorder._clips))
-    time.sleep(0.3)
-    began = time.monotonic()
+    tell(recorder, event(1, "end", 3.5, 1.5), scores(3.5))  # its clip is long over
+    tell(recorder, event(3, "start", 4.0, 3.5), scores(4.0))
     recorder.close()
-    recorder.join(5)
-    assert time.monotonic() - began < 5
+    recorder.join(60)
+    assert not recorder._thread.is_alive()
     one, two, three = sorted((tmp_path / "seen/door").iterdir())
     assert numbers_in(one) == list(range(10, 51))
     assert numbers_in(two) == list(range(30, 60))
@@ -282,12 +301,15 @@ def test_a_clip_that_cannot_be_finished_in_time_leaves_nothing(
     recorder.event(event(1, "start", 2.0, 1.5), scores(2.0))
     wait(lambda: any(path.suffix == ".part" and path != foreign for path in left.parent.iterdir()))
     recorder.close()
-    recorder.join(5)
+    recorder.join(60)
+    assert not recorder._thread.is_alive()
     assert list(left.parent.iterdir()) == [foreign]
     assert (recorder.clips, recorder.dropped) == (0, 1)
 
 
-def test_a_full_disk_costs_files_and_nothing_else(make_recorder: Make, tmp_path: Path, caplog: Any) -> None:
+def test_a_full_disk_costs_files_and_nothing_else(
+    make_recorder: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     disk = tmp_path / "seen"
     disk.mkdir()
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]).returncode:
@@ -295,6 +317,7 @@ def test_a_full_disk_costs_files_and_nothing_else(make_recorder: Make, tmp_path:
     try:
         with pytest.raises(OSError, match="No space left"):
             (disk / "filler").write_bytes(bytes(1 << 21))
+        monkeypatch.setattr(record, "LOG_EVERY_S", 1000.0)
         recorder = make_recorder()
         with caplog.at_level(logging.WARNING):
             play(recorder, 0, 41)
@@ -303,9 +326,9 @@ def test_a_full_disk_costs_files_and_nothing_else(make_recorder: Make, tmp_path:
                 recorder.event(event(number, "end", 2.0, 1.5), scores(2.0))
             play(recorder, 41, 61)
             wait(lambda: recorder.dropped == 4)
-        assert len(caplog.records) == 1, "once every 10 s"
-        assert "not recorded: " in caplog.text
-        assert "No space left on device" in caplog.text
+        (line,) = (one.getMessage() for one in caplog.records if one.name == record.log.name)  # once in a while
+        assert "not recorded: " in line
+        assert "No space left on device" in line
         assert len(recorder.published) == 2  # type: ignore[attr-defined]
         assert not list((disk / "door").iterdir()), "nothing half-written"
         (disk / "filler").unlink()
@@ -315,7 +338,7 @@ def test_a_full_disk_costs_files_and_nothing_else(make_recorder: Make, tmp_path:
         assert {path.suffix for path in (disk / "door").iterdir()} == {".jpg", ".mp4"}, "it recovers by itself"
     finally:
         recorder.close()
-        recorder.join(5)
+        recorder.join(60)
         subprocess.run(["umount", disk], check=True)
 
 
@@ -411,22 +434,23 @@ def test_memory_is_bounded_and_the_thinned_past_is_even() -> None:
 
 
 def test_snapshots_that_come_too_fast_are_dropped_and_counted(make_recorder: Make, monkeypatch: Any) -> None:
-    def slow(*arguments: Any) -> bytes:
-        time.sleep(0.2)
+    """None is drawn before all are told: the runtime's thread waits for nothing."""
+    told = threading.Event()
+
+    def held(*arguments: Any) -> bytes:
+        assert told.wait(60)
         return draw(*arguments)
 
-    monkeypatch.setattr(record, "draw", slow)
+    monkeypatch.setattr(record, "draw", held)
     recorder = make_recorder(clip=False, folder="")
-    play(recorder, 0, 40)
-    began = time.monotonic()
+    play(recorder, 0, 41)
     for number in range(1, 21):
-        recorder.event(event(number, "start", 1.9), scores(1.9))
-    assert time.monotonic() - began < 0.2, "the runtime's thread waits for nothing"
+        recorder.event(event(number, "start", 2.0), scores(2.0))
+    told.set()
     wait(lambda: recorder.snapshots + recorder.dropped == 20)
-    assert recorder.dropped >= 20 - record.WAITING_MOST - 1
-    dropped = recorder.dropped
+    assert recorder.dropped == 20 - record.WAITING_MOST
     recorder.event(event(30, "start", 9.0), scores(9.0))
-    assert recorder.dropped == dropped + 1, "its pictures never came"
+    assert recorder.dropped == 20 - record.WAITING_MOST + 1, "its pictures never came"
 
 
 def test_what_is_wrong_with_record_is_said(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ import pytest
 
 from edge_tdn.config import Access, BrokerConfig, OutboxConfig, broker_access
 from edge_tdn.errors import ConfigError
-from edge_tdn.messages import ActionEvent, ConfigStatus, DaemonStatus, DeliveryState
-from edge_tdn.mqtt import Connection, _Client, tls_context
+from edge_tdn.messages import ActionEvent, ConfigStatus, DaemonStatus, Delivery, DeliveryState
+from edge_tdn.mqtt import Connection, Message, _Client, tls_context
 from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
 from tests.authority import LOOPBACK, Authority, self_signed
@@ -28,7 +28,7 @@ from tests.conftest import Mosquitto
 from tests.test_publish import BASE, MOMENT, REF, Listener, event, fail
 from tests.wire import Wire
 
-NAMED_S = 5.0  # in which a refusal has its name
+WAIT_S = 60.0  # at most, for what must come
 OLD = ""  # not mosquitto
 ANYBODY = "allow_anonymous true"
 PASSWORD = "allow_anonymous false\npassword_file {folder}/passwords"
@@ -71,6 +71,7 @@ class Puppet:
 
 Behaviour = Callable[[socket.socket, int, bytes], bool]
 CONNECT, PUBLISH = 0x10, 0x30
+PING = b"\xc0\x00"
 WELCOME = b"\x20\x03\x00\x00\x00"
 
 
@@ -221,10 +222,9 @@ def _pass(case: Case, folder: Path, own: Path) -> None:
     try:
         with _logged(wire.port) as lines:
             _say(publisher, range(1, 6))
-            _until(lambda: publisher.delivery.state == case.state, NAMED_S, lambda: str(publisher.delivery))
-            assert re.search(case.said, publisher.delivery.reason), publisher.delivery
+            _until(lambda: _is(publisher.delivery, case), WAIT_S, lambda: str(publisher.delivery))
             if case.state == "connected":
-                _until(lambda: publisher.outbox_status.waiting == 0, 10)
+                _until(lambda: publisher.outbox_status.waiting == 0)
             else:
                 time.sleep(max(0.0, began + 3 - time.monotonic()))
                 assert publisher.outbox_status.waiting == 10
@@ -248,7 +248,9 @@ def _pass(case: Case, folder: Path, own: Path) -> None:
             wire.mend()
             _say(publisher, [6])
             seqs = [6] if case.state == "connected" else [1, 2, 3, 4, 5, 6]
-            listener.until(lambda: publisher.outbox_status.waiting == 0 and len(listener.events()) >= 2 * len(seqs), 30)
+            listener.until(
+                lambda: publisher.outbox_status.waiting == 0 and len(listener.events()) >= 2 * len(seqs), WAIT_S
+            )
             for camera in ("door", "gate"):
                 assert [e.seq for e in listener.events() if e.camera == camera] == seqs
             assert (publisher.delivery.state, publisher.delivery.reason) == ("connected", "")
@@ -262,9 +264,14 @@ def _pass(case: Case, folder: Path, own: Path) -> None:
         broker.stop()
 
 
+def _is(delivery: Delivery, case: Case) -> bool:
+    """On a busy host a handshake may time out before a later one is refused."""
+    return delivery.state == case.state and bool(re.search(case.said, delivery.reason))
+
+
 def _opened_again(folder: Path) -> Outbox:
     """A broker that another case is just starting still holds the lock: for the moment between fork and exec."""
-    for _ in range(50):
+    for _ in range(300):
         with suppress(ConfigError):
             return Outbox(folder, OutboxConfig())
         time.sleep(0.1)
@@ -296,7 +303,7 @@ def _old_server(port: int, folder: Path) -> "subprocess.Popen[bytes]":
     command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"]
     files = ["-cert", folder / "server.pem", "-key", folder / "server.key", "-quiet"]
     server = subprocess.Popen([*command, *files], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 10)
+    _until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
     return server
 
 
@@ -316,7 +323,7 @@ def _logged(port: int) -> Iterator[list[str]]:
     logger.removeHandler(handler)
 
 
-def _until(condition: Callable[[], bool], seconds: float, told: Callable[[], str] = lambda: "") -> None:
+def _until(condition: Callable[[], bool], seconds: float = WAIT_S, told: Callable[[], str] = lambda: "") -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, told()
@@ -383,7 +390,7 @@ def test_a_denied_topic_waits_while_others_go_on(guarded: Guarded, speak: Speak,
     listener.until(lambda: publisher.outbox_status.waiting == 299)
     topics.write_text("topic readwrite #\n")
     broker.process.send_signal(signal.SIGHUP)
-    listener.until(lambda: publisher.outbox_status.waiting == 0 and publisher.delivery.state == "connected", 20)
+    listener.until(lambda: publisher.outbox_status.waiting == 0 and publisher.delivery.state == "connected", WAIT_S)
     listener.until(lambda: len(listener.events()) == 2 * 299)
     for camera in ("door", "gate"):
         assert [e.seq for e in listener.events() if e.camera == camera] == list(range(1, 300))
@@ -413,12 +420,12 @@ def test_a_denied_status_is_told_and_sent_when_it_is_allowed(
     listener = Listener(broker)
     publisher = speak(broker.guarded_port)
     publisher.action("door", "left")
-    _until(lambda: publisher.delivery.state == "degraded", NAMED_S, lambda: str(publisher.delivery))
+    _until(lambda: publisher.delivery.state == "degraded", told=lambda: str(publisher.delivery))
     assert f"{BASE}/availability was refused: Not authorized" in publisher.delivery.reason
     topics.write_text("topic readwrite #\n")
     broker.process.send_signal(signal.SIGHUP)
     listener.until(lambda: listener.last("availability") == b"online" and listener.last("door/action") == b"left")
-    _until(lambda: publisher.delivery.state == "connected", NAMED_S, lambda: str(publisher.delivery))
+    _until(lambda: publisher.delivery.state == "connected", told=lambda: str(publisher.delivery))
     listener.close()
 
 
@@ -431,14 +438,15 @@ def test_a_refused_camera_that_has_nothing_left_to_say_is_forgotten(
     outbox = Outbox(None, OutboxConfig(), lambda: time.monotonic() + later_s)
     publisher = speak(broker.guarded_port, outbox=outbox)
     _say(publisher, range(1, 4))
-    _until(lambda: publisher.delivery.state == "degraded", NAMED_S)
-    _until(lambda: publisher.outbox_status.waiting == 3, NAMED_S)
+    _until(lambda: publisher.delivery.state == "degraded")
+    _until(lambda: publisher.outbox_status.waiting == 3)
     later_s = 200 * 3600  # older than [outbox] max_age_h
-    _until(lambda: publisher.delivery.state == "connected", 10, lambda: str(publisher.delivery))
+    _until(lambda: publisher.delivery.state == "connected", told=lambda: str(publisher.delivery))
     assert publisher.outbox_status.dropped == 3
-    began = time.process_time()
+    clock = time.pthread_getcpuclockid(publisher._thread.ident or 0)
+    began = time.clock_gettime(clock)
     time.sleep(1)
-    assert time.process_time() - began < 0.5  # it does not spin
+    assert time.clock_gettime(clock) - began < 0.5  # it does not spin
 
 
 def test_an_event_that_is_too_large_for_the_broker_does_not_stop_the_others(guarded: Guarded, speak: Speak) -> None:
@@ -473,9 +481,9 @@ def test_a_broker_that_closes_over_one_camera_delivers_the_others(speak: Speak) 
     puppet = Puppet(closes_over_the_door)
     publisher = speak(puppet.port)
     _say(publisher, range(1, 11))
-    _until(lambda: delivered.count(f"{BASE}/gate/events") >= 10, 20, lambda: publisher.delivery.reason)
-    _until(lambda: publisher.outbox_status.waiting == 10, 5)
-    _until(lambda: "door/events was refused: the connection ended over it" in publisher.delivery.reason, 20)
+    _until(lambda: delivered.count(f"{BASE}/gate/events") >= 10, told=lambda: publisher.delivery.reason)
+    _until(lambda: publisher.outbox_status.waiting == 10)
+    _until(lambda: "door/events was refused: the connection ended over it" in publisher.delivery.reason)
     publisher.stop()
     puppet.close()
 
@@ -508,32 +516,36 @@ def test_no_more_is_on_its_way_than_the_broker_takes(speak: Speak) -> None:
     puppet = Puppet(takes_one)
     publisher = speak(puppet.port)
     _say(publisher, range(1, 11))
-    _until(lambda: answered >= 20 and publisher.outbox_status.waiting == 0, 15)
+    _until(lambda: answered >= 20 and publisher.outbox_status.waiting == 0)
     publisher.stop()
     assert not too_many
     puppet.close()
 
 
 def test_a_frozen_broker_is_noticed_within_two_keepalives(broker: Mosquitto, speak: Speak) -> None:
-    listener = Listener(broker)
-    publisher = speak(broker.port, keepalive_s=2)
+    """After the second, by one ping that nobody answers."""
+    listener, wire = Listener(broker), Wire(broker.port)
+    publisher = speak(wire.port, keepalive_s=2)
     _say(publisher, [1])
-    _until(lambda: publisher.outbox_status.waiting == 0 and publisher.connected, NAMED_S)
+    _until(lambda: publisher.outbox_status.waiting == 0 and publisher.connected)
     listener.until(lambda: len(listener.events()) == 2)
+    before = wire.said.count(PING)
     broker.process.send_signal(signal.SIGSTOP)
     began = time.monotonic()
     _say(publisher, [2, 3])
-    _until(lambda: not publisher.connected, 2 * 2 + 1, lambda: str(publisher.delivery))
+    _until(lambda: not publisher.connected, 15, lambda: str(publisher.delivery))  # 20 s, were it the usual 10 s
     assert time.monotonic() - began > 1
+    assert wire.said.count(PING) == before + 1
     assert publisher.delivery.state == "unreachable"
     _say(publisher, [4])
     broker.process.send_signal(signal.SIGCONT)
     listener.until(
-        lambda: {e.seq for e in listener.events()} == {1, 2, 3, 4} and publisher.outbox_status.waiting == 0, 30
+        lambda: {e.seq for e in listener.events()} == {1, 2, 3, 4} and publisher.outbox_status.waiting == 0, WAIT_S
     )
     seqs = list(dict.fromkeys(e.seq for e in listener.events() if e.camera == "door"))
     assert seqs == [1, 2, 3, 4]  # some of them twice: the broker had read them before it froze
     listener.close()
+    wire.close()
 
 
 @pytest.mark.parametrize("callback", ["_published", "_received", "_connected"])
@@ -553,10 +565,12 @@ def test_the_death_of_the_network_thread_costs_nothing(
     publisher = speak(broker.port)
     _say(publisher, range(1, 51))
     if callback == "_received":
-        _until(lambda: publisher.connected or publisher.session > 0, NAMED_S)
+        _until(lambda: publisher.connected or publisher.session > 0)
         listener.say("cmd/replay", b"{}")
-    _until(lambda: publisher.session > 1 or callback == "_connected", 10)
-    listener.until(lambda: publisher.outbox_status.waiting == 0 and len({e.seq for e in listener.events()}) == 50, 20)
+    _until(lambda: publisher.session > 1 or callback == "_connected")
+    listener.until(
+        lambda: publisher.outbox_status.waiting == 0 and len({e.seq for e in listener.events()}) == 50, WAIT_S
+    )
     assert next(fails, None) is None
     for camera in ("door", "gate"):
         assert list(dict.fromkeys(e.seq for e in listener.events() if e.camera == camera)) == list(range(1, 51))
@@ -566,7 +580,7 @@ def test_the_death_of_the_network_thread_costs_nothing(
 
 def test_nobody_else_can_declare_a_living_daemon_dead(broker: Mosquitto, speak: Speak) -> None:
     publisher = speak(broker.port)
-    _until(lambda: publisher.connected, NAMED_S)
+    _until(lambda: publisher.connected)
     listener = Listener(broker)
     listener.until(lambda: listener.last("availability") == b"online")
     for word in (b"offline", b"stopped"):  # an older connection's will; the goodbye of a twin
@@ -575,14 +589,16 @@ def test_nobody_else_can_declare_a_living_daemon_dead(broker: Mosquitto, speak: 
         listener.until(lambda: listener.last("availability") == b"online")
         assert [m.payload for m in listener.heard if m.topic.endswith("availability")] == [word, b"online"]
     publisher.stop()
-    listener.until(lambda: listener.last("availability") == b"stopped")
-    time.sleep(0.5)
-    listener.until(lambda: listener.last("availability") == b"stopped")
+    listener.say("over", b"")  # it comes behind all that the publisher said
+    listener.until(lambda: listener.last("over") is not None)
+    assert listener.last("availability") == b"stopped"
     listener.close()
 
 
 def test_birth_will_and_events_carry_their_properties(broker: Mosquitto, speak: Speak, tmp_path: Path) -> None:
-    topics = [f"{BASE}/availability", f"{BASE}/door/events"]
+    topics = [f"{BASE}/availability", f"{BASE}/door/events", f"{BASE}/subscribed"]
+    connection, link = broker.link()
+    link.publish(Message(topics[-1], b"yes", retain=True))
     with (tmp_path / "heard").open("wb") as heard:
         listener = subprocess.Popen(
             ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-V", "5", "-F", "%t|%C|%E|%P|%p",
@@ -590,16 +606,16 @@ def test_birth_will_and_events_carry_their_properties(broker: Mosquitto, speak: 
         )  # fmt: skip
     wire = Wire(broker.port)
     try:
-        time.sleep(0.5)
+        _until(lambda: "subscribed" in (tmp_path / "heard").read_text())
         publisher = speak(wire.port)
         publisher.event(event(7))
-        _until(lambda: publisher.connected and publisher.outbox_status.waiting == 0, NAMED_S)
-        time.sleep(0.3)
+        _until(lambda: '"seq":7' in (tmp_path / "heard").read_text() and publisher.outbox_status.waiting == 0)
         wire.cut()
-        _until(lambda: "offline" in (tmp_path / "heard").read_text(), NAMED_S)
+        _until(lambda: "|offline\n" in (tmp_path / "heard").read_text())
         wire.mend()
-        _until(lambda: "session:2" in (tmp_path / "heard").read_text(), 10)
+        _until(lambda: "session:2|online\n" in (tmp_path / "heard").read_text())
     finally:
+        connection.close()
         listener.terminate()
         listener.wait()
         wire.close()
@@ -628,7 +644,7 @@ def test_twins_both_say_so_and_do_not_fight(
         one = speak(broker.port, boot="b001", protocol=protocol)
         pairs.append((broker, one, speak(broker.port, boot="b002", protocol=protocol, client=client)))
     said: dict[int, set[str]] = {}
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WAIT_S
     try:
         while said != {broker.port: {"b001", "b002"} for broker, _, _ in pairs}:
             assert time.monotonic() < deadline, (said, caplog.text)
@@ -668,9 +684,9 @@ def test_a_clock_that_jumps_by_a_day_moves_no_event(
     publisher = speak(wire.port, Outbox(tmp_path / "outbox", OutboxConfig(max_age_h=1)))
     for number, jump_s in enumerate((0, 86_400, -86_400, 400 * 86_400)):  # noqa: B007  (the clock reads it)
         _say(publisher, range(10 * number + 1, 10 * number + 11))
-        time.sleep(0.3)
+        _until(lambda count=20 * (number + 1): publisher.outbox_status.waiting == count)  # type: ignore[misc]
     wire.mend()
-    listener.until(lambda: publisher.outbox_status.waiting == 0 and len(listener.events()) == 80, 20)
+    listener.until(lambda: publisher.outbox_status.waiting == 0 and len(listener.events()) == 80, WAIT_S)
     assert [e.seq for e in listener.events() if e.camera == "door"] == list(range(1, 41))
     assert publisher.outbox_status.dropped == 0
     listener.close()
@@ -692,7 +708,7 @@ def test_the_password_of_a_credential_lets_in_and_is_never_told(
         connect = partial(Connection, config, "daemon", access)
         publisher = Publisher(BASE, "b007", Outbox(None, OutboxConfig()), connect, fail)
         publisher.start()
-        deadline = time.monotonic() + NAMED_S
+        deadline = time.monotonic() + WAIT_S
         while publisher.delivery.state != state and time.monotonic() < deadline:
             time.sleep(0.01)
         publisher.stop()

@@ -20,7 +20,7 @@ from urllib.request import urlopen
 import pytest
 
 from edge_tdn import gstreamer
-from edge_tdn.mqtt import Received
+from edge_tdn.mqtt import Message, Received
 from tests.authority import Authority
 from tests.conftest import Mosquitto
 from tests.rtsp import RtspCamera, free_port
@@ -80,11 +80,11 @@ class Daemon:
 
     def end(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
-        self._reader.join(5)
+        self.process.wait(30)
+        self._reader.join(30)
 
 
-def wait(condition: Callable[[], bool], told: Callable[[], object], seconds: float = 30) -> None:
+def wait(condition: Callable[[], bool], told: Callable[[], object], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, told()
@@ -162,14 +162,14 @@ def test_passwords_are_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera]) 
         served.process.send_signal(signal.SIGHUP)  # which is refused, for what is misspelt
         wait(lambda: told("edge-tdn/first/status", b'"state":"refused"'), lambda: served.said.decode()[-20_000:])
         assert b" refused, the one before stays in force: " in served.said
-        with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=60) as answer:
             scraped = answer.read()
         processes = b"".join(daemon.of_the_process() for daemon in daemons)
     finally:
         for daemon in daemons:
             daemon.end()
-    time.sleep(0.2)
-    listen()
+    link.publish(Message("over", b""))  # it comes behind all that the daemons said
+    wait(lambda: told("over", b""), lambda: heard)
     connection.close()
     broker.stop()
     topics = {note.topic for note in heard}

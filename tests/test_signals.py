@@ -59,7 +59,7 @@ class Hanging:
             command = [sys.executable, "-c", HANG, str(first), str(config)]
             self.process = subprocess.Popen(command, stderr=log)
 
-    def says(self, text: str, within_s: float = 30) -> None:
+    def says(self, text: str, within_s: float = 90) -> None:
         deadline = time.monotonic() + within_s
         while text not in self.log:
             assert time.monotonic() < deadline, self.log
@@ -152,7 +152,9 @@ def test_a_stop_that_has_to_wait_for_everything_is_clean_within_five_seconds(bro
 def test_a_hangup_during_the_start_is_heard_and_two_are_one(broker: Mosquitto, tmp_path: Path) -> None:
     config = site(tmp_path, broker, f'name = "a"\n{LIVE}')
     with hanging(config) as daemon:
+        deadline = time.monotonic() + 90
         while not hears_hangups(daemon):
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         for _ in range(5):
             daemon.process.send_signal(signal.SIGHUP)
@@ -175,7 +177,7 @@ def test_with_everything_away_it_serves_within_four_seconds(tmp_path: Path, brok
         assert time.monotonic() - began < 4
         broker.start()
         raw = Raw(broker, "edge-tdn/test")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 90
         while not raw.of("c0", "status") and time.monotonic() < deadline:
             raw.listen(0.1)
         assert raw.of("c0", "status")

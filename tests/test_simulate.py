@@ -34,6 +34,7 @@ class Viewer:
     def __init__(self, url: str, decoder: str = "gstreamer") -> None:
         self.pictures: list[np.ndarray] = []  # their luma
         self.pts_ns: list[int] = []
+        self.came_s = time.monotonic()  # the last one, or the beginning
         self.over: str | None = None
         self._stop = threading.Event()
         self._camera = CameraConfig.model_validate({"name": "c", "source": url, "decoder": decoder})
@@ -54,22 +55,28 @@ class Viewer:
             if got := capture.read(0.2):
                 self.pictures.append(got[0].luma.copy())
                 self.pts_ns.append(got[1])
+                self.came_s = time.monotonic()
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 10) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"{len(self.pictures)} pictures, over: {self.over}"
             time.sleep(0.02)
 
-    def more(self, pictures: int, seconds: float = 10) -> list[np.ndarray]:
+    def more(self, pictures: int) -> list[np.ndarray]:
         """The pictures that come next."""
         before = len(self.pictures)
-        self.wait(lambda: len(self.pictures) >= before + pictures, seconds)
+        self.wait(lambda: len(self.pictures) >= before + pictures)
         return self.pictures[before:]
+
+    def lives(self) -> bool:
+        """It has a few pictures, and did not end before."""
+        self.wait(lambda: len(self.pictures) >= 5 or self.over is not None)
+        return len(self.pictures) >= 5
 
     def close(self) -> None:
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 
@@ -95,13 +102,22 @@ def changes(pictures: list[np.ndarray]) -> float:
 def test_a_video_is_served_in_order_without_end_and_its_time_never_runs_back(
     rtsp: Cameras, watch: Callable[..., Viewer], make_video: Callable[..., Path]
 ) -> None:
+    """On a busy host the reader misses some, and the camera leaves some out: but not of every round."""
     viewer = watch(rtsp("", str(make_video(frames=20, name="yard.mp4"))).url())
     viewer.more(45)
-    seen = [number_in(np.repeat(picture[..., None], 3, 2)) for picture in viewer.pictures]
-    ticks = np.diff(viewer.pts_ns) / 1e9 * 15
-    assert (np.diff(seen) % 20).tolist() == pytest.approx(ticks, abs=0.1)  # a reader that is late misses one
-    assert ticks.min() > 0.9
-    assert len(set(seen)) == 20
+
+    def steps() -> list[tuple[int, float]]:
+        """From each picture to the next: how many of the video, and how long, in ticks."""
+        times = list(viewer.pts_ns)
+        seen = [number_in(np.repeat(picture[..., None], 3, 2)) for picture in viewer.pictures[: len(times)]]
+        return list(zip(np.diff(seen) % 20, np.diff(times) / 1e9 * 15, strict=True))
+
+    def is_whole(count: int) -> bool:
+        on_time = ["=" if pictures == round(ticks) == 1 else " " for pictures, ticks in steps()]
+        return "=" * count in "".join(on_time)
+
+    viewer.wait(lambda: is_whole(20))
+    assert all(ticks > pictures - 1 for pictures, ticks in steps())  # in one tick never two of them
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "mjpeg"])
@@ -119,11 +135,11 @@ def test_a_frozen_picture_is_the_same_and_a_still_scene_is_not(rtsp: Cameras, wa
     viewer = watch(camera.url())
     noisy = changes(viewer.more(20))
     camera.fault("freeze")
-    viewer.more(10)
+    viewer.wait(lambda: 2 * changes(viewer.more(20)) < noisy)
     frozen = changes(viewer.more(20))  # not quite the same: the encoder goes on to better it
+    assert 2 * frozen < noisy
     camera.fault("ok")
-    viewer.more(10)
-    assert 2 * frozen < min(noisy, changes(viewer.more(20)))
+    viewer.wait(lambda: 2 * frozen < changes(viewer.more(20)))
 
 
 def test_without_packets_the_connection_stays_and_the_size_may_change(
@@ -133,10 +149,7 @@ def test_without_packets_the_connection_stays_and_the_size_may_change(
     viewer = watch(camera.url())
     viewer.more(5)
     camera.fault("stall")
-    time.sleep(0.7)
-    before = len(viewer.pictures)
-    time.sleep(1)
-    assert len(viewer.pictures) == before
+    viewer.wait(lambda: time.monotonic() - viewer.came_s > 1.2)
     camera.fault("size")
     viewer.wait(lambda: viewer.pictures[-1].shape == (120, 160))
     assert np.diff(viewer.pts_ns).max() > 1e9  # time went on meanwhile
@@ -161,8 +174,9 @@ def test_who_is_thrown_out_may_come_again_when_the_fault_is_over(
         assert (ours.over, foreign.over) == (then, "unreachable")
         assert not ours.pictures + foreign.pictures
         camera.fault("ok")
-        time.sleep(0.2)
-    watch(camera.url()).more(5)
+    deadline = time.monotonic() + 60
+    while (again := watch(camera.url())) and not again.lives():  # it may not have heard yet that the fault is over
+        assert time.monotonic() < deadline, again.over
 
 
 @pytest.mark.parametrize("fault", ["corrupt", "loss"])
@@ -180,7 +194,6 @@ def test_damaged_video_goes_on_and_mends(rtsp: Cameras, watch: Callable[..., Vie
         )
     )
     camera.fault("ok")
-    time.sleep(0.3)
     viewer.wait(lambda: all(np.abs(picture - whole).mean() < 2 * usual for picture in viewer.more(5)))
     assert viewer.over is None
     assert camera.process.poll() is None
@@ -198,7 +211,7 @@ def test_a_password_lets_in_whom_it_should(rtsp: Cameras, watch: Callable[..., V
 
 def test_the_command_says_where_and_what_to_paste_and_keeps_to_its_plan(make_video: Callable[..., Path]) -> None:
     """Two cameras of one name; a fault that comes every second; Ctrl-C ends it with 0."""
-    video, port = make_video(name="my yard.mp4"), free_port()
+    video, port = make_video(name="my yard.mp4"), free_port(2)
     plan = ["--fault", "my-yard:stall@0.2+0.3/1", "--fault", "my-yard-2:freeze@0.1"]
     command = [sys.executable, "-m", "edge_tdn", "simulate", video, video, "--port", str(port), "--rate", "5", *plan]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -207,12 +220,16 @@ def test_the_command_says_where_and_what_to_paste_and_keeps_to_its_plan(make_vid
         lines: list[str] = []
         while not lines or "Ctrl-C" not in lines[-1]:
             lines.append(process.stdout.readline().rstrip())
+            assert process.poll() is None
         process.stdin.write("my-yard-2 loss\nnonsense\n")
         process.stdin.close()
-        time.sleep(1.8)
+        said, awaited = "", ("my-yard-2 freeze", "my-yard-2 loss", "nonsense: ")
+        while said.count("my-yard ok") < 2 or not all(word in said for word in awaited):
+            said += process.stdout.readline()
+            assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        said = process.stdout.read()
-        assert process.wait(10) == 0
+        said += process.stdout.read()
+        assert process.wait(60) == 0
     assert f"rtsp://127.0.0.1:{port}/my-yard  128x96, 5 frames/s" in lines
     assert f'source = "rtsp://127.0.0.1:{port + 1}/my-yard-2"' in lines
     assert "for this machine alone; see --address" in lines

@@ -67,7 +67,7 @@ class Running:
         except SourceError as error:
             self.error = error
 
-    def wait(self, condition: Callable[[], bool], seconds: float) -> float:
+    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> float:
         """Seconds until the condition held."""
         began = time.monotonic()
         while not condition():
@@ -75,12 +75,12 @@ class Running:
             time.sleep(0.01)
         return time.monotonic() - began
 
-    def wait_for(self, state: str, seconds: float = 10) -> str:
+    def wait_for(self, state: str, seconds: float = 60) -> str:
         """The reason of the first such state."""
         self.wait(lambda: any(told[0] == state for told in list(self.told)), seconds)
         return next(reason for told, reason in self.told if told == state)
 
-    def end(self, seconds: float = 20) -> "Running":
+    def end(self, seconds: float = 60) -> "Running":
         self._thread.join(seconds)
         assert not self._thread.is_alive(), f"still running after {seconds} s; told: {self.told}"
         return self
@@ -144,8 +144,9 @@ def test_a_file_gives_every_frame_in_order_at_its_own_speed(
     write_video((np.full((96, 128, 3), 10 + 8 * n, np.uint8) for n in range(30)), 15, path)  # 2 s
     began = time.monotonic()
     source = run(path, decoder).end()
-    assert 1.5 < time.monotonic() - began < 4
+    assert time.monotonic() - began > 1.5
     frames = source.frames
+    assert (frames[-1].received_ns - frames[0].received_ns) / 1e9 < 4
     assert [frame.seq for frame in frames] == list(range(1, 31))
     assert [grey(frame) for frame in frames] == pytest.approx([10 + 8 * n for n in range(30)], abs=6)
     assert all(grey(after) > grey(before) for before, after in pairwise(frames))
@@ -310,9 +311,9 @@ def test_memory_does_not_grow(run: Callable[..., Running]) -> None:
     """1,500 pictures of 0.9 MB: less than 30 MB after the first 200."""
     process = psutil.Process()
     source = run(f"gst: {bars(640, 480, 1500, 1000)}", keep=False)
-    source.wait(lambda: source.count >= 200, 20)
+    source.wait(lambda: source.count >= 200)
     before = process.memory_info().rss
-    source.end(60)
+    source.end()
     assert source.count == 1500
     assert process.memory_info().rss - before < 30e6
 
@@ -322,11 +323,11 @@ def test_memory_does_not_grow(run: Callable[..., Running]) -> None:
 
 def refused(source: Running) -> str:
     """The message of a source that gave up at once."""
-    source.end(5)
+    source.end()
     assert source.error is not None
     assert source.count == 0
     message = str(source.error)
-    assert source.told[-1] == (source.error.state, message)
+    assert source.told == [("connecting", ""), (source.error.state, message)]
     assert "Traceback" not in message
     assert "\n" not in message
     return message
@@ -399,7 +400,7 @@ def test_a_pipeline_that_does_not_start_is_tried_again(
 ) -> None:
     """As a camera that is not plugged in yet; and nothing is left behind that GStreamer would complain of."""
     source = run("/dev/video-none")
-    source.wait(lambda: [state for state, _ in source.told].count("unreachable") == 2, 5)
+    source.wait(lambda: [state for state, _ in source.told].count("unreachable") >= 2)
     source.close()
     assert "/dev/video-none" in source.told[1][1]
     assert "CRITICAL" not in capfd.readouterr().err
@@ -411,7 +412,7 @@ def test_a_pipeline_that_does_not_start_is_tried_again(
 @both
 def test_rtsp_frames_arrive(run: Callable[..., Running], rtsp: Callable[..., RtspCamera], decoder: str) -> None:
     source = run(rtsp().url(), decoder)
-    source.wait(lambda: source.count >= 30, 10)
+    source.wait(lambda: source.count >= 30)
     assert [state for state, _ in source.told] == ["connecting", "streaming"]
     assert {frame.picture.shape for frame in source.frames} == {(240, 320, 3)}
     assert all(after.pts_ns > before.pts_ns for before, after in pairwise(source.frames))
@@ -421,34 +422,36 @@ def test_rtsp_frames_arrive(run: Callable[..., Running], rtsp: Callable[..., Rts
 def test_a_killed_camera_is_noticed_and_comes_back(
     run: Callable[..., Running], rtsp: Callable[..., RtspCamera], decoder: str
 ) -> None:
-    """Within 2 s, and 10 s; the frames' numbers go on, the stream's number grows."""
+    """By the end of its connection, not by silence; the frames' numbers go on, the stream's number grows."""
     camera = rtsp()
     source = run(camera.url(), decoder)
-    source.wait(lambda: source.count >= 5, 10)
+    source.wait(lambda: source.count >= 5)
     camera.kill()
-    source.wait(lambda: source.told[-1][0] != "streaming", 2)
-    assert source.wait_for("stalled", 2).endswith("/test: the camera ended the stream")
+    assert source.wait_for("stalled").endswith("/test: the camera ended the stream")
     before = source.count
     camera.start()
-    source.wait(lambda: source.count > before, 10)
+    source.wait(lambda: source.count > before)
     assert source.told[-1][0] == "streaming"
     assert [frame.seq for frame in source.frames] == list(range(1, len(source.frames) + 1))
     assert source.frames[-1].stream == 2
 
 
-def test_a_frozen_camera_is_stalled(run: Callable[..., Running], rtsp: Callable[..., RtspCamera]) -> None:
-    """Its connection stays open but nothing comes: told within 6.5 s."""
+def test_a_frozen_camera_is_stalled(
+    run: Callable[..., Running], rtsp: Callable[..., RtspCamera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection stays open but nothing comes."""
+    monkeypatch.setattr("edge_tdn.source.STALL_S", 2.0)
     camera = rtsp()
     source = run(camera.url())
-    source.wait(lambda: source.count >= 5, 10)
+    source.wait(lambda: source.count >= 5)
     camera.process.send_signal(signal.SIGSTOP)
-    assert source.wait_for("stalled", 6.5) == "no picture for 5 s"
+    assert source.wait_for("stalled") == "no picture for 2 s"
 
 
 @both
 def test_the_right_password_opens(run: Callable[..., Running], rtsp: Callable[..., RtspCamera], decoder: str) -> None:
     source = run(rtsp("s3cret").url("camera:s3cret@"), decoder)
-    source.wait(lambda: source.count >= 1, 10)
+    source.wait(lambda: source.count >= 1)
 
 
 def test_a_wrong_password_is_unauthorized(run: Callable[..., Running], rtsp: Callable[..., RtspCamera]) -> None:
@@ -467,7 +470,7 @@ def test_a_closed_port_is_unreachable(run: Callable[..., Running], decoder: str)
     url = f"rtsp://127.0.0.1:{free_port()}/live"
     source = run(url, decoder)
     assert source.wait_for("unreachable").startswith(f"{url}: ")
-    source.wait(lambda: len(source.told) >= 3, 3)
+    source.wait(lambda: len(source.told) >= 3)
     assert source.told[2] == ("connecting", "")
     source.wait_for("unreachable")
     source.stop.set()
@@ -489,7 +492,7 @@ def test_a_streaming_camera_can_be_stopped(
     run: Callable[..., Running], rtsp: Callable[..., RtspCamera], decoder: str
 ) -> None:
     source = run(rtsp().url(), decoder)
-    source.wait(lambda: source.count >= 1, 10)
+    source.wait(lambda: source.count >= 1)
     source.stop.set()
     source.end(1)
 
@@ -536,7 +539,7 @@ def http() -> Iterator[str]:
 def test_an_mjpeg_camera_over_http_streams(run: Callable[..., Running], http: str, decoder: str) -> None:
     """Small pictures too, and each has a time of its own."""
     source = run(f"{http}/live", decoder)
-    source.wait(lambda: source.count >= 30, 5)
+    source.wait(lambda: source.count >= 30)
     assert [state for state, _ in source.told] == ["connecting", "streaming"]
     assert all(after.pts_ns > before.pts_ns for before, after in pairwise(source.frames))
 
@@ -613,6 +616,11 @@ def test_a_pipe_in_place_of_a_file_is_refused_at_once(run: Callable[..., Running
 
 
 def test_a_looped_file_of_one_picture_does_not_spin(make_video: Callable[..., Path]) -> None:
+    """At most one a second."""
     camera, stop = CameraConfig(name="one", source=str(make_video(frames=1)), loop=True), threading.Event()
-    threading.Timer(3.5, stop.set).start()
-    assert 2 <= sum(1 for _ in Source(camera, Path("/"), lambda state, reason: None).frames(stop)) <= 5
+    began = time.monotonic()
+    for frame in Source(camera, Path("/"), lambda state, reason: None).frames(stop):
+        assert time.monotonic() - began >= frame.seq - 1
+        if frame.seq == 3:
+            stop.set()
+    assert stop.is_set()

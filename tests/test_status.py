@@ -66,7 +66,7 @@ class Stand:
         for topic, payload in payloads.items():
             self._link.publish(Message(topic, payload, retain=True))
         for _ in payloads:
-            assert isinstance(self._connection.notes.get(timeout=10), Acknowledged)
+            assert isinstance(self._connection.notes.get(timeout=60), Acknowledged)
 
     def close(self) -> None:
         self._connection.close()
@@ -87,7 +87,7 @@ def test_a_daemon_that_serves_and_one_that_was_stopped(
     command = [sys.executable, "-m", "edge_tdn", "run", "--config", str(path)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 90
             while main(["status", "--config", str(path), "--json"]):
                 assert time.monotonic() < deadline
                 capsys.readouterr()
@@ -123,15 +123,19 @@ def test_what_is_wrong_stands_beside_what_is_right(
           outbox=full), yard__status=camera("yard", shed=3, reason="host too slow", decoder="vah264dec"),
           yard__action=b"Pushing",
           roof__status=camera("roof", state="unauthorized", reason="401", since=ago(42)))  # fmt: skip
+    began = time.monotonic()
     stand.leave("edge-tdn/shed", availability=b"offline", status=daemon("gate"),
           gate__status=camera("gate", since=ago(7300)))  # fmt: skip
     assert main(["status", "--broker", broker.url]) == 1
+    lasted_s = time.monotonic() - began
     attic, barn, shed, hint = capsys.readouterr().out.split("\n\n")
     assert re.search(r"door +streaming +3 h +25.0 +1920x1080 +0.50 s +31 ms +1.2 M +0 +0 +none", attic)
     assert "up 1 d 1 h" in attic
     assert "delivery degraded for 2 min: yard: Not authorized   outbox full: no space, waiting 5, dropped 7" in barn
     assert re.search(r"yard +streaming .* 3 +0 +Pushing", barn)
-    assert re.search(r"roof +unauthorized +42 s", barn)
+    found = re.search(r"roof +unauthorized +(\d+) s", barn)
+    assert found
+    assert 42 <= int(found[1]) <= 43 + lasted_s
     assert re.search(r"cellar +nothing said", barn)
     assert barn.splitlines()[-3:] == ["decoded by vah264dec (yard)", "yard: host too slow", "roof: 401"]
     assert "journalctl" in hint
@@ -167,7 +171,6 @@ def test_all_that_is_retained_is_waited_for_also_where_we_may_not_write(
     (tmp_path / "readers").write_text("topic read edge-tdn/#\n")
     (tmp_path / "readers").chmod(0o600)
     monkeypatch.setattr(status_module, "MARKER_S", 0.7)
-    monkeypatch.setattr(status_module, "QUIET_S", 0.2)
     broker = Mosquitto(tmp_path, READ_ONLY.format(folder=tmp_path))
     try:
         stand = Stand(broker)
@@ -202,7 +205,7 @@ def test_watching_follows_what_changes_until_ctrl_c(broker: Mosquitto, stand: St
     output = tmp_path / "lines"
     command = [sys.executable, "-m", "edge_tdn", "status", "--broker", broker.url, "--watch", "--json"]
     with output.open("w") as file, subprocess.Popen(command, stdout=file) as process:
-        until(lambda: output.read_text().count("\n") == 1)
+        until(lambda: output.read_text().count("\n") >= 1)
         stand.leave("edge-tdn/barn", door__status=camera("door", state="stalled"), door__action=b"none")
         until(lambda: '"state": "stalled"' in output.read_text())
         process.send_signal(signal.SIGINT)
@@ -214,14 +217,19 @@ def test_watching_follows_what_changes_until_ctrl_c(broker: Mosquitto, stand: St
     console = Console(file=drawn, force_terminal=True, width=100)
     stand.leave("edge-tdn/barn", door__status=camera("door"))
     here = threading.get_ident()
-    stop = threading.Timer(0.4, lambda: signal.pthread_kill(here, signal.SIGINT))
+
+    def interrupt() -> None:
+        until(lambda: drawn.getvalue().count("edge-tdn/barn") >= 2)
+        signal.pthread_kill(here, signal.SIGINT)
+
+    stop = threading.Thread(target=interrupt)
     stop.start()
     assert status(console, broker.config(), Access(), "edge-tdn/+", as_json=False, watched=True) == 0
-    assert drawn.getvalue().count("edge-tdn/barn") >= 2
+    stop.join()
 
 
 def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 90
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -22,7 +22,7 @@ from edge_tdn.commands import CommandError, Replay, parse
 from edge_tdn.config import BrokerConfig
 from edge_tdn.ledger import Gap
 from edge_tdn.messages import ActionEvent, CameraStatus, Reply
-from edge_tdn.mqtt import Connected, Connection, Link, Message, Received
+from edge_tdn.mqtt import Acknowledged, Connected, Connection, Link, Message, Received
 from edge_tdn.subscribe import Heard, Subscriber
 from edge_tdn.terminal import View
 from edge_tdn.watch import Screen
@@ -40,16 +40,20 @@ class Host:
         self._connection = Connection(broker.config(), f"host-{name}")
         self._link: Link | None = None
         self._ready, self._over = threading.Event(), threading.Event()
+        self._sent = self._taken = 0  # messages: handed over, acknowledged by the broker
         self.asked: list[Replay] = []
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
-        assert self._ready.wait(10)
-        time.sleep(0.3)  # its subscription
+        assert self._ready.wait(60)
 
     def publish(self, *seqs: int, camera: str = "door", replayed: bool = False, retain: bool = False) -> None:
         for seq in seqs:
             one = event(seq, camera=camera, host=self._name, replayed=replayed)
             self._send(Message(f"{self._base}/{camera}/events", one.json_bytes(), retain=retain))
+
+    def settle(self) -> None:
+        """The broker has what was published, when it returns."""
+        until(lambda: self._taken == self._sent)
 
     def close(self) -> None:
         self._over.set()
@@ -58,6 +62,7 @@ class Host:
 
     def _send(self, message: Message) -> None:
         assert self._link
+        self._sent += 1
         self._link.publish(message)
 
     def _serve(self) -> None:
@@ -70,6 +75,10 @@ class Host:
                 case Connected(link):
                     self._link = link
                     link.subscribe(f"{self._base}/cmd/#")
+                    self._send(Message(f"{self._base}/cmd/ready", b""))
+                case Acknowledged():
+                    self._taken += 1
+                case Received(topic) if topic.endswith("/ready"):
                     self._ready.set()
                 case Received(topic, payload, _):
                     self._send(Message(f"{self._base}/reply", self._answer(topic, payload).json_bytes()))
@@ -98,6 +107,13 @@ def host(broker: Mosquitto) -> Iterator[Host]:
     one.close()
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 class Listener:
     """What a subscriber tells; it leaves the loop after each message, as a program may."""
 
@@ -105,7 +121,7 @@ class Listener:
         self._subscriber = subscriber
         self.heard: list[Heard] = []
 
-    def until(self, condition: Callable[[], bool], seconds: float = 15) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, self.heard
@@ -126,7 +142,7 @@ class Listener:
 
 def probe(host: Host, heard: Callable[[], bool], seq: int = 1, camera: str = "probe") -> None:
     """Until somebody hears it, and so is subscribed."""
-    for _ in range(200):
+    for _ in range(600):
         host.publish(seq, camera=camera)
         time.sleep(0.1)
         if heard():
@@ -156,7 +172,7 @@ def test_the_example_hears_every_event_once(broker: Mosquitto, host: Host) -> No
     thread.start()
     probe(host, lambda: bool(told))
     host.publish(1, 3, 3, 4, 8, 1)
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive(), told
     events = [words[1] for words in told if words[0] == "edge-tdn/here/door/events"]
     assert sorted(events, key=str) == list(range(1, 9))
@@ -223,6 +239,7 @@ def test_each_host_is_asked_for_its_own_and_may_have_lost_it(broker: Mosquitto, 
 
 def test_without_replay_nothing_is_asked_for_and_retained_events_are_no_events(broker: Mosquitto, host: Host) -> None:
     host.publish(99, retain=True)
+    host.settle()
     with Subscriber("edge-tdn/here", Connection(broker.config(), "sub"), replay=False) as subscriber:
         listener = Listener(subscriber)
         listener.until(lambda: subscriber.invalid == 1)
@@ -247,13 +264,10 @@ def test_watch_tells_what_is_missing_and_sums_up(broker: Mosquitto, host: Host, 
     for_people, for_programs = watch("text"), watch("json", "--json", "--no-replay")
     probe(host, lambda: "probe" in str(told("text")) and "probe" in str(told("json")))
     host.publish(1, 4, 4)
-    for _ in range(200):
-        if "filled" in str(told("json")) and "all there" in str(told("text")):
-            break
-        time.sleep(0.1)
+    until(lambda: "filled" in str(told("json")) and "all there" in str(told("text")))
     for process in (for_people, for_programs):
         process.send_signal(signal.SIGINT)
-        assert re.fullmatch(r"events 5, duplicates \d+, gaps filled 1, left 0\n", process.communicate(timeout=10)[1])
+        assert re.fullmatch(r"events 5, duplicates \d+, gaps filled 1, left 0\n", process.communicate(timeout=60)[1])
         assert process.returncode == 0
     connection.close()
     first, second, *rest = told("text")

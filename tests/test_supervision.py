@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -28,13 +29,13 @@ RATE = 20
 
 class Camera:
     """MJPEG over HTTP. `mode`: it lives, is frozen, hangs (says nothing), or breaks off after one picture; or boots:
-    whoever comes first is sent away.
+    whoever comes first is sent away; or drops who is there.
     """
 
     def __init__(self) -> None:
         self.port = free_port()
         self.mode = "lives"
-        self.connected = 0
+        self.connected_s: list[float] = []  # monotonic
         self._threads: list[threading.Thread] = []
         self.start()
 
@@ -53,7 +54,7 @@ class Camera:
         """Its port refuses, its connections break."""
         self._on = False
         for thread in list(self._threads):
-            thread.join(5)
+            thread.join(60)
 
     def _accept(self) -> None:
         while self._on:
@@ -68,7 +69,7 @@ class Camera:
         with connection, suppress(OSError):
             if b"GET" not in connection.recv(4096):
                 return  # somebody knocked
-            self.connected += 1
+            self.connected_s.append(time.monotonic())
             if self.mode == "boots":
                 self.mode = "lives"
                 return
@@ -77,6 +78,9 @@ class Camera:
                 connection.sendall(head)
             number = 0
             while self._on:
+                if self.mode == "drops":
+                    self.mode = "lives"
+                    return
                 if self.mode != "hangs":
                     data = jpeg(number if self.mode == "lives" else 0)
                     size = b"Content-Length: %d\r\n\r\n" % len(data)
@@ -101,9 +105,9 @@ def camera() -> Iterator[Camera]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
-    """run(camera, decoder, **configuration) -> Running. Waits are a tenth of what they are."""
+    """run(camera, decoder, **configuration) -> Running. Waits are a tenth of what they are; a busy host may stall."""
     monkeypatch.setattr(edge_tdn.source, "RETRY_S", (0.1, 6.0))
-    monkeypatch.setattr(edge_tdn.source, "STALL_S", 0.5)
+    monkeypatch.setattr(edge_tdn.source, "STALL_S", 20.0)
     monkeypatch.setattr(edge_tdn.source, "STEADY_S", 0.5)
     monkeypatch.setattr(edge_tdn.source, "FROZEN_RETRY_S", (1.0, 2.0))
     monkeypatch.setattr(edge_tdn.frozen, "DOUBTED_S", 0.5)
@@ -126,15 +130,15 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
 def test_a_frozen_camera_gives_no_frames_until_it_lives(run: Callable[..., Running], camera: Camera) -> None:
     """Meanwhile it is connected anew, ever more seldom, and its state stays."""
     source = run(camera, "gstreamer", frozen_s=1.0)
-    source.wait(lambda: source.count >= RATE, 10)
+    source.wait(lambda: source.count >= RATE)
     camera.mode = "frozen"
-    assert source.wait_for("frozen", 4) == "the same picture for 1 s"
+    assert source.wait_for("frozen") == "the same picture for 1 s"
     count, stream = source.count, source.stream
-    source.wait(lambda: camera.connected >= 2, 10)
+    source.wait(lambda: len(camera.connected_s) >= 2)
     assert source.count == count
     assert {state for state, _ in source.told[2:]} == {"frozen"}
     camera.mode = "lives"
-    source.wait(lambda: source.count > count, 5)
+    source.wait(lambda: source.count > count)
     assert source.told[-1] == ("streaming", "")
     assert source.stream > stream  # so the window begins anew
 
@@ -142,7 +146,7 @@ def test_a_frozen_camera_gives_no_frames_until_it_lives(run: Callable[..., Runni
 def test_a_camera_may_be_let_freeze(run: Callable[..., Running], camera: Camera) -> None:
     camera.mode = "frozen"
     source = run(camera, "gstreamer", frozen_s=0.0)
-    source.wait(lambda: source.count >= 1.5 * RATE, 10)
+    source.wait(lambda: source.count >= 1.5 * RATE)
     assert [state for state, _ in source.told] == ["connecting", "streaming"]
 
 
@@ -151,65 +155,87 @@ def test_a_camera_may_be_let_freeze(run: Callable[..., Running], camera: Camera)
 
 @both
 def test_a_camera_that_hangs_is_noticed_and_can_be_stopped(
-    run: Callable[..., Running], camera: Camera, decoder: str
+    run: Callable[..., Running], camera: Camera, decoder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing comes over an open connection: told in STALL_S, also by a library that blocks for longer."""
+    """Nothing comes over an open connection: told in STALL_S, also of a library that blocks for longer."""
+    monkeypatch.setattr(edge_tdn.source, "STALL_S", 1.0)
     source = run(camera, decoder)
-    source.wait(lambda: source.count >= 3, 10)
+    source.wait(lambda: source.count >= 3)
     camera.mode = "hangs"
-    assert source.wait_for("stalled", 1.5) == "no picture for 0 s"
+    assert source.wait_for("stalled") == "no picture for 1 s"
     source.stop.set()
     source.end(1)
 
 
 @pytest.mark.parametrize("mode", ["lives", "boots"])
 def test_a_camera_that_was_away_for_long_is_back_at_once(
-    run: Callable[..., Running], camera: Camera, mode: str
+    run: Callable[..., Running], camera: Camera, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though the next connect is seconds away: its port is knocked at. And though it may open before it can serve."""
+    """Though the next connect is hours away: its port is knocked at. And though it may open before it can serve."""
     source = run(camera, "gstreamer")
-    source.wait(lambda: source.count >= 3, 10)
-    camera.kill()
-    source.wait(lambda: source.told[-1][0] != "streaming", 1)
-    source.wait(lambda: [state for state, _ in source.told].count("connecting") >= 5, 10)  # 1.6 s until the next
+    source.wait(lambda: source.count >= 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(edge_tdn.source, "_delay", lambda attempt, fault: 9999.0)
+        camera.kill()
+        source.wait(lambda: source.told[-1][0] != "streaming")
+        source.wait(lambda: source._source._door._shut)
     count, camera.mode = source.count, mode
     camera.start()
-    assert source.wait(lambda: source.count > count, 5) < 1.4
+    source.wait(lambda: source.count > count)
 
 
 def test_a_camera_that_shuts_its_door_late_is_back_at_once(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is killed closes its streams first: whoever knocks in that moment still finds it open."""
     monkeypatch.setattr("edge_tdn.source.door.KNOCK_S", 0.2)
     monkeypatch.setattr("edge_tdn.source.door.DYING_S", 0.05)
-    waiting = threading.Thread(target=lambda: door(camera.url).wait(30, threading.Event()))
+    found: list[bool | None] = []
+    asked = Door._ask
+    monkeypatch.setattr(Door, "_ask", lambda self, stop: found.append(asked(self, stop)) or found[-1])
+    waiting = threading.Thread(target=lambda: door(camera.url).wait(9999, threading.Event()), daemon=True)
     waiting.start()
-    time.sleep(0.15)
+    until(lambda: True in found)
     camera.kill()
-    waiting.join(0.6)
+    until(lambda: found[-1] is False)
     assert waiting.is_alive()
     camera.start()
-    waiting.join(2)
+    waiting.join(60)
     assert not waiting.is_alive()
 
 
-def test_a_camera_that_breaks_off_is_not_hammered(run: Callable[..., Running], camera: Camera) -> None:
-    """It answers, shows a picture and goes: waits double, 0.1 + 0.2 + 0.4 + 0.8 s."""
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_camera_that_breaks_off_is_not_hammered(
+    run: Callable[..., Running], camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers, shows a picture and goes: waits double, 0.1 + 0.2 + 0.4 + 0.8 s, a quarter more or less."""
+    monkeypatch.setattr(edge_tdn.source, "STEADY_S", 60.0)
     camera.mode = "breaks"
     source = run(camera, "gstreamer")
-    time.sleep(2)
+    source.wait(lambda: len(camera.connected_s) >= 5)
     assert source.count >= 3
-    assert 3 <= camera.connected <= 5
+    pauses = [later - earlier for earlier, later in pairwise(camera.connected_s)]
+    assert all(pause >= 0.075 * 2**n for n, pause in enumerate(pauses))
 
 
-def test_a_steady_camera_is_connected_to_soon(run: Callable[..., Running], camera: Camera) -> None:
+def test_a_steady_camera_is_connected_to_soon(
+    run: Callable[..., Running], camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The back-off begins anew with every connection that lasted."""
+    attempts: list[int] = []
+    monkeypatch.setattr(edge_tdn.source, "_delay", lambda attempt, fault: attempts.append(attempt) or 0.1)
     source = run(camera, "gstreamer")
-    for _ in range(3):
+    for number in range(3):
         count = source.count
-        source.wait(lambda before=count: source.count > before + RATE, 5)  # type: ignore[misc]
-        camera.kill()
-        camera.start()
-    assert source.wait(lambda: source.told[-1][0] == "streaming", 3) < 1
+        source.wait(lambda before=count: source.count > before + RATE)  # type: ignore[misc]
+        camera.mode = "drops"
+        source.wait(lambda before=number: len(attempts) > before)  # type: ignore[misc]
+    source.wait(lambda: source.told[-1][0] == "streaming")
+    assert attempts == [1, 1, 1]
 
 
 def test_waits_double_to_a_minute_and_a_password_waits_longer() -> None:
@@ -229,9 +255,7 @@ def test_a_door_that_was_never_shut_is_not_gone_through_early(camera: Camera, mo
         assert time.monotonic() - began >= 0.6
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
-    began = time.monotonic()
-    door(f"http://127.0.0.1:{free_port()}/").wait(60, stop)
-    assert time.monotonic() - began < 1
+    door(f"http://127.0.0.1:{free_port()}/").wait(9999, stop)
 
 
 def door(source: str) -> Door:
@@ -252,16 +276,21 @@ def test_nothing_is_left_of_a_broken_connection(run: Callable[..., Running], cam
     """Threads and open files after 7 connects are those after 3."""
     process = psutil.Process()
     source = run(camera, decoder)
-    seen = []
-    for _ in range(7):
+    usual: list[tuple[int, int]] = []
+
+    def held() -> tuple[int, int]:
+        return process.num_threads(), process.num_fds()
+
+    def is_usual() -> bool:
+        return all(now <= max(before) for now, before in zip(held(), zip(*usual, strict=True), strict=True))
+
+    for number in range(7):
         count = source.count
-        source.wait(lambda before=count: source.count > before + 2, 10)  # type: ignore[misc]
+        source.wait(lambda before=count: source.count > before + 2)  # type: ignore[misc]
         camera.kill()
-        source.wait(lambda: source.told[-1][0] != "streaming", 2)
-        held = []
-        for _ in range(5):  # what is torn down takes its time on a busy host
-            time.sleep(0.06)
-            held.append((process.num_threads(), process.num_fds()))
-        seen.append(min(held))
+        source.wait(lambda: source.told[-1][0] != "streaming")
+        if number < 3:
+            usual.append(min(time.sleep(0.06) or held() for _ in range(5)))
+        else:
+            source.wait(is_usual)  # what is torn down takes its time on a busy host
         camera.start()
-    assert max(seen[3:]) <= max(seen[:3]), seen

@@ -62,11 +62,12 @@ def test_an_empty_environment_demonstrates_and_serves(wheel: Path, tmp_path: Pat
     (tmp_path / "site.toml").write_text('[[camera]]\nname = "a"\nsource = "demo:"\n')
     assert "configuration and model are right" in run("check", "--config", "site.toml")
     command = [str(program), "run", "--config", "site.toml"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        process.communicate(timeout=5)
-    except subprocess.TimeoutExpired:
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        log = ""
+        while "state=streaming" not in log and (line := process.stderr.readline()):
+            log += line
         process.terminate()
-    log = process.communicate(timeout=10)[1]
+        log += process.stderr.read()
     assert process.returncode == 0, log
     assert "state=streaming" in log
