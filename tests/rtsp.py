@@ -5,9 +5,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+
+_told: set[int] = set()  # by free_port, on any thread
+_telling = threading.Lock()
 
 
 class RtspCamera:
@@ -62,6 +66,12 @@ class RtspCamera:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Another one each time: who was told one may not listen there yet."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        with _telling:
+            if port not in _told:
+                _told.add(port)
+                return port
