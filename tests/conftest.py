@@ -26,7 +26,7 @@ from edge_tdn.outbox import Outbox
 from edge_tdn.publish import Publisher
 from edge_tdn.runtime.openvino import processor_can
 from edge_tdn.subscribe import Subscriber
-from tests.rtsp import RtspCamera
+from tests.rtsp import RtspCamera, free_port
 
 if TYPE_CHECKING:  # most tests do without torch
     from export.tdn import TDN, TDNConfig
@@ -147,10 +147,7 @@ class Mosquitto:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if program is None:
             pytest.skip("mosquitto is not installed: make test-packages")
-        with socket.socket() as probe, socket.socket() as other:
-            probe.bind(("127.0.0.1", 0))
-            other.bind(("127.0.0.1", 0))
-            self.port, self.guarded_port = probe.getsockname()[1], other.getsockname()[1]
+        self.port, self.guarded_port = free_port(), free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self._settings = folder / "mosquitto.conf"
         self._command = [program, "-c", str(self._settings)]

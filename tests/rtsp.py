@@ -7,9 +7,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
+
+_told: set[int] = set()  # by free_port, on any thread
+_telling = threading.Lock()
 
 
 class RtspCamera:
@@ -78,10 +82,15 @@ class RtspCamera:
 
 
 def free_port(count: int = 1) -> int:
-    """The first of so many that nobody listens on, below those that outgoing connections are given."""
+    """The first of so many that nobody listens on, below those that outgoing connections are given; others each time:
+    who was told one may not listen there yet."""
     while True:
         first = random.randrange(10_000, 32_000)
-        with ExitStack() as stack, suppress(OSError):
-            for port in range(first, first + count):
+        ports = set(range(first, first + count))
+        with _telling, ExitStack() as stack, suppress(OSError):
+            if ports & _told:
+                continue
+            for port in ports:
                 stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            _told.update(ports)
             return first

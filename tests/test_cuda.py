@@ -46,9 +46,18 @@ def on_processor(model: Model, precision: str = "fp32", largest: int = 4) -> Cud
     return CudaRuntime(model, model.build(f"cuda-{precision}").graphs[0], 8, precision, "cpu", largest)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def runtime(model: Model) -> Iterator[CudaRuntime]:
+    """For all tests that only compute: opening takes seconds."""
     runtime = on_processor(model)
+    yield runtime
+    runtime.close()
+
+
+@pytest.fixture(scope="module")
+def one_by_one(model: Model) -> Iterator[CudaRuntime]:
+    """One clip at a time."""
+    runtime = on_processor(model, largest=1)
     yield runtime
     runtime.close()
 
@@ -89,13 +98,12 @@ def filled(runtime: CudaRuntime, clips: NDArray[np.uint8]) -> list[Any]:
 
 @pytest.mark.parametrize("cameras", [2, 3, 4, 7])
 def test_clips_of_several_cameras_at_once_equal_each_one_alone(
-    cameras: int, model: Model, runtime: CudaRuntime
+    cameras: int, runtime: CudaRuntime, one_by_one: CudaRuntime
 ) -> None:
     """In full batches, in filled-up ones, and in more than one."""
     clips = noise(8 * cameras).reshape(cameras, 8, 5, 64, 64, 3)
     together = runtime.classify(filled(runtime, clips))
-    one = on_processor(model, largest=1)
-    alone = np.stack([one.classify(filled(one, clip[None]))[0] for clip in clips])
+    alone = np.stack([one_by_one.classify(filled(one_by_one, clip[None]))[0] for clip in clips])
     assert together.shape == (cameras, 3)
     assert relative(together, alone) <= ROUNDING
     assert np.abs(np.diff(alone, axis=0)).max() > 100 * ROUNDING * np.abs(alone).max()  # they are different clips
@@ -182,9 +190,10 @@ def operators(model: Model, name: str) -> list[str]:
 
 def test_nothing_is_cast_per_call_but_pixels_and_what_goes_into_the_linear_layer(model: Model) -> None:
     graphs = model.build("cuda-bf16").graphs[0]
-    assert operators(model, graphs.encoder).count("aten.to.dtype") == 4  # uint8 -> FP32 -> BF16, twice
-    assert operators(model, graphs.head).count("aten.to.dtype") == 1
-    found = operators(model, graphs.encoder) + operators(model, graphs.head)
+    encoder, head = operators(model, graphs.encoder), operators(model, graphs.head)
+    assert encoder.count("aten.to.dtype") == 4  # uint8 -> FP32 -> BF16, twice
+    assert head.count("aten.to.dtype") == 1
+    found = encoder + head
     assert "aten.batch_norm.default" not in found
     assert found.count("aten.conv2d.default") > 30
 
@@ -241,7 +250,8 @@ def test_a_gpu_that_takes_not_even_one_camera_is_told(model: Model, monkeypatch:
         on_processor(model, "bf16")
 
 
-def test_one_camera_too_many_is_told_with_how_many_fit(runtime: CudaRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_camera_too_many_is_told_with_how_many_fit(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = on_processor(model)
     rings = [runtime.ring() for _ in range(4)]
 
     def fail(store: FeatureStore, cameras: int) -> None:

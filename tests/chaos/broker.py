@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.rtsp import free_port
+
 FORGETFUL = "persistence true"  # as Debian ships it: written when it stops, and every half hour
 CAREFUL = f"{FORGETFUL}\nautosave_on_changes true\nautosave_interval 1"  # written after every turn of its loop
 
@@ -18,9 +20,7 @@ class Broker:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if program is None:
             raise SystemExit("mosquitto is not installed: make test-packages")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         (folder / "mosquitto.conf").write_text(
             f"user root\nlistener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
             f"max_queued_messages 0\nmax_inflight_messages 0\npersistence_location {folder}/\n{memory}\n"

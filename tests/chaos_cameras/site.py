@@ -112,6 +112,12 @@ class Site:
             raise SystemExit(f"the daemon ended with {self.daemon.returncode}: {self._log.read_text()[-2000:]}")
         return Held.of(self.daemon.pid)
 
+    @property
+    def queued_s(self) -> float:
+        """How long the daemon's main thread, ready to run, had to wait for a processor."""
+        assert self.daemon
+        return int(Path(f"/proc/{self.daemon.pid}/schedstat").read_text().split()[1]) / 1e9
+
     def at_rest(self, wanted: Held | None = None, seconds: float = 30) -> Held:
         """What the daemon holds while all cameras stream; waits until that is no more than `wanted`.
 
