@@ -362,7 +362,7 @@ def _read_graphs(model: Model) -> Graphs:
 
 def _nncf(graph: ov.Model, dataset: nncf.Dataset, exceptions: Sequence[str], corrected: bool) -> ov.Model:
     """Post-training quantisation, without NNCF's own logs and bars."""
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level would silence others' handlers, too
     parameters = nncf.AdvancedQuantizationParameters(
         activations_range_estimator_params=RANGES, disable_bias_correction=not corrected
     )

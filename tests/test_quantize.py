@@ -4,6 +4,7 @@ import hashlib
 import io
 import itertools
 import json
+import logging
 import resource
 import shutil
 import signal
@@ -393,11 +394,15 @@ def test_without_fp32_there_is_nothing_to_start_from(exported: Path, videos: Pat
         quantize(folder, videos)
 
 
-def test_a_limit_that_cannot_be_kept_changes_nothing(exported: Path, videos: Path, tmp_path: Path) -> None:
+def test_a_limit_that_cannot_be_kept_changes_nothing(
+    exported: Path, videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = Path(shutil.copytree(exported, tmp_path / "model"))
     with pytest.raises(ModelError, match=r"the limits cannot be kept in INT8: .* operators in floating point"):
         quantize(folder, videos, parse_limits(["kl=0"]), samples=4)
     assert _hashes(folder) == _hashes(exported)
+    logging.getLogger("edge_tdn").warning("of another")
+    assert "of another" in caplog.text, "NNCF alone is silenced"
 
 
 # An INT8 that is there already

@@ -109,6 +109,6 @@ def to_int8(whole: ov.Model) -> ov.Model:
     """Quantised by NNCF as it does unasked."""
     shape = list(whole.inputs[0].shape)
     clips = [np.random.default_rng(n).normal(size=shape).astype(np.float32) for n in range(CALIBRATION_CLIPS)]
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     with redirect_stdout(io.StringIO()):
         return nncf.quantize(whole, nncf.Dataset(clips), subset_size=CALIBRATION_CLIPS)
