@@ -58,8 +58,9 @@ class Listener:
 
     _echoed = False
 
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_S
+    def until(self, condition: Callable[[], bool], seconds: float = 0.0) -> None:
+        """Within so many seconds, or PATIENCE_S, whichever is longer."""
+        deadline = time.monotonic() + max(seconds, PATIENCE_S)
         while not condition():
             assert time.monotonic() < deadline, self.heard
             while not self._connection.notes.empty():
