@@ -314,6 +314,17 @@ def test_the_command_line_converts(
     assert "exists already" in capsys.readouterr().err
 
 
+def test_what_this_processor_cannot_try_is_left_to_a_host_that_can(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.convert.processor_can", lambda precision: precision != "bf16")
+    assert main(arguments) == 0
+    assert "bf16, not tried: nothing here computes in it on the golden clip" in capsys.readouterr().out
+    builds = open_model(tmp_path / "m").manifest.precisions
+    assert builds["bf16"].golden_error is None
+    assert builds["fp32"].golden_error <= LIMIT["fp32"]
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

@@ -221,9 +221,10 @@ def _measure(
 
 def _load(cameras: int, samples: Sequence[Sample], period_s: float) -> Load:
     wall_s = sum(sample.wall_s for sample in samples)
-    if not all(any(clips) for clips in zip(*(sample.clips for sample in samples), strict=True)):
+    clips = [sum(each) for each in zip(*(sample.clips for sample in samples), strict=True)]
+    if not all(clips):
         raise ConfigError(f"in {wall_s:.3g} s one of {cameras} cameras had no clip; more --seconds or --rounds")
-    hops = [wall_s / period_s / sum(clips) for clips in zip(*(sample.clips for sample in samples), strict=True)]
+    hops = [wall_s / period_s / count for count in clips]
     latencies = [ms for sample in samples for ms in sample.latencies_ms]
     shed = sum(sample.shed for sample in samples)
     return Load(
