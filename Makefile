@@ -47,8 +47,8 @@ test-training: test-packages $(VENV)/.test
 	$(BIN)/pytest -m training
 
 test-systemd: test-packages $(VENV)/.test
-	@./packages.sh systemd-container
-	$(BIN)/pytest -m nspawn -rP tests/test_systemd.py
+	@packaging/packages.sh systemd-container
+	$(BIN)/pytest -m nspawn -rP tests/system/test_systemd.py
 
 check: test-packages $(VENV)/.test
 	$(BIN)/ruff check .
@@ -66,7 +66,7 @@ install: packages python
 	@rm -rf $(DESTDIR)$(LIBRARY).new
 	@$(PYTHON) -m venv $(DESTDIR)$(LIBRARY).new
 	@$(DESTDIR)$(LIBRARY).new/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt \
-		".$$(PYTHON=$(PYTHON) ./packages.sh --extra)"
+		".$$(PYTHON=$(PYTHON) packaging/packages.sh --extra)"
 	@$(DESTDIR)$(LIBRARY).new/bin/python -m compileall -qq -s $(DESTDIR)$(LIBRARY).new -p $(LIBRARY) \
 		$(DESTDIR)$(LIBRARY).new/lib || true
 	@sed -i 's|$(DESTDIR)$(LIBRARY).new|$(LIBRARY)|g' $(DESTDIR)$(LIBRARY).new/bin/edge-tdn
@@ -98,17 +98,17 @@ uninstall:
 	@echo "What is yours stays: /etc/edge-tdn, /etc/credstore, drop-ins in /etc/systemd/system, /var/lib/private/edge-tdn (events), /var/cache/private/edge-tdn"
 
 packages:
-	@./packages.sh $(HOST_PACKAGES)
+	@packaging/packages.sh $(HOST_PACKAGES)
 
 test-packages: packages
-	@./packages.sh $(TEST_PACKAGES)
+	@packaging/packages.sh $(TEST_PACKAGES)
 
 schemas: $(VENV)/.host
 	$(BIN)/python -c 'from pathlib import Path; from edge_tdn import messages as m; \
 		[Path(f"edge_tdn/schemas/{n}.json").write_text(m.json_schema(n)) for n in m.PUBLISHED]'
 
 parity: test-packages $(VENV)/.test
-	$(BIN)/python -m tests.parity_table --data $${EDGE_TDN_DATA:-../shared/data} $(PARITY)
+	$(BIN)/python -m tests.bench.parity_table --data $${EDGE_TDN_DATA:-../shared/data} $(PARITY)
 
 bench bench-cameras bench-gpu: test-packages $(VENV)/.test
 	$(BIN)/python -m tests.bench$(subst bench-,.,$(filter-out bench,$@)) $(BENCH)
@@ -139,7 +139,7 @@ $(VENV)/bin/pip: | python
 # Written anew only when GStreamer has come to this machine or left it.
 # Without it (another system, no right to install it) everything runs on OpenCV.
 $(VENV)/.extra: packages $(VENV)/bin/pip
-	@./packages.sh --extra | cmp -s - $@ || ./packages.sh --extra >$@
+	@packaging/packages.sh --extra | cmp -s - $@ || packaging/packages.sh --extra >$@
 
 $(VENV)/.host: $(VENV)/.extra pyproject.toml constraints.txt
 	@echo "== Python packages of the camera host (a minute or so)"

@@ -13,16 +13,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from edge_tdn import __version__, log
+from edge_tdn import __version__
 from edge_tdn.errors import ConfigError, EdgeTdnError
-from edge_tdn.faults import FAULTS, Planned
 from edge_tdn.messages import NS_PER_MS
+from edge_tdn.process import log
+from edge_tdn.simulator.faults import FAULTS, Planned
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edge_tdn.config import Access, BrokerConfig
-    from edge_tdn.signals import Process
+    from edge_tdn.config.tables import Access, BrokerConfig
+    from edge_tdn.process.signals import Process
 
 EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 71 device out of memory,
   78 configuration or model wrong
@@ -137,20 +138,20 @@ def _console(**options: Any) -> "Console":
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from edge_tdn.demo import demo
+    from edge_tdn.cli.demo import demo
 
     demo(_console(), options.source, options.broker, options.model, options.seconds, options.screenshot)
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edge_tdn.signals import run_until_signalled
+    from edge_tdn.process.signals import run_until_signalled
 
     faulthandler.enable(file=2)  # every thread's stack, should a library crash or systemd's watchdog bite
 
     def begin() -> "Process":
-        from edge_tdn.config import load
-        from edge_tdn.daemon import Daemon
+        from edge_tdn.config.tables import load
+        from edge_tdn.service.daemon import Daemon
 
         return Daemon(load(options.config), options.config.parent, options.config)
 
@@ -159,14 +160,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from edge_tdn.check import check
+    from edge_tdn.cli.check import check
 
     check(_console(), options.config)
     return 0
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from edge_tdn import bench
+    from edge_tdn.cli import bench
     from edge_tdn.manifest import find_model, open_model
 
     model = open_model(find_model(options.model, Path.cwd()))
@@ -179,7 +180,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    from edge_tdn.watch import watch
+    from edge_tdn.cli.watch import watch
 
     broker, access, base = _broker(options)
     watch(_console(), broker, access, base, options.json, options.replay)
@@ -187,8 +188,8 @@ def _watch(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from edge_tdn.overview import WIDTH
-    from edge_tdn.status import status
+    from edge_tdn.cli.status import status
+    from edge_tdn.cli.status_table import WIDTH
 
     broker, access, base = _broker(options)
     width = None if sys.stdout.isatty() else WIDTH
@@ -197,14 +198,14 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from edge_tdn.doctor import doctor
+    from edge_tdn.cli.doctor.doctor import doctor
 
     return doctor(_console(), options.config, options.json)
 
 
 def _broker(options: argparse.Namespace) -> "tuple[BrokerConfig, Access, str]":
     """Of the configuration, or of the command line; and whose topics."""
-    from edge_tdn.config import Access, broker_access, load, parse
+    from edge_tdn.config.tables import Access, broker_access, load, parse
 
     if options.config:
         config = load(options.config)
@@ -221,7 +222,7 @@ def _broker(options: argparse.Namespace) -> "tuple[BrokerConfig, Access, str]":
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from edge_tdn.replay import replay
+    from edge_tdn.cli.replay import replay
 
     console = _console(stderr=True, soft_wrap=True)
     replay(console, options.config, options.file, options.camera, options.at, options.json, options.plot)
@@ -229,7 +230,7 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from edge_tdn.simulate import simulate
+    from edge_tdn.cli.simulate import simulate
 
     console = _console(soft_wrap=True)
     film = (options.size, options.rate, options.codec)

@@ -17,19 +17,19 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from edge_tdn.config import BrokerConfig, OutboxConfig
-from edge_tdn.encode import write_video
+from edge_tdn.config.tables import BrokerConfig, OutboxConfig
+from edge_tdn.delivery.mqtt import Connected, Connection, Link
+from edge_tdn.delivery.outbox.outbox import Outbox
+from edge_tdn.delivery.publisher import Publisher
+from edge_tdn.inference.openvino import processor_can
 from edge_tdn.manifest import Model, open_model, shipped_models
+from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
-from edge_tdn.mqtt import Connected, Connection, Link
-from edge_tdn.outbox import Outbox
-from edge_tdn.publish import Publisher
-from edge_tdn.runtime.openvino import processor_can
-from edge_tdn.subscribe import Subscriber
-from tests.rtsp import RtspCamera, free_port
+from edge_tdn.subscriber.subscriber import Subscriber
+from tests.support.rtsp import RtspCamera, free_port
 
 if TYPE_CHECKING:  # most tests do without torch
-    from export.tdn import TDN, TDNConfig
+    from edge_tdn_export.network.tdn import TDN, TDNConfig
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # a machine that others use too is slow at times; what is tested is not speed
@@ -97,9 +97,8 @@ def reference_script(folder: Path) -> ModuleType:
 def reference_network(folder: Path, variant: str, config: "TDNConfig") -> "TDN":
     """A network with the weights of reference_state.py, in evaluation mode. `variant`: as in `tdn_resnet50_8f_174c`."""
     import torch
-
-    from export import checkpoint
-    from export.tdn import TDN
+    from edge_tdn_export.network import checkpoint
+    from edge_tdn_export.network.tdn import TDN
 
     state = reference_script(folder).state_dict(variant)
     tensors = {name: torch.from_numpy(value) for name, value in state.items() if value.shape}

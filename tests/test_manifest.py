@@ -11,18 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from edge_tdn.errors import ModelError
-from edge_tdn.manifest import (
-    Manifest,
-    Model,
-    dump,
-    find_model,
-    open_model,
-    parse_labels,
-    records,
-    seal,
-    shipped_models,
-)
-from edge_tdn.runtime import open_runtime
+from edge_tdn.inference.open_runtime import open_runtime
+from edge_tdn.manifest import Manifest, Model, dump, find_model, open_model, parse_labels, records, seal, shipped_models
 
 
 def edit(folder: Path, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]

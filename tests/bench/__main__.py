@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from edge_tdn_export.network.tdn import TDN
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from edge_tdn.manifest import Model
-from export.tdn import TDN
 from tests.bench import model as models
 from tests.bench.beside import beside
 from tests.bench.capture import capture

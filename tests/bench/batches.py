@@ -15,18 +15,18 @@ from statistics import median
 import numpy as np
 import openvino as ov
 import torch
+from edge_tdn_export.convert.convert import EncoderGraph, Half, HeadGraph, to_ir, to_onnx
+from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.tdn import TDN
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from edge_tdn.errors import ModelError
+from edge_tdn.inference.openvino import EXECUTION
 from edge_tdn.manifest import Model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
-from edge_tdn.runtime.openvino import EXECUTION
-from export import checkpoint
-from export.convert import EncoderGraph, Half, HeadGraph, to_ir, to_onnx
-from export.tdn import TDN
 
 WORTH = 1.05  # times as many clips a second, or a batch is not worth that all cameras wait for it
 ROUNDS, LEAST_S = 20, 10.0  # of measuring: as many as fit into so many seconds, but so many at least

@@ -11,8 +11,8 @@ from statistics import median
 
 import numpy as np
 
+from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import open_model
-from edge_tdn.runtime import open_runtime
 from tests.bench.row import Row
 
 HOPS = 100

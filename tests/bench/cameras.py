@@ -28,10 +28,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from edge_tdn.errors import ConfigError, EdgeTdnError
+from edge_tdn.inference.open_runtime import open_runtime
+from edge_tdn.inference.runtime import Runtime
+from edge_tdn.inference.scheduler import Lane, Scheduler
 from edge_tdn.manifest import GOLDEN, InputSpec, Model, find_model, open_model
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, Scores, Segment
-from edge_tdn.runtime import Runtime, open_runtime
-from edge_tdn.scheduler import Lane, Scheduler
 from tests.bench import batches
 
 CAMERAS = (1, 2, 4, 8, 16)

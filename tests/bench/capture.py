@@ -16,15 +16,15 @@ from statistics import median
 import cv2
 import numpy as np
 
-from edge_tdn import gstreamer
-from edge_tdn.config import CameraConfig
-from edge_tdn.encode import write_video
-from edge_tdn.heaps import tune_heaps
+from edge_tdn.capture.source import Source
+from edge_tdn.config.tables import CameraConfig
+from edge_tdn.demo.scene import Scene
 from edge_tdn.manifest import InputSpec
+from edge_tdn.media import gstreamer
+from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
-from edge_tdn.scene import Scene
-from edge_tdn.source import Source
-from edge_tdn.window import Window
+from edge_tdn.process.malloc import tune_heaps
+from edge_tdn.segments.window import Window
 from tests.bench.row import Row
 
 HEIGHT, WIDTH, RATE = 480, 640, 30

@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from edge_tdn_export.inspection import inspect
+from edge_tdn_export.parity.result import limits_of
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+from edge_tdn.inference.cuda import BATCHES, DTYPE, CudaRuntime
+from edge_tdn.inference.open_runtime import assemble
+from edge_tdn.inference.runtime import CUDA, Runtime
+from edge_tdn.inference.self_test import golden_error
 from edge_tdn.manifest import Model, open_model
-from edge_tdn.runtime import CUDA, Runtime, assemble, golden_error
-from edge_tdn.runtime.cuda import BATCHES, DTYPE, CudaRuntime
-from export.findings import limits_of
-from export.inspection import inspect
 from tests.bench.row import Row
 
 PAPER_MS = 22.1  # a clip of R50, T = 8, on a V100

@@ -13,12 +13,12 @@ from statistics import median
 import numpy as np
 import openvino as ov
 import torch
+from edge_tdn_export.inspection import macs
+from edge_tdn_export.network.tdn import TDN, normalise
 
+from edge_tdn.inference.open_runtime import open_runtime
+from edge_tdn.inference.openvino import processor_can
 from edge_tdn.manifest import Model
-from edge_tdn.runtime import open_runtime
-from edge_tdn.runtime.openvino import processor_can
-from export.inspection import macs
-from export.tdn import TDN, normalise
 from tests.bench import naive
 from tests.bench.model import SEGMENTS, SPEC
 from tests.bench.row import Row

@@ -9,17 +9,17 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import edge_tdn_export
 import numpy as np
 import torch
+from edge_tdn_export.convert.convert import Recipe, convert
+from edge_tdn_export.network.tdn import TDN, TDNConfig
+from edge_tdn_export.quantize.quantize import parse_limits, quantize
 
-import export
-from edge_tdn.encode import write_video
+from edge_tdn.demo.scene import Motion, Pose, Scene
 from edge_tdn.manifest import InputSpec, Model, open_model
+from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
-from edge_tdn.scene import Motion, Pose, Scene
-from export.convert import Recipe, convert
-from export.quantize import parse_limits, quantize
-from export.tdn import TDN, TDNConfig
 from tests.conftest import reference_network
 
 REFERENCE = "tdn_resnet50_8f_174c"
@@ -45,7 +45,7 @@ def network(reference: Path) -> TDN:
 def folder(network: TDN, out: Path, step: Callable[[str], None]) -> Model:
     """With FP32, BF16 and INT8, the last calibrated on generated videos."""
     mark = out / "exporter.sha256"
-    sources = sorted(Path(export.__path__[0]).glob("*.py"))
+    sources = sorted(Path(edge_tdn_export.__path__[0]).rglob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     if not mark.exists() or mark.read_text() != digest:
         shutil.rmtree(out, ignore_errors=True)

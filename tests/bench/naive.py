@@ -15,10 +15,9 @@ import numpy as np
 import openvino as ov
 import torch
 import torch.nn.functional as F
+from edge_tdn_export.convert.convert import OPSET, read_onnx
+from edge_tdn_export.network.tdn import LTDM, TDN, Block, TemporalConv
 from torch import Tensor, nn
-
-from export.convert import OPSET, read_onnx
-from export.tdn import LTDM, TDN, Block, TemporalConv
 
 CALIBRATION_CLIPS = 4  # for the speed of INT8 it is enough that ranges are finite
 

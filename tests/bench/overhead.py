@@ -13,13 +13,14 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_tdn.config import CameraConfig
+from edge_tdn.capture.source import Source
+from edge_tdn.config.tables import CameraConfig
+from edge_tdn.inference.open_runtime import open_runtime
+from edge_tdn.inference.runtime import Ring, Runtime
+from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model
 from edge_tdn.messages import Scores
-from edge_tdn.runtime import Ring, Runtime, open_runtime
-from edge_tdn.scheduler import Scheduler
-from edge_tdn.source import Source
-from edge_tdn.window import Window
+from edge_tdn.segments.window import Window
 from tests.bench.capture import camera_video
 from tests.bench.row import Row
 
@@ -27,7 +28,7 @@ GOAL = 0.08
 
 
 class Timed:
-    """A runtime that adds up how long it computed; see `edge_tdn.runtime.Runtime`."""
+    """A runtime that adds up how long it computed; see `edge_tdn.inference.open_runtime.Runtime`."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime

@@ -14,9 +14,9 @@ GOAL_S = {"cold": 4.0, "warm": 1.5}
 READY = """
 import sys, time
 from pathlib import Path
-import edge_tdn.daemon, edge_tdn.source.gst_capture
+import edge_tdn.service.daemon, edge_tdn.capture.gst_capture
 from edge_tdn.manifest import open_model
-from edge_tdn.runtime import open_runtime
+from edge_tdn.inference.open_runtime import open_runtime
 folder, precision, cache = sys.argv[1:]
 runtime = open_runtime(open_model(Path(folder)), precision, "CPU", cache=Path(cache))
 print(time.monotonic(), time.process_time())

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_tdn.outbox.file import DATABASE
+from edge_tdn.delivery.outbox.database import DATABASE
 from tests.chaos.broker import FORGETFUL
 from tests.chaos.emitter import CAMERAS
 from tests.chaos.rig import Rig

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_tdn.config import OutboxConfig
-from edge_tdn.outbox import Outbox
+from edge_tdn.config.tables import OutboxConfig
+from edge_tdn.delivery.outbox.outbox import Outbox
 from tests.chaos.subscriber import Heard
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from edge_tdn.outbox.file import DATABASE
+from edge_tdn.delivery.outbox.database import DATABASE
 from tests.chaos.books import logged_events
 from tests.chaos.broker import FORGETFUL
 from tests.chaos.emitter import drained

@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_tdn.config import BrokerConfig, OutboxConfig
+from edge_tdn.config.tables import BrokerConfig, OutboxConfig
+from edge_tdn.delivery.mqtt import Connection
+from edge_tdn.delivery.outbox.outbox import Outbox
+from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.messages import ActionEvent, EventWindow, Latency, ModelRef, Reply, iso
-from edge_tdn.mqtt import Connection
-from edge_tdn.outbox import Outbox
-from edge_tdn.publish import Publisher
 
 HOST = "chaos"
 BASE = f"edge-tdn/{HOST}"

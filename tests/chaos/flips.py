@@ -6,19 +6,20 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_tdn.config import OutboxConfig
-from edge_tdn.outbox import Outbox, ballast, mark
-from edge_tdn.outbox.file import DATABASE
+from edge_tdn.config.tables import OutboxConfig
+from edge_tdn.delivery.outbox import checkpoint, disk_reserve
+from edge_tdn.delivery.outbox.database import DATABASE
+from edge_tdn.delivery.outbox.outbox import Outbox
 from tests.chaos.row import Row
 
 CAMERAS, EACH, DELIVERED = ("door", "gate"), 30, 20
 HEADER = 100  # bytes of the database, a fifth of all flips
-FILES = (*[DATABASE] * 6, *mark.COPIES)
+FILES = (*[DATABASE] * 6, *checkpoint.COPIES)
 
 
 def flips(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> list[Row]:
     whole, dice = folder / "whole", random.Random(seed)
-    logging.getLogger("edge_tdn.outbox").setLevel(logging.CRITICAL)
+    logging.getLogger("edge_tdn.delivery.outbox.outbox").setLevel(logging.CRITICAL)
     outbox = Outbox(whole, OutboxConfig())
     outbox.put([(camera, n + 1, b"event %d" % n + b" " * 300) for n in range(EACH) for camera in CAMERAS])
     outbox.acknowledge(outbox.after(0, DELIVERED))
@@ -29,7 +30,7 @@ def flips(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> l
             step(f"bit {number} of {count}")
         flipped = folder / "flipped"
         shutil.rmtree(flipped, ignore_errors=True)
-        shutil.copytree(whole, flipped, ignore=shutil.ignore_patterns(ballast.NAME))
+        shutil.copytree(whole, flipped, ignore=shutil.ignore_patterns(disk_reserve.NAME))
         file = flipped / dice.choice(FILES)
         content = bytearray(file.read_bytes())
         place = dice.randrange(HEADER if file.name == DATABASE and dice.random() < 0.2 else len(content))
@@ -41,7 +42,7 @@ def flips(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> l
             wrong.append(f"{file.name}, byte {place}: {error!r}")
         else:
             costly += lost > 0
-    logging.getLogger("edge_tdn.outbox").setLevel(logging.NOTSET)
+    logging.getLogger("edge_tdn.delivery.outbox.outbox").setLevel(logging.NOTSET)
     return [
         Row(
             what=f"{count} single bits flipped",

@@ -16,16 +16,16 @@ from statistics import median, quantiles
 
 import numpy as np
 
-from edge_tdn import pipeline
-from edge_tdn.config import load
-from edge_tdn.daemon import Daemon
+from edge_tdn.config.tables import load
 from edge_tdn.messages import NS_PER_MS, Scores
-from edge_tdn.signals import stop_on_signals
+from edge_tdn.process.signals import stop_on_signals
+from edge_tdn.service import camera as pipeline
+from edge_tdn.service.daemon import Daemon
 from tests.chaos.broker import FORGETFUL, Broker
 from tests.chaos.rig import until
 from tests.chaos.row import Row, Skipped
 from tests.chaos.subscriber import Subscriber
-from tests.wire import Wire
+from tests.support.wire import Wire
 
 CHANGE = 0.01
 SPELL_S = 4.0

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_tdn.config import BrokerConfig, OutboxConfig
-from edge_tdn.mqtt import Connection
-from edge_tdn.outbox import Outbox
-from edge_tdn.publish import Publisher
+from edge_tdn.config.tables import BrokerConfig, OutboxConfig
+from edge_tdn.delivery.mqtt import Connection
+from edge_tdn.delivery.outbox.outbox import Outbox
+from edge_tdn.delivery.publisher import Publisher
 from tests.chaos.broker import FORGETFUL, Broker
 from tests.chaos.emitter import BASE, CAMERAS, event
 from tests.chaos.rig import until

@@ -10,7 +10,7 @@ from tests.chaos.books import Books, books, last_numbers
 from tests.chaos.broker import CAREFUL, Broker
 from tests.chaos.emitter import BASE, CAMERAS, Emitter, drained
 from tests.chaos.subscriber import Subscriber
-from tests.wire import Wire
+from tests.support.wire import Wire
 
 QUIET_S = 1.0  # nothing has come for so long: nothing more will
 

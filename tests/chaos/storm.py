@@ -13,16 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from edge_tdn.config import BrokerConfig, OutboxConfig
-from edge_tdn.mqtt import JITTER, RETRY_S, Connection
-from edge_tdn.outbox import Outbox
-from edge_tdn.publish import Publisher
+from edge_tdn.config.tables import BrokerConfig, OutboxConfig
+from edge_tdn.delivery.mqtt import JITTER, RETRY_S, Connection
+from edge_tdn.delivery.outbox.outbox import Outbox
+from edge_tdn.delivery.publisher import Publisher
 from tests.chaos.broker import FORGETFUL, Broker
 from tests.chaos.emitter import CAMERAS, event
 from tests.chaos.rig import until
 from tests.chaos.row import Row
 from tests.chaos.subscriber import Subscriber
-from tests.wire import Wire
+from tests.support.wire import Wire
 
 HOSTS = 12
 FUSE_S = 0.2  # a connection is reset within this

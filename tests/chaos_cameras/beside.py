@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.chaos.row import Row, Skipped
 from tests.chaos_cameras.site import SMALL, Site
-from tests.rtsp import RtspCamera
+from tests.support.rtsp import RtspCamera
 
 RATE, LATENCY = 0.02, 0.10
 DEATHS, EVERY_S, DEAD_S = 2, 10.0, 2.0  # in a spell; from one to the next; until it is started again

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.chaos.row import Row, Skipped
 from tests.chaos_cameras.listener import Heard
 from tests.chaos_cameras.site import Site
-from tests.rtsp import RtspCamera
+from tests.support.rtsp import RtspCamera
 
 SHIM = Path(__file__).with_name("clock.c")
 CALM_S = 20.0  # first, and at the end

@@ -22,7 +22,7 @@ from tests.chaos.row import Row, Skipped
 from tests.chaos_cameras.growth import growth
 from tests.chaos_cameras.listener import WITHOUT_PICTURES, Listener
 from tests.chaos_cameras.site import SMALL, Held, Site
-from tests.rtsp import RtspCamera
+from tests.support.rtsp import RtspCamera
 
 Step = Callable[[str], None]
 BACK_S = 5.0  # from a camera's return to its pictures

@@ -13,7 +13,7 @@ from typing import Self
 
 from tests.chaos.broker import FORGETFUL, Broker
 from tests.chaos_cameras.listener import Listener
-from tests.rtsp import RtspCamera
+from tests.support.rtsp import RtspCamera
 
 BASE = "edge-tdn/chaos"
 SMALL = ("--size", "160x120", "--rate", "15")  # where the pictures do not matter

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_tdn.plot import INK, SPAN
+from edge_tdn.cli.plot import INK, SPAN
 from tests.chaos.row import Row, Skipped
 from tests.chaos_cameras.growth import growth
 from tests.chaos_cameras.site import Held, Site
-from tests.rtsp import RtspCamera
+from tests.support.rtsp import RtspCamera
 
 GROWS_MB = 2.0  # an hour
 WARM = 0.3  # share of the time, at most ...

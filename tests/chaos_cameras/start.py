@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.chaos.row import Row
 from tests.chaos_cameras.site import Site
-from tests.rtsp import RtspCamera
+from tests.support.rtsp import RtspCamera
 
 READY_S = 4.0
 AWAY_S = 8.0  # from its start

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from edge_tdn import gstreamer
+from edge_tdn.capture.source import read_file
 from edge_tdn.errors import SourceError
-from edge_tdn.source import read_file
+from edge_tdn.media import gstreamer
 from tests.chaos.row import Row, Rows
 
 HANG_S = 5.0  # longer than so long no video may take that lasts a second

@@ -1,0 +1,1 @@
+"""Turn scores into actions: thresholds, labels, groups and lengths. Pure: no clock, no I/O, no threads."""

@@ -1,0 +1,99 @@
+"""The model's labels -> what is reported of them: under which name, from which score on. Pure.
+
+Every label that is not a background label is reported under its own name, with the limits of [decide], unless a
+[[decide.action]] says otherwise: limits of its own, another name, or several labels under one name.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edge_tdn.config.tables import Config, DecideConfig
+from edge_tdn.errors import ConfigError
+from edge_tdn.messages import NS_PER_S
+from edge_tdn.spelling import nearest_of_many
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One name under which actions are reported, and when they are. Configuration says what the limits mean."""
+
+    name: str
+    members: tuple[int, ...]  # places of its labels in the logits; their probabilities are added up
+    enter_threshold: float
+    exit_threshold: float
+    min_length_ns: int
+    max_length_ns: int  # 0: none
+    merge_gap_ns: int
+    cool_down_ns: int
+
+
+def rules(config: DecideConfig, labels: Sequence[str], background: Sequence[str] = ()) -> dict[str, Rule]:
+    """What is reported, by its name, in the order of the labels. `check_names` has passed.
+
+    ValueError: it has not, and a label is not there.
+    """
+    said = {action.labels[0] if action.labels else action.name: action for action in config.action}
+    taken = {label for action in config.action for label in action.labels} - set(said)
+    found = {}
+    for label in labels:
+        if label in background or label in taken:
+            continue
+        action = said.pop(label, None)
+        name = action.name if action else label
+        if name in config.ignore or (config.only and name not in config.only):
+            continue
+        limits = config.of(action) if action else config
+        found[name] = Rule(
+            name=name,
+            members=tuple(map(labels.index, action.labels if action and action.labels else [label])),
+            enter_threshold=limits.enter_threshold,
+            exit_threshold=limits.exit_threshold,
+            min_length_ns=round(limits.min_length_s * NS_PER_S),
+            max_length_ns=round(limits.max_length_s * NS_PER_S),
+            merge_gap_ns=round(limits.merge_gap_s * NS_PER_S),
+            cool_down_ns=round(limits.cool_down_s * NS_PER_S),
+        )
+    if said:
+        raise ValueError(f"no label {next(iter(said))!r}")
+    return found
+
+
+def check_names(config: Config, labels: Sequence[str], background: Sequence[str] = ()) -> None:
+    """ConfigError: [decide] names what this model does not have; all faults at once."""
+    faults = [config.fault(keys, value, message) for keys, value, message in _faults(config.decide, labels, background)]
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+Fault = tuple[list[str | int], object, str]  # keys, value, what is wrong with it
+
+
+def _faults(decide: DecideConfig, labels: Sequence[str], background: Sequence[str]) -> Iterator[Fault]:
+    reportable = [label for label in labels if label not in background]
+    moved = {label: action.name for action in decide.action for label in action.labels}
+    unmoved = [label for label in reportable if label not in moved]
+    for number, action in enumerate(decide.action):
+        keys: list[str | int] = ["decide", "action", number]
+        if not action.labels and action.name not in reportable:
+            more = "; `labels` says which labels are reported under a name of your own"
+            yield [*keys, "name"], action.name, _unknown(action.name, reportable, background) + more
+        if action.labels and action.name in unmoved:
+            yield [*keys, "name"], action.name, "a label of the model has this name, and is not among `labels`"
+        for label in action.labels:
+            if label not in reportable:
+                yield [*keys, "labels"], label, _unknown(label, reportable, background)
+    names = list(dict.fromkeys([*(action.name for action in decide.action), *unmoved]))
+    for key, chosen in (("only", decide.only), ("ignore", decide.ignore)):
+        for name in chosen:
+            if name in names:
+                continue
+            known = f"is reported as {moved[name]!r}" if name in moved else _unknown(name, names, background)
+            yield ["decide", key], name, known
+    if not set(decide.only or names) - set(decide.ignore):
+        yield ["decide", "ignore"], decide.ignore, "nothing is left to report"
+
+
+def _unknown(name: str, allowed: Sequence[str], background: Sequence[str]) -> str:
+    if name in background:
+        return "a background label of the model, which is never reported"
+    return f"the model has no such label; {nearest_of_many(name, allowed)}"

@@ -1,0 +1,106 @@
+"""Where a camera's pictures come from: kinds of source, who asks for them, and what may be shown of that."""
+
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from edge_tdn.config.tables import CREDENTIAL, NETWORK, CameraConfig, camera_access
+from edge_tdn.demo.demo_clip import DEMO, demo_clip_path
+from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.process import heartbeat
+from edge_tdn.process.passwords import hide, hide_in, without_password
+
+URLS = tuple(f"{scheme}://" for scheme in NETWORK)
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+TRY_S = 1.0  # how long a host may take to answer when we ask what is wrong with it
+NAME_S = 60.0  # and name servers that do not answer
+
+
+@dataclass(frozen=True)
+class Address:
+    """What a capture opens. User and password stand apart: an address is written to logs by everybody."""
+
+    location: str = field(repr=False)  # URL without user and password, path of a file or device, or gst: PIPELINE
+    shown: str  # what may be shown and logged of it
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def live(self) -> bool:
+        return is_live(self.location)
+
+    @property
+    def with_password(self) -> str:
+        """The URL as FFmpeg wants it. Not to be shown."""
+        if not self.username:
+            return self.location
+        user = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}"
+        return self.location.replace("://", f"://{user}@", 1)
+
+    def told(self, text: str) -> str:
+        """What is wrong with it, as it may be shown and logged."""
+        return without_password(f"{self.shown}: {text.replace(self.location, self.shown)}")
+
+    def trouble(self) -> str:
+        """Why nothing answers at a URL, as far as a connection shows; empty: something does."""
+        if not self.location.startswith(URLS):
+            return ""
+        parts = urlsplit(self.location)
+        host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+        heartbeat.beat(NAME_S)
+        try:
+            socket.create_connection((host, port), TRY_S).close()
+        except (socket.gaierror, UnicodeError):
+            return f"the name {host} does not resolve"
+        except TimeoutError:
+            return f"{host} port {port} does not answer"
+        except OSError as error:
+            return f"{host} port {port}: {error.strerror or error}"
+        return ""
+
+
+def find(camera: CameraConfig, base: Path) -> Address:
+    """A camera's address, its password read. SourceError: there is no such file, or it cannot be read."""
+    try:
+        access = camera_access(camera, base)
+    except ConfigError as error:
+        raise SourceError(str(error), "unreachable") from error
+    hide_in(access.source)
+    hide(access.password, camera.username)
+    source, shown = access.source, without_password(camera.source)
+    if not source.startswith(URLS):
+        location = locate(source, base)
+        return Address(location, without_password(location))
+    parts = urlsplit(source)
+    user, _, host = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    location = urlunsplit(parts._replace(netloc=host))
+    if camera.username:
+        return Address(location, shown, camera.username, access.password)
+    return Address(location, shown, unquote(name), unquote(password))
+
+
+def is_live(source: str) -> bool:
+    """Whether it is a camera's address rather than a file's."""
+    return source.startswith((*URLS, CREDENTIAL, "/dev/", "gst:"))
+
+
+def locate(source: str, base: Path) -> str:
+    """Files become absolute paths (relative ones from `base`); SourceError if there is none. Others stay."""
+    if is_live(source):
+        return source
+    if source == DEMO:
+        return str(demo_clip_path())
+    path = Path(source.removeprefix("file://"))
+    try:
+        path = base / path.expanduser()
+        if path.exists() and not path.is_file():
+            raise SourceError(f"{path}: not a regular file")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except (OSError, ValueError, RuntimeError) as error:  # no such user's home, a name with a NUL
+        raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if empty:
+        raise SourceError(f"{path}: the file is empty")
+    return str(path)

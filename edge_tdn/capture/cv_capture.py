@@ -1,0 +1,94 @@
+"""Pictures from OpenCV, for machines without GStreamer: files are paced by their own timestamps."""
+
+import os
+import time
+
+import cv2
+
+from edge_tdn.capture.address import Address
+from edge_tdn.capture.capture import POLL_S, EndOfStream
+from edge_tdn.capture.crop import View
+from edge_tdn.config.tables import CameraConfig
+from edge_tdn.errors import SourceError
+from edge_tdn.media.colour import Packed
+from edge_tdn.media.gstreamer import HOW_TO_INSTALL
+from edge_tdn.messages import NS_PER_MS, NS_PER_S, Decoded
+
+TIMEOUT_MS = 5000  # of opening and of one read, in which no stop is heard
+
+if "OPENCV_LOG_LEVEL" not in os.environ:  # its warnings say at every try that there was one; FFmpeg's lines say why
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+
+
+class CvCapture:
+    """An opened cv2.VideoCapture. See `edge_tdn.capture.source.Capture`."""
+
+    decoder = "opencv"
+    wall_ns: int | None = None  # FFmpeg knows, OpenCV does not say
+    key: bool | None = None  # nor of this
+
+    def __init__(self, address: Address, camera: CameraConfig, paced: bool = True) -> None:
+        self._paced = paced
+        self._view = View.of(camera)
+        refuse(address, camera)
+        device = address.location.startswith("/dev/")
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
+        backend = cv2.CAP_V4L2 if device else cv2.CAP_FFMPEG
+        self._capture = cv2.VideoCapture(address.with_password, backend, [] if device else limits)
+        if not self._capture.isOpened():
+            reason = address.trouble() or "OpenCV cannot open it: no video, or no such camera"
+            raise SourceError(address.told(reason))
+        wide, high = self._capture.get(cv2.CAP_PROP_SAR_NUM), self._capture.get(cv2.CAP_PROP_SAR_DEN)
+        self._stretch = wide / high if wide > 0 and high > 0 else 1.0  # of a row, so that pixels are square
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.declared_s: float | None = count / rate if rate > 0 and count > 0 else None
+        self.live = address.live and not (address.location.startswith("http") and self.declared_s)  # that is a file
+        self._step_ns = int(NS_PER_S / rate) if rate > 0 else 1
+        self._last_ns = self._shift_ns = 0
+        self._began_ns = 0  # monotonic clock at PTS 0
+        self._held: tuple[Decoded, int] | None = None  # read, but its time has not come
+
+    def read(self, timeout_s: float = POLL_S) -> tuple[Decoded, int] | None:
+        if self._held is None:
+            self._held = self._next()
+        decoded, pts_ns = self._held
+        if self._paced and not self.live:
+            wait_s = (self._began_ns + pts_ns - time.monotonic_ns()) / NS_PER_S
+            time.sleep(min(max(wait_s, 0.0), timeout_s))
+            if wait_s > timeout_s:
+                return None
+        self._held = None
+        return decoded, pts_ns
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _next(self) -> tuple[Decoded, int]:
+        good, picture = self._capture.read()
+        if not good:
+            raise EndOfStream
+        now_ns = time.monotonic_ns()
+        pts_ns = now_ns if self.live else self._file_pts()
+        self._began_ns = self._began_ns or now_ns - pts_ns
+        if self._stretch != 1:
+            height, width = picture.shape[:2]
+            picture = cv2.resize(picture, (max(1, round(width * self._stretch)), height))
+        return self._view(Packed(picture, "BGR")), pts_ns  # type: ignore[arg-type]
+
+    def _file_pts(self) -> int:
+        """Grows also where the file's own clock jumps back, as in joined recordings."""
+        pts_ns = int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * NS_PER_MS)
+        if pts_ns + self._shift_ns <= self._last_ns and self._began_ns:
+            self._shift_ns = self._last_ns + self._step_ns - pts_ns
+        self._last_ns = pts_ns + self._shift_ns
+        return self._last_ns
+
+
+def refuse(address: Address, camera: CameraConfig) -> None:
+    """SourceError: OpenCV runs no GStreamer pipeline, and speaks RTSP over TCP."""
+    if address.location.startswith("gst:"):
+        raise SourceError(address.told(f"gst: needs the decoder gstreamer; {HOW_TO_INSTALL}"), "ended")
+    if address.location.startswith("rtsp") and camera.transport != "tcp":
+        message = f'transport = "{camera.transport}" needs the decoder gstreamer; {HOW_TO_INSTALL}'
+        raise SourceError(address.told(message), "ended")

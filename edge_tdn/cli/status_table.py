@@ -1,0 +1,229 @@
+"""What hosts and their cameras said last, and a table of it."""
+
+import json
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from edge_tdn.cli.terminal import STATE_STYLE, age, plain
+from edge_tdn.messages import AvailabilityState, CameraStatus, DaemonStatus, Payload
+
+WIDTH = 100  # characters, where no terminal says how many it has
+COLUMNS = ("camera", "state", "since", "fps", "size", "every", "latency", "clips", "shed", "gaps", "action now")
+LEAST = {"size", "latency", "gaps"}  # left out where the terminal is narrower
+RIGHT = {"since", "fps", "size", "every", "latency", "clips", "shed", "gaps"}
+OUTBOX_STYLE = {"ok": "dim", "off": "dim"}
+AWAY = {"stopped": "was stopped, as asked", "offline": "is gone without a goodbye: killed, without power, or cut off"}
+LOOK_THERE = "On the camera host, `systemctl status 'edge-tdn*'` and `journalctl -u 'edge-tdn*'` say how the daemon is"
+
+
+@dataclass
+class Host:
+    """What one host said last."""
+
+    availability: str = ""  # online, stopped, offline; empty: nothing
+    daemon: DaemonStatus | None = None
+    cameras: dict[str, CameraStatus] = field(default_factory=dict)
+    actions: dict[str, str] = field(default_factory=dict)  # by camera
+    invalid: list[str] = field(default_factory=list)  # topics on which something stands that is no message of ours
+
+    @property
+    def names(self) -> list[str]:
+        """The cameras that it has; of others an old status may still stand at the broker."""
+        return self.daemon.cameras if self.daemon else sorted(self.cameras)
+
+    @property
+    def well(self) -> bool:
+        """It is there, as its file wants it, delivers, stores, and every camera streams."""
+        if self.availability != "online" or self.daemon is None or self.invalid:
+            return False
+        states = [self.cameras[name].state if name in self.cameras else "" for name in self.names]
+        stored = self.daemon.outbox.state in ("ok", "off")
+        refused = self.daemon.config is not None and self.daemon.config.state == "refused"
+        delivers = self.daemon.delivery.state == "connected"
+        return stored and delivers and not refused and all(state == "streaming" for state in states)
+
+    def document(self) -> dict[str, Any]:
+        cameras = {
+            name: {"status": _json(self.cameras.get(name)), "action": self.actions.get(name)} for name in self.names
+        }
+        return {
+            "well": self.well, "availability": self.availability or None, "status": _json(self.daemon),
+            "cameras": cameras, "invalid": self.invalid,
+        }  # fmt: skip
+
+
+class Overview:
+    """Feeds on messages; rich draws it. `base`: a topic in which `+` stands for any one level."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.hosts: dict[str, Host] = {}  # by their <base>
+        self.trouble = ""  # why nothing arrives
+
+    @property
+    def complete(self) -> bool:
+        """All that the hosts' own messages let expect is there."""
+        return bool(self.hosts) and all(
+            host.availability and host.daemon and host.cameras.keys() >= {*host.names} for host in self.hosts.values()
+        )
+
+    @property
+    def well(self) -> bool:
+        return bool(self.hosts) and not self.trouble and all(host.well for host in self.hosts.values())
+
+    def document(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        hosts = {base: host.document() for base, host in sorted(self.hosts.items())}
+        return {"well": self.well, "broker": self.trouble or "connected", "hosts": hosts}
+
+    def take(self, topic: str, payload: bytes) -> None:
+        """One message, retained or not. An empty one means that what stood there was deleted."""
+        levels, depth = topic.split("/"), len(self.base.split("/"))
+        base, below = "/".join(levels[:depth]), levels[depth:]
+        host = self.hosts.setdefault(base, Host())
+        host.invalid = [one for one in host.invalid if one != topic]
+        try:
+            match below:
+                case ["availability"]:
+                    host.availability = _one_of(payload, get_args(AvailabilityState))
+                case ["status"]:
+                    host.daemon = DaemonStatus.model_validate_json(payload) if payload else None
+                case [camera, "status"] if payload:
+                    host.cameras[camera] = CameraStatus.model_validate_json(payload)
+                case [camera, "action"] if payload:
+                    host.actions[camera] = payload.decode()
+                case [camera, "status"]:
+                    host.cameras.pop(camera, None)
+                case [camera, "action"]:
+                    host.actions.pop(camera, None)
+        except ValueError:  # ValidationError and UnicodeDecodeError are some
+            host.invalid.append(topic)
+        if host == Host():
+            del self.hosts[base]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        hidden = LEAST if options.max_width < WIDTH else set()
+        for number, (base, host) in enumerate(sorted(self.hosts.items())):
+            if number:
+                yield Text()
+            yield from _drawn(base, host, hidden)
+        if not self.hosts:
+            yield Text(f"no host has said anything under {plain(self.base)}", "yellow")
+            yield Text("a host speaks under its base_topic (edge-tdn/HOST) as soon as it has a broker", "dim")
+        elif any(host.availability != "online" for host in self.hosts.values()):
+            yield Text(f"\n{LOOK_THERE}", "dim")
+        if self.trouble:
+            yield Text(f"broker: {self.trouble}", "bold red")
+
+
+def _drawn(base: str, host: Host, hidden: AbstractSet[str]) -> Iterator[RenderableType]:
+    """A host: who it is, how it stands with broker and disk, its cameras, and what is wrong with them."""
+    daemon, online = host.daemon, host.availability == "online"
+    state = host.availability or "nothing said on availability"
+    head = Text.assemble((plain(base), "bold"), "  ", (state, "green" if online else "bold red"))
+    if daemon:
+        up = f", up {age(daemon.started_at)}" if online else ""
+        model = f"{daemon.model.id} {daemon.model.precision} on {daemon.device}"
+        head.append(plain(f"  edge-tdn {daemon.version}, {model}{up}"))
+    yield head
+    if host.availability in AWAY:
+        newest = max((host.cameras[name].since for name in host.names if name in host.cameras), default="")
+        changed = f"; the last that changed there was {age(newest)} ago" if newest else ""
+        cameras = plain(", ".join(host.names)) or "none"
+        yield Text(f"{AWAY[host.availability]}{changed}; its cameras: {cameras}", "dim")
+    else:
+        if daemon:
+            yield _sent(daemon)
+        yield from _cameras(host, hidden)
+    said = "is no message that this version understands: another version of edge-tdn, or not edge-tdn at all"
+    yield from (Text(f"what stands on {plain(topic)} {said}", "yellow") for topic in host.invalid)
+
+
+def _sent(daemon: DaemonStatus) -> Text:
+    delivery, outbox = daemon.delivery, daemon.outbox
+    text = Text("delivery ", "dim")
+    told = delivery.state if delivery.state == "connected" else f"{delivery.state} for {age(delivery.since)}"
+    text.append(plain(": ".join(filter(None, (told, delivery.reason)))), STATE_STYLE.get(delivery.state, "bold red"))
+    text.append("   outbox ")
+    text.append(plain(": ".join(filter(None, (outbox.state, outbox.reason)))), OUTBOX_STYLE.get(outbox.state, "red"))
+    text.append(f", waiting {outbox.waiting}")
+    for name, count in (("dropped", outbox.dropped), ("lost", outbox.lost)):
+        text.append(f", {name} {count}", "yellow" if count else "dim")
+    if daemon.config and daemon.config.reason:
+        text.append(plain(f"   configuration {daemon.config.state}: {daemon.config.reason}"), "yellow")
+    return text
+
+
+def _cameras(host: Host, hidden: AbstractSet[str]) -> Iterator[RenderableType]:
+    """The table, and below it, where there is more to say than a cell holds, a line for each camera."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    columns = [column for column in COLUMNS if column not in hidden]
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column in RIGHT else "left"
+        table.add_column(column, no_wrap=column != "action now", overflow="fold", justify=justify)
+    reasons = []
+    for name in host.names:
+        one = host.cameras.get(name)
+        if one is None:
+            table.add_row(Text(plain(name), "bold"), Text("nothing said", "bold red"))
+            continue
+        cells = _cells(one, host.actions.get(name, ""), host.daemon.segment_s if host.daemon else 0.0)
+        table.add_row(*(cells[column] for column in columns))
+        if one.reason:
+            style = "yellow" if one.state == "streaming" else STATE_STYLE.get(one.state, "bold red")
+            reasons.append(Text(plain(f"{name}: {one.reason}"), style))
+    yield table
+    yield from _decoders(host)
+    yield from reasons
+
+
+def _cells(one: CameraStatus, action: str, segment_s: float) -> dict[str, Text]:
+    """By column. Of a camera that does not stream, what was measured before means nothing."""
+    every = f"{one.hop * segment_s:.2f} s" if segment_s else f"{one.hop} segments"
+    running = one.state == "streaming"
+    return {
+        "camera": Text(plain(one.camera), "bold"),
+        "state": Text(one.state, STATE_STYLE.get(one.state, "bold red")),
+        "since": Text(" ".join(age(one.since).split()[:2])),
+        "fps": Text(f"{one.fps:.1f}" if running else ""),
+        "size": Text(f"{one.width}x{one.height}" if one.width else ""),
+        "every": Text(every if running and one.hop else ""),
+        "latency": Text(f"{one.latency_ms:.0f} ms" if running and one.latency_ms else ""),
+        "clips": Text(_count(one.clips)),
+        "shed": Text(_count(one.shed), "yellow" if one.shed else ""),
+        "gaps": Text(_count(one.gaps), "yellow" if one.gaps else ""),
+        "action now": Text(plain(action), "dim" if action == "none" else "bold"),
+    }
+
+
+def _decoders(host: Host) -> list[Text]:
+    """What decodes, and whose pictures."""
+    names: dict[str, list[str]] = {}
+    for name in host.names:
+        if name in host.cameras and host.cameras[name].decoder:
+            names.setdefault(host.cameras[name].decoder, []).append(name)
+    told = "; ".join(f"{decoder} ({', '.join(cameras)})" for decoder, cameras in names.items())
+    return [Text(f"decoded by {plain(told)}", "dim")] if told else []
+
+
+def _count(number: int) -> str:
+    """Short enough for a cell: `99999`, `1.2 M`."""
+    return str(number) if number < 100_000 else f"{min(number, 10**15) / 1e6:.1f} M"
+
+
+def _one_of(payload: bytes, allowed: tuple[str, ...]) -> str:
+    """ValueError: it is none of them; an empty payload is."""
+    text = payload.decode()
+    if text and text not in allowed:
+        raise ValueError(text)
+    return text
+
+
+def _json(payload: Payload | None) -> Any:
+    return None if payload is None else json.loads(payload.json_bytes())

@@ -1,0 +1,1 @@
+"""The configuration: its tables, the loader and the credentials it refers to."""

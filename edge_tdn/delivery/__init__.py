@@ -1,0 +1,1 @@
+"""Deliver events and retained states to the MQTT broker, and receive commands."""

@@ -1,0 +1,1 @@
+"""The outbox: events on disk until the broker has acknowledged them."""

@@ -1,0 +1,235 @@
+"""The two graphs on OpenVINO. The encoder writes into the ring, the head reads from it: both through shared tensors."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino.preprocess import PrePostProcessor
+
+from edge_tdn import __version__
+from edge_tdn.errors import ModelError, last_line
+from edge_tdn.inference.compiled_cache import CompiledCache, cache_key
+from edge_tdn.inference.cpu_features import cpu_flags, lost
+from edge_tdn.inference.feature_ring import FeatureRing
+from edge_tdn.inference.runtime import Ring, is_out_of_memory, out_of_memory
+from edge_tdn.manifest import Graphs, Model
+from edge_tdn.process.signals import hear_on_own_stack
+
+log = logging.getLogger(__name__)
+
+# our precision -> OpenVINO's arithmetic; unset, it would pick BF16 by itself. INT8 is in the graph: this is the rest.
+EXECUTION = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}
+LOGITS = "logits"  # the head's output
+PREPARED = 1  # grows when graphs are prepared in another way before they are compiled: cached ones are then made anew
+# how a feature lies in the ring; NumPy has no BF16, and nobody looks at it there
+STORED = {ov.Type.f32: np.float32, ov.Type.bf16: np.uint16, ov.Type.u8: np.uint8, ov.Type.i8: np.int8}
+CAPABILITY = {"f32": "FP32", "f16": "FP16", "bf16": "BF16"}  # arithmetic -> what OpenVINO calls a device that has it
+FASTER = {"int8": "bf16"}  # what INT8 leaves in floating point: 6 % of a hop less (R50), where the device has it
+HALF = ("fp16", "int8")  # precisions whose FP32 may be FP16 on a device that has none (NPU); the self-test judges it
+PREFERRED = ("GPU", "NPU", "CPU")
+ACCELERATORS = ("/dev/dri", "/dev/accel", "/dev/dxg")  # without any OpenVINO finds none, but loads 30 MB to look
+
+
+class OpenVinoRuntime:
+    # A head's T segments fill a processor: with 2 or 4 clips at a time, R50 gains 1 % at most; the small `motion` gains
+    # 5 to 11 % with 4, none with 2 (`make bench-cameras BENCH="--batch 1 2 4"`). Less than 5 % on networks of that size
+    # is not worth a second head in memory.
+    batch = 1
+
+    def __init__(
+        self, model: Model, graphs: Graphs, segments: int, precision: str, device: str, threads: int,
+        cache: CompiledCache | None,
+    ) -> None:  # fmt: skip
+        core = ov.Core()
+        arithmetic = _arithmetic(core, model, precision, device)
+        self.device, self.precision = device, precision
+        self._segments = segments
+        self._features, self._scales = graphs.features, graphs.scales
+        options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": arithmetic}
+        if threads and device == "CPU":
+            options["INFERENCE_NUM_THREADS"] = str(threads)
+        encoder, head = (_compile(core, model, name, device, options, cache) for name in (graphs.encoder, graphs.head))
+        if device == "CPU" and (what := lost(precision, _kernels(head), cpu_flags())):
+            log.warning("device=CPU precision=%s %s", precision, what)
+        taken = {port.any_name: port.element_type for port in head.inputs}
+        if set(taken) != set(graphs.features):
+            raise ModelError(
+                f"{model.folder / graphs.head}: self-test failed: takes {', '.join(taken)}, but the manifest says "
+                f"{', '.join(graphs.features)}; export the model again"
+            )
+        self._types = taken
+        self._encoder, self._head = encoder.create_infer_request(), head.create_infer_request()
+        self._tensors: WeakKeyDictionary[FeatureRing, _RingTensors] = WeakKeyDictionary()
+
+    def ring(self) -> FeatureRing:
+        stored = {name: STORED[kind] for name, kind in self._types.items()}
+        ring = FeatureRing(self._features, self._segments, stored, self._scales)
+        self._tensors[ring] = _RingTensors(ring, self._types)
+        return ring
+
+    def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[Ring]) -> None:
+        # Every tensor is set before every inference: a request may still point to the memory of a ring that is gone.
+        for frames, ring in zip(segments, rings, strict=True):
+            assert isinstance(ring, FeatureRing)
+            self._encoder.set_input_tensor(ov.Tensor(np.ascontiguousarray(frames)[None], shared_memory=True))
+            for name, tensor in self._tensors[ring].slots[ring.slot].items():
+                self._encoder.set_tensor(name, tensor)
+            self._encoder.infer(share_outputs=True)  # else it copies them into what it returns
+            ring.written()
+
+    def classify(self, rings: Sequence[Ring]) -> NDArray[np.float32]:
+        logits = []
+        for ring in rings:
+            assert isinstance(ring, FeatureRing)
+            for name, tensor in self._tensors[ring].windows[ring.start].items():
+                self._head.set_tensor(name, tensor)
+            self._head.infer(share_outputs=True)
+            logits.append(self._head.get_output_tensor().data[0].copy())
+        return np.stack(logits)
+
+    def close(self) -> None:
+        """Frees the compiled graphs."""
+        del self._encoder, self._head
+
+
+class _RingTensors:
+    """The ring's memory as OpenVINO tensors, made once: every slot, and the window that starts at every slot."""
+
+    def __init__(self, ring: FeatureRing, types: dict[str, ov.Type]) -> None:
+        def tensors(first: int, count: int) -> dict[str, ov.Tensor]:
+            parts = {name: array[first : first + count] for name, array in ring.arrays.items()}
+            return {name: ov.Tensor(part, list(part.shape), types[name]) for name, part in parts.items()}
+
+        self.slots = [tensors(slot, 1) for slot in range(ring.slots)]
+        self.windows = [tensors(slot, ring.segments) for slot in range(ring.slots)]
+
+
+def read_graph(core: ov.Core, model: Model, name: str) -> ov.Model:
+    """An IR of the folder, from the verified bytes, not from the files. RuntimeError: OpenVINO cannot read it."""
+    weights = np.frombuffer(model.read(name.removesuffix(".xml") + ".bin"), np.uint8)
+    return core.read_model(model=model.read(name), weights=ov.Tensor(weights))
+
+
+def devices() -> list[str]:
+    """OpenVINO's devices on this host, those that are likely faster first: GPU, GPU.1, NPU, CPU."""
+    if not any(Path(node).exists() for node in ACCELERATORS):
+        return ["CPU"]
+    here = ov.Core().available_devices
+    return [name for kind in PREFERRED for name in here if name.split(".")[0] == kind]
+
+
+def _arithmetic(core: ov.Core, model: Model, precision: str, device: str) -> str:
+    """How the device computes in this precision. ModelError: it is not here, or it cannot."""
+    if device != "CPU":  # asking for all loads the plugins of all: 20 MB that the processor has no use for
+        here = core.available_devices
+        if device not in here and f"{device}.0" not in here:
+            raise ModelError(f"device {device!r} is not here; OpenVINO finds: {', '.join(here)}")
+    capable = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+    if found := able(precision, capable):
+        return found
+    can = [name for name in model.manifest.precisions if name in EXECUTION and able(name, capable)]
+    raise ModelError(
+        f"device {device} cannot compute in {precision}: it has {', '.join(sorted(capable))}; of the precisions of "
+        f"{model.folder} it can run: {', '.join(can) or 'none'}"
+    )
+
+
+def processor_can(precision: str) -> bool:
+    """Whether this host's processor computes in a precision: BF16 is not everywhere."""
+    return bool(able(precision, ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
+
+
+def able(precision: str, capable: Sequence[str]) -> str:
+    """The arithmetic for a precision on a device of these capabilities of OpenVINO's; empty: it cannot."""
+    if precision == "int8" and "INT8" not in capable:
+        return ""
+    choices = (FASTER.get(precision, ""), EXECUTION[precision], "f16" if precision in HALF else "")
+    return next((choice for choice in choices if choice and CAPABILITY[choice] in capable), "")
+
+
+def _compile(
+    core: ov.Core, model: Model, name: str, device: str, options: dict[str, str], cache: CompiledCache | None
+) -> ov.CompiledModel:
+    try:
+        if cache is None or "EXPORT_IMPORT" not in core.get_property(device, "OPTIMIZATION_CAPABILITIES"):
+            return _compile_anew(core, model, name, device, options)
+        key = _key(core, model, name, device, options)
+        if (blob := cache.read(key)) is not None:
+            try:
+                return _heard(core.import_model(ov.Tensor(np.frombuffer(blob, np.uint8)), device, options))
+            except RuntimeError as error:
+                cache.refuse(key, last_line(error))
+        compiled = _compile_anew(core, model, name, device, options)
+        cache.offer(key, lambda: compiled.export_model().getbuffer())
+        return compiled
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(device, f"compiling {model.folder / name}") from error
+        raise ModelError(
+            f"{model.folder / name}: OpenVINO cannot compile it for {device}: {last_line(error)}"
+        ) from error
+
+
+def _compile_anew(
+    core: ov.Core, model: Model, name: str, device: str, options: dict[str, str]
+) -> ov.CompiledModel:  # fmt: skip
+    graph = prepared_graph(core, model, name, options["INFERENCE_PRECISION_HINT"])
+    return compile_graph(core, graph, device, options)
+
+
+def compile_graph(core: ov.Core, graph: ov.Model, device: str, options: dict[str, str]) -> ov.CompiledModel:
+    """For everybody who compiles one: afterwards this thread hears signals as before."""
+    return _heard(core.compile_model(graph, device, options))
+
+
+def _heard(compiled: ov.CompiledModel) -> ov.CompiledModel:
+    hear_on_own_stack()
+    return compiled
+
+
+def prepared_graph(core: ov.Core, model: Model, name: str, arithmetic: str) -> ov.Model:
+    """An IR of the folder, as it is compiled for this arithmetic. RuntimeError: OpenVINO cannot read it."""
+    graph = read_graph(core, model, name)
+    if graph.is_dynamic():  # the encoder's batch; one segment at a time, which costs nothing once it is said
+        graph.reshape({i: [1, *(n.get_length() for n in list(i.partial_shape)[1:])] for i in graph.inputs})
+    return _between_in_bf16(graph) if arithmetic == "bf16" else graph
+
+
+def _between_in_bf16(graph: ov.Model) -> ov.Model:
+    """Features leave the encoder, and come to the head, as both compute them: half the memory, no conversions."""
+    edges = PrePostProcessor(graph)
+    for port in graph.inputs:
+        if port.element_type == ov.Type.f32:
+            edges.input(port.any_name).tensor().set_element_type(ov.Type.bf16)
+    for port in graph.outputs:
+        if port.any_name != LOGITS and port.element_type == ov.Type.f32:
+            edges.output(port.any_name).tensor().set_element_type(ov.Type.bf16)
+    return edges.build()
+
+
+def _key(core: ov.Core, model: Model, name: str, device: str, options: dict[str, str]) -> bytes:
+    """Of everything that a compiled graph depends on; what `prepared_graph` does besides is told by `PREPARED`."""
+    told = ("FULL_DEVICE_NAME", "DEVICE_ARCHITECTURE", "OPTIMIZATION_CAPABILITIES", "GPU_DRIVER_VERSION",
+            "NPU_DRIVER_VERSION")  # fmt: skip
+    supported = core.get_property(device, "SUPPORTED_PROPERTIES")
+    parts: dict[str, Any] = {
+        "files": [model.record(part).sha256 for part in (name, name.removesuffix(".xml") + ".bin")],
+        "versions": [__version__, PREPARED, ov.get_version()],
+        "device": [device, *(str(core.get_property(device, one)) for one in told if one in supported)],
+        "processor": [*sorted(cpu_flags()), os.environ.get("ONEDNN_MAX_CPU_ISA", "")],
+        "options": options,
+    }
+    return cache_key(parts)
+
+
+def _kernels(compiled: ov.CompiledModel) -> set[str]:
+    """OpenVINO's names for what computes the convolutions and matrix products."""
+    found = (node.get_rt_info() for node in compiled.get_runtime_model().get_ops())
+    products = (info for info in found if info["layerType"].astype(str) in ("Convolution", "FullyConnected", "MatMul"))
+    return {info["primitiveType"].astype(str) for info in products}

@@ -1,0 +1,1 @@
+"""GStreamer, colour conversion and video encoding, shared by capture and recording."""

@@ -1,0 +1,1 @@
+"""The process itself: logging, heartbeats, signals, memory allocation and systemd notifications."""

@@ -1,0 +1,1 @@
+"""Record snapshots and clips of actions."""

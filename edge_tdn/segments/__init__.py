@@ -1,0 +1,1 @@
+"""Turn frames into segments of five: sampling on a fixed grid, motion gate, resizing."""

@@ -1,0 +1,1 @@
+"""The daemon: cameras, commands, reload and metrics, put together."""

@@ -1,0 +1,1 @@
+"""Convert PyTorch weights to a model folder."""

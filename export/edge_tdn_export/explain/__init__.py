@@ -1,0 +1,1 @@
+"""Show which part of a clip a decision depends on (Grad-CAM)."""

@@ -1,0 +1,121 @@
+"""`edge-tdn-export inspect`: what is in a model folder, what it costs, and how much of it is proven."""
+
+from typing import Any
+
+import torch
+from rich.console import Group, RenderableType
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from edge_tdn.manifest import Model
+from edge_tdn.messages import FRAMES_PER_SEGMENT
+from edge_tdn_export.convert.model_folder import size_of
+from edge_tdn_export.network.reference import open_networks
+from edge_tdn_export.network.tdn import TDN, TDNConfig
+
+MB = 1e6
+
+
+def inspect(model: Model) -> dict[str, Any]:
+    """Everything as plain data. GMAC are counted by running the network, convolutions and products alone."""
+    manifest = model.manifest
+    spec = manifest.input
+    networks = open_networks(model)
+    clip = hop = 0.0
+    parts = []
+    for number, (network, member) in enumerate(zip(networks.members, manifest.members, strict=True)):
+        encoder, head = macs(network, spec.height, spec.width)
+        clip += network.config.segments * encoder + head
+        hop += spec.per_segment[number] * encoder + head
+        parts.append(
+            {
+                "network": network.config.as_dict(),
+                "parameters": sum(p.numel() for p in network.parameters()),
+                "segment_stride": spec.of(number).segment_stride,
+                "source": member.source,
+            }
+        )
+    return {
+        "id": manifest.id,
+        "folder": str(model.folder),
+        "labels": list(model.labels),
+        "background": list(manifest.background),
+        "input": spec.model_dump(),
+        "clip_s": spec.ticks / spec.frame_rate,
+        "networks": parts,
+        "gmac_per_clip": clip / 1e9,
+        "gmac_per_hop": hop / 1e9,
+        "precisions": {
+            name: {
+                "format": build.format,
+                "bytes": size_of(model, build),
+                "golden_error": build.golden_error,
+                "parity": manifest.parity[name].model_dump() if name in manifest.parity else None,
+            }
+            for name, build in manifest.precisions.items()
+        },
+        "tools": manifest.tools,
+    }
+
+
+def macs(network: TDN, height: int, width: int) -> tuple[float, float]:
+    """Multiply-accumulates of encoding one segment, and of classifying one clip."""
+    with torch.inference_mode():
+        with FlopCounterMode(display=False) as encoding:
+            features = network.encode(torch.zeros(1, FRAMES_PER_SEGMENT, 3, height, width))
+        window = [feature.expand(network.config.segments, *feature.shape[1:]) for feature in features]
+        with FlopCounterMode(display=False) as classifying:
+            network.classify(*window)
+    return encoding.get_total_flops() / 2, classifying.get_total_flops() / 2
+
+
+def page(found: dict[str, Any]) -> RenderableType:
+    """The same for people."""
+    head = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    spec = found["input"]
+    head.add_row("model", f"{found['id']}, {found['folder']}")
+    for part in found["networks"]:
+        options = part["network"]
+        standard = TDNConfig().as_dict()
+        told = ("arch", "segments", "classes")
+        others = [f"{k} = {v}" for k, v in options.items() if k not in told and v != standard[k]]
+        text = f"TDN {options['arch']}, T = {options['segments']}, {part['parameters'] / 1e6:.1f} M parameters"
+        head.add_row("network", ", ".join([text, *others]))
+        head.add_row("  from", ", ".join(f"{k} {v[:16]}" if k == "sha256" else v for k, v in part["source"].items()))
+    head.add_row("cost", f"{found['gmac_per_clip']:.2f} GMAC a clip, {found['gmac_per_hop']:.2f} GMAC a hop")
+    segments = " + ".join(str(part["network"]["segments"]) for part in found["networks"])
+    strides = " and ".join(str(part["segment_stride"]) for part in found["networks"])
+    head.add_row(
+        "clip",
+        f"{segments} segments of 5 frames, {strides} apart, at {spec['frame_rate']:g} fps: {found['clip_s']:.1f} s; "
+        f"{spec['width']}x{spec['height']}, {spec['resize']}",
+    )
+    labels = found["labels"]
+    head.add_row("labels", f"{len(labels)}: {', '.join(labels[:10])}{' ...' if len(labels) > 10 else ''}")
+    if found["background"]:
+        head.add_row("background", ", ".join(found["background"]))
+    head.add_row("written by", ", ".join(f"{name} {version}" for name, version in found["tools"].items()))
+    words = "golden, logits: largest difference from PyTorch / largest logit; `edge-tdn-export parity` compares"
+    return Group(head, "", _precisions(found["precisions"]), "", words)
+
+
+def _precisions(precisions: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("precision", "format", "MB", "golden", "clips", "logits", "top-1", "KL", "parity"):
+        table.add_column(column, justify="left" if column in ("precision", "format", "parity") else "right")
+    for name, build in precisions.items():
+        row = [name, build["format"], f"{build['bytes'] / MB:.1f}", _figure(build["golden_error"], "-")]
+        parity = build["parity"]
+        if parity is None:
+            table.add_row(*row, "", "", "", "", "never compared")
+            continue
+        verdict = "proven" if parity["proven"] else "NOT equal"
+        table.add_row(
+            *row, str(parity["clips"]), _figure(parity["max_logit_error"]), f"{parity['top1_agreement']:.1%}",
+            _figure(parity["mean_kl"]), f"{verdict}, {parity['checked_at'][:10]}",
+        )  # fmt: skip
+    return table
+
+
+def _figure(value: float | None, otherwise: str = "not finite") -> str:
+    return otherwise if value is None else f"{value:.1e}"

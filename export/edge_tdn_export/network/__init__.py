@@ -1,0 +1,1 @@
+"""The TDN in full precision, its checkpoints and its input."""

@@ -1,0 +1,1 @@
+"""Compare an exported model with the full-precision network, node by node."""

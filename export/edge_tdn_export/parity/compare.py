@@ -1,0 +1,274 @@
+"""Is an exported model equal to PyTorch? Preprocessing, every node, features, logits, labels, events; and a verdict.
+
+Compared is what a host would run (the same runtime, ring and decision) with the full-precision network on the same
+segments, cut from video through the live path: other inputs than the export's own golden clip.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edge_tdn.actions.decider import Decider, Origin
+from edge_tdn.config.tables import DecideConfig
+from edge_tdn.inference.runtime import Runtime
+from edge_tdn.manifest import Manifest, Model, Parity, seal
+from edge_tdn.messages import CENTRE, ActionEvent, Scores
+from edge_tdn_export.clips import Clips, Recording, total_clips
+from edge_tdn_export.convert.convert import channels_last, open_any, tools
+from edge_tdn_export.convert.model_folder import replace_manifest, size_of
+from edge_tdn_export.network.reference import Features, Networks, open_networks
+from edge_tdn_export.parity import preprocessing
+from edge_tdn_export.parity.nodes import Reference, node_errors, references, relative_error
+from edge_tdn_export.parity.result import Comparison, EventLog, Report, Scored, limits_of, logit_errors
+
+MOST_PIXELS = 10  # recordings whose pixels are compared with Pillow's
+PICTURE_WIDTH = 112  # pixels of a flip's thumbnails
+
+Logits = NDArray[np.float32]
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Expected:
+    """A recording, and what PyTorch says of its clips."""
+
+    recording: Recording
+    lasts: tuple[int, ...]  # each clip's last segment
+    logits: tuple[Logits, ...]
+    first: Features  # of its first segment
+
+
+def steps(clips: Clips, model: Model, precisions: Sequence[str]) -> int:
+    """How many steps `compare` reports."""
+    recordings = len(clips.recordings)
+    return recordings * (1 + len(precisions)) + len(_looked_at(clips)) + 1 + len(precisions)
+
+
+def compare(
+    model: Model, precisions: Sequence[str], clips: Clips, clips_from: str, step: Step, most_clips: int = 200
+) -> Report:
+    """Everything that can be found out about a folder's precisions. ModelError: one cannot be opened, or fails.
+
+    Where the recordings hold more than `most_clips`, clips are some segments apart, as with a camera's `hop`.
+    """
+    networks = open_networks(model)
+    spec = model.manifest.input
+    hop = -(-total_clips(clips.recordings, spec) // max(1, most_clips))
+    expected = [_expect(networks, recording, hop, step) for recording in clips.recordings]
+    pixels = []
+    for recording in _looked_at(clips):
+        step(f"preprocessing against Pillow: {recording.name}")
+        pixels += [found for found in [preprocessing.compare_pixels(recording, networks)] if found]
+    step("PyTorch: every node")
+    graphs = references(networks, expected[0].recording.clip(expected[0].lasts[0], spec))
+    agrees = preprocessing.sampling_agrees(spec)
+    return Report(
+        model=model.manifest.id,
+        network=" + ".join(f"{n.config.arch}, T = {n.config.segments}" for n in networks.members),
+        labels=model.labels,
+        checked_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        tools=tools(),
+        clips_from=clips_from,
+        sampling_agrees=agrees,
+        preprocessing=tuple(pixels),
+        comparisons=tuple(_compare(model, networks, name, expected, graphs, agrees, step) for name in precisions),
+        skipped=clips.skipped,
+    )
+
+
+def record(model: Model, report: Report) -> Manifest:
+    """Writes the figures into the folder's manifest, at once or not at all."""
+    parity = dict(model.manifest.parity)
+    for found in report.comparisons:
+        parity[found.precision] = Parity(
+            clips=len(found.clips),
+            max_logit_error=_finite(found.max_logit_error),
+            top1_agreement=found.top1_agreement,
+            mean_kl=_finite(found.mean_kl),
+            same_events=all(log.same for log in found.events),
+            proven=found.proven,
+            device=found.device,
+            checked_at=report.checked_at,
+        )
+    manifest = seal(model.manifest.model_copy(update={"parity": parity}))
+    replace_manifest(model, manifest)
+    return manifest
+
+
+def _finite(figure: float) -> float | None:
+    return figure if np.isfinite(figure) else None
+
+
+def _expect(networks: Networks, recording: Recording, hop: int, step: Step) -> _Expected:
+    step(f"PyTorch: {recording.name}")
+    spec = networks.spec
+    lasts = tuple(recording.lasts(spec, hop))
+    first = networks.encode(recording.segments[0].frames[None])
+    window: deque[Features] = deque(maxlen=spec.segments)
+    logits = []
+    for number, segment in enumerate(recording.segments[: lasts[-1] + 1]):
+        window.append(networks.encode(segment.frames[None]) if number else first)
+        if number in lasts:
+            logits.append(networks.classify(_window(window)))
+    return _Expected(recording, lasts, tuple(logits), first)
+
+
+def _window(features: Iterable[Features]) -> Features:
+    """Features of single segments -> of one clip."""
+    return tuple(
+        tuple(torch.cat(same) for same in zip(*own, strict=True)) for own in zip(*features, strict=True)
+    )  # for each network, for each feature: [T, ...]
+
+
+def _looked_at(clips: Clips) -> tuple[Recording, ...]:
+    """The recordings whose pixels are compared: at most MOST_PIXELS, evenly."""
+    return clips.recordings[:: -(-len(clips.recordings) // MOST_PIXELS)]
+
+
+def _compare(
+    model: Model,
+    networks: Networks,
+    precision: str,
+    expected: Sequence[_Expected],
+    graphs: Sequence[Reference],
+    sampling_agrees: bool,
+    step: Step,
+) -> Comparison:
+    step(f"{precision}: every node")
+    nodes = node_errors(model, graphs, precision)
+    limits = limits_of(precision)
+    known = model.build(precision).calibrated_on  # a proof needs clips that INT8 has not seen, where there are any
+    fresh = [one for one in expected if one.recording.name not in known] or expected
+    runtime = open_any(model, precision)
+    try:
+        clips: list[Scored] = []
+        events = []
+        for one in expected:
+            step(f"{precision}: {one.recording.name}")
+            if one not in fresh:
+                continue
+            scored = _score(runtime, one, model)
+            clips += scored
+            events.append(_events(model, precision, one, scored))
+        features = _features(runtime, networks, expected[0])
+    finally:
+        runtime.close()
+    found = Comparison(
+        precision=precision,
+        device=runtime.device,
+        limits=limits,
+        nodes=nodes,
+        first_diverging=next((node for node in nodes if not node.error <= limits.node_error), None),
+        features=features,
+        clips=tuple(clips),
+        events=tuple(events),
+        max_logit_error=float(np.max(logit_errors(clips))),
+        top1_agreement=float(np.mean([not clip.flips for clip in clips])),
+        top5_agreement=float(np.mean([clip.expected.argmax() in np.argsort(clip.got)[-5:] for clip in clips])),
+        mean_kl=float(np.mean([clip.kl for clip in clips])),
+        failures=(),
+        size=size_of(model, model.build(precision)),
+    )
+    failures = _failures(found)
+    if not sampling_agrees:
+        failures.append("sampling: the window takes other frames than the published sampling")
+    if not nodes and model.build(precision).format != "torch":
+        failures.append("nodes: none could be compared")
+    return replace(found, failures=tuple(failures))
+
+
+def _score(runtime: Runtime, one: _Expected, model: Model) -> list[Scored]:
+    """The recording as a stream, one segment after the other, a clip at each hop."""
+    spec, ring = model.manifest.input, runtime.ring()
+    lasts = dict(zip(one.lasts, one.logits, strict=True))
+    clips = []
+    for number, segment in enumerate(one.recording.segments):
+        runtime.encode([segment.frames], [ring])
+        if number not in lasts:
+            continue
+        scored = Scored(one.recording.name, one.recording.seconds(number), lasts[number], runtime.classify([ring])[0])
+        if scored.flips:
+            pictures = one.recording.segments[number + 1 - spec.segments : number + 1]
+            scored = replace(scored, pictures=tuple(_small(segment.frames[CENTRE]) for segment in pictures))
+        clips.append(scored)
+    return clips
+
+
+def _events(model: Model, precision: str, one: _Expected, scored: Sequence[Scored]) -> EventLog:
+    return EventLog(
+        one.recording.name,
+        expected=_log(model, precision, one, [clip.expected for clip in scored]),
+        got=_log(model, precision, one, [clip.got for clip in scored]),
+    )
+
+
+def _log(model: Model, precision: str, one: _Expected, logits: Sequence[Logits]) -> tuple[str, ...]:
+    """What the live decision, with its default thresholds, makes of these scores."""
+    origin = Origin("parity", "parity", "parity", model.ref(precision))
+    decider = Decider(DecideConfig(), origin, model.labels, model.manifest.background)
+    spec = model.manifest.input
+    events: list[ActionEvent] = []
+    for last, scores in zip(one.lasts, logits, strict=True):
+        newest, oldest = one.recording.segments[last], one.recording.segments[last + 1 - spec.segments]
+        events += decider.push(
+            Scores(
+                logits=scores,
+                from_ns=oldest.from_ns,
+                newest_ns=newest.from_ns,
+                to_ns=newest.to_ns,
+                wall_ns=newest.to_ns,  # so that times in the log are those of the video
+                frames=spec.segments * spec.frames,
+                dropped=0,
+                received_ns=0,
+                ready_ns=0,
+                taken_ns=0,
+                scored_ns=0,
+            )
+        )
+    events += decider.break_off("stream_lost")
+    return tuple(_line(event) for event in events)
+
+
+def _line(event: ActionEvent) -> str:
+    moment = {"start": event.started_at, "end": event.ended_at}.get(event.type) or event.window.to
+    seconds = (datetime.fromisoformat(moment) - datetime.fromtimestamp(0, UTC)).total_seconds()
+    return f"{seconds:8.2f} s  {event.type:6} {event.label}"
+
+
+def _features(runtime: Runtime, networks: Networks, one: _Expected) -> dict[str, float]:
+    """What the segment encoder gives for one segment: name -> largest difference / largest value."""
+    ring = runtime.ring()
+    runtime.encode([one.recording.segments[0].frames], [ring])
+    newest = ring.newest()
+    errors = {}
+    for number, (network, expected) in enumerate(zip(networks.members, one.first, strict=True)):
+        key, title = (f"{number}.", f"T={network.config.segments} ") if len(networks.members) > 1 else ("", "")
+        for name, tensor in zip(network.features, expected, strict=True):
+            errors[title + name] = relative_error(channels_last(tensor)[-1].numpy(), newest[key + name])
+    return errors
+
+
+def _failures(found: Comparison) -> list[str]:
+    """Limits that were not kept, in words."""
+    limits, failures = found.limits, []
+    if limits.max_logit_error is not None and not found.max_logit_error <= limits.max_logit_error:
+        failures.append(f"logits: {found.max_logit_error:.2g} of the largest off, allowed {limits.max_logit_error:g}")
+    if not found.top1_agreement >= limits.top1_agreement:
+        failures.append(f"top-1 agreement: {found.top1_agreement:.1%}, at least {limits.top1_agreement:.0%} asked")
+    if limits.mean_kl is not None and not found.mean_kl <= limits.mean_kl:
+        failures.append(f"mean KL: {found.mean_kl:.2g} nats, allowed {limits.mean_kl:g}")
+    differ = [log.recording for log in found.events if not log.same]
+    if limits.same_events and differ:
+        failures.append(f"events differ: {', '.join(differ)}")
+    return failures
+
+
+def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height = round(PICTURE_WIDTH * picture.shape[0] / picture.shape[1])
+    return cv2.resize(picture, (PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

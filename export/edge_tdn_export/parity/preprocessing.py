@@ -1,0 +1,92 @@
+"""The published input, made independently of ours: Pillow's resize, the published choice of frames. For comparison."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge_tdn.errors import SourceError
+from edge_tdn.manifest import InputSpec
+from edge_tdn.media.colour import Packed
+from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame, Picture
+from edge_tdn.segments.window import Window
+from edge_tdn_export.clips import MAX_GAP_S, Decoder, Recording, Resize, first_clip
+from edge_tdn_export.network.reference import Networks, split
+from edge_tdn_export.parity.result import Source
+
+
+def resize(picture: Picture, spec: InputSpec) -> Picture:
+    """uint8 RGB [h, w, 3] -> [H, W, 3], as the published transforms do it: antialiased bilinear, centre crop."""
+    image = Image.fromarray(picture)
+    if spec.resize == "stretch":
+        return np.asarray(image.resize((spec.width, spec.height), Image.Resampling.BILINEAR))
+    w, h = image.size
+    short = min(w, h)
+    size = (int(spec.short_side * w / short), int(spec.short_side * h / short))
+    left, top = round((size[0] - spec.width) / 2), round((size[1] - spec.height) / 2)
+    box = (left, top, left + spec.width, top + spec.height)
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR).crop(box))
+
+
+def frame_indices(frames: int, segments: int) -> NDArray[np.int64]:
+    """Which frames of a video the published sampling takes: [T, 5]; `int(tick/2 + tick*i)`, tick = (N - 4) / T."""
+    tick = (frames - FRAMES_PER_SEGMENT + 1) / segments
+    starts = [int(tick / 2 + tick * i) if frames > segments + FRAMES_PER_SEGMENT - 1 else 0 for i in range(segments)]
+    return np.minimum(np.array(starts)[:, None] + np.arange(FRAMES_PER_SEGMENT), frames - 1)
+
+
+def sampling_agrees(spec: InputSpec) -> bool:
+    """Whether our window takes those very frames: of a video as long as a clip, whose pictures are their numbers.
+
+    With a stride of 1 the published rule takes the first frame for all segments; there is nothing to agree with.
+    """
+    if spec.segment_stride == 1:
+        return True
+    frames = spec.video_frames
+    window = Window(spec, MAX_GAP_S)
+    segments = []
+    for number in range(frames):
+        picture = np.empty((spec.height, spec.width, 3), np.uint8)
+        picture[:] = (number % 256, number // 256, 0)
+        pts_ns = round(number * NS_PER_S / spec.frame_rate)
+        segments += window.push(Frame(Packed(picture), pts_ns, pts_ns, pts_ns, number, 0))
+    if len(segments) != spec.segments:
+        return False
+    taken = np.stack([s.frames[:, 0, 0, 0] + 256 * s.frames[:, 0, 0, 1].astype(int) for s in segments])  # [T, frames]
+    return all(
+        np.array_equal(own[..., 0, 0, 0], frame_indices(frames, spec.of(number).segments))
+        for number, own in enumerate(split(taken[..., None, None, None], spec))
+    )
+
+
+def compare_pixels(recording: Recording, networks: Networks) -> Source | None:
+    """The recording's first clip as the live path makes it and as the published one does: pixels, PyTorch's logits.
+
+    None: FFmpeg finds no clip in it.
+    """
+    spec = networks.spec
+
+    def clip(decoder: Decoder, resized: Resize | None) -> NDArray[np.uint8] | None:
+        try:
+            return first_clip(recording.path, spec, decoder, resized)
+        except SourceError:
+            return None
+
+    ours = clip("auto", None)
+    resized = clip("auto", lambda picture: resize(picture, spec))
+    published = clip("opencv", lambda picture: resize(picture, spec))  # OpenCV decodes with FFmpeg
+    if ours is None or resized is None or published is None:
+        return None
+    expected, got = networks(published), networks(ours)
+    return Source(
+        recording=recording.name,
+        frames=int(np.prod(ours.shape[:2])),
+        mean_error=float(_grey_levels(ours, resized).mean()),
+        max_error=float(_grey_levels(ours, resized).max()),
+        decoder_error=float(_grey_levels(resized, published).mean()),
+        logit_error=float(np.max(np.abs(got - expected)) / np.max(np.abs(expected))),
+    )
+
+
+def _grey_levels(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.int16]:
+    difference: NDArray[np.int16] = np.abs(a.astype(np.int16) - b)
+    return difference

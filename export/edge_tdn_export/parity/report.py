@@ -1,0 +1,256 @@
+"""What parity found out, for people: a table for the terminal, a page for the browser, and JSON for programs.
+
+Labels, file names and event lines are other people's texts. They reach the page through the template alone, which
+escapes them, and never a plot, whose fonts know few scripts.
+"""
+
+import base64
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from difflib import SequenceMatcher
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edge_tdn_export.parity import plots
+from edge_tdn_export.parity.result import Comparison, EventLog, NodeError, Report, Scored
+
+SCHEMA = 1  # of the JSON
+MOST_RECORDINGS = 6  # whose scores are drawn
+MOST_FLIPS = 12  # that are shown, of a precision
+THUMBNAIL = 112  # longer side, pixels
+
+
+# --- terminal -------------------------------------------------------------------------------------------------------
+
+
+def table(report: Report) -> RenderableType:
+    """One row a precision, what the inputs are worth above, what failed below. Made for 100 columns; 80 do."""
+    above = Table.grid(padding=(0, 2))
+    above.add_row("preprocessing", Text(_preprocessing(report)))
+    sampling = "takes the very frames of the published one" if report.sampling_agrees else "takes OTHER frames"
+    above.add_row("sampling", Text(sampling, "" if report.sampling_agrees else "bold red"))
+    if report.skipped:
+        first, more = report.skipped[0], len(report.skipped) - 1
+        above.add_row("skipped", Text(_printable(first) + (f"; and {more} more videos" if more else "")))
+    rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    rows.add_column("precision", no_wrap=True)
+    for name in ("logit\nerror", "top-1", "top-5", "mean\nKL"):
+        rows.add_column(name, justify="right", no_wrap=True)
+    rows.add_column("same\nevents", justify="right", min_width=8, max_width=9)
+    rows.add_column("first diverging node", overflow="fold")
+    rows.add_column("MB", justify="right", no_wrap=True)
+    rows.add_column("verdict", no_wrap=True)
+    for c in report.comparisons:
+        rows.add_row(
+            _two_lines(_printable(c.precision), f"{len(c.clips)} clips"),
+            *(_two_lines(m.value, m.limit, "" if m.kept else "red") for m in _measures(c)),
+            _two_lines(*_where(c.first_diverging)),
+            f"{c.size / 1e6:.1f}",
+            Text("proven", "bold green") if c.proven else Text("NOT equal", "bold red"),
+        )
+    below = Table.grid(padding=(0, 2))
+    for c in report.comparisons:
+        for failure in c.failures:
+            below.add_row(Text(_printable(c.precision), "bold red"), Text(_printable(failure)))
+    if not report.comparisons:
+        return Group(above, Text("no precision was compared"))
+    return Group(above, Text(), rows, Text(), below) if below.row_count else Group(above, Text(), rows)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of a comparison, as it is told."""
+
+    name: str
+    value: str
+    limit: str  # empty: not asked
+    kept: bool
+
+
+def _measures(c: Comparison) -> tuple[Measure, ...]:
+    limits = c.limits
+    logit_limit = "" if limits.max_logit_error is None else f"≤ {limits.max_logit_error:g}"
+    kl_limit = "" if limits.mean_kl is None else f"≤ {limits.mean_kl:g}"
+    differ = sum(not log.same for log in c.events)
+    events = "-" if not c.events else "yes" if not differ else f"{differ} of {len(c.events)} differ"
+    return (
+        Measure("logit error", _error(c.max_logit_error), logit_limit,
+                limits.max_logit_error is None or c.max_logit_error <= limits.max_logit_error),
+        Measure("top-1", _percent(c.top1_agreement), f"≥ {limits.top1_agreement * 100:g}%",
+                c.top1_agreement >= limits.top1_agreement),
+        Measure("top-5", _percent(c.top5_agreement), "", kept=True),
+        Measure("mean KL", _error(c.mean_kl), kl_limit,
+                limits.mean_kl is None or c.mean_kl <= limits.mean_kl),
+        Measure("same events", events, "required" if limits.same_events else "",
+                not (differ and limits.same_events)),
+    )  # fmt: skip
+
+
+def _preprocessing(report: Report) -> str:
+    sources = report.preprocessing
+    if not sources:
+        return "not compared with the published one"
+    frames = sum(source.frames for source in sources)
+    mean = sum(source.mean_error * source.frames for source in sources) / max(frames, 1)
+    levels, decoder, effect = (
+        max(getattr(source, name) for source in sources) for name in ("max_error", "decoder_error", "logit_error")
+    )
+    return (
+        f"{mean:.2f} grey levels from Pillow on average, {levels:.3g} at most; the decoder up to {decoder:.2f} from "
+        f"FFmpeg; logits move by {_error(effect)} of the largest at most ({frames} frames, recordings: {len(sources)})"
+    )
+
+
+def _two_lines(first: str, second: str, style: str = "") -> Text:
+    return Text.assemble((first, style), ("\n" + second if second else "", "dim"))
+
+
+def _where(node: NodeError | None) -> tuple[str, str]:
+    return ("-", "") if node is None else (_printable(node.name), f"{_printable(node.graph)}, {_error(node.error)}")
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a file name must not steer the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _error(value: float) -> str:
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def _percent(value: float) -> str:
+    """Rounded down: 100 % means all."""
+    return f"{math.floor(value * 1000 + 1e-9) / 10:.1f}%" if math.isfinite(value) else "nan"
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def to_json(report: Report) -> str:
+    """Everything but the pictures, field for field, logits to 6 digits; numbers that are not finite are null."""
+    return _encodable(json.dumps({"schema": SCHEMA, **_plain(report)}, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, tuples and arrays -> what JSON knows."""
+    if isinstance(value, np.ndarray):
+        return [_plain(float(f"{x:.6g}")) for x in value.tolist()]
+    if is_dataclass(value):
+        plain = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name != "pictures"}
+        match value:
+            case Comparison():
+                plain["proven"] = value.proven
+            case Scored():
+                plain["flips"] = value.flips
+        return plain
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _encodable(text: str) -> str:
+    """What UTF-8 cannot say becomes a question mark: bytes of a file name that are no UTF-8."""
+    return text.encode(errors="replace").decode()
+
+
+# --- page -----------------------------------------------------------------------------------------------------------
+
+
+def to_html(report: Report) -> str:
+    """One page that needs nothing else: no network, no script."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"error": _error, "percent": _percent}
+    with plots.style(), np.errstate(all="ignore"):  # logits may be infinite
+        page = environment.get_template("parity.html.j2").render(
+            report=report,
+            proven=sum(c.proven for c in report.comparisons),
+            preprocessing=_preprocessing(report),
+            overview=plots.overview(report.comparisons) if len(report.comparisons) > 1 else "",
+            parts=[_part(c, report.labels) for c in report.comparisons],
+        )
+    return _encodable(page)
+
+
+def _part(c: Comparison, labels: Sequence[str]) -> dict[str, Any]:
+    """What the page shows of one precision."""
+    recordings = _recordings(c.clips)
+    width = plots.NARROW if len(recordings) > 1 else plots.WIDE
+    flips = sorted((clip for clip in c.clips if clip.flips), key=_margin, reverse=True)
+    return {
+        "comparison": c,
+        "measures": _measures(c),
+        "nodes": plots.nodes(c) if c.nodes else "",
+        "scatter": plots.scatter(c.clips) if c.clips else "",
+        "over_clips": plots.over_clips(c) if c.clips else "",
+        "curves": [plots.curves(*recording, labels, width) for recording in recordings[:MOST_RECORDINGS]],
+        "recordings": len(recordings),
+        "flips": [_flip(clip, labels) for clip in flips[:MOST_FLIPS]],
+        "more_flips": len(flips[MOST_FLIPS:]),
+        "differing": [(log.recording, list(_side_by_side(log))) for log in c.events if not log.same],
+        "same": [log for log in c.events if log.same],
+    }
+
+
+def _margin(flip: Scored) -> float:
+    """How much surer PyTorch was of its label than of the exported model's. Small: nearly a draw. 1: not a number."""
+    scores, _ = flip.scores
+    margin = float(scores[flip.expected.argmax()] - scores[flip.got.argmax()])
+    return margin if math.isfinite(margin) else 1.0
+
+
+def _flip(clip: Scored, labels: Sequence[str]) -> dict[str, Any]:
+    leading = [int(clip.expected.argmax()), int(clip.got.argmax())]
+    return {
+        "clip": clip,
+        "rows": [(labels[i], *(float(of_one[i]) for of_one in clip.scores)) for i in leading],
+        "pictures": [_data_url(picture) for picture in clip.pictures],
+    }
+
+
+def _data_url(picture: NDArray[np.uint8]) -> str:
+    image = Image.fromarray(picture)
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    image.save(file := io.BytesIO(), "JPEG", quality=75)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _side_by_side(log: EventLog) -> Iterator[tuple[str, str, bool]]:
+    """Lines of PyTorch, of the exported model, and whether they are the same; empty where one has none."""
+    for kind, a, b, c, d in SequenceMatcher(a=log.expected, b=log.got, autojunk=False).get_opcodes():
+        for left, right in zip_longest(log.expected[a:b], log.got[c:d], fillvalue=""):
+            yield left, right, kind == "equal"
+
+
+def _recordings(clips: Sequence[Scored]) -> list[tuple[str, list[Scored]]]:
+    """Clips by recording, in the order of time; the recording whose scores differ most comes first."""
+    together: dict[str, list[Scored]] = {}
+    for clip in sorted(clips, key=lambda clip: clip.at_s):
+        together.setdefault(clip.recording, []).append(clip)
+
+    def difference(clips: Sequence[Scored]) -> float:
+        largest = float(np.max([np.abs(np.subtract(*clip.scores)) for clip in clips]))
+        return largest if math.isfinite(largest) else math.inf
+
+    return sorted(together.items(), key=lambda item: difference(item[1]), reverse=True)

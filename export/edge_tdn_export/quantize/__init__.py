@@ -1,0 +1,1 @@
+"""Quantise a model folder to INT8 within limits on its accuracy."""

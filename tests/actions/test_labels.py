@@ -1,0 +1,89 @@
+"""What is reported of a model's labels, and what is said of names that it does not have."""
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from edge_tdn.actions.labels import check_names, rules
+from edge_tdn.config.tables import Config, load
+from edge_tdn.errors import ConfigError
+
+LABELS = ("still", "falling", "lying down", "running")
+BACKGROUND = ("still",)
+
+
+def site(tmp_path: Path, text: str) -> Config:
+    path = tmp_path / "site.toml"
+    path.write_text(f'[[camera]]\nname = "a"\nsource = "a.mp4"\n{text}')
+    return load(path)
+
+
+def test_every_label_is_reported_by_its_name_unless_an_action_says_otherwise(tmp_path: Path) -> None:
+    text = '[decide]\nmin_length_s = 1.5\n[[decide.action]]\nname = "fall"\nlabels = ["lying down", "falling"]\n'
+    config = site(tmp_path, text + "enter_threshold = 0.9\n")
+    check_names(config, LABELS, BACKGROUND)
+    found = rules(config.decide, LABELS, BACKGROUND)
+    assert {name: rule.members for name, rule in found.items()} == {"fall": (2, 1), "running": (3,)}
+    assert [rule.enter_threshold for rule in found.values()] == [0.9, 0.6]
+    assert {rule.min_length_ns for rule in found.values()} == {1_500_000_000}
+
+
+def test_two_labels_may_swap_their_names(tmp_path: Path) -> None:
+    swapped = '[[decide.action]]\nname = "running"\nlabels = ["falling"]\n'
+    config = site(tmp_path, swapped + '[[decide.action]]\nname = "falling"\nlabels = ["running"]\n')
+    check_names(config, LABELS, BACKGROUND)
+    assert {name: rule.members for name, rule in rules(config.decide, LABELS).items() if name != "still"} == {
+        "running": (1,),
+        "lying down": (2,),
+        "falling": (3,),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[decide]\nonly = ["runing"]\n',
+            "site.toml:5: decide.only = 'runing': the model has no such label; did you mean 'running'? "
+            "allowed: falling, lying down, running",
+        ),
+        (
+            '[decide]\nonly = ["falling"]\n[[decide.action]]\nname = "x"\nlabels = ["falling"]\n',
+            "5: decide.only = 'falling': is reported as 'x'",
+        ),
+        ('[decide]\nignore = ["still"]\n', "5: decide.ignore = 'still': a background label of the model"),
+        ('[decide]\nonly = ["falling"]\nignore = ["falling"]\n', "6: decide.ignore: nothing is left to report"),
+        (
+            '[[decide.action]]\nname = "x"\nlabels = ["falling"]\n[[decide.action]]\nlabels = ["fallin"]\nname = "y"\n',
+            "site.toml:8: decide.action[1].labels = 'fallin': the model has no such label; did you mean 'falling'?",
+        ),
+        ('[[decide.action]]\nname = "fall"\n', "5: decide.action[0].name = 'fall': the model has no such label; did"),
+        (
+            '[[decide.action]]\nname = "running"\nlabels = ["falling"]\n',
+            "5: decide.action[0].name = 'running': a label of the model has this name",
+        ),
+        ('[[decide.action]]\nname = "x"\nlabels = ["still"]\n', "6: decide.action[0].labels = 'still': a background"),
+    ],
+)
+def test_a_name_that_the_model_does_not_have_is_told_with_file_and_line(text: str, said: str, tmp_path: Path) -> None:
+    config = site(tmp_path, text)
+    with pytest.raises(ConfigError) as told:
+        check_names(config, LABELS, BACKGROUND)
+    assert said in str(told.value)
+
+
+@pytest.mark.parametrize("command", ["check", "run", "replay"])
+def test_a_wrong_name_is_exit_78_before_anything_runs(
+    command: str, tmp_path: Path, edge_tdn: Callable[..., CompletedProcess[str]]
+) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text('[[camera]]\nname = "a"\nsource = "demo:"\n[decide]\nonly = ["waves"]\n')
+    arguments = ["demo:"] if command == "replay" else []
+    told = edge_tdn(command, *arguments, "--config", path)
+    assert told.returncode == 78
+    (line,) = told.stderr.splitlines()
+    assert line.startswith(
+        f"edge-tdn: {path}:5: decide.only = 'waves': the model has no such label; did you mean 'wave'?"
+    )

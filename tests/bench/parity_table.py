@@ -1,0 +1,109 @@
+"""`make parity`: the README's table of precisions, measured anew. A program, no test: it takes most of an hour.
+
+The networks are those of the reference folder (pseudo-random weights for which the published implementation's logits
+are known: R50 with 8 and 16 segments, R101 with 8) and the shipped `motion`, which has learnt something: the first
+three give nearly every clip the same label, so that their top-1 agreement says little.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+
+from edge_tdn_export.__main__ import main as export
+from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.tdn import TDNConfig
+from edge_tdn_export.parity import compare
+from rich.console import Console
+
+from edge_tdn.manifest import shipped_models
+from tests.conftest import reference_network
+
+REFERENCE = {
+    "R50, T = 8": ("tdn_resnet50_8f_174c", "resnet50", 8),
+    "R50, T = 16": ("tdn_resnet50_16f_174c", "resnet50", 16),
+    "R101, T = 8": ("tdn_resnet101_8f_174c", "resnet101", 8),
+}
+MOTION = "motion"
+PRECISIONS = ("fp32", "onnx", "fp16", "bf16")
+MOTION_INPUT = ["--background", "still", "--size", "96", "--resize", "stretch", "--frame-rate", "15",
+                "--segment-stride", "4"]  # fmt: skip
+STRIDE = {8: 6, 16: 3}  # ticks, so that both see the same 4.3 s
+MB = 1e6
+
+
+def main() -> None:
+    """Makes what is not there yet below --out, compares it, prints the table in Markdown."""
+    parser = argparse.ArgumentParser(prog="make parity", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="(default: ../shared/data)")
+    parser.add_argument("--out", type=Path, default=Path("runs/parity"), help="(default: runs/parity)")
+    parser.add_argument("--clips", type=int, default=100, help="at most so many of the real clips (default: 100)")
+    parser.add_argument("--only", nargs="*", help="names of networks, as in the table")
+    options = parser.parse_args()
+    compare.MOST_CLIPS = options.clips
+    videos = options.data / "videos"
+    lines = []
+    for name in (*REFERENCE, MOTION):
+        if options.only and name not in options.only:
+            continue
+        folder = options.out / folder_name(name)
+        seconds = _make(name, folder, options.data, videos)
+        export(["parity", str(folder), "--clips", str(videos)])
+        lines += _rows(name, folder, seconds)
+    head = "| network | precision | max logit error | top-1 agreement | mean KL | MB | export |"
+    Console().print("\n".join([head, "|---|---|---|---|---|---|---|", *lines]), soft_wrap=True, markup=False)
+
+
+def folder_name(name: str) -> str:
+    """A folder's name: `R50, T = 8` -> `r50-t8`."""
+    return name.lower().replace(" = ", "").replace(", ", "-")
+
+
+def _make(name: str, folder: Path, data: Path, videos: Path) -> dict[str, float]:
+    """Converts and quantises, and says how many seconds each took; once: the times are kept beside the folder."""
+    times = folder.with_suffix(".json")
+    if folder.exists() and times.exists():
+        return dict(json.loads(times.read_text()))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    weights = folder.with_suffix(".safetensors")
+    if name == MOTION:
+        labels, options = shipped_models() / MOTION / "labels.txt", MOTION_INPUT
+        shutil.copyfile(shipped_models() / MOTION / "weights.safetensors", weights)
+    else:
+        variant, arch, segments = REFERENCE[name]
+        labels, options = folder.with_suffix(".txt"), ["--segment-stride", str(STRIDE[segments])]
+        labels.write_text("".join(f"label {n}\n" for n in range(174)))
+        network = reference_network(data.parent / "reference", variant, TDNConfig(arch=arch, segments=segments))
+        checkpoint.save(network, weights)
+    convert = ["convert", str(weights), str(folder), "--labels", str(labels), "--precisions", *PRECISIONS]
+    began = time.monotonic()
+    assert export([*convert, *options]) == 0
+    converted = time.monotonic()
+    assert export(["quantize", str(folder), "--clips", str(videos)]) == 0
+    seconds = {"convert": converted - began, "quantize": time.monotonic() - converted}
+    times.write_text(json.dumps(seconds))
+    return seconds
+
+
+def _rows(name: str, folder: Path, seconds: dict[str, float]) -> list[str]:
+    """One a precision. Seconds stand where they were spent: `convert` writes all but INT8 in one go."""
+    report = json.loads((folder / "parity.json").read_text())
+    rows = []
+    for number, found in enumerate(report["comparisons"]):
+        took = {"int8": f"{seconds['quantize']:.0f} s"}.get(found["precision"], "")
+        if number == 0:
+            took = f"{seconds['convert']:.0f} s, the first four together"
+        error, kl = (
+            f"{v:.1e}" if v is not None else "not finite" for v in (found["max_logit_error"], found["mean_kl"])
+        )
+        precision = found["precision"] if found["proven"] else f"{found['precision']}, NOT equal"
+        agreement = f"{found['top1_agreement']:.1%}"
+        rows.append(f"| {name} | {precision} | {error} | {agreement} | {kl} | {found['size'] / MB:.0f} | {took} |")
+        name = ""
+    return rows
+
+
+if __name__ == "__main__":
+    main()

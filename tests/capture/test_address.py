@@ -1,0 +1,346 @@
+"""Addresses and passwords: what a camera is asked with, what is told, what a wrong one is told as."""
+
+import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from edge_tdn.capture.address import find
+from edge_tdn.capture.source import open_capture, verify
+from edge_tdn.config.tables import CameraConfig, check_camera_access, load
+from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.media import gstreamer
+from edge_tdn.messages import NS_PER_S
+from tests.capture.test_source import RtspCamera, Running, free_port
+
+pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
+RATE = 15  # of the camera, pictures a second
+both = pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that systemd fills."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[RtspCamera]:
+    """A camera whose user is `camera`, with the password s3cret."""
+    pytest.importorskip("gi").require_version("GstRtspServer", "1.0")
+    camera = RtspCamera("s3cret")
+    yield camera
+    camera.kill()
+
+
+def camera(source: str, **keys: object) -> CameraConfig:
+    return CameraConfig.model_validate({"name": "c", "source": source, **keys})
+
+
+# Where user and password stand
+
+
+def test_user_and_password_are_taken_out_of_the_address() -> None:
+    for written, username, password in (
+        ("camera:s3cret@", "camera", "s3cret"),
+        ("camera:s3c%40ret%2F@", "camera", "s3c@ret/"),
+        ("camera:s3c@ret@", "camera", "s3c@ret"),
+        ("camera@", "camera", ""),
+        ("", "", ""),
+    ):
+        address = find(camera(f"rtsp://{written}host:8554/live?x=1"), Path())
+        assert (address.location, address.username, address.password) == (
+            "rtsp://host:8554/live?x=1", username, password
+        )  # fmt: skip
+        assert "s3c" not in repr(address)
+
+
+def test_a_password_comes_from_a_file_or_a_credential(tmp_path: Path, credentials: Path) -> None:
+    (tmp_path / "password").write_text("from file\nnot this\n")
+    (credentials / "front").write_text("from systemd\n")
+    for name, password in (("password", "from file"), ("credential:front", "from systemd")):
+        address = find(camera("rtsp://host/live", username="u", password_file=name), tmp_path)
+        assert (address.username, address.password) == ("u", password)
+        assert address.with_password == f"rtsp://u:{password.replace(' ', '%20')}@host/live"
+
+
+def test_a_whole_address_comes_from_a_credential(credentials: Path) -> None:
+    """And only its name is ever told."""
+    (credentials / "camera-url").write_text("http://camera:s3cret@host/live?token=hidden\n")
+    address = find(camera("credential:camera-url"), Path())
+    assert (address.location, address.username) == ("http://host/live?token=hidden", "camera")
+    assert (
+        address.told(f"Not Found, URL: {address.location}")
+        == "credential:camera-url: Not Found, URL: credential:camera-url"
+    )
+
+
+def site(folder: Path, keys: str) -> Path:
+    path = folder / "site.toml"
+    path.write_text(f'[[camera]]\nname = "a"\n{keys}')
+    return path
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ('source = "credential:none"\n', r":3: camera\[0\]\.source = 'credential:none': .*none cannot be read"),
+        ('source = "credential:empty"\n', r":3: camera\[0\]\.source = 'credential:empty': .* is empty"),
+        ('source = "credential:word"\n', r":3: .*'credential:word': its first line: no address; allowed: rtsp://"),
+        ('source = "credential:path"\n', r":3: .*'credential:path': its first line: no address"),
+        ('source = "credential:file"\n', r"its first line: unknown kind of source file://; allowed: rtsp://"),
+        ('source = "credential:two"\nusername = "u"\n', r"its first line: the address has a user of its own"),
+        (
+            'source = "rtsp://h/x"\nusername = "u"\npassword_file = "absent"\n',
+            r":5: camera\[0\]\.password_file = 'absent': .*absent cannot be read: no such file",
+        ),
+        (
+            'source = "rtsp://h/x"\nusername = "u"\npassword_file = "credential:none"\n',
+            r":5: camera\[0\]\.password_file = 'credential:none'",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_file_and_key(
+    tmp_path: Path, credentials: Path, keys: str, message: str
+) -> None:
+    """At the start; and no secret is told."""
+    for name, content in {
+        "empty": "", "word": "s3cret", "path": "/s3cret.mp4", "file": "file:///s3cret", "two": "rtsp://a:s3cret@h/x"
+    }.items():  # fmt: skip
+        (credentials / name).write_text(content)
+    config = load(site(tmp_path, keys))
+    with pytest.raises(ConfigError, match=message) as fault:
+        check_camera_access(config, tmp_path)
+    assert "s3cret" not in str(fault.value)
+    with pytest.raises(SourceError) as later:  # where it went away since
+        find(config.camera[0], tmp_path)
+    assert "s3cret" not in str(later.value)
+
+
+def test_without_systemd_there_is_no_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    config = load(site(tmp_path, 'source = "credential:x"\n'))
+    with pytest.raises(ConfigError, match=r"no \$CREDENTIALS_DIRECTORY; systemd makes one"):
+        check_camera_access(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ('source = "a.mp4"\nusername = "u"\n', r"username is for rtsp:// and http\(s\)://"),
+        ('source = "rtsp://h/x"\npassword_file = "p"\n', r"password_file needs a username"),
+        ('source = "rtsp://a:s3cret@h/x"\nusername = "u"\n', r"the address has a user of its own"),
+        ('source = "rtsp://a:s3c/ret@h/x"\n', r":3: .*the port is a number from 1 to 65535; in a password, / # and \?"),
+        ('source = "rtsp://h:99999/x"\n', r":3: .*source = 'rtsp://h:99999/x': the port is a number"),
+        ('source = "a"\ntransport = "sctp"\n', r":4: .*transport = 'sctp': should be 'tcp' or 'udp'"),
+        ('source = "a"\nhardware = "cuda"\n', r":4: .*hardware = 'cuda': should be a valid boolean"),
+        ('source = "a"\nrotate = 45\n', r":4: .*rotate = 45: should be 0, 90, 180 or 270"),
+        ('source = "a"\nregion = [0, 0, 1]\n', r":4: camera\[0\]\.region"),
+        ('source = "a"\nregion = [0.5, 0, 0.6, 1]\n', r":4: .*region: allowed: \[left, top, width, height\]"),
+        ('source = "a"\nregion = [0, 0, 0, 1]\n', r":4: .*region: allowed: .* width and height above 0"),
+        ('source = "a"\nregion = [0, 0, nan, 1]\n', r":4: camera\[0\]\.region\[2\] = nan: should be a finite number"),
+        ('source = "a"\nregion = [-0.1, 0, 1, 1]\n', r":4: .*region\[0\] = -0.1: should be greater than or equal to 0"),
+        ('source = "a"\nregion = ["0", 0, 1, 1]\n', r":4: .*region\[0\] = '0': should be a valid number"),
+    ],
+)
+def test_a_wrong_key_is_told_with_what_is_allowed(tmp_path: Path, keys: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as fault:
+        load(site(tmp_path, keys))
+    assert "s3cret" not in str(fault.value)
+    assert "s3c/ret" not in str(fault.value)
+
+
+def test_a_region_may_be_written_in_tenths(tmp_path: Path) -> None:
+    """0.7 + 0.1 + 0.2 is a little more than 1."""
+    assert load(site(tmp_path, 'source = "a"\nregion = [0.7, 0.9, 0.3, 0.1]\n')).camera[0].region[0] == 0.7
+
+
+# Cameras with a password
+
+
+@both
+def test_a_camera_opens_with_a_password_file(guarded: RtspCamera, tmp_path: Path, decoder: str) -> None:
+    (tmp_path / "password").write_text("s3cret\n")
+    capture = open_capture(
+        camera(guarded.url(), decoder=decoder, username="camera", password_file="password"), tmp_path
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while capture.read(0.2) is None:
+            assert time.monotonic() < deadline
+    finally:
+        capture.close()
+
+
+def test_a_corrected_password_file_is_read_at_the_next_try(
+    guarded: RtspCamera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_tdn.capture.source.UNAUTHORIZED_RETRY_S", 0.5)
+    file = tmp_path / "password"
+    file.write_text("wr0ng\n")
+    source = Running(guarded.url(), username="camera", password_file=str(file))
+    try:
+        assert "wr0ng" not in source.wait_for("unauthorized", 60)
+        file.unlink()
+        assert "password_file" in source.wait_for("unreachable", 60)
+        file.write_text("s3cret\n")
+        source.wait(lambda: source.count > 0, 60)
+    finally:
+        source.close()
+
+
+class GuardedPage(BaseHTTPRequestHandler):
+    """Wants camera and s3cret, and has nothing even then."""
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Authorization", "").removeprefix("Basic ")
+        right = b64decode(asked) == b"camera:s3cret"
+        self.send_response(404 if right else 401)
+        if not right:
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def test_http_asks_for_a_password_as_rtsp_does(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), GuardedPage)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for password, state in (("wr0ng", "unauthorized"), ("s3cret", "unreachable")):
+            (tmp_path / "password").write_text(password)
+            url = f"http://127.0.0.1:{server.server_port}/live"
+            source = Running(url, base=tmp_path, username="camera", password_file="password")
+            try:
+                reason = source.wait_for(state, 60)
+            finally:
+                source.close()
+            assert password not in reason
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_gstreamer_logs_no_password(guarded: RtspCamera, tmp_path: Path) -> None:
+    """Not even where it is asked to log everything about RTSP: neither as it is nor as it is sent."""
+    program = (
+        "import logging, sys, time; logging.basicConfig(level=logging.DEBUG); "  # a log that hides nothing
+        "from pathlib import Path; from edge_tdn.config.tables import CameraConfig; "
+        "from edge_tdn.capture.source import open_capture; "
+        "capture = open_capture(CameraConfig(name='c', source=sys.argv[1]), Path()); "
+        "until = time.monotonic() + 60; got = []\n"
+        "while len(got) < 5 and time.monotonic() < until: got += filter(None, [capture.read(1.0)])\n"
+        "capture.close(); assert got"
+    )
+    debug = {"GST_DEBUG": "*:4,*rtsp*:9,GST_PIPELINE:9", "GST_DEBUG_NO_COLOR": "1"}
+    url = guarded.url("camera:s3cret@")
+    done = subprocess.run(
+        [sys.executable, "-c", program, url], capture_output=True, text=True, timeout=120, env=os.environ | debug
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "rtspsrc" in done.stderr
+    for secret in ("s3cret", b64encode(b"camera:s3cret").decode()):
+        assert secret not in done.stderr
+
+
+# What is wrong with an address
+
+
+@both
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_what_does_not_answer_is_named(scheme: str, decoder: str) -> None:
+    """And tried again: a name may resolve one day, a port open."""
+    port = free_port()
+    for address, reason in (
+        ("no-such-host.invalid", "the name no-such-host.invalid does not resolve"),
+        (f"127.0.0.1:{port}", f"127.0.0.1 port {port}: Connection refused"),
+    ):
+        source = Running(f"{scheme}://{address}/live", decoder)
+        try:
+            assert source.wait_for("unreachable", 90) == f"{scheme}://{address}/live: {reason}"
+        finally:
+            source.close()
+        assert source.error is None
+
+
+@both
+def test_a_device_that_is_no_camera_is_named(decoder: str) -> None:
+    """It is opened anew each time."""
+    source = Running("/dev/null", decoder)
+    try:
+        source.wait(lambda: [state for state, _ in source.told].count("unreachable") >= 2, 60)
+    finally:
+        source.close()
+    said = {"gstreamer": "It isn't a v4l2 driver", "opencv": "no such camera"}
+    assert source.wait_for("unreachable").startswith("/dev/null: ")
+    assert said[decoder] in source.wait_for("unreachable")
+
+
+def test_a_camera_that_names_no_rate_plays() -> None:
+    """0/1 in its caps: pictures come when they come."""
+    pictures = "videotestsrc num-buffers=10 ! video/x-raw,width=64,height=48,framerate=100/1"
+    assert Running(f"gst: {pictures} ! capssetter caps=video/x-raw,framerate=0/1").end().count == 10
+
+
+# Transport and the camera's clock
+
+
+def test_a_camera_sends_over_udp_and_tells_its_time(guarded: RtspCamera) -> None:
+    """A picture's wall clock is when the camera took it, as soon as the camera says: with its first RTCP report."""
+    source = Running(guarded.url("camera:s3cret@"), transport="udp")
+    ahead_ns = time.time_ns() - time.monotonic_ns()  # of the wall clock before the one of arrivals
+    try:
+        source.wait(lambda: source.clock == "camera", 60)
+        before = source.count
+        source.wait(lambda: source.count >= before + 5, 60)
+    finally:
+        source.close()
+    assert source.decoder == "avdec_h264"
+    assert [state for state, _ in source.told] == ["connecting", "streaming"]
+    taken = [frame.wall_ns for frame in source.frames[before + 1 :]]
+    for before_ns, after_ns in pairwise(taken):  # on the camera's grid of 15 a second, however they arrived
+        pictures = (after_ns - before_ns) * RATE / NS_PER_S
+        assert pictures == pytest.approx(max(1, round(pictures)), abs=0.02)
+    assert abs(taken[-1] - (source.frames[-1].received_ns + ahead_ns)) < 3 * NS_PER_S
+
+
+def test_a_camera_whose_clock_is_wrong_is_not_asked_for_the_time(
+    guarded: RtspCamera, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An hour behind: the host's clock is used, and that is told once."""
+    monkeypatch.setattr("edge_tdn.capture.gst_capture.NTP_NS", (2_208_988_800 + 3600) * NS_PER_S)
+    with caplog.at_level(logging.WARNING):
+        source = Running(guarded.url("camera:s3cret@"))
+        ahead_ns = time.time_ns() - time.monotonic_ns()
+        try:
+            source.wait(lambda: "clock=host" in caplog.text, 60)
+            before = source.count
+            source.wait(lambda: source.count >= before + 5, 60)
+        finally:
+            source.close()
+    assert source.clock == "host"
+    assert caplog.text.count("clock=host") == 1
+    told = re.search(r"the camera's own is -(\d+\.\d) s off", caplog.text)
+    assert told
+    assert 3600 <= float(told[1]) < 3605  # and the time that the picture took
+    assert all(abs(frame.wall_ns - frame.received_ns - ahead_ns) < 30 * NS_PER_S for frame in source.frames)
+
+
+def test_opencv_refuses_udp(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r'transport = "udp" needs the decoder gstreamer'):
+        verify(camera("rtsp://h/x", decoder="opencv", transport="udp"), tmp_path)

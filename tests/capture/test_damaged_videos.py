@@ -1,0 +1,44 @@
+"""Damaged videos end in an error or at their end: a short form of `make chaos-cameras`."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_tdn.media import gstreamer
+from tests.chaos_cameras import videos
+
+pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
+
+
+def test_damaged_videos_end(tmp_path: Path) -> None:
+    """Twenty of them: no crash, no hang; some are played all the same, some are refused."""
+    paths = list(videos.make(tmp_path, 20, seed=7))
+    assert len(paths) == 20
+    outcomes = videos.play(paths, "gstreamer")
+    kinds = [videos.kind(outcome) for outcome in outcomes.values()]
+    assert len(kinds) == 20
+    assert set(kinds) == {"played", "refused"}, outcomes
+
+
+def test_a_player_that_dies_or_hangs_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next videos are played all the same."""
+    good = next(videos.make(tmp_path, 1, seed=7))
+    player = """
+import os, sys, time
+print("ready", flush=True)
+for line in sys.stdin:
+    if "abort-now" in line:
+        os.abort()
+    if "sleep-now" in line:
+        time.sleep(600)
+    print("played: 1", flush=True)
+"""
+    monkeypatch.setattr(videos, "HANG_S", 2.0)
+    monkeypatch.setattr(videos, "PLAYER", ("-c", player))
+    paths = [tmp_path / "abort-now", good, tmp_path / "sleep-now", good.with_suffix(".too")]
+    assert [videos.kind(what) for what in videos.play(paths, "gstreamer").values()] == [
+        "crash",
+        "played",
+        "hang",
+        "played",
+    ]

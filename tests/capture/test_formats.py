@@ -1,0 +1,132 @@
+"""Whatever a camera or a file may hold: written by GStreamer, and what is played is the same picture."""
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_tdn.capture.source import read_file
+from edge_tdn.media import gstreamer
+from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
+from edge_tdn.messages import NS_PER_MS, Picture
+from tests.capture.test_crop import corners, seen
+from tests.capture.test_source import encode
+
+pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
+ORDER = ["red", "green", "blue", "white"]
+FRAMES = 4
+
+
+def written(folder: Path, size: tuple[int, int], chain: str) -> Path:
+    """A still of four colours, FRAMES times."""
+    height, width = size
+    still = folder / "still.ppm"
+    still.write_bytes(b"P6 %d %d 255\n" % (width, height) + corners(height, width).tobytes())
+    pictures = f"filesrc location={still} ! decodebin ! imagefreeze num-buffers={FRAMES} ! videoconvert"
+    return encode(f"{pictures} ! {chain}", folder / "video")
+
+
+@pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
+@pytest.mark.parametrize(
+    ("size", "chain"),
+    [
+        ((240, 320), "video/x-raw,format=I420 ! x264enc ! mp4mux"),
+        ((240, 320), "video/x-raw,format=I420_10LE ! x264enc ! matroskamux"),  # High 10
+        ((240, 320), "video/x-raw,format=Y444 ! x264enc ! mp4mux"),
+        ((240, 320), "video/x-raw,format=I420 ! x265enc ! h265parse ! mp4mux"),
+        ((240, 320), "video/x-raw,format=I420_10LE ! x265enc ! h265parse ! mp4mux"),  # Main 10
+        ((240, 320), "jpegenc quality=95 ! avimux"),
+        ((240, 320), "vp8enc ! webmmux"),
+        ((240, 320), "vp9enc ! webmmux"),
+        ((240, 320), "video/x-raw,format=RGBA ! pngenc ! qtmux"),  # alpha
+        ((241, 321), "x264enc ! matroskamux"),
+        ((241, 321), "vp9enc ! webmmux"),
+        ((16, 16), "video/x-raw,format=I420 ! x264enc ! mp4mux"),
+        ((16, 16), "jpegenc quality=95 ! avimux"),
+        ((2304, 4096), "jpegenc ! avimux"),
+    ],
+)
+def test_a_format_plays(tmp_path: Path, decoder: str, size: tuple[int, int], chain: str) -> None:
+    frames = list(read_file(written(tmp_path, size, chain), decoder))  # type: ignore[arg-type]
+    assert len(frames) == FRAMES
+    for frame in frames:
+        assert frame.decoded.size == size
+        assert frame.picture.shape == (*size, 3)
+        assert seen(frame.picture) == ORDER
+
+
+@pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
+def test_grey_video_is_grey(tmp_path: Path, decoder: str) -> None:
+    path = written(tmp_path, (240, 320), "video/x-raw,format=GRAY8 ! jpegenc quality=95 ! avimux")
+    for frame in read_file(path, decoder):  # type: ignore[arg-type]
+        picture = frame.picture.astype(int)
+        assert np.abs(picture - picture.mean(axis=2, keepdims=True)).max() <= 2
+        assert picture[:100, :150].mean() + 100 < picture[140:, 170:].mean()  # red is darker than white
+
+
+@pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
+def test_a_video_with_an_alpha_channel_plays(tmp_path: Path, decoder: str) -> None:
+    """VP9 has it in a stream of its own, beside each picture. It is not looked at."""
+    colour, alpha = (vp9(tmp_path, pattern) for pattern in (corners(240, 320), np.full((240, 320, 3), 128, np.uint8)))
+    path = tmp_path / "alpha.webm"
+    path.write_bytes(webm_with_alpha(240, 320, colour, alpha))
+    frames = list(read_file(path, decoder))  # type: ignore[arg-type]
+    assert len(frames) == FRAMES
+    assert all(seen(frame.picture) == ORDER for frame in frames)
+
+
+def vp9(folder: Path, picture: Picture) -> list[bytes]:
+    """FRAMES encoded pictures."""
+    Gst, _ = gstreamer.load()
+    still = folder / "still.ppm"
+    still.write_bytes(b"P6 320 240 255\n" + picture.tobytes())
+    pipeline = Gst.parse_launch(
+        f"filesrc location={still} ! decodebin ! imagefreeze num-buffers={FRAMES} ! videoconvert "
+        "! vp9enc lag-in-frames=0 ! appsink name=sink sync=false"
+    )
+    pipeline.set_state(Gst.State.PLAYING)
+    try:
+        buffers = [pipeline.get_by_name("sink").pull_sample().get_buffer() for _ in range(FRAMES)]
+        return [bytes(buffer.extract_dup(0, buffer.get_size())) for buffer in buffers]
+    finally:
+        pipeline.set_state(Gst.State.NULL)
+
+
+def webm_with_alpha(height: int, width: int, colour: list[bytes], alpha: list[bytes]) -> bytes:
+    """No muxer here writes one. The Matroska elements' names are in RFC 9559."""
+
+    def element(name: str, *content: bytes | int) -> bytes:
+        payload = b"".join(part.to_bytes(4) if isinstance(part, int) else part for part in content)
+        return bytes.fromhex(name) + (1 << 56 | len(payload)).to_bytes(8) + payload
+
+    video = element("E0", element("B0", width), element("BA", height), element("53C0", 1))  # AlphaMode
+    codec = element("86", b"V_VP9")
+    track = element("AE", element("D7", 1), element("73C5", 1), element("83", 1), element("55EE", 1), codec, video)
+    groups = [
+        element(
+            "A0",
+            element("A1", b"\x81" + (40 * n).to_bytes(2) + b"\0" + picture),  # track 1, at so many ms
+            element("75A1", element("A6", element("EE", 1), element("A5", beside))),
+            element("9B", 40),
+        )
+        for n, (picture, beside) in enumerate(zip(colour, alpha, strict=True))
+    ]
+    cluster = element("1F43B675", element("E7", 0), *groups)
+    head = element("1A45DFA3", element("4282", b"webm"), element("4287", 4), element("4285", 2))
+    info = element("1549A966", element("2AD7B1", 1_000_000))
+    return head + element("18538067", info, element("1654AE6B", track), cluster)
+
+
+@pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
+def test_a_video_of_variable_rate_keeps_its_times(tmp_path: Path, decoder: str) -> None:
+    """Pictures 40 ms apart, of which some are missing: the others come when they are due."""
+    kept = [0, 1, 2, 5, 6, 10, 11, 12]
+    with closing(VideoWriter(tmp_path / "variable.mp4", LIVE_ENCODERS)) as writer:
+        for number in kept:
+            writer.write(np.full((48, 64, 4), 15 * number, np.uint8), number * 40 * NS_PER_MS)
+        writer.finish()
+    frames = list(read_file(tmp_path / "variable.mp4", decoder))  # type: ignore[arg-type]
+    first_ns = frames[0].pts_ns
+    assert [(frame.pts_ns - first_ns) / NS_PER_MS for frame in frames] == pytest.approx([40 * n for n in kept], abs=2)
+    assert [round(float(frame.picture.mean()) / 15) for frame in frames] == kept

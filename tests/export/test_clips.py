@@ -1,0 +1,93 @@
+"""Clips for comparison and calibration are those that the live path would see."""
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_tdn_export.clips import find_videos, read_clips, total_clips
+
+from edge_tdn.capture.source import Source, read_file
+from edge_tdn.config.tables import CameraConfig
+from edge_tdn.errors import ModelError, SourceError
+from edge_tdn.manifest import InputSpec
+from edge_tdn.segments.window import Window
+from tests.conftest import number_in
+
+SPEC = InputSpec(segments=4, height=64, width=96, resize="stretch", frame_rate=15.0, segment_stride=3)
+
+
+def test_clips_are_the_segments_that_a_camera_would_give(make_video: Callable[..., Path]) -> None:
+    video = make_video(45)
+    source = Source(CameraConfig(name="live", source=str(video)), Path("/"), lambda state, reason: None)
+    window = Window(SPEC, 0.5)
+    live = [segment for frame in source.frames(threading.Event()) for segment in window.push(frame)]
+    (recording,) = read_clips(video.parent, SPEC).recordings
+    assert len(recording.segments) == len(live) > 10
+    for ours, theirs in zip(recording.segments, live, strict=True):
+        assert (ours.index, ours.from_ns, ours.to_ns) == (theirs.index, theirs.from_ns, theirs.to_ns)
+        assert np.array_equal(ours.frames, theirs.frames)
+
+
+def test_a_file_is_read_faster_than_it_plays_and_whole(make_video: Callable[..., Path]) -> None:
+    frames = list(read_file(make_video(90, rate=1)))
+    assert [number_in(frame.picture) for frame in frames] == list(range(90))
+    assert frames[-1].pts_ns > 88e9
+    assert frames[-1].received_ns - frames[0].received_ns < 3e9
+
+
+def test_clips_slide_over_the_segments(make_video: Callable[..., Path]) -> None:
+    (recording,) = read_clips(make_video(45), SPEC).recordings
+    lasts = recording.lasts(SPEC)
+    assert list(lasts)[:3] == [3, 4, 5]
+    assert list(recording.lasts(SPEC, 2))[:3] == [3, 5, 7]
+    assert total_clips([recording], SPEC) == len(lasts)
+    clip = recording.clip(5, SPEC)
+    assert clip.shape == (4, 5, 64, 96, 3)
+    assert [number_in(picture) for picture in clip[0]] == [7, 8, 9, 10, 11]  # segment 2 begins at 1 + 2 * 3
+
+
+def test_videos_that_give_no_clip_are_named_and_the_others_serve(make_video: Callable[..., Path]) -> None:
+    folder = make_video(45, name="good.mp4").parent
+    make_video(4, name="four_frames.mp4")
+    (folder / "damaged.mp4").write_bytes((folder / "good.mp4").read_bytes()[:300])
+    (folder / "empty.mkv").write_bytes(b"")
+    (folder / "notes.txt").write_text("no video")
+    clips = read_clips(folder, SPEC)
+    assert [recording.name for recording in clips.recordings] == ["good.mp4"]
+    assert len(clips.skipped) == 3
+    told = "\n".join(clips.skipped)
+    for part in ("four_frames.mp4: too short", "damaged.mp4", "empty.mkv: the file is empty"):
+        assert part in told
+
+
+def test_without_a_single_clip_every_reason_is_told(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    video = make_video(4, name="four_frames.mp4")
+    with pytest.raises(ModelError, match=r"not one clip in 1 video\(s\):\n.*four_frames\.mp4: too short.* 0\.9 s"):
+        read_clips(video.parent, SPEC)
+    with pytest.raises(ModelError, match="no such folder"):
+        read_clips(tmp_path / "nowhere", SPEC)
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(ModelError, match="no video in it"):
+        find_videos(tmp_path / "bare")
+
+
+def test_very_many_videos_give_a_clip_each_until_there_are_enough(
+    make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a data set comes: thousands of short files."""
+    folder = make_video(30, name="00.mp4").parent
+    for n in range(1, 12):
+        shutil.copyfile(folder / "00.mp4", folder / f"{n:02}.mp4")
+    monkeypatch.setattr("edge_tdn_export.clips.MOST_SEGMENTS", 4 * SPEC.segments)
+    clips = read_clips(folder, SPEC)
+    assert [recording.name for recording in clips.recordings] == ["00.mp4", "03.mp4", "06.mp4", "09.mp4"]
+    assert all(len(recording.segments) == SPEC.segments for recording in clips.recordings)
+
+
+def test_a_damaged_file_is_told_by_read_file(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "junk.mp4").write_bytes(b"junk" * 100)
+    with pytest.raises(SourceError, match=r"junk\.mp4"):
+        list(read_file(tmp_path / "junk.mp4"))

@@ -1,0 +1,354 @@
+"""The CUDA runtime, on the processor where there is no GPU: the same code, but for recording kernels."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from edge_tdn_export.convert.convert import EncoderGraph, HeadGraph, Recipe, convert, whole
+from edge_tdn_export.convert.cuda import arranged
+from edge_tdn_export.network.tdn import TDN
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.export.passes import move_to_device_pass
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from edge_tdn.errors import DeviceError, ModelError
+from edge_tdn.inference.cuda import CudaRuntime, FeatureStore
+from edge_tdn.inference.open_runtime import open_runtime
+from edge_tdn.manifest import Model, open_model
+from tests.bench import gpu
+from tests.export.convert.test_convert import LABELS, SPEC, noise, sliding_error
+from tests.export.network.test_tdn import VARIANTS, small
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+LIMIT = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 2e-2}  # of the largest logit, as edge_tdn_export.parity.result has them
+ROUNDING = 1e-5  # of the largest logit: FP32 in another order
+
+
+@pytest.fixture(scope="module")
+def network() -> TDN:
+    return small(width=0.125, classes=3)
+
+
+@pytest.fixture(scope="module")
+def model(network: TDN, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    folder = tmp_path_factory.mktemp("cuda")
+    (folder / "labels.txt").write_text("\n".join(LABELS) + "\n")
+    recipe = Recipe("small", folder / "labels.txt", SPEC, precisions=tuple(f"cuda-{name}" for name in LIMIT))
+    convert(network, recipe, folder / "model")
+    return open_model(folder / "model")
+
+
+def on_processor(model: Model, precision: str = "fp32", largest: int = 4) -> CudaRuntime:
+    return CudaRuntime(model, model.build(f"cuda-{precision}").graphs[0], 8, precision, "cpu", largest)
+
+
+@pytest.fixture(scope="module")
+def runtime(model: Model) -> Iterator[CudaRuntime]:
+    """For all tests that only compute: opening takes seconds."""
+    runtime = on_processor(model)
+    yield runtime
+    runtime.close()
+
+
+@pytest.fixture(scope="module")
+def one_by_one(model: Model) -> Iterator[CudaRuntime]:
+    """One clip at a time."""
+    runtime = on_processor(model, largest=1)
+    yield runtime
+    runtime.close()
+
+
+def relative(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    return float(np.abs(got - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize("precision", LIMIT)
+def test_a_sliding_window_equals_the_whole_network(precision: str, model: Model, network: TDN) -> None:
+    """After the ring has wrapped around twice, too."""
+    assert sliding_error(on_processor(model, precision, largest=1), network, noise(20)) <= LIMIT[precision]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_arranged_for_a_gpu_every_variant_computes_the_same(variant: str) -> None:
+    network = small(width=0.125, classes=3, **VARIANTS[variant])
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    frames = torch.from_numpy(noise(16))
+    with torch.inference_mode():
+        features = EncoderGraph(network, SPEC)(frames)
+        expected = HeadGraph(network)(*features).numpy()
+        encoder = arranged(EncoderGraph(network, SPEC).eval(), (frames[:2],), torch.float32)
+        head = arranged(HeadGraph(network).eval(), tuple(feature[:8] for feature in features), torch.float32)
+        got = head(*encoder(frames)).numpy()
+    assert relative(got, expected) <= ROUNDING
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for half in (encoder, head) for layer in half.modules())
+
+
+def filled(runtime: CudaRuntime, clips: NDArray[np.uint8]) -> list[Any]:
+    """A ring for each clip [cameras, T, 5, H, W, 3], the cameras' segments mixed as they would come."""
+    rings = [runtime.ring() for _ in clips]
+    for segments in clips.swapaxes(0, 1):
+        runtime.encode(list(segments), rings)
+    return rings
+
+
+@pytest.mark.parametrize("cameras", [2, 3, 4, 7])
+def test_clips_of_several_cameras_at_once_equal_each_one_alone(
+    cameras: int, runtime: CudaRuntime, one_by_one: CudaRuntime
+) -> None:
+    """In full batches, in filled-up ones, and in more than one."""
+    clips = noise(8 * cameras).reshape(cameras, 8, 5, 64, 64, 3)
+    together = runtime.classify(filled(runtime, clips))
+    alone = np.stack([one_by_one.classify(filled(one_by_one, clip[None]))[0] for clip in clips])
+    assert together.shape == (cameras, 3)
+    assert relative(together, alone) <= ROUNDING
+    assert np.abs(np.diff(alone, axis=0)).max() > 100 * ROUNDING * np.abs(alone).max()  # they are different clips
+
+
+def test_one_camera_never_shows_in_another_ones_logits(runtime: CudaRuntime) -> None:
+    clips = noise(32).reshape(4, 8, 5, 64, 64, 3)
+    before = runtime.classify(filled(runtime, clips))
+    clips[2] = noise(8, seed=1)
+    after = runtime.classify(filled(runtime, clips))
+    assert np.array_equal(before[[0, 1, 3]], after[[0, 1, 3]])
+    assert not np.allclose(before[2], after[2])
+
+
+def test_more_segments_than_a_clip_has_leave_the_last_ones(network: TDN, runtime: CudaRuntime) -> None:
+    """One camera catches up, beside another that brings a single segment."""
+    segments, other = noise(11), noise(8, seed=2)
+    ring, beside = runtime.ring(), runtime.ring()
+    for frames in other[:7]:
+        runtime.encode([frames], [beside])
+    runtime.encode([*segments[:6], other[7], *segments[6:]], [ring] * 6 + [beside] + [ring] * 5)
+    expected = np.stack([whole(network, segments[-8:], SPEC), whole(network, other, SPEC)])
+    assert relative(runtime.classify([ring, beside]), expected) <= LIMIT["fp32"]
+
+
+def test_a_cleared_ring_has_to_be_filled_again(runtime: CudaRuntime) -> None:
+    (ring,) = filled(runtime, noise(8)[None])
+    assert ring.full
+    ring.clear()
+    for frames in noise(7):
+        assert not ring.full
+        runtime.encode([frames], [ring])
+    runtime.encode([noise(1)[0]], [ring])
+    assert ring.full
+
+
+def test_further_cameras_find_room_and_leave_the_others_features_alone(runtime: CudaRuntime) -> None:
+    rings = filled(runtime, noise(16).reshape(2, 8, 5, 64, 64, 3))
+    before = runtime.classify(rings)
+    filled(runtime, noise(40, seed=3).reshape(5, 8, 5, 64, 64, 3))
+    assert np.array_equal(runtime.classify(rings), before)
+
+
+def test_a_ring_that_is_forgotten_gives_its_room_back() -> None:
+    store = FeatureStore(torch, {"h": (4,)}, 8, torch.float32, torch.device("cpu"))
+    rings = [store.ring() for _ in range(3)]
+    room = store.cameras
+    for _ in range(20):
+        rings = [store.ring() for _ in range(3)]
+    assert store.cameras <= 2 * room
+    slots = [slot for ring in rings for slot in ring.window]
+    assert len(set(slots)) == 24
+    assert 0 not in slots  # where filled-up rows go
+
+
+class Reordered(TorchDispatchMode):
+    """Collects the shapes of what convolutions would have to bring into another layout first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[int, ...]] = []
+        self.seen = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "conv" in func.name():
+            self.seen += 1
+            layout = torch.channels_last
+            self.found += [tuple(one.shape) for one in args[:2] if not one.is_contiguous(memory_format=layout)]
+        return func(*args, **(kwargs or {}))
+
+
+def test_from_store_to_logits_everything_stays_channels_last(runtime: CudaRuntime) -> None:
+    rings = filled(runtime, noise(16).reshape(2, 8, 5, 64, 64, 3))
+    with Reordered() as mode:
+        runtime.classify(rings)
+    assert mode.seen > 30
+    assert mode.found == []
+
+
+def operators(model: Model, name: str) -> list[str]:
+    program = torch.export.load(model.folder / name)
+    return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+
+
+def test_nothing_is_cast_per_call_but_pixels_and_what_goes_into_the_linear_layer(model: Model) -> None:
+    graphs = model.build("cuda-bf16").graphs[0]
+    encoder, head = operators(model, graphs.encoder), operators(model, graphs.head)
+    assert encoder.count("aten.to.dtype") == 4  # uint8 -> FP32 -> BF16, twice
+    assert head.count("aten.to.dtype") == 1
+    found = encoder + head
+    assert "aten.batch_norm.default" not in found
+    assert found.count("aten.conv2d.default") > 30
+
+
+def test_programs_run_on_another_device_than_they_were_exported_on(model: Model) -> None:
+    """PyTorch's device without memory stands for CUDA: a tensor that stayed behind would not go with the others."""
+    graphs = model.build("cuda-bf16").graphs[0]
+    encoder, head = (
+        move_to_device_pass(torch.export.load(model.folder / name), "meta").module()
+        for name in (graphs.encoder, graphs.head)
+    )
+    with torch.inference_mode():
+        features = encoder(torch.empty(16, 5, 64, 64, 3, dtype=torch.uint8, device="meta"))
+        logits = head(*(feature.unflatten(0, (2, 8)) for feature in features))
+    assert {tensor.device.type for tensor in (*features, logits)} == {"meta"}
+    assert logits.shape == (2, 3)
+
+
+def fails_above(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both programs find no memory for more rows than these."""
+    load: Callable[..., Any] = CudaRuntime._load
+
+    def loaded(runtime: CudaRuntime, model: Model, name: str) -> Callable[..., Any]:
+        program = load(runtime, model, name)
+
+        def run(*inputs: Tensor) -> Any:
+            if len(inputs[0]) > rows:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has ...")
+            return program(*inputs)
+
+        return run
+
+    monkeypatch.setattr(CudaRuntime, "_load", loaded)
+
+
+def test_a_small_gpu_gets_the_largest_batch_that_fits(
+    model: Model, network: TDN, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails_above(2, monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        runtime = on_processor(model, largest=8)
+    assert runtime.batch == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "device cpu: memory for batches of 2, not of 8: many cameras will take longer"
+    ]
+    clips = noise(24).reshape(3, 8, 5, 64, 64, 3)
+    expected = np.stack([whole(network, clip, SPEC) for clip in clips])
+    assert relative(runtime.classify(filled(runtime, clips)), expected) <= LIMIT["fp32"]
+
+
+def test_a_gpu_that_takes_not_even_one_camera_is_told(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails_above(0, monkeypatch)
+    with pytest.raises(DeviceError, match=r"not enough memory for one camera in bf16: 1\.50 GiB more were asked for"):
+        on_processor(model, "bf16")
+
+
+def test_one_camera_too_many_is_told_with_how_many_fit(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = on_processor(model)
+    rings = [runtime.ring() for _ in range(4)]
+
+    def fail(store: FeatureStore, cameras: int) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. ...")
+
+    monkeypatch.setattr(FeatureStore, "_grow", fail)
+    with pytest.raises(DeviceError, match=r"for more than 4 cameras in fp32: 20\.00 MiB .* configure fewer cameras"):
+        rings.append(runtime.ring())
+    assert DeviceError.exit_status == 71
+
+
+def test_programs_that_do_not_belong_together_are_a_model_error(model: Model) -> None:
+    graphs = model.build("cuda-fp32").graphs[0]
+    swapped = graphs.model_copy(update={"encoder": graphs.head, "head": graphs.encoder})
+    with pytest.raises(ModelError, match=r"head\.pt2.* do not run on cpu: .*; export the model again"):
+        CudaRuntime(model, swapped, 8, "fp32", "cpu", largest=2)
+
+
+def test_the_benchmark_runs_on_the_processor_too(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gpu.MATRIX, "cpu", 128)  # a processor without BF16 takes a minute for the large one
+    found = gpu.measure(model, "bf16", "cpu", [1, 2], hops=3)
+    assert 0 < found["golden_error"] <= found["golden_limit"] == LIMIT["bf16"]
+    assert [one.cameras for one in found["batches"]] == [1, 2]
+    for one in found["batches"]:
+        assert 0 < one.median_ms <= one.p95_ms
+        assert one.hops_per_s == pytest.approx(1000 * one.cameras / one.median_ms)
+        assert one.of_peak == pytest.approx(2e-3 * found["gmac_per_hop"] * one.hops_per_s / found["matrix_tflops"])
+    (row,) = found["rows"]
+    assert row.goal == 2
+    assert row.figure == found["batches"][0].median_ms
+
+
+def cuda_error(model: Model, network: TDN, precision: str) -> float:
+    return sliding_error(open_runtime(model, precision, "CUDA"), network, noise(20))
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("precision", LIMIT)
+def test_on_a_gpu_a_sliding_window_equals_the_whole_network(precision: str, model: Model, network: TDN) -> None:
+    assert cuda_error(model, network, precision) <= LIMIT[precision]
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("cameras", [1, 2, 3, 5, 13, 32, 40])
+def test_on_a_gpu_every_recorded_batch_equals_the_processor(cameras: int, model: Model, runtime: CudaRuntime) -> None:
+    clips = noise(8 * cameras).reshape(cameras, 8, 5, 64, 64, 3)
+    on_gpu = open_runtime(model, "fp32", "CUDA")
+    assert relative(on_gpu.classify(filled(on_gpu, clips)), runtime.classify(filled(runtime, clips))) <= LIMIT["fp32"]
+    on_gpu.close()
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("gpu")
+def test_on_a_gpu_frames_are_not_overwritten_while_they_are_copied(model: Model, runtime: CudaRuntime) -> None:
+    """Many segments without waiting, through the same pinned memory."""
+    clips = noise(32 * 8).reshape(32, 8, 5, 64, 64, 3)
+    on_gpu = open_runtime(model, "fp32", "CUDA")
+    rings = [on_gpu.ring() for _ in clips]
+    for clip, ring in zip(clips, rings, strict=True):
+        for frames in clip:
+            on_gpu.encode([frames], [ring])
+    assert relative(on_gpu.classify(rings), runtime.classify(filled(runtime, clips))) <= LIMIT["fp32"]
+    on_gpu.close()
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("gpu")
+def test_on_a_gpu_nothing_is_allocated_per_hop(model: Model) -> None:
+    on_gpu = open_runtime(model, "bf16", "CUDA")
+    rings = filled(on_gpu, noise(24).reshape(3, 8, 5, 64, 64, 3))
+    on_gpu.classify(rings)
+    before = torch.cuda.memory_stats()["allocation.all.allocated"]
+    for frames in noise(10):
+        on_gpu.encode([frames] * 3, rings)
+        on_gpu.classify(rings)
+    assert torch.cuda.memory_stats()["allocation.all.allocated"] == before
+    on_gpu.close()
+
+
+@pytest.mark.cuda
+@pytest.mark.usefixtures("gpu")
+def test_a_gpu_that_is_nearly_full_gets_smaller_batches_or_is_told(model: Model) -> None:
+    """As much as the small network needs is taken away, by a limit of PyTorch's own."""
+    whole_gpu = torch.cuda.mem_get_info()[1]
+    seen: set[int | str] = set()
+    try:
+        for mib in (8, 32, 128, 1024):
+            torch.cuda.set_per_process_memory_fraction(mib * 2**20 / whole_gpu)
+            try:
+                on_gpu = open_runtime(model, "fp32", "CUDA")
+            except DeviceError as error:
+                seen.add(str(error).partition(" memory")[0])
+            else:
+                seen.add(on_gpu.batch)
+                on_gpu.close()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert {"device CUDA: not enough", 32} <= seen

@@ -1,0 +1,295 @@
+"""The simulated camera: watched by the project's own reader and by a foreign one, FFmpeg's in OpenCV."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_tdn.__main__ import main
+from edge_tdn.capture.capture import Capture, EndOfStream
+from edge_tdn.capture.source import open_capture
+from edge_tdn.config.tables import CameraConfig
+from edge_tdn.errors import SourceError
+from edge_tdn.media import gstreamer
+from edge_tdn.simulator.faults import FAULTS, Planned
+from tests.conftest import number_in
+from tests.support.rtsp import RtspCamera, free_port
+
+pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
+Cameras = Callable[..., RtspCamera]
+
+
+class Viewer:
+    """Reads on a thread of its own; a connection lasts until it fails or ends, which `over` tells."""
+
+    def __init__(self, url: str, decoder: str = "gstreamer") -> None:
+        self.pictures: list[np.ndarray] = []  # their luma
+        self.pts_ns: list[int] = []
+        self.came_s = time.monotonic()  # the last one, or the beginning
+        self.over: str | None = None
+        self._stop = threading.Event()
+        self._camera = CameraConfig.model_validate({"name": "c", "source": url, "decoder": decoder})
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            with closing(open_capture(self._camera, Path())) as capture:
+                self._watch(capture)
+        except SourceError as error:
+            self.over = error.state
+        except EndOfStream:
+            self.over = "ended"
+
+    def _watch(self, capture: Capture) -> None:
+        while not self._stop.is_set():
+            if got := capture.read(0.2):
+                self.pictures.append(got[0].luma.copy())
+                self.pts_ns.append(got[1])
+                self.came_s = time.monotonic()
+
+    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{len(self.pictures)} pictures, over: {self.over}"
+            time.sleep(0.02)
+
+    def more(self, pictures: int) -> list[np.ndarray]:
+        """The pictures that come next."""
+        before = len(self.pictures)
+        self.wait(lambda: len(self.pictures) >= before + pictures)
+        return self.pictures[before:]
+
+    def lives(self) -> bool:
+        """It has a few pictures, and did not end before."""
+        self.wait(lambda: len(self.pictures) >= 5 or self.over is not None)
+        return len(self.pictures) >= 5
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Viewer]]:
+    """watch(url, decoder) -> Viewer; ended after the test."""
+    viewers: list[Viewer] = []
+
+    def start(url: str, decoder: str = "gstreamer") -> Viewer:
+        viewers.append(Viewer(url, decoder))
+        return viewers[-1]
+
+    yield start
+    for viewer in viewers:
+        viewer.close()
+
+
+def changes(pictures: list[np.ndarray]) -> float:
+    """How much a picture differs from the one before, grey levels: the median, for whole pictures look different."""
+    return float(np.median([np.abs(after.astype(int) - before).mean() for before, after in pairwise(pictures)]))
+
+
+def test_a_video_is_served_in_order_without_end_and_its_time_never_runs_back(
+    rtsp: Cameras, watch: Callable[..., Viewer], make_video: Callable[..., Path]
+) -> None:
+    """On a busy host the reader misses some, and the camera leaves some out: but not of every round."""
+    viewer = watch(rtsp("", str(make_video(frames=20, name="yard.mp4"))).url())
+    viewer.more(45)
+
+    def steps() -> list[tuple[int, float]]:
+        """From each picture to the next: how many of the video, and how long, in ticks."""
+        times = list(viewer.pts_ns)
+        seen = [number_in(np.repeat(picture[..., None], 3, 2)) for picture in viewer.pictures[: len(times)]]
+        return list(zip(np.diff(seen) % 20, np.diff(times) / 1e9 * 15, strict=True))
+
+    def is_whole(count: int) -> bool:
+        on_time = ["=" if pictures == round(ticks) == 1 else " " for pictures, ticks in steps()]
+        return "=" * count in "".join(on_time)
+
+    viewer.wait(lambda: is_whole(20))
+    assert all(ticks > pictures - 1 for pictures, ticks in steps())  # in one tick never two of them
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "mjpeg"])
+def test_a_foreign_client_sees_every_codec_and_shares_the_stream(
+    rtsp: Cameras, watch: Callable[..., Viewer], codec: str
+) -> None:
+    camera = rtsp("", "test:", "--codec", codec, "--size", "160x128", "--rate", "10")
+    ours, foreign = watch(camera.url()), watch(camera.url(), "opencv")
+    assert ours.more(10)[-1].shape == foreign.more(10)[-1].shape == (128, 160)
+    assert changes(ours.pictures) > 0.05
+
+
+def test_a_frozen_picture_is_the_same_and_a_still_scene_is_not(rtsp: Cameras, watch: Callable[..., Viewer]) -> None:
+    camera = rtsp("", "noise:", "--rate", "30")
+    viewer = watch(camera.url())
+    noisy = changes(viewer.more(20))
+    camera.fault("freeze")
+    viewer.wait(lambda: 2 * changes(viewer.more(20)) < noisy)
+    frozen = changes(viewer.more(20))  # not quite the same: the encoder goes on to better it
+    assert 2 * frozen < noisy
+    camera.fault("ok")
+    viewer.wait(lambda: 2 * frozen < changes(viewer.more(20)))
+
+
+def test_without_packets_the_connection_stays_and_the_size_may_change(
+    rtsp: Cameras, watch: Callable[..., Viewer]
+) -> None:
+    camera = rtsp()
+    viewer = watch(camera.url())
+    viewer.more(5)
+    camera.fault("stall")
+    viewer.wait(lambda: time.monotonic() - viewer.came_s > 1.2)
+    camera.fault("size")
+    viewer.wait(lambda: viewer.pictures[-1].shape == (120, 160))
+    assert np.diff(viewer.pts_ns).max() > 1e9  # time went on meanwhile
+    camera.fault("ok")
+    viewer.wait(lambda: viewer.pictures[-1].shape == (240, 320))
+    assert viewer.over is None
+
+
+@pytest.mark.parametrize(("fault", "then"), [("drop", "unreachable"), ("password", "unauthorized"), ("eos", "")])
+def test_who_is_thrown_out_may_come_again_when_the_fault_is_over(
+    rtsp: Cameras, watch: Callable[..., Viewer], fault: str, then: str
+) -> None:
+    camera = rtsp()
+    ours, foreign = watch(camera.url()), watch(camera.url(), "opencv")
+    ours.more(5)
+    foreign.more(5)
+    camera.fault(fault)
+    ours.wait(lambda: ours.over == foreign.over == "ended")
+    if then:
+        ours, foreign = watch(camera.url()), watch(camera.url(), "opencv")
+        ours.wait(lambda: None not in (ours.over, foreign.over))
+        assert (ours.over, foreign.over) == (then, "unreachable")
+        assert not ours.pictures + foreign.pictures
+        camera.fault("ok")
+    deadline = time.monotonic() + 60
+    while (again := watch(camera.url())) and not again.lives():  # it may not have heard yet that the fault is over
+        assert time.monotonic() < deadline, again.over
+
+
+@pytest.mark.parametrize("fault", ["corrupt", "loss"])
+def test_damaged_video_goes_on_and_mends(rtsp: Cameras, watch: Callable[..., Viewer], fault: str) -> None:
+    """A still scene, so that what is damaged differs from it; what is missing shows in the times."""
+    camera = rtsp("", "noise:", "--rate", "30")
+    viewer = watch(camera.url())
+    whole = np.mean(viewer.more(20), axis=0)
+    usual = max(np.abs(picture - whole).mean() for picture in viewer.pictures)
+    camera.fault(fault)
+    viewer.wait(
+        lambda: (
+            np.diff(viewer.pts_ns[20:]).max(initial=0) > 60e6
+            or max(np.abs(picture - whole).mean() for picture in viewer.pictures[-5:]) > 2 * usual
+        )
+    )
+    camera.fault("ok")
+    viewer.wait(lambda: all(np.abs(picture - whole).mean() < 2 * usual for picture in viewer.more(5)))
+    assert viewer.over is None
+    assert camera.process.poll() is None
+
+
+def test_a_password_lets_in_whom_it_should(rtsp: Cameras, watch: Callable[..., Viewer]) -> None:
+    camera = rtsp("s3cret")
+    for decoder in ("gstreamer", "opencv"):
+        watch(camera.url("camera:s3cret@"), decoder).more(3)
+    for credentials in ("", "camera:wr0ng@", "other:s3cret@"):
+        stranger = watch(camera.url(credentials))
+        stranger.wait(lambda one=stranger: one.over is not None)
+        assert stranger.over == "unauthorized"
+
+
+def test_the_command_says_where_and_what_to_paste_and_keeps_to_its_plan(make_video: Callable[..., Path]) -> None:
+    """Two cameras of one name; a fault that comes every second; Ctrl-C ends it with 0."""
+    video, port = make_video(name="my yard.mp4"), free_port(2)
+    plan = ["--fault", "my-yard:stall@0.2+0.3/1", "--fault", "my-yard-2:freeze@0.1"]
+    command = [sys.executable, "-m", "edge_tdn", "simulate", video, video, "--port", str(port), "--rate", "5", *plan]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        lines: list[str] = []
+        while not lines or "Ctrl-C" not in lines[-1]:
+            lines.append(process.stdout.readline().rstrip())
+            assert process.poll() is None
+        process.stdin.write("my-yard-2 loss\nnonsense\n")
+        process.stdin.close()
+        said, awaited = "", ("my-yard-2 freeze", "my-yard-2 loss", "nonsense: ")
+        while said.count("my-yard ok") < 2 or not all(word in said for word in awaited):
+            said += process.stdout.readline()
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        said += process.stdout.read()
+        assert process.wait(60) == 0
+    assert f"rtsp://127.0.0.1:{port}/my-yard  128x96, 5 frames/s" in lines
+    assert f'source = "rtsp://127.0.0.1:{port + 1}/my-yard-2"' in lines
+    assert "for this machine alone; see --address" in lines
+    states = re.findall(r"^\d\d:\d\d:\d\d my-yard (\w+)$", said, re.M)
+    assert states[:4] == ["stall", "ok", "stall", "ok"]
+    assert sorted(re.findall(r"my-yard-2 (\w+)", said)) == ["freeze", "loss"]
+    assert "nonsense: not [CAMERA] FAULT" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["none.mp4"], 66, "none.mp4: No such file or directory"),
+        (["rtsp://host/x"], 66, "rtsp://host/x: only files are served, and demo:, test:, noise:"),
+        (["{text}"], 66, "text file"),
+        (["test:", "--port", "{taken}"], 66, "camera test: port {taken} is taken; see --port"),
+        (["test:", "--fault", "melt@3"], 2, "melt@3: no fault melt; one of drop, freeze"),
+        (["test:", "--fault", "drop"], 2, "drop: as in freeze@20"),
+        (["test:", "--fault", "yard:drop@1"], 1, "--fault drop: no camera yard; there are test"),
+        (["test:", "--codec", "mjpeg", "--fault", "corrupt@1"], 1, "--fault corrupt: not with this --codec"),
+        (["test:", "--size", "641x480"], 2, "641x480: width x height, even"),
+        (["test:", "--rate", "0"], 2, "0: a whole number from 1 to 120"),
+        (["test:", "--address", "192.0.2.1"], 66, "port 8554: Cannot assign requested address; see --address"),
+        (["test:", "--user", "camera"], 1, "--user and --password-file need each other"),
+        (["test:", "--user", "a", "--password-file", "none"], 1, "--password-file none: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_served_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], status: int, words: str
+) -> None:
+    (tmp_path / "text.mp4").write_text("This is no video.\n" * 50)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        taken = listening.getsockname()[1]
+        filled = [one.format(text=tmp_path / "text.mp4", taken=taken) for one in arguments]
+        if status == 2:  # argparse's
+            with pytest.raises(SystemExit, match="2"):
+                main(["simulate", *filled])
+        else:
+            assert main(["simulate", *filled]) == status
+    assert words.format(taken=taken) in capsys.readouterr().err
+
+
+def test_a_plan_is_read_as_it_is_written() -> None:
+    assert Planned.parse("freeze@20") == Planned("freeze", 20)
+    assert Planned.parse("yard-2:drop@0.5+10/60") == Planned("drop", 0.5, 10, 60, "yard-2")
+    for wrong in ("freeze@20+0", "freeze@20+10/10", "freeze@-1", "freeze@nan", "@3", "freeze@1+", "freeze@1/0"):
+        with pytest.raises(ValueError, match=re.escape(wrong)):
+            Planned.parse(wrong)
+    for fault in FAULTS:
+        assert Planned.parse(f"{fault}@1").fault == fault
+
+
+def test_without_its_package_the_line_to_install_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gi
+
+    def missing(name: str, version: str) -> None:
+        if name == "GstRtspServer":
+            raise ValueError("Namespace GstRtspServer not available")
+
+    monkeypatch.setattr(gi, "require_version", missing)
+    with pytest.raises(gstreamer.Missing, match=r"apt-get install gir1\.2-gst-rtsp-server-1\.0"):
+        gstreamer.load_rtsp_server()

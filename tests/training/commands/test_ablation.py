@@ -1,0 +1,157 @@
+"""The paper's claims in small: networks that are taught alike, each once; judged on the same clips, in turn."""
+
+import io
+import json
+import multiprocessing
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_tdn_export.convert.convert import whole
+from edge_tdn_export.network.tdn import TDNConfig
+from edge_tdn_training.__main__ import main
+from edge_tdn_training.commands import ablation
+from edge_tdn_training.commands.ablation import T_CONV, TABLES, TSN, chosen
+from edge_tdn_training.commands.ablation_report import Result, markdown, picture, said, table, to_json
+from edge_tdn_training.evaluation.accuracy import Accuracy
+from edge_tdn_training.synthetic.clips import SPEC
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+
+from edge_tdn.demo.scene import MOTIONS
+from tests.training.loop.test_trainer import wait_for
+
+pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
+FORK = multiprocessing.get_context("fork")  # as in test_training_learn
+STILL, LEFT, RIGHT = (MOTIONS.index(label) for label in ("still", "left", "right"))
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """command() -> TSN and T-Conv, three short epochs each, into tmp_path / "out"."""
+    small = SPEC.model_copy(update={"segments": 2, "segment_stride": 28})
+    monkeypatch.setattr(ablation, "SPEC", small)
+    monkeypatch.setattr(ablation, "NETWORK", {"arch": "resnet18", "width": 0.125, "segments": 2})
+    monkeypatch.setattr(ablation, "EPOCH", 4)
+    monkeypatch.setattr(ablation, "BATCH", 8)
+    monkeypatch.setitem(ablation.TABLES, "1d", (TSN, T_CONV))
+    options = f"ablation --out {tmp_path / 'out'} --tables 1d --drawings 12 --held-out 5 --workers 0 --device cpu"
+    return lambda *more: [*options.split(), *more]
+
+
+def test_killed_it_goes_on_and_what_is_taught_is_not_taught_again(
+    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """And judged by PyTorch itself instead of OpenVINO, all are found the same."""
+    process = FORK.Process(target=main, args=(command(),))
+    process.start()
+    wait_for(lambda: (tmp_path / "out/tsn-1/checkpoint.pt").exists() or not process.is_alive())
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "it must not be done yet"
+    capsys.readouterr()
+    assert main(command("--at-once", "4")) == 0
+    told = capsys.readouterr()
+    assert "tsn-1: going on after epoch" in told.err
+    assert [line.split()[0] for line in told.out.splitlines() if re.match("T[\\w-]+ +[0-9]", line)] == ["TSN", "T-Conv"]
+    found = json.loads((tmp_path / "out/ablation.json").read_text())
+    assert found["schema"] == 1
+    assert (found["drawings"], found["views"], found["held_out"]) == (12, 4, 5)
+    assert found["input"]["height"] == 64
+    tsn, t_conv = found["models"]
+    assert (tsn["name"], t_conv["name"]) == ("TSN", "T-Conv")
+    assert tsn["differs_in"] == {"stdm_stages": [], "ltdm_stages": [], "temporal_conv_stages": []}
+    assert 0 < tsn["parameters"] < t_conv["parameters"]
+    assert 0 < tsn["gmac_per_clip"] < t_conv["gmac_per_clip"]
+    assert (found["time_ratio_to"], tsn["time_ratio"]) == ("TSN", 1)
+    assert tsn["ms_per_clip"] > 0
+    assert t_conv["time_ratio"] > 0
+    truths = [np.sum(one["seeds"][0]["confusion"], 1).tolist() for one in (tsn, t_conv)]
+    assert truths[0] == truths[1]
+    assert sum(truths[0]) == 5
+    assert Image.open(tmp_path / "out/ablation.png").size[0] > 1000
+    runs = [json.loads((tmp_path / f"out/{name}-1/run.json").read_text()) for name in ("tsn", "t-conv")]
+    assert all(runs[0][key] == runs[1][key] for key in ("course", "data", "input")), "taught alike"
+    assert [run["computed"]["at_once"] for run in runs] == [8, 4], "but for what was said in between"
+    taught = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/*-1/*") if path.name != "curves.png"}
+    monkeypatch.setattr(ablation, "compile_whole", lambda network, spec: lambda clip: whole(network, clip, spec))
+    assert main(command("--markdown")) == 0
+    told = capsys.readouterr()
+    assert "epoch" not in told.err
+    assert told.out.startswith("| network | top-1 % |")
+    assert {path: path.stat().st_mtime_ns for path in taught} == taught
+    again = json.loads((tmp_path / "out/ablation.json").read_text())
+    assert [one["seeds"] for one in again["models"]] == [one["seeds"] for one in found["models"]]
+    assert main(command("--size", "96")) == 78
+    assert "this run was begun with input.height = 64, now it is 96" in capsys.readouterr().err
+
+
+def result(name: str, says: list[list[int]], seconds: list[float], paper: float | None = None) -> Result:
+    """`says`: for each seed, what it takes four clips for; two are left, one right, one still."""
+    truth = np.array([LEFT, LEFT, RIGHT, STILL])
+    judged = tuple(Accuracy(MOTIONS, np.eye(len(MOTIONS), dtype=np.float32)[one], truth) for one in says)
+    times: NDArray[np.float64] = np.tile(np.array(seconds), (len(says), 1))
+    return Result(name, {}, paper, 2_000_000, 0.5, judged, times)
+
+
+def test_what_is_told_of_several_seeds() -> None:
+    """Figures worked out by hand."""
+    tsn = result("TSN", [[LEFT, LEFT, LEFT, STILL], [RIGHT, RIGHT, RIGHT, STILL]], [0.010, 0.011, 0.010, 0.100])
+    tdn = result("TDN", [[LEFT, LEFT, RIGHT, STILL], [LEFT, LEFT, RIGHT, LEFT]], [0.012, 0.0132, 0.013, 0.110], 52.3)
+    assert tsn.top1.tolist() == [0.75, 0.5]
+    assert tsn.left_or_right == pytest.approx([2 / 3, 1 / 3])
+    assert tdn.left_or_right.tolist() == [1, 1]
+    assert tdn.lead(tsn) == pytest.approx((0.25, np.std([0.5, 0.5, 0.5, -0.5], ddof=1) / 2))
+    assert tdn.time_ratio(tsn) == pytest.approx(1.2)
+    Console(file=(shown := io.StringIO()), width=150).print(table([tsn, tdn]))
+    cells = [line.split("  ") for line in shown.getvalue().splitlines()[2:]]
+    assert [[cell.strip() for cell in row if cell.strip()] for row in cells] == [
+        ["TSN", "62.5 ± 17.7", "+25.0 ± 25.0", "50.0 ± 23.6", "2.00", "0.50", "10.5", "1.00"],
+        ["TDN", "87.5 ± 17.7", "100.0 ± 0.0", "2.00", "0.50", "13.1", "1.20", "52.3"],
+    ]
+    assert markdown([tsn, tdn]).splitlines()[3].startswith("| TDN | 87.5 ± 17.7 |  | 100.0")
+    assert "4 clips, 3 of them left or right" in said([tsn, tdn])[0]
+    assert "right in 50.0% of all" in said([tsn, tdn])[0]
+    assert "not quoted" in said([tsn, tdn])[-1]
+    assert "paper" not in "".join(said([tsn]))
+    found = json.loads(to_json([tsn, tdn], {"seeds": 2}))
+    assert found["models"][0]["tdn_leads_by"] == {"mean": 0.25, "standard_error": 0.25}
+    assert found["models"][0]["left_or_right"]["seeds"] == pytest.approx([2 / 3, 1 / 3])
+    assert (found["models"][1]["tdn_leads_by"], found["models"][1]["paper_top1"]) == (None, 0.523)
+    assert Image.open(io.BytesIO(picture([tsn, tdn], "what it is of"))).size[0] > 1000
+
+
+def test_the_papers_tables_name_networks_that_differ_in_what_they_say() -> None:
+    """Each once, the least first; every option is one of the network's."""
+    names = [variant.name for variant in chosen(["1d", "1c"])]
+    assert names == ["TSN", "T-Conv", "S-TDM", "L-TDM", "TDN"]
+    assert chosen(["1b", "1a"])[0].name == "TDN"
+    every = chosen(list(TABLES))
+    assert len({variant.folder for variant in every}) == len(every) == 10
+    networks = [TDNConfig(**ablation.NETWORK, **variant.network) for variant in every]
+    assert len(set(networks)) == len(every)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--seeds", "0"], "--seeds 0: must be from 1 to 255"),
+        (["--drawings", "1"], "--drawings 1: must be from 2 to"),
+        (["--held-out", "1"], "--held-out 1: must be from 2 to"),
+        (["--size", "16"], "--size 16: must be from 32 to 1024"),
+        (["--workers", "-1"], "--workers -1: must be from 0"),
+        (["--at-once", "9"], "--at-once 9: must be from 0 to 8"),
+        (["--at-once", "6"], "6 clip(s) at once: a process's share of a step is 2 x 4 clip(s); --at-once 4 or 8"),
+    ],
+)
+def test_wrong_options_are_told_and_nothing_is_written(
+    more: list[str], told: str, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(*more)) == 78
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

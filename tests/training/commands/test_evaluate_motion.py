@@ -1,0 +1,98 @@
+"""What a motion model's figures mean, and the commands that show clips and judge."""
+
+import re
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_tdn_export.clips import find_videos
+from edge_tdn_training.__main__ import main
+from edge_tdn_training.commands import contact_sheet, evaluate_motion
+from edge_tdn_training.commands.evaluate_motion import false_alarms, swapped
+from edge_tdn_training.evaluation.real_crops import real_crops
+from edge_tdn_training.synthetic.clips import lesson
+
+from edge_tdn.demo.scene import MOTIONS
+from edge_tdn.errors import ModelError
+from edge_tdn.inference.open_runtime import open_runtime
+from edge_tdn.manifest import Model
+
+pytestmark = pytest.mark.training
+
+STILL, LEFT, RIGHT, UP = (MOTIONS.index(label) for label in ("still", "left", "right", "up"))
+
+
+def test_figures_are_of_what_they_say() -> None:
+    confusion = np.zeros((len(MOTIONS), len(MOTIONS)), np.int64)
+    assert swapped(confusion) is None
+    assert false_alarms(confusion) is None
+    confusion[STILL, STILL], confusion[STILL, UP] = 9, 1
+    confusion[LEFT, LEFT], confusion[LEFT, RIGHT] = 18, 2
+    confusion[RIGHT, RIGHT], confusion[RIGHT, UP] = 10, 10
+    assert swapped(confusion) == pytest.approx(2 / 40)
+    assert false_alarms(confusion) == pytest.approx(1 / 10)
+
+
+def test_a_sheet_has_a_row_for_each_clip_of_the_label(tmp_path: Path, motion: Model) -> None:
+    assert main(["show-motion", str(tmp_path / "sheet.png"), "--rows", "3", "--label", "still"]) == 0
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None
+    assert sheet.shape[0] == 3 * (motion.manifest.input.height + contact_sheet.GAP)
+
+
+def test_the_shipped_model_is_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Through the runtime, on as many clips as asked for; what it gets wrong is drawn."""
+    assert main(["judge-motion", "motion", "--generated", "5", "--wrong", str(tmp_path / "wrong.png")]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"generated: 5 clips, top-1 \d+\.\d%; left and right swapped [\d.%-]+, still called moving", said)
+    wrong = re.search(r"wrong\.png, (\d) clips", said.replace("\n", ""))
+    assert (tmp_path / "wrong.png").exists() == bool(wrong)
+
+
+@pytest.mark.data
+def test_the_shipped_model_is_as_its_card_says(motion: Model, data: Path) -> None:
+    """On real videos, none of which it learnt from, and on drawings."""
+    spec = motion.manifest.input
+    crops = [("", crop.frames, crop.label) for crop in real_crops(find_videos(data / "videos"), spec)]
+    right = {}
+    for precision in ("fp32", "int8"):
+        with closing(open_runtime(motion, precision)) as runtime:
+            real, _ = evaluate_motion.judge(runtime, crops)
+            drawn, _ = evaluate_motion.judge(runtime, evaluate_motion.generated_clips(spec, 400))
+        assert real.top1 >= 0.9
+        assert drawn.top1 >= 0.95
+        for judged in (real, drawn):
+            assert (swapped(judged.confusion) or 0) <= 0.02
+        right[precision] = real.top1
+    assert len(crops) > 400
+    assert right["fp32"] - right["int8"] <= 0.005
+
+
+def test_an_ensemble_is_judged_on_clips_of_its_own(motion: Model) -> None:
+    """The network of more segments sees the frames that it would see alone."""
+    spec = motion.manifest.input.model_copy(update={"segments": 4, "segment_stride": 8, "per_segment": (1, 2)})
+    both, other = lesson(3, spec), lesson(3, spec.of(1))
+    assert both.frames.shape == (4, 15, 96, 96, 3)
+    shown = lambda clip: {frame.tobytes() for frame in clip.reshape(-1, 96, 96, 3)}  # noqa: E731
+    assert shown(both.frames[:, 5:]) == shown(other.frames)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("judge-motion motion --generated 0", "--generated 0 without --crops: nothing to judge by"),
+        ("judge-motion motion --seed -1", "--seed -1: must be 0 or more"),
+        ("show-motion sheet.png --first -1", "--first -1: must be 0 or more"),
+    ],
+)
+def test_wrong_options_are_told(line: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 78
+    assert told in capsys.readouterr().err
+
+
+def test_a_model_of_other_labels_is_refused(motion: Model) -> None:
+    other = Model(motion.folder, motion.manifest, motion.sha256, ("walk", "run"))
+    with pytest.raises(ModelError, match=r"knows walk, run; to be judged here: still, left"):
+        evaluate_motion.check_labels(other)

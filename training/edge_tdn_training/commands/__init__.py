@@ -1,0 +1,1 @@
+"""The commands of `edge-tdn-train`, one file each."""

@@ -1,0 +1,219 @@
+"""What an ablation found: table, JSON, picture. A network of several seeds is told by mean and standard deviation."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.table import Table
+
+from edge_tdn.cli.plot import png
+from edge_tdn_training.commands.evaluate_motion import SIDEWAYS
+from edge_tdn_training.evaluation.accuracy import Accuracy
+from edge_tdn_training.evaluation.report import accuracy_json
+
+FULL = "TDN"
+PAPER = "Something-Something V1, ResNet-50, T = 8"  # what the paper's figures are of
+COLUMNS = ("network", "top-1\n%", f"{FULL}\nleads by", "left or\nright, %", "M\nparam.", "GMAC\na clip", "ms\na clip")
+COIN = 0.5  # who guesses between left and right
+HIGHLIGHT, PLAIN, DOT = "#2a6f97", "#b8c4ce", "#1b1b1b"
+WIDTH, ROW_HEIGHT, AROUND, DPI = 11.0, 0.5, 1.7, 110  # inches; pixels per inch
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One network, taught once with each seed, judged on the clips that all are judged on."""
+
+    name: str
+    network: Mapping[str, Any]  # what it differs in from TDN
+    paper: float | None  # top-1 in per cent, of PAPER
+    parameters: int
+    gmac: float  # a clip
+    judged: tuple[Accuracy, ...]  # for each seed
+    seconds: NDArray[np.float64]  # [seeds, clips], of one clip alone
+
+    @property
+    def top1(self) -> NDArray[np.float64]:
+        """[seeds]"""
+        return np.array([one.top1 for one in self.judged])
+
+    @property
+    def left_or_right(self) -> NDArray[np.float64]:
+        """[seeds]: share of left and right that it tells from each other, whatever else it takes them for. NaN: none"""
+        return np.array([_told_apart(one) for one in self.judged])
+
+    @cached_property
+    def right(self) -> NDArray[np.float64]:
+        """[clips]: how many of the seeds knew it, as a share."""
+        known: NDArray[np.float64] = np.mean([one.best[:, 0] == one.truth for one in self.judged], 0)
+        return known
+
+    def time_ratio(self, other: "Result") -> float:
+        """Median over the clips; both looked at each within the same moments."""
+        return float(np.median(self.seconds / other.seconds))
+
+    def lead(self, other: "Result") -> tuple[float, float]:
+        """How much more of the clips it knows, and the standard error of that, as shares; compared clip by clip."""
+        more = self.right - other.right
+        return float(more.mean()), float(more.std(ddof=1) / np.sqrt(len(more)))
+
+
+def _told_apart(one: Accuracy) -> float:
+    sideways = np.isin(one.truth, SIDEWAYS)
+    if not sideways.any():
+        return float("nan")
+    says = np.array(SIDEWAYS)[one.logits[sideways][:, SIDEWAYS].argmax(1)]
+    return float(np.mean(says == one.truth[sideways]))
+
+
+def to_json(results: Sequence[Result], how: Mapping[str, Any]) -> bytes:
+    """`how`: what is the same for all of them."""
+    full, first = _full(results), results[0]
+    models = []
+    for one in results:
+        lead = full.lead(one) if full and one is not full else None
+        models.append(
+            {
+                "name": one.name,
+                "differs_in": dict(one.network),
+                "parameters": one.parameters,
+                "gmac_per_clip": one.gmac,
+                "ms_per_clip": 1000 * float(np.median(one.seconds)),
+                "time_ratio": one.time_ratio(first),
+                "paper_top1": one.paper and one.paper / 100,
+                "top1": _spread_json(one.top1),
+                "left_or_right": _spread_json(one.left_or_right),
+                "tdn_leads_by": lead and {"mean": lead[0], "standard_error": lead[1]},
+                "seeds": [accuracy_json(judged) for judged in one.judged],
+            }
+        )
+    found = {"schema": 1, **how, "paper_of": PAPER, "time_ratio_to": first.name, "models": models}
+    return (json.dumps(found, indent=1) + "\n").encode()
+
+
+def table(results: Sequence[Result]) -> Table:
+    """A row for each network."""
+    printed = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for number, column in enumerate(_columns(results)):
+        printed.add_column(column, justify="right" if number else "left", no_wrap=True)
+    for row in _rows(results):
+        printed.add_row(*row)
+    return printed
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """The same, for a README."""
+    columns = [column.replace("\n", " ") for column in _columns(results)]
+    rule = ["---", *["---:"] * (len(columns) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *_rows(results)))
+
+
+def said(results: Sequence[Result]) -> list[str]:
+    """What a reader of the table must know."""
+    truth = results[0].judged[0].truth
+    sideways = int(np.isin(truth, SIDEWAYS).sum())
+    seeds = len(results[0].judged)
+    lines = [
+        f"judged on {len(truth)} clips, {sideways} of them left or right: who guesses tells half of these apart; who "
+        f"always says the same is right in {_commonest(truth):.1%} of all",
+        f"±: {f'standard deviation over {seeds} seeds; ' if seeds > 1 else ''}of the lead its standard error over the "
+        f"clips",
+    ]
+    if any(one.paper for one in results):
+        lines.append(
+            f"paper: top-1 on {PAPER} (24.4 M parameters, 36 GMAC a clip); its other accuracies, and the times of its "
+            f"table 6, are not quoted: its tables were not at hand"
+        )
+    return lines
+
+
+def _columns(results: Sequence[Result]) -> tuple[str, ...]:
+    return (*COLUMNS, f"time\n/ {results[0].name}", "paper\n%")
+
+
+def _rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    full = _full(results)
+    rows: list[tuple[str, ...]] = []
+    for one in results:
+        lead, error = full.lead(one) if full and one is not full else (None, 0.0)
+        rows.append(
+            (
+                one.name,
+                _spread(one.top1),
+                "" if lead is None else f"{100 * lead:+.1f} ± {100 * error:.1f}",
+                _spread(one.left_or_right),
+                f"{one.parameters / 1e6:.2f}",
+                f"{one.gmac:.2f}",
+                f"{1000 * np.median(one.seconds):.1f}",
+                f"{one.time_ratio(results[0]):.2f}",
+                "" if one.paper is None else f"{one.paper:.1f}",
+            )
+        )
+    return rows
+
+
+def _full(results: Sequence[Result]) -> Result | None:
+    return next((one for one in results if one.name == FULL), None)
+
+
+def _spread(shares: NDArray[np.float64]) -> str:
+    if np.isnan(shares).any():
+        return "-"
+    deviation = f" ± {100 * shares.std(ddof=1):.1f}" if len(shares) > 1 else ""
+    return f"{100 * shares.mean():.1f}{deviation}"
+
+
+def _spread_json(shares: NDArray[np.float64]) -> dict[str, Any]:
+    if np.isnan(shares).any():
+        return {"mean": None, "deviation": None, "seeds": [None] * len(shares)}
+    deviation = float(shares.std(ddof=1)) if len(shares) > 1 else None
+    return {"mean": float(shares.mean()), "deviation": deviation, "seeds": shares.tolist()}
+
+
+def _commonest(truth: NDArray[np.int64]) -> float:
+    return float(np.bincount(truth).max() / len(truth))
+
+
+def picture(results: Sequence[Result], title: str) -> bytes:
+    """A PNG: a row for each network. Bars are means, dots are seeds, dashed is what nobody needs to look for."""
+    figure = Figure((WIDTH, ROW_HEIGHT * len(results) + AROUND), dpi=DPI, layout="constrained")
+    figure.suptitle(title, parse_math=False, x=0.01, ha="left", fontsize=11)
+    first, second, third = figure.subplots(1, 3, sharey=True, width_ratios=(4, 4, 3))
+    guess = _commonest(results[0].judged[0].truth)
+    _shares(first, [one.top1 for one in results], guess, "top-1 (dashed: always the commonest label)")
+    _shares(second, [one.left_or_right for one in results], COIN, "left told from right (dashed: a coin)")
+    times = [one.time_ratio(results[0]) for one in results]
+    costs = [f"{ratio:.2f}   {one.gmac:.2f} GMAC" for ratio, one in zip(times, results, strict=True)]
+    _bars(third, times, costs, times)
+    third.set(xlim=(0, 1.9 * max(times)), xlabel=f"time of a clip / {results[0].name}'s")
+    first.set_yticks(range(len(results)), [one.name for one in results])
+    first.set_ylim(len(results) - 0.4, -0.6)
+    for bar, one in enumerate(results):
+        if one.name == FULL:
+            for axes in (first, second, third):
+                axes.patches[bar].set_facecolor(HIGHLIGHT)
+    return png(figure)
+
+
+def _shares(axes: Axes, shares: Sequence[NDArray[np.float64]], chance: float, name: str) -> None:
+    known = [np.nan_to_num(one) for one in shares]
+    _bars(axes, [float(one.mean()) for one in known], [f"{_spread(one)} %" for one in shares], [*map(max, known)])
+    for row, one in enumerate(known):
+        if len(one) > 1:
+            axes.plot(one, np.full(len(one), row), "o", ms=3.5, color=DOT)
+    axes.axvline(chance, color="0.35", lw=1, ls="--")
+    axes.set(xlim=(0, 1.32), xlabel=name, xticks=np.linspace(0, 1, 5))
+    axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+
+
+def _bars(axes: Axes, lengths: Sequence[float], texts: Sequence[str], ends: Sequence[float]) -> None:
+    """`ends`: what texts stand behind."""
+    axes.barh(range(len(lengths)), lengths, height=0.62, color=PLAIN)
+    for row, (end, text) in enumerate(zip(ends, texts, strict=True)):
+        axes.annotate(text, (end, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,1 @@
+"""Data sets of videos: labels, splits, decoding, sampling and augmentation."""

@@ -1,0 +1,1 @@
+"""Test protocols and accuracy, on clips and on long videos."""

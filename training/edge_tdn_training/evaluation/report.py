@@ -1,0 +1,112 @@
+"""What an evaluation found, as tables for the terminal and as JSON."""
+
+from typing import Any
+
+from rich.table import Table
+
+from edge_tdn_training.evaluation.accuracy import Accuracy
+from edge_tdn_training.evaluation.streaming import Streamed
+
+
+def accuracy_json(one: Accuracy) -> dict[str, Any]:
+    return {
+        "videos": len(one.truth),
+        "top1": one.top1,
+        "top5": one.top5,
+        "mean_class_accuracy": one.mean_class,
+        "classes": [
+            {"label": c.label, "videos": c.videos, "right": c.right, "accuracy": c.accuracy, "taken_for": c.taken_for}
+            for c in one.classes
+        ],
+        "confusion": one.confusion.tolist(),
+    }
+
+
+def stream_json(one: Streamed) -> dict[str, Any]:
+    judgement = one.judgement
+    return {
+        "all": _counts_json(one, None),
+        "labels": {label: _counts_json(one, label) for label in judgement.labels},
+        "events": [
+            {"label": event.label, "start_s": event.start_s, "end_s": event.end_s, "told_s": event.told_s,
+             "outcome": judgement.outcome(number)}
+            for number, event in enumerate(judgement.events)
+        ],
+        "missed": [{"label": i.label, "start_s": i.start_s, "end_s": i.end_s} for i in judgement.missed],
+    }  # fmt: skip
+
+
+def _counts_json(one: Streamed, label: str | None) -> dict[str, Any]:
+    counts = one.judgement.counts(label)
+    return {
+        "intervals": counts.intervals,
+        "events": counts.events,
+        "hits": counts.hits,
+        "splits": counts.splits,
+        "false": counts.false,
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "f1": counts.f1,
+        "mean_start_delay_s": counts.mean_delay_s,
+        "false_per_hour": counts.false_per_hour,
+    }
+
+
+def accuracy_table(accuracies: dict[str, Accuracy]) -> Table:
+    """A row for each precision."""
+    table = _table("precision", "videos", "top-1", "top-5", "mean class")
+    for name, one in accuracies.items():
+        table.add_row(name, str(len(one.truth)), *map(share, (one.top1, one.top5, one.mean_class)))
+    return table
+
+
+def class_table(accuracies: dict[str, Accuracy]) -> Table:
+    """A row for each class that has videos; what it is mostly taken for is that of the first precision."""
+    table = _table("class", "videos", *accuracies, "mostly taken for")
+    for rows in zip(*(one.classes for one in accuracies.values()), strict=True):
+        first = rows[0]
+        if first.videos:
+            table.add_row(first.label, str(first.videos), *(share(row.accuracy) for row in rows), first.taken_for)
+    return table
+
+
+def stream_table(found: dict[str, Streamed]) -> Table:
+    """A row for each precision."""
+    table = _table("precision", *STREAM_COLUMNS)
+    for name, one in found.items():
+        table.add_row(name, *_counts_cells(one, None))
+    return table
+
+
+def label_table(name: str, one: Streamed) -> Table:
+    """A row for each label that happened or was told."""
+    table = _table(name, *STREAM_COLUMNS)
+    for label in one.judgement.labels:
+        table.add_row(label, *_counts_cells(one, label))
+    return table
+
+
+STREAM_COLUMNS = ("intervals", "events", "hits", "splits", "false", "precision", "recall", "F1", "mean start delay",
+                  "false an hour")  # fmt: skip
+
+
+def _counts_cells(one: Streamed, label: str | None) -> tuple[str, ...]:
+    c = one.judgement.counts(label)
+    delay = "-" if c.mean_delay_s is None else f"{c.mean_delay_s:.2f} s"
+    hourly = "-" if c.false_per_hour is None else f"{c.false_per_hour:.1f}"
+    numbers = map(str, (c.intervals, c.events, c.hits, c.splits, c.false))
+    f1 = "-" if c.f1 is None else f"{c.f1:.3f}"
+    return (*numbers, share(c.precision), share(c.recall), f1, delay, hourly)
+
+
+def share(value: float | None) -> str:
+    """In per cent; a dash where there is none."""
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _table(first: str, *columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first)
+    for column in columns:
+        table.add_column(column, justify="left" if column == "mostly taken for" else "right")
+    return table

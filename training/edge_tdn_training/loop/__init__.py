@@ -1,0 +1,1 @@
+"""The training loop, its initial weights, its run folder and its distributed context."""

@@ -1,0 +1,1 @@
+"""Generated motion clips: scenes, people, objects, backgrounds and camera effects."""
