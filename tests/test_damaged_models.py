@@ -24,7 +24,7 @@ from edge_tdn.inference.self_test import SELF_TEST_LIMIT, scores
 from edge_tdn.manifest import InputSpec, Model, open_model
 from tests.conftest import HAS_BF16, ROOT
 from tests.export.network.test_tdn import small
-from tests.test_manifest import rehash
+from tests.support.model_folders import rehash
 
 SPEC = InputSpec(segments=8, height=64, width=64, resize="stretch", frame_rate=12.0, segment_stride=3)
 FILES = (

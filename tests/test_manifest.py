@@ -8,40 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from edge_tdn.errors import ModelError
 from edge_tdn.inference.open_runtime import open_runtime
-from edge_tdn.manifest import Manifest, Model, dump, find_model, open_model, parse_labels, records, seal, shipped_models
-
-
-def edit(folder: Path, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
-    """Changes the manifest and seals it anew, as a careful forger would; one that is no manifest stays unsealed."""
-    path = folder / "manifest.json"
-    content = json.loads(path.read_text())
-    change(content)
-    try:
-        path.write_bytes(dump(seal(Manifest.model_validate(content))))
-    except ValidationError:
-        path.write_text(json.dumps(content))
+from edge_tdn.manifest import Model, find_model, open_model, parse_labels, records, shipped_models
+from tests.support.model_folders import edit_manifest, rehash
 
 
 def graphs(content: dict) -> dict:  # type: ignore[type-arg]
     """The graphs of the manifest's only network in FP32."""
     found: dict[str, object] = content["precisions"]["fp32"]["graphs"][0]
     return found
-
-
-def rehash(folder: Path, name: str) -> None:
-    """Makes the manifest agree with a changed file."""
-    record = records(folder, [name])[name].model_dump()
-
-    def change(content: dict) -> None:  # type: ignore[type-arg]
-        content["files"][name] = record
-        if name == "labels.txt":
-            content["labels_sha256"] = record["sha256"]
-
-    edit(folder, change)
 
 
 def test_the_shipped_model_opens(motion: Model) -> None:
@@ -75,7 +52,7 @@ def test_a_link_in_the_folder_is_refused(model_copy: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname"])
 def test_a_manifest_cannot_point_out_of_its_folder(name: str, model_copy: Path) -> None:
-    edit(model_copy, lambda content: content["files"].update({name: {"size": 1, "sha256": "0" * 64}}))
+    edit_manifest(model_copy, lambda content: content["files"].update({name: {"size": 1, "sha256": "0" * 64}}))
     with pytest.raises(ModelError, match="leads out of the model folder"):
         open_model(model_copy)
 
@@ -93,7 +70,7 @@ def test_another_label_file_of_the_same_length_is_refused(model_copy: Path) -> N
     text = (model_copy / "labels.txt").read_text().replace("left", "LEFT")
     (model_copy / "labels.txt").write_text(text)
     record = records(model_copy, ["labels.txt"])["labels.txt"].model_dump()
-    edit(model_copy, lambda content: content["files"].update({"labels.txt": record}))
+    edit_manifest(model_copy, lambda content: content["files"].update({"labels.txt": record}))
     with pytest.raises(ModelError, match="not the labels that the manifest names"):
         open_model(model_copy)
 
@@ -127,7 +104,7 @@ def test_a_byte_order_mark_is_no_part_of_a_label() -> None:
     ],
 )
 def test_a_wrong_manifest_names_the_key(change: Callable[[dict], None], key: str, model_copy: Path) -> None:  # type: ignore[type-arg]
-    edit(model_copy, change)
+    edit_manifest(model_copy, change)
     with pytest.raises(ModelError, match=rf"manifest\.json: {key}"):
         open_model(model_copy)
 
@@ -208,7 +185,7 @@ def test_a_manifest_that_does_not_fit_its_graphs_fails_the_self_test(
     change: Callable[[dict], None],  # type: ignore[type-arg]
     model_copy: Path,
 ) -> None:
-    edit(model_copy, change)
+    edit_manifest(model_copy, change)
     with pytest.raises(ModelError, match=r"self-test|golden\.npz"):
         open_runtime(open_model(model_copy))
 

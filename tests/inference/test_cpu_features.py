@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_tdn.inference.cpu_features import EMULATED_BF16, INT8, NO_AVX512, cpu_flags, lost
-from tests.test_manifest import edit
+from tests.support.model_folders import edit_manifest
 
 FLAGS = {"avx2", "avx512f", "avx512_vnni"}
 
@@ -44,7 +44,7 @@ def test_a_lesser_processor_serves_and_says_what_it_lacks(
     """oneDNN is told to be content with less: the same kernels as on a processor that has no more."""
     if not {"avx512f", "avx512_bf16"} <= cpu_flags():
         pytest.skip("this processor lacks it by itself")
-    edit(model_copy, lambda content: content["precisions"].update(bf16=content["precisions"]["fp32"]))
+    edit_manifest(model_copy, lambda content: content["precisions"].update(bf16=content["precisions"]["fp32"]))
     config = tmp_path / "site.toml"
     runtime = f'[runtime]\nmodel = "model"\nprecision = "{precision}"\n'
     config.write_text(runtime + '[[camera]]\nname = "a"\nsource = "demo:"\n')

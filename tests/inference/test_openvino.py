@@ -17,7 +17,7 @@ from edge_tdn.inference.openvino import EXECUTION, _arithmetic, able, devices, p
 from edge_tdn.inference.runtime import is_out_of_memory
 from edge_tdn.manifest import Model, open_model
 from tests.conftest import needs_bf16, without_the_processor
-from tests.test_manifest import edit
+from tests.support.model_folders import edit_manifest
 
 CPU_WITHOUT_BF16 = ("WINOGRAD", "FP32", "INT8", "BIN", "EXPORT_IMPORT")
 NPU = ("FP16", "INT8", "EXPORT_IMPORT")
@@ -41,7 +41,7 @@ def with_cuda(folder: Path) -> Model:
     def add(content: dict) -> None:  # type: ignore[type-arg]
         content["precisions"]["cuda-fp32"] = {**content["precisions"]["fp32"], "format": "torch"}
 
-    edit(folder, add)
+    edit_manifest(folder, add)
     return open_model(folder)
 
 

@@ -215,7 +215,7 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import numpy as np
 from edge_tdn.manifest import open_model
-from edge_tdn.inference.open_runtime import scores
+from edge_tdn.inference.self_test import scores
 from edge_tdn.inference.cuda import CudaRuntime
 
 model = open_model(Path(sys.argv[1]))
