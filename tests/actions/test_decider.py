@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_tdn.actions.decider import Decider, Origin, interrupted, softmax
+from edge_tdn.actions.decider import Decider, Origin, interrupted
+from edge_tdn.actions.smoothing import softmax
 from edge_tdn.config.tables import DecideConfig
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, ActionEvent, ModelRef, Scores
 
