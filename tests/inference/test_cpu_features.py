@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_tdn.inference.cpu_features import EMULATED_BF16, INT8, NO_AVX512, cpu_flags, lost
+from edge_tdn.inference.cpu_features import EMULATED_BF16, INT8, NO_AVX512, cpu_flags, slow_processor
 from tests.support.model_folders import edit_manifest
 
 FLAGS = {"avx2", "avx512f", "avx512_vnni"}
@@ -31,7 +31,7 @@ FLAGS = {"avx2", "avx512f", "avx512_vnni"}
     ],
 )
 def test_the_kernels_tell_what_is_lost(precision: str, kernels: set[str], flags: set[str], said: str) -> None:
-    assert lost(precision, kernels, flags) == said
+    assert slow_processor(precision, kernels, flags) == said
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from edge_tdn.errors import ModelError
 from edge_tdn.inference import openvino as ov_runtime
 from edge_tdn.inference.cpu_features import cpu_flags
 from edge_tdn.inference.open_runtime import AUTO, candidates, open_runtime
-from edge_tdn.inference.openvino import EXECUTION, _arithmetic, able, devices, prepared_graph
+from edge_tdn.inference.openvino import EXECUTION, _arithmetic, arithmetic_for, devices, prepared_graph
 from edge_tdn.inference.runtime import is_out_of_memory
 from edge_tdn.manifest import Model, open_model
 from tests.conftest import needs_bf16, without_the_processor
@@ -53,7 +53,7 @@ def test_auto_takes_the_first_that_works_and_says_why_not_the_others(
     runtime.close()
     assert runtime.device == "CPU"
     (line,) = without_the_processor(r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING)
-    assert line.startswith("device=GPU precision=fp32 not taken: device 'GPU' is not here")
+    assert line.startswith("device=GPU precision=fp32 skipped: device 'GPU' is not here")
 
 
 def test_auto_tries_cuda_only_where_the_folder_has_programs_for_it(motion: Model, model_copy: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_host_without_cuda_runs_a_folder_that_has_programs_for_it(
     runtime = open_runtime(with_cuda(model_copy), device=AUTO, threads=1)
     runtime.close()
     assert runtime.device == "CPU"
-    assert "device=CUDA precision=fp32 not taken: device CUDA is not here" in caplog.text
+    assert "device=CUDA precision=fp32 skipped: device CUDA is not here" in caplog.text
 
 
 def test_the_error_of_the_last_device_is_told(motion: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def test_the_error_of_the_last_device_is_told(motion: Model, monkeypatch: pytest
     ],
 )
 def test_a_device_computes_in_what_it_has(precision: str, capable: Sequence[str], arithmetic: str) -> None:
-    assert able(precision, capable) == arithmetic
+    assert arithmetic_for(precision, capable) == arithmetic
 
 
 def test_a_precision_that_the_device_lacks_names_those_that_it_could_run(motion: Model) -> None:
