@@ -16,7 +16,8 @@ from torch.export.passes import move_to_device_pass
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edge_tdn.errors import DeviceError, ModelError
-from edge_tdn.inference.cuda import CudaRuntime, FeatureStore
+from edge_tdn.inference.cuda import CudaRuntime
+from edge_tdn.inference.feature_store import FeatureStore
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import Model, open_model
 from tests.bench import gpu
@@ -246,7 +247,7 @@ def test_a_small_gpu_gets_the_largest_batch_that_fits(
 
 def test_a_gpu_that_takes_not_even_one_camera_is_told(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     fails_above(0, monkeypatch)
-    with pytest.raises(DeviceError, match=r"not enough memory for one camera in bf16: 1\.50 GiB more were asked for"):
+    with pytest.raises(DeviceError, match=r"not enough memory for one camera in bf16: 1\.50 GiB more were requested"):
         on_processor(model, "bf16")
 
 
