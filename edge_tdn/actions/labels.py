@@ -78,7 +78,8 @@ def _faults(decide: DecideConfig, labels: Sequence[str], background: Sequence[st
             more = "; to report labels under a name of your own, list them in `labels`"
             yield [*keys, "name"], action.name, _unknown(action.name, reportable, background) + more
         if action.labels and action.name in unmoved:
-            yield [*keys, "name"], action.name, "a label of the model has this name; add it to `labels`, or choose another name"
+            reason = "a label of the model has this name; add it to `labels`, or choose another name"
+            yield [*keys, "name"], action.name, reason
         for label in action.labels:
             if label not in reportable:
                 yield [*keys, "labels"], label, _unknown(label, reportable, background)
@@ -87,10 +88,11 @@ def _faults(decide: DecideConfig, labels: Sequence[str], background: Sequence[st
         for name in chosen:
             if name in names:
                 continue
-            reason = f"is reported as {moved[name]!r}; use that name" if name in moved else _unknown(name, names, background)
-            yield ["decide", key], name, reason
+            renamed = f"is reported as {moved[name]!r}; use that name" if name in moved else ""
+            yield ["decide", key], name, renamed or _unknown(name, names, background)
     if not set(decide.only or names) - set(decide.ignore):
-        yield ["decide", "ignore"], decide.ignore, "nothing is left to report; remove a name from `ignore`, or add one to `only`"
+        reason = "nothing is left to report; remove a name from `ignore`, or add one to `only`"
+        yield ["decide", "ignore"], decide.ignore, reason
 
 
 def _unknown(name: str, allowed: Sequence[str], background: Sequence[str]) -> str:
