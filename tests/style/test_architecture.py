@@ -19,7 +19,7 @@ def documented(page: str) -> set[str]:
     In its code blocks a line `folder/   description` is followed by indented lines with the names of its files.
     """
     found: set[str] = set()
-    for block in re.findall(r"```\n(.*?)```", page, re.S):
+    for block in re.findall(r"^```\w*\n(.*?)^```", page, re.S | re.M):
         folder = ""
         for line in block.splitlines():
             if match := re.match(r"(\S+/)(\s|$)", line):
