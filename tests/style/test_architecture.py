@@ -14,20 +14,18 @@ pytestmark = pytest.mark.style
 
 
 def documented(page: str) -> set[str]:
-    """Return the Python files that the trees of docs/architecture.md name, as paths from the project's root."""
+    """Return the Python files that docs/architecture.md names, as paths from the project's root.
+
+    In its code blocks a line `folder/   description` is followed by indented lines with the names of its files.
+    """
     found: set[str] = set()
-    for block in re.findall(r"```\n(.*?)```", page, re.S):
-        folders: list[str] = []
+    for block in re.findall(r"^```\w*\n(.*?)^```", page, re.S | re.M):
+        folder = ""
         for line in block.splitlines():
-            match = re.match(r"( *)([\w./]+)", line)
-            if not match:
-                continue
-            depth, name = len(match.group(1)) // 2, match.group(2)
-            folders = folders[:depth]
-            if name.endswith("/"):
-                folders.append(name)
-            else:
-                found.add("".join(folders) + name)
+            if match := re.match(r"(\S+/)(\s|$)", line):
+                folder = match.group(1)
+            elif folder and line.startswith("    "):
+                found |= {f"{folder}{name}.py" for name in line.split()}
     return found
 
 
