@@ -113,7 +113,7 @@ class CompiledCache:
             reason = getattr(error, "strerror", None) or error
             log.warning("no compiled-model cache: %s: %s; set runtime.cache to a folder", self.folder, reason)
             return False
-        if reason := _distrust(status):
+        if reason := _reason_for_distrust(status):
             log.warning("no compiled-model cache: %s %s; `chmod 700` it, or set runtime.cache", self.folder, reason)
         return not reason
 
@@ -142,7 +142,7 @@ def _digest(content: Bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _distrust(status: os.stat_result) -> str:
+def _reason_for_distrust(status: os.stat_result) -> str:
     """Return why a file or folder cannot be trusted; empty: only this user can write to it."""
     if status.st_uid != os.geteuid():
         return "belongs to another user"
@@ -154,7 +154,7 @@ def _read_private(path: Path) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
-        if reason := _distrust(status):
+        if reason := _reason_for_distrust(status):
             raise OSError(reason)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_CACHE_BYTES:
             raise OSError(f"not a regular file of at most {MAX_CACHE_BYTES} bytes")

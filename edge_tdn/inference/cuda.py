@@ -44,7 +44,7 @@ GIB = 2**30
 
 
 class Upload:
-    """An input of fixed address and size: filled on the host, copied to the device without waiting."""
+    """An input of fixed address and size: filled on the host, copied to the device without waiting. Used by one thread."""
 
     def __init__(self, torch: Any, shape: tuple[int, ...], dtype: Any, on: Any) -> None:
         on_cuda = on.type == "cuda"
@@ -306,7 +306,7 @@ class CudaRuntime:
         torch = self._device.torch
         try:
             program = torch.export.load(io.BytesIO(model.read(name)))
-            program = move_to_device_pass(program, str(self._device.on))  # with constants, which Module.to omits
+            program = move_to_device_pass(program, str(self._device.on))  # moves constants too, unlike Module.to
             return program.module().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         except Exception as error:  # torch has no exception type of its own here
             if self._device.is_out_of_memory(error):

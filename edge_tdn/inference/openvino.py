@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 EXECUTION = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}
 LOGITS = "logits"  # the head's output
 PREPARATION_VERSION = 1  # of `prepared_graph`; increment it with every change there, so that cached graphs expire
-# OpenVINO's type of a feature -> NumPy's in the ring; NumPy has no BF16, and does not compute with it there
+# OpenVINO's type of a feature -> NumPy's in the ring; NumPy has no BF16, so uint16 holds its bits
 STORED = {ov.Type.f32: np.float32, ov.Type.bf16: np.uint16, ov.Type.u8: np.uint8, ov.Type.i8: np.int8}
 CAPABILITY = {"f32": "FP32", "f16": "FP16", "bf16": "BF16"}  # arithmetic -> OpenVINO's name of the device capability
 FASTER = {"int8": "bf16"}  # for the layers that INT8 leaves in floating point: 6 % less time per hop (R50)

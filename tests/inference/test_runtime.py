@@ -103,6 +103,19 @@ def test_rings_of_one_runtime_are_independent(motion: Model) -> None:
     runtime.close()
 
 
+def test_logits_are_float32_rows_that_the_caller_owns(motion: Model) -> None:
+    runtime = open_runtime(motion)
+    rings = [runtime.ring(), runtime.ring()]
+    for frames in np.random.default_rng(2).integers(0, 256, (8, 5, 96, 96, 3), np.uint8):
+        runtime.encode([frames, 255 - frames], rings)
+    logits = runtime.classify(rings)
+    before = logits.copy()
+    runtime.classify(rings[::-1])
+    assert (logits.dtype, logits.shape) == (np.float32, (2, len(motion.labels)))
+    assert np.array_equal(logits, before)
+    runtime.close()
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
