@@ -44,7 +44,7 @@ GIB = 2**30
 
 
 class Upload:
-    """An input of fixed address and size: filled on the host, copied to the device without waiting. Used by one thread."""
+    """An input of fixed address and size: filled on the host, copied to the device without waiting."""
 
     def __init__(self, torch: Any, shape: tuple[int, ...], dtype: Any, on: Any) -> None:
         on_cuda = on.type == "cuda"
