@@ -181,7 +181,7 @@ def _compile(
         key = _key(core, model, name, device, options)
         if (blob := cache.read(key)) is not None:
             try:
-                return _with_own_signal_stack(
+                return _without_signal_stack(
                     core.import_model(ov.Tensor(np.frombuffer(blob, np.uint8)), device, options)
                 )
             except RuntimeError as error:
@@ -204,11 +204,11 @@ def _compile_graph_of(core: ov.Core, model: Model, name: str, device: str, optio
 
 
 def compile_graph(core: ov.Core, graph: ov.Model, device: str, options: dict[str, str]) -> ov.CompiledModel:
-    """Compile a graph. Use this instead of OpenVINO's `compile_model`, which breaks the thread's signal stack."""
-    return _with_own_signal_stack(core.compile_model(graph, device, options))
+    """Compile a graph. Use this instead of OpenVINO's `compile_model`, which leaves a signal stack on the thread."""
+    return _without_signal_stack(core.compile_model(graph, device, options))
 
 
-def _with_own_signal_stack(compiled: ov.CompiledModel) -> ov.CompiledModel:
+def _without_signal_stack(compiled: ov.CompiledModel) -> ov.CompiledModel:
     hear_on_own_stack()
     return compiled
 
