@@ -239,17 +239,17 @@ class PublisherLoop:
         """Send what waits, then `goodbye`; for a limited time."""
         self._phase = Phase.LEAVING
         deadline = time.monotonic() + self._timing.goodbye_s
-        said = False
+        sent = False
         while self.uplink.connected and time.monotonic() < deadline:
-            if not said:
+            if not sent:
                 self._send()
-            if not said and self._in_flight.room > 0 and not self._retained.has_unsent and not self._feed.has_more:
+            if not sent and self._in_flight.room > 0 and not self._retained.has_unsent and not self._feed.has_more:
                 self._publish(self.uplink.availability(goodbye))
-                said = True
-            if said and self._in_flight.empty:
+                sent = True
+            if sent and self._in_flight.empty:
                 break
             self._receive(GOODBYE_POLL_S)
-        if self.uplink.connected and not said:
+        if self.uplink.connected and not sent:
             self._publish(self.uplink.availability(goodbye))
         self._feed.store_acknowledged(more_to_come=False)
 

@@ -55,7 +55,7 @@ class RetainedState:
         self._messages[message.topic] = message
         for waiting in (self._unsent, self._large):  # the one before need not be sent any more
             waiting.pop(message.topic, None)
-        (self._large if _is_large(message) else self._unsent)[message.topic] = message
+        self._queue_of(message)[message.topic] = message
 
     def announce(self, documents: Mapping[str, bytes]) -> None:
         """Replace all announced documents, JSON by topic; those of other topics are removed from the broker."""
@@ -74,10 +74,8 @@ class RetainedState:
     def send_all(self, large: bool) -> None:
         """Send everything again. `large`: also large messages that the broker has already."""
         for topic, message in self._messages.items():
-            if not _is_large(message):
-                self._unsent[topic] = message
-            elif large:
-                self._large[topic] = message
+            if large or not _is_large(message):
+                self._queue_of(message)[topic] = message
 
     def connected(self, birth: Message) -> None:
         """Send `birth` first, then everything small; of the large messages only those that never arrived."""
@@ -137,12 +135,16 @@ class RetainedState:
     def _large_in_flight(self) -> list[Message]:
         return [message for message in self._in_flight.messages if message.retain and _is_large(message)]
 
+    def _queue_of(self, message: Message) -> dict[str, Message]:
+        return self._large if _is_large(message) else self._unsent
+
     def _retry_denied(self) -> None:
         now = self._clock()
         if self._denials and now >= self._retry_at_s:
             self._retry_at_s = now + self._timing.max_retry_s
             for topic, denial in self._denials.items():
-                self._unsent.setdefault(topic, self._messages.get(topic, denial.message))
+                message = self._messages.get(topic, denial.message)
+                self._queue_of(message).setdefault(topic, message)
 
 
 def _is_large(message: Message) -> bool:

@@ -1,0 +1,148 @@
+"""Tests of the current connection and its sessions, without a broker."""
+
+import queue
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from edge_tdn.delivery.in_flight import InFlight
+from edge_tdn.delivery.mqtt import Inbox, Lost, Message
+from edge_tdn.delivery.outbox.outbox import Entry
+from edge_tdn.delivery.stopwatch import Stopwatch
+from edge_tdn.delivery.topics import Topics
+from edge_tdn.delivery.uplink import HEADER_BYTES, ConnectionNote, Uplink
+from edge_tdn.errors import ConfigError
+
+
+class FakeConnection:
+    """A connection that the test drives through its will and inbox."""
+
+    def __init__(self, will: Callable[[int], Message], inbox: Inbox) -> None:
+        self.will, self.inbox = will, inbox
+        self.address = "broker:1883"
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeLink:
+    """A link that keeps what is published."""
+
+    def __init__(self, session: int, window: int = 10, max_packet_bytes: int = 1000) -> None:
+        self.session, self.window, self.max_packet_bytes = session, window, max_packet_bytes
+        self.published: list[Message] = []
+        self.subscribed: list[str] = []
+
+    def publish(self, message: Message) -> int:
+        self.published.append(message)
+        return len(self.published)
+
+    def subscribe(self, topic: str) -> None:
+        self.subscribed.append(topic)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.in_flight = InFlight()
+        self.connections: list[FakeConnection] = []
+        self.uplink = Uplink(
+            Topics("edge-tdn/here"), "b007", self.inbox, self.in_flight, Stopwatch(None), self.connect
+        )  # fmt: skip
+
+    def connect(self, will: Callable[[int], Message], inbox: Inbox) -> Any:
+        self.connections.append(FakeConnection(will, inbox))
+        return self.connections[-1]
+
+    def connected(self, session: int, **limits: int) -> FakeLink:
+        link = FakeLink(session, **limits)
+        self.uplink.connection_made(link)  # type: ignore[arg-type]
+        return link
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_sessions_are_numbered_across_replaced_connections(bench: Bench) -> None:
+    uplink = bench.uplink
+    for session in (1, 3):  # the second attempt failed
+        bench.connected(session)
+        assert uplink.session == session
+        uplink.connection_lost()
+    assert uplink.connects == 2
+    uplink.close()
+    uplink.replace(bench.connect)
+    first, second = bench.connections
+    assert first.closed
+    assert dict(second.will(1).user) == {"boot": "b007", "session": "4"}
+    bench.connected(1)
+    assert uplink.session == 4
+    assert dict(uplink.availability(b"online").user)["session"] == "4"
+
+
+def test_the_last_will_is_offline_and_retained(bench: Bench) -> None:
+    will = bench.connections[0].will(7)
+    assert (will.topic, will.payload, will.retain) == ("edge-tdn/here/availability", b"offline", True)
+    assert dict(will.user) == {"boot": "b007", "session": "7"}
+
+
+def test_late_notes_of_a_replaced_connection_are_known(bench: Bench) -> None:
+    bench.uplink.replace(bench.connect)
+    for connection in bench.connections:
+        connection.inbox.put(Lost("unreachable", ""))
+    late, current = (bench.inbox.get() for _ in range(2))
+    assert isinstance(late, ConnectionNote)
+    assert not bench.uplink.is_current(late)
+    assert bench.uplink.is_current(current)
+
+
+def test_a_connection_that_cannot_be_replaced_leaves_the_uplink_closed(bench: Bench) -> None:
+    def refuse(will: Callable[[int], Message], inbox: Inbox) -> Any:
+        raise ConfigError("ca.pem: not PEM")
+
+    bench.connected(1)
+    bench.uplink.close()
+    with pytest.raises(ConfigError):
+        bench.uplink.replace(refuse)
+    assert not bench.uplink.connected
+    bench.uplink.replace(bench.connect)
+    assert dict(bench.connections[-1].will(1).user)["session"] == "2"
+
+
+def test_what_is_published_is_in_flight_until_it_is_answered(bench: Bench) -> None:
+    link, entry = bench.connected(1), Entry(1, "door", 1, b"{}", 0.0)
+    bench.uplink.publish(Message("a", b"1"))
+    bench.uplink.publish_event(Message("b", b"2"), entry)
+    assert [message.topic for message in link.published] == ["a", "b"]
+    assert bench.uplink.answered(2, None) is entry
+    assert bench.uplink.answered(2, None) is None
+    assert bench.uplink.answered(1, "no") == Message("a", b"1")
+    assert bench.in_flight.empty
+
+
+def test_messages_with_qos_0_are_never_in_flight(bench: Bench) -> None:
+    bench.uplink.send(Message("a", b"", qos=0))
+    link = bench.connected(1)
+    bench.uplink.send(Message("b", b"", qos=0))
+    assert [message.topic for message in link.published] == ["b"]
+    assert bench.in_flight.empty
+
+
+def test_a_lost_connection_leaves_nothing_in_flight(bench: Bench) -> None:
+    bench.connected(1)
+    bench.uplink.publish(Message("a", b""))
+    bench.uplink.connection_lost()
+    assert bench.in_flight.empty
+    assert bench.in_flight.room == 0
+    bench.uplink.subscribe(["a"])  # does nothing
+
+
+def test_the_brokers_limits_are_kept(bench: Bench) -> None:
+    bench.connected(1, window=3, max_packet_bytes=1000)
+    assert bench.in_flight.room == 3
+    assert bench.uplink.fits(Message("ä", b"x" * (1000 - HEADER_BYTES - 2)))
+    assert not bench.uplink.fits(Message("ä", b"x" * (1000 - HEADER_BYTES - 1)))
