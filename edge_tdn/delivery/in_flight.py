@@ -1,4 +1,4 @@
-"""What was sent to the broker and not yet acknowledged."""
+"""Messages that were sent to the broker and not yet acknowledged."""
 
 from edge_tdn.delivery.mqtt import Message
 from edge_tdn.delivery.outbox.outbox import Entry

@@ -35,8 +35,7 @@ log = logging.getLogger(__name__)
 
 JSON = "application/json"
 MAX_PACKET_BYTES = 16 << 20  # that we accept from the broker
-BROKER_MAX_PACKET_BYTES = 268_435_455  # where the broker names no limit: the protocol's
-BROKER_MAX_IN_FLIGHT = 0xFFFF  # the same
+PROTOCOL_MAX_PACKET_BYTES, PROTOCOL_MAX_IN_FLIGHT = 268_435_455, 0xFFFF  # where the broker names no limits
 UNSPECIFIED, TAKEN_OVER = 0x80, 0x8E  # reason codes; paho reports the first for a connection that just ended
 UNAUTHORIZED = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad authentication
 UNSUPPORTED_PROTOCOL = 0x84
@@ -126,7 +125,8 @@ class Connection:
     """Connects in the background, and again after each end, from the moment it is created until it is closed.
 
     `will`: returns the last will of a session, by its number. `notes`: where notes are put, if not into the attribute.
-    `max_packet_bytes`: that we accept from the broker. ConfigError: the TLS files cannot be used.
+    `max_packet_bytes`: that we accept from the broker. ConfigError: the TLS files cannot be used. The attributes belong to
+    its own thread; any other may call `close`.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class Connection:
 
 
 class _Stage(IntEnum):
-    """How far a connection came."""
+    """The progress of a connection."""
 
     OPENING = 0
     CONNECTED = 1  # the broker accepted it
@@ -248,7 +248,9 @@ class _Attempt:
         self._subscribed: dict[int, str] = {}  # packet id -> topic
         protocol = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
         self._client = client = _PahoClient(client_id, protocol, self._network_thread_ended)
-        client.max_inflight_messages = 0xFFFF  # the owner keeps to the broker's window, which paho does not know
+        client.max_inflight_messages = (
+            PROTOCOL_MAX_IN_FLIGHT  # the owner keeps to the broker's window, which paho does not know
+        )
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -366,21 +368,18 @@ class _Attempt:
             self._failure = _refusal(reason)
         else:
             self._stage, self._connected_at_s = _Stage.CONNECTED, time.monotonic()
-            window = min(getattr(limits, "ReceiveMaximum", BROKER_MAX_IN_FLIGHT), BROKER_MAX_IN_FLIGHT)
-            max_packet_bytes = getattr(limits, "MaximumPacketSize", BROKER_MAX_PACKET_BYTES)
+            window = min(getattr(limits, "ReceiveMaximum", PROTOCOL_MAX_IN_FLIGHT), PROTOCOL_MAX_IN_FLIGHT)
+            max_packet_bytes = getattr(limits, "MaximumPacketSize", PROTOCOL_MAX_PACKET_BYTES)
             self._notes.put(Connected(Link(self, window, max_packet_bytes)))
         self._answered.set()
 
     def _on_disconnect(self, client: Client, data: Any, flags: Any, reason: Any, more: Properties | None) -> None:
         if self._failure or not reason.is_failure or self._stage is _Stage.OPENING:
             return
-        if reason.value != UNSPECIFIED:
-            self._failure = _refusal(reason)
-        elif self._stage is _Stage.PUBLISHED:
-            reason_text = "closed after our first messages; does it allow these topics, and messages of this size?"
-            self._failure = Lost("unreachable", reason_text)
-        else:
-            self._failure = Lost("unreachable", "connection lost")
+        text = "connection lost"
+        if self._stage is _Stage.PUBLISHED:
+            text = "closed after our first messages; does it allow these topics, and messages of this size?"
+        self._failure = Lost("unreachable", text) if reason.value == UNSPECIFIED else _refusal(reason)
 
     def _on_publish(self, client: Client, data: Any, packet_id: int, reason: ReasonCode, more: Properties) -> None:
         self._stage = _Stage.ACKNOWLEDGED
