@@ -125,8 +125,8 @@ class Connection:
     """Connects in the background, and again after each end, from the moment it is created until it is closed.
 
     `will`: returns the last will of a session, by its number. `notes`: where notes are put, if not into the attribute.
-    `max_packet_bytes`: that we accept from the broker. ConfigError: the TLS files cannot be used. The attributes belong to
-    its own thread; any other may call `close`.
+    `max_packet_bytes`: that we accept from the broker. ConfigError: the TLS files cannot be used.
+    The attributes belong to its own thread; the owner calls `close`.
     """
 
     def __init__(
@@ -210,9 +210,7 @@ class _Stage(IntEnum):
 class _PahoClient(Client):
     """A paho client that reports the end of its network thread, whatever ended it."""
 
-    def __init__(
-        self, client_id: str, protocol: MQTTProtocolVersion, ended: Callable[[Exception | None], None]
-    ) -> None:
+    def __init__(self, client_id: str, protocol: MQTTProtocolVersion, ended: Callable[[Exception | None], None]):
         super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False)
         self._ended = ended
 
@@ -265,8 +263,6 @@ class _Attempt:
         """Return the seconds since the broker accepted the connection; None if it never did."""
         return None if self._connected_at_s is None else time.monotonic() - self._connected_at_s
 
-    # ------------------------------------------------------------------------------------- the thread of `Connection`
-
     def connect(self, access: Access, will: Message | None, connect_s: float, max_packet_bytes: int) -> None:
         """Open TCP and TLS. ConfigError: the TLS files cannot be used. OSError, ValueError, SSLError: as paho."""
         client, broker = self._client, self._broker
@@ -317,7 +313,7 @@ class _Attempt:
             return Lost("tls", "closed after the TLS handshake; does the broker require another broker.cert_file?")
         return Lost("unreachable", "closed before CONNACK; does it require TLS (mqtts://), or another broker.protocol?")
 
-    # ---------------------------------------------------------------------------------------------- the owner's thread
+    # ------------------------------------------------------------------------------------ called by the owner's thread
 
     def publish(self, message: Message) -> int:
         if self._stage is _Stage.CONNECTED:
@@ -385,9 +381,7 @@ class _Attempt:
         self._stage = _Stage.ACKNOWLEDGED
         self._notes.put(Acknowledged(packet_id, str(reason) if reason.is_failure else None))
 
-    def _on_subscribe(
-        self, client: Client, data: Any, packet_id: int, reasons: list[ReasonCode], more: Properties
-    ) -> None:
+    def _on_subscribe(self, client: Client, data: Any, packet_id: int, reasons: list[ReasonCode], more: Any) -> None:
         for reason in reasons:
             if reason.is_failure:
                 self._notes.put(SubscriptionRejected(self._subscribed.get(packet_id, "a topic"), str(reason)))

@@ -50,9 +50,7 @@ class Publisher:
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._last_seq: dict[str, int] = {}  # of the events put into the inbox; one writer for each camera
         self._stopwatch = Stopwatch(observe)
-        self._loop = PublisherLoop(
-            self._topics, boot, outbox, self._inbox, connect, commanded, self._stopwatch, timing
-        )  # fmt: skip
+        self._loop = PublisherLoop(self._topics, boot, outbox, self._inbox, connect, commanded, self._stopwatch, timing)
         self._thread = threading.Thread(target=self._run, name="publisher")
 
     def start(self) -> None:

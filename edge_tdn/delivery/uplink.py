@@ -41,9 +41,14 @@ class Uplink:
     """
 
     def __init__(
-        self, topics: Topics, boot: str, inbox: "queue.SimpleQueue[Any]", in_flight: InFlight, stopwatch: Stopwatch,
+        self,
+        topics: Topics,
+        boot: str,
+        inbox: "queue.SimpleQueue[Any]",
+        in_flight: InFlight,
+        stopwatch: Stopwatch,
         connect: Connect,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._topics, self._boot, self._inbox = topics, boot, inbox
         self._in_flight, self._stopwatch = in_flight, stopwatch
         self._link: Link | None = None
