@@ -1,16 +1,19 @@
 """Events, statuses and a recording client for the tests of delivery."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from paho.mqtt import client as paho
 
+from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.messages import ActionEvent, CameraStatus, EventWindow, ModelRef
 from tests.support.mqtt import Recorded, RecordingClient
 
 HOST = "here"
 BASE = f"edge-tdn/{HOST}"
 MOMENT = "2026-03-01T12:00:00.000Z"
+StartPublisher = Callable[..., Publisher]  # the fixture `start_publisher`
 MODEL = ModelRef(id="m", precision="fp32", sha256="0" * 64)
 
 
