@@ -121,7 +121,7 @@ def parse(topic: str, payload: bytes, cameras: Collection[str]) -> Command:
         content: dict[str, Any] = {"enabled": SWITCH_PAYLOADS[payload]}
     elif verb == "set/enabled" and not payload.lstrip().startswith(b"{"):
         word = _shown(payload[:MAX_ECHO_CHARS].decode(errors="replace"))
-        raise CommandError(f"{word} is not ON, OFF, true or false; any other command is a JSON object, in braces")
+        raise CommandError(f"{word} is not ON, OFF, true or false; otherwise a command is a JSON object, in braces")
     else:
         content = _content(payload)
     try:

@@ -90,7 +90,7 @@ def test_a_command_is_understood(topic: str, payload: str, command: object) -> N
         ("replay", '{"camera": "yard", "from_seq": 5, "__dataclass_self__": 1}', "unknown key '__dataclass_self__'"),
         ("replay", '{"camera": "front-dor", "from_seq": 5}', "unknown camera 'front-dor'; did you mean 'front-door'?"),
         ("kitchen/set/enabled", "ON", "unknown camera 'kitchen'; allowed: front-door, yard"),
-        ("yard/set/enabled", "off", "'off' is not ON, OFF, true or false; any other command is a JSON object"),
+        ("yard/set/enabled", "off", "'off' is not ON, OFF, true or false; otherwise a command is a JSON object"),
         ("yard/set/enabled", "", "'' is not ON, OFF"),
         ("yard/set/enabled", '{"enabled": tru}', "not JSON"),
         ("yard/set/enabled", '{"enabled": 1}', "enabled = 1: true or false; alone, without braces, also ON or OFF"),
