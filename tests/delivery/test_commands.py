@@ -1,4 +1,4 @@
-"""What anybody may send below <base>/cmd/: a command, or one sentence."""
+"""Tests of what clients send below <base>/cmd/: it is a command, or rejected with one sentence."""
 
 import json
 import time
@@ -39,12 +39,12 @@ THRESHOLD = '{"enter": %s, "exit": 0.1}'
         ("yard/set/threshold", '{"enter": 0.4, "exit": 0.4, "label": "left"}', SetThreshold("yard", 0.4, 0.4, "left")),
     ],
 )
-def test_a_command_is_understood(topic: str, payload: str, command: object) -> None:
+def test_a_valid_command_is_parsed(topic: str, payload: str, command: object) -> None:
     assert parse(topic, payload.encode(), CAMERAS) == command
 
 
 @pytest.mark.parametrize(
-    ("topic", "payload", "said"),
+    ("topic", "payload", "message"),
     [
         ("replay", THRESHOLD % "NaN", "NaN is not allowed"),
         ("replay", THRESHOLD % "-Infinity", "Infinity is not allowed"),
@@ -55,7 +55,7 @@ def test_a_command_is_understood(topic: str, payload: str, command: object) -> N
         ("replay", "[" * 4096, "deeper than 8"),
         ("replay", '{"a":' * 800, "deeper than 8"),
         ("replay", "x" * 1_000_000, "at most 4096"),
-        ("replay", '"' + '\\"' * 2000, "not JSON"),  # a scan that tries every quote anew would take long
+        ("replay", '"' + '\\"' * 2000, "not JSON"),  # a scan that starts again at every quote would take long
         ("replay", '{"camera": "yard", "camera": "yard", "from_seq": 1}', "'camera' occurs twice"),
         ("replay", '{"camera": "yard", "from_seq": 1, "id": {"a": 1, "a": 2}}', "'a' occurs twice"),
         ("replay", '{"camera": "\\ud800", "from_seq": 1}', "surrogate"),
@@ -106,10 +106,10 @@ def test_a_command_is_understood(topic: str, payload: str, command: object) -> N
         ("/set/enabled", "ON", "unknown camera ''"),
     ],
 )
-def test_anything_else_is_refused_with_what_is_allowed(topic: str, payload: str | bytes, said: str) -> None:
-    with pytest.raises(CommandError) as refused:
+def test_an_invalid_command_is_rejected_with_what_is_allowed(topic: str, payload: str | bytes, message: str) -> None:
+    with pytest.raises(CommandError) as rejected:
         parse(topic, payload.encode() if isinstance(payload, str) else payload, CAMERAS)
-    assert said in str(refused.value)
+    assert message in str(rejected.value)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def test_anything_else_is_refused_with_what_is_allowed(topic: str, payload: str 
         ("replay", {"id": 7}, None),
     ],
 )
-def test_a_wrong_command_still_has_its_id(topic: str, payload: dict[str, object], id_: str | None) -> None:
-    with pytest.raises(CommandError) as refused:
+def test_an_invalid_command_keeps_its_id(topic: str, payload: dict[str, object], id_: str | None) -> None:
+    with pytest.raises(CommandError) as rejected:
         parse(topic, json.dumps(payload).encode(), CAMERAS)
-    assert refused.value.id == id_
+    assert rejected.value.id == id_
 
 
 JSON = st.recursive(
@@ -146,7 +146,7 @@ TOPICS = st.sampled_from(["replay", "yard/set/enabled", "yard/set/threshold", "y
 @example("x" * 65_000 + "/set/enabled", b"ON")
 @example("replay", b'{"camera": "%s", "from_seq": 1}' % (b"x" * 4000))
 @example("replay", b"\x00" * (MAX_COMMAND_BYTES + 1))
-def test_whatever_arrives_is_a_command_or_one_short_printable_sentence(topic: str, payload: bytes) -> None:
+def test_any_payload_is_a_command_or_rejected_with_one_short_printable_sentence(topic: str, payload: bytes) -> None:
     before = time.thread_time()
     id_, sentence = None, "a command"
     try:

@@ -88,7 +88,7 @@ def test_the_reason_for_a_missing_connection_is_logged(
 def test_a_connection_that_is_closed_before_its_name_is_resolved_sends_nothing(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would take over the session of the connection that has replaced it."""
+    """A late CONNECT would take over the session of the connection that has replaced it."""
     requested, answer, resolve = threading.Event(), threading.Event(), socket.getaddrinfo
 
     def slow(*arguments: Any, **more: Any) -> Any:

@@ -25,7 +25,7 @@ def request(id_: str, from_seq: int, to_seq: int) -> ReplayRequest:
     return ReplayRequest("door", from_seq, to_seq, reply(id_))
 
 
-class Bench:
+class ReplaysHarness:
     """Replays from an outbox that has the given events of a camera."""
 
     def __init__(self, window: int, *seqs: int) -> None:
@@ -56,59 +56,59 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    bench = Bench(100, 1, 2, 3, 5)
-    yield bench
-    bench.outbox.close()
+def harness() -> Iterator[ReplaysHarness]:
+    harness = ReplaysHarness(100, 1, 2, 3, 5)
+    yield harness
+    harness.outbox.close()
 
 
-def test_events_come_first_and_the_reply_counts_them(bench: Bench) -> None:
-    bench.replays.replay(request("one", 2, 9))
-    *events, answer = bench.send()
+def test_events_come_first_and_the_reply_counts_them(harness: ReplaysHarness) -> None:
+    harness.replays.replay(request("one", 2, 9))
+    *events, answer = harness.send()
     assert events == [{"seq": seq, "label": "ä", "replayed": True} for seq in (2, 3, 5)]
     assert answer["id"] == "one"
     assert answer["result"] == {"sent": 3, "missing": 1}
 
 
-def test_a_replay_of_nothing_is_answered(bench: Bench) -> None:
-    bench.replays.replay(request("one", 6, 9))
-    (answer,) = bench.send()
+def test_a_replay_of_nothing_is_answered(harness: ReplaysHarness) -> None:
+    harness.replays.replay(request("one", 6, 9))
+    (answer,) = harness.send()
     assert answer["result"] == {"sent": 0, "missing": 0}
 
 
-def test_replies_wait_behind_earlier_replays(bench: Bench) -> None:
-    bench.replays.replay(request("one", 5, 5))
-    bench.replays.reply(reply("two"))
-    assert [content.get("id") for content in bench.send()] == [None, "one", "two"]
+def test_replies_wait_behind_earlier_replays(harness: ReplaysHarness) -> None:
+    harness.replays.replay(request("one", 5, 5))
+    harness.replays.reply(reply("two"))
+    assert [content.get("id") for content in harness.send()] == [None, "one", "two"]
 
 
-def test_too_many_replays_are_rejected(bench: Bench) -> None:
+def test_too_many_replays_are_rejected(harness: ReplaysHarness) -> None:
     for number in range(MAX_REPLAYS + 1):
-        bench.replays.replay(request(str(number), 6, 6))
-    answers = bench.send()
+        harness.replays.replay(request(str(number), 6, 6))
+    answers = harness.send()
     assert [answer["ok"] for answer in answers] == [True] * MAX_REPLAYS + [False]
     assert answers[-1]["error"] == f"busy: {MAX_REPLAYS} replays are waiting"
     assert answers[-1]["result"] == {}
 
 
-def test_nothing_is_sent_without_a_connection_or_after_it(bench: Bench) -> None:
-    bench.in_flight.close()
-    bench.replays.replay(request("one", 1, 9))
-    assert bench.send() == []
-    bench.replays.clear()
-    bench.in_flight.open(100)
-    assert bench.send() == []
+def test_nothing_is_sent_without_a_connection_or_after_it(harness: ReplaysHarness) -> None:
+    harness.in_flight.close()
+    harness.replays.replay(request("one", 1, 9))
+    assert harness.send() == []
+    harness.replays.clear()
+    harness.in_flight.open(100)
+    assert harness.send() == []
 
 
 @given(st.sets(st.integers(1, 30)), st.integers(1, 30), st.integers(1, 40), st.integers(1, 7))
 def test_every_event_in_the_range_comes_once_whatever_the_window(
     seqs: set[int], from_seq: int, to_seq: int, window: int
 ) -> None:
-    bench = Bench(window, *sorted(seqs))
-    bench.replays.replay(request("one", from_seq, to_seq))
-    *events, answer = bench.send_all()
+    harness = ReplaysHarness(window, *sorted(seqs))
+    harness.replays.replay(request("one", from_seq, to_seq))
+    *events, answer = harness.send_all()
     in_range = [seq for seq in sorted(seqs) if from_seq <= seq <= to_seq]
     assert [event["seq"] for event in events] == in_range
     last = min(to_seq, max(seqs, default=0))
     assert answer["result"] == {"sent": len(in_range), "missing": max(0, last - from_seq + 1 - len(in_range))}
-    bench.outbox.close()
+    harness.outbox.close()

@@ -18,7 +18,7 @@ def retained(topic: str, payload: bytes = b"1") -> Message:
     return Message(topic, payload, retain=True)
 
 
-class Bench:
+class RetainedStateHarness:
     """A retained state, a clock that stands still, and the test in place of the broker."""
 
     def __init__(self) -> None:
@@ -69,164 +69,164 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def harness() -> RetainedStateHarness:
+    return RetainedStateHarness()
 
 
-def test_everything_is_sent_at_every_connect_after_the_birth_message(bench: Bench) -> None:
-    bench.state.set(retained("a"))
-    bench.state.set(retained("b"))
+def test_everything_is_sent_at_every_connect_after_the_birth_message(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("a"))
+    harness.state.set(retained("b"))
     for _ in range(2):
-        bench.connect()
-        assert bench.send() == ["availability", "a", "b"]
-        bench.acknowledge()
-        assert bench.send() == []
-        bench.disconnect()
+        harness.connect()
+        assert harness.send() == ["availability", "a", "b"]
+        harness.acknowledge()
+        assert harness.send() == []
+        harness.disconnect()
 
 
-def test_only_the_newest_message_of_a_topic_is_sent(bench: Bench) -> None:
-    bench.connect()
-    bench.send()
-    bench.state.set(retained("a", b"1"))
-    bench.state.set(retained("a", LARGE))
-    bench.state.set(retained("a", b"2"))
-    assert bench.send() == ["a"]
-    bench.acknowledge()
-    assert bench.held["a"] == b"2"
+def test_only_the_newest_message_of_a_topic_is_sent(harness: RetainedStateHarness) -> None:
+    harness.connect()
+    harness.send()
+    harness.state.set(retained("a", b"1"))
+    harness.state.set(retained("a", LARGE))
+    harness.state.set(retained("a", b"2"))
+    assert harness.send() == ["a"]
+    harness.acknowledge()
+    assert harness.held["a"] == b"2"
 
 
-def test_large_messages_are_sent_last_and_one_at_a_time(bench: Bench) -> None:
-    bench.connect()
-    bench.state.set(retained("large", LARGE))
-    bench.state.set(retained("larger", LARGE))
-    bench.state.set(retained("small"))
-    assert bench.send() == ["availability", "small", "large"]
-    bench.state.set(retained("small", b"2"))
-    assert bench.send() == ["small"]
-    bench.acknowledge()
-    assert bench.send() == ["larger"]
+def test_large_messages_are_sent_last_and_one_at_a_time(harness: RetainedStateHarness) -> None:
+    harness.connect()
+    harness.state.set(retained("large", LARGE))
+    harness.state.set(retained("larger", LARGE))
+    harness.state.set(retained("small"))
+    assert harness.send() == ["availability", "small", "large"]
+    harness.state.set(retained("small", b"2"))
+    assert harness.send() == ["small"]
+    harness.acknowledge()
+    assert harness.send() == ["larger"]
 
 
-def test_a_large_message_that_the_broker_has_is_sent_again_on_request_alone(bench: Bench) -> None:
-    bench.connect()
-    bench.state.set(retained("large", LARGE))
-    bench.send()
-    bench.acknowledge()
-    bench.disconnect()
-    bench.connect()
-    assert bench.send() == ["availability"]
-    bench.state.send_all(large=True)
-    assert bench.send() == ["large"]
+def test_a_large_message_that_the_broker_has_is_sent_again_on_request_alone(harness: RetainedStateHarness) -> None:
+    harness.connect()
+    harness.state.set(retained("large", LARGE))
+    harness.send()
+    harness.acknowledge()
+    harness.disconnect()
+    harness.connect()
+    assert harness.send() == ["availability"]
+    harness.state.send_all(large=True)
+    assert harness.send() == ["large"]
 
 
-def test_a_large_message_is_given_up_after_several_lost_connections(bench: Bench) -> None:
-    bench.state.set(retained("large", LARGE))
+def test_a_large_message_is_given_up_after_several_lost_connections(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("large", LARGE))
     for _ in range(MAX_LOST_CONNECTIONS - 1):
-        bench.connect()
-        assert bench.send() == ["availability", "large"]
-        assert bench.disconnect() == []
-    bench.connect()
-    assert bench.send() == ["availability", "large"]
-    assert bench.disconnect() == [retained("large", LARGE)]
-    bench.connect()
-    assert bench.send() == ["availability"]
+        harness.connect()
+        assert harness.send() == ["availability", "large"]
+        assert harness.disconnect() == []
+    harness.connect()
+    assert harness.send() == ["availability", "large"]
+    assert harness.disconnect() == [retained("large", LARGE)]
+    harness.connect()
+    assert harness.send() == ["availability"]
 
 
-def test_an_acknowledgement_forgives_lost_connections(bench: Bench) -> None:
-    bench.state.set(retained("large", LARGE))
+def test_an_acknowledgement_forgives_lost_connections(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("large", LARGE))
     for _ in range(2 * MAX_LOST_CONNECTIONS):
-        bench.connect()
-        bench.send()
-        assert bench.disconnect() == []
-        bench.connect()
-        assert bench.send() == ["availability", "large"]
-        bench.acknowledge()
-        bench.disconnect()
-        bench.state.set(retained("large", LARGE))
+        harness.connect()
+        harness.send()
+        assert harness.disconnect() == []
+        harness.connect()
+        assert harness.send() == ["availability", "large"]
+        harness.acknowledge()
+        harness.disconnect()
+        harness.state.set(retained("large", LARGE))
 
 
-def test_a_large_message_that_was_replaced_meanwhile_is_not_sent_again(bench: Bench) -> None:
-    bench.state.set(retained("large", LARGE))
-    bench.connect()
-    bench.send()
-    bench.state.set(retained("large", b""))
-    assert bench.disconnect() == []
-    bench.connect()
-    assert bench.send() == ["availability", "large"]
-    bench.acknowledge()
-    assert bench.held["large"] == b""
+def test_a_large_message_that_was_replaced_meanwhile_is_not_sent_again(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("large", LARGE))
+    harness.connect()
+    harness.send()
+    harness.state.set(retained("large", b""))
+    assert harness.disconnect() == []
+    harness.connect()
+    assert harness.send() == ["availability", "large"]
+    harness.acknowledge()
+    assert harness.held["large"] == b""
 
 
-def test_a_removed_topic_is_cleared_once(bench: Bench) -> None:
-    bench.connect()
-    bench.state.set(retained("a", b""))
-    assert "a" in bench.send()
-    bench.disconnect()
-    bench.connect()
-    assert "a" in bench.send(), "it was not acknowledged"
-    bench.acknowledge()
-    bench.disconnect()
-    bench.connect()
-    assert "a" not in bench.send()
+def test_a_removed_topic_is_cleared_once(harness: RetainedStateHarness) -> None:
+    harness.connect()
+    harness.state.set(retained("a", b""))
+    assert "a" in harness.send()
+    harness.disconnect()
+    harness.connect()
+    assert "a" in harness.send(), "it was not acknowledged"
+    harness.acknowledge()
+    harness.disconnect()
+    harness.connect()
+    assert "a" not in harness.send()
 
 
-def test_a_denied_message_is_sent_again_later(bench: Bench) -> None:
-    bench.state.set(retained("a"))
-    bench.connect()
-    bench.send()
-    bench.reject("a")
-    bench.reject("availability")
-    assert bench.state.denials == {"a": "Not authorized", "availability": "Not authorized"}
-    bench.now_s += TIMING.max_retry_s - 0.1
-    assert bench.send() == []
-    bench.state.set(retained("a", b"2"))
-    assert bench.send() == ["a"]
-    bench.reject("a")
-    bench.now_s += 0.1
-    assert bench.send() == ["a", "availability"]
-    bench.acknowledge()
-    assert bench.state.denials == {}
-    assert bench.held == {"a": b"2", "availability": b"online"}
+def test_a_denied_message_is_sent_again_later(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("a"))
+    harness.connect()
+    harness.send()
+    harness.reject("a")
+    harness.reject("availability")
+    assert harness.state.denials == {"a": "Not authorized", "availability": "Not authorized"}
+    harness.now_s += TIMING.max_retry_s - 0.1
+    assert harness.send() == []
+    harness.state.set(retained("a", b"2"))
+    assert harness.send() == ["a"]
+    harness.reject("a")
+    harness.now_s += 0.1
+    assert harness.send() == ["a", "availability"]
+    harness.acknowledge()
+    assert harness.state.denials == {}
+    assert harness.held == {"a": b"2", "availability": b"online"}
 
 
-def test_one_accepted_topic_makes_the_others_retry_at_once(bench: Bench) -> None:
-    bench.state.set(retained("a"))
-    bench.state.set(retained("b"))
-    bench.connect()
-    bench.send()
-    bench.reject("a")
-    bench.reject("b")
-    bench.state.set(retained("a"))
-    assert bench.send() == ["a"]
-    bench.acknowledge()
-    assert bench.state.denials == {"b": "Not authorized"}
-    assert bench.send() == ["b"]
-    bench.reject("b")
-    assert bench.send() == []
-    bench.state.retry_soon()
-    assert bench.send() == ["b"]
+def test_one_accepted_topic_makes_the_others_retry_at_once(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("a"))
+    harness.state.set(retained("b"))
+    harness.connect()
+    harness.send()
+    harness.reject("a")
+    harness.reject("b")
+    harness.state.set(retained("a"))
+    assert harness.send() == ["a"]
+    harness.acknowledge()
+    assert harness.state.denials == {"b": "Not authorized"}
+    assert harness.send() == ["b"]
+    harness.reject("b")
+    assert harness.send() == []
+    harness.state.retry_soon()
+    assert harness.send() == ["b"]
 
 
-def test_a_new_connection_forgets_denials(bench: Bench) -> None:
-    bench.state.set(retained("a"))
-    bench.connect()
-    bench.send()
-    bench.reject("a")
-    bench.disconnect()
-    bench.connect()
-    assert bench.state.denials == {}
-    assert "a" in bench.send()
+def test_a_new_connection_forgets_denials(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("a"))
+    harness.connect()
+    harness.send()
+    harness.reject("a")
+    harness.disconnect()
+    harness.connect()
+    assert harness.state.denials == {}
+    assert "a" in harness.send()
 
 
-def test_an_announcement_replaces_the_one_before(bench: Bench) -> None:
-    bench.connect()
-    bench.state.announce({"a": b"1", "b": b"1"})
-    assert bench.send() == ["availability", "a", "b"]
-    bench.acknowledge()
-    bench.state.announce({"a": b"1", "c": b"1"})
-    assert sorted(bench.send()) == ["b", "c"], "a has not changed"
-    bench.acknowledge()
-    assert bench.held == {"availability": b"online", "a": b"1", "b": b"", "c": b"1"}
+def test_an_announcement_replaces_the_one_before(harness: RetainedStateHarness) -> None:
+    harness.connect()
+    harness.state.announce({"a": b"1", "b": b"1"})
+    assert harness.send() == ["availability", "a", "b"]
+    harness.acknowledge()
+    harness.state.announce({"a": b"1", "c": b"1"})
+    assert sorted(harness.send()) == ["b", "c"], "a has not changed"
+    harness.acknowledge()
+    assert harness.held == {"availability": b"online", "a": b"1", "b": b"", "c": b"1"}
 
 
 STEPS = st.one_of(
@@ -240,35 +240,35 @@ STEPS = st.one_of(
 @given(st.lists(STEPS, max_size=40))
 def test_the_broker_ends_with_the_newest_message_of_each_topic(steps: list[tuple[str, str, bytes]]) -> None:
     """Unless it is large, and connections were lost over it or the broker denied it."""
-    bench, connected = Bench(), False
+    harness, connected = RetainedStateHarness(), False
     newest: dict[str, bytes] = {}
     for step, topic, payload in steps:
         match step:
             case "set":
-                bench.state.set(retained(topic, payload))
+                harness.state.set(retained(topic, payload))
                 newest[topic] = payload
             case "reject":
-                if any(message.topic == topic for message in bench.in_flight.messages):
-                    bench.reject(topic)
+                if any(message.topic == topic for message in harness.in_flight.messages):
+                    harness.reject(topic)
             case "wait":
-                bench.now_s += TIMING.max_retry_s
+                harness.now_s += TIMING.max_retry_s
             case "acknowledge":
-                bench.acknowledge()
+                harness.acknowledge()
             case "connect" if not connected:
-                bench.connect(window=2)
+                harness.connect(window=2)
                 connected = True
             case "disconnect" if connected:
-                bench.disconnect()
+                harness.disconnect()
                 connected = False
             case "send" if connected:
-                bench.send()
-                large = [message for message in bench.in_flight.messages if len(message.payload) > LARGE_BYTES]
-                assert len(bench.in_flight.messages) <= 2
+                harness.send()
+                large = [message for message in harness.in_flight.messages if len(message.payload) > LARGE_BYTES]
+                assert len(harness.in_flight.messages) <= 2
                 assert len(large) <= 1
-    bench.disconnect()
-    bench.connect()
-    bench.state.send_all(large=True)
+    harness.disconnect()
+    harness.connect()
+    harness.state.send_all(large=True)
     for _ in range(5 + len(newest)):
-        bench.send()
-        bench.acknowledge()
-    assert {topic: bench.held.get(topic, b"") for topic in newest} == newest
+        harness.send()
+        harness.acknowledge()
+    assert {topic: harness.held.get(topic, b"") for topic in newest} == newest
