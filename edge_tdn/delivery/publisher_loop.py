@@ -190,6 +190,7 @@ class PublisherLoop:
             case Message(topic=topic):
                 if rejection:
                     self.status.warn(topic, f"{topic} was rejected: {rejection}")
+        self._report_connected()
 
     def _interpret(self, received: Received) -> None:
         match self._incoming.interpret(received):
@@ -291,6 +292,8 @@ class PublisherLoop:
             self._feed.rejected(entry, f"{len(entry.payload)} bytes, too large for this broker")
 
     def _report_connected(self) -> None:
-        """Report that there is a connection, and what the broker rejects."""
+        """Report the connection, if there is one, and what the broker rejects."""
+        if not self.uplink.connected:
+            return
         events = {self._topics.events(camera): reason for camera, reason in self._feed.rejections.items()}
         self.status.connected({**events, **self._retained.denials}, self._outbox.waiting)
