@@ -169,7 +169,7 @@ class Connection:
             attempt = None
             try:
                 attempt = _Attempt(self._broker, self._client_id, number, self._inbox, self._closing)
-                lost = self._live(attempt)
+                lost = self._run_once(attempt)
             except Exception as error:  # nothing may end this thread: the next attempt may succeed
                 log.exception("broker=%s connection failed", self.address)
                 lost = Lost("unreachable", last_line(error))
@@ -179,7 +179,7 @@ class Connection:
             self._inbox.put(lost)
             self._closing.wait(backoff.next_wait_s())
 
-    def _live(self, attempt: "_Attempt") -> Lost:
+    def _run_once(self, attempt: "_Attempt") -> Lost:
         """Run one connection from its beginning to its end. Return why it ended."""
         will = self._will(attempt.number) if self._will else None
         try:
@@ -246,9 +246,7 @@ class _Attempt:
         self._subscribed: dict[int, str] = {}  # packet id -> topic
         protocol = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
         self._client = client = _PahoClient(client_id, protocol, self._network_thread_ended)
-        client.max_inflight_messages = (
-            PROTOCOL_MAX_IN_FLIGHT  # the owner keeps to the broker's window, which paho does not know
-        )
+        client.max_inflight_messages = PROTOCOL_MAX_IN_FLIGHT  # the owner keeps to the broker's window, not paho
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish

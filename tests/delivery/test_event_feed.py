@@ -283,8 +283,8 @@ def test_lost_connections_change_no_order(steps: list[str], window: int) -> None
                     harness.answer(name(entry))
             case _:
                 harness.disconnect()
-                harness.feed._one_at_a_time = False  # no camera is suspected
                 harness.connect(window)
+                harness.now_s += TIMING.max_retry_s  # probes are due
     harness.feed.store_acknowledged(more_to_come=False)
     assert harness.outbox.waiting == 0
     for camera, last in harness.seqs.items():
