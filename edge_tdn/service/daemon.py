@@ -25,7 +25,8 @@ from edge_tdn.actions.labels import check_names, rules
 from edge_tdn.config.tables import Access, Config, broker_access, check_camera_access, load
 from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
-from edge_tdn.delivery.outbox.outbox import Outbox, outbox_folder
+from edge_tdn.delivery.outbox.folder import outbox_folder
+from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
 from edge_tdn.errors import EdgeTdnError, last_line
