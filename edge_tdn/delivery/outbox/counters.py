@@ -1,4 +1,4 @@
-"""What an outbox counts, and its clock. Both continue over restarts, from the checkpoint."""
+"""The counters and the clock of an outbox. Both continue over restarts, from the checkpoint."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

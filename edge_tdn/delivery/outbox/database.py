@@ -124,7 +124,7 @@ class EventDatabase:
 
     @property
     def in_place(self) -> bool:
-        """Whether the open file still has its name: the disk may have been unmounted, and mounted again."""
+        """True while the open file has its name: a disk may be unmounted, and mounted again."""
         return self._path is None or _file_id(self._path) == self._file_id
 
     def close(self) -> None:

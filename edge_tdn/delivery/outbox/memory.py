@@ -1,4 +1,4 @@
-"""What the outbox keeps in memory while the disk refuses writes."""
+"""A buffer in memory for events that the disk refuses."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
