@@ -43,7 +43,7 @@ from edge_tdn.messages import (
     iso,
 )
 from edge_tdn.process import heartbeat
-from edge_tdn.process.log import Limited
+from edge_tdn.process.log import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class Publisher:
         self._acknowledged: list[Entry] = []
         self._told_s = 0.0  # monotonic seconds: when the outbox last heard of them
         self._announced: _Announce | None = None
-        self._states, self._oddities = Limited(log, SAID_EVERY_S), Limited(log, SAME_EVERY_S)
+        self._states, self._oddities = RateLimitedLog(log, SAID_EVERY_S), RateLimitedLog(log, SAME_EVERY_S)
         self._stopwatch = Stopwatch(observe)
         self._told = False  # the broker has had our status
         self._replaced = 0  # times that another boot's was found there since
@@ -268,7 +268,7 @@ class Publisher:
                 with heartbeat.patience(DISK_S):
                     self._outbox.tick()
                 self._send()
-                self._states.catch_up()
+                self._states.flush()
             self._leave()
         except BaseException as error:  # the thread must not die unseen: the daemon stops and says why
             log.exception("publisher thread failed")

@@ -19,7 +19,7 @@ from edge_tdn.config.tables import OutboxConfig
 from edge_tdn.delivery.outbox.database import Entry
 from edge_tdn.delivery.outbox.storage import EventStorage, OutboxTiming
 from edge_tdn.messages import OutboxStatus
-from edge_tdn.process.log import Limited
+from edge_tdn.process.log import RateLimitedLog
 
 __all__ = ["Entry", "Outbox", "OutboxTiming"]
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Outbox:
         """
         # set once
         self._config, self._timing = config, timing or OutboxTiming()
-        self._log = Limited(log, LOG_EVERY_S, LOG_BURST)
+        self._log = RateLimitedLog(log, LOG_EVERY_S, LOG_BURST)
         self._storage = EventStorage(folder, clock, self._timing)
         self._counters, self._time, self._memory = self._storage.counters, self._storage.time, self._storage.memory
         # the owner's thread

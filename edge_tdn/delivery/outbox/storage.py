@@ -21,7 +21,7 @@ from edge_tdn.delivery.outbox.folder import lock_folder
 from edge_tdn.delivery.outbox.memory import MemoryBuffer
 from edge_tdn.delivery.outbox.rescue import readable_entries, set_aside
 from edge_tdn.messages import OutboxState
-from edge_tdn.process.log import Limited
+from edge_tdn.process.log import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class EventStorage:
         """
         # set once
         self._folder, self._timing = folder, timing
-        self._log = Limited(log, LOG_EVERY_S, LOG_BURST)
+        self._log = RateLimitedLog(log, LOG_EVERY_S, LOG_BURST)
         # the outbox's thread
         self._lock = lock_folder(folder) if folder else None
         self._expected = checkpoint.read(folder) if folder else OutboxCheckpoint()  # until compared with the database
