@@ -1,6 +1,7 @@
 """Emitter, wire, broker and recorder, connected with each other in a folder."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +17,7 @@ QUIET_S = 1.0  # without a message, nothing more is expected
 
 
 class Rig:
-    """emitter ─► wire ─► broker ─► recorder. `outbox`: another folder than the rig's own; `config`: keys of [outbox]."""
+    """emitter ─► wire ─► broker ─► recorder. `outbox`: a folder outside the rig's own; `config`: keys of [outbox]."""
 
     def __init__(self, folder: Path, memory: str = CAREFUL, outbox: Path | None = None, **config: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +60,10 @@ class Rig:
         """Wait until a new message arrives, but not longer than this."""
         count, deadline = self.recorder.count, time.monotonic() + seconds
         eventually(lambda: self.recorder.count > count or time.monotonic() > deadline, seconds + 1)
+
+    def request_replay(self, request: Mapping[str, object]) -> None:
+        """Publish the command `replay`."""
+        self.recorder.publish(f"{BASE}/cmd/replay", request)
 
     def balance(self) -> Balance:
         """Return the balance. The emitter must have been stopped."""

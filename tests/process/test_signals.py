@@ -164,7 +164,7 @@ def test_hangup_during_the_start_reloads_after_it_and_two_are_one(broker: Mosqui
 
 
 def test_start_waits_neither_for_the_broker_nor_for_cameras(tmp_path: Path, broker: Mosquitto) -> None:
-    """It serves within four seconds, and connects to the broker when that is there."""
+    """The daemon serves within four seconds, and connects to the broker when that is there."""
     broker.stop()
     away = ("rtsp://127.0.0.1:1/x", "rtsp://192.0.2.1/x", "http://no-such-host.invalid/x")
     config = write_site(tmp_path, broker.url, *(f'name = "c{n}"\nsource = "{url}"' for n, url in enumerate(away)))

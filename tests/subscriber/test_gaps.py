@@ -75,7 +75,7 @@ def test_thousands_of_events_may_be_sent_again_after_a_crash() -> None:
 
 
 def test_event_before_the_first_one_is_reported_as_a_recount() -> None:
-    """It cannot be distinguished from a new sequence, and does not disturb the tracking of the others."""
+    """Such an event cannot be distinguished from a new sequence; the others are tracked as before."""
     reader = GapReader(GapTracker("me"))
     for seq, boot in ((5, "b2"), (4, "b1"), (6, "b2"), (7, "b3")):
         reader.receive(make_event(seq, boot))

@@ -89,9 +89,7 @@ class RecordingClient:
         if message.topic.startswith(f"{self._marker_topic}/"):
             self._markers.add(message.topic.rsplit("/", 1)[1])
         else:
-            received = Recorded(
-                message.topic, message.payload, bool(message.retain), time.time(), time.monotonic_ns()
-            )
+            received = Recorded(message.topic, message.payload, bool(message.retain), time.time(), time.monotonic_ns())
             self.check(received)
             self.messages.append(received)
 
