@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from edge_tdn.capture.address import find
-from edge_tdn.capture.source import open_capture, verify
+from edge_tdn.capture.open_capture import open_capture, verify
 from edge_tdn.config.tables import CameraConfig, check_camera_access, load
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.media import gstreamer

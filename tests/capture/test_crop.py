@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_tdn.capture.crop import WHOLE, View
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.media import gstreamer
 from edge_tdn.media.colour import BT601, Packed, Yuv420
 from edge_tdn.messages import Picture, Rgbx

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_MS, Picture

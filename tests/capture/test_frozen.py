@@ -9,7 +9,7 @@ import pytest
 
 from edge_tdn.capture.frozen import KEYLESS, FrozenJudge, step
 from edge_tdn.capture.key_frames import KeyFrames
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.media import gstreamer

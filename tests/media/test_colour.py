@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.manifest import InputSpec
 from edge_tdn.media import gstreamer
 from edge_tdn.media.colour import BT601, Colorimetry, Packed, Yuv420

@@ -17,7 +17,7 @@ import pytest
 
 from edge_tdn.__main__ import main
 from edge_tdn.capture.capture import Capture, EndOfStream
-from edge_tdn.capture.source import open_capture
+from edge_tdn.capture.open_capture import open_capture
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.media import gstreamer
