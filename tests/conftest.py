@@ -4,10 +4,8 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,16 +15,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from edge_tdn.config.tables import BrokerConfig, OutboxConfig
-from edge_tdn.delivery.mqtt import Connected, Connection, Link
-from edge_tdn.delivery.outbox.outbox import Outbox
-from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.inference.openvino import processor_can
 from edge_tdn.manifest import Model, open_model, shipped_models
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
-from edge_tdn.subscriber.subscriber import Subscriber
-from tests.support.rtsp import RtspCamera, free_port
+from tests.support.broker import Mosquitto
+from tests.support.rtsp import RtspCamera
 
 if TYPE_CHECKING:  # most tests do without torch
     from edge_tdn_export.network.tdn import TDN, TDNConfig
@@ -137,74 +131,6 @@ def motion() -> Model:
 def model_copy(tmp_path: Path) -> Path:
     """The shipped model's folder, to be damaged."""
     return Path(shutil.copytree(shipped_models() / "motion", tmp_path / "model"))
-
-
-class Mosquitto:
-    """Debian's broker on a free port of the loopback, open to everybody; `guarded_port` is as `guard` says."""
-
-    def __init__(self, folder: Path, guard: str = "") -> None:
-        program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-        if program is None:
-            pytest.skip("mosquitto is not installed: make test-packages")
-        self.port, self.guarded_port = free_port(), free_port()
-        self.url = f"mqtt://127.0.0.1:{self.port}"
-        self._settings = folder / "mosquitto.conf"
-        self._command = [program, "-c", str(self._settings)]
-        self.guard(guard)
-        self.start()
-
-    def guard(self, lines: str) -> None:
-        """What mosquitto.conf says about `guarded_port`, from the next start on; nothing: it is closed."""
-        text = f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
-        if lines:
-            text = f"user root\nper_listener_settings true\n{text}listener {self.guarded_port} 127.0.0.1\n{lines}\n"
-        self._settings.write_text(text)
-        self._listens = (self.port, self.guarded_port) if lines else (self.port,)
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(600):
-            try:
-                for port in self._listens:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                return
-            except OSError:
-                assert self.process.poll() is None, "mosquitto ended"
-                time.sleep(0.05)
-        raise AssertionError("mosquitto did not start")
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
-        self.process.wait(30)
-
-    def config(self, protocol: str = "5") -> BrokerConfig:
-        return BrokerConfig.model_validate({"url": self.url, "protocol": protocol})
-
-    def link(self, client_id: str = "test") -> tuple[Connection, Link]:
-        """A client of its own, connected."""
-        connection = Connection(self.config(), client_id)
-        note = connection.notes.get(timeout=30)
-        assert isinstance(note, Connected), note
-        return connection, note.link
-
-    def publisher(self, base: str, failed: Callable[[BaseException], None]) -> Publisher:
-        """Not yet started, its outbox in memory."""
-        config = self.config()
-        return Publisher(
-            base, "b007", Outbox(None, OutboxConfig()),
-            lambda will, inbox: Connection(config, "publisher", None, will, inbox), failed,
-        )  # fmt: skip
-
-    def subscriber(self, base: str) -> Subscriber:
-        """Connected and subscribed when it is returned."""
-        subscriber = Subscriber(base, Connection(self.config(), f"subscriber-{time.monotonic_ns()}"))
-        for _ in range(100):
-            list(subscriber.messages(0.05))
-            if subscriber.connected:
-                break
-        list(subscriber.messages(0.3))
-        return subscriber
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from edge_tdn.delivery.mqtt import Message
 from edge_tdn.demo.demo_clip import ACTION_S, RATE, STILL_S, demo_clip
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.service.daemon import Daemon
-from tests.conftest import Mosquitto
+from tests.support.broker import Mosquitto
 from tests.test_manifest import edit, rehash
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -21,9 +21,10 @@ import pytest
 
 from edge_tdn.delivery.mqtt import Message, Received
 from edge_tdn.media import gstreamer
-from tests.conftest import Mosquitto
 from tests.support.authority import Authority
-from tests.support.rtsp import RtspCamera, free_port
+from tests.support.broker import Mosquitto
+from tests.support.ports import free_port
+from tests.support.rtsp import RtspCamera
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 
