@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_tdn.capture import source
 from edge_tdn.capture.gst_capture import GstCapture
+from edge_tdn.capture.source import Source
+from edge_tdn.capture.timing import CaptureTiming
 from edge_tdn.config.tables import Config, load
 from edge_tdn.delivery import publisher
 from edge_tdn.delivery.mqtt import Link
@@ -193,7 +194,7 @@ def test_who_waits_beats_whether_or_not_there_is_work(monkeypatch: pytest.Monkey
     """The camera is away, so that runtime, publisher and recorder have nothing to do."""
     monkeypatch.setattr(heartbeat, "EVERY_S", 0.1)
     monkeypatch.setattr(publisher, "TICK_S", 0.1)
-    monkeypatch.setattr(source, "RETRY_S", (600.0, 600.0))
+    monkeypatch.setattr(Source.__init__, "__defaults__", (CaptureTiming(retry_min_s=600.0, retry_max_s=600.0),))
     daemon = Daemon(site("mqtt://127.0.0.1:1", "rtsp://127.0.0.1:1/x"), tmp_path)
     with running(daemon):
         until(lambda: daemon.cameras[0].status().state == "unreachable")
