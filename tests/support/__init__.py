@@ -1,1 +1,1 @@
-"""What tests share: real counterparts (broker, cameras, daemon), builders, and one way to wait."""
+"""Shared by tests: real counterparts (broker, cameras, daemon), builders, and one way to wait."""

@@ -1,4 +1,4 @@
-"""The main job, end to end and as users run it: `edge-tdn run`, real GStreamer, real OpenVINO, real mosquitto."""
+"""The main task, end to end and as users run it: `edge-tdn run`, real GStreamer, real OpenVINO, real mosquitto."""
 
 import json
 import signal
@@ -53,7 +53,7 @@ def test_the_demo_clip_is_recognised_action_by_action(broker: Mosquitto, tmp_pat
 
 @pytest.mark.data
 def test_two_real_videos_at_once_give_valid_events(data: Path, broker: Mosquitto, tmp_path: Path) -> None:
-    """The reels are real people: what the model calls their motions is its affair; that they live properly is ours."""
+    """The reels show real people: the labels are not checked here, the sequence of starts, updates and ends is."""
     reels = {"activities": "activities_reel.mp4", "asl": "asl_reel.mp4"}
     cameras = [f'name = "{name}"\nsource = "{data / "videos" / file}"' for name, file in reels.items()]
     extra = "[decide]\nenter_threshold = 0.5\nexit_threshold = 0.35\nmin_length_s = 0.2"
@@ -116,7 +116,7 @@ def test_a_killed_daemon_is_announced_by_its_last_will(broker: Mosquitto, tmp_pa
 
 
 def test_a_late_last_will_cannot_mark_a_living_daemon_dead(broker: Mosquitto, tmp_path: Path) -> None:
-    """The first one vanishes without a word, as in a power cut; the second takes its session over."""
+    """The first one vanishes without a disconnect, as in a power cut; the second takes over its session."""
     raw = HostRecorder(broker.port, BASE)
     camera = 'name = "t"\nsource = "gst: videotestsrc is-live=true"'
     with DaemonProcess(write_site(tmp_path, broker.url, camera, extra="keepalive_s = 2")) as first:
@@ -140,7 +140,7 @@ def test_a_late_last_will_cannot_mark_a_living_daemon_dead(broker: Mosquitto, tm
 
 
 def _linked(daemon: DaemonProcess, broker: Mosquitto) -> bool:
-    """Whether the broker has not ended its connection yet; the process itself may be stopped."""
+    """Return True while the broker keeps its connection open; the process itself may be stopped."""
     connections = psutil.Process(daemon.process.pid).net_connections("tcp")
     return any(one.raddr and one.raddr.port == broker.port and one.status == "ESTABLISHED" for one in connections)
 
@@ -159,11 +159,11 @@ def test_without_a_broker_cameras_run_and_stopping_is_as_quick(tmp_path: Path) -
         assert time.monotonic() - began < 2
 
 
-def sizes_told(raw: HostRecorder) -> list[tuple[int, int]]:
+def reported_sizes(raw: HostRecorder) -> list[tuple[int, int]]:
     return [(status["width"], status["height"]) for status in raw.of("t", "status") if status["width"]]
 
 
-def test_a_size_change_empties_the_window_and_goes_on(broker: Mosquitto, tmp_path: Path) -> None:
+def test_a_size_change_empties_the_window_and_the_camera_continues(broker: Mosquitto, tmp_path: Path) -> None:
     sizes = " ".join(
         f"videotestsrc num-buffers=90 is-live=true ! video/x-raw,width={w},height={h},framerate=30/1 ! c."
         for w, h in ((320, 240), (641, 361))
@@ -172,7 +172,7 @@ def test_a_size_change_empties_the_window_and_goes_on(broker: Mosquitto, tmp_pat
     with DaemonProcess(
         write_site(tmp_path, broker.url, f'name = "t"\nsource = "gst: {sizes} concat name=c"')
     ) as daemon:
-        raw.wait_for(lambda: {*sizes_told(raw)} == {(320, 240), (641, 361)})
+        raw.wait_for(lambda: {*reported_sizes(raw)} == {(320, 240), (641, 361)})
         raw.wait_for(lambda: raw.of("t", "status")[-1]["gaps"] >= 1)
         daemon.log()
     raw.close()
