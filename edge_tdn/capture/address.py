@@ -19,7 +19,7 @@ RESOLVE_TIMEOUT_S = 60.0  # name servers that do not answer may take this long
 
 @dataclass(frozen=True)
 class Address:
-    """The address that a capture opens. User and password are separate from the location, because locations are logged."""
+    """The address that a capture opens. User and password are kept apart from the location, which is logged."""
 
     location: str = field(repr=False)  # URL without user and password, path of a file or device, or gst: PIPELINE
     shown: str  # the location as it may be shown and logged
