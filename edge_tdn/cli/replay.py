@@ -61,9 +61,9 @@ class Replay:
         yield from self._compute("stream_lost")
 
     def _take(self, frame: Frame) -> Iterator[ActionEvent]:
-        stretches = self._window.stretches
+        runs = self._window.runs
         segments: list[Segment] = self._window.push(frame)
-        if 0 < stretches < self._window.stretches:  # the window was emptied: by a gap, or another size
+        if 0 < runs < self._window.runs:  # the window was emptied: by a gap, or another size
             yield from self._compute("stream_lost")
         for segment in segments:
             yield from self._compute(segment)

@@ -97,7 +97,7 @@ def test_jitter_of_a_third_of_a_frame_loses_no_tick() -> None:
     times = np.arange(60) / 12 + rng.uniform(-0.33, 0.33, 60) / 12
     window = Window(spec(stride=5), max_gap_s=0.5)
     got = run(window, [frame(n, t + 1) for n, t in enumerate(np.sort(times))])
-    assert window.stretches == 1
+    assert window.runs == 1
     assert sum(s.dropped for s in got) <= 2
 
 
@@ -124,13 +124,13 @@ def test_no_segment_spans_a_break_and_the_grid_begins_anew(broken) -> None:  # t
         assert max(numbers(segment)) < 15 or min(numbers(segment)) >= 15
     assert [s.index for s in got] == [0, 1, 2, 0, 1, 2]
     assert numbers(got[3]) == [17, 18, 19, 20, 21]
-    assert window.stretches == 2
+    assert window.runs == 2
 
 
 def test_a_pause_within_the_limit_breaks_nothing() -> None:
     window = Window(spec(stride=4), max_gap_s=0.5)
     got = run(window, [frame(n, n / 12) for n in range(40) if not 10 <= n < 15])
-    assert window.stretches == 1
+    assert window.runs == 1
     assert [s.index for s in got] == list(range(len(got)))
     assert sum(s.dropped for s in got) >= 4
 
@@ -180,7 +180,7 @@ def test_no_segment_of_an_ensemble_spans_a_gap() -> None:
     assert [s.index for s in got] == [0, 0, 1]
     assert max(numbers(got[0])) < 14
     assert numbers(got[1]) == [14 + n for n in (3, 4, 5, 6, 7, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8)]
-    assert window.stretches == 2
+    assert window.runs == 2
 
 
 @settings(max_examples=60, deadline=None)
