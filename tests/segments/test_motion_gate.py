@@ -17,7 +17,7 @@ from edge_tdn.media import gstreamer
 from edge_tdn.media.colour import Packed
 from edge_tdn.messages import NS_PER_S, Frame, Segment
 from edge_tdn.segments import motion_gate as gate_module
-from edge_tdn.segments.motion_gate import CAP, FLOOR, LEARNT, MEMORY, MotionGate
+from edge_tdn.segments.motion_gate import CAP, FLOOR, MEMORY, MIN_LEARNED, MotionGate
 from edge_tdn.segments.window import Window
 
 RATE = 15  # ticks a second
@@ -39,7 +39,7 @@ def noisy(scenes: Iterable[np.ndarray], sigma: float, seed: int = 0) -> Iterator
         yield np.clip(scene + pool[begin : begin + scene.size].reshape(scene.shape), 0, 255).astype(np.uint8)
 
 
-def taught(scene: np.ndarray, sigma: float, ticks: int = LEARNT + 1) -> MotionGate:
+def taught(scene: np.ndarray, sigma: float, ticks: int = MIN_LEARNED + 1) -> MotionGate:
     gate = MotionGate()
     for picture in noisy([scene] * ticks, sigma, seed=9):
         gate.moved(picture)
@@ -56,8 +56,8 @@ def test_a_still_scene_is_still_at_every_level_of_noise(sigma: float) -> None:
 
 def test_until_the_noise_is_learnt_everything_moves() -> None:
     gate, picture = MotionGate(), ground().astype(np.uint8)
-    moved = [gate.moved(picture) for _ in range(LEARNT + 5)]
-    assert moved == [True] * LEARNT + [False] * 5
+    moved = [gate.moved(picture) for _ in range(MIN_LEARNED + 5)]
+    assert moved == [True] * MIN_LEARNED + [False] * 5
     assert MotionGate().threshold is None
 
 
@@ -79,7 +79,7 @@ def test_a_scene_that_always_moves_teaches_nothing() -> None:
 def test_a_camera_that_becomes_quieter_is_believed_after_a_minute() -> None:
     gate, scene = taught(ground(), 6), ground()
     loud = gate.threshold
-    for picture in noisy([scene] * (MEMORY // 2 + LEARNT), 0):
+    for picture in noisy([scene] * (MEMORY // 2 + MIN_LEARNED), 0):
         gate.moved(picture)
     assert loud is not None
     assert loud > FLOOR
@@ -153,7 +153,7 @@ def test_any_size_of_picture_will_do(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 200, size, np.uint8)
     gate = MotionGate()
-    for _ in range(LEARNT + 1):
+    for _ in range(MIN_LEARNED + 1):
         gate.moved(picture)
     assert not gate.moved(picture)
     assert gate.moved(picture + 50)
@@ -164,7 +164,7 @@ def test_a_row_may_be_padded() -> None:
     padded = np.pad(ground().astype(np.uint8), ((0, 0), (0, 64)), constant_values=7)[:, :640]
     gate = MotionGate()
     gate.moved(np.ascontiguousarray(padded))
-    for _ in range(LEARNT):
+    for _ in range(MIN_LEARNED):
         gate.moved(padded)
     assert not gate.moved(np.ascontiguousarray(padded))
 
@@ -178,7 +178,7 @@ def test_key_frames_of_a_still_scene_are_noise(tmp_path: Path, kbps: int, gop: i
     gate = MotionGate()
     moved = [gate.moved(frame.decoded.luma) for frame in read_file(video) if frame.seq % 2]
     assert len(moved) == 165
-    assert not any(moved[LEARNT + 1 :])
+    assert not any(moved[MIN_LEARNED + 1 :])
 
 
 def x264(pictures: Iterable[np.ndarray], path: Path, kbps: int, gop: int) -> Path:
@@ -221,14 +221,14 @@ def segments(moves: Iterable[bool], stride: int, gate: MotionGate | None, rate: 
 
 
 @settings(max_examples=60)
-@given(st.sets(st.integers(LEARNT + 2, 150), max_size=4), st.integers(1, 9))
+@given(st.sets(st.integers(MIN_LEARNED + 2, 150), max_size=4), st.integers(1, 9))
 def test_a_segment_is_still_where_no_tick_since_the_one_before_moved(moves: set[int], stride: int) -> None:
     got = segments([n in moves for n in range(160)], stride, MotionGate())
     assert any(segment.still for segment in got)
     for segment in got:
         first = stride // 2 + stride * segment.index
         begin = min(first, first - stride + 5)  # what lies between two segments counts for the later one
-        moved = any(n in moves or n <= LEARNT - 1 for n in range(begin, first + 5))
+        moved = any(n in moves or n <= MIN_LEARNED - 1 for n in range(begin, first + 5))
         assert segment.still is not moved
 
 
@@ -261,7 +261,7 @@ def test_whatever_the_shipped_model_knows_moves() -> None:
         scene = Scene(np.random.default_rng(14), 120, 160)
         motion, start = Motion(label, speed=0.12, growth=0.25, swing=0.05, frequency=0.8), Pose(0.5, 0.5, 0.3)
         gate = MotionGate()
-        for _ in range(3 * LEARNT):
+        for _ in range(3 * MIN_LEARNED):
             gate.moved(scene.draw(start)[..., 1])
         moved = [gate.moved(scene.draw(motion.at(start, n / RATE))[..., 1]) for n in range(1, 2 * RATE)]
         assert sum(moved) > RATE / 2, label
