@@ -10,7 +10,7 @@ from edge_tdn.capture.crop import Crop
 from edge_tdn.capture.decoders import Decoders, decoder, elements
 from edge_tdn.capture.key_frames import KeyFrames
 from edge_tdn.capture.pipeline import SINK, decode_on_one_thread, decodebin, expect_one_stream, parse
-from edge_tdn.capture.yuv_frames import YuvReader
+from edge_tdn.capture.yuv_reader import YuvReader
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.media import gstreamer
