@@ -12,8 +12,8 @@ from edge_tdn.cli.bench import Candidate, measure
 from edge_tdn.cli.check import told_parity
 from edge_tdn.cli.doctor.finding import Finding, of_a_service
 from edge_tdn.config.tables import Access, Config, broker_access, load
-from edge_tdn.delivery.mqtt import tls_context
 from edge_tdn.delivery.outbox.outbox import holder, outbox_folder
+from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, unproven
 from edge_tdn.inference.runtime import Runtime, build_name
