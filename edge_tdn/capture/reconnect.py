@@ -58,8 +58,8 @@ class PortWatcher:
 
     def wait(self, seconds: float, stop: threading.Event) -> bool:
         """Wait until the time is over, `stop` is set, or a closed port has opened. Return True for the last."""
-        deadline, pause_s = time.monotonic() + seconds, self._timing.first_port_probe_s
-        while not stop.is_set() and (left_s := deadline - time.monotonic()) > 0:
+        deadline_s, pause_s = time.monotonic() + seconds, self._timing.first_port_probe_s
+        while not stop.is_set() and (left_s := deadline_s - time.monotonic()) > 0:
             heartbeat.wait(stop, min(left_s, pause_s))
             if left_s <= pause_s or stop.is_set():
                 break
@@ -75,8 +75,8 @@ class PortWatcher:
             self._answer = False
             self._probe = threading.Thread(target=self._run_probe, name="port probe", daemon=True)
             self._probe.start()
-        deadline = time.monotonic() + self._timing.port_timeout_s
-        while self._probe.is_alive() and not stop.is_set() and time.monotonic() < deadline:
+        deadline_s = time.monotonic() + self._timing.port_timeout_s
+        while self._probe.is_alive() and not stop.is_set() and time.monotonic() < deadline_s:
             self._probe.join(0.05)
         return self._answer
 

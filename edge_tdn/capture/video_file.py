@@ -29,7 +29,7 @@ def read_file(
     with closing(open_capture(camera, Path(), paced=False)) as capture:
         position = StreamPosition()
         seq = stream = 0
-        deadline = time.monotonic() + timing.first_frame_s
+        deadline_s = time.monotonic() + timing.first_frame_s
         while True:
             try:
                 captured = capture.read(POLL_S)
@@ -37,10 +37,10 @@ def read_file(
                 position.check_end(str(path), capture)
                 return
             if captured is None:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline_s:
                     raise SourceError(f"{path}: no picture for {timing.first_frame_s:.0f} s")
                 continue
-            deadline = time.monotonic() + timing.first_frame_s
+            deadline_s = time.monotonic() + timing.first_frame_s
             stream += position.advance(captured)
             seq += 1
             yield Frame(captured.decoded, captured.pts_ns, time.monotonic_ns(), captured.pts_ns, seq, stream)
@@ -51,8 +51,8 @@ def length_s(
 ) -> float | None:
     """Return the length that a video file declares, in seconds, or None. Raises SourceError if it cannot be played."""
     camera = CameraConfig(name="file", source=str(path.resolve()), decoder=decoder)
-    deadline = time.monotonic() + timing.first_frame_s
+    deadline_s = time.monotonic() + timing.first_frame_s
     with closing(open_capture(camera, Path(), paced=False)) as capture, suppress(EndOfStream):
-        while capture.read(POLL_S) is None and time.monotonic() < deadline:  # a read that fails raises the reason
+        while capture.read(POLL_S) is None and time.monotonic() < deadline_s:  # a read that fails raises the reason
             pass
     return capture.declared_s or None

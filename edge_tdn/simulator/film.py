@@ -104,13 +104,13 @@ class Film:
 
     def _pull(self) -> Any:
         """Return the next frame, or None at the end."""
-        sink, deadline = self._pipeline.get_by_name("sink"), time.monotonic() + self._first_frame_s
+        sink, deadline_s = self._pipeline.get_by_name("sink"), time.monotonic() + self._first_frame_s
         while (sample := sink.try_pull_sample(NS_PER_S // 5)) is None and not sink.is_eos():
             if self._streams and self._streams.without_video:
                 raise self._refusal("no video in it")
             if message := self._pipeline.get_bus().pop_filtered(self._gst.MessageType.ERROR):
                 raise self._refusal(message.parse_error()[0].message.strip())
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline_s:
                 raise self._refusal(f"no picture for {self._first_frame_s:.0f} s")
         return sample
 

@@ -1,4 +1,4 @@
-"""Two cameras, one of which dies every ten seconds: the effect on the other. Periods with and without deaths alternate."""
+"""Two cameras, one of which dies every ten seconds: the effect on the other. Periods with and without alternate."""
 
 import os
 import statistics

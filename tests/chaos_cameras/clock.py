@@ -98,7 +98,7 @@ def _lengths(what: str, events: list[Received]) -> list[Row | Skipped]:
             goal=f"0: none is off by more than {MAX_DEVIATION_S:g} s",
             figure=f"{wrong} of {len(whole)}",
             ok=not wrong,
-            note=f"the furthest is off by {max(off, key=abs):+.2f} s; lengths {min(lengths):.1f} to {max(lengths):.1f} s",
+            note=f"the worst is off by {max(off, key=abs):+.2f} s; length {min(lengths):.1f} to {max(lengths):.1f} s",
             samples={"off, s": off, "length, s": lengths},
         )
     ]

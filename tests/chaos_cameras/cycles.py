@@ -106,7 +106,8 @@ def cycles(
             for _ in range(share):
                 if missed == GIVE_UP or site.daemon is None or site.daemon.poll() is not None:
                     return
-                missed = 0 if _cycle(site.listener, KINDS[kind], name, cameras[name], dice[name], results) else missed + 1
+                reported = _cycle(site.listener, KINDS[kind], name, cameras[name], dice[name], results)
+                missed = 0 if reported else missed + 1
                 if results is trials[kind]:
                     done.append(kind)
                 step(f"cycle {len(done)} of {count * len(kinds)}")
@@ -132,9 +133,7 @@ def cycles(
     return [*rows, *_left(before, rests)]
 
 
-def _cycle(
-    listener: Listener, kind: Kind, name: str, camera: RtspCamera, dice: random.Random, results: Trials
-) -> bool:
+def _cycle(listener: Listener, kind: Kind, name: str, camera: RtspCamera, dice: random.Random, results: Trials) -> bool:
     """Cause one fault and end it. Return True if it was reported."""
     listener.until(lambda: listener.state(name) == "streaming", 60)
     time.sleep(dice.uniform(*STEADY_S))
