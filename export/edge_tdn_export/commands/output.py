@@ -17,5 +17,5 @@ def print_golden_errors(out: Path, manifest: Manifest) -> None:
     """Print the golden clip's error of every precision of a new model folder."""
     for name, build in manifest.precisions.items():
         error = build.golden_error
-        result = "not run: this machine cannot" if error is None else f"{error:.1g} of the largest logit from PyTorch"
-        print(f"{out}: {name}, {result} on the golden clip")  # noqa: T201
+        result = f"{error:.1g} of the largest logit from PyTorch" if error is not None else "this machine cannot run it"
+        print(f"{out}: {name}, golden clip: {result}")  # noqa: T201
