@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edge_tdn_export.__main__ import main as export
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.network.tdn import TDNConfig
+from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.parity import compare
 from rich.console import Console
 

