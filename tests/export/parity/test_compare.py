@@ -263,7 +263,7 @@ def test_report_lists_skipped_videos(small_model: SmallModel, videos: Path) -> N
 
 
 def test_manifest_of_another_process_is_not_overwritten(copy: Path, videos: Path) -> None:
-    """Of two commands at once on one folder, the second fails and changes nothing."""
+    """When two commands run on one folder, the second fails and changes nothing."""
     model = open_model(copy)
     report = compare(model, ["fp32"], read_clips(videos, SPEC), "videos", lambda what: None)
     record(open_model(copy), report)
