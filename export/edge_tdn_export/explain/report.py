@@ -145,11 +145,11 @@ def _grid(frames: NDArray[np.uint8], count: int) -> tuple[Figure, list[Axes]]:
     return figure, [figure.add_axes(box) for box in boxes]
 
 
-def _row(axes: Axes, pictures: NDArray[np.generic], title: str, interpolation: str) -> None:
+def _row(axes: Axes, frames: NDArray[np.generic], title: str, interpolation: str) -> None:
     """Draw RGB frames [T, H, W, 3], uint8 or float from 0 to 1, side by side."""
-    white = 255 if pictures.dtype == np.uint8 else 1
-    gap = np.full_like(pictures[0][:, : _gap(pictures.shape[2])], white)
-    strip = np.concatenate([part for picture in pictures for part in (gap, picture)][1:], 1)
+    white = 255 if frames.dtype == np.uint8 else 1
+    gap = np.full_like(frames[0][:, : _gap(frames.shape[2])], white)
+    strip = np.concatenate([part for frame in frames for part in (gap, frame)][1:], 1)
     axes.imshow(strip, interpolation=interpolation, aspect="auto")
     axes.set_axis_off()
     beside: dict[str, Any] = {"xytext": (-5, 0), "xycoords": "axes fraction", "textcoords": "offset points"}
@@ -183,9 +183,9 @@ def _heated(frames: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.
 
 def _tiled(motion: NDArray[np.float32]) -> NDArray[np.float32]:
     """Tile D(X) [T, 4, 3, h, w], 0 to 1, in two rows and columns with lines between: [T, 2*h + 1, 2*w + 1, 3]."""
-    pictures = np.pad(motion.clip(0, 1), [(0, 0)] * 3 + [(0, 1)] * 2, constant_values=1)
-    pictures = np.moveaxis(pictures, 2, -1)  # [T, 4, h, w, 3]
-    above, below = (np.concatenate([pictures[:, n], pictures[:, n + 1]], 2) for n in (0, 2))
+    tiles = np.pad(motion.clip(0, 1), [(0, 0)] * 3 + [(0, 1)] * 2, constant_values=1)
+    tiles = np.moveaxis(tiles, 2, -1)  # [T, 4, h, w, 3]
+    above, below = (np.concatenate([tiles[:, n], tiles[:, n + 1]], 2) for n in (0, 2))
     return np.concatenate([above, below], 1)[:, :-1, :-1]
 
 

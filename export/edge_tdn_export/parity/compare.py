@@ -200,8 +200,8 @@ def _score(runtime: Runtime, one: _Expected, model: Model) -> list[ComparedClip]
         got = runtime.classify([ring])[0]
         scored = ComparedClip(one.recording.name, one.recording.seconds(number), lasts[number], got)
         if scored.flips:
-            pictures = one.recording.segments[number + 1 - spec.segments : number + 1]
-            scored = replace(scored, pictures=tuple(_thumbnail(segment.frames[CENTRE]) for segment in pictures))
+            clip = one.recording.segments[number + 1 - spec.segments : number + 1]
+            scored = replace(scored, thumbnails=tuple(_thumbnail(segment.frames[CENTRE]) for segment in clip))
         clips.append(scored)
     return clips
 
@@ -277,6 +277,7 @@ def _failures(found: PrecisionComparison) -> list[str]:
     return failures
 
 
-def _thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height = round(THUMBNAIL_WIDTH * picture.shape[0] / picture.shape[1])
-    return cv2.resize(picture, (THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Resize a frame to THUMBNAIL_WIDTH pixels."""
+    height = round(THUMBNAIL_WIDTH * frame.shape[0] / frame.shape[1])
+    return cv2.resize(frame, (THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

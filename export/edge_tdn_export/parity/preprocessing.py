@@ -14,9 +14,9 @@ from edge_tdn_export.network.reference import Networks, split
 from edge_tdn_export.parity.result import InputComparison
 
 
-def resize(picture: Picture, spec: InputSpec) -> Picture:
+def resize(frame: Picture, spec: InputSpec) -> Picture:
     """Resize uint8 RGB [h, w, 3] to [H, W, 3] as the published transforms do: antialiased bilinear, centre crop."""
-    image = Image.fromarray(picture)
+    image = Image.fromarray(frame)
     if spec.resize == "stretch":
         return np.asarray(image.resize((spec.width, spec.height), Image.Resampling.BILINEAR))
     w, h = image.size
@@ -48,10 +48,10 @@ def sampling_agrees(spec: InputSpec) -> bool:
     window = Window(spec, MAX_GAP_S)
     segments = []
     for number in range(frames):
-        picture = np.empty((spec.height, spec.width, 3), np.uint8)
-        picture[:] = (number % 256, number // 256, 0)
+        frame = np.empty((spec.height, spec.width, 3), np.uint8)
+        frame[:] = (number % 256, number // 256, 0)
         pts_ns = round(number * NS_PER_S / spec.frame_rate)
-        segments += window.push(Frame(Packed(picture), pts_ns, pts_ns, pts_ns, number, 0))
+        segments += window.push(Frame(Packed(frame), pts_ns, pts_ns, pts_ns, number, 0))
     if len(segments) != spec.segments:
         return False
     taken = np.stack([s.frames[:, 0, 0, 0] + 256 * s.frames[:, 0, 0, 1].astype(int) for s in segments])  # [T, frames]
@@ -75,8 +75,8 @@ def compare_pixels(recording: Recording, networks: Networks) -> InputComparison 
             return None
 
     ours = clip("auto", None)
-    resized = clip("auto", lambda picture: resize(picture, spec))
-    published = clip("opencv", lambda picture: resize(picture, spec))  # OpenCV decodes with FFmpeg
+    resized = clip("auto", lambda frame: resize(frame, spec))
+    published = clip("opencv", lambda frame: resize(frame, spec))  # OpenCV decodes with FFmpeg
     if ours is None or resized is None or published is None:
         return None
     expected, got = networks(published), networks(ours)

@@ -148,7 +148,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [_plain(float(f"{x:.6g}")) for x in value.tolist()]
     if is_dataclass(value):
-        plain = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name != "pictures"}
+        plain = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name != "thumbnails"}
         match value:
             case PrecisionComparison():
                 plain["proven"] = value.proven
@@ -226,12 +226,12 @@ def _flip(clip: ComparedClip, labels: Sequence[str]) -> dict[str, Any]:
     return {
         "clip": clip,
         "rows": [(labels[i], *(float(of_one[i]) for of_one in clip.scores)) for i in leading],
-        "pictures": [_data_url(picture) for picture in clip.pictures],
+        "thumbnails": [_data_url(frame) for frame in clip.thumbnails],
     }
 
 
-def _data_url(picture: NDArray[np.uint8]) -> str:
-    image = Image.fromarray(picture)
+def _data_url(frame: NDArray[np.uint8]) -> str:
+    image = Image.fromarray(frame)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     image.save(file := io.BytesIO(), "JPEG", quality=75)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -43,7 +43,7 @@ class ComparedClip:
     at_s: float  # end of the clip in the video, seconds
     expected: NDArray[np.float32]  # [classes], PyTorch's logits
     got: NDArray[np.float32]  # [classes]
-    pictures: tuple[
+    thumbnails: tuple[
         NDArray[np.uint8], ...
     ] = ()  # only if it flips: small centre frames of its segments, uint8 RGB [h, w, 3]
 

@@ -123,8 +123,8 @@ def test_unequal_model_is_not_proven(copy: Path, videos: Path) -> None:
     flips = [clip for clip in found.clips if clip.flips]
     assert found.top1_agreement == pytest.approx(1 - len(flips) / len(found.clips))
     for clip in flips:
-        assert len(clip.pictures) == 8
-        assert clip.pictures[0].shape == (112, 112, 3)
+        assert len(clip.thumbnails) == 8
+        assert clip.thumbnails[0].shape == (112, 112, 3)
 
 
 def test_expected_logits_are_those_of_the_whole_network(small_model: SmallModel, videos: Path) -> None:

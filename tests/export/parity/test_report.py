@@ -47,8 +47,8 @@ def clips(recording: str, count: int, noise: float, classes: int = len(LABELS)) 
     )
 
 
-def flipped(recording: str, at_s: float, pictures: int) -> ComparedClip:
-    thumbnails = tuple(np.full((20, 30, 3), 10 * n, np.uint8) for n in range(pictures))
+def flipped(recording: str, at_s: float, count: int) -> ComparedClip:
+    thumbnails = tuple(np.full((20, 30, 3), 10 * n, np.uint8) for n in range(count))
     expected, got = np.zeros((2, len(LABELS)), np.float32)
     expected[1], got[3] = 2, 1
     return ComparedClip(recording, at_s, expected, got, thumbnails)
@@ -222,7 +222,7 @@ def test_json_is_strict_and_has_all_figures() -> None:
     assert wrong["failures"] == list(broken.failures)
     assert wrong["events"][0]["got"] == ["start left", "end left 2", "start _"]
     assert [clip["flips"] for clip in wrong["clips"]] == [False] * 9 + [True] * 2
-    assert "pictures" not in wrong["clips"][-1]
+    assert "thumbnails" not in wrong["clips"][-1]
     logits = fine["clips"][5]["expected"]
     assert logits == pytest.approx(comparison().clips[5].expected.tolist(), rel=5e-6)
     assert max(len(f"{abs(x):.9g}".replace(".", "").lstrip("0")) for x in logits) == 6
@@ -365,7 +365,7 @@ def test_eight_precisions_of_200_clips_stay_below_5_mb() -> None:
     nodes = tuple(NodeError("head", f"res4.{n}.conv1", 10 ** rng.uniform(-6, 0)) for n in range(700))
     noise = rng.integers(0, 256, (8, 10, 14, 3), np.uint8).repeat(8, 1).repeat(8, 2)
     scored = [scored for n in range(8) for scored in clips(f"{n}.mp4", 25, 3.0, classes=174)]
-    full = tuple(replace(clip, pictures=tuple(noise)) if clip.flips else clip for clip in scored)
+    full = tuple(replace(clip, thumbnails=tuple(noise)) if clip.flips else clip for clip in scored)
     assert sum(clip.flips for clip in full) > MAX_FLIPS
     shown = report(*(comparison(f"p{n}", nodes=nodes, clips=full) for n in range(8)), labels=LABELS * 25)
     assert len(to_html(shown).encode()) < 5e6
