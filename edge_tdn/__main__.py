@@ -22,7 +22,8 @@ from edge_tdn.simulator.faults import FAULTS, Planned
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edge_tdn.config.tables import Access, BrokerConfig
+    from edge_tdn.config.credentials import Access
+    from edge_tdn.config.tables import BrokerConfig
     from edge_tdn.process.signals import Process
 
 EPILOG = """exit status: 0 ended as asked, 66 no pictures, 69 no broker, 71 device out of memory,
@@ -150,7 +151,7 @@ def _run(options: argparse.Namespace) -> int:
     faulthandler.enable(file=2)  # every thread's stack, should a library crash or systemd's watchdog bite
 
     def begin() -> "Process":
-        from edge_tdn.config.tables import load
+        from edge_tdn.config.load import load
         from edge_tdn.service.daemon import Daemon
 
         return Daemon(load(options.config), options.config.parent, options.config)
@@ -205,7 +206,8 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _broker(options: argparse.Namespace) -> "tuple[BrokerConfig, Access, str]":
     """Of the configuration, or of the command line; and whose topics."""
-    from edge_tdn.config.tables import Access, broker_access, load, parse
+    from edge_tdn.config.credentials import Access, broker_access
+    from edge_tdn.config.load import load, parse
 
     if options.config:
         config = load(options.config)

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from edge_tdn.actions.labels import Rule, check_names, rules
-from edge_tdn.config.tables import Config, DecideConfig, RecordConfig, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config, DecideConfig, RecordConfig
 from edge_tdn.delivery.outbox.outbox import outbox_folder
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime
 from edge_tdn.inference.runtime import Runtime, build_name
@@ -48,7 +49,7 @@ def _plan(console: Console, config: Config, base: Path, model: Model, runtime: R
     table.add_row("outbox", f"{kept}, {config.outbox.max_age_h:g} h{unwritable}")
     if config.home_assistant.discovery != "off":
         table.add_row("home assistant", f"by {config.home_assistant.discovery}, {config.home_assistant.prefix}/...")
-    if config.record.wanted or config.record.folder:
+    if config.record.enabled or config.record.folder:
         table.add_row("record", _recorded(config.record))
     if config.metrics.port:
         table.add_row("metrics", config.metrics.url)
@@ -79,7 +80,7 @@ def _thresholds(decide: DecideConfig, reported: Iterable[Rule]) -> str:
 
 
 def _recorded(record: RecordConfig) -> str:
-    if not record.wanted:
+    if not record.enabled:
         return "nothing: snapshot and clip are false"
     what = " and ".join(name for name, on in (("snapshots", record.snapshot), ("clips", record.clip)) if on)
     where = f"{record.folder}, at most {record.max_mb} MB" if record.folder else "on their topic only"

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.live import Live
 
 from edge_tdn.cli.terminal import View, event_line
-from edge_tdn.config.tables import Config, host_name, parse
+from edge_tdn.config.load import parse
+from edge_tdn.config.tables import Config, host_name
 from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.demo.embedded_broker import embedded_broker
 from edge_tdn.errors import BrokerError, SourceError

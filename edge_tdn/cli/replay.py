@@ -21,7 +21,8 @@ from edge_tdn.actions.labels import check_names
 from edge_tdn.capture.address import is_live, locate
 from edge_tdn.capture.source import length_s, read_file
 from edge_tdn.cli.plot import Judged, plot, require_matplotlib
-from edge_tdn.config.tables import CameraConfig, Config, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
 from edge_tdn.errors import ConfigError, EdgeTdnError, SourceError
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven

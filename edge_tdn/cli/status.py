@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.live import Live
 
 from edge_tdn.cli.status_table import LOOK_THERE, Overview
-from edge_tdn.config.tables import Access, BrokerConfig
+from edge_tdn.config.credentials import Access
+from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.mqtt import Acknowledged, Connected, Connection, Link, Lost, Message, Note, Received, Unheard
 from edge_tdn.errors import BrokerError, ConfigError
 

@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from edge_tdn.cli.terminal import event_line
-from edge_tdn.config.tables import Access, BrokerConfig
+from edge_tdn.config.credentials import Access
+from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.errors import BrokerError
 from edge_tdn.messages import ActionEvent, Availability, CameraStatus

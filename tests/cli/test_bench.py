@@ -12,7 +12,7 @@ from rich.console import Console
 
 from edge_tdn.cli import bench as bench_module
 from edge_tdn.cli.bench import HOPS, LEAST, Candidate, _configuration, bench
-from edge_tdn.config.tables import parse
+from edge_tdn.config.load import parse
 from edge_tdn.errors import ModelError
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model, open_model

@@ -17,7 +17,8 @@ from edge_tdn.cli.doctor import site as site_module
 from edge_tdn.cli.doctor.doctor import doctor
 from edge_tdn.cli.doctor.finding import Finding
 from edge_tdn.cli.doctor.site import Site
-from edge_tdn.config.tables import OutboxConfig, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import OutboxConfig
 from edge_tdn.delivery.mqtt import Connection, Received
 from edge_tdn.delivery.outbox.outbox import Outbox, holder
 from edge_tdn.messages import PUBLISHED

@@ -17,7 +17,7 @@ import pytest
 
 from edge_tdn import __version__
 from edge_tdn.__main__ import main
-from edge_tdn.config.tables import load
+from edge_tdn.config.load import load
 from edge_tdn.delivery.mqtt import Message
 from edge_tdn.demo.demo_clip import ACTION_S, RATE, STILL_S, demo_clip
 from edge_tdn.errors import EdgeTdnError

@@ -20,7 +20,7 @@ from edge_tdn.cli import status as status_module
 from edge_tdn.cli.status import status
 from edge_tdn.cli.status_table import Overview
 from edge_tdn.cli.terminal import age
-from edge_tdn.config.tables import Access
+from edge_tdn.config.credentials import Access
 from edge_tdn.delivery.mqtt import Acknowledged, Message
 from edge_tdn.messages import NS_PER_S, CameraStatus, DaemonStatus, iso
 from tests.cli.test_main import site

@@ -11,7 +11,8 @@ import jinja2.sandbox
 import pytest
 
 from edge_tdn import __version__
-from edge_tdn.config.tables import Config, parse
+from edge_tdn.config.load import parse
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery.home_assistant import documents
 from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, EventWindow, ModelRef, State
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from edge_tdn.config.tables import Access, BrokerConfig, OutboxConfig
+from edge_tdn.config.credentials import Access
+from edge_tdn.config.tables import BrokerConfig, OutboxConfig
 from edge_tdn.delivery import publisher as publish
 from edge_tdn.delivery.mqtt import Connected, Connection, Inbox, Lost, Message, Received
 from edge_tdn.delivery.outbox.outbox import Outbox

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from edge_tdn.config.tables import Access, BrokerConfig, OutboxConfig, broker_access
+from edge_tdn.config.credentials import Access, broker_access
+from edge_tdn.config.tables import BrokerConfig, OutboxConfig
 from edge_tdn.delivery.mqtt import Connection, Message, _Client, tls_context
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
@@ -730,7 +731,7 @@ def test_files_that_are_no_certificates_are_refused_at_once(folder: Path) -> Non
         ({"key_file": "locked.key"}, r"locked\.key: .*without a pass phrase"),
         ({"key_file": ""}, r"here\.pem, with its key: .*no certificate in PEM and its key"),
         ({"ca_file": "absent.pem"}, r"broker\.ca_file = 'absent\.pem': .*absent\.pem cannot be read: no such file"),
-        ({"cert_file": "."}, r"broker\.cert_file = '\.': .* is no regular file"),
+        ({"cert_file": "."}, r"broker\.cert_file = '\.': .* is not a regular file"),
         ({"key_file": "credential:key"}, r"broker\.key_file = 'credential:key': no \$CREDENTIALS_DIRECTORY"),
     ):
         config = BrokerConfig.model_validate({"url": "mqtts://x"} | ours | change)

@@ -14,7 +14,8 @@ import pytest
 
 from edge_tdn.capture import source
 from edge_tdn.capture.gst_capture import GstCapture
-from edge_tdn.config.tables import Config, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery import publisher
 from edge_tdn.delivery.mqtt import Link
 from edge_tdn.delivery.outbox.outbox import Outbox

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from edge_tdn.cli.doctor.finding import Finding, start
 from edge_tdn.cli.terminal import age
-from edge_tdn.config.tables import Access, BrokerConfig, Config
+from edge_tdn.config.credentials import Access
+from edge_tdn.config.tables import BrokerConfig, Config
 from edge_tdn.delivery.mqtt import (
     Acknowledged,
     Connected,

@@ -66,7 +66,7 @@ def examine(config: Config, base: Path, frame_rate: float) -> Iterator[Finding]:
     """`frame_rate`: what the model wants, frames a second; 0: not known."""
     streams = {f"camera {camera.name}": camera for camera in config.camera}
     for camera in config.camera:
-        if camera.record_source and config.record.wanted:
+        if camera.record_source and config.record.enabled:
             streams[f"camera {camera.name}, record_source"] = camera.recorded
     tried = {what: _try(camera, base) for what, camera in streams.items()}
     deadline = time.monotonic() + LIMIT_S + LOOK_S + GRACE_S

@@ -11,7 +11,9 @@ from edge_tdn.actions.labels import check_names
 from edge_tdn.cli.bench import Candidate, measure
 from edge_tdn.cli.check import told_parity
 from edge_tdn.cli.doctor.finding import Finding, of_a_service
-from edge_tdn.config.tables import Access, Config, broker_access, load
+from edge_tdn.config.credentials import Access, broker_access
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import tls_context
 from edge_tdn.delivery.outbox.outbox import holder, outbox_folder
 from edge_tdn.errors import ConfigError, EdgeTdnError
@@ -107,7 +109,7 @@ class Site:
             else:
                 used = "" if self.holder is None else f"; a daemon is running (process {self.holder or 'elsewhere'})"
                 yield _folder("outbox", folder, writable, config.outbox.max_mb, used)
-        if config.record.wanted or config.record.folder:
+        if config.record.enabled or config.record.folder:
             try:
                 verify_record(config.record, self.base)
             except ConfigError as error:
