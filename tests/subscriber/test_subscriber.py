@@ -17,8 +17,8 @@ from queue import Empty
 import pytest
 from rich.console import Console
 
-from edge_tdn.cli.terminal import View
-from edge_tdn.cli.watch import Screen
+from edge_tdn.cli.live_view import LiveView
+from edge_tdn.cli.watch_output import Screen
 from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.commands import CommandError, Replay, parse
 from edge_tdn.delivery.mqtt import Acknowledged, Connected, Connection, Link, Message, Received
@@ -313,7 +313,7 @@ def test_a_host_that_is_away_is_told_in_place_of_what_its_cameras_said_last(brok
     connection.close()
     for order in (retained, retained[::-1]):
         told = StringIO()
-        screen = Screen(Console(file=told, width=200), "broker here", "edge-tdn/+")
+        screen = Screen(Console(file=told, width=200), "broker here", "edge-tdn/+", 10.0)
         for heard in order:
             screen.show(heard)
         assert sorted(told.getvalue().splitlines()) == [
@@ -324,22 +324,21 @@ def test_a_host_that_is_away_is_told_in_place_of_what_its_cameras_said_last(brok
         assert told.getvalue().splitlines()[3:] == [
             "edge-tdn/barn: online", "edge-tdn/barn/door/status: connecting", "edge-tdn/yard: stopped",
         ]  # fmt: skip
-    view = View("edge-tdn demo")
+    view = LiveView("edge-tdn demo")
     for heard in listener.heard:
-        view.hear(heard.said)
+        view.take(heard.said)
     Console(file=StringIO()).print(view)
 
 
-def test_watch_says_to_whom_it_listens_and_doubts_a_silent_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_says_to_whom_it_listens_and_doubts_a_silent_topic() -> None:
     now_s, told = 100.0, StringIO()
-    monkeypatch.setattr("edge_tdn.cli.watch.time.monotonic", lambda: now_s)
-    screen = Screen(Console(file=told, width=200), "broker here", "edge-tdn/x")
+    screen = Screen(Console(file=told, width=200), "broker here", "edge-tdn/x", 10.0, lambda: now_s)
     for connected, trouble in ((False, ""), (False, "refused"), (False, "refused"), (True, ""), (True, "")):
         now_s += 9
-        screen.link(connected, trouble)
+        screen.show_link(connected, trouble)
     assert told.getvalue().splitlines() == ["broker here: refused", "broker here: connected, listening to edge-tdn/x/#"]
     for _ in range(2):
         now_s += 9
-        screen.link(True, "")
+        screen.show_link(True, "")
     (doubt,) = told.getvalue().splitlines()[2:]
-    assert doubt.startswith("nothing heard yet; is edge-tdn/x right?")
+    assert doubt.startswith("nothing received yet; is edge-tdn/x right?")
