@@ -65,7 +65,7 @@ def test_a_missing_device_is_exit_78_and_the_devices_are_listed(tmp_path: Path) 
         ("empty.mp4", "the file is empty"),
         ("tone.ogg", "no video"),
         ("half.mp4", "damaged: ends at"),
-        ("~nobody-of-that-name/x.mp4", "home"),
+        ("~no-such-user/x.mp4", "home"),
         ("a\\u0000b", "null"),
     ],
 )
