@@ -44,7 +44,7 @@ def add_broker(parser: argparse.ArgumentParser) -> None:
 def seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: must be 0 or more seconds")
+        raise argparse.ArgumentTypeError(f"{text}: 0 or more seconds")
     return value
 
 
@@ -53,7 +53,7 @@ def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
 
     def whole(text: str) -> int:
         if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
-            raise argparse.ArgumentTypeError(f"{text}: must be a whole number from {minimum} to {maximum}")
+            raise argparse.ArgumentTypeError(f"{text}: a whole number from {minimum} to {maximum}")
         return int(text)
 
     return whole

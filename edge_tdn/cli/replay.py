@@ -106,7 +106,7 @@ def _moment(text: str) -> int:
     except ValueError:
         moment = datetime.min
     if not 1970 <= moment.year < 9999:
-        raise argparse.ArgumentTypeError(f"{text}: must be a time from 1970 on, such as 2026-03-01T12:00:00Z")
+        raise argparse.ArgumentTypeError(f"{text}: a time from 1970 on, such as 2026-03-01T12:00:00Z")
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000) * NS_PER_MS
 
 

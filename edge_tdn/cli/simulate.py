@@ -173,7 +173,7 @@ def _size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
     size = (int(found[1]), int(found[2])) if found else (0, 0)
     if min(size) < 16 or size[0] % 2 or size[1] % 2:
-        raise argparse.ArgumentTypeError(f"{text}: must be width x height, even, 16 pixels or more, such as 640x480")
+        raise argparse.ArgumentTypeError(f"{text}: width x height, even, 16 pixels or more, such as 640x480")
     return size
 
 

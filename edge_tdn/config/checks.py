@@ -58,7 +58,7 @@ def check_camera_user(source: str, username: str) -> None:
     if not username:
         return
     if not source.startswith(tuple(f"{scheme}://" for scheme in NETWORK_SCHEMES)):
-        raise ValueError("username applies only to rtsp:// and http(s):// sources")
+        raise ValueError("username is for rtsp:// and http(s):// sources only")
     if "@" in urlsplit(source).netloc:
         raise ValueError("the URL already contains a user name; remove it there, or remove username and password_file")
 

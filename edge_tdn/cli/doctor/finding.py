@@ -21,7 +21,7 @@ class Finding:
     exit_status: int = 0
 
     def document(self) -> dict[str, object]:
-        """Return the finding as JSON, in which the message is called `said`."""
+        """Return the finding as a part of the JSON document."""
         return {
             "what": self.what,
             "mark": self.mark,
