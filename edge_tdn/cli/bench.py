@@ -8,16 +8,18 @@ from tempfile import TemporaryDirectory
 
 from edge_tdn.cli.options import Commands, add_command, seconds
 
-HELP = """Measure on this host, in about a minute, how long a hop takes: encoding 1, 2 or 4 new segments and classifying
-the clip, in each precision of the model, on each device, with one, half and all threads. Print the lines to configure.
+HELP = """\
+Measure on this host, in about a minute, how long a hop takes: encoding 1, 2 or 4 new segments and
+classifying the clip, in each precision of the model, on each device, with one, half and all
+threads. Print the lines to configure.
 
   edge-tdn bench                               the model that comes with the package
   edge-tdn bench --model models/ssv2           yours: a folder that edge-tdn-export wrote
   edge-tdn bench --precision int8 --device CPU --seconds 20 --json bench.json
 
-Stop everything else meanwhile: cameras that are being served take their share. The best is the fastest of those that
-`edge-tdn-export parity` has proven equal to PyTorch. All cores for the network leave none for decoding, so take fewer
-threads if that is almost as fast.
+Stop everything else meanwhile: cameras that are being served take their share. The best is the
+fastest of those that `edge-tdn-export parity` has proven equal to PyTorch. All cores for the
+network leave none for decoding, so take fewer threads if that is almost as fast.
 """
 
 
@@ -31,10 +33,10 @@ def add_parser(commands: Commands) -> None:
         nargs="+",
         default=[],
         choices=("fp32", "fp16", "bf16", "int8"),
-        help="(default: all of the model folder)",
+        help="precisions to measure (default: all of the model folder)",
     )
     parser.add_argument(
-        "--device", nargs="+", default=[], metavar="D", help="CPU GPU NPU CUDA (default: all that work)"
+        "--device", nargs="+", default=[], metavar="D", help="devices to measure: CPU GPU NPU CUDA (default: all that work)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to a file")
 

@@ -11,8 +11,10 @@ from edge_tdn.cli.options import Commands, add_command, add_config
 if TYPE_CHECKING:
     from rich.console import Console
 
-HELP = """Open everything that `run` would open on this machine, including the model, and print what it would do. No
-camera or broker is connected to: `doctor` does that. Errors name file, line, key and what is allowed.
+HELP = """\
+Open everything that `run` would open on this machine, including the model, and print what it would
+do. Errors name file, line, key and what is allowed. It connects neither to cameras nor to the
+broker; `doctor` does.
 
   edge-tdn check --config site.toml
 """

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from edge_tdn.cli.options import Commands, add_command, seconds
 
-HELP = """Recognise actions in the project's own clip, or in a camera of yours, and show them as they happen. The demo
-brings its own broker and model.
+HELP = """\
+Recognise actions in the project's own clip, or in a camera of yours, and show them as they happen.
+The demo brings its own broker and model.
 
   edge-tdn demo
   edge-tdn demo --source /dev/video0

@@ -12,17 +12,18 @@ from pathlib import Path
 from edge_tdn.cli.options import Commands, add_command, add_config
 from edge_tdn.errors import EdgeTdnError, SourceError
 
-HELP = """Run a recording through the model and [decide] of a configuration, in place of one of its cameras and faster
-than real time, and print the events as JSON lines. No broker is needed. The same recording gives the same events every
-time: change a threshold, replay, and compare.
+HELP = """\
+Run a recording through the model and [decide] of a configuration, in place of one of its cameras
+and faster than real time, and print the events as JSON lines. No broker is needed. The same
+recording gives the same events every time: change a threshold, replay, and compare.
 
   edge-tdn replay yard.mp4 --config site.toml
   edge-tdn replay yard.mp4 --config site.toml --camera yard --at 2026-03-01T22:00:00Z
   edge-tdn replay yard.mp4 --config site.toml --json after.jsonl && diff before.jsonl after.jsonl
   edge-tdn replay demo: --config configs/demo.toml --plot demo.png
 
-Of the camera's table, hop, max_gap_s, motion_gate, decoder, rotate and region apply. The summary (length, speed,
-actions) is printed to stderr.
+Of the camera's table, hop, max_gap_s, motion_gate, decoder, rotate and region apply. The summary
+(length, speed, actions) is printed to stderr.
 """
 NS_PER_MS = 1_000_000
 

@@ -20,8 +20,10 @@ from edge_tdn.simulator.faults import FAULTS, OK, Planned
 if TYPE_CHECKING:
     from rich.console import Console
 
-HELP = """Serve videos as RTSP cameras, over and over: to try a configuration without a camera, or with one that fails.
-Print the address of each, and the lines to configure. Every camera has a port of its own, starting at --port.
+HELP = """\
+Serve videos as RTSP cameras, over and over: to try a configuration without a camera, or with one
+that fails. Print the address of each, and the lines to configure. Every camera has a port of its
+own, starting at --port.
 
   edge-tdn simulate yard.mp4                    rtsp://127.0.0.1:8554/yard
   edge-tdn simulate yard.mp4 door.mp4 --size 640x480 --rate 15
@@ -50,11 +52,11 @@ def add_parser(commands: Commands) -> None:
         "--address", default="127.0.0.1", help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)"
     )
     parser.add_argument(
-        "--port", type=whole_number(0, 65535), default=8554, help="of the first camera; 0: free ones (default: 8554)"
+        "--port", type=whole_number(0, 65535), default=8554, help="port of the first camera; 0: free ones (default: 8554)"
     )
-    parser.add_argument("--size", type=_size, metavar="WxH", help="pixels (default: the file's)")
+    parser.add_argument("--size", type=_size, metavar="WxH", help="size of the pictures, pixels (default: the file's)")
     parser.add_argument("--rate", type=whole_number(1, 120), help="frames per second (default: the file's)")
-    parser.add_argument("--codec", choices=("h264", "h265", "mjpeg"), default="h264", help="(default: h264)")
+    parser.add_argument("--codec", choices=("h264", "h265", "mjpeg"), default="h264", help="video codec (default: h264)")
     parser.add_argument("--user", default="", help="the only user allowed to watch; needs --password-file")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password")
     parser.add_argument(

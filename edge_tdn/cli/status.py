@@ -14,14 +14,16 @@ from edge_tdn.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-HELP = """Show the state of the hosts that publish at a broker, and of their cameras, from their retained messages. The
-hosts themselves are not contacted.
+HELP = """\
+Show the state of the hosts that publish at a broker, and of their cameras, from their retained
+messages. The hosts themselves are not contacted.
 
   edge-tdn status                        all hosts at the broker of this machine
   edge-tdn status --config site.toml     the host of a configuration, with its broker, user and password
   edge-tdn status --broker mqtt://broker.lan --base edge-tdn/barn --watch
 
-exit status: 0 every host is online and delivers, and every camera streams; 1 something is wrong; 69 no broker
+exit status: 0 every host is online and delivers, and every camera streams; 1 something is wrong; 69
+no broker
 """
 
 

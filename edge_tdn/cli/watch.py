@@ -10,8 +10,9 @@ from edge_tdn.cli.options import Commands, add_broker, add_command
 from edge_tdn.cli.timing import DEFAULT_WATCH, WatchTiming
 from edge_tdn.errors import BrokerError
 
-HELP = """Print the events that hosts publish, as they arrive, until Ctrl-C. Events that were missed are requested from
-their host again, and printed when it replays them.
+HELP = """\
+Print the events that hosts publish, as they arrive, until Ctrl-C. Events that were missed are
+requested from their host again, and printed when it replays them.
 
   edge-tdn watch                                   all hosts at the broker of this machine
   edge-tdn watch --config site.toml                the host of a configuration, with its broker, user and password

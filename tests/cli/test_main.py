@@ -37,7 +37,7 @@ def test_help_lists_every_command_with_a_sentence_and_teaches_the_first_steps(
 @pytest.mark.parametrize("name", NAMES)
 def test_the_help_of_every_command_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = help_of(name, capsys=capsys)
-    assert re.search(rf"^  edge-tdn {name}( |$)" if name != "run" else "^  kill -HUP PID$", text, re.M)
+    assert re.search(rf"^  edge-tdn {name}( |$)", text, re.M)
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,10 +7,11 @@ import logging
 from edge_tdn.cli.options import Commands, add_command, add_config
 from edge_tdn.cli.timing import DEFAULT_DOCTOR, DoctorTiming
 
-HELP = """Try once everything that `run` would use: configuration, model and its speed, folders, broker, and every
-camera for some seconds. Examine clock, decoders, devices and service of this machine. Report what is wrong and how to
-fix it. A running daemon is not disturbed. Permissions are examined for the user who runs the command: the service has a
-user of its own.
+HELP = """\
+Try once everything that `run` would use: configuration, model and its speed, folders, broker, and
+every camera for some seconds. Examine clock, decoders, devices and service of this machine. Report
+what is wrong and how to fix it. A running daemon is not disturbed. Permissions are examined for the
+user who runs the command: the service has a user of its own.
 
   edge-tdn doctor --config site.toml
 
