@@ -36,7 +36,11 @@ def add_parser(commands: Commands) -> None:
         help="precisions to measure (default: all of the model folder)",
     )
     parser.add_argument(
-        "--device", nargs="+", default=[], metavar="D", help="devices to measure: CPU GPU NPU CUDA (default: all that work)"
+        "--device",
+        nargs="+",
+        default=[],
+        metavar="D",
+        help="CPU GPU NPU CUDA (default: all devices that work)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to a file")
 

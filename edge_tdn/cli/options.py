@@ -34,7 +34,10 @@ def add_config(parser: argparse.ArgumentParser, explanation: str = "TOML file") 
 def add_broker(parser: argparse.ArgumentParser) -> None:
     """Add the options that cli/chosen_broker.py evaluates."""
     parser.add_argument(
-        "--broker", default="mqtt://localhost:1883", metavar="URL", help="address of the broker (default: mqtt://localhost:1883)"
+        "--broker",
+        default="mqtt://localhost:1883",
+        metavar="URL",
+        help="address of the broker (default: mqtt://localhost:1883)",
     )
     parser.add_argument("--base", default="edge-tdn/+", help="topic prefix of one host, or all (default: edge-tdn/+)")
     parser.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version (default: 5)")

@@ -52,11 +52,14 @@ def add_parser(commands: Commands) -> None:
         "--address", default="127.0.0.1", help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)"
     )
     parser.add_argument(
-        "--port", type=whole_number(0, 65535), default=8554, help="port of the first camera; 0: free ones (default: 8554)"
+        "--port",
+        type=whole_number(0, 65535),
+        default=8554,
+        help="port of the first camera; 0: any (default: 8554)",
     )
     parser.add_argument("--size", type=_size, metavar="WxH", help="size of the pictures, pixels (default: the file's)")
     parser.add_argument("--rate", type=whole_number(1, 120), help="frames per second (default: the file's)")
-    parser.add_argument("--codec", choices=("h264", "h265", "mjpeg"), default="h264", help="video codec (default: h264)")
+    parser.add_argument("--codec", choices=("h264", "h265", "mjpeg"), default="h264", help="codec (default: h264)")
     parser.add_argument("--user", default="", help="the only user allowed to watch; needs --password-file")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password")
     parser.add_argument(

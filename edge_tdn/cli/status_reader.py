@@ -11,7 +11,17 @@ from rich.live import Live
 
 from edge_tdn.cli.status_table import LOGS_HINT, Overview
 from edge_tdn.cli.timing import StatusTiming
-from edge_tdn.delivery.mqtt import Acknowledged, Connected, Connection, Link, Lost, Message, Note, Received, Unheard
+from edge_tdn.delivery.mqtt import (
+    Acknowledged,
+    Connected,
+    Connection,
+    Link,
+    Lost,
+    Message,
+    Note,
+    Received,
+    SubscriptionRejected,
+)
 from edge_tdn.errors import BrokerError
 
 SUFFIXES = ("availability", "status", "+/status", "+/action")  # topics below <base>
@@ -43,9 +53,9 @@ class StatusReader:
                     deadline, connected = time.monotonic() + timing.marker_s, True
                 case Received(topic=topic) if topic == self._marker and self._overview.complete:
                     break
-                case Acknowledged(refused=None):
+                case Acknowledged(rejection=None):
                     pass
-                case Received(topic=topic) | Unheard(topic=topic) if topic == self._marker:
+                case Received(topic=topic) | SubscriptionRejected(topic=topic) if topic == self._marker:
                     deadline = time.monotonic() + timing.quiet_s
                 case Acknowledged():
                     deadline = time.monotonic() + timing.quiet_s
@@ -69,7 +79,7 @@ class StatusReader:
                 self._subscribe(link)
             case Lost(reason=reason):
                 self._overview.trouble = reason
-            case Unheard(topic, reason) if topic in self._topics:
+            case SubscriptionRejected(topic, reason) if topic in self._topics:
                 self._refused[topic] = reason
             case Received(topic, payload) if topic != self._marker:
                 self._overview.take(topic, payload)

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from edge_tdn.delivery.commands import COMMANDS_MOST, WITHIN_S
+from edge_tdn.delivery.commands import MAX_COMMANDS, RATE_WINDOW_S
 from edge_tdn.messages import ActionEvent, Reply
 
 BELOW_MOST = 100  # under `since`, whose boots nobody knows: so far an event was dealt with, further is a new count
@@ -28,7 +28,7 @@ COUNTS_MOST = 4  # remembered of a camera
 PIECES_MOST = 1000  # stretches of missing numbers that are remembered of a count
 
 ANSWER_S, SILENCE_MOST_S = 10.0, 320.0  # wait for an answer before asking again: at first, and at most
-PACE_S = 2 * WITHIN_S / COMMANDS_MOST  # from one command to the next: half of what a host takes, the rest is others'
+PACE_S = 2 * RATE_WINDOW_S / MAX_COMMANDS  # between commands: half of what a host takes, the rest is others'
 FRUITLESS_MOST = 3  # answers to one gap that bring nothing
 REASON_MOST = 200  # characters of a host's own words
 BUSY = "busy"  # begins the error of a host that is at other replays

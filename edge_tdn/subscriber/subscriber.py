@@ -36,7 +36,7 @@ from typing import Self, get_args
 
 from pydantic import ValidationError
 
-from edge_tdn.delivery.commands import SEQ_MOST
+from edge_tdn.delivery.commands import MAX_SEQ
 from edge_tdn.delivery.mqtt import Connected, Connection, Link, Lost, Message, Received
 from edge_tdn.messages import (
     ActionEvent,
@@ -168,7 +168,7 @@ class Subscriber:
         except ValidationError:
             self.invalid += 1
             return None
-        if isinstance(said, ActionEvent) and (retained or said.seq > SEQ_MOST):  # no host does either
+        if isinstance(said, ActionEvent) and (retained or said.seq > MAX_SEQ):  # no host does either
             self.invalid += 1
             return None
         return said

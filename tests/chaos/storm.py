@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_tdn.config.tables import BrokerConfig, OutboxConfig
-from edge_tdn.delivery.mqtt import JITTER, RETRY_S, Connection
+from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
+from edge_tdn.delivery.timing import ConnectionTiming
 from tests.chaos.broker import FORGETFUL, Broker
 from tests.chaos.emitter import CAMERAS, event
 from tests.chaos.rig import until
@@ -87,7 +88,8 @@ def storm(folder: Path, resets: int, step: Callable[[str], None]) -> list[Row]:
         host.wire.mend()
     step("drained")
     emitted = sum(host.emitted for host in hosts)
-    longest_s = RETRY_S[1] * (1 + JITTER)
+    timing = ConnectionTiming()
+    longest_s = timing.max_retry_s * (1 + timing.jitter)
     until(lambda: all(host.publisher.outbox_status.waiting == 0 for host in hosts), longest_s + 20)
     waits = [[after - before for before, after in pairwise(host.wire.accepted)] for host in hosts]
     for host in hosts:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from edge_tdn.capture import source
 from edge_tdn.capture.gst_capture import GstCapture
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
-from edge_tdn.delivery import publisher
 from edge_tdn.delivery.mqtt import Link
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
+from edge_tdn.delivery.timing import PublisherTiming
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.openvino import OpenVinoRuntime
 from edge_tdn.process import heartbeat, systemd_notify
@@ -190,10 +191,15 @@ def test_a_host_that_was_asleep_is_no_hang(monkeypatch: pytest.MonkeyPatch) -> N
     assert course.fed == [2, 3600, 3602, 3609]
 
 
+def set_publisher_timing(monkeypatch: pytest.MonkeyPatch, timing: PublisherTiming) -> None:
+    """Let daemons construct their publisher with these time limits."""
+    monkeypatch.setattr(daemon_module, "Publisher", partial(Publisher, timing=timing))
+
+
 def test_who_waits_beats_whether_or_not_there_is_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The camera is away, so that runtime, publisher and recorder have nothing to do."""
     monkeypatch.setattr(heartbeat, "EVERY_S", 0.1)
-    monkeypatch.setattr(publisher, "TICK_S", 0.1)
+    set_publisher_timing(monkeypatch, PublisherTiming(tick_s=0.1))
     monkeypatch.setattr(source, "RETRY_S", (600.0, 600.0))
     daemon = Daemon(site("mqtt://127.0.0.1:1", "rtsp://127.0.0.1:1/x"), tmp_path)
     with running(daemon):
@@ -218,7 +224,7 @@ def test_a_long_reload_is_waited_for_while_all_goes_on_and_a_stop_is_the_last_wo
     """systemd takes a reload for failed that neither ends nor asks for more time."""
     monkeypatch.setattr(daemon_module, "STATUS_EVERY_S", HUNG_S / 10)
     monkeypatch.setattr(heartbeat, "EVERY_S", HUNG_S / 10)
-    monkeypatch.setattr(publisher, "TICK_S", HUNG_S / 10)
+    set_publisher_timing(monkeypatch, PublisherTiming(tick_s=HUNG_S / 10))
     path, let_go = tmp_path / "site.toml", threading.Event()
 
     def refuse(*_: object) -> None:
@@ -366,10 +372,10 @@ def test_a_hang_anywhere_starves_the_watchdog_and_is_told_with_stacks(
 ) -> None:  # fmt: skip
     """A real daemon, where one call after the other never returns; every thread that it has is watched."""
     others = set(threading.enumerate())
-    for module, name in ((heartbeat, "EVERY_S"), (publisher, "TICK_S"), (daemon_module, "STATUS_EVERY_S")):
+    for module, name in ((heartbeat, "EVERY_S"), (daemon_module, "STATUS_EVERY_S")):
         monkeypatch.setattr(module, name, HUNG_S / 10)
     monkeypatch.setattr(daemon_module, "LIFE_EVERY_S", HUNG_S / 10)
-    monkeypatch.setattr(publisher, "DISK_S", 0.0)
+    set_publisher_timing(monkeypatch, PublisherTiming(tick_s=HUNG_S / 10, disk_s=0.0))
     trap = Trap(monkeypatch)
     for owner, method, _ in (*PLACES, (Publisher, "daemon_status", "")):
         trap.set(owner, method)

@@ -31,9 +31,9 @@ from edge_tdn.delivery.mqtt import (
     Message,
     Note,
     Received,
-    Unheard,
-    tls_context,
+    SubscriptionRejected,
 )
+from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import BrokerError
 from edge_tdn.messages import DaemonStatus, Reply, TopScores, iso
 
@@ -250,13 +250,13 @@ class _Trial:
             match _next(self._connection, deadline):
                 case None:
                     return
-                case Acknowledged(mid, refused):
-                    topic = self._sent.pop(mid, "")
-                    if refused:
-                        self.refused[topic] = refused
+                case Acknowledged(packet_id, rejection):
+                    topic = self._sent.pop(packet_id, "")
+                    if rejection:
+                        self.refused[topic] = rejection
                     else:
                         self.accepted.append(topic)
-                case Unheard(topic, reason):
+                case SubscriptionRejected(topic, reason):
                     self.unreadable[topic] = reason
                 case Received(topic, payload, _):
                     self.retained[topic] = payload

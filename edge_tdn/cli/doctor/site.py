@@ -15,8 +15,8 @@ from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.credentials import Access, broker_access
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
-from edge_tdn.delivery.mqtt import tls_context
 from edge_tdn.delivery.outbox.outbox import holder, outbox_folder
+from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, unproven
 from edge_tdn.inference.runtime import Runtime, build_name
