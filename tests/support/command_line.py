@@ -29,4 +29,4 @@ def assert_refused(result: subprocess.CompletedProcess[str], status: int, *parts
     assert "Traceback" not in result.stderr
     assert re.search("^edge-tdn: ", result.stderr, re.M)
     for part in parts:
-        assert part in result.stderr
+        assert part in result.stderr, result.stderr
