@@ -23,7 +23,7 @@ from edge_tdn.errors import BrokerError, SourceError
 from edge_tdn.messages import ActionEvent, CameraStatus
 from edge_tdn.process.signals import stop_on_signals
 from edge_tdn.service.daemon import Daemon
-from edge_tdn.subscriber.subscriber import Heard, Subscriber
+from edge_tdn.subscriber import HostMessage, Subscriber
 
 DRAWS_PER_S = 8
 MIN_VIEW_LINES, MIN_PICTURE_LINES = 23, 38  # height of a terminal in which the view, and the picture in it, are drawn
@@ -58,7 +58,7 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
     if failure:
         raise failure[0]
     if not subscriber.connected:
-        reason = subscriber.trouble or "no answer"
+        reason = subscriber.connection_error or "no answer"
         raise BrokerError(f"{url}: {reason}; is a broker running there? Without --broker the demo starts one")
     status = daemon.cameras[0].status()
     if status.clips == 0 and status.state not in ("connecting", "streaming", "ended"):
@@ -97,10 +97,10 @@ class DemoSession:
                     daemon.stop()
                 for message in subscriber.messages(1 / DRAWS_PER_S):
                     self._show(message)
-                self._view.trouble = subscriber.trouble
+                self._view.connection_error = subscriber.connection_error
 
-    def _show(self, message: Heard) -> None:
-        content = message.said
+    def _show(self, message: HostMessage) -> None:
+        content = message.content
         self._view.take(content)
         if isinstance(content, ActionEvent):
             if content.type == "start" and content.latency_ms:

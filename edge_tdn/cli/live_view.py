@@ -13,7 +13,7 @@ from rich.text import Text
 
 from edge_tdn.cli.terminal import STATE_STYLE, event_cells
 from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, Picture, TopScores
-from edge_tdn.subscriber.subscriber import Said
+from edge_tdn.subscriber import Content
 
 EVENTS = 10  # lines
 MAX_WIDTH = 100  # characters
@@ -31,9 +31,9 @@ class LiveView:
         self._cameras: dict[str, CameraStatus] = {}
         self._scores: dict[str, TopScores] = {}
         self._events: deque[ActionEvent] = deque(maxlen=EVENTS)
-        self.trouble = ""  # why there is no connection to the broker
+        self.connection_error = ""  # why there is no connection to the broker
 
-    def take(self, message: Said) -> None:
+    def take(self, message: Content) -> None:
         """Update the view with one message."""
         match message:
             case DaemonStatus():
@@ -53,8 +53,8 @@ class LiveView:
         middle = Table.grid(padding=(0, 2))
         middle.add_row(self._half_blocks(), self._bars())
         parts += [middle, Text(), self._event_table()]
-        if self.trouble:
-            parts.append(Text(f"broker: {self.trouble}", "bold red"))
+        if self.connection_error:
+            parts.append(Text(f"broker: {self.connection_error}", "bold red"))
         return Constrain(Panel(Group(*parts), title=self._title, border_style="blue"), MAX_WIDTH)
 
     def _header(self) -> Text:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from edge_tdn.actions.labels import Rule, rules
 from edge_tdn.config.tables import Config, DecideConfig, RecordConfig
-from edge_tdn.delivery.outbox.outbox import outbox_folder
+from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model
 from edge_tdn.process.passwords import without_password

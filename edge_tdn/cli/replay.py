@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     """Raises ConfigError or ModelError like `edge-tdn run`, and SourceError if the file cannot be played."""
     from edge_tdn.actions.labels import check_names
     from edge_tdn.capture.address import is_live, locate
-    from edge_tdn.capture.source import read_file
+    from edge_tdn.capture.video_file import read_file
     from edge_tdn.cli.console import plain_console
     from edge_tdn.cli.plot import plot, require_matplotlib
     from edge_tdn.cli.replay_chain import ReplayChain, choose_camera, with_progress

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_tdn.actions.decider import Decider, Origin
-from edge_tdn.capture.source import length_s
+from edge_tdn.capture.video_file import length_s
 from edge_tdn.cli.plot import ScoredClip
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError
@@ -51,9 +51,9 @@ class ReplayChain:
         yield from self._compute("stream_lost")
 
     def _take(self, frame: Frame) -> Iterator[ActionEvent]:
-        runs = self._window.stretches
+        runs = self._window.runs
         segments: list[Segment] = self._window.push(frame)
-        if 0 < runs < self._window.stretches:  # the window was emptied by a gap or a new picture size
+        if 0 < runs < self._window.runs:  # the window was emptied by a gap or a new picture size
             yield from self._compute("stream_lost")
         for segment in segments:
             yield from self._compute(segment)

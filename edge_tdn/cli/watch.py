@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, timing: WatchTiming = DEFAULT_WATCH) -> int
     from edge_tdn.cli.console import plain_console
     from edge_tdn.cli.watch_output import Screen, document, summary
     from edge_tdn.delivery.mqtt import Connection
-    from edge_tdn.subscriber.subscriber import Subscriber
+    from edge_tdn.subscriber import Subscriber
 
     broker = chosen_broker(options)
     connection = Connection(broker.config, f"edge-tdn-watch-{time.time_ns()}", broker.access)
@@ -54,19 +54,19 @@ def run(options: argparse.Namespace, timing: WatchTiming = DEFAULT_WATCH) -> int
         while True:
             for message in subscriber.messages(POLL_S):
                 if screen:
-                    screen.show_link(subscriber.connected, subscriber.trouble)
+                    screen.show_link(subscriber.connected, subscriber.connection_error)
                     screen.show(message)
                 else:
                     print(json.dumps(document(message), ensure_ascii=False), flush=True)  # noqa: T201  (for pipes)
             if screen:
-                screen.show_link(subscriber.connected, subscriber.trouble)
+                screen.show_link(subscriber.connected, subscriber.connection_error)
             if subscriber.connected:
                 deadline = float("inf")
             elif time.monotonic() > deadline:
-                reason = subscriber.trouble or "no answer"
+                reason = subscriber.connection_error or "no answer"
                 raise BrokerError(f"{connection.address}: {reason}; is a broker running there?")
     except KeyboardInterrupt:
-        sys.stderr.write(f"{summary(subscriber.tally)}\n")
+        sys.stderr.write(f"{summary(subscriber.counts)}\n")
     finally:
         subscriber.close()
     return 0

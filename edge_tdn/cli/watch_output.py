@@ -10,8 +10,7 @@ from rich.console import Console
 
 from edge_tdn.cli.terminal import event_line
 from edge_tdn.messages import ActionEvent, Availability, CameraStatus
-from edge_tdn.subscriber.gaps import Gap, Recount, Tally
-from edge_tdn.subscriber.subscriber import Heard
+from edge_tdn.subscriber import EventCounts, Gap, HostMessage, Recount
 
 
 class Screen:
@@ -26,30 +25,30 @@ class Screen:
         """`silence_s`: time without any message after which the topic prefix `base` is called into question."""
         self._console, self._broker, self._base = console, broker, base
         self._silence_s, self._clock = silence_s, clock
-        self._link = (False, "")  # connected, trouble; as last printed
+        self._link = (False, "")  # connected, error; as last printed
         self._received = False  # any message
         self._hint_at_s = float("inf")  # by the clock: when to print that nothing was received
         self._hosts: dict[str, str] = {}  # by <base>: online, stopped, offline
         self._cameras: dict[str, dict[str, str]] = {}  # by <base> and topic: their state
         self._early: dict[str, dict[str, CameraStatus]] = {}  # received before the availability of their host
 
-    def show_link(self, connected: bool, trouble: str) -> None:
+    def show_link(self, connected: bool, error: str) -> None:
         """Print the state of the connection if it has changed."""
         now = self._clock()
-        if (connected, trouble) != self._link:
+        if (connected, error) != self._link:
             self._hint_at_s = now + self._silence_s if connected and not self._received else float("inf")
-            self._link = connected, trouble
-            self._note(f"{self._broker}: {f'connected, listening to {self._base}/#' if connected else trouble}")
+            self._link = connected, error
+            self._note(f"{self._broker}: {f'connected, listening to {self._base}/#' if connected else error}")
         if connected and now > self._hint_at_s:
             self._hint_at_s = float("inf")
             self._note(
                 f"nothing received yet; is {self._base} right? A host publishes below its topic prefix (edge-tdn/HOST)"
             )
 
-    def show(self, message: Heard) -> None:
+    def show(self, message: HostMessage) -> None:
         """Print one message, or one gap."""
         self._received, self._hint_at_s = True, float("inf")
-        match message.said:
+        match message.content:
             case ActionEvent() as event:
                 replayed = "  replayed" if event.replayed else ""
                 self._console.print(f"{event.host}  {event_line(event)}{replayed}", soft_wrap=True)
@@ -84,9 +83,9 @@ class Screen:
         self._console.print(text, style="dim", soft_wrap=True)
 
 
-def document(message: Heard) -> dict[str, Any]:
+def document(message: HostMessage) -> dict[str, Any]:
     """Return the JSON document of one message or gap."""
-    match message.said:
+    match message.content:
         case Gap() | Recount() as noticed:
             return {type(noticed).__name__.lower(): dataclasses.asdict(noticed)}
         case Availability(state):  # plain text, not JSON
@@ -94,9 +93,9 @@ def document(message: Heard) -> dict[str, Any]:
     return {"topic": message.topic, "message": json.loads(message.raw)}
 
 
-def summary(tally: Tally) -> str:
-    filled, left = tally.gaps["filled"], tally.gaps["open"] + tally.gaps["lost"]
-    return f"events {tally.received}, duplicates {tally.duplicates}, gaps filled {filled}, left {left}"
+def summary(counts: EventCounts) -> str:
+    filled, left = counts.gaps["filled"], counts.gaps["open"] + counts.gaps["lost"]
+    return f"events {counts.received}, duplicates {counts.duplicates}, gaps filled {filled}, left {left}"
 
 
 def _gap_text(gap: Gap) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from edge_tdn.capture.source import length_s
+from edge_tdn.capture.video_file import length_s
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
 from edge_tdn.errors import ConfigError, ModelError, SourceError
 from edge_tdn.manifest import InputSpec, Manifest, find_model, open_model

@@ -20,7 +20,8 @@ from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import OutboxConfig
 from edge_tdn.delivery.mqtt import Connection, Received
-from edge_tdn.delivery.outbox.outbox import Outbox, holder
+from edge_tdn.delivery.outbox.folder import lock_holder_pid
+from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.messages import PUBLISHED
 from tests.conftest import ROOT
 from tests.support.authority import Authority
@@ -258,9 +259,9 @@ def test_a_missing_broker_model_or_host_name_fails_and_the_rest_is_examined(
 def test_a_running_daemon_is_found_and_its_delivery_state_reported(mosquitto: Mosquitto, tmp_path: Path) -> None:
     refused = {"state": "degraded", "reason": "yard: Not authorized", "since": "2026-03-01T12:00:00.000Z"}
     path = write(tmp_path, at(mosquitto.url, '[outbox]\nfolder = "outbox"'), yard="demo:")
-    assert holder(tmp_path / "outbox") is None
+    assert lock_holder_pid(tmp_path / "outbox") is None
     outbox = Outbox(tmp_path / "outbox", OutboxConfig())
-    assert holder(tmp_path / "outbox") == os.getpid()
+    assert lock_holder_pid(tmp_path / "outbox") == os.getpid()
     states = RetainedStates(mosquitto)
     states.leave("edge-tdn/barn", availability=b"online", status=daemon_status("yard", delivery=refused))
     found = of_broker(path)

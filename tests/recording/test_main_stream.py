@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge_tdn.actions.decider import Origin
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.config.credentials import check_camera_access
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_tdn.capture.address import URLS, Address, find, is_live
 from edge_tdn.capture.capture import EndOfStream
-from edge_tdn.capture.source import open_capture, verify
+from edge_tdn.capture.open_capture import open_capture, verify
 from edge_tdn.cli.doctor.finding import Finding, credential_remedy, start
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.tables import CameraConfig, Config
@@ -81,7 +81,7 @@ def examine(config: Config, base: Path, frame_rate: float, timing: DoctorTiming)
             yield Finding(what, "failed", str(error), remedy, error.exit_status)
         except TooLate:
             address = find(camera, base)
-            message = address.told(f"no answer in {timing.first_picture_s:g} s")
+            message = address.message(f"no answer in {timing.first_picture_s:g} s")
             yield Finding(what, "failed", message, _unreachable(address), FAILED)
         except Exception as error:  # so that the other cameras are still reported
             yield Finding(what, "failed", last_line(error), "", getattr(error, "exit_status", FAILED))
@@ -108,18 +108,17 @@ def look(camera: CameraConfig, base: Path, timing: DoctorTiming) -> Look:
                 break
             if got is None:
                 continue
-            decoded, pts_ns = got
-            luma: Luma = decoded.luma
+            luma: Luma = got.decoded.luma
             if before is None:
                 first = time.monotonic()
                 seen.connected_s = first - began
             elif before.shape != luma.shape or not np.array_equal(before, luma):
                 seen.identical = False
             before = luma
-            seen.times_ns += (pts_ns,)
+            seen.times_ns += (got.pts_ns,)
         if before is None:
             message = f"it connects, but no picture came in {time.monotonic() - began:.0f} s"
-            raise SourceError(find(camera, base).told(message))
+            raise SourceError(find(camera, base).message(message))
         seen.height, seen.width = before.shape
         seen.one_colour = float(before.std()) < MIN_CONTRAST
         seen.decoder = capture.decoder
@@ -132,7 +131,7 @@ def _unreachable(address: Address) -> str:
         return DEVICE
     if not address.location.startswith(URLS):
         return "try it with gst-launch-1.0, on this machine"
-    return UNREACHABLE if address.trouble() else PORT_OPEN
+    return UNREACHABLE if address.connection_error() else PORT_OPEN
 
 
 def _assess(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> Finding:

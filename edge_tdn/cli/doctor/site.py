@@ -15,7 +15,7 @@ from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.credentials import Access, broker_access
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
-from edge_tdn.delivery.outbox.outbox import holder, outbox_folder
+from edge_tdn.delivery.outbox.folder import lock_holder_pid, outbox_folder
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, unproven
@@ -48,7 +48,7 @@ class Site:
             yield Finding("configuration", "failed", str(error), "configs/reference.toml explains every key", FAILED)
             return
         folder = outbox_folder(config.outbox.folder, config.host, self.base)
-        self.holder = holder(folder) if folder else None
+        self.holder = lock_holder_pid(folder) if folder else None
         cameras = "1 camera" if len(config.camera) == 1 else f"{len(config.camera)} cameras"
         yield Finding("configuration", "ok", f"{self._path}: host {config.host}, {cameras}")
         try:

@@ -20,7 +20,7 @@ from edge_tdn_export.network.tdn import TDN, TDNConfig
 from numpy.typing import NDArray
 
 from edge_tdn.actions.smoothing import softmax
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.errors import ModelError
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import Build, InputSpec, Manifest, Model, dump, open_model, records, seal
@@ -28,10 +28,10 @@ from edge_tdn.media.colour import Packed
 from edge_tdn.messages import NS_PER_S, Frame
 from edge_tdn.segments.window import Window
 from tests.conftest import HAS_BF16, needs_bf16
-from tests.segments.test_window import published
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
 from tests.support.mqtt import HostRecorder, actions_of
+from tests.support.published_sampling import published_frames
 from tests.support.site import write_site
 
 SIDE = 64  # pixels
@@ -90,7 +90,7 @@ def both(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def segments_as_published(frames: Sequence[NDArray[np.uint8]], first: int, segments: int) -> Clip:
     """What the published sampling takes for T `segments` of a video that begins at `first`: [T, 5, H, W, 3]."""
-    return np.stack([[frames[first + n] for n in own] for own in published(SPAN + 4, segments)])
+    return np.stack([[frames[first + n] for n in own] for own in published_frames(SPAN + 4, segments)])
 
 
 def added(pair: Pair, frames: Sequence[NDArray[np.uint8]], first: int) -> NDArray[np.float32]:

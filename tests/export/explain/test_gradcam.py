@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from edge_tdn.capture.timing import CaptureTiming
+from edge_tdn.capture.video_file import length_s, read_file
 from edge_tdn.demo.scene import Motion, Pose, Scene
 from edge_tdn.manifest import LABELS, MANIFEST, InputSpec, Model, dump, open_model, seal
 from edge_tdn.media.video_writer import write_video
@@ -300,7 +303,9 @@ def test_what_is_no_video_or_gives_no_clip_is_told(
     make_video: Callable[..., Path], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("edge_tdn.capture.source.FIRST_FRAME_S", 1000.0)  # nobody waits for a picture that cannot come
+    timing = CaptureTiming(first_frame_s=1000.0)  # the limit must play no part
+    monkeypatch.setattr("edge_tdn_export.clips.read_file", partial(read_file, timing=timing))
+    monkeypatch.setattr("edge_tdn_export.__main__.length_s", partial(length_s, timing=timing))
     Image.new("RGB", (64, 48)).save(tmp_path / "picture.png")
     (tmp_path / "junk.mp4").write_bytes(b"junk" * 100)
     cases: dict[Path, tuple[list[str], int, str]] = {

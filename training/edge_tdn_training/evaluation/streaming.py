@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.cli.plot import ScoredClip
 from edge_tdn.cli.replay_chain import ReplayChain
 from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
