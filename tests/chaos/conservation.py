@@ -16,7 +16,7 @@ from tests.chaos.row import Row
 from tests.support.waiting import eventually
 
 Step = Callable[[str], None]
-RIGS = 4  # at the same time: most of it is waiting
+MAX_RIGS = 4  # at the same time: most of it is waiting
 RATE = 60  # events a second, of each
 UNLIMITED = 10**9
 
@@ -104,7 +104,7 @@ def run_with_faults(folder: Path, faults: int, events: int, seed: int, step: Cal
         return Outcome(rig.balance(), injected, settled_s)
 
 
-def conservation(folder: Path, faults: int, events: int, seed: int, step: Step) -> list[Row]:
+def conservation(folder: Path, faults: int, events: int, seed: int, step: Step, max_rigs: int = MAX_RIGS) -> list[Row]:
     """Run all rigs; `step` shows the progress."""
     done, start_s = [0], time.monotonic()
 
@@ -112,7 +112,7 @@ def conservation(folder: Path, faults: int, events: int, seed: int, step: Step) 
         done[0] += 1
         step(f"fault {done[0]} of {faults}")
 
-    rigs = min(RIGS, faults)
+    rigs = min(max_rigs, faults)
     shares = [faults // rigs + (number < faults % rigs) for number in range(rigs)]
     with ThreadPoolExecutor(rigs) as pool:
         jobs = [
