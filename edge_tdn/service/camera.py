@@ -200,7 +200,7 @@ class Camera:
         return Window(spec, self.config.max_gap_s, gate=gate), lane
 
     def _recorder(self, config: Config) -> "Recorder | None":
-        if not config.record.wanted:
+        if not config.record.enabled:
             return None
         from edge_tdn.recording import recorder as record
 
@@ -214,7 +214,7 @@ class Camera:
 
     def _main_stream(self, config: Config) -> "MainStream | None":
         """It plays while the camera does, and the recorder's pictures come from it."""
-        if not (config.record.wanted and self.config.record_source):
+        if not (config.record.enabled and self.config.record_source):
             return None
         from edge_tdn.recording import main_stream
 

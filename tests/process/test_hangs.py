@@ -14,7 +14,8 @@ import pytest
 from edge_tdn.capture.gst_capture import GstCapture
 from edge_tdn.capture.source import Source
 from edge_tdn.capture.timing import CaptureTiming
-from edge_tdn.config.tables import Config, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import Link
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
