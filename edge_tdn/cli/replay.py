@@ -24,9 +24,11 @@ from edge_tdn.cli.plot import Judged, plot, require_matplotlib
 from edge_tdn.config.tables import CameraConfig, Config, load
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
 from edge_tdn.errors import ConfigError, EdgeTdnError, SourceError
+from edge_tdn.inference.backlog import Item
+from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
 from edge_tdn.inference.runtime import Runtime
-from edge_tdn.inference.scheduler import Item, Lane, compute
+from edge_tdn.inference.turn import compute
 from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Frame, Scores, Segment
 from edge_tdn.process.passwords import without_password
@@ -46,7 +48,7 @@ class Replay:
         origin = Origin(config.host, camera.name, BOOT, model.ref(config.runtime.precision))
         self._runtime, self._at_ns = runtime, at_ns
         self._window = Window(spec, camera.max_gap_s, gate=MotionGate() if camera.motion_gate else None)
-        self._lane = Lane(runtime.ring(), spec, camera.hop, self._scored, self._broken)
+        self._lane = Lane(runtime.ring(), spec, camera.hop, self)
         self._decider = Decider(config.decide, origin, model.labels, model.manifest.background)
         self._told: list[ActionEvent] = []  # since the last frame
         self.thresholds = self._decider.thresholds  # name of the action -> enter, exit threshold
@@ -74,11 +76,11 @@ class Replay:
         told, self._told = self._told, []
         return told
 
-    def _scored(self, scores: Scores) -> None:
+    def scored(self, scores: Scores) -> None:
         self._told += self._decider.push(scores)
         self.judged.append(Judged(scores.to_ns / NS_PER_S, self._decider.scores))
 
-    def _broken(self, reason: EndReason) -> None:
+    def broken(self, reason: EndReason) -> None:
         self._told += self._decider.break_off(reason)
         if self.judged:
             self.judged.append(Judged(self.judged[-1].seconds, {}))

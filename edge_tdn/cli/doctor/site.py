@@ -18,7 +18,7 @@ from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, unproven
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model
-from edge_tdn.recording.recorder import verify as verify_record
+from edge_tdn.recording.verify import verify as verify_record
 from edge_tdn.service.verify import outbox_writable
 
 MEASURE_S = 1.0
