@@ -1,4 +1,4 @@
-"""What one camera has submitted and the runtime has not taken yet: at most T segments, and the breaks between them."""
+"""The items that one camera has submitted and the runtime has not taken yet: at most T segments, and the breaks."""
 
 from edge_tdn.messages import EndReason, Segment
 

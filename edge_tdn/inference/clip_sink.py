@@ -8,8 +8,8 @@ from edge_tdn.messages import EndReason, Scores
 class ClipSink(Protocol):
     """Receives one camera's clips and the breaks between them, in order, on the runtime thread.
 
-    A lane holds its sink weakly: whoever opens the lane keeps the sink, and once the sink is freed its clips are
-    discarded.
+    A lane holds its sink weakly: the caller that adds the lane keeps the sink, and once the sink is freed its clips
+    are discarded.
     """
 
     def scored(self, scores: Scores) -> None:

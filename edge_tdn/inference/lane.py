@@ -57,7 +57,7 @@ class Lane:
 
     @property
     def resting(self) -> bool:
-        """What waits costs no inference: the scene is still."""
+        """Computing the backlog costs no inference: the scene is still."""
         return self.window.still_logits is not None and self.backlog.still
 
     @property

@@ -1,4 +1,4 @@
-"""How far apart one camera's clips are, and whether that shows a host that is too slow."""
+"""The distances between one camera's clips, which show a host that is too slow."""
 
 from collections import deque
 

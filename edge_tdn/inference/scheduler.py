@@ -47,8 +47,8 @@ class SchedulerTiming:
 class Scheduler:
     """Serves the lanes of all cameras with one runtime, on a thread of its own.
 
-    `_queue` has a lock of its own. `_runtime`, `_spec` and `_slow` belong to the runtime thread; `_spec` is also read
-    by whoever opens a lane, which happens on that thread or while no exchange is under way. All else is fixed.
+    `_queue` has a lock of its own. `_runtime`, `_spec` and `_slow` belong to the runtime thread; `add_lane` reads them
+    too, and is called on that thread or while no exchange is under way. All else is fixed.
     """
 
     def __init__(

@@ -69,7 +69,7 @@ class MainStream(AbstractContextManager["MainStream"]):
 
 
 class MainStreamState:
-    """What is wrong with a main stream, as its source reports it. Written by the stream's thread, read by any."""
+    """The trouble of a main stream, as its source reports it. Written by the stream's thread, read by any."""
 
     def __init__(self, camera: str) -> None:
         self.trouble = ""  # why no frames come; empty while they do

@@ -44,5 +44,5 @@ def open_main_stream(
 
 
 def records_main_stream(camera: CameraConfig, config: Config) -> bool:
-    """Whether the recorder's frames come from the main stream, not from the stream that the network sees."""
+    """Return whether the recorder's frames come from the main stream, not from the stream that the network sees."""
     return config.record.wanted and bool(camera.record_source)

@@ -1,4 +1,4 @@
-"""What the runtime thread hands to a recorder's thread."""
+"""The notes that the runtime thread hands to a recorder's thread."""
 
 import queue
 import threading

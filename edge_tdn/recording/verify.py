@@ -1,4 +1,4 @@
-"""What is wrong with [record] on this machine."""
+"""Check [record] on this machine."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a camera takes from the configuration and the model."""
+"""The settings of a camera, from the configuration and the model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class CameraSettings:
 
     @property
     def spec(self) -> InputSpec:
-        """What the model is fed with."""
+        """The input of the model."""
         return self.model.manifest.input
 
     @property

@@ -61,7 +61,7 @@ class _StateSince:
 
 @dataclass
 class _Input:
-    """What the camera has delivered."""
+    """The frames that the camera has delivered."""
 
     frames: int = 0
     connects: int = 0

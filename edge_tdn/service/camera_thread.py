@@ -27,8 +27,8 @@ class CameraThread:
     """Plays one camera while it is enabled, until its source ends or it is stopped.
 
     Everything here belongs to the thread, but for `demand`, which any thread may change, and `_thread`, which belongs
-    to whoever starts the camera. `picture` and `failure` may be read by any. Nothing that this object holds refers back
-    to it, so that a camera that has left is freed at once.
+    to the one that starts the camera. `picture` and `failure` may be read by any. Nothing that this object holds refers
+    back to it, so that a camera that has left is freed at once.
     """
 
     def __init__(

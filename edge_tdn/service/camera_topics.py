@@ -1,4 +1,4 @@
-"""What is published about one camera, until the camera has left."""
+"""The topics of one camera, until the camera has left."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""What a configuration that is read again changes in a running daemon. Pure: two configurations -> the difference.
+"""The difference between two configurations, and what it changes in a running daemon. Pure.
 
 A camera whose table is the same plays on. `host`, broker.base and [outbox] are what others know the daemon by and where
 its events are, and [metrics] is where it can be scraped: only a restart changes these, and until then the old ones stay
@@ -28,17 +28,17 @@ class Changes:
 
     @property
     def connection(self) -> bool:
-        """Whether the broker has to be connected again."""
+        """The broker has to be connected again."""
         return any(key.startswith("broker.") and key not in ("broker.scores", *self.later) for key in self.keys)
 
     @property
     def runtime(self) -> bool:
-        """Whether the same model has to run in another way."""
+        """The same model has to run in another way."""
         return any(key.startswith("runtime.") and key not in ("runtime.model", "runtime.cache") for key in self.keys)
 
     @property
     def recorders(self) -> bool:
-        """Whether recorders have to be replaced. An action's minimum length decides how long they keep frames."""
+        """Recorders have to be replaced. An action's minimum length decides how long they keep frames."""
         return any(key.startswith("record.") or key == "decide.min_length_s" for key in self.keys)
 
     def __str__(self) -> str:

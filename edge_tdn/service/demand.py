@@ -1,11 +1,11 @@
-"""What a camera's thread has to do: play, pause, or end."""
+"""The demand on a camera's thread: play, pause, or end."""
 
 import threading
 from enum import Enum, auto
 
 
 class Demand(Enum):
-    """What is asked of a camera's thread."""
+    """The states that a camera's thread is asked for."""
 
     RUN = auto()
     PAUSE = auto()  # by command, until it is enabled again

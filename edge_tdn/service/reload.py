@@ -36,7 +36,7 @@ class Plan:
 
     @property
     def note(self) -> str:
-        """What only a restart brings into force; empty: nothing."""
+        """The keys that only a restart brings into force, as a remark; empty: none."""
         return f"a restart is needed for {', '.join(self.changes.later)}" if self.changes.later else ""
 
 

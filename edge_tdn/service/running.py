@@ -1,4 +1,4 @@
-"""What the daemon serves with: one runtime, one publisher, any number of cameras."""
+"""The parts that the daemon serves with: one runtime, one publisher, any number of cameras."""
 
 import threading
 import time
@@ -35,7 +35,7 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """What all cameras share until the daemon ends."""
+    """The parts that all cameras share until the daemon ends."""
 
     base: Path  # where relative paths start
     boot: str  # random, new with every start of the daemon
@@ -46,7 +46,7 @@ class Shared:
 
 
 class Running:
-    """What is served now.
+    """The configuration, the network and the cameras that are served now.
 
     A reload replaces the attributes, each as one value, on its own thread and only while it holds `Reloader.changing`;
     other threads read one at a time.

@@ -28,7 +28,7 @@ class PipelineCounts:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a frame has brought about."""
+    """The effect of a frame."""
 
     segments: Sequence[Segment]
     run_began: bool  # the window was empty or has been emptied: this frame is the first of a run

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration on this machine, without connecting anywhere. The model is not looked at."""
+"""Check a configuration on this machine, without connecting anywhere. The model is not looked at."""
 
 import os
 from pathlib import Path
