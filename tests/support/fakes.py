@@ -1,4 +1,4 @@
-"""Hand-written stand-ins, where the real thing is not what a test is about."""
+"""Hand-written stand-ins, for tests that are about something else than the real thing."""
 
 import threading
 import time
@@ -8,21 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.inference.feature_ring import FeatureRing
-from edge_tdn.messages import Segment
+from edge_tdn.manifest import InputSpec
+from edge_tdn.messages import ActionEvent, CameraStatus, EndReason, Scores, Segment, TopScores
+
+SPEC = InputSpec(segments=4, height=32, width=32, resize="stretch", frame_rate=10, segment_stride=2)
 
 
 class FakeRuntime:
-    """Encodes a segment into its first pixel; the logits are those of the window. As slow as it is told."""
+    """Encodes a segment as its first pixel; the logits are the encoded window. Takes `classify_s` for each batch."""
 
     device, precision = "fake", "fp32"
 
-    def __init__(self, segments: int = 4, classify_s: float = 0.0, batch: int = 1) -> None:
+    def __init__(self, segments: int = SPEC.segments, classify_s: float = 0.0, batch: int = 1) -> None:
         self._segments = segments
         self._classify_s = classify_s
         self.batch = batch
-        self.encoded: list[int] = []  # segments that went through together
-        self.classified: list[int] = []  # clips that did
+        self.encoded: list[int] = []  # segments of each batch
+        self.classified: list[int] = []  # clips of each batch
         self.threads: set[str] = set()
+        self.closed = False
 
     def ring(self) -> FeatureRing:
         return FeatureRing({"h": (1,)}, self._segments)
@@ -40,11 +44,62 @@ class FakeRuntime:
         return np.stack([ring.window("h")[:, 0] for ring in rings])
 
     def close(self) -> None:
-        pass
+        self.closed = True
+
+
+class DoublingRuntime(FakeRuntime):
+    """Another model: its features are twice those of a FakeRuntime."""
+
+    def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[FeatureRing]) -> None:
+        super().encode([2 * frames for frames in segments], rings)
+
+
+class ClipLog:
+    """A clip sink that keeps what it receives, in order: clips as lists of segment values, breaks as text."""
+
+    def __init__(self) -> None:
+        self.received: list[list[int] | str] = []
+        self.scores: list[Scores] = []
+
+    def scored(self, scores: Scores) -> None:
+        self.scores.append(scores)
+        self.received.append([int(value) for value in scores.logits])
+
+    def broken(self, reason: EndReason) -> None:
+        self.received.append(reason)
+
+
+class PublisherLog:
+    """Stands in for a Publisher, and keeps what a camera publishes."""
+
+    def __init__(self) -> None:
+        self.events: list[ActionEvent] = []
+        self.actions: list[str | None] = []
+        self.statuses: list[CameraStatus] = []
+        self.snapshots: list[bytes] = []
+        self.top_scores: list[TopScores] = []
+
+    def last_seq(self, camera: str) -> int:
+        return 0
+
+    def event(self, event: ActionEvent) -> None:
+        self.events.append(event)
+
+    def action(self, camera: str, label: str | None) -> None:
+        self.actions.append(label)
+
+    def camera_status(self, status: CameraStatus) -> None:
+        self.statuses.append(status)
+
+    def snapshot(self, camera: str, jpeg: bytes) -> None:
+        self.snapshots.append(jpeg)
+
+    def scores(self, scores: TopScores) -> None:
+        self.top_scores.append(scores)
 
 
 def segment(index: int, value: int | None = None, still: bool = False) -> Segment:
-    """A segment that shows `value`, at its place on the grid."""
+    """Return a segment that shows `value`, at its place on the grid."""
     now = time.monotonic_ns()
     return Segment(
         frames=np.full((5, 2, 2, 3), index if value is None else value, np.uint8),
@@ -57,3 +112,8 @@ def segment(index: int, value: int | None = None, still: bool = False) -> Segmen
         dropped=1,
         still=still,
     )
+
+
+def fail(error: BaseException) -> None:
+    """Fail the test: no thread may end by an error in it."""
+    raise AssertionError from error
