@@ -9,6 +9,7 @@ come back on the runtime thread (recognition.py). None of these parts refers bac
 lane holds the recognition weakly, so that a camera that has left is freed at once, with its ring and its frames.
 """
 
+from edge_tdn.capture.source import Source
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.errors import SourceError
@@ -21,7 +22,7 @@ from edge_tdn.segments.motion_gate import MotionGate
 from edge_tdn.segments.window import Window
 from edge_tdn.service.camera_settings import CameraSettings
 from edge_tdn.service.camera_status import CameraStatusTracker, ClipStatistics
-from edge_tdn.service.camera_thread import CameraThread
+from edge_tdn.service.camera_thread import CameraThread, state_report
 from edge_tdn.service.camera_topics import CameraTopics
 from edge_tdn.service.recognition import Recognition
 from edge_tdn.service.recorder_slot import RecorderSlot
@@ -56,7 +57,8 @@ class Camera:
         self._status = CameraStatusTracker(
             table, self._topics, self._feed, clips, lambda: main_stream.trouble if main_stream else ""
         )
-        self._thread = CameraThread(table, base, self._feed, self._status, self._recorder_slot, main_stream)
+        source = Source(table, base, state_report(self._status, self._feed))
+        self._thread = CameraThread(self.name, source, self._feed, self._status, self._recorder_slot, main_stream)
         self._recorder_slot.replace(self._open_recorder(settings))
 
     def start(self) -> None:

@@ -2,12 +2,10 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
-from pathlib import Path
 
 from edge_tdn.capture.source import Source
-from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import CENTRE, EndReason, Frame, Picture, State
 from edge_tdn.process import heartbeat
@@ -33,22 +31,21 @@ class CameraThread:
 
     def __init__(
         self,
-        camera: CameraConfig,
-        base: Path,
+        name: str,
+        source: Source,
         feed: SegmentFeed,
         status: CameraStatusTracker,
         recorder: RecorderSlot,
         main_stream: RecordedStream | None = None,
     ) -> None:
-        """`main_stream`: gives the recorder its frames, in place of this camera's source."""
+        """`source` reports its states to `state_report`. `main_stream` gives the recorder its frames, in its place."""
         self.demand = DemandSwitch()
         self.picture: Picture | None = None  # [H, W, 3], the model's size: the newest segment's centre frame
         self.failure: SourceError | None = None  # why the source ended for good
-        self._name = camera.name
+        self._name, self._source = name, source
         self._feed, self._status, self._recorder = feed, status, recorder
         self._main_stream = main_stream
-        self._report = partial(_report, status, feed)
-        self._source = Source(camera, base, self._report)
+        self._report = state_report(status, feed)
         self._emptied_log = Limited(log, EMPTIED_LOG_EVERY_S)
         self._thread: threading.Thread | None = None
 
@@ -133,7 +130,11 @@ class CameraThread:
             self._emptied_log.log(logging.INFO, text, self._name, width, height, was)
 
 
-def _report(status: CameraStatusTracker, feed: SegmentFeed, state: State, reason: str) -> None:
-    """Take over a state of the source. A source that stops streaming breaks the stream."""
-    if status.change(state, reason):
-        feed.break_off("stream_lost")
+def state_report(status: CameraStatusTracker, feed: SegmentFeed) -> Callable[[State, str], None]:
+    """Return what takes over the states of the source. One that stops streaming breaks the stream."""
+
+    def report(state: State, reason: str) -> None:
+        if status.change(state, reason):
+            feed.break_off("stream_lost")
+
+    return report

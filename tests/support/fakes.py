@@ -1,17 +1,26 @@
 """Hand-written stand-ins, for tests that are about something else than the real thing."""
 
+import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.inference.feature_ring import FeatureRing
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import ActionEvent, CameraStatus, EndReason, Scores, Segment, TopScores
+from edge_tdn.messages import ActionEvent, CameraStatus, Clock, EndReason, Frame, Scores, Segment, TopScores
 
-SPEC = InputSpec(segments=4, height=32, width=32, resize="stretch", frame_rate=10, segment_stride=2)
+SPEC = InputSpec(
+    segments=4,
+    height=32,
+    width=32,
+    resize="short_side_centre_crop",
+    short_side=32,
+    frame_rate=10,
+    segment_stride=2,
+)
 
 
 class FakeRuntime:
@@ -67,6 +76,54 @@ class ClipLog:
 
     def broken(self, reason: EndReason) -> None:
         self.received.append(reason)
+
+
+class FakeSource:
+    """Gives the frames that a test puts in, and raises the errors; ends at None, or when it is stopped."""
+
+    decoder = "fake"
+    clock: Clock = "host"
+
+    def __init__(self) -> None:
+        self._items: queue.SimpleQueue[Frame | Exception | None] = queue.SimpleQueue()
+        self.plays = 0  # times that it was opened
+
+    def put(self, *items: Frame | Exception | None) -> None:
+        for item in items:
+            self._items.put(item)
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        self.plays += 1
+        while not stop.is_set():
+            try:
+                item = self._items.get(timeout=0.01)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+
+class RecorderLog:
+    """Stands in for a recorder, and keeps what it is to record."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.events: list[tuple[ActionEvent, Scores | None]] = []
+
+    def frame(self, frame: Frame) -> None:
+        self.frames.append(frame)
+
+    def event(self, event: ActionEvent, scores: Scores | None) -> None:
+        self.events.append((event, scores))
+
+    def close(self) -> None:
+        pass
+
+    def join(self, timeout_s: float) -> None:
+        pass
 
 
 class PublisherLog:
