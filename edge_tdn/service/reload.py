@@ -85,7 +85,8 @@ def _change_network(plan: Plan, running: Running) -> None:
         spec = plan.network.model.manifest.input
         pipelines = [camera.pipeline_for(spec) for camera in running.cameras]  # this may fail: before any change
         for camera, pipeline in zip(running.cameras, pipelines, strict=True):
-            camera.change(running.settings(plan.config, camera.name, plan.network), pipeline)
+            # those that leave have no other table, but they decide as planned until then
+            camera.change(running.settings(camera.table, plan.config, plan.network), pipeline)
 
     if plan.new_runtime:
         _exchange_runtime(plan, running, change_cameras)
@@ -123,10 +124,11 @@ def _replace_cameras(plan: Plan, running: Running) -> None:
     finish_recorders([camera.recorder for camera in leaving], timing.record_s)
     for camera in leaving:
         camera.dismiss(camera.name in changed.removed)
-    coming = {name: running.new_camera(plan.config, name) for name in changed.added + changed.restarted}
+    tables = {table.name: table for table in plan.config.camera}
+    coming = {name: running.new_camera(tables[name], plan.config) for name in changed.added + changed.restarted}
     for name in changed.restarted:
         coming[name].set_enabled(before[name].enabled)  # a camera that was switched off by command stays off
-    running.serve([(before | coming)[table.name] for table in plan.config.camera])
+    running.serve([(before | coming)[name] for name in tables])
     running.start(list(coming.values()))
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from edge_tdn.actions.decider import Origin
 from edge_tdn.actions.labels import rules
-from edge_tdn.config.tables import Access, Config
+from edge_tdn.config.tables import Access, CameraConfig, Config
 from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
@@ -69,17 +69,16 @@ class Running:
         self.timing = timing
         self._stop = stop
         self.cameras: list[Camera] = []
-        self.serve([self.new_camera(config, table.name) for table in config.camera])
+        self.serve([self.new_camera(table, config) for table in config.camera])
 
-    def settings(self, config: Config, name: str, network: Network) -> CameraSettings:
-        """Return what a camera of this name is served with under a configuration and a network."""
-        (table,) = (camera for camera in config.camera if camera.name == name)
-        origin = Origin(config.host, name, self.shared.boot, network.ref)
+    def settings(self, table: CameraConfig, config: Config, network: Network) -> CameraSettings:
+        """Return what a camera with this table is served with, under a configuration and a network."""
+        origin = Origin(config.host, table.name, self.shared.boot, network.ref)
         return CameraSettings(table, config, self.shared.base, network.model, origin, self.timing.recorder)
 
-    def new_camera(self, config: Config, name: str) -> Camera:
-        """Return a camera of the configuration. It is not started yet."""
-        settings = self.settings(config, name, self.network)
+    def new_camera(self, table: CameraConfig, config: Config) -> Camera:
+        """Return a camera with this table. It is not started yet."""
+        settings = self.settings(table, config, self.network)
         return Camera(settings, self.shared.scheduler, self.shared.publisher, self.shared.observe)
 
     def serve(self, cameras: Sequence[Camera]) -> None:

@@ -25,6 +25,7 @@ from edge_tdn.manifest import Model
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import NS_PER_S, ActionEvent, CameraStatus, Frame
 from edge_tdn.service.camera import Camera
+from edge_tdn.service.camera_settings import CameraSettings
 
 SECONDS = 8  # of the demo's clip: first the thing moves right, then left
 STANDS_AND_MOVES = [(round(a * RATE), round(b * RATE)) for a, b in ((0, 0.1), (1.8, 4.4), (4.4, 4.5), (6.2, 8.8))]
@@ -132,7 +133,8 @@ def test_a_served_camera_tells_the_same(video: Path, motion: Model, runtime: Run
 
     scheduler, heard = Scheduler(runtime, motion.manifest.input, fail), Heard()
     origin = Origin(chosen.host, "yard", "b007", motion.ref("fp32"))
-    camera = Camera(chosen.camera[0], chosen, tmp_path, motion, origin, scheduler, heard)  # type: ignore[arg-type]
+    settings = CameraSettings(chosen.camera[0], chosen, tmp_path, motion, origin)
+    camera = Camera(settings, scheduler, heard)  # type: ignore[arg-type]
     scheduler.start()
     camera.start()
     camera.join(SECONDS + 20)

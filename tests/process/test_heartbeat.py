@@ -25,9 +25,10 @@ from edge_tdn.process import heartbeat, systemd_notify
 from edge_tdn.process.heartbeat import Watchdog, beat, beating
 from edge_tdn.process.log import value
 from edge_tdn.recording.recorder import Recorder
-from edge_tdn.service import daemon as daemon_module
+from edge_tdn.service import reload
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon import Daemon
+from edge_tdn.service.timing import DaemonTiming
 from tests.support.broker import Mosquitto
 
 HUNG_S = 1.0  # of these tests' watchdog
@@ -215,7 +216,6 @@ def test_a_long_reload_is_waited_for_while_all_goes_on_and_a_stop_is_the_last_wo
     systemd: Systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """systemd takes a reload for failed that neither ends nor asks for more time."""
-    monkeypatch.setattr(daemon_module, "STATUS_EVERY_S", HUNG_S / 10)
     monkeypatch.setattr(heartbeat, "EVERY_S", HUNG_S / 10)
     monkeypatch.setattr(publisher, "TICK_S", HUNG_S / 10)
     path, let_go = tmp_path / "site.toml", threading.Event()
@@ -225,7 +225,7 @@ def test_a_long_reload_is_waited_for_while_all_goes_on_and_a_stop_is_the_last_wo
         raise ConfigError("too late")
 
     path.write_text('[broker]\nurl = "mqtt://127.0.0.1:1"\n[[camera]]\nname = "a"\nsource = "rtsp://127.0.0.1:1/x"\n')
-    daemon = Daemon(load(path), tmp_path, path)
+    daemon = Daemon(load(path), tmp_path, path, DaemonTiming(status_every_s=HUNG_S / 10))
     with running(daemon):
         systemd.hears("READY=1")
         systemd.forget()
@@ -234,7 +234,7 @@ def test_a_long_reload_is_waited_for_while_all_goes_on_and_a_stop_is_the_last_wo
         said = systemd.said()  # beats among it
         told = [message.partition("MONOTONIC_USEC=")[0] for message in said[: said.index("READY=1")]]
         assert told.count("RELOADING=1\n") == 1, said
-        monkeypatch.setattr(daemon_module, "verify", refuse)
+        monkeypatch.setattr(reload, "verify", refuse)
         daemon.reload()
         longer = f"EXTEND_TIMEOUT_USEC={HUNG_S / 2 * 1e6:.0f}\nSTATUS=0 of 1 cameras streaming; "
         until(lambda: sum(message.startswith(longer) for message in systemd.said()) > 3)
@@ -295,8 +295,6 @@ def test_what_a_reload_stopped_is_not_waited_for_one_by_one_and_its_hang_is_no_h
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cameras leave that a library holds, and their recorders hear nothing; what comes beats."""
-    monkeypatch.setattr(daemon_module, "JOIN_S", 0.1)
-    monkeypatch.setattr(daemon_module, "RECORDED_S", 0.5)
     waits = {kind: allowed(kind, monkeypatch) for kind in (Camera, Recorder)}
     path, leaving = tmp_path / "site.toml", ["a", "b", "c", "d"]
 
@@ -310,7 +308,7 @@ def test_what_a_reload_stopped_is_not_waited_for_one_by_one_and_its_hang_is_no_h
     write("stays", *leaving)
     trap = Trap(monkeypatch)
     trap.set(GstCapture, "read")
-    daemon = Daemon(load(path), tmp_path, path)
+    daemon = Daemon(load(path), tmp_path, path, DaemonTiming(join_s=0.1, record_s=0.5))
     recorders = [camera.recorder for camera in daemon.cameras if camera.recorder]
     with running(daemon):
         until(lambda: {camera.status().state for camera in daemon.cameras} == {"streaming"})
@@ -365,14 +363,14 @@ def test_a_hang_anywhere_starves_the_watchdog_and_is_told_with_stacks(
 ) -> None:  # fmt: skip
     """A real daemon, where one call after the other never returns; every thread that it has is watched."""
     others = set(threading.enumerate())
-    for module, name in ((heartbeat, "EVERY_S"), (publisher, "TICK_S"), (daemon_module, "STATUS_EVERY_S")):
+    for module, name in ((heartbeat, "EVERY_S"), (publisher, "TICK_S")):
         monkeypatch.setattr(module, name, HUNG_S / 10)
-    monkeypatch.setattr(daemon_module, "LIFE_EVERY_S", HUNG_S / 10)
+    timing = DaemonTiming(status_every_s=HUNG_S / 10, life_every_s=HUNG_S / 10)
     monkeypatch.setattr(publisher, "DISK_S", 0.0)
     trap = Trap(monkeypatch)
     for owner, method, _ in (*PLACES, (Publisher, "daemon_status", "")):
         trap.set(owner, method)
-    with running(Daemon(site(broker.url, "demo:"), tmp_path)), closing(trap):
+    with running(Daemon(site(broker.url, "demo:"), tmp_path, timing=timing)), closing(trap):
         systemd.hears("READY=1")
         systemd.hears("STATUS=1 of 1 cameras streaming; broker connected; 0 events wait")
         ours = {thread.name for thread in set(threading.enumerate()) - others} - {"main loop", "mqtt"}
