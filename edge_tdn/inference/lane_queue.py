@@ -99,7 +99,7 @@ class LaneQueue:
         """
         with self._changed:
             while not (todo := self._has_work()) and self._state is QueueState.OPEN:
-                self._changed.wait(heartbeat.EVERY_S)
+                self._changed.wait(heartbeat.beat_interval_s())
                 heartbeat.beat()
             return todo
 

@@ -31,7 +31,7 @@ from edge_tdn.inference.successor import Successor
 from edge_tdn.inference.turn import compute
 from edge_tdn.manifest import InputSpec
 from edge_tdn.process import heartbeat
-from edge_tdn.process.log import Limited
+from edge_tdn.process.log import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Scheduler:
         self._timing, self._clock = timing, clock
         self._queue = LaneQueue()
         self._slow = False  # as last logged
-        self._pace_log = Limited(log, timing.log_every_s)
+        self._pace_log = RateLimitedLog(log, timing.log_every_s)
         self._thread = threading.Thread(target=self._run, name="runtime")
 
     def add_lane(self, hop: int, sink: ClipSink) -> Lane:

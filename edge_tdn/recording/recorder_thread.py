@@ -11,7 +11,7 @@ from edge_tdn.config.tables import RecordConfig
 from edge_tdn.errors import EdgeTdnError, last_line
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.process import heartbeat
-from edge_tdn.process.log import Limited, value
+from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.recording.clip_file import NO_FRAMES, ClipFile
 from edge_tdn.recording.recent_frames import RecentFrames
 from edge_tdn.recording.recorder_inbox import RecorderInbox, RecorderNote
@@ -44,7 +44,7 @@ class RecorderThread:
         self._publish = publish
         self._clips: dict[str, ClipFile] = {}  # open ones, by the action's id
         self._closing = threading.Event()
-        self._trouble_log = Limited(log, timing.log_every_s)
+        self._trouble_log = RateLimitedLog(log, timing.log_every_s)
         self._thread = threading.Thread(target=self._run, name=f"recorder {camera}", daemon=True)
         self._thread.start()
 
@@ -64,7 +64,7 @@ class RecorderThread:
             while True:
                 heartbeat.beat()
                 with suppress(queue.Empty):
-                    note = self._inbox.get(self._timing.tick_s if self._clips else heartbeat.EVERY_S)
+                    note = self._inbox.get(self._timing.tick_s if self._clips else heartbeat.beat_interval_s())
                     if note is None:
                         break
                     self._take(note)

@@ -10,7 +10,7 @@ from statistics import median
 
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.messages import NS_PER_S, CameraStatus, Clock, Frame, Scores, State, iso
-from edge_tdn.process.log import Limited, value
+from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.process.passwords import without_password
 from edge_tdn.service.camera_topics import CameraTopics
 from edge_tdn.service.segment_feed import SegmentFeed
@@ -95,7 +95,7 @@ class CameraStatusTracker:
         self._state = _StateSince("connecting", "", time.time_ns())
         self._input = _Input()
         self._arrivals_ns: deque[int] = deque(maxlen=RATE_FRAMES)  # monotonic clock, of the last frames
-        self._state_log = Limited(log, STATE_LOG_EVERY_S, STATE_LOG_BURST)
+        self._state_log = RateLimitedLog(log, STATE_LOG_EVERY_S, STATE_LOG_BURST)
 
     @property
     def state(self) -> State:
@@ -151,7 +151,7 @@ class CameraStatusTracker:
 
     def close(self) -> None:
         """Log what the limit on lines has held back: the camera is about to be freed."""
-        self._state_log.catch_up(finally_=True)
+        self._state_log.flush(final=True)
 
     def status(self) -> CameraStatus:
         """Return the camera's state and figures as they are now."""

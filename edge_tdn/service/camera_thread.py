@@ -9,7 +9,7 @@ from edge_tdn.capture.source import Source
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import CENTRE, EndReason, Frame, Picture, State
 from edge_tdn.process import heartbeat
-from edge_tdn.process.log import Limited
+from edge_tdn.process.log import RateLimitedLog
 from edge_tdn.recording.action_recorder import RecordedStream
 from edge_tdn.service.camera_status import CameraStatusTracker
 from edge_tdn.service.demand import Demand, DemandSwitch
@@ -46,7 +46,7 @@ class CameraThread:
         self._feed, self._status, self._recorder = feed, status, recorder
         self._main_stream = main_stream
         self._report = state_report(status, feed)
-        self._emptied_log = Limited(log, EMPTIED_LOG_EVERY_S)
+        self._emptied_log = RateLimitedLog(log, EMPTIED_LOG_EVERY_S)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:

@@ -13,8 +13,8 @@ from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.manifest import Model
 from edge_tdn.messages import DaemonStatus
 from edge_tdn.process import heartbeat, systemd_notify
-from edge_tdn.process.log import catch_up
-from edge_tdn.process.malloc import give_back, tune_heaps
+from edge_tdn.process.log import flush_rate_limited
+from edge_tdn.process.malloc import trim, tune_for_daemon
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon_status import daemon_status, status_line
 from edge_tdn.service.reloader import Reloader
@@ -42,7 +42,7 @@ class Daemon:
 
         EdgeTdnError: something cannot be opened.
         """
-        tune_heaps()
+        tune_for_daemon()
         self._timing = timing
         self._started_ns = time.time_ns()
         self._stop = threading.Event()
@@ -121,7 +121,7 @@ class Daemon:
         published_s, before = float("-inf"), None  # the last status of the daemon: when, and what was in it
         systemd_notify.ready()
         while not self._stop.is_set():
-            catch_up()
+            flush_rate_limited()
             reloader.poll()
             if not reloader.under_way and not any(camera.running for camera in self.cameras):
                 return
@@ -129,7 +129,7 @@ class Daemon:
             if states != before or time.monotonic() - published_s >= timing.life_every_s:
                 published_s, before = time.monotonic(), states
                 publisher.daemon_status(self._status())
-                give_back()
+                trim()
             for camera in self.cameras:
                 camera.publish_status()
             self._notify_systemd()
@@ -166,7 +166,7 @@ class Daemon:
             running.network.runtime.close()
         if unchanged:
             changing.release()  # a reload that has come so far finds that it is too late
-        catch_up(finally_=True)
+        flush_rate_limited(final=True)
 
     def _fail(self, error: BaseException) -> None:
         """Stop, because a thread that all need has failed. On that thread."""

@@ -17,7 +17,7 @@ from edge_tdn.inference.compiled_cache import cache_folder
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.inference.successor import Successor
-from edge_tdn.process.malloc import give_back
+from edge_tdn.process.malloc import trim
 from edge_tdn.service.config_changes import Changes, changes, in_force
 from edge_tdn.service.running import Network, Running, finish_recorders, join_all
 from edge_tdn.service.startup import connect, draw_demo
@@ -107,7 +107,7 @@ def _exchange_runtime(plan: Plan, running: Running, change_cameras: Callable[[],
         raise
     before, running.network = running.network, plan.network
     before.runtime.close()
-    give_back()
+    trim()
     warn_unless_proven(model, runtime.precision, runtime.device)
 
 

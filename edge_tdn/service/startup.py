@@ -13,7 +13,8 @@ from edge_tdn.actions.decider import interrupted
 from edge_tdn.actions.labels import check_names
 from edge_tdn.config.tables import Access, Config, broker_access, check_camera_access
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
-from edge_tdn.delivery.outbox.outbox import Outbox, outbox_folder
+from edge_tdn.delivery.outbox.folder import outbox_folder
+from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
@@ -67,6 +68,7 @@ def open_running(
         failed,
         lambda topic, payload: control.handle(topic, payload),
         observe,
+        timing.publisher,
     )
     control = Control(publisher)
     scheduler = Scheduler(network.runtime, network.model.manifest.input, not_computed, timing.scheduler)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from edge_tdn.delivery.timing import PublisherTiming
 from edge_tdn.inference.scheduler import SchedulerTiming
 from edge_tdn.recording.timing import RecorderTiming
 
@@ -20,6 +21,7 @@ class DaemonTiming:
     join_s: float = 0.9  # for the threads of all cameras together
     compute_s: float = 0.7  # for the turn that is being computed
     record_s: float = 0.6  # for all clips together to be finished
+    publisher: PublisherTiming = field(default_factory=PublisherTiming)
     recorder: RecorderTiming = field(default_factory=RecorderTiming)
     scheduler: SchedulerTiming = field(default_factory=SchedulerTiming)
 

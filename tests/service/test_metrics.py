@@ -163,8 +163,14 @@ MOMENT = "2026-03-01T12:00:00.000Z"
 
 def daemon_status() -> DaemonStatus:
     return DaemonStatus(
-        host="here", version="1", boot="b001", started_at=MOMENT,
-        model=ModelRef(id="m", precision="fp32", sha256="0" * 64), device="CPU", cameras=[], session=1,
+        host="here",
+        version="1",
+        boot="b001",
+        started_at=MOMENT,
+        model=ModelRef(id="m", precision="fp32", sha256="0" * 64),
+        device="CPU",
+        cameras=[],
+        session=1,
         delivery=Delivery(state="connected", reason="", since=MOMENT),
         outbox=OutboxStatus(state="ok", reason="", waiting=0, dropped=0, lost=0),
         config=ConfigStatus(state="in_force", reason="", since=MOMENT),
@@ -173,8 +179,19 @@ def daemon_status() -> DaemonStatus:
 
 def camera_status(name: str, state: State) -> CameraStatus:
     return CameraStatus(
-        camera=name, state=state, reason="", since=MOMENT, fps=25.0, width=640, height=480, hop=1, latency_ms=31.5,
-        clips=10, gated=0, shed=0, gaps=0,
+        camera=name,
+        state=state,
+        reason="",
+        since=MOMENT,
+        fps=25.0,
+        width=640,
+        height=480,
+        hop=1,
+        latency_ms=31.5,
+        clips=10,
+        gated=0,
+        shed=0,
+        gaps=0,
     )
 
 

@@ -21,10 +21,10 @@ from edge_tdn.messages import ActionEvent, CameraStatus, ConfigStatus, DaemonSta
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
+from tests.support.model_folders import edit_manifest, rehash
 from tests.support.mqtt import RecordingClient
 from tests.support.rtsp import RtspCamera
 from tests.support.waiting import eventually
-from tests.test_manifest import edit, rehash
 
 BASE = "edge-tdn/test"
 LIVE = 'name = "live"\nsource = "{url}"\nmotion_gate = false'
@@ -137,7 +137,7 @@ def site(tmp_path: Path, broker: Mosquitto, model_copy: Path, live: RtspCamera) 
 def replace_model(site: ReloadedSite, name: str, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
     """Put a changed copy in the place of the model's folder, as `mv` does."""
     new = Path(shutil.copytree(site.model, site.folder / name))
-    edit(new, change)
+    edit_manifest(new, change)
     site.model.rename(site.folder / f"before-{name}")
     new.rename(site.model)
 
@@ -306,7 +306,7 @@ def test_a_model_with_another_input_starts_with_an_empty_window_and_the_stream_s
         new = Path(shutil.copytree(site.model, site.folder / "new"))
         (new / "labels.txt").write_text("\n".join(line if line == "still" else f"{line}ward" for line in lines) + "\n")
         rehash(new, "labels.txt")
-        edit(new, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 10.0}))
+        edit_manifest(new, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 10.0}))
         before = len(site.events("live"))
         assert site.reload(LIVE, extra=OFTEN, model=str(new)).model.id == "slow"
 

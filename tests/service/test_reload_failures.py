@@ -1,4 +1,4 @@
-"""Plans, and reloads that fail half-way: what serves goes on serving, and the next reload repairs the rest."""
+"""Plans, and reloads that fail half-way: the daemon keeps serving, and the next reload repairs the rest."""
 
 import gc
 import threading
@@ -22,8 +22,8 @@ from edge_tdn.service.daemon import Daemon
 from edge_tdn.service.reload import apply, prepare
 from edge_tdn.service.running import Running
 from tests.support.fakes import FakeRuntime
+from tests.support.model_folders import edit_manifest
 from tests.support.waiting import eventually
-from tests.test_manifest import edit
 
 THREADS = "[runtime]\nthreads = 1\n"  # the same model, compiled again
 
@@ -211,10 +211,10 @@ def test_a_camera_that_would_start_after_the_stop_does_not(
 def test_a_model_that_fails_at_the_second_camera_leaves_both_to_the_one_before(
     start_daemon: Callable[..., InProcessDaemon], model_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has another input, so that every camera needs new memory of the device, which runs out."""
+    """The model has another input, so that every camera needs new memory of the device, which runs out."""
     one = start_daemon("a", "b")
     one.wait_for_clips()
-    edit(model_copy, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 10.0}))
+    edit_manifest(model_copy, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 10.0}))
     extra = f'[runtime]\nmodel = "{model_copy}"\n'
     with monkeypatch.context() as patch:
         fail_once(patch, OpenVinoRuntime, "ring", call=2)

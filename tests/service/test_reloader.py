@@ -114,7 +114,7 @@ def test_a_daemon_that_stops_meanwhile_is_not_changed(reloaded: Reloaded) -> Non
     assert (reloaded.applied, reloaded.reloader.status.state) == ([], "checking")
 
 
-def test_a_runtime_thread_that_has_ended_is_no_fault_of_the_file(
+def test_a_runtime_thread_that_has_ended_does_not_refuse_the_file(
     reloaded: Reloaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: object) -> None:

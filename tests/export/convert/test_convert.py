@@ -215,7 +215,7 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import numpy as np
 from edge_tdn.manifest import open_model
-from edge_tdn.inference.open_runtime import scores
+from edge_tdn.inference.self_test import scores
 from edge_tdn.inference.cuda import CudaRuntime
 
 model = open_model(Path(sys.argv[1]))
@@ -253,10 +253,10 @@ def test_what_exists_already_is_left_alone(make: Any, network: TDN, labels: Path
     [
         (b"one\ntwo\n", "2 labels, but the model has 3 classes"),
         (b"one\ntwo\nthree\nfour\n", "4 labels, but the model has 3 classes"),
-        (b"one\ntwo\ntwo\n", ":3: label 'two' stands here a second time"),
-        (b"one\n\ntwo\n", ":2: an empty label"),
+        (b"one\ntwo\ntwo\n", ":3: duplicate label 'two'"),
+        (b"one\n\ntwo\n", ":2: empty label"),
         (b"one\ntw\xf6\nthree\n", r"not UTF-8 \(byte 6\)"),
-        (b"", ":1: an empty label"),
+        (b"", ":1: empty label"),
     ],
 )
 def test_labels_that_do_not_fit_leave_nothing_behind(network: TDN, content: bytes, said: str, tmp_path: Path) -> None:

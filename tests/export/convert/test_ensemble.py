@@ -19,7 +19,7 @@ from edge_tdn_export.network.reference import open_networks
 from edge_tdn_export.network.tdn import TDN, TDNConfig
 from numpy.typing import NDArray
 
-from edge_tdn.actions.decider import softmax
+from edge_tdn.actions.smoothing import softmax
 from edge_tdn.capture.source import read_file
 from edge_tdn.errors import ModelError
 from edge_tdn.inference.open_runtime import open_runtime
