@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_tdn.capture.source import Source
+from edge_tdn.capture.timing import DEFAULT_TIMING, CaptureTiming
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import NS_PER_MS, Frame, State
@@ -29,10 +30,12 @@ class MainStream(AbstractContextManager["MainStream"]):
     `_stop` and `_thread` belong to the camera's thread, which enters and leaves; `_clock` belongs to the own thread.
     """
 
-    def __init__(self, camera: CameraConfig, base: Path, take: Callable[[Frame], None]) -> None:
+    def __init__(
+        self, camera: CameraConfig, base: Path, take: Callable[[Frame], None], timing: CaptureTiming = DEFAULT_TIMING
+    ) -> None:
         self._name, self._take = camera.name, take
         self._state = MainStreamState(camera.name)
-        self._source = Source(camera.recorded, base, self._state.report)
+        self._source = Source(camera.recorded, base, self._state.report, timing)
         self._clock = ArrivalClock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None

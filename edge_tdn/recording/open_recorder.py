@@ -6,6 +6,7 @@ Fonts and encoders take 4 MB, so that recorder.py is imported only by who record
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_tdn.capture.timing import CaptureTiming
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Frame
@@ -25,7 +26,7 @@ def open_recorder(
 
     ConfigError: this machine cannot record as configured.
     """
-    if not config.record.wanted:
+    if not config.record.enabled:
         return None
     from edge_tdn.recording.recorder import Recorder
 
@@ -33,16 +34,16 @@ def open_recorder(
 
 
 def open_main_stream(
-    camera: CameraConfig, config: Config, base: Path, take: Callable[[Frame], None]
+    camera: CameraConfig, config: Config, base: Path, take: Callable[[Frame], None], timing: CaptureTiming
 ) -> RecordedStream | None:
     """Return the main stream of a camera, which hands its frames to `take`; None where it is not recorded."""
     if not records_main_stream(camera, config):
         return None
     from edge_tdn.recording.main_stream import MainStream
 
-    return MainStream(camera, base, take)
+    return MainStream(camera, base, take, timing)
 
 
 def records_main_stream(camera: CameraConfig, config: Config) -> bool:
     """Return whether the recorder's frames come from the main stream, not from the stream that the network sees."""
-    return config.record.wanted and bool(camera.record_source)
+    return config.record.enabled and bool(camera.record_source)

@@ -53,11 +53,11 @@ class Camera:
         seq = publisher.last_seq(self.name)
         self._recognition = Recognition(settings, self._topics, self._recorder_slot, clips, seq, observe)
         self._feed = SegmentFeed(scheduler, self._open_pipeline(settings.spec))
-        main_stream = open_main_stream(table, settings.config, base, self._recorder_slot.frame)
+        main_stream = open_main_stream(table, settings.config, base, self._recorder_slot.frame, settings.timing.capture)
         self._status = CameraStatusTracker(
             table, self._topics, self._feed, clips, lambda: main_stream.trouble if main_stream else ""
         )
-        source = Source(table, base, state_report(self._status, self._feed))
+        source = Source(table, base, state_report(self._status, self._feed), settings.timing.capture)
         self._thread = CameraThread(self.name, source, self._feed, self._status, self._recorder_slot, main_stream)
         self._recorder_slot.replace(self._open_recorder(settings))
 
@@ -173,5 +173,5 @@ class Camera:
             settings.spec,
             settings.base,
             self._topics.snapshot,
-            settings.recorder_timing,
+            settings.timing.recorder,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from edge_tdn.actions.decider import Origin
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.manifest import InputSpec, Model
-from edge_tdn.recording.timing import DEFAULT_TIMING, RecorderTiming
+from edge_tdn.service.timing import DEFAULT_CAMERA_TIMING, CameraTiming
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class CameraSettings:
     base: Path  # where relative paths start
     model: Model
     origin: Origin  # of its events
-    recorder_timing: RecorderTiming = DEFAULT_TIMING
+    timing: CameraTiming = DEFAULT_CAMERA_TIMING
 
     @property
     def name(self) -> str:

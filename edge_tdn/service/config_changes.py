@@ -60,7 +60,7 @@ def changes(running: Config, new: Config, failed: Collection[str] = (), pending:
     possible = (running, pending or running)
     before, after = ({camera.name: camera.model_dump() for camera in one.camera} for one in (running, new))
     # a main stream plays only while it is recorded
-    recording = any(one.record.wanted != new.record.wanted for one in possible)
+    recording = any(one.record.enabled != new.record.enabled for one in possible)
     keys = tuple(key for key, value in _flat(new).items() if any(value != _flat(one)[key] for one in possible))
     return Changes(
         added=tuple(name for name in after if name not in before),

@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from edge_tdn.actions.labels import check_names
-from edge_tdn.config.tables import Access, Config, broker_access, load
+from edge_tdn.config.credentials import Access, broker_access
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.errors import last_line
 from edge_tdn.inference.compiled_cache import cache_folder
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from edge_tdn.actions.decider import Origin
 from edge_tdn.actions.labels import rules
-from edge_tdn.config.tables import Access, CameraConfig, Config
+from edge_tdn.config.credentials import Access
+from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
@@ -74,7 +75,7 @@ class Running:
     def settings(self, table: CameraConfig, config: Config, network: Network) -> CameraSettings:
         """Return what a camera with this table is served with, under a configuration and a network."""
         origin = Origin(config.host, table.name, self.shared.boot, network.ref)
-        return CameraSettings(table, config, self.shared.base, network.model, origin, self.timing.recorder)
+        return CameraSettings(table, config, self.shared.base, network.model, origin, self.timing.camera)
 
     def new_camera(self, table: CameraConfig, config: Config) -> Camera:
         """Return a camera with this table. It is not started yet."""

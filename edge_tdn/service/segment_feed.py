@@ -64,9 +64,9 @@ class SegmentFeed:
     def push(self, frame: Frame) -> Pushed:
         """Submit what a frame completes. On the camera's thread."""
         pipeline = self.pipeline  # once: another model may replace it at any time
-        runs = pipeline.window.stretches
+        runs = pipeline.window.runs
         segments = pipeline.window.push(frame)
-        run_began = pipeline.window.stretches > runs
+        run_began = pipeline.window.runs > runs
         emptied = run_began and runs > 0
         if emptied:
             self.break_off("stream_lost")

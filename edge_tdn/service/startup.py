@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from edge_tdn.actions.decider import interrupted
 from edge_tdn.actions.labels import check_names
-from edge_tdn.config.tables import Access, Config, broker_access, check_camera_access
+from edge_tdn.config.credentials import Access, broker_access, check_camera_access
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
 from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.delivery.outbox.outbox import Outbox

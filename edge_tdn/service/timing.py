@@ -1,10 +1,19 @@
-"""Time limits of the daemon."""
+"""Time limits of the daemon and of its parts."""
 
 from dataclasses import dataclass, field
 
+from edge_tdn.capture.timing import CaptureTiming
 from edge_tdn.delivery.timing import PublisherTiming
 from edge_tdn.inference.scheduler import SchedulerTiming
 from edge_tdn.recording.timing import RecorderTiming
+
+
+@dataclass(frozen=True)
+class CameraTiming:
+    """The time limits of one camera's parts."""
+
+    capture: CaptureTiming = field(default_factory=CaptureTiming)
+    recorder: RecorderTiming = field(default_factory=RecorderTiming)
 
 
 @dataclass(frozen=True)
@@ -22,8 +31,9 @@ class DaemonTiming:
     compute_s: float = 0.7  # for the turn that is being computed
     record_s: float = 0.6  # for all clips together to be finished
     publisher: PublisherTiming = field(default_factory=PublisherTiming)
-    recorder: RecorderTiming = field(default_factory=RecorderTiming)
+    camera: CameraTiming = field(default_factory=CameraTiming)
     scheduler: SchedulerTiming = field(default_factory=SchedulerTiming)
 
 
+DEFAULT_CAMERA_TIMING = CameraTiming()
 DEFAULT_DAEMON_TIMING = DaemonTiming()

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_tdn.capture import source
 from edge_tdn.capture.gst_capture import GstCapture
-from edge_tdn.config.tables import Config, load
+from edge_tdn.capture.timing import CaptureTiming
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import Link
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
@@ -26,7 +27,7 @@ from edge_tdn.recording.recorder import Recorder
 from edge_tdn.service import reload
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon import Daemon
-from edge_tdn.service.timing import DaemonTiming
+from edge_tdn.service.timing import CameraTiming, DaemonTiming
 from tests.process.conftest import WATCHDOG_S
 from tests.support.broker import Mosquitto
 from tests.support.systemd import NotifySocket, Trap
@@ -61,8 +62,8 @@ def running(daemon: Daemon) -> Iterator[None]:
 def test_waiting_threads_beat_whether_or_not_they_have_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The camera is away, so that runtime, publisher and recorder have no work."""
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
-    monkeypatch.setattr(source, "RETRY_S", (600.0, 600.0))
-    timing = DaemonTiming(publisher=PublisherTiming(tick_s=0.1))
+    capture = CaptureTiming(retry_min_s=600.0, retry_max_s=600.0)
+    timing = DaemonTiming(publisher=PublisherTiming(tick_s=0.1), camera=CameraTiming(capture))
     daemon = Daemon(make_config("mqtt://127.0.0.1:1", "rtsp://127.0.0.1:1/x"), tmp_path, timing=timing)
     with running(daemon):
         eventually(lambda: daemon.cameras[0].status().state == "unreachable")

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from edge_tdn.actions.decider import Origin
-from edge_tdn.capture.source import read_file
-from edge_tdn.config.tables import Config, check_camera_access, load
+from edge_tdn.capture.video_file import read_file
+from edge_tdn.config.credentials import check_camera_access
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model
@@ -25,6 +27,7 @@ from edge_tdn.recording.recorder import Recorder
 from edge_tdn.recording.timing import RecorderTiming
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings
+from edge_tdn.service.timing import CameraTiming
 from tests.conftest import number_in
 from tests.support.actions import NumberReader
 from tests.support.broker import Mosquitto
@@ -53,7 +56,7 @@ class RecordedCamera:
         runtime = NumberReader(motion.manifest.input.segments, ACTION)
         self._scheduler = Scheduler(runtime, motion.manifest.input, fail)
         origin = Origin("here", "door", "b007", motion.ref("fp32"))
-        timing = RecorderTiming(late_s=10.0)  # the machine may be busy
+        timing = CameraTiming(recorder=RecorderTiming(late_s=10.0))  # the machine may be busy
         settings = CameraSettings(config.camera[0], config, folder, motion, origin, timing)
         self.camera = Camera(settings, self._scheduler, self._publisher)
         assert isinstance(self.camera.recorder, Recorder)

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from edge_tdn.actions.decider import Origin
-from edge_tdn.capture.source import read_file
-from edge_tdn.config.tables import Config, parse
+from edge_tdn.capture.video_file import read_file
+from edge_tdn.config.load import parse
+from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model

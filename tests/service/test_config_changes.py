@@ -5,7 +5,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_tdn.config.tables import Config, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.service.config_changes import changes, in_force
 
 names = st.sampled_from(["a", "b", "c", "d"])

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_tdn.config.tables import CameraConfig, Config, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError, DeviceError
 from edge_tdn.inference.feature_ring import FeatureRing
 from edge_tdn.inference.openvino import OpenVinoRuntime
