@@ -19,8 +19,8 @@ import numpy as np
 from edge_tdn.config.load import load
 from edge_tdn.messages import NS_PER_MS, Scores
 from edge_tdn.process.signals import stop_on_signals
-from edge_tdn.service import camera as pipeline
 from edge_tdn.service.daemon import Daemon
+from edge_tdn.service.recognition import Recognition
 from tests.chaos.broker import FORGETFUL, Broker
 from tests.chaos.row import ChaosRow, Skipped
 from tests.chaos.subscriber import EventRecorder
@@ -141,13 +141,13 @@ def _row(what: str, first: int, spells: dict[str, list[float]]) -> ChaosRow | Sk
 
 def _observed(site: Path, clips: Path) -> None:
     """Run the daemon, which writes for every clip when it was scored, in ns, and how long that took, in ms."""
-    file, scored = clips.open("w", buffering=1), pipeline.Camera._scored
+    file, scored = clips.open("w", buffering=1), Recognition.scored
 
-    def observed(camera: pipeline.Camera, scores: Scores) -> None:
+    def observed(recognition: Recognition, scores: Scores) -> None:
         file.write(f"{scores.scored_ns} {(scores.scored_ns - scores.taken_ns) / NS_PER_MS:.4f}\n")
-        scored(camera, scores)
+        scored(recognition, scores)
 
-    pipeline.Camera._scored = observed  # type: ignore[method-assign]
+    Recognition.scored = observed  # type: ignore[method-assign]
     daemon = Daemon(load(site), site.parent)
     stop_on_signals(daemon.stop)
     daemon.run()
