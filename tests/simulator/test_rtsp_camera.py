@@ -301,5 +301,5 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
             raise ValueError("Namespace GstRtspServer not available")
 
     monkeypatch.setattr(gi, "require_version", missing)
-    with pytest.raises(gstreamer.Missing, match=r"apt-get install gir1\.2-gst-rtsp-server-1\.0"):
+    with pytest.raises(gstreamer.GStreamerMissing, match=r"apt-get install gir1\.2-gst-rtsp-server-1\.0"):
         gstreamer.load_rtsp_server()
