@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from edge_tdn.delivery.timing import PublisherTiming
 from edge_tdn.messages import Delivery, DeliveryState, iso
-from edge_tdn.process.log import Limited
+from edge_tdn.process.log import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,8 @@ class DeliveryStatus:
     def __init__(self, address: str, timing: PublisherTiming) -> None:
         self.address = address
         self.current = Delivery(state="connecting", reason="", since=iso(time.time_ns()))
-        self._states, self._warnings = Limited(log, timing.state_log_s), Limited(log, timing.warning_log_s)
+        self._states = RateLimitedLog(log, timing.state_log_s)
+        self._warnings = RateLimitedLog(log, timing.warning_log_s)
 
     def connected(self, rejections: Mapping[str, str], waiting: int) -> None:
         """Report a connection. `rejections`: topics that the broker rejects, with the reason; `waiting`: events."""
@@ -47,6 +48,6 @@ class DeliveryStatus:
         """Log a warning. `about`: repeated ones of the same subject are limited together."""
         self._warnings.log(level, "broker=%s %s", self.address, text, about=about)
 
-    def catch_up(self) -> None:
+    def flush(self) -> None:
         """Log the newest state if it was held back and is due."""
-        self._states.catch_up()
+        self._states.flush()

@@ -106,7 +106,7 @@ class PublisherLoop:
             with heartbeat.patience(self._timing.disk_s):
                 self._outbox.tick()
             self._send()
-            self.status.catch_up()
+            self.status.flush()
         self._leave(STOPPED)
 
     # ------------------------------------------------------------------------------------------------------ the inbox

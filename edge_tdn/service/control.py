@@ -17,7 +17,7 @@ from edge_tdn.delivery.commands import (
 )
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.messages import Reply
-from edge_tdn.process.log import Limited, value
+from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.service.camera import Camera
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Control:
         self.exchange(cameras)
         self._publisher = publisher
         self._limit = RateLimit()
-        self._refusals = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
+        self._refusals = RateLimitedLog(log, SAID_EVERY_S, SAID_AT_ONCE)
 
     def exchange(self, cameras: Sequence[Camera]) -> None:
         """From now on for these; from any thread."""

@@ -56,7 +56,7 @@ def test_frequent_changes_are_logged_together(caplog: pytest.LogCaptureFixture) 
         status.change("unreachable", str(number), waiting=0)
 
     def newest_is_logged() -> bool:
-        status.catch_up()
+        status.flush()
         return "unreachable: 99" in caplog.text
 
     eventually(newest_is_logged)
