@@ -24,9 +24,9 @@ from edge_tdn.media import gstreamer
 from edge_tdn.simulator.faults import FAULTS, Planned
 from edge_tdn.simulator.film import Film
 from tests.conftest import number_in
+from tests.support.patterns import encode
 from tests.support.ports import free_port
 from tests.support.rtsp import RtspCamera
-from tests.support.video import encode
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
