@@ -189,7 +189,7 @@ def test_a_label_too_many_with_a_manifest_to_match_is_exit_78(edge_tdn: Run, mod
     rehash(model_copy, "labels.txt")
     edit_manifest(model_copy, lambda content: content.update(classes=9))
     result = edge_tdn("check", "--config", site(tmp_path, '[runtime]\nmodel = "model"'))
-    refused(result, 78, "golden.npz", "in the manifest")
+    refused(result, 78, "golden.npz", "the manifest says")
 
 
 def test_check_tries_what_can_be_tried_without_connecting(edge_tdn: Run, tmp_path: Path) -> None:
