@@ -352,9 +352,7 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _compare(path: Path, record: FileRecord, size: int, sha256: str) -> None:
     if size != record.size:
-        raise ModelError(
-            f"{path}: {size} bytes, but {record.size} in the manifest; copy or export the model again"
-        )
+        raise ModelError(f"{path}: {size} bytes, but {record.size} in the manifest; copy or export the model again")
     if sha256 != record.sha256:
         raise ModelError(f"{path}: content changed since export (sha256 differs); copy or export the model again")
 

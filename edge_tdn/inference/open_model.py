@@ -8,7 +8,7 @@ from edge_tdn.config.tables import Config
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model, find_model, open_model
-from edge_tdn.process.malloc import give_back
+from edge_tdn.process.malloc import trim
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def open_configured_runtime(config: Config, model: Model, cache: Path | None = N
     settings = config.runtime
     began = time.monotonic()
     runtime = open_runtime(model, settings.precision, settings.device, settings.threads, cache)
-    give_back()
+    trim()
     log.info(
         "model=%s precision=%s device=%s ready in %.1f s, self-test passed",
         model.manifest.id,

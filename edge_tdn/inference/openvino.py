@@ -19,7 +19,7 @@ from edge_tdn.inference.cpu_features import cpu_flags, slow_processor
 from edge_tdn.inference.feature_ring import FeatureRing
 from edge_tdn.inference.runtime import Ring, is_out_of_memory, out_of_memory
 from edge_tdn.manifest import Graphs, Model
-from edge_tdn.process.signals import hear_on_own_stack
+from edge_tdn.process.signals import disable_signal_stack
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ def compile_graph(core: ov.Core, graph: ov.Model, device: str, options: dict[str
 
 
 def _without_signal_stack(compiled: ov.CompiledModel) -> ov.CompiledModel:
-    hear_on_own_stack()
+    disable_signal_stack()
     return compiled
 
 

@@ -43,7 +43,7 @@ from edge_tdn.messages import (
     iso,
 )
 from edge_tdn.process import heartbeat
-from edge_tdn.process.log import Limited, value
+from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.process.passwords import without_password
 from edge_tdn.segments.motion_gate import MotionGate
 from edge_tdn.segments.window import Window
@@ -96,8 +96,8 @@ class Camera:
         self._max_gap_s = camera.max_gap_s
         self._fruitless = 0  # stretches in a row that gave no segment
         self._gaps = self._gated = self._shed = self._repeated = 0  # the last three: with earlier models
-        self._states = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
-        self._emptied = Limited(log, EMPTIED_EVERY_S)
+        self._states = RateLimitedLog(log, SAID_EVERY_S, SAID_AT_ONCE)
+        self._emptied = RateLimitedLog(log, EMPTIED_EVERY_S)
         self._clips = 0
         self._action: str | None = None  # as last told
         self._enabled = True
@@ -188,7 +188,7 @@ class Camera:
         self._gone = True
         if removed and self.recorder:
             self._publisher.snapshot(self.name, b"")
-        self._states.catch_up(finally_=True)  # there is no later: it is soon forgotten
+        self._states.flush(final=True)  # there is no later: it is soon forgotten
 
     @property
     def _lane(self) -> Lane:

@@ -23,7 +23,7 @@ from edge_tdn.manifest import InputSpec
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
-from edge_tdn.process.malloc import tune_heaps
+from edge_tdn.process.malloc import tune_for_daemon
 from edge_tdn.segments.window import Window
 from tests.bench.row import Row
 
@@ -94,7 +94,7 @@ def _measured(part: str, video: Path, seconds: float) -> float:
 
 def _load(part: str, video: Path, seconds: float) -> float:
     """Return the % of one core that this process uses while it plays the file."""
-    tune_heaps()
+    tune_for_daemon()
     if part == DECODER:
         Gst, _ = gstreamer.load()
         pipeline = Gst.parse_launch(f"filesrc location={video} ! decodebin ! fakesink sync=true")
