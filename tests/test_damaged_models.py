@@ -15,18 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_tdn_export.convert.convert import Recipe, convert
 from numpy.typing import NDArray
 
 from edge_tdn.errors import ModelError
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.self_test import SELF_TEST_LIMIT, scores
-from edge_tdn.manifest import InputSpec, Model, open_model
+from edge_tdn.manifest import Model, open_model
 from tests.conftest import HAS_BF16, ROOT
-from tests.export.network.test_tdn import small
+from tests.support.exports import export
 from tests.support.model_folders import rehash
+from tests.support.networks import small_network
 
-SPEC = InputSpec(segments=8, height=64, width=64, resize="stretch", frame_rate=12.0, segment_stride=3)
 FILES = (
     "manifest.json",
     "labels.txt",
@@ -171,12 +170,11 @@ def mutations(name: str, folder: Path, count: int, seed: int) -> Iterator[tuple[
 @pytest.fixture(scope="module")
 def whole(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The undamaged folder."""
-    folder = tmp_path_factory.mktemp("mutations")
-    (folder / "labels.txt").write_text("one\ntwo\n")
-    recipe = Recipe("tiny", folder / "labels.txt", SPEC, background=("one",), precisions=PRECISIONS)
-    convert(small(width=0.125, classes=2), recipe, folder / "model")
-    assert {path.relative_to(folder / "model").as_posix() for path in (folder / "model").rglob("*.*")} == set(FILES)
-    return folder / "model"
+    network = small_network(width=0.125, classes=2)
+    folder = tmp_path_factory.mktemp("mutations") / "model"
+    export(network, folder, labels=("one", "two"), background=("one",), precisions=PRECISIONS)
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} == set(FILES)
+    return folder
 
 
 def answer(model: Model, precision: str) -> NDArray[np.float32]:

@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 
 RATE_OVER_S = 2.0  # seconds of frames that the reported rate is taken from
 LATENCIES = 50  # clips that the reported latency is the median of
-FRUITLESS = 3  # stretches without a segment, and the status says so
+FRUITLESS = 3  # runs without a segment, and the status says so
 SAID_AT_ONCE, SAID_EVERY_S = 3, 20.0  # lines about its state: a flapping camera has 6 a minute, with the one below
 EMPTIED_EVERY_S = 60.0  # a window that is emptied again and again is mentioned this often
 TOP = 5  # labels in a scores message
@@ -94,7 +94,7 @@ class Camera:
         self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms
         self._size = (0, 0)  # height, width
         self._max_gap_s = camera.max_gap_s
-        self._fruitless = 0  # stretches in a row that gave no segment
+        self._fruitless = 0  # runs in a row that gave no segment
         self._gaps = self._gated = self._shed = self._repeated = 0  # the last three: with earlier models
         self._states = RateLimitedLog(log, SAID_EVERY_S, SAID_AT_ONCE)
         self._emptied = RateLimitedLog(log, EMPTIED_EVERY_S)
@@ -200,7 +200,7 @@ class Camera:
         return Window(spec, self.config.max_gap_s, gate=gate), lane
 
     def _recorder(self, config: Config) -> "Recorder | None":
-        if not config.record.wanted:
+        if not config.record.enabled:
             return None
         from edge_tdn.recording import recorder as record
 
@@ -214,7 +214,7 @@ class Camera:
 
     def _main_stream(self, config: Config) -> "MainStream | None":
         """It plays while the camera does, and the recorder's pictures come from it."""
-        if not (config.record.wanted and self.config.record_source):
+        if not (config.record.enabled and self.config.record_source):
             return None
         from edge_tdn.recording import main_stream
 
@@ -295,16 +295,16 @@ class Camera:
         if self._main is None:
             self._record(frame)
         window, lane = self._sight  # once: another model may exchange them at any time
-        stretches = window.stretches
+        runs = window.runs
         segments = window.push(frame)
-        if window.stretches > stretches:
-            self._begin_stretch(frame.decoded.size, first=window.stretches == 1)
+        if window.runs > runs:
+            self._begin_run(frame.decoded.size, first=window.runs == 1)
         for segment in segments:
             self._fruitless = 0
             self.picture = segment.frames[CENTRE]
             self._scheduler.submit(lane, segment)
 
-    def _begin_stretch(self, size: tuple[int, int], first: bool) -> None:
+    def _begin_run(self, size: tuple[int, int], first: bool) -> None:
         """The window was emptied: by a gap, a reconnect, or another size."""
         height, width = size
         self._fruitless += 1

@@ -22,7 +22,9 @@ from pydantic import ValidationError
 from edge_tdn import __version__
 from edge_tdn.actions.decider import Origin, interrupted
 from edge_tdn.actions.labels import check_names, rules
-from edge_tdn.config.tables import Access, Config, broker_access, check_camera_access, load
+from edge_tdn.config.credentials import Access, broker_access, check_camera_access
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
 from edge_tdn.delivery.outbox.folder import outbox_folder

@@ -56,7 +56,7 @@ def changes(running: Config, wanted: Config, failed: Collection[str] = (), half:
     perhaps = (running, half or running)
     before, after = ({camera.name: camera.model_dump() for camera in one.camera} for one in (running, wanted))
     # a main stream plays while there is somebody to record it
-    recording = any(one.record.wanted != wanted.record.wanted for one in perhaps)
+    recording = any(one.record.enabled != wanted.record.enabled for one in perhaps)
     keys = tuple(key for key, value in _flat(wanted).items() if any(value != _flat(one)[key] for one in perhaps))
     return Changes(
         added=tuple(name for name in after if name not in before),

@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from edge_tdn.capture.source import verify as verify_source
-from edge_tdn.config.tables import Config, broker_access, check_camera_access
+from edge_tdn.capture.open_capture import verify as verify_source
+from edge_tdn.config.credentials import broker_access, check_camera_access
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, SourceError
@@ -16,7 +17,7 @@ def verify(config: Config, path: Path) -> None:
     if config.broker.tls:
         tls_context(access)
     check_camera_access(config, path.parent)
-    if config.record.wanted or config.record.folder:
+    if config.record.enabled or config.record.folder:
         from edge_tdn.recording import recorder  # 4 MB: fonts, encoders
 
         recorder.verify(config.record, path.parent)

@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 import openvino as ov
 import torch
-from edge_tdn_export.convert.convert import EncoderGraph, Half, HeadGraph, to_ir, to_onnx
+from edge_tdn_export.convert.graphs import EncoderGraph, HeadGraph, NetworkHalf, to_ir, to_onnx
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.tdn import TDN
 from numpy.typing import NDArray
@@ -100,19 +100,19 @@ def _export(model: Model, precision: str, threads: int, name: str, size: int) ->
         return _Graph(ov.Core().compile_model(ir, "CPU", options), size, sources)
 
 
-def _half(model: Model, network: TDN, name: str, size: int) -> tuple[Half, list[list[NDArray[np.generic]]]]:
+def _half(model: Model, network: TDN, name: str, size: int) -> tuple[NetworkHalf, list[list[NDArray[np.generic]]]]:
     """Return a half for `size` segments or clips, and as many different inputs; the first is the same for all sizes."""
     spec, random = model.manifest.input, np.random.default_rng(0)
     if name == ENCODER:
         shape = (1, FRAMES_PER_SEGMENT, spec.height, spec.width, 3)
         segments = [[random.integers(0, 256, shape, np.uint8)] for _ in range(size)]
         example = torch.zeros(size, *shape[1:], dtype=torch.uint8)
-        return Half(EncoderGraph(network, spec).eval(), (example,), ["frames"], network.features), segments
+        return NetworkHalf(EncoderGraph(network, spec).eval(), (example,), ["frames"], network.features), segments
     features = next(iter(model.manifest.precisions.values())).graphs[0].features
     shapes = [(spec.segments, *features[name]) for name in network.features]
     clips = [[random.standard_normal(shape, np.float32) for shape in shapes] for _ in range(size)]
     examples = tuple(torch.zeros(size * shape[0], *shape[1:]) for shape in shapes)
-    return Half(HeadGraph(network).eval(), examples, network.features, ["logits"]), clips
+    return NetworkHalf(HeadGraph(network).eval(), examples, network.features, ["logits"]), clips
 
 
 def _compare(name: str, graphs: Sequence[_Graph]) -> Iterator[Batch]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from edge_tdn_export.inspection import inspect
-from edge_tdn_export.parity.result import limits_of
+from edge_tdn_export.limits import limits_of
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 

@@ -13,7 +13,8 @@ import edge_tdn_export
 import numpy as np
 import torch
 from edge_tdn_export.convert.convert import Recipe, convert
-from edge_tdn_export.network.tdn import TDN, TDNConfig
+from edge_tdn_export.network.config import TDNConfig
+from edge_tdn_export.network.tdn import TDN
 from edge_tdn_export.quantize.quantize import parse_limits, quantize
 
 from edge_tdn.demo.scene import Motion, Pose, Scene

@@ -15,7 +15,7 @@ import numpy as np
 import openvino as ov
 import torch
 import torch.nn.functional as F
-from edge_tdn_export.convert.convert import OPSET, read_onnx
+from edge_tdn_export.convert.graphs import OPSET, read_onnx
 from edge_tdn_export.network.tdn import LTDM, TDN, Block, TemporalConv
 from torch import Tensor, nn
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from edge_tdn_export.__main__ import main as export
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.network.tdn import TDNConfig
-from edge_tdn_export.parity import compare
+from edge_tdn_export.network.config import TDNConfig
 from rich.console import Console
 
 from edge_tdn.manifest import shipped_models
@@ -41,7 +40,6 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=100, help="maximum number of real clips (default: 100)")
     parser.add_argument("--only", nargs="*", help="names of networks, as in the table")
     options = parser.parse_args()
-    compare.MOST_CLIPS = options.clips
     videos = options.data / "videos"
     lines = []
     for name in (*REFERENCE, MOTION):
@@ -49,7 +47,7 @@ def main() -> None:
             continue
         folder = options.out / folder_name(name)
         seconds = _make(name, folder, options.data, videos)
-        export(["parity", str(folder), "--clips", str(videos)])
+        export(["parity", str(folder), "--clips", str(videos), "--most-clips", str(options.clips)])
         lines += _rows(name, folder, seconds)
     head = "| network | precision | max logit error | top-1 agreement | mean KL | MB | export |"
     Console().print("\n".join([head, "|---|---|---|---|---|---|---|", *lines]), soft_wrap=True, markup=False)

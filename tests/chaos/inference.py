@@ -16,7 +16,7 @@ from statistics import median, quantiles
 
 import numpy as np
 
-from edge_tdn.config.tables import load
+from edge_tdn.config.load import load
 from edge_tdn.messages import NS_PER_MS, Scores
 from edge_tdn.process.signals import stop_on_signals
 from edge_tdn.service import camera as pipeline

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from edge_tdn_export.convert.convert import EncoderGraph, HeadGraph, Recipe, convert, whole
+from edge_tdn_export.convert.convert import whole
 from edge_tdn_export.convert.cuda import arranged
+from edge_tdn_export.convert.graphs import EncoderGraph, HeadGraph
 from edge_tdn_export.network.tdn import TDN
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,26 +22,22 @@ from edge_tdn.inference.feature_store import FeatureStore
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import Model, open_model
 from tests.bench import gpu
-from tests.export.convert.test_convert import LABELS, SPEC, noise, sliding_error
-from tests.export.network.test_tdn import VARIANTS, small
+from tests.support.exports import SPEC, SmallModel, noise, relative_error, sliding_error
+from tests.support.networks import VARIANTS, small_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-LIMIT = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 2e-2}  # of the largest logit, as in edge_tdn_export.parity.result
+LIMIT = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 2e-2}  # of the largest logit, as in edge_tdn_export.limits
 ROUNDING = 1e-5  # of the largest logit: FP32 sums in another order
 
 
 @pytest.fixture(scope="module")
-def network() -> TDN:
-    return small(width=0.125, classes=3)
+def network(small_model: SmallModel) -> TDN:
+    return small_model.network
 
 
 @pytest.fixture(scope="module")
-def model(network: TDN, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    folder = tmp_path_factory.mktemp("cuda")
-    (folder / "labels.txt").write_text("\n".join(LABELS) + "\n")
-    recipe = Recipe("small", folder / "labels.txt", SPEC, precisions=tuple(f"cuda-{name}" for name in LIMIT))
-    convert(network, recipe, folder / "model")
-    return open_model(folder / "model")
+def model(small_model: SmallModel) -> Model:
+    return open_model(small_model.folder)
 
 
 def on_processor(model: Model, precision: str = "fp32", largest: int = 4) -> CudaRuntime:
@@ -63,10 +60,6 @@ def one_by_one(model: Model) -> Iterator[CudaRuntime]:
     runtime.close()
 
 
-def relative(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
-
-
 @pytest.mark.parametrize("precision", LIMIT)
 def test_a_sliding_window_equals_the_whole_network(precision: str, model: Model, network: TDN) -> None:
     """Even after the ring has wrapped around twice."""
@@ -75,7 +68,7 @@ def test_a_sliding_window_equals_the_whole_network(precision: str, model: Model,
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_computes_the_same_when_arranged_for_a_gpu(variant: str) -> None:
-    network = small(width=0.125, classes=3, **VARIANTS[variant])
+    network = small_network(width=0.125, classes=3, **VARIANTS[variant])
     before = {name: value.clone() for name, value in network.state_dict().items()}
     frames = torch.from_numpy(noise(16))
     with torch.inference_mode():
@@ -84,7 +77,7 @@ def test_every_variant_computes_the_same_when_arranged_for_a_gpu(variant: str) -
         encoder = arranged(EncoderGraph(network, SPEC).eval(), (frames[:2],), torch.float32)
         head = arranged(HeadGraph(network).eval(), tuple(feature[:8] for feature in features), torch.float32)
         got = head(*encoder(frames)).numpy()
-    assert relative(got, expected) <= ROUNDING
+    assert relative_error(got, expected) <= ROUNDING
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for half in (encoder, head) for layer in half.modules())
 
@@ -106,7 +99,7 @@ def test_clips_of_several_cameras_equal_each_clip_alone(
     together = runtime.classify(filled(runtime, clips))
     alone = np.stack([one_by_one.classify(filled(one_by_one, clip[None]))[0] for clip in clips])
     assert together.shape == (cameras, 3)
-    assert relative(together, alone) <= ROUNDING
+    assert relative_error(together, alone) <= ROUNDING
     assert np.abs(np.diff(alone, axis=0)).max() > 100 * ROUNDING * np.abs(alone).max()  # the clips differ
 
 
@@ -127,7 +120,7 @@ def test_of_more_segments_than_a_clip_has_the_last_ones_count(network: TDN, runt
         runtime.encode([frames], [beside])
     runtime.encode([*segments[:6], other[7], *segments[6:]], [ring] * 6 + [beside] + [ring] * 5)
     expected = np.stack([whole(network, segments[-8:], SPEC), whole(network, other, SPEC)])
-    assert relative(runtime.classify([ring, beside]), expected) <= LIMIT["fp32"]
+    assert relative_error(runtime.classify([ring, beside]), expected) <= LIMIT["fp32"]
 
 
 def test_a_cleared_ring_is_full_only_after_t_more_segments(runtime: CudaRuntime) -> None:
@@ -242,7 +235,7 @@ def test_a_small_gpu_gets_the_largest_batch_that_fits(
     ]
     clips = noise(24).reshape(3, 8, 5, 64, 64, 3)
     expected = np.stack([whole(network, clip, SPEC) for clip in clips])
-    assert relative(runtime.classify(filled(runtime, clips)), expected) <= LIMIT["fp32"]
+    assert relative_error(runtime.classify(filled(runtime, clips)), expected) <= LIMIT["fp32"]
 
 
 def test_a_gpu_that_is_too_small_for_one_camera_is_a_device_error(
@@ -306,7 +299,10 @@ def test_on_a_gpu_a_sliding_window_equals_the_whole_network(precision: str, mode
 def test_on_a_gpu_every_recorded_batch_equals_the_cpu(cameras: int, model: Model, runtime: CudaRuntime) -> None:
     clips = noise(8 * cameras).reshape(cameras, 8, 5, 64, 64, 3)
     on_gpu = open_runtime(model, "fp32", "CUDA")
-    assert relative(on_gpu.classify(filled(on_gpu, clips)), runtime.classify(filled(runtime, clips))) <= LIMIT["fp32"]
+    assert (
+        relative_error(on_gpu.classify(filled(on_gpu, clips)), runtime.classify(filled(runtime, clips)))
+        <= LIMIT["fp32"]
+    )
     on_gpu.close()
 
 
@@ -320,7 +316,7 @@ def test_on_a_gpu_frames_are_not_overwritten_while_they_are_copied(model: Model,
     for clip, ring in zip(clips, rings, strict=True):
         for frames in clip:
             on_gpu.encode([frames], [ring])
-    assert relative(on_gpu.classify(rings), runtime.classify(filled(runtime, clips))) <= LIMIT["fp32"]
+    assert relative_error(on_gpu.classify(rings), runtime.classify(filled(runtime, clips))) <= LIMIT["fp32"]
     on_gpu.close()
 
 

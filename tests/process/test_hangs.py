@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_tdn.capture import source
 from edge_tdn.capture.gst_capture import GstCapture
-from edge_tdn.config.tables import Config, load
+from edge_tdn.capture.source import Source
+from edge_tdn.capture.timing import CaptureTiming
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import Link
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
@@ -67,7 +69,7 @@ def test_waiting_threads_beat_whether_or_not_they_have_work(monkeypatch: pytest.
     """The camera is away, so that runtime, publisher and recorder have no work."""
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
     set_publisher_timing(monkeypatch, PublisherTiming(tick_s=0.1))
-    monkeypatch.setattr(source, "RETRY_S", (600.0, 600.0))
+    monkeypatch.setattr(Source.__init__, "__defaults__", (CaptureTiming(retry_min_s=600.0, retry_max_s=600.0),))
     daemon = Daemon(make_config("mqtt://127.0.0.1:1", "rtsp://127.0.0.1:1/x"), tmp_path)
     with running(daemon):
         eventually(lambda: daemon.cameras[0].status().state == "unreachable")

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from edge_tdn.actions.decider import Origin
-from edge_tdn.capture.source import read_file
-from edge_tdn.config.tables import Config, check_camera_access, load
+from edge_tdn.capture.video_file import read_file
+from edge_tdn.config.credentials import check_camera_access
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model

@@ -11,7 +11,8 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge_tdn.config.tables import Config, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import CameraStatus, ConfigStatus, DaemonStatus, Delivery, ModelRef, OutboxStatus, State
 from edge_tdn.service import metrics as metrics_module

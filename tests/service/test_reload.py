@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from edge_tdn.cli.check import check
-from edge_tdn.config.tables import Config, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import Connected, Connection, Message, Received
 from edge_tdn.demo.demo_clip import demo_clip_path
 from edge_tdn.errors import EdgeTdnError

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_tdn_export.convert.convert import whole
-from edge_tdn_export.network.tdn import TDNConfig
+from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import ablation
 from edge_tdn_training.commands.ablation import T_CONV, TABLES, TSN, chosen

@@ -35,8 +35,8 @@ from edge_tdn.demo.scene import Pose, Scene
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import InputSpec, open_model
 from edge_tdn.media.video_writer import write_video
+from tests.support.networks import published_names
 from tests.support.training_clips import RATE, SPEC, make_clips
-from tests.training.loop.test_initial_weights import as_published
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 CLIP = SPEC.video_frames
@@ -129,7 +129,7 @@ def test_it_begins_from_a_published_checkpoint_of_any_network(
 ) -> None:
     """That the command line describes; stopped when it has learnt. No clip is mirrored: nobody said what that makes."""
     state = checkpoint.load(room / "run/weights.safetensors").state_dict()
-    torch.save({"state_dict": as_published(state)}, tmp_path / "best.pth.tar")
+    torch.save({"state_dict": published_names(state)}, tmp_path / "best.pth.tar")
     (tmp_path / "clips").mkdir()
     for label in ("nach links (ü)", "50 % right → there"):
         (tmp_path / "clips" / label).symlink_to(room / "clips" / label)

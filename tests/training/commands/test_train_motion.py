@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from edge_tdn_export.limits import LIMITS
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.parity.result import LIMITS
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import train_motion
 from edge_tdn_training.loop.trainer import Course

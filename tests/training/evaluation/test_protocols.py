@@ -39,7 +39,7 @@ from edge_tdn.inference.openvino import OpenVinoRuntime
 from edge_tdn.manifest import LABELS as LABELS_FILE
 from edge_tdn.manifest import WEIGHTS, InputSpec, Model
 from edge_tdn.media.video_writer import write_video
-from tests.export.convert.test_ensemble import make_network
+from tests.support.networks import small_network
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 LABELS = ("one", "two", "three")
@@ -149,7 +149,7 @@ def entrant(network: TDN, spec: InputSpec) -> Entrant:
 def test_scores_of_ten_clips_and_three_crops_are_averaged_and_those_of_an_ensemble_added(
     clips: Path, tmp_path: Path
 ) -> None:
-    eight, sixteen = make_network(8, seed=1), make_network(16, seed=2)
+    eight, sixteen = (small_network(t, seed=seed, width=0.125, classes=3) for t, seed in ((8, 11), (16, 3)))
     members = [entrant(eight, CROPPED), entrant(sixteen, CROPPED.model_copy(update={"segments": 16}))]
     data, said = open_data(clips), []
     data = replace(data, videos=data.videos[:1])
@@ -205,7 +205,7 @@ def test_the_command_shows_a_table_and_writes_figures_and_a_picture(
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    checkpoint.save(make_network(8, seed=1), tmp_path / WEIGHTS)
+    checkpoint.save(small_network(width=0.125, classes=3), tmp_path / WEIGHTS)
     return tmp_path / WEIGHTS
 
 
@@ -225,7 +225,7 @@ def test_weights_are_judged_by_what_stands_beside_them(form: str, clips: Path, w
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert found["models"] == [{"name": model.name, "sha256": checkpoint.sha256(weights)}]
     assert found["results"]["pytorch"]["videos"] == 2
-    small = [entrant(make_network(8, seed=1), CROPPED)]
+    small = [entrant(small_network(width=0.125, classes=3), CROPPED)]
     expected = evaluate(open_data(tmp_path / "list.txt"), "list", small, "10x3", tmp_path / "cache")
     assert found["results"]["pytorch"]["confusion"] == expected.accuracies["pytorch"].confusion.tolist()
 

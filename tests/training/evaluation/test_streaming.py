@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge_tdn.cli.plot import Judged
+from edge_tdn.cli.plot import ScoredClip
 from edge_tdn.demo.scene import Motion, Pose, Scene
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
@@ -175,7 +175,7 @@ def test_a_picture_of_a_still_day_has_few_rows() -> None:
     """Of 200 actions, none of which was told, those that came nearest to it."""
     scores = {f"action {n}": n / 200 for n in range(200)}
     streamed = Streamed(
-        judge([], [], 60.0), (Judged(1.0, scores), Judged(2.0, scores)), dict.fromkeys(scores, (0.6, 0.4))
+        judge([], [], 60.0), (ScoredClip(1.0, scores), ScoredClip(2.0, scores)), dict.fromkeys(scores, (0.6, 0.4))
     )
     with Image.open(io.BytesIO(timeline("a day", streamed))) as image:
         assert 1000 < image.size[1] < 2000

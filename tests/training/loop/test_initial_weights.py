@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.network.tdn import TDN, TDNConfig
+from edge_tdn_export.network.config import TDNConfig
+from edge_tdn_export.network.tdn import TDN
 from edge_tdn_training.loop.initial_weights import begin
 from safetensors.torch import save_file
 from torch import Tensor
 
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import Model, shipped_models
+from tests.support.networks import published_names
 
 pytestmark = pytest.mark.training
 
@@ -83,28 +85,13 @@ def test_the_real_imagenet_weights(data: Path) -> None:
     assert start.model.config.arch == "resnet50"
 
 
-def as_published(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our names -> those of the published files: the table, backwards."""
-    back = [
-        (re.sub(r"^(\^?).*", r"\1", pattern) + re.escape(ours), re.sub(r"\\|\^", "", pattern))
-        for pattern, ours in reversed(checkpoint.PUBLISHED)
-        if "(" not in pattern
-    ]
-    named = {}
-    for name, value in state.items():
-        for ours, theirs in [*back, (r"^(conv1|bn1)\.", r"base_model.\1.")]:
-            name = re.sub(ours, theirs, name)
-        named[f"module.{name}"] = value
-    return named
-
-
 def test_a_published_checkpoint_gives_everything_but_its_classes(tmp_path: Path) -> None:
     """Of any network, if it is said which: the names do not tell."""
     torch.manual_seed(3)
     before = TDN(replace(TINY, arch="resnet34", classes=174)).state_dict()
     path = tmp_path / "best.pth.tar"
-    torch.save({"epoch": 60, "arch": "resnet34", "state_dict": as_published(before)}, path)
-    assert "module.base_model.layer3_bak.0.mse.conv3_smallscale4.weight" in as_published(before)
+    torch.save({"epoch": 60, "arch": "resnet34", "state_dict": published_names(before)}, path)
+    assert "module.base_model.layer3_bak.0.mse.conv3_smallscale4.weight" in published_names(before)
     start = begin(str(path), CLASSES, 1, arch="resnet34", width=0.125, segments=16)
     state = start.model.state_dict()
     assert all(torch.equal(state[name], before[name]) for name in before if not name.startswith("linear."))
@@ -113,7 +100,7 @@ def test_a_published_checkpoint_gives_everything_but_its_classes(tmp_path: Path)
     assert "everything but the linear layer from best.pth.tar" in start.said
     with pytest.raises(ModelError, match="not the weights of resnet50"):
         begin(str(path), CLASSES, 1, width=0.125, segments=16)
-    with pytest.raises(ModelError, match="does not say its T"):
+    with pytest.raises(ModelError, match="does not state its T"):
         begin(str(path), CLASSES, 1, arch="resnet34", width=0.125)
 
 

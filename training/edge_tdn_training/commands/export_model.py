@@ -11,7 +11,7 @@ from edge_tdn_export.convert.model_folder import write_at_once
 from edge_tdn_export.network.tdn import TDN
 from edge_tdn_export.parity import compare
 from edge_tdn_export.parity.report import to_html, to_json
-from edge_tdn_export.parity.result import Report
+from edge_tdn_export.parity.result import ParityReport
 from edge_tdn_export.progress import bar, stepped
 from edge_tdn_export.quantize import quantize
 
@@ -23,7 +23,9 @@ MOST_CLIPS = 64  # that precisions are compared on
 MODEL = "model"
 
 
-def deliver(network: TDN, recipe: convert.Recipe, videos: Sequence[Path], folder: Path) -> tuple[Report, list[str]]:
+def deliver(
+    network: TDN, recipe: convert.Recipe, videos: Sequence[Path], folder: Path
+) -> tuple[ParityReport, list[str]]:
     """Fills the empty `folder`; what parity found, and what a person should know.
 
     `videos`: what INT8 is calibrated on, and everything is compared on: whole files, seconds that are held out of
@@ -64,7 +66,7 @@ def _to_int8(folder: Path, videos: Path) -> None:
         )  # fmt: skip
 
 
-def _compare(model: Model, videos: Path) -> Report:
+def _compare(model: Model, videos: Path) -> ParityReport:
     """On the demo clip, where no video is as long as a clip of this model."""
     spec = model.manifest.input
     try:

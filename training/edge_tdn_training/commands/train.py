@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from edge_tdn_export.network.config import DEPTHS, TDNConfig
 from edge_tdn_export.network.input_spec import input_of
-from edge_tdn_export.network.tdn import DEPTHS, TDNConfig
 from rich.console import Console
 
 from edge_tdn.errors import ConfigError

@@ -18,9 +18,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from edge_tdn.capture.source import read_file
-from edge_tdn.cli.plot import Judged
-from edge_tdn.cli.replay import Replay
+from edge_tdn.capture.video_file import read_file
+from edge_tdn.cli.plot import ScoredClip
+from edge_tdn.cli.replay_chain import ReplayChain
 from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.inference.runtime import Runtime
@@ -49,7 +49,7 @@ class Streamed:
     """A video as a camera, and what its events are worth."""
 
     judgement: Judgement
-    scores: tuple[Judged, ...]  # what each clip was judged by
+    scores: tuple[ScoredClip, ...]  # what each clip was judged by
     thresholds: dict[str, tuple[float, float]]  # name of the action -> enter, exit
 
 
@@ -112,12 +112,12 @@ def stream(
     SourceError: the video cannot be played, or is a single picture.
     """
     camera = CameraConfig(name="recording", source=str(video.resolve()))
-    one = Replay(Config(camera=(camera,), decide=decide), camera, model, runtime)
+    one = ReplayChain(Config(camera=(camera,), decide=decide), camera, model, runtime)
     events = _events(one.play(_counted(read_file(video), step)))
     if not one.seconds:
         raise SourceError(f"{video}: a single picture, no recording; a video file is wanted")
     found = judge(intervals, events, one.seconds, model.manifest.background)
-    return Streamed(found, tuple(one.judged), one.thresholds)
+    return Streamed(found, tuple(one.clips), one.thresholds)
 
 
 def _counted(frames: Iterator[Frame], step: Step) -> Iterator[Frame]:

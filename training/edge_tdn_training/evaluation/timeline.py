@@ -20,7 +20,7 @@ EVENTS = {"hit": "#2a9d5c", "split": "#f2a541", "stray": "#c0392b"}
 
 def timeline(title: str, streamed: Streamed) -> bytes:
     """A PNG. Rows are the labels of the intervals and events; without any, of what the model was nearest to telling."""
-    names = streamed.judgement.labels or plot.telling(streamed.scores, streamed.thresholds)
+    names = streamed.judgement.labels or plot.most_active(streamed.scores, streamed.thresholds)
     figure, rows = plot.rows_over_time(title, len(names), ROW_HEIGHT, AROUND)
     for axes, name in zip(rows, names, strict=True):
         _row(axes, name, streamed)
@@ -35,7 +35,7 @@ def timeline(title: str, streamed: Streamed) -> bytes:
 
 def _row(axes: "Axes", name: str, streamed: Streamed) -> None:
     judgement = streamed.judgement
-    plot.score(axes, name, streamed.scores)
+    plot.draw_score(axes, name, streamed.scores)
     _bars(axes, judgement, name)
     told = [event.told_s for event in judgement.events if event.label == name]
     middle = BELOW[0] + BELOW[1] / 2
