@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status: int = options.command(options)
     except EdgeTdnError as error:
-        log.complain(error)
+        log.report_error(error)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        log.complain(error)
+        log.report_error(error)
         return 1
     return status
 

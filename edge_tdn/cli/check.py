@@ -9,7 +9,7 @@ from rich.table import Table
 
 from edge_tdn.actions.labels import Rule, check_names, rules
 from edge_tdn.config.tables import Config, DecideConfig, RecordConfig, load
-from edge_tdn.delivery.outbox.outbox import outbox_folder
+from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model

@@ -21,7 +21,7 @@ from edge_tdn.errors import BrokerError, SourceError
 from edge_tdn.messages import ActionEvent, CameraStatus
 from edge_tdn.process.signals import stop_on_signals
 from edge_tdn.service.daemon import Daemon
-from edge_tdn.subscriber.subscriber import Subscriber
+from edge_tdn.subscriber import Subscriber
 
 DRAWN_PER_S = 8  # times a second that the view is drawn anew
 LEAST_LINES, PICTURE_LINES = 23, 38  # of a terminal, to show the view rather than lines, and the picture in it
@@ -54,7 +54,7 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
     if failure:
         raise failure[0]
     if not subscriber.connected:
-        reason = subscriber.trouble or "no answer"
+        reason = subscriber.connection_error or "no answer"
         raise BrokerError(f"{url}: {reason}; is a broker running there? Without --broker the demo brings one")
     status = daemon.cameras[0].status()
     if status.clips == 0 and status.state not in ("connecting", "streaming", "ended"):
@@ -96,18 +96,18 @@ def _watch(
         while thread.is_alive():
             if time.monotonic() > deadline:
                 daemon.stop()
-            for heard in subscriber.messages(1 / DRAWN_PER_S):
-                view.hear(heard.said)
-                if isinstance(heard.said, ActionEvent):
-                    if heard.said.type == "start" and heard.said.latency_ms:
-                        starts[heard.said.label] += 1
-                        latencies.append(heard.said.latency_ms.total)
+            for message in subscriber.messages(1 / DRAWN_PER_S):
+                view.hear(message.content)
+                if isinstance(message.content, ActionEvent):
+                    if message.content.type == "start" and message.content.latency_ms:
+                        starts[message.content.label] += 1
+                        latencies.append(message.content.latency_ms.total)
                     if not drawn:
-                        console.print(event_line(heard.said))
-                elif isinstance(heard.said, CameraStatus) and not drawn and heard.said.state != state:
-                    state = heard.said.state
-                    console.print(f"{heard.said.camera}: {state} {heard.said.reason}".rstrip())
-            view.trouble = subscriber.trouble
+                        console.print(event_line(message.content))
+                elif isinstance(message.content, CameraStatus) and not drawn and message.content.state != state:
+                    state = message.content.state
+                    console.print(f"{message.content.camera}: {state} {message.content.reason}".rstrip())
+            view.trouble = subscriber.connection_error
     return starts, latencies
 
 

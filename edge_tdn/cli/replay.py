@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from edge_tdn.actions.decider import Decider, Origin
 from edge_tdn.actions.labels import check_names
 from edge_tdn.capture.address import is_live, locate
-from edge_tdn.capture.source import length_s, read_file
+from edge_tdn.capture.video_file import length_s, read_file
 from edge_tdn.cli.plot import Judged, plot, require_matplotlib
 from edge_tdn.config.tables import CameraConfig, Config, load
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
@@ -61,9 +61,9 @@ class Replay:
         yield from self._compute("stream_lost")
 
     def _take(self, frame: Frame) -> Iterator[ActionEvent]:
-        stretches = self._window.stretches
+        runs = self._window.runs
         segments: list[Segment] = self._window.push(frame)
-        if 0 < stretches < self._window.stretches:  # the window was emptied: by a gap, or another size
+        if 0 < runs < self._window.runs:  # the window was emptied: by a gap, or another size
             yield from self._compute("stream_lost")
         for segment in segments:
             yield from self._compute(segment)

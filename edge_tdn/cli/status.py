@@ -11,7 +11,17 @@ from rich.live import Live
 
 from edge_tdn.cli.status_table import LOOK_THERE, Overview
 from edge_tdn.config.tables import Access, BrokerConfig
-from edge_tdn.delivery.mqtt import Acknowledged, Connected, Connection, Link, Lost, Message, Note, Received, Unheard
+from edge_tdn.delivery.mqtt import (
+    Acknowledged,
+    Connected,
+    Connection,
+    Link,
+    Lost,
+    Message,
+    Note,
+    Received,
+    SubscriptionRejected,
+)
 from edge_tdn.errors import BrokerError, ConfigError
 
 CONNECT_S = 10.0  # how long a broker may take to answer
@@ -69,9 +79,9 @@ class _Listener:
                     deadline, connected = time.monotonic() + MARKER_S, True
                 case Received(topic=topic) if topic == self._marker and self._overview.complete:
                     break
-                case Acknowledged(refused=None):
+                case Acknowledged(rejection=None):
                     pass
-                case Received(topic=topic) | Unheard(topic=topic) if topic == self._marker:
+                case Received(topic=topic) | SubscriptionRejected(topic=topic) if topic == self._marker:
                     deadline = time.monotonic() + QUIET_S
                 case Acknowledged():
                     deadline = time.monotonic() + QUIET_S
@@ -95,7 +105,7 @@ class _Listener:
                 self._ask(link)
             case Lost(reason=reason):
                 self._overview.trouble = reason
-            case Unheard(topic, reason) if topic in self._topics:
+            case SubscriptionRejected(topic, reason) if topic in self._topics:
                 self._refused[topic] = reason
             case Received(topic, payload) if topic != self._marker:
                 self._overview.take(topic, payload)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, Picture, TopScores
-from edge_tdn.subscriber.subscriber import Said
+from edge_tdn.subscriber import Content
 
 EVENTS = 10  # lines
 WIDEST = 100  # characters
@@ -36,7 +36,7 @@ class View:
         self._events: deque[ActionEvent] = deque(maxlen=EVENTS)
         self.trouble = ""  # why nothing arrives
 
-    def hear(self, message: Said) -> None:
+    def hear(self, message: Content) -> None:
         """Takes one message."""
         match message:
             case DaemonStatus():

@@ -13,8 +13,7 @@ from edge_tdn.config.tables import Access, BrokerConfig
 from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.errors import BrokerError
 from edge_tdn.messages import ActionEvent, Availability, CameraStatus
-from edge_tdn.subscriber.gaps import Gap, Recount
-from edge_tdn.subscriber.subscriber import Heard, Subscriber
+from edge_tdn.subscriber import Gap, HostMessage, Recount, Subscriber
 
 CONNECT_S = 10.0  # how long a broker may take to answer
 HEAR_S = 10.0  # nothing for so long, and the topic is doubted
@@ -32,18 +31,18 @@ def watch(console: Console, broker: BrokerConfig, access: Access, base: str, as_
     screen = None if as_json else Screen(console, f"broker {connection.address}", base)
     try:
         while True:
-            for heard in subscriber.messages(0.5):
+            for message in subscriber.messages(0.5):
                 if screen:
-                    screen.link(subscriber.connected, subscriber.trouble)
-                    screen.show(heard)
+                    screen.link(subscriber.connected, subscriber.connection_error)
+                    screen.show(message)
                 else:
-                    print(json.dumps(_document(heard), ensure_ascii=False), flush=True)  # noqa: T201  (plain, for pipes)
+                    print(json.dumps(_document(message), ensure_ascii=False), flush=True)  # noqa: T201  (plain, for pipes)
             if screen:
-                screen.link(subscriber.connected, subscriber.trouble)
+                screen.link(subscriber.connected, subscriber.connection_error)
             if subscriber.connected:
                 deadline = float("inf")
             elif time.monotonic() > deadline:
-                reason = subscriber.trouble or "no answer"
+                reason = subscriber.connection_error or "no answer"
                 raise BrokerError(f"{connection.address}: {reason}; is a broker running there?")
     except KeyboardInterrupt:
         sys.stderr.write(f"{_summary(subscriber)}\n")
@@ -51,13 +50,13 @@ def watch(console: Console, broker: BrokerConfig, access: Access, base: str, as_
         subscriber.close()
 
 
-def _document(heard: Heard) -> dict[str, Any]:
-    match heard.said:
+def _document(message: HostMessage) -> dict[str, Any]:
+    match message.content:
         case Gap() | Recount() as noticed:
             return {type(noticed).__name__.lower(): dataclasses.asdict(noticed)}
         case Availability(state):  # plain text, no JSON
-            return {"topic": heard.topic, "message": state}
-    return {"topic": heard.topic, "message": json.loads(heard.raw)}
+            return {"topic": message.topic, "message": state}
+    return {"topic": message.topic, "message": json.loads(message.raw)}
 
 
 class Screen:
@@ -84,10 +83,10 @@ class Screen:
             self._doubt_s = float("inf")
             self._note(f"nothing heard yet; is {self._base} right? A host speaks under its base_topic (edge-tdn/HOST)")
 
-    def show(self, heard: Heard) -> None:
+    def show(self, message: HostMessage) -> None:
         """One message, or what was noticed."""
         self._heard, self._doubt_s = True, float("inf")
-        match heard.said:
+        match message.content:
             case ActionEvent() as event:
                 again = "  replayed" if event.replayed else ""
                 self._console.print(f"{event.host}  {event_line(event)}{again}", soft_wrap=True)
@@ -97,9 +96,9 @@ class Screen:
                 anew = f"counts anew from {recount.seq}, after {recount.highest_seq}: the host's outbox was deleted"
                 self._note(f"{recount.topic}: {anew}")
             case Availability(state):
-                self._host(heard.topic.rpartition("/")[0], state)
+                self._host(message.topic.rpartition("/")[0], state)
             case CameraStatus() as status:
-                self._camera(heard.topic, status)
+                self._camera(message.topic, status)
 
     def _host(self, base: str, state: str) -> None:
         if self._hosts.get(base) == state:
@@ -134,6 +133,6 @@ def _told(gap: Gap) -> str:
 
 
 def _summary(subscriber: Subscriber) -> str:
-    tally = subscriber.tally
-    filled, left = tally.gaps["filled"], tally.gaps["open"] + tally.gaps["lost"]
-    return f"events {tally.received}, duplicates {tally.duplicates}, gaps filled {filled}, left {left}"
+    counts = subscriber.counts
+    filled, left = counts.gaps["filled"], counts.gaps["open"] + counts.gaps["lost"]
+    return f"events {counts.received}, duplicates {counts.duplicates}, gaps filled {filled}, left {left}"

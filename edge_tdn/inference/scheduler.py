@@ -29,7 +29,7 @@ from edge_tdn.inference.runtime import Ring, Runtime
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, EndReason, Scores, Segment
 from edge_tdn.process import heartbeat
-from edge_tdn.process.log import Limited
+from edge_tdn.process.log import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -282,7 +282,7 @@ class Scheduler:
         self._changed = threading.Condition()
         self._stopping = self._ended = False
         self._errands: deque[tuple[Callable[[], None], Future[None]]] = deque()
-        self._slow, self._paces = False, Limited(log, LOG_EVERY_S)
+        self._slow, self._paces = False, RateLimitedLog(log, LOG_EVERY_S)
         self._thread = threading.Thread(target=self._run, name="runtime")
 
     def lane(self, hop: int, scored: Callable[[Scores], None], broken: Callable[[EndReason], None]) -> Lane:
@@ -388,7 +388,7 @@ class Scheduler:
         """For something to do; False when stopping and all is done."""
         with self._changed:
             while not (todo := bool(self._errands or any(lane.waiting for lane in self._lanes))) and not self._stopping:
-                self._changed.wait(heartbeat.EVERY_S)
+                self._changed.wait(heartbeat.beat_interval_s())
                 heartbeat.beat()
             return todo
 

@@ -27,7 +27,7 @@ from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, ActionEvent, Frame, Rgbx, Scores
 from edge_tdn.process import heartbeat
-from edge_tdn.process.log import Limited, value
+from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.recording.recordings import Recordings
 from edge_tdn.recording.snapshot import draw
 
@@ -134,7 +134,7 @@ class Recorder:
         self._clips: dict[str, _Clip] = {}  # by the action's id
         self._closing = threading.Event()
         self._told_rate = False
-        self._troubles = Limited(log, LOG_EVERY_S)
+        self._troubles = RateLimitedLog(log, LOG_EVERY_S)
         self.snapshots = self.clips = 0  # made
         self.dropped = 0  # snapshots and clips that could not be made
         self._thread = threading.Thread(target=self._run, name=f"recorder {camera.name}", daemon=True)
@@ -206,7 +206,7 @@ class Recorder:
             while True:
                 heartbeat.beat()
                 with suppress(queue.Empty):
-                    note = self._inbox.get(timeout=TICK_S if self._clips else heartbeat.EVERY_S)
+                    note = self._inbox.get(timeout=TICK_S if self._clips else heartbeat.beat_interval_s())
                     if note is None:
                         break
                     self._hear(note)

@@ -43,7 +43,7 @@ from edge_tdn.messages import (
     iso,
 )
 from edge_tdn.process import heartbeat
-from edge_tdn.process.log import Limited, value
+from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.process.passwords import without_password
 from edge_tdn.segments.motion_gate import MotionGate
 from edge_tdn.segments.window import Window
@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 
 RATE_OVER_S = 2.0  # seconds of frames that the reported rate is taken from
 LATENCIES = 50  # clips that the reported latency is the median of
-FRUITLESS = 3  # stretches without a segment, and the status says so
+FRUITLESS = 3  # runs without a segment, and the status says so
 SAID_AT_ONCE, SAID_EVERY_S = 3, 20.0  # lines about its state: a flapping camera has 6 a minute, with the one below
 EMPTIED_EVERY_S = 60.0  # a window that is emptied again and again is mentioned this often
 TOP = 5  # labels in a scores message
@@ -94,10 +94,10 @@ class Camera:
         self._latencies: deque[float] = deque(maxlen=LATENCIES)  # ms
         self._size = (0, 0)  # height, width
         self._max_gap_s = camera.max_gap_s
-        self._fruitless = 0  # stretches in a row that gave no segment
+        self._fruitless = 0  # runs in a row that gave no segment
         self._gaps = self._gated = self._shed = self._repeated = 0  # the last three: with earlier models
-        self._states = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
-        self._emptied = Limited(log, EMPTIED_EVERY_S)
+        self._states = RateLimitedLog(log, SAID_EVERY_S, SAID_AT_ONCE)
+        self._emptied = RateLimitedLog(log, EMPTIED_EVERY_S)
         self._clips = 0
         self._action: str | None = None  # as last told
         self._enabled = True
@@ -188,7 +188,7 @@ class Camera:
         self._gone = True
         if removed and self.recorder:
             self._publisher.snapshot(self.name, b"")
-        self._states.catch_up(finally_=True)  # there is no later: it is soon forgotten
+        self._states.flush(final=True)  # there is no later: it is soon forgotten
 
     @property
     def _lane(self) -> Lane:
@@ -295,16 +295,16 @@ class Camera:
         if self._main is None:
             self._record(frame)
         window, lane = self._sight  # once: another model may exchange them at any time
-        stretches = window.stretches
+        runs = window.runs
         segments = window.push(frame)
-        if window.stretches > stretches:
-            self._begin_stretch(frame.decoded.size, first=window.stretches == 1)
+        if window.runs > runs:
+            self._begin_run(frame.decoded.size, first=window.runs == 1)
         for segment in segments:
             self._fruitless = 0
             self.picture = segment.frames[CENTRE]
             self._scheduler.submit(lane, segment)
 
-    def _begin_stretch(self, size: tuple[int, int], first: bool) -> None:
+    def _begin_run(self, size: tuple[int, int], first: bool) -> None:
         """The window was emptied: by a gap, a reconnect, or another size."""
         height, width = size
         self._fruitless += 1

@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 
 from edge_tdn.delivery.commands import (
-    ECHO_MOST,
-    SEQ_MOST,
+    MAX_ECHO_CHARS,
+    MAX_SEQ,
     Command,
     CommandError,
     RateLimit,
@@ -17,7 +17,7 @@ from edge_tdn.delivery.commands import (
 )
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.messages import Reply
-from edge_tdn.process.log import Limited, value
+from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.service.camera import Camera
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Control:
         self.exchange(cameras)
         self._publisher = publisher
         self._limit = RateLimit()
-        self._refusals = Limited(log, SAID_EVERY_S, SAID_AT_ONCE)
+        self._refusals = RateLimitedLog(log, SAID_EVERY_S, SAID_AT_ONCE)
 
     def exchange(self, cameras: Sequence[Camera]) -> None:
         """From now on for these; from any thread."""
@@ -49,11 +49,11 @@ class Control:
             result = self._do(command)
         except CommandError as error:
             text = "command=%s id=%s refused: %s"
-            self._refusals.log(logging.WARNING, text, value(topic[:ECHO_MOST]), value(error.id), error)
+            self._refusals.log(logging.WARNING, text, value(topic[:MAX_ECHO_CHARS]), value(error.id), error)
             self._publisher.reply(Reply(command=topic, id=error.id, ok=False, error=str(error), result={}))
             return
         except Exception:  # one command's trouble must not end the publisher's thread
-            log.exception("command=%s id=%s failed", value(topic[:ECHO_MOST]), value(id_))
+            log.exception("command=%s id=%s failed", value(topic[:MAX_ECHO_CHARS]), value(id_))
             why = "internal error, see the daemon's log"
             self._publisher.reply(Reply(command=topic, id=id_, ok=False, error=why, result={}))
             return
@@ -61,7 +61,7 @@ class Control:
         log.info("camera=%s command=%s %s id=%s", command.camera, topic, what, value(command.id))
         answer = Reply(command=topic, id=command.id, ok=True, error="", result={"camera": command.camera} | result)
         if isinstance(command, Replay):
-            self._publisher.replay(command.camera, command.from_seq, command.to_seq or SEQ_MOST, answer)
+            self._publisher.replay(command.camera, command.from_seq, command.to_seq or MAX_SEQ, answer)
         else:
             self._publisher.reply(answer)
 

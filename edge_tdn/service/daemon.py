@@ -25,7 +25,8 @@ from edge_tdn.actions.labels import check_names, rules
 from edge_tdn.config.tables import Access, Config, broker_access, check_camera_access, load
 from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
-from edge_tdn.delivery.outbox.outbox import Outbox, outbox_folder
+from edge_tdn.delivery.outbox.folder import outbox_folder
+from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
 from edge_tdn.errors import EdgeTdnError, last_line
@@ -36,8 +37,8 @@ from edge_tdn.inference.scheduler import Scheduler, Successor
 from edge_tdn.manifest import Model
 from edge_tdn.messages import ActionEvent, ConfigState, ConfigStatus, DaemonStatus, ModelRef, iso
 from edge_tdn.process import heartbeat, systemd_notify
-from edge_tdn.process.log import catch_up
-from edge_tdn.process.malloc import give_back, tune_heaps
+from edge_tdn.process.log import flush_rate_limited
+from edge_tdn.process.malloc import trim, tune_for_daemon
 from edge_tdn.process.passwords import without_password
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.control import Control
@@ -68,7 +69,7 @@ class Daemon:
     """
 
     def __init__(self, config: Config, base: Path, path: Path | None = None) -> None:
-        tune_heaps()
+        tune_for_daemon()
         self._config, self._base, self._path = config, base, path
         self._stop = threading.Event()
         self._woken = threading.Event()  # stopped, or something to tell at once
@@ -158,7 +159,7 @@ class Daemon:
         told, before = float("-inf"), None  # monotonic seconds; how it stood with broker, disk and configuration
         systemd_notify.ready()
         while not self._stop.is_set():
-            catch_up()
+            flush_rate_limited()
             self._look_after_reload()
             if not self._is_reloading() and not any(camera.running for camera in self.cameras):
                 return
@@ -166,7 +167,7 @@ class Daemon:
             if states != before or time.monotonic() - told >= LIFE_EVERY_S:
                 told, before = time.monotonic(), states
                 self._publisher.daemon_status(self._status())
-                give_back()
+                trim()
             for camera in self.cameras:
                 self._publisher.camera_status(camera.status())
             if self._watchdog.look() and self._is_reloading():
@@ -282,7 +283,7 @@ class Daemon:
             raise
         self._runtime = successor.runtime
         before.close()
-        give_back()
+        trim()
 
     def _replace_cameras(self, config: Config, changed: Changes) -> None:
         """Stops what leaves, then starts what comes: a device can be opened once."""
@@ -347,7 +348,7 @@ class Daemon:
             self._runtime.close()
         if changed:
             self._changing.release()  # a reload that has come so far hears that it is too late
-        catch_up(finally_=True)
+        flush_rate_limited(final=True)
 
     def _line(self) -> str:
         """How it stands, for `systemctl status`."""

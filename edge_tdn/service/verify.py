@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from edge_tdn.capture.source import verify as verify_source
+from edge_tdn.capture.open_capture import verify as verify_source
 from edge_tdn.config.tables import Config, broker_access, check_camera_access
-from edge_tdn.delivery.mqtt import tls_context
-from edge_tdn.delivery.outbox.outbox import outbox_folder
+from edge_tdn.delivery.outbox.folder import outbox_folder
+from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, SourceError
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.errors import ModelError, SourceError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, Picture, Segment

@@ -1,12 +1,12 @@
-"""`make chaos-cameras`: what becomes of a daemon whose cameras fail. One table, with a goal to each figure.
+"""`make chaos-cameras`: a daemon whose cameras fail. Prints one table, with a goal for each figure.
 
     make chaos-cameras                                        everything, half an hour
     make chaos-cameras CHAOS="--only cycles --cycles 10 --kinds killed refused"
     make chaos-cameras CHAOS="--only soak --soak-hours 24"    writes soak.csv and soak.png below --out
 
-Cameras are `edge-tdn simulate`, the daemon is `edge-tdn run`, the broker mosquitto: processes of their own. Everything
-is seen by a durable subscriber. What it writes: chaos-cameras.json below --out, with every sample. Exit status 1: a
-goal was missed.
+Cameras are `edge-tdn simulate`, the daemon is `edge-tdn run`, the broker mosquitto: processes of their own. A durable
+subscriber records everything. Writes chaos-cameras.json below --out, with every sample. Exit status 1: a goal was
+missed.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model, open_model
 from tests.cli.test_main import refused
 from tests.conftest import HAS_BF16
-from tests.test_manifest import edit
+from tests.support.model_folders import edit_manifest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SEGMENT_S = 4 / 15  # of `motion`
@@ -67,7 +67,7 @@ def test_the_best_is_the_fastest_that_is_proven(
         content["parity"] = dict.fromkeys(proven, content["parity"]["fp32"])
         content["precisions"] = dict.fromkeys(("fp32", "bf16"), content["precisions"]["fp32"])
 
-    edit(model_copy, change)
+    edit_manifest(model_copy, change)
     text, measured = output(open_model(model_copy))
     assert {one.precision for one in measured} == {"fp32", *(["bf16"] if HAS_BF16 else [])}
     assert f'precision = "{best or measured[0].precision}"' in text

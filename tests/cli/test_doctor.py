@@ -19,7 +19,8 @@ from edge_tdn.cli.doctor.finding import Finding
 from edge_tdn.cli.doctor.site import Site
 from edge_tdn.config.tables import OutboxConfig, load
 from edge_tdn.delivery.mqtt import Connection, Received
-from edge_tdn.delivery.outbox.outbox import Outbox, holder
+from edge_tdn.delivery.outbox.folder import lock_holder_pid
+from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.messages import PUBLISHED
 from tests.cli.test_status import Stand, daemon
 from tests.conftest import ROOT
@@ -250,9 +251,9 @@ def test_no_broker_no_model_and_no_name(examine: Examine, make_video: Callable[.
 def test_a_running_daemon_is_found_and_believed(mosquitto: Mosquitto, tmp_path: Path) -> None:
     refused = {"state": "degraded", "reason": "yard: Not authorized", "since": "2026-03-01T12:00:00.000Z"}
     path = write(tmp_path, at(mosquitto.url, '[outbox]\nfolder = "outbox"'), yard="demo:")
-    assert holder(tmp_path / "outbox") is None
+    assert lock_holder_pid(tmp_path / "outbox") is None
     outbox = Outbox(tmp_path / "outbox", OutboxConfig())
-    assert holder(tmp_path / "outbox") == os.getpid()
+    assert lock_holder_pid(tmp_path / "outbox") == os.getpid()
     stand = Stand(mosquitto)
     stand.leave("edge-tdn/barn", availability=b"online", status=daemon("yard", delivery=refused))
     found = of_broker(path)

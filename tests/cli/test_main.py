@@ -23,7 +23,7 @@ from edge_tdn.demo.demo_clip import ACTION_S, RATE, STILL_S, demo_clip
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.service.daemon import Daemon
 from tests.support.broker import Mosquitto
-from tests.test_manifest import edit, rehash
+from tests.support.model_folders import edit_manifest, rehash
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -187,9 +187,9 @@ def test_a_label_too_many_with_a_manifest_to_match_is_exit_78(edge_tdn: Run, mod
     with (model_copy / "labels.txt").open("a") as file:
         file.write("ninth\n")
     rehash(model_copy, "labels.txt")
-    edit(model_copy, lambda content: content.update(classes=9))
+    edit_manifest(model_copy, lambda content: content.update(classes=9))
     result = edge_tdn("check", "--config", site(tmp_path, '[runtime]\nmodel = "model"'))
-    refused(result, 78, "golden.npz", "the manifest says")
+    refused(result, 78, "golden.npz", "in the manifest")
 
 
 def test_check_tries_what_can_be_tried_without_connecting(edge_tdn: Run, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_labels_with_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixt
 def test_a_label_count_that_differs_is_exit_78(edge_tdn: Run, model_copy: Path, tmp_path: Path) -> None:
     (model_copy / "labels.txt").write_text("one\ntwo\n")
     rehash(model_copy, "labels.txt")
-    edit(model_copy, lambda content: content.update(background=[]))
+    edit_manifest(model_copy, lambda content: content.update(background=[]))
     result = edge_tdn("check", "--config", site(tmp_path, '[runtime]\nmodel = "model"'))
     refused(result, 78, "2 labels, but the model has 8 classes")
 
@@ -248,7 +248,7 @@ def test_run_warns_of_a_precision_that_was_not_proven_and_check_shows_it(
     record: dict[str, object] | None, warned: str, shown: str, here: Run, model_copy: Path,
     make_video: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    edit(model_copy, lambda content: _parity(content, record))
+    edit_manifest(model_copy, lambda content: _parity(content, record))
     config = site(tmp_path, f'[runtime]\nmodel = "{model_copy}"', str(make_video(6)))
     checked = here("check", "--config", config)
     assert checked.returncode == 0, checked.stderr
@@ -263,7 +263,7 @@ def test_run_warns_of_a_precision_that_was_not_proven_and_check_shows_it(
 def test_what_run_warns_of_is_a_line_on_stderr(
     edge_tdn: Run, model_copy: Path, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
-    edit(model_copy, lambda content: _parity(content, None))
+    edit_manifest(model_copy, lambda content: _parity(content, None))
     ran = edge_tdn("run", "--config", site(tmp_path, '[runtime]\nmodel = "model"', str(make_video(6))))
     (line,) = [line for line in ran.stderr.splitlines() if "WARNING" in line and "model=motion" in line]
     assert "was never proven equal to PyTorch" in line
@@ -298,7 +298,7 @@ def test_a_device_that_fails_while_it_serves_ends_the_daemon_with_one_line(
         "import sys; from edge_tdn.__main__ import main; from edge_tdn.inference.openvino import OpenVinoRuntime\n"
         f"def classify(*_): raise {error}\n"
         "OpenVinoRuntime.classify = classify\n"
-        "import edge_tdn.inference.open_runtime; edge_tdn.inference.open_runtime._self_test = lambda *_: None\n"
+        "import edge_tdn.inference.open_runtime; edge_tdn.inference.open_runtime.self_test = lambda *_: None\n"
         "sys.exit(main(['run', '--config', sys.argv[1]]))"
     )
     command = [sys.executable, "-c", program, str(site(tmp_path))]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from edge_tdn.__main__ import main
 from edge_tdn.actions.decider import Origin
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.cli.replay import Replay, _write
 from edge_tdn.config.tables import Config
 from edge_tdn.demo.demo_clip import RATE, pictures

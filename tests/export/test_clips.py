@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from edge_tdn_export.clips import find_videos, read_clips, total_clips
 
-from edge_tdn.capture.source import Source, read_file
+from edge_tdn.capture.source import Source
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import ModelError, SourceError
 from edge_tdn.manifest import InputSpec

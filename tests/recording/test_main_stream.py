@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge_tdn.actions.decider import Origin
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.config.tables import Config, check_camera_access, load
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.scheduler import Scheduler

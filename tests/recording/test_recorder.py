@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_tdn.actions.decider import Origin
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.config.tables import Config, parse
 from edge_tdn.delivery.mqtt import Received
 from edge_tdn.errors import ConfigError

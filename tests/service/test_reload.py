@@ -30,8 +30,8 @@ from edge_tdn.service.reload import changes, in_force
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
+from tests.support.model_folders import edit_manifest, rehash
 from tests.support.rtsp import RtspCamera
-from tests.test_manifest import edit, rehash
 
 BASE = "edge-tdn/test"
 PLAYS_ON = 'name = "live"\nsource = "{url}"\nmotion_gate = false'
@@ -280,7 +280,7 @@ class Inside:
 def another_model(site: Site, name: str, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
     """Takes the folder's place, as `mv` does."""
     new = Path(shutil.copytree(site.model, site.folder / name))
-    edit(new, change)
+    edit_manifest(new, change)
     site.model.rename(site.folder / f"before-{name}")
     new.rename(site.model)
 
@@ -500,7 +500,7 @@ def test_a_model_that_fails_at_the_second_camera_leaves_both_to_the_one_before(
     """It is fed in another way, so that every camera needs new memory of the device, which it has not got."""
     one = inside("a", "b")
     one.has_clips()
-    edit(model_copy, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 10.0}))
+    edit_manifest(model_copy, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 10.0}))
     extra = f'[runtime]\nmodel = "{model_copy}"\n'
     with monkeypatch.context() as patch:
         broken_once(patch, OpenVinoRuntime, "ring", hit=2)
@@ -537,7 +537,7 @@ def test_a_model_that_is_fed_in_another_way_begins_anew_and_the_stream_stays(sit
         new = Path(shutil.copytree(site.model, site.folder / "new"))
         (new / "labels.txt").write_text("\n".join(line if line == "still" else f"{line}ward" for line in lines) + "\n")
         rehash(new, "labels.txt")
-        edit(new, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 10.0}))
+        edit_manifest(new, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 10.0}))
         before = len(site.events("live"))
         assert site.reload(PLAYS_ON, extra=OFTEN, model=str(new)).model.id == "slow"
 

@@ -28,9 +28,9 @@ from edge_tdn.delivery.mqtt import (
     Message,
     Note,
     Received,
-    Unheard,
-    tls_context,
+    SubscriptionRejected,
 )
+from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import BrokerError
 from edge_tdn.messages import DaemonStatus, Reply, TopScores, iso
 
@@ -254,7 +254,7 @@ class _Talk:
                         self.refused[topic] = refused
                     else:
                         self.taken.append(topic)
-                case Unheard(topic, reason):
+                case SubscriptionRejected(topic, reason):
                     self.unheard[topic] = reason
                 case Received(topic, payload, _):
                     self.retained[topic] = payload

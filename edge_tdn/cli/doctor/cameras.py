@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_tdn.capture.address import URLS, Address, find, is_live
 from edge_tdn.capture.capture import EndOfStream
-from edge_tdn.capture.source import open_capture, verify
+from edge_tdn.capture.open_capture import open_capture, verify
 from edge_tdn.cli.doctor.finding import Finding, of_a_service, start
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError, SourceError, last_line
@@ -84,7 +84,7 @@ def examine(config: Config, base: Path, frame_rate: float) -> Iterator[Finding]:
             yield Finding(what, "failed", str(error), remedy, error.exit_status)
         except TooLate:
             address = find(camera, base)
-            yield Finding(what, "failed", address.told(f"no answer in {LIMIT_S:g} s"), _unreachable(address), UNSEEN)
+            yield Finding(what, "failed", address.message(f"no answer in {LIMIT_S:g} s"), _unreachable(address), UNSEEN)
         except Exception as error:  # one camera's trouble hides not the others'
             yield Finding(what, "failed", last_line(error), "", getattr(error, "exit_status", UNSEEN))
 
@@ -110,18 +110,17 @@ def look(camera: CameraConfig, base: Path) -> Look:
                 break
             if got is None:
                 continue
-            decoded, pts_ns = got
-            luma: Luma = decoded.luma
+            luma: Luma = got.decoded.luma
             if before is None:
                 first = time.monotonic()
                 seen.connected_s = first - began
             elif before.shape != luma.shape or not np.array_equal(before, luma):
                 seen.same = False
             before = luma
-            seen.times_ns += (pts_ns,)
+            seen.times_ns += (got.pts_ns,)
         if before is None:
             said = f"it connects, but no picture came in {time.monotonic() - began:.0f} s"
-            raise SourceError(find(camera, base).told(said))
+            raise SourceError(find(camera, base).message(said))
         seen.height, seen.width = before.shape
         seen.even = float(before.std()) < EVEN
         seen.decoder = capture.decoder
@@ -134,7 +133,7 @@ def _unreachable(address: Address) -> str:
         return DEVICE
     if not address.location.startswith(URLS):
         return "try it with gst-launch-1.0, on this machine"
-    return NOBODY if address.trouble() else SOMEBODY
+    return NOBODY if address.connection_error() else SOMEBODY
 
 
 def _judged(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> Finding:

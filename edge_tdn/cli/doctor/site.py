@@ -12,8 +12,8 @@ from edge_tdn.cli.bench import Candidate, measure
 from edge_tdn.cli.check import told_parity
 from edge_tdn.cli.doctor.finding import Finding, of_a_service
 from edge_tdn.config.tables import Access, Config, broker_access, load
-from edge_tdn.delivery.mqtt import tls_context
-from edge_tdn.delivery.outbox.outbox import holder, outbox_folder
+from edge_tdn.delivery.outbox.folder import lock_holder_pid, outbox_folder
+from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, unproven
 from edge_tdn.inference.runtime import Runtime, build_name
@@ -46,7 +46,7 @@ class Site:
             yield Finding("configuration", "failed", str(error), "configs/reference.toml explains every key", WRONG)
             return
         folder = outbox_folder(config.outbox.folder, config.host, self.base)
-        self.holder = holder(folder) if folder else None
+        self.holder = lock_holder_pid(folder) if folder else None
         cameras = "1 camera" if len(config.camera) == 1 else f"{len(config.camera)} cameras"
         yield Finding("configuration", "ok", f"{self._path}: host {config.host}, {cameras}")
         try:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edge_tdn.capture.source import length_s
+from edge_tdn.capture.video_file import length_s
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn_export.commands.network_options import (

@@ -216,10 +216,10 @@ def test_existing_files_and_folders_are_not_touched(
     [
         (b"one\ntwo\n", "2 labels, but the model has 3 classes"),
         (b"one\ntwo\nthree\nfour\n", "4 labels, but the model has 3 classes"),
-        (b"one\ntwo\ntwo\n", ":3: label 'two' stands here a second time"),
-        (b"one\n\ntwo\n", ":2: an empty label"),
+        (b"one\ntwo\ntwo\n", ":3: duplicate label 'two'"),
+        (b"one\n\ntwo\n", ":2: empty label"),
         (b"one\ntw\xf6\nthree\n", r"not UTF-8 \(byte 6\)"),
-        (b"", ":1: an empty label"),
+        (b"", ":1: empty label"),
     ],
 )
 def test_wrong_labels_leave_nothing_behind(

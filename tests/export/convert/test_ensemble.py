@@ -12,11 +12,10 @@ from edge_tdn_export.__main__ import main
 from edge_tdn_export.convert.convert import open_any, whole
 from edge_tdn_export.convert.ensemble import ensemble
 from edge_tdn_export.network.reference import open_networks
-from edge_tdn_export.parity.preprocessing import frame_indices
 from numpy.typing import NDArray
 
-from edge_tdn.actions.decider import softmax
-from edge_tdn.capture.source import read_file
+from edge_tdn.actions.smoothing import softmax
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.errors import ModelError
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import Model, open_model
@@ -29,6 +28,7 @@ from tests.support.daemon import DaemonProcess
 from tests.support.ensembles import SPAN, STRIDE, Pair, changed, of_input, spec_of
 from tests.support.exports import LABELS, SPEC, relative_error, reseal
 from tests.support.mqtt import HostRecorder, actions_of
+from tests.support.published_sampling import published_frames
 from tests.support.site import write_site
 
 SIDE = SPEC.height  # pixels
@@ -37,7 +37,7 @@ RATE = SPEC.frame_rate  # frames per second
 
 def published_clip(frames: Sequence[NDArray[np.uint8]], first: int, segments: int) -> NDArray[np.uint8]:
     """Return the clip of T `segments` that the published sampling picks from frame `first` on: [T, 5, H, W, 3]."""
-    return np.stack([[frames[first + n] for n in own] for own in frame_indices(SPAN + 4, segments)])
+    return np.stack([[frames[first + n] for n in own] for own in published_frames(SPAN + 4, segments)])
 
 
 def added(pair: Pair, frames: Sequence[NDArray[np.uint8]], first: int) -> NDArray[np.float32]:

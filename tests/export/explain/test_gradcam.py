@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from edge_tdn.capture.timing import CaptureTiming
+from edge_tdn.capture.video_file import length_s, read_file
 from edge_tdn.demo.scene import Motion, Pose, Scene
 from edge_tdn.manifest import LABELS, InputSpec, Model, open_model
 from edge_tdn.media.video_writer import write_video
@@ -301,7 +304,9 @@ def test_files_without_a_clip_exit_with_66_or_78(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("edge_tdn.capture.source.FIRST_FRAME_S", 1000.0)  # no test waits for a frame that cannot come
+    timing = CaptureTiming(first_frame_s=1000.0)  # the limit must play no part
+    monkeypatch.setattr("edge_tdn_export.clips.read_file", partial(read_file, timing=timing))
+    monkeypatch.setattr("edge_tdn_export.commands.explain.length_s", partial(length_s, timing=timing))
     Image.new("RGB", (64, 48)).save(tmp_path / "picture.png")
     (tmp_path / "junk.mp4").write_bytes(b"junk" * 100)
     cases: dict[Path, tuple[list[str], int, str]] = {

@@ -1,6 +1,6 @@
 """Videos, decoded once: every frame at the model's rate and size, uint8 in a file that is mapped into memory.
 
-Decoding uses the camera's own path (`edge_tdn.capture.source.read_file`), and tick n takes the frame nearest to it in
+Decoding uses the camera's own path (`edge_tdn.capture.video_file`), and tick n takes the frame nearest to it in
 time, as `edge_tdn.segments.window` does. So a training clip consists of the same pixels as a camera's clip.
 
 A cache file's name tells the video's path, size and time of change, the rate and the pictures' size: when one of them
@@ -26,7 +26,7 @@ from edge_tdn_export.convert.model_folder import clear_scratch, scratch_of
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame

@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.cli.plot import Judged
 from edge_tdn.cli.replay import Replay
 from edge_tdn.config.tables import CameraConfig, Config, DecideConfig

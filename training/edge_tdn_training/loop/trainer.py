@@ -37,7 +37,7 @@ from torch.utils.data import Dataset
 from edge_tdn.errors import ConfigError, DeviceError, last_line
 from edge_tdn.inference.runtime import is_out_of_memory
 from edge_tdn.manifest import WEIGHTS, InputSpec
-from edge_tdn.process.malloc import keep_all
+from edge_tdn.process.malloc import tune_for_training
 from edge_tdn_training.data.loader import Order, Turn, exam, lessons
 from edge_tdn_training.loop.distributed import Place
 from edge_tdn_training.loop.initial_weights import Start
@@ -157,7 +157,7 @@ def learn(
     ConfigError: a batch that cannot be made of these, a folder of another run. DeviceError: no memory for so many clips
     at once; it names how many fit.
     """
-    keep_all()
+    tune_for_training()
     course, model = task.course, task.start.model
     dataset = task.lessons.lessons(course, task.spec)
     _check_batch(course, len(task.lessons), place, at_once)

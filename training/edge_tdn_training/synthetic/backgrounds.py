@@ -15,7 +15,7 @@ import numpy as np
 from edge_tdn_export.clips import find_videos
 from numpy.typing import NDArray
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.messages import NS_PER_S, Picture
 
 LARGEST_PHOTO = 480  # pixels of its longer side that are kept
