@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.action_video import write_action
 from tests.support.exports import built_once, export
 from tests.support.networks import small_network
 from tests.support.quantized import LABELS
-from tests.support.videos import write_action
 
 
 @pytest.fixture(scope="session")
