@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
         "--precision", nargs="+", metavar="P", help="precisions to compare (default: all that can run here)"
     )
     parser.add_argument(
-        "--most-clips",
+        "--max-clips",
         type=int,
         default=200,
         metavar="N",
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     with stepped(len(find_videos(source))) as step:
         clips = read_clips(source, model.manifest.input, step)
     with stepped(steps(clips, model, precisions)) as step:
-        report = compare(model, precisions, clips, str(options.clips or "the demo clip"), step, options.most_clips)
+        report = compare(model, precisions, clips, str(options.clips or "the demo clip"), step, options.max_clips)
     if not options.out:
         record(model, report)
     write_at_once(out / "parity.json", to_json(report).encode())

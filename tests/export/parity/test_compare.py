@@ -275,7 +275,7 @@ def test_manifest_of_another_process_is_not_overwritten(copy: Path, videos: Path
 
 
 def test_full_disk_leaves_the_folder_unchanged(copy: Path, videos: Path) -> None:
-    options = ["--precision", "fp32", "--most-clips", "2"]
+    options = ["--precision", "fp32", "--max-clips", "2"]
     program = (
         "import resource, signal, sys; from edge_tdn_export.__main__ import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
