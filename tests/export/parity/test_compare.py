@@ -287,6 +287,11 @@ def test_full_disk_leaves_the_folder_unchanged(copy: Path, videos: Path) -> None
     assert "File too large; the file is unchanged" in found.stderr
 
 
+def test_fewer_clips_than_one_exit_with_78(copy: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["parity", str(copy), "--clips", str(videos), "--max-clips", "0"]) == 78
+    assert "--max-clips 0: must be at least 1" in capsys.readouterr().err
+
+
 def test_folder_without_a_precision_that_runs_here_exits_with_78(
     copy: Path, videos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
