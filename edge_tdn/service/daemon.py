@@ -53,7 +53,7 @@ class Daemon:
         self._metrics = _open_metrics(config, lambda: self.cameras, self._status)
         systemd_notify.extend(timing.compile_s, "verifying and compiling the model")
         observe = self._metrics.observe if self._metrics else None
-        self._running = open_running(config, base, timing, self._stop, self._fail, self._fail_computing, observe)
+        self._running = open_running(config, base, timing, self._stop, self._fail, self._fail_runtime, observe)
         self._reloader = Reloader(path, self._running, self._stop, self._woken.set)
 
     @property
@@ -173,7 +173,7 @@ class Daemon:
         self._failure = error
         self.stop()
 
-    def _fail_computing(self, error: BaseException) -> None:
+    def _fail_runtime(self, error: BaseException) -> None:
         """Stop, because the runtime thread has failed. On that thread."""
         if is_out_of_memory(error):
             error = out_of_memory(self._running.network.runtime.device, f"computing a clip: {last_line(error)}")
