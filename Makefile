@@ -1,21 +1,22 @@
-# make demo     set everything up, then see actions recognised
-# make test     set everything up, then run the tests
-# make test-systemd   as root: install, boot a systemd in a container, and see how it treats the daemon (minutes)
-# make check    style, types, import contracts
-# make install  as root: the camera host's part for all users, with systemd units (PREFIX=/usr/local, DESTDIR=)
-# make uninstall   takes that away again; configuration and state stay
-# make packages the Debian packages alone
-# make schemas  write edge_tdn/schemas from the code
-# make parity   the README's table of precisions, from the reference weights (most of an hour on 2 cores)
-# make bench    every figure of speed and memory beside its baseline (a quarter of an hour; BENCH=--help)
-# make bench-cameras   what one runtime gives 1 to 16 cameras (BENCH="--model ... --help")
-# make bench-gpu  what a hop costs on a GPU: BENCH="--model DIR --precision bf16"
-# make chaos    what becomes of events when process, broker, wire or disk fail (a quarter of an hour; CHAOS=--help)
-# make chaos-cameras  what becomes of a daemon whose cameras fail (half an hour; CHAOS=--help)
-# make test-training   the tests of edge-tdn-train: minutes
-# make motion   train the shipped model anew (an hour on 2 cores; stopped, it goes on; rm -r runs/motion: from scratch)
-# make ablation the paper's claims in small: TDN with and without its parts (half an hour; ABLATION=--help)
-# make clean    remove the environment and what was built
+# make demo            install everything, then show actions being recognised
+# make test            install everything, then run the tests (about ten minutes)
+# make test-slow       run the tests that take minutes each
+# make test-training   run the tests of edge-tdn-train that take minutes
+# make test-systemd    as root: install, boot systemd in a container, and test the units (minutes)
+# make check           run the linter, the type checker, the import contracts and the style rules
+# make install         as root: install the camera host for all users, with systemd units (PREFIX=/usr/local, DESTDIR=)
+# make uninstall       remove it again; configuration and state stay
+# make packages        install the Debian packages alone
+# make schemas         write edge_tdn/schemas from the code
+# make parity          measure the table of precisions in docs/models.md (most of an hour on 2 cores)
+# make bench           measure speed and memory, each beside its baseline (a quarter of an hour; BENCH=--help)
+# make bench-cameras   measure 1 to 16 cameras on one runtime (BENCH="--model ... --help")
+# make bench-gpu       measure a hop on a GPU: BENCH="--model DIR --precision bf16"
+# make chaos           count events under faults of process, broker, network and disk (a quarter of an hour; CHAOS=--help)
+# make chaos-cameras   run a daemon whose cameras fail (half an hour; CHAOS=--help)
+# make motion          train the shipped model again (an hour on 2 cores; resumes; rm -r runs/motion starts over)
+# make ablation        train TDN with and without its parts on generated clips (half an hour; ABLATION=--help)
+# make clean           remove the environment and build products
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,11 +24,11 @@ BIN := $(VENV)/bin
 PREFIX ?= /usr/local
 LIBRARY := $(PREFIX)/lib/edge-tdn
 
-# What the camera host needs of Debian: GStreamer, and what its Python bindings are built with.
+# Debian packages of the camera host: GStreamer, and the build dependencies of its Python bindings.
 HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev libcairo2-dev \
 	gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-# What the tests need besides: a real broker, a real camera, systemd's judgement of the units.
+# Debian packages of the tests: a real broker, a real RTSP server, systemd to verify the units.
 TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates openssl \
 	systemd
 
@@ -35,13 +36,16 @@ SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn
 SYSTEMD := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SYSUSERS := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
-.PHONY: demo test test-training test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
+.PHONY: demo test test-slow test-training test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
 
 test: test-packages $(VENV)/.test
 	$(BIN)/pytest $(TESTS)
+
+test-slow: test-packages $(VENV)/.test
+	$(BIN)/pytest -m slow $(TESTS)
 
 test-training: test-packages $(VENV)/.test
 	$(BIN)/pytest -m training
@@ -55,11 +59,12 @@ check: test-packages $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m style tests/style
 
-# Beside the old one first: an update that fails changes nothing. Then the files say where they lie.
+# Installed beside the old version first, so that a failed update changes nothing; then the paths are rewritten.
 install: packages python
 	@case $$($(PYTHON) -c 'import sys; print(sys.base_prefix)') in /home/*|/root/*) \
-		echo "$(PYTHON) lies where services may not look; another: make install PYTHON=/usr/bin/python3"; exit 1;; esac
+		echo "$(PYTHON) is in a home directory, which services cannot read; use: make install PYTHON=/usr/bin/python3"; exit 1;; esac
 	@install -d $(DESTDIR)$(PREFIX)/bin $(SYSTEMD) $(SYSUSERS) $(SHARE) $(DESTDIR)/etc/edge-tdn || { \
 		echo "As root: sudo make install"; exit 1; }
 	@echo "== $(DESTDIR)$(LIBRARY) (a minute or so)"
@@ -81,8 +86,8 @@ install: packages python
 	@test -n "$(DESTDIR)" || ! command -v systemd-sysusers >/dev/null || systemd-sysusers
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 	@echo "Installed. Now:"
-	@echo "  edit /etc/edge-tdn/site.toml         your cameras and broker; $(PREFIX)/share/doc/edge-tdn explains all keys"
-	@echo "  edge-tdn doctor --config /etc/edge-tdn/site.toml   tries them all"
+	@echo "  edit /etc/edge-tdn/site.toml         your cameras and broker; $(PREFIX)/share/doc/edge-tdn explains every key"
+	@echo "  edge-tdn doctor --config /etc/edge-tdn/site.toml   tests them all"
 	@echo "  systemctl enable --now edge-tdn      (a second site: /etc/edge-tdn/yard.toml, edge-tdn@yard)"
 	@echo "  systemctl status edge-tdn; journalctl -fu edge-tdn"
 	@echo "After an update: systemctl try-restart 'edge-tdn*'"
@@ -95,7 +100,7 @@ uninstall:
 	rm -f $(SYSTEMD)/edge-tdn@.service $(SYSTEMD)/edge-tdn.service $(SYSUSERS)/edge-tdn.conf
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || \
 		{ systemctl daemon-reload; systemctl reset-failed 'edge-tdn*' 2>/dev/null || true; }
-	@echo "What is yours stays: /etc/edge-tdn, /etc/credstore, drop-ins in /etc/systemd/system, /var/lib/private/edge-tdn (events), /var/cache/private/edge-tdn"
+	@echo "Not removed: /etc/edge-tdn, /etc/credstore, drop-ins in /etc/systemd/system, /var/lib/private/edge-tdn (events), /var/cache/private/edge-tdn"
 
 packages:
 	@packaging/packages.sh $(HOST_PACKAGES)
@@ -130,14 +135,13 @@ clean:
 python: packages
 	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "edge-tdn needs Python 3.11 or newer that can make environments (Debian: apt-get install python3-venv)."; \
-		echo "Another Python than $(PYTHON): make PYTHON=python3.12 ..."; exit 1; }
+		echo "To use another Python than $(PYTHON): make PYTHON=python3.12 ..."; exit 1; }
 
 $(VENV)/bin/pip: | python
 	@echo "== Python environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-# Written anew only when GStreamer has come to this machine or left it.
-# Without it (another system, no right to install it) everything runs on OpenCV.
+# Rewritten only when GStreamer was installed or removed. Without it everything runs on OpenCV.
 $(VENV)/.extra: packages $(VENV)/bin/pip
 	@packaging/packages.sh --extra | cmp -s - $@ || packaging/packages.sh --extra >$@
 

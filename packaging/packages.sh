@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the Debian packages that are named and missing, with sudo where needed, and says so.
-# Where it cannot, it names what is missing and goes on: everything runs on OpenCV without GStreamer.
-# --extra: prints the pip extra that this machine can build ("[gstreamer]"), or nothing.
+# Install those of the given Debian packages that are missing, with sudo if necessary.
+# Without apt or root it names them and continues: everything runs on OpenCV without GStreamer.
+# --extra prints the pip extra that this machine can build ("[gstreamer]"), or nothing.
 set -eu
 
 if [ "${1:-}" = --extra ]; then
@@ -14,7 +14,7 @@ if [ "${1:-}" = --extra ]; then
 fi
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    echo "edge-tdn: no apt here, going on with what is installed (OpenCV in place of a missing GStreamer). On Debian: $*"
+    echo "edge-tdn: apt-get not found, continuing with the installed packages (OpenCV replaces a missing GStreamer). On Debian, install: $*"
     exit 0
 fi
 
@@ -29,12 +29,12 @@ if [ "$(id -u)" = 0 ]; then
 elif command -v sudo >/dev/null; then
     sudo=sudo
 else
-    echo "edge-tdn: not root and no sudo, going on without (OpenCV in place of GStreamer). As root: apt-get install$missing"
+    echo "edge-tdn: neither root nor sudo, continuing without GStreamer (OpenCV replaces it). As root, run: apt-get install$missing"
     exit 0
 fi
 
 echo "== Debian packages (a minute or so):$missing"
-# An update that fails is no end: a source of no concern to us may be out of order.
+# A failed update is not fatal: an unrelated source may be unavailable.
 $sudo sh -c 'export DEBIAN_FRONTEND=noninteractive; apt-get update -qq
     apt-get install -y -qq --no-install-recommends "$@" >/dev/null' sh $missing ||
-    echo "edge-tdn: not installed (see above), going on without (OpenCV in place of GStreamer)"
+    echo "edge-tdn: installation failed (see above), continuing without GStreamer (OpenCV replaces it)"

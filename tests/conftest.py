@@ -1,39 +1,30 @@
-"""What many tests share: the real data's folders, a real broker, small videos."""
+"""Fixtures of many tests: the folders of real data, a real broker, small videos."""
 
 import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from edge_tdn.config.tables import BrokerConfig, OutboxConfig
-from edge_tdn.delivery.mqtt import Connected, Connection, Link
-from edge_tdn.delivery.outbox.outbox import Outbox
-from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.inference.openvino import processor_can
 from edge_tdn.manifest import Model, open_model, shipped_models
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
-from edge_tdn.subscriber.subscriber import Subscriber
-from tests.support.rtsp import RtspCamera, free_port
-
-if TYPE_CHECKING:  # most tests do without torch
-    from edge_tdn_export.network.tdn import TDN, TDNConfig
+from tests.support.broker import Mosquitto
+from tests.support.rtsp import RtspCamera
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")  # a machine that others use too is slow at times; what is tested is not speed
-# Who runs the suite in the background has SIGINT ignored, and would hand that on to the programs that tests interrupt.
+settings.load_profile("busy")  # a shared machine is slow at times, and tests do not measure speed
+# A suite that runs in the background inherits an ignored SIGINT, and so would the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).parent.parent
 HAS_BF16 = processor_can("bf16")
@@ -43,26 +34,26 @@ BITS = 8  # of a frame's number, as dark and bright columns of its picture
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests fill no cache but their own, and nobody's outbox."""
+    """Give the tests a cache and an outbox folder of their own."""
     os.environ["CACHE_DIRECTORY"] = str(tmp_path_factory.mktemp("compiled"))
     os.environ["STATE_DIRECTORY"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(autouse=True)
-def _deaf_to_nothing() -> Iterator[None]:
-    """`edge-tdn run` keeps its handlers to its end: in a test it is a process of its own, or Ctrl-C is lost here."""
+def _signal_handlers_are_kept() -> Iterator[None]:
+    """Assert that no test leaves a handler of its own for Ctrl-C: `edge-tdn run` needs a process of its own."""
     yield
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def without_the_processor(lines: Iterable[str]) -> list[str]:
-    """Log lines but for those that say what this machine's processor lacks."""
+    """Return the log lines except those about missing features of this machine's processor."""
     return [line for line in lines if " the processor " not in line]
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real clips; tests that need it are skipped where it is absent."""
+    """The folder of real clips; tests that need it are skipped where it is missing."""
     folder = Path(os.environ.get("EDGE_TDN_DATA", ROOT / "../shared/data")).resolve()
     if not (folder / "videos").is_dir():
         pytest.skip(f"no real clips at {folder}: set EDGE_TDN_DATA")
@@ -94,8 +85,8 @@ def reference_script(folder: Path) -> ModuleType:
     return module
 
 
-def reference_network(folder: Path, variant: str, config: "TDNConfig") -> "TDN":
-    """A network with the weights of reference_state.py, in evaluation mode. `variant`: as in `tdn_resnet50_8f_174c`."""
+def reference_network(folder: Path, variant: str, config: Any) -> Any:
+    """Return a network with the weights of reference_state.py, as for `tdn_resnet50_8f_174c`, in evaluation mode."""
     import torch
     from edge_tdn_export.network import checkpoint
     from edge_tdn_export.network.tdn import TDN
@@ -109,8 +100,8 @@ def reference_network(folder: Path, variant: str, config: "TDNConfig") -> "TDN":
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Small networks gain nothing from a second thread, and lose much where others use the processor too."""
-    import torch  # here, because most tests do without
+    """Small networks gain nothing from a second thread, and lose much on a busy processor."""
+    import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -139,77 +130,9 @@ def model_copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(shipped_models() / "motion", tmp_path / "model"))
 
 
-class Mosquitto:
-    """Debian's broker on a free port of the loopback, open to everybody; `guarded_port` is as `guard` says."""
-
-    def __init__(self, folder: Path, guard: str = "") -> None:
-        program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-        if program is None:
-            pytest.skip("mosquitto is not installed: make test-packages")
-        self.port, self.guarded_port = free_port(), free_port()
-        self.url = f"mqtt://127.0.0.1:{self.port}"
-        self._settings = folder / "mosquitto.conf"
-        self._command = [program, "-c", str(self._settings)]
-        self.guard(guard)
-        self.start()
-
-    def guard(self, lines: str) -> None:
-        """What mosquitto.conf says about `guarded_port`, from the next start on; nothing: it is closed."""
-        text = f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
-        if lines:
-            text = f"user root\nper_listener_settings true\n{text}listener {self.guarded_port} 127.0.0.1\n{lines}\n"
-        self._settings.write_text(text)
-        self._listens = (self.port, self.guarded_port) if lines else (self.port,)
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(600):
-            try:
-                for port in self._listens:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                return
-            except OSError:
-                assert self.process.poll() is None, "mosquitto ended"
-                time.sleep(0.05)
-        raise AssertionError("mosquitto did not start")
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
-        self.process.wait(30)
-
-    def config(self, protocol: str = "5") -> BrokerConfig:
-        return BrokerConfig.model_validate({"url": self.url, "protocol": protocol})
-
-    def link(self, client_id: str = "test") -> tuple[Connection, Link]:
-        """A client of its own, connected."""
-        connection = Connection(self.config(), client_id)
-        note = connection.notes.get(timeout=30)
-        assert isinstance(note, Connected), note
-        return connection, note.link
-
-    def publisher(self, base: str, failed: Callable[[BaseException], None]) -> Publisher:
-        """Not yet started, its outbox in memory."""
-        config = self.config()
-        return Publisher(
-            base, "b007", Outbox(None, OutboxConfig()),
-            lambda will, inbox: Connection(config, "publisher", None, will, inbox), failed,
-        )  # fmt: skip
-
-    def subscriber(self, base: str) -> Subscriber:
-        """Connected and subscribed when it is returned."""
-        subscriber = Subscriber(base, Connection(self.config(), f"subscriber-{time.monotonic_ns()}"))
-        for _ in range(100):
-            list(subscriber.messages(0.05))
-            if subscriber.connected:
-                break
-        list(subscriber.messages(0.3))
-        return subscriber
-
-
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A real mosquitto, one per test."""
+    """A real mosquitto, one for each test."""
     mosquitto = Mosquitto(tmp_path)
     yield mosquitto
     mosquitto.stop()
@@ -217,7 +140,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def rtsp() -> Iterator[Callable[..., RtspCamera]]:
-    """rtsp(password, source) -> RtspCamera; killed after the test."""
+    """Return a function that starts an RtspCamera; all are killed after the test."""
     pytest.importorskip("gi").require_version("GstRtspServer", "1.0")
     cameras: list[RtspCamera] = []
 
@@ -237,14 +160,14 @@ def _numbered(number: int, height: int, width: int) -> Picture:
 
 
 def number_in(picture: Picture) -> int:
-    """The number that a frame of `make_video` shows, whatever codec and resizing it went through."""
+    """Return the number shown by a frame of `make_video`, after any codec and resizing."""
     middles = (np.arange(BITS) + 0.5) * picture.shape[1] / BITS
     return sum(int(picture[:, int(x)].mean() > 125) << k for k, x in enumerate(middles))
 
 
 @pytest.fixture
 def make_video(tmp_path: Path) -> Callable[..., Path]:
-    """make_video(frames, rate, height, width) -> MP4 whose frame n shows its number; see `number_in`."""
+    """Return a function that writes an MP4 whose frame n shows its number; see `number_in`."""
 
     def make(frames: int = 30, rate: int = 15, height: int = 96, width: int = 128, name: str = "video.mp4") -> Path:
         write_video((_numbered(n, height, width) for n in range(frames)), rate, tmp_path / name)
@@ -255,7 +178,7 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def edge_tdn() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """edge_tdn("check", "--config", path) runs the real command line."""
+    """Return a function that runs the real command line, as in `edge_tdn("check", "--config", path)`."""
 
     def run(*arguments: str | Path, timeout: float = 180, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "edge_tdn", *map(str, arguments)]

@@ -21,7 +21,9 @@ from edge_tdn.config.tables import CameraConfig, check_camera_access, load
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.media import gstreamer
 from edge_tdn.messages import NS_PER_S
-from tests.capture.test_source import RtspCamera, Running, free_port
+from tests.capture.test_source import Running
+from tests.support.ports import free_port
+from tests.support.rtsp import RtspCamera
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 RATE = 15  # of the camera, pictures a second

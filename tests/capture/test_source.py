@@ -24,7 +24,8 @@ from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Frame, Picture
 from edge_tdn.process.passwords import without_password
-from tests.support.rtsp import RtspCamera, free_port
+from tests.support.ports import free_port
+from tests.support.rtsp import RtspCamera
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 both = pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])

@@ -20,7 +20,8 @@ from edge_tdn.capture.source import _delay
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.media import gstreamer
-from tests.capture.test_source import Running, free_port
+from tests.capture.test_source import Running
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 both = pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])

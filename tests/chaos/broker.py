@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.support.rtsp import free_port
+from tests.support.ports import free_port
 
 FORGETFUL = "persistence true"  # as Debian ships it: written when it stops, and every half hour
 CAREFUL = f"{FORGETFUL}\nautosave_on_changes true\nautosave_interval 1"  # written after every turn of its loop

@@ -22,8 +22,9 @@ from edge_tdn.delivery.mqtt import Connection, Received
 from edge_tdn.delivery.outbox.outbox import Outbox, holder
 from edge_tdn.messages import PUBLISHED
 from tests.cli.test_status import Stand, daemon
-from tests.conftest import ROOT, Mosquitto
+from tests.conftest import ROOT
 from tests.support.authority import Authority
+from tests.support.broker import Mosquitto
 from tests.support.rtsp import RtspCamera
 
 SECRET = "opensesame"

@@ -22,7 +22,7 @@ from edge_tdn.delivery.mqtt import Message
 from edge_tdn.demo.demo_clip import ACTION_S, RATE, STILL_S, demo_clip
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.service.daemon import Daemon
-from tests.conftest import Mosquitto
+from tests.support.broker import Mosquitto
 from tests.test_manifest import edit, rehash
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -440,7 +440,7 @@ def test_a_damaged_demo_clip_is_drawn_anew(tmp_path: Path) -> None:
     cache = tmp_path / "edge-tdn" / path.name
     cache.parent.mkdir()
     cache.write_bytes(path.read_bytes()[:100_000])
-    program = "from edge_tdn import demo_clip as d; d.SCRIPT = d.SCRIPT[:2]; print(d.demo_clip())"
+    program = "from edge_tdn.demo import demo_clip as d; d.SCRIPT = d.SCRIPT[:2]; print(d.demo_clip())"
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(cache)

@@ -24,7 +24,7 @@ from edge_tdn.config.tables import Access
 from edge_tdn.delivery.mqtt import Acknowledged, Message
 from edge_tdn.messages import NS_PER_S, CameraStatus, DaemonStatus, iso
 from tests.cli.test_main import site
-from tests.conftest import Mosquitto
+from tests.support.broker import Mosquitto
 
 READ_ONLY = "allow_anonymous true\nacl_file {folder}/readers"
 

@@ -20,8 +20,9 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_tdn.delivery.home_assistant import BIRTH, BIRTH_TOPIC, documents
-from tests.conftest import ROOT, Mosquitto
+from tests.conftest import ROOT
 from tests.delivery.test_home_assistant import DAEMON, camera_status, event, site
+from tests.support.broker import Mosquitto
 
 pytestmark = pytest.mark.homeassistant
 

@@ -17,7 +17,7 @@ from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import ActionEvent, CameraStatus, ConfigStatus, DaemonStatus, EventWindow, ModelRef, Reply
-from tests.conftest import Mosquitto
+from tests.support.broker import Mosquitto
 from tests.support.wire import Wire
 
 BASE = "edge-tdn/here"

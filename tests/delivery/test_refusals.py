@@ -23,9 +23,9 @@ from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import ActionEvent, ConfigStatus, DaemonStatus, Delivery, DeliveryState
-from tests.conftest import Mosquitto
 from tests.delivery.test_publisher import BASE, MOMENT, REF, Listener, event, fail
 from tests.support.authority import LOOPBACK, Authority, self_signed
+from tests.support.broker import Mosquitto
 from tests.support.wire import Wire
 
 WAIT_S = 60.0  # at most, for what must come

@@ -28,7 +28,7 @@ from edge_tdn.recording.recorder import Recorder
 from edge_tdn.service import daemon as daemon_module
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon import Daemon
-from tests.conftest import Mosquitto
+from tests.support.broker import Mosquitto
 
 HUNG_S = 1.0  # of these tests' watchdog
 PATIENCE_S = 60.0  # with what must come: the machine may be busy

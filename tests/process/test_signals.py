@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import Mosquitto
-from tests.system.test_chain import Raw, site
+from tests.support.broker import Mosquitto
+from tests.support.mqtt import HostRecorder
+from tests.support.site import write_site
+from tests.support.waiting import eventually
 
 LIMIT_S = 5.0
 # What hears nothing, in front of the real thing: the compiler of the model that is the `first`-th, some cameras; and
@@ -94,13 +96,13 @@ def hears_hangups(daemon: Hanging) -> bool:
 
 
 def test_a_stop_while_the_first_model_is_compiled_does_not_wait_for_it(broker: Mosquitto, tmp_path: Path) -> None:
-    raw = Raw(broker, "edge-tdn/test")
-    with hanging(site(tmp_path, broker, f'name = "a"\n{LIVE}'), first=1) as daemon:
+    raw = HostRecorder(broker.port, "edge-tdn/test")
+    with hanging(write_site(tmp_path, broker.url, f'name = "a"\n{LIVE}'), first=1) as daemon:
         daemon.says("compiling")
         status, seconds = daemon.ends(signal.SIGINT)
     assert (status, seconds < LIMIT_S) == (0, True), daemon.log
-    raw.listen(0.3)
-    assert not raw.messages, "nobody has heard of it yet"
+    raw.synchronize()
+    assert not raw.messages, "it has published nothing yet"
     raw.close()
 
 
@@ -110,10 +112,10 @@ def test_a_stop_with_everything_hanging_is_clean_within_five_seconds(broker: Mos
     cameras += [f'name = "stuck{n}"\n{LIVE}' for n in range(2)]
     cameras += ['name = "away"\nsource = "rtsp://192.0.2.1/x"', 'name = "demo"\nsource = "demo:"\nloop = true']
     extra = '[record]\nclip = true\nfolder = "pictures"\n[runtime]\nthreads = {}'
-    config = site(tmp_path, broker, *cameras, extra=extra.format(1))
+    config = write_site(tmp_path, broker.url, *cameras, extra=extra.format(1))
     with hanging(config, first=2) as daemon:
         daemon.says("start label=")
-        site(tmp_path, broker, *cameras, extra=extra.format(2))
+        write_site(tmp_path, broker.url, *cameras, extra=extra.format(2))
         daemon.process.send_signal(signal.SIGHUP)
         daemon.says("compiling")
         broker.process.send_signal(signal.SIGSTOP)
@@ -132,12 +134,12 @@ def test_a_stop_that_has_to_wait_for_everything_is_clean_within_five_seconds(bro
     """In the midst of a change, with runtime, recorders and a camera in a library, and a broker that is frozen."""
     cameras = ['name = "demo"\nsource = "demo:"\nloop = true\nmotion_gate = false', f'name = "stuck"\n{LIVE}']
     extra = '[record]\nclip = true\nfolder = "pictures"\n'
-    config = site(tmp_path, broker, *cameras, extra=extra)
+    config = write_site(tmp_path, broker.url, *cameras, extra=extra)
     with hanging(config) as daemon:
         daemon.says("start label=")
         (tmp_path / "hang").touch()
         daemon.says("hanging\nhanging")
-        site(tmp_path, broker, *cameras, extra=f"{extra}[decide]\nenter_threshold = 0.9\n")
+        write_site(tmp_path, broker.url, *cameras, extra=f"{extra}[decide]\nenter_threshold = 0.9\n")
         daemon.process.send_signal(signal.SIGHUP)
         daemon.says("is read again")
         time.sleep(0.5)  # now it waits for the runtime
@@ -150,12 +152,9 @@ def test_a_stop_that_has_to_wait_for_everything_is_clean_within_five_seconds(bro
 
 
 def test_a_hangup_during_the_start_is_heard_and_two_are_one(broker: Mosquitto, tmp_path: Path) -> None:
-    config = site(tmp_path, broker, f'name = "a"\n{LIVE}')
+    config = write_site(tmp_path, broker.url, f'name = "a"\n{LIVE}')
     with hanging(config) as daemon:
-        deadline = time.monotonic() + 90
-        while not hears_hangups(daemon):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: hears_hangups(daemon))
         for _ in range(5):
             daemon.process.send_signal(signal.SIGHUP)
         daemon.says("in force: no change")
@@ -170,17 +169,14 @@ def test_with_everything_away_it_serves_within_four_seconds(tmp_path: Path, brok
     """Broker and cameras: neither is waited for, and the broker is found when it comes."""
     broker.stop()
     away = ("rtsp://127.0.0.1:1/x", "rtsp://192.0.2.1/x", "http://no-such-host.invalid/x")
-    config = site(tmp_path, broker, *(f'name = "c{n}"\nsource = "{source}"' for n, source in enumerate(away)))
+    config = write_site(tmp_path, broker.url, *(f'name = "c{n}"\nsource = "{source}"' for n, source in enumerate(away)))
     began = time.monotonic()
     with hanging(config) as daemon:
         daemon.says("serving host=test")
         assert time.monotonic() - began < 4
         broker.start()
-        raw = Raw(broker, "edge-tdn/test")
-        deadline = time.monotonic() + 90
-        while not raw.of("c0", "status") and time.monotonic() < deadline:
-            raw.listen(0.1)
-        assert raw.of("c0", "status")
+        raw = HostRecorder(broker.port, "edge-tdn/test")
+        raw.wait_for(lambda: raw.of("c0", "status"))
         status, seconds = daemon.ends()
     assert (status, seconds < LIMIT_S) == (0, True), daemon.log
     raw.close()

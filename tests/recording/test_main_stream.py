@@ -23,8 +23,9 @@ from edge_tdn.messages import NS_PER_MS, NS_PER_S, ActionEvent, Frame, Scores
 from edge_tdn.recording import recorder as record
 from edge_tdn.recording.main_stream import ArrivalClock
 from edge_tdn.service.camera import Camera
-from tests.conftest import Mosquitto, number_in
+from tests.conftest import number_in
 from tests.recording.test_recorder import RATE, Reader, Topics, fail
+from tests.support.broker import Mosquitto
 
 ACTION = range(80, 100)  # numbers of the pictures that are one
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")

@@ -33,7 +33,8 @@ from edge_tdn.recording.recorder import Past, Recorder, verify
 from edge_tdn.recording.recordings import OURS, Recordings, file_name
 from edge_tdn.recording.snapshot import draw, legible
 from edge_tdn.service.camera import Camera
-from tests.conftest import Mosquitto, _numbered, number_in
+from tests.conftest import _numbered, number_in
+from tests.support.broker import Mosquitto
 from tests.support.fakes import FakeRuntime
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")

@@ -14,7 +14,7 @@ from edge_tdn.inference.scheduler import LATE, Scheduler
 from edge_tdn.manifest import Model
 from edge_tdn.messages import CameraStatus
 from edge_tdn.service.camera import Camera
-from tests.conftest import Mosquitto
+from tests.support.broker import Mosquitto
 from tests.support.fakes import FakeRuntime
 
 

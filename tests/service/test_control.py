@@ -11,8 +11,9 @@ import pytest
 from edge_tdn.delivery.mqtt import Connected, Connection, Message, Received
 from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, Reply
 from edge_tdn.service.control import Control
-from tests.conftest import Mosquitto
-from tests.system.test_chain import running, site
+from tests.support.broker import Mosquitto
+from tests.support.daemon import DaemonProcess
+from tests.support.site import write_site
 
 BASE = "edge-tdn/test"
 
@@ -71,13 +72,13 @@ class Dashboard:
 
 
 def test_commands_are_done_and_answered(broker: Mosquitto, tmp_path: Path) -> None:
-    config = site(
-        tmp_path, broker, 'name = "t"\nsource = "demo:"\nloop = true',
+    config = write_site(
+        tmp_path, broker.url, 'name = "t"\nsource = "demo:"\nloop = true',
         extra=f'{GOES_ON}[home_assistant]\ndiscovery = "device"',
     )  # fmt: skip
     dashboard = Dashboard(broker)
     dashboard.send("t/set/enabled", b"OFF", retain=True)  # somebody's of yesterday
-    with running(config) as daemon:
+    with DaemonProcess(config) as daemon:
         dashboard.until(lambda: bool(dashboard.events()))
         assert dashboard.ask("t/set/enabled", b"OFF").result == {"camera": "t", "enabled": False}
         dashboard.until(lambda: dashboard.state() == "disabled")
@@ -154,17 +155,17 @@ def boots(dashboard: Dashboard) -> set[str]:
 
 def test_numbers_go_on_over_restarts_and_ids_never_come_twice(broker: Mosquitto, tmp_path: Path) -> None:
     """The first is killed in the midst of an action."""
-    config = site(tmp_path, broker, 'name = "t"\nsource = "demo:"\nloop = true', extra=GOES_ON)
+    config = write_site(tmp_path, broker.url, 'name = "t"\nsource = "demo:"\nloop = true', extra=GOES_ON)
     dashboard = Dashboard(broker)
     for boot in (1, 2):
-        with running(config):
+        with DaemonProcess(config):
             dashboard.until(lambda boot=boot: len(boots(dashboard)) == boot and len(dashboard.events()) >= 3)  # type: ignore[misc]
-    with running(config) as daemon:
+    with DaemonProcess(config) as daemon:
         dashboard.until(lambda: dashboard.state() == "streaming")
         dashboard.until(lambda: len(boots(dashboard)) == 3)
         dashboard.until(lambda: dashboard.daemon().delivery.state == "connected")
         daemon.process.terminate()
-        assert daemon.ends(30) == 0
+        assert daemon.wait(30) == 0
     dashboard.until(lambda: dashboard.heard[-1].payload == b"stopped")
     seqs = [event.seq for event in dashboard.events()]
     assert list(dict.fromkeys(seqs)) == list(range(1, max(seqs) + 1))

@@ -2,7 +2,6 @@
 
 import http.client
 import socket
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,9 +16,11 @@ from edge_tdn.errors import ConfigError
 from edge_tdn.messages import CameraStatus, ConfigStatus, DaemonStatus, Delivery, ModelRef, OutboxStatus, State
 from edge_tdn.service import metrics as metrics_module
 from edge_tdn.service.metrics import Metrics
-from tests.conftest import Mosquitto
-from tests.support.rtsp import free_port
-from tests.system.test_chain import Raw, running, site
+from tests.support.broker import Mosquitto
+from tests.support.daemon import DaemonProcess
+from tests.support.mqtt import HostRecorder
+from tests.support.ports import free_port
+from tests.support.site import write_site
 
 EAGER = """
 [decide]
@@ -48,14 +49,7 @@ def scrape(port: int) -> Callable[..., float]:
     return figure
 
 
-def until(heard: Raw, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, heard.messages[-5:]
-        heard.listen(0.1)
-
-
-def newest(heard: Raw, camera: str) -> dict[str, Any]:
+def newest(heard: HostRecorder, camera: str) -> dict[str, Any]:
     """The camera's last status."""
     statuses = heard.of(camera, "status")
     return statuses[-1] if statuses else {"state": "", "clips": 0}
@@ -70,19 +64,19 @@ def test_the_figures_are_those_of_statuses_and_events(
     """
     make_video(frames=45, rate=15)
     port = free_port()
-    config = site(
-        tmp_path, broker, 'name = "live"\nsource = "demo:"\nloop = true',
+    config = write_site(
+        tmp_path, broker.url, 'name = "live"\nsource = "demo:"\nloop = true',
         'name = "file"\nsource = "video.mp4"\nmotion_gate = false',
         'name = "gone"\nsource = "rtsp://u:p@127.0.0.1:1/x"',
         extra=f"{EAGER}\n[metrics]\nport = {port}",
     )  # fmt: skip
-    heard = Raw(broker, "edge-tdn/test")
-    with running(config) as daemon:
-        until(heard, lambda: newest(heard, "file")["state"] == "ended" and len(heard.of("live", "events")) > 4)
-        until(heard, lambda: _counted(heard, port))
+    heard = HostRecorder(broker.port, "edge-tdn/test")
+    with DaemonProcess(config) as daemon:
+        heard.wait_for(lambda: newest(heard, "file")["state"] == "ended" and len(heard.of("live", "events")) > 4)
+        heard.wait_for(lambda: _counted(heard, port))
 
         # what is over can be compared exactly, once its last clip is told
-        until(heard, lambda: _alike(heard, port))
+        heard.wait_for(lambda: _alike(heard, port))
         before = newest(heard, "live")
         figure = scrape(port)
         over = newest(heard, "file")
@@ -100,34 +94,34 @@ def test_the_figures_are_those_of_statuses_and_events(
 
         # what goes on lies between the status before and the one after
         scraped = figure("edge_tdn_camera_frames_total", camera="live")
-        until(heard, lambda: newest(heard, "live")["frames"] > scraped + 15)  # so this is a status of later
+        heard.wait_for(lambda: newest(heard, "live")["frames"] > scraped + 15)  # so this is a status of later
         after = newest(heard, "live")
         for name, field in (("frames", "frames"), ("clips", "clips"), ("ticks_repeated", "repeated")):
             assert before[field] <= figure(f"edge_tdn_camera_{name}_total", camera="live") <= after[field]
         # not at once, where the machine is busy
-        until(heard, lambda: scrape(port)("edge_tdn_camera_hop_segments", camera="live") == 1)
+        heard.wait_for(lambda: scrape(port)("edge_tdn_camera_hop_segments", camera="live") == 1)
         rate = pytest.approx(30, abs=3)
-        until(heard, lambda: scrape(port)("edge_tdn_camera_frames_per_second", camera="live") == rate)
+        heard.wait_for(lambda: scrape(port)("edge_tdn_camera_frames_per_second", camera="live") == rate)
 
         broker.stop()
-        until(heard, lambda: scrape(port)("edge_tdn_broker_connected") == 0)
+        heard.wait_for(lambda: scrape(port)("edge_tdn_broker_connected") == 0)
         assert scrape(port)("edge_tdn_broker_state", state="connected") == 0
-        until(heard, lambda: scrape(port)("edge_tdn_outbox_events") > 0)
+        heard.wait_for(lambda: scrape(port)("edge_tdn_outbox_events") > 0)
         assert scrape(port)("edge_tdn_outbox_bytes") > 100
         broker.start()
-        until(heard, lambda: scrape(port)("edge_tdn_broker_connected") == 1)
+        heard.wait_for(lambda: scrape(port)("edge_tdn_broker_connected") == 1)
         assert scrape(port)("edge_tdn_broker_connects_total") == 2
         heard.close()
         daemon.process.terminate()
-        assert daemon.ends(60) == 0
+        assert daemon.wait(60) == 0
         assert "metrics" not in daemon.log()
 
 
-def _sha256(heard: Raw) -> str:
-    return str(next(content["model"]["sha256"] for topic, content in heard.messages if topic == "status"))  # type: ignore[index]
+def _sha256(heard: HostRecorder) -> str:
+    return str(heard.daemon_statuses()[0]["model"]["sha256"])
 
 
-def _alike(heard: Raw, port: int) -> bool:
+def _alike(heard: HostRecorder, port: int) -> bool:
     """What is scraped of the file is what its last status says."""
     figure, over = scrape(port), newest(heard, "file")
     names = {"clips": "clips", "gated": "clips_gated", "shed": "segments_shed", "gaps": "gaps"}
@@ -139,7 +133,7 @@ def _alike(heard: Raw, port: int) -> bool:
     return False
 
 
-def _counted(heard: Raw, port: int) -> bool:
+def _counted(heard: HostRecorder, port: int) -> bool:
     """As many events were heard as were delivered, and timed on their way out and back."""
     figure = scrape(port)
     counts = {len(heard.of("live", "events")) + len(heard.of("file", "events"))}

@@ -27,9 +27,10 @@ from edge_tdn.messages import ActionEvent, CameraStatus, ConfigStatus, DaemonSta
 from edge_tdn.service import daemon as daemon_module
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.reload import changes, in_force
-from tests.conftest import ROOT, Mosquitto
+from tests.conftest import ROOT
+from tests.support.broker import Mosquitto
+from tests.support.daemon import DaemonProcess
 from tests.support.rtsp import RtspCamera
-from tests.system.test_chain import Daemon, running
 from tests.test_manifest import edit, rehash
 
 BASE = "edge-tdn/test"
@@ -118,7 +119,7 @@ class Site:
         self.folder, self.broker, self.model, self._url = folder, broker, model, url
         self.path = folder / "site.toml"
         self.heard: list[tuple[float, Received]] = []
-        self.daemon: Daemon
+        self.daemon: DaemonProcess
         self._connection = Connection(broker.config(), "listener")
         note = self._connection.notes.get(timeout=60)
         assert isinstance(note, Connected)
@@ -212,10 +213,10 @@ def site(tmp_path: Path, broker: Mosquitto, model_copy: Path, live: RtspCamera) 
 
 
 @contextmanager
-def serving(site: Site, *cameras: str, **others: str) -> Iterator[Daemon]:
+def serving(site: Site, *cameras: str, **others: str) -> Iterator[DaemonProcess]:
     """Until its cameras stream and have clips."""
     site.write(*cameras, **others)
-    with running(site.path) as daemon:
+    with DaemonProcess(site.path) as daemon:
         site.daemon = daemon
         site.until(lambda: len(site.clips("live")) > 2)
         yield daemon
@@ -325,7 +326,7 @@ def test_ten_reloads_and_three_models_cost_an_unchanged_camera_nothing(
         swapped = time.monotonic()
         site.until(lambda: bool(site.clips("live")) and site.clips("live")[-1] > swapped + 0.8)
         daemon.process.terminate()
-        assert daemon.ends(30) == 0
+        assert daemon.wait(30) == 0
     site.until(lambda: site.on(f"{BASE}/availability")[-1:] == [b"stopped"])
     log = daemon.log()
     for name in ("live", "demo"):
@@ -370,7 +371,7 @@ def test_cameras_come_and_go_and_what_is_retained_of_them_with_them(site: Site) 
         site.link.publish(Message(f"{BASE}/cmd/live/set/enabled", b"ON"))
         site.until(lambda: site.state("live") == "streaming")
         daemon.process.terminate()
-        assert daemon.ends(30) == 0
+        assert daemon.wait(30) == 0
     site.until(lambda: site.on(f"{BASE}/availability")[-1:] == [b"stopped"])
     lives(site.events("demo"))
     lives(site.events("live"))
@@ -524,7 +525,7 @@ def test_what_only_a_restart_changes_is_told_and_a_new_password_is_used_at_once(
         site.until(lambda: len(site.on(f"{BASE}/availability")) == 3)
         assert site.on(f"{BASE}/availability") == [b"online", b"offline", b"online"]
         daemon.process.terminate()
-        assert daemon.ends(30) == 0
+        assert daemon.wait(30) == 0
         assert site.camera("live").gaps == 0
 
 
@@ -553,7 +554,7 @@ def test_a_model_that_is_fed_in_another_way_begins_anew_and_the_stream_stays(sit
         assert 0.2 < median(steps) < 1.0
         assert next(event for event in site.events("live")[before:] if event.type == "end").reason == "shutdown"
         daemon.process.terminate()
-        assert daemon.ends(30) == 0
+        assert daemon.wait(30) == 0
     site.until(lambda: site.on(f"{BASE}/availability")[-1:] == [b"stopped"])
     lives(site.events("live"))
     assert daemon.log().count("camera=live state=streaming") == 1
@@ -579,7 +580,7 @@ def test_another_broker_hears_what_the_first_did_not(site: Site, tmp_path: Path)
                 if isinstance(got, Received) and got.topic == f"{BASE}/live/events":
                     numbers.append(ActionEvent.model_validate_json(got.payload).seq)
             daemon.process.terminate()
-            assert daemon.ends(30) == 0
+            assert daemon.wait(30) == 0
         assert list(dict.fromkeys(numbers)) == list(range(1, numbers[-1] + 1))
         assert len(numbers) > len(site.events("live"))
     finally:

@@ -23,7 +23,8 @@ from edge_tdn.errors import SourceError
 from edge_tdn.media import gstreamer
 from edge_tdn.simulator.faults import FAULTS, Planned
 from tests.conftest import number_in
-from tests.support.rtsp import RtspCamera, free_port
+from tests.support.ports import free_port
+from tests.support.rtsp import RtspCamera
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 Cameras = Callable[..., RtspCamera]

@@ -26,8 +26,8 @@ from edge_tdn.messages import ActionEvent, CameraStatus, Reply
 from edge_tdn.subscriber import subscriber as subscribe
 from edge_tdn.subscriber.gaps import Gap
 from edge_tdn.subscriber.subscriber import Heard, Subscriber
-from tests.conftest import Mosquitto
 from tests.subscriber.test_gaps import MOMENT, event
+from tests.support.broker import Mosquitto
 from tests.support.wire import Wire
 
 

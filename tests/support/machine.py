@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.waiting import eventually
 
 BOOT_S = 60.0
-PYTHON = "/usr/bin/python3"  # a service may not look into a home
+PYTHON = "/usr/bin/python3"  # services cannot read a home directory
 NEEDED = ("systemd-nspawn", "nsenter", "mount", "make", "mosquitto", "mosquitto_sub")
 
 
 class Machine:
-    """Booted, without a network, until `close`. Skips where this machine cannot."""
+    """A booted container without a network, until `close`. Skips the test where this machine cannot boot one."""
 
     def __init__(self, folder: Path) -> None:
         missing = [program for program in NEEDED if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")]
@@ -44,7 +45,7 @@ class Machine:
         subprocess.run(command, check=True, capture_output=True, timeout=600)
 
     def run(self, *command: str, check: bool = True) -> str:
-        """What a command inside says."""
+        """Run a command inside and return its output."""
         assert self._container
         (pid,) = _children(self._container.pid)
         entered = ["nsenter", "-t", str(pid), *("-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"), *command]
@@ -53,12 +54,12 @@ class Machine:
         return done.stdout
 
     def site(self, name: str, text: str) -> str:
-        """Writes a site file; the name of its unit."""
+        """Write a site file and return the name of its unit."""
         (self.root / f"etc/edge-tdn/{name}.toml").write_text(text)
         return f"edge-tdn@{name}.service"
 
     def drop_in(self, unit: str, name: str) -> None:
-        """Adds one of the examples that were installed beside the unit."""
+        """Add one of the example drop-ins that were installed beside the unit."""
         folder = self.root / f"etc/systemd/system/{unit}.d"
         folder.mkdir()
         shutil.copyfile(self.root / "usr/local/share/doc/edge-tdn" / name, folder / name)
@@ -70,12 +71,10 @@ class Machine:
     def journal(self, unit: str) -> str:
         return self.run("journalctl", "-u", unit, "-o", "cat", "--no-pager")
 
-    def until(self, true: Callable[[], bool], within_s: float) -> float:
-        """Seconds until it is true."""
+    def until(self, condition: Callable[[], bool], within_s: float) -> float:
+        """Wait for `condition` and return how many seconds it took."""
         began = time.monotonic()
-        while not true():
-            assert time.monotonic() - began < within_s, f"not within {within_s:g} s"
-            time.sleep(0.1)
+        eventually(condition, within_s)
         return time.monotonic() - began
 
     def close(self) -> None:

@@ -1,19 +1,16 @@
 """A real RTSP camera that can be killed, frozen, started again and given faults: `edge-tdn simulate` as a process."""
 
 import os
-import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
-_told: set[int] = set()  # by free_port, on any thread
-_telling = threading.Lock()
+from tests.support.ports import free_port
 
 
 class RtspCamera:
@@ -79,18 +76,3 @@ class RtspCamera:
 
     def url(self, credentials: str = "") -> str:
         return f"rtsp://{credentials}127.0.0.1:{self.port}/{self.name}"
-
-
-def free_port(count: int = 1) -> int:
-    """The first of so many that nobody listens on, below those that outgoing connections are given; others each time:
-    who was told one may not listen there yet."""
-    while True:
-        first = random.randrange(10_000, 32_000)
-        ports = set(range(first, first + count))
-        with _telling, ExitStack() as stack, suppress(OSError):
-            if ports & _told:
-                continue
-            for port in ports:
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            _told.update(ports)
-            return first

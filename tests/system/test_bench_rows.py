@@ -1,4 +1,4 @@
-"""`make bench`, small: rows become a table and a plot, another tool's command line is measured beside ours."""
+"""`make bench` in short: rows become a table and a plot, another tool's command line is measured beside ours."""
 
 import sys
 from io import StringIO
@@ -18,7 +18,7 @@ def test_another_tool_is_measured_beside_ours(motion: Model, tmp_path: Path) -> 
     row = beside(motion.folder, "fp32", f"{sys.executable} -c pass", repetitions=1)
     ours, theirs = row.samples["ours, s"], row.samples["theirs, s"]
     assert row.figure == pytest.approx(ours[0] / theirs[0])
-    assert row.figure > 1  # Python that does nothing is sooner done
+    assert row.figure > 1  # Python that does nothing ends sooner
     assert not row.reached
     reached = Row("a hop", "PyTorch", 0.1234, "ratio", 0.5)
     text = StringIO()
@@ -31,8 +31,8 @@ def test_another_tool_is_measured_beside_ours(motion: Model, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("command", "said"), [("no-such-tool -x", "no-such-tool -x: No such file"), ("false", "false: exit status 1")]
+    ("command", "message"), [("no-such-tool -x", "no-such-tool -x: No such file"), ("false", "false: exit status 1")]
 )
-def test_a_tool_that_fails_ends_it_with_one_line(command: str, said: str, motion: Model) -> None:
-    with pytest.raises(SystemExit, match=said):
+def test_a_tool_that_fails_ends_it_with_one_line(command: str, message: str, motion: Model) -> None:
+    with pytest.raises(SystemExit, match=message):
         beside(motion.folder, "fp32", command, repetitions=1)

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: a dozen faults, flipped bits, a broker that forgets; every event counted."""
+"""The short form of `make chaos`: ten faults, flipped bits, a broker that forgets; every event is counted."""
 
 import shutil
 from pathlib import Path
@@ -14,23 +14,23 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_no_event_is_lost_doubled_or_out_of_order_whatever_fails(
+def test_no_event_is_lost_duplicated_or_out_of_order_under_faults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two faults one after the other, five times at once."""
+    """Two consecutive faults in each of five simultaneous rigs."""
     monkeypatch.setattr("tests.chaos.conservation.RIGS", 5)
-    said: list[str] = []
-    (row,) = conservation(tmp_path, faults=10, events=1500, seed=3, step=said.append)
+    steps: list[str] = []
+    (row,) = conservation(tmp_path, faults=10, events=1500, seed=3, step=steps.append)
     assert row.ok, row
-    assert said[-1] == "fault 10 of 10"
+    assert steps[-1] == "fault 10 of 10"
     assert sum(f"{name} " in row.note for name in FAULTS) >= 4
 
 
-def test_any_flipped_bit_costs_no_more_than_is_counted(tmp_path: Path) -> None:
+def test_a_flipped_bit_loses_no_more_events_than_are_counted(tmp_path: Path) -> None:
     (row,) = flips(tmp_path, count=200, seed=3, step=lambda what: None)
     assert row.ok, row
 
 
-def test_what_a_broker_forgot_shows_as_a_gap_and_comes_back_on_request(tmp_path: Path) -> None:
+def test_events_that_a_broker_forgot_are_a_gap_and_are_replayed_on_request(tmp_path: Path) -> None:
     (row,) = forgetful(tmp_path, lambda what: None)
     assert row.ok, row

@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rows]:
-    """Most of it is waiting."""
+    """Both programs run side by side: most of their time is waiting."""
     pytest.importorskip("gi").require_version("GstRtspServer", "1.0")
     demo_clip()
     folder = tmp_path_factory.mktemp("chaos")
@@ -35,13 +35,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rows]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_camera_that_fails_is_told_in_time_and_streams_soon_after_it_returns(rows: Rows, kind: str) -> None:
+def test_a_failed_camera_is_reported_in_time_and_streams_soon_after_it_returns(rows: Rows, kind: str) -> None:
     found = [row for row in rows if row.what.startswith(kind)]
     assert len(found) == 2
     assert all(isinstance(row, Row) and row.ok for row in found), found
 
 
-def test_a_frozen_picture_gives_no_event_and_no_fault_leaves_a_thread_or_a_file_open(rows: Rows) -> None:
+def test_a_frozen_camera_gives_no_event_and_no_fault_leaves_a_thread_or_file_open(rows: Rows) -> None:
     found = [row for row in rows if row.what.startswith(("events", "left behind"))]
     assert len(found) == 2
     assert all(isinstance(row, Row) and row.ok for row in found), found
@@ -53,7 +53,7 @@ def test_broker_and_cameras_may_be_away_at_the_start(rows: Rows) -> None:
     assert all(isinstance(row, Row) and row.ok for row in found), found
 
 
-def test_growth_is_told_where_there_is_some_and_not_where_nobody_can_tell() -> None:
+def test_growth_is_reported_where_it_is_significant() -> None:
     hours = [n / 10 for n in range(10)]
     flat = growth("memory", 2, "MB in an hour", hours, [100 + 0.01 * (n % 2) for n in range(10)], "")
     leaking = growth("memory", 2, "MB in an hour", hours, [100 + 0.5 * n for n in range(10)], "")

@@ -1,7 +1,7 @@
-"""Passwords are nowhere: not in the log, the statuses, the metrics, the process's own entries in /proc.
+"""Passwords appear nowhere: not in the log, the statuses, the metrics or the process's entries in /proc.
 
-Two real daemons, which have everything to tell: cameras that refuse, are away, are misspelt and fail by a traceback,
-GStreamer's and paho's own debug output, a broker that lets in and one that does not.
+Two real daemons with every occasion to leak: cameras that refuse, are away, are misspelt or fail with a traceback,
+GStreamer's and paho's own debug output, a broker that accepts the client and one that does not.
 """
 
 import base64
@@ -11,43 +11,45 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
 
-from edge_tdn.delivery.mqtt import Message, Received
 from edge_tdn.media import gstreamer
-from tests.conftest import Mosquitto
 from tests.support.authority import Authority
-from tests.support.rtsp import RtspCamera, free_port
+from tests.support.broker import Mosquitto
+from tests.support.mqtt import RecordingClient
+from tests.support.ports import free_port
+from tests.support.rtsp import RtspCamera
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 
 BROKER, WRONG, CAMERA, OTHER = "br0ker-Pa55", "wr0ng-Pa55", "c@mera Pa55", "oth3r-Pa55"
 SECRETS = (BROKER, WRONG, CAMERA, OTHER)
 FFMPEG = r"^\[\w+ @ 0x|method DESCRIBE failed|Connection to tcp"  # through OpenCV, past the log
-# What stands in for a camera's fault that nobody foresaw: its words are the worst possible.
+# Injects an unforeseen fault whose message contains the camera's whole address.
 PROGRAM = """
 import sys
-from edge_tdn import pipeline
+from edge_tdn.service import camera
 from edge_tdn.__main__ import main
 
-take = pipeline.Camera._take
+take = camera.Camera._take
 def taken(self, frame):
     if self.name == "broken":
         raise RuntimeError(f"no such luck: {self._source._camera.source}")
     take(self, frame)
-pipeline.Camera._take = taken
+camera.Camera._take = taken
 sys.exit(main())
 """
 
 
 def forms(secret: str, user: str) -> set[str]:
-    """As a program may print it."""
+    """Return the forms in which a program may print a secret."""
     encoded = {base64.b64encode(f"{user}:{secret}".encode()).decode()}
     return {secret, quote(secret), quote(secret, safe=""), repr(secret)[1:-1], *encoded}
 
@@ -55,7 +57,25 @@ def forms(secret: str, user: str) -> set[str]:
 FORBIDDEN = {form for secret in SECRETS for user in ("", "camera", "here", "u") for form in forms(secret, user)}
 
 
-class Daemon:
+EXPECTED = (
+    rb"camera=good state=streaming",
+    rb"camera=keyed state=streaming",
+    rb"camera=refused state=unauthorized",
+    rb"camera=absent state=unreachable",
+    rb"camera=away state=unreachable",
+    rb"camera=misspelt state=ended",
+    rb"camera=plain state=unauthorized",
+    rb"camera=broken failed",
+    rb"camera=broken \| RuntimeError",
+    rb"camera=opencv state=unreachable",
+    rb"broker=127\.0\.0\.1:\d+ connected",
+    rb"broker=127\.0\.0\.1:\d+ Sending CONNECT",
+    rb"<7>0:\S+ .*rtspsrc",
+    rb"<7>0:\S+ .*GST_PIPELINE.*user-pw=\*\*\*",
+)
+
+
+class JournalledDaemon:
     """`edge-tdn --verbose run` as systemd starts it: stderr is the journal."""
 
     def __init__(self, config: Path, **environment: str) -> None:
@@ -65,16 +85,16 @@ class Daemon:
         command = [sys.executable, "-c", PROGRAM, "--verbose", "run", "--config", str(config)]
         self.process = subprocess.Popen(command, stderr=writing, env=os.environ | environment)
         os.close(writing)
-        self.said = b""
+        self.log = b""
         self._reader = threading.Thread(target=self._read, args=(reading,), daemon=True)
         self._reader.start()
 
     def _read(self, reading: int) -> None:
         with open(reading, "rb") as lines:
             for line in lines:
-                self.said += line
+                self.log += line
 
-    def of_the_process(self) -> bytes:
+    def process_entries(self) -> bytes:
         folder = Path("/proc", str(self.process.pid))
         return b"".join((folder / name).read_bytes() for name in ("cmdline", "environ", "comm"))
 
@@ -84,14 +104,11 @@ class Daemon:
         self._reader.join(30)
 
 
-def wait(condition: Callable[[], bool], told: Callable[[], object], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.05)
+def _logged(daemon: JournalledDaemon, pattern: bytes) -> bool:
+    return re.search(pattern, daemon.log) is not None
 
 
-def test_passwords_are_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera]) -> None:
+def test_passwords_appear_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera]) -> None:
     metrics = free_port()
     subprocess.run(["mosquitto_passwd", "-b", "-c", tmp_path / "passwords", "here", BROKER], check=True)
     authority = Authority(tmp_path, "ca")
@@ -101,8 +118,7 @@ def test_passwords_are_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera]) 
     broker = Mosquitto(tmp_path, f"{pem}allow_anonymous false\npassword_file {tmp_path}/passwords")
     camera = rtsp(CAMERA)
     (tmp_path / "camera.password").write_text(f"{CAMERA}\n")
-    connection, link = broker.link()
-    link.subscribe("#")
+    recorder = RecordingClient(broker.port, "#")
     url = camera.url(f"camera:{quote(CAMERA)}@")
     sources = {
         "good": url,
@@ -132,54 +148,36 @@ def test_passwords_are_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera]) 
 
     first = site("first", BROKER, sources, f"[metrics]\nport = {metrics}\n[record]\nsnapshot = true")
     second = site("second", WRONG, {"demo": "demo:"})
-    heard: list[Received] = []
-
-    def listen() -> None:
-        while not connection.notes.empty():
-            note = connection.notes.get()
-            if isinstance(note, Received):
-                heard.append(note)
-
-    def told(topic: str, word: bytes) -> bool:
-        listen()
-        return any(note.topic == topic and word in note.payload for note in heard)
-
     daemons = []
     try:
-        daemons.append(Daemon(first, GST_DEBUG="rtspsrc:5,rtspconnection:5,GST_PIPELINE:5"))
-        daemons.append(Daemon(second))
-        served, shut_out = daemons
-        for line in (
-            rb"camera=good state=streaming", rb"camera=keyed state=streaming",
-            rb"camera=refused state=unauthorized", rb"camera=absent state=unreachable",
-            rb"camera=away state=unreachable", rb"camera=misspelt state=ended", rb"camera=plain state=unauthorized",
-            rb"camera=broken failed", rb"camera=broken \| RuntimeError", rb"camera=opencv state=unreachable",
-            rb"broker=127\.0\.0\.1:\d+ connected", rb"broker=127\.0\.0\.1:\d+ Sending CONNECT",
-            rb"<7>0:\S+ .*rtspsrc", rb"<7>0:\S+ .*GST_PIPELINE.*user-pw=\*\*\*",
-        ):  # fmt: skip
-            wait(lambda: re.search(line, served.said) is not None, lambda: (line, served.said.decode()[-20_000:]))  # noqa: B023
-        wait(lambda: b" unauthorized: " in shut_out.said, lambda: shut_out.said)
-        served.process.send_signal(signal.SIGHUP)  # which is refused, for what is misspelt
-        wait(lambda: told("edge-tdn/first/status", b'"state":"refused"'), lambda: served.said.decode()[-20_000:])
-        assert b" refused, the one before stays in force: " in served.said
+        daemons.append(JournalledDaemon(first, GST_DEBUG="rtspsrc:5,rtspconnection:5,GST_PIPELINE:5"))
+        daemons.append(JournalledDaemon(second))
+        served, rejected = daemons
+        for line in EXPECTED:
+            eventually(partial(_logged, served, line), describe=lambda: (line, served.log.decode()[-20_000:]))  # noqa: B023
+        eventually(lambda: b" unauthorized: " in rejected.log, describe=lambda: rejected.log)
+        served.process.send_signal(signal.SIGHUP)  # refused, because of the misspelt camera
+        recorder.wait_for(
+            lambda: any(b'"state":"refused"' in message.payload for message in recorder.on("edge-tdn/first/status"))
+        )
+        assert b" refused, the one before stays in force: " in served.log
         with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=60) as answer:
             scraped = answer.read()
-        processes = b"".join(daemon.of_the_process() for daemon in daemons)
+        processes = b"".join(daemon.process_entries() for daemon in daemons)
     finally:
         for daemon in daemons:
             daemon.end()
-    link.publish(Message("over", b""))  # it comes behind all that the daemons said
-    wait(lambda: told("over", b""), lambda: heard)
-    connection.close()
+    recorder.synchronize()
+    recorder.close()
     broker.stop()
-    topics = {note.topic for note in heard}
+    topics = {message.topic for message in recorder.messages}
     assert {f"edge-tdn/first/{name}/status" for name in sources} <= topics
     assert b"edge_tdn_camera_frames_total" in scraped
     assert b"--config" in processes
     everything = {
-        "log of the first": served.said,
-        "log of the second": shut_out.said,
-        "topics": b"\n".join(note.topic.encode() + note.payload for note in heard),
+        "log of the first": served.log,
+        "log of the second": rejected.log,
+        "topics": b"\n".join(message.topic.encode() + message.payload for message in recorder.messages),
         "metrics": scraped,
         "processes": processes,
     }
@@ -188,5 +186,5 @@ def test_passwords_are_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera]) 
     for where, what in everything.items():
         text = what.decode(errors="replace")
         assert not [form for form in FORBIDDEN | pieces if form in text], where
-    for line in (served.said + shut_out.said).decode(errors="replace").splitlines():
+    for line in (served.log + rejected.log).decode(errors="replace").splitlines():
         assert re.match(r"<[2-7]>", line) or re.search(FFMPEG, line), f"neither ours nor FFmpeg's: {line}"

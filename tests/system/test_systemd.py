@@ -1,4 +1,4 @@
-"""The units: what systemd thinks of them, and what becomes of the daemon under a real one (`make test-systemd`)."""
+"""The systemd units: verified by systemd itself, and run in a booted container (`make test-systemd`)."""
 
 import re
 import shutil
@@ -23,7 +23,7 @@ WATCHDOG_S = 20  # of the unit
 @pytest.mark.parametrize(
     ("drop_in", "exposure"), [("", 12), ("site.conf", 12), ("rtsp-cpu.conf", 10), ("cuda.conf", 15)]
 )
-def test_the_units_are_right_and_expose_little(drop_in: str, exposure: int, tmp_path: Path) -> None:
+def test_the_units_are_valid_and_expose_little(drop_in: str, exposure: int, tmp_path: Path) -> None:
     """systemd-analyze: no warning, and an exposure of at most a tenth of this."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed: make test-packages")
@@ -35,12 +35,13 @@ def test_the_units_are_right_and_expose_little(drop_in: str, exposure: int, tmp_
         shutil.copy(UNITS / drop_in, tmp_path / f"{unit.name}.d")
     verified = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
     assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
-    judged = subprocess.run(
+    assessed = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={exposure}", unit],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert judged.returncode == 0, judged.stdout + judged.stderr
-    assert "Overall exposure level" in judged.stdout
+        capture_output=True,
+        text=True,
+    )
+    assert assessed.returncode == 0, assessed.stdout + assessed.stderr
+    assert "Overall exposure level" in assessed.stdout
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_a_camera_is_served_from_inside_the_sandbox(machine: Machine) -> None:
 
     pid = machine.show(unit, "MainPID")
     machine.run("kill", "-9", pid)
-    back_s = machine.until(lambda: _runs_anew(machine, unit, pid), 60)
+    back_s = machine.until(lambda: _has_restarted(machine, unit, pid), 60)
     load_s = float(re.findall(r"ready in ([\d.]+) s", machine.journal(unit))[-1])
     print(f"kill -9: serving again after {back_s:.1f} s, {load_s:.1f} s of which the model took")
     assert back_s <= 5 + load_s
@@ -82,7 +83,7 @@ def test_a_camera_is_served_from_inside_the_sandbox(machine: Machine) -> None:
 
     pid = machine.show(unit, "MainPID")
     machine.run("kill", "-STOP", pid)
-    back_s = machine.until(lambda: _runs_anew(machine, unit, pid), 60)
+    back_s = machine.until(lambda: _has_restarted(machine, unit, pid), 60)
     print(f"frozen: serving again after {back_s:.1f} s")
     assert WATCHDOG_S / 2 < back_s <= WATCHDOG_S + 5 + load_s
     assert machine.show(unit, "NRestarts") == "2"
@@ -96,35 +97,35 @@ def test_a_camera_is_served_from_inside_the_sandbox(machine: Machine) -> None:
 
 
 @pytest.mark.nspawn
-def test_a_thread_that_hangs_is_restarted_over_with_all_stacks_in_the_journal(machine: Machine) -> None:
-    """A camera thread deep in GStreamer: it opens a pipe that nobody writes to."""
+def test_a_hanging_thread_causes_a_restart_with_all_stacks_in_the_journal(machine: Machine) -> None:
+    """A camera thread deep in GStreamer: it opens a pipe without a writer."""
     machine.run("mkfifo", "-m", "644", "/etc/edge-tdn/pipe")
     camera = '[[camera]]\nname = "stuck"\nsource = "gst: filesrc location=/etc/edge-tdn/pipe ! decodebin"\n'
     unit = machine.site("hang", BROKER + camera)
     machine.run("systemctl", "start", unit)
     pid = machine.show(unit, "MainPID")
-    back_s = machine.until(lambda: _runs_anew(machine, unit, pid), 60)
+    back_s = machine.until(lambda: _has_restarted(machine, unit, pid), 60)
     journal = machine.journal(unit)
     machine.run("systemctl", "stop", unit, check=False)
     print(f"a thread hung: serving again after {back_s:.1f} s")
     assert WATCHDOG_S / 2 < back_s <= WATCHDOG_S + 8  # with the model's loading
     assert 'thread="camera stuck" ' in journal
-    for place in ("gst_capture.py", "scheduler.py", "publish.py", "mqtt.py", "daemon.py"):
+    for place in ("gst_capture.py", "scheduler.py", "publisher.py", "mqtt.py", "daemon.py"):
         assert re.search(rf'{place}", line \d+ in ', journal.partition("Fatal Python error: Aborted")[2]), place
 
 
 @pytest.mark.nspawn
-def test_what_does_not_heal_by_itself_is_not_tried_again(machine: Machine) -> None:
+def test_configuration_errors_are_not_restarted(machine: Machine) -> None:
     """A misspelt key, and a credential that is not there."""
-    wanted = BROKER + 'username = "edge"\npassword_file = "credential:mqtt-password"\n' + CAMERA
-    bad, secret = machine.site("bad", "hots = 'barn'\n" + AWAY), machine.site("secret", wanted)
-    for unit, said in (
+    with_password = BROKER + 'username = "edge"\npassword_file = "credential:mqtt-password"\n' + CAMERA
+    bad, secret = machine.site("bad", "hots = 'barn'\n" + AWAY), machine.site("secret", with_password)
+    for unit, message in (
         (bad, "/etc/edge-tdn/bad.toml:1: hots: unknown key; did you mean 'host'?"),
         (secret, "broker.password_file = 'credential:mqtt-password'"),
     ):
         machine.run("systemctl", "start", unit, check=False)
-        assert said in machine.journal(unit)
-    time.sleep(5)  # more than RestartSec
+        assert message in machine.journal(unit)
+    time.sleep(5)  # more than RestartSec, in which a restart would happen
     for unit in (bad, secret):
         found = [machine.show(unit, key) for key in ("ActiveState", "ExecMainStatus", "NRestarts")]
         assert found == ["failed", "78", "0"], unit
@@ -142,7 +143,7 @@ def test_what_does_not_heal_by_itself_is_not_tried_again(machine: Machine) -> No
 
 @pytest.mark.nspawn
 def test_a_start_waits_for_neither_broker_nor_camera(machine: Machine) -> None:
-    """With no device at all: as the drop-in for cameras on the network has it."""
+    """The drop-in for network cameras gives the unit no device at all."""
     unit = machine.site("away", AWAY)
     machine.drop_in(unit, "rtsp-cpu.conf")
     assert machine.run("sh", "-c", f"systemd-analyze verify edge-tdn.service {unit} 2>&1") == ""
@@ -161,21 +162,21 @@ def test_a_reload_changes_cameras_and_no_process(machine: Machine) -> None:
     unit = machine.site("changing", AWAY)
     machine.run("systemctl", "start", unit)
     pid = machine.show(unit, "MainPID")
-    for text, said in (
+    for text, status in (
         (AWAY + CAMERA.replace("gate", "yard"), "0 of 2 cameras streaming; "),
         ("hots = 'barn'\n" + AWAY, "; the new configuration was refused"),
         (AWAY, "0 of 1 cameras streaming; "),
     ):
         machine.site("changing", text)
         machine.run("systemctl", "reload", unit)
-        machine.until(lambda said=said: said in machine.show(unit, "StatusText"), 20)
+        machine.until(lambda status=status: status in machine.show(unit, "StatusText"), 20)
         machine.until(lambda: machine.show(unit, "ActiveState") == "active", 10)  # not "reloading" any more
     assert machine.show(unit, "MainPID") == pid
     machine.run("systemctl", "stop", unit)
 
 
 @pytest.mark.nspawn
-def test_uninstall_leaves_what_is_the_users(machine: Machine) -> None:
+def test_uninstall_keeps_configuration_and_state(machine: Machine) -> None:
     def installed() -> set[str]:
         found = machine.run("find", "/usr/local", "/etc/systemd", "-name", "*edge-tdn*", "-prune")
         return {path for path in found.split() if not path.endswith(".service.d")}  # the site's own
@@ -192,12 +193,12 @@ def test_uninstall_leaves_what_is_the_users(machine: Machine) -> None:
     assert machine.run("find", "/var/lib/private/edge-tdn/away", "-name", "outbox.db")
 
 
-def _runs_anew(machine: Machine, unit: str, before: str) -> bool:
+def _has_restarted(machine: Machine, unit: str, before: str) -> bool:
     return machine.show(unit, "ActiveState") == "active" and machine.show(unit, "MainPID") not in (before, "0")
 
 
 def _is_confined(machine: Machine, unit: str) -> None:
-    """As the kernel has it, not as the file says."""
+    """Assert the confinement as the kernel reports it."""
     pid = machine.show(unit, "MainPID")
     status = machine.run("cat", f"/proc/{pid}/status")
     for line in (r"Uid:\t(6[1-5]\d{3})\t\1\t\1\t\1", "NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t0+$", "CapEff:\t0+$"):
@@ -205,5 +206,5 @@ def _is_confined(machine: Machine, unit: str) -> None:
     inside = ("nsenter", "-t", pid, "-m", "sh", "-c")
     assert machine.run(*inside, "ls -A /root; ls -A /home; ls /dev/mem /dev/kmsg", check=False) == ""
     assert "Read-only" in machine.run(*inside, "touch /etc/x /usr/x 2>&1", check=False)
-    judged = machine.run("systemd-analyze", "security", "--no-pager", "--threshold=12", unit)
-    assert "Overall exposure level" in judged
+    assessed = machine.run("systemd-analyze", "security", "--no-pager", "--threshold=12", unit)
+    assert "Overall exposure level" in assessed

@@ -27,9 +27,12 @@ from edge_tdn.manifest import Build, InputSpec, Manifest, Model, dump, open_mode
 from edge_tdn.media.colour import Packed
 from edge_tdn.messages import NS_PER_S, Frame
 from edge_tdn.segments.window import Window
-from tests.conftest import HAS_BF16, Mosquitto, needs_bf16
+from tests.conftest import HAS_BF16, needs_bf16
 from tests.segments.test_window import published
-from tests.system.test_chain import Raw, lives, running, site
+from tests.support.broker import Mosquitto
+from tests.support.daemon import DaemonProcess
+from tests.support.mqtt import HostRecorder, actions_of
+from tests.support.site import write_site
 
 SIDE = 64  # pixels
 RATE = 12.0  # frames a second
@@ -445,11 +448,11 @@ def test_it_serves_from_one_stream_what_both_networks_say_of_it(
         f'[runtime]\nmodel = "{both.folder}"\n'
         "[decide]\nsmoothing_clips = 1\nenter_threshold = 0.01\nexit_threshold = 0\nmin_length_s = 0"
     )
-    raw = Raw(broker, "edge-tdn/test")
-    with running(site(tmp_path, broker, f'name = "film"\nsource = "{video}"', extra=extra)) as daemon:
-        assert daemon.ends(60) == 0
+    raw = HostRecorder(broker.port, "edge-tdn/test")
+    with DaemonProcess(write_site(tmp_path, broker.url, f'name = "film"\nsource = "{video}"', extra=extra)) as daemon:
+        assert daemon.wait(60) == 0
         daemon.log()
-    raw.listen(0.5)
+    raw.synchronize()
     raw.close()
     scores = raw.of("film", "scores")
     assert len(scores) + raw.of("film", "status")[-1]["shed"] == hops + 1
@@ -459,7 +462,7 @@ def test_it_serves_from_one_stream_what_both_networks_say_of_it(
         got = np.array([message["scores"][label] for label in LABELS])
         assert any(np.abs(got - wanted).max() <= 2e-3 for wanted in rest), json.dumps(message)
     events = raw.of("film", "events")
-    assert lives(events)
+    assert actions_of(events)
     assert {event["model"]["id"] for event in events} == {"both"}
     assert {event["model"]["sha256"] for event in events} == {both.sha256}
     assert {event["window"]["frames"] for event in events} == {8 * 15}
