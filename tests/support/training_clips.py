@@ -12,8 +12,9 @@ from edge_tdn.messages import Picture
 
 RATE = 12
 HEIGHT, WIDTH = 80, 112
-SPEC = InputSpec(segments=4, height=64, width=64, resize="short_side_centre_crop", short_side=72, frame_rate=RATE,
-                 segment_stride=3)  # fmt: skip
+SPEC = InputSpec(
+    segments=4, height=64, width=64, resize="short_side_centre_crop", short_side=72, frame_rate=RATE, segment_stride=3
+)
 
 
 def make_clips(folder: Path, each: int = 4, frames: int = 24) -> Path:

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from edge_tdn_training.synthetic.clips import HELD_OUT, SPEC, Lesson, lesson
+from edge_tdn_training.synthetic.clips import HELD_OUT, SPEC, LabelledClip, generate_clip
 from edge_tdn_training.synthetic.motions import OPPOSITE
 
 from edge_tdn.demo.scene import MOTIONS
@@ -14,13 +14,13 @@ from edge_tdn.manifest import WEIGHTS, Model
 
 
 @pytest.fixture(scope="module")
-def held_out() -> list[Lesson]:
+def held_out() -> list[LabelledClip]:
     """The first of the clips that are never learnt from."""
-    return [lesson(HELD_OUT + number, SPEC) for number in range(80)]
+    return [generate_clip(HELD_OUT + number, SPEC) for number in range(80)]
 
 
 def test_a_lesson_is_fixed_by_its_number() -> None:
-    one, again, other = lesson(5, SPEC), lesson(5, SPEC), lesson(6, SPEC)
+    one, again, other = generate_clip(5, SPEC), generate_clip(5, SPEC), generate_clip(6, SPEC)
     assert np.array_equal(one.frames, again.frames)
     assert one.label == again.label
     assert not np.array_equal(one.frames, other.frames)
@@ -29,7 +29,7 @@ def test_a_lesson_is_fixed_by_its_number() -> None:
 
 def test_segments_of_a_lesson_overlap_as_the_grid_says() -> None:
     """Stride 4 and five frames: a segment's last frame is the next one's first."""
-    frames = lesson(7, SPEC).frames
+    frames = generate_clip(7, SPEC).frames
     assert np.array_equal(frames[:-1, 4], frames[1:, 0])
 
 
@@ -43,7 +43,7 @@ def test_the_card_is_of_the_weights_that_ship(motion: Model) -> None:
     assert hashlib.sha256(weights).hexdigest() in (motion.folder.parent / "README.md").read_text()
 
 
-def test_the_shipped_model_knows_clips_that_it_never_saw(motion: Model, held_out: list[Lesson]) -> None:
+def test_the_shipped_model_knows_clips_that_it_never_saw(motion: Model, held_out: list[LabelledClip]) -> None:
     """Through the runtime of the daemon."""
     runtime = open_runtime(motion)
     right = sum(int(np.argmax(scores(runtime, clip.frames))) == clip.label for clip in held_out)
@@ -51,7 +51,7 @@ def test_the_shipped_model_knows_clips_that_it_never_saw(motion: Model, held_out
     assert right >= 73
 
 
-def test_a_clip_played_backwards_is_its_opposite(motion: Model, held_out: list[Lesson]) -> None:
+def test_a_clip_played_backwards_is_its_opposite(motion: Model, held_out: list[LabelledClip]) -> None:
     """So it is motion that decides, not what the thing looks like."""
     runtime = open_runtime(motion)
     directed = [clip for clip in held_out if MOTIONS[clip.label] in OPPOSITE]

@@ -2,9 +2,7 @@
 
 import io
 import json
-import multiprocessing
 import re
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from edge_tdn_export.network.tdn import TDNConfig
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import ablation
 from edge_tdn_training.commands.ablation import T_CONV, TABLES, TSN, chosen
-from edge_tdn_training.commands.ablation_report import Result, markdown, picture, said, table, to_json
+from edge_tdn_training.commands.ablation_report import AblationResult, markdown, notes, picture, table, to_json
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.synthetic.clips import SPEC
 from numpy.typing import NDArray
@@ -23,10 +21,9 @@ from PIL import Image
 from rich.console import Console
 
 from edge_tdn.demo.scene import MOTIONS
-from tests.training.loop.test_trainer import wait_for
+from tests.support.training_tasks import kill_trainer_when
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
-FORK = multiprocessing.get_context("fork")  # as in test_training_learn
 STILL, LEFT, RIGHT = (MOTIONS.index(label) for label in ("still", "left", "right"))
 
 
@@ -36,7 +33,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     small = SPEC.model_copy(update={"segments": 2, "segment_stride": 28})
     monkeypatch.setattr(ablation, "SPEC", small)
     monkeypatch.setattr(ablation, "NETWORK", {"arch": "resnet18", "width": 0.125, "segments": 2})
-    monkeypatch.setattr(ablation, "EPOCH", 4)
+    monkeypatch.setattr(ablation, "EPOCH_CLIPS", 4)
     monkeypatch.setattr(ablation, "BATCH", 8)
     monkeypatch.setitem(ablation.TABLES, "1d", (TSN, T_CONV))
     options = f"ablation --out {tmp_path / 'out'} --tables 1d --drawings 12 --held-out 5 --workers 0 --device cpu"
@@ -44,20 +41,17 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
 
 
 def test_killed_it_goes_on_and_what_is_taught_is_not_taught_again(
-    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    command: Callable[..., list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """And judged by PyTorch itself instead of OpenVINO, all are found the same."""
-    process = FORK.Process(target=main, args=(command(),))
-    process.start()
-    wait_for(lambda: (tmp_path / "out/tsn-1/checkpoint.pt").exists() or not process.is_alive())
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL, "it must not be done yet"
+    kill_trainer_when(command(), (tmp_path / "out/tsn-1/checkpoint.pt").exists)
     capsys.readouterr()
     assert main(command("--at-once", "4")) == 0
     told = capsys.readouterr()
-    assert "tsn-1: going on after epoch" in told.err
+    assert "tsn-1: resuming after epoch" in told.err
     assert [line.split()[0] for line in told.out.splitlines() if re.match("T[\\w-]+ +[0-9]", line)] == ["TSN", "T-Conv"]
     found = json.loads((tmp_path / "out/ablation.json").read_text())
     assert found["schema"] == 1
@@ -88,15 +82,15 @@ def test_killed_it_goes_on_and_what_is_taught_is_not_taught_again(
     again = json.loads((tmp_path / "out/ablation.json").read_text())
     assert [one["seeds"] for one in again["models"]] == [one["seeds"] for one in found["models"]]
     assert main(command("--size", "96")) == 78
-    assert "this run was begun with input.height = 64, now it is 96" in capsys.readouterr().err
+    assert "this run was started with input.height = 64, now it is 96" in capsys.readouterr().err
 
 
-def result(name: str, says: list[list[int]], seconds: list[float], paper: float | None = None) -> Result:
+def result(name: str, says: list[list[int]], seconds: list[float], paper: float | None = None) -> AblationResult:
     """`says`: for each seed, what it takes four clips for; two are left, one right, one still."""
     truth = np.array([LEFT, LEFT, RIGHT, STILL])
     judged = tuple(Accuracy(MOTIONS, np.eye(len(MOTIONS), dtype=np.float32)[one], truth) for one in says)
     times: NDArray[np.float64] = np.tile(np.array(seconds), (len(says), 1))
-    return Result(name, {}, paper, 2_000_000, 0.5, judged, times)
+    return AblationResult(name, {}, paper, 2_000_000, 0.5, judged, times)
 
 
 def test_what_is_told_of_several_seeds() -> None:
@@ -115,10 +109,10 @@ def test_what_is_told_of_several_seeds() -> None:
         ["TDN", "87.5 ± 17.7", "100.0 ± 0.0", "2.00", "0.50", "13.1", "1.20", "52.3"],
     ]
     assert markdown([tsn, tdn]).splitlines()[3].startswith("| TDN | 87.5 ± 17.7 |  | 100.0")
-    assert "4 clips, 3 of them left or right" in said([tsn, tdn])[0]
-    assert "right in 50.0% of all" in said([tsn, tdn])[0]
-    assert "not quoted" in said([tsn, tdn])[-1]
-    assert "paper" not in "".join(said([tsn]))
+    assert "4 clips, 3 of them left or right" in notes([tsn, tdn])[0]
+    assert "right in 50.0% of all" in notes([tsn, tdn])[0]
+    assert "not quoted" in notes([tsn, tdn])[-1]
+    assert "paper" not in "".join(notes([tsn]))
     found = json.loads(to_json([tsn, tdn], {"seeds": 2}))
     assert found["models"][0]["tdn_leads_by"] == {"mean": 0.25, "standard_error": 0.25}
     assert found["models"][0]["left_or_right"]["seeds"] == pytest.approx([2 / 3, 1 / 3])

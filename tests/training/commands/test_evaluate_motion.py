@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 from edge_tdn_export.clips import find_videos
 from edge_tdn_training.__main__ import main
-from edge_tdn_training.commands import contact_sheet, evaluate_motion
-from edge_tdn_training.commands.evaluate_motion import false_alarms, swapped
+from edge_tdn_training.evaluation import clip_sheet
+from edge_tdn_training.evaluation.motion_clips import (
+    check_labels,
+    evaluate_clips,
+    false_alarms,
+    generated_clips,
+    swapped,
+)
 from edge_tdn_training.evaluation.real_crops import real_crops
-from edge_tdn_training.synthetic.clips import lesson
+from edge_tdn_training.synthetic.clips import generate_clip
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ModelError
@@ -39,7 +45,7 @@ def test_a_sheet_has_a_row_for_each_clip_of_the_label(tmp_path: Path, motion: Mo
     assert main(["show-motion", str(tmp_path / "sheet.png"), "--rows", "3", "--label", "still"]) == 0
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
-    assert sheet.shape[0] == 3 * (motion.manifest.input.height + contact_sheet.GAP)
+    assert sheet.shape[0] == 3 * (motion.manifest.input.height + clip_sheet.GAP_PX)
 
 
 def test_the_shipped_model_is_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -59,8 +65,8 @@ def test_the_shipped_model_is_as_its_card_says(motion: Model, data: Path) -> Non
     right = {}
     for precision in ("fp32", "int8"):
         with closing(open_runtime(motion, precision)) as runtime:
-            real, _ = evaluate_motion.judge(runtime, crops)
-            drawn, _ = evaluate_motion.judge(runtime, evaluate_motion.generated_clips(spec, 400))
+            real, _ = evaluate_clips(runtime, crops)
+            drawn, _ = evaluate_clips(runtime, generated_clips(spec, 400))
         assert real.top1 >= 0.9
         assert drawn.top1 >= 0.95
         for judged in (real, drawn):
@@ -73,7 +79,7 @@ def test_the_shipped_model_is_as_its_card_says(motion: Model, data: Path) -> Non
 def test_an_ensemble_is_judged_on_clips_of_its_own(motion: Model) -> None:
     """The network of more segments sees the frames that it would see alone."""
     spec = motion.manifest.input.model_copy(update={"segments": 4, "segment_stride": 8, "per_segment": (1, 2)})
-    both, other = lesson(3, spec), lesson(3, spec.of(1))
+    both, other = generate_clip(3, spec), generate_clip(3, spec.of(1))
     assert both.frames.shape == (4, 15, 96, 96, 3)
     shown = lambda clip: {frame.tobytes() for frame in clip.reshape(-1, 96, 96, 3)}  # noqa: E731
     assert shown(both.frames[:, 5:]) == shown(other.frames)
@@ -82,7 +88,7 @@ def test_an_ensemble_is_judged_on_clips_of_its_own(motion: Model) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("judge-motion motion --generated 0", "--generated 0 without --crops: nothing to judge by"),
+        ("judge-motion motion --generated 0", "--generated 0 without --crops: nothing to evaluate on"),
         ("judge-motion motion --seed -1", "--seed -1: must be 0 or more"),
         ("show-motion sheet.png --first -1", "--first -1: must be 0 or more"),
     ],
@@ -94,5 +100,5 @@ def test_wrong_options_are_told(line: str, told: str, capsys: pytest.CaptureFixt
 
 def test_a_model_of_other_labels_is_refused(motion: Model) -> None:
     other = Model(motion.folder, motion.manifest, motion.sha256, ("walk", "run"))
-    with pytest.raises(ModelError, match=r"knows walk, run; to be judged here: still, left"):
-        evaluate_motion.check_labels(other)
+    with pytest.raises(ModelError, match=r"its labels are walk, run; required: still, left"):
+        check_labels(other)

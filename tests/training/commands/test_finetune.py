@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,17 +16,20 @@ import pytest
 import torch
 from edge_tdn_export.network import checkpoint
 from edge_tdn_training.__main__ import main
-from edge_tdn_training.commands.finetune import _stride, each_clip, evenly
-from edge_tdn_training.commands.train import _hold_out
+from edge_tdn_training.commands.finetune_plan import default_stride
+from edge_tdn_training.commands.train import hold_out_decoded
 from edge_tdn_training.data.augment import decoded_short_side
 from edge_tdn_training.data.background import with_background
+from edge_tdn_training.data.balance import balance, evaluation_clips
 from edge_tdn_training.data.dataset import DataSet, Video, open_data
-from edge_tdn_training.data.decoded import Decoded, decode
+from edge_tdn_training.data.decoded import DecodedDataSet
 from edge_tdn_training.data.sampling import centre_segments, random_segments
-from edge_tdn_training.data.split import check_apart, check_judge, split
-from edge_tdn_training.loop.distributed import Place
-from edge_tdn_training.loop.initial_weights import begin
-from edge_tdn_training.loop.trainer import Course, Task, _stands_still, best, learn
+from edge_tdn_training.data.split import check_apart, check_evaluation_data, split
+from edge_tdn_training.data.video_cache import decode
+from edge_tdn_training.loop.early_stopping import best_epoch, has_stalled
+from edge_tdn_training.loop.initial_weights import load_initial_weights
+from edge_tdn_training.loop.task import TrainingTask
+from edge_tdn_training.training_config import TrainingConfig
 from PIL import Image
 
 from edge_tdn.__main__ import main as host
@@ -35,8 +37,10 @@ from edge_tdn.demo.scene import Pose, Scene
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import InputSpec, open_model
 from edge_tdn.media.video_writer import write_video
+from tests.support.networks import published_names
 from tests.support.training_clips import RATE, SPEC, make_clips
-from tests.training.loop.test_initial_weights import as_published
+from tests.support.training_tasks import train_here
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 CLIP = SPEC.video_frames
@@ -47,10 +51,10 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """clips/: two classes with odd names; still/: negatives; run/: a small network that knows left from right."""
     room = tmp_path_factory.mktemp("finetune")
     clips = make_clips(room / "clips", each=5)
-    start = begin("", ("left", "right"), 1, arch="resnet18", width=0.125, segments=4, stdm_fusion="add")
+    start = load_initial_weights("", ("left", "right"), 1, arch="resnet18", width=0.125, segments=4, stdm_fusion="add")
     decoded = decode(open_data(clips), SPEC.frame_rate, decoded_short_side(SPEC), room / "cache")
-    course = Course(epochs=12, batch=5, rate=1.0, warm_up_epochs=0.5, dropout=0.0, precision="fp32")
-    learn(Task(start, SPEC, decoded, None, course), room / "run", Place(), at_once=5, workers=0)
+    course = TrainingConfig(epochs=12, batch=5, rate=1.0, warm_up_epochs=0.5, dropout=0.0, precision="fp32")
+    train_here(TrainingTask(start, SPEC, decoded, None, course), room / "run", micro_batch=5)
     for old, new in (("left", "nach links (ü)"), ("right", "50 % right → there")):
         (clips / old).rename(clips / new)
     (clips / "dataset.toml").write_text('[flip]\n"nach links (ü)" = "50 % right → there"\n')
@@ -84,10 +88,7 @@ def test_stopped_and_gone_on_it_makes_a_model_that_a_host_takes(
     metrics = tmp_path / "own.run/metrics.jsonl"
 
     def interrupt() -> None:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "own.run/checkpoint.pt").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually((tmp_path / "own.run/checkpoint.pt").exists)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
@@ -96,7 +97,7 @@ def test_stopped_and_gone_on_it_makes_a_model_that_a_host_takes(
     assert 1 <= len(metrics.read_text().splitlines()) < 10
     assert main(line) == 0
     said = capsys.readouterr()
-    assert "going on after epoch" in said.err
+    assert "resuming after epoch" in said.err
     assert "new: linear layer of 3 classes (it had 2 others)" in said.out
     assert "  1 video(s) skipped" in said.out
     model = open_model(tmp_path / "own")
@@ -129,7 +130,7 @@ def test_it_begins_from_a_published_checkpoint_of_any_network(
 ) -> None:
     """That the command line describes; stopped when it has learnt. No clip is mirrored: nobody said what that makes."""
     state = checkpoint.load(room / "run/weights.safetensors").state_dict()
-    torch.save({"state_dict": as_published(state)}, tmp_path / "best.pth.tar")
+    torch.save({"state_dict": published_names(state)}, tmp_path / "best.pth.tar")
     (tmp_path / "clips").mkdir()
     for label in ("nach links (ü)", "50 % right → there"):
         (tmp_path / "clips" / label).symlink_to(room / "clips" / label)
@@ -142,11 +143,13 @@ def test_it_begins_from_a_published_checkpoint_of_any_network(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edge_tdn_training.commands.export_model.deliver", interrupt)
+    monkeypatch.setattr("edge_tdn_training.commands.export_model.export_model", interrupt)
     assert main(line.split()) == 130
     said = capsys.readouterr().out
     assert "everything from best.pth.tar" in said
-    assert "no clip is mirrored, for nobody says what a mirror makes of '50 % right → there'" in said
+    assert (
+        "clips are not mirrored, because dataset.toml does not define the mirror image of '50 % right → there'" in said
+    )
     run = json.loads((tmp_path / "own.run/run.json").read_text())
     assert run["course"]["flip"] is False
     assert (run["network"]["arch"], run["network"]["width"], run["input"]["height"]) == ("resnet18", 0.125, 64)
@@ -155,45 +158,45 @@ def test_it_begins_from_a_published_checkpoint_of_any_network(
 
 
 @pytest.fixture(scope="module")
-def decoded(room: Path) -> Decoded:
+def decoded(room: Path) -> DecodedDataSet:
     return decode(open_data(room / "clips"), SPEC.frame_rate, decoded_short_side(SPEC), room / "cache")
 
 
-def of(decoded: Decoded, *sources: str, label: int = 0) -> Decoded:
+def of(decoded: DecodedDataSet, *sources: str, label: int = 0) -> DecodedDataSet:
     """Its first videos, as if they were of these recordings and of this class; the other class's stay."""
     own = [n for n, video in enumerate(decoded.data.videos) if video.label == label][: len(sources)]
     others = [n for n, video in enumerate(decoded.data.videos) if video.label != label]
     videos = [Video(decoded.data.videos[n].path, label, name) for n, name in zip(own, sources, strict=True)]
     data = DataSet(decoded.data.labels, (*videos, *(decoded.data.videos[n] for n in others)), decoded.data.swaps)
-    return Decoded(data, tuple(decoded.frames[n] for n in (*own, *others)))
+    return DecodedDataSet(data, tuple(decoded.frames[n] for n in (*own, *others)))
 
 
-def names(decoded: Decoded, label: int = 0) -> list[str]:
+def names(decoded: DecodedDataSet, label: int = 0) -> list[str]:
     return [video.path.stem for video in decoded.data.videos if video.label == label]
 
 
-def test_what_is_judged_by_is_of_other_recordings(decoded: Decoded) -> None:
+def test_what_is_judged_by_is_of_other_recordings(decoded: DecodedDataSet) -> None:
     found = split(of(decoded, "a", "a", "b", "b", "b"), 0.4, CLIP, seed=1)
-    assert {video.source for video in found.lessons.data.videos}.isdisjoint(
+    assert {video.source for video in found.train.data.videos}.isdisjoint(
         video.source for video in found.held_out.data.videos
     )
     assert {video.label for video in found.held_out.data.videos} == {0, 1}
-    assert found.said == ()
+    assert found.notes == ()
 
 
-def test_a_class_of_one_recording_is_split_in_time_and_that_is_said(decoded: Decoded) -> None:
+def test_a_class_of_one_recording_is_split_in_time_and_that_is_said(decoded: DecodedDataSet) -> None:
     """The last videos are judged by, and the one before them is left out."""
     found = split(of(decoded, "a", "a", "a", "a", "a"), 0.4, CLIP, seed=1)
-    assert (names(found.lessons), names(found.held_out)) == (["take-0", "take-1"], ["take-3", "take-4"])
-    (said,) = found.said
+    assert (names(found.train), names(found.held_out)) == (["take-0", "take-1"], ["take-3", "take-4"])
+    (said,) = found.notes
     assert said.startswith("class '50 % right → there': one recording, split in time, one video left out between")
 
 
-def test_a_single_video_is_split_with_a_gap_of_one_segment(decoded: Decoded) -> None:
+def test_a_single_video_is_split_with_a_gap_of_one_segment(decoded: DecodedDataSet) -> None:
     found = split(of(decoded, "a"), 0.3, clip=6, seed=1)
     ((before, learnt),), ((after, judged),) = (
         [item for item in zip(side.data.videos, side.frames, strict=True) if item[0].label == 0]
-        for side in (found.lessons, found.held_out)
+        for side in (found.train, found.held_out)
     )
     assert (len(learnt), len(judged)) == (24 - 7 - 5, 7)
     assert (before.from_s, before.to_s, after.from_s, after.to_s) == pytest.approx((0, 12 / 12, 17 / 12, 2))
@@ -204,25 +207,25 @@ def test_a_single_video_is_split_with_a_gap_of_one_segment(decoded: Decoded) -> 
         split(of(decoded, "a"), 0.3, clip=10, seed=1)
 
 
-def test_copies_are_one_recording(decoded: Decoded, tmp_path: Path) -> None:
+def test_copies_are_one_recording(decoded: DecodedDataSet, tmp_path: Path) -> None:
     """Else what is judged by would be learnt from under another name."""
     videos = list(decoded.data.videos)
     copy = Path(shutil.copy(videos[0].path, tmp_path / "other.mp4"))
     videos[1] = Video(copy, 0, "elsewhere")
-    copied = Decoded(DataSet(decoded.data.labels, tuple(videos), decoded.data.swaps), decoded.frames)
+    copied = DecodedDataSet(DataSet(decoded.data.labels, tuple(videos), decoded.data.swaps), decoded.frames)
     for seed in range(4):
         found = split(copied, 0.4, CLIP, seed)
-        for held_out, said in ((found.held_out, found.said), _hold_out(copied, 0.4, seed)[1:]):  # train's
+        for held_out, said in ((found.held_out, found.notes), hold_out_decoded(copied, 0.4, seed)[1:]):  # train's
             sides = ["other" in names(held_out), videos[0].path in {v.path for v in held_out.data.videos}]
             assert sides[0] == sides[1]
             assert "the same file as" in said[0]
 
 
-def test_a_split_that_would_leak_is_refused(decoded: Decoded, tmp_path: Path) -> None:
+def test_a_split_that_would_leak_is_refused(decoded: DecodedDataSet, tmp_path: Path) -> None:
     data = decoded.data
     copy = Path(shutil.copy(data.videos[2].path, tmp_path / "other.mp4"))
     for leak in (data.videos[2], Video(copy, 0, "elsewhere", 0.5, 1.0)):
-        with pytest.raises(ConfigError, match=r"would be judged by and is learnt from, as .*take-2\.mp4"):
+        with pytest.raises(ConfigError, match=r"would be evaluated on and is trained on, as .*take-2\.mp4"):
             check_apart(data, DataSet(data.labels, (leak,), data.swaps))
     first, second = (Video(data.videos[2].path, 0, "x", *part) for part in ((0.0, 1.0), (1.0, 2.0)))
     check_apart(DataSet(data.labels, (first,), data.swaps), DataSet(data.labels, (second,), data.swaps))
@@ -251,11 +254,11 @@ def test_data_to_judge_by_that_leaks_is_refused(
         return capsys.readouterr().err
 
     lay(left / "take-0.mp4", "")
-    assert f"{exam}/a/hall-1.mp4: would be judged by and is learnt from, as {clips}/a/hall-1.mp4" in refusal()
+    assert f"{exam}/a/hall-1.mp4: would be evaluated on and is trained on, as {clips}/a/hall-1.mp4" in refusal()
     lay(left / "take-1.mp4", "source = '(.+)-[0-9]+'")
     assert f"{exam}/a/hall-1.mp4: is of the recording 'hall', and so is {clips}/" in refusal()
     lay(left / "take-1.mp4", "")
-    check_judge(open_data(clips), open_data(exam))
+    check_evaluation_data(open_data(clips), open_data(exam))
 
 
 def test_torchrun_is_for_train(
@@ -279,7 +282,7 @@ def test_train_says_what_it_does_with_videos(room: Path, tmp_path: Path, capsys:
     assert main(line.split()) == 0
     said = capsys.readouterr().out
     assert "take-9.mp4: the same file as" in said
-    assert re.search(r"^2 classes; 7 videos to learn from, 3 to judge by, 1 skipped\n  skipped: .*9\.mp4: ", said, re.M)
+    assert re.search(r"^2 classes; 7 videos to train on, 3 held out, 1 skipped\n  skipped: .*9\.mp4: ", said, re.M)
     assert "--labels" in said
     assert said.endswith("--background background\n")
 
@@ -295,7 +298,7 @@ def test_background_is_what_a_list_leaves_out(make_video: Callable[..., Path], t
     made = [(v.path.name, v.from_s, v.to_s) for v in data.videos if v.label == 2]
     assert made == [("long.mp4", 0, 1.5), ("long.mp4", 5.5, pytest.approx(10))]
     assert len({video.source for video in data.videos if video.path.name == "long.mp4"}) == 1
-    assert said == ("class 'background': 2 stretch(es) outside of the labelled parts",)
+    assert said == ("class 'background': 2 interval(s) outside of the labelled ones",)
     (tmp_path / "list.txt").write_text("whole.mp4 0\nwhole.mp4 1\n")
     same, said = with_background(open_data(tmp_path / "list.txt"), None)
     assert same.labels == ("a", "b")
@@ -314,20 +317,20 @@ def test_negatives_of_one_call_of_record_are_one_recording(make_video: Callable[
         assert len({video.source for video in both.videos}) == count
 
 
-def test_an_epoch_takes_every_class_equally_often(decoded: Decoded) -> None:
+def test_an_epoch_takes_every_class_equally_often(decoded: DecodedDataSet) -> None:
     """And background as often, but every video of it; then the actions more often, too."""
     few = of(decoded, "a", "b")
     named = DataSet(("background", "left"), few.data.videos, (0, 1))
-    many = Decoded(
+    many = DecodedDataSet(
         replace(named, videos=tuple(replace(few.data.videos[0], from_s=n / 100) for n in range(30)) + few.data.videos),
         tuple(copy.copy(few.frames[0]) for _ in range(30)) + few.frames,
     )
-    for given, each in ((few, 24), (Decoded(named, few.frames), 24), (many, 32)):
-        lessons = evenly(given, clip=6)  # four clips a video: 8 of the one, 20 of the other
+    for given, each in ((few, 24), (DecodedDataSet(named, few.frames), 24), (many, 32)):
+        lessons = balance(given, clip=6)  # four clips a video: 8 of the one, 20 of the other
         count = np.bincount([video.label for video in lessons.data.videos])
         assert count.tolist() == [each, each]
         assert set(lessons.data.videos) == set(given.data.videos)
-    exam = each_clip(few, clip=12)
+    exam = evaluation_clips(few, clip=12)
     assert {len(frames) for frames in exam.frames} == {12}
     assert len(exam.frames) == 7 * 5, "from frames 0, 3, 6, 9 and 12"
 
@@ -347,40 +350,40 @@ def test_learnt_clips_are_laid_as_a_cameras() -> None:
 def test_an_action_is_not_waited_for_longer_than_it_must(rate: float, before: int, stride: int) -> None:
     """What it comes from may have looked at longer ones: published models, a segment every five frames."""
     known = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=rate, segment_stride=before)
-    assert _stride(known) == stride
+    assert default_stride(known) == stride
 
 
-def with_rates(course: Course, *losses: float) -> list[dict[str, float]]:
+def with_rates(course: TrainingConfig, *losses: float) -> list[dict[str, float]]:
     return [{"rate": course.rate_at(epoch), "held_out_loss": loss} for epoch, loss in enumerate(losses)]
 
 
 def test_learning_ends_early_only_when_the_rate_has_fallen() -> None:
-    course = Course(epochs=10, milestones=(0.5, 0.9))
+    course = TrainingConfig(epochs=10, milestones=(0.5, 0.9))
     lowest_first = with_rates(course, 0.2, 0.5, 0.4, 0.3, 0.5, 0.6, 0.7, 0.8)
-    assert [_stands_still(lowest_first[:n], 2) for n in range(1, 9)] == [False] * 7 + [True]
+    assert [has_stalled(lowest_first[:n], 2) for n in range(1, 9)] == [False] * 7 + [True]
     better_still = with_rates(course, 0.2, 0.5, 0.4, 0.3, 0.5, 0.1, 0.7, 0.8)
-    assert [_stands_still(better_still[:n], 2) for n in range(1, 9)] == [False] * 7 + [True]
+    assert [has_stalled(better_still[:n], 2) for n in range(1, 9)] == [False] * 7 + [True]
 
 
 def test_what_is_taken_was_learnt_at_a_low_rate() -> None:
     """A low loss of an epoch at a high rate is luck; while there is no other, it is what a stop leaves."""
     for warm_up in (0.0, 1.0):
         metrics = with_rates(
-            Course(epochs=10, milestones=(0.5,), warm_up_epochs=warm_up), 0.2, 0.1, 0.4, 0.3, 0.5, 0.6, 0.4
+            TrainingConfig(epochs=10, milestones=(0.5,), warm_up_epochs=warm_up), 0.2, 0.1, 0.4, 0.3, 0.5, 0.6, 0.4
         )
-        assert [best(metrics[:n]) for n in range(1, 8)] == [0, 1, 1, 1, 1, 5, 6]
+        assert [best_epoch(metrics[:n]) for n in range(1, 8)] == [0, 1, 1, 1, 1, 5, 6]
 
 
 @pytest.mark.parametrize(
     ("make", "more", "told"),
     [
         (lambda clips: (clips / "empty").mkdir(), (), "empty: no video of this class"),
-        (lambda clips: shutil.rmtree(clips / "b"), (), "one class, 'a': nothing to tell it from; add a folder named"),
-        (lambda clips: (clips / "b").rename(clips / "b\nc"), (), "no name for a class: one line of UTF-8"),
+        (lambda clips: shutil.rmtree(clips / "b"), (), "only one class, 'a'; add a folder named"),
+        (lambda clips: (clips / "b").rename(clips / "b\nc"), (), "not a valid class name: use one line of UTF-8"),
         (lambda clips: [path.unlink() for path in (clips / "b").glob("[1-9]*")], (), "class 'b': nothing can be held"),
         (lambda clips: (clips / "b").rename(clips / "background"), ("--negatives", "nowhere"), "no such folder"),
         (lambda clips: shutil.rmtree(clips), (), "no such data"),
-        (lambda clips: None, ("--hold-out", "1"), "--hold-out 1: between 0 and 1"),
+        (lambda clips: None, ("--hold-out", "1"), "--hold-out 1: must be between 0 and 1"),
         (lambda clips: None, ("--batch", "1"), "--batch 1: must be 2 or more"),
         (lambda clips: None, ("--seed", "-1"), "--seed -1: must be 0 or more"),
         (lambda clips: None, ("--segments", "0"), "--segments 0: must be 1 or more"),
@@ -389,9 +392,13 @@ def test_what_is_taken_was_learnt_at_a_low_rate() -> None:
     ],
 )
 def test_what_cannot_be_learnt_from_is_told_and_nothing_is_written(
-    make: Callable[[Path], object], more: tuple[str, ...], told: str, room: Path, tmp_path: Path,
+    make: Callable[[Path], object],
+    more: tuple[str, ...],
+    told: str,
+    room: Path,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     clips = tmp_path / "clips"
     for label, old in (("a", "nach links (ü)"), ("b", "50 % right → there")):
         for n in range(3):

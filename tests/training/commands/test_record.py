@@ -3,14 +3,13 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from edge_tdn_training.__main__ import main
-from edge_tdn_training.commands.record import Plan, record
+from edge_tdn_training.commands.record import RecordingPlan, record
 from edge_tdn_training.data.dataset import open_data
 
 from edge_tdn.capture.source import read_file
@@ -18,6 +17,7 @@ from edge_tdn.media import gstreamer
 from edge_tdn.messages import NS_PER_S, Frame
 from tests.conftest import number_in
 from tests.support.rtsp import RtspCamera
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.training,
@@ -44,7 +44,7 @@ def test_clips_of_a_camera_are_whole_files_of_one_recording(
     assert len({video.source for video in data.videos}) == 1
     said = capsys.readouterr().err
     assert "3 clip(s) of one recording" in said
-    assert "does not say" not in said
+    assert "does not define" not in said
 
 
 def test_what_a_stop_cuts_short_leaves_nothing(
@@ -53,10 +53,7 @@ def test_what_a_stop_cuts_short_leaves_nothing(
     folder = tmp_path / "clips/wave"
 
     def interrupt() -> None:
-        deadline = time.monotonic() + 30
-        while not (list(folder.glob("*-001.mp4")) and list(folder.glob(".*-002.mp4.part"))):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: list(folder.glob("*-001.mp4")) and list(folder.glob(".*-002.mp4.part")))
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
@@ -80,7 +77,7 @@ def test_no_clip_spans_a_break_and_each_has_its_countdown(make_video: Callable[.
     """15 frames a second; the first try begins after 15 frames, and breaks off after 20."""
     told: list[str] = []
     rung: list[int] = []
-    plan = Plan(tmp_path, "s", count=2, seconds=1.0, pause=1.0)
+    plan = RecordingPlan(tmp_path, "s", count=2, seconds=1.0, pause=1.0)
     frames = broken(make_video(frames=90), at=20)
     clips = list(record(frames, plan, lambda what, _: told.append(what), lambda: rung.append(len(told))))
     assert [path.name for path in clips] == ["s-001.mp4", "s-002.mp4"]
@@ -97,7 +94,7 @@ def test_a_source_that_is_over_too_soon_is_told(
 ) -> None:
     line = ["record", "--source", str(make_video(frames=17)), "--label", "wave", "--out", str(tmp_path / "clips")]
     assert main([*line, "--seconds", "0.6", "--pause", "0"]) == 66
-    assert "the source was over after 1 of 10 clip(s)" in capsys.readouterr().err
+    assert "the source ended after 1 of 10 clip(s)" in capsys.readouterr().err
     assert len(list((tmp_path / "clips/wave").iterdir())) == 1
 
 
@@ -111,19 +108,19 @@ def test_without_a_clip_no_class_comes_into_being_and_a_leak_is_told(
     line = ["record", "--source", str(make_video(frames=5)), "--label", "wave", "--out", str(clips)]
     assert main([*line, "--pause", "0"]) == 66
     assert [path.name for path in clips.iterdir()] == ["dataset.toml"]
-    assert "write at its beginning:\nsource = '" in capsys.readouterr().err
+    assert "add this line at the top:\nsource = '" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (["--label", "a/b"], "--label 'a/b': names a folder: no / in it"),
-        (["--label", ".hidden"], "no dot before it"),
-        (["--label", "two\nlines"], "no name for a class: one line of UTF-8"),
-        (["--label", "wave", "--seconds", "0"], "--seconds 0: from 0.5 to 3600"),
+        (["--label", "a/b"], "--label 'a/b': not a valid folder name: use no /"),
+        (["--label", ".hidden"], "no dot at its start"),
+        (["--label", "two\nlines"], "not a valid class name: use one line of UTF-8"),
+        (["--label", "wave", "--seconds", "0"], "--seconds 0: must be from 0.5 to 3600"),
         (["--label", "wave", "--count", "0"], "--count 0: must be 1 or more"),
         (["--label", "wave", "--source", "ftp://x/y"], "--source: unknown kind of source ftp://"),
-        (["--label", "wave", "--source", "nobody", "--config", "configs/reference.toml"], "no camera of"),
+        (["--label", "wave", "--source", "nobody", "--config", "configs/reference.toml"], "not a camera of"),
     ],
 )
 def test_wrong_options_are_told_and_nothing_is_written(

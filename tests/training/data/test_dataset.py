@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_tdn_training.data.augment import centre, decoded_short_side
+from edge_tdn_training.data.augment import centre_crop, decoded_short_side
 from edge_tdn_training.data.dataset import DataSet, Video, open_data
-from edge_tdn_training.data.decoded import decode
 from edge_tdn_training.data.split import hold_out
+from edge_tdn_training.data.video_cache import decode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,7 +44,7 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     data = open_data(tmp_path)
     assert data.labels == tuple(sorted(ODD))
     assert [data.labels[video.label] for video in data.videos] == sorted(ODD)
-    assert data.skipped == (f"{tmp_path / 'stray.mkv'}: lies in no class's folder",)
+    assert data.skipped == (f"{tmp_path / 'stray.mkv'}: is not in the folder of a class",)
     assert len({video.source for video in data.videos}) == len(ODD)
 
 
@@ -59,13 +59,18 @@ def test_a_list_file_in_all_its_forms(tmp_path: Path) -> None:
     data = open_data(tmp_path / "train.txt")
     found = [(v.path.relative_to(tmp_path).as_posix(), v.label, v.from_s, v.to_s) for v in data.videos]
     assert found == [
-        ("a.mp4", 1, 0, None), ("clips/b.mp4", 0, 0, None), ("my clip 3.mp4", 0, 0, None),
-        ("my clip 3.mp4", 1, 0, None), ("a.mp4", 0, 1.5, 4), ("a.mp4", 1, 2, None), ("a.mp4", 0, 0, None),
-    ]  # fmt: skip
+        ("a.mp4", 1, 0, None),
+        ("clips/b.mp4", 0, 0, None),
+        ("my clip 3.mp4", 0, 0, None),
+        ("my clip 3.mp4", 1, 0, None),
+        ("a.mp4", 0, 1.5, 4),
+        ("a.mp4", 1, 2, None),
+        ("a.mp4", 0, 0, None),
+    ]
     assert data.videos[0].source == data.videos[4].source, "parts of one file are of one recording"
     assert [reason.split(": ", 1)[1] for reason in data.skipped] == [
         f"{tmp_path / 'gone.mp4'}: no such video",
-        f"{tmp_path / 'frames'}: a folder; pictures must be joined to a video first",
+        f"{tmp_path / 'frames'}: a folder; join its pictures to a video first",
     ]
 
 
@@ -94,13 +99,17 @@ def test_the_description_names_mirrors_and_recordings(tmp_path: Path) -> None:
         ([], "", "no class in it"),
         (["a/x.mp4", "b/x.txt"], "", "b: no video of this class"),
         (["a/x.mp4", "b /x.mp4"], "", "'b ' in "),
-        (["a/x.mp4", "b\nc/x.mp4"], "", "no name for a class"),
-        (["a/x.mp4"], "flip = 3", "flip: 3 is no table"),
-        (["left/x.mp4", "right/x.mp4"], '[flip]\nleft = "rihgt"', "flip: 'rihgt' is no label; did you mean 'right'?"),
+        (["a/x.mp4", "b\nc/x.mp4"], "", "not a valid class name"),
+        (["a/x.mp4"], "flip = 3", "flip: 3 is not a table"),
+        (
+            ["left/x.mp4", "right/x.mp4"],
+            '[flip]\nleft = "rihgt"',
+            "flip: 'rihgt' is not a label; did you mean 'right'?",
+        ),
         (["a/x.mp4", "b/x.mp4", "c/x.mp4"], '[flip]\na = "b"\nb = "c"', "flip: 'b' cannot become both 'a' and 'c'"),
         (["a/x.mp4"], "flips = 3", "flips: unknown key; allowed: source, flip"),
-        (["a/x.mp4"], "source = '('", "is no regular expression"),
-        (["a/x.mp4"], "source = 'x'", "one group in it is the recording"),
+        (["a/x.mp4"], "source = '('", "is not a regular expression"),
+        (["a/x.mp4"], "source = 'x'", "must have one group, the recording"),
         (["a/x.mp4"], "[flip", "dataset.toml: "),
     ],
 )
@@ -121,8 +130,11 @@ def test_a_wrong_line_of_a_list_is_named(line: str, tmp_path: Path) -> None:
         open_data(tmp_path / "train.txt")
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), min_size=1, max_size=40), st.floats(0.05, 0.6),
-       st.integers(0, 3))  # fmt: skip
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), min_size=1, max_size=40),
+    st.floats(0.05, 0.6),
+    st.integers(0, 3),
+)
 def test_no_recording_is_on_both_sides(drawn: list[tuple[int, int]], share: float, seed: int) -> None:
     """And every class is on both, or it is said why not."""
     videos = tuple(Video(Path(f"{n}.mp4"), label, f"s{source}") for n, (label, source) in enumerate(drawn))
@@ -154,8 +166,9 @@ def test_frames_are_the_live_paths(rate: int, height: int, width: int, tmp_path:
     video = tmp_path / "textured.mp4"
     scene = Scene(np.random.default_rng(1), height, width)
     write_video((scene.draw(Pose(0.3 + n / 500, 0.5, 0.4)) for n in range(3 * rate)), rate, video)
-    spec = InputSpec(segments=8, height=64, width=64, resize="short_side_centre_crop", short_side=73, frame_rate=12,
-                     segment_stride=3)  # fmt: skip
+    spec = InputSpec(
+        segments=8, height=64, width=64, resize="short_side_centre_crop", short_side=73, frame_rate=12, segment_stride=3
+    )
     window = Window(spec, 0.5)
     segments = [segment for frame in read_file(video) for segment in window.push(frame)]
     data = DataSet(("a",), (Video(video, 0, "x"),), (0,))
@@ -165,7 +178,7 @@ def test_frames_are_the_live_paths(rate: int, height: int, width: int, tmp_path:
     assert len(segments) >= 8
     for segment in segments:
         ticks = spec.starts[0] + segment.index * spec.segment_stride + np.arange(FRAMES_PER_SEGMENT)
-        assert np.array_equal(centre(frames.take(ticks), spec), segment.frames)
+        assert np.array_equal(centre_crop(frames.take(ticks), spec), segment.frames)
 
 
 def test_a_part_begins_and_ends_where_it_says(make_video: Callable[..., Path], tmp_path: Path) -> None:
@@ -189,7 +202,7 @@ def test_unusable_videos_are_named_and_the_rest_is_kept(make_video: Callable[...
     assert decoded.data.skipped[1].startswith(f"{bad}: ")
     assert decoded.data.skipped[2] == f"{short}: 3 frames at 15 a second; a segment has five"
     assert heard == ["bad.mp4", "good.mp4", "short.mp4"]
-    with pytest.raises(ConfigError, match="not one of 1 videos can be used"):
+    with pytest.raises(ConfigError, match="none of 1 videos can be used"):
         decode(DataSet(("a",), (Video(bad, 0, "b"),), (0,)), 15, 48, tmp_path / "cache")
 
 
@@ -216,7 +229,7 @@ def test_a_killed_decoder_leaves_nothing_that_looks_whole(make_video: Callable[.
     cache, video = tmp_path / "cache", make_video(300)
     program = (
         "import sys; from pathlib import Path; from edge_tdn_training.data.dataset import *\n"
-        "from edge_tdn_training.data.decoded import decode\n"
+        "from edge_tdn_training.data.video_cache import decode\n"
         "decode(DataSet(('a',), (Video(Path(sys.argv[1]), 0, 'x'),), (0,)), 15, 256, Path(sys.argv[2]))"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(video), str(cache)])

@@ -15,13 +15,13 @@ from edge_tdn_export.network.reference import Networks, open_networks
 from edge_tdn_export.network.tdn import TDN
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.data.dataset import open_data
-from edge_tdn_training.data.decoded import decode
+from edge_tdn_training.data.video_cache import decode
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.protocols import (
-    Entrant,
+    EvaluatedModel,
     check_protocol,
+    clip_indices,
     evaluate,
-    places,
     steps,
     views,
     with_pytorch,
@@ -39,13 +39,14 @@ from edge_tdn.inference.openvino import OpenVinoRuntime
 from edge_tdn.manifest import LABELS as LABELS_FILE
 from edge_tdn.manifest import WEIGHTS, InputSpec, Model
 from edge_tdn.media.video_writer import write_video
-from tests.export.convert.test_ensemble import make_network
+from tests.support.networks import small_network
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 LABELS = ("one", "two", "three")
 CPU = torch.device("cpu")
-CROPPED = InputSpec(segments=8, height=64, width=64, resize="short_side_centre_crop", short_side=72, frame_rate=15.0,
-                    segment_stride=4)  # fmt: skip
+CROPPED = InputSpec(
+    segments=8, height=64, width=64, resize="short_side_centre_crop", short_side=72, frame_rate=15.0, segment_stride=4
+)
 
 
 @given(st.data())
@@ -90,12 +91,12 @@ def test_a_picture_takes_any_name(recwarn: pytest.WarningsRecorder) -> None:
 
 def test_each_network_of_an_ensemble_takes_its_own_frames_as_the_live_window_lays_them() -> None:
     both = CROPPED.model_copy(update={"segment_stride": 6, "per_segment": (1, 2)})
-    (indices,) = places(8 * 6 + 4, both, "1x1")
+    (indices,) = clip_indices(8 * 6 + 4, both, "1x1")
     live = [[k * 6 + start + n for start in both.starts for n in range(5)] for k in range(8)]
     assert indices.tolist() == live
-    dense = places(300, both, "10x3")
+    dense = clip_indices(300, both, "10x3")
     assert np.stack(dense).shape == (10, 8, 15)
-    alone = np.stack(places(300, both.of(1), "10x3"))  # [10, 16, 5]
+    alone = np.stack(clip_indices(300, both.of(1), "10x3"))  # [10, 16, 5]
     assert np.array_equal(np.stack(dense)[..., 5:].reshape(10, 16, 5), alone)
 
 
@@ -140,8 +141,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def entrant(network: TDN, spec: InputSpec) -> Entrant:
-    return Entrant(
+def evaluated_model(network: TDN, spec: InputSpec) -> EvaluatedModel:
+    return EvaluatedModel(
         "small", "", ("left", "right", "up"), spec, {"pytorch": with_pytorch(Networks([network], spec), CPU)}
     )
 
@@ -149,8 +150,8 @@ def entrant(network: TDN, spec: InputSpec) -> Entrant:
 def test_scores_of_ten_clips_and_three_crops_are_averaged_and_those_of_an_ensemble_added(
     clips: Path, tmp_path: Path
 ) -> None:
-    eight, sixteen = make_network(8, seed=1), make_network(16, seed=2)
-    members = [entrant(eight, CROPPED), entrant(sixteen, CROPPED.model_copy(update={"segments": 16}))]
+    eight, sixteen = (small_network(t, seed=seed, width=0.125, classes=3) for t, seed in ((8, 11), (16, 3)))
+    members = [evaluated_model(eight, CROPPED), evaluated_model(sixteen, CROPPED.model_copy(update={"segments": 16}))]
     data, said = open_data(clips), []
     data = replace(data, videos=data.videos[:1])
     together = evaluate(data, "clips", members, "10x3", tmp_path, said.append)
@@ -170,8 +171,8 @@ def test_the_graphs_that_the_daemon_runs_give_what_pytorch_gives(
     precision: str, off: float, clips: Path, motion: Model, tmp_path: Path
 ) -> None:
     runtime = open_runtime(motion, precision)
-    judges = {"pytorch": with_pytorch(open_networks(motion), CPU), precision: with_runtime(runtime)}
-    shipped = Entrant("motion", motion.sha256, motion.labels, motion.manifest.input, judges)
+    scorers = {"pytorch": with_pytorch(open_networks(motion), CPU), precision: with_runtime(runtime)}
+    shipped = EvaluatedModel("motion", motion.sha256, motion.labels, motion.manifest.input, scorers)
     found = evaluate(open_data(clips), "clips", [shipped], "1x1", tmp_path)
     runtime.close()
     expected, got = (found.accuracies[name].logits for name in ("pytorch", precision))
@@ -205,7 +206,7 @@ def test_the_command_shows_a_table_and_writes_figures_and_a_picture(
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    checkpoint.save(make_network(8, seed=1), tmp_path / WEIGHTS)
+    checkpoint.save(small_network(width=0.125, classes=3), tmp_path / WEIGHTS)
     return tmp_path / WEIGHTS
 
 
@@ -225,16 +226,20 @@ def test_weights_are_judged_by_what_stands_beside_them(form: str, clips: Path, w
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert found["models"] == [{"name": model.name, "sha256": checkpoint.sha256(weights)}]
     assert found["results"]["pytorch"]["videos"] == 2
-    small = [entrant(make_network(8, seed=1), CROPPED)]
+    small = [evaluated_model(small_network(width=0.125, classes=3), CROPPED)]
     expected = evaluate(open_data(tmp_path / "list.txt"), "list", small, "10x3", tmp_path / "cache")
     assert found["results"]["pytorch"]["confusion"] == expected.accuracies["pytorch"].confusion.tolist()
 
 
 @pytest.mark.parametrize(("judged", "precision"), [("--data", "pytorch"), ("--data", "fp32"), ("--stream", "fp32")])
 def test_too_little_memory_is_told(
-    judged: str, precision: str, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    judged: str,
+    precision: str,
+    clips: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     """By whatever library: here their allocators' own errors, once a model is open."""
     monkeypatch.setattr(TDN, "forward", lambda *_: torch.empty(1 << 60, dtype=torch.uint8))
     monkeypatch.setattr(OpenVinoRuntime, "classify", lambda *_: np.empty(1 << 60, np.uint8))
@@ -244,13 +249,22 @@ def test_too_little_memory_is_told(
     options = ["--model", "motion", "--precision", precision, "--out", str(tmp_path / "out")]
     assert main(["evaluate", judged, *data, *options, "--cache", str(tmp_path / "cache")]) == 71
     said = capsys.readouterr().err
-    assert re.search(r"device \w+ ran out of memory, judging a clip; take a smaller model, .* or run less on it", said)
+    assert re.search(
+        r"device \w+ ran out of memory, evaluating a clip; take a smaller model, .* or run less on it", said
+    )
     assert not (tmp_path / "out").exists()
 
 
 def test_crops_that_exported_graphs_cannot_take_are_told() -> None:
-    published = InputSpec(segments=8, height=224, width=224, resize="short_side_centre_crop", short_side=256,
-                          frame_rate=12.0, segment_stride=5)  # fmt: skip
+    published = InputSpec(
+        segments=8,
+        height=224,
+        width=224,
+        resize="short_side_centre_crop",
+        short_side=256,
+        frame_rate=12.0,
+        segment_stride=5,
+    )
     check_protocol("10x3", published, "pytorch", "ssv2")
     check_protocol("10x3", published.model_copy(update={"height": 256, "width": 256}), "int8", "ssv2")
     check_protocol("1x1", published, "int8", "ssv2")
@@ -261,21 +275,28 @@ def test_crops_that_exported_graphs_cannot_take_are_told() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--data", "{other}", "--model", "motion"],
-         r"other: 2 label\(s\) that the model does not know: 'jump', 'lefts'; .*it knows: still, left"),
-        (["--data", "{clips}", "--model", "motion", "--protocol", "10x3"],
-         "motion: its pictures are stretched to .*: nothing is left to crop .*allowed: 1x1"),
+        (
+            ["--data", "{other}", "--model", "motion"],
+            r"other: 2 label\(s\) that the model does not know: 'jump', 'lefts'; .*it knows: still, left",
+        ),
+        (
+            ["--data", "{clips}", "--model", "motion", "--protocol", "10x3"],
+            "motion: its pictures are resized to .* as a whole, .* nothing to crop; allowed: 1x1",
+        ),
         (["--data", "{clips}", "--model", "motion", "--precision", "int9"], "no precision 'int9'; this model has: "),
         (["--data", "{clips}", "--model", "{weights}"], "labels.txt: No such file.*--labels"),
-        (["--data", "{clips}", "--model", "{weights}", "--precision", "int8"], "is a checkpoint, which has pytorch"),
+        (
+            ["--data", "{clips}", "--model", "{weights}", "--precision", "int8"],
+            "whose only precision is pytorch",
+        ),
         (["--data", "{clips}", "--model", "{weights}", "--segments", "8", "16"], "--segments: 2 given for 1 models"),
         (["--data", "{clips}", "--model", "{weights}", "--size", "5"], "height: .*greater than or equal to 32, got 5"),
         (["--data", "{clips}/gone", "--model", "motion"], "gone: no such data"),
         (["--stream", "{clips}/left/0.mp4", "x.json", "--model", "{weights}"], "--stream: a camera runs one"),
         (["--stream", "{clips}/left/0.mp4", "x.json", "--model", "motion"], "x.json: No such file"),
-        (["--data", "{clips}", "--model", "motion", "--out", "{weights}/out"], "--out .*: .* is no folder"),
+        (["--data", "{clips}", "--model", "motion", "--out", "{weights}/out"], "--out .*: .* is not a writable folder"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_judged_is_told_in_a_line(
     arguments: list[str], said: str, clips: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -248,7 +248,7 @@ def _prepare(out: Path, plan: RecordingPlan) -> str:
     elif of(plan.clip(1)) != of(plan.clip(2)):
         return (
             f"{out / DESCRIPTION} does not define these clips as one recording: some would be evaluated on while "
-            f"others are trained on; change its `source`, or, if it has none, add this line at the top:\n{ONE_RECORDING}"
+            f"others are trained on; change its `source`, or if it has none, add this line at the top:\n{ONE_RECORDING}"
         )
     return ""
 
