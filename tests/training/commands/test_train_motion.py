@@ -1,4 +1,4 @@
-"""The recipe of the shipped model: the same loop as every training, on drawings in the place of videos."""
+"""The recipe of the shipped model: the same loop as every training, on generated clips instead of videos."""
 
 import json
 import re
@@ -41,13 +41,13 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     return make
 
 
-def test_killed_it_goes_on_and_gives_what_an_unbroken_run_gives(
+def test_a_killed_run_is_resumed_and_gives_the_weights_of_an_unbroken_one(
     command: Callable[..., list[str]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Bit for bit; and what was said of the run is all there. The model's folder is the next test's."""
+    """Bit for bit. The files of the run are complete; the model folder is the next test's."""
     monkeypatch.setattr(train_motion, "_make_folder", lambda *_: None)
     assert main(command(out="unbroken")) == 0
     assert "3 epoch(s) of 8 drawings, 16 clips; rate up to 0.025 for 8 clips a step; fp32" in capsys.readouterr().out
@@ -62,9 +62,9 @@ def test_killed_it_goes_on_and_gives_what_an_unbroken_run_gives(
     )
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert (tmp_path / "run/labels.txt").read_text().split() == list(MOTIONS)
-    said = json.loads((tmp_path / "run/run.json").read_text())
-    assert said["course"]["dropout"] == 0
-    assert said["data"] == GeneratedClips(1 << 24, 8).summary()
+    recorded = json.loads((tmp_path / "run/run.json").read_text())
+    assert recorded["course"]["dropout"] == 0
+    assert recorded["data"] == GeneratedClips(1 << 24, 8).summary()
     assert main(command("--views", "4")) == 78
     assert "this run was started with course.views = 2, now it is 4" in capsys.readouterr().err
     monkeypatch.setattr(dataset, "GENERATOR", dataset.GENERATOR + 1)
@@ -72,46 +72,49 @@ def test_killed_it_goes_on_and_gives_what_an_unbroken_run_gives(
     assert re.search(r"started with data\.generator = \d+, now .*; name another folder", capsys.readouterr().err)
 
 
-def test_what_comes_out_is_a_folder_as_it_ships(
+def test_the_result_is_a_folder_like_the_shipped_one(
     command: Callable[..., list[str]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     motion: Model,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Proven on generated clips that went through the live path; and judged, by every precision. What has learnt so
-    little is seldom near enough in INT8; here nothing would be, and no option is advised that `motion` has not.
+    """Every precision is compared on generated clips that went through the live path, and evaluated. A model that was
+    trained so little is seldom accurate enough in INT8; here the limit rejects any, and the note names no option that
+    `motion` does not have.
     """
     monkeypatch.setattr(train_motion, "CALIBRATION_CLIPS", 4)
     monkeypatch.setitem(LIMITS, "int8", replace(LIMITS["int8"], mean_kl=-1.0))
     assert main(command("--drawings", "8")) == 0
     model = open_model(tmp_path / "run/model")
     assert {path.name for path in model.folder.iterdir()} == {path.name for path in motion.folder.iterdir()} - {"int8"}
-    told = capsys.readouterr().out
-    assert re.search(r"^no int8: the limits .* see --limit; edge-tdn-export quantize has --limit", told, re.MULTILINE)
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"^no int8: the limits .* see --limit; edge-tdn-export quantize has --limit", printed, re.MULTILINE
+    )
     assert (model.manifest.id, model.manifest.background) == (motion.manifest.id, motion.manifest.background)
     assert model.manifest.input == SMALL
     assert all(parity.proven and parity.clips == 4 for parity in model.manifest.parity.values())
-    judged = json.loads((tmp_path / "run/judged.json").read_text())["results"]
-    assert judged.keys() == model.manifest.precisions.keys()
-    assert all(sum(map(sum, one["confusion"])) == 4 for one in judged.values())
+    results = json.loads((tmp_path / "run/judged.json").read_text())["results"]
+    assert results.keys() == model.manifest.precisions.keys()
+    assert all(sum(map(sum, one["confusion"])) == 4 for one in results.values())
     assert (tmp_path / "run/confusion.png").exists()
     capsys.readouterr()
     assert main(command("--drawings", "8")) == 78
     assert "run/model: exists already" in capsys.readouterr().err
 
 
-def test_a_generator_that_draws_otherwise_has_another_number() -> None:
-    """Whoever changes what is drawn writes new figures here, and one more there."""
+def test_a_generator_with_other_clips_has_another_number() -> None:
+    """A change of what is drawn needs new figures here, and a larger GENERATOR."""
     drawn = [generate_clip(number, SPEC) for number in range(8)]
     assert dataset.GENERATOR == 1
     assert [one.label for one in drawn] == [4, 3, 1, 0, 7, 6, 3, 4]
     brightness = [88.6, 103.4, 169.9, 89.7, 95.3, 78.2, 162.6, 117.6]
-    assert [one.frames.mean() for one in drawn] == pytest.approx(brightness, abs=0.3)  # encoders round as they like
+    assert [one.frames.mean() for one in drawn] == pytest.approx(brightness, abs=0.3)  # encoders may round differently
 
 
-def test_no_drawing_is_learnt_from_twice_nor_judged_by() -> None:
-    """Each seed has its numbers, each epoch its part of them; a drawing's clips stay together, with their labels."""
+def test_no_generated_clip_is_used_twice_or_held_out() -> None:
+    """Each seed has its numbers, each epoch its part of them; the views of a clip stay together, with their labels."""
     course = TrainingConfig(views=4)
     own = GeneratedClips(3 * CLIPS_PER_SEED, 5)
     for epoch, index, number in ((0, 0, 0), (0, 4, 4), (2, 1, 11)):
@@ -143,7 +146,7 @@ def test_one_cycle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["--seed", "256"], "--seed 256: must be from 0 to 255"),
         (["--seed", "-1"], "--seed -1: must be from 0 to 255"),
@@ -154,9 +157,9 @@ def test_one_cycle() -> None:
         (["--from", "motion"], "its network has width = 0.5, not 0.125"),
     ],
 )
-def test_wrong_options_are_told_and_nothing_is_written(
-    more: list[str], told: str, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_option_out_of_range_is_an_error_and_nothing_is_written(
+    more: list[str], message: str, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(*more)) == 78
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""What a network in training sees: segments, crops, mirrors; and that nothing but seed, epoch and video decides it."""
+"""The clips of a training: segments, crops and mirror images, decided by seed, epoch and video only."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def decoded(tmp_path_factory: pytest.TempPathFactory) -> DecodedDataSet:
 
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> DecodedDataSet:
-    """Three videos of two classes whose pictures say which video and which frame they are of."""
+    """Three videos of two classes, whose grey levels are 50 times the video plus the frame."""
     folder = tmp_path_factory.mktemp("painted")
     for n in range(3):
         grey = (50 * n + np.arange(40, dtype=np.uint8))[:, None, None, None]
@@ -58,7 +58,7 @@ def test_a_random_segment_lies_in_each_part(n: int, segments: int, seed: int) ->
         assert (chosen[:, 0] // part == np.arange(segments)).all()
 
 
-def test_every_place_of_a_part_is_taken() -> None:
+def test_random_segments_cover_every_place_of_a_part() -> None:
     rng = np.random.default_rng(1)
     starts = np.stack([random_segments(44, 8, rng)[:, 0] for _ in range(200)])
     for k in range(8):
@@ -74,7 +74,7 @@ def test_centre_segments_as_published() -> None:
 
 @given(st.integers(2, 30), st.sampled_from((8, 16)))
 def test_centre_segments_are_those_of_the_live_grid(stride: int, segments: int) -> None:
-    """Of a video as long as a clip of the live window; see edge_tdn/segments/window.py."""
+    """The video is as long as a clip of the live window; see edge_tdn/segments/window.py."""
     spec = SPEC.model_copy(update={"segments": segments, "segment_stride": stride})
     expected = spec.starts[0] + stride * np.arange(segments)
     assert centre_segments(segments * stride + 4, segments)[:, 0].tolist() == expected.tolist()
@@ -108,7 +108,7 @@ def test_crops_are_the_published_ones() -> None:
 
 @pytest.mark.parametrize("resize", ["short_side_centre_crop", "stretch"])
 def test_a_crop_shows_that_part_of_the_picture(resize: str) -> None:
-    """The same for all frames: a ramp along both axes tells where each pixel comes from."""
+    """The same for all frames: a ramp along both axes shows where each pixel comes from."""
     spec = InputSpec(
         segments=8,
         height=48,
@@ -134,7 +134,7 @@ def test_a_crop_shows_that_part_of_the_picture(resize: str) -> None:
         assert abs(got[1].astype(int) - got[0] - 1).max() <= 1
 
 
-def test_judged_is_the_whole_picture_where_the_live_path_stretches() -> None:
+def test_evaluation_uses_the_whole_picture_if_the_live_path_does() -> None:
     spec = InputSpec(segments=8, height=32, width=32, resize="stretch", frame_rate=12, segment_stride=3)
     ramp = np.broadcast_to(np.linspace(0, 255, 90).astype(np.uint8)[None, :, None], (2, 40, 90, 3))
     got = centre_crop(ramp, spec)
@@ -145,18 +145,18 @@ def test_judged_is_the_whole_picture_where_the_live_path_stretches() -> None:
     assert np.array_equal(centre_crop(noise, spec)[0], Preprocessor(spec)(noise[0]))
 
 
-def test_a_mirrored_clip_has_the_label_of_what_it_shows(decoded: DecodedDataSet) -> None:
-    """Left and right change places; seen in the pixels, not asked of the crop."""
+def test_a_mirrored_clip_has_the_label_of_its_mirror_image(decoded: DecodedDataSet) -> None:
+    """Left and right change places in the pixels as well."""
     clips = TrainClips(decoded.data, decoded.frames, SPEC, seed=3)
     seen = [clips[epoch, index] for epoch in range(4) for index in range(len(clips))]
-    told = [decoded.data.labels[label] for _, label in seen]
-    assert [moves(clip.numpy()) for clip, _ in seen] == told
+    labels = [decoded.data.labels[label] for _, label in seen]
+    assert [moves(clip.numpy()) for clip, _ in seen] == labels
     kept = [decoded.data.labels[video.label] for video in decoded.data.videos] * 4
-    assert 8 <= sum(a != b for a, b in zip(told, kept, strict=True)) <= 24
+    assert 8 <= sum(a != b for a, b in zip(labels, kept, strict=True)) <= 24
 
 
 def test_clips_do_not_depend_on_the_workers(decoded: DecodedDataSet) -> None:
-    """Nor on the process that they are cut in, but on seed and epoch."""
+    """They depend on seed and epoch, not on the process that makes them."""
 
     def batches(seed: int, epoch: int, workers: int) -> list[torch.Tensor]:
         order = BatchOrder(len(decoded.frames), 4, ProcessShare(0, 1, 4), seed)
@@ -176,7 +176,7 @@ def test_clips_do_not_depend_on_the_workers(decoded: DecodedDataSet) -> None:
     assert not torch.equal(first, torch.stack(batches(2, 0, 0)))
 
 
-def test_a_window_is_a_stretch_of_the_video(decoded: DecodedDataSet) -> None:
+def test_a_window_is_a_part_of_the_video(decoded: DecodedDataSet) -> None:
     """13 frames of 24: the bar crosses about half of its way, at different places."""
     whole, part = (TrainClips(decoded.data, decoded.frames, SPEC, 1, flip=False, window=window) for window in (0, 13))
 
@@ -192,13 +192,15 @@ def test_a_window_is_a_stretch_of_the_video(decoded: DecodedDataSet) -> None:
 
 
 @given(st.integers(8, 60), st.sampled_from(((8, 1, 8), (8, 1, 2), (8, 2, 2), (8, 2, 4), (8, 4, 1))), st.integers(0, 3))
-def test_a_step_has_the_same_clips_however_many_processes(videos: int, cut: tuple[int, int, int], epoch: int) -> None:
-    batch, world, at_once = cut
-    orders = [BatchOrder(videos, batch, ProcessShare(rank, world, at_once), 5) for rank in range(world)]
+def test_a_step_has_the_same_clips_for_any_number_of_processes(
+    videos: int, division: tuple[int, int, int], epoch: int
+) -> None:
+    batch, world, micro_batch = division
+    orders = [BatchOrder(videos, batch, ProcessShare(rank, world, micro_batch), 5) for rank in range(world)]
     alone = BatchOrder(videos, batch, ProcessShare(0, 1, batch), 5)
     for order in (*orders, alone):
         order.epoch = epoch
-    parts = batch // (world * at_once)
+    parts = batch // (world * micro_batch)
     shares = [list(order) for order in orders]
     assert all(len(share) == len(order) for share, order in zip(shares, orders, strict=True))
     steps = [
@@ -209,7 +211,7 @@ def test_a_step_has_the_same_clips_however_many_processes(videos: int, cut: tupl
     assert len({key for step in steps for key in step}) == videos // batch * batch
 
 
-def test_all_processes_together_judge_every_video_once(decoded: DecodedDataSet) -> None:
+def test_all_processes_together_evaluate_every_video_once(decoded: DecodedDataSet) -> None:
     labels = [
         label
         for rank in range(3)
@@ -220,10 +222,10 @@ def test_all_processes_together_judge_every_video_once(decoded: DecodedDataSet) 
 
 
 @given(st.integers(0, 3000))
-def test_a_spliced_clip_shows_two_videos_and_is_of_the_one_that_it_shows_for_longer(
+def test_a_spliced_clip_shows_two_videos_and_has_the_label_of_the_longer_part(
     painted: DecodedDataSet, epoch: int
 ) -> None:
-    """First the other, going on in its own time; then its own, at the places that it has anyhow."""
+    """First the other video, at its own speed; then its own, with the same frames as without splicing."""
     alone, both = (
         TrainClips(painted.data, painted.frames, SPEC, seed=1, window=16, spliced=spliced)[epoch, epoch % 3]
         for spliced in (0.0, 1.0)

@@ -1,4 +1,4 @@
-"""What counts as a right event, and a reel of known motions through the whole chain."""
+"""Matching events with intervals, and a reel of known motions through the whole chain."""
 
 import io
 import json
@@ -42,8 +42,8 @@ def recordings(draw: st.DrawFn) -> tuple[list[Interval], list[ReportedEvent]]:
     return draw(st.permutations(intervals)), draw(st.permutations(events))
 
 
-def most_pairs(intervals: Sequence[Interval], events: Sequence[ReportedEvent]) -> int:
-    """The size of a largest matching, by augmenting paths."""
+def max_matching(intervals: Sequence[Interval], events: Sequence[ReportedEvent]) -> int:
+    """Return the size of a largest matching, by augmenting paths."""
     taken: dict[int, int] = {}
 
     def place(number: int, tried: set[int]) -> bool:
@@ -59,44 +59,46 @@ def most_pairs(intervals: Sequence[Interval], events: Sequence[ReportedEvent]) -
 
 
 @given(recordings())
-def test_every_event_is_one_thing_and_as_many_as_can_are_hits(
+def test_every_event_has_one_outcome_and_hits_are_as_many_as_possible(
     recording: tuple[list[Interval], list[ReportedEvent]],
 ) -> None:
     intervals, events = recording
     found = match_events(intervals, events, 60.0)
     counts = found.counts()
     used = [match for match in found.matches if match is not None]
-    assert len(set(used)) == len(used) == counts.hits == most_pairs(intervals, events)
+    assert len(set(used)) == len(used) == counts.hits == max_matching(intervals, events)
     assert counts.hits + len(found.missed) == len(intervals)
     for number, (event, match) in enumerate(zip(found.events, found.matches, strict=True)):
         touched = [n for n, interval in enumerate(found.intervals) if event.overlaps(interval)]
         outcome = found.outcome(number)
         assert (outcome == "hit") == (match in touched)
         assert (outcome == "stray") == (not touched)
-        if outcome == "split":  # whatever it overlaps was another's
+        if outcome == "split":  # every interval that it overlaps has another event
             assert set(touched) <= set(used)
     assert counts.false == counts.splits + sum(found.outcome(n) == "stray" for n in range(len(events)))
 
 
 @given(recordings(), st.randoms(use_true_random=False), st.sampled_from([0.5, 7.0, 1000.0]))
-def test_neither_order_nor_the_time_of_day_counts(
+def test_order_and_time_of_day_do_not_matter(
     recording: tuple[list[Interval], list[ReportedEvent]], shuffled: Random, later_s: float
 ) -> None:
     intervals, events = recording
     first = match_events(intervals, events, 60.0)
     moved = [replace(one, start_s=one.start_s + later_s, end_s=one.end_s + later_s) for one in intervals]
-    told = [
+    later = [
         replace(one, start_s=one.start_s + later_s, end_s=one.end_s + later_s, published_s=one.published_s + later_s)
         for one in events
     ]
     shuffled.shuffle(moved)
-    second = match_events(moved, told, 60.0)
+    second = match_events(moved, later, 60.0)
     assert second.matches == first.matches
     assert second.counts().delays_s == pytest.approx(first.counts().delays_s)
 
 
 @given(recordings())
-def test_labels_add_up_to_all_and_background_is_nothing(recording: tuple[list[Interval], list[ReportedEvent]]) -> None:
+def test_counts_of_labels_add_up_and_background_is_ignored(
+    recording: tuple[list[Interval], list[ReportedEvent]],
+) -> None:
     intervals, events = recording
     found = match_events(intervals, events, 60.0)
     every, parts = found.counts(), [found.counts(label) for label in LABELS]
@@ -127,7 +129,7 @@ def test_the_figures_of_a_recording_that_was_counted_by_hand() -> None:
     assert found.counts("fall").mean_delay_s is None
 
 
-def test_nothing_told_where_nothing_is() -> None:
+def test_no_events_of_a_recording_without_actions() -> None:
     counts = match_events([Interval("still", 0, 60)], [], 60.0, ("still",)).counts()
     assert (counts.precision, counts.recall, counts.f1, counts.false_per_hour) == (None, None, None, 0.0)
 
@@ -157,7 +159,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return video
 
 
-def test_a_reel_of_motions_is_told_as_it_was_drawn(
+def test_the_motions_of_a_reel_are_recognised_as_drawn(
     yard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labelled = yard.with_suffix(".json")
@@ -167,14 +169,14 @@ def test_a_reel_of_motions_is_told_as_it_was_drawn(
     assert (found["all"]["intervals"], found["all"]["hits"], found["all"]["f1"]) == (2, 2, 1.0)
     assert 0.3 < found["all"]["mean_start_delay_s"] < 2.0
     assert [(event["label"], event["outcome"]) for event in found["events"]] == [("left", "hit"), ("right", "hit")]
-    said = capsys.readouterr().out
-    assert all(word in said for word in ("F1", "1.000", "left", "right", "mean start delay"))
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("F1", "1.000", "left", "right", "mean start delay"))
     with Image.open(tmp_path / "out" / "timeline-fp32.png") as image:
         assert len(image.convert("RGB").getcolors(1 << 20) or []) > 50
 
 
-def test_a_picture_of_a_still_day_has_few_rows() -> None:
-    """Of 200 actions, none of which was told, those that came nearest to it."""
+def test_a_picture_without_events_has_few_rows() -> None:
+    """The picture shows those of 200 actions whose scores come nearest to their thresholds."""
     scores = {f"action {n}": n / 200 for n in range(200)}
     streamed = StreamResult(
         match_events([], [], 60.0), (Judged(1.0, scores), Judged(2.0, scores)), dict.fromkeys(scores, (0.6, 0.4))
@@ -188,7 +190,7 @@ def segments(*spans: tuple[object, ...]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "the file: Invalid JSON"),
         ('{"fps": 25}', "segments: Field required"),
@@ -205,14 +207,14 @@ def segments(*spans: tuple[object, ...]) -> str:
         (segments(("left", 0, 2), ("right", 3, 14)), r"'right' \(3 to 14 s\) ends after .*, which is 13.0 s"),
     ],
 )
-def test_intervals_that_cannot_be_judged_by_are_told_in_a_line(
-    content: str, said: str, yard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_invalid_intervals_are_an_error_of_one_line(
+    content: str, message: str, yard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "yard.json").write_text(content)
     command = ["evaluate", "--stream", str(yard), str(tmp_path / "yard.json"), "--model", "motion"]
     assert main([*command, "--out", str(tmp_path / "out")]) == 78
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.match(f"edge-tdn-train: .*yard.json: .*{said}", line)
+    assert re.match(f"edge-tdn-train: .*yard.json: .*{message}", line)
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""Starting weights: what is taken from where, and that nothing else is."""
+"""Initial weights: what is loaded from which file, and what is new."""
 
 import re
 from dataclasses import replace
@@ -72,7 +72,7 @@ def test_imagenet_weights_fill_the_backbone_and_the_stdm(
 
 @pytest.mark.data
 def test_the_real_imagenet_weights(data: Path) -> None:
-    """Every entry of the file is taken, but for its own classes."""
+    """Every entry of the file is used, except for its own classes."""
     start = load_initial_weights(str(data / "weights/resnet50_imagenet_fp16.npz"), CLASSES, 1, segments=8)
     state = start.model.state_dict()
     with np.load(data / "weights/resnet50_imagenet_fp16.npz") as arrays:
@@ -85,7 +85,7 @@ def test_the_real_imagenet_weights(data: Path) -> None:
 
 
 def test_a_published_checkpoint_gives_everything_but_its_classes(tmp_path: Path) -> None:
-    """Of any network, if it is said which: the names do not tell."""
+    """The options describe the network, because the names in the file do not."""
     torch.manual_seed(3)
     before = TDN(replace(TINY, arch="resnet34", classes=174)).state_dict()
     path = tmp_path / "best.pth.tar"
@@ -131,13 +131,13 @@ def test_our_own_weights_keep_the_classifier_of_the_same_classes(ours: Path) -> 
     )
 
 
-def test_classes_without_names_are_told(ours: Path) -> None:
+def test_classes_without_names_are_noted(ours: Path) -> None:
     assert any(
-        "names of its classes are not known" in line for line in load_initial_weights(str(ours), CLASSES, 1).said
+        "names of its classes are not known" in line for line in load_initial_weights(str(ours), CLASSES, 1).notes
     )
 
 
-def test_a_model_folder_brings_what_it_looks_at(motion: Model) -> None:
+def test_a_model_folder_defines_the_input(motion: Model) -> None:
     same = load_initial_weights("motion", motion.labels, 1)
     assert same.spec == motion.manifest.input
     assert same.notes == ("everything from motion",)
@@ -154,23 +154,23 @@ def test_without_weights_the_seed_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"arch": "resnet34"}, "has arch = 'resnet18', but the options require 'resnet34'"),
         ({"width": 0.5}, "ImageNet weights have width 1"),
         ({"conv_bias": True}, "has conv_bias = False, but the options require True"),
     ],
 )
-def test_imagenet_weights_of_another_network(
-    options: dict[str, object], told: str, imagenet: dict[str, Tensor], tmp_path: Path
+def test_options_that_contradict_imagenet_weights_are_an_error(
+    options: dict[str, object], message: str, imagenet: dict[str, Tensor], tmp_path: Path
 ) -> None:
     torch.save(imagenet, tmp_path / "r.pth")
-    with pytest.raises(ModelError, match=re.escape(told)):
+    with pytest.raises(ModelError, match=re.escape(message)):
         load_initial_weights(str(tmp_path / "r.pth"), CLASSES, 1, **options)
 
 
-def test_files_that_are_no_weights(imagenet: dict[str, Tensor], tmp_path: Path, motion: Model) -> None:
-    (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 no archive")
+def test_files_without_valid_weights_are_an_error(imagenet: dict[str, Tensor], tmp_path: Path, motion: Model) -> None:
+    (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 not an archive")
     with pytest.raises(ModelError, match=r"x\.npz: damaged, or does not contain weights"):
         load_initial_weights(str(tmp_path / "x.npz"), CLASSES, 1)
     with pytest.raises(ModelError, match="no such checkpoint"):
