@@ -1,24 +1,24 @@
-"""What can go wrong, as a tree. Every message says what happened, where, and what to do next.
+"""The exceptions of the project, as a tree. Every message states what happened, where, and what to do next.
 
 EdgeTdnError
-├── ConfigError       the configuration file: a key, a value            exit 78
-├── ModelError        a model folder or checkpoint: files, shapes       exit 78
-├── DeviceError       the device that computes: no memory left          exit 71
-├── SourceError       a camera, file or URL gives no pictures           exit 66
-└── BrokerError       the MQTT broker cannot be reached or refuses      exit 69
+├── ConfigError       the configuration is invalid: a key, a value      exit 78
+├── ModelError        a model folder or checkpoint is invalid           exit 78
+├── DeviceError       the compute device has run out of memory          exit 71
+├── SourceError       a camera, file or URL delivers no frames          exit 66
+└── BrokerError       the MQTT broker is unreachable or refuses         exit 69
 """
 
 from typing import Literal
 
 
 class EdgeTdnError(Exception):
-    """Base of all errors that a user can cause or mend; shown without a traceback."""
+    """The base of all errors that a user can cause or fix; shown without a traceback."""
 
     exit_status = 1
 
 
 class ConfigError(EdgeTdnError):
-    exit_status = 78  # EX_CONFIG: systemd must not restart on it
+    exit_status = 78  # EX_CONFIG: systemd must not restart the daemon
 
 
 class ModelError(EdgeTdnError):
@@ -26,11 +26,11 @@ class ModelError(EdgeTdnError):
 
 
 class DeviceError(EdgeTdnError):
-    exit_status = 71  # EX_OSERR: systemd may try again, there may be memory then
+    exit_status = 71  # EX_OSERR: systemd may restart the daemon, memory may be free again
 
 
 class SourceError(EdgeTdnError):
-    """`state` is what the camera's status says from now on."""
+    """A failed source; `state` is the state to publish for the camera."""
 
     exit_status = 66  # EX_NOINPUT
 
@@ -48,5 +48,5 @@ class BrokerError(EdgeTdnError):
 
 
 def last_line(error: BaseException) -> str:
-    """What a library says after its own call stack; of an error without words, what it is."""
+    """Return the last line of an error's message, where libraries put it after their call stack, or its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]

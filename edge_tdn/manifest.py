@@ -1,18 +1,18 @@
-"""A model folder's description of itself. Everything the host must know about a model stands here, and nowhere else.
+"""A model folder and its manifest, which holds everything that the host must know about the model.
 
     model/
-    ├── manifest.json        this; it knows its own hash, and that of every other file
-    ├── labels.txt           one label a line, UTF-8, in the order of the logits
-    ├── golden.npz           a clip (uint8 [T, 5, H, W, 3]) and the logits that PyTorch gave for it
+    ├── manifest.json        the manifest, with the hash of itself and of every other file
+    ├── labels.txt           one label per line, UTF-8, in the order of the logits
+    ├── golden.npz           a clip (uint8 [T, 5, H, W, 3], RGB) and PyTorch's logits for it (float32 [classes])
     ├── weights.safetensors  full precision, for parity and fine-tuning
-    ├── fp32/encoder.xml .bin, head.xml .bin      OpenVINO IR, per precision (bf16 runs the graphs of fp32)
-    ├── onnx/, cuda-fp32/    the same two graphs as ONNX, as a PyTorch program per precision, where they were asked for
-    └── parity.json .html    reports of `edge-tdn-export parity`, for people: the host reads the figures here
+    ├── fp32/encoder.xml .bin, head.xml .bin      OpenVINO IR per precision (bf16 uses the graphs of fp32)
+    ├── onnx/, cuda-fp32/    the same two graphs as ONNX, or as a PyTorch program per precision; optional
+    └── parity.json .html    reports of `edge-tdn-export parity`; the host reads the figures in the manifest
 
-An ensemble has several networks, each in a folder of its own inside; their logits are added.
+An ensemble has several networks, each in a subfolder of its own; their logits are added.
 
-Opening a folder checks the size and SHA-256 of every listed file before anything is parsed. What was checked is what is
-used: `Model.read` gives the bytes that were hashed.
+Opening a folder checks the size and SHA-256 of every listed file before any of them is parsed. `Model.read` checks
+again and returns the bytes that were hashed, so that a file which changes in between is never used.
 """
 
 import hashlib
@@ -39,9 +39,9 @@ WEIGHTS = "weights.safetensors"
 GOLDEN = "golden.npz"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
-WORST_GOLDEN_ERROR = 0.5  # what is further off is no model
-LARGEST_FILE = 2 << 30  # bytes
-UNSEALED = "0" * 64  # in the place of a manifest's digest, while that is taken
+WORST_GOLDEN_ERROR = 0.5  # relative to the largest logit; a larger error means that the build is broken
+MAX_FILE_BYTES = 2 << 30
+UNSEALED = "0" * 64  # stands for the manifest's digest while that is computed
 ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -52,20 +52,23 @@ class _Part(BaseModel):
 
 
 class InputSpec(_Part):
-    """What a clip is made of. One model, one spec: the live stream is brought to it."""
+    """The input of a model, to which every live stream is converted.
+
+    A tick is one frame at `frame_rate`. A segment is five consecutive ticks; a clip is T segments.
+    """
 
     segments: int = Field(ge=2, le=64, description="T")
     frames_per_segment: Literal[5] = 5
-    height: int = Field(ge=32, le=1024)
-    width: int = Field(ge=32, le=1024)
+    height: int = Field(ge=32, le=1024, description="pixels")
+    width: int = Field(ge=32, le=1024, description="pixels")
     resize: Literal["stretch", "short_side_centre_crop"]
-    short_side: int = Field(default=0, ge=0, le=2048, description="before the crop; 0 with `stretch`")
-    frame_rate: float = Field(ge=1, le=240, description="frames a second that the model was trained at")
+    short_side: int = Field(default=0, ge=0, le=2048, description="pixels, before the crop; 0 with `stretch`")
+    frame_rate: float = Field(ge=1, le=240, description="frames per second that the model was trained with")
     segment_stride: int = Field(ge=1, le=1000, description="ticks from one segment's start to the next one's")
-    mean: tuple[float, float, float] = IMAGENET_MEAN  # both are part of the encoder's graph
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, float, float] = IMAGENET_MEAN  # RGB, of pixels in 0..1; part of the encoder's graph
+    std: tuple[float, float, float] = IMAGENET_STD  # likewise
     per_segment: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(
-        default=(1,), min_length=1, description="an ensemble: how many segments of each network fill one of these"
+        default=(1,), min_length=1, description="for an ensemble: number of segments of each network in one segment"
     )
 
     @model_validator(mode="after")
@@ -74,49 +77,49 @@ class InputSpec(_Part):
             raise ValueError(f"short_side {self.short_side} is smaller than the crop {self.height}x{self.width}")
         for n in self.per_segment:
             if self.segment_stride % n:
-                raise ValueError(f"segment_stride {self.segment_stride} cannot be cut into {n} segments")
+                raise ValueError(f"segment_stride {self.segment_stride} is not a multiple of per_segment {n}")
         return self
 
     @property
     def ticks(self) -> int:
-        """Frames at `frame_rate` that a clip spans."""
+        """The ticks that a clip spans, from its first to its last."""
         return (self.segments - 1) * self.segment_stride + self.span
 
     @property
     def video_frames(self) -> int:
-        """Frames at `frame_rate` of a video that is one clip: the published sampling takes what window.py does."""
+        """The ticks of a video that is one clip: there the published sampling and window.py take the same frames."""
         return self.segments * self.segment_stride + FRAMES_PER_SEGMENT - 1
 
     @property
     def segment_s(self) -> float:
-        """Seconds from one segment's start to the next one's."""
+        """The seconds from one segment's start to the next one's."""
         return self.segment_stride / self.frame_rate
 
     @property
     def span(self) -> int:
-        """Frames from the first to the last that one segment looks at."""
+        """The ticks that one segment spans, from its first to its last; more than five for an ensemble."""
         return max(self.starts) - min(self.starts) + FRAMES_PER_SEGMENT
 
     @property
     def frames(self) -> int:
-        """Frames that one segment brings to the runtime: five for every segment of every network."""
+        """The number of frames in one segment: five for every segment of every network."""
         return FRAMES_PER_SEGMENT * sum(self.per_segment)
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """First tick of each network's segments within the first `segment_stride` ticks, network after network."""
+        """The first tick of each network's segments within the first `segment_stride` ticks, network after network."""
         strides = [(n, self.segment_stride // n) for n in self.per_segment]
         return tuple(stride // 2 + k * stride for n, stride in strides for k in range(n))
 
     @property
     def grid(self) -> NDArray[np.int64]:
-        """What each segment of a clip looks at, int64 [T, frames]: ticks, counted from the first of them."""
+        """The ticks of each segment of a clip, int64 [T, frames], counted from the clip's first tick."""
         within = np.concatenate([start + np.arange(FRAMES_PER_SEGMENT) for start in self.starts]) - min(self.starts)
         ticks: NDArray[np.int64] = np.arange(self.segments)[:, None] * self.segment_stride + within
         return ticks
 
     def of(self, member: int) -> "InputSpec":
-        """What one network of an ensemble sees."""
+        """Return the input of one network of an ensemble."""
         n = self.per_segment[member]
         return self.model_copy(
             update={"segments": self.segments * n, "segment_stride": self.segment_stride // n, "per_segment": (1,)}
@@ -124,102 +127,104 @@ class InputSpec(_Part):
 
 
 class Member(_Part):
-    """One network of the folder, in full precision."""
+    """One network of the folder, in full precision, for the exporter and the trainer."""
 
-    network: dict[str, str | int | float | bool | tuple[int, ...]] = Field(description="its options, for `export`")
+    network: dict[str, str | int | float | bool | tuple[int, ...]] = Field(
+        description="options of the network, see TDNConfig"
+    )
     weights: str
-    source: dict[str, str] = Field(description="checkpoint: name and sha256")
+    source: dict[str, str] = Field(description="name and sha256 of the checkpoint")
 
 
 class Graphs(_Part):
-    """The two graphs of one network in one precision, and what passes between them."""
+    """The two graphs of one network in one precision, and the features that pass between them."""
 
     encoder: str
     head: str
-    features: dict[str, tuple[int, ...]] = Field(description="name -> shape of one segment's tensor, channels last")
-    scales: dict[str, float] = Field(default={}, description="of those that pass in 8 bits: what a step is worth")
+    features: dict[str, tuple[int, ...]] = Field(description="name -> shape for one segment, channels last: [H, W, C]")
+    scales: dict[str, float] = Field(default={}, description="name -> value of one step, for features in 8 bits")
 
 
 class Build(_Part):
-    """The folder's networks in one precision."""
+    """The networks of the folder in one precision."""
 
     format: Literal["openvino", "onnx", "torch"]
-    graphs: tuple[Graphs, ...] = Field(min_length=1, description="one for each network")
+    graphs: tuple[Graphs, ...] = Field(min_length=1, description="one per network")
     golden_error: float | None = Field(
         ge=0,
         le=WORST_GOLDEN_ERROR,
         allow_inf_nan=False,
-        description="on the golden clip: largest logit difference from PyTorch / largest logit; null: not measured",
+        description="largest logit difference from PyTorch on the golden clip / largest logit; null: not measured",
     )
     calibrated_on: tuple[str, ...] = Field(default=(), description="videos that INT8 was calibrated on")
 
 
 class FileRecord(_Part):
-    size: int = Field(ge=0, le=LARGEST_FILE)
+    size: int = Field(ge=0, le=MAX_FILE_BYTES)
     sha256: Sha256
 
 
 class Parity(_Part):
-    """How a precision compared with PyTorch on clips other than the export's own (`edge-tdn-export parity`)."""
+    """The comparison of a precision with PyTorch on other clips than the golden one (`edge-tdn-export parity`)."""
 
     clips: int = Field(ge=1)
-    device: str = Field(description="that it ran on; another one may compute otherwise")
+    device: str = Field(description="device of the comparison; another one may compute differently")
     max_logit_error: float | None = Field(
-        ge=0, allow_inf_nan=False, description="largest difference / largest logit; null: not a finite number"
+        ge=0, allow_inf_nan=False, description="largest logit difference / largest logit; null: not finite"
     )
-    top1_agreement: float = Field(ge=0, le=1)
+    top1_agreement: float = Field(ge=0, le=1, description="share of the clips with the same top label")
     mean_kl: float | None = Field(
-        ge=0, allow_inf_nan=False, description="Kullback-Leibler, nats, PyTorch's softmax first; null: not finite"
+        ge=0, allow_inf_nan=False, description="Kullback-Leibler divergence KL(PyTorch || this), nats; null: not finite"
     )
-    same_events: bool = Field(description="the recordings gave the same event log through both")
-    proven: bool = Field(description="inside the limits of `edge-tdn-export parity`")
+    same_events: bool = Field(description="both gave the same event log for every recording")
+    proven: bool = Field(description="within the limits of `edge-tdn-export parity`")
     checked_at: str = Field(description="ISO 8601, UTC")
 
 
 class Manifest(_Part):
     schema_: Literal[1] = Field(default=1, alias="schema")
-    digest: Sha256 = Field(description="SHA-256 of this file's content, with 64 zeros in this place")
+    digest: Sha256 = Field(description="SHA-256 of this file with 64 zeros in place of the digest")
     id: str = Field(pattern=ID_PATTERN)
     input: InputSpec
     members: tuple[Member, ...] = Field(min_length=1)
     classes: int = Field(ge=1)
     labels_sha256: Sha256
-    background: tuple[str, ...] = Field(default=(), description="labels that mean: nothing to report")
+    background: tuple[str, ...] = Field(default=(), description="labels that are never reported")
     precisions: dict[str, Build] = Field(min_length=1)
-    parity: dict[str, Parity] = Field(default={}, description="per precision; what is missing was never compared")
-    tools: dict[str, str] = Field(description="versions that wrote this folder")
+    parity: dict[str, Parity] = Field(default={}, description="by precision; a missing one was never compared")
+    tools: dict[str, str] = Field(description="versions of the tools that wrote this folder")
     files: dict[str, FileRecord]
 
     @model_validator(mode="after")
     def _one_graph_for_each_network(self) -> Self:
         counts = {len(self.members), len(self.input.per_segment), *(len(b.graphs) for b in self.precisions.values())}
         if len(counts) > 1:
-            raise ValueError("members, input.per_segment and the graphs of every precision are not equally many")
+            raise ValueError("members, input.per_segment and the graphs of each precision differ in number")
         return self
 
 
 class Model:
-    """An opened and verified model folder."""
+    """An opened and verified model folder. Immutable; may be used by any thread."""
 
     def __init__(self, folder: Path, manifest: Manifest, sha256: str, labels: tuple[str, ...]) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.sha256 = sha256  # of manifest.json, and through it of everything
+        self.sha256 = sha256  # of manifest.json, which holds the hashes of all other files
         self.labels = labels
 
     def read(self, name: str) -> bytes:
-        """The content of a listed file, verified."""
+        """Return the verified content of a listed file."""
         return _read_verified(self.folder, name, self.record(name))
 
     def record(self, name: str) -> FileRecord:
-        """What the manifest says of a file. ModelError: nothing."""
+        """Return a file's size and hash. ModelError: the manifest does not list it."""
         record = self.manifest.files.get(name)
         if record is None:
-            raise ModelError(f"{self.folder / MANIFEST}: {name} is needed but not listed under `files`")
+            raise ModelError(f"{self.folder / MANIFEST}: {name} is not listed under `files`; export the model again")
         return record
 
     def build(self, precision: str) -> Build:
-        """The folder's networks in a precision; ModelError names those that it has."""
+        """Return the networks in a precision. ModelError: the folder lacks it; the message lists those that it has."""
         try:
             return self.manifest.precisions[precision]
         except KeyError:
@@ -231,16 +236,16 @@ class Model:
 
 
 def shipped_models() -> Path:
-    """Where the models that come with the package are."""
+    """Return the folder of the models that come with the package."""
     return Path(str(resources.files("edge_tdn") / "models"))
 
 
 def find_model(name: str, base: Path) -> Path:
-    """A model folder: a path (relative ones from `base`), or the name of a shipped model."""
+    """Return the folder of a model that is given as a path, relative to `base`, or as the name of a shipped model."""
     try:
         folder = base / Path(name).expanduser()
     except RuntimeError as error:
-        raise ModelError(f"model {name!r}: {error}") from error
+        raise ModelError(f"model {name!r}: {error}; give the path of a model folder") from error
     shipped = shipped_models() / name
     if (folder / MANIFEST).is_file() or not (shipped / MANIFEST).is_file() or os.sep in name:
         return folder
@@ -248,16 +253,16 @@ def find_model(name: str, base: Path) -> Path:
 
 
 def open_model(folder: Path) -> Model:
-    """Opens a model folder and verifies every file in it. ModelError says what is wrong with which file."""
+    """Open a model folder and verify every file in it. ModelError: a file is missing, changed or invalid."""
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise ModelError(f"{folder}: no such model folder; `edge-tdn-export convert` makes one")
+        raise ModelError(f"{folder}: no such model folder; create one with `edge-tdn-export convert`")
     raw = _read_regular(path)
     try:
         manifest = Manifest.model_validate_json(raw, strict=False)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(k) for k in first["loc"]) or "the file"
+        key = ".".join(str(k) for k in first["loc"]) or "not a manifest"
         raise ModelError(f"{path}: {key}: {first['msg']}; export the model again") from error
     unsealed = raw.replace(manifest.digest.encode(), UNSEALED.encode(), 1)
     if hashlib.sha256(unsealed).hexdigest() != manifest.digest:
@@ -270,25 +275,27 @@ def open_model(folder: Path) -> Model:
 def _labels(path: Path, manifest: Manifest) -> tuple[str, ...]:
     raw = _read_regular(path)
     if hashlib.sha256(raw).hexdigest() != manifest.labels_sha256:
-        raise ModelError(f"{path}: not the labels that the manifest names (labels_sha256)")
+        raise ModelError(
+            f"{path}: not the labels of the manifest (labels_sha256 differs); copy or export the model again"
+        )
     return check_labels(path, raw, manifest.classes, manifest.background)
 
 
 def check_labels(path: Path, raw: bytes, classes: int, background: Sequence[str]) -> tuple[str, ...]:
-    """The labels of a file's content. ModelError: they do not fit the network, or `background` does not fit them."""
+    """Parse a file of labels. ModelError: they do not fit the network, or `background` does not fit them."""
     labels = parse_labels(path, raw)
     if len(labels) != classes:
-        raise ModelError(f"{path}: {len(labels)} labels, but the model has {classes} classes")
+        raise ModelError(f"{path}: {len(labels)} labels, but the model has {classes} classes; list one label per class")
     if set(labels) <= set(background):
-        raise ModelError(f"{path}: every label is a background label: there is nothing to report")
+        raise ModelError(f"{path}: every label is a background label; at least one must be reported")
     unknown = set(background) - set(labels)
     if unknown:
-        raise ModelError(f"{path}: background label {sorted(unknown)[0]!r} is not among the labels")
+        raise ModelError(f"{path}: background label {sorted(unknown)[0]!r} is not among the labels; add or correct it")
     return labels
 
 
 def parse_labels(path: Path, raw: bytes) -> tuple[str, ...]:
-    """One label a line, UTF-8 with or without a byte order mark; none empty, none twice."""
+    """Parse labels, one per line, in UTF-8 with or without a byte order mark. ModelError: an empty or duplicate one."""
     try:
         lines = raw.decode("utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:
@@ -297,15 +304,15 @@ def parse_labels(path: Path, raw: bytes) -> tuple[str, ...]:
     for number, line in enumerate(lines, 1):
         label = line.strip()
         if not label:
-            raise ModelError(f"{path}:{number}: an empty label")
+            raise ModelError(f"{path}:{number}: empty label; remove the line or name the class")
         if label in labels:
-            raise ModelError(f"{path}:{number}: label {label!r} stands here a second time")
+            raise ModelError(f"{path}:{number}: duplicate label {label!r}; each label must be unique")
         labels.append(label)
     return tuple(labels)
 
 
 def records(folder: Path, names: Sequence[str]) -> dict[str, FileRecord]:
-    """Size and hash of files in a folder, for a manifest."""
+    """Return size and hash of files in a folder, for a manifest."""
     found = {}
     for name in names:
         raw = (folder / name).read_bytes()
@@ -314,17 +321,18 @@ def records(folder: Path, names: Sequence[str]) -> dict[str, FileRecord]:
 
 
 def seal(manifest: Manifest) -> Manifest:
-    """The manifest with its own digest, as `dump` may write it."""
+    """Return the manifest with its own digest, ready for `dump`."""
     unsealed = dump(manifest.model_copy(update={"digest": UNSEALED}))
     return manifest.model_copy(update={"digest": hashlib.sha256(unsealed).hexdigest()})
 
 
 def dump(manifest: Manifest) -> bytes:
+    """Return the content of manifest.json."""
     return (json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _verify(folder: Path, name: str, record: FileRecord) -> None:
-    """Without keeping the content: most of it is not needed, or only later."""
+    """Verify a file without keeping its content, most of which is not needed yet."""
     path = _inside(folder, name)
     with _open_regular(path) as file:
         _compare(path, record, os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
@@ -338,13 +346,13 @@ def _read_verified(folder: Path, name: str, record: FileRecord) -> bytes:
 
 def _inside(folder: Path, name: str) -> Path:
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ModelError(f"{folder / MANIFEST}: {name!r} leads out of the model folder")
+        raise ModelError(f"{folder / MANIFEST}: {name!r} is outside the model folder; export the model again")
     return folder / name
 
 
 def _compare(path: Path, record: FileRecord, size: int, sha256: str) -> None:
     if size != record.size:
-        raise ModelError(f"{path}: {size} bytes, the manifest says {record.size}; copy or export the model again")
+        raise ModelError(f"{path}: {size} bytes, but {record.size} in the manifest; copy or export the model again")
     if sha256 != record.sha256:
         raise ModelError(f"{path}: content changed since export (sha256 differs); copy or export the model again")
 
@@ -356,16 +364,19 @@ def _read_regular(path: Path) -> bytes:
 
 @contextmanager
 def _open_regular(path: Path) -> Iterator[BufferedReader]:
-    """A regular file that is no link: a model folder is data, and must not point elsewhere."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe must not keep us waiting
+    """Open a regular file, not a link: a model folder is data and must not point elsewhere."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # opening a pipe must not block
     try:
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ModelError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"{path}: {reason}; copy or export the model again") from error
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
-            raise ModelError(f"{path}: not a regular file of at most {LARGEST_FILE} bytes")
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
+            raise ModelError(
+                f"{path}: not a regular file of at most {MAX_FILE_BYTES} bytes; copy or export the model again"
+            )
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             yield file
     finally:

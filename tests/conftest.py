@@ -124,6 +124,16 @@ def motion() -> Model:
     return open_model(shipped_models() / "motion")
 
 
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A small network and its model folder, a `tests.support.exports.SmallModel`; the tests must not change it."""
+    from tests.support.exports import build_small_model  # imports torch
+
+    small = build_small_model(tmp_path_factory)
+    yield small
+    open_model(small.folder)  # still as the manifest describes it
+
+
 @pytest.fixture
 def model_copy(tmp_path: Path) -> Path:
     """The shipped model's folder, to be damaged."""

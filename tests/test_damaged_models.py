@@ -1,8 +1,8 @@
-"""A damaged model folder never serves a wrong answer: every file in it is damaged, 300 times over.
+"""A damaged model folder never serves a wrong answer: every file in it is damaged in 300 ways.
 
-First as disks, cables and editors do it, where the hashes in the manifest tell; then as a forger does it, who makes all
-hashes fit again, so that OpenVINO and the self-test have to meet what comes. That part runs in a process of its own:
-there are graphs that OpenVINO does not survive.
+First as disks, cables and editors do it, which the hashes in the manifest reveal; then as a forger does it, who renews
+all hashes, so that only OpenVINO and the self-test are left to notice. That part runs in a process of its own, because
+some graphs crash OpenVINO.
 """
 
 import re
@@ -15,35 +15,47 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_tdn_export.convert.convert import Recipe, convert
 from numpy.typing import NDArray
 
 from edge_tdn.errors import ModelError
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.self_test import SELF_TEST_LIMIT, scores
-from edge_tdn.manifest import InputSpec, Model, open_model
+from edge_tdn.manifest import Model, open_model
 from tests.conftest import HAS_BF16, ROOT
-from tests.export.network.test_tdn import small
-from tests.test_manifest import rehash
+from tests.support.exports import export
+from tests.support.model_folders import rehash
+from tests.support.networks import small_network
 
-SPEC = InputSpec(segments=8, height=64, width=64, resize="stretch", frame_rate=12.0, segment_stride=3)
 FILES = (
-    "manifest.json", "labels.txt", "golden.npz", "weights.safetensors",
-    "fp32/encoder.xml", "fp32/encoder.bin", "fp32/head.xml", "fp32/head.bin",
-)  # fmt: skip
+    "manifest.json",
+    "labels.txt",
+    "golden.npz",
+    "weights.safetensors",
+    "fp32/encoder.xml",
+    "fp32/encoder.bin",
+    "fp32/head.xml",
+    "fp32/head.bin",
+)
 MUTATIONS = 300  # of every file
-FORGERIES = {"fp32/encoder.xml": 50, "fp32/head.xml": 50, "fp32/encoder.bin": 25, "fp32/head.bin": 25,
-             "golden.npz": 25, "labels.txt": 25, "weights.safetensors": 3}  # fmt: skip
+FORGERIES = {
+    "fp32/encoder.xml": 50,
+    "fp32/head.xml": 50,
+    "fp32/encoder.bin": 25,
+    "fp32/head.bin": 25,
+    "golden.npz": 25,
+    "labels.txt": 25,
+    "weights.safetensors": 3,
+}
 PRECISIONS = ("fp32", "bf16")
-SERVED = PRECISIONS if HAS_BF16 else PRECISIONS[:1]  # what this processor computes in
+SERVED = PRECISIONS if HAS_BF16 else PRECISIONS[:1]  # the precisions that this processor has
 LIMIT = SELF_TEST_LIMIT["fp32"]
 CLIP = np.random.default_rng(9).integers(0, 256, (8, 5, 64, 64, 3), np.uint8)  # not the golden one
 
-Bytes = Callable[[bytearray, np.random.Generator], object]
+Damage = Callable[[bytearray, np.random.Generator], object]
 
 
 def _places(raw: bytearray, rng: np.random.Generator) -> tuple[int, int]:
-    """Two places in the file, one before the other; near each other more often than not."""
+    """Return two positions in the file, in order, usually near each other."""
     first = int(rng.integers(len(raw)))
     return first, min(len(raw), first + int(rng.choice([1, 8, 100, 10_000])))
 
@@ -107,28 +119,40 @@ def swap_lines(raw: bytearray, rng: np.random.Generator) -> None:
 
 
 def swap_words(raw: bytearray, rng: np.random.Generator) -> None:
-    """Two numbers or names, as of labels, shapes and layers."""
+    """Swap two numbers or names, as of labels, shapes and layers."""
     words = sorted(set(re.findall(rb"[A-Za-z0-9_.]+", raw[:400_000]))) or [b""]
     a, b = rng.choice(np.array(words, object), 2)
     raw[:] = raw.replace(a, b, 1) if a else raw
 
 
 def exaggerate(raw: bytearray, rng: np.random.Generator) -> None:
-    """A number that no graph should have, in an attribute or a shape."""
+    """Replace a number in an attribute or a shape by one that no graph should have."""
     numbers = list(re.finditer(rb'(?<=[">, ])-?[0-9]+(?=["<, ])', bytes(raw[:400_000])))
     if numbers:
         found = numbers[rng.integers(len(numbers))]
         raw[found.start() : found.end()] = (b"0", b"-1", b"65536", b"4294967297", b"1e9", b"nan")[rng.integers(6)]
 
 
-KINDS: tuple[Bytes, ...] = (
-    flip_a_bit, change_bytes, change_a_digit, truncate, empty, append, insert_a_space, zero, cut_out, repeat,
-    swap_blocks, swap_lines, swap_words, exaggerate,
-)  # fmt: skip
+KINDS: tuple[Damage, ...] = (
+    flip_a_bit,
+    change_bytes,
+    change_a_digit,
+    truncate,
+    empty,
+    append,
+    insert_a_space,
+    zero,
+    cut_out,
+    repeat,
+    swap_blocks,
+    swap_lines,
+    swap_words,
+    exaggerate,
+)
 
 
 def mutations(name: str, folder: Path, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """`count` damaged contents of a file, none like the one before; each with the name of what was done to it."""
+    """Yield `count` damaged contents of a file, each after the name of the damage."""
     whole, rng = (folder / name).read_bytes(), np.random.default_rng([seed, FILES.index(name)])
     others = [(folder / other).read_bytes() for other in FILES if other != name]
     while count:
@@ -146,16 +170,15 @@ def mutations(name: str, folder: Path, count: int, seed: int) -> Iterator[tuple[
 @pytest.fixture(scope="module")
 def whole(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The undamaged folder."""
-    folder = tmp_path_factory.mktemp("mutations")
-    (folder / "labels.txt").write_text("one\ntwo\n")
-    recipe = Recipe("tiny", folder / "labels.txt", SPEC, background=("one",), precisions=PRECISIONS)
-    convert(small(width=0.125, classes=2), recipe, folder / "model")
-    assert {path.relative_to(folder / "model").as_posix() for path in (folder / "model").rglob("*.*")} == set(FILES)
-    return folder / "model"
+    network = small_network(width=0.125, classes=2)
+    folder = tmp_path_factory.mktemp("mutations") / "model"
+    export(network, folder, labels=("one", "two"), background=("one",), precisions=PRECISIONS)
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} == set(FILES)
+    return folder
 
 
 def answer(model: Model, precision: str) -> NDArray[np.float32]:
-    """What it serves for a clip that is not the golden one."""
+    """Return the logits that the model serves for a clip that is not the golden one."""
     runtime = open_runtime(model, precision, threads=1)
     logits = scores(runtime, CLIP)
     runtime.close()
@@ -177,7 +200,7 @@ def test_no_damage_serves_a_wrong_answer(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Refused with a ModelError, or, where the damage changes nothing that is said, served as ever."""
+    """Every damaged folder is refused with a ModelError that names it."""
     folder = Path(shutil.copytree(whole, tmp_path / "model"))
     original, refused, wrong = open_model(whole), 0, []
     for number, (kind, raw) in enumerate(mutations(name, whole, MUTATIONS, seed=1)):
@@ -199,7 +222,7 @@ def test_no_damage_serves_a_wrong_answer(
 
 
 def forge(whole: Path, scratch: Path, begin: int) -> None:
-    """In a process of its own: every forgery from number `begin` on, one line each: number, file, kind, outcome."""
+    """Try every forgery from number `begin` on; print number, file, kind and outcome. Runs in a process of its own."""
     folder = Path(shutil.copytree(whole, scratch / f"from-{begin}"))
     manifest, original = (whole / "manifest.json").read_bytes(), open_model(whole)
     expected = answer(original, "fp32")
@@ -228,7 +251,7 @@ def forge(whole: Path, scratch: Path, begin: int) -> None:
                 fits = (
                     of_golden.shape == logits.shape and np.abs(of_golden - logits).max() <= LIMIT * np.abs(logits).max()
                 )
-            else:  # the graphs are as they were
+            else:  # the graphs are unchanged
                 fits = np.array_equal(got, expected)
             if name == "labels.txt":
                 fits = fits and model.labels == tuple(
@@ -240,7 +263,7 @@ def forge(whole: Path, scratch: Path, begin: int) -> None:
 
 @pytest.fixture(scope="module")
 def outcomes(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, str]]:
-    """File, kind and outcome of every forgery. Where one ends the process, another goes on behind it."""
+    """File, kind and outcome of every forgery. If one ends the process, another one continues with the next."""
     scratch, found = tmp_path_factory.mktemp("forged"), []
     while len(found) < sum(FORGERIES.values()):
         arguments = f"Path({str(whole)!r}), Path({str(scratch)!r}), {len(found)}"
@@ -258,7 +281,7 @@ def outcomes(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tupl
 def test_no_forgery_serves_beyond_the_self_test_or_ends_the_process(
     name: str, outcomes: list[tuple[str, str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All hashes fit: what OpenVINO reads and the self-test lets pass is as near to PyTorch as the limit says."""
+    """All hashes match: a graph that passes the self-test is as close to PyTorch as its limit requires."""
     counts = Counter(outcome for file, _, outcome in outcomes if file == name)
     with capsys.disabled():
         sys.stdout.write(f"\n{name}: {FORGERIES[name]} forgeries, {dict(counts)} ")
@@ -266,10 +289,10 @@ def test_no_forgery_serves_beyond_the_self_test_or_ends_the_process(
     assert set(counts) <= {"refused", "served"}
 
 
-def test_a_graph_that_openvino_does_not_survive_serves_nothing(whole: Path, tmp_path: Path) -> None:
-    """For such a padding OpenVINO 2026.4 writes beyond its memory. The process ends, in the self-test at the latest.
+def test_a_graph_that_crashes_openvino_serves_nothing(whole: Path, tmp_path: Path) -> None:
+    """With such a padding OpenVINO 2026.4 writes beyond its memory. The process ends, in the self-test at the latest.
 
-    Only a forger can come this far; see `test_no_damage_serves_a_wrong_answer`.
+    Only a forger gets this far; see `test_no_damage_serves_a_wrong_answer`.
     """
     folder = Path(shutil.copytree(whole, tmp_path / "model"))
     path = folder / "fp32/encoder.xml"

@@ -1,4 +1,4 @@
-"""Opening a model folder: what was checked is what is used; anything else is named and refused."""
+"""Opening a model folder: only verified content is used; any fault is refused with the name of its file."""
 
 import hashlib
 import json
@@ -8,43 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from edge_tdn.errors import ModelError
 from edge_tdn.inference.open_runtime import open_runtime
-from edge_tdn.manifest import Manifest, Model, dump, find_model, open_model, parse_labels, records, seal, shipped_models
+from edge_tdn.manifest import Model, find_model, open_model, parse_labels, records, shipped_models
+from tests.support.model_folders import Content, edit_manifest, rehash
 
 
-def edit(folder: Path, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
-    """Changes the manifest and seals it anew, as a careful forger would; one that is no manifest stays unsealed."""
-    path = folder / "manifest.json"
-    content = json.loads(path.read_text())
-    change(content)
-    try:
-        path.write_bytes(dump(seal(Manifest.model_validate(content))))
-    except ValidationError:
-        path.write_text(json.dumps(content))
-
-
-def graphs(content: dict) -> dict:  # type: ignore[type-arg]
-    """The graphs of the manifest's only network in FP32."""
-    found: dict[str, object] = content["precisions"]["fp32"]["graphs"][0]
+def graphs(content: Content) -> Content:
+    """Return the graphs of the manifest's only network in FP32."""
+    found: Content = content["precisions"]["fp32"]["graphs"][0]
     return found
 
 
-def rehash(folder: Path, name: str) -> None:
-    """Makes the manifest agree with a changed file."""
-    record = records(folder, [name])[name].model_dump()
-
-    def change(content: dict) -> None:  # type: ignore[type-arg]
-        content["files"][name] = record
-        if name == "labels.txt":
-            content["labels_sha256"] = record["sha256"]
-
-    edit(folder, change)
-
-
-def test_the_shipped_model_opens(motion: Model) -> None:
+def test_the_shipped_model_can_be_opened(motion: Model) -> None:
     assert motion.labels == ("still", "left", "right", "up", "down", "approach", "recede", "wave")
     assert motion.manifest.background == ("still",)
 
@@ -52,21 +29,21 @@ def test_the_shipped_model_opens(motion: Model) -> None:
 @pytest.mark.parametrize(
     "name", ["labels.txt", "fp32/encoder.xml", "fp32/head.bin", "golden.npz", "weights.safetensors"]
 )
-def test_any_changed_file_is_named(name: str, model_copy: Path) -> None:
+def test_a_changed_or_missing_file_is_refused_with_its_name(name: str, model_copy: Path) -> None:
     raw = bytearray((model_copy / name).read_bytes())
     raw[len(raw) // 2] ^= 1
     (model_copy / name).write_bytes(raw)
     with pytest.raises(ModelError, match=rf"{name}.*content changed since export"):
         open_model(model_copy)
     (model_copy / name).write_bytes(raw[:-1])
-    with pytest.raises(ModelError, match=rf"{name}.*the manifest says"):
+    with pytest.raises(ModelError, match=rf"{name}.*bytes, but [0-9]+ in the manifest"):
         open_model(model_copy)
     (model_copy / name).unlink()
     with pytest.raises(ModelError, match=rf"{name}: No such file"):
         open_model(model_copy)
 
 
-def test_a_link_in_the_folder_is_refused(model_copy: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_in_the_folder_is_refused(model_copy: Path, tmp_path: Path) -> None:
     (model_copy / "labels.txt").rename(tmp_path / "elsewhere.txt")
     (model_copy / "labels.txt").symlink_to(tmp_path / "elsewhere.txt")
     with pytest.raises(ModelError, match=r"labels\.txt"):
@@ -74,13 +51,13 @@ def test_a_link_in_the_folder_is_refused(model_copy: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname"])
-def test_a_manifest_cannot_point_out_of_its_folder(name: str, model_copy: Path) -> None:
-    edit(model_copy, lambda content: content["files"].update({name: {"size": 1, "sha256": "0" * 64}}))
-    with pytest.raises(ModelError, match="leads out of the model folder"):
+def test_a_file_outside_the_model_folder_is_refused(name: str, model_copy: Path) -> None:
+    edit_manifest(model_copy, lambda content: content["files"].update({name: {"size": 1, "sha256": "0" * 64}}))
+    with pytest.raises(ModelError, match="is outside the model folder"):
         open_model(model_copy)
 
 
-def test_a_label_too_many_is_refused(model_copy: Path) -> None:
+def test_more_labels_than_classes_are_refused(model_copy: Path) -> None:
     with (model_copy / "labels.txt").open("a") as file:
         file.write("ninth\n")
     rehash(model_copy, "labels.txt")
@@ -88,30 +65,30 @@ def test_a_label_too_many_is_refused(model_copy: Path) -> None:
         open_model(model_copy)
 
 
-def test_another_label_file_of_the_same_length_is_refused(model_copy: Path) -> None:
-    """The manifest's own hash of the labels, so that a swapped order is no small matter."""
+def test_other_labels_of_the_same_number_are_refused(model_copy: Path) -> None:
+    """The manifest has a hash of the labels of its own, since another order would change every event."""
     text = (model_copy / "labels.txt").read_text().replace("left", "LEFT")
     (model_copy / "labels.txt").write_text(text)
     record = records(model_copy, ["labels.txt"])["labels.txt"].model_dump()
-    edit(model_copy, lambda content: content["files"].update({"labels.txt": record}))
-    with pytest.raises(ModelError, match="not the labels that the manifest names"):
+    edit_manifest(model_copy, lambda content: content["files"].update({"labels.txt": record}))
+    with pytest.raises(ModelError, match="not the labels of the manifest"):
         open_model(model_copy)
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "message"),
     [
-        (b"a\n\nb\n", ":2: an empty label"),
-        (b"a\nb\na\n", ":3: label 'a' stands here a second time"),
+        (b"a\n\nb\n", ":2: empty label"),
+        (b"a\nb\na\n", ":3: duplicate label 'a'"),
         (b"caf\xe9\n", "not UTF-8"),
     ],
 )
-def test_bad_label_files_say_the_line(raw: bytes, said: str) -> None:
-    with pytest.raises(ModelError, match=said):
+def test_an_invalid_label_is_refused_with_its_line(raw: bytes, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         parse_labels(Path("labels.txt"), raw)
 
 
-def test_a_byte_order_mark_is_no_part_of_a_label() -> None:
+def test_a_byte_order_mark_is_not_part_of_a_label() -> None:
     assert parse_labels(Path("labels.txt"), "\ufeffa\r\nb\r\n".encode()) == ("a", "b")
 
 
@@ -126,8 +103,10 @@ def test_a_byte_order_mark_is_no_part_of_a_label() -> None:
         (lambda c: c.pop("files"), "files"),
     ],
 )
-def test_a_wrong_manifest_names_the_key(change: Callable[[dict], None], key: str, model_copy: Path) -> None:  # type: ignore[type-arg]
-    edit(model_copy, change)
+def test_an_invalid_manifest_is_refused_with_its_key(
+    change: Callable[[Content], None], key: str, model_copy: Path
+) -> None:
+    edit_manifest(model_copy, change)
     with pytest.raises(ModelError, match=rf"manifest\.json: {key}"):
         open_model(model_copy)
 
@@ -144,7 +123,7 @@ def test_a_wrong_manifest_names_the_key(change: Callable[[dict], None], key: str
     ],
 )
 def test_a_manifest_changed_by_hand_is_refused_by_its_digest(before: str, after: str, model_copy: Path) -> None:
-    """Each is a value that the schema allows."""
+    """Each new value is valid by the schema."""
     path = model_copy / "manifest.json"
     text = path.read_text()
     assert before in text
@@ -153,8 +132,8 @@ def test_a_manifest_changed_by_hand_is_refused_by_its_digest(before: str, after:
         open_model(model_copy)
 
 
-def test_the_digest_is_of_the_text_so_that_a_later_version_still_opens_it(model_copy: Path) -> None:
-    """Optional fields that a manifest does not have yet change nothing; a text that was changed in any way is told."""
+def test_a_later_version_opens_a_manifest_that_lacks_its_new_fields(model_copy: Path) -> None:
+    """The digest is of the text: missing optional fields change nothing, and any change of the text is refused."""
     path = model_copy / "manifest.json"
     content = json.loads(path.read_text())
     del content["background"], content["digest"]
@@ -167,16 +146,16 @@ def test_the_digest_is_of_the_text_so_that_a_later_version_still_opens_it(model_
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000])
-def test_a_manifest_that_is_no_json_is_refused(raw: bytes, model_copy: Path) -> None:
+def test_a_manifest_that_is_not_valid_json_is_refused(raw: bytes, model_copy: Path) -> None:
     (model_copy / "manifest.json").write_bytes(raw)
     with pytest.raises(ModelError, match=r"manifest\.json"):
         open_model(model_copy)
 
 
 def test_a_forged_model_fails_its_self_test(model_copy: Path) -> None:
-    """All hashes fit, but the weights are others than those that gave the golden logits."""
+    """All hashes match, but the golden logits were computed with other weights."""
     raw = np.frombuffer((model_copy / "fp32/head.bin").read_bytes(), np.float32).copy()
-    raw[np.abs(raw) > 1e-30] *= 1.02  # what is smaller are whole numbers: shapes
+    raw[np.abs(raw) > 1e-30] *= 1.02  # smaller values are integers, such as shapes
     (model_copy / "fp32/head.bin").write_bytes(raw.tobytes())
     rehash(model_copy, "fp32/head.bin")
     with pytest.raises(ModelError, match="self-test failed"):
@@ -185,7 +164,7 @@ def test_a_forged_model_fails_its_self_test(model_copy: Path) -> None:
 
 @pytest.mark.parametrize("name", ["labels.txt", "manifest.json"])
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_a_pipe_or_a_folder_in_place_of_a_file_is_refused(
+def test_a_pipe_or_a_folder_instead_of_a_file_is_refused(
     make: Callable[[Path], None], name: str, model_copy: Path
 ) -> None:
     (model_copy / name).unlink()
@@ -205,23 +184,22 @@ def test_a_pipe_or_a_folder_in_place_of_a_file_is_refused(
     ],
 )
 def test_a_manifest_that_does_not_fit_its_graphs_fails_the_self_test(
-    change: Callable[[dict], None],  # type: ignore[type-arg]
-    model_copy: Path,
+    change: Callable[[Content], None], model_copy: Path
 ) -> None:
-    edit(model_copy, change)
+    edit_manifest(model_copy, change)
     with pytest.raises(ModelError, match=r"self-test|golden\.npz"):
         open_runtime(open_model(model_copy))
 
 
 @pytest.mark.parametrize("golden", [b"", b"text", b"PK\x03\x04"])
-def test_a_golden_clip_that_is_none_is_refused(golden: bytes, model_copy: Path) -> None:
+def test_an_invalid_golden_clip_is_refused(golden: bytes, model_copy: Path) -> None:
     (model_copy / "golden.npz").write_bytes(golden)
     rehash(model_copy, "golden.npz")
     with pytest.raises(ModelError, match="self-test"):
         open_runtime(open_model(model_copy))
 
 
-def test_a_golden_clip_whose_logits_are_infinite_proves_nothing(model_copy: Path) -> None:
+def test_a_golden_clip_with_infinite_logits_is_refused(model_copy: Path) -> None:
     clip = np.zeros((8, 5, 96, 96, 3), np.uint8)
     np.savez(model_copy / "golden.npz", clip=clip, logits=np.full(8, np.inf, np.float32))
     rehash(model_copy, "golden.npz")
@@ -229,21 +207,21 @@ def test_a_golden_clip_whose_logits_are_infinite_proves_nothing(model_copy: Path
         open_runtime(open_model(model_copy))
 
 
-def test_a_graph_that_does_not_parse_is_named(model_copy: Path) -> None:
+def test_an_invalid_graph_is_refused_with_its_name(model_copy: Path) -> None:
     (model_copy / "fp32/encoder.xml").write_text("<net></net>")
     rehash(model_copy, "fp32/encoder.xml")
     with pytest.raises(ModelError, match=r"encoder\.xml: OpenVINO cannot compile"):
         open_runtime(open_model(model_copy))
 
 
-def test_precisions_and_devices_that_are_not_there_are_listed(motion: Model) -> None:
+def test_an_unknown_precision_or_device_is_refused_with_those_that_exist(motion: Model) -> None:
     with pytest.raises(ModelError, match=r"no precision 'fp16'; this model has: fp32"):
         open_runtime(motion, precision="fp16")
     with pytest.raises(ModelError, match=r"device 'TPU' is not here; OpenVINO finds: .*CPU"):
         open_runtime(motion, device="TPU")
 
 
-def test_a_name_finds_the_shipped_model_and_a_path_wins(tmp_path: Path, model_copy: Path) -> None:
+def test_a_path_takes_precedence_over_the_name_of_a_shipped_model(tmp_path: Path, model_copy: Path) -> None:
     assert find_model("motion", tmp_path) == shipped_models() / "motion"
     model_copy.rename(tmp_path / "motion")
     assert find_model("motion", tmp_path) == tmp_path / "motion"

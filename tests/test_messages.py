@@ -1,4 +1,4 @@
-"""What leaves the host: its schema is published and current."""
+"""The messages that leave the host: their schemas are published and current."""
 
 import dataclasses
 import json
@@ -15,13 +15,13 @@ SCHEMAS = ROOT / "edge_tdn/schemas"
 
 
 @pytest.mark.parametrize("name", messages.PUBLISHED)
-def test_the_published_schema_is_the_codes_own(name: str) -> None:
+def test_a_published_schema_equals_the_one_of_the_code(name: str) -> None:
     schema = json.loads(messages.json_schema(name))
     assert json.loads((SCHEMAS / f"{name}.json").read_text()) == schema, "run: make schemas"
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
-def test_there_is_no_other_schema() -> None:
+def test_every_schema_belongs_to_a_message() -> None:
     assert {path.stem for path in SCHEMAS.iterdir()} == set(messages.PUBLISHED)
 
 
@@ -30,7 +30,7 @@ def test_times_are_utc_with_milliseconds() -> None:
     assert messages.iso(1_772_366_400_250_999_999) == "2026-03-01T12:00:00.250Z"
 
 
-def test_a_subscriber_ignores_keys_that_it_does_not_know() -> None:
+def test_a_subscriber_ignores_unknown_keys() -> None:
     ref = messages.ModelRef.model_validate({"id": "m", "precision": "fp32", "sha256": "0" * 64, "new": 1})
     assert ref.id == "m"
 
@@ -41,8 +41,8 @@ def test_messages_are_frozen(kind: type) -> None:
     assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
 
 
-def test_every_error_says_its_exit_status() -> None:
-    """The tree at the top of errors.py is the tree of the code."""
+def test_the_tree_of_errors_lists_their_exit_statuses() -> None:
+    """The tree at the top of errors.py equals the one of the code."""
     text = (ROOT / "edge_tdn/errors.py").read_text().split('"""')[1]
     for kind in EdgeTdnError.__subclasses__():
         if kind.__module__ == "edge_tdn.errors":

@@ -1,42 +1,42 @@
-"""Scores -> actions. Pure: no clock, no I/O; time arrives in the message.
+"""From scores to action events. Pure: no clock, no I/O, no threads; time arrives with the scores.
 
-The logits become probabilities (softmax), averaged over `smoothing_clips`; labels.py says which of them are reported,
-under which name, with which limits. This is the life of one action:
+smoothing.py turns logits into one score per action, 0 to 1; labels.py lists the actions and their limits. An action
+passes through these states:
 
-    rises      its score reaches `enter_threshold`, and stays there: else nothing has been
-    start      told when that has lasted for `min_length_s`
-    update     told when its peak score rises by `update_rise`, and every `update_interval_s`
-    falls      its score falls below `exit_threshold`. If it reaches `enter_threshold` again within `merge_gap_s`, the
-               action goes on as if it had not; meanwhile no update is told
-    end        told when it has fallen and the gap is over, with the moment of its fall; at `max_length_s`; when another
-               action starts in its place; when the stream breaks. For `cool_down_s` the same does not rise again
+    pending    its score has reached `enter_threshold` (score >= enter). Nothing is published, and if the score falls
+               below it within `min_length_s`, there was no action
+    active     the score has held for `min_length_s`: a `start` event. `update` events follow when its peak score has
+               risen by `update_rise` since the last event, and every `update_interval_s`
+    fallen     the score has fallen below `exit_threshold` (score < exit). If it reaches `enter_threshold` again within
+               `merge_gap_s`, the action is active again as if it had never fallen; until then there are no updates
+    ended      an `end` event: `merge_gap_s` after the fall, dated to the fall; after `max_length_s`; when another
+               action takes its place; when the stream breaks. For `cool_down_s` it cannot become pending again
 
-Unless `several` is set, a camera has one action at a time: the strongest that can rise takes the place of one whose
-score is lower. Then the old one ends where the new one rose, even if its score fell after that: no two actions of a
-camera overlap. With `several`, those of one name never do.
+Unless `several` is set, a camera has one action at a time: the strongest action that can become pending takes the place
+of an active one whose score is lower. The old one then ends where the new one rose, even if its score fell later: two
+actions of a camera never overlap. With `several`, two actions of the same name never do.
+
+Thresholds and scores are probabilities. Limits ending in `_s` are seconds of the stream; moments inside are nanoseconds
+of the camera's stream clock, see stream_clock.py.
 """
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge_tdn.actions.labels import Rule, rules
+from edge_tdn.actions.labels import rules
+from edge_tdn.actions.smoothing import Probabilities, ScoreSmoother
+from edge_tdn.actions.stream_clock import StreamClock
 from edge_tdn.config.tables import DecideConfig
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, EventWindow, ModelRef, Scores, iso
 from edge_tdn.spelling import nearest
 
-CLOCK_SET_NS = 5 * NS_PER_S  # a wall clock that goes back by less than this only shows when pictures arrived
-
-Probabilities = NDArray[np.float32]  # [classes], sum 1
+MAX_JITTER_NS = 5 * NS_PER_S  # a wall clock that steps back by less only shows that frames arrive early and late
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Who speaks: what all events of one camera have in common."""
+    """The source of all events of one camera: host, camera, start of the daemon, model."""
 
     host: str
     camera: str
@@ -45,31 +45,43 @@ class Origin:
 
 
 @dataclass
-class _Action:
-    """One action, from the moment its score rose. Moments are those of the decider's clock, see `_follow`."""
+class _Pending:
+    """An action whose score has risen, but has not yet held for its minimum length."""
 
     name: str
-    since_ns: int  # start of the segment in which the score rose, or where the action before it ended
+    since_ns: int  # start of the segment in which the score rose, or end of the action before it
     peak: float
-    id: str = ""
-    started_at: int = 0  # wall clock at `since_ns`
-    fell_ns: int | None = None  # its score is below the exit threshold since then
-    told: float = 0.0  # peak score of the last message
-    told_ns: int = 0  # moment of the last message
+
+
+@dataclass
+class _Active:
+    """An action between its start and its end."""
+
+    name: str
+    since_ns: int
+    peak: float
+    id: str
+    started_at_ns: int  # wall clock at `since_ns`
+    fell_ns: int | None = None  # since when its score is below the exit threshold; None: it is not
+    reported_peak: float = 0.0  # peak score of its last event
+    reported_ns: int = 0  # moment of its last event
 
 
 @dataclass(frozen=True)
 class _End:
-    """Where the last action ended."""
+    """The end of the last action: of a name, or of any."""
 
     at_ns: int
-    ended_at: int  # wall clock
+    ended_at_ns: int  # wall clock
 
 
 class Decider:
-    """Scores of one camera, in order -> its events, in order. Used by one thread.
+    """Turns the scores of one camera, in order, into its events, in order.
 
-    `seq`: the last that this camera has used. ValueError: the configuration names labels that are not there.
+    Owned by the runtime thread. `thresholds` and `set_thresholds` may be called from any thread: they read and replace
+    whole rules, which are frozen.
+
+    `seq`: the last event number that this camera has used. ValueError: the configuration names unknown labels.
     """
 
     def __init__(
@@ -84,217 +96,207 @@ class Decider:
         self._origin = origin
         self._labels = tuple(labels)
         self._rules = rules(config, labels, background)
-        self._members = _members(self._rules, len(labels))
-        self._recent: deque[Probabilities] = deque(maxlen=config.smoothing_clips)
-        self._scores: dict[str, float] = {}  # by the names that are reported
-        self._last: Scores | None = None
-        self._now_ns = self._shift_ns = 0
-        self._broken = True  # the next clip begins a stretch
-        self._rising: dict[str, _Action] = {}  # above the threshold, not yet for long enough
-        self._open: dict[str, _Action] = {}
-        self._ends: dict[str, _End] = {}  # of each name
-        self._end_of_any: _End | None = None
+        self._smoother = ScoreSmoother(self._rules, len(labels), config.smoothing_clips)
+        self._clock = StreamClock()
+        self._pending: dict[str, _Pending] = {}
+        self._active: dict[str, _Active] = {}
+        self._ends: dict[str, _End] = {}  # of the last action of each name
+        self._last_end: _End | None = None  # of all names
         self._seq = seq
 
     @property
     def action(self) -> str | None:
-        """The name of the action that is going on; of several, the strongest."""
-        return max(self._open, key=lambda name: self._scores[name], default=None)
+        """The name of the active action; of several, the one with the highest score."""
+        return max(self._active, key=lambda name: self._smoother.scores[name], default=None)
 
     @property
     def scores(self) -> dict[str, float]:
-        """What the last clip was judged by: name of the action -> score. Empty after a break."""
-        return dict(self._scores)
+        """The scores at the last clip, by action name. Empty after a break."""
+        return dict(self._smoother.scores)
 
     def smoothed(self) -> Probabilities:
-        """The probabilities that the last clip was judged by."""
-        mean: Probabilities = np.mean(self._recent, axis=0, dtype=np.float32)
-        return mean
+        """Return the mean probabilities at the last clip, float32 [classes]."""
+        return self._smoother.mean
 
     @property
     def thresholds(self) -> dict[str, tuple[float, float]]:
-        """Name of the action -> enter, exit threshold."""
+        """The enter and exit thresholds, by action name."""
         return {name: (rule.enter_threshold, rule.exit_threshold) for name, rule in self._rules.items()}
 
     def set_thresholds(self, enter: float, exit: float, label: str | None = None) -> None:  # noqa: A002  (as in TOML)
-        """From the next clip on, for the action that is reported as `label`, or for all. ValueError: why not."""
+        """Change the thresholds of the action reported as `label`, or of all actions, from the next clip on.
+
+        ValueError: the thresholds are out of range, or there is no such action.
+        """
         if not 0 <= exit <= enter <= 1:
-            raise ValueError(f"enter threshold {enter}, exit threshold {exit}: 0 <= exit <= enter <= 1 is wanted")
+            raise ValueError(f"enter threshold {enter}, exit threshold {exit}: 0 <= exit <= enter <= 1 is required")
         if label is not None and label not in self._rules:
             raise ValueError(f"no action {label!r} is reported; {nearest(label, self._rules, 'there are')}")
-        known = self._rules  # another thread may change them
+        known = self._rules  # one dict throughout, even if `change` replaces it meanwhile
         for name in known if label is None else [label]:
             known[name] = replace(known[name], enter_threshold=enter, exit_threshold=exit)
 
     def push(self, scores: Scores) -> list[ActionEvent]:
-        """What the newest clip changes."""
-        self._follow(scores)
-        self._recent.append(softmax(scores.logits))
-        self._scores = self._judged()
-        for action in self._open.values():
-            self._watch(action)
-        self._rising = {name: self._rising.get(name) or self._rise(name) for name in self._candidates()}
-        events = [self._end(action, *over) for action in [*self._open.values()] if (over := self._is_over(action))]
-        for action in [*self._rising.values()]:
-            events += self._start(action)
-        for action in self._open.values():
+        """Return the events that the newest clip causes."""
+        self._clock.advance(scores)
+        self._smoother.push(scores.logits)
+        for action in self._active.values():
+            self._follow(action)
+        self._pending = {name: self._pending.get(name) or self._rise(name) for name in self._candidates()}
+        events = [self._end(action, *over) for action in [*self._active.values()] if (over := self._is_over(action))]
+        for pending in [*self._pending.values()]:
+            events += self._start(pending)
+        for action in self._active.values():
             events += self._update(action)
         return events
 
     def break_off(self, reason: EndReason) -> list[ActionEvent]:
-        """The stream broke, or the daemon stops: what is open ends, nothing is carried over but cool-downs.
+        """Return the ends of all active actions at a break in the stream. Only cool-downs outlast a break.
 
-        What has fallen ends for that, where it fell.
+        A fallen action ends where it fell, with the reason `below_threshold`.
         """
-        self._rising.clear()
-        events = [self._cut(action, reason) for action in [*self._open.values()]]
-        self._recent.clear()
-        self._scores = {}
-        self._broken = True
+        self._pending.clear()
+        events = [self._cut(action, reason) for action in [*self._active.values()]]
+        self._smoother.clear()
+        self._clock.break_off()
         return events
 
     def change(
         self, config: DecideConfig, origin: Origin, labels: Sequence[str], background: Sequence[str] = ()
     ) -> list[ActionEvent]:
-        """Another configuration or model from the next clip on; the ends (`shutdown`) of what does not go on under it.
+        """Use another configuration or model from the next clip on; return the ends (`shutdown`) that this causes.
 
-        What does: an action whose name still stands for the same labels, unless `several` is another. Thresholds that
-        were set stay while `config` and the labels are the same.
+        An active action continues if its name still stands for the same labels and `several` is unchanged. Thresholds
+        from `set_thresholds` stay while configuration and labels are the same.
         """
-        same = tuple(labels) == self._labels
-        found = self._rules if same and config == self._config else rules(config, labels, background)
+        same_labels = tuple(labels) == self._labels
+        found = self._rules if same_labels and config == self._config else rules(config, labels, background)
         if found is not self._rules:
-            self._rising.clear()
-        going_on = same and config.several == self._config.several
-        events = [
-            self._cut(action, "shutdown")
-            for action in [*self._open.values()]
-            if not going_on or action.name not in found
-            or found[action.name].members != self._rules[action.name].members
-        ]  # fmt: skip
+            self._pending.clear()
+
+        def continues(action: _Active) -> bool:
+            if not same_labels or config.several != self._config.several or action.name not in found:
+                return False
+            return found[action.name].members == self._rules[action.name].members
+
+        events = [self._cut(action, "shutdown") for action in [*self._active.values()] if not continues(action)]
+        recent = self._smoother.recent if same_labels else ()
         self._config, self._origin, self._labels, self._rules = config, origin, tuple(labels), found
-        self._members = _members(found, len(labels))
-        self._recent = deque(self._recent if same else (), maxlen=config.smoothing_clips)
-        self._scores = self._judged() if self._recent else {}
+        self._smoother = ScoreSmoother(found, len(labels), config.smoothing_clips, recent)
         return events
 
-    def _judged(self) -> dict[str, float]:
-        return dict(zip(self._rules, (self._members @ self.smoothed()).tolist(), strict=True))
-
-    def _cut(self, action: _Action, reason: EndReason) -> ActionEvent:
-        """Ends it here; where it fell, if it has."""
-        if action.fell_ns is None:
-            return self._end(action, reason, self._now_ns)
-        return self._end(action, "below_threshold", action.fell_ns)
-
-    def _follow(self, scores: Scores) -> None:
-        """The decider's clock is the stream's, nanoseconds, but goes on where another stream begins at 0 again."""
-        if self._broken and self._last is not None:
-            passed_ns = max(0, scores.received_ns - self._last.received_ns)
-            self._shift_ns = self._now_ns + passed_ns - scores.to_ns
-        self._broken = False
-        self._last = scores
-        self._now_ns = scores.to_ns + self._shift_ns
-
-    def _watch(self, action: _Action) -> None:
-        """Its score rises, falls, or is back in time."""
-        rule, score = self._rules[action.name], self._scores[action.name]
+    def _follow(self, action: _Active) -> None:
+        """Update peak and fall of an active action from its score."""
+        rule, score = self._rules[action.name], self._smoother.scores[action.name]
         action.peak = max(action.peak, score)
         if action.fell_ns is None:
-            action.fell_ns = self._now_ns if score < rule.exit_threshold else None
-        elif score >= rule.enter_threshold and self._now_ns - action.fell_ns <= rule.merge_gap_ns:
+            action.fell_ns = self._clock.now_ns if score < rule.exit_threshold else None
+        elif score >= rule.enter_threshold and self._clock.now_ns - action.fell_ns <= rule.merge_gap_ns:
             action.fell_ns = None
 
     def _candidates(self) -> list[str]:
-        """The names that could start an action, were their score to hold."""
-        able = [name for name in self._rules if name not in self._open and self._can_rise(name)]
+        """Return the names that are pending now, strongest only if one action at a time."""
+        able = [name for name in self._rules if name not in self._active and self._can_rise(name)]
         if self._config.several:
             return able
-        leading = [self._scores[action.name] for action in self._open.values() if action.fell_ns is None]
-        best = max(able, key=lambda name: self._scores[name], default=None)
-        return [best] if best is not None and self._scores[best] > max(leading, default=-1.0) else []
+        scores = self._smoother.scores
+        leading = [scores[action.name] for action in self._active.values() if action.fell_ns is None]
+        best = max(able, key=lambda name: scores[name], default=None)
+        return [best] if best is not None and scores[best] > max(leading, default=-1.0) else []
 
     def _can_rise(self, name: str) -> bool:
         rule, end = self._rules[name], self._ends.get(name)
-        cool = end is None or self._now_ns - end.at_ns >= rule.cool_down_ns
-        return cool and self._scores[name] >= rule.enter_threshold
+        cool = end is None or self._clock.now_ns - end.at_ns >= rule.cool_down_ns
+        return cool and self._smoother.scores[name] >= rule.enter_threshold
 
-    def _rise(self, name: str) -> _Action:
-        """An action that may be: from the start of the clip's newest segment on, but after what was before it.
+    def _rise(self, name: str) -> _Pending:
+        """Return a pending action, since the start of the clip's newest segment, but after what came before it.
 
-        One at a time: what is open keeps its minimum length.
+        With one action at a time, an active one keeps its minimum length.
         """
-        scores, rule = self._clip(), self._rules[name]
-        moments = [self._now_ns - (scores.to_ns - scores.newest_ns)]
+        clip, rule = self._clock.newest, self._rules[name]
+        moments = [self._clock.now_ns - (clip.to_ns - clip.newest_ns)]
         moments += [self._ends[name].at_ns + rule.cool_down_ns] if name in self._ends else []
         if not self._config.several:
-            moments += [action.since_ns + self._rules[action.name].min_length_ns for action in self._open.values()]
-            moments += [self._end_of_any.at_ns] if self._end_of_any else []
-        return _Action(name, max(moments), self._scores[name])
+            moments += [action.since_ns + self._rules[action.name].min_length_ns for action in self._active.values()]
+            moments += [self._last_end.at_ns] if self._last_end else []
+        return _Pending(name, max(moments), self._smoother.scores[name])
 
-    def _is_over(self, action: _Action) -> tuple[EndReason, int] | None:
-        """Why and when an action ended, if it did."""
-        rule = self._rules[action.name]
+    def _is_over(self, action: _Active) -> tuple[EndReason, int] | None:
+        """Return why and when an active action has ended; None: it has not."""
+        rule, now_ns = self._rules[action.name], self._clock.now_ns
         if action.fell_ns is not None:
-            gap_over = self._now_ns - action.fell_ns >= rule.merge_gap_ns
+            gap_over = now_ns - action.fell_ns >= rule.merge_gap_ns
             return ("below_threshold", action.fell_ns) if gap_over else None
-        if rule.max_length_ns and self._now_ns - action.since_ns >= rule.max_length_ns:
-            return "max_length", self._now_ns
+        if rule.max_length_ns and now_ns - action.since_ns >= rule.max_length_ns:
+            return "max_length", now_ns
         return None
 
-    def _start(self, action: _Action) -> list[ActionEvent]:
-        """Told if the score has held for long enough. One at a time: it takes the place of what is open."""
-        action.peak = max(action.peak, self._scores[action.name])
-        if self._now_ns - action.since_ns < self._rules[action.name].min_length_ns:
+    def _start(self, pending: _Pending) -> list[ActionEvent]:
+        """Return the start of an action that has held for long enough, after the ends of those it replaces."""
+        now_ns = self._clock.now_ns
+        pending.peak = max(pending.peak, self._smoother.scores[pending.name])
+        if now_ns - pending.since_ns < self._rules[pending.name].min_length_ns:
             return []
         events = []
-        for other in [] if self._config.several else [*self._open.values()]:
-            fell = other.fell_ns is not None and other.fell_ns <= action.since_ns
-            events.append(self._end(other, "below_threshold" if fell else "superseded", other.fell_ns or self._now_ns))
-        self._open[action.name] = self._rising.pop(action.name)
-        action.started_at = self._wall(action)
-        action.id = "/".join((self._origin.host, self._origin.camera, self._origin.boot, str(self._seq + 1)))
+        for other in [] if self._config.several else [*self._active.values()]:
+            fell = other.fell_ns is not None and other.fell_ns <= pending.since_ns
+            events.append(self._end(other, "below_threshold" if fell else "superseded", other.fell_ns or now_ns))
+        del self._pending[pending.name]
+        action = self._active[pending.name] = _Active(
+            name=pending.name,
+            since_ns=pending.since_ns,
+            peak=pending.peak,
+            id="/".join((self._origin.host, self._origin.camera, self._origin.boot, str(self._seq + 1))),
+            started_at_ns=self._wall_clock(pending),
+        )
         return [*events, self._event("start", action)]
 
-    def _wall(self, action: _Action) -> int:
-        """Wall clock where an action started. Pictures come early and late: that makes no two actions overlap."""
-        wall_ns = self._clip().wall_ns - (self._now_ns - action.since_ns)
-        end = self._ends.get(action.name) if self._config.several else self._end_of_any
-        return max(wall_ns, end.ended_at) if end and end.ended_at - wall_ns < CLOCK_SET_NS else wall_ns
+    def _wall_clock(self, pending: _Pending) -> int:
+        """Return the wall clock at an action's start, such that early and late frames make no two actions overlap."""
+        wall_ns = self._clock.newest.wall_ns - (self._clock.now_ns - pending.since_ns)
+        end = self._ends.get(pending.name) if self._config.several else self._last_end
+        return max(wall_ns, end.ended_at_ns) if end and end.ended_at_ns - wall_ns < MAX_JITTER_NS else wall_ns
 
-    def _update(self, action: _Action) -> list[ActionEvent]:
-        if action.told_ns == self._now_ns or action.fell_ns is not None:  # its start was told just now; it may be over
+    def _update(self, action: _Active) -> list[ActionEvent]:
+        if action.reported_ns == self._clock.now_ns or action.fell_ns is not None:  # just started, or maybe over
             return []
         interval_ns = self._config.update_interval_s * NS_PER_S
-        rose = action.peak >= action.told + self._config.update_rise
-        due = interval_ns and self._now_ns - action.told_ns >= interval_ns
+        rose = action.peak >= action.reported_peak + self._config.update_rise
+        due = interval_ns and self._clock.now_ns - action.reported_ns >= interval_ns
         return [self._event("update", action)] if rose or due else []
 
-    def _end(self, action: _Action, reason: EndReason, at_ns: int) -> ActionEvent:
-        """At the latest at its longest; one at a time, where the action rose that is about to take its place."""
-        longest_ns = self._rules[action.name].max_length_ns
-        at_ns = min(at_ns, action.since_ns + longest_ns) if longest_ns else at_ns
+    def _cut(self, action: _Active, reason: EndReason) -> ActionEvent:
+        """End an action now, or where it fell."""
+        if action.fell_ns is None:
+            return self._end(action, reason, self._clock.now_ns)
+        return self._end(action, "below_threshold", action.fell_ns)
+
+    def _end(self, action: _Active, reason: EndReason, at_ns: int) -> ActionEvent:
+        """End an action at `at_ns`, at its maximum length, or where the action that replaces it rose: the earliest."""
+        max_length_ns = self._rules[action.name].max_length_ns
+        at_ns = min(at_ns, action.since_ns + max_length_ns) if max_length_ns else at_ns
         if not self._config.several:
-            at_ns = min([at_ns, *(rising.since_ns for rising in self._rising.values())])
+            at_ns = min([at_ns, *(pending.since_ns for pending in self._pending.values())])
         # by the stream's own clock, so that a wall clock that jumps cannot change an action's length
-        end = _End(at_ns, action.started_at + at_ns - action.since_ns)
-        del self._open[action.name]
-        self._ends[action.name] = self._end_of_any = end
-        return self._event("end", action, reason, end.ended_at)
+        end = _End(at_ns, action.started_at_ns + at_ns - action.since_ns)
+        del self._active[action.name]
+        self._ends[action.name] = self._last_end = end
+        return self._event("end", action, reason, end.ended_at_ns)
 
     def _event(
         self,
         kind: Literal["start", "update", "end"],
-        action: _Action,
+        action: _Active,
         reason: EndReason | None = None,
-        ended_at: int | None = None,
+        ended_at_ns: int | None = None,
     ) -> ActionEvent:
-        scores, members = self._clip(), self._rules[action.name].members
-        # the stream's time behind the action's start, so that a wall clock that jumps changes no length
-        to_ns = action.started_at + self._now_ns - action.since_ns
-        smoothed = self.smoothed()
+        clip, now_ns = self._clock.newest, self._clock.now_ns
+        mean, members = self._smoother.mean, self._rules[action.name].members
+        # the stream's time after the action's start, so that a wall clock that jumps changes no length
+        to_ns = action.started_at_ns + now_ns - action.since_ns
         self._seq += 1
-        action.told, action.told_ns = action.peak, self._now_ns
+        action.reported_peak, action.reported_ns = action.peak, now_ns
         return ActionEvent(
             id=action.id,
             seq=self._seq,
@@ -303,56 +305,33 @@ class Decider:
             host=self._origin.host,
             camera=self._origin.camera,
             label=action.name,
-            label_index=max(members, key=lambda member: smoothed[member]),
-            score=_rounded(self._scores[action.name]),
+            label_index=max(members, key=lambda member: mean[member]),
+            score=_rounded(self._smoother.scores[action.name]),
             peak_score=_rounded(action.peak),
-            started_at=iso(action.started_at),
-            ended_at=iso(ended_at) if ended_at is not None else None,
+            started_at=iso(action.started_at_ns),
+            ended_at=iso(ended_at_ns) if ended_at_ns is not None else None,
             window=EventWindow(
-                from_=iso(to_ns - (scores.to_ns - scores.from_ns)),
+                from_=iso(to_ns - (clip.to_ns - clip.from_ns)),
                 to=iso(to_ns),
-                frames=scores.frames,
-                dropped=scores.dropped,
+                frames=clip.frames,
+                dropped=clip.dropped,
             ),
             model=self._origin.model,
         )
 
-    def _clip(self) -> Scores:
-        assert self._last is not None  # nothing is open or rising before the first scores
-        return self._last
-
-
-def _members(found: Mapping[str, Rule], classes: int) -> NDArray[np.float32]:
-    """[rules, classes], 1: this label is part of that action."""
-    members = np.zeros((len(found), classes), np.float32)
-    for row, rule in zip(members, found.values(), strict=True):
-        row[list(rule.members)] = 1
-    return members
-
 
 def interrupted(events: Sequence[ActionEvent]) -> list[ActionEvent]:
-    """The ends that a camera's last events, in order, lack: the daemon was killed while these actions went on."""
-    going_on: dict[str, ActionEvent] = {}
+    """Return the ends that are missing from a camera's last events, in order, because the daemon was killed."""
+    active: dict[str, ActionEvent] = {}
     for event in events:
-        going_on[event.id] = event
+        active[event.id] = event
         if event.type == "end":
-            del going_on[event.id]
-    return [
-        last.model_copy(
-            update={
-                "seq": events[-1].seq + number, "type": "end", "reason": "interrupted", "ended_at": last.window.to,
-                "latency_ms": None,
-            }
-        )
-        for number, last in enumerate(going_on.values(), 1)
-    ]  # fmt: skip
-
-
-def softmax(logits: NDArray[np.float32]) -> Probabilities:
-    """logits [classes] -> probabilities [classes]."""
-    exponentials = np.exp(logits - logits.max())
-    probabilities: Probabilities = (exponentials / exponentials.sum()).astype(np.float32)
-    return probabilities
+            del active[event.id]
+    ends = []
+    for number, last in enumerate(active.values(), 1):
+        end = {"seq": events[-1].seq + number, "type": "end", "reason": "interrupted", "ended_at": last.window.to}
+        ends.append(last.model_copy(update={**end, "latency_ms": None}))
+    return ends
 
 
 def _rounded(score: float) -> float:

@@ -1,4 +1,4 @@
-"""The model's labels -> what is reported of them: under which name, from which score on. Pure.
+"""From the model's labels to the actions that are reported: their names and limits. Pure.
 
 Every label that is not a background label is reported under its own name, with the limits of [decide], unless a
 [[decide.action]] says otherwise: limits of its own, another name, or several labels under one name.
@@ -15,30 +15,30 @@ from edge_tdn.spelling import nearest_of_many
 
 @dataclass(frozen=True)
 class Rule:
-    """One name under which actions are reported, and when they are. Configuration says what the limits mean."""
+    """A name under which actions are reported, and its limits. See [decide] in the configuration reference."""
 
     name: str
-    members: tuple[int, ...]  # places of its labels in the logits; their probabilities are added up
-    enter_threshold: float
-    exit_threshold: float
+    members: tuple[int, ...]  # indices of its labels in the logits; their probabilities are added up
+    enter_threshold: float  # score, 0 to 1
+    exit_threshold: float  # score, 0 to 1
     min_length_ns: int
-    max_length_ns: int  # 0: none
+    max_length_ns: int  # 0: unlimited
     merge_gap_ns: int
     cool_down_ns: int
 
 
 def rules(config: DecideConfig, labels: Sequence[str], background: Sequence[str] = ()) -> dict[str, Rule]:
-    """What is reported, by its name, in the order of the labels. `check_names` has passed.
+    """Return the rules of all reported actions, by name, in the order of the labels.
 
-    ValueError: it has not, and a label is not there.
+    ValueError: the model lacks a label, which `check_names` reports with file and line.
     """
-    said = {action.labels[0] if action.labels else action.name: action for action in config.action}
-    taken = {label for action in config.action for label in action.labels} - set(said)
+    configured = {action.labels[0] if action.labels else action.name: action for action in config.action}
+    taken = {label for action in config.action for label in action.labels} - set(configured)
     found = {}
     for label in labels:
         if label in background or label in taken:
             continue
-        action = said.pop(label, None)
+        action = configured.pop(label, None)
         name = action.name if action else label
         if name in config.ignore or (config.only and name not in config.only):
             continue
@@ -53,19 +53,19 @@ def rules(config: DecideConfig, labels: Sequence[str], background: Sequence[str]
             merge_gap_ns=round(limits.merge_gap_s * NS_PER_S),
             cool_down_ns=round(limits.cool_down_s * NS_PER_S),
         )
-    if said:
-        raise ValueError(f"no label {next(iter(said))!r}")
+    if configured:
+        raise ValueError(f"no label {next(iter(configured))!r}")
     return found
 
 
 def check_names(config: Config, labels: Sequence[str], background: Sequence[str] = ()) -> None:
-    """ConfigError: [decide] names what this model does not have; all faults at once."""
+    """Raise a ConfigError that lists every name in [decide] which this model does not have."""
     faults = [config.fault(keys, value, message) for keys, value, message in _faults(config.decide, labels, background)]
     if faults:
         raise ConfigError("\n".join(faults))
 
 
-Fault = tuple[list[str | int], object, str]  # keys, value, what is wrong with it
+Fault = tuple[list[str | int], object, str]  # keys, value, reason
 
 
 def _faults(decide: DecideConfig, labels: Sequence[str], background: Sequence[str]) -> Iterator[Fault]:
@@ -75,10 +75,11 @@ def _faults(decide: DecideConfig, labels: Sequence[str], background: Sequence[st
     for number, action in enumerate(decide.action):
         keys: list[str | int] = ["decide", "action", number]
         if not action.labels and action.name not in reportable:
-            more = "; `labels` says which labels are reported under a name of your own"
+            more = "; to report labels under a name of your own, list them in `labels`"
             yield [*keys, "name"], action.name, _unknown(action.name, reportable, background) + more
         if action.labels and action.name in unmoved:
-            yield [*keys, "name"], action.name, "a label of the model has this name, and is not among `labels`"
+            reason = "a label of the model has this name; add it to `labels`, or choose another name"
+            yield [*keys, "name"], action.name, reason
         for label in action.labels:
             if label not in reportable:
                 yield [*keys, "labels"], label, _unknown(label, reportable, background)
@@ -87,10 +88,11 @@ def _faults(decide: DecideConfig, labels: Sequence[str], background: Sequence[st
         for name in chosen:
             if name in names:
                 continue
-            known = f"is reported as {moved[name]!r}" if name in moved else _unknown(name, names, background)
-            yield ["decide", key], name, known
+            renamed = f"is reported as {moved[name]!r}; use that name" if name in moved else ""
+            yield ["decide", key], name, renamed or _unknown(name, names, background)
     if not set(decide.only or names) - set(decide.ignore):
-        yield ["decide", "ignore"], decide.ignore, "nothing is left to report"
+        reason = "nothing is left to report; remove a name from `ignore`, or add one to `only`"
+        yield ["decide", "ignore"], decide.ignore, reason
 
 
 def _unknown(name: str, allowed: Sequence[str], background: Sequence[str]) -> str:

@@ -1,28 +1,30 @@
-"""Where a camera's pictures come from: kinds of source, who asks for them, and what may be shown of that."""
+"""The address of a source: its kind, its user and password, and what may be shown of it."""
 
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from edge_tdn.config.tables import CREDENTIAL, NETWORK, CameraConfig, camera_access
+from edge_tdn.config.checks import NETWORK_SCHEMES
+from edge_tdn.config.credentials import camera_access
+from edge_tdn.config.tables import CREDENTIAL, CameraConfig
 from edge_tdn.demo.demo_clip import DEMO, demo_clip_path
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.process import heartbeat
 from edge_tdn.process.passwords import hide, hide_in, without_password
 
-URLS = tuple(f"{scheme}://" for scheme in NETWORK)
+URLS = tuple(f"{scheme}://" for scheme in NETWORK_SCHEMES)
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-TRY_S = 1.0  # how long a host may take to answer when we ask what is wrong with it
-NAME_S = 60.0  # and name servers that do not answer
+CONNECT_TIMEOUT_S = 1.0  # of the connection that finds out why a URL does not answer
+RESOLVE_TIMEOUT_S = 60.0  # name servers that do not answer may take this long
 
 
 @dataclass(frozen=True)
 class Address:
-    """What a capture opens. User and password stand apart: an address is written to logs by everybody."""
+    """The address that a capture opens. User and password are kept apart from the location, which is logged."""
 
     location: str = field(repr=False)  # URL without user and password, path of a file or device, or gst: PIPELINE
-    shown: str  # what may be shown and logged of it
+    shown: str  # the location as it may be shown and logged
     username: str = ""
     password: str = field(default="", repr=False)
 
@@ -32,25 +34,25 @@ class Address:
 
     @property
     def with_password(self) -> str:
-        """The URL as FFmpeg wants it. Not to be shown."""
+        """The URL as FFmpeg takes it. Must not be shown."""
         if not self.username:
             return self.location
         user = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}"
         return self.location.replace("://", f"://{user}@", 1)
 
-    def told(self, text: str) -> str:
-        """What is wrong with it, as it may be shown and logged."""
+    def message(self, text: str) -> str:
+        """Return an error message about this address, as it may be shown and logged."""
         return without_password(f"{self.shown}: {text.replace(self.location, self.shown)}")
 
-    def trouble(self) -> str:
-        """Why nothing answers at a URL, as far as a connection shows; empty: something does."""
+    def connection_error(self) -> str:
+        """Connect to a URL's host, and return why that fails; empty if it succeeds, or if this is not a URL."""
         if not self.location.startswith(URLS):
             return ""
         parts = urlsplit(self.location)
         host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
-        heartbeat.beat(NAME_S)
+        heartbeat.beat(RESOLVE_TIMEOUT_S)
         try:
-            socket.create_connection((host, port), TRY_S).close()
+            socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
         except (socket.gaierror, UnicodeError):
             return f"the name {host} does not resolve"
         except TimeoutError:
@@ -61,7 +63,7 @@ class Address:
 
 
 def find(camera: CameraConfig, base: Path) -> Address:
-    """A camera's address, its password read. SourceError: there is no such file, or it cannot be read."""
+    """Return a camera's address, with its password. Raises SourceError if a file is missing or cannot be read."""
     try:
         access = camera_access(camera, base)
     except ConfigError as error:
@@ -82,12 +84,15 @@ def find(camera: CameraConfig, base: Path) -> Address:
 
 
 def is_live(source: str) -> bool:
-    """Whether it is a camera's address rather than a file's."""
+    """Return True for a camera's address, False for a file's."""
     return source.startswith((*URLS, CREDENTIAL, "/dev/", "gst:"))
 
 
 def locate(source: str, base: Path) -> str:
-    """Files become absolute paths (relative ones from `base`); SourceError if there is none. Others stay."""
+    """Return a file's absolute path (a relative one begins at `base`), or a live source as it is.
+
+    Raises SourceError if the file does not exist.
+    """
     if is_live(source):
         return source
     if source == DEMO:
@@ -99,7 +104,7 @@ def locate(source: str, base: Path) -> str:
             raise SourceError(f"{path}: not a regular file")
         with path.open("rb") as file:
             empty = not file.read(1)
-    except (OSError, ValueError, RuntimeError) as error:  # no such user's home, a name with a NUL
+    except (OSError, ValueError, RuntimeError) as error:  # an unknown user's home, a name with a NUL
         raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if empty:
         raise SourceError(f"{path}: the file is empty")

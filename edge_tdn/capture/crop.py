@@ -1,7 +1,7 @@
-"""What is looked at of a camera's picture: turned, and cut to a region. The rest is not even copied.
+"""The part of a camera's picture that is used: rotated, and cut to a region. The rest is not even copied.
 
-On the planes as the decoder gave them, so it costs little: 0.2 ms for turning a picture of 1280x720, where GStreamer's
-videoflip takes 0.7 ms.
+Works on the planes as the decoder delivered them, so it is cheap: 0.2 ms to rotate a picture of 1280x720, where
+GStreamer's videoflip takes 0.7 ms.
 """
 
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
-class View:
-    """Pictures -> what is seen of them. A turned or cut picture begins and ends at even rows and columns."""
+class Crop:
+    """Decoded pictures -> the part that is used. A rotated or cut picture begins and ends at even rows and columns."""
 
     rotate: int = 0  # degrees, clockwise
-    region: tuple[float, float, float, float] = WHOLE  # left, top, width, height of the turned picture, in shares
+    region: tuple[float, float, float, float] = WHOLE  # left, top, width, height of the rotated picture, in shares
 
     @classmethod
-    def of(cls, camera: CameraConfig) -> "View":
+    def of(cls, camera: CameraConfig) -> "Crop":
         return cls(camera.rotate, camera.region)
 
     def __call__(self, picture: Yuv420 | Packed) -> Decoded:
         if self.rotate == 0 and self.region == WHOLE:
             return picture
         height, width = picture.size
-        left, top, right, bottom = self._unturned()
+        left, top, right, bottom = self._before_rotation()
         rows, columns = _pixels(top, bottom, height), _pixels(left, right, width)
         return picture.part(rows, columns, self.rotate)
 
-    def _unturned(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of the region in the picture as it came."""
+    def _before_rotation(self) -> tuple[float, float, float, float]:
+        """Return left, top, right and bottom of the region in the picture as it arrived."""
         left, top, width, height = self.region
         right, bottom = left + width, top + height
         match self.rotate:
@@ -47,7 +47,7 @@ class View:
 
 
 def _pixels(first: float, last: float, length: int) -> slice:
-    """From share to share of so many pixels; at least two of them, an even number of them before the first."""
+    """Return the pixels between two shares of `length`: at least two, and an even number before the first."""
     pairs = length // 2
     begin = min(round(first * pairs), pairs - 1)
     return slice(2 * begin, 2 * max(round(last * pairs), begin + 1)) if pairs else slice(0, length)

@@ -1,4 +1,4 @@
-"""Pictures from OpenCV, for machines without GStreamer: files are paced by their own timestamps."""
+"""Frames from OpenCV, for machines without GStreamer. Files are paced by their own timestamps."""
 
 import os
 import time
@@ -6,40 +6,41 @@ import time
 import cv2
 
 from edge_tdn.capture.address import Address
-from edge_tdn.capture.capture import POLL_S, EndOfStream
-from edge_tdn.capture.crop import View
+from edge_tdn.capture.capture import POLL_S, CapturedFrame, EndOfStream
+from edge_tdn.capture.crop import Crop
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.media.colour import Packed
 from edge_tdn.media.gstreamer import HOW_TO_INSTALL
-from edge_tdn.messages import NS_PER_MS, NS_PER_S, Decoded
+from edge_tdn.messages import NS_PER_MS, NS_PER_S
 
-TIMEOUT_MS = 5000  # of opening and of one read, in which no stop is heard
+TIMEOUT_MS = 5000  # of opening and of one read, during which OpenCV cannot be stopped
 
-if "OPENCV_LOG_LEVEL" not in os.environ:  # its warnings say at every try that there was one; FFmpeg's lines say why
+if "OPENCV_LOG_LEVEL" not in os.environ:  # OpenCV warns at every attempt without a reason; FFmpeg prints the reason
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 class CvCapture:
-    """An opened cv2.VideoCapture. See `edge_tdn.capture.source.Capture`."""
+    """An open cv2.VideoCapture. Implements `edge_tdn.capture.capture.Capture`. Used by one thread.
+
+    OpenCV knows neither the camera's clock nor the key frames. A file without a video stream does not open.
+    """
 
     decoder = "opencv"
-    wall_ns: int | None = None  # FFmpeg knows, OpenCV does not say
-    key: bool | None = None  # nor of this
 
     def __init__(self, address: Address, camera: CameraConfig, paced: bool = True) -> None:
+        check_supported(address, camera)
         self._paced = paced
-        self._view = View.of(camera)
-        refuse(address, camera)
+        self._crop = Crop.of(camera)
         device = address.location.startswith("/dev/")
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
         backend = cv2.CAP_V4L2 if device else cv2.CAP_FFMPEG
         self._capture = cv2.VideoCapture(address.with_password, backend, [] if device else limits)
         if not self._capture.isOpened():
-            reason = address.trouble() or "OpenCV cannot open it: no video, or no such camera"
-            raise SourceError(address.told(reason))
+            reason = address.connection_error() or "OpenCV cannot open it: no video, or no such camera"
+            raise SourceError(address.message(reason))
         wide, high = self._capture.get(cv2.CAP_PROP_SAR_NUM), self._capture.get(cv2.CAP_PROP_SAR_DEN)
-        self._stretch = wide / high if wide > 0 and high > 0 else 1.0  # of a row, so that pixels are square
+        self._pixel_aspect = wide / high if wide > 0 and high > 0 else 1.0  # width / height of one pixel
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.declared_s: float | None = count / rate if rate > 0 and count > 0 else None
@@ -47,37 +48,37 @@ class CvCapture:
         self._step_ns = int(NS_PER_S / rate) if rate > 0 else 1
         self._last_ns = self._shift_ns = 0
         self._began_ns = 0  # monotonic clock at PTS 0
-        self._held: tuple[Decoded, int] | None = None  # read, but its time has not come
+        self._held: CapturedFrame | None = None  # decoded before its time
 
-    def read(self, timeout_s: float = POLL_S) -> tuple[Decoded, int] | None:
+    def read(self, timeout_s: float = POLL_S) -> CapturedFrame | None:
         if self._held is None:
             self._held = self._next()
-        decoded, pts_ns = self._held
+        frame = self._held
         if self._paced and not self.live:
-            wait_s = (self._began_ns + pts_ns - time.monotonic_ns()) / NS_PER_S
+            wait_s = (self._began_ns + frame.pts_ns - time.monotonic_ns()) / NS_PER_S
             time.sleep(min(max(wait_s, 0.0), timeout_s))
             if wait_s > timeout_s:
                 return None
         self._held = None
-        return decoded, pts_ns
+        return frame
 
     def close(self) -> None:
         self._capture.release()
 
-    def _next(self) -> tuple[Decoded, int]:
+    def _next(self) -> CapturedFrame:
         good, picture = self._capture.read()
         if not good:
             raise EndOfStream
         now_ns = time.monotonic_ns()
-        pts_ns = now_ns if self.live else self._file_pts()
+        pts_ns = now_ns if self.live else self._file_pts_ns()
         self._began_ns = self._began_ns or now_ns - pts_ns
-        if self._stretch != 1:
+        if self._pixel_aspect != 1:
             height, width = picture.shape[:2]
-            picture = cv2.resize(picture, (max(1, round(width * self._stretch)), height))
-        return self._view(Packed(picture, "BGR")), pts_ns  # type: ignore[arg-type]
+            picture = cv2.resize(picture, (max(1, round(width * self._pixel_aspect)), height))
+        return CapturedFrame(self._crop(Packed(picture, "BGR")), pts_ns)  # type: ignore[arg-type]
 
-    def _file_pts(self) -> int:
-        """Grows also where the file's own clock jumps back, as in joined recordings."""
+    def _file_pts_ns(self) -> int:
+        """Return the last frame's PTS, which grows also where the file's own clock jumps back, as in joined files."""
         pts_ns = int(self._capture.get(cv2.CAP_PROP_POS_MSEC) * NS_PER_MS)
         if pts_ns + self._shift_ns <= self._last_ns and self._began_ns:
             self._shift_ns = self._last_ns + self._step_ns - pts_ns
@@ -85,10 +86,10 @@ class CvCapture:
         return self._last_ns
 
 
-def refuse(address: Address, camera: CameraConfig) -> None:
-    """SourceError: OpenCV runs no GStreamer pipeline, and speaks RTSP over TCP."""
+def check_supported(address: Address, camera: CameraConfig) -> None:
+    """Raise SourceError for what OpenCV cannot do: GStreamer pipelines, and RTSP over UDP."""
     if address.location.startswith("gst:"):
-        raise SourceError(address.told(f"gst: needs the decoder gstreamer; {HOW_TO_INSTALL}"), "ended")
+        raise SourceError(address.message(f"gst: needs the decoder gstreamer; {HOW_TO_INSTALL}"), "ended")
     if address.location.startswith("rtsp") and camera.transport != "tcp":
-        message = f'transport = "{camera.transport}" needs the decoder gstreamer; {HOW_TO_INSTALL}'
-        raise SourceError(address.told(message), "ended")
+        reason = f'transport = "{camera.transport}" needs the decoder gstreamer; {HOW_TO_INSTALL}'
+        raise SourceError(address.message(reason), "ended")

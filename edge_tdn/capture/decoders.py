@@ -1,8 +1,8 @@
-"""Which of GStreamer's elements decodes a camera's pictures: hardware where there is some, software where that fails.
+"""Which of GStreamer's elements decodes a camera's video: hardware where it works, else software.
 
-A hardware decoder (VA-API, V4L2, NVDEC) is only there where GStreamer finds its device, and decodebin passes over one
-that does not open. What is left to do: to rank them above the software, and to pass over one that opened and then gave
-an error, or no picture.
+A hardware decoder (VA-API, V4L2, NVDEC) is registered only where GStreamer finds its device, and decodebin skips one
+that does not open. That leaves two tasks: to rank hardware above software, and to skip a decoder that opened and then
+gave an error, or no frame.
 """
 
 import logging
@@ -13,45 +13,48 @@ from typing import Any
 
 from edge_tdn.media import gstreamer
 
-RAISED = 1024  # more than any software decoder has
-AGAIN_S = 3600.0  # hardware that failed is tried again after so long: it may have been the camera that went
-TRY, SKIP = 0, 2  # GstAutoplugSelectResult, which only decodebin's plugin knows
+HARDWARE_RANK = 1024  # added to a hardware decoder's rank: more than any software decoder has
+RETRY_HARDWARE_S = 3600.0  # hardware that failed is skipped for this long: the camera may have been the cause
+TRY, SKIP = 0, 2  # GstAutoplugSelectResult, which only decodebin's plugin defines
 
 log = logging.getLogger(__name__)
-_failed: defaultdict[str, dict[str, float]] = defaultdict(dict)  # camera -> element -> monotonic s: not before then
+_skipped: defaultdict[str, dict[str, float]] = defaultdict(dict)  # camera -> element -> monotonic s until it is skipped
 
 
 class Decoders:
-    """Of one connection of one camera. Hardware is for those that are tried again: no files."""
+    """The decoders of one connection. Hardware is for sources that are retried: not for files.
 
-    def __init__(self, camera: str, pipeline: Any, hardware_wanted: bool) -> None:
-        # The pipeline itself is not kept: it holds what listens to it, and neither would ever be freed.
-        self._camera, self._wanted = camera, hardware_wanted
-        self._chosen: set[str] = set()  # hardware that decodebin was let have; not what a gst: description names
+    Owners: GStreamer's threads add to `_chosen` while the pipeline starts; the thread that reads the capture reads it.
+    """
+
+    def __init__(self, camera: str, pipeline: Any, use_hardware: bool) -> None:
+        # The pipeline itself is not kept: it holds its listeners, and neither would ever be freed.
+        self._camera, self._use_hardware = camera, use_hardware
+        self._chosen: set[str] = set()  # hardware offered to decodebin; not what a gst: description names
         for factory in hardware():
-            _raise(factory)
+            _raise_rank(factory)
         for element in elements(pipeline):
             if _name(element) in ("decodebin", "uridecodebin"):
                 element.connect("autoplug-select", self._select)
 
     def blame(self, element: Any) -> None:
-        """An error came from this element."""
+        """Record an error of this element."""
         self._fail({_name(element)} & self._chosen)
 
     def fruitless(self, pipeline: Any) -> None:
-        """The connection ends, and not one picture came."""
+        """Record that the connection ended without a frame."""
         used = {_name(element) for element in elements(pipeline)} & self._chosen
         if used:
             self._fail(used)
-        elif decoder(pipeline):  # software fared no better: it is the camera's fault
-            _failed[self._camera].clear()
+        elif decoder(pipeline):  # software did no better: the camera is the cause
+            _skipped[self._camera].clear()
 
     def _select(self, _bin: Any, _pad: Any, _caps: Any, factory: Any) -> int:
-        """On a thread of GStreamer's: whether this element may decode."""
+        """Decide whether this element may decode. Called on a thread of GStreamer's."""
         if factory not in hardware():
             return TRY
         name = factory.get_name()
-        if not self._wanted or time.monotonic() < _failed[self._camera].get(name, 0.0):
+        if not self._use_hardware or time.monotonic() < _skipped[self._camera].get(name, 0.0):
             return SKIP
         self._chosen.add(name)
         return TRY
@@ -59,42 +62,42 @@ class Decoders:
     def _fail(self, names: set[str]) -> None:
         now = time.monotonic()
         for name in names:
-            if now >= _failed[self._camera].get(name, 0.0):
-                _failed[self._camera][name] = now + AGAIN_S
+            if now >= _skipped[self._camera].get(name, 0.0):
+                _skipped[self._camera][name] = now + RETRY_HARDWARE_S
                 log.warning("camera=%s decoder=%s failed; software is next", self._camera, name)
 
 
 def decoder(pipeline: Any) -> str:
-    """The element that decodes now; empty: none does, the pictures come raw."""
+    """Return the name of the element that decodes; empty for raw video."""
     return next((_name(element) for element in elements(pipeline) if decodes(element.get_factory())), "")
 
 
 @cache
 def hardware() -> tuple[Any, ...]:
-    """The factories of the hardware decoders of this machine."""
+    """Return the factories of this machine's hardware decoders."""
     Gst, _ = gstreamer.load()
     decoders = Gst.ElementFactory.list_get_elements(Gst.ELEMENT_FACTORY_TYPE_DECODER, Gst.Rank.NONE)
     return tuple(factory for factory in decoders if decodes(factory) and "Hardware" in factory.get_metadata("klass"))
 
 
-@cache
-def _raise(factory: Any) -> None:
-    factory.set_rank(factory.get_rank() + RAISED)
-
-
 def decodes(factory: Any) -> bool:
-    """Whether the elements of this factory decode pictures. None: a bin of no factory."""
+    """Return True if a factory's elements decode video or images. None is a bin without a factory."""
     parts = factory.get_metadata("klass").split("/") if factory else []
     return "Decoder" in parts and ("Video" in parts or "Image" in parts)
+
+
+def elements(pipeline: Any) -> list[Any]:
+    """Return all elements of a pipeline and of the bins within it."""
+    found: list[Any] = []
+    pipeline.iterate_recurse().foreach(found.append)
+    return found
+
+
+@cache
+def _raise_rank(factory: Any) -> None:
+    factory.set_rank(factory.get_rank() + HARDWARE_RANK)
 
 
 def _name(element: Any) -> str:
     factory = element.get_factory() if element else None
     return factory.get_name() if factory else ""
-
-
-def elements(pipeline: Any) -> list[Any]:
-    """Of a pipeline and of the bins within it."""
-    found: list[Any] = []
-    pipeline.iterate_recurse().foreach(found.append)
-    return found

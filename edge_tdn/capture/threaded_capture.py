@@ -1,44 +1,45 @@
-"""A capture that blocks, on a thread of its own: the watchdog and a stop do not wait for it."""
+"""A capture on a thread of its own, for a library whose calls block: neither the watchdog nor a stop waits for it."""
 
 import queue
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 
-from edge_tdn.capture.capture import POLL_S, Capture
-from edge_tdn.messages import Decoded
+from edge_tdn.capture.capture import POLL_S, Capture, CapturedFrame
 
-PICTURES = 2  # that wait to be read; of a camera the oldest is dropped, a file waits
-CLOSE_S = 0.5  # how long `close` waits; what the library has not ended by then, it ends when it comes back
+MAX_WAITING = 2  # frames in the queue; when it is full, a camera's oldest is dropped and a file waits
+CLOSE_S = 0.5  # longest wait in `close`; a call that blocks for longer ends later, on its own
 
 
-class Aside:
-    """Opens a capture and reads it. See `edge_tdn.capture.source.Capture`."""
+class ThreadedCapture:
+    """Opens a capture and reads it on another thread. Implements `edge_tdn.capture.capture.Capture`.
+
+    Owners: `live`, `declared_s` and `decoder` are written by that thread only; the queue and the event are shared.
+    """
 
     def __init__(self, open_capture: Callable[[], Capture]) -> None:
-        self.live = True  # until it is open nobody knows
+        self.live = True  # until it is open
         self.declared_s: float | None = None
         self.decoder = ""
-        self.wall_ns: int | None = None
-        self.key: bool | None = None
-        self._open = open_capture
-        self._pictures: queue.Queue[tuple[Decoded, int] | Exception] = queue.Queue(PICTURES)
+        self._open_capture = open_capture
+        self._frames: queue.Queue[CapturedFrame | Exception] = queue.Queue(MAX_WAITING)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
 
     @property
     def busy(self) -> bool:
+        """Return True while the thread runs, perhaps in a blocking call."""
         return self._thread.is_alive()
 
-    def read(self, timeout_s: float) -> tuple[Decoded, int] | None:
+    def read(self, timeout_s: float) -> CapturedFrame | None:
         try:
-            got = self._pictures.get(timeout=timeout_s)
+            received = self._frames.get(timeout=timeout_s)
         except queue.Empty:
             return None
-        if isinstance(got, Exception):
-            raise got
-        return got
+        if isinstance(received, Exception):
+            raise received
+        return received
 
     def close(self) -> None:
         self._closing.set()
@@ -46,20 +47,20 @@ class Aside:
 
     def _run(self) -> None:
         try:
-            with closing(self._open()) as capture:
+            with closing(self._open_capture()) as capture:
                 self.live, self.declared_s, self.decoder = capture.live, capture.declared_s, capture.decoder
                 while not self._closing.is_set():
-                    got = capture.read(POLL_S)
-                    if got is not None:
-                        self._put(got)
-        except Exception as error:  # whatever it is, the camera's thread raises it
+                    frame = capture.read(POLL_S)
+                    if frame is not None:
+                        self._put(frame)
+        except Exception as error:  # of any kind: the camera's thread raises it
             self._put(error)
 
-    def _put(self, got: tuple[Decoded, int] | Exception) -> None:
-        if self.live and self._pictures.full() and not isinstance(got, Exception):
+    def _put(self, received: CapturedFrame | Exception) -> None:
+        if self.live and self._frames.full() and not isinstance(received, Exception):
             with suppress(queue.Empty):
-                self._pictures.get_nowait()
+                self._frames.get_nowait()
         while not self._closing.is_set():
             with suppress(queue.Full):
-                self._pictures.put(got, timeout=POLL_S)
+                self._frames.put(received, timeout=POLL_S)
                 break

@@ -1,11 +1,11 @@
-"""Commands from the broker: what arrives below <base>/cmd/ -> a Command, or one sentence that says what is allowed.
+"""Commands: parses what arrives below <base>/cmd/ into a Command, or raises one sentence that names what is allowed.
 
     replay                   {"camera": "front-door", "from_seq": 12, "to_seq": 40}     to_seq: optional
     <camera>/set/enabled     {"enabled": true}                                          or ON, OFF, true, false
     <camera>/set/threshold   {"enter": 0.7, "exit": 0.4, "label": "left"}               label: optional
 
-Each may have an "id", which stands in the answer. Anybody who may publish there can send anything, so this is strict:
-nothing is guessed, nothing is ignored, and nothing is parsed before its size and depth are known to be small.
+Each may have an "id", which the reply repeats. Every client that may publish there can send anything, so parsing is
+strict: nothing is guessed, nothing is ignored, and nothing is parsed before its size and depth are known to be small.
 Pure: no clock, no I/O.
 """
 
@@ -24,24 +24,24 @@ from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import NS_PER_S
 from edge_tdn.spelling import nearest
 
-BYTES_MOST = 4096  # of a payload
-DEPTH_MOST = 8  # brackets inside brackets
-ID_MOST = 64  # characters
-ECHO_MOST = 64  # characters of somebody else's text in an answer
-SEQ_MOST = 2**63 - 1  # what a database can hold
-COMMANDS_MOST, WITHIN_S = 20, 10.0
+MAX_COMMAND_BYTES = 4096  # of a payload
+MAX_DEPTH = 8  # brackets inside brackets
+MAX_ID_CHARS = 64
+MAX_ECHO_CHARS = 64  # of a client's text in a reply
+MAX_SEQ = 2**63 - 1  # largest integer of the outbox's database
+MAX_COMMANDS, RATE_WINDOW_S = 20, 10.0
 
-BARE = {b"ON": True, b"true": True, b"OFF": False, b"false": False}  # what dashboards send to a switch
-PIECE = re.compile(r'"(?:[^"\\]|\\.)*+"?|[][{}]', re.DOTALL)  # a string, closed or not, or a bracket
+SWITCH_PAYLOADS = {b"ON": True, b"true": True, b"OFF": False, b"false": False}  # sent by dashboards
+PARTS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[][{}]', re.DOTALL)  # a string, closed or not, or a bracket
 
 
 class CommandError(EdgeTdnError):
-    """What is wrong with a command. It is answered on <base>/reply and never ends the process; hence no exit status.
+    """A command that cannot be carried out. It is answered on <base>/reply and never ends the process.
 
-    `id`: the command's own, where it could be read.
+    `id`: the command's own, if it could be read.
     """
 
-    def __init__(self, message: str, id: str | None = None) -> None:  # noqa: A002  (as the payload has it)
+    def __init__(self, message: str, id: str | None = None) -> None:  # noqa: A002  (the key in the payload)
         super().__init__(message)
         self.id = id
 
@@ -54,25 +54,25 @@ def _printable(text: str) -> str:
 
 Printable = Annotated[str, AfterValidator(_printable)]
 Id = Annotated[
-    Annotated[Printable, Field(max_length=ID_MOST)] | None,
-    Field(description=f"a text of at most {ID_MOST} printable characters"),
+    Annotated[Printable, Field(max_length=MAX_ID_CHARS)] | None,
+    Field(description=f"a text of at most {MAX_ID_CHARS} printable characters"),
 ]
 Label = Annotated[
     Annotated[Printable, Field(min_length=1, max_length=200)] | None,
     Field(description="one of the model's labels"),
 ]
-Seq = Annotated[int, Field(ge=1, le=SEQ_MOST, description="a whole number from 1 on")]
+Seq = Annotated[int, Field(ge=1, le=MAX_SEQ, description="a whole number from 1")]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1")]
 STRICT = ConfigDict(strict=True)
 
 
 @dataclass(frozen=True, config=STRICT)
 class Replay:
-    """Send the events `from_seq` to `to_seq` of a camera again, both included; None: all from `from_seq` on."""
+    """Send the events `from_seq` to `to_seq` of a camera again, both included; None: all from `from_seq`."""
 
     camera: Annotated[str, Field(description="the name of a camera")]
     from_seq: Seq
-    to_seq: Annotated[int | None, Field(ge=1, le=SEQ_MOST, description="a whole number, not below from_seq")] = None
+    to_seq: Annotated[int | None, Field(ge=1, le=MAX_SEQ, description="a whole number, not below from_seq")] = None
     id: Id = None
 
     def __post_init__(self) -> None:
@@ -91,8 +91,10 @@ class SetEnabled:
 
 @dataclass(frozen=True, config=STRICT)
 class SetThreshold:
-    """Scores at which the actions of a camera start and end; None: of all labels. Whether it has the label is not
-    known here."""
+    """Set the scores at which a camera's actions start and end.
+
+    `label`: None for all labels. It is not checked here: the model's labels are not known.
+    """
 
     camera: str
     enter: Score
@@ -111,15 +113,15 @@ VERBS = "replay, <camera>/set/enabled, <camera>/set/threshold"
 
 
 def parse(topic: str, payload: bytes, cameras: Collection[str]) -> Command:
-    """A command from its topic below <base>/cmd/ and its payload. CommandError: it is none of the above."""
+    """Return the command of a topic below <base>/cmd/ and its payload. CommandError: it is not one of the above."""
     camera, _, verb = topic.partition("/")
     if topic != "replay" and verb not in SETTINGS:
         raise CommandError(f"unknown command {_shown(topic)}; allowed: {VERBS}", _id_in(payload))
-    if verb == "set/enabled" and payload in BARE:
-        content: dict[str, Any] = {"enabled": BARE[payload]}
+    if verb == "set/enabled" and payload in SWITCH_PAYLOADS:
+        content: dict[str, Any] = {"enabled": SWITCH_PAYLOADS[payload]}
     elif verb == "set/enabled" and not payload.lstrip().startswith(b"{"):
-        word = _shown(payload[:ECHO_MOST].decode(errors="replace"))
-        raise CommandError(f"{word} is none of ON, OFF, true, false; else a command is a JSON object, in braces")
+        word = _shown(payload[:MAX_ECHO_CHARS].decode(errors="replace"))
+        raise CommandError(f"{word} is not ON, OFF, true or false; otherwise a command is a JSON object, in braces")
     else:
         content = _content(payload)
     try:
@@ -127,7 +129,7 @@ def parse(topic: str, payload: bytes, cameras: Collection[str]) -> Command:
             command = _filled(Replay, content)
         else:
             if "camera" in content:
-                raise CommandError("unknown key 'camera': it stands in the topic")
+                raise CommandError("unknown key 'camera': the topic names it")
             command = _filled(SETTINGS[verb], {"camera": camera, **content})
         if command.camera not in cameras:
             raise CommandError(f"unknown camera {_shown(command.camera)}{_nearest(command.camera, cameras)}")
@@ -137,39 +139,39 @@ def parse(topic: str, payload: bytes, cameras: Collection[str]) -> Command:
 
 
 class RateLimit:
-    """At most COMMANDS_MOST commands within WITHIN_S seconds, whoever sends them."""
+    """Allows at most MAX_COMMANDS commands within RATE_WINDOW_S, from all clients together."""
 
     def __init__(self) -> None:
-        self._admitted_ns: deque[int] = deque(maxlen=COMMANDS_MOST)
-        self._told = False
+        self._admitted_ns: deque[int] = deque(maxlen=MAX_COMMANDS)
+        self._answered = False  # the first command beyond the limit
 
     def admits(self, now_ns: int) -> bool:
-        """Whether one more may be parsed; `now_ns`: monotonic clock.
+        """Return whether one more command may be parsed; `now_ns`: monotonic clock.
 
-        CommandError (without an id: nothing was read): the first that is too many, to be answered. False: one more of
-        these, to be ignored.
+        CommandError: the first command beyond the limit, which is answered; it has no id, because nothing was parsed.
+        False: one of the next ones, which are ignored.
         """
-        if len(self._admitted_ns) < COMMANDS_MOST or now_ns - self._admitted_ns[0] >= WITHIN_S * NS_PER_S:
+        if len(self._admitted_ns) < MAX_COMMANDS or now_ns - self._admitted_ns[0] >= RATE_WINDOW_S * NS_PER_S:
             self._admitted_ns.append(now_ns)
-            self._told = False
+            self._answered = False
             return True
-        if self._told:
+        if self._answered:
             return False
-        self._told = True
-        raise CommandError(f"more than {COMMANDS_MOST} commands in {WITHIN_S:.0f} s: ignored; send again later")
+        self._answered = True
+        raise CommandError(f"more than {MAX_COMMANDS} commands in {RATE_WINDOW_S:.0f} s: ignored; send again later")
 
 
 def _content(payload: bytes) -> dict[str, Any]:
-    """The JSON object of a payload; of one key, one value."""
-    if len(payload) > BYTES_MOST:
-        raise CommandError(f"{len(payload)} bytes; a command has at most {BYTES_MOST}")
+    """Return the JSON object of a payload; each key occurs once."""
+    if len(payload) > MAX_COMMAND_BYTES:
+        raise CommandError(f"{len(payload)} bytes; a command has at most {MAX_COMMAND_BYTES}")
     try:
         text = payload.decode()
         _check_depth(text)
         content = json.loads(
             text, object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_refuse_number
         )
-        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair cannot be encoded
     except UnicodeEncodeError:
         raise CommandError("half a surrogate pair in a text; a command is UTF-8 JSON") from None
     except UnicodeDecodeError as error:
@@ -182,12 +184,12 @@ def _content(payload: bytes) -> dict[str, Any]:
 
 
 def _check_depth(text: str) -> None:
-    """Before json.loads, which recurses."""
+    """Raise CommandError for deeply nested brackets; json.loads would recurse."""
     depth = 0
-    for piece in PIECE.findall(text):
-        depth += (piece in "[{") - (piece in "]}")
-        if depth > DEPTH_MOST:
-            raise CommandError(f"brackets in brackets, deeper than {DEPTH_MOST}; a command is a flat JSON object")
+    for part in PARTS.findall(text):
+        depth += (part in "[{") - (part in "]}")
+        if depth > MAX_DEPTH:
+            raise CommandError(f"brackets in brackets, deeper than {MAX_DEPTH}; a command is a flat JSON object")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -195,12 +197,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise CommandError(f"the key {_shown(twice)} stands there twice; once is allowed")
+        raise CommandError(f"the key {_shown(twice)} occurs twice; once is allowed")
     return content
 
 
 def _int(digits: str) -> int:
-    if len(digits) > len(str(SEQ_MOST)):
+    if len(digits) > len(str(MAX_SEQ)):
         _refuse_number(digits)
     return int(digits)
 
@@ -213,11 +215,12 @@ def _float(digits: str) -> float:
 
 
 def _refuse_number(digits: str) -> NoReturn:
-    raise CommandError(f"the number {digits[:ECHO_MOST]} is not allowed; only finite ones, and none above {SEQ_MOST}")
+    shown = digits[:MAX_ECHO_CHARS]
+    raise CommandError(f"the number {shown} is not allowed; only finite ones, and none above {MAX_SEQ}")
 
 
 def _filled(kind: type[Command], content: dict[str, Any]) -> Command:
-    """A command of this kind. CommandError: a key or value that it cannot have."""
+    """Return a command of this kind. CommandError: a key or value that it cannot have."""
     fields = kind.__pydantic_fields__  # type: ignore[union-attr]  # pydantic adds it
     unknown = next((key for key in content if key not in fields), None)
     if unknown is not None:
@@ -235,23 +238,23 @@ def _filled(kind: type[Command], content: dict[str, Any]) -> Command:
 
 
 def _id_in(payload: bytes) -> str | None:
-    """The id of what is no command."""
+    """Return the id in the payload of an unknown command, or None."""
     with suppress(CommandError):
         return _id(_content(payload))
     return None
 
 
 def _id(content: dict[str, Any]) -> str | None:
-    """The id of a command that is wrong elsewhere."""
+    """Return a command's id if it is valid, else None."""
     text = content.get("id")
-    return text if isinstance(text, str) and len(text) <= ID_MOST and text.isprintable() else None
+    return text if isinstance(text, str) and len(text) <= MAX_ID_CHARS and text.isprintable() else None
 
 
 def _nearest(name: str, names: Collection[str]) -> str:
-    return f"; {nearest(name[:ECHO_MOST], names)}"
+    return f"; {nearest(name[:MAX_ECHO_CHARS], names)}"
 
 
 def _shown(value: object) -> str:
-    """Somebody else's value, printable and short."""
+    """Return a client's value, printable and short."""
     text = repr(value)
-    return text if len(text) <= ECHO_MOST else text[: ECHO_MOST - 3] + "..."
+    return text if len(text) <= MAX_ECHO_CHARS else text[: MAX_ECHO_CHARS - 3] + "..."

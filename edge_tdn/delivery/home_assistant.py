@@ -1,7 +1,8 @@
-"""What Home Assistant is told, so that it finds the host and its cameras by itself. Pure: a configuration -> documents.
+"""Home Assistant's MQTT discovery: documents with which it finds the host and its cameras.
 
-The keys are Home Assistant's own: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery. Who publishes the
-documents retains them, and sends them again when Home Assistant says that it has started.
+Pure: a configuration -> documents. The keys are Home Assistant's own, see
+https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery. The publisher retains the documents, and sends them
+again when Home Assistant has started.
 """
 
 import json
@@ -14,13 +15,13 @@ from edge_tdn.config.tables import Config
 from edge_tdn.messages import State
 
 PROJECT = "edge-tdn"
-BIRTH_TOPIC, BIRTH = "homeassistant/status", b"online"  # Home Assistant has started; its default, whatever the prefix
-ACTION_STARTED = (  # Home Assistant ignores what renders to nothing: other messages, and what is only told again
+BIRTH_TOPIC, BIRTH = "homeassistant/status", b"online"  # published when Home Assistant has started; its default
+ACTION_STARTED = (  # Home Assistant ignores what renders to nothing: other messages, and replayed events
     "{% if value_json.type == 'start' and not value_json.replayed %}"
     "{{ dict(value_json, event_type=value_json.label) | tojson }}{% endif %}"
 )
-ONLINE = "{{ 'online' if value == 'online' else 'offline' }}"  # a clean stop says `stopped`
-SEES = "{{ 'online' if value_json.state in ['streaming', 'frozen'] else 'offline' }}"
+ONLINE = "{{ 'online' if value == 'online' else 'offline' }}"  # `stopped` after a clean stop
+DELIVERS_PICTURES = "{{ 'online' if value_json.state in ['streaming', 'frozen'] else 'offline' }}"
 
 Entity = dict[str, Any]
 
@@ -29,22 +30,22 @@ Entity = dict[str, Any]
 class _Device:
     id: str
     name: str
-    entities: dict[tuple[str, str], Entity]  # (platform, object) -> the entity's settings
-    via: str = ""  # id of the device through which it is reached
+    entities: dict[tuple[str, str], Entity]  # (platform, object id) -> the entity's settings
+    via: str = ""  # id of the device that it is connected to
 
 
 def documents(config: Config, labels: Sequence[str]) -> dict[str, bytes]:
-    """Topic -> JSON, to be retained; the host's first, because the cameras refer to it. Empty if discovery is off.
+    """Return retained JSON documents by topic, the host's first, because the cameras refer to it.
 
-    `labels`: those that events may carry.
+    No documents if discovery is off. `labels`: those that events may have.
     """
-    wanted = config.home_assistant
-    if wanted.discovery == "off":
+    settings = config.home_assistant
+    if settings.discovery == "off":
         return {}
-    form = _one_per_device if wanted.discovery == "device" else _one_per_entity
+    form = _one_per_device if settings.discovery == "device" else _one_per_entity
     devices = [_host(config), *(_camera(config, camera.name, labels) for camera in config.camera)]
     return {
-        f"{wanted.prefix}/{topic}/config": json.dumps(document, ensure_ascii=False).encode()
+        f"{settings.prefix}/{topic}/config": json.dumps(document, ensure_ascii=False).encode()
         for device in devices
         for topic, document in form(device).items()
     }
@@ -72,82 +73,117 @@ def _about(device: _Device) -> Entity:
 
 def _host(config: Config) -> _Device:
     base, device = config.base_topic, _id(config.host)
-    here = {"state_topic": f"{base}/status", "entity_category": "diagnostic", **_available(base)}
+    on_status = {"state_topic": f"{base}/status", "entity_category": "diagnostic", **_available(base)}
+    connection = {
+        "name": "Connection",
+        "device_class": "connectivity",
+        "entity_category": "diagnostic",
+        "state_topic": f"{base}/availability",
+        "value_template": "{{ 'ON' if value == 'online' else 'OFF' }}",
+    }
+    started = {
+        "name": "Started",
+        **on_status,
+        "device_class": "timestamp",
+        "value_template": "{{ value_json.started_at }}",
+    }
 
-    def with_reason(part: str) -> Entity:
+    def with_reason(name: str, part: str) -> Entity:
         return {
+            "name": name,
+            **on_status,
             "value_template": f"{{{{ value_json.{part}.state }}}}",
             "json_attributes_topic": f"{base}/status",
             "json_attributes_template": f"{{{{ value_json.{part} | tojson }}}}",
         }
 
-    def count(key: str, state_class: str) -> Entity:
-        return {"value_template": f"{{{{ value_json.outbox.{key} }}}}", "state_class": state_class}
+    def count(name: str, key: str, state_class: str) -> Entity:
+        template = f"{{{{ value_json.outbox.{key} }}}}"
+        return {"name": name, **on_status, "value_template": template, "state_class": state_class}
 
-    return _Device(device, config.host, _named(device, {
-        ("binary_sensor", "connection"): {
-            "name": "Connection", "device_class": "connectivity", "entity_category": "diagnostic",
-            "state_topic": f"{base}/availability", "value_template": "{{ 'ON' if value == 'online' else 'OFF' }}",
-        },
-        ("sensor", "delivery"): {"name": "Delivery", **here, **with_reason("delivery")},
-        ("sensor", "outbox"): {"name": "Outbox", **here, **with_reason("outbox")},
-        ("sensor", "waiting"): {"name": "Events waiting", **here, **count("waiting", "measurement")},
-        ("sensor", "dropped"): {"name": "Events dropped", **here, **count("dropped", "total_increasing")},
-        ("sensor", "lost"): {"name": "Events lost", **here, **count("lost", "total_increasing")},
-        ("sensor", "model"): {"name": "Model", **here, "value_template": "{{ value_json.model.id }}"},
-        ("sensor", "started"): {
-            "name": "Started", **here, "device_class": "timestamp", "value_template": "{{ value_json.started_at }}",
-        },
-    }))  # fmt: skip
+    entities: dict[tuple[str, str], Entity] = {
+        ("binary_sensor", "connection"): connection,
+        ("sensor", "delivery"): with_reason("Delivery", "delivery"),
+        ("sensor", "outbox"): with_reason("Outbox", "outbox"),
+        ("sensor", "waiting"): count("Events waiting", "waiting", "measurement"),
+        ("sensor", "dropped"): count("Events dropped", "dropped", "total_increasing"),
+        ("sensor", "lost"): count("Events lost", "lost", "total_increasing"),
+        ("sensor", "model"): {"name": "Model", **on_status, "value_template": "{{ value_json.model.id }}"},
+        ("sensor", "started"): started,
+    }
+    return _Device(device, config.host, _identified(device, entities))
 
 
 def _camera(config: Config, name: str, labels: Sequence[str]) -> _Device:
     base, device = config.base_topic, _id(config.host, name)
     camera = f"{base}/{name}"
-    seen = _available(base, camera)
-    here = {"state_topic": f"{camera}/status", **_available(base)}  # how a camera is, it says also when it is away
-    diagnostic = {**here, "entity_category": "diagnostic"}
-    snapshot: dict[tuple[str, str], Entity] = {}
+    on_pictures = _available(base, camera)
+    on_status = {"state_topic": f"{camera}/status", **_available(base)}  # also while the camera is away
+    diagnostic = {**on_status, "entity_category": "diagnostic"}
+    entities: dict[tuple[str, str], Entity] = {}
     if config.record.snapshot:
-        about = {"name": "Snapshot", "image_topic": f"{camera}/snapshot", "content_type": "image/jpeg"}
-        snapshot["image", "snapshot"] = {**about, **seen}
-    return _Device(device, name, _named(device, snapshot | {
-        ("event", "started"): {
-            "name": "Action started", "state_topic": f"{camera}/events", "event_types": list(labels),
-            "value_template": ACTION_STARTED, **seen,
-        },
-        ("binary_sensor", "action"): {
-            "name": "Action", "device_class": "running", "state_topic": f"{camera}/action",
-            "value_template": "{{ 'OFF' if value == 'none' else 'ON' }}", **seen,
-        },
-        ("sensor", "label"): {
-            "name": "Label", "device_class": "enum", "options": list(dict.fromkeys(["none", *labels])),
-            "state_topic": f"{camera}/action", **seen,
-        },
-        ("switch", "enabled"): {
-            "name": "Enabled", **here, "entity_category": "config",
-            "command_topic": f"{base}/cmd/{name}/set/enabled", "payload_on": "ON", "payload_off": "OFF",
-            "value_template": "{{ 'OFF' if value_json.state == 'disabled' else 'ON' }}",
-        },
-        ("sensor", "state"): {
-            "name": "State", **diagnostic, "device_class": "enum", "options": list(get_args(State)),
-            "value_template": "{{ value_json.state }}",
-            "json_attributes_topic": f"{camera}/status",
-            "json_attributes_template": "{{ {'reason': value_json.reason, 'since': value_json.since} | tojson }}",
-        },
-        ("sensor", "fps"): {
-            "name": "Frame rate", **diagnostic, "unit_of_measurement": "fps", "state_class": "measurement",
-            "suggested_display_precision": 1, "value_template": "{{ value_json.fps }}",
-        },
-        ("sensor", "latency"): {
-            "name": "Latency", **diagnostic, "device_class": "duration", "unit_of_measurement": "ms",
-            "state_class": "measurement", "suggested_display_precision": 0,
-            "value_template": "{{ value_json.latency_ms }}",
-        },
-    }), _id(config.host))  # fmt: skip
+        picture = {"name": "Snapshot", "image_topic": f"{camera}/snapshot", "content_type": "image/jpeg"}
+        entities["image", "snapshot"] = {**picture, **on_pictures}
+    entities["event", "started"] = {
+        "name": "Action started",
+        "state_topic": f"{camera}/events",
+        "event_types": list(labels),
+        "value_template": ACTION_STARTED,
+        **on_pictures,
+    }
+    entities["binary_sensor", "action"] = {
+        "name": "Action",
+        "device_class": "running",
+        "state_topic": f"{camera}/action",
+        "value_template": "{{ 'OFF' if value == 'none' else 'ON' }}",
+        **on_pictures,
+    }
+    entities["sensor", "label"] = {
+        "name": "Label",
+        "device_class": "enum",
+        "options": list(dict.fromkeys(["none", *labels])),
+        "state_topic": f"{camera}/action",
+        **on_pictures,
+    }
+    entities["switch", "enabled"] = {
+        "name": "Enabled",
+        **on_status,
+        "entity_category": "config",
+        "command_topic": f"{base}/cmd/{name}/set/enabled",
+        "payload_on": "ON",
+        "payload_off": "OFF",
+        "value_template": "{{ 'OFF' if value_json.state == 'disabled' else 'ON' }}",
+    }
+    entities["sensor", "state"] = {
+        "name": "State",
+        **diagnostic,
+        "device_class": "enum",
+        "options": list(get_args(State)),
+        "value_template": "{{ value_json.state }}",
+        "json_attributes_topic": f"{camera}/status",
+        "json_attributes_template": "{{ {'reason': value_json.reason, 'since': value_json.since} | tojson }}",
+    }
+    entities["sensor", "fps"] = {
+        "name": "Frame rate",
+        **diagnostic,
+        "unit_of_measurement": "fps",
+        "state_class": "measurement",
+        "suggested_display_precision": 1,
+        "value_template": "{{ value_json.fps }}",
+    }
+    entities["sensor", "latency"] = {
+        "name": "Latency",
+        **diagnostic,
+        "device_class": "duration",
+        "unit_of_measurement": "ms",
+        "state_class": "measurement",
+        "suggested_display_precision": 0,
+        "value_template": "{{ value_json.latency_ms }}",
+    }
+    return _Device(device, name, _identified(device, entities), _id(config.host))
 
 
-def _named(device: str, entities: dict[tuple[str, str], Entity]) -> dict[tuple[str, str], Entity]:
+def _identified(device: str, entities: dict[tuple[str, str], Entity]) -> dict[tuple[str, str], Entity]:
     return {
         (platform, key): {"unique_id": f"{device}_{key}", "qos": 1, **entity}
         for (platform, key), entity in entities.items()
@@ -155,16 +191,16 @@ def _named(device: str, entities: dict[tuple[str, str], Entity]) -> dict[tuple[s
 
 
 def _available(base: str, camera: str = "") -> Entity:
-    """Available while the daemon is there; with `camera`, its topics' beginning: and while that delivers pictures."""
+    """Make an entity available while the daemon is online and, with `camera` (a topic prefix), delivers pictures."""
     topics = [{"topic": f"{base}/availability", "value_template": ONLINE}]
     if camera:
-        topics.append({"topic": f"{camera}/status", "value_template": SEES})
+        topics.append({"topic": f"{camera}/status", "value_template": DELIVERS_PICTURES})
     return {"availability": topics, "availability_mode": "all"}
 
 
 def _id(*names: str) -> str:
-    """The project's name and these, of the characters that Home Assistant allows in topics; never the same for others.
+    """Return a unique id of the characters that Home Assistant allows in topics: the project's name and these names.
 
-    A name begins with a letter or a digit, so that `_` and one of these is where a name ends; `__` is `_`, `_-` a dot.
+    Every name begins with a letter or a digit, so `_` before one of these separates names; `__` is `_`, `_-` a dot.
     """
     return "_".join([PROJECT, *(name.replace("_", "__").replace(".", "_-") for name in names)])

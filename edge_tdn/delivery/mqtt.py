@@ -1,14 +1,13 @@
 """Connections to an MQTT broker, one after the other. The only file that imports paho.
 
-Every connection is a paho client of its own, so that nothing of one outlives it: no message that paho would send again,
-no packet id, no network thread that died unseen. Our thread opens one, waits until it has ended, whatever ended it, and
-opens the next after a while. paho calls back on its network thread, where an exception or a lock would kill or block
-it: callbacks only put a note into `notes`, and the owner's thread reads them.
+Every connection has a paho client of its own, so that nothing of one outlives it: no message that paho would send
+again, no packet id, no network thread that died unnoticed. Our thread opens a connection, waits until it has ended,
+whatever ended it, and opens the next after a while. paho calls back on its network thread, where an exception or a lock
+would kill or block it: callbacks only put a note into `notes`, which the owner's thread reads.
 """
 
 import logging
 import queue
-import random
 import socket
 import ssl
 import threading
@@ -16,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 from paho.mqtt.client import Client, MQTTMessage
@@ -24,40 +24,42 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_tdn.config.tables import Access, BrokerConfig
+from edge_tdn.config.credentials import Access
+from edge_tdn.config.tables import BrokerConfig
+from edge_tdn.delivery.backoff import Backoff
+from edge_tdn.delivery.timing import ConnectionTiming
+from edge_tdn.delivery.tls import certificate_problem, handshake_problem, tls_context
 from edge_tdn.errors import ConfigError, last_line
+from edge_tdn.messages import Part
 
 log = logging.getLogger(__name__)
 
-RETRY_S = (1.0, 20.0)  # between two connects: the wait doubles within these
-JITTER = 0.5  # of a wait, at random on top, so that a site's hosts do not all come at once
-SHORT_MOST = 3  # connections in a row may end soon for another reason than a twin, which not all brokers tell
-STEADY_S = 5.0  # a connection that lasted so long was one: the next wait is short again
-CONNECT_S = 1.5  # how long TCP and TLS may take, each
-ANSWER_S = 3.0  # and then the broker's CONNACK
-CLOSE_S = 0.5  # how long a goodbye may take
-UNSPECIFIED, TAKEN_OVER = 0x80, 0x8E  # the first is what paho says of a connection that just ended
+JSON = "application/json"
+MAX_PACKET_BYTES = 16 << 20  # that we accept from the broker
+PROTOCOL_MAX_PACKET_BYTES, PROTOCOL_MAX_IN_FLIGHT = 268_435_455, 0xFFFF  # where the broker names no limits
+UNSPECIFIED, TAKEN_OVER = 0x80, 0x8E  # reason codes; paho reports the first for a connection that just ended
 UNAUTHORIZED = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad authentication
-OLD_BROKER = 0x84
-WHO_SIGNED = "broker.ca_file must hold who signed it"
-CERTIFICATE_HINTS = {  # by OpenSSL's number of what is wrong with the broker's
-    9: "is this host's clock right?", 10: "it must be renewed, unless this host's clock is wrong",
-    18: WHO_SIGNED, 19: WHO_SIGNED, 20: WHO_SIGNED, 62: "broker.url must name a host that stands in it",
-    64: "broker.url must name a host that stands in it",
-}  # fmt: skip
+UNSUPPORTED_PROTOCOL = 0x84
 
 Trouble = Literal["unreachable", "unauthorized", "tls", "taken_over"]
 
 
 @dataclass(frozen=True)
 class Message:
+    """A message to publish. `content_type`, `expiry_s` and `user`: MQTT 5 only."""
+
     topic: str
     payload: bytes
     qos: int = 1
     retain: bool = False
-    content_type: str = ""  # this and what follows: MQTT 5 alone
-    expiry_s: int = 0  # the broker forgets it after so long; 0: never
-    user: tuple[tuple[str, str], ...] = ()  # properties
+    content_type: str = ""
+    expiry_s: int = 0  # after which the broker drops it; 0: never
+    user: tuple[tuple[str, str], ...] = ()  # user properties
+
+
+def json_message(topic: str, part: Part, retain: bool = False) -> Message:
+    """Return a message whose payload is JSON."""
+    return Message(topic, part.json_bytes(), retain=retain, content_type=JSON)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Connected:
 
 @dataclass(frozen=True)
 class Lost:
-    """Not connected any more, or still not; it is tried again."""
+    """The connection ended or could not be opened; the next one is tried soon."""
 
     trouble: Trouble
     reason: str
@@ -75,15 +77,15 @@ class Lost:
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """PUBACK; `refused` is the broker's reason where it said no (MQTT 5 only: 3.1.1 cannot say it)."""
+    """A PUBACK. `rejection`: the broker's reason if it rejected the message, else None; MQTT 3.1.1 has no reasons."""
 
-    mid: int
-    refused: str | None
+    packet_id: int
+    rejection: str | None
 
 
 @dataclass(frozen=True)
-class Unheard:
-    """The broker does not let us read there."""
+class SubscriptionRejected:
+    """The broker does not allow us to read `topic`."""
 
     topic: str
     reason: str
@@ -96,7 +98,7 @@ class Received:
     retained: bool
 
 
-Note = Connected | Lost | Acknowledged | Unheard | Received
+Note = Connected | Lost | Acknowledged | SubscriptionRejected | Received
 
 
 class Inbox(Protocol):
@@ -104,33 +106,28 @@ class Inbox(Protocol):
 
 
 class Link:
-    """One connection, while it lasts. After that its methods do nothing."""
+    """An open connection. After its end the methods do nothing."""
 
-    def __init__(self, client: "_Client", session: int, window: int, largest: int) -> None:
-        self._client = client
-        self.session = session  # number of the connection, from 1 on
-        self.window = window  # messages that the broker takes before it has acknowledged the first
-        self.largest = largest  # bytes of a packet that the broker takes
+    def __init__(self, attempt: "_Attempt", window: int, max_packet_bytes: int) -> None:
+        self._attempt = attempt
+        self.session = attempt.number  # number of the connection, from 1
+        self.window = window  # messages that the broker allows in flight
+        self.max_packet_bytes = max_packet_bytes  # that the broker accepts
 
     def publish(self, message: Message) -> int:
-        """Hands a message over; never blocks. Its id, which the PUBACK will have."""
-        properties = None
-        if self._client.protocol == MQTTProtocolVersion.MQTTv5:
-            properties = _properties(PacketTypes.PUBLISH, message)
-        self._client.spoken = True
-        return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
+        """Hand a message to the network thread, without blocking. Return the packet id, which its PUBACK will have."""
+        return self._attempt.publish(message)
 
     def subscribe(self, topic: str) -> None:
-        _, mid = self._client.subscribe(topic, 1)
-        if mid is not None:
-            self._client.asked[mid] = topic
+        self._attempt.subscribe(topic)
 
 
 class Connection:
-    """Connects in the background, and again, from the moment it is opened until it is closed.
+    """Connects in the background, and again after each end, from the moment it is created until it is closed.
 
-    `will`: the last will of a session, by its number. `notes`: where notes go, among what else the owner waits for.
-    ConfigError: the TLS files cannot be used.
+    `will`: returns the last will of a session, by its number. `notes`: where notes are put, if not into the attribute.
+    `max_packet_bytes`: that we accept from the broker. ConfigError: the TLS files cannot be used.
+    The attributes belong to its own thread; the owner calls `close`.
     """
 
     def __init__(
@@ -140,240 +137,263 @@ class Connection:
         access: Access | None = None,
         will: Callable[[int], Message] | None = None,
         notes: Inbox | None = None,
-        largest: int = 16 << 20,
+        max_packet_bytes: int = MAX_PACKET_BYTES,
+        timing: ConnectionTiming = ConnectionTiming(),  # noqa: B008  (frozen)
     ) -> None:
         self.address = "{}:{}".format(*broker.address)
-        self.notes: queue.SimpleQueue[Any] = queue.SimpleQueue()  # empty where the owner has another place for them
+        self.notes: queue.SimpleQueue[Any] = queue.SimpleQueue()  # stays empty if the owner passed its own
         self._inbox: Inbox = self.notes if notes is None else notes
         self._broker, self._client_id, self._access, self._will = broker, client_id, access or Access(), will
-        self._largest = largest
+        self._max_packet_bytes, self._timing = max_packet_bytes, timing
         if broker.tls:
-            tls_context(self._access)  # now, while somebody can be told
+            tls_context(self._access)  # now, while the caller can report what is wrong
         self._closing = threading.Event()
-        self._client: _Client | None = None
-        self._session = 0
-        self._welcomed_s = float("inf")  # monotonic seconds: when the broker let us in
-        self._short = 0  # connections in a row that ended soon after that
-        self._thread = threading.Thread(
-            target=self._run, name="mqtt", daemon=True
-        )  # a name may take minutes to resolve
+        self._attempt: _Attempt | None = None  # the current one, once it has been opened
+        # a daemon thread, because resolving a name may take minutes
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """A clean goodbye: the last will is not sent."""
+        """Disconnect cleanly: the broker does not publish the last will."""
         self._closing.set()
-        client = self._client
-        if client:
-            client.disconnect()
-            if not client.ended.wait(CLOSE_S):
-                client.cut()
-        self._thread.join(CLOSE_S / 2)  # not for ever: it may be resolving a name
+        attempt = self._attempt
+        if attempt:
+            attempt.disconnect()
+            if not attempt.ended.wait(self._timing.close_s):
+                attempt.cut()
+        self._thread.join(self._timing.close_s / 2)  # not forever: it may be resolving a name
 
     def _run(self) -> None:
-        wait_s = RETRY_S[0]
+        backoff, number = Backoff(self._timing), 0
         while not self._closing.is_set():
-            self._welcomed_s = float("inf")
+            number += 1
+            attempt = None
             try:
-                lost = self._live()
-            except Exception as error:  # nothing may end this thread: the next try may do better
+                attempt = _Attempt(self._broker, self._client_id, number, self._inbox, self._closing)
+                lost = self._run_once(attempt)
+            except Exception as error:  # nothing may end this thread: the next attempt may succeed
                 log.exception("broker=%s connection failed", self.address)
                 lost = Lost("unreachable", last_line(error))
-            steady = time.monotonic() - self._welcomed_s >= STEADY_S and lost.trouble != "taken_over"
-            self._short = 0 if steady else self._short + (self._welcomed_s < float("inf"))
-            if self._short >= SHORT_MOST and lost.trouble == "unreachable":
-                lost = Lost("unreachable", f"{lost.reason}; again and again: has a second edge-tdn this `host`?")
+            backoff.ended(attempt.connected_s() if attempt else None, taken_over=lost.trouble == "taken_over")
+            if backoff.keeps_ending and lost.trouble == "unreachable":
+                lost = Lost("unreachable", f"{lost.reason}; repeatedly: does a second edge-tdn have this `host`?")
             self._inbox.put(lost)
-            wait_s = RETRY_S[0] if steady else wait_s
-            self._closing.wait(wait_s * random.uniform(1, 1 + JITTER))
-            wait_s = min(2 * wait_s, RETRY_S[1])
+            self._closing.wait(backoff.next_wait_s())
 
-    def _live(self) -> Lost:
-        """One connection, from beginning to end; why it ended."""
-        self._session += 1
-        client = _Client(self._broker, self._client_id, self._session, self._inbox, self._closing)
-        client.connect_timeout = CONNECT_S
-        if self._broker.username:
-            client.username_pw_set(self._broker.username, self._access.password)
-        if self._broker.tls:
-            try:
-                client.tls_set_context(tls_context(self._access))  # anew: certificates are renewed
-            except ConfigError as error:
-                return Lost("tls", str(error))
-        if self._will:
-            will = self._will(self._session)
-            properties = _properties(PacketTypes.WILLMESSAGE, will) if self._broker.protocol == "5" else None
-            client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
+    def _run_once(self, attempt: "_Attempt") -> Lost:
+        """Run one connection from its beginning to its end. Return why it ended."""
+        will = self._will(attempt.number) if self._will else None
         try:
-            told = None
-            if self._broker.protocol == "5":
-                told = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-                told.MaximumPacketSize = self._largest
-            client.connect(*self._broker.address, keepalive=self._broker.keepalive_s, properties=told)
+            attempt.connect(self._access, will, self._timing.connect_s, self._max_packet_bytes)
+        except ConfigError as error:
+            return Lost("tls", str(error))
         except ssl.SSLCertVerificationError as error:
-            hint = CERTIFICATE_HINTS.get(error.verify_code)
-            return Lost("tls", f"its certificate is refused: {error.verify_message}{f'; {hint}' if hint else ''}")
+            return Lost("tls", certificate_problem(error))
         except ssl.SSLError as error:
-            return Lost("tls", _no_tls(error.reason or str(error)))
+            return Lost("tls", handshake_problem(error.reason or str(error)))
         except (OSError, ValueError) as error:
-            if self._broker.tls and isinstance(error, ConnectionResetError):  # TCP alone is refused, never reset
-                return Lost("tls", _no_tls("connection reset"))
+            if self._broker.tls and isinstance(error, ConnectionResetError):  # a closed port refuses, it never resets
+                return Lost("tls", handshake_problem("connection reset"))
             return Lost("unreachable", getattr(error, "strerror", "") or str(error) or type(error).__name__)
-        self._client = client
-        client.loop_start()
-        try:
-            if not client.answered.wait(ANSWER_S):
-                client.cut()
-                client.why = Lost("unreachable", f"no answer in {ANSWER_S:g} s; is this an MQTT broker?")
-            elif client.welcome:
-                self._welcomed_s = time.monotonic()
-            if self._closing.is_set():  # close() may not have seen this client
-                client.disconnect()
-            client.ended.wait()
-        finally:
-            client.cut()
-            client.loop_stop()
-        return client.why or self._silent(client)
-
-    def _silent(self, client: "_Client") -> Lost:
-        """It ended before the broker said anything."""
-        if client.welcome:
-            return Lost("unreachable", "connection lost")
-        if self._broker.tls:
-            return Lost("tls", "ended after the TLS handshake: does the broker want another broker.cert_file?")
-        return Lost(
-            "unreachable", "closed before it answered; does it want TLS (mqtts://), or another broker.protocol?"
-        )
+        self._attempt = attempt
+        return attempt.wait_until_ended(self._timing.connack_s)
 
 
-class _Client(Client):
-    """A paho client for one connection, which says when its network thread has ended, and why."""
+class _Stage(IntEnum):
+    """The progress of a connection."""
 
-    def __init__(
-        self, broker: BrokerConfig, client_id: str, session: int, notes: Inbox, closing: threading.Event
-    ) -> None:
-        version = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
-        super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=version, reconnect_on_failure=False)
-        self.answered, self.ended = threading.Event(), threading.Event()
-        self.welcome = self.spoken = self.acknowledged = False
-        self.why: Lost | None = None
-        self._session_number, self._notes, self._closing = session, notes, closing
-        self.max_inflight_messages = 0xFFFF  # the owner keeps to the broker's window; paho does not know it
-        self.on_connect = self._connected
-        self.on_disconnect = self._disconnected
-        self.on_publish = self._published
-        self.on_message = self._received
-        self.on_subscribe = self._subscribed
-        self.asked: dict[int, str] = {}  # packet id of a subscription -> topic
-        self.on_socket_open = self._opened
-        if log.isEnabledFor(logging.DEBUG):
-            address = "{}:{}".format(*broker.address)
-            self.on_log = lambda client, data, level, text: log.debug("broker=%s %s", address, text)
+    OPENING = 0
+    CONNECTED = 1  # the broker accepted it
+    PUBLISHED = 2  # we sent a message
+    ACKNOWLEDGED = 3  # the broker acknowledged one
+
+
+class _PahoClient(Client):
+    """A paho client that reports the end of its network thread, whatever ended it."""
+
+    def __init__(self, client_id: str, protocol: MQTTProtocolVersion, ended: Callable[[Exception | None], None]):
+        super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False)
+        self._ended = ended
 
     def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        failure = None
         try:
             return super().loop_forever(timeout, retry_first_connection)
-        except Exception as error:  # of paho, over a packet that it does not understand: the connection's end
-            self.why = self.why or Lost("unreachable", f"{type(error).__name__}: {last_line(error)}")
+        except Exception as error:  # of paho, over a packet that it does not understand: ends the connection
+            failure = error
             return MQTTErrorCode.MQTT_ERR_UNKNOWN
         finally:
-            self.answered.set()
-            self.ended.set()
+            self._ended(failure)
+
+
+class _Attempt:
+    """One connection, from before its CONNECT until its end.
+
+    `publish` and `subscribe` belong to the owner's thread, the callbacks to paho's network thread, everything else to
+    the thread of `Connection`. `_stage` only grows: paho's thread sets CONNECTED and ACKNOWLEDGED, and the owner sets
+    PUBLISHED in between, before the first message is sent.
+    """
+
+    def __init__(
+        self, broker: BrokerConfig, client_id: str, number: int, notes: Inbox, closing: threading.Event
+    ) -> None:
+        self.number = number
+        self.ended = threading.Event()
+        self._broker, self._notes, self._closing = broker, notes, closing
+        self._answered = threading.Event()  # by CONNACK, or by the end
+        self._stage = _Stage.OPENING
+        self._connected_at_s: float | None = None  # monotonic
+        self._failure: Lost | None = None  # why the connection ended, where it is known
+        self._subscribed: dict[int, str] = {}  # packet id -> topic
+        protocol = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
+        self._client = client = _PahoClient(client_id, protocol, self._network_thread_ended)
+        client.max_inflight_messages = PROTOCOL_MAX_IN_FLIGHT  # the owner keeps to the broker's window, not paho
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
+        client.on_socket_open = self._on_socket_open
+        if log.isEnabledFor(logging.DEBUG):
+            address = "{}:{}".format(*broker.address)
+            client.on_log = lambda client, data, level, text: log.debug("broker=%s %s", address, text)
+
+    def connected_s(self) -> float | None:
+        """Return the seconds since the broker accepted the connection; None if it never did."""
+        return None if self._connected_at_s is None else time.monotonic() - self._connected_at_s
+
+    def connect(self, access: Access, will: Message | None, connect_s: float, max_packet_bytes: int) -> None:
+        """Open TCP and TLS. ConfigError: the TLS files cannot be used. OSError, ValueError, SSLError: as paho."""
+        client, broker = self._client, self._broker
+        client.connect_timeout = connect_s
+        if broker.username:
+            client.username_pw_set(broker.username, access.password)
+        if broker.tls:
+            client.tls_set_context(tls_context(access))  # read again each time: certificates are renewed
+        if will:
+            properties = self._properties(PacketTypes.WILLMESSAGE, will)
+            client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
+        limits = None
+        if broker.protocol == "5":
+            limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            limits.MaximumPacketSize = max_packet_bytes
+        client.connect(*broker.address, keepalive=broker.keepalive_s, properties=limits)
+
+    def wait_until_ended(self, connack_s: float) -> Lost:
+        """Start the network thread, and wait for the end of the connection. Return why it ended."""
+        self._client.loop_start()
+        try:
+            if not self._answered.wait(connack_s):
+                self.cut()
+                self._failure = Lost("unreachable", f"no answer in {connack_s:g} s; is this an MQTT broker?")
+            if self._closing.is_set():  # `Connection.close` may not have seen this attempt
+                self.disconnect()
+            self.ended.wait()
+        finally:
+            self.cut()
+            self._client.loop_stop()
+        return self._failure or self._unexplained_end()
+
+    def disconnect(self) -> None:
+        """Send DISCONNECT."""
+        self._client.disconnect()
 
     def cut(self) -> None:
-        """Ends the connection without a word; the network thread ends over it."""
-        connected = self.socket()
+        """End the connection without a DISCONNECT; this also ends the network thread."""
+        connected = self._client.socket()
         if connected:
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
 
-    def _opened(self, client: Client, data: Any, connected: Any) -> None:
-        """Before the first packet. OSError: nobody wants it any more; a session now would take over our next one's."""
+    def _unexplained_end(self) -> Lost:
+        if self._stage >= _Stage.CONNECTED:
+            return Lost("unreachable", "connection lost")
+        if self._broker.tls:
+            return Lost("tls", "closed after the TLS handshake; does the broker require another broker.cert_file?")
+        return Lost("unreachable", "closed before CONNACK; does it require TLS (mqtts://), or another broker.protocol?")
+
+    # ------------------------------------------------------------------------------------ called by the owner's thread
+
+    def publish(self, message: Message) -> int:
+        if self._stage is _Stage.CONNECTED:
+            self._stage = _Stage.PUBLISHED
+        properties = self._properties(PacketTypes.PUBLISH, message)
+        return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
+
+    def subscribe(self, topic: str) -> None:
+        _, packet_id = self._client.subscribe(topic, 1)
+        if packet_id is not None:
+            self._subscribed[packet_id] = topic
+
+    def _properties(self, kind: int, message: Message) -> Properties | None:
+        if self._broker.protocol != "5":
+            return None
+        properties = Properties(kind)  # type: ignore[no-untyped-call]
+        if message.content_type:
+            properties.ContentType = message.content_type
+            properties.PayloadFormatIndicator = int(message.content_type == JSON)
+        if message.expiry_s:
+            properties.MessageExpiryInterval = message.expiry_s
+        if message.user:
+            properties.UserProperty = list(message.user)
+        return properties
+
+    # ----------------------------------------------------------------------------------------- paho's network thread
+
+    def _network_thread_ended(self, error: Exception | None) -> None:
+        if error:
+            self._failure = self._failure or Lost("unreachable", f"{type(error).__name__}: {last_line(error)}")
+        self._answered.set()
+        self.ended.set()
+
+    def _on_socket_open(self, client: Client, data: Any, connected: Any) -> None:
+        """Set up the socket before the first packet is sent.
+
+        OSError: the connection was closed meanwhile; a session now would take over the one that has replaced it.
+        """
         if self._closing.is_set():
             self.cut()
             raise ConnectionAbortedError("closed before it was open")
-        # small packets go at once; Nagle's algorithm would hold an event back until the last is acknowledged
+        # small packets are sent at once; Nagle's algorithm would hold an event back until the last is acknowledged
         with suppress(OSError):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def _connected(self, client: Client, data: Any, flags: Any, reason: ReasonCode, told: Properties | None) -> None:
+    def _on_connect(self, client: Client, data: Any, flags: Any, reason: ReasonCode, limits: Properties | None) -> None:
         if reason.is_failure:
-            self.why = _refused(reason)
+            self._failure = _refusal(reason)
         else:
-            self.welcome = True
-            window = min(getattr(told, "ReceiveMaximum", 0xFFFF), 0xFFFF)
-            largest = getattr(told, "MaximumPacketSize", 268_435_455)
-            self._notes.put(Connected(Link(self, self._session_number, window, largest)))
-        self.answered.set()
+            self._stage, self._connected_at_s = _Stage.CONNECTED, time.monotonic()
+            window = min(getattr(limits, "ReceiveMaximum", PROTOCOL_MAX_IN_FLIGHT), PROTOCOL_MAX_IN_FLIGHT)
+            max_packet_bytes = getattr(limits, "MaximumPacketSize", PROTOCOL_MAX_PACKET_BYTES)
+            self._notes.put(Connected(Link(self, window, max_packet_bytes)))
+        self._answered.set()
 
-    def _disconnected(self, client: Client, data: Any, flags: Any, reason: Any, told: Properties | None) -> None:
-        if self.why or not reason.is_failure or not self.welcome:
+    def _on_disconnect(self, client: Client, data: Any, flags: Any, reason: Any, more: Properties | None) -> None:
+        if self._failure or not reason.is_failure or self._stage is _Stage.OPENING:
             return
-        if reason.value != UNSPECIFIED:
-            self.why = _refused(reason)
-        elif self.spoken and not self.acknowledged:
-            self.why = Lost(
-                "unreachable", "closed over our first messages; may we publish on these topics, of this size?"
-            )
-        else:
-            self.why = Lost("unreachable", "connection lost")
+        text = "connection lost"
+        if self._stage is _Stage.PUBLISHED:
+            text = "closed after our first messages; does it allow these topics, and messages of this size?"
+        self._failure = Lost("unreachable", text) if reason.value == UNSPECIFIED else _refusal(reason)
 
-    def _published(self, client: Client, data: Any, mid: int, reason: ReasonCode, told: Properties) -> None:
-        self.acknowledged = True
-        self._notes.put(Acknowledged(mid, str(reason) if reason.is_failure else None))
+    def _on_publish(self, client: Client, data: Any, packet_id: int, reason: ReasonCode, more: Properties) -> None:
+        self._stage = _Stage.ACKNOWLEDGED
+        self._notes.put(Acknowledged(packet_id, str(reason) if reason.is_failure else None))
 
-    def _subscribed(self, client: Client, data: Any, mid: int, reasons: list[ReasonCode], told: Properties) -> None:
+    def _on_subscribe(self, client: Client, data: Any, packet_id: int, reasons: list[ReasonCode], more: Any) -> None:
         for reason in reasons:
             if reason.is_failure:
-                self._notes.put(Unheard(self.asked.get(mid, "a topic"), str(reason)))
+                self._notes.put(SubscriptionRejected(self._subscribed.get(packet_id, "a topic"), str(reason)))
 
-    def _received(self, client: Client, data: Any, message: MQTTMessage) -> None:
+    def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
         self._notes.put(Received(message.topic, bytes(message.payload), message.retain))
 
 
-def _refused(reason: ReasonCode) -> Lost:
-    """What the broker says in CONNACK or DISCONNECT."""
+def _refusal(reason: ReasonCode) -> Lost:
+    """Explain a reason code of CONNACK or DISCONNECT."""
     if reason.value == TAKEN_OVER:
-        return Lost("taken_over", "another client has the same id: is a second edge-tdn of this name running?")
+        return Lost("taken_over", "another client has the same id; is a second edge-tdn with this `host` running?")
     if reason.value in UNAUTHORIZED:
         return Lost("unauthorized", f"{reason}; are broker.username and broker.password_file right?")
-    hint = '; set broker.protocol = "3.1.1"' if reason.value == OLD_BROKER else ""
+    hint = '; set broker.protocol = "3.1.1"' if reason.value == UNSUPPORTED_PROTOCOL else ""
     return Lost("unreachable", f"{reason}{hint}")
-
-
-def _no_tls(why: str) -> str:
-    """`why`: as OpenSSL calls it."""
-    if "VERSION" in why and "ALERT" in why:
-        return f"the broker has no TLS 1.2 or newer: {why}"
-    if "ALERT" in why:
-        return f"the broker refuses the handshake: {why}; does it want another broker.cert_file?"
-    return f"no TLS: {why}; is this the broker's TLS port?"
-
-
-def _properties(kind: int, message: Message) -> Properties:
-    properties = Properties(kind)  # type: ignore[no-untyped-call]
-    if message.content_type:
-        properties.ContentType = message.content_type
-        properties.PayloadFormatIndicator = int(message.content_type == "application/json")
-    if message.expiry_s:
-        properties.MessageExpiryInterval = message.expiry_s
-    if message.user:
-        properties.UserProperty = list(message.user)
-    return properties
-
-
-def tls_context(access: Access) -> ssl.SSLContext:
-    """TLS 1.2 or newer; the broker's certificate and name are verified. ConfigError: a file is no PEM."""
-    try:
-        context = ssl.create_default_context(cafile=access.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"{access.ca}: broker.ca_file holds no certificates in PEM: {last_line(error)}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if access.cert:
-        try:
-            context.load_cert_chain(access.cert, access.key, password=lambda: b"")  # asks nobody
-        except (OSError, ssl.SSLError, ValueError) as error:
-            raise ConfigError(
-                f"{access.cert}, {access.key or 'with its key'}: broker.cert_file and broker.key_file are no "
-                f"certificate in PEM and its key, without a pass phrase: {last_line(error)}"
-            ) from error
-    return context

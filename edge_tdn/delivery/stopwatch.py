@@ -1,15 +1,15 @@
-"""How long events take from the decision until they are sent, and from there to the PUBACK; where anybody asks."""
+"""The latency of delivery: from the decision of an event until it is sent, and from there to its acknowledgement."""
 
 import time
 from collections.abc import Callable
 
-TIMED_MOST = 10_000  # events whose decision is remembered until they are sent
+MAX_DECIDED = 10_000  # events whose decision time is kept until they are sent
 
-Observe = Callable[[str, str, float], None]  # camera, stage and the seconds that it took
+Observe = Callable[[str, str, float], None]  # camera, stage ("publish" or "puback"), seconds
 
 
 class Stopwatch:
-    """Used by the publisher's thread; `decided` by any."""
+    """Measures only if there is an observer. Owned by the publisher's thread; `decided` may be called by any."""
 
     def __init__(self, observe: Observe | None) -> None:
         self._observe = observe
@@ -17,25 +17,27 @@ class Stopwatch:
         self._sent: dict[int, tuple[str, float]] = {}  # packet id -> camera, monotonic seconds
 
     def decided(self, camera: str, seq: int) -> None:
+        """Record the decision of an event."""
         if self._observe:
-            if len(self._decided) >= TIMED_MOST:  # the broker has been away for long, or the outbox dropped them
+            if len(self._decided) >= MAX_DECIDED:  # the broker has been away for long, or the outbox dropped them
                 self._decided.clear()
             self._decided[camera, seq] = time.monotonic()
 
-    def sent(self, camera: str, seq: int, mid: int) -> None:
+    def sent(self, camera: str, seq: int, packet_id: int) -> None:
+        """Record that an event was sent."""
         if self._observe:
             now = time.monotonic()
             decided = self._decided.pop((camera, seq), None)
             if decided is not None:
                 self._observe(camera, "publish", now - decided)
-            self._sent[mid] = camera, now
+            self._sent[packet_id] = camera, now
 
-    def answered(self, mid: int, refused: str | None) -> None:
-        """A PUBACK; `refused`: the broker's reason where it said no."""
-        camera, sent = self._sent.pop(mid, ("", 0.0))
-        if self._observe and camera and not refused:
+    def answered(self, packet_id: int, rejection: str | None) -> None:
+        """Record a PUBACK. `rejection`: the broker's reason, None if it took the event."""
+        camera, sent = self._sent.pop(packet_id, ("", 0.0))
+        if self._observe and camera and not rejection:
             self._observe(camera, "puback", time.monotonic() - sent)
 
     def disconnected(self) -> None:
-        """What was on its way has no PUBACK any more."""
+        """Forget the events in flight: no PUBACK will come."""
         self._sent.clear()

@@ -1,1 +1,1 @@
-"""What `edge-tdn demo` needs besides the daemon: a drawn clip and an embedded broker."""
+"""The drawn clip and the embedded broker of `edge-tdn demo`."""

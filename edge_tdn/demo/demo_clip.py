@@ -1,6 +1,6 @@
-"""The demo's video: one thing that does everything the `motion` model knows. Drawn once, kept in the user's cache.
+"""The demo's video: an object that makes every motion of the `motion` model. Drawn once, kept in the user's cache.
 
-A daemon imports this for the clip's name: OpenCV, 16 MB, comes only with those that draw.
+A daemon imports this for the clip's name: OpenCV, 16 MB, is imported only to draw.
 """
 
 import os
@@ -16,7 +16,7 @@ from edge_tdn.messages import Picture
 
 DEMO = "demo:"  # the clip's name as a source
 HEIGHT, WIDTH, RATE = 360, 480, 30  # pixels, frames a second
-SEED = 35  # no training clip has it: those begin at 1 << 24
+SEED = 35  # training clips use other seeds, from 1 << 24 on
 NAME = "demo-1.mp4"  # another number when the clip changes
 ACTIONS = ("right", "left", "up", "down", "approach", "recede", "wave")
 ACTION_S, STILL_S = 2.6, 1.8  # seconds
@@ -24,12 +24,12 @@ SCRIPT = (*(step for action in ACTIONS for step in (("still", STILL_S), (action,
 
 
 def demo_clip_path() -> Path:
-    """Where the clip is, or will be."""
+    """Return the clip's path, whether or not it exists."""
     return _cache() / NAME
 
 
 def demo_clip() -> Path:
-    """The clip's file; drawn and encoded at first use, with a progress bar."""
+    """Return the clip's path; it is drawn and encoded at first use, with a progress bar."""
     import cv2
     from rich.console import Console
     from rich.progress import track
@@ -41,7 +41,7 @@ def demo_clip() -> Path:
     if not path.is_file() or cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) != frames:  # absent or damaged
         console = Console(stderr=True)
         if not console.is_terminal:
-            console.print("drawing the demo clip, once: some seconds")
+            console.print("drawing the demo clip (once, takes a few seconds)")
         write_video(
             track(pictures(), "drawing the demo clip (once)", frames, console=console, transient=True), RATE, path
         )
@@ -49,7 +49,7 @@ def demo_clip() -> Path:
 
 
 def pictures() -> Iterator[Picture]:
-    """The frames, uint8 RGB [360, 480, 3]."""
+    """Yield the frames, uint8 RGB [360, 480, 3]."""
     from edge_tdn.demo.scene import Motion, Pose, Scene
 
     scene = Scene(np.random.default_rng(SEED), HEIGHT, WIDTH)
@@ -62,7 +62,7 @@ def pictures() -> Iterator[Picture]:
 
 
 def _cache() -> Path:
-    """The user's cache folder, or a private temporary one where there is none to write to."""
+    """Return the user's cache folder, or a private temporary one if it is not writable."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     for folder in (cache / "edge-tdn", Path(tempfile.gettempdir()) / f"edge-tdn-{os.getuid()}"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""A real MQTT 5 broker (rumqttd, from the package iotcore) for the demo: no broker to install. Loopback only."""
+"""A real MQTT 5 broker (rumqttd, from the package iotcore) for the demo, which needs no other. Loopback only."""
 
 import socket
 import tempfile
@@ -28,7 +28,7 @@ max_inflight_count = 100
 
 @contextmanager
 def embedded_broker() -> Iterator[str]:
-    """A broker in a child process, as long as the context lasts. Gives its mqtt:// URL. BrokerError if none can run."""
+    """Run a broker in a child process, and yield its mqtt:// URL. Raises BrokerError if it cannot run."""
     try:
         from iotcore import Broker
     except ImportError as error:

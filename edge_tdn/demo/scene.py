@@ -1,7 +1,7 @@
-"""Moving pictures whose action is known by construction: the demo's clip, and the lessons of the `motion` model.
+"""Moving pictures whose action is known by construction, for the demo's clip and for tests.
 
-A scene is one textured thing over a textured ground. Positions are fractions of the picture's width and height (0, 0
-is the top left), sizes fractions of its height, times seconds. Everything comes from the generator that is passed in:
+A scene is one textured object over a textured background. Positions are fractions of the picture's width and height
+(0, 0 is the top left), sizes fractions of its height, times seconds. Everything comes from the generator passed in:
 same seed, same picture.
 """
 
@@ -20,7 +20,7 @@ _DIRECTION = {"left": math.pi, "right": 0.0, "up": -math.pi / 2, "down": math.pi
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the thing is."""
+    """The position of the object."""
 
     x: float
     y: float
@@ -30,22 +30,23 @@ class Pose:
 
 @dataclass(frozen=True)
 class Motion:
-    """What the thing does, from a start pose on."""
+    """The motion of the object, from a start pose on."""
 
     label: str
     speed: float = 0.3  # pictures a second: widths (left, right) or heights (up, down)
     tilt: float = 0.0  # radians off the pure direction
-    growth: float = 0.5  # natural logarithm of size, a second (approach, recede)
-    swing: float = 0.12  # picture widths, half of the way (wave)
-    pitch: float = 0.0  # radians of rotation that go with the swing (wave)
+    growth: float = 0.5  # change of the natural logarithm of the size, a second (approach, recede)
+    swing: float = 0.12  # amplitude in picture widths (wave)
+    pitch: float = 0.0  # amplitude of the rotation, radians (wave)
     frequency: float = 1.3  # hertz (wave)
 
     def at(self, start: Pose, t: float) -> Pose:
-        """The pose `t` seconds after `start`."""
+        """Return the pose `t` seconds after `start`."""
         if self.label in _DIRECTION:
             direction = _DIRECTION[self.label] + self.tilt
-            way = self.speed * t
-            return replace(start, x=start.x + way * math.cos(direction), y=start.y + way * math.sin(direction))
+            distance = self.speed * t
+            x, y = start.x + distance * math.cos(direction), start.y + distance * math.sin(direction)
+            return replace(start, x=x, y=y)
         if self.label in ("approach", "recede"):
             sign = 1 if self.label == "approach" else -1
             return replace(start, size=start.size * math.exp(sign * self.growth * t))
@@ -56,7 +57,7 @@ class Motion:
 
     @staticmethod
     def random(label: str, rng: np.random.Generator) -> "Motion":
-        """A motion of this kind as different as a camera may see it."""
+        """Return a random motion of this kind, within what a camera may see."""
         pitch = rng.choice([0.0, rng.uniform(0.2, 0.8)])
         return Motion(
             label,
@@ -70,34 +71,34 @@ class Motion:
 
 
 class Scene:
-    """A ground and a thing, drawn at any pose. Frames are uint8 RGB [height, width, 3]."""
+    """A background and an object, drawn at any pose. Frames are uint8 RGB [height, width, 3]."""
 
     def __init__(self, rng: np.random.Generator, height: int, width: int) -> None:
         self._rng = rng
         self._height, self._width = height, width
-        self._ground = _texture(rng, height, width, octaves=int(rng.integers(2, 6)))
+        self._background = _texture(rng, height, width, octaves=int(rng.integers(2, 6)))
         side = max(32, int(0.6 * height))
-        self._thing = _texture(rng, side, side, octaves=int(rng.integers(1, 5)))
+        self._object = _texture(rng, side, side, octaves=int(rng.integers(1, 5)))
         self._shape = _shape(rng, side)
         self._noise = rng.uniform(0.0, 6.0)  # grey levels, standard deviation
         self._flicker = rng.uniform(0.0, 0.02)  # relative brightness, standard deviation
 
     def draw(self, pose: Pose | None, shake: tuple[float, float] = (0.0, 0.0)) -> Picture:
-        """The picture with the thing at `pose` (None: only the ground); `shake` moves the camera, in pixels."""
+        """Return the picture with the object at `pose` (None: without it); `shake` moves the camera, in pixels."""
         size = (self._width, self._height)
         camera = np.array([[1, 0, shake[0]], [0, 1, shake[1]]], np.float32)
         flags = cv2.INTER_LINEAR
-        picture = cv2.warpAffine(self._ground, camera, size, flags=flags, borderMode=cv2.BORDER_REFLECT)
+        picture = cv2.warpAffine(self._background, camera, size, flags=flags, borderMode=cv2.BORDER_REFLECT)
         if pose is not None:
-            side = self._thing.shape[0]
+            side = self._object.shape[0]
             scale = pose.size * self._height / side
             c, s = scale * math.cos(pose.angle), scale * math.sin(pose.angle)
             x = pose.x * self._width + shake[0] - (c - s) * side / 2
             y = pose.y * self._height + shake[1] - (s + c) * side / 2
             place = np.array([[c, -s, x], [s, c, y]], np.float32)
-            thing = cv2.warpAffine(self._thing, place, size, flags=flags, borderMode=cv2.BORDER_REFLECT)
+            drawn = cv2.warpAffine(self._object, place, size, flags=flags, borderMode=cv2.BORDER_REFLECT)
             alpha = cv2.warpAffine(self._shape, place, size, flags=flags)[..., None]
-            picture = picture + alpha * (thing - picture)
+            picture = picture + alpha * (drawn - picture)
         gain = 1 + self._flicker * self._rng.standard_normal()
         noise = self._rng.standard_normal(picture.shape, np.float32) * np.float32(self._noise)
         image: Picture = np.clip(picture * np.float32(gain) + noise, 0, 255).astype(np.uint8)
@@ -105,7 +106,7 @@ class Scene:
 
 
 def _texture(rng: np.random.Generator, height: int, width: int, octaves: int) -> NDArray[np.float32]:
-    """Coloured noise of several scales, float32 [height, width, 3], 0 to 255."""
+    """Return coloured noise of several scales, float32 [height, width, 3], 0 to 255."""
     total = np.zeros((height, width, 3), np.float32)
     cells = int(rng.integers(2, 5))
     for octave in range(octaves):
@@ -118,7 +119,7 @@ def _texture(rng: np.random.Generator, height: int, width: int, octaves: int) ->
 
 
 def _shape(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
-    """A star-shaped outline with soft edges, float32 [side, side], 0 (outside) to 1; it fills most of the square."""
+    """Return a star-shaped mask with soft edges that fills most of the square, float32 [side, side], 0 to 1."""
     corners = int(rng.integers(3, 10))
     angles = np.sort(rng.uniform(0, 2 * np.pi, corners)) if corners > 4 else np.arange(corners) * 2 * np.pi / corners
     radii = rng.uniform(0.6, 1.0, corners) * side * 0.48

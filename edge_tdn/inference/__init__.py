@@ -2,7 +2,7 @@
 
 import sys
 
-# `import openvino` reports itself to its maker over the internet, unless the first of these is not there, and brings
-# TensorFlow's reader along, 5 MB, unless the second is not.
+# `import openvino` would send usage data over the internet and load TensorFlow's reader (5 MB). It skips both when
+# these modules cannot be imported.
 for _module in ("openvino_telemetry", "openvino.tools.ovc"):
     sys.modules.setdefault(_module, None)  # type: ignore[arg-type]

@@ -1,26 +1,25 @@
-"""The two graphs as PyTorch programs on CUDA: the camera host's only file that imports torch, and only when asked.
+"""A runtime on CUDA, which runs a model folder's PyTorch programs: the only file of the camera host that imports torch.
 
-The programs were written by `edge_tdn_export.convert.cuda`, one for each precision, and load without that package.
-PyTorch reads parts of a program as a pickle, so that it is code: hashes prove that a folder is unchanged, not that its
-author can be trusted.
+torch is imported when a runtime is opened. The programs were written by `edge_tdn_export.convert.cuda`, one pair per
+precision, and load without that package. PyTorch reads parts of a program as a pickle, so that it is code: hashes prove
+that a folder is unchanged, not that its author can be trusted.
 
-A hop is some hundred kernels of a few microseconds, so that starting them would take longer than running them.
-Therefore everything happens on one stream, in batches of a few fixed sizes, each recorded once as a CUDA graph:
+A hop consists of some hundred kernels of a few microseconds, which take longer to start than to run. Therefore all work
+is done on one stream, in batches of a few fixed sizes, each recorded once as a CUDA graph:
 
     encode      frames into pinned memory -> one copy to the device -> encoder's graph -> index_copy_ into the store
-    classify    index_select from the store -> head's graph -> logits to the host, the only time that we wait
+    classify    index_select from the store -> head's graph -> logits to the host, the only time that the host waits
 
-Batches are recorded at open, the largest first: a card that is too small is noticed then and not in the midst of
-service, and the smaller ones take no further memory, because all graphs share one pool: they never run at once, and
-what one of them gave is used up before the next one runs.
-Afterwards nothing is allocated but room for further cameras. FP32 is exact: no TF32.
+Batches are recorded when the runtime is opened, the largest first: a GPU that is too small fails then and not while it
+serves. The smaller batches take no further memory, because all graphs share one pool: they never run at once, and the
+outputs of one are consumed before the next one runs. Later only room for further cameras is allocated. FP32 is exact:
+no TF32.
 """
 
 import gc
 import io
 import logging
 import re
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,101 +31,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.errors import DeviceError, EdgeTdnError, ModelError, last_line
+from edge_tdn.inference.feature_store import PADDING_SLOT, FeatureStore, SlotRing
 from edge_tdn.inference.runtime import CUDA, Ring
 from edge_tdn.manifest import Graphs, Model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 
 log = logging.getLogger(__name__)
 
-BATCHES = (1, 2, 4, 8, 16, 32)  # rows that go through together; what lies between is filled up
-DTYPE = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # of the features between the two programs
-NOBODY = 0  # the slot that filled-up rows are written to, and read from
+BATCHES = (1, 2, 4, 8, 16, 32)  # sizes of the recorded batches; a call is padded to the next one
+DTYPE = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # precision -> type of the features
 GIB = 2**30
 
 
-class SlotRing:
-    """Which slots of the store hold one camera's last T segments."""
-
-    def __init__(self, store: "FeatureStore", slots: range) -> None:
-        self._store, self._slots = store, slots
-        self._count = 0  # segments since the last clear
-
-    @property
-    def full(self) -> bool:
-        """T segments of one unbroken stretch are there."""
-        return self._count >= len(self._slots)
-
-    def clear(self) -> None:
-        """Forget everything: no clip spans a gap."""
-        self._count = 0
-
-    def newest(self) -> dict[str, NDArray[np.float32]]:
-        """What the last segment left: name -> float32 [H, W, C]."""
-        return self._store.read(self._slots[(self._count - 1) % len(self._slots)])
-
-    def take(self) -> int:
-        """The slot for the next segment."""
-        slot = self._slots[self._count % len(self._slots)]
-        self._count += 1
-        return slot
-
-    @property
-    def window(self) -> list[int]:
-        """The slots of the last T segments, oldest first."""
-        start = self._count % len(self._slots)
-        return [*self._slots[start:], *self._slots[:start]]
-
-
-class FeatureStore:
-    """The features of all cameras: one tensor [slots, elements] for each.
-
-    One tensor for all rings, because then two kernels a feature move any number of cameras: one puts segments into
-    their slots, one takes windows out. A row is written once and read T times, and needs no twin as on the processor.
-    """
-
-    def __init__(self, torch: Any, shapes: Mapping[str, tuple[int, ...]], segments: int, dtype: Any, on: Any) -> None:
-        self._torch, self._segments, self._shapes = torch, segments, shapes
-        self._rows = [torch.zeros(NOBODY + 1, prod(shape), dtype=dtype, device=on) for shape in shapes.values()]
-        self._free: list[range] = []
-
-    @property
-    def cameras(self) -> int:
-        """How many there is room for."""
-        return int((len(self._rows[0]) - 1) // self._segments)
-
-    def ring(self) -> SlotRing:
-        """Takes room for one more camera; given back when the ring is forgotten."""
-        if not self._free:
-            self._grow(max(1, self.cameras))
-        slots = self._free.pop()
-        ring = SlotRing(self, slots)
-        weakref.finalize(ring, self._free.append, slots)
-        return ring
-
-    def put(self, slots: Any, features: Sequence[Any]) -> None:
-        """features [B, elements] into slots int64 [B]."""
-        for rows, feature in zip(self._rows, features, strict=True):
-            rows.index_copy_(0, slots, feature)
-
-    def take(self, slots: Any, features: Sequence[Any]) -> None:
-        """What lies in slots int64 [B] -> features [B, elements]."""
-        for rows, feature in zip(self._rows, features, strict=True):
-            self._torch.index_select(rows, 0, slots, out=feature)
-
-    def read(self, slot: int) -> dict[str, NDArray[np.float32]]:
-        """One slot, for whoever compares: waits for the device."""
-        rows = zip(self._shapes.items(), self._rows, strict=True)
-        return {name: row[slot].float().cpu().numpy().reshape(shape) for (name, shape), row in rows}
-
-    def _grow(self, cameras: int) -> None:
-        first = len(self._rows[0])
-        more = [rows.new_zeros(cameras * self._segments, rows.shape[1]) for rows in self._rows]
-        self._rows = [self._torch.cat(pair) for pair in zip(self._rows, more, strict=True)]
-        self._free += [range(s, s + self._segments) for s in range(first, len(self._rows[0]), self._segments)]
-
-
 class Upload:
-    """An input of fixed place and size: filled on the host, copied to the device without waiting."""
+    """An input of fixed address and size: filled on the host, copied to the device without waiting."""
 
     def __init__(self, torch: Any, shape: tuple[int, ...], dtype: Any, on: Any) -> None:
         on_cuda = on.type == "cuda"
@@ -136,9 +54,9 @@ class Upload:
         self.tensor = torch.zeros(shape, dtype=dtype, device=on) if on_cuda else self._host
 
     def fill(self, rows: Sequence[Any]) -> None:
-        """The first rows; what lies behind them stays."""
+        """Replace the first rows; the others stay."""
         if self._copied:
-            self._copied.synchronize()  # the copy before may still be reading
+            self._copied.synchronize()  # the previous copy may still be reading
         for number, row in enumerate(rows):
             self._array[number] = row
         if self._copied:
@@ -148,24 +66,107 @@ class Upload:
 
 @dataclass(frozen=True)
 class Batches:
-    """Both programs for every size of batch, and the memory that all of them share."""
+    """Both programs for every batch size, and the memory that all sizes share."""
 
-    frames: Upload  # uint8 [largest, 5, H, W, 3]
-    slots: Upload  # int64 [largest], where their features go
-    windows: Upload  # int64 [largest * T], where the head's features come from
-    features: Sequence[Any]  # these: [largest * T, elements] each
-    encoders: Mapping[int, Callable[[], Sequence[Any]]]  # size -> runs frames[:size], gives features [size, elements]
-    heads: Mapping[int, Callable[[], Any]]  # size -> runs features[: size * T], gives logits float32 [size, classes]
+    frames: Upload  # uint8 [largest, 5, H, W, 3], RGB
+    slots: Upload  # int64 [largest], destinations of their features
+    windows: Upload  # int64 [largest * T], sources of the head's features
+    features: Sequence[Any]  # the head's features: [largest * T, elements] each
+    encoders: Mapping[int, Callable[[], Sequence[Any]]]  # size -> frames[:size] to features [size, elements]
+    heads: Mapping[int, Callable[[], Any]]  # size -> features[: size * T] to logits float32 [size, classes]
 
     def size(self, rows: int) -> int:
-        """The smallest that takes so many."""
+        """Return the smallest size for a number of rows."""
         return min(size for size in self.heads if size >= rows)
 
 
-class CudaRuntime:
-    """Features stay on the device; frames go up, logits come down. On `device` "cpu" it needs no CUDA.
+class TorchDevice:
+    """A device of PyTorch's: its stream, its memory, and the recording of kernels. Used by the runtime's thread.
 
-    There the same code runs, and only recording is left out. `largest`: no batch has more rows.
+    `name`: CUDA, or cpu, where recording is left out. ModelError: the device does not exist or lacks the precision.
+    """
+
+    def __init__(self, name: str, precision: str) -> None:
+        try:
+            import torch
+        except ImportError as error:
+            raise ModelError("device CUDA needs PyTorch on this host: pip install torch") from error
+        if name == CUDA and not torch.cuda.is_available():
+            raise ModelError(f"device CUDA is not here: PyTorch {torch.__version__} finds none; see `nvidia-smi`")
+        if name == CUDA and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+            raise ModelError(f"{torch.cuda.get_device_name()} has no bf16; choose the precision fp16 or fp32")
+        self.name, self._precision, self.torch = name, precision, torch
+        on_cuda = name == CUDA
+        self.on = torch.device("cuda", torch.cuda.current_device()) if on_cuda else torch.device("cpu")
+        self.stream: Any = torch.cuda.Stream(self.on) if on_cuda else None  # type: ignore[no-untyped-call]
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Do everything within the block on this device's stream."""
+        with self.torch.inference_mode(), self.torch.cuda.stream(self.stream):
+            yield
+
+    def record(self, run: Callable[[], Any], pool: Any) -> Callable[[], Any]:
+        """Return a function that repeats `run` on the same memory: on CUDA its recorded kernels, elsewhere itself."""
+        run()  # libraries choose and load their kernels now, which must not happen while recording
+        if self.stream is None:
+            return run
+        graph = self.torch.cuda.CUDAGraph()
+        with self.torch.cuda.graph(graph, pool=pool, stream=self.stream, capture_error_mode="thread_local"):
+            outputs = run()  # another recording may use the same memory: read these before that one is replayed
+
+        def replay() -> Any:
+            graph.replay()
+            return outputs
+
+        return replay
+
+    def pool(self) -> Any:
+        """Return a memory pool for recordings that never run at once."""
+        return self.torch.cuda.graph_pool_handle() if self.stream else None
+
+    def synchronize(self) -> None:
+        """Wait until all work is done."""
+        if self.stream:
+            self.stream.synchronize()
+
+    def free(self) -> None:
+        """Return unused memory to the device. PyTorch's programs are cycles, which only the garbage collector frees."""
+        gc.collect()
+        if self.stream:
+            self.torch.cuda.empty_cache()
+
+    @contextmanager
+    def enough_memory(self, purpose: str) -> Iterator[None]:
+        """Raise a DeviceError if memory runs out within the block. `purpose`: as in `for one camera`."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not self.is_out_of_memory(error):
+                raise
+            requested = re.search(r"allocate ([\d.]+ \w+)", str(error))
+            free = ""
+            if self.stream:
+                free_gib, total_gib = (size / GIB for size in self.torch.cuda.mem_get_info(self.on))
+                free = f", {free_gib:.2f} of {total_gib:.1f} GiB are free"
+            raise DeviceError(
+                f"device {self.name}: not enough memory {purpose} in {self._precision}"
+                f"{f': {requested[1]} more were requested' if requested else ''}{free}; "
+                f"{'choose bf16 or fp16, which take half, ' if self._precision == 'fp32' else ''}configure fewer "
+                "cameras, or end other programs on the device (`nvidia-smi` lists them)"
+            ) from error
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Recognise PyTorch's own exception, the driver's outside PyTorch's allocator, or either while recording."""
+        known = isinstance(error, self.torch.OutOfMemoryError) or "out of memory" in str(error)
+        return known or (error.__context__ is not None and self.is_out_of_memory(error.__context__))
+
+
+class CudaRuntime:
+    """A runtime whose features stay on the device; frames are copied up, logits down. Used by one thread.
+
+    `segments`: T. `device`: CUDA, or cpu for tests: the same code, without recording. `largest`: the largest batch.
     """
 
     def __init__(
@@ -177,34 +178,22 @@ class CudaRuntime:
         device: str = CUDA,
         largest: int = BATCHES[-1],
     ) -> None:
-        try:
-            import torch
-        except ImportError as error:
-            raise ModelError("device CUDA needs PyTorch on this host: pip install torch") from error
-        if device == CUDA and not torch.cuda.is_available():
-            raise ModelError(f"device CUDA is not here: PyTorch {torch.__version__} finds none; see `nvidia-smi`")
-        if device == CUDA and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
-            raise ModelError(f"{torch.cuda.get_device_name()} has no bf16; choose the precision fp16 or fp32")
         self.device, self.precision = device, precision
-        self._torch = torch
-        on_cuda = device == CUDA
-        self._on = torch.device("cuda", torch.cuda.current_device()) if on_cuda else torch.device("cpu")
-        self._stream: Any = torch.cuda.Stream(self._on) if on_cuda else None  # type: ignore[no-untyped-call]
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        self._device = TorchDevice(device, precision)
         spec = model.manifest.input
         self._frames = (FRAMES_PER_SEGMENT, spec.height, spec.width, 3)
         self._segments, self._shapes = segments, tuple(graphs.features.values())
-        self._dtype = getattr(torch, DTYPE[precision])
+        self._dtype = getattr(self._device.torch, DTYPE[precision])
         sizes = [size for size in BATCHES if size <= largest]
-        with self._here():
-            with self._enough_memory("for the model"):
+        with self._device.active():
+            with self._device.enough_memory("for the model"):
                 self._encoder, self._head = (self._load(model, name) for name in (graphs.encoder, graphs.head))
-                self._store = FeatureStore(torch, graphs.features, segments, self._dtype, self._on)
+                self._store = FeatureStore(self._device.torch, graphs.features, segments, self._dtype, self._device.on)
             try:
                 self._batches = self._fitting(sizes)
             except EdgeTdnError:
                 raise
-            except Exception as error:  # whatever a wrong program makes torch say
+            except Exception as error:  # torch raises anything for an invalid program
                 raise ModelError(
                     f"{model.folder / graphs.encoder}, {graphs.head}: do not run on {device}: {last_line(error)}; "
                     "export the model again"
@@ -213,11 +202,13 @@ class CudaRuntime:
         if self.batch < sizes[-1]:
             log.warning(
                 "device %s: memory for batches of %d, not of %d: many cameras will take longer",
-                device, self.batch, sizes[-1],
-            )  # fmt: skip
+                device,
+                self.batch,
+                sizes[-1],
+            )
 
     def ring(self) -> SlotRing:
-        with self._here(), self._enough_memory(f"for more than {self._store.cameras} cameras"):
+        with self._device.active(), self._device.enough_memory(f"for more than {self._store.cameras} cameras"):
             return self._store.ring()
 
     def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[Ring]) -> None:
@@ -237,18 +228,17 @@ class CudaRuntime:
         return np.concatenate([self._classify(rings[n : n + self.batch]) for n in range(0, len(rings), self.batch)])
 
     def close(self) -> None:
-        """Frees the recordings, the programs and the features."""
-        if self._stream:
-            self._stream.synchronize()
+        """Free the recordings, the programs and the features."""
+        self._device.synchronize()
         del self._batches, self._store, self._encoder, self._head
-        self._free()
+        self._device.free()
 
     def _encode(self, frames: Sequence[NDArray[np.uint8]], slots: Sequence[int]) -> None:
         batches = self._batches
         size = batches.size(len(slots))
-        with self._here():
+        with self._device.active():
             batches.frames.fill(frames)
-            batches.slots.fill([*slots, *[NOBODY] * (size - len(slots))])
+            batches.slots.fill([*slots, *[PADDING_SLOT] * (size - len(slots))])
             self._store.put(batches.slots.tensor[:size], batches.encoders[size]())
 
     def _classify(self, rings: Sequence[Ring]) -> NDArray[np.float32]:
@@ -259,27 +249,27 @@ class CudaRuntime:
             slots += ring.window
         size = batches.size(len(rings))
         rows = size * self._segments
-        with self._here():
-            batches.windows.fill([*slots, *[NOBODY] * (rows - len(slots))])
+        with self._device.active():
+            batches.windows.fill([*slots, *[PADDING_SLOT] * (rows - len(slots))])
             self._store.take(batches.windows.tensor[:rows], [feature[:rows] for feature in batches.features])
             logits: NDArray[np.float32] = batches.heads[size]()[: len(rings)].cpu().numpy()
         return logits
 
     def _fitting(self, sizes: Sequence[int]) -> Batches:
-        """Recorded in all sizes, or as far as the memory goes. DeviceError: not even one row at a time."""
+        """Record all sizes, or as many as fit into memory. DeviceError: not even one row at a time fits."""
         if len(sizes) == 1:
-            with self._enough_memory("for one camera"):
+            with self._device.enough_memory("for one camera"):
                 return self._recorded(sizes)
         try:
             return self._recorded(sizes)
         except RuntimeError as error:
-            if not self._out_of_memory(error):
+            if not self._device.is_out_of_memory(error):
                 raise
-        self._free()  # only now: the exception held on to what had been taken
+        self._device.free()  # only now, since the exception still referred to the memory
         return self._fitting(sizes[:-1])
 
     def _recorded(self, sizes: Sequence[int]) -> Batches:
-        torch, on, largest = self._torch, self._on, sizes[-1]
+        torch, on, largest = self._device.torch, self._device.on, sizes[-1]
         clips = largest * self._segments
         encoders: dict[int, Any] = {}
         heads: dict[int, Any] = {}
@@ -291,26 +281,11 @@ class CudaRuntime:
             encoders=encoders,
             heads=heads,
         )
-        pool = torch.cuda.graph_pool_handle() if self._stream else None
+        pool = self._device.pool()
         for size in reversed(sizes):
-            encoders[size] = self._record(partial(self._run_encoder, batches, size), pool)
-            heads[size] = self._record(partial(self._run_head, batches, size), pool)
+            encoders[size] = self._device.record(partial(self._run_encoder, batches, size), pool)
+            heads[size] = self._device.record(partial(self._run_head, batches, size), pool)
         return batches
-
-    def _record(self, run: Callable[[], Any], pool: Any) -> Callable[[], Any]:
-        """What repeats `run` on the same memory, and gives what it gave: on CUDA its kernels, elsewhere itself."""
-        run()  # libraries choose their kernels and load them, which must not happen while recording
-        if self._stream is None:
-            return run
-        graph = self._torch.cuda.CUDAGraph()
-        with self._torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
-            outputs = run()  # in memory that another recording may use, too: to be read before that one is replayed
-
-        def replay() -> Any:
-            graph.replay()
-            return outputs
-
-        return replay
 
     def _run_encoder(self, batches: Batches, size: int) -> list[Any]:
         return [feature.flatten(1) for feature in self._encoder(batches.frames.tensor[:size])]
@@ -325,51 +300,17 @@ class CudaRuntime:
         )
 
     def _load(self, model: Model, name: str) -> Any:
-        """From the verified bytes, not from the file."""
+        """Load a program from its verified bytes, not from the file."""
         from torch.export.passes import move_to_device_pass
 
+        torch = self._device.torch
         try:
-            program = self._torch.export.load(io.BytesIO(model.read(name)))
-            program = move_to_device_pass(program, str(self._on))  # constants and checks that Module.to does not see
-            return program.module().to(memory_format=self._torch.channels_last)  # type: ignore[call-overload]
-        except Exception as error:  # torch names no exceptions of its own here
-            if self._out_of_memory(error):
+            program = torch.export.load(io.BytesIO(model.read(name)))
+            program = move_to_device_pass(program, str(self._device.on))  # moves constants too, unlike Module.to
+            return program.module().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        except Exception as error:  # torch has no exception type of its own here
+            if self._device.is_out_of_memory(error):
                 raise
-            raise ModelError(f"{model.folder / name}: PyTorch cannot load it: {last_line(error)}") from error
-
-    @contextmanager
-    def _here(self) -> Iterator[None]:
-        """All that is done on the device."""
-        with self._torch.inference_mode(), self._torch.cuda.stream(self._stream):
-            yield
-
-    @contextmanager
-    def _enough_memory(self, what: str) -> Iterator[None]:
-        """DeviceError where the device has too little."""
-        try:
-            yield
-        except RuntimeError as error:
-            if not self._out_of_memory(error):
-                raise
-            asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
-            free = ""
-            if self._stream:
-                here, whole = (size / GIB for size in self._torch.cuda.mem_get_info(self._on))
-                free = f", {here:.2f} of {whole:.1f} GiB are free"
-            raise DeviceError(
-                f"device {self.device}: not enough memory {what} in {self.precision}"
-                f"{f': {asked[1]} more were asked for' if asked else ''}{free}; "
-                f"{'choose bf16 or fp16, which take half, ' if self.precision == 'fp32' else ''}configure fewer "
-                "cameras, or end what else uses the device (`nvidia-smi` lists it)"
+            raise ModelError(
+                f"{model.folder / name}: PyTorch cannot load it: {last_line(error)}; export the model again"
             ) from error
-
-    def _out_of_memory(self, error: BaseException) -> bool:
-        """PyTorch's own exception; or the driver's, outside PyTorch's allocator; or one of them, while recording."""
-        known = isinstance(error, self._torch.OutOfMemoryError) or "out of memory" in str(error)
-        return known or (error.__context__ is not None and self._out_of_memory(error.__context__))
-
-    def _free(self) -> None:
-        """Gives back what nobody holds."""
-        gc.collect()
-        if self._stream:
-            self._torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Several networks on one stream: each sees its own segments of the same ticks, and their logits are added."""
+"""Several networks on one stream: each takes its own segments of the same ticks, and their logits are added."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from edge_tdn.messages import FRAMES_PER_SEGMENT
 
 
 class EnsembleRing:
-    """A ring for each network."""
+    """One ring per network."""
 
     def __init__(self, rings: Sequence[Ring]) -> None:
         self.rings = tuple(rings)
@@ -24,13 +24,16 @@ class EnsembleRing:
             ring.clear()
 
     def newest(self) -> dict[str, NDArray[np.float32]]:
-        """Names begin with the network's number, from 0: `1.h`."""
+        """Return the newest features of all networks; names begin with the network's number, from 0: `1.h`."""
         own = [(number, ring.newest()) for number, ring in enumerate(self.rings)]
         return {f"{number}.{name}": value for number, values in own for name, value in values.items()}
 
 
 class EnsembleRuntime:
-    """`members`: their runtimes; `per_segment`: how many segments of each stand in one segment of the ensemble."""
+    """A runtime of several networks, used by one thread.
+
+    `members`: one runtime per network; `per_segment`: number of its segments in one segment of the ensemble.
+    """
 
     def __init__(self, members: Sequence[Runtime], per_segment: Sequence[int]) -> None:
         self.device, self.precision = members[0].device, members[0].precision
@@ -41,7 +44,7 @@ class EnsembleRuntime:
         return EnsembleRing([member.ring() for member in self._members])
 
     def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[Ring]) -> None:
-        """segments [5 * sum(per_segment), H, W, 3]: first the first network's, oldest first."""
+        """Encode segments, uint8 [5 * sum(per_segment), H, W, 3], RGB: network after network, each oldest first."""
         first = 0
         for member, own, count in zip(self._members, _by_member(rings), self._per_segment, strict=True):
             last = first + count * FRAMES_PER_SEGMENT
@@ -61,7 +64,7 @@ class EnsembleRuntime:
 
 
 def _by_member(rings: Sequence[Ring]) -> list[tuple[Ring, ...]]:
-    """For each network, its ring of every camera."""
+    """Return for each network its rings of all cameras."""
     own = []
     for ring in rings:
         assert isinstance(ring, EnsembleRing)

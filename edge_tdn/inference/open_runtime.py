@@ -1,4 +1,4 @@
-"""Where the network runs. A runtime encodes a new segment, classifies the last T, and closes."""
+"""Open a runtime for a model: choose the device, compile or load from the cache, and self-test."""
 
 import logging
 from collections.abc import Callable
@@ -17,26 +17,26 @@ AUTO = "auto"  # the first device that works
 
 def open_runtime(
     model: Model, precision: str = "fp32", device: str = "CPU", threads: int = 0, cache: Path | None = None
-) -> Runtime:  # fmt: skip
-    """Compiles a verified model, runs its golden clip and compares: a wrong model never serves.
+) -> Runtime:
+    """Compile a verified model and self-test it, so that a wrong model never serves.
 
-    `device`: OpenVINO's CPU, GPU, NPU; CUDA; or auto, the first of CUDA, GPU, NPU and CPU that works. `threads`: of the
-    CPU; 0 lets it choose. `cache`: folder of compiled graphs. ModelError: no such precision or device, or the golden
-    clip gives other logits. DeviceError: not enough memory.
+    `device`: OpenVINO's CPU, GPU or NPU; CUDA; or auto, the first of CUDA, GPU, NPU and CPU that works. `threads`: of
+    the CPU; 0: OpenVINO's choice. `cache`: folder of compiled graphs; None: no cache. ModelError: unknown precision or
+    device, or the self-test failed. DeviceError: not enough memory.
     """
     if device != AUTO:
-        return _open_tested(model, precision, device, threads, cache)
+        return _open_on(model, precision, device, threads, cache)
     *others, last = candidates(model, precision)
     for candidate in others:
         try:
-            return _open_tested(model, precision, candidate, threads, cache)
+            return _open_on(model, precision, candidate, threads, cache)
         except EdgeTdnError as error:
-            log.warning("device=%s precision=%s not taken: %s", candidate, precision, error)
-    return _open_tested(model, precision, last, threads, cache)
+            log.warning("device=%s precision=%s skipped: %s", candidate, precision, error)
+    return _open_on(model, precision, last, threads, cache)
 
 
 def candidates(model: Model, precision: str) -> list[str]:
-    """The devices that `auto` tries, best first. ModelError: the folder does not have this precision for any."""
+    """Return the devices that `auto` tries, best first. ModelError: the folder lacks this precision on all of them."""
     from edge_tdn.inference.openvino import devices
 
     cuda = [CUDA] if build_name(precision, CUDA) in model.manifest.precisions else []
@@ -46,24 +46,25 @@ def candidates(model: Model, precision: str) -> list[str]:
     return cuda + devices()
 
 
-def _open_tested(model: Model, precision: str, device: str, threads: int, folder: Path | None) -> Runtime:
-    """What came from the cache and fails the self-test is compiled anew: it may not be the model's fault."""
+def _open_on(model: Model, precision: str, device: str, threads: int, folder: Path | None) -> Runtime:
+    """Open a runtime on one device; compile again if graphs from the cache fail the self-test."""
     cache = CompiledCache(folder) if folder and device != CUDA else None
     try:
         return _compile_and_test(model, precision, device, threads, cache)
     except ModelError as error:
         if not cache or not cache.found:
             raise
-        log.warning("compiled-model cache: %s; compiling anew", error)
+        log.warning("compiled-model cache: %s; compiling again", error)
         cache.forget()
         return _compile_and_test(model, precision, device, threads, cache)
 
 
-def _compile_and_test(
-    model: Model, precision: str, device: str, threads: int, cache: CompiledCache | None
-) -> Runtime:  # fmt: skip
+def _compile_and_test(model: Model, precision: str, device: str, threads: int, cache: CompiledCache | None) -> Runtime:
     build = model.build(build_name(precision, device))
-    open_one = lambda graphs, t: _open(model, graphs, t, precision, device, threads, cache)  # noqa: E731
+
+    def open_one(graphs: Graphs, segments: int) -> Runtime:
+        return _open_network(model, graphs, segments, precision, device, threads, cache)
+
     runtime = assemble(model, build.graphs, open_one)
     self_test(model, runtime, max(SELF_TEST_LIMIT[precision], 2 * (build.golden_error or 0.0)))
     if cache:
@@ -72,7 +73,7 @@ def _compile_and_test(
 
 
 def assemble(model: Model, graphs: tuple[Graphs, ...], open_one: Callable[[Graphs, int], Runtime]) -> Runtime:
-    """The runtime of a folder: of its one network, or of all of an ensemble's. `open_one`: graphs and T -> runtime."""
+    """Return the runtime of a folder's only network, or of an ensemble. `open_one`: graphs and T -> runtime."""
     from edge_tdn.inference.ensemble import EnsembleRuntime
 
     spec = model.manifest.input
@@ -85,7 +86,7 @@ def assemble(model: Model, graphs: tuple[Graphs, ...], open_one: Callable[[Graph
     return members[0] if len(members) == 1 else EnsembleRuntime(members, spec.per_segment)
 
 
-def _open(
+def _open_network(
     model: Model, graphs: Graphs, segments: int, precision: str, device: str, threads: int, cache: CompiledCache | None
 ) -> Runtime:
     if device == CUDA:
@@ -96,7 +97,10 @@ def _open(
 
     try:
         return OpenVinoRuntime(model, graphs, segments, precision, device, threads, cache)
-    except (RuntimeError, MemoryError) as error:  # of a driver that is listed and fails
+    except (RuntimeError, MemoryError) as error:  # from the driver of a device that is listed but fails
         if is_out_of_memory(error):
             raise out_of_memory(device, f"opening {model.folder}") from error
-        raise ModelError(f"{model.folder}: does not run on {device}: {last_line(error)}") from error
+        raise ModelError(
+            f"{model.folder}: does not run on {device}: {last_line(error)}; check the device's driver, or choose "
+            "another device"
+        ) from error

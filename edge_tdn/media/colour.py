@@ -1,6 +1,6 @@
-"""Pictures as a decoder gives them -> RGB, for those that somebody looks at. See `edge_tdn.messages.Decoded`.
+"""Decoded pictures -> RGB, for those whose pixels are used. See `edge_tdn.messages.Decoded`.
 
-Chroma is repeated, not interpolated, as FFmpeg does: the published sampling was made with FFmpeg.
+Chroma is repeated, not interpolated, as in FFmpeg, which the published sampling used.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from edge_tdn.messages import Luma, Picture, Rgbx
 
-cv2.setNumThreads(1)  # each camera has a thread of its own; OpenCV's would burn more in waiting than they save
-TURN = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-STRIP = 64  # rows that are converted at a time: what lies between stays in the processor's cache
+cv2.setNumThreads(1)  # each camera has a thread of its own; OpenCV's would cost more than they save
+ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+STRIP = 64  # rows that are converted at a time: the intermediate result stays in the processor's cache
 
 
 @dataclass(frozen=True)
 class Colorimetry:
-    """What YUV numbers mean: weights of red and blue in the luma, and whether it has all 256 levels or 16 to 235."""
+    """The meaning of YUV values: weights of red and blue in the luma, and its range, all 256 levels or 16 to 235."""
 
     kr: float
     kb: float
@@ -32,7 +32,7 @@ BT601 = Colorimetry(0.299, 0.114, full_range=False)
 
 
 class Yuv420:
-    """Planes of I420 or NV12, at any stride."""
+    """A picture in the planes of I420 or NV12, at any stride."""
 
     def __init__(self, luma: Luma, chroma: Sequence[NDArray[np.uint8]], colorimetry: Colorimetry) -> None:
         """`chroma`: U and V, each uint8 [ceil(H / 2), ceil(W / 2)], or both in one [..., 2]."""
@@ -53,10 +53,10 @@ class Yuv420:
         return self.luma[::step, ::step].copy()
 
     def part(self, rows: slice, columns: slice, rotate: int) -> "Yuv420":
-        """A copy of these rows and columns, even in number and beginning, turned clockwise by so many degrees."""
+        """Return a copy of these rows and columns (even in number and start), rotated clockwise by `rotate` degrees."""
         half_rows, half_columns = (slice(cut.start // 2, (cut.stop + 1) // 2) for cut in (rows, columns))
-        chroma = [_turned(plane[half_rows, half_columns], rotate) for plane in self._chroma]
-        return Yuv420(_turned(self.luma[rows, columns], rotate), chroma, self._colorimetry)
+        chroma = [_rotated(plane[half_rows, half_columns], rotate) for plane in self._chroma]
+        return Yuv420(_rotated(self.luma[rows, columns], rotate), chroma, self._colorimetry)
 
     def rgbx(self, into: Rgbx) -> None:
         height, width = self.size
@@ -76,7 +76,7 @@ class Yuv420:
 
 
 class Packed:
-    """RGB or BGR, uint8 [H, W, 3]."""
+    """A picture in RGB or BGR, uint8 [H, W, 3]."""
 
     def __init__(self, pixels: Picture, order: Literal["RGB", "BGR"] = "RGB") -> None:
         self._pixels = pixels
@@ -99,21 +99,21 @@ class Packed:
         return cv2.cvtColor(self._pixels[::step, ::step], code)  # type: ignore[return-value]
 
     def part(self, rows: slice, columns: slice, rotate: int) -> "Packed":
-        """A copy of these rows and columns, turned clockwise by so many degrees."""
-        return Packed(_turned(self._pixels[rows, columns], rotate), self._order)
+        """Return a copy of these rows and columns, rotated clockwise by `rotate` degrees."""
+        return Packed(_rotated(self._pixels[rows, columns], rotate), self._order)
 
     def rgbx(self, into: Rgbx) -> None:
         cv2.cvtColor(self._pixels, cv2.COLOR_RGB2RGBA if self._order == "RGB" else cv2.COLOR_BGR2RGBA, into)
 
 
-def _turned(plane: NDArray[np.uint8], rotate: int) -> NDArray[np.uint8]:
-    """Its own memory, so that what it was cut from is freed."""
-    return cv2.rotate(plane, TURN[rotate]) if rotate else plane.copy()  # type: ignore[return-value]
+def _rotated(plane: NDArray[np.uint8], rotate: int) -> NDArray[np.uint8]:
+    """Return a copy, so that the memory of the whole picture is freed."""
+    return cv2.rotate(plane, ROTATIONS[rotate]) if rotate else plane.copy()  # type: ignore[return-value]
 
 
 @cache
 def _matrix(colorimetry: Colorimetry) -> NDArray[np.float64]:
-    """[3, 4]: (Y, U, V, 1) -> RGB; ITU-R BT.601 and BT.709, section 3, both with 8 bits."""
+    """Return the [3, 4] matrix (Y, U, V, 1) -> RGB; ITU-R BT.601 and BT.709, section 3, both with 8 bits."""
     kr, kb = colorimetry.kr, colorimetry.kb
     kg = 1 - kr - kb
     luma, chroma = (1.0, 1.0) if colorimetry.full_range else (255 / 219, 255 / 224)
@@ -124,7 +124,7 @@ def _matrix(colorimetry: Colorimetry) -> NDArray[np.float64]:
 
 
 def _repeat(chroma: cv2.typing.MatLike, luma: Luma) -> NDArray[np.uint8]:
-    """Each sample twice in both directions, as far as the luma goes."""
+    """Return every sample twice in both directions, cut to the luma's size."""
     height, width = chroma.shape
     doubled = cv2.resize(chroma, (2 * width, 2 * height), interpolation=cv2.INTER_NEAREST)
     return doubled[: luma.shape[0], : luma.shape[1]]  # type: ignore[return-value]

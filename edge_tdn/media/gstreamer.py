@@ -16,23 +16,24 @@ from edge_tdn.process.passwords import without_password
 log = logging.getLogger(__name__)
 
 HOW_TO_INSTALL = "install GStreamer (Debian: see `make packages`) and `pip install edge-tdn[gstreamer]`"
-RTSP_SERVER = "gir1.2-gst-rtsp-server-1.0"  # Debian's package; a camera host does without
-WHAT = (  # a GstLogFunction is told: category, level, file, function, line, object, message
-    ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p,
-)  # fmt: skip
-LogFunction = ctypes.CFUNCTYPE(None, *WHAT, ctypes.c_void_p)
+RTSP_SERVER = "gir1.2-gst-rtsp-server-1.0"  # Debian's package; not needed on a camera host
+# The arguments of a GstLogFunction: category and level; file and function; line, object and message.
+_CATEGORY = (ctypes.c_void_p, ctypes.c_int)
+_PLACE = (ctypes.c_char_p, ctypes.c_char_p)
+LOG_ARGUMENTS = (*_CATEGORY, *_PLACE, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+LogFunction = ctypes.CFUNCTYPE(None, *LOG_ARGUMENTS, ctypes.c_void_p)
 
 
 class Missing(SourceError):
-    """GStreamer or its Python bindings are not on this machine."""
+    """Raised where GStreamer or its Python bindings are not installed."""
 
 
 @cache
 def load() -> tuple[Any, Any]:
-    """The modules Gst and GstVideo, initialised. Missing: says what to install."""
-    # GStreamer loads libunwind for all to see. Were it found before libgcc, the C++ exceptions that OpenVINO throws and
-    # catches within itself would end the process.
-    with suppress(OSError):  # no libgcc here, no clash
+    """Return the modules Gst and GstVideo, initialised. Raises Missing, which names what to install."""
+    # GStreamer loads libunwind with global symbols. If they were found before libgcc's, the C++ exceptions that
+    # OpenVINO throws and catches internally would end the process.
+    with suppress(OSError):  # without libgcc there is no conflict
         ctypes.CDLL("libgcc_s.so.1", ctypes.RTLD_GLOBAL)
     try:
         import gi
@@ -42,18 +43,18 @@ def load() -> tuple[Any, Any]:
         gi.require_version("GstVideo", "1.0")
         from gi.repository import Gst, GstApp, GstVideo  # noqa: F401  (GstApp registers appsink's methods)
     except (ImportError, ValueError) as error:
-        raise Missing(f"GStreamer is not here ({error}); {HOW_TO_INSTALL}") from error
+        raise Missing(f"GStreamer is not installed ({error}); {HOW_TO_INSTALL}") from error
     with _once:
         ready, _ = Gst.init_check(None)
     if not ready:
-        raise Missing(f"GStreamer does not start; {HOW_TO_INSTALL}")
+        raise Missing(f"GStreamer cannot be initialised; {HOW_TO_INSTALL}")
     if os.environ.get("GST_DEBUG"):
-        _debug_through_the_log(Gst)
+        _log_debug_output(Gst)
     return Gst, GstVideo
 
 
 def load_rtsp_server() -> tuple[Any, Any]:
-    """The modules GLib and GstRtspServer, for whoever serves pictures. Missing: says what to install."""
+    """Return the modules GLib and GstRtspServer. Raises Missing, which names what to install."""
     load()
     try:
         import gi
@@ -61,13 +62,13 @@ def load_rtsp_server() -> tuple[Any, Any]:
         gi.require_version("GstRtspServer", "1.0")
         from gi.repository import GLib, GstRtspServer
     except (ImportError, ValueError) as error:
-        raise Missing(
-            f"GStreamer's RTSP server is not here ({error}); Debian: apt-get install {RTSP_SERVER}"
-        ) from error
+        reason = f"GStreamer's RTSP server is not installed ({error})"
+        raise Missing(f"{reason}; Debian: apt-get install {RTSP_SERVER}") from error
     return GLib, GstRtspServer
 
 
 def available() -> bool:
+    """Return True if GStreamer can be used."""
     try:
         load()
     except Missing:
@@ -76,55 +77,55 @@ def available() -> bool:
 
 
 def version() -> str:
-    """`GStreamer 1.22.0`. Missing: it is not here."""
+    """Return the version, as in `GStreamer 1.22.0`. Raises Missing."""
     Gst, _ = load()
-    told: str = Gst.version_string()
-    return told
+    version: str = Gst.version_string()
+    return version
 
 
 def has(element: str) -> bool:
-    """Whether an element of this name is installed. Missing: GStreamer is not here."""
+    """Return True if an element of this name is installed. Raises Missing."""
     Gst, _ = load()
     return Gst.ElementFactory.find(element) is not None
 
 
 def decoders(media: str) -> list[str]:
-    """The elements that decode `media`, such as video/x-h264; decodebin takes the first. Missing: not here."""
+    """Return the elements that decode `media`, such as video/x-h264; decodebin takes the first. Raises Missing."""
     Gst, _ = load()
     known = Gst.ElementFactory.list_get_elements(Gst.ELEMENT_FACTORY_TYPE_DECODER, Gst.Rank.MARGINAL)
     found = Gst.ElementFactory.list_filter(known, Gst.Caps.from_string(media), Gst.PadDirection.SINK, False)
     return [factory.get_name() for factory in sorted(found, key=lambda factory: -factory.get_rank())]
 
 
-def _debug_through_the_log(Gst: Any) -> None:
-    """What GST_DEBUG asks for has passwords in it, and goes to stderr past our log, which hides them.
+def _log_debug_output(Gst: Any) -> None:
+    """Redirect the output of GST_DEBUG from stderr to our log, which hides the passwords in it.
 
-    In C, because PyGObject would hold objects that are just being freed.
+    Written with ctypes, because PyGObject would keep objects that are being freed.
     """
     try:
         library = ctypes.CDLL("libgstreamer-1.0.so.0")
         line_of = library.gst_debug_log_get_line  # since 1.18
     except (OSError, AttributeError):
         Gst.debug_set_active(False)
-        log.warning("GST_DEBUG is not heard: this GStreamer would tell passwords")
+        log.warning("GST_DEBUG is ignored: passwords cannot be hidden with this version of GStreamer")
         return
-    line_of.restype, line_of.argtypes = ctypes.c_void_p, WHAT
+    line_of.restype, line_of.argtypes = ctypes.c_void_p, LOG_ARGUMENTS
     levels = {int(Gst.DebugLevel.ERROR): logging.ERROR, int(Gst.DebugLevel.WARNING): logging.WARNING}
     log.setLevel(logging.DEBUG)
 
-    def tell(category: int, level: int, *what: Any) -> None:
-        line = line_of(category, level, *what[:-1])
+    def write(category: int, level: int, *rest: Any) -> None:
+        line = line_of(category, level, *rest[:-1])
         text = ctypes.string_at(line).decode(errors="replace").strip()
         library.g_free(ctypes.c_void_p(line))
         if log.hasHandlers():
             log.log(levels.get(level, logging.DEBUG), "%s", text)
-        else:  # a program that has set up no log
+        else:  # a program without a log
             sys.stderr.write(f"{without_password(text)}\n")
 
-    told = LogFunction(tell)
+    function = LogFunction(write)
     if library.gst_debug_remove_log_function(None):  # GStreamer's own; once
-        library.gst_debug_add_log_function(told, None, None)
-        atexit.register(library.gst_debug_remove_log_function, told)  # before Python is gone
+        library.gst_debug_add_log_function(function, None, None)
+        atexit.register(library.gst_debug_remove_log_function, function)  # before Python ends
 
 
 _once = threading.Lock()

@@ -15,23 +15,24 @@ from edge_tdn.errors import EdgeTdnError
 from edge_tdn.media import gstreamer
 from edge_tdn.messages import NS_PER_S, Picture, Rgbx
 
-ENCODERS = (  # the first that is installed
+ENCODERS = (  # the first installed one is used
     "x264enc speed-preset=veryfast bitrate={kbps} ! h264parse",
     "openh264enc bitrate={bps} ! h264parse",
     "avenc_mpeg4 bitrate={bps}",
 )
-LIVE_ENCODERS = (  # on one thread, with nothing held back: a third of the processor time, and soon finished
+LIVE_ENCODERS = (  # one thread, without look-ahead: a third of the processor time, and soon finished
     "x264enc speed-preset=superfast tune=zerolatency threads=1 pass=qual quantizer=24 key-int-max=60 ! h264parse",
     *ENCODERS[1:],
 )
 KBPS = 3000
-WAITING_MOST = 8  # pictures before the encoder
+MAX_WAITING = 8  # pictures queued for the encoder
+POLL_S = 0.002
 
 
 def write_video(pictures: Iterable[Picture], rate: int, path: Path, encoders: Sequence[str] = ENCODERS) -> None:
-    """Writes pictures, uint8 RGB [H, W, 3] of one size, as an MP4 of `rate` frames a second; whole or not at all.
+    """Write pictures, uint8 RGB [H, W, 3] of one size, as an MP4 of `rate` frames a second; atomically.
 
-    `encoders`: GStreamer's elements between 4:2:0 pictures and the MP4; the first that is here is taken.
+    `encoders`: GStreamer's elements between 4:2:0 pictures and the MP4; the first installed one is used.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".mp4", dir=path.parent)
@@ -50,15 +51,15 @@ def write_video(pictures: Iterable[Picture], rate: int, path: Path, encoders: Se
 
 
 class VideoWriter:
-    """An MP4 that grows with every picture, through GStreamer. Whoever opens it closes it, in any case.
+    """Writes an MP4 picture by picture, through GStreamer. Used by one thread, which must call `close` in any case.
 
-    A file that was not finished is not playable. `encoders`: as of `write_video`. `rate`: frames a second as declared;
-    the pictures' own times count.
+    A file that is not finished is not playable.
     """
 
     def __init__(self, path: Path, encoders: Sequence[str] = ENCODERS, rate: int = 30) -> None:
+        """`encoders`: see `write_video`. `rate`: declared frames a second; each picture has a time of its own."""
         Gst, _ = gstreamer.load()
-        encoder = next((e for e in encoders if Gst.ElementFactory.find(e.split()[0])), None)
+        encoder = next((each for each in encoders if Gst.ElementFactory.find(each.split()[0])), None)
         if encoder is None:
             raise EdgeTdnError("GStreamer has no H.264 or MPEG-4 encoder; install gstreamer1.0-plugins-ugly")
         self._gst, self._path, self._rate = Gst, path, rate
@@ -70,17 +71,17 @@ class VideoWriter:
         self._pipeline.get_by_name("sink").set_property("location", str(path))
         self._source = self._pipeline.get_by_name("src")
         self._pipeline.set_state(Gst.State.PLAYING)
-        self._agreed = False
+        self._configured = False
 
     def write(self, picture: Picture | Rgbx, pts_ns: int) -> None:
-        """Adds a picture, uint8 RGB [H, W, 3] or RGBX [H, W, 4], all of one size, later than the one before.
+        """Add a picture, uint8 RGB [H, W, 3] or RGBX [H, W, 4], of the same size as and later than the one before.
 
-        It is shown until the next one; the last one for 1 / `rate`. Waits while others are before the encoder.
-        EdgeTdnError: the file cannot be written.
+        It is shown until the next one; the last one for 1 / `rate`. Blocks while the encoder's queue is full. Raises
+        EdgeTdnError if the file cannot be written.
         """
         height, width, channels = picture.shape
-        if not self._agreed:
-            self._agree(height, width, channels)
+        if not self._configured:
+            self._configure(height, width, channels)
         self._wait_for_room()
         rows = np.pad(picture.reshape(height, -1), ((0, 0), (0, -width * channels % 4)))  # GStreamer's rows of RGB
         buffer = self._gst.Buffer.new_wrapped(rows.tobytes())
@@ -89,7 +90,7 @@ class VideoWriter:
             raise EdgeTdnError("the encoder stopped; see GST_DEBUG=3")
 
     def finish(self, within_s: float | None = None) -> None:
-        """Writes what is left, and the index. EdgeTdnError: it cannot be written, or not in this time."""
+        """Write the rest and the index. Raises EdgeTdnError if that fails, or takes longer than `within_s`."""
         self._source.end_of_stream()
         Gst = self._gst
         limit = Gst.CLOCK_TIME_NONE if within_s is None else int(within_s * NS_PER_S)
@@ -99,12 +100,12 @@ class VideoWriter:
         self._check(message)
 
     def close(self) -> None:
-        """Stops the pipeline and frees its threads."""
+        """Stop the pipeline and free its threads."""
         self._pipeline.set_state(self._gst.State.NULL)
 
-    def _agree(self, height: int, width: int, channels: int) -> None:
-        """What goes in; and 4:2:0 comes out, which every player and hardware decoder takes, unless a side is odd."""
-        self._agreed = True
+    def _configure(self, height: int, width: int, channels: int) -> None:
+        """Set the format of the pictures; they are encoded as 4:2:0, which everything plays, unless a side is odd."""
+        self._configured = True
         layout = "RGB" if channels == 3 else "RGBx"
         caps = f"video/x-raw,format={layout},width={width},height={height},framerate={self._rate}/1"
         self._source.set_property("caps", self._gst.Caps.from_string(caps))
@@ -113,12 +114,12 @@ class VideoWriter:
             self._pipeline.get_by_name("caps").set_property("caps", caps)
 
     def _wait_for_room(self) -> None:
-        """Returns when few pictures wait (appsrc's own wait would never end where the file cannot be written)."""
+        """Wait until few pictures are queued (appsrc's own wait would never end if the file cannot be written)."""
         while True:
             self._check(self._pipeline.get_bus().pop_filtered(self._gst.MessageType.ERROR))
-            if self._source.get_property("current-level-buffers") < WAITING_MOST:
+            if self._source.get_property("current-level-buffers") < MAX_WAITING:
                 return
-            time.sleep(0.002)
+            time.sleep(POLL_S)
 
     def _check(self, message: Any) -> None:
         if message is not None and message.type == self._gst.MessageType.ERROR:

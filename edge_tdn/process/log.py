@@ -1,7 +1,7 @@
-"""What the daemon says on stderr: one line each, without passwords, and not the same thing all the time.
+"""The log on stderr: one line a record, without passwords, and with a limit on repeated lines.
 
-A line begins with what it is about, as key=value: `camera=yard state=streaming`, `broker=localhost:1883 connected`.
-Under systemd journald adds the time; on a terminal a line has the time of day, in a file the date too.
+A line begins with its subject, as key=value: `camera=yard state=streaming`, `broker=localhost:1883 connected`. Under
+systemd, journald adds the time; on a terminal a line has the time of day, in a file the date too.
 """
 
 import logging
@@ -22,7 +22,9 @@ OURS = "edge_tdn"
 PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}  # of syslog
 COLOURS = {logging.CRITICAL: 31, logging.ERROR: 31, logging.WARNING: 33, logging.INFO: 32, logging.DEBUG: 36}
 TIMES = {"journal": "", "terminal": "%H:%M:%S", "file": "%Y-%m-%dT%H:%M:%S%z"}
-UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")  # or misleading
+UNPRINTABLE = re.compile(  # or misleading
+    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 SUBJECT = re.compile(r"(?:camera|broker)=\S+ ")
 PLAIN = re.compile(r'[^\s"=\\]+')
 
@@ -31,15 +33,15 @@ PLAIN = re.compile(r'[^\s"=\\]+')
 
 
 def value(of: object) -> str:
-    """As it may stand behind `key=`: quoted where it must be."""
+    """Return the text of a value for `key=value`, quoted if it has to be."""
     text = str(of)
     return text if PLAIN.fullmatch(text) else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def set_up(level: int, stream: TextIO | None = None) -> None:
-    """Lines of `level` and above go to `stream` (stderr); of other libraries warnings alone, unless all is asked for.
+    """Log to `stream` (stderr) from `level` on; of other libraries only warnings, unless `level` is higher.
 
-    A program that has set up its own logging before keeps it.
+    Nothing changes if the program has set up its own logging before. Uncaught exceptions are logged, too.
     """
     stream = stream or sys.stderr
     if logging.getLogger().handlers:
@@ -68,17 +70,17 @@ def set_up(level: int, stream: TextIO | None = None) -> None:
     sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught, of_thread, unraisable
 
 
-def complain(error: Exception) -> None:
-    """What ends the program, to whoever started it: one line, or one for each fault."""
-    before = f"<{PRIORITIES[logging.ERROR]}>" if _kind(sys.stderr) == "journal" else ""
+def report_error(error: Exception) -> None:
+    """Write the error that ends the program to stderr: one line, or one for each fault."""
+    prefix = f"<{PRIORITIES[logging.ERROR]}>" if _kind(sys.stderr) == "journal" else ""
     for line in f"edge-tdn: {without_password(str(error))}".split("\n"):
-        sys.stderr.write(f"{before}{shown(line)}\n")
+        sys.stderr.write(f"{prefix}{escaped(line)}\n")
 
 
 def _kind(stream: TextIO) -> Literal["journal", "terminal", "file"]:
     try:
         opened = os.fstat(stream.fileno())
-    except (OSError, ValueError):  # it has no descriptor
+    except (OSError, ValueError):  # not a file of the system
         return "file"
     if os.environ.get("JOURNAL_STREAM") == f"{opened.st_dev}:{opened.st_ino}":
         return "journal"
@@ -86,7 +88,7 @@ def _kind(stream: TextIO) -> Literal["journal", "terminal", "file"]:
 
 
 class _Formatter(logging.Formatter):
-    """One line a record; a traceback is one line each, all about the same."""
+    """Formats a record as one line, and a traceback as further lines with the same subject."""
 
     def __init__(self, kind: Literal["journal", "terminal", "file"]) -> None:
         super().__init__(datefmt=TIMES[kind])
@@ -99,13 +101,13 @@ class _Formatter(logging.Formatter):
             text = f"{record.name}: {text}"
         lines = [text]
         if record.exc_info and record.exc_info[0]:
-            found = SUBJECT.match(text)
+            subject = SUBJECT.match(text)
             trace = without_password(self.formatException(record.exc_info)).splitlines()
-            lines += [f"{found[0] if found else ''}| {line}" for line in trace]
-        before = self._before(record)
-        return "\n".join(before + shown(line) for line in lines)
+            lines += [f"{subject[0] if subject else ''}| {line}" for line in trace]
+        prefix = self._prefix(record)
+        return "\n".join(prefix + escaped(line) for line in lines)
 
-    def _before(self, record: logging.LogRecord) -> str:
+    def _prefix(self, record: logging.LogRecord) -> str:
         if self._kind == "journal":  # see sd-daemon(3)
             return f"<{PRIORITIES.get(record.levelno, 6)}>"
         level = record.levelname
@@ -114,9 +116,9 @@ class _Formatter(logging.Formatter):
         return f"{self.formatTime(record, self.datefmt)} {level} "
 
 
-def shown(text: str) -> str:
-    """On one line, and nothing in it that a terminal would obey."""
-    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+def escaped(text: str) -> str:
+    """Return the text on one line, with control characters as escape sequences: no terminal may obey them."""
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 # ------------------------------------------------------------------------------------------------------------- limits
@@ -126,67 +128,68 @@ Line = tuple[int, str, tuple[object, ...]]  # level, template, arguments
 
 
 @dataclass
-class _Alike:
-    """Lines about one thing."""
+class _Subject:
+    """The lines about one subject."""
 
-    paid_s: float = float("-inf")  # monotonic seconds: until then the lines that were said count
-    waits: Line | None = None  # the newest that was not said
-    left_out: int = 0  # those before it
+    paid_until_s: float = float("-inf")  # monotonic seconds that are used up by the lines so far, `every_s` each
+    waiting: Line | None = None  # the newest line that was not logged
+    left_out: int = 0  # lines before it that were not logged
 
 
-class Limited:
-    """A logger for what may come again and again.
+class RateLimitedLog:
+    """A logger for lines that may come again and again. Any thread may use it.
 
-    Of lines about one thing `burst` are said at once, after that one every `every_s`: the newest, which tells how many
-    were left out. What waits is said by `catch_up`, so that the log ends with what is so.
+    Of the lines about one subject, `burst` are logged at once, and after that one every `every_s`: the newest, with the
+    number of lines that were left out. `flush` logs the newest when its time has come, so that the log ends with the
+    current state.
     """
 
     def __init__(
         self, log: logging.Logger, every_s: float, burst: int = 1, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._log, self._every_s, self._burst, self._clock = log, every_s, burst, clock
-        self._things: dict[str, _Alike] = {}
-        self._lock = threading.Lock()
-        with _limited_lock:
-            _limited.add(self)
+        self._subjects: dict[str, _Subject] = {}
+        self._lock = threading.Lock()  # of the subjects
+        with _all_lock:
+            _all.add(self)
 
     def log(
         self, level: int, template: str, *arguments: object, about: str = "", exc_info: BaseException | None = None
     ) -> None:
-        """As of a Logger. `about`: among others, which thing it is; their number must be bounded."""
+        """Log a line as a Logger does, or keep it until `flush`. `about`: its subject, of which there must be few."""
         with self._lock:
-            alike = self._things.setdefault(about, _Alike())
-            alike.left_out += alike.waits is not None
-            if self._clock() >= self._free_s(alike):
-                self._say(alike, (level, template, arguments), exc_info)
+            subject = self._subjects.setdefault(about, _Subject())
+            subject.left_out += subject.waiting is not None
+            if self._clock() >= self._due_s(subject):
+                self._write(subject, (level, template, arguments), exc_info)
             else:
-                alike.waits = level, template, arguments
+                subject.waiting = level, template, arguments
 
-    def catch_up(self, finally_: bool = False) -> None:
-        """Says what waits, where its time has come. `finally_`: there is no later."""
+    def flush(self, final: bool = False) -> None:
+        """Log the waiting lines whose time has come; all of them if `final`."""
         with self._lock:
-            for alike in self._things.values():
-                if alike.waits and (finally_ or self._clock() >= self._free_s(alike)):
-                    self._say(alike, alike.waits)
+            for subject in self._subjects.values():
+                if subject.waiting and (final or self._clock() >= self._due_s(subject)):
+                    self._write(subject, subject.waiting)
 
-    def _free_s(self, alike: _Alike) -> float:
-        return alike.paid_s - (self._burst - 1) * self._every_s
+    def _due_s(self, subject: _Subject) -> float:
+        return subject.paid_until_s - (self._burst - 1) * self._every_s
 
-    def _say(self, alike: _Alike, line: Line, exc_info: BaseException | None = None) -> None:
+    def _write(self, subject: _Subject, line: Line, exc_info: BaseException | None = None) -> None:
         level, template, arguments = line
-        more = f" left_out={alike.left_out}" if alike.left_out else ""
-        alike.paid_s = max(alike.paid_s, self._clock()) + self._every_s
-        alike.waits, alike.left_out = None, 0
-        self._log.log(level, f"{template}{more}", *arguments, exc_info=exc_info)
+        suffix = f" left_out={subject.left_out}" if subject.left_out else ""
+        subject.paid_until_s = max(subject.paid_until_s, self._clock()) + self._every_s
+        subject.waiting, subject.left_out = None, 0
+        self._log.log(level, f"{template}{suffix}", *arguments, exc_info=exc_info)
 
 
-_limited: "WeakSet[Limited]" = WeakSet()
-_limited_lock = threading.Lock()
+_all: "WeakSet[RateLimitedLog]" = WeakSet()
+_all_lock = threading.Lock()
 
 
-def catch_up(finally_: bool = False) -> None:
-    """Every Limited's. To be called now and then, and with `finally_` at the end."""
-    with _limited_lock:
-        all_of_them = list(_limited)
-    for limited in all_of_them:
-        limited.catch_up(finally_)
+def flush_rate_limited(final: bool = False) -> None:
+    """Flush every RateLimitedLog. Call it about once a second, and with `final` at the end."""
+    with _all_lock:
+        logs = list(_all)
+    for log in logs:
+        log.flush(final)

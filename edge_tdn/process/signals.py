@@ -1,7 +1,7 @@
-"""SIGTERM, SIGINT and SIGHUP, whatever the process is at.
+"""SIGTERM, SIGINT and SIGHUP, handled whatever the process is doing.
 
-Python hears a signal on its main thread, and there only between two of its own instructions: not while a library
-compiles a network, or waits for a camera. So the main thread of a daemon does nothing but wait for signals.
+Python handles a signal on its main thread, and there only between two of its own instructions: not while a library
+compiles a network, or waits for a camera. So the main thread of a daemon only waits for signals.
 """
 
 import ctypes
@@ -19,71 +19,73 @@ from typing import Protocol
 log = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-BEGUN_S = 1.0  # how long a stop waits for a start to be over
-STOP_S = 4.8  # and for all of it: what hangs then is left behind
-OVER = 0  # no signal's number
+START_GRACE_S = 1.0  # for a start that is under way when the stop comes
+STOP_TIMEOUT_S = 4.8  # for the whole stop; after that the process exits
+ENDED = 0  # written to the pipe when the process's thread has ended; not a signal's number
 SS_DISABLE = 2  # sigaltstack's flag, from signal.h
 
 
 class Process(Protocol):
-    """What lives on the other thread."""
+    """An object that runs on a thread of its own until it is stopped."""
 
     def run(self) -> None: ...
 
     def stop(self) -> None:
-        """Ends `run`; may be called from any thread."""
+        """End `run`. Called from any thread."""
 
     def reload(self) -> None:
-        """May be called from any thread."""
+        """Read the configuration again. Called from any thread."""
 
     @property
     def hanging(self) -> Collection[str]:
-        """Threads that were left behind."""
+        """The threads that did not end."""
 
 
-def hear_on_own_stack() -> None:
-    """Has this thread hear signals on its usual stack.
+def disable_signal_stack() -> None:
+    """Make this thread handle signals on its usual stack.
 
-    OpenVINO's CPU plugin gives the thread that loads it a stack for signals, and of several plugins the last to go
-    leaves one there that was freed before: Ctrl-C would then end the process by a segmentation fault.
+    OpenVINO's CPU plugin gives the thread that loads it a stack for signals, and the last of several plugins to be
+    unloaded leaves a freed one there: Ctrl-C would then end the process by a segmentation fault.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).sigaltstack(struct.pack("@PiN", 0, SS_DISABLE, 0), None)
 
 
 def run_until_signalled(begin: Callable[[], Process]) -> None:
-    """Begins a process and runs it, on a thread of its own. SIGTERM and SIGINT end it, SIGHUP has it reload.
+    """Start a process and run it, on a thread of its own. SIGTERM and SIGINT stop it, SIGHUP makes it reload.
 
-    Raises what `begin` or `run` raises. Threads that hang in a library are no reason not to end: then the process exits
-    from here.
+    Raise what `begin` or `run` raises. Threads that hang in a library do not delay the end: the process exits here.
     """
-    hear, tell = os.pipe()
-    os.set_blocking(tell, False)
-    signal.set_wakeup_fd(tell)  # a handler may break in anywhere, also into itself: it does nothing
-    for heard in (signal.SIGHUP, *STOP_SIGNALS):
-        signal.signal(heard, lambda number, frame: None)
-    life = _Life(begin, lambda: os.write(tell, bytes([OVER])))
-    life.thread.start()
-    while (number := os.read(hear, 1)[0]) != OVER:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)  # a handler may interrupt anything, itself too: it does nothing
+    for handled in (signal.SIGHUP, *STOP_SIGNALS):
+        signal.signal(handled, lambda number, frame: None)
+    runner = _ProcessThread(begin, lambda: os.write(writer, bytes([ENDED])))
+    runner.thread.start()
+    while (number := os.read(reader, 1)[0]) != ENDED:
         if number == signal.SIGHUP:
-            life.reload()
+            runner.reload()
         elif number in STOP_SIGNALS:
-            life.stop(signal.Signals(number))
-    if life.failure:
-        raise life.failure
-    if life.process and life.process.hanging:
-        log.warning("left behind: %s", ", ".join(life.process.hanging))
-        _exit(0)  # the interpreter would pull memory from under them
+            runner.stop(signal.Signals(number))
+    if runner.failure:
+        raise runner.failure
+    if runner.process and runner.process.hanging:
+        log.warning("left behind: %s", ", ".join(runner.process.hanging))
+        _exit(0)  # the interpreter would free memory that these threads use
 
 
-class _Life:
-    """`over` is called at its end."""
+class _ProcessThread:
+    """The thread that starts and runs a process. `ended` is called at its end.
 
-    def __init__(self, begin: Callable[[], Process], over: Callable[[], object]) -> None:
-        self.thread = threading.Thread(target=self._run, name="life", daemon=True)
+    `_lock` guards `process` and the two flags; `failure` is written by the thread before it ends.
+    """
+
+    def __init__(self, begin: Callable[[], Process], ended: Callable[[], object]) -> None:
+        self.thread = threading.Thread(target=self._run, name="main loop", daemon=True)
         self.process: Process | None = None
         self.failure: BaseException | None = None
-        self._begin, self._over = begin, over
+        self._begin, self._ended = begin, ended
         self._stopping = self._reloading = False
         self._lock = threading.Lock()
 
@@ -95,13 +97,13 @@ class _Life:
 
     def stop(self, number: signal.Signals) -> None:
         with self._lock:
-            if self._stopping:  # once is enough
+            if self._stopping:  # further signals change nothing
                 return
             self._stopping = True
             log.info("stopping signal=%s", number.name)
             if self.process:
                 self.process.stop()
-        for after_s, end in ((BEGUN_S, self._give_up_start), (STOP_S, self._give_up)):
+        for after_s, end in ((START_GRACE_S, self._give_up_start), (STOP_TIMEOUT_S, self._give_up)):
             timer = threading.Timer(after_s, end)
             timer.daemon = True
             timer.start()
@@ -116,31 +118,31 @@ class _Life:
                 if self._stopping:
                     process.stop()
             process.run()
-        except BaseException as error:  # told on the main thread
+        except BaseException as error:  # raised on the main thread
             self.failure = error
         finally:
-            self._over()
+            self._ended()
 
     def _give_up_start(self) -> None:
-        """Nothing runs yet, nothing is known of us: a network is being compiled."""
+        """Exit if a network is still being compiled: nothing runs yet, and nothing has been published."""
         with self._lock:
             if self.process is None and self.failure is None:
                 _exit(0)
 
     def _give_up(self) -> None:
-        log.error("not stopped in %g s", STOP_S)
+        log.error("did not stop within %g s", STOP_TIMEOUT_S)
         faulthandler.dump_traceback(all_threads=True)
         _exit(1)
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:
-    """SIGTERM and SIGINT end the process cleanly, where its main thread has other things to do."""
+    """Call `stop` on SIGTERM and SIGINT, in a program whose main thread has other work."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         log.info("stopping signal=%s", signal.Signals(number).name)
-        for other in STOP_SIGNALS:  # once is enough; a second Ctrl-C must not break into the goodbye
+        for other in STOP_SIGNALS:  # a second Ctrl-C must not interrupt the stop
             signal.signal(other, signal.SIG_IGN)
-        # on a thread of its own: the one that was interrupted may hold the lock that `stop` wants
+        # on a thread of its own: the interrupted one may hold the lock that `stop` needs
         threading.Thread(target=stop).start()
 
     for number in STOP_SIGNALS:

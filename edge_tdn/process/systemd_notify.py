@@ -1,7 +1,7 @@
-"""What systemd is told of this process, where it asks: sd_notify(3). Elsewhere nothing happens.
+"""Notifications to systemd by sd_notify(3). Without systemd, nothing happens.
 
-start ──extend──► ready ──alive, alive, alive──► stopping
-                    └─reloading ──extend, alive, extend, alive──► ready
+start ──extend──► ready ──feed_watchdog, feed_watchdog, ...──► stopping
+                    └─reloading ──extend, feed_watchdog, ...──► ready
 """
 
 import os
@@ -9,48 +9,49 @@ import socket
 import time
 from contextlib import suppress
 
-SEND_S = 1.0  # systemd that takes nothing for so long shall not hold us up
+SEND_TIMEOUT_S = 1.0  # a systemd that accepts nothing must not block the daemon
 
 
 def extend(within_s: float, status: str) -> None:
-    """The start or reload goes on: whatever comes next comes within so many seconds.
+    """Announce that the start or reload continues, and that the next notification comes within `within_s`.
 
-    systemd moves its watchdog's deadline, too, where it is earlier.
+    systemd also moves the watchdog's deadline, if that is earlier.
     """
     _send(f"EXTEND_TIMEOUT_USEC={within_s * 1e6:.0f}", f"STATUS={status}")
 
 
 def ready() -> None:
-    """Start or reload is over."""
+    """Announce the end of the start or of a reload."""
     _send("READY=1")
 
 
 def reloading() -> None:
-    """A reload begins, which ends with `ready`."""
+    """Announce the begin of a reload, which ends with `ready`."""
     _send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def stopping() -> None:
+    """Announce that the daemon is stopping."""
     _send("STOPPING=1")
 
 
 def status(line: str) -> None:
-    """One line for `systemctl status`."""
+    """Set the line that `systemctl status` shows."""
     _send(f"STATUS={line}")
 
 
-def alive() -> None:
-    """Feeds the watchdog."""
+def feed_watchdog() -> None:
+    """Report that the daemon is healthy."""
     _send("WATCHDOG=1")
 
 
-def hung() -> None:
-    """Has the watchdog bite at once, as if it had not been fed in time."""
+def trigger_watchdog() -> None:
+    """Make the watchdog act at once, as if it had not been fed in time."""
     _send("WATCHDOG=trigger")
 
 
-def watchdog_s() -> float | None:
-    """How long the watchdog waits for `alive`; None: there is none."""
+def watchdog_timeout_s() -> float | None:
+    """Return how long the watchdog waits to be fed, or None if there is none."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     with suppress(ValueError):
@@ -63,5 +64,5 @@ def _send(*lines: str) -> None:
     if not address.startswith(("/", "@")):
         return
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to_systemd:
-        to_systemd.settimeout(SEND_S)
+        to_systemd.settimeout(SEND_TIMEOUT_S)
         to_systemd.sendto("\n".join(lines).encode(), address.replace("@", "\0", 1))

@@ -1,14 +1,14 @@
-"""Whether anything moves before a camera: a difference of small pictures, against a threshold that the camera teaches.
+"""Motion detection: the difference of small pictures, against a threshold learned from the camera's noise.
 
-Every picture is averaged over blocks, GRID of them along its longer side (8x8 pixels of 640x480, about 3x3 of what a
-224-pixel model sees). It moves when its largest block difference to a reference exceeds the threshold. While it moves,
-the newest picture is the reference; while it is still the reference stays, so that a slow change adds up until it is
-noticed.
+Every picture is averaged over blocks, GRID of them along its longer side (8x8 pixels of 640x480, about 3x3 of a model's
+224 pixels). It moves when its largest block difference to a reference exceeds the threshold. While the scene moves, the
+newest picture is the reference; while it is still, the reference stays, so that a slow change adds up until it exceeds
+the threshold.
 
 The threshold is MARGIN times the camera's noise: the median, over the last pictures, of the largest block difference
 from one to the next. The median absolute difference of all blocks would not do: H.264 repeats most blocks of a still
-scene exactly, and what flickers are a few, at a key frame or where the encoder corrects itself. Differences above CAP
-are motion, and teach nothing.
+scene exactly, and only a few flicker, at a key frame or where the encoder corrects itself. Differences above CAP are
+motion, and are not learned from.
 """
 
 from collections import deque
@@ -23,21 +23,21 @@ from edge_tdn.messages import Luma
 GRID = 80
 MARGIN = 2.5
 FLOOR, CAP = 3, 8  # grey levels: bounds of the threshold
-LEARNT = 60  # pictures below CAP, before which everything counts as moving
-MEMORY = 900  # pictures that the noise is taken from
+MIN_LEARNED = 60  # pictures below CAP, before which everything counts as moving
+MEMORY = 900  # pictures from which the noise is learned
 
 
 class MotionGate:
-    """One camera's. Used by one thread."""
+    """The motion detector of one camera. Used by one thread."""
 
     def __init__(self) -> None:
         self._noise: deque[int] = deque()  # largest block differences between neighbours, grey levels
-        self._counts = [0] * (CAP + 1)  # how often each of them is in there
+        self._counts = [0] * (CAP + 1)  # how often `_noise` contains each of them
         self._newest: NDArray[np.uint8] | None = None
         self._reference: NDArray[np.uint8] | None = None
 
     def moved(self, luma: Luma) -> bool:
-        """Whether this picture differs from the still scene before it. Of another shape than the last: it does."""
+        """Return whether this picture differs from the still scene before it. A picture of another shape does."""
         small = _blocks(luma)
         newest, reference = self._newest, self._reference
         self._newest = small
@@ -55,8 +55,8 @@ class MotionGate:
 
     @property
     def threshold(self) -> float | None:
-        """Grey levels; None: not yet learnt."""
-        if len(self._noise) < LEARNT:
+        """The threshold in grey levels; None until it is learned."""
+        if len(self._noise) < MIN_LEARNED:
             return None
         middle = next(step for step, below in enumerate(accumulate(self._counts)) if 2 * below >= len(self._noise))
         return min(max(MARGIN * middle, FLOOR), CAP)
@@ -69,7 +69,7 @@ class MotionGate:
 
 
 def _blocks(luma: Luma) -> NDArray[np.uint8]:
-    """Block averages, uint8 [H, W], the longer of both at most GRID."""
+    """Return block averages, uint8 [H, W], at most GRID along the longer side."""
     height, width = luma.shape
     scale = min(1, GRID / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -77,4 +77,5 @@ def _blocks(luma: Luma) -> NDArray[np.uint8]:
 
 
 def _largest(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
+    """Return the largest difference of two pictures, in grey levels."""
     return int(cv2.absdiff(one, other).max())

@@ -1,7 +1,7 @@
-"""Camera pixels -> model pixels, as the manifest's resize rule says. The live path and `export` share it.
+"""Camera pixels -> model pixels, by the manifest's resize rule. The live path and the exporter share it.
 
-With Pillow's antialiased bilinear filter (resize.py), because the published sampling has it. OpenCV's area filter is 3
-grey levels off on average on a textured picture of 1280x720, up to 37.
+Uses Pillow's antialiased bilinear filter (resize.py), as the published sampling does. OpenCV's area filter is 3 grey
+levels off on average on a textured picture of 1280x720, and up to 37.
 """
 
 import cv2
@@ -13,25 +13,25 @@ from edge_tdn.segments.resize import resizer
 
 
 class Preprocessor:
-    """Pictures of any size -> uint8 RGB [H, W, 3] of the model's size. Keeps room for one picture: one thread's."""
+    """Pictures of any size -> uint8 RGB [H, W, 3] of the model's size. Used by one thread: it has one buffer."""
 
     def __init__(self, spec: InputSpec) -> None:
         self._spec = spec
         self._resize = resizer()
-        self._rgbx: Rgbx = np.empty((0, 0, 4), np.uint8)  # as large as the last picture that came
+        self._rgbx: Rgbx = np.empty((0, 0, 4), np.uint8)  # of the last picture's size
 
     def __call__(self, picture: Picture) -> Picture:
-        """Of uint8 RGB [h, w, 3]."""
+        """Resize uint8 RGB [h, w, 3]."""
         height, width = picture.shape[:2]
-        cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA, self._room(height, width))
+        cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA, self._buffer(height, width))
         return self._fit()
 
     def decoded(self, picture: Decoded) -> Picture:
-        """The same of what a decoder gave."""
-        picture.rgbx(self._room(*picture.size))
+        """Resize a picture as a decoder delivers it."""
+        picture.rgbx(self._buffer(*picture.size))
         return self._fit()
 
-    def _room(self, height: int, width: int) -> Rgbx:
+    def _buffer(self, height: int, width: int) -> Rgbx:
         if self._rgbx.shape[:2] != (height, width):
             self._rgbx = np.empty((height, width, 4), np.uint8)
         return self._rgbx

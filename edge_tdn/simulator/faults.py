@@ -1,4 +1,4 @@
-"""What can be wrong with a simulated camera, and when. Pure."""
+"""The faults of a simulated camera, and their times. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -7,31 +7,31 @@ from typing import Self
 FLIPPED, LOST = 1 / 2000, 1 / 20  # share of the video's bytes, and of its packets
 OK = "ok"
 FAULTS = {
-    "drop": "gone: clients are thrown out, connects refused",
+    "drop": "gone: clients are disconnected, new connections refused",
     "freeze": "always the same picture",
     "stall": "connected, but no packets",
-    "password": "every password is wrong (401), clients are thrown out",
+    "password": "every password is wrong (401), clients are disconnected",
     "size": "pictures of half the width and height",
     "corrupt": f"one of {1 / FLIPPED:.0f} bytes of the video is wrong; not with mjpeg",
     "loss": f"one of {1 / LOST:.0f} packets is missing",
-    "eos": "the stream ends in good order; who connects again gets a new one",
+    "eos": "the stream ends in good order; a client that reconnects gets a new one",
     "clock": "the times in the RTCP sender reports are 70 years slow",
 }
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A fault and its time, in seconds from the start."""
+    """A fault and its time, in seconds after the start."""
 
     fault: str  # of FAULTS
     at_s: float
-    length_s: float = 0.0  # 0: until something else ends it
+    length_s: float = 0.0  # 0: until another fault replaces it
     every_s: float = 0.0  # from one beginning to the next; 0: once
     camera: str = ""  # empty: all
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `[CAMERA:]FAULT@SECOND[+SECONDS][/SECONDS]`. ValueError: what is wrong."""
+        """Parse `[CAMERA:]FAULT@SECOND[+SECONDS][/SECONDS]`. Raises ValueError with the reason."""
         number = r"(\d{1,7}(?:\.\d+)?)"
         found = re.fullmatch(rf"(?:(.+):)?(\w+)@{number}(?:\+{number})?(?:/{number})?", text, re.ASCII)
         if not found:

@@ -1,13 +1,13 @@
-"""Which events of each camera a subscriber has heard, and which it has not.
+"""Tracks which events of each camera have arrived, and which are missing.
 
-A camera counts its events 1, 2, 3, ... over every restart of its host's daemon (`seq`), and an event keeps its number
-when it is sent again. So a number heard before is a duplicate, and a number that was skipped is a gap, which the host
-is asked to replay. A gap shows with the next event of its camera, not before.
+A camera numbers its events 1, 2, 3, ... over every restart of its host's daemon (`seq`), and an event keeps its number
+when it is sent again. So a number that has already arrived is a duplicate, and a number that was skipped is a gap,
+which the host is asked to replay. A gap shows with the next event of its camera, not before.
 
-An event's `id` names the boot of the daemon that published it, and boots follow each other: of one count, no two boots
-share a stretch of numbers. A boot that nobody knows, with numbers that were heard from another one, means that the host
-lost its outbox and counts anew. Each count then has books of its own, so that late events of the old one stay
-duplicates. A count that begins anew above the highest number heard cannot be told from a gap.
+An event's `id` names the boot of the daemon that published it. Boots follow each other: within one sequence, no two
+boots share a range of numbers. An unknown boot with numbers that have arrived from another one means that the host has
+lost its outbox and starts again at 1: a new sequence. Each sequence is tracked by itself, so that late events of the
+old one stay duplicates. A new sequence that begins above the highest number so far cannot be distinguished from a gap.
 
 Pure: no clock, no I/O; `now_s` is the monotonic clock.
 """
@@ -19,314 +19,318 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from edge_tdn.delivery.commands import COMMANDS_MOST, WITHIN_S
+from edge_tdn.delivery.commands import MAX_COMMANDS, RATE_WINDOW_S
 from edge_tdn.messages import ActionEvent, Reply
 
-BELOW_MOST = 100  # under `since`, whose boots nobody knows: so far an event was dealt with, further is a new count
-BOOTS_MOST = 200  # remembered of a count; any number of events of these may be sent again
-COUNTS_MOST = 4  # remembered of a camera
-PIECES_MOST = 1000  # stretches of missing numbers that are remembered of a count
+MAX_BELOW_SINCE = 100  # an event this far below `since` counts as handled; further below it starts a new sequence
+MAX_BOOTS = 200  # remembered of a sequence; any number of events of these may be sent again
+MAX_SEQUENCES = 4  # remembered of a camera
+MAX_MISSING_RANGES = 1000  # remembered of a sequence
 
-ANSWER_S, SILENCE_MOST_S = 10.0, 320.0  # wait for an answer before asking again: at first, and at most
-PACE_S = 2 * WITHIN_S / COMMANDS_MOST  # from one command to the next: half of what a host takes, the rest is others'
-FRUITLESS_MOST = 3  # answers to one gap that bring nothing
-REASON_MOST = 200  # characters of a host's own words
-BUSY = "busy"  # begins the error of a host that is at other replays
+ANSWER_TIMEOUT_S, MAX_ANSWER_TIMEOUT_S = 10.0, 320.0  # before a replay is requested again; doubles each time
+REQUEST_INTERVAL_S = 2 * RATE_WINDOW_S / MAX_COMMANDS  # half the rate that a host accepts: others send commands, too
+MAX_EMPTY_ANSWERS = 3  # answers for one gap without a new event, before it is lost
+MAX_REASON_LENGTH = 200  # characters of a host's error message
+BUSY = "busy"  # begins the error message of a host that is occupied with other replays
 
 State = Literal["open", "filled", "lost"]
-_Pieces = list[tuple[int, int]]  # first and last number, both included; ascending
+_Ranges = list[tuple[int, int]]  # first and last number, both included; ascending
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Events that were published and not heard. Told when it opens, when all of it has come, and when its host cannot
-    replay the rest; should that come all the same, it is filled after all."""
+    """Events that were published and have not arrived.
+
+    Reported when it opens, when all of it has arrived, and when its host cannot replay the rest. Events that arrive
+    after that still fill it.
+    """
 
     topic: str  # of the camera: <base>/<camera>
     from_seq: int
     to_seq: int
     state: State
-    missing: int  # events of it that have not come
+    missing: int  # events of it that have not arrived
     reason: str = ""  # why it is lost
 
 
 @dataclass(frozen=True)
 class Recount:
-    """The host counts anew, because its outbox was deleted: what was lost with it, nobody knows."""
+    """The host numbers its events from 1 again, because its outbox was deleted. What was lost with it is unknown."""
 
     topic: str  # of the camera: <base>/<camera>
-    seq: int  # first heard of the new count
-    highest_seq: int  # heard of the old one
+    seq: int  # first event of the new sequence to arrive
+    highest_seq: int  # of the old sequence
 
 
 @dataclass
-class Tally:
-    """What has happened so far."""
+class EventCounts:
+    """Counts of events and gaps since the start."""
 
-    received: int = 0  # events told, replayed ones too
+    received: int = 0  # events, including replayed ones
     duplicates: int = 0
-    too_old: int = 0  # not told, because heard or not is not known: before the first event, or of a forgotten gap
+    too_old: int = 0  # events ignored as possible duplicates: before the first event, or of a forgotten gap
     recounts: int = 0
-    gaps: Counter[State] = field(default_factory=Counter)  # of all gaps, how many are so now
+    gaps: Counter[State] = field(default_factory=Counter)  # how many gaps are in each state now
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A replay to be asked for."""
+class CommandMessage:
+    """A command to publish."""
 
     topic: str
     payload: bytes  # JSON
 
 
-class _Hole:
-    """A gap that is remembered."""
+class _TrackedGap:
+    """The missing numbers of a gap."""
 
     def __init__(self, first: int, last: int) -> None:
         self.first, self.last = first, last
-        self.open: _Pieces = [(first, last)]
-        self.lost: _Pieces = []
+        self.open: _Ranges = [(first, last)]
+        self.lost: _Ranges = []
         self.reason = ""
-        self.asked = 0  # times
-        self.fruitless = 0  # answers since something came
+        self.requests = 0
+        self.empty_answers = 0  # since an event arrived
 
     @property
     def state(self) -> State:
         return "open" if self.open else "lost" if self.lost else "filled"
 
-    def left(self, first: int = 0, last: int | None = None) -> int:
-        """How many are waited for, of those from `first` to `last`."""
+    def count_open(self, first: int = 0, last: int | None = None) -> int:
+        """Return how many of the numbers from `first` to `last` are open."""
         return sum(b - a + 1 for a, b in self.open if first <= a and (last is None or b <= last))
 
-    def take(self, seq: int) -> bool:
-        """Whether it was missing; now it is not."""
-        taken = _remove(self.open, seq) or _remove(self.lost, seq)
-        if taken:
-            self.fruitless = 0
-        return taken
+    def fill(self, seq: int) -> bool:
+        """Remove a number; return whether it was missing."""
+        filled = _remove(self.open, seq) or _remove(self.lost, seq)
+        if filled:
+            self.empty_answers = 0
+        return filled
 
     def give_up(self, first: int, last: int, reason: str) -> None:
-        """What is open from `first` to `last` is not waited for any more; no open piece reaches over these."""
-        gone = [piece for piece in self.open if first <= piece[0] <= last]
+        """Mark the open numbers from `first` to `last` as lost. No open range may reach over these bounds."""
+        lost = [piece for piece in self.open if first <= piece[0] <= last]
         self.open = [piece for piece in self.open if not first <= piece[0] <= last]
-        self.lost = sorted(self.lost + gone)
-        self.reason = reason if gone else self.reason
+        self.lost = sorted(self.lost + lost)
+        self.reason = reason if lost else self.reason
 
 
-class _Count:
-    """One unbroken count of a camera's events, of which `highest` was the last one heard."""
+class _Sequence:
+    """One unbroken numbering of a camera's events."""
 
     def __init__(self, highest: int) -> None:
-        self.highest = highest
-        self.floor = highest + 1  # of lower numbers nothing is known
-        self.boots: dict[str, tuple[int, int]] = {}  # lowest and highest number heard
-        self.holes: list[_Hole] = []  # ascending
+        self.highest = highest  # number that has arrived
+        self.floor = highest + 1  # nothing is known about lower numbers
+        self.boots: dict[str, tuple[int, int]] = {}  # lowest and highest number that has arrived from each
+        self.gaps: list[_TrackedGap] = []  # ascending
 
     def fits(self, boot: str, seq: int) -> bool:
-        """Whether this number can be that boot's."""
+        """Return whether the boot can have published this number in this sequence."""
         if boot in self.boots or seq > self.highest:
             return True
         if not self.boots:  # the number came from the user
-            return self.highest - seq < BELOW_MOST
-        return self.hole(seq) is not None and not any(low <= seq <= high for low, high in self.boots.values())
+            return self.highest - seq < MAX_BELOW_SINCE
+        return self.gap_at(seq) is not None and not any(low <= seq <= high for low, high in self.boots.values())
 
-    def heard_from(self, boot: str, seq: int) -> None:
+    def add_boot(self, boot: str, seq: int) -> None:
+        """Remember that the boot has published this number."""
         low, high = self.boots.get(boot, (seq, seq))
         self.boots[boot] = min(low, seq), max(high, seq)
-        if len(self.boots) > BOOTS_MOST:
+        if len(self.boots) > MAX_BOOTS:
             del self.boots[min(self.boots, key=lambda known: self.boots[known][1])]
 
-    def hole(self, seq: int) -> _Hole | None:
-        """The gap in which this number lies, missing or not."""
-        place = bisect_right(self.holes, seq, key=lambda hole: hole.first) - 1
-        return self.holes[place] if place >= 0 and seq <= self.holes[place].last else None
+    def gap_at(self, seq: int) -> _TrackedGap | None:
+        """Return the gap around this number, missing or not."""
+        place = bisect_right(self.gaps, seq, key=lambda gap: gap.first) - 1
+        return self.gaps[place] if place >= 0 and seq <= self.gaps[place].last else None
 
-    def is_crowded(self) -> bool:
-        return sum(len(hole.open) + len(hole.lost) for hole in self.holes) > PIECES_MOST
+    def has_too_many_ranges(self) -> bool:
+        return sum(len(gap.open) + len(gap.lost) for gap in self.gaps) > MAX_MISSING_RANGES
 
 
-class _Host:
-    """What is being asked of one host."""
+class _HostRequest:
+    """The latest replay request to one host."""
 
     def __init__(self) -> None:
-        self.id: str | None = None  # of the command that has no answer yet
+        self.id: str | None = None  # of the command, until it is answered
         self.topic = ""  # of the camera
-        self.hole = _Hole(0, 0)
-        self.piece = (0, 0)  # of it
-        self.left = 0  # numbers that were missing of the gap when last looked
-        self.patience_s = ANSWER_S
-        self.until_s = 0.0  # that long an answer may take
-        self.not_before_s = float("-inf")  # the next command
+        self.gap = _TrackedGap(0, 0)
+        self.range = (0, 0)  # of the gap
+        self.open = 0  # numbers of the gap that were missing at the last look
+        self.timeout_s = ANSWER_TIMEOUT_S
+        self.answer_by_s = 0.0
+        self.next_request_s = float("-inf")  # earliest time of the next command
 
 
-class Ledger:
-    """The books of all cameras; a camera goes by its topic, <base>/<camera>.
+class GapTracker:
+    """Tracks the events of all cameras; a camera is identified by its topic, <base>/<camera>.
 
-    `name`: begins the ids of the commands, and is nobody else's. `since`: the last `seq` that was dealt with earlier;
-    what has come after it is a gap. Without, a camera's first event is where its books begin.
+    Owned by one thread. `name`: begins the ids of the commands, and must be unique. `since`: the last `seq` that was
+    handled earlier; events after it that do not arrive are a gap. Without, tracking starts with a camera's first event.
     """
 
     def __init__(self, name: str, since: Mapping[str, int] | None = None) -> None:
-        self.tally = Tally()
+        self.counts = EventCounts()
         self._name = name
-        self._cameras = {
-            topic: [_Count(seq)] for topic, seq in (since or {}).items()
-        }  # counts, the one that grew last comes last
-        self._hosts: dict[str, _Host] = {}  # by <base>
-        self._asks = 0
+        # by topic; the sequence that grew last comes last
+        self._cameras = {topic: [_Sequence(seq)] for topic, seq in (since or {}).items()}
+        self._hosts: dict[str, _HostRequest] = {}  # by <base>
+        self._requests = 0
 
-    def take(self, topic: str, event: ActionEvent) -> list[ActionEvent | Gap | Recount]:
-        """What an event tells: nothing if it is a duplicate, else itself, and what it says about gaps."""
+    def receive(self, topic: str, event: ActionEvent) -> list[ActionEvent | Gap | Recount]:
+        """Return what is new with an event: nothing if it is a duplicate, else the event and changes of gaps."""
         boot, seq = event.id.rpartition("/")[0], event.seq
-        counts = self._cameras.setdefault(topic, [])
-        count = next((count for count in counts if boot in count.boots), counts[-1] if counts else None)
-        told: list[ActionEvent | Gap | Recount] = []
-        if count is None or not count.fits(boot, seq):
-            if event.replayed:  # for somebody else
-                self.tally.too_old += 1
+        sequences = self._cameras.setdefault(topic, [])
+        newest = sequences[-1] if sequences else None
+        sequence = next((known for known in sequences if boot in known.boots), newest)
+        news: list[ActionEvent | Gap | Recount] = []
+        if sequence is None or not sequence.fits(boot, seq):
+            if event.replayed:  # for another subscriber
+                self.counts.too_old += 1
                 return []
-            if count:
-                told += [*self._give_up(topic, counts), Recount(topic, seq, count.highest)]
-                self.tally.recounts += 1
-            count = _Count(seq - 1)
-            counts.append(count)
-            del counts[:-COUNTS_MOST]
-        elif seq > count.highest:
-            counts.sort(key=lambda known: known is count)
-        count.heard_from(boot, seq)
-        return told + self._enter(topic, count, event)
+            if sequence:
+                news += [*self._give_up_all(topic, sequences), Recount(topic, seq, sequence.highest)]
+                self.counts.recounts += 1
+            sequence = _Sequence(seq - 1)
+            sequences.append(sequence)
+            del sequences[:-MAX_SEQUENCES]
+        elif seq > sequence.highest:
+            sequences.sort(key=lambda known: known is sequence)
+        sequence.add_boot(boot, seq)
+        return news + self._add(topic, sequence, event)
 
-    def due(self, now_s: float) -> list[Ask]:
-        """Commands to be sent now: of each host one at a time, first for the gaps that were least often asked for."""
-        holes: dict[str, list[tuple[str, _Hole]]] = {}
-        for topic, counts in self._cameras.items():
-            missed = [(topic, hole) for hole in counts[-1].holes if hole.open] if counts else []
-            holes.setdefault(topic.rpartition("/")[0], []).extend(missed)
+    def due_requests(self, now_s: float) -> list[CommandMessage]:
+        """Return the commands to send now: one per host at a time, first for the gap with the fewest requests."""
+        open_gaps: dict[str, list[tuple[str, _TrackedGap]]] = {}
+        for topic, sequences in self._cameras.items():
+            gaps = [(topic, gap) for gap in sequences[-1].gaps if gap.open] if sequences else []
+            open_gaps.setdefault(topic.rpartition("/")[0], []).extend(gaps)
         return [
-            self._ask(base, missed, now_s)
-            for base, missed in holes.items()
-            if missed and self._may_ask(self._hosts.setdefault(base, _Host()), now_s)
+            self._request(base, gaps, now_s)
+            for base, gaps in open_gaps.items()
+            if gaps and self._may_request(self._hosts.setdefault(base, _HostRequest()), now_s)
         ]
 
     def answered(self, base: str, reply: Reply) -> list[Gap]:
-        """What a host's answer tells about the gap that it was asked for; nothing if somebody else asked."""
+        """Return how a host's reply changes the requested gap; nothing if the reply is for another subscriber."""
         host = self._hosts.get(base)
         if host is None or host.id is None or reply.id != host.id:
             return []
-        if not reply.ok and reply.error.startswith(BUSY):  # as if it had said nothing: asked again, ever later
+        if not reply.ok and reply.error.startswith(BUSY):  # treated as no answer: requested again, ever later
             return []
-        host.id, host.patience_s = None, ANSWER_S
-        hole, was = host.hole, host.hole.state
+        host.id, host.timeout_s = None, ANSWER_TIMEOUT_S
+        gap, before = host.gap, host.gap.state
         missing = reply.result.get("missing")
         if not reply.ok:
-            said = "".join(c for c in reply.error[:REASON_MOST] if c.isprintable())
-            hole.give_up(hole.first, hole.last, said or "the host refuses")
-        elif isinstance(missing, int) and hole.left(*host.piece) <= missing:
-            hole.give_up(*host.piece, "the host has it no more")
-        else:  # the answer may have been faster than the events
-            hole.fruitless += 1
-            if hole.fruitless == FRUITLESS_MOST:
-                hole.fruitless = 0
-                hole.give_up(*host.piece, "sent again, and it did not arrive")
-        return self._changed(host.topic, hole, was)
+            error = "".join(c for c in reply.error[:MAX_REASON_LENGTH] if c.isprintable())
+            gap.give_up(gap.first, gap.last, error or "the host refused the replay")
+        elif isinstance(missing, int) and gap.count_open(*host.range) <= missing:
+            gap.give_up(*host.range, "the host no longer has them")
+        else:  # the reply may have been faster than the events
+            gap.empty_answers += 1
+            if gap.empty_answers == MAX_EMPTY_ANSWERS:
+                gap.empty_answers = 0
+                gap.give_up(*host.range, "sent again, but did not arrive")
+        return self._changed(host.topic, gap, before)
 
     def reconnected(self) -> None:
-        """Answers that were under way may be lost: what is open is asked for again."""
+        """Forget the requests without a reply, which may be lost: open gaps are requested again."""
         for host in self._hosts.values():
-            host.id, host.patience_s = None, ANSWER_S
+            host.id, host.timeout_s = None, ANSWER_TIMEOUT_S
 
     def complete(self) -> dict[str, int]:
-        """Of each camera the `seq` up to which nothing is waited for: `since` of the next run."""
+        """Return for each camera the `seq` up to which nothing is missing: `since` of the next run."""
         return {
-            topic: min([counts[-1].highest, *(hole.open[0][0] - 1 for hole in counts[-1].holes if hole.open)])
-            for topic, counts in self._cameras.items()
-            if counts
+            topic: min([sequences[-1].highest, *(gap.open[0][0] - 1 for gap in sequences[-1].gaps if gap.open)])
+            for topic, sequences in self._cameras.items()
+            if sequences
         }
 
-    def _enter(self, topic: str, count: _Count, event: ActionEvent) -> list[ActionEvent | Gap | Recount]:
-        seq, told = event.seq, list[ActionEvent | Gap | Recount]()
-        if seq > count.highest:
-            if seq > count.highest + 1:
-                hole = _Hole(count.highest + 1, seq - 1)
-                count.holes.append(hole)
-                self.tally.gaps["open"] += 1
-                told += [*self._forget(topic, count), _gap(topic, hole)]
-            count.highest = seq
-            told.append(event)
-            self.tally.received += 1
-            return told
-        found = count.hole(seq)
-        was = found.state if found else "filled"
-        if found and found.take(seq):
-            told += [event, *self._changed(topic, found, was)]
-            self.tally.received += 1
+    def _add(self, topic: str, sequence: _Sequence, event: ActionEvent) -> list[ActionEvent | Gap | Recount]:
+        seq, news = event.seq, list[ActionEvent | Gap | Recount]()
+        if seq > sequence.highest:
+            if seq > sequence.highest + 1:
+                gap = _TrackedGap(sequence.highest + 1, seq - 1)
+                sequence.gaps.append(gap)
+                self.counts.gaps["open"] += 1
+                news += [*self._forget_oldest(topic, sequence), _report(topic, gap)]
+            sequence.highest = seq
+            news.append(event)
+            self.counts.received += 1
+            return news
+        found = sequence.gap_at(seq)
+        before = found.state if found else "filled"
+        if found and found.fill(seq):
+            news += [event, *self._changed(topic, found, before)]
+            self.counts.received += 1
             if found.state == "filled":
-                count.holes.remove(found)
-            told += self._forget(topic, count)
-        elif seq < count.floor:
-            self.tally.too_old += 1
+                sequence.gaps.remove(found)
+            news += self._forget_oldest(topic, sequence)
+        elif seq < sequence.floor:
+            self.counts.too_old += 1
         else:
-            self.tally.duplicates += 1
-        return told
+            self.counts.duplicates += 1
+        return news
 
-    def _forget(self, topic: str, count: _Count) -> list[Gap]:
-        """The oldest gaps, where there are too many."""
-        told: list[Gap] = []
-        while count.is_crowded():
-            hole = count.holes.pop(0)
-            count.floor, was = hole.last + 1, hole.state
-            hole.give_up(hole.first, hole.last, "more gaps than are remembered")
-            told += self._changed(topic, hole, was)
-        return told
+    def _forget_oldest(self, topic: str, sequence: _Sequence) -> list[Gap]:
+        """Forget the oldest gaps while there are too many."""
+        news: list[Gap] = []
+        while sequence.has_too_many_ranges():
+            gap = sequence.gaps.pop(0)
+            sequence.floor, before = gap.last + 1, gap.state
+            gap.give_up(gap.first, gap.last, "more gaps than are remembered")
+            news += self._changed(topic, gap, before)
+        return news
 
-    def _give_up(self, topic: str, counts: list[_Count]) -> list[Gap]:
-        """A host that counts anew has the events of the old count no more."""
-        told: list[Gap] = []
-        for hole in (hole for count in counts for hole in count.holes if hole.open):
-            hole.give_up(hole.first, hole.last, "the host counts anew")
-            told += self._changed(topic, hole, "open")
-        return told
+    def _give_up_all(self, topic: str, sequences: list[_Sequence]) -> list[Gap]:
+        """Mark all gaps as lost: a host with a new sequence has no events of the old one."""
+        news: list[Gap] = []
+        for gap in (gap for sequence in sequences for gap in sequence.gaps if gap.open):
+            gap.give_up(gap.first, gap.last, "the host has started a new sequence")
+            news += self._changed(topic, gap, "open")
+        return news
 
-    def _changed(self, topic: str, hole: _Hole, was: State) -> list[Gap]:
-        if hole.state == was:
+    def _changed(self, topic: str, gap: _TrackedGap, before: State) -> list[Gap]:
+        if gap.state == before:
             return []
-        self.tally.gaps[was] -= 1
-        self.tally.gaps[hole.state] += 1
-        return [_gap(topic, hole)]
+        self.counts.gaps[before] -= 1
+        self.counts.gaps[gap.state] += 1
+        return [_report(topic, gap)]
 
-    def _may_ask(self, host: _Host, now_s: float) -> bool:
+    def _may_request(self, host: _HostRequest, now_s: float) -> bool:
         if host.id is not None:
-            left = host.hole.left()
-            if left < host.left:  # it is answering
-                host.left, host.until_s = left, now_s + host.patience_s
-            if now_s < host.until_s:
+            still_open = host.gap.count_open()
+            if still_open < host.open:  # it is answering
+                host.open, host.answer_by_s = still_open, now_s + host.timeout_s
+            if now_s < host.answer_by_s:
                 return False
-            host.patience_s = min(2 * host.patience_s, SILENCE_MOST_S)
-        return now_s >= host.not_before_s
+            host.timeout_s = min(2 * host.timeout_s, MAX_ANSWER_TIMEOUT_S)
+        return now_s >= host.next_request_s
 
-    def _ask(self, base: str, missed: list[tuple[str, _Hole]], now_s: float) -> Ask:
+    def _request(self, base: str, gaps: list[tuple[str, _TrackedGap]], now_s: float) -> CommandMessage:
         host = self._hosts[base]
-        host.topic, host.hole = min(missed, key=lambda topic_and_hole: topic_and_hole[1].asked)
-        host.piece, host.left = host.hole.open[0], host.hole.left()
-        host.hole.asked += 1
-        self._asks += 1
-        host.id = f"{self._name}-{self._asks}"
-        host.until_s, host.not_before_s = now_s + host.patience_s, now_s + PACE_S
-        camera, (first, last) = host.topic.rpartition("/")[2], host.piece
+        host.topic, host.gap = min(gaps, key=lambda topic_and_gap: topic_and_gap[1].requests)
+        host.range, host.open = host.gap.open[0], host.gap.count_open()
+        host.gap.requests += 1
+        self._requests += 1
+        host.id = f"{self._name}-{self._requests}"
+        host.answer_by_s, host.next_request_s = now_s + host.timeout_s, now_s + REQUEST_INTERVAL_S
+        camera, (first, last) = host.topic.rpartition("/")[2], host.range
         command = {"camera": camera, "from_seq": first, "to_seq": last, "id": host.id}
-        return Ask(f"{base}/cmd/replay", json.dumps(command).encode())
+        return CommandMessage(f"{base}/cmd/replay", json.dumps(command).encode())
 
 
-def _gap(topic: str, hole: _Hole) -> Gap:
-    reason = hole.reason if hole.state == "lost" else ""
-    missing = sum(last - first + 1 for first, last in hole.open + hole.lost)
-    return Gap(topic, hole.first, hole.last, hole.state, missing, reason)
+def _report(topic: str, gap: _TrackedGap) -> Gap:
+    reason = gap.reason if gap.state == "lost" else ""
+    missing = sum(last - first + 1 for first, last in gap.open + gap.lost)
+    return Gap(topic, gap.first, gap.last, gap.state, missing, reason)
 
 
-def _remove(pieces: _Pieces, seq: int) -> bool:
-    """Takes a number out, if it is in."""
-    place = bisect_right(pieces, seq, key=lambda piece: piece[0]) - 1
-    if place < 0 or seq > pieces[place][1]:
+def _remove(ranges: _Ranges, seq: int) -> bool:
+    """Remove a number from the ranges; return whether it was in one."""
+    place = bisect_right(ranges, seq, key=lambda piece: piece[0]) - 1
+    if place < 0 or seq > ranges[place][1]:
         return False
-    first, last = pieces[place]
-    pieces[place : place + 1] = [piece for piece in ((first, seq - 1), (seq + 1, last)) if piece[0] <= piece[1]]
+    first, last = ranges[place]
+    ranges[place : place + 1] = [piece for piece in ((first, seq - 1), (seq + 1, last)) if piece[0] <= piece[1]]
     return True

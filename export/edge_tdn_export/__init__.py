@@ -1,5 +1,5 @@
-"""What turns PyTorch weights into what a camera host runs, and proves it equal. Imports torch; no host needs it."""
+"""Convert PyTorch weights to model folders for the camera host, and prove both equal. Imports torch; hosts do not."""
 
 import os
 
-os.environ.setdefault("NNCF_CI", "1")  # NNCF would report its use to its vendor over the network
+os.environ.setdefault("NNCF_CI", "1")  # disables NNCF's telemetry, which sends usage data to its vendor

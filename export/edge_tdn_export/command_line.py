@@ -1,4 +1,4 @@
-"""What the command lines of exporter and trainer have in common: errors without a traceback, a clean end."""
+"""The part that the command lines of exporter and trainer share: errors without a traceback, a clean interrupt."""
 
 import argparse
 import signal
@@ -8,28 +8,31 @@ from types import FrameType
 
 from edge_tdn.errors import EdgeTdnError
 
+INTERRUPTED = 130  # exit status after Ctrl-C or SIGTERM
+
 
 def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
-    """Runs the `command` of the parsed options; its exit status. Errors that a user can mend have no traceback.
+    """Parse the command line, call `options.command(options)` and return the exit status.
 
-    Ctrl-C and SIGTERM end it with 130, and the options' `stopped`, if it is there, says what becomes of what was done.
+    An EdgeTdnError is printed without a traceback. Ctrl-C and SIGTERM end the command with status 130; then
+    `options.stopped`, where the command sets it, is the message that describes what was kept.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     options = argparse.Namespace()
     try:
-        options = parse()  # which may import torch, and take seconds
+        options = parse()  # may import torch, which takes seconds
         status: int = options.command(options)
     except EdgeTdnError as error:
-        _say(program, str(error))
+        _complain(program, str(error))
         return error.exit_status
     except KeyboardInterrupt:
-        _say(program, getattr(options, "stopped", "stopped, nothing written"))
-        return 130
+        _complain(program, getattr(options, "stopped", "stopped, nothing written"))
+        return INTERRUPTED
     return status
 
 
-def _say(program: str, what: str) -> None:
-    print(f"{program}: {what}", file=sys.stderr)  # noqa: T201
+def _complain(program: str, message: str) -> None:
+    print(f"{program}: {message}", file=sys.stderr)  # noqa: T201
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""`edge-tdn-export inspect`: what is in a model folder, what it costs, and how much of it is proven."""
+"""Describe a model folder for `edge-tdn-export inspect`: contents, cost per clip and hop, and parity."""
 
 from typing import Any
 
@@ -10,14 +10,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from edge_tdn.manifest import Model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn_export.convert.model_folder import size_of
+from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.reference import open_networks
-from edge_tdn_export.network.tdn import TDN, TDNConfig
+from edge_tdn_export.network.tdn import TDN
 
 MB = 1e6
 
 
 def inspect(model: Model) -> dict[str, Any]:
-    """Everything as plain data. GMAC are counted by running the network, convolutions and products alone."""
+    """Return all figures as plain data.
+
+    GMAC (1e9 multiply-accumulates) are counted while the network runs, for convolutions and matrix products.
+    """
     manifest = model.manifest
     spec = manifest.input
     networks = open_networks(model)
@@ -59,7 +63,7 @@ def inspect(model: Model) -> dict[str, Any]:
 
 
 def macs(network: TDN, height: int, width: int) -> tuple[float, float]:
-    """Multiply-accumulates of encoding one segment, and of classifying one clip."""
+    """Return the multiply-accumulates of encoding one segment and of classifying one clip."""
     with torch.inference_mode():
         with FlopCounterMode(display=False) as encoding:
             features = network.encode(torch.zeros(1, FRAMES_PER_SEGMENT, 3, height, width))
@@ -70,19 +74,19 @@ def macs(network: TDN, height: int, width: int) -> tuple[float, float]:
 
 
 def page(found: dict[str, Any]) -> RenderableType:
-    """The same for people."""
+    """Return the figures of `inspect` for the terminal."""
     head = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     spec = found["input"]
     head.add_row("model", f"{found['id']}, {found['folder']}")
     for part in found["networks"]:
         options = part["network"]
         standard = TDNConfig().as_dict()
-        told = ("arch", "segments", "classes")
-        others = [f"{k} = {v}" for k, v in options.items() if k not in told and v != standard[k]]
+        shown = ("arch", "segments", "classes")
+        others = [f"{k} = {v}" for k, v in options.items() if k not in shown and v != standard[k]]
         text = f"TDN {options['arch']}, T = {options['segments']}, {part['parameters'] / 1e6:.1f} M parameters"
         head.add_row("network", ", ".join([text, *others]))
         head.add_row("  from", ", ".join(f"{k} {v[:16]}" if k == "sha256" else v for k, v in part["source"].items()))
-    head.add_row("cost", f"{found['gmac_per_clip']:.2f} GMAC a clip, {found['gmac_per_hop']:.2f} GMAC a hop")
+    head.add_row("cost", f"{found['gmac_per_clip']:.2f} GMAC per clip, {found['gmac_per_hop']:.2f} GMAC per hop")
     segments = " + ".join(str(part["network"]["segments"]) for part in found["networks"])
     strides = " and ".join(str(part["segment_stride"]) for part in found["networks"])
     head.add_row(
@@ -95,8 +99,8 @@ def page(found: dict[str, Any]) -> RenderableType:
     if found["background"]:
         head.add_row("background", ", ".join(found["background"]))
     head.add_row("written by", ", ".join(f"{name} {version}" for name, version in found["tools"].items()))
-    words = "golden, logits: largest difference from PyTorch / largest logit; `edge-tdn-export parity` compares"
-    return Group(head, "", _precisions(found["precisions"]), "", words)
+    note = "golden, logits: largest difference from PyTorch / largest logit; `edge-tdn-export parity` compares"
+    return Group(head, "", _precisions(found["precisions"]), "", note)
 
 
 def _precisions(precisions: dict[str, Any]) -> Table:
@@ -107,13 +111,11 @@ def _precisions(precisions: dict[str, Any]) -> Table:
         row = [name, build["format"], f"{build['bytes'] / MB:.1f}", _figure(build["golden_error"], "-")]
         parity = build["parity"]
         if parity is None:
-            table.add_row(*row, "", "", "", "", "never compared")
+            table.add_row(*row, "", "", "", "", "not compared")
             continue
         verdict = "proven" if parity["proven"] else "NOT equal"
-        table.add_row(
-            *row, str(parity["clips"]), _figure(parity["max_logit_error"]), f"{parity['top1_agreement']:.1%}",
-            _figure(parity["mean_kl"]), f"{verdict}, {parity['checked_at'][:10]}",
-        )  # fmt: skip
+        figures = [_figure(parity["max_logit_error"]), f"{parity['top1_agreement']:.1%}", _figure(parity["mean_kl"])]
+        table.add_row(*row, str(parity["clips"]), *figures, f"{verdict}, {parity['checked_at'][:10]}")
     return table
 
 

@@ -1,4 +1,4 @@
-"""Bars of long work, on stderr."""
+"""Progress bars on stderr."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-Step = Callable[[str], None]  # hears what comes next
+Step = Callable[[str], None]  # called before each step, with its description
+OnProgress = Callable[[str, int, int], None]  # called with a description, the number of items done, and their total
 
 
 @contextmanager
 def stepped(total: int, name: str = "") -> Iterator[Step]:
-    """A bar that a step moves on by one. `name`: of the whole."""
+    """Show a bar of `total` steps and yield the function that advances it. `name` precedes every description."""
     with bar() as progress:
         task = progress.add_task(name, total=total)
         before = f"{name}: " if name else ""
@@ -19,6 +20,6 @@ def stepped(total: int, name: str = "") -> Iterator[Step]:
 
 
 def bar() -> Progress:
-    """For work whose end nobody knows: what is done, and since when."""
+    """Return a bar with a description and the elapsed time, for work of unknown duration."""
     columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     return Progress(*columns, console=Console(stderr=True))

@@ -1,4 +1,4 @@
-"""What is reported of a model's labels, and what is said of names that it does not have."""
+"""The actions that are reported for a model's labels, and the errors for names that it does not have."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,8 @@ from subprocess import CompletedProcess
 import pytest
 
 from edge_tdn.actions.labels import check_names, rules
-from edge_tdn.config.tables import Config, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 
 LABELS = ("still", "falling", "lying down", "running")
@@ -20,7 +21,7 @@ def site(tmp_path: Path, text: str) -> Config:
     return load(path)
 
 
-def test_every_label_is_reported_by_its_name_unless_an_action_says_otherwise(tmp_path: Path) -> None:
+def test_a_label_is_reported_by_its_own_name_unless_an_action_renames_it(tmp_path: Path) -> None:
     text = '[decide]\nmin_length_s = 1.5\n[[decide.action]]\nname = "fall"\nlabels = ["lying down", "falling"]\n'
     config = site(tmp_path, text + "enter_threshold = 0.9\n")
     check_names(config, LABELS, BACKGROUND)
@@ -42,7 +43,7 @@ def test_two_labels_may_swap_their_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             '[decide]\nonly = ["runing"]\n',
@@ -67,23 +68,23 @@ def test_two_labels_may_swap_their_names(tmp_path: Path) -> None:
         ('[[decide.action]]\nname = "x"\nlabels = ["still"]\n', "6: decide.action[0].labels = 'still': a background"),
     ],
 )
-def test_a_name_that_the_model_does_not_have_is_told_with_file_and_line(text: str, said: str, tmp_path: Path) -> None:
+def test_an_unknown_name_is_refused_with_file_and_line(text: str, message: str, tmp_path: Path) -> None:
     config = site(tmp_path, text)
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as raised:
         check_names(config, LABELS, BACKGROUND)
-    assert said in str(told.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("command", ["check", "run", "replay"])
-def test_a_wrong_name_is_exit_78_before_anything_runs(
+def test_an_unknown_name_exits_with_78_before_anything_runs(
     command: str, tmp_path: Path, edge_tdn: Callable[..., CompletedProcess[str]]
 ) -> None:
     path = tmp_path / "site.toml"
     path.write_text('[[camera]]\nname = "a"\nsource = "demo:"\n[decide]\nonly = ["waves"]\n')
     arguments = ["demo:"] if command == "replay" else []
-    told = edge_tdn(command, *arguments, "--config", path)
-    assert told.returncode == 78
-    (line,) = told.stderr.splitlines()
+    done = edge_tdn(command, *arguments, "--config", path)
+    assert done.returncode == 78
+    (line,) = done.stderr.splitlines()
     assert line.startswith(
         f"edge-tdn: {path}:5: decide.only = 'waves': the model has no such label; did you mean 'wave'?"
     )

@@ -1,11 +1,11 @@
-"""`make bench`: every figure of speed and memory beside its baseline, both measured in turn in one run.
+"""`make bench`: measure every figure of speed and memory, in turn with its baseline.
 
-    make bench                                        everything, a quarter of an hour on two quiet cores
-    make bench BENCH="--only hop memory"              some of it
-    make bench BENCH="--beside 'benchmark_app -m other.xml -niter 100 -api sync'"   another tool beside ours
+    make bench                                        everything, a quarter of an hour on two idle cores
+    make bench BENCH="--only hop memory"              only these parts
+    make bench BENCH="--beside 'benchmark_app -m other.xml -niter 100 -api sync'"   another tool, in turn with ours
 
-It needs no data: videos are generated, weights are the reference's where they are found, else drawn. What it writes
-below --out: bench.json with every repetition, bench.png, and the model that it made, for the next time.
+It needs no data: videos are generated; weights are the reference's if they are found, else random. It writes below
+--out: bench.json with every repetition, bench.png, and the model that it exported, which the next run uses again.
 """
 
 import argparse
@@ -50,7 +50,7 @@ PARTS: dict[str, Part] = {
 
 def main() -> None:
     options = _options()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nobody needs
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of a missing torchvision, which is not needed
     console = Console()
     bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
     rows: list[Row] = []
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def table(rows: Iterable[Row]) -> Table:
-    """For the terminal."""
+    """Return the table for the terminal."""
     found = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column, side in (("what", "left"), ("against", "left"), ("figure", "right"), ("goal", "right"), ("", "left")):
         found.add_column(column, justify=side, no_wrap=side == "right")  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ def table(rows: Iterable[Row]) -> Table:
 
 
 def plot(rows: list[Row], path: Path) -> None:
-    """Every figure as a share of its goal: bars that stay left of the line have reached it."""
+    """Draw every figure as a share of its goal: a bar that ends left of the line reaches it."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -125,13 +125,21 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--repetitions", type=int, default=15, help="of each hop (default: 15)")
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="(default: runs/bench)")
-    parser.add_argument("--beside", metavar="COMMAND", help="a command line that is measured beside ours")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, metavar="PART", help=f"parts to measure: {', '.join(PARTS)} (default: all)"
+    )
+    parser.add_argument("--repetitions", type=int, default=15, help="measurements of each hop (default: 15)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/bench"), help="folder for the results (default: runs/bench)"
+    )
+    parser.add_argument("--beside", metavar="COMMAND", help="a command line to measure in turn with ours")
     data = Path(os.environ.get("EDGE_TDN_DATA", "../shared/data"))
-    parser.add_argument("--reference", type=Path, default=data.parent / "reference",
-                        help="folder of reference_state.py (default: beside EDGE_TDN_DATA)")  # fmt: skip
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        default=data.parent / "reference",
+        help="folder of reference_state.py (default: next to EDGE_TDN_DATA)",
+    )
     return parser.parse_args()
 
 

@@ -1,7 +1,7 @@
-"""What the graphs bring with several segments and several clips at a time, on the processor: decides a runtime's batch.
+"""The speed of the graphs with several segments and clips at a time on the CPU, which determines a runtime's batch.
 
-A head takes the number of clips that it was exported for, so that every size is exported anew. Cameras' features lie in
-rings of their own: a batch is first copied together, which counts.
+A head takes the number of clips that it was exported for, so every size is exported separately. Cameras' features are
+in separate rings: they are copied into a batch first, which is part of the measurement.
 """
 
 import json
@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 import openvino as ov
 import torch
-from edge_tdn_export.convert.convert import EncoderGraph, Half, HeadGraph, to_ir, to_onnx
+from edge_tdn_export.convert.graphs import EncoderGraph, HeadGraph, NetworkHalf, to_ir, to_onnx
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.tdn import TDN
 from numpy.typing import NDArray
@@ -28,28 +28,28 @@ from edge_tdn.inference.openvino import EXECUTION
 from edge_tdn.manifest import Model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 
-WORTH = 1.05  # times as many clips a second, or a batch is not worth that all cameras wait for it
-ROUNDS, LEAST_S = 20, 10.0  # of measuring: as many as fit into so many seconds, but so many at least
+MIN_GAIN = 1.05  # times as many hops a second; for less, the cameras need not wait for each other
+MIN_ROUNDS, MIN_SECONDS = 20, 10.0  # of measuring; both are reached
 ENCODER, HEAD = "encoder", "head"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One size of one graph."""
+    """The speed of one graph at one size."""
 
     graph: str
     size: int
-    ms: float  # for one segment or clip of the batch; median
-    gain: float  # segments or clips a second / those of the first size; median of the rounds' own ratios
+    ms: float  # per segment or clip of the batch; median
+    gain: float  # segments or clips a second / those of the first size; median of the rounds' ratios
     cpu_gain: float  # the same, in processor time
     error: float  # largest difference of an output from the first size's, relative to the largest
 
 
 class _Graph:
-    """A compiled half for `size` segments or clips, each from memory of its own."""
+    """A compiled graph for `size` segments or clips, each from memory of its own."""
 
     def __init__(self, compiled: ov.CompiledModel, size: int, sources: Sequence[Sequence[NDArray[np.generic]]]) -> None:
-        self.size, self._sources = size, sources  # one a segment or clip: an array for every input
+        self.size, self._sources = size, sources  # per segment or clip: an array for every input
         self._request = compiled.create_infer_request()
         self._inputs = range(len(compiled.inputs))
 
@@ -63,18 +63,18 @@ class _Graph:
         self._request.infer()
 
     def outputs(self) -> list[NDArray[np.float32]]:
-        """The first source's."""
+        """Return the outputs for the first source."""
         tensors = self._request.output_tensors
         return [np.array(tensor.data[: len(tensor.data) // self.size]) for tensor in tensors]
 
 
 def measure(model: Model, precision: str, threads: int, sizes: Sequence[int]) -> list[Batch]:
-    """Both graphs in every size, in turn. ModelError: an ensemble, or a precision that is not an export's."""
+    """Measure both graphs at every size, in turn. ModelError: an ensemble, or a precision that cannot be exported."""
     if len(model.manifest.members) != 1 or precision not in ("fp32", "fp16", "bf16"):
-        raise ModelError(f"{model.folder}: batches are measured of one network, in fp32, fp16 or bf16")
+        raise ModelError(f"{model.folder}: batches can be measured for a single network in fp32, fp16 or bf16")
     sizes = sorted({1, *sizes})
-    with Progress(BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(),
-                  console=Console(stderr=True)) as progress:  # fmt: skip
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=2 * (len(sizes) + 1))
         found = []
         for name in (ENCODER, HEAD):
@@ -100,33 +100,33 @@ def _export(model: Model, precision: str, threads: int, name: str, size: int) ->
         return _Graph(ov.Core().compile_model(ir, "CPU", options), size, sources)
 
 
-def _half(model: Model, network: TDN, name: str, size: int) -> tuple[Half, list[list[NDArray[np.generic]]]]:
-    """For `size` segments or clips, and as many inputs, all different; the first is the same in every size."""
+def _half(model: Model, network: TDN, name: str, size: int) -> tuple[NetworkHalf, list[list[NDArray[np.generic]]]]:
+    """Return a half for `size` segments or clips, and as many different inputs; the first is the same for all sizes."""
     spec, random = model.manifest.input, np.random.default_rng(0)
     if name == ENCODER:
         shape = (1, FRAMES_PER_SEGMENT, spec.height, spec.width, 3)
         segments = [[random.integers(0, 256, shape, np.uint8)] for _ in range(size)]
         example = torch.zeros(size, *shape[1:], dtype=torch.uint8)
-        return Half(EncoderGraph(network, spec).eval(), (example,), ["frames"], network.features), segments
+        return NetworkHalf(EncoderGraph(network, spec).eval(), (example,), ["frames"], network.features), segments
     features = next(iter(model.manifest.precisions.values())).graphs[0].features
     shapes = [(spec.segments, *features[name]) for name in network.features]
     clips = [[random.standard_normal(shape, np.float32) for shape in shapes] for _ in range(size)]
     examples = tuple(torch.zeros(size * shape[0], *shape[1:]) for shape in shapes)
-    return Half(HeadGraph(network).eval(), examples, network.features, ["logits"]), clips
+    return NetworkHalf(HeadGraph(network).eval(), examples, network.features, ["logits"]), clips
 
 
 def _compare(name: str, graphs: Sequence[_Graph]) -> Iterator[Batch]:
-    """In turn, as many segments or clips of every size in every round."""
-    most = max(graph.size for graph in graphs)
+    """Measure all sizes in turn, with as many segments or clips of each in every round."""
+    count = max(graph.size for graph in graphs)
     for graph in graphs:
         graph.run()
     expected = graphs[0].outputs()
     errors = [_error(graph.outputs(), expected) for graph in graphs]
     rounds: list[list[tuple[float, float]]] = []  # wall and processor seconds, of every size
     began = time.monotonic()
-    while len(rounds) < ROUNDS or time.monotonic() - began < LEAST_S:
+    while len(rounds) < MIN_ROUNDS or time.monotonic() - began < MIN_SECONDS:
         turn = graphs if len(rounds) % 2 else graphs[::-1]
-        spent = {graph.size: _spent(graph, most) for graph in turn}
+        spent = {graph.size: _spent(graph, count) for graph in turn}
         rounds.append([spent[graph.size] for graph in graphs])
     for column, (graph, error) in enumerate(zip(graphs, errors, strict=True)):
         yield Batch(
@@ -139,9 +139,9 @@ def _compare(name: str, graphs: Sequence[_Graph]) -> Iterator[Batch]:
         )
 
 
-def _spent(graph: _Graph, most: int) -> tuple[float, float]:
-    """Wall and processor seconds for one segment or clip, when about `most` go through."""
-    times = -(-most // graph.size)
+def _spent(graph: _Graph, count: int) -> tuple[float, float]:
+    """Return wall and processor seconds per segment or clip, over about `count` of them."""
+    times = -(-count // graph.size)
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(times):
         graph.run()
@@ -155,7 +155,7 @@ def _error(found: Sequence[NDArray[np.float32]], expected: Sequence[NDArray[np.f
 
 
 def gains(found: Sequence[Batch]) -> dict[int, float]:
-    """Size -> hops a second / those of the first size; a hop is a segment and a clip."""
+    """Return for each size its hops a second / those of the first size; a hop is a segment and a clip."""
     alone = {batch.graph: batch.ms for batch in found if batch.size == 1}
     ms = {batch.size: 0.0 for batch in found}
     for batch in found:
@@ -164,23 +164,21 @@ def gains(found: Sequence[Batch]) -> dict[int, float]:
 
 
 def verdict(found: Sequence[Batch]) -> str:
-    """Whether a runtime should have a batch, in words."""
+    """State whether a runtime should have a batch."""
     size, gain = max(gains(found).items(), key=lambda pair: pair[1])
-    if gain >= WORTH:
+    if gain >= MIN_GAIN:
         return f"{size} cameras at a time give {gain:.2f} times as many hops a second: batch = {size}"
-    return f"no size gives {WORTH - 1:.0%} more hops a second (most: {gain:.2f} times, with {size}): batch = 1"
+    return f"no size gives {MIN_GAIN - 1:.0%} more hops a second (best: {gain:.2f} times, with {size}): batch = 1"
 
 
 def table(model: Model, precision: str, found: Sequence[Batch]) -> Table:
-    """One row a size."""
+    """Return the table with one row per size."""
     table = Table(title=f"{model.manifest.id} {precision}", box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("graph", "at a time", "ms for each", "a second", "against 1", "in CPU time", "largest difference"):
         table.add_column(column, justify="right")
     for b in found:
-        table.add_row(
-            b.graph, str(b.size), f"{b.ms:.2f}", f"{1000 / b.ms:.1f}", f"{b.gain:.3f}", f"{b.cpu_gain:.3f}",
-            f"{b.error:.0e}",
-        )  # fmt: skip
+        speeds = (f"{b.ms:.2f}", f"{1000 / b.ms:.1f}", f"{b.gain:.3f}", f"{b.cpu_gain:.3f}")
+        table.add_row(b.graph, str(b.size), *speeds, f"{b.error:.0e}")
     return table
 
 

@@ -1,4 +1,4 @@
-"""Another tool's command line beside ours: whole processes in turn, wall and processor time, memory at most."""
+"""Another tool's command line in turn with ours: wall time, processor time and peak memory of whole processes."""
 
 import os
 import shlex
@@ -20,7 +20,7 @@ HOPS = 100
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process took."""
+    """The resources that one process used."""
 
     wall_s: float
     processor_s: float
@@ -28,7 +28,7 @@ class Usage:
 
 
 def beside(model: Path, precision: str, command: str, repetitions: int = 3) -> Row:
-    """Ours opens the model and computes HOPS hops; what the other does is its user's affair. SystemExit: it fails."""
+    """Measure our HOPS hops in turn with another command, whatever that does. SystemExit: a command failed."""
     ours = [sys.executable, "-m", "tests.bench.beside", str(model), precision]
     theirs = shlex.split(command)
     pairs = [(_used(ours), _used(theirs)) for _ in range(repetitions)]
@@ -53,6 +53,7 @@ def beside(model: Path, precision: str, command: str, repetitions: int = 3) -> R
 
 
 def _used(command: list[str]) -> Usage:
+    """Run a command and return the resources that it used."""
     began = time.monotonic()
     try:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -66,6 +67,7 @@ def _used(command: list[str]) -> Usage:
 
 
 def _job(model: Path, precision: str) -> None:
+    """Open the model and compute HOPS hops."""
     opened = open_model(model)
     spec = opened.manifest.input
     runtime = open_runtime(opened, precision, "CPU")

@@ -1,6 +1,6 @@
-"""What one camera costs before any inference: decoding, colours, resampling, resizing; `python -m tests.bench.capture`.
+"""The cost of one camera before inference: decoding, colours, resampling, resizing; `python -m tests.bench.capture`.
 
-Each figure is taken from a process of its own that plays an H.264 file, as a camera would send it, in real time.
+Each figure is measured in a process of its own that plays an H.264 file, as a camera would send it, in real time.
 """
 
 import math
@@ -23,28 +23,33 @@ from edge_tdn.manifest import InputSpec
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
-from edge_tdn.process.malloc import tune_heaps
+from edge_tdn.process.malloc import tune_for_daemon
 from edge_tdn.segments.window import Window
 from tests.bench.row import Row
 
 HEIGHT, WIDTH, RATE = 480, 640, 30
-SECONDS = 16.0  # of a measurement
+SECONDS = 16.0  # length of a measurement
 SEED = 4
-NOISE = 1.0  # grey levels, standard deviation, before it is smoothed
-SETTLED_S = 1.5  # when pipeline and heaps are as they stay
+NOISE = 1.0  # grey levels, standard deviation, before smoothing
+SETTLED_S = 1.5  # until pipeline and heaps are in a steady state
 CAMERA = "x264enc bitrate=1500 key-int-max=30 bframes=0 speed-preset=veryfast ! video/x-h264,profile=main ! h264parse"
 SPECS = {
     "motion": InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15, segment_stride=4),
     "tdn": InputSpec(
-        segments=8, height=224, width=224, resize="short_side_centre_crop", short_side=256, frame_rate=12,
+        segments=8,
+        height=224,
+        width=224,
+        resize="short_side_centre_crop",
+        short_side=256,
+        frame_rate=12,
         segment_stride=5,
     ),
-}  # fmt: skip
+}
 DECODER = "decoder alone"
 
 
 def capture(repetitions: int = 3, seconds: float = SECONDS) -> Row:
-    """The worse of both models; the samples name the parts."""
+    """Return the cost for the more expensive of two models; the samples have all parts."""
     with tempfile.TemporaryDirectory() as folder:
         video = camera_video(Path(folder) / "camera.mp4", seconds + SETTLED_S + 1)
         samples: dict[str, list[float]] = {f"{part} (%)": [] for part in (DECODER, *SPECS)}
@@ -64,13 +69,13 @@ def capture(repetitions: int = 3, seconds: float = SECONDS) -> Row:
 
 
 def camera_video(path: Path, seconds: float, still: bool = False) -> Path:
-    """Something moves to and fro before a camera, or stands: H.264 main profile, 1.5 Mbit/s, a key frame a second."""
+    """Write a video of an object that moves or not, in H.264 main profile, 1.5 Mbit/s, with a key frame a second."""
     write_video(_pictures(round(seconds * RATE), still), RATE, path, [CAMERA])
     return path
 
 
 def _pictures(count: int, still: bool) -> Iterator[Picture]:
-    """Noise as a camera's own smoothing leaves it; to decode them takes as long as the project's real clips."""
+    """Yield frames with the smoothed noise of a camera; decoding takes as long as for the project's real clips."""
     rng = np.random.default_rng(SEED)
     ground, thing = (cv2.GaussianBlur(Scene(rng, HEIGHT, WIDTH).draw(None), (0, 0), 2) for _ in range(2))
     noises = [cv2.GaussianBlur(rng.normal(0, NOISE, (HEIGHT, WIDTH, 1)), (0, 0), 1)[..., None] for _ in range(7)]
@@ -82,13 +87,14 @@ def _pictures(count: int, still: bool) -> Iterator[Picture]:
 
 
 def _measured(part: str, video: Path, seconds: float) -> float:
+    """Return the result of `_load` in a process of its own."""
     command = [sys.executable, "-m", "tests.bench.capture", part, str(video), str(seconds)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def _load(part: str, video: Path, seconds: float) -> float:
-    """% of one core that this process takes while it plays the file."""
-    tune_heaps()
+    """Return the % of one core that this process uses while it plays the file."""
+    tune_for_daemon()
     if part == DECODER:
         Gst, _ = gstreamer.load()
         pipeline = Gst.parse_launch(f"filesrc location={video} ! decodebin ! fakesink sync=true")

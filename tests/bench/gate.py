@@ -1,7 +1,4 @@
-"""What a still scene costs: a whole daemon with one camera before which nothing moves, with and without motion gate.
-
-In turn, several times.
-"""
+"""The cost of a still scene: a daemon with one camera, in turn with and without the motion gate, several times."""
 
 import tempfile
 import time
@@ -14,7 +11,7 @@ from tests.bench.row import Row
 from tests.bench.serving import serving
 
 GOAL = 8.0
-SETTLED_S = 18.0  # noise learnt, a whole clip still, all compiled
+SETTLED_S = 18.0  # until the noise is known, a whole clip is still and everything is compiled
 SECONDS = 15.0
 CAMERA = """
 [[camera]]
@@ -25,7 +22,7 @@ motion_gate = {gate}
 
 
 def gate(model: Model, precision: str, repetitions: int = 3) -> Row:
-    """Processor time of the process over wall time."""
+    """Measure the processor time of the process as a share of wall time."""
     with tempfile.TemporaryDirectory() as folder:
         video = camera_video(Path(folder) / "still.mp4", SETTLED_S + SECONDS + 5, still=True)
         pairs = [[_share(model, precision, video, state) for state in ("true", "false")] for _ in range(repetitions)]

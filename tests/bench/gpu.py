@@ -1,7 +1,7 @@
-"""`make bench-gpu`: what a hop costs on a GPU, for one camera and for many. A program, no test.
+"""`make bench-gpu`: measure the cost of a hop on a GPU, for one camera and for many.
 
 A hop is one segment encoded and one clip classified, from pixels in the host's memory to logits in the host's memory.
-With `--device cpu` the same code runs on the processor: that shows that it works, not how fast it is.
+With `--device cpu` the same code runs on the CPU: that shows that it works, not how fast it is.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from edge_tdn_export.inspection import inspect
-from edge_tdn_export.parity.result import limits_of
+from edge_tdn_export.limits import limits_of
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
@@ -27,15 +27,15 @@ from edge_tdn.manifest import Model, open_model
 from tests.bench.row import Row
 
 PAPER_MS = 22.1  # a clip of R50, T = 8, on a V100
-GOAL_MS = 2.0  # a hop of one camera
-GOAL_HOPS = 1000  # a second, at the largest batch
+GOAL_MS = 2.0  # per hop of one camera
+GOAL_HOPS = 1000  # per second, at the largest batch
 MATRIX = {CUDA: 8192, "cpu": 1024}  # rows and columns of the product that shows the device's peak
 WARM_UP = 5
 
 
 @dataclass(frozen=True)
-class Batch:
-    """So many cameras at once."""
+class GpuBatch:
+    """The speed for a number of cameras at once."""
 
     cameras: int
     median_ms: float
@@ -50,8 +50,8 @@ def main() -> None:
     parser.add_argument("--precision", choices=DTYPE, default="bf16", help="(default: bf16)")
     parser.add_argument("--device", choices=(CUDA, "cpu"), default=CUDA, help="(default: CUDA)")
     parser.add_argument("--batches", type=int, nargs="+", choices=BATCHES, default=BATCHES, help="(default: all)")
-    parser.add_argument("--hops", type=int, default=200, help="timed at each batch (default: 200)")
-    parser.add_argument("--json", type=Path, help="write everything there, too")
+    parser.add_argument("--hops", type=int, default=200, help="timed per batch size (default: 200)")
+    parser.add_argument("--json", type=Path, help="also write all results to this file")
     options = parser.parse_args()
     found = measure(open_model(options.model), options.precision, options.device, options.batches, options.hops)
     Console().print(page(found))
@@ -59,8 +59,10 @@ def main() -> None:
         options.json.write_text(json.dumps(found, indent=1, default=asdict) + "\n")
 
 
-def measure(model: Model, precision: str, device: str, batches: list[int], hops: int) -> dict[str, Any]:
-    """Everything as plain data, but for `batches` and `rows`."""
+def measure(
+    model: Model, precision: str, device: str, batches: list[int], hops: int, matrix: int = 0
+) -> dict[str, Any]:
+    """Return all results as plain data, except for `batches` and `rows`. `matrix`: size of the product; 0: MATRIX."""
     build = model.build(f"cuda-{precision}")
     began = time.perf_counter()
     runtime = assemble(
@@ -69,7 +71,7 @@ def measure(model: Model, precision: str, device: str, batches: list[int], hops:
     opened_s = time.perf_counter() - began
     error = golden_error(model, runtime)
     gmac = float(inspect(model)["gmac_per_hop"])
-    peak = matrix_gmacs(precision, device)
+    peak = matrix_gmacs(precision, device, matrix or MATRIX[device])
     samples = {n: hop_ms(runtime, model, n, hops) for n in batches if n <= runtime.batch}
     runtime.close()
     rows = []
@@ -95,7 +97,7 @@ def measure(model: Model, precision: str, device: str, batches: list[int], hops:
 
 
 def hop_ms(runtime: Runtime, model: Model, cameras: int, hops: int) -> list[float]:
-    """Milliseconds of each hop of all cameras, every camera with pixels of its own."""
+    """Return the milliseconds of each hop of all cameras, every one with pixels of its own."""
     spec = model.manifest.input
     shape = (cameras, spec.frames, spec.height, spec.width, 3)
     segments = list(np.random.default_rng(cameras).integers(0, 256, shape, np.uint8))
@@ -110,9 +112,8 @@ def hop_ms(runtime: Runtime, model: Model, cameras: int, hops: int) -> list[floa
     return repeated_ms(hop, hops)
 
 
-def matrix_gmacs(precision: str, device: str) -> float:
-    """Multiply-accumulates a second of a large matrix product in this precision, in 1e9."""
-    n = MATRIX[device]
+def matrix_gmacs(precision: str, device: str, n: int) -> float:
+    """Return the 1e9 multiply-accumulates per second of an n x n matrix product in this precision."""
     a, b = torch.randn(2, n, n, device=device.lower()).to(getattr(torch, DTYPE[precision]))
 
     def product() -> None:
@@ -124,6 +125,7 @@ def matrix_gmacs(precision: str, device: str) -> float:
 
 
 def repeated_ms(run: Callable[[], None], times: int) -> list[float]:
+    """Return the milliseconds of each of several runs, after a warm-up."""
     samples = []
     for _ in range(min(WARM_UP, times) + times):
         began = time.perf_counter()
@@ -132,9 +134,9 @@ def repeated_ms(run: Callable[[], None], times: int) -> list[float]:
     return samples[-times:]
 
 
-def batch(cameras: int, ms: list[float], gmac: float, peak: float) -> Batch:
+def batch(cameras: int, ms: list[float], gmac: float, peak: float) -> GpuBatch:
     hops_per_s = cameras / median(ms) * 1e3
-    return Batch(cameras, median(ms), float(np.percentile(ms, 95)), hops_per_s, gmac * hops_per_s / peak)
+    return GpuBatch(cameras, median(ms), float(np.percentile(ms, 95)), hops_per_s, gmac * hops_per_s / peak)
 
 
 def median(samples: list[float]) -> float:
@@ -142,11 +144,11 @@ def median(samples: list[float]) -> float:
 
 
 def page(found: dict[str, Any]) -> RenderableType:
-    """The same for people."""
+    """Return the results as a page for the terminal."""
     head = (
         f"{found['model']} {found['precision']} on {found['device']}: {found['gmac_per_hop']:.1f} GMAC a hop; a matrix "
-        f"product does {found['matrix_tflops']:.3g} TFLOP/s\ngolden clip: {found['golden_error']:.1e} of the largest "
-        f"logit off, allowed {found['golden_limit']:.0e}; opened in {found['open_s']:.1f} s"
+        f"product does {found['matrix_tflops']:.3g} TFLOP/s\ngolden clip: differs by {found['golden_error']:.1e} of "
+        f"the largest logit, allowed {found['golden_limit']:.0e}; opened in {found['open_s']:.1f} s"
     )
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("cameras", "median ms", "p95 ms", "hops/s", "of the product"):

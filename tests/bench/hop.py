@@ -1,7 +1,7 @@
-"""A hop (one segment encoded, one clip classified) against the published network exported whole, in turn.
+"""A hop (one segment encoded, one clip classified) in turn with the published network exported as a whole.
 
-What is reported is the median of the ratios of neighbours in time: another load on this machine slows both. Before
-anything is timed both must say the same of the same clip, FP32 within LARGEST_ERROR of the largest logit.
+The figure is the median ratio of consecutive measurements, since other load on this machine slows both. Before and
+after the measurements both must agree on a clip: in FP32 within MAX_ERROR of the largest logit.
 """
 
 import tempfile
@@ -25,16 +25,16 @@ from tests.bench.row import Row
 
 GOALS = {"fp32": 0.67, "bf16": 0.62, "int8": 0.58}
 EAGER_GOAL = 0.15  # INT8 against PyTorch
-LARGEST_ERROR = 1e-4
-MATRIX = 2048  # of the product that says what these cores can do; convolutions whose data stays in the cache do more
+MAX_ERROR = 1e-4  # of the largest logit
+MATRIX = 2048  # rows and columns of a product that shows what these cores can do; convolutions in the cache exceed it
 OPTIONS = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
 
 
 def hop(network: TDN, model: Model, repetitions: int, step: Callable[[str], None]) -> list[Row]:
-    """A row for each precision that this processor has, and INT8 against PyTorch. `step` hears what is done next."""
+    """Return a row per precision of this processor, and INT8 against PyTorch. `step` is called with each next step."""
     clip = np.random.default_rng(0).integers(0, 256, (SEGMENTS, 5, SPEC.height, SPEC.width, 3), np.uint8)
     pixels = normalise(torch.from_numpy(clip))[None]
-    step("the published network, exported whole")
+    step("the published network, exported as a whole")
     published = naive.Published(network).eval()
     with tempfile.TemporaryDirectory() as scratch:
         whole = naive.to_openvino(network, (SPEC.height, SPEC.width), Path(scratch))
@@ -50,7 +50,7 @@ def hop(network: TDN, model: Model, repetitions: int, step: Callable[[str], None
         runs[f"ours {precision}"] = _hop(model, precision, clip, logits)
     runs["pytorch"] = _eager(published, pixels, logits)
     runs |= {f"matrix product {precision}": _product(precision) for precision in here}
-    for run in runs.values():  # warm, and filled: every ring holds the clip
+    for run in runs.values():  # warm up, and fill the rings with the clip
         for _ in range(2):
             run()
     _compare(logits)
@@ -78,7 +78,7 @@ def _whole(graph: ov.Model, precision: str, clip: np.ndarray, logits: dict[str, 
 
 
 def _hop(model: Model, precision: str, clip: np.ndarray, logits: dict[str, np.ndarray]) -> Callable[[], None]:
-    """Each run takes the next segment of the clip, over and over: after T of them the window is a turned clip."""
+    """Return a run that takes the next segment of the clip, cyclically; after T runs the window is the clip again."""
     runtime = open_runtime(model, precision, "CPU")
     ring = runtime.ring()
     for segment in clip:
@@ -89,10 +89,10 @@ def _hop(model: Model, precision: str, clip: np.ndarray, logits: dict[str, np.nd
     def run() -> None:
         nonlocal number
         runtime.encode([clip[number % SEGMENTS]], [ring])
-        said = runtime.classify([ring])[0]
+        newest = runtime.classify([ring])[0]
         number += 1
-        if number % SEGMENTS == 0:  # the ring has gone round: the clip as it was
-            logits[f"ours {precision}"] = said
+        if number % SEGMENTS == 0:  # the window is the clip again
+            logits[f"ours {precision}"] = newest
 
     return run
 
@@ -106,7 +106,7 @@ def _eager(published: torch.nn.Module, clip: torch.Tensor, logits: dict[str, np.
 
 
 def _product(precision: str) -> Callable[[], None]:
-    """A large matrix product, by the same library. INT8: as NNCF quantises one."""
+    """Return a run of a large matrix product on the same library; INT8 as NNCF quantises it."""
     import openvino.opset13 as opset
 
     left = opset.parameter([MATRIX, MATRIX], np.float32)
@@ -122,16 +122,16 @@ def _product(precision: str) -> Callable[[], None]:
 
 
 def _compare(logits: dict[str, np.ndarray]) -> None:
-    """Equal before fast: a benchmark of wrong results says nothing."""
+    """Fail if the logits differ: the speed of wrong results means nothing."""
     expected = logits["pytorch"]
     for name in ("naive fp32", "ours fp32"):
         error = float(np.abs(logits[name] - expected).max() / np.abs(expected).max())
-        if not error <= LARGEST_ERROR:
-            raise SystemExit(f"{name}: {error:.2g} of the largest logit off PyTorch's, allowed {LARGEST_ERROR:g}")
+        if not error <= MAX_ERROR:
+            raise SystemExit(f"{name}: differs from PyTorch by {error:.2g} of the largest logit, allowed {MAX_ERROR:g}")
 
 
 def _gmac(network: TDN) -> tuple[float, float]:
-    """Of the whole network, and of a hop."""
+    """Return the 1e9 multiply-accumulates of the whole network and of a hop."""
     encoder, head = macs(network, SPEC.height, SPEC.width)
     return (SEGMENTS * encoder + head) / 1e9, (encoder + head) / 1e9
 
@@ -143,9 +143,9 @@ def _rows(seconds: dict[str, list[float]], gmac: tuple[float, float]) -> list[Ro
             continue
         ours, whole = seconds[f"ours {precision}"], seconds[f"naive {precision}"]
         note = f"{_ms(ours):.0f} of {_ms(whole):.0f} ms"
-        # what a hop would take, did all its multiply-accumulates run as they do in a large product
-        least = median(seconds[f"matrix product {precision}"]) * gmac[1] * 1e9 / MATRIX**3
-        note += f"; {least / median(ours):.0%} of the speed of a large matrix product"
+        # the seconds of a hop if all its multiply-accumulates ran as fast as in a large product
+        ideal_s = median(seconds[f"matrix product {precision}"]) * gmac[1] * 1e9 / MATRIX**3
+        note += f"; {ideal_s / median(ours):.0%} of the speed of a large matrix product"
         rows.append(_row(f"hop, {precision}", f"published network whole, {precision}", ours, whole, goal, note))
     eager = seconds["pytorch"]
     note = f"{_ms(seconds['ours int8']):.0f} of {_ms(eager):.0f} ms"

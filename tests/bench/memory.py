@@ -1,4 +1,4 @@
-"""What a daemon holds in memory: with one camera, and what each further one adds."""
+"""The resident memory of a daemon with one camera, and of each further camera."""
 
 import tempfile
 import time
@@ -11,7 +11,7 @@ from tests.bench.serving import serving
 
 GOAL_MB, GOAL_MORE_MB = 350.0, 60.0
 CAMERAS = (1, 3)
-WARM_S = 8.0  # in which a daemon has certainly filled the cache
+WARM_S = 8.0  # time in which a daemon fills the cache
 CAMERA = """
 [[camera]]
 name = "camera-{number}"
@@ -22,7 +22,7 @@ hop = {hop}
 
 
 def memory(model: Model, precision: str, seconds: float = 20.0) -> list[Row]:
-    """Resident memory of whole processes, after so many seconds."""
+    """Measure the resident memory of whole processes after a number of seconds."""
     with tempfile.TemporaryDirectory() as folder:
         video = camera_video(Path(folder) / "camera.mp4", 10)
         resident = {count: _resident(model, precision, count, video, seconds) for count in CAMERAS}
@@ -30,15 +30,29 @@ def memory(model: Model, precision: str, seconds: float = 20.0) -> list[Row]:
     each = (more[-1] - one[-1]) / (CAMERAS[-1] - CAMERAS[0])
     samples = {f"{count} cameras, MB each second": values for count, values in resident.items()}
     return [
-        Row(f"memory of a process with one camera, {precision}", "", one[-1], "MB", GOAL_MB, samples,
-            "resident; compiled models from the cache"),
-        Row(f"memory of each further camera, {precision}", "", each, "MB", GOAL_MORE_MB, samples,
-            f"of {CAMERAS[-1]} cameras"),
-    ]  # fmt: skip
+        Row(
+            what=f"memory of a process with one camera, {precision}",
+            against="",
+            figure=one[-1],
+            unit="MB",
+            goal=GOAL_MB,
+            samples=samples,
+            note="resident; compiled models from the cache",
+        ),
+        Row(
+            what=f"memory of each further camera, {precision}",
+            against="",
+            figure=each,
+            unit="MB",
+            goal=GOAL_MORE_MB,
+            samples=samples,
+            note=f"of {CAMERAS[-1]} cameras",
+        ),
+    ]
 
 
 def _resident(model: Model, precision: str, cameras: int, video: Path, seconds: float) -> list[float]:
-    """MB, once a second, of a daemon that has warmed its cache once before."""
+    """Return the MB, once a second, of a daemon whose cache was filled before."""
     cache, config = video.parent / "cache", video.parent / f"{cameras}.toml"
     each = "".join(CAMERA.format(number=n, source=video, hop=cameras) for n in range(cameras))
     rest = f'cache = "{cache}"\n{each}'

@@ -1,7 +1,7 @@
-"""The network that is measured: R50, T = 8, 224x224, 174 classes, in a model folder that is made once.
+"""The measured network: R50, T = 8, 224x224, 174 classes, in a model folder that is exported once.
 
-Its weights are those of the reference folder where there is one (pseudo-random, the published layout), else drawn
-with a fixed seed: neither has learnt anything, and a speed does not ask for it. Made anew when the exporter changes.
+Its weights are those of the reference folder if there is one (pseudo-random, the published layout), else random with a
+fixed seed: neither are trained, which does not matter for speed. Exported again when the exporter changes.
 """
 
 import hashlib
@@ -13,7 +13,8 @@ import edge_tdn_export
 import numpy as np
 import torch
 from edge_tdn_export.convert.convert import Recipe, convert
-from edge_tdn_export.network.tdn import TDN, TDNConfig
+from edge_tdn_export.network.config import TDNConfig
+from edge_tdn_export.network.tdn import TDN
 from edge_tdn_export.quantize.quantize import parse_limits, quantize
 
 from edge_tdn.demo.scene import Motion, Pose, Scene
@@ -28,13 +29,18 @@ FRAME_RATE, STRIDE = 12.0, 6  # a segment every half second
 CALIBRATION = ("left", "approach")  # videos, 10 s each
 PRECISIONS = ("fp32", "bf16")
 SPEC = InputSpec(
-    segments=SEGMENTS, height=224, width=224, resize="short_side_centre_crop", short_side=256, frame_rate=FRAME_RATE,
+    segments=SEGMENTS,
+    height=224,
+    width=224,
+    resize="short_side_centre_crop",
+    short_side=256,
+    frame_rate=FRAME_RATE,
     segment_stride=STRIDE,
-)  # fmt: skip
+)
 
 
 def network(reference: Path) -> TDN:
-    """In evaluation mode. `reference`: the folder of reference_state.py."""
+    """Return the network in evaluation mode. `reference`: the folder of reference_state.py."""
     config = TDNConfig(arch="resnet50", segments=SEGMENTS, classes=CLASSES)
     if (reference / "reference_state.py").exists():
         return reference_network(reference, REFERENCE, config)
@@ -43,7 +49,7 @@ def network(reference: Path) -> TDN:
 
 
 def folder(network: TDN, out: Path, step: Callable[[str], None]) -> Model:
-    """With FP32, BF16 and INT8, the last calibrated on generated videos."""
+    """Return a model folder with FP32, BF16 and INT8, calibrated on generated videos; create it if necessary."""
     mark = out / "exporter.sha256"
     sources = sorted(Path(edge_tdn_export.__path__[0]).rglob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
@@ -61,6 +67,6 @@ def folder(network: TDN, out: Path, step: Callable[[str], None]) -> Model:
 
 
 def moving(seed: int, label: str, height: int, width: int, frames: int, rate: float = FRAME_RATE) -> Iterator[Picture]:
-    """Pictures of one thing that moves."""
+    """Return frames of one moving object."""
     scene, motion = Scene(np.random.default_rng(seed), height, width), Motion(label)
     return (scene.draw(motion.at(Pose(0.5, 0.5, 0.4), n / rate % 2)) for n in range(frames))

@@ -1,7 +1,7 @@
-"""The network as it is published, exported whole: what the sliding window of two graphs is measured against.
+"""The published network, exported as a whole: the baseline of the sliding window of two graphs.
 
-One clip at a time through all layers; batch norms apart from their convolutions; forward and backward differences one
-after the other; the temporal convolution as reshape, transpose, conv1d, transpose. Same weights, same logits as ours.
+One clip at a time through all layers; batch norms separate from their convolutions; forward and backward differences
+one after the other; the temporal convolution as reshape, transpose, conv1d, transpose. Same weights and logits as ours.
 """
 
 import io
@@ -15,15 +15,15 @@ import numpy as np
 import openvino as ov
 import torch
 import torch.nn.functional as F
-from edge_tdn_export.convert.convert import OPSET, read_onnx
+from edge_tdn_export.convert.graphs import OPSET, read_onnx
 from edge_tdn_export.network.tdn import LTDM, TDN, Block, TemporalConv
 from torch import Tensor, nn
 
-CALIBRATION_CLIPS = 4  # for the speed of INT8 it is enough that ranges are finite
+CALIBRATION_CLIPS = 4  # the speed of INT8 needs only finite ranges
 
 
 class Published(nn.Module):
-    """frames float32 [1, T, 5, 3, H, W], normalised -> logits [1, classes]."""
+    """The whole network: frames float32 [1, T, 5, 3, H, W], normalised -> logits [1, classes]."""
 
     def __init__(self, network: TDN) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ def _temporal(own: TemporalConv, x: Tensor) -> Tensor:
 
 
 def to_openvino(network: TDN, size: tuple[int, int], scratch: Path) -> ov.Model:
-    """The whole published network as OpenVINO has it from ONNX; `size` is height, width."""
+    """Return the whole published network as OpenVINO reads it from ONNX; `size` is height, width."""
     clip = torch.zeros(1, network.config.segments, 5, 3, *size)
     path = scratch / "published.onnx"
     with warnings.catch_warnings(), torch.no_grad():
@@ -105,7 +105,7 @@ def to_openvino(network: TDN, size: tuple[int, int], scratch: Path) -> ov.Model:
 
 
 def to_int8(whole: ov.Model) -> ov.Model:
-    """Quantised by NNCF as it does unasked."""
+    """Quantise with the defaults of NNCF."""
     shape = list(whole.inputs[0].shape)
     clips = [np.random.default_rng(n).normal(size=shape).astype(np.float32) for n in range(CALIBRATION_CLIPS)]
     logging.getLogger("nncf").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What the daemon adds to its two inferences: from the arrival of a clip's last frame to its scores, less the two.
+"""The time that the daemon adds to its two inferences: from a clip's last frame to its scores, minus inference.
 
 The real chain plays a camera's H.264 in real time: source, window, scheduler, runtime.
 """
@@ -27,14 +27,14 @@ from tests.bench.row import Row
 GOAL = 0.08
 
 
-class Timed:
-    """A runtime that adds up how long it computed; see `edge_tdn.inference.open_runtime.Runtime`."""
+class TimedRuntime:
+    """A runtime that adds up its computing time; see `edge_tdn.inference.runtime.Runtime`."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self.device, self.precision, self.batch = runtime.device, runtime.precision, runtime.batch
         self.ring, self.close = runtime.ring, runtime.close
-        self.ns = 0  # since it was last set
+        self.ns = 0  # computing time since it was last reset
 
     def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[Ring]) -> None:
         began = time.monotonic_ns()
@@ -49,21 +49,23 @@ class Timed:
 
 
 def overhead(model: Model, precision: str, seconds: float = 16.0) -> Row:
-    """Over all hops of so many seconds."""
-    runtime = Timed(open_runtime(model, precision, "CPU"))
+    """Measure all hops in a number of seconds."""
+    runtime = TimedRuntime(open_runtime(model, precision, "CPU"))
     inference_ms: list[float] = []
     added_ms: list[float] = []
 
-    def scored(scores: Scores) -> None:
-        inference_ms.append(runtime.ns / 1e6)
-        added_ms.append(scores.latency_ms - runtime.ns / 1e6)
-        runtime.ns = 0
+    class Added:
+        def scored(self, scores: Scores) -> None:
+            inference_ms.append(runtime.ns / 1e6)
+            added_ms.append(scores.latency_ms - runtime.ns / 1e6)
+            runtime.ns = 0
 
-    def broken(reason: object) -> None:
-        runtime.ns = 0
+        def broken(self, reason: object) -> None:
+            runtime.ns = 0
 
     scheduler = Scheduler(runtime, model.manifest.input, _raise)
-    lane = scheduler.lane(1, scored, broken)
+    sink = Added()
+    lane = scheduler.add_lane(1, sink)
     window = Window(model.manifest.input, max_gap_s=0.5)
     scheduler.start()
     with tempfile.TemporaryDirectory() as folder:

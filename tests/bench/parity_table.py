@@ -1,8 +1,8 @@
-"""`make parity`: the README's table of precisions, measured anew. A program, no test: it takes most of an hour.
+"""`make parity`: measure the documentation's table of precisions, which takes most of an hour.
 
 The networks are those of the reference folder (pseudo-random weights for which the published implementation's logits
-are known: R50 with 8 and 16 segments, R101 with 8) and the shipped `motion`, which has learnt something: the first
-three give nearly every clip the same label, so that their top-1 agreement says little.
+are known: R50 with 8 and 16 segments, R101 with 8) and the shipped, trained `motion`: the first three give nearly every
+clip the same label, so that their top-1 agreement means little.
 """
 
 import argparse
@@ -13,8 +13,7 @@ from pathlib import Path
 
 from edge_tdn_export.__main__ import main as export
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.network.tdn import TDNConfig
-from edge_tdn_export.parity import compare
+from edge_tdn_export.network.config import TDNConfig
 from rich.console import Console
 
 from edge_tdn.manifest import shipped_models
@@ -27,21 +26,20 @@ REFERENCE = {
 }
 MOTION = "motion"
 PRECISIONS = ("fp32", "onnx", "fp16", "bf16")
-MOTION_INPUT = ["--background", "still", "--size", "96", "--resize", "stretch", "--frame-rate", "15",
-                "--segment-stride", "4"]  # fmt: skip
-STRIDE = {8: 6, 16: 3}  # ticks, so that both see the same 4.3 s
+MOTION_INPUT = ["--background", "still", "--size", "96", "--resize", "stretch"]
+MOTION_INPUT += ["--frame-rate", "15", "--segment-stride", "4"]
+STRIDE = {8: 6, 16: 3}  # ticks, so that both clips span 4.3 s
 MB = 1e6
 
 
 def main() -> None:
-    """Makes what is not there yet below --out, compares it, prints the table in Markdown."""
+    """Export the networks that --out lacks, compare them, and print the table in Markdown."""
     parser = argparse.ArgumentParser(prog="make parity", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="(default: ../shared/data)")
     parser.add_argument("--out", type=Path, default=Path("runs/parity"), help="(default: runs/parity)")
-    parser.add_argument("--clips", type=int, default=100, help="at most so many of the real clips (default: 100)")
+    parser.add_argument("--clips", type=int, default=100, help="maximum number of real clips (default: 100)")
     parser.add_argument("--only", nargs="*", help="names of networks, as in the table")
     options = parser.parse_args()
-    compare.MOST_CLIPS = options.clips
     videos = options.data / "videos"
     lines = []
     for name in (*REFERENCE, MOTION):
@@ -49,19 +47,19 @@ def main() -> None:
             continue
         folder = options.out / folder_name(name)
         seconds = _make(name, folder, options.data, videos)
-        export(["parity", str(folder), "--clips", str(videos)])
+        export(["parity", str(folder), "--clips", str(videos), "--most-clips", str(options.clips)])
         lines += _rows(name, folder, seconds)
     head = "| network | precision | max logit error | top-1 agreement | mean KL | MB | export |"
     Console().print("\n".join([head, "|---|---|---|---|---|---|---|", *lines]), soft_wrap=True, markup=False)
 
 
 def folder_name(name: str) -> str:
-    """A folder's name: `R50, T = 8` -> `r50-t8`."""
+    """Return the name of a network's folder: `R50, T = 8` -> `r50-t8`."""
     return name.lower().replace(" = ", "").replace(", ", "-")
 
 
 def _make(name: str, folder: Path, data: Path, videos: Path) -> dict[str, float]:
-    """Converts and quantises, and says how many seconds each took; once: the times are kept beside the folder."""
+    """Convert and quantise; return the seconds of each step, which a file next to the folder keeps."""
     times = folder.with_suffix(".json")
     if folder.exists() and times.exists():
         return dict(json.loads(times.read_text()))
@@ -88,7 +86,7 @@ def _make(name: str, folder: Path, data: Path, videos: Path) -> dict[str, float]
 
 
 def _rows(name: str, folder: Path, seconds: dict[str, float]) -> list[str]:
-    """One a precision. Seconds stand where they were spent: `convert` writes all but INT8 in one go."""
+    """Return one row per precision. `convert` writes all but INT8, so the first row has its seconds."""
     report = json.loads((folder / "parity.json").read_text())
     rows = []
     for number, found in enumerate(report["comparisons"]):

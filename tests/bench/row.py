@@ -1,4 +1,4 @@
-"""What every benchmark of `make bench` gives: a figure beside its goal, and the samples that it was taken from."""
+"""The result of a benchmark: a figure, its goal, and the samples that it was computed from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. Smaller is better, everywhere."""
+    """One line of the table. Smaller is always better."""
 
-    what: str  # as issue and README name it
-    against: str  # the baseline, measured in the same run; empty where there is none
+    what: str  # as the documentation names it
+    against: str  # the baseline, measured in the same run; empty if there is none
     figure: float
     unit: str  # "ratio", "% of one core", "MB", "s"
     goal: float
-    samples: Mapping[str, Sequence[float]] = field(default_factory=dict)  # name with unit -> repetitions, as measured
-    note: str = ""  # what a reader must know to believe the figure
+    samples: Mapping[str, Sequence[float]] = field(default_factory=dict)  # name and unit -> every repetition
+    note: str = ""  # the conditions of the measurement
 
     @property
     def reached(self) -> bool:

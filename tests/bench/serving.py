@@ -1,4 +1,4 @@
-"""`edge-tdn run` in a process of its own, to be measured from outside. It finds no broker, which it bears."""
+"""`edge-tdn run` in a process of its own, to be measured from outside. Its broker does not exist."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ precision = "{precision}"
 
 @contextmanager
 def serving(model: Model, precision: str, rest: str, config: Path) -> Iterator[psutil.Process]:
-    """A daemon, ended with the block. `rest`: what its configuration, written to `config`, says after `HEAD`."""
+    """Run a daemon during the block. `rest`: its configuration after `HEAD`; `config`: the file to write it to."""
     config.write_text(HEAD.format(model=model.folder.resolve(), precision=precision) + rest)
     command = [sys.executable, "-m", "edge_tdn", "run", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:

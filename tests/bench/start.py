@@ -1,4 +1,4 @@
-"""From the start of a process to the first clip that it could take: imports, model, runtime, self-test."""
+"""The time from the start of a process until it can take a clip: imports, model, runtime, self-test."""
 
 import subprocess
 import sys
@@ -24,11 +24,11 @@ print(time.monotonic(), time.process_time())
 
 
 def start(model: Model, precision: str, repetitions: int = 5) -> list[Row]:
-    """Fresh processes, in turn with an empty cache of compiled models and with the one that the first had filled."""
+    """Measure new processes, in turn with an empty cache of compiled models and with a filled one."""
     seconds: dict[str, list[float]] = {f"{kind}, {unit}": [] for kind in GOAL_S for unit in ("s", "CPU s")}
     for _ in range(repetitions):
         with tempfile.TemporaryDirectory() as cache:
-            for kind in GOAL_S:  # cold first: it fills the cache
+            for kind in GOAL_S:  # the cold start fills the cache
                 wall, processor = _once(model.folder, precision, cache)
                 seconds[f"{kind}, s"].append(wall)
                 seconds[f"{kind}, CPU s"].append(processor)
@@ -48,8 +48,8 @@ def start(model: Model, precision: str, repetitions: int = 5) -> list[Row]:
 
 
 def _once(folder: Path, precision: str, cache: str) -> tuple[float, float]:
-    """Seconds of wall time, and of processor time."""
-    began = time.monotonic()  # one clock for all processes
+    """Return the seconds of wall time and of processor time."""
+    began = time.monotonic()  # all processes share this clock
     command = [sys.executable, "-c", READY, str(folder), precision, cache]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     ready, processor = map(float, done.stdout.split())

@@ -1,4 +1,4 @@
-"""Rotation and region: what is seen of a picture, in both decoders and as it comes from a camera."""
+"""Rotation and region: the used part of a picture, with both decoders and as a camera delivers it."""
 
 import struct
 from pathlib import Path
@@ -9,34 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_tdn.capture.crop import WHOLE, View
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.crop import WHOLE, Crop
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.media import gstreamer
 from edge_tdn.media.colour import BT601, Packed, Yuv420
 from edge_tdn.messages import Picture, Rgbx
-from tests.capture.test_source import Running, encode
+from tests.support.running_source import RunningSource
+from tests.support.video import encode, quarter_colours, quarters, still
 
 # Of an MP4's movie and of its track: ISO/IEC 14496-12, 6.2.2; 16.16, and 2.30 in the third column
 IDENTITY = struct.pack(">9I", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 QUARTER = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 240 << 16, 0, 1 << 30)  # clockwise
 QUARTERS = [0, 90, 180, 270]
-# Corners: red, green / blue, white
-COLOURS = {"red": (200, 30, 30), "green": (30, 160, 30), "blue": (30, 30, 200), "white": (220, 220, 220)}
-
-
-def corners(height: int, width: int) -> Picture:
-    picture = np.empty((height, width, 3), np.uint8)
-    top, left = slice(0, height // 2), slice(0, width // 2)
-    bottom, right = slice(height // 2, None), slice(width // 2, None)
-    for (rows, columns), colour in zip(
-        ((top, left), (top, right), (bottom, left), (bottom, right)), COLOURS.values(), strict=True
-    ):
-        picture[rows, columns] = colour
-    return picture
 
 
 def planes(picture: Picture, interleaved: bool) -> Yuv420:
-    """As a decoder gives it."""
+    """Return the picture as a decoder delivers it."""
     height, width = picture.shape[:2]
     flat = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)
     u, v = flat[height:].reshape(2, height // 2, width // 2)
@@ -49,42 +37,31 @@ def rgb(decoded: Packed | Yuv420) -> Picture:
     return into[..., :3]
 
 
-def seen(picture: Picture) -> list[str]:
-    """The colour of each quarter."""
-    height, width = picture.shape[:2]
-    found = []
-    for row in (height // 4, height * 3 // 4):
-        for column in (width // 4, width * 3 // 4):
-            pixel = picture[row, column].astype(int)
-            found.append(min(COLOURS, key=lambda name: int(np.abs(pixel - COLOURS[name]).sum())))
-    return found
-
-
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("rotate", QUARTERS)
-def test_planes_are_turned_and_cut_as_pixels_are(rotate: int, interleaved: bool) -> None:
-    """What comes of YUV is what NumPy makes of RGB: turned first, then cut."""
+def test_planes_are_rotated_and_cropped_as_pixels_are(rotate: int, interleaved: bool) -> None:
+    """YUV planes give what NumPy makes of RGB: rotated first, then cropped."""
     picture = cv2.resize(np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8), (320, 240))
     whole = rgb(planes(picture, interleaved))
-    view = View(rotate, (0.25, 0.1, 0.5, 0.6))
-    turned = np.rot90(whole, -rotate // 90)
-    height, width = turned.shape[:2]
-    expected = turned[round(0.1 * height) : round(0.7 * height), width // 4 : width * 3 // 4]
-    assert np.array_equal(rgb(view(planes(picture, interleaved))), expected)
-    turned = np.rot90(picture, -rotate // 90)
-    expected = turned[round(0.1 * height) : round(0.7 * height), width // 4 : width * 3 // 4]
-    assert np.array_equal(rgb(view(Packed(picture))), expected)
+    crop = Crop(rotate, (0.25, 0.1, 0.5, 0.6))
+    rotated = np.rot90(whole, -rotate // 90)
+    height, width = rotated.shape[:2]
+    expected = rotated[round(0.1 * height) : round(0.7 * height), width // 4 : width * 3 // 4]
+    assert np.array_equal(rgb(crop(planes(picture, interleaved))), expected)
+    rotated = np.rot90(picture, -rotate // 90)
+    expected = rotated[round(0.1 * height) : round(0.7 * height), width // 4 : width * 3 // 4]
+    assert np.array_equal(rgb(crop(Packed(picture))), expected)
 
 
-def test_the_whole_picture_is_handed_on_as_it_is() -> None:
-    picture = Packed(corners(240, 320))
-    assert View(0, WHOLE)(picture) is picture
+def test_the_whole_picture_is_not_copied() -> None:
+    picture = Packed(quarters(240, 320))
+    assert Crop(0, WHOLE)(picture) is picture
 
 
-def test_what_is_cut_off_takes_no_memory() -> None:
-    """The recorder counts it: a quarter of a picture is a quarter of the bytes, and keeps nothing else alive."""
-    whole = planes(corners(240, 320), interleaved=False)
-    part = View(0, (0, 0, 0.5, 0.5))(whole)
+def test_the_part_outside_the_region_takes_no_memory() -> None:
+    """The recorder counts bytes: a quarter of a picture is a quarter of them, and keeps nothing else alive."""
+    whole = planes(quarters(240, 320), interleaved=False)
+    part = Crop(0, (0, 0, 0.5, 0.5))(whole)
     assert part.nbytes * 4 == whole.nbytes
     assert part.luma.base is None
 
@@ -100,7 +77,7 @@ def test_no_region_is_empty_or_outside(
     region = (left, top, max(wide * (1 - left), 1e-9), max(high * (1 - top), 1e-9))
     luma = np.zeros((height, width), np.uint8)
     half = np.zeros(((height + 1) // 2, (width + 1) // 2), np.uint8)
-    part = View(rotate, region)(Yuv420(luma, [half, half], BT601))
+    part = Crop(rotate, region)(Yuv420(luma, [half, half], BT601))
     rows, columns = part.size if rotate % 180 == 0 else part.size[::-1]
     assert min(2, height) <= rows <= height
     assert min(2, width) <= columns <= width
@@ -109,14 +86,12 @@ def test_no_region_is_empty_or_outside(
 
 @pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
 @pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
-def test_a_camera_is_turned_and_cut(tmp_path: Path, decoder: str) -> None:
-    """Also what `replay` reads, the same."""
-    still = tmp_path / "corners.ppm"
-    still.write_bytes(b"P6 320 240 255\n" + corners(240, 320).tobytes())
-    pictures = f"filesrc location={still} ! decodebin ! imagefreeze num-buffers=2 ! videoconvert"
-    path = encode(f"{pictures} ! jpegenc ! avimux", tmp_path / "corners.avi")
+def test_a_camera_is_rotated_and_cropped(tmp_path: Path, decoder: str) -> None:
+    """`replay` reads the same pixels."""
+    pictures = still(quarters(240, 320), tmp_path, 2)
+    path = encode(f"{pictures} ! videoconvert ! jpegenc ! avimux", tmp_path / "corners.avi")
     whole = (0.0, 0.0, 1.0, 1.0)
-    lower = (0.0, 0.5, 1.0, 0.5)  # of the turned picture
+    lower = (0.0, 0.5, 1.0, 0.5)  # of the rotated picture
     for rotate, region, size, expected in (
         (90, whole, (320, 240), ["blue", "red", "white", "green"]),
         (180, whole, (240, 320), ["white", "blue", "green", "red"]),
@@ -124,10 +99,10 @@ def test_a_camera_is_turned_and_cut(tmp_path: Path, decoder: str) -> None:
         (90, lower, (160, 240), ["white", "green"] * 2),
         (0, (0.5, 0.0, 0.5, 1.0), (240, 160), ["green"] * 2 + ["white"] * 2),
     ):
-        frames = Running(path, decoder, rotate=rotate, region=region).end().frames
+        frames = RunningSource(path, decoder, rotate=rotate, region=region).end().frames
         assert len(frames) == 2
         assert frames[0].decoded.size == size
-        assert seen(frames[0].picture) == expected
+        assert quarter_colours(frames[0].picture) == expected
         for live, recorded in zip(frames, read_file(path, decoder, rotate, region), strict=True):  # type: ignore[arg-type]
             assert np.array_equal(live.picture, recorded.picture)
 
@@ -138,7 +113,7 @@ def test_a_camera_is_turned_and_cut(tmp_path: Path, decoder: str) -> None:
 def test_an_anamorphic_picture_has_square_pixels(
     tmp_path: Path, decoder: str, aspect: str, size: tuple[int, int]
 ) -> None:
-    """As a person sees it on a screen: rows are stretched, or shortened."""
+    """As on a screen: rows are made longer, or shorter."""
     caps = f"video/x-raw,format=I420,width=320,height=240,pixel-aspect-ratio={aspect}"
     path = encode(f"videotestsrc num-buffers=3 ! {caps} ! x264enc ! mp4mux", tmp_path / "wide.mp4")
     assert [frame.decoded.size for frame in read_file(path, decoder)] == [size] * 3  # type: ignore[arg-type]
@@ -146,14 +121,12 @@ def test_an_anamorphic_picture_has_square_pixels(
 
 @pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
 @pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
-def test_a_telephones_video_stands_upright(tmp_path: Path, decoder: str) -> None:
-    """Its pictures lie on their side, and the file says so."""
-    still = tmp_path / "corners.ppm"
-    still.write_bytes(b"P6 320 240 255\n" + corners(240, 320).tobytes())
-    pictures = f"filesrc location={still} ! decodebin ! imagefreeze num-buffers=3 ! videoconvert"
-    path = encode(f"{pictures} ! video/x-raw,format=I420 ! x264enc ! mp4mux", tmp_path / "upright.mp4")
+def test_a_telephones_video_is_upright(tmp_path: Path, decoder: str) -> None:
+    """Its frames are stored on their side, and the file declares it."""
+    pictures = still(quarters(240, 320), tmp_path, 3)
+    path = encode(f"{pictures} ! videoconvert ! video/x-raw,format=I420 ! x264enc ! mp4mux", tmp_path / "upright.mp4")
     movie, track, rest = path.read_bytes().split(IDENTITY)
     path.write_bytes(movie + IDENTITY + track + QUARTER + rest)
     frames = list(read_file(path, decoder))  # type: ignore[arg-type]
     assert frames[0].decoded.size == (320, 240)
-    assert seen(frames[0].picture) == ["blue", "red", "white", "green"]
+    assert quarter_colours(frames[0].picture) == ["blue", "red", "white", "green"]

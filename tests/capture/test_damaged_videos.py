@@ -1,4 +1,4 @@
-"""Damaged videos end in an error or at their end: a short form of `make chaos-cameras`."""
+"""Damaged videos play to their end or raise an error: a short form of `make chaos-cameras`."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is 
 
 
 def test_damaged_videos_end(tmp_path: Path) -> None:
-    """Twenty of them: no crash, no hang; some are played all the same, some are refused."""
+    """None of twenty crashes or hangs the player; some are played, some are refused."""
     paths = list(videos.make(tmp_path, 20, seed=7))
     assert len(paths) == 20
     outcomes = videos.play(paths, "gstreamer")
@@ -20,8 +20,8 @@ def test_damaged_videos_end(tmp_path: Path) -> None:
     assert set(kinds) == {"played", "refused"}, outcomes
 
 
-def test_a_player_that_dies_or_hangs_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the next videos are played all the same."""
+def test_a_player_that_crashes_or_hangs_is_reported(tmp_path: Path) -> None:
+    """The next videos are played all the same."""
     good = next(videos.make(tmp_path, 1, seed=7))
     player = """
 import os, sys, time
@@ -33,12 +33,6 @@ for line in sys.stdin:
         time.sleep(600)
     print("played: 1", flush=True)
 """
-    monkeypatch.setattr(videos, "HANG_S", 2.0)
-    monkeypatch.setattr(videos, "PLAYER", ("-c", player))
     paths = [tmp_path / "abort-now", good, tmp_path / "sleep-now", good.with_suffix(".too")]
-    assert [videos.kind(what) for what in videos.play(paths, "gstreamer").values()] == [
-        "crash",
-        "played",
-        "hang",
-        "played",
-    ]
+    outcomes = videos.play(paths, "gstreamer", player=("-c", player), max_s=2.0)
+    assert [videos.kind(outcome) for outcome in outcomes.values()] == ["crash", "played", "hang", "played"]

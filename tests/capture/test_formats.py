@@ -1,4 +1,4 @@
-"""Whatever a camera or a file may hold: written by GStreamer, and what is played is the same picture."""
+"""Codecs, containers and sizes: GStreamer writes them, and the same picture is played."""
 
 from contextlib import closing
 from pathlib import Path
@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_MS, Picture
-from tests.capture.test_crop import corners, seen
-from tests.capture.test_source import encode
+from tests.support.video import encode, quarter_colours, quarters, still
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 ORDER = ["red", "green", "blue", "white"]
@@ -19,12 +18,8 @@ FRAMES = 4
 
 
 def written(folder: Path, size: tuple[int, int], chain: str) -> Path:
-    """A still of four colours, FRAMES times."""
-    height, width = size
-    still = folder / "still.ppm"
-    still.write_bytes(b"P6 %d %d 255\n" % (width, height) + corners(height, width).tobytes())
-    pictures = f"filesrc location={still} ! decodebin ! imagefreeze num-buffers={FRAMES} ! videoconvert"
-    return encode(f"{pictures} ! {chain}", folder / "video")
+    """Write a video of FRAMES equal frames with four colours, and return its path."""
+    return encode(f"{still(quarters(*size), folder, FRAMES)} ! videoconvert ! {chain}", folder / "video")
 
 
 @pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
@@ -53,7 +48,7 @@ def test_a_format_plays(tmp_path: Path, decoder: str, size: tuple[int, int], cha
     for frame in frames:
         assert frame.decoded.size == size
         assert frame.picture.shape == (*size, 3)
-        assert seen(frame.picture) == ORDER
+        assert quarter_colours(frame.picture) == ORDER
 
 
 @pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
@@ -67,24 +62,20 @@ def test_grey_video_is_grey(tmp_path: Path, decoder: str) -> None:
 
 @pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
 def test_a_video_with_an_alpha_channel_plays(tmp_path: Path, decoder: str) -> None:
-    """VP9 has it in a stream of its own, beside each picture. It is not looked at."""
-    colour, alpha = (vp9(tmp_path, pattern) for pattern in (corners(240, 320), np.full((240, 320, 3), 128, np.uint8)))
+    """VP9 stores it as a second stream beside each frame. It is ignored."""
+    colour, alpha = (vp9(tmp_path, pattern) for pattern in (quarters(240, 320), np.full((240, 320, 3), 128, np.uint8)))
     path = tmp_path / "alpha.webm"
     path.write_bytes(webm_with_alpha(240, 320, colour, alpha))
     frames = list(read_file(path, decoder))  # type: ignore[arg-type]
     assert len(frames) == FRAMES
-    assert all(seen(frame.picture) == ORDER for frame in frames)
+    assert all(quarter_colours(frame.picture) == ORDER for frame in frames)
 
 
 def vp9(folder: Path, picture: Picture) -> list[bytes]:
-    """FRAMES encoded pictures."""
+    """Return FRAMES encoded frames."""
     Gst, _ = gstreamer.load()
-    still = folder / "still.ppm"
-    still.write_bytes(b"P6 320 240 255\n" + picture.tobytes())
-    pipeline = Gst.parse_launch(
-        f"filesrc location={still} ! decodebin ! imagefreeze num-buffers={FRAMES} ! videoconvert "
-        "! vp9enc lag-in-frames=0 ! appsink name=sink sync=false"
-    )
+    pictures = still(picture, folder, FRAMES)
+    pipeline = Gst.parse_launch(f"{pictures} ! videoconvert ! vp9enc lag-in-frames=0 ! appsink name=sink sync=false")
     pipeline.set_state(Gst.State.PLAYING)
     try:
         buffers = [pipeline.get_by_name("sink").pull_sample().get_buffer() for _ in range(FRAMES)]
@@ -94,7 +85,7 @@ def vp9(folder: Path, picture: Picture) -> list[bytes]:
 
 
 def webm_with_alpha(height: int, width: int, colour: list[bytes], alpha: list[bytes]) -> bytes:
-    """No muxer here writes one. The Matroska elements' names are in RFC 9559."""
+    """Return a WebM file with two streams in one track, which no muxer here writes. RFC 9559 names the elements."""
 
     def element(name: str, *content: bytes | int) -> bytes:
         payload = b"".join(part.to_bytes(4) if isinstance(part, int) else part for part in content)
@@ -120,7 +111,7 @@ def webm_with_alpha(height: int, width: int, colour: list[bytes], alpha: list[by
 
 @pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
 def test_a_video_of_variable_rate_keeps_its_times(tmp_path: Path, decoder: str) -> None:
-    """Pictures 40 ms apart, of which some are missing: the others come when they are due."""
+    """Frames are 40 ms apart and some are missing: the others keep their times."""
     kept = [0, 1, 2, 5, 6, 10, 11, 12]
     with closing(VideoWriter(tmp_path / "variable.mp4", LIVE_ENCODERS)) as writer:
         for number in kept:

@@ -4,17 +4,18 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 FORGETFUL = "persistence true"  # as Debian ships it: written when it stops, and every half hour
 CAREFUL = f"{FORGETFUL}\nautosave_on_changes true\nautosave_interval 1"  # written after every turn of its loop
 
 
 class Broker:
-    """On a free port of the loopback; queues for subscribers are unlimited, so that what is lost is lost by a fault."""
+    """A mosquitto on a free loopback port, with unlimited queues for subscribers: only faults lose messages."""
 
     def __init__(self, folder: Path, memory: str = CAREFUL) -> None:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -29,15 +30,9 @@ class Broker:
         self.start()
 
     def start(self) -> None:
-        """Returns when it listens."""
+        """Start the process and wait until it listens."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(1200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise SystemExit("mosquitto did not start")
+        eventually(self._is_listening, describe=lambda: "mosquitto did not start")
 
     def kill(self) -> None:
         self._process.kill()
@@ -48,3 +43,9 @@ class Broker:
 
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)
+
+    def _is_listening(self) -> bool:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        return False

@@ -1,7 +1,7 @@
-"""Cameras that cannot be had: a process of its own with the real outbox, publisher and connection.
+"""An emitter of events: a process of its own with the real outbox, publisher and connection, but without cameras.
 
-It makes events at a given rate, for several cameras in turn, and logs each when the outbox has it. What it says of
-itself goes to its standard output, a JSON object a line.
+It makes events at a given rate, for several cameras in turn, and logs each when the outbox has stored it. It writes its
+status to its standard output, a JSON object per line.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,21 @@ from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.messages import ActionEvent, EventWindow, Latency, ModelRef, Reply, iso
+from tests.support.waiting import eventually
 
 HOST = "chaos"
 BASE = f"edge-tdn/{HOST}"
 CAMERAS = ["door", "gate", "yard", "attic"]
 TURN_S = 0.02
-TOLD_EVERY_S = 0.1
+STATUS_INTERVAL_S = 0.1
 MODEL = ModelRef(id="chaos", precision="fp32", sha256="0" * 64)
-TIMES = Latency(capture=1.5, window=0.2, infer=9.8, decide=0.1, total=11.6)
+LATENCY = Latency(capture=1.5, window=0.2, infer=9.8, decide=0.1, total=11.6)
+
+Status = dict[str, Any]  # of the outbox, with done, connected and memory_mb
 
 
 class LoggedOutbox(Outbox):
-    """Writes the id and number of every event into a log, after it was stored."""
+    """Writes the id and number of every event to a log after it was stored."""
 
     def __init__(self, folder: Path, config: OutboxConfig, log: Path) -> None:
         self._handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -43,72 +46,82 @@ class LoggedOutbox(Outbox):
     def put(self, events: Sequence[tuple[str, int, bytes]]) -> None:
         super().put(events)
         lines = [f"{json.loads(payload)['id']} {seq}\n" for _, seq, payload in events]
-        os.write(self._handle, "".join(lines).encode())  # the kernel has it, whatever becomes of us
+        os.write(self._handle, "".join(lines).encode())  # in the kernel, which outlives this process
 
 
-def event(camera: str, seq: int, boot: str) -> ActionEvent:
+def make_event(camera: str, seq: int, boot: str) -> ActionEvent:
     now = iso(time.time_ns())
     return ActionEvent(
-        id=f"{HOST}/{camera}/{boot}/{seq}", seq=seq, type="start", host=HOST, camera=camera,
-        label="walking to the left", label_index=3, score=0.87, peak_score=0.91, started_at=now,
-        latency_ms=TIMES, model=MODEL, window=EventWindow(from_=now, to=now, frames=40, dropped=0),
-    )  # fmt: skip
+        id=f"{HOST}/{camera}/{boot}/{seq}",
+        seq=seq,
+        type="start",
+        host=HOST,
+        camera=camera,
+        label="walking to the left",
+        label_index=3,
+        score=0.87,
+        peak_score=0.91,
+        started_at=now,
+        latency_ms=LATENCY,
+        model=MODEL,
+        window=EventWindow(from_=now, to=now, frames=40, dropped=0),
+    )
 
 
 class Emitter:
-    """The process, as the one who torments it sees it. `config`: of the outbox."""
+    """The process, seen from the test. `config`: keys of [outbox]."""
 
     def __init__(self, port: int, folder: Path, log: Path, **config: float) -> None:
         self._log = log
-        self._arguments = [
-            "--port", str(port), "--folder", str(folder), "--log", str(log), "--outbox", json.dumps(config),
-        ]  # fmt: skip
-        self.said: dict[str, Any] = {}  # newest
-        self.memory_mb: list[float] = []  # resident, of this start
+        self._arguments = ["--port", str(port), "--folder", str(folder), "--log", str(log)]
+        self._arguments += ["--outbox", json.dumps(config)]
+        self.status: Status = {}  # newest
+        self.memory_mb: list[float] = []  # resident, since the start
 
     def start(self, rate: float, events: int) -> None:
-        """Emits until the log has so many events, `rate` a second; returns when the outbox is open."""
-        self.said, self.memory_mb = {}, []
+        """Emit `rate` events a second until the log has `events`; return when the outbox is open."""
+        self.status, self.memory_mb = {}, []
         command = [sys.executable, "-m", "tests.chaos.emitter", "--rate", str(rate), "--events", str(events)]
         with self._log.with_suffix(".err").open("ab") as errors:
             self.process = subprocess.Popen(
                 [*command, *self._arguments], stdout=subprocess.PIPE, stderr=errors, text=True
             )
-        threading.Thread(target=self._hear, args=(self.process,), daemon=True).start()
-        self.until(lambda said: bool(said), 30)
+        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        self.wait_for(bool, 30)
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """As the daemon is stopped."""
+        """Stop it as the daemon is stopped."""
         self.process.send_signal(signal.SIGTERM)
         if self.process.wait(30):
             raise SystemExit(f"the emitter ended with {self.process.returncode}: {self._log.with_suffix('.err')}")
 
-    def until(self, condition: Any, seconds: float) -> float:
-        """Waits until what it says fulfils this; seconds that it took. SystemExit: it never does."""
-        began = time.monotonic()
-        while not condition(self.said):
+    def wait_for(self, condition: Callable[[Status], object], timeout_s: float) -> float:
+        """Wait until the status fulfils the condition; return how many seconds that took."""
+        start_s = time.monotonic()
+
+        def met() -> object:
             if self.process.poll() is not None:
                 raise SystemExit(f"the emitter died: {self._log.with_suffix('.err')}")
-            if time.monotonic() - began > seconds:
-                raise SystemExit(f"not within {seconds:g} s: {self.said}")
-            time.sleep(0.02)
-        return time.monotonic() - began
+            return condition(self.status)
 
-    def _hear(self, process: "subprocess.Popen[str]") -> None:
+        eventually(met, timeout_s, lambda: self.status)
+        return time.monotonic() - start_s
+
+    def _read(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout
         for line in process.stdout:
             if process is self.process:
-                self.said = json.loads(line)
-                self.memory_mb.append(self.said["memory_mb"])
+                self.status = json.loads(line)
+                self.memory_mb.append(self.status["memory_mb"])
 
 
-def drained(said: dict[str, Any]) -> bool:
-    """All is emitted, and the broker has it."""
-    return bool(said) and said["done"] and said["waiting"] == 0
+def is_drained(status: Status) -> bool:
+    """Return whether all is emitted, and acknowledged by the broker."""
+    return bool(status) and status["done"] and status["waiting"] == 0
 
 
 def _memory_mb() -> float:
@@ -125,33 +138,35 @@ def main() -> None:
     outbox = LoggedOutbox(options.folder, OutboxConfig.model_validate(json.loads(options.outbox)), options.log)
     broker = BrokerConfig(url=f"mqtt://127.0.0.1:{options.port}", keepalive_s=2)
 
-    def commanded(topic: str, payload: bytes) -> None:
-        wanted = json.loads(payload)
-        publisher.replay(
-            wanted["camera"], wanted["from_seq"], wanted["to_seq"],
-            Reply(command=topic, id=None, ok=True, error="", result={}),
-        )  # fmt: skip
+    def on_command(topic: str, payload: bytes) -> None:
+        request = json.loads(payload)
+        reply = Reply(command=topic, id=None, ok=True, error="", result={})
+        publisher.replay(request["camera"], request["from_seq"], request["to_seq"], reply)
 
     publisher = Publisher(
-        BASE, boot, outbox, lambda will, inbox: Connection(broker, f"edge-tdn-{HOST}", None, will, inbox),
-        lambda error: os._exit(3), commanded,
-    )  # fmt: skip
+        BASE,
+        boot,
+        outbox,
+        lambda will, inbox: Connection(broker, f"edge-tdn-{HOST}", None, will, inbox),
+        lambda error: os._exit(3),
+        on_command,
+    )
     seqs = {camera: publisher.last_seq(camera) for camera in CAMERAS}
     publisher.start()
-    began, made, told = time.monotonic(), 0, 0.0
+    start_s, made, reported_s = time.monotonic(), 0, 0.0
     while not stopped.wait(TURN_S):
-        due = min(round((time.monotonic() - began) * options.rate), options.events - before)
+        due = min(round((time.monotonic() - start_s) * options.rate), options.events - before)
         for number in range(made, due):
             camera = CAMERAS[number % len(CAMERAS)]
             seqs[camera] += 1
-            publisher.event(event(camera, seqs[camera], boot))
+            publisher.event(make_event(camera, seqs[camera], boot))
         made = max(made, due)
-        if time.monotonic() - told >= TOLD_EVERY_S:
-            told = time.monotonic()
+        if time.monotonic() - reported_s >= STATUS_INTERVAL_S:
+            reported_s = time.monotonic()
             stored = sum(outbox.last_seq(camera) == seq for camera, seq in seqs.items()) == len(CAMERAS)
-            told_of = outbox.status().model_dump() | {"done": before + made >= options.events and stored}
-            told_of |= {"connected": publisher.connected, "memory_mb": _memory_mb()}
-            sys.stdout.write(json.dumps(told_of) + "\n")
+            status = outbox.status().model_dump() | {"done": before + made >= options.events and stored}
+            status |= {"connected": publisher.connected, "memory_mb": _memory_mb()}
+            sys.stdout.write(json.dumps(status) + "\n")
             sys.stdout.flush()
     publisher.stop()
 

@@ -1,6 +1,6 @@
-"""Does the broker's trouble slow the network down? A real daemon, and spells of an outage, of a slow link, of neither.
+"""The time per clip of a real daemon, in spells of an outage, of a slow link, and of neither.
 
-The daemon is a process of its own; nothing of it is changed but that every clip's times are written to a file.
+The daemon is a process of its own, changed only to write every clip's times to a file.
 """
 
 import os
@@ -16,25 +16,25 @@ from statistics import median, quantiles
 
 import numpy as np
 
-from edge_tdn.config.tables import load
+from edge_tdn.config.load import load
 from edge_tdn.messages import NS_PER_MS, Scores
 from edge_tdn.process.signals import stop_on_signals
-from edge_tdn.service import camera as pipeline
 from edge_tdn.service.daemon import Daemon
+from edge_tdn.service.recognition import Recognition
 from tests.chaos.broker import FORGETFUL, Broker
-from tests.chaos.rig import until
-from tests.chaos.row import Row, Skipped
-from tests.chaos.subscriber import Subscriber
+from tests.chaos.row import ChaosRow, Skipped
+from tests.chaos.subscriber import EventRecorder
+from tests.support.waiting import eventually
 from tests.support.wire import Wire
 
-CHANGE = 0.01
+MAX_SLOWDOWN = 0.01
 SPELL_S = 4.0
-DRAIN_S = 1.5  # what waited has been sent
+DRAIN_S = 1.5  # after which waiting events have been sent
 NOTCH = 1.57  # quartile distances over the root of the count: 95 % of a median (McGill, Tukey and Larsen 1978)
 SLOW = (0.3, 2000)  # seconds each way, bytes a second
 CAMERAS = 3
 IDLE_NS = 50 * NS_PER_MS  # since the clip before; the cameras begin together, so that their clips come together
-# every clip tells an update, so that there is much to store and to send
+# every clip gives an update, so that there is much to store and to send
 SITE = """
 host = "chaos"
 [broker]
@@ -55,11 +55,12 @@ motion_gate = false
 """
 
 
-def inference(folder: Path, rounds: int, step: Callable[[str], None]) -> list[Row | Skipped]:
+def inference(folder: Path, rounds: int, step: Callable[[str], None]) -> list[ChaosRow | Skipped]:
+    """Run `rounds` of both kinds of spells; `step` shows the progress."""
     folder.mkdir(parents=True)
     broker = Broker(folder, FORGETFUL)
     wire = Wire(broker.port)
-    subscriber = Subscriber(broker.port, "edge-tdn/chaos")
+    recorder = EventRecorder(broker.port, "edge-tdn/chaos")
     site, clips = folder / "site.toml", folder / "clips"
     site.write_text(
         SITE.format(port=wire.port, outbox=folder / "outbox")
@@ -68,21 +69,21 @@ def inference(folder: Path, rounds: int, step: Callable[[str], None]) -> list[Ro
     with (folder / "daemon.log").open("wb") as log:
         daemon = subprocess.Popen([sys.executable, "-m", "tests.chaos.inference", site, clips], stderr=log)
     try:
-        until(lambda: subscriber.count > 20, 60)
-        spells = _spells(wire, subscriber, clips, rounds, step)
+        eventually(lambda: recorder.count > 20)
+        spells = _spells(wire, recorder, clips, rounds, step)
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(20)
-        subscriber.go()
+        recorder.close()
         wire.close()
         broker.kill()
     return [_row("outage", 0, spells), _row("slow link", 1, spells)]
 
 
 def _spells(
-    wire: Wire, subscriber: Subscriber, clips: Path, rounds: int, step: Callable[[str], None]
+    wire: Wire, recorder: EventRecorder, clips: Path, rounds: int, step: Callable[[str], None]
 ) -> dict[str, list[float]]:
-    """Median hop of every spell, ms. A calm spell stands before and after each of the others."""
+    """Return the median hop of every spell, in ms. A calm spell comes before and after each of the others."""
     troubles: dict[str, Callable[[], None]] = {"outage": wire.cut, "slow link": lambda: wire.slow(*SLOW)}
     medians: dict[str, list[float]] = defaultdict(list)
     medians["calm"].append(_spell(clips))
@@ -92,9 +93,9 @@ def _spells(
             trouble()
             medians[what].append(_spell(clips))
             wire.mend()
-            wire.reset()  # what a slow link still holds
-            count = subscriber.count
-            until(lambda before=count: subscriber.count > before, 60)  # type: ignore[misc]
+            wire.reset()  # drops what is still on the slow link
+            count = recorder.count
+            eventually(lambda before=count: recorder.count > before)  # type: ignore[misc]
             time.sleep(DRAIN_S)
             step(f"round {number + 1} of {rounds}: calm")
             medians["calm"].append(_spell(clips))
@@ -102,8 +103,10 @@ def _spells(
 
 
 def _spell(clips: Path) -> float:
-    """Median hop of clips that find the processor awake, and of those that wake it (they take half as long again), ms;
-    weighed as often as they come, so that no spell has its figure from the mixture that it happened to be.
+    """Return the median hop of a spell, in ms: of clips that find the processor awake, and of those that wake it.
+
+    The latter take half as long again. Both are weighted by how often they come on average, so that no figure depends
+    on the mixture of its spell.
     """
     began_ns = time.monotonic_ns()
     time.sleep(SPELL_S)
@@ -113,8 +116,11 @@ def _spell(clips: Path) -> float:
     return float((np.median(hops_ms[wakes]) + (CAMERAS - 1) * np.median(hops_ms[~wakes])) / CAMERAS)
 
 
-def _row(what: str, first: int, spells: dict[str, list[float]]) -> Row | Skipped:
-    """`first`: the place of the calm spell before the first of these; every second one is before the next."""
+def _row(what: str, first: int, spells: dict[str, list[float]]) -> ChaosRow | Skipped:
+    """Compare spells with their calm neighbours.
+
+    `first`: index of the calm spell before the first of them; every second one comes before the next.
+    """
     calm = spells["calm"]
     ratios = [trouble / ((calm[first + 2 * n] + calm[first + 2 * n + 1]) / 2) for n, trouble in enumerate(spells[what])]
     low, middle, high = quantiles(ratios, n=4)
@@ -126,22 +132,22 @@ def _row(what: str, first: int, spells: dict[str, list[float]]) -> Row | Skipped
         f"the calm ones before and after; calm neighbours differ by {median(abs(one - 1) for one in calms):.1%}; "
         f"{CAMERAS} cameras, an event a clip; load {os.getloadavg()[0]:.1f}"
     )
-    told = f"{change:+.1%} +- {error:.1%}"
-    if change - error < CHANGE <= change + error:
-        return Skipped(name, f"{told}: this host is too restless to tell {CHANGE:.0%}; {note}")
+    figure = f"{change:+.1%} +- {error:.1%}"
+    if change - error < MAX_SLOWDOWN <= change + error:
+        return Skipped(name, f"{figure}: the load of this host varies too much to resolve {MAX_SLOWDOWN:.0%}; {note}")
     samples = {f"{kind}, ms": values for kind, values in spells.items()}
-    return Row(name, f"slower by < {CHANGE:.0%}", told, change + error < CHANGE, note, samples)
+    return ChaosRow(name, f"slower by < {MAX_SLOWDOWN:.0%}", figure, change + error < MAX_SLOWDOWN, note, samples)
 
 
 def _observed(site: Path, clips: Path) -> None:
-    """The daemon, which writes for every clip when it was scored, ns, and how long it was computed, ms."""
-    file, scored = clips.open("w", buffering=1), pipeline.Camera._scored
+    """Run the daemon, which writes for every clip when it was scored, in ns, and how long that took, in ms."""
+    file, scored = clips.open("w", buffering=1), Recognition.scored
 
-    def observed(camera: pipeline.Camera, scores: Scores) -> None:
+    def observed(recognition: Recognition, scores: Scores) -> None:
         file.write(f"{scores.scored_ns} {(scores.scored_ns - scores.taken_ns) / NS_PER_MS:.4f}\n")
-        scored(camera, scores)
+        scored(recognition, scores)
 
-    pipeline.Camera._scored = observed  # type: ignore[method-assign]
+    Recognition.scored = observed  # type: ignore[method-assign]
     daemon = Daemon(load(site), site.parent)
     stop_on_signals(daemon.stop)
     daemon.run()

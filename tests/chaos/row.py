@@ -1,4 +1,4 @@
-"""What every program of `make chaos` and `make chaos-cameras` gives: a figure beside its goal."""
+"""The result of every program of `make chaos` and `make chaos-cameras`: a figure beside its goal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from rich.text import Text
 
 
 @dataclass(frozen=True)
-class Row:
+class ChaosRow:
     """One line of the table."""
 
     what: str
@@ -21,23 +21,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Skipped:
-    """What could not be tried here, and why."""
+    """A measurement that is not possible here, and why."""
 
     what: str
     why: str
 
 
-Rows = Sequence[Row | Skipped]
+ChaosRows = Sequence[ChaosRow | Skipped]
 
 
-def table(rows: Rows) -> Table:
-    """For the terminal."""
+def table(rows: ChaosRows) -> Table:
+    """Return the rows for the terminal."""
     found = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("what", "goal", "figure", "ok", ""):
         found.add_column(column, overflow="fold")
     for row in rows:
         if isinstance(row, Skipped):
-            found.add_row(row.what, "", "", Text("cannot tell", "yellow"), Text(row.why, "dim"))
+            found.add_row(row.what, "", "", Text("skipped", "yellow"), Text(row.why, "dim"))
         else:
             style, word = ("green", "yes") if row.ok else ("bold red", "NO")
             found.add_row(row.what, row.goal, Text(row.figure, style), Text(word, style), Text(row.note, "dim"))

@@ -1,4 +1,4 @@
-"""Connections that are reset as soon as they stand: how often a site's hosts come again, and what they say about it.
+"""Connections that are reset as soon as they are established: how often a site's hosts reconnect, and what they log.
 
 A host waits longer after every reset, up to half a minute; a hundred in a row would take it most of an hour. So there
 are a dozen hosts, each on a wire of its own, that lose their broker at the same moment.
@@ -14,32 +14,34 @@ from pathlib import Path
 from typing import Any
 
 from edge_tdn.config.tables import BrokerConfig, OutboxConfig
-from edge_tdn.delivery.mqtt import JITTER, RETRY_S, Connection
+from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
+from edge_tdn.delivery.timing import ConnectionTiming
 from tests.chaos.broker import FORGETFUL, Broker
-from tests.chaos.emitter import CAMERAS, event
-from tests.chaos.rig import until
-from tests.chaos.row import Row
-from tests.chaos.subscriber import Subscriber
+from tests.chaos.emitter import CAMERAS, make_event
+from tests.chaos.row import ChaosRow
+from tests.chaos.subscriber import EventRecorder
+from tests.support.waiting import eventually
 from tests.support.wire import Wire
 
 HOSTS = 12
 FUSE_S = 0.2  # a connection is reset within this
-EVENT_EVERY_S = 0.5  # of each host
-LEAST_S, LINE_EVERY_S = 1.0, 1.0  # between two connects of a host; between two lines of its log
-CLOCK_S = 0.02  # that the two ends' clocks may differ: one looks when it begins, one when it has accepted
+EVENT_INTERVAL_S = 0.5  # of each host
+MIN_CONNECT_INTERVAL_S = 1.0  # of each host
+MIN_LINE_INTERVAL_S = 1.0  # of each host's log
+CLOCK_S = 0.02  # the two ends' clocks may differ: one is read at the begin, one after the connection is accepted
 
 
-class _Lines(logging.Handler):
-    """When the publisher of each host said something."""
+class _LineTimes(logging.Handler):
+    """Records when the publisher of each host logged a line."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.at: defaultdict[int | None, list[float]] = defaultdict(list)  # by thread
+        self.at_s: defaultdict[int | None, list[float]] = defaultdict(list)  # by thread
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.at[record.thread].append(time.monotonic())
+        self.at_s[record.thread].append(time.monotonic())
 
 
 class _Host:
@@ -61,69 +63,71 @@ class _Host:
 
     def emit(self) -> None:
         self.emitted += 1
-        self.publisher.event(event(CAMERAS[0], self.emitted, f"boot-{self.base}"))
+        self.publisher.event(make_event(CAMERAS[0], self.emitted, f"boot-{self.base}"))
 
 
-def storm(folder: Path, resets: int, step: Callable[[str], None]) -> list[Row]:
+def storm(folder: Path, resets: int, step: Callable[[str], None]) -> list[ChaosRow]:
+    """Reset connections at least `resets` times; `step` shows the progress."""
     folder.mkdir(parents=True)
     broker = Broker(folder, FORGETFUL)
-    subscriber = Subscriber(broker.port, "edge-tdn/+")
-    lines = _Lines()
+    recorder = EventRecorder(broker.port, "edge-tdn/+")
+    lines = _LineTimes()
     logger = logging.getLogger("edge_tdn")
     before, logger.propagate = logger.propagate, False
     logger.setLevel(logging.INFO)
     logger.addHandler(lines)
     hosts = [_Host(folder, broker, number) for number in range(HOSTS)]
-    until(lambda: all(host.publisher.connected for host in hosts), 10)
+    eventually(lambda: all(host.publisher.connected for host in hosts), 10)
     for host in hosts:
         host.wire.fuse_s = FUSE_S
         host.wire.reset()  # all at once
-    while (suffered := sum(len(host.wire.accepted) for host in hosts)) < resets:
-        step(f"RST {suffered} of {resets}")
-        time.sleep(EVENT_EVERY_S)
+    while (count := sum(len(host.wire.accepted) for host in hosts)) < resets:
+        step(f"RST {count} of {resets}")
+        time.sleep(EVENT_INTERVAL_S)
         for host in hosts:
             host.emit()
     for host in hosts:
         host.wire.mend()
-    step("drained")
+    step("draining")
     emitted = sum(host.emitted for host in hosts)
-    longest_s = RETRY_S[1] * (1 + JITTER)
-    until(lambda: all(host.publisher.outbox_status.waiting == 0 for host in hosts), longest_s + 20)
-    waits = [[after - before for before, after in pairwise(host.wire.accepted)] for host in hosts]
+    timing = ConnectionTiming()
+    longest_s = timing.max_retry_s * (1 + timing.jitter)
+    eventually(lambda: all(host.publisher.outbox_status.waiting == 0 for host in hosts), longest_s + 20)
+    waits_s = [[after - before for before, after in pairwise(host.wire.accepted)] for host in hosts]
     for host in hosts:
         host.publisher.stop()
         host.wire.close()
-    subscriber.go()
+    recorder.close()
     broker.kill()
     logger.removeHandler(lines)
     logger.propagate = before
-    between = [after - before for at in lines.at.values() for before, after in pairwise(at)]
-    quickest_s, closest_s = min(min(one) for one in waits), min(between)
-    heard = {one.key for one in subscriber.heard}
-    # how far apart the hosts are that lost the broker together, at each try
+    between_s = [after - before for at_s in lines.at_s.values() for before, after in pairwise(at_s)]
+    quickest_s, closest_s = min(min(one) for one in waits_s), min(between_s)
+    received = {event.key for event in recorder.events}
+    # how far apart the hosts reconnect that lost the broker together, at each try
     spread_s = [max(one) - min(one) for one in zip(*(host.wire.accepted[1:] for host in hosts), strict=False)]
     return [
-        Row(
-            what=f"{suffered} RSTs: connects",
-            goal=f"never less than {LEAST_S:g} s apart, jittered",
+        ChaosRow(
+            what=f"{count} RSTs: connects",
+            goal=f"never less than {MIN_CONNECT_INTERVAL_S:g} s apart, jittered",
             figure=f"{quickest_s:.2f} s; {spread_s[0]:.2f} s apart at the first try",
-            ok=quickest_s >= LEAST_S - CLOCK_S and min(spread_s) > 0.1,
-            note=f"{HOSTS} hosts at once, {min(map(len, waits))} to {max(map(len, waits))} waits each, longest "
-            f"{max(max(one) for one in waits):.1f} s; a reset within {FUSE_S:g} s of each connect",
-            samples={f"host {number}, s": one for number, one in enumerate(waits)} | {"spread, s": spread_s},
+            ok=quickest_s >= MIN_CONNECT_INTERVAL_S - CLOCK_S and min(spread_s) > 0.1,
+            note=f"{HOSTS} hosts at once, {min(map(len, waits_s))} to {max(map(len, waits_s))} waits each, longest "
+            f"{max(max(one) for one in waits_s):.1f} s; a reset within {FUSE_S:g} s of each connect",
+            samples={f"host {number}, s": one for number, one in enumerate(waits_s)} | {"spread, s": spread_s},
         ),
-        Row(
+        ChaosRow(
             what="and the log",
-            goal=f"<= a line in {LINE_EVERY_S:g} s",
+            goal=f"<= a line in {MIN_LINE_INTERVAL_S:g} s",
             figure=f"{closest_s:.2f} s",
-            ok=closest_s >= LINE_EVERY_S - CLOCK_S,
+            ok=closest_s >= MIN_LINE_INTERVAL_S - CLOCK_S,
             note="the shortest time between two lines of a host",
         ),
-        Row(
+        ChaosRow(
             what="and the events",
             goal="0 lost",
-            figure=f"{emitted - len(heard)} of {emitted}",
-            ok=len(heard) == emitted > 0,
-            note=f"{len(subscriber.heard) - len(heard)} duplicates before dedupe",
+            figure=f"{emitted - len(received)} of {emitted}",
+            ok=len(received) == emitted > 0,
+            note=f"{len(recorder.events) - len(received)} duplicates before dedupe",
         ),
     ]

@@ -1,4 +1,4 @@
-"""Two cameras, one of which dies every ten seconds: what does the other notice? Spells with and without, in turn."""
+"""Two cameras, one of which dies every ten seconds: the effect on the other. Periods with and without alternate."""
 
 import os
 import statistics
@@ -10,41 +10,41 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.chaos.row import Row, Skipped
+from tests.chaos.row import ChaosRow, Skipped
 from tests.chaos_cameras.site import SMALL, Site
 from tests.support.rtsp import RtspCamera
 
 RATE, LATENCY = 0.02, 0.10
-DEATHS, EVERY_S, DEAD_S = 2, 10.0, 2.0  # in a spell; from one to the next; until it is started again
+DEATHS, EVERY_S, DEAD_S = 2, 10.0, 2.0  # in a period; from one to the next; until it is restarted
 STEADY, DYING = "steady", "dying"
-DRAWS = 2000  # of spells, with replacement, for the error of a percentile
+DRAWS = 2000  # samples of the periods, with replacement, for the error of a percentile
 
 
 @dataclass(frozen=True)
-class Spell:
-    """What came from the steady camera."""
+class Period:
+    """The clips of the steady camera in one period."""
 
     clips_s: float  # clips a second
     latency_ms: list[float]
 
 
-def beside(folder: Path, rounds: int, seed: int, step: Callable[[str], None]) -> list[Row | Skipped]:
+def beside(folder: Path, rounds: int, seed: int, step: Callable[[str], None]) -> list[ChaosRow | Skipped]:
     cameras = {name: RtspCamera("", "test:", *SMALL) for name in (STEADY, DYING)}
-    calm: list[Spell] = []
-    dying: list[Spell] = []
+    calm: list[Period] = []
+    dying: list[Period] = []
     with Site(folder, cameras, "motion_gate = false", scores=True) as site:
         site.started()
         time.sleep(5)
         for number in range(rounds):
-            for what, spells in (("nothing dies", calm), ("one dies", dying))[:: (-1) ** number]:
+            for what, periods in (("nothing dies", calm), ("one dies", dying))[:: (-1) ** number]:
                 step(f"round {number + 1} of {rounds}: {what}")
-                spells.append(_spell(site, deaths=DEATHS if spells is dying else 0))
+                periods.append(_period(site, deaths=DEATHS if periods is dying else 0))
                 site.listener.until(site.streaming, 60)
                 time.sleep(1)
     return [_rate(calm, dying), _latency(calm, dying, seed)]
 
 
-def _spell(site: Site, deaths: int) -> Spell:
+def _period(site: Site, deaths: int) -> Period:
     began_s, before = time.monotonic(), len(site.listener.scores[STEADY])
 
     def die() -> None:
@@ -57,29 +57,30 @@ def _spell(site: Site, deaths: int) -> Spell:
     killer = threading.Thread(target=die)
     killer.start()
     time.sleep(DEATHS * EVERY_S)
-    heard = site.listener.scores[STEADY][before:]
+    scores = site.listener.scores[STEADY][before:]
     killer.join()
-    if len(heard) < 2:
-        return Spell(0.0, [])
-    return Spell((len(heard) - 1) / (heard[-1].at_s - heard[0].at_s), [one.said["latency_ms"] for one in heard])
+    if len(scores) < 2:
+        return Period(0.0, [])
+    seconds = scores[-1].at_s - scores[0].at_s
+    return Period((len(scores) - 1) / seconds, [score.payload["latency_ms"] for score in scores])
 
 
-def _rate(calm: list[Spell], dying: list[Spell]) -> Row | Skipped:
+def _rate(calm: list[Period], dying: list[Period]) -> ChaosRow | Skipped:
     ratios = [other.clips_s / one.clips_s for one, other in zip(calm, dying, strict=True)]
     change = statistics.mean(ratios) - 1
     error = 1.96 * statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else float("inf")
     note = (
         f"{statistics.mean(one.clips_s for one in calm):.2f} clips/s; mean and 95 % error of {len(ratios)} pairs of "
-        f"spells of {DEATHS * EVERY_S:g} s; load {os.getloadavg()[0]:.1f}"
+        f"periods of {DEATHS * EVERY_S:g} s; load {os.getloadavg()[0]:.1f}"
     )
     return _row("one camera dies: clips of the other", RATE, change, error, note, {"ratios": ratios}, abs(change))
 
 
-def _latency(calm: list[Spell], dying: list[Spell], seed: int) -> Row | Skipped:
+def _latency(calm: list[Period], dying: list[Period], seed: int) -> ChaosRow | Skipped:
     drawn = np.random.default_rng(seed)
 
-    def p99(spells: list[Spell], chosen: list[int]) -> float:
-        return float(np.percentile([one for number in chosen for one in spells[number].latency_ms], 99))
+    def p99(periods: list[Period], chosen: list[int]) -> float:
+        return float(np.percentile([one for number in chosen for one in periods[number].latency_ms], 99))
 
     everyone = list(range(len(calm)))
     change = p99(dying, everyone) / p99(calm, everyone) - 1
@@ -89,19 +90,19 @@ def _latency(calm: list[Spell], dying: list[Spell], seed: int) -> Row | Skipped:
     clips = sum(len(one.latency_ms) for one in calm)
     note = (
         f"{p99(calm, everyone):.1f} ms while nothing dies, {p99(dying, everyone):.1f} while one does; {clips} clips "
-        f"of {len(calm)} spells each; error by drawing spells anew; load {os.getloadavg()[0]:.1f}"
+        f"of {len(calm)} periods each; error by resampling the periods; load {os.getloadavg()[0]:.1f}"
     )
     samples = {
-        f"{name}, ms": [one for spell in spells for one in spell.latency_ms]
-        for name, spells in (("calm", calm), ("dying", dying))
+        f"{name}, ms": [one for spell in periods for one in spell.latency_ms]
+        for name, periods in (("calm", calm), ("dying", dying))
     }
     return _row("one camera dies: p99 latency of the other", LATENCY, change, error, note, samples, change)
 
 
 def _row(
     what: str, goal: float, change: float, error: float, note: str, samples: dict[str, list[float]], distance: float
-) -> Row | Skipped:
+) -> ChaosRow | Skipped:
     figure = f"{change:+.1%} +- {error:.1%}"
     if error > goal and distance - error < goal:
-        return Skipped(what, f"{figure}: this host is too restless to tell {goal:.0%}; {note}")
-    return Row(what, f"within {goal:.0%}", figure, distance <= goal, note, samples)
+        return Skipped(what, f"{figure}: too noisy on this host to compare with {goal:.0%}; {note}")
+    return ChaosRow(what, f"within {goal:.0%}", figure, distance <= goal, note, samples)

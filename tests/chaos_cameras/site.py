@@ -1,4 +1,4 @@
-"""A site: broker, simulated cameras, the daemon as a process, and who listens."""
+"""A site: broker, simulated cameras, the daemon as a process, and a listener."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from tests.chaos_cameras.listener import Listener
 from tests.support.rtsp import RtspCamera
 
 BASE = "edge-tdn/chaos"
-SMALL = ("--size", "160x120", "--rate", "15")  # where the pictures do not matter
+SMALL = ("--size", "160x120", "--rate", "15")  # where the frames' content does not matter
 SITE = """
 host = "chaos"
 [broker]
@@ -37,7 +37,7 @@ source = "{url}"
 
 @dataclass(frozen=True)
 class Held:
-    """What a process holds."""
+    """The resources of a process."""
 
     threads: int
     fds: int
@@ -46,20 +46,27 @@ class Held:
     @classmethod
     def of(cls, pid: int) -> Self:
         folder = Path(f"/proc/{pid}")
-        # statm tells the same, but only to a MB or so: each processor keeps back what it has not yet added
-        told = dict(line.split()[:2] for line in (folder / "smaps_rollup").read_text().splitlines()[1:])
-        resident_mb = int(told["Rss:"]) * 1024 / 1e6
+        # statm has the same figure, but only to a MB or so: each processor counts in batches
+        rollup = dict(line.split()[:2] for line in (folder / "smaps_rollup").read_text().splitlines()[1:])
+        resident_mb = int(rollup["Rss:"]) * 1024 / 1e6
         threads, fds = (sum(1 for _ in (folder / name).iterdir()) for name in ("task", "fd"))
         return cls(threads, fds, resident_mb)
 
 
 class Site:
-    """`cameras`: name -> camera, `more`: lines of all their tables. Nothing is started but the cameras given so."""
+    """A site whose cameras and broker run; `start` starts the daemon.
+
+    `cameras`: name -> camera. `more`: further lines of each camera's table.
+    """
 
     def __init__(
-        self, folder: Path, cameras: Mapping[str, RtspCamera], more: str = "", scores: bool = False,
+        self,
+        folder: Path,
+        cameras: Mapping[str, RtspCamera],
+        more: str = "",
+        scores: bool = False,
         environment: Mapping[str, str] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.cameras = cameras
         self.broker = Broker(folder, FORGETFUL)
@@ -88,25 +95,25 @@ class Site:
         self.broker.kill()
 
     def start(self) -> float:
-        """The daemon. When, on the monotonic clock."""
+        """Start the daemon, and return when, on the monotonic clock."""
         command = [sys.executable, "-m", "edge_tdn", "run", "--config", self._file]
         with self._log.open("wb") as log:
             self.daemon = subprocess.Popen(command, stderr=log, env=self._environment)
         return time.monotonic()
 
     def started(self, seconds: float = 60) -> None:
-        """Starts the daemon, and returns when every camera streams. SystemExit: not so."""
+        """Start the daemon, and return when every camera streams. Raises SystemExit if they do not."""
         self.start()
         if not self.listener.until(self.streaming, seconds):
-            told = {name: self.listener.statuses[name][-1:] for name in self.cameras}
-            raise SystemExit(f"not streaming within {seconds:g} s: {told}; {self._log.read_text()[:2000]}")
+            statuses = {name: self.listener.statuses[name][-1:] for name in self.cameras}
+            raise SystemExit(f"not streaming within {seconds:g} s: {statuses}; {self._log.read_text()[:2000]}")
 
     def streaming(self) -> bool:
         return all(self.listener.state(name) == "streaming" for name in self.cameras)
 
     @property
     def held(self) -> Held:
-        """By the daemon, now. SystemExit: it has ended."""
+        """The daemon's resources now. Raises SystemExit if it has ended."""
         assert self.daemon
         if self.daemon.poll() is not None:
             raise SystemExit(f"the daemon ended with {self.daemon.returncode}: {self._log.read_text()[-2000:]}")
@@ -114,21 +121,21 @@ class Site:
 
     @property
     def queued_s(self) -> float:
-        """How long the daemon's main thread, ready to run, had to wait for a processor."""
+        """Seconds for which the daemon's main thread was ready to run but had no processor."""
         assert self.daemon
         return int(Path(f"/proc/{self.daemon.pid}/schedstat").read_text().split()[1]) / 1e9
 
-    def at_rest(self, wanted: Held | None = None, seconds: float = 30) -> Held:
-        """What the daemon holds while all cameras stream; waits until that is no more than `wanted`.
+    def at_rest(self, limit: Held | None = None, seconds: float = 30) -> Held:
+        """Return the daemon's resources while all cameras stream, if possible when they are within `limit`.
 
-        Threads that have nothing more to do take some seconds to go, in GLib's and in GStreamer's pools.
+        Idle threads in GLib's and GStreamer's pools end only after some seconds.
         """
         self.listener.until(self.streaming, seconds)
         deadline = time.monotonic() + seconds
         time.sleep(3)
-        while wanted and time.monotonic() < deadline:
+        while limit and time.monotonic() < deadline:
             held = self.held
-            if (held.threads, held.fds) <= (wanted.threads, wanted.fds) and held.fds <= wanted.fds:
+            if (held.threads, held.fds) <= (limit.threads, limit.fds) and held.fds <= limit.fds:
                 break
             time.sleep(1)
         return self.held

@@ -1,21 +1,21 @@
-"""The daemon starts while broker and all cameras are away: it is ready all the same, and they come by themselves."""
+"""The daemon starts while broker and cameras are away: it is ready all the same, and connects when they are there."""
 
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.chaos.row import Row
+from tests.chaos.row import ChaosRow
 from tests.chaos_cameras.site import Site
 from tests.support.rtsp import RtspCamera
 
 READY_S = 4.0
 AWAY_S = 8.0  # from its start
-ALL_S = 60.0  # until everything has come
+ALL_S = 60.0  # until everything is connected
 CAMERAS = 2
 
 
-def start(folder: Path, step: Callable[[str], None]) -> list[Row]:
+def start(folder: Path, step: Callable[[str], None]) -> list[ChaosRow]:
     film = ("", "demo:", "--size", "240x180", "--rate", "15")
     cameras = {f"camera-{number}": RtspCamera(*film, start=False) for number in range(CAMERAS)}
     folder.mkdir(parents=True)
@@ -29,40 +29,40 @@ def start(folder: Path, step: Callable[[str], None]) -> list[Row]:
             queued_s = site.queued_s
             time.sleep(max(0.0, began_s + AWAY_S - time.monotonic()))
             alive = site.held
-            step("broker and cameras come")
+            step("broker and cameras start")
             site.broker.start()
             for camera in cameras.values():
                 camera.start()
-            came_s = time.monotonic()
-            heard = site.listener
-            heard.until(lambda: bool(heard.online) and site.streaming() and bool(heard.events), ALL_S)
-            came = {
-                "broker": heard.online[0] - came_s if heard.online else None,
-                "cameras": max(_first(site, name) for name in cameras) - came_s if site.streaming() else None,
-                "event": heard.events[0].at_s - came_s if heard.events else None,
+            started_s = time.monotonic()
+            listener = site.listener
+            listener.until(lambda: bool(listener.online) and site.streaming() and bool(listener.events), ALL_S)
+            delays = {
+                "broker": listener.online[0] - started_s if listener.online else None,
+                "cameras": max(_first(site, name) for name in cameras) - started_s if site.streaming() else None,
+                "event": listener.events[0].at_s - started_s if listener.events else None,
             }
     return [
-        Row(
+        ChaosRow(
             what="start without broker and cameras: READY=1",
             goal=f"<= {READY_S:g} s",
             figure="never" if ready_s is None else f"{ready_s:.2f} s",
             ok=ready_s is not None and ready_s - queued_s <= READY_S,
-            note=f"after exec, {queued_s:.2f} s of it, which do not count, behind others that wanted the processor; "
+            note=f"after exec, without the {queued_s:.2f} s of waiting for a processor; "
             f"{alive.threads} threads while both were away",
         ),
-        Row(
-            what="and everything comes by itself",
+        ChaosRow(
+            what="and everything connects by itself",
             goal=f"<= {ALL_S:g} s",
-            figure=", ".join(f"{what} {'never' if at_s is None else f'{at_s:.1f} s'}" for what, at_s in came.items()),
-            ok=None not in came.values(),
-            note=f"{AWAY_S:g} s after the start both are there; from then on: to availability, to the last camera's "
-            "pictures, to the first event",
+            figure=", ".join(f"{what} {'never' if at_s is None else f'{at_s:.1f} s'}" for what, at_s in delays.items()),
+            ok=None not in delays.values(),
+            note=f"both are there {AWAY_S:g} s after the start; from then on: to availability, to the last camera's "
+            "frames, to the first event",
         ),
     ]
 
 
 def _first(site: Site, name: str) -> float:
-    return next(one.at_s for one in site.listener.statuses[name] if one.said["state"] == "streaming")
+    return next(one.at_s for one in site.listener.statuses[name] if one.payload["state"] == "streaming")
 
 
 def _ready(notified: socket.socket, began_s: float) -> float | None:

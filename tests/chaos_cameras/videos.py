@@ -1,9 +1,9 @@
-"""Damaged videos, played to their end or their error: no crash, and nobody waits.
+"""Damaged videos, played to their end or their error, without a crash and without a hang.
 
-Files of several containers, codecs and shapes are damaged in seeded ways: bits flipped, cut off, parts left out, put in
-twice or emptied. A process of its own plays them, so that a crash is seen and counted.
+Files of several containers, codecs and shapes are damaged in seeded ways: bits flipped, cut off, parts left out,
+repeated or overwritten with zeros. A process of its own plays them, so that a crash is counted.
 
-`python -m tests.chaos_cameras.videos [COUNT]` is this part alone.
+`python -m tests.chaos_cameras.videos [COUNT]` runs this part alone.
 """
 
 import itertools
@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.errors import SourceError
 from edge_tdn.media import gstreamer
-from tests.chaos.row import Row, Rows
+from tests.chaos.row import ChaosRow, ChaosRows
 
-HANG_S = 5.0  # longer than so long no video may take that lasts a second
-START_S = 60.0  # until the player is there
+MAX_PLAY_S = 5.0  # for a video of a second; longer is a hang
+START_S = 60.0  # until the player is ready
 DECODERS = ("gstreamer", "opencv")
 PLAYER = ("-m", "tests.chaos_cameras.videos")
 RAW = "videotestsrc num-buffers={frames} ! video/x-raw,width={width},height={height},framerate=30/1"
@@ -51,62 +51,68 @@ KINDS = {
 }
 
 
-def videos(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> Rows:
-    """So many damaged videos before each decoder."""
+def videos(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> ChaosRows:
+    """Play `count` damaged videos with each decoder."""
     damaged = list(make(folder, count, seed))
-    rows: list[Row] = []
+    rows: list[ChaosRow] = []
     for decoder in DECODERS:
         step(f"{count} damaged videos, {decoder}")
         outcomes = play(damaged, decoder)
-        told = ", ".join(f"{number} {what}" for what, number in sorted(Counter(map(kind, outcomes.values())).items()))
+        figure = ", ".join(f"{number} {what}" for what, number in sorted(Counter(map(kind, outcomes.values())).items()))
         bad = [f"{path.name} {what}" for path, what in outcomes.items() if kind(what) in ("crash", "hang")]
-        goal = f"0 crashes, 0 longer than {HANG_S:.0f} s"
-        rows.append(Row(f"{count} damaged videos, {decoder}", goal, told, not bad, "; ".join(bad[:5])))
+        goal = f"0 crashes, 0 longer than {MAX_PLAY_S:.0f} s"
+        rows.append(ChaosRow(f"{count} damaged videos, {decoder}", goal, figure, not bad, "; ".join(bad[:5])))
     return rows
 
 
 def kind(outcome: str) -> str:
+    """Return the first word of an outcome of `play`."""
     return outcome.partition(":")[0]
 
 
 def make(folder: Path, count: int, seed: int) -> Iterator[Path]:
-    """Whole videos of every kind and shape, where this machine can encode them, and of each in turn a damaged copy."""
+    """Encode videos of every kind and shape that this machine can, and yield damaged copies of each in turn."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = [path for path in itertools.starmap(_encoded, ((folder, k, s) for k in KINDS for s in SHAPES)) if path]
     for number, path in zip(range(count), itertools.cycle(whole), strict=False):
-        random_ = random.Random(f"{seed} {number}")
-        damage = random_.choice(DAMAGES)
+        dice = random.Random(f"{seed} {number}")
+        damage = dice.choice(DAMAGES)
         damaged = folder / f"{number:03d}-{damage.__name__}-{path.name}"
-        damaged.write_bytes(damage(random_, path.read_bytes()))
+        damaged.write_bytes(damage(dice, path.read_bytes()))
         yield damaged
 
 
-def play(paths: Sequence[Path], decoder: str) -> dict[Path, str]:
-    """Path -> `played`, `refused: why`, `crash: signal` or `hang`."""
+def play(
+    paths: Sequence[Path], decoder: str, player: Sequence[str] = PLAYER, max_s: float = MAX_PLAY_S
+) -> dict[Path, str]:
+    """Return path -> `played`, `refused: reason`, `crash: signal` or `hang`.
+
+    `player`: arguments of Python for a program that prints `ready`, reads paths and prints a line for each.
+    """
     outcomes: dict[Path, str] = {}
     left = list(paths)
     while left:
-        command = [sys.executable, *PLAYER, "--play", decoder]
+        command = [sys.executable, *player, "--play", decoder]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as player:
-            assert player.stdin
-            assert player.stdout
+        ) as process:
+            assert process.stdin
+            assert process.stdout
             lines: queue.Queue[str] = queue.Queue()
-            threading.Thread(target=_listen, args=(player.stdout, lines), daemon=True).start()
+            threading.Thread(target=_listen, args=(process.stdout, lines), daemon=True).start()
             try:
                 lines.get(timeout=START_S)
                 while left:
-                    player.stdin.write(f"{left[0]}\n")
-                    player.stdin.flush()
-                    outcome = lines.get(timeout=HANG_S)
+                    process.stdin.write(f"{left[0]}\n")
+                    process.stdin.flush()
+                    outcome = lines.get(timeout=max_s)
                     path = left.pop(0)
-                    outcomes[path] = outcome or f"crash: {player.wait(10)}"
+                    outcomes[path] = outcome or f"crash: {process.wait(10)}"
                     if not outcome:
                         break
             except queue.Empty:
                 outcomes[left.pop(0)] = "hang"
-            player.kill()
+            process.kill()
     return outcomes
 
 
@@ -117,17 +123,17 @@ def _listen(stdout: IO[str], lines: queue.Queue[str]) -> None:
 
 
 def _player(decoder: str) -> None:
-    """Plays what it reads the names of, and says what came of it."""
-    _say("ready")
+    """Play the files whose paths are read from stdin, and print the outcome of each."""
+    _print("ready")
     for line in sys.stdin:
         try:
             pictures = [frame.picture.mean() for frame in read_file(Path(line.strip()), decoder)]  # type: ignore[arg-type]
-            _say(f"played: {len(pictures)}")
+            _print(f"played: {len(pictures)}")
         except SourceError as error:
-            _say(f"refused: {error}".replace("\n", " "))
+            _print(f"refused: {error}".replace("\n", " "))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -139,53 +145,54 @@ def _encoded(folder: Path, kind: str, shape: str) -> Path | None:
     raw = RAW.format(frames=frames, width=width, height=height)
     try:
         pipeline = Gst.parse_launch(f"{raw} ! videoconvert ! {KINDS[kind]} ! filesink name=file")
-    except Exception:  # GLib.Error: an encoder that is not here
+    except Exception:  # GLib.Error: an encoder is not installed
         return None
     pipeline.get_by_name("file").set_property("location", str(path))
     pipeline.set_state(Gst.State.PLAYING)
     message = pipeline.get_bus().timed_pop_filtered(20 * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
     pipeline.set_state(Gst.State.NULL)
-    return path if message and message.type == Gst.MessageType.EOS and path.stat().st_size else None  # its odd sizes
+    done = message and message.type == Gst.MessageType.EOS and path.stat().st_size
+    return path if done else None  # some encoders refuse odd sizes
 
 
-def flipped(random: random.Random, data: bytes) -> bytes:
+def flipped(dice: random.Random, data: bytes) -> bytes:
     damaged = bytearray(data)
-    for _ in range(max(1, int(len(data) * 8 * 10 ** random.uniform(-5, -2)))):
-        damaged[random.randrange(len(data))] ^= 1 << random.randrange(8)
+    for _ in range(max(1, int(len(data) * 8 * 10 ** dice.uniform(-5, -2)))):
+        damaged[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
     return bytes(damaged)
 
 
-def flipped_head(random: random.Random, data: bytes) -> bytes:
-    """Where containers say what follows."""
+def flipped_head(dice: random.Random, data: bytes) -> bytes:
+    """Flip bits where containers describe their content."""
     head = min(len(data), 1024)
-    return flipped(random, data[:head]) + data[head:]
+    return flipped(dice, data[:head]) + data[head:]
 
 
-def cut_off(random: random.Random, data: bytes) -> bytes:
-    return data[: random.randrange(1, len(data))]
+def cut_off(dice: random.Random, data: bytes) -> bytes:
+    return data[: dice.randrange(1, len(data))]
 
 
-def left_out(random: random.Random, data: bytes) -> bytes:
-    first, last = _part(random, data)
+def left_out(dice: random.Random, data: bytes) -> bytes:
+    first, last = _part(dice, data)
     return data[:first] + data[last:] or b"\0"
 
 
-def twice(random: random.Random, data: bytes) -> bytes:
-    first, last = _part(random, data)
+def repeated(dice: random.Random, data: bytes) -> bytes:
+    first, last = _part(dice, data)
     return data[:last] + data[first:]
 
 
-def emptied(random: random.Random, data: bytes) -> bytes:
-    first, last = _part(random, data)
+def zeroed(dice: random.Random, data: bytes) -> bytes:
+    first, last = _part(dice, data)
     return data[:first] + bytes(last - first) + data[last:]
 
 
-def _part(random: random.Random, data: bytes) -> tuple[int, int]:
-    first = random.randrange(len(data))
-    return first, min(len(data), first + random.randrange(1, 1 + len(data) // 4))
+def _part(dice: random.Random, data: bytes) -> tuple[int, int]:
+    first = dice.randrange(len(data))
+    return first, min(len(data), first + dice.randrange(1, 1 + len(data) // 4))
 
 
-DAMAGES = (flipped, flipped, flipped_head, cut_off, left_out, twice, emptied)
+DAMAGES = (flipped, flipped, flipped_head, cut_off, left_out, repeated, zeroed)
 
 
 def main() -> int:
@@ -193,9 +200,9 @@ def main() -> int:
         _player(sys.argv[2])
         return 0
     with tempfile.TemporaryDirectory() as scratch:
-        rows = videos(Path(scratch), int(sys.argv[1]) if len(sys.argv) > 1 else 500, 1, _say)
-    for each in rows:
-        _say(str(each))
+        rows = videos(Path(scratch), int(sys.argv[1]) if len(sys.argv) > 1 else 500, 1, _print)
+    for row in rows:
+        _print(str(row))
     return 0
 
 

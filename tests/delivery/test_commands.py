@@ -1,4 +1,4 @@
-"""What anybody may send below <base>/cmd/: a command, or one sentence."""
+"""Tests of what clients send below <base>/cmd/: it is a command, or rejected with one sentence."""
 
 import json
 import time
@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_tdn.delivery.commands import (
-    BYTES_MOST,
-    COMMANDS_MOST,
-    WITHIN_S,
+    MAX_COMMAND_BYTES,
+    MAX_COMMANDS,
+    RATE_WINDOW_S,
     CommandError,
     RateLimit,
     Replay,
@@ -39,25 +39,25 @@ THRESHOLD = '{"enter": %s, "exit": 0.1}'
         ("yard/set/threshold", '{"enter": 0.4, "exit": 0.4, "label": "left"}', SetThreshold("yard", 0.4, 0.4, "left")),
     ],
 )
-def test_a_command_is_understood(topic: str, payload: str, command: object) -> None:
+def test_a_valid_command_is_parsed(topic: str, payload: str, command: object) -> None:
     assert parse(topic, payload.encode(), CAMERAS) == command
 
 
 @pytest.mark.parametrize(
-    ("topic", "payload", "said"),
+    ("topic", "payload", "message"),
     [
         ("replay", THRESHOLD % "NaN", "NaN is not allowed"),
         ("replay", THRESHOLD % "-Infinity", "Infinity is not allowed"),
         ("yard/set/threshold", THRESHOLD % "1e999", "1e999 is not allowed"),
         ("replay", REPLAY % ("9" * 4000), "is not allowed; only finite"),
-        ("replay", REPLAY % 2**63, "from 1 on"),
+        ("replay", REPLAY % 2**63, "from 1"),
         ("replay", "[" * 100_000, "100000 bytes; a command has at most 4096"),
         ("replay", "[" * 4096, "deeper than 8"),
         ("replay", '{"a":' * 800, "deeper than 8"),
         ("replay", "x" * 1_000_000, "at most 4096"),
-        ("replay", '"' + '\\"' * 2000, "not JSON"),  # a scan that tries every quote anew would take long
-        ("replay", '{"camera": "yard", "camera": "yard", "from_seq": 1}', "'camera' stands there twice"),
-        ("replay", '{"camera": "yard", "from_seq": 1, "id": {"a": 1, "a": 2}}', "'a' stands there twice"),
+        ("replay", '"' + '\\"' * 2000, "not JSON"),  # a scan that starts again at every quote would take long
+        ("replay", '{"camera": "yard", "camera": "yard", "from_seq": 1}', "'camera' occurs twice"),
+        ("replay", '{"camera": "yard", "from_seq": 1, "id": {"a": 1, "a": 2}}', "'a' occurs twice"),
         ("replay", '{"camera": "\\ud800", "from_seq": 1}', "surrogate"),
         ("replay", '{"\\udfff": 1}', "surrogate"),
         ("replay", '{"camera": "höf"}'.encode("latin-1"), "not UTF-8 (byte 13)"),
@@ -76,10 +76,10 @@ def test_a_command_is_understood(topic: str, payload: str, command: object) -> N
         ("replay", "null", "a command is a JSON object"),
         ("replay", "{}", "camera is missing: the name of a camera"),
         ("replay", '{"camera": 7, "from_seq": 1}', "camera = 7: the name of a camera"),
-        ("replay", REPLAY % "true", "from_seq = True: a whole number from 1 on"),
+        ("replay", REPLAY % "true", "from_seq = True: a whole number from 1"),
         ("replay", REPLAY % "1.0", "from_seq = 1.0: a whole number"),
         ("replay", REPLAY % '"1"', "from_seq = '1': a whole number"),
-        ("replay", REPLAY % "0", "from 1 on"),
+        ("replay", REPLAY % "0", "from 1"),
         ("replay", REPLAY % '{"a": {"b": []}}', "from_seq = {'a': {'b': []}}: a whole number"),
         ("replay", '{"camera": "yard", "from_seq": 5, "to_seq": 4}', "to_seq 4 is below from_seq 5"),
         (
@@ -90,11 +90,11 @@ def test_a_command_is_understood(topic: str, payload: str, command: object) -> N
         ("replay", '{"camera": "yard", "from_seq": 5, "__dataclass_self__": 1}', "unknown key '__dataclass_self__'"),
         ("replay", '{"camera": "front-dor", "from_seq": 5}', "unknown camera 'front-dor'; did you mean 'front-door'?"),
         ("kitchen/set/enabled", "ON", "unknown camera 'kitchen'; allowed: front-door, yard"),
-        ("yard/set/enabled", "off", "'off' is none of ON, OFF, true, false; else a command is a JSON object"),
-        ("yard/set/enabled", "", "'' is none of ON, OFF"),
+        ("yard/set/enabled", "off", "'off' is not ON, OFF, true or false; otherwise a command is a JSON object"),
+        ("yard/set/enabled", "", "'' is not ON, OFF"),
         ("yard/set/enabled", '{"enabled": tru}', "not JSON"),
         ("yard/set/enabled", '{"enabled": 1}', "enabled = 1: true or false; alone, without braces, also ON or OFF"),
-        ("yard/set/enabled", '{"enabled": true, "camera": "yard"}', "unknown key 'camera': it stands in the topic"),
+        ("yard/set/enabled", '{"enabled": true, "camera": "yard"}', "unknown key 'camera': the topic names it"),
         ("yard/set/threshold", THRESHOLD % "true", "enter = True: a number from 0 to 1"),
         ("yard/set/threshold", THRESHOLD % "1.01", "from 0 to 1"),
         ("yard/set/threshold", THRESHOLD % "0.05", "exit 0.1 is above enter 0.05"),
@@ -106,10 +106,10 @@ def test_a_command_is_understood(topic: str, payload: str, command: object) -> N
         ("/set/enabled", "ON", "unknown camera ''"),
     ],
 )
-def test_anything_else_is_refused_with_what_is_allowed(topic: str, payload: str | bytes, said: str) -> None:
-    with pytest.raises(CommandError) as refused:
+def test_an_invalid_command_is_rejected_with_what_is_allowed(topic: str, payload: str | bytes, message: str) -> None:
+    with pytest.raises(CommandError) as rejected:
         parse(topic, payload.encode() if isinstance(payload, str) else payload, CAMERAS)
-    assert said in str(refused.value)
+    assert message in str(rejected.value)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def test_anything_else_is_refused_with_what_is_allowed(topic: str, payload: str 
         ("replay", {"id": 7}, None),
     ],
 )
-def test_a_wrong_command_still_has_its_id(topic: str, payload: dict[str, object], id_: str | None) -> None:
-    with pytest.raises(CommandError) as refused:
+def test_an_invalid_command_keeps_its_id(topic: str, payload: dict[str, object], id_: str | None) -> None:
+    with pytest.raises(CommandError) as rejected:
         parse(topic, json.dumps(payload).encode(), CAMERAS)
-    assert refused.value.id == id_
+    assert rejected.value.id == id_
 
 
 JSON = st.recursive(
@@ -145,8 +145,8 @@ TOPICS = st.sampled_from(["replay", "yard/set/enabled", "yard/set/threshold", "y
 @example("x" * 65_000, b"{}")
 @example("x" * 65_000 + "/set/enabled", b"ON")
 @example("replay", b'{"camera": "%s", "from_seq": 1}' % (b"x" * 4000))
-@example("replay", b"\x00" * (BYTES_MOST + 1))
-def test_whatever_arrives_is_a_command_or_one_short_printable_sentence(topic: str, payload: bytes) -> None:
+@example("replay", b"\x00" * (MAX_COMMAND_BYTES + 1))
+def test_any_payload_is_a_command_or_rejected_with_one_short_printable_sentence(topic: str, payload: bytes) -> None:
     before = time.thread_time()
     id_, sentence = None, "a command"
     try:
@@ -162,23 +162,23 @@ def test_whatever_arrives_is_a_command_or_one_short_printable_sentence(topic: st
     assert time.thread_time() - before < 1  # processor time of this thread alone; a millisecond is usual
 
 
-PAUSES_AND_BURSTS = st.lists(st.tuples(st.integers(0, 15 * NS_PER_S), st.integers(1, 2 * COMMANDS_MOST)), max_size=10)
+PAUSES_AND_BURSTS = st.lists(st.tuples(st.integers(0, 15 * NS_PER_S), st.integers(1, 2 * MAX_COMMANDS)), max_size=10)
 
 
 @given(PAUSES_AND_BURSTS)
-@example([(0, 2 * COMMANDS_MOST), (12 * NS_PER_S, 2 * COMMANDS_MOST)])
+@example([(0, 2 * MAX_COMMANDS), (12 * NS_PER_S, 2 * MAX_COMMANDS)])
 def test_beyond_the_limit_commands_are_ignored_and_one_is_answered(bursts: list[tuple[int, int]]) -> None:
     limit, now_ns, admitted, refused = RateLimit(), 0, list[int](), 0
     for pause_ns, commands in bursts:
         now_ns += pause_ns
         for _ in range(commands):
-            within = [moment for moment in admitted if now_ns - moment < WITHIN_S * NS_PER_S]
+            within = [moment for moment in admitted if now_ns - moment < RATE_WINDOW_S * NS_PER_S]
             answered = False
             try:
                 admits = limit.admits(now_ns)
             except CommandError as error:
                 admits, answered = False, error.id is None
-            assert admits == (len(within) < COMMANDS_MOST)
+            assert admits == (len(within) < MAX_COMMANDS)
             assert answered == (not admits and refused == 0), "one answer to a burst"
             if admits:
                 admitted.append(now_ns)

@@ -1,4 +1,4 @@
-"""Clips for comparison and calibration are those that the live path would see."""
+"""Clips for comparison and calibration are those of the live path."""
 
 import shutil
 import threading
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from edge_tdn_export.clips import find_videos, read_clips, total_clips
 
-from edge_tdn.capture.source import Source, read_file
+from edge_tdn.capture.source import Source
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import ModelError, SourceError
 from edge_tdn.manifest import InputSpec
@@ -19,7 +20,7 @@ from tests.conftest import number_in
 SPEC = InputSpec(segments=4, height=64, width=96, resize="stretch", frame_rate=15.0, segment_stride=3)
 
 
-def test_clips_are_the_segments_that_a_camera_would_give(make_video: Callable[..., Path]) -> None:
+def test_clips_have_the_segments_of_a_camera(make_video: Callable[..., Path]) -> None:
     video = make_video(45)
     source = Source(CameraConfig(name="live", source=str(video)), Path("/"), lambda state, reason: None)
     window = Window(SPEC, 0.5)
@@ -31,7 +32,7 @@ def test_clips_are_the_segments_that_a_camera_would_give(make_video: Callable[..
         assert np.array_equal(ours.frames, theirs.frames)
 
 
-def test_a_file_is_read_faster_than_it_plays_and_whole(make_video: Callable[..., Path]) -> None:
+def test_whole_file_is_read_faster_than_it_plays(make_video: Callable[..., Path]) -> None:
     frames = list(read_file(make_video(90, rate=1)))
     assert [number_in(frame.picture) for frame in frames] == list(range(90))
     assert frames[-1].pts_ns > 88e9
@@ -49,7 +50,7 @@ def test_clips_slide_over_the_segments(make_video: Callable[..., Path]) -> None:
     assert [number_in(picture) for picture in clip[0]] == [7, 8, 9, 10, 11]  # segment 2 begins at 1 + 2 * 3
 
 
-def test_videos_that_give_no_clip_are_named_and_the_others_serve(make_video: Callable[..., Path]) -> None:
+def test_videos_without_a_clip_are_named_and_skipped(make_video: Callable[..., Path]) -> None:
     folder = make_video(45, name="good.mp4").parent
     make_video(4, name="four_frames.mp4")
     (folder / "damaged.mp4").write_bytes((folder / "good.mp4").read_bytes()[:300])
@@ -58,12 +59,12 @@ def test_videos_that_give_no_clip_are_named_and_the_others_serve(make_video: Cal
     clips = read_clips(folder, SPEC)
     assert [recording.name for recording in clips.recordings] == ["good.mp4"]
     assert len(clips.skipped) == 3
-    told = "\n".join(clips.skipped)
+    reasons = "\n".join(clips.skipped)
     for part in ("four_frames.mp4: too short", "damaged.mp4", "empty.mkv: the file is empty"):
-        assert part in told
+        assert part in reasons
 
 
-def test_without_a_single_clip_every_reason_is_told(make_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_error_without_any_clip_names_every_reason(make_video: Callable[..., Path], tmp_path: Path) -> None:
     video = make_video(4, name="four_frames.mp4")
     with pytest.raises(ModelError, match=r"not one clip in 1 video\(s\):\n.*four_frames\.mp4: too short.* 0\.9 s"):
         read_clips(video.parent, SPEC)
@@ -74,20 +75,17 @@ def test_without_a_single_clip_every_reason_is_told(make_video: Callable[..., Pa
         find_videos(tmp_path / "bare")
 
 
-def test_very_many_videos_give_a_clip_each_until_there_are_enough(
-    make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As a data set comes: thousands of short files."""
+def test_many_short_videos_give_one_clip_each_up_to_the_limit(make_video: Callable[..., Path]) -> None:
+    """Evenly spaced videos are read, as from a data set of thousands of short files."""
     folder = make_video(30, name="00.mp4").parent
     for n in range(1, 12):
         shutil.copyfile(folder / "00.mp4", folder / f"{n:02}.mp4")
-    monkeypatch.setattr("edge_tdn_export.clips.MOST_SEGMENTS", 4 * SPEC.segments)
-    clips = read_clips(folder, SPEC)
+    clips = read_clips(folder, SPEC, max_segments=4 * SPEC.segments)
     assert [recording.name for recording in clips.recordings] == ["00.mp4", "03.mp4", "06.mp4", "09.mp4"]
     assert all(len(recording.segments) == SPEC.segments for recording in clips.recordings)
 
 
-def test_a_damaged_file_is_told_by_read_file(make_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_read_file_names_a_damaged_file(make_video: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "junk.mp4").write_bytes(b"junk" * 100)
     with pytest.raises(SourceError, match=r"junk\.mp4"):
         list(read_file(tmp_path / "junk.mp4"))

@@ -1,4 +1,4 @@
-"""Compiled graphs on disk: a faster start, and never another result."""
+"""The cache of compiled graphs: a faster start, and never a different result."""
 
 import os
 import random
@@ -12,7 +12,6 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from edge_tdn.inference import compiled_cache as caching
 from edge_tdn.inference.compiled_cache import CompiledCache, cache_folder, cache_key
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.self_test import scores
@@ -22,8 +21,8 @@ from tests.conftest import without_the_processor
 KEY = cache_key({"test": 1})
 
 
-class Watched(Model):
-    """Remembers what was read."""
+class WatchedModel(Model):
+    """A model that records the names of the files that were read."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(model.folder, model.manifest, model.sha256, model.labels)
@@ -35,8 +34,8 @@ class Watched(Model):
 
 
 def start(model: Model, folder: Path | None, threads: int = 1) -> tuple[set[str], np.ndarray]:  # type: ignore[type-arg]
-    """Opens a runtime; which files it read, and the logits of a fixed clip."""
-    watched = Watched(model)
+    """Open a runtime; return the files that it read, and the logits of a fixed clip."""
+    watched = WatchedModel(model)
     runtime = open_runtime(watched, threads=threads, cache=folder)
     clip = np.random.default_rng(0).integers(0, 256, (8, 5, 96, 96, 3), np.uint8)
     logits = scores(runtime, clip)
@@ -45,7 +44,7 @@ def start(model: Model, folder: Path | None, threads: int = 1) -> tuple[set[str]
 
 
 def entries(folder: Path) -> list[Path]:
-    """The encoder's and the head's, by size."""
+    """Return the entries by size: the encoder's and the head's."""
     return sorted(folder.glob("*.compiled"), key=lambda path: path.stat().st_size)
 
 
@@ -67,7 +66,7 @@ def folder(filled: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def test_the_second_start_compiles_nothing_and_computes_the_same(motion: Model, folder: Path) -> None:
+def test_the_second_start_compiles_nothing_and_computes_the_same_logits(motion: Model, folder: Path) -> None:
     compiled, expected = start(motion, None)
     imported, found = start(motion, folder)
     assert {"fp32/encoder.xml", "fp32/head.bin"} < compiled
@@ -75,13 +74,13 @@ def test_the_second_start_compiles_nothing_and_computes_the_same(motion: Model, 
     assert np.array_equal(found, expected)
 
 
-def test_only_the_user_can_read_and_write_what_is_kept(filled: Path) -> None:
+def test_only_the_user_can_read_and_write_the_cache(filled: Path) -> None:
     assert filled.stat().st_mode & 0o777 == 0o700
     assert [path.stat().st_mode & 0o777 for path in filled.iterdir()] == [0o600, 0o600]
 
 
 @pytest.mark.parametrize("damage", ["bit", "cut", "empty", "junk", "swapped"])
-def test_a_damaged_entry_is_compiled_anew_with_a_line_in_the_log(
+def test_a_damaged_entry_is_compiled_again_with_a_warning(
     damage: str, motion: Model, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     small, large = entries(folder)
@@ -94,12 +93,12 @@ def test_a_damaged_entry_is_compiled_anew_with_a_line_in_the_log(
     assert "fp32/head.xml" in read
     assert "fp32/encoder.xml" not in read
     (line,) = without_the_processor(caplog.messages)
-    assert "damaged; compiling anew" in line
+    assert "damaged; compiling again" in line
     assert str(large) in line
     assert start(motion, folder)[0] == {"golden.npz"}
 
 
-def test_no_flipped_bit_is_ever_served(tmp_path: Path) -> None:
+def test_an_entry_with_a_flipped_bit_is_never_served(tmp_path: Path) -> None:
     cache = CompiledCache(tmp_path)
     cache.offer(KEY, lambda: bytes(range(256)))
     cache.keep()
@@ -116,21 +115,21 @@ def test_no_flipped_bit_is_ever_served(tmp_path: Path) -> None:
         assert cache.read(KEY) is None
 
 
-def test_what_is_no_compiled_graph_is_compiled_anew(
+def test_an_entry_that_openvino_cannot_load_is_compiled_again(
     motion: Model, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whole and with the right key, but OpenVINO cannot load it: as after a change that the key does not know of."""
+    """Undamaged and with the right key, as after a change that the key does not cover."""
     _write(folder, entries(folder)[1], b"not a graph" * 100)
     assert "fp32/head.xml" in start(motion, folder)[0]
-    assert "compiling anew" in caplog.text
+    assert "compiling again" in caplog.text
 
 
-def test_a_graph_with_other_weights_does_not_pass_the_self_test_and_is_compiled_anew(
+def test_an_entry_with_other_weights_fails_the_self_test_and_is_compiled_again(
     motion: Model, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     core = ov.Core()
     weights = np.frombuffer(motion.read("fp32/head.bin"), np.float32).copy()
-    weights[np.abs(weights) > 1e-20] *= 1.2  # the others are whole numbers: shapes and axes
+    weights[np.abs(weights) > 1e-20] *= 1.2  # smaller values are integers: shapes and axes
     other = core.read_model(model=motion.read("fp32/head.xml"), weights=ov.Tensor(weights.view(np.uint8)))
     options = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": "1", "PERFORMANCE_HINT": "LATENCY"}
     blob = core.compile_model(other, "CPU", options).export_model().getvalue()
@@ -142,32 +141,32 @@ def test_a_graph_with_other_weights_does_not_pass_the_self_test_and_is_compiled_
 
 
 def _write(folder: Path, entry: Path, blob: bytes) -> None:
-    """Another content under the same key, with all hashes right."""
+    """Replace an entry's graph, with matching hashes."""
     cache = CompiledCache(folder)
     cache.offer(bytes.fromhex(entry.stem), lambda: blob)
     cache.keep()
 
 
-def test_another_version_or_option_finds_nothing(motion: Model, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_or_option_finds_no_entry(motion: Model, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert start(motion, folder, threads=2)[0] != {"golden.npz"}
     monkeypatch.setattr(ov, "get_version", lambda: "2099.1.0")
     assert start(motion, folder)[0] != {"golden.npz"}
     assert len(entries(folder)) == 6
 
 
-def test_a_model_that_fails_its_self_test_leaves_nothing(motion: Model, tmp_path: Path) -> None:
-    class Wrong(Model):
+def test_a_model_that_fails_its_self_test_is_not_cached(motion: Model, tmp_path: Path) -> None:
+    class WrongModel(Model):
         def read(self, name: str) -> bytes:
             return super().read(name).replace(b"PK", b"XX") if name == "golden.npz" else super().read(name)
 
     with pytest.raises(Exception, match="self-test failed"):
-        open_runtime(Wrong(motion.folder, motion.manifest, "", motion.labels), threads=1, cache=tmp_path)
+        open_runtime(WrongModel(motion.folder, motion.manifest, "", motion.labels), threads=1, cache=tmp_path)
     assert not entries(tmp_path)
 
 
 @pytest.mark.parametrize("which", ["folder", "entry"])
 @pytest.mark.parametrize("fault", ["writable", "other user"])
-def test_what_others_could_have_written_is_not_read(
+def test_an_entry_that_another_user_could_have_written_is_not_read(
     which: str, fault: str, motion: Model, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = folder if which == "folder" else entries(folder)[1]
@@ -178,11 +177,11 @@ def test_what_others_could_have_written_is_not_read(
     else:
         pytest.skip("giving a file away needs root")
     assert "fp32/head.xml" in start(motion, folder)[0]
-    said = "can be written by others" if fault == "writable" else "belongs to another user"
-    assert [said in line for line in without_the_processor(caplog.messages)] == [True]
+    reason = "can be written by others" if fault == "writable" else "belongs to another user"
+    assert [reason in line for line in without_the_processor(caplog.messages)] == [True]
 
 
-def test_a_link_is_not_followed(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_symbolic_link_is_not_followed(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     entry = entries(folder)[0]
     entry.rename(tmp_path / "elsewhere")
     entry.symlink_to(tmp_path / "elsewhere")
@@ -190,7 +189,7 @@ def test_a_link_is_not_followed(folder: Path, tmp_path: Path, caplog: pytest.Log
     assert len(caplog.messages) == 1
 
 
-def test_a_folder_that_cannot_be_made_costs_one_line(
+def test_a_folder_that_cannot_be_created_causes_one_warning(
     motion: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
@@ -198,7 +197,7 @@ def test_a_folder_that_cannot_be_made_costs_one_line(
     assert [line.startswith("no compiled-model cache") for line in without_the_processor(caplog.messages)] == [True]
 
 
-def test_a_full_disk_leaves_no_half_entry(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_leaves_no_partial_entry(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cache = CompiledCache(tmp_path / "cache")
     cache.offer(KEY, lambda: bytes(1 << 20))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -211,18 +210,17 @@ def test_a_full_disk_leaves_no_half_entry(tmp_path: Path, caplog: pytest.LogCapt
     assert "the next start compiles again" in caplog.text
 
 
-def test_what_is_longest_unused_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caching, "LARGEST", 350)
+def test_the_least_recently_used_entry_is_deleted_first(tmp_path: Path) -> None:
     keys = [cache_key({"n": n}) for n in range(4)]
     (tmp_path / "mine.txt").write_bytes(bytes(1000))
     for age, key in enumerate(keys[:3]):
-        cache = CompiledCache(tmp_path)
+        cache = CompiledCache(tmp_path, max_bytes=350)
         cache.offer(key, lambda: bytes(40))
         cache.keep()
         moment = time.time() - 100 + age
         os.utime(tmp_path / f"{key.hex()}.compiled", (moment, moment))
     assert CompiledCache(tmp_path).read(keys[0]) is not None  # used just now
-    cache = CompiledCache(tmp_path)
+    cache = CompiledCache(tmp_path, max_bytes=350)
     cache.offer(keys[3], lambda: bytes(40))
     cache.keep()
     left = [key for key in keys if (tmp_path / f"{key.hex()}.compiled").exists()]
@@ -230,7 +228,7 @@ def test_what_is_longest_unused_goes_first(tmp_path: Path, monkeypatch: pytest.M
     assert (tmp_path / "mine.txt").exists()
 
 
-def test_two_daemons_that_start_at_once_both_serve(motion: Model, tmp_path: Path) -> None:
+def test_two_daemons_can_fill_the_cache_at_once(motion: Model, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from edge_tdn.manifest import open_model;"
         "from edge_tdn.inference.open_runtime import open_runtime;"
@@ -245,7 +243,7 @@ def test_two_daemons_that_start_at_once_both_serve(motion: Model, tmp_path: Path
     assert start(motion, tmp_path / "cache")[0] == {"golden.npz"}
 
 
-def test_the_setting_says_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_setting_and_the_environment_determine_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CACHE_DIRECTORY", "/var/cache/edge-tdn:/var/cache/other")
     monkeypatch.setenv("XDG_CACHE_HOME", "/home/x/cache")
     assert cache_folder("auto", tmp_path) == Path("/var/cache/edge-tdn")
@@ -253,4 +251,4 @@ def test_the_setting_says_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert cache_folder("auto", tmp_path) == Path("/home/x/cache/edge-tdn")
     assert cache_folder("off", tmp_path) is None
     assert cache_folder("compiled", tmp_path) == tmp_path / "compiled"
-    assert cache_folder("~nobody-of-that-name/x", tmp_path) is None
+    assert cache_folder("~no-such-user/x", tmp_path) is None

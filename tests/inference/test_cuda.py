@@ -1,4 +1,4 @@
-"""The CUDA runtime, on the processor where there is no GPU: the same code, but for recording kernels."""
+"""The CUDA runtime, on the CPU where there is no GPU: the same code, except for the recording of kernels."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from edge_tdn_export.convert.convert import EncoderGraph, HeadGraph, Recipe, convert, whole
+from edge_tdn_export.convert.convert import whole
 from edge_tdn_export.convert.cuda import arranged
+from edge_tdn_export.convert.graphs import EncoderGraph, HeadGraph
 from edge_tdn_export.network.tdn import TDN
 from numpy.typing import NDArray
 from torch import Tensor
@@ -16,30 +17,27 @@ from torch.export.passes import move_to_device_pass
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edge_tdn.errors import DeviceError, ModelError
-from edge_tdn.inference.cuda import CudaRuntime, FeatureStore
+from edge_tdn.inference.cuda import CudaRuntime
+from edge_tdn.inference.feature_store import FeatureStore
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import Model, open_model
 from tests.bench import gpu
-from tests.export.convert.test_convert import LABELS, SPEC, noise, sliding_error
-from tests.export.network.test_tdn import VARIANTS, small
+from tests.support.exports import SPEC, SmallModel, noise, relative_error, sliding_error
+from tests.support.networks import VARIANTS, small_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-LIMIT = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 2e-2}  # of the largest logit, as edge_tdn_export.parity.result has them
-ROUNDING = 1e-5  # of the largest logit: FP32 in another order
+LIMIT = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 2e-2}  # of the largest logit, as in edge_tdn_export.limits
+ROUNDING = 1e-5  # of the largest logit: FP32 sums in another order
 
 
 @pytest.fixture(scope="module")
-def network() -> TDN:
-    return small(width=0.125, classes=3)
+def network(small_model: SmallModel) -> TDN:
+    return small_model.network
 
 
 @pytest.fixture(scope="module")
-def model(network: TDN, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    folder = tmp_path_factory.mktemp("cuda")
-    (folder / "labels.txt").write_text("\n".join(LABELS) + "\n")
-    recipe = Recipe("small", folder / "labels.txt", SPEC, precisions=tuple(f"cuda-{name}" for name in LIMIT))
-    convert(network, recipe, folder / "model")
-    return open_model(folder / "model")
+def model(small_model: SmallModel) -> Model:
+    return open_model(small_model.folder)
 
 
 def on_processor(model: Model, precision: str = "fp32", largest: int = 4) -> CudaRuntime:
@@ -48,7 +46,7 @@ def on_processor(model: Model, precision: str = "fp32", largest: int = 4) -> Cud
 
 @pytest.fixture(scope="module")
 def runtime(model: Model) -> Iterator[CudaRuntime]:
-    """For all tests that only compute: opening takes seconds."""
+    """One runtime for all tests that only compute, because opening takes seconds."""
     runtime = on_processor(model)
     yield runtime
     runtime.close()
@@ -56,25 +54,21 @@ def runtime(model: Model) -> Iterator[CudaRuntime]:
 
 @pytest.fixture(scope="module")
 def one_by_one(model: Model) -> Iterator[CudaRuntime]:
-    """One clip at a time."""
+    """A runtime that computes one clip at a time."""
     runtime = on_processor(model, largest=1)
     yield runtime
     runtime.close()
 
 
-def relative(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
-
-
 @pytest.mark.parametrize("precision", LIMIT)
 def test_a_sliding_window_equals_the_whole_network(precision: str, model: Model, network: TDN) -> None:
-    """After the ring has wrapped around twice, too."""
+    """Even after the ring has wrapped around twice."""
     assert sliding_error(on_processor(model, precision, largest=1), network, noise(20)) <= LIMIT[precision]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_arranged_for_a_gpu_every_variant_computes_the_same(variant: str) -> None:
-    network = small(width=0.125, classes=3, **VARIANTS[variant])
+def test_every_variant_computes_the_same_when_arranged_for_a_gpu(variant: str) -> None:
+    network = small_network(width=0.125, classes=3, **VARIANTS[variant])
     before = {name: value.clone() for name, value in network.state_dict().items()}
     frames = torch.from_numpy(noise(16))
     with torch.inference_mode():
@@ -83,13 +77,13 @@ def test_arranged_for_a_gpu_every_variant_computes_the_same(variant: str) -> Non
         encoder = arranged(EncoderGraph(network, SPEC).eval(), (frames[:2],), torch.float32)
         head = arranged(HeadGraph(network).eval(), tuple(feature[:8] for feature in features), torch.float32)
         got = head(*encoder(frames)).numpy()
-    assert relative(got, expected) <= ROUNDING
+    assert relative_error(got, expected) <= ROUNDING
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for half in (encoder, head) for layer in half.modules())
 
 
 def filled(runtime: CudaRuntime, clips: NDArray[np.uint8]) -> list[Any]:
-    """A ring for each clip [cameras, T, 5, H, W, 3], the cameras' segments mixed as they would come."""
+    """Return a ring per clip of uint8 [cameras, T, 5, H, W, 3], filled with the cameras' segments in turn."""
     rings = [runtime.ring() for _ in clips]
     for segments in clips.swapaxes(0, 1):
         runtime.encode(list(segments), rings)
@@ -97,19 +91,19 @@ def filled(runtime: CudaRuntime, clips: NDArray[np.uint8]) -> list[Any]:
 
 
 @pytest.mark.parametrize("cameras", [2, 3, 4, 7])
-def test_clips_of_several_cameras_at_once_equal_each_one_alone(
+def test_clips_of_several_cameras_equal_each_clip_alone(
     cameras: int, runtime: CudaRuntime, one_by_one: CudaRuntime
 ) -> None:
-    """In full batches, in filled-up ones, and in more than one."""
+    """In full batches, in padded ones, and in several batches."""
     clips = noise(8 * cameras).reshape(cameras, 8, 5, 64, 64, 3)
     together = runtime.classify(filled(runtime, clips))
     alone = np.stack([one_by_one.classify(filled(one_by_one, clip[None]))[0] for clip in clips])
     assert together.shape == (cameras, 3)
-    assert relative(together, alone) <= ROUNDING
-    assert np.abs(np.diff(alone, axis=0)).max() > 100 * ROUNDING * np.abs(alone).max()  # they are different clips
+    assert relative_error(together, alone) <= ROUNDING
+    assert np.abs(np.diff(alone, axis=0)).max() > 100 * ROUNDING * np.abs(alone).max()  # the clips differ
 
 
-def test_one_camera_never_shows_in_another_ones_logits(runtime: CudaRuntime) -> None:
+def test_a_clip_does_not_affect_another_cameras_logits(runtime: CudaRuntime) -> None:
     clips = noise(32).reshape(4, 8, 5, 64, 64, 3)
     before = runtime.classify(filled(runtime, clips))
     clips[2] = noise(8, seed=1)
@@ -118,18 +112,18 @@ def test_one_camera_never_shows_in_another_ones_logits(runtime: CudaRuntime) -> 
     assert not np.allclose(before[2], after[2])
 
 
-def test_more_segments_than_a_clip_has_leave_the_last_ones(network: TDN, runtime: CudaRuntime) -> None:
-    """One camera catches up, beside another that brings a single segment."""
+def test_of_more_segments_than_a_clip_has_the_last_ones_count(network: TDN, runtime: CudaRuntime) -> None:
+    """One camera catches up, while another one delivers a single segment."""
     segments, other = noise(11), noise(8, seed=2)
     ring, beside = runtime.ring(), runtime.ring()
     for frames in other[:7]:
         runtime.encode([frames], [beside])
     runtime.encode([*segments[:6], other[7], *segments[6:]], [ring] * 6 + [beside] + [ring] * 5)
     expected = np.stack([whole(network, segments[-8:], SPEC), whole(network, other, SPEC)])
-    assert relative(runtime.classify([ring, beside]), expected) <= LIMIT["fp32"]
+    assert relative_error(runtime.classify([ring, beside]), expected) <= LIMIT["fp32"]
 
 
-def test_a_cleared_ring_has_to_be_filled_again(runtime: CudaRuntime) -> None:
+def test_a_cleared_ring_is_full_only_after_t_more_segments(runtime: CudaRuntime) -> None:
     (ring,) = filled(runtime, noise(8)[None])
     assert ring.full
     ring.clear()
@@ -140,14 +134,14 @@ def test_a_cleared_ring_has_to_be_filled_again(runtime: CudaRuntime) -> None:
     assert ring.full
 
 
-def test_further_cameras_find_room_and_leave_the_others_features_alone(runtime: CudaRuntime) -> None:
+def test_the_store_grows_for_further_cameras_and_keeps_the_others_features(runtime: CudaRuntime) -> None:
     rings = filled(runtime, noise(16).reshape(2, 8, 5, 64, 64, 3))
     before = runtime.classify(rings)
     filled(runtime, noise(40, seed=3).reshape(5, 8, 5, 64, 64, 3))
     assert np.array_equal(runtime.classify(rings), before)
 
 
-def test_a_ring_that_is_forgotten_gives_its_room_back() -> None:
+def test_the_slots_of_a_garbage_ring_are_reused() -> None:
     store = FeatureStore(torch, {"h": (4,)}, 8, torch.float32, torch.device("cpu"))
     rings = [store.ring() for _ in range(3)]
     room = store.cameras
@@ -156,11 +150,11 @@ def test_a_ring_that_is_forgotten_gives_its_room_back() -> None:
     assert store.cameras <= 2 * room
     slots = [slot for ring in rings for slot in ring.window]
     assert len(set(slots)) == 24
-    assert 0 not in slots  # where filled-up rows go
+    assert 0 not in slots  # the slot of padding rows
 
 
-class Reordered(TorchDispatchMode):
-    """Collects the shapes of what convolutions would have to bring into another layout first."""
+class ReorderedInputs(TorchDispatchMode):
+    """Collects the shapes of convolution inputs that are not channels-last, so that they would be reordered first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,9 +169,9 @@ class Reordered(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_from_store_to_logits_everything_stays_channels_last(runtime: CudaRuntime) -> None:
+def test_all_convolutions_of_the_head_get_channels_last_inputs(runtime: CudaRuntime) -> None:
     rings = filled(runtime, noise(16).reshape(2, 8, 5, 64, 64, 3))
-    with Reordered() as mode:
+    with ReorderedInputs() as mode:
         runtime.classify(rings)
     assert mode.seen > 30
     assert mode.found == []
@@ -188,7 +182,7 @@ def operators(model: Model, name: str) -> list[str]:
     return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
 
 
-def test_nothing_is_cast_per_call_but_pixels_and_what_goes_into_the_linear_layer(model: Model) -> None:
+def test_only_pixels_and_the_input_of_the_linear_layer_are_cast_per_call(model: Model) -> None:
     graphs = model.build("cuda-bf16").graphs[0]
     encoder, head = operators(model, graphs.encoder), operators(model, graphs.head)
     assert encoder.count("aten.to.dtype") == 4  # uint8 -> FP32 -> BF16, twice
@@ -199,7 +193,7 @@ def test_nothing_is_cast_per_call_but_pixels_and_what_goes_into_the_linear_layer
 
 
 def test_programs_run_on_another_device_than_they_were_exported_on(model: Model) -> None:
-    """PyTorch's device without memory stands for CUDA: a tensor that stayed behind would not go with the others."""
+    """PyTorch's `meta` device stands in for CUDA: a tensor left on the CPU would not combine with the others."""
     graphs = model.build("cuda-bf16").graphs[0]
     encoder, head = (
         move_to_device_pass(torch.export.load(model.folder / name), "meta").module()
@@ -213,7 +207,7 @@ def test_programs_run_on_another_device_than_they_were_exported_on(model: Model)
 
 
 def fails_above(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both programs find no memory for more rows than these."""
+    """Let both programs run out of memory for more than this number of rows."""
     load: Callable[..., Any] = CudaRuntime._load
 
     def loaded(runtime: CudaRuntime, model: Model, name: str) -> Callable[..., Any]:
@@ -241,16 +235,20 @@ def test_a_small_gpu_gets_the_largest_batch_that_fits(
     ]
     clips = noise(24).reshape(3, 8, 5, 64, 64, 3)
     expected = np.stack([whole(network, clip, SPEC) for clip in clips])
-    assert relative(runtime.classify(filled(runtime, clips)), expected) <= LIMIT["fp32"]
+    assert relative_error(runtime.classify(filled(runtime, clips)), expected) <= LIMIT["fp32"]
 
 
-def test_a_gpu_that_takes_not_even_one_camera_is_told(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_is_too_small_for_one_camera_is_a_device_error(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fails_above(0, monkeypatch)
-    with pytest.raises(DeviceError, match=r"not enough memory for one camera in bf16: 1\.50 GiB more were asked for"):
+    with pytest.raises(DeviceError, match=r"not enough memory for one camera in bf16: 1\.50 GiB more were requested"):
         on_processor(model, "bf16")
 
 
-def test_one_camera_too_many_is_told_with_how_many_fit(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_camera_too_many_is_a_device_error_with_the_number_that_fits(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runtime = on_processor(model)
     rings = [runtime.ring() for _ in range(4)]
 
@@ -263,16 +261,16 @@ def test_one_camera_too_many_is_told_with_how_many_fit(model: Model, monkeypatch
     assert DeviceError.exit_status == 71
 
 
-def test_programs_that_do_not_belong_together_are_a_model_error(model: Model) -> None:
+def test_programs_that_do_not_fit_each_other_are_a_model_error(model: Model) -> None:
     graphs = model.build("cuda-fp32").graphs[0]
     swapped = graphs.model_copy(update={"encoder": graphs.head, "head": graphs.encoder})
     with pytest.raises(ModelError, match=r"head\.pt2.* do not run on cpu: .*; export the model again"):
         CudaRuntime(model, swapped, 8, "fp32", "cpu", largest=2)
 
 
-def test_the_benchmark_runs_on_the_processor_too(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(gpu.MATRIX, "cpu", 128)  # a processor without BF16 takes a minute for the large one
-    found = gpu.measure(model, "bf16", "cpu", [1, 2], hops=3)
+def test_the_benchmark_runs_on_the_cpu_too(model: Model) -> None:
+    """With a small matrix: a processor without BF16 takes a minute for the large one."""
+    found = gpu.measure(model, "bf16", "cpu", [1, 2], hops=3, matrix=128)
     assert 0 < found["golden_error"] <= found["golden_limit"] == LIMIT["bf16"]
     assert [one.cameras for one in found["batches"]] == [1, 2]
     for one in found["batches"]:
@@ -298,24 +296,27 @@ def test_on_a_gpu_a_sliding_window_equals_the_whole_network(precision: str, mode
 @pytest.mark.cuda
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("cameras", [1, 2, 3, 5, 13, 32, 40])
-def test_on_a_gpu_every_recorded_batch_equals_the_processor(cameras: int, model: Model, runtime: CudaRuntime) -> None:
+def test_on_a_gpu_every_recorded_batch_equals_the_cpu(cameras: int, model: Model, runtime: CudaRuntime) -> None:
     clips = noise(8 * cameras).reshape(cameras, 8, 5, 64, 64, 3)
     on_gpu = open_runtime(model, "fp32", "CUDA")
-    assert relative(on_gpu.classify(filled(on_gpu, clips)), runtime.classify(filled(runtime, clips))) <= LIMIT["fp32"]
+    assert (
+        relative_error(on_gpu.classify(filled(on_gpu, clips)), runtime.classify(filled(runtime, clips)))
+        <= LIMIT["fp32"]
+    )
     on_gpu.close()
 
 
 @pytest.mark.cuda
 @pytest.mark.usefixtures("gpu")
 def test_on_a_gpu_frames_are_not_overwritten_while_they_are_copied(model: Model, runtime: CudaRuntime) -> None:
-    """Many segments without waiting, through the same pinned memory."""
+    """Many segments pass through the same pinned memory without waiting."""
     clips = noise(32 * 8).reshape(32, 8, 5, 64, 64, 3)
     on_gpu = open_runtime(model, "fp32", "CUDA")
     rings = [on_gpu.ring() for _ in clips]
     for clip, ring in zip(clips, rings, strict=True):
         for frames in clip:
             on_gpu.encode([frames], [ring])
-    assert relative(on_gpu.classify(rings), runtime.classify(filled(runtime, clips))) <= LIMIT["fp32"]
+    assert relative_error(on_gpu.classify(rings), runtime.classify(filled(runtime, clips))) <= LIMIT["fp32"]
     on_gpu.close()
 
 
@@ -335,8 +336,8 @@ def test_on_a_gpu_nothing_is_allocated_per_hop(model: Model) -> None:
 
 @pytest.mark.cuda
 @pytest.mark.usefixtures("gpu")
-def test_a_gpu_that_is_nearly_full_gets_smaller_batches_or_is_told(model: Model) -> None:
-    """As much as the small network needs is taken away, by a limit of PyTorch's own."""
+def test_a_gpu_that_is_nearly_full_gets_smaller_batches_or_a_device_error(model: Model) -> None:
+    """PyTorch's own limit leaves less memory than the small network needs."""
     whole_gpu = torch.cuda.mem_get_info()[1]
     seen: set[int | str] = set()
     try:

@@ -1,4 +1,4 @@
-"""The ring: any T consecutive segments are one contiguous view."""
+"""The feature ring: any T consecutive segments are one contiguous view."""
 
 import numpy as np
 import pytest
@@ -8,10 +8,8 @@ from edge_tdn.inference.ensemble import EnsembleRing
 from edge_tdn.inference.feature_ring import FeatureRing
 
 
-@pytest.mark.parametrize("twice", [True, False], ids=["memory mapped twice", "where memory cannot be mapped twice"])
-def test_the_window_is_the_last_segments_oldest_first_and_a_view(
-    twice: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+@pytest.mark.parametrize("twice", [True, False], ids=["memory mapped twice", "memory copied"])
+def test_the_window_is_a_view_of_the_last_segments(twice: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not twice:
         monkeypatch.setattr(rings, "_mapped_twice", lambda size: None)
     ring = FeatureRing({"h": (2, 512), "skip": (1024,)}, segments=4)
@@ -28,7 +26,7 @@ def test_the_window_is_the_last_segments_oldest_first_and_a_view(
             assert window.flags.c_contiguous
 
 
-def test_a_cleared_ring_has_to_be_filled_again() -> None:
+def test_a_cleared_ring_is_full_only_after_t_more_segments() -> None:
     ring = FeatureRing({"h": (1,)}, segments=3)
     for _ in range(5):
         ring.written()
@@ -39,7 +37,7 @@ def test_a_cleared_ring_has_to_be_filled_again() -> None:
     assert ring.full
 
 
-def test_the_ring_of_an_ensemble_is_full_when_all_are_and_cleared_as_one() -> None:
+def test_an_ensembles_ring_is_full_when_all_its_rings_are() -> None:
     eight, sixteen = (FeatureRing({"h": (1,)}, segments) for segments in (8, 16))
     ring = EnsembleRing([eight, sixteen])
     for _ in range(15):
@@ -54,8 +52,8 @@ def test_the_ring_of_an_ensemble_is_full_when_all_are_and_cleared_as_one() -> No
     assert not sixteen.full
 
 
-def test_a_feature_that_fills_whole_pages_takes_no_more_than_its_window() -> None:
-    """Both halves are the same memory: what is written once stands in both."""
+def test_a_feature_that_fills_whole_pages_takes_the_memory_of_one_window() -> None:
+    """Both halves are the same memory: a value that is written to one is in both."""
     ring = FeatureRing({"h": (56, 56, 128)}, segments=8)
     assert ring.slots == 8
     ring.arrays["h"][3] = 5.0
@@ -66,7 +64,7 @@ def test_a_feature_that_fills_whole_pages_takes_no_more_than_its_window() -> Non
     ("dtype", "stored", "number"),
     [("float32", 1.5, 1.5), ("uint16", 0x3FC0, 1.5), ("uint8", 6, 1.5), ("int8", -6, -1.5)],
 )
-def test_the_newest_segment_is_told_in_numbers_however_it_is_stored(dtype: str, stored: float, number: float) -> None:
+def test_newest_returns_float32_whatever_the_stored_type(dtype: str, stored: float, number: float) -> None:
     ring = FeatureRing({"h": (2,)}, 3, {"h": dtype}, {"h": 0.25} if dtype.endswith("t8") else {})
     ring.arrays["h"][ring.slot] = stored
     ring.written()

@@ -1,4 +1,4 @@
-"""The runtime on real video: window, encoder, ring and head give what the whole network gives for the same frames."""
+"""The runtime's results equal the whole network's for the same frames, on real video too; and its memory errors."""
 
 import subprocess
 import sys
@@ -15,6 +15,7 @@ from edge_tdn_export.network import checkpoint
 from edge_tdn.capture.source import Source
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.inference.open_runtime import open_runtime
+from edge_tdn.inference.runtime import is_out_of_memory
 from edge_tdn.manifest import InputSpec, Model, open_model
 from edge_tdn.media import gstreamer
 from edge_tdn.messages import Segment
@@ -22,7 +23,7 @@ from edge_tdn.segments.window import Window
 
 
 def segments_of(video: Path, model: Model, seconds: float) -> list[Segment]:
-    """The video through the real source and window, as a camera would bring it."""
+    """Return the segments of a video, through the real source and window."""
     source = Source(CameraConfig(name="reel", source=str(video)), Path("/"), lambda state, reason: None)
     window, stop = Window(model.manifest.input, 0.5), threading.Event()
     found: list[Segment] = []
@@ -35,7 +36,7 @@ def segments_of(video: Path, model: Model, seconds: float) -> list[Segment]:
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["activities_reel.mp4", "asl_reel.mp4"])
-def test_the_split_network_on_real_video_equals_the_whole_one(name: str, data: Path, motion: Model) -> None:
+def test_on_real_video_the_runtime_equals_the_whole_network(name: str, data: Path, motion: Model) -> None:
     network = checkpoint.load(motion.folder / "weights.safetensors", arch="resnet18", segments=8, width=0.5)
     runtime = open_runtime(motion)
     ring = runtime.ring()
@@ -55,18 +56,23 @@ def test_the_split_network_on_real_video_equals_the_whole_one(name: str, data: P
 
 
 @pytest.mark.data
-def test_the_published_resnet50_split_in_two_equals_itself_on_real_video(
+def test_on_real_video_the_published_resnet50_equals_the_whole_network(
     data: Path, published: ModuleType, tmp_path: Path
 ) -> None:
-    """The published layout at its full size, through export, window, ring and OpenVINO."""
+    """At its full size, through export, window, ring and OpenVINO."""
     state = {k: torch.from_numpy(v) for k, v in published.state_dict("tdn_resnet50_8f_174c").items() if v.shape}
     torch.save({"state_dict": state}, tmp_path / "best.pth.tar")
     network = checkpoint.load(tmp_path / "best.pth.tar", segments=8)
     (tmp_path / "labels.txt").write_text("".join(f"label {n}\n" for n in range(174)))
     spec = InputSpec(
-        segments=8, height=224, width=224, resize="short_side_centre_crop", short_side=256, frame_rate=12.0,
+        segments=8,
+        height=224,
+        width=224,
+        resize="short_side_centre_crop",
+        short_side=256,
+        frame_rate=12.0,
         segment_stride=3,
-    )  # fmt: skip
+    )
     convert(network, Recipe("r50", tmp_path / "labels.txt", spec), tmp_path / "model")
     model = open_model(tmp_path / "model")
     runtime = open_runtime(model)
@@ -80,7 +86,7 @@ def test_the_published_resnet50_split_in_two_equals_itself_on_real_video(
     runtime.close()
 
 
-def test_two_rings_of_one_runtime_do_not_mix(motion: Model) -> None:
+def test_rings_of_one_runtime_are_independent(motion: Model) -> None:
     runtime = open_runtime(motion)
     one, two = runtime.ring(), runtime.ring()
     rng = np.random.default_rng(1)
@@ -97,8 +103,42 @@ def test_two_rings_of_one_runtime_do_not_mix(motion: Model) -> None:
     runtime.close()
 
 
-def test_nothing_is_torch_on_the_camera_host() -> None:
-    """The daemon's imports bring no torch, no onnx and no exporter with them."""
+def test_logits_are_float32_rows_that_the_caller_owns(motion: Model) -> None:
+    runtime = open_runtime(motion)
+    rings = [runtime.ring(), runtime.ring()]
+    for frames in np.random.default_rng(2).integers(0, 256, (8, 5, 96, 96, 3), np.uint8):
+        runtime.encode([frames, 255 - frames], rings)
+    logits = runtime.classify(rings)
+    before = logits.copy()
+    runtime.classify(rings[::-1])
+    assert (logits.dtype, logits.shape) == (np.float32, (2, len(motion.labels)))
+    assert np.array_equal(logits, before)
+    runtime.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("Exception from src/core.cpp:1:\nFailed to allocate 77070336 bytes of memory"), True),
+        (RuntimeError("can't alloc"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("Resource temporarily unavailable"), True),  # no room for a thread
+        (RuntimeError("[GPU] clEnqueueNDRangeKernel, error code: -6 CL_OUT_OF_HOST_MEMORY"), True),
+        (RuntimeError("[GPU] Exceeded max size of memory object allocation: requested 9 bytes"), True),
+        (RuntimeError("L0 zeMemAllocDevice result: ZE_RESULT_ERROR_OUT_OF_DEVICE_MEMORY"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("could not create a primitive"), True),  # oneDNN
+        (RuntimeError("Check 'false' failed: bad combination"), False),
+        (ValueError("could not broadcast input array"), False),
+    ],
+)
+def test_out_of_memory_is_recognised_in_the_messages_of_all_libraries(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected
+
+
+def test_the_camera_host_imports_no_torch_and_no_exporter() -> None:
+    """The daemon's imports load neither torch nor onnx, exporter or trainer."""
     program = (
         "import sys, edge_tdn.__main__, edge_tdn.service.daemon, edge_tdn.cli.demo, edge_tdn.cli.check, "
         "edge_tdn.cli.watch, edge_tdn.inference.openvino, edge_tdn.capture.gst_capture, edge_tdn.capture.cv_capture;"
@@ -109,8 +149,8 @@ def test_nothing_is_torch_on_the_camera_host() -> None:
     assert found.stdout.strip() == "set()"
 
 
-def test_gstreamer_loaded_first_does_not_end_the_process() -> None:
-    """Its libunwind must not get in the way of the exceptions that OpenVINO throws and catches within itself."""
+def test_openvino_works_after_gstreamer_was_loaded() -> None:
+    """GStreamer's libunwind must not break the exceptions that OpenVINO throws and catches internally."""
     program = "import cv2, edge_tdn.media.gstreamer as g; g.load(); import openvino; openvino.Core().available_devices"
     if not gstreamer.available():
         pytest.skip("no GStreamer here")

@@ -1,4 +1,4 @@
-"""What stands on stderr: its form for journald, a terminal and a file; what is never in it; how often."""
+"""The log on stderr: its form for journald, a terminal and a file, without passwords, and with limited repetition."""
 
 import logging
 import os
@@ -9,31 +9,28 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edge_tdn.process import passwords
-from edge_tdn.process.log import Limited, catch_up, shown, value
-from edge_tdn.process.passwords import hide, hide_in, without_password
+from edge_tdn.process.log import RateLimitedLog, escaped, flush_rate_limited, value
 
 PROGRAM = r"""
 import logging, threading, warnings
 from edge_tdn.errors import EdgeTdnError
-from edge_tdn.process.log import complain, set_up, value
+from edge_tdn.process.log import report_error, set_up, value
 from edge_tdn.process.passwords import hide, hide_in
 
 set_up(logging.INFO)
 hide('s3cret/"9')
 hide_in("rtsp://me:pa%20ss@host/x")
 log = logging.getLogger("edge_tdn.service.camera")
-log.debug("camera=yard not asked for")
+log.debug("camera=yard below the level")
 log.info("camera=yard event=start label=%s", value('a "b"\n<2>forged \u202e\x1b[31m\udcff ü'))
 log.warning("broker=b:1 unreachable: rtsp://u:p@ss@h/x?password=top1 s3cret/\"9 s3cret%2F%229 bWU6cGEgc3M=")
 try:
     raise ValueError("rtsp://u:p@ss@h\n<2>and s3cret/\"9")
 except ValueError:
     log.exception("camera=yard failed")
-logging.getLogger("paho").info("not asked for")
+logging.getLogger("paho").info("below the level")
 logging.getLogger("paho").warning("of a library")
 warnings.warn("pa ss is old")
 
@@ -43,7 +40,7 @@ def end():
 worker = threading.Thread(target=end, name="a worker")
 worker.start()
 worker.join()
-complain(EdgeTdnError("wrong:\ns3cret/\"9 \x1b[31m"))
+report_error(EdgeTdnError("wrong:\ns3cret/\"9 \x1b[31m"))
 raise RuntimeError("s3cret/\"9 at the end")
 """
 SECRETS = ('s3cret/"9', "s3cret%2F%229", 's3cret/\\"9', "p@ss", "pa ss", "pa%20ss", "top1", "bWU6cGEgc3M=")
@@ -55,7 +52,7 @@ def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _stderr(*, terminal: bool = False, **environment: str) -> list[str]:
-    """The lines of PROGRAM, which ends by an exception that nobody expected."""
+    """Return the lines of PROGRAM, which ends by an uncaught exception."""
     reading, writing = pty.openpty() if terminal else os.pipe()
     opened = os.fstat(writing)
     journal = environment.pop("journal", "")
@@ -64,23 +61,23 @@ def _stderr(*, terminal: bool = False, **environment: str) -> list[str]:
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.Popen(command, stderr=writing, env={**os.environ, "TERM": "xterm", **environment})
     os.close(writing)
-    said = b""
+    output = b""
     try:
         while chunk := os.read(reading, 65536):
-            said += chunk
-    except OSError:  # a terminal's way to say that nobody is there any more
+            output += chunk
+    except OSError:  # how a terminal reports that its other end is closed
         pass
     os.close(reading)
     assert done.wait(60) == 1
-    return said.decode().replace("\r\n", "\n").split("\n")[:-1]
+    return output.decode().replace("\r\n", "\n").split("\n")[:-1]
 
 
-def _about(lines: list[str], text: str) -> str:
+def _line_with(lines: list[str], text: str) -> str:
     (line,) = [line for line in lines if text in line]
     return line
 
 
-def test_the_journal_has_a_priority_a_subject_and_no_time() -> None:
+def test_journal_lines_have_a_priority_and_a_subject_and_no_time() -> None:
     lines = _stderr(journal="ours")
     assert all(re.match(r"<[2346]>\S", line) for line in lines), lines
     assert lines[0] == r'<6>camera=yard event=start label="a \"b\"\n<2>forged \u202e\x1b[31m\udcff ü"'
@@ -90,15 +87,15 @@ def test_the_journal_has_a_priority_a_subject_and_no_time() -> None:
     assert trace[0] == "<3>camera=yard | Traceback (most recent call last):"
     assert all(line.startswith("<3>camera=yard | ") for line in trace)
     assert "<4>paho: of a library" in lines
-    assert _about(lines, "thread=").startswith('<2>thread="a worker" failed')
+    assert _line_with(lines, "thread=").startswith('<2>thread="a worker" failed')
     assert lines[-1] == "<2>| RuntimeError: *** at the end"
     first = lines.index("<3>edge-tdn: wrong:")
     assert lines[first + 1] == r"<3>*** \x1b[31m"
-    assert not [line for line in lines if "not asked for" in line]
+    assert not [line for line in lines if "below the level" in line]
 
 
 @pytest.mark.parametrize("journal", ["", "another"])
-def test_a_file_has_the_date_and_nothing_that_is_not_one_line(journal: str) -> None:
+def test_file_lines_have_a_date_and_no_control_characters(journal: str) -> None:
     lines = [line for line in _stderr(journal=journal) if not re.match(r"edge-tdn: |\*\*\* ", line)]
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} (INFO|WARNING|ERROR|CRITICAL) "
     assert all(re.match(stamp, line) for line in lines), lines
@@ -109,7 +106,7 @@ def test_a_file_has_the_date_and_nothing_that_is_not_one_line(journal: str) -> N
 
 
 @pytest.mark.parametrize("colour", [True, False])
-def test_a_terminal_has_the_time_and_colours_unless_they_are_not_wanted(colour: bool) -> None:
+def test_terminal_lines_have_the_time_and_colours_unless_no_color_is_set(colour: bool) -> None:
     lines = _stderr(terminal=True, **({} if colour else {"NO_COLOR": "1"}))
     lines = [line for line in lines if not re.match(r"edge-tdn: |\*\*\* ", line)]
     level = "\x1b\\[3\\dm[A-Z]+\x1b\\[0m" if colour else "[A-Z]+"
@@ -117,101 +114,77 @@ def test_a_terminal_has_the_time_and_colours_unless_they_are_not_wanted(colour: 
 
 
 @pytest.mark.parametrize(
-    ("of", "said"),
-    [("plain", "plain"), ("", '""'), ("two words", '"two words"'), ("a=b", '"a=b"'), ('"', r'"\""'), ("\\", r'"\\"'),
-     (None, "None"), (0.5, "0.5"), ("\n", '"\n"')],
-)  # fmt: skip
-def test_a_value_is_quoted_where_it_must_be(of: object, said: str) -> None:
-    assert value(of) == said
+    ("of", "text"),
+    [
+        ("plain", "plain"),
+        ("", '""'),
+        ("two words", '"two words"'),
+        ("a=b", '"a=b"'),
+        ('"', r'"\""'),
+        ("\\", r'"\\"'),
+        (None, "None"),
+        (0.5, "0.5"),
+        ("\n", '"\n"'),
+    ],
+)
+def test_value_is_quoted_if_it_has_to_be(of: object, text: str) -> None:
+    assert value(of) == text
 
 
-def test_what_cannot_be_seen_is_shown() -> None:
-    assert shown("a\r\n\t\0\u2066\u200b\ufeff\x9b") == r"a\r\n\t\x00\u2066\u200b\ufeff\x9b"
-    assert shown("Grüße, 北京 🙂") == "Grüße, 北京 🙂"
+def test_control_characters_are_escaped() -> None:
+    assert escaped("a\r\n\t\0\u2066\u200b\ufeff\x9b") == r"a\r\n\t\x00\u2066\u200b\ufeff\x9b"
+    assert escaped("Grüße, 北京 🙂") == "Grüße, 北京 🙂"
 
 
-# Passwords
+class RecordingHandler(logging.Handler):
+    """Records the text of every line."""
 
-LETTERS = st.characters(blacklist_characters="*", blacklist_categories=["Cs"])
-
-
-@given(st.text(LETTERS, min_size=passwords.WHOLE_WORD), st.text(LETTERS), st.text(LETTERS))
-def test_a_hidden_password_is_in_no_text(secret: str, before: str, behind: str) -> None:
-    passwords._hidden.clear()
-    hide(secret, "me")
-    for form in (secret, repr(secret), passwords.quote(secret, safe=""), passwords.json.dumps(secret)):
-        assert secret not in without_password(f"{before}{form}{behind}")
-
-
-def test_a_short_password_is_hidden_where_it_stands_alone() -> None:
-    hide("on")
-    assert without_password("connection of on, 'on' on:on") == "connection of ***, '***' ***:***"
-
-
-def test_a_password_of_an_address_is_hidden_wherever_a_library_puts_it() -> None:
-    for address in ("rtsp://me:s%40cret1@h/x", "http://h/x?pwd=s3cret2", 'gst: rtspsrc user-pw="s3cret 3" ! x'):
-        hide_in(address)
-    said = without_password("user me password s@cret1 or s%40cret1 (bWU6c0BjcmV0MQ==), s3cret2, s3cret 3")
-    assert said == "user me password *** or *** (***), ***, ***"
-    hide_in("rtsp://host:554/live")
-    assert without_password("rtsp://host:554/live") == "rtsp://host:554/live"
-
-
-def test_between_two_addresses_nothing_is_hidden() -> None:
-    text = "http://u:p@h/x: Not Found (404), URL: http://u:p@h/x, Redirect to: a@b"
-    assert "Not Found (404), URL: http://u:***@" in without_password(text)
-    assert without_password("rtsp://u:a://b@h/x") == "rtsp://u:***@h/x"
-
-
-# Limits
-
-
-class Lines(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
+        self.lines.append(record.getMessage())
 
 
 @pytest.fixture
-def lines() -> Iterator[Lines]:
-    handler, logger = Lines(), logging.getLogger("edge_tdn.test_log")
+def logged() -> Iterator[list[str]]:
+    """The lines that are logged during a test."""
+    handler, logger = RecordingHandler(), logging.getLogger("edge_tdn.test_log")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
-    yield handler
+    yield handler.lines
     logger.removeHandler(handler)
 
 
-def test_who_flaps_has_six_lines_a_minute_the_last_is_so_and_the_rest_is_counted(lines: Lines) -> None:
+def test_repeated_lines_are_limited_and_the_newest_is_logged_with_the_count_of_the_others(logged: list[str]) -> None:
     now_s, at = 0.0, []
-    limited = Limited(logging.getLogger("edge_tdn.test_log"), every_s=20.0, burst=3, clock=lambda: now_s)
+    limited = RateLimitedLog(logging.getLogger("edge_tdn.test_log"), every_s=20.0, burst=3, clock=lambda: now_s)
     for number in range(3000):
         now_s = number / 5
         if number % 2:
             limited.log(logging.INFO, "camera=%s state=%s", "yard", number)
         else:
-            catch_up()
-        at += [now_s] * (len(lines.said) - len(at))
-    for moment in at:
-        assert sum(moment <= other < moment + 60 for other in at) <= 6
-    assert at[:3] == [0.2, 0.6, 1.0], "the first are said at once"
+            flush_rate_limited()
+        at += [now_s] * (len(logged) - len(at))
+    for start_s in at:
+        assert sum(start_s <= other_s < start_s + 60 for other_s in at) <= 6
+    assert at[:3] == [0.2, 0.6, 1.0], "a burst is logged at once"
     assert len(at) >= 600 / 20
     now_s += 20.0
-    catch_up()
-    assert lines.said[-1].startswith("camera=yard state=2999 ")
-    left_out = sum(int(number) for number in re.findall(r" left_out=(\d+)$", "\n".join(lines.said), re.M))
-    assert len(lines.said) + left_out == 1500
-    catch_up(finally_=True)
-    assert lines.said[-1].startswith("camera=yard state=2999 "), "nothing is said twice"
+    flush_rate_limited()
+    assert logged[-1].startswith("camera=yard state=2999 ")
+    left_out = sum(int(number) for number in re.findall(r" left_out=(\d+)$", "\n".join(logged), re.M))
+    assert len(logged) + left_out == 1500
+    flush_rate_limited(final=True)
+    assert logged[-1].startswith("camera=yard state=2999 "), "nothing is logged twice"
 
 
-def test_one_thing_does_not_crowd_out_another_and_the_end_waits_for_nobody(lines: Lines) -> None:
-    limited = Limited(logging.getLogger("edge_tdn.test_log"), every_s=60.0)
+def test_subjects_are_limited_separately_and_the_final_flush_logs_all(logged: list[str]) -> None:
+    limited = RateLimitedLog(logging.getLogger("edge_tdn.test_log"), every_s=60.0)
     for number in range(3):
         for about in ("a", "b"):
             limited.log(logging.INFO, "%s %d%%", about, number, about=about)
-    assert lines.said == ["a 0%", "b 0%"]
-    limited.catch_up(finally_=True)
-    assert lines.said[2:] == ["a 2% left_out=1", "b 2% left_out=1"]
+    assert logged == ["a 0%", "b 0%"]
+    limited.flush(final=True)
+    assert logged[2:] == ["a 2% left_out=1", "b 2% left_out=1"]

@@ -1,12 +1,12 @@
-"""Signals at the worst moments: a stop is clean within 5 s, a reload harms nothing."""
+"""Signals at the worst moments: a stop is clean within 5 s, and a reload does no harm."""
 
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from tests.support.broker import Mosquitto
 from tests.support.mqtt import HostRecorder
@@ -14,15 +14,15 @@ from tests.support.site import write_site
 from tests.support.waiting import eventually
 
 LIMIT_S = 5.0
-# What hears nothing, in front of the real thing: the compiler of the model that is the `first`-th, some cameras; and
+# Hangs in a library, where no Python code runs: the compiler of model number `first`, the cameras named stuck*, and
 # runtime and recorders as soon as there is a file named `hang` beside the configuration.
 HANG = """
 import ctypes, pathlib, sys
-import edge_tdn.service.daemon as daemon
-from edge_tdn.recording.recorder import Recorder
+from edge_tdn.service import reload, startup
+from edge_tdn.recording.recorder_thread import RecorderThread
 from edge_tdn.inference.openvino import OpenVinoRuntime
 from edge_tdn.capture.source import Source
-compiled, played = daemon.open_configured_runtime, Source.frames
+compiled, played = startup.open_configured_runtime, Source.frames
 first, config = int(sys.argv[1]), sys.argv[2]
 hang = pathlib.Path(config).with_name("hang")
 opened = 0
@@ -44,84 +44,85 @@ def hanging(whole):
             ctypes.CDLL(None).sleep(60)
         return whole(*arguments)
     return method
-daemon.open_configured_runtime, Source.frames = open_configured_runtime, frames
-OpenVinoRuntime.classify, Recorder._trying = hanging(OpenVinoRuntime.classify), hanging(Recorder._trying)
+startup.open_configured_runtime = reload.open_configured_runtime = open_configured_runtime
+Source.frames = frames
+OpenVinoRuntime.classify = hanging(OpenVinoRuntime.classify)
+RecorderThread._attempt = hanging(RecorderThread._attempt)
 from edge_tdn.__main__ import main
 sys.exit(main(["run", "--config", config]))
 """
 LIVE = 'source = "gst: videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=30/1"'
 
 
-class Hanging:
-    """A daemon whose compiler hangs at one model (0: at none), and whose cameras named stuck* do."""
+class HangingDaemon:
+    """A daemon that hangs as HANG describes: at the compiler of the model `first` (0: at none)."""
 
-    def __init__(self, config: Path, first: int) -> None:
+    def __init__(self, config: Path, first: int = 0) -> None:
         self._log = config.with_suffix(".log")
         with self._log.open("w") as log:
-            command = [sys.executable, "-c", HANG, str(first), str(config)]
-            self.process = subprocess.Popen(command, stderr=log)
+            self.process = subprocess.Popen([sys.executable, "-c", HANG, str(first), str(config)], stderr=log)
 
-    def says(self, text: str, within_s: float = 90) -> None:
-        deadline = time.monotonic() + within_s
-        while text not in self.log:
-            assert time.monotonic() < deadline, self.log
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def wait_for_log(self, text: str) -> None:
+        def logged() -> bool:
             assert self.process.poll() is None, self.log
-            time.sleep(0.05)
+            return text in self.log
+
+        eventually(logged, describe=lambda: self.log)
 
     @property
     def log(self) -> str:
         return self._log.read_text()
 
-    def ends(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """Its exit status after a signal, and the seconds that it took."""
-        began = time.monotonic()
+    def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
-        return self.process.wait(30), time.monotonic() - began
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Send a signal; return the exit status and how many seconds the stop took."""
+        start_s = time.monotonic()
+        self.send(number)
+        return self.process.wait(30), time.monotonic() - start_s
+
+    def handles_hangups(self) -> bool:
+        """Return whether the process has a handler for SIGHUP."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+        return bool(int(caught.split()[1], 16) >> (signal.SIGHUP - 1) & 1)
 
 
-@contextmanager
-def hanging(config: Path, first: int = 0) -> Iterator[Hanging]:
-    one = Hanging(config, first)
-    try:
-        yield one
-    finally:
-        one.process.kill()
-        one.process.wait()
-
-
-def hears_hangups(daemon: Hanging) -> bool:
-    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
-    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
-    return bool(int(caught.split()[1], 16) >> (signal.SIGHUP - 1) & 1)
-
-
-def test_a_stop_while_the_first_model_is_compiled_does_not_wait_for_it(broker: Mosquitto, tmp_path: Path) -> None:
-    raw = HostRecorder(broker.port, "edge-tdn/test")
-    with hanging(write_site(tmp_path, broker.url, f'name = "a"\n{LIVE}'), first=1) as daemon:
-        daemon.says("compiling")
-        status, seconds = daemon.ends(signal.SIGINT)
+def test_stop_does_not_wait_for_the_first_model_to_compile(broker: Mosquitto, tmp_path: Path) -> None:
+    recorder = HostRecorder(broker.port, "edge-tdn/test")
+    with HangingDaemon(write_site(tmp_path, broker.url, f'name = "a"\n{LIVE}'), first=1) as daemon:
+        daemon.wait_for_log("compiling")
+        status, seconds = daemon.stop(signal.SIGINT)
     assert (status, seconds < LIMIT_S) == (0, True), daemon.log
-    raw.synchronize()
-    assert not raw.messages, "it has published nothing yet"
-    raw.close()
+    recorder.synchronize()
+    assert not recorder.messages, "nothing has been published yet"
+    recorder.close()
 
 
-def test_a_stop_with_everything_hanging_is_clean_within_five_seconds(broker: Mosquitto, tmp_path: Path) -> None:
+def test_stop_with_everything_hanging_is_clean_within_five_seconds(broker: Mosquitto, tmp_path: Path) -> None:
     """Cameras in a library, one that never answers, a broker that is frozen, clips being written, a compile."""
     cameras = [f'name = "live{n}"\n{LIVE}' for n in range(4)]
     cameras += [f'name = "stuck{n}"\n{LIVE}' for n in range(2)]
     cameras += ['name = "away"\nsource = "rtsp://192.0.2.1/x"', 'name = "demo"\nsource = "demo:"\nloop = true']
     extra = '[record]\nclip = true\nfolder = "pictures"\n[runtime]\nthreads = {}'
     config = write_site(tmp_path, broker.url, *cameras, extra=extra.format(1))
-    with hanging(config, first=2) as daemon:
-        daemon.says("start label=")
+    with HangingDaemon(config, first=2) as daemon:
+        daemon.wait_for_log("start label=")
         write_site(tmp_path, broker.url, *cameras, extra=extra.format(2))
-        daemon.process.send_signal(signal.SIGHUP)
-        daemon.says("compiling")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for_log("compiling")
         broker.process.send_signal(signal.SIGSTOP)
-        for _ in range(3):  # asked for while one is under way, and while it stops
-            daemon.process.send_signal(signal.SIGHUP)
-        status, seconds = daemon.ends()
+        for _ in range(3):  # during a reload, and during the stop
+            daemon.send(signal.SIGHUP)
+        status, seconds = daemon.stop()
         broker.process.send_signal(signal.SIGCONT)
     assert status == 0, daemon.log
     assert seconds < LIMIT_S, daemon.log
@@ -130,53 +131,52 @@ def test_a_stop_with_everything_hanging_is_clean_within_five_seconds(broker: Mos
     assert not list(tmp_path.glob("pictures/**/*.part"))
 
 
-def test_a_stop_that_has_to_wait_for_everything_is_clean_within_five_seconds(broker: Mosquitto, tmp_path: Path) -> None:
-    """In the midst of a change, with runtime, recorders and a camera in a library, and a broker that is frozen."""
+def test_stop_that_has_to_wait_for_everything_is_clean_within_five_seconds(broker: Mosquitto, tmp_path: Path) -> None:
+    """During a reload, with runtime, recorders and a camera in a library, and a broker that is frozen."""
     cameras = ['name = "demo"\nsource = "demo:"\nloop = true\nmotion_gate = false', f'name = "stuck"\n{LIVE}']
     extra = '[record]\nclip = true\nfolder = "pictures"\n'
     config = write_site(tmp_path, broker.url, *cameras, extra=extra)
-    with hanging(config) as daemon:
-        daemon.says("start label=")
+    with HangingDaemon(config) as daemon:
+        daemon.wait_for_log("start label=")
         (tmp_path / "hang").touch()
-        daemon.says("hanging\nhanging")
+        daemon.wait_for_log("hanging\nhanging")
         write_site(tmp_path, broker.url, *cameras, extra=f"{extra}[decide]\nenter_threshold = 0.9\n")
-        daemon.process.send_signal(signal.SIGHUP)
-        daemon.says("is read again")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for_log("is read again")
         time.sleep(0.5)  # now it waits for the runtime
         broker.process.send_signal(signal.SIGSTOP)
-        status, seconds = daemon.ends()
+        status, seconds = daemon.stop()
         broker.process.send_signal(signal.SIGCONT)
     assert (status, seconds < LIMIT_S) == (0, True), daemon.log
     assert "left behind: recorder demo, camera stuck, runtime, reload" in daemon.log
     assert "Traceback" not in daemon.log
 
 
-def test_a_hangup_during_the_start_is_heard_and_two_are_one(broker: Mosquitto, tmp_path: Path) -> None:
-    config = write_site(tmp_path, broker.url, f'name = "a"\n{LIVE}')
-    with hanging(config) as daemon:
-        eventually(lambda: hears_hangups(daemon))
+def test_hangup_during_the_start_reloads_after_it_and_two_are_one(broker: Mosquitto, tmp_path: Path) -> None:
+    with HangingDaemon(write_site(tmp_path, broker.url, f'name = "a"\n{LIVE}')) as daemon:
+        eventually(daemon.handles_hangups)
         for _ in range(5):
-            daemon.process.send_signal(signal.SIGHUP)
-        daemon.says("in force: no change")
+            daemon.send(signal.SIGHUP)
+        daemon.wait_for_log("in force: no change")
         assert daemon.log.index("serving host=test") < daemon.log.index("is read again")
         assert daemon.log.count("is read again") <= 2
-        daemon.process.send_signal(signal.SIGHUP)
-        status, seconds = daemon.ends()
+        daemon.send(signal.SIGHUP)
+        status, seconds = daemon.stop()
     assert (status, seconds < LIMIT_S) == (0, True), daemon.log
 
 
-def test_with_everything_away_it_serves_within_four_seconds(tmp_path: Path, broker: Mosquitto) -> None:
-    """Broker and cameras: neither is waited for, and the broker is found when it comes."""
+def test_start_waits_neither_for_the_broker_nor_for_cameras(tmp_path: Path, broker: Mosquitto) -> None:
+    """The daemon serves within four seconds, and connects to the broker when that is there."""
     broker.stop()
     away = ("rtsp://127.0.0.1:1/x", "rtsp://192.0.2.1/x", "http://no-such-host.invalid/x")
-    config = write_site(tmp_path, broker.url, *(f'name = "c{n}"\nsource = "{source}"' for n, source in enumerate(away)))
-    began = time.monotonic()
-    with hanging(config) as daemon:
-        daemon.says("serving host=test")
-        assert time.monotonic() - began < 4
+    config = write_site(tmp_path, broker.url, *(f'name = "c{n}"\nsource = "{url}"' for n, url in enumerate(away)))
+    start_s = time.monotonic()
+    with HangingDaemon(config) as daemon:
+        daemon.wait_for_log("serving host=test")
+        assert time.monotonic() - start_s < 4
         broker.start()
-        raw = HostRecorder(broker.port, "edge-tdn/test")
-        raw.wait_for(lambda: raw.of("c0", "status"))
-        status, seconds = daemon.ends()
+        recorder = HostRecorder(broker.port, "edge-tdn/test")
+        recorder.wait_for(lambda: recorder.of("c0", "status"))
+        status, seconds = daemon.stop()
     assert (status, seconds < LIMIT_S) == (0, True), daemon.log
-    raw.close()
+    recorder.close()

@@ -16,6 +16,7 @@ from edge_tdn.media.colour import Packed
 from edge_tdn.messages import NS_PER_S, Frame, Segment
 from edge_tdn.segments.window import Window
 from tests.conftest import number_in
+from tests.support.published_sampling import published_frames
 
 SIDE = 32
 
@@ -27,12 +28,12 @@ def spec(segments: int = 8, stride: int = 4, rate: float = 12.0) -> InputSpec:
 
 
 def ensemble_spec(stride: int, per_segment: tuple[int, ...] = (1, 2)) -> InputSpec:
-    """Networks of 8 and 16 segments, `stride` being that of the 16."""
+    """Return the input of two networks, with 8 and 16 segments; `stride` is that of the 16."""
     return spec(8, 2 * stride).model_copy(update={"per_segment": per_segment})
 
 
 def frame(number: int, pts_s: float, stream: int = 1) -> Frame:
-    """A frame that shows its own number."""
+    """Return a frame that shows its own number."""
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
     picture[...] = (number // 256, number % 256, 0)
     pts_ns = int(pts_s * NS_PER_S)
@@ -40,23 +41,17 @@ def frame(number: int, pts_s: float, stream: int = 1) -> Frame:
 
 
 def numbers(segment: Segment) -> list[int]:
-    """The frames that a segment shows."""
+    """Return the numbers of a segment's frames."""
     return [int(f[0, 0, 0]) * 256 + int(f[0, 0, 1]) for f in segment.frames]
 
 
 def fives(segments: list[Segment], first: int, count: int) -> list[list[int]]:
-    """The frames that one network of an ensemble sees: of each segment `count` times five, from the `first` five on."""
+    """Return the frames of one network of an ensemble: `count` times five of each segment, from the `first` five on."""
     return [numbers(s)[5 * n : 5 * n + 5] for s in segments for n in range(first, first + count)]
 
 
 def run(window: Window, frames: list[Frame]) -> list[Segment]:
     return [segment for f in frames for segment in window.push(f)]
-
-
-def published(count: int, segments: int) -> list[list[int]]:
-    """The offline sampling of the published code, for the frames 0 .. count - 1."""
-    tick = (count - 5 + 1) / segments
-    return [[int(tick / 2 + tick * i) + j for j in range(5)] for i in range(segments)]
 
 
 @pytest.mark.parametrize("rate", [12.0, 15.0, 25.0, 29.97])
@@ -66,7 +61,7 @@ def test_a_file_that_fits_the_grid_gives_the_published_frames(rate: float, segme
     count = segments * stride + 4
     window = Window(spec(segments, stride, rate), max_gap_s=0.5)
     got = run(window, [frame(n, n / rate) for n in range(count)])
-    assert [numbers(s) for s in got] == published(count, segments)
+    assert [numbers(s) for s in got] == published_frames(count, segments)
     assert [s.index for s in got] == list(range(segments))
     assert all(s.dropped == 0 for s in got)
 
@@ -77,12 +72,12 @@ def test_each_tick_takes_the_frame_nearest_in_time(camera: float) -> None:
     got = run(window, [frame(n, n / camera) for n in range(int(camera * 4))])
     for segment in got:
         for j, number in enumerate(numbers(segment)):
-            wanted_s = (2 + segment.index * 5 + j) / 12
-            assert abs(number / camera - wanted_s) <= 0.5 / camera + 1e-6
+            tick_s = (2 + segment.index * 5 + j) / 12
+            assert abs(number / camera - tick_s) <= 0.5 / camera + 1e-6
     assert len(got) == (48 - 2 - 5) // 5 + 1
 
 
-def test_times_are_those_of_the_grid() -> None:
+def test_a_segments_times_are_those_of_the_grid() -> None:
     window = Window(spec(stride=4), max_gap_s=0.5, clock=lambda: 99)
     segment = run(window, [frame(n, 3 + n / 24) for n in range(40)])[1]
     assert segment.from_ns == 3 * NS_PER_S + round(6 / 12 * NS_PER_S)
@@ -97,7 +92,7 @@ def test_jitter_of_a_third_of_a_frame_loses_no_tick() -> None:
     times = np.arange(60) / 12 + rng.uniform(-0.33, 0.33, 60) / 12
     window = Window(spec(stride=5), max_gap_s=0.5)
     got = run(window, [frame(n, t + 1) for n, t in enumerate(np.sort(times))])
-    assert window.stretches == 1
+    assert window.runs == 1
     assert sum(s.dropped for s in got) <= 2
 
 
@@ -113,24 +108,24 @@ def test_a_lost_frame_is_repeated_and_counted() -> None:
     "broken",
     [
         pytest.param(lambda n: frame(n, n / 12 + (2 if n >= 15 else 0)), id="gap"),
-        pytest.param(lambda n: frame(n, n / 12 - (1 if n >= 15 else 0)), id="time runs back"),
+        pytest.param(lambda n: frame(n, n / 12 - (1 if n >= 15 else 0)), id="time decreases"),
         pytest.param(lambda n: frame(n, n / 12, stream=1 + (n >= 15)), id="reconnect or another size"),
     ],
 )
-def test_no_segment_spans_a_break_and_the_grid_begins_anew(broken) -> None:  # type: ignore[no-untyped-def]
+def test_no_segment_spans_a_break_and_each_run_has_its_own_grid(broken) -> None:  # type: ignore[no-untyped-def]
     window = Window(spec(stride=4), max_gap_s=0.5)
     got = run(window, [broken(n) for n in range(30)])
     for segment in got:
         assert max(numbers(segment)) < 15 or min(numbers(segment)) >= 15
     assert [s.index for s in got] == [0, 1, 2, 0, 1, 2]
     assert numbers(got[3]) == [17, 18, 19, 20, 21]
-    assert window.stretches == 2
+    assert window.runs == 2
 
 
-def test_a_pause_within_the_limit_breaks_nothing() -> None:
+def test_a_pause_within_max_gap_does_not_end_the_run() -> None:
     window = Window(spec(stride=4), max_gap_s=0.5)
     got = run(window, [frame(n, n / 12) for n in range(40) if not 10 <= n < 15])
-    assert window.stretches == 1
+    assert window.runs == 1
     assert [s.index for s in got] == list(range(len(got)))
     assert sum(s.dropped for s in got) >= 4
 
@@ -141,14 +136,14 @@ def test_each_network_of_an_ensemble_gets_its_own_published_frames(stride: int) 
     frames = [frame(n, n / 12) for n in range(count)]
     got = run(Window(ensemble_spec(stride), max_gap_s=0.5), frames)
     assert [s.index for s in got] == list(range(8))
-    assert fives(got, 0, 1) == published(count, 8)
-    assert fives(got, 1, 2) == published(count, 16)
+    assert fives(got, 0, 1) == published_frames(count, 8)
+    assert fives(got, 1, 2) == published_frames(count, 16)
     turned = run(Window(ensemble_spec(stride, (2, 1)), max_gap_s=0.5), frames)
-    assert fives(turned, 0, 2) == published(count, 16)
-    assert fives(turned, 2, 1) == published(count, 8)
+    assert fives(turned, 0, 2) == published_frames(count, 16)
+    assert fives(turned, 2, 1) == published_frames(count, 8)
 
 
-def test_the_segments_of_an_ensemble_interleave_and_its_times_are_those_of_all() -> None:
+def test_an_ensembles_segment_has_the_times_of_all_its_networks() -> None:
     window = Window(ensemble_spec(stride=3), max_gap_s=0.5)
     got = run(window, [frame(n, 3 + n / 12) for n in range(20)])
     assert [numbers(s) for s in got] == [
@@ -159,28 +154,28 @@ def test_the_segments_of_an_ensemble_interleave_and_its_times_are_those_of_all()
     assert [s.to_ns for s in got] == [3 * NS_PER_S + round(n / 12 * NS_PER_S) for n in (8, 14)]
 
 
-def test_a_segment_of_an_ensemble_is_there_with_the_last_frame_that_any_network_needs() -> None:
+def test_an_ensembles_segment_is_complete_with_the_last_frame_of_any_network() -> None:
     window = Window(ensemble_spec(stride=3), max_gap_s=0.5)
     completed = [n for n in range(33) if window.push(frame(n, n / 12))]
     assert completed == [8, 14, 20, 26, 32]
 
 
-def test_what_an_ensemble_lost_is_counted_once_for_each_network_that_sees_it() -> None:
+def test_a_repeated_frame_is_counted_once_for_each_network_that_takes_it() -> None:
     window = Window(ensemble_spec(stride=3), max_gap_s=0.5)
     got = run(window, [frame(n, n / 12) for n in range(15) if n not in (5, 6)])
     assert numbers(got[0]) == [3, 4, 4, 7, 7, 1, 2, 3, 4, 4, 4, 4, 7, 7, 8]
-    assert [s.dropped for s in got] == [2 + 1 + 2, 1]  # the second one begins with frame 7, seen at 6 already
+    assert [s.dropped for s in got] == [2 + 1 + 2, 1]  # the second one begins with frame 7, which tick 6 took already
     assert numbers(got[1])[5:10] == [7, 8, 9, 10, 11]
 
 
 def test_no_segment_of_an_ensemble_spans_a_gap() -> None:
-    """Frame 13 completes the second segment of the 8, but not that of the 16: both are given up."""
+    """Frame 13 completes the second segment of the 8, but not that of the 16: both are dropped."""
     window = Window(ensemble_spec(stride=3), max_gap_s=0.5)
     got = run(window, [frame(n, n / 12 + (2 if n >= 14 else 0)) for n in range(14 + 15)])
     assert [s.index for s in got] == [0, 0, 1]
     assert max(numbers(got[0])) < 14
     assert numbers(got[1]) == [14 + n for n in (3, 4, 5, 6, 7, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8)]
-    assert window.stretches == 2
+    assert window.runs == 2
 
 
 @settings(max_examples=60, deadline=None)
@@ -214,4 +209,6 @@ def test_a_real_file_streams_the_published_frames(make_video: Callable[..., Path
     source = Source(CameraConfig(name="file", source=str(video)), Path("/"), lambda state, reason: None)
     window = Window(spec, max_gap_s=0.5)
     got = [segment for f in source.frames(threading.Event()) for segment in window.push(f)]
-    assert [[number_in(picture) for picture in segment.frames] for segment in got] == published(count, spec.segments)
+    assert [[number_in(picture) for picture in segment.frames] for segment in got] == published_frames(
+        count, spec.segments
+    )

@@ -1,4 +1,4 @@
-"""The simulated camera: watched by the project's own reader and by a foreign one, FFmpeg's in OpenCV."""
+"""The simulated camera, watched by the project's own capture and by a foreign one, FFmpeg's in OpenCV."""
 
 import re
 import signal
@@ -17,27 +17,33 @@ import pytest
 
 from edge_tdn.__main__ import main
 from edge_tdn.capture.capture import Capture, EndOfStream
-from edge_tdn.capture.source import open_capture
+from edge_tdn.capture.open_capture import open_capture
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.media import gstreamer
 from edge_tdn.simulator.faults import FAULTS, Planned
+from edge_tdn.simulator.film import Film
 from tests.conftest import number_in
 from tests.support.ports import free_port
 from tests.support.rtsp import RtspCamera
+from tests.support.video import encode
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 Cameras = Callable[..., RtspCamera]
 
 
 class Viewer:
-    """Reads on a thread of its own; a connection lasts until it fails or ends, which `over` tells."""
+    """Reads one connection on a thread of its own, until it fails or ends.
+
+    Its thread writes the public attributes; the test reads them.
+    """
 
     def __init__(self, url: str, decoder: str = "gstreamer") -> None:
         self.pictures: list[np.ndarray] = []  # their luma
         self.pts_ns: list[int] = []
-        self.came_s = time.monotonic()  # the last one, or the beginning
-        self.over: str | None = None
+        self.arrived_s = time.monotonic()  # the last picture, or the start
+        self.over: str | None = None  # why the connection is over
         self._stop = threading.Event()
         self._camera = CameraConfig.model_validate({"name": "c", "source": url, "decoder": decoder})
         self._thread = threading.Thread(target=self._run)
@@ -54,25 +60,22 @@ class Viewer:
 
     def _watch(self, capture: Capture) -> None:
         while not self._stop.is_set():
-            if got := capture.read(0.2):
-                self.pictures.append(got[0].luma.copy())
-                self.pts_ns.append(got[1])
-                self.came_s = time.monotonic()
+            if frame := capture.read(0.2):
+                self.pictures.append(frame.decoded.luma.copy())
+                self.pts_ns.append(frame.pts_ns)
+                self.arrived_s = time.monotonic()
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"{len(self.pictures)} pictures, over: {self.over}"
-            time.sleep(0.02)
+    def wait(self, condition: Callable[[], bool]) -> None:
+        eventually(condition, describe=lambda: f"{len(self.pictures)} pictures, over: {self.over}")
 
     def more(self, pictures: int) -> list[np.ndarray]:
-        """The pictures that come next."""
+        """Wait for this many pictures, and return them."""
         before = len(self.pictures)
         self.wait(lambda: len(self.pictures) >= before + pictures)
         return self.pictures[before:]
 
-    def lives(self) -> bool:
-        """It has a few pictures, and did not end before."""
+    def streams(self) -> bool:
+        """Return True if a few pictures arrive before the connection is over."""
         self.wait(lambda: len(self.pictures) >= 5 or self.over is not None)
         return len(self.pictures) >= 5
 
@@ -97,19 +100,19 @@ def watch() -> Iterator[Callable[..., Viewer]]:
 
 
 def changes(pictures: list[np.ndarray]) -> float:
-    """How much a picture differs from the one before, grey levels: the median, for whole pictures look different."""
+    """Return the median difference of a picture to the one before, in grey levels; key frames are outliers."""
     return float(np.median([np.abs(after.astype(int) - before).mean() for before, after in pairwise(pictures)]))
 
 
-def test_a_video_is_served_in_order_without_end_and_its_time_never_runs_back(
+def test_a_video_is_served_in_order_without_end_and_its_time_never_decreases(
     rtsp: Cameras, watch: Callable[..., Viewer], make_video: Callable[..., Path]
 ) -> None:
-    """On a busy host the reader misses some, and the camera leaves some out: but not of every round."""
+    """A busy machine drops some frames, but not of every round."""
     viewer = watch(rtsp("", str(make_video(frames=20, name="yard.mp4"))).url())
     viewer.more(45)
 
     def steps() -> list[tuple[int, float]]:
-        """From each picture to the next: how many of the video, and how long, in ticks."""
+        """Return, from each picture to the next, the frames of the video and the time in ticks."""
         times = list(viewer.pts_ns)
         seen = [number_in(np.repeat(picture[..., None], 3, 2)) for picture in viewer.pictures[: len(times)]]
         return list(zip(np.diff(seen) % 20, np.diff(times) / 1e9 * 15, strict=True))
@@ -123,7 +126,7 @@ def test_a_video_is_served_in_order_without_end_and_its_time_never_runs_back(
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "mjpeg"])
-def test_a_foreign_client_sees_every_codec_and_shares_the_stream(
+def test_a_foreign_client_reads_every_codec_and_shares_the_stream(
     rtsp: Cameras, watch: Callable[..., Viewer], codec: str
 ) -> None:
     camera = rtsp("", "test:", "--codec", codec, "--size", "160x128", "--rate", "10")
@@ -138,7 +141,7 @@ def test_a_frozen_picture_is_the_same_and_a_still_scene_is_not(rtsp: Cameras, wa
     noisy = changes(viewer.more(20))
     camera.fault("freeze")
     viewer.wait(lambda: 2 * changes(viewer.more(20)) < noisy)
-    frozen = changes(viewer.more(20))  # not quite the same: the encoder goes on to better it
+    frozen = changes(viewer.more(20))  # not quite the same: the encoder still improves it
     assert 2 * frozen < noisy
     camera.fault("ok")
     viewer.wait(lambda: 2 * frozen < changes(viewer.more(20)))
@@ -151,17 +154,17 @@ def test_without_packets_the_connection_stays_and_the_size_may_change(
     viewer = watch(camera.url())
     viewer.more(5)
     camera.fault("stall")
-    viewer.wait(lambda: time.monotonic() - viewer.came_s > 1.2)
+    viewer.wait(lambda: time.monotonic() - viewer.arrived_s > 1.2)
     camera.fault("size")
     viewer.wait(lambda: viewer.pictures[-1].shape == (120, 160))
-    assert np.diff(viewer.pts_ns).max() > 1e9  # time went on meanwhile
+    assert np.diff(viewer.pts_ns).max() > 1e9  # time continued meanwhile
     camera.fault("ok")
     viewer.wait(lambda: viewer.pictures[-1].shape == (240, 320))
     assert viewer.over is None
 
 
 @pytest.mark.parametrize(("fault", "then"), [("drop", "unreachable"), ("password", "unauthorized"), ("eos", "")])
-def test_who_is_thrown_out_may_come_again_when_the_fault_is_over(
+def test_disconnected_clients_may_return_when_the_fault_is_over(
     rtsp: Cameras, watch: Callable[..., Viewer], fault: str, then: str
 ) -> None:
     camera = rtsp()
@@ -176,14 +179,12 @@ def test_who_is_thrown_out_may_come_again_when_the_fault_is_over(
         assert (ours.over, foreign.over) == (then, "unreachable")
         assert not ours.pictures + foreign.pictures
         camera.fault("ok")
-    deadline = time.monotonic() + 60
-    while (again := watch(camera.url())) and not again.lives():  # it may not have heard yet that the fault is over
-        assert time.monotonic() < deadline, again.over
+    eventually(lambda: watch(camera.url()).streams())  # the first attempts may be too early
 
 
 @pytest.mark.parametrize("fault", ["corrupt", "loss"])
-def test_damaged_video_goes_on_and_mends(rtsp: Cameras, watch: Callable[..., Viewer], fault: str) -> None:
-    """A still scene, so that what is damaged differs from it; what is missing shows in the times."""
+def test_a_damaged_stream_continues_and_recovers(rtsp: Cameras, watch: Callable[..., Viewer], fault: str) -> None:
+    """The scene is still, so damage differs from it; missing frames leave gaps in the times."""
     camera = rtsp("", "noise:", "--rate", "30")
     viewer = watch(camera.url())
     whole = np.mean(viewer.more(20), axis=0)
@@ -201,18 +202,18 @@ def test_damaged_video_goes_on_and_mends(rtsp: Cameras, watch: Callable[..., Vie
     assert camera.process.poll() is None
 
 
-def test_a_password_lets_in_whom_it_should(rtsp: Cameras, watch: Callable[..., Viewer]) -> None:
+def test_only_the_right_user_and_password_are_accepted(rtsp: Cameras, watch: Callable[..., Viewer]) -> None:
     camera = rtsp("s3cret")
     for decoder in ("gstreamer", "opencv"):
         watch(camera.url("camera:s3cret@"), decoder).more(3)
     for credentials in ("", "camera:wr0ng@", "other:s3cret@"):
-        stranger = watch(camera.url(credentials))
-        stranger.wait(lambda one=stranger: one.over is not None)
-        assert stranger.over == "unauthorized"
+        refused = watch(camera.url(credentials))
+        refused.wait(lambda viewer=refused: viewer.over is not None)
+        assert refused.over == "unauthorized"
 
 
-def test_the_command_says_where_and_what_to_paste_and_keeps_to_its_plan(make_video: Callable[..., Path]) -> None:
-    """Two cameras of one name; a fault that comes every second; Ctrl-C ends it with 0."""
+def test_the_command_prints_addresses_and_configuration_and_follows_its_plan(make_video: Callable[..., Path]) -> None:
+    """Two cameras of one name; a fault that recurs every second; Ctrl-C ends it with 0."""
     video, port = make_video(name="my yard.mp4"), free_port(2)
     plan = ["--fault", "my-yard:stall@0.2+0.3/1", "--fault", "my-yard-2:freeze@0.1"]
     command = [sys.executable, "-m", "edge_tdn", "simulate", video, video, "--port", str(port), "--rate", "5", *plan]
@@ -225,20 +226,20 @@ def test_the_command_says_where_and_what_to_paste_and_keeps_to_its_plan(make_vid
             assert process.poll() is None
         process.stdin.write("my-yard-2 loss\nnonsense\n")
         process.stdin.close()
-        said, awaited = "", ("my-yard-2 freeze", "my-yard-2 loss", "nonsense: ")
-        while said.count("my-yard ok") < 2 or not all(word in said for word in awaited):
-            said += process.stdout.readline()
+        output, expected = "", ("my-yard-2 freeze", "my-yard-2 loss", "nonsense: ")
+        while output.count("my-yard ok") < 2 or not all(word in output for word in expected):
+            output += process.stdout.readline()
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        said += process.stdout.read()
+        output += process.stdout.read()
         assert process.wait(60) == 0
     assert f"rtsp://127.0.0.1:{port}/my-yard  128x96, 5 frames/s" in lines
     assert f'source = "rtsp://127.0.0.1:{port + 1}/my-yard-2"' in lines
     assert "for this machine alone; see --address" in lines
-    states = re.findall(r"^\d\d:\d\d:\d\d my-yard (\w+)$", said, re.M)
+    states = re.findall(r"^\d\d:\d\d:\d\d my-yard (\w+)$", output, re.M)
     assert states[:4] == ["stall", "ok", "stall", "ok"]
-    assert sorted(re.findall(r"my-yard-2 (\w+)", said)) == ["freeze", "loss"]
-    assert "nonsense: not [CAMERA] FAULT" in said
+    assert sorted(re.findall(r"my-yard-2 (\w+)", output)) == ["freeze", "loss"]
+    assert "nonsense: not [CAMERA] FAULT" in output
 
 
 @pytest.mark.parametrize(
@@ -259,10 +260,10 @@ def test_the_command_says_where_and_what_to_paste_and_keeps_to_its_plan(make_vid
         (["test:", "--user", "a", "--password-file", "none"], 1, "--password-file none: No such file or directory"),
     ],
 )
-def test_what_cannot_be_served_is_told(
+def test_a_wrong_argument_is_reported(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], status: int, words: str
 ) -> None:
-    (tmp_path / "text.mp4").write_text("This is no video.\n" * 50)
+    (tmp_path / "text.mp4").write_text("This is not a video.\n" * 50)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         taken = listening.getsockname()[1]
         filled = [one.format(text=tmp_path / "text.mp4", taken=taken) for one in arguments]
@@ -274,7 +275,15 @@ def test_what_cannot_be_served_is_told(
     assert words.format(taken=taken) in capsys.readouterr().err
 
 
-def test_a_plan_is_read_as_it_is_written() -> None:
+def test_a_file_with_sound_only_is_refused_from_its_streams(tmp_path: Path) -> None:
+    """The limit for the first frame plays no part: here it would never end."""
+    path = encode("audiotestsrc num-buffers=50 ! vorbisenc ! oggmux", tmp_path / "sound.ogg")
+    for _ in range(5):
+        with pytest.raises(SourceError, match=r"sound\.ogg: no video in it"):
+            Film(str(path), first_frame_s=100_000.0)
+
+
+def test_a_planned_fault_is_parsed() -> None:
     assert Planned.parse("freeze@20") == Planned("freeze", 20)
     assert Planned.parse("yard-2:drop@0.5+10/60") == Planned("drop", 0.5, 10, 60, "yard-2")
     for wrong in ("freeze@20+0", "freeze@20+10/10", "freeze@-1", "freeze@nan", "@3", "freeze@1+", "freeze@1/0"):
@@ -284,7 +293,7 @@ def test_a_plan_is_read_as_it_is_written() -> None:
         assert Planned.parse(f"{fault}@1").fault == fault
 
 
-def test_without_its_package_the_line_to_install_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import gi
 
     def missing(name: str, version: str) -> None:

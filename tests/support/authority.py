@@ -41,14 +41,14 @@ LOOPBACK = "IP:127.0.0.1, DNS:localhost"
 
 @dataclass(frozen=True)
 class Certificate:
-    """PEM files."""
+    """A certificate and its key, as PEM files."""
 
-    cert: Path  # and, after it, those of the authorities between
+    cert: Path  # followed by those of intermediate authorities
     key: Path
 
 
 class Authority:
-    """Signs certificates; its own is `certificate`. `signed_by`: None for a root."""
+    """Signs certificates. Its own is `certificate`. `signed_by`: the authority above, None for a root."""
 
     def __init__(self, folder: Path, name: str, signed_by: "Authority | None" = None) -> None:
         if shutil.which("openssl") is None:
@@ -68,14 +68,33 @@ class Authority:
         to_days: float = 1,
         extensions: str = "extensions",
     ) -> Certificate:
-        """A certificate for `names`, valid from and to so many days from now."""
+        """Issue a certificate for `names`, valid between two times, in days from now."""
         settings = _settings(self._folder, self._name, name, names)
         request, made = self._folder / f"{name}.csr", _files(self._folder, name)
-        _openssl("req", "-new", *_new_key(made.key), "-config", _settings(self._folder, name, name, names),
-                 "-out", request)  # fmt: skip
-        _openssl("ca", "-batch", "-notext", "-config", settings, "-extensions", extensions,
-                 "-cert", self.certificate.cert, "-keyfile", self.certificate.key, "-in", request, "-out", made.cert,
-                 "-startdate", _moment(from_days), "-enddate", _moment(to_days))  # fmt: skip
+        _openssl(
+            "req", "-new", *_new_key(made.key), "-config", _settings(self._folder, name, name, names), "-out", request
+        )
+        _openssl(
+            "ca",
+            "-batch",
+            "-notext",
+            "-config",
+            settings,
+            "-extensions",
+            extensions,
+            "-cert",
+            self.certificate.cert,
+            "-keyfile",
+            self.certificate.key,
+            "-in",
+            request,
+            "-out",
+            made.cert,
+            "-startdate",
+            _moment(from_days),
+            "-enddate",
+            _moment(to_days),
+        )
         if self._above and extensions == "extensions":
             made.cert.write_text(made.cert.read_text() + self.certificate.cert.read_text())
         return made
@@ -84,8 +103,19 @@ class Authority:
 def self_signed(folder: Path, name: str, extensions: str = "extensions", names: str = LOOPBACK) -> Certificate:
     made = _files(folder, name)
     settings = _settings(folder, name, name, names, without="authorityKeyIdentifier")
-    _openssl("req", "-x509", *_new_key(made.key), "-config", settings, "-extensions", extensions, "-days", "2",
-             "-out", made.cert)  # fmt: skip
+    _openssl(
+        "req",
+        "-x509",
+        *_new_key(made.key),
+        "-config",
+        settings,
+        "-extensions",
+        extensions,
+        "-days",
+        "2",
+        "-out",
+        made.cert,
+    )
     return made
 
 

@@ -15,7 +15,7 @@ from edge_tdn.config.tables import BrokerConfig, OutboxConfig
 from edge_tdn.delivery.mqtt import Connected, Connection, Link
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
-from edge_tdn.subscriber.subscriber import Subscriber
+from edge_tdn.subscriber import Subscriber
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 

@@ -1,9 +1,10 @@
-"""Home Assistant's own core and MQTT integration, without its pages: run by test_home_assistant.py, in the Python that
-has the package `homeassistant`.
+"""Home Assistant's own core and MQTT integration, without its pages.
+
+Run by test_home_assistant_core.py, in the Python that has the package `homeassistant`.
 
     python home_assistant.py PORT FOLDER
 
-reads a question a line, JSON, and answers each with a line of JSON. FOLDER: for its own files.
+reads one question per line, JSON, and answers each with a line of JSON. FOLDER: for its own files.
 """
 
 import asyncio
@@ -22,19 +23,19 @@ from homeassistant.helpers import device_registry, entity_registry
 from homeassistant.setup import async_setup_component
 
 
-class Complaints(logging.Handler):
-    """What Home Assistant's components warn of: documents, payloads and templates that they do not take."""
+class WarningCollector(logging.Handler):
+    """Collects warnings of Home Assistant's components: documents, payloads and templates that they reject."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.said: list[str] = []
+        self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(f"{record.name}: {record.getMessage()}")
+        self.lines.append(f"{record.name}: {record.getMessage()}")
 
 
 async def start(port: int, folder: Path) -> HomeAssistant:
-    """Home Assistant with the MQTT integration, connected to the broker on this port of the loopback."""
+    """Start Home Assistant with the MQTT integration, connected to the broker on this loopback port."""
     home = HomeAssistant(str(folder))
     loader.async_setup(home)
     home.config.skip_pip = True
@@ -45,7 +46,7 @@ async def start(port: int, folder: Path) -> HomeAssistant:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         pages = {"server_host": "127.0.0.1", "server_port": probe.getsockname()[1]}
-    for component, settings in (("homeassistant", {}), ("http", pages)):  # MQTT wants http; nobody calls it
+    for component, settings in (("homeassistant", {}), ("http", pages)):  # MQTT requires http, which is not used
         if not await async_setup_component(home, component, {component: settings}):
             raise SystemExit(f"{component} was not set up")
     flow = await home.config_entries.flow.async_init("mqtt", context={"source": "user"})
@@ -56,7 +57,7 @@ async def start(port: int, folder: Path) -> HomeAssistant:
     return home
 
 
-async def answer(home: HomeAssistant, question: dict[str, str], complaints: Complaints) -> object:
+async def answer(home: HomeAssistant, question: dict[str, str], warnings: WarningCollector) -> object:
     match question["ask"]:
         case "version":
             return __version__
@@ -74,19 +75,19 @@ async def answer(home: HomeAssistant, question: dict[str, str], complaints: Comp
         case "turn_on" | "turn_off" as service:
             await home.services.async_call("switch", service, {"entity_id": question["entity"]}, blocking=True)
             return None
-        case "complaints":
-            return complaints.said
+        case "warnings":
+            return warnings.lines
     raise ValueError(question)
 
 
 async def main(port: int, folder: Path) -> None:
-    complaints = Complaints()
+    warnings = WarningCollector()
     for where in ("homeassistant.components", "homeassistant.helpers.template"):
-        logging.getLogger(where).addHandler(complaints)
+        logging.getLogger(where).addHandler(warnings)
     (folder / "configuration.yaml").touch()
     home = await start(port, folder)
     while line := await asyncio.to_thread(sys.stdin.readline):
-        sys.stdout.write(json.dumps(await answer(home, json.loads(line), complaints), default=str) + "\n")
+        sys.stdout.write(json.dumps(await answer(home, json.loads(line), warnings), default=str) + "\n")
         sys.stdout.flush()
     await home.async_stop()
 

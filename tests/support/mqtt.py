@@ -9,11 +9,14 @@ from typing import Any, TypeVar
 
 import jsonschema
 from paho.mqtt import client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from edge_tdn.messages import PUBLISHED, json_schema
 from tests.support.waiting import PATIENCE_S, eventually
 
 T = TypeVar("T")
+MAX_SESSION_S = 0xFFFFFFFF  # a session that does not expire
 SCHEMAS = {"events": "event", "status": "camera_status", "scores": "scores"}  # last part of a camera's topic -> schema
 
 
@@ -25,6 +28,7 @@ class Recorded:
     payload: bytes
     retained: bool
     received_s: float  # wall clock
+    received_ns: int  # monotonic clock
 
     def json(self) -> Any:
         return json.loads(self.payload)
@@ -33,24 +37,49 @@ class Recorded:
 class RecordingClient:
     """Records every message that matches `filters`, in the order of arrival; subscribed once it is constructed.
 
-    `messages` is appended to by paho's network thread and read by the test.
+    `messages` is appended to by paho's network thread and read by the test. `durable_id`: a client id with a session
+    that outlives its connection, so that the broker keeps messages between `disconnect` and `connect`.
     """
 
     def __init__(
-        self, port: int, *filters: str, protocol: int = paho.MQTTv5, user: str | None = None, password: str = ""
+        self,
+        port: int,
+        *filters: str,
+        protocol: int = paho.MQTTv5,
+        user: str | None = None,
+        password: str = "",
+        durable_id: str = "",
     ) -> None:
         self.messages: list[Recorded] = []
         self._filters = filters
         self._markers: set[str] = set()
         self._marker_topic = f"marker/{uuid.uuid4().hex}"
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, f"recorder-{uuid.uuid4().hex}", protocol=protocol)
+        self._port, self._is_durable = port, bool(durable_id)
+        client_id = durable_id or f"recorder-{uuid.uuid4().hex}"
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id, protocol=protocol)
         if user is not None:
             self._client.username_pw_set(user, password)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
-        self._client.connect("127.0.0.1", port)
+        self.connect()
+
+    def connect(self) -> None:
+        """Connect, and wait until the subscriptions are in force."""
+        self._markers.discard("connected")
+        if self._is_durable:
+            session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            session.SessionExpiryInterval = MAX_SESSION_S
+            self._client.reconnect_delay_set(1, 1)
+            self._client.connect("127.0.0.1", self._port, keepalive=5, clean_start=False, properties=session)
+        else:
+            self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         self.synchronize()
+
+    def disconnect(self) -> None:
+        """Close the connection; `connect` opens another one."""
+        self._client.disconnect()
+        self._client.loop_stop()
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
         client.subscribe([(name, 1) for name in (*self._filters, f"{self._marker_topic}/#")])
@@ -60,7 +89,7 @@ class RecordingClient:
         if message.topic.startswith(f"{self._marker_topic}/"):
             self._markers.add(message.topic.rsplit("/", 1)[1])
         else:
-            received = Recorded(message.topic, message.payload, bool(message.retain), time.time())
+            received = Recorded(message.topic, message.payload, bool(message.retain), time.time(), time.monotonic_ns())
             self.check(received)
             self.messages.append(received)
 
@@ -74,7 +103,7 @@ class RecordingClient:
 
     def synchronize(self) -> None:
         """Wait until everything that the broker has now has arrived: our own marker comes behind it."""
-        if not self._markers:
+        if "connected" not in self._markers:
             eventually(lambda: "connected" in self._markers, describe=lambda: "no connection to the broker")
         marker = uuid.uuid4().hex
         self._client.publish(f"{self._marker_topic}/{marker}", b"", qos=1)
@@ -89,8 +118,7 @@ class RecordingClient:
         return [message for message in list(self.messages) if message.topic == topic]
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        self.disconnect()
 
 
 class HostRecorder(RecordingClient):

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.network.tdn import TDN, TDNConfig, TemporalConv
+from edge_tdn_export.network.config import TDNConfig
+from edge_tdn_export.network.tdn import TDN, TemporalConv
 from torch import Tensor
 
 TSN: dict[str, Any] = {"stdm_stages": (), "ltdm_stages": (), "temporal_conv_stages": ()}

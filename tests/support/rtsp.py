@@ -1,4 +1,4 @@
-"""A real RTSP camera that can be killed, frozen, started again and given faults: `edge-tdn simulate` as a process."""
+"""A real RTSP camera that can be killed, frozen, restarted and given faults: `edge-tdn simulate` as a process."""
 
 import os
 import signal
@@ -6,17 +6,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_S, eventually
 
 
 class RtspCamera:
-    """Always on the same free port of the loopback. With a password the user is `camera`.
+    """A camera that keeps its port of the loopback. With a password, the user is `camera`.
 
-    `source`: as of `edge-tdn simulate`, whose further arguments are `options`.
+    `source`: see `edge-tdn simulate`, whose further arguments are `options`.
     """
 
     def __init__(self, password: str = "", source: str = "test:", *options: str, start: bool = True) -> None:
@@ -24,7 +24,7 @@ class RtspCamera:
         self.name = Path(source.rstrip(":")).stem
         self._command = [sys.executable, "-m", "edge_tdn", "simulate", source, "--port", str(self.port), *options]
         self._secret = tempfile.NamedTemporaryFile("w", prefix="edge-tdn-test-")  # noqa: SIM115  (lives as long)
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  (likewise)
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  (likewise)
         if password:
             self._secret.write(f"{password}\n")
             self._secret.flush()
@@ -33,46 +33,46 @@ class RtspCamera:
             self.start()
 
     def start(self) -> None:
-        """Returns when it listens."""
+        """Start the process, and return when it listens."""
         self._fault = "ok"
-        self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=self._said)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            time.sleep(0.05)
-        raise AssertionError("the simulated camera did not start")
+        self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=self._output)
+        eventually(self._listens, describe=lambda: "the simulated camera does not listen")
 
     def fault(self, name: str) -> None:
-        """One of edge_tdn.simulator.faults; `ok`: none. Returns when the camera has heard it."""
+        """Set one of edge_tdn.simulator.faults (`ok`: none), and return when the camera has reported it."""
         before, self._fault = self._fault, name
-        times = self._heard(name)
+        reports = self._reports(name)
         assert self.process.stdin
         self.process.stdin.write(f"{name}\n".encode())
         self.process.stdin.flush()
-        deadline = time.monotonic() + 60
-        while before != name and self._heard(name) == times:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-    def _heard(self, fault: str) -> int:
-        """Times that it told so."""
-        size = os.fstat(self._said.fileno()).st_size
-        return os.pread(self._said.fileno(), size, 0).count(f" {fault}\n".encode())
+        if before != name:
+            eventually(lambda: self._reports(name) > reports)
 
     def freeze(self) -> None:
-        """Its connections stay open, and nothing comes."""
+        """Stop the process: its connections stay open, and nothing arrives."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        """Resume the process."""
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
         if self.process.stdin:
             self.process.stdin.close()
 
     def url(self, credentials: str = "") -> str:
         return f"rtsp://{credentials}127.0.0.1:{self.port}/{self.name}"
+
+    def _listens(self) -> bool:
+        assert self.process.poll() is None, "the simulated camera has ended"
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        return False
+
+    def _reports(self, fault: str) -> int:
+        """Return how often the camera has reported this fault."""
+        size = os.fstat(self._output.fileno()).st_size
+        return os.pread(self._output.fileno(), size, 0).count(f" {fault}\n".encode())

@@ -1,4 +1,4 @@
-"""A wire between a client and a server that can be cut, reset and slowed down, and remembers what the client said."""
+"""A TCP proxy between client and server that can be cut, reset and slowed down, and records what clients send."""
 
 import asyncio
 import random
@@ -13,15 +13,15 @@ CHUNK = 65536
 
 
 class Wire:
-    """Forwards connections on `port` to 127.0.0.1:`target`."""
+    """Forwards connections on `port` to 127.0.0.1:`target`, in a thread with an event loop."""
 
     def __init__(self, target: int) -> None:
         self.target = target
-        self.said = bytearray()  # by clients, one after the other
+        self.sent = bytearray()  # by all clients, in the order of arrival
         self.accepted: list[float] = []  # monotonic seconds
         self.delay_s = 0.0  # each way
         self.bytes_per_s = float("inf")
-        self.fuse_s: float | None = None  # every new connection is reset after a random time up to this
+        self.fuse_s: float | None = None  # if set, every new connection is reset after a random time up to this
         self._cut = False
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -33,26 +33,27 @@ class Wire:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def reset(self) -> None:
-        """RST to both ends of what is connected."""
+        """Reset both ends of all connections."""
         self._loop.call_soon_threadsafe(self._reset, None)
 
     def cut(self) -> None:
-        """RST, also to whoever comes until `mend`."""
+        """Reset all connections, and every new one until `mend`."""
         self._cut = True
         self.reset()
 
     def slow(self, delay_s: float, bytes_per_s: float) -> None:
-        """Each way, for what is connected too."""
+        """Limit each direction, also of open connections."""
         self.delay_s, self.bytes_per_s = delay_s, bytes_per_s
 
     def mend(self) -> None:
+        """Forward normally again."""
         self._cut, self.fuse_s = False, None
         self.slow(0.0, float("inf"))
 
     def close(self) -> None:
         self.cut()
         self._loop.call_soon_threadsafe(self._server.close)
-        time.sleep(0.1)  # the resets go out
+        time.sleep(0.1)  # until the resets are sent
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(2)
 
@@ -70,24 +71,24 @@ class Wire:
         self._open |= ends
         if self.fuse_s is not None:
             self._loop.call_later(random.uniform(0, self.fuse_s), self._reset, ends)
-        await asyncio.gather(self._pump(reader, far_writer, self.said), self._pump(far_reader, writer, bytearray()))
+        await asyncio.gather(self._pump(reader, far_writer, self.sent), self._pump(far_reader, writer, bytearray()))
         self._open -= ends
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytearray) -> None:
-        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        delivery = asyncio.create_task(self._deliver(under_way, writer))
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: bytearray) -> None:
+        in_transit: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        delivery = asyncio.create_task(self._deliver(in_transit, writer))
         with suppress(OSError):
             while data := await reader.read(CHUNK if self.bytes_per_s == float("inf") else 512):
-                said += data
+                sent += data
                 await asyncio.sleep(len(data) / self.bytes_per_s)
-                under_way.put_nowait((time.monotonic() + self.delay_s, data))
-        under_way.put_nowait((0.0, b""))
+                in_transit.put_nowait((time.monotonic() + self.delay_s, data))
+        in_transit.put_nowait((0.0, b""))
         await delivery
 
-    async def _deliver(self, under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+    async def _deliver(self, in_transit: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while True:
-                due, data = await under_way.get()
+                due, data = await in_transit.get()
                 if not data:
                     break
                 await asyncio.sleep(max(0.0, due - time.monotonic()))

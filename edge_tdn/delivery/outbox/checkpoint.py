@@ -1,6 +1,6 @@
-"""What is known of the outbox beside its file, so that a lost, emptied or damaged one is noticed, and has a number.
+"""The outbox's checkpoint, kept beside the database so that a lost, emptied or damaged database is noticed and counted.
 
-Two copies, written in turn and in place: one of them is always whole, and a full disk allows it.
+There are two copies, written in turn and in place: one of them is always whole, even on a full disk.
 """
 
 import os
@@ -13,31 +13,31 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 COPIES = ("outbox.mark-0", "outbox.mark-1")
 
 
-class Mark(BaseModel):
-    """Written after the file: of what is there it knows no more."""
+class OutboxCheckpoint(BaseModel):
+    """A summary of the outbox, written after the database has changed: it never lists an event that is not there."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
-    turn: int = 0  # grows with every mark that is written
+    turn: int = 0  # grows with every checkpoint; its lowest bit chooses the copy
     waiting: int = 0  # events
-    oldest: int = 0  # number of the first of these
+    oldest: int = 0  # number of the oldest waiting event
     next: int = 1  # number of the next event
     last: dict[str, int] = {}  # camera -> seq of its last event
     dropped: int = 0  # events, over all starts
-    lost: int = 0
-    lived_s: float = 0.0  # how long daemons have run with this outbox
+    lost: int = 0  # events, over all starts
+    lived_s: float = 0.0  # running time of all daemons that used this outbox
 
 
-def read(folder: Path) -> Mark:
-    """The newer of the copies that are whole; a new one if none is."""
-    return max((_read(folder / name) for name in COPIES), key=lambda mark: mark.turn)
+def read(folder: Path) -> OutboxCheckpoint:
+    """Return the newer of the two copies that are whole, or an empty checkpoint if neither is."""
+    return max((_read(folder / name) for name in COPIES), key=lambda checkpoint: checkpoint.turn)
 
 
-def write(folder: Path, mark: Mark) -> bool:
-    """False: the disk did not take it."""
-    content = mark.model_dump_json().encode()
+def write(folder: Path, checkpoint: OutboxCheckpoint) -> bool:
+    """Write the checkpoint over the older copy; return False if the disk refuses."""
+    content = checkpoint.model_dump_json().encode()
     with suppress(OSError):
-        handle = os.open(folder / COPIES[mark.turn % 2], os.O_WRONLY | os.O_CREAT, 0o600)
+        handle = os.open(folder / COPIES[checkpoint.turn % 2], os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.pwrite(handle, b"%08x %s\n" % (zlib.crc32(content), content), 0)
         finally:
@@ -46,9 +46,10 @@ def write(folder: Path, mark: Mark) -> bool:
     return False
 
 
-def _read(path: Path) -> Mark:
+def _read(path: Path) -> OutboxCheckpoint:
     try:
         crc, content = path.read_bytes().split(b"\n")[0].split(b" ", 1)
-        return Mark.model_validate_json(content) if int(crc, 16) == zlib.crc32(content) else Mark()
+        whole = int(crc, 16) == zlib.crc32(content)
+        return OutboxCheckpoint.model_validate_json(content) if whole else OutboxCheckpoint()
     except (OSError, ValueError, ValidationError):
-        return Mark()
+        return OutboxCheckpoint()

@@ -1,24 +1,25 @@
-"""A file of nothing, which is given up when the disk is full: a full disk blocks deleting as much as storing."""
+"""A reserve file, deleted when the disk is full so that SQLite can still delete rows: that needs room for its log."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
 NAME = "outbox.ballast"
-BYTES = 1 << 20
+RESERVE_BYTES = 1 << 20
+FULL_BYTES = RESERVE_BYTES // 8  # a disk with less room than this counts as full
 
 
-def inflate(folder: Path) -> None:
-    """It is there, if the disk has room for four of it."""
+def create(folder: Path) -> None:
+    """Create the reserve if it is missing and the disk has room for four of it."""
     path = folder / NAME
     with suppress(OSError):
-        if not path.exists() and _room_bytes(folder) >= 4 * BYTES:
+        if not path.exists() and _free_bytes(folder) >= 4 * RESERVE_BYTES:
             with path.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, BYTES)
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
 
 
-def deflate(folder: Path) -> bool:
-    """Gives it up; False if there is none."""
+def release(folder: Path) -> bool:
+    """Delete the reserve; return whether there was one."""
     try:
         (folder / NAME).unlink()
     except OSError:
@@ -27,16 +28,19 @@ def deflate(folder: Path) -> bool:
 
 
 def is_full(folder: Path, error: Exception) -> bool:
-    """Where the disk has no room for the log's next pages, SQLite may also say "disk I/O error"."""
+    """Return whether `error` comes from a full disk.
+
+    SQLite may report "disk I/O error" where there is no room for the next pages of its log, so the free space decides.
+    """
     if "full" in str(error) or "No space" in str(error):
         return True
     try:
         read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
-        return not read_only and _room_bytes(folder) < BYTES // 8
+        return not read_only and _free_bytes(folder) < FULL_BYTES
     except OSError:
         return False
 
 
-def _room_bytes(folder: Path) -> int:
+def _free_bytes(folder: Path) -> int:
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize

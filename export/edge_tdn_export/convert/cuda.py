@@ -1,12 +1,12 @@
-"""PyTorch -> the programs that `edge_tdn.inference.cuda` runs: the network arranged for a GPU, once for each precision.
+"""Export the programs that `edge_tdn.inference.cuda` runs: the network rearranged for a GPU, once per precision.
 
-What is computed stays the same; there it costs what it moves through memory, and every kernel that it starts:
+The results stay the same. On a GPU the cost is memory traffic and kernel launches, and so these are reduced:
 
     batch norms             folded into their convolutions
-    temporal convolution    three products into one tensor, which stays channels-last; no copies of shifted segments
-    L-TDM                   both differences written side by side, scale factors folded into the last convolution, and
-                            `sigmoid(m) - 0.5` as `tanh(m / 2) / 2`, which loses nothing near zero in BF16
-    precision               convolutions store their weights as they multiply them, so that nothing is cast per call;
+    temporal convolution    three products summed in one channels-last tensor; no copies of shifted segments
+    L-TDM                   both differences in one batch, scale factors folded into the last convolution, and
+                            `sigmoid(m) - 0.5` as `tanh(m / 2) / 2`, which is exact near zero in BF16 too
+    precision               weights of convolutions are stored in their precision, so that no call casts them;
                             pixels, differences of frames and the linear layer stay FP32
 
 Both programs take any number of rows: the encoder segments [N, 5, H, W, 3], the head clips [N, T, H, W, C].
@@ -25,14 +25,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edge_tdn_export.network.tdn import LTDM, TemporalConv
 
-Call = tuple[nn.Module, tuple[Tensor, ...], Any]  # layer, inputs, output
+LayerCall = tuple[nn.Module, tuple[Tensor, ...], Any]  # layer, inputs, output
 DTYPES = {"cuda-fp32": torch.float32, "cuda-fp16": torch.float16, "cuda-bf16": torch.bfloat16}
 
 
 def to_program(half: nn.Module, example: tuple[Tensor, ...], one_clip: bool, precision: str, path: Path) -> None:
-    """Half of the network -> a file that loads without this package, with the weights that it uses and no others.
+    """Export one half of the network to a file that loads without this package and holds only the weights it uses.
 
-    `example`: inputs of `half`. `one_clip`: its rows are the segments of one clip, and the program takes N of these.
+    `example`: inputs of `half`. `one_clip`: the rows of `half` are the segments of one clip; the program takes N clips.
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -41,18 +41,17 @@ def to_program(half: nn.Module, example: tuple[Tensor, ...], one_clip: bool, pre
         if one_clip:
             module, example, dynamic = _Clips(module), tuple(rows[None] for rows in example), (dynamic,)
             example = tuple(rows.to(DTYPES[precision]) for rows in example)
-        two = tuple(
-            rows[:1].repeat(2, *[1] * (rows.dim() - 1)) for rows in example
-        )  # of one, the number would be fixed
+        # two rows: torch.export would fix a size of one
+        two = tuple(rows[:1].repeat(2, *[1] * (rows.dim() - 1)) for rows in example)
         program = torch.export.export(module.eval(), two, dynamic_shapes=dynamic)
-        program.example_inputs = None  # they would be written, too: a third of the file
-        content = io.BytesIO()  # PyTorch's own writer ends the process when a disk is full
+        program.example_inputs = None  # they would be saved too, as a third of the file
+        content = io.BytesIO()  # PyTorch's file writer aborts the process when the disk is full
         torch.export.save(program, content)
         path.write_bytes(content.getbuffer())
 
 
 def arranged(half: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) -> nn.Module:
-    """A copy of half of the network, in evaluation mode, without what a run does not call, as a GPU likes it."""
+    """Return a copy of one half of the network, in evaluation mode, rearranged for a GPU, without unused layers."""
     module = copy.deepcopy(half)
     calls = _calls(module, example)
     _drop_unused(module, {layer for layer, _, _ in calls})
@@ -70,9 +69,9 @@ def arranged(half: nn.Module, example: tuple[Tensor, ...], dtype: torch.dtype) -
     return module
 
 
-def _calls(module: nn.Module, example: tuple[Tensor, ...]) -> list[Call]:
-    """Every call of a run, in its order."""
-    calls: list[Call] = []
+def _calls(module: nn.Module, example: tuple[Tensor, ...]) -> list[LayerCall]:
+    """Run the module and return the calls of its layers, in order."""
+    calls: list[LayerCall] = []
     record = lambda layer, inputs, output: calls.append((layer, inputs, output))  # noqa: E731
     hooks = [layer.register_forward_hook(record) for layer in module.modules()]
     module(*example)
@@ -89,8 +88,8 @@ def _drop_unused(module: nn.Module, called: set[nn.Module]) -> None:
             _drop_unused(child, called)
 
 
-def _fold_batch_norms(module: nn.Module, calls: list[Call]) -> None:
-    """Every batch norm goes into the convolution whose output it takes."""
+def _fold_batch_norms(module: nn.Module, calls: list[LayerCall]) -> None:
+    """Fold every batch norm into the convolution whose output it reads."""
     made = [(layer, output) for layer, _, output in calls if isinstance(layer, nn.Conv2d)]
     pairs = {
         norm: next(conv for conv, output in made if output is taken)
@@ -106,12 +105,12 @@ def _fold_batch_norms(module: nn.Module, calls: list[Call]) -> None:
 
 
 def _cast(layer: nn.Conv2d | nn.Linear, inputs: tuple[Tensor]) -> Tensor | None:
-    """To the precision of the layer's weights, where that is another."""
+    """Cast a layer's input to the dtype of its weights, as a forward pre-hook."""
     return None if inputs[0].dtype == layer.weight.dtype else inputs[0].to(layer.weight.dtype)
 
 
 class _Clips(nn.Module):
-    """The head, for features of N clips [N, T, ...]."""
+    """The head, for the features of N clips [N, T, ...]."""
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
@@ -123,7 +122,7 @@ class _Clips(nn.Module):
 
 
 class _TemporalConv(nn.Module):
-    """`edge_tdn_export.network.tdn.TemporalConv`. [N*T, C, H, W]."""
+    """A rearranged `edge_tdn_export.network.tdn.TemporalConv`. [N*T, C, H, W]."""
 
     def __init__(self, layer: TemporalConv) -> None:
         super().__init__()
@@ -141,7 +140,7 @@ class _TemporalConv(nn.Module):
 
 
 class _LTDM(nn.Module):
-    """`edge_tdn_export.network.tdn.LTDM`, its batch norms folded. [N*T, C, H, W]."""
+    """A rearranged `edge_tdn_export.network.tdn.LTDM` with its batch norms folded. [N*T, C, H, W]."""
 
     def __init__(self, layer: LTDM) -> None:
         super().__init__()
@@ -172,7 +171,7 @@ class _LTDM(nn.Module):
         return result
 
     def _differences(self, x: Tensor) -> Tensor:
-        """[N*T, C, H, W] -> [directions*N*T, C/r, H, W]."""
+        """Subtract neighbouring segments: [N*T, C, H, W] -> [directions*N*T, C/r, H, W]."""
         b = self.squeeze(x)
         b, c = (y.unflatten(0, (-1, self.segments)) for y in (b, self.smooth(b)))  # [N, T, C/r, H, W]
         last_axis = b.movedim(-3, -1)  # channels come last in memory
@@ -184,7 +183,7 @@ class _LTDM(nn.Module):
         return flat
 
     def _scales(self, d: Tensor) -> Tensor:
-        """Three times the mean of the scales."""
+        """Return the sum of the three scales; `expand` divides by three."""
         if self.coarse is None or self.fine is None:
             return d
         coarse = self.coarse(F.avg_pool2d(d, 2))

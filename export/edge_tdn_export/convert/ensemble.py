@@ -1,8 +1,8 @@
-"""Several model folders -> one, whose networks share a stream and whose logits are added: the paper's 8 + 16.
+"""Join model folders into one whose networks share a stream and whose logits are added: the paper's 8 + 16 segments.
 
-Every network keeps its own T and sees the frames that the published sampling takes for it. The folder's T is the
-smallest of them, its stride that network's; a segment of the folder then holds `per_segment` segments of each network,
-and all clips span the same time. Strides are no part of the graphs: an ensemble may choose others than its folders.
+Every network keeps its own T and reads the frames that the published sampling takes for it. The folder has the smallest
+T and that network's stride; one segment of the folder holds `per_segment` segments of each network, and all clips span
+the same time. The graphs do not depend on strides: an ensemble may have others than its folders.
 """
 
 import math
@@ -25,15 +25,24 @@ from edge_tdn.manifest import (
     open_model,
     records,
 )
-from edge_tdn_export.convert.convert import Step, check_id, moving_grating, prove_golden, tools, write_golden
+from edge_tdn_export.convert.convert import check_id, moving_grating, prove_golden, tools, write_golden
 from edge_tdn_export.convert.model_folder import whole_or_nothing
 from edge_tdn_export.network.reference import Networks, open_networks
+from edge_tdn_export.progress import Step
 
-SAME_INPUT = ("height", "width", "resize", "short_side", "frame_rate", "mean", "std")  # one picture for all networks
+SAME_INPUT = (
+    "height",
+    "width",
+    "resize",
+    "short_side",
+    "frame_rate",
+    "mean",
+    "std",
+)  # the networks share one preprocessed stream
 
 
 def steps(folders: Sequence[Path]) -> int:
-    """How many steps `ensemble` reports."""
+    """Return the number of steps that `ensemble` reports."""
     return len(folders) + 2 + len(_shared_precisions([open_model(folder) for folder in folders]))
 
 
@@ -41,14 +50,14 @@ def ensemble(
     folders: Sequence[Path],
     out: Path,
     *,
-    id: str,  # noqa: A002 (what the manifest calls it)
+    id: str,  # noqa: A002 (the manifest's name for it)
     segment_stride: int = 0,
     step: Step = lambda _: None,
 ) -> Manifest:
-    """Writes the model folder `out`, whole or not at all, and tries every precision on its golden clip.
+    """Write the model folder `out`, whole or not at all, and test every precision on its golden clip.
 
-    `segment_stride`: of the smallest T, in frames; the others follow. 0: the folders' own.
-    ModelError: `out` exists, a folder is damaged, or the folders do not fit each other.
+    `segment_stride`: frames between segments of the network with the smallest T; those of the others follow. 0: the
+    folders' own. ModelError: `out` exists, a folder is damaged, or the folders do not match.
     """
     check_id(id)
     models = [open_model(folder) for folder in folders]
@@ -98,39 +107,40 @@ def _fill(
 
 
 def _check_alike(models: Sequence[Model]) -> None:
-    """ModelError: the networks could not look at the same pictures, or their logits not be added."""
+    """Check that the networks read the same frames and that their logits can be added. ModelError: they differ."""
     if len(models) < 2:
-        named = ", ".join(str(model.folder) for model in models) or "none"
-        raise ModelError(f"an ensemble needs two model folders or more, got {len(models)}: {named}")
+        given = ", ".join(str(model.folder) for model in models) or "none"
+        raise ModelError(f"an ensemble needs two model folders or more, got {len(models)}: {given}")
     for model in models:
         count = len(model.manifest.members)
         if count > 1:
             raise ModelError(
-                f"{model.folder / MANIFEST}: members: {count} networks, allowed is 1; it is an ensemble itself: name "
+                f"{model.folder / MANIFEST}: members: {count} networks, allowed is 1; it is an ensemble itself: use "
                 "the folders that it was made of"
             )
     first = models[0]
     for model in models[1:]:
         _check_labels(first, model)
         for key in SAME_INPUT:
-            value, wanted = getattr(model.manifest.input, key), getattr(first.manifest.input, key)
-            if value != wanted:
+            value, required = getattr(model.manifest.input, key), getattr(first.manifest.input, key)
+            if value != required:
                 raise ModelError(
-                    f"{model.folder / MANIFEST}: input.{key} is {value!r}, but {first.folder} has {wanted!r}; networks "
-                    "of an ensemble see the same pictures: only models trained and converted alike can form one"
+                    f"{model.folder / MANIFEST}: input.{key} is {value!r}, but {first.folder} has {required!r}; the "
+                    "networks of an ensemble read the same frames: train and convert all of them alike"
                 )
 
 
 def _check_labels(first: Model, model: Model) -> None:
+    """Check that both folders have the same labels in the same order. ModelError: they differ."""
     if len(model.labels) != len(first.labels):
         raise ModelError(
             f"{model.folder / LABELS}: {len(model.labels)} labels, but {first.folder} has {len(first.labels)}; the "
             "logits of an ensemble are added: all its networks need the same labels"
         )
-    for number, (label, wanted) in enumerate(zip(model.labels, first.labels, strict=True), 1):
-        if label != wanted:
+    for number, (label, required) in enumerate(zip(model.labels, first.labels, strict=True), 1):
+        if label != required:
             raise ModelError(
-                f"{model.folder / LABELS}:{number}: {label!r}, but {first.folder} has {wanted!r}; the logits of an "
+                f"{model.folder / LABELS}:{number}: {label!r}, but {first.folder} has {required!r}; the logits of an "
                 "ensemble are added: all its networks need the same labels in the same order"
             )
     if set(model.manifest.background) != set(first.manifest.background):
@@ -141,18 +151,18 @@ def _check_labels(first: Model, model: Model) -> None:
 
 
 def _input(models: Sequence[Model], segment_stride: int) -> InputSpec:
-    """What the ensemble sees. ModelError: the networks' clips have no common grid."""
+    """Return the ensemble's input. ModelError: the networks' clips have no common grid."""
     shortest = min(models, key=lambda model: model.manifest.input.segments)
-    least = shortest.manifest.input.segments
+    t = shortest.manifest.input.segments
     for model in models:
         segments = model.manifest.input.segments
-        if segments % least:
+        if segments % t:
             raise ModelError(
-                f"{model.folder / MANIFEST}: input.segments is {segments}, allowed are multiples of {least}, the "
+                f"{model.folder / MANIFEST}: input.segments is {segments}, allowed are multiples of {t}, the "
                 f"smallest of the ensemble ({shortest.folder})"
             )
-    per_segment = tuple(model.manifest.input.segments // least for model in models)
-    stride = _chosen_stride(segment_stride, least, per_segment) if segment_stride else _common_stride(models, shortest)
+    per_segment = tuple(model.manifest.input.segments // t for model in models)
+    stride = _chosen_stride(segment_stride, t, per_segment) if segment_stride else _common_stride(models, shortest)
     try:
         return InputSpec.model_validate(
             shortest.manifest.input.model_dump() | {"per_segment": per_segment, "segment_stride": stride}
@@ -160,38 +170,41 @@ def _input(models: Sequence[Model], segment_stride: int) -> InputSpec:
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(str(k) for k in fault["loc"]) or "input"
-        raise ModelError(f"no such ensemble: {key}: {fault['msg']}, got {fault['input']!r}") from error
+        raise ModelError(
+            f"these folders cannot form an ensemble: {key}: {fault['msg']}, got {fault['input']!r}"
+        ) from error
 
 
-def _chosen_stride(stride: int, least: int, per_segment: Sequence[int]) -> int:
+def _chosen_stride(stride: int, t: int, per_segment: Sequence[int]) -> int:
+    """Return `stride` if it gives every network a whole stride. ModelError: it does not."""
     for count in per_segment:
         if stride % count:
             raise ModelError(
-                f"--segment-stride {stride}: the network of {least * count} segments would need one every "
+                f"--segment-stride {stride}: the network of {t * count} segments would need one every "
                 f"{stride}/{count} frames; allowed are multiples of {math.lcm(*per_segment)}"
             )
     return stride
 
 
 def _common_stride(models: Sequence[Model], shortest: Model) -> int:
-    """The folders' own. ModelError: their clips do not span the same time."""
-    least, stride = shortest.manifest.input.segments, shortest.manifest.input.segment_stride
+    """Return the folders' own stride. ModelError: their clips do not span the same time."""
+    t, stride = shortest.manifest.input.segments, shortest.manifest.input.segment_stride
     for model in models:
         spec = model.manifest.input
-        if spec.segments * spec.segment_stride != least * stride:
-            multiple = math.lcm(*(other.manifest.input.segments // least for other in models))
+        if spec.segments * spec.segment_stride != t * stride:
+            multiple = math.lcm(*(other.manifest.input.segments // t for other in models))
             raise ModelError(
                 f"{model.folder / MANIFEST}: input.segment_stride is {spec.segment_stride}: {spec.segments} segments "
                 f"span {spec.segments * spec.segment_stride} frames, but those of {shortest.folder} span "
-                f"{least} * {stride} = {least * stride}; an ensemble's clips span the same time. Strides are no part "
-                f"of the graphs: set that of the {least} segments with --segment-stride N, a multiple of {multiple}, "
-                "and the others follow"
+                f"{t} * {stride} = {t * stride}; all clips of an ensemble span the same time. The graphs "
+                f"do not depend on strides: set that of the {t} segments with --segment-stride N, a "
+                f"multiple of {multiple}; the others follow"
             )
     return stride
 
 
 def _shared_precisions(models: Sequence[Model]) -> tuple[str, ...]:
-    """Those that every folder has, in the order of the first one's. ModelError: there is none."""
+    """Return the precisions that every folder has, in the order of the first. ModelError: there is none."""
     shared = tuple(
         name
         for name in (models[0].manifest.precisions if models else ())
@@ -204,7 +217,7 @@ def _shared_precisions(models: Sequence[Model]) -> tuple[str, ...]:
 
 
 def _subfolders(models: Sequence[Model]) -> list[str]:
-    """A name for each network's folder: t8, t16; where T repeats t8, t8-2."""
+    """Return a name for each network's folder: t8, t16; for a repeated T t8, t8-2."""
     names: list[str] = []
     for model in models:
         name = f"t{model.manifest.input.segments}"
@@ -214,9 +227,9 @@ def _subfolders(models: Sequence[Model]) -> list[str]:
 
 
 def _copy(model: Model, precisions: Sequence[str], folder: Path) -> None:
-    """The network's weights and graphs, as verified; what the ensemble has of its own, and reports, stay behind."""
+    """Copy a network's verified weights and graphs; labels, golden clip and reports are left behind."""
     graphs = [path for name in precisions for path in _paths(model.build(name).graphs[0])]
-    stems = {PurePosixPath(path).with_suffix("") for path in graphs}  # encoder.xml has its weights in encoder.bin
+    stems = {PurePosixPath(path).with_suffix("") for path in graphs}  # the weights of encoder.xml are in encoder.bin
     beside = [path for path in model.manifest.files if PurePosixPath(path).with_suffix("") in stems]
     for path in {model.manifest.members[0].weights, *graphs, *beside}:
         content = model.read(path)
@@ -229,7 +242,7 @@ def _paths(graphs: Graphs) -> tuple[str, str]:
 
 
 def _build(models: Sequence[Model], subfolders: Sequence[str], precision: str) -> Build:
-    """One precision of all networks. Its golden error is measured later; until then, the networks' own added up."""
+    """Return one precision of all networks. Until its golden error is measured, it is the sum of the networks' own."""
     builds = [model.build(precision) for model in models]
     graphs = []
     for build, subfolder in zip(builds, subfolders, strict=True):

@@ -1,4 +1,4 @@
-"""Writing into model folders: whole or not at all, and never behind somebody else's back."""
+"""Write into model folders: whole or not at all, and never over the changes of another process."""
 
 import glob
 import hashlib
@@ -17,37 +17,42 @@ from edge_tdn.manifest import MANIFEST, Build, Manifest, Model, dump
 
 @contextmanager
 def whole_or_nothing(out: Path) -> Iterator[Path]:
-    """A scratch folder beside `out` that becomes `out` if all goes well, and leaves nothing behind if not.
+    """Yield a scratch folder that is renamed to `out` on success and removed on failure.
 
-    What a process left there that was killed, or crashed, is removed. ModelError: `out` exists, or cannot be written.
+    Scratch folders of processes that crashed or were killed are removed too. ModelError: `out` exists, or it cannot be
+    written.
     """
     if out.exists():
-        raise ModelError(f"{out}: exists already; name another folder or remove it")
+        raise ModelError(f"{out}: exists already; choose another folder or remove it")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         clear_scratch(out.parent, glob.escape(out.name))
         (scratch := scratch_of(out)).mkdir(mode=0o700)
     except OSError as error:
-        raise ModelError(f"{out.parent}: {error.strerror}; name a folder that can be written to") from error
+        raise ModelError(f"{out.parent}: {error.strerror}; choose a writable folder") from error
     try:
         yield scratch
         scratch.chmod(0o755)
         scratch.rename(out)
-    except (OSError, RuntimeError, SafetensorError) as error:  # OpenVINO and torch tell a full disk as RuntimeError
+    except (
+        OSError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:  # OpenVINO and torch raise RuntimeError when the disk is full
         raise ModelError(f"{out}: {last_line(error)}; nothing written; is the disk full?") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def scratch_of(path: Path) -> Path:
-    """The name under which this process writes what is to become `path`."""
+    """Return the path of this process's scratch file or folder for `path`."""
     return path.with_name(f".{path.name}-{platform.node()}-{os.getpid()}")
 
 
 def clear_scratch(folder: Path, names: str) -> None:
-    """Removes what dead processes of this host left in a folder. `names`: of what it was to become, a pattern.
+    """Remove the scratch files and folders of dead processes of this host. `names`: glob pattern of their targets.
 
-    Of other hosts, which may share the folder, nobody here knows who is alive.
+    Those of other hosts, which may share the folder, stay: their processes cannot be checked from here.
     """
     for left in folder.glob(f".{names}-{glob.escape(platform.node())}-*"):
         number = left.name.rpartition("-")[2]
@@ -60,18 +65,18 @@ def clear_scratch(folder: Path, names: str) -> None:
 
 
 def _alive(process: int) -> bool:
-    """Another process of this number. This one has not begun to write: what bears its number is of an earlier one."""
+    """Check for a living process of this number, other than this one, which has not begun to write."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # it belongs to another user
         return True
     return process != os.getpid()
 
 
 def write_at_once(path: Path, content: bytes) -> None:
-    """Replaces a file whole or not at all. ModelError: it cannot be written."""
+    """Replace a file atomically. ModelError: it cannot be written."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with scratch.open("wb") as file:
@@ -80,34 +85,34 @@ def write_at_once(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         scratch.replace(path)
     except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}; it is as it was before") from error
+        raise ModelError(f"{path}: {error.strerror}; the file is unchanged") from error
     finally:
         scratch.unlink(missing_ok=True)
 
 
 def replace_manifest(model: Model, manifest: Manifest) -> None:
-    """Writes a sealed manifest in the place of that which `model` was opened with. ModelError: it changed meanwhile."""
+    """Replace the manifest that `model` was opened with. ModelError: another process has changed it since."""
     check_unchanged(model)
     write_at_once(model.folder / MANIFEST, dump(manifest))
 
 
 def check_unchanged(model: Model) -> None:
-    """ModelError: the folder's manifest is another one than when it was opened."""
+    """Check that the manifest is still the one that was opened. ModelError: it has changed."""
     path = model.folder / MANIFEST
     try:
         unchanged = hashlib.sha256(path.read_bytes()).hexdigest() == model.sha256
     except OSError:
         unchanged = False
     if not unchanged:
-        raise ModelError(f"{path}: something else changed it meanwhile; nothing written; run this again")
+        raise ModelError(f"{path}: another process has changed it; nothing written; run this command again")
 
 
 def files_of(build: Build) -> list[str]:
-    """Every file of a precision, with the weights that stand beside an OpenVINO graph."""
+    """Return all files of a precision, relative to the folder: its graphs, and the weights of OpenVINO's graphs."""
     names = [name for graphs in build.graphs for name in (graphs.encoder, graphs.head)]
     return [file for name in names for file in (name, *([name[:-4] + ".bin"] if name.endswith(".xml") else []))]
 
 
 def size_of(model: Model, build: Build) -> int:
-    """Bytes of a precision's graphs."""
+    """Return the size of a precision's graphs in bytes."""
     return sum(model.manifest.files[name].size for name in set(files_of(build)))

@@ -1,7 +1,7 @@
-"""Names of graph nodes that speak: those of the network's modules, the same in PyTorch, ONNX and OpenVINO.
+"""Readable names of graph nodes, after the network's modules: the same in PyTorch, ONNX and OpenVINO.
 
-`res4.2.ltdm/sub_2` is the second subtraction in the L-TDM of res4's third block; `res4.2.bn1` is what that batch norm
-gives, wherever an exporter has folded it to. They are what reports and errors call a node.
+`res4.2.ltdm/sub_2` is the second subtraction in the L-TDM of res4's third block; `res4.2.bn1` is the output of that
+batch norm, whichever node an exporter has folded it into. Reports and errors use these names.
 """
 
 import operator
@@ -16,9 +16,9 @@ VIEWS = ("slice", "select", "view", "_unsafe_view", "split", "permute", "unsquee
 
 
 def node_names(graph: fx.Graph, modules: Mapping[str, nn.Module], root: str) -> dict[str, str]:
-    """Node of a traced graph -> its speaking name, one to one. `root`: prefix of all module paths, not told.
+    """Map the nodes of a traced graph to readable names, one to one. `root`: prefix of all module paths, left out.
 
-    Views of other nodes have none: exporters add and drop them, so that counting them would shift the others' names.
+    Views of other nodes get no name: exporters add and drop them, so that counting them would shift the other names.
     """
     names: dict[str, str] = {}
     counts: Counter[str] = Counter()
@@ -28,11 +28,13 @@ def node_names(graph: fx.Graph, modules: Mapping[str, nn.Module], root: str) -> 
             continue
         path = _path(node).removeprefix(root).strip(".")
         module = modules.get(path) if path else None
-        if not path:  # between modules: as part of the one whose result it takes
+        if not path:  # between modules: named after the module whose output it reads
             path = next((owners[n.name] for n in node.all_input_nodes if n.name in owners), "")
         owners[node.name] = path
         kind = re.sub(r"(_\d+)+$", "", node.name)
-        if module is not None and type(module).__module__.startswith("torch.nn"):  # a layer: what it gives in the end
+        if module is not None and type(module).__module__.startswith(
+            "torch.nn"
+        ):  # a layer: its last node gets its name
             names = {key: name for key, name in names.items() if name != path}
             names[node.name] = path
         elif kind not in VIEWS:
@@ -43,7 +45,7 @@ def node_names(graph: fx.Graph, modules: Mapping[str, nn.Module], root: str) -> 
 
 
 def rename(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
-    """Gives the values and nodes of an ONNX graph their speaking names; inputs and outputs keep theirs."""
+    """Rename the values and nodes of an ONNX graph in place; inputs, outputs and weights keep their names."""
     graph = model.graph
     kept = {value.name for value in (*graph.input, *graph.output)} | {value.name for value in graph.initializer}
     fits = {old: new for old, new in names.items() if old not in kept}
@@ -59,8 +61,8 @@ def rename(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
         node.name = name if taken[name] == 1 else f"{name}_{taken[name]}"
 
 
-class Recorder(fx.Interpreter):
-    """Runs a traced graph and keeps what every named node gives: `values`, speaking name -> tensor."""
+class NodeValueRecorder(fx.Interpreter):
+    """Run a traced graph and keep the output of every named node in `values`, by readable name."""
 
     def __init__(self, module: fx.GraphModule, names: Mapping[str, str]) -> None:
         super().__init__(module)
@@ -75,7 +77,7 @@ class Recorder(fx.Interpreter):
 
 
 def _path(node: fx.Node) -> str:
-    """The innermost module that a node belongs to."""
+    """Return the path of the innermost module that a node belongs to."""
     stack = node.meta.get("nn_module_stack")
     if not stack and node.target is operator.getitem and isinstance(node.args[0], fx.Node):
         return _path(node.args[0])

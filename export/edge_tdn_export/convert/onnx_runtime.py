@@ -1,4 +1,4 @@
-"""The exported ONNX graphs on ONNX Runtime, so that they can be compared like any other precision."""
+"""Run exported ONNX graphs on ONNX Runtime, so that they can be compared like any other precision."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from edge_tdn.manifest import Graphs, Model
 
 
 class OnnxRuntime:
-    """See `edge_tdn.inference.open_runtime.Runtime`. On the processor, in full precision."""
+    """An `edge_tdn.inference.runtime.Runtime` on the CPU, in full precision."""
 
     batch = 1
 
@@ -40,7 +40,7 @@ class OnnxRuntime:
         return np.stack(logits)
 
     def close(self) -> None:
-        """Frees the sessions."""
+        """Free the sessions."""
         del self._encoder, self._head
 
 

@@ -1,8 +1,8 @@
-"""Published checkpoints and our own weights -> a TDN. `weights_only=True` always, every key accounted for.
+"""Load published checkpoints and our own weights into a TDN. No code is run; every key must match.
 
 Published files (`best.pth.tar` of MCG-NJU/TDN) are PyTorch pickles `{epoch, arch, state_dict, ...}`; names carry a
-`module.` prefix when the distributed trainer wrote them. `PUBLISHED` turns their names into those of
-`edge_tdn_export.network.tdn`. Our own `.safetensors` say in their metadata which network they are the weights of.
+`module.` prefix when the distributed trainer wrote them. `PUBLISHED` maps their names to those of
+`edge_tdn_export.network.tdn`. Our own `.safetensors` files keep their TDNConfig in their metadata.
 """
 
 import hashlib
@@ -19,10 +19,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from edge_tdn.errors import ModelError
-from edge_tdn_export.network.tdn import TDN, TDNConfig
+from edge_tdn_export.network.config import TDNConfig
+from edge_tdn_export.network.tdn import TDN
 
-IGNORED = re.compile(r"base_model\.conv1_temp\.")  # an unused pair of entries in the published files
-METADATA = "tdn"  # key under which our own files hold their TDNConfig, as JSON
+IGNORED = re.compile(r"base_model\.conv1_temp\.")  # entries of the published files that no layer uses
+METADATA = "tdn"  # metadata key of our own files: their TDNConfig as JSON
 
 # published name -> ours, applied in this order
 PUBLISHED = (
@@ -47,55 +48,61 @@ PUBLISHED = (
     (r"\.shift\.conv\.", ".temporal."),
 )
 
-# What trainers leave beside the weights. Read as data: a stand-in is made instead, nothing of theirs is called.
+# Classes that trainers save beside the weights. Each is replaced with a _StandIn, so that none of their code runs.
 HARMLESS = (
-    "argparse.Namespace", "types.SimpleNamespace", "pathlib.PosixPath", "pathlib.WindowsPath",
-    "pathlib._local.PosixPath", "pathlib._local.WindowsPath",  # as Python 3.13 writes them
-    "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype",
-    "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.ndarray",
-)  # fmt: skip
+    "argparse.Namespace",
+    "types.SimpleNamespace",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.PosixPath",  # as Python 3.13 writes them
+    "pathlib._local.WindowsPath",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.ndarray",
+)
 
 
 def load(path: Path | str, **options: Any) -> TDN:
-    """The network of a checkpoint, in evaluation mode.
+    """Load a checkpoint and return its network in evaluation mode.
 
-    `path`: a published pickle, a bare `state_dict`, or `.safetensors`. `options`: of TDNConfig; what is not given comes
-    from the file where it says so (our own), else from TDNConfig's defaults, but for T: a wrong one would fit and give
+    `path`: a published pickle, a bare `state_dict`, or `.safetensors`. `options`: fields of TDNConfig; missing ones are
+    taken from the file's metadata, else from TDNConfig's defaults. T has no default: a wrong one would load and give
     other logits. `classes` is read from the weights.
     ModelError: options that contradict the file; every key that is missing, unexpected or of another shape.
     """
     path = Path(path)
-    state, said = read(path)
+    state, stored = read(path)
     state = {name.removeprefix("module."): value for name, value in state.items()}
     if any(name.startswith("base_model.") for name in state):
         state = rename_published(state)
     linear = state.get("linear.bias")
     if linear is None or linear.dim() != 1:
-        raise ModelError(f"{path}: no TDN: it has no linear layer (`new_fc` or `linear`)")
-    if "segments" not in options | said:
-        raise ModelError(
-            f"{path}: does not say its T, and its weights fit any: give --segments, as it was trained with"
-        )
+        raise ModelError(f"{path}: not a TDN: it has no linear layer (`new_fc` or `linear`)")
+    if "segments" not in options | stored:
+        raise ModelError(f"{path}: does not state its T, and its weights fit any; give the trained one with --segments")
     found = {"classes": linear.shape[0]}
-    config = TDNConfig.of({"conv_bias": "conv1.bias" in state} | said | found | options)
+    config = TDNConfig.of({"conv_bias": "conv1.bias" in state} | stored | found | options)
     for name in found | options:
-        value, origin = getattr(config, name), "asked for" if name in options else "in its weights"
-        if name in said and said[name] != value:
-            raise ModelError(f"{path}: was trained with {name} = {said[name]!r}, {origin} is {value!r}")
+        value, origin = getattr(config, name), "requested" if name in options else "in its weights"
+        if name in stored and stored[name] != value:
+            raise ModelError(f"{path}: was trained with {name} = {stored[name]!r}, {origin} is {value!r}")
     model = TDN(config)
     fill(model, state, path)
     return model.eval()
 
 
 def save(model: TDN, path: Path) -> None:
-    """Writes `.safetensors` that `load` needs no options for."""
+    """Write `.safetensors` with its TDNConfig, so that `load` needs no options."""
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(state, path, {METADATA: json.dumps(model.config.as_dict())})
-    path.chmod(0o644)  # safetensors makes it private
+    path.chmod(0o644)  # safetensors creates it readable only by its owner
 
 
 def rename_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Published names -> ours. Names that fit no rule stay, and are reported as unexpected."""
+    """Map published names to ours. Names that match no rule stay and are reported as unexpected by `check`."""
     renamed = {}
     for name, value in state.items():
         if IGNORED.match(name):
@@ -107,13 +114,16 @@ def rename_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fill(model: TDN, state: Mapping[str, Tensor], path: Path) -> None:
-    """Loads a state under our names. ModelError: every key that is missing, unexpected or misshapen; not finite."""
+    """Load a state with our names into `model`. ModelError: see `check`."""
     check(model.state_dict(), state, model.config, path)
     model.load_state_dict(dict(state), strict=False)
 
 
 def check(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], config: TDNConfig, path: Path) -> None:
-    """ModelError: entries that `state` lacks, that are not expected, of another shape; that are not finite."""
+    """Compare a state with the expected one.
+
+    ModelError: all entries that are missing, unexpected or of another shape; entries that are not finite.
+    """
     optional = {name for name in expected if name.endswith("num_batches_tracked")}
     missing = sorted(set(expected) - set(state) - optional)
     unexpected = sorted(set(state) - set(expected))
@@ -133,7 +143,7 @@ def check(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], config: T
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The `state_dict` of any file of weights, and what it says of its TDNConfig. ModelError: it cannot be read."""
+    """Return the `state_dict` of a file and the fields of TDNConfig that it states. ModelError: it cannot be read."""
     if not path.is_file():
         raise ModelError(f"{path}: no such checkpoint")
     try:
@@ -144,7 +154,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise
     except Exception as error:  # a damaged file makes torch's own code raise almost anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path}: damaged or no checkpoint: {reason}") from error
+        raise ModelError(f"{path}: damaged, or not a checkpoint: {reason}") from error
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if (
         not isinstance(content, Mapping)
@@ -157,7 +167,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _is_plain(value: object) -> bool:
-    """A tensor whose numbers are all there: not sparse, nested, quantised or on the meta device."""
+    """Check for a dense tensor: not sparse, nested, quantised or on the meta device."""
     return (
         isinstance(value, Tensor)
         and value.layout is torch.strided
@@ -168,12 +178,12 @@ def _is_plain(value: object) -> bool:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, "pt") as file:
-        said = json.loads((file.metadata() or {}).get(METADATA, "{}"))
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-    if not isinstance(said, dict):
-        raise ValueError(f"metadata {METADATA!r} is no JSON object")
+        stored = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    if not isinstance(stored, dict):
+        raise ValueError(f"metadata {METADATA!r} is not a JSON object")
     try:
-        return state, TDNConfig.of(said).as_dict() if said else {}
+        return state, TDNConfig.of(stored).as_dict() if stored else {}
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
 
@@ -185,14 +195,16 @@ def _unpickle(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
         if found:
-            name = found[1] if "." in found[1] else f"builtins.{found[1]}"  # torch leaves that one out
-            raise ModelError(f"{path}: refused: it would run code: it calls {name}") from error
-        told = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
-        raise ModelError(f"{path}: damaged or no checkpoint: {told[1] if told else str(error)[:200]}") from error
+            name = found[1] if "." in found[1] else f"builtins.{found[1]}"  # omitted by torch
+            raise ModelError(f"{path}: refused: loading it would run code: it calls {name}") from error
+        reason = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
+        raise ModelError(
+            f"{path}: damaged, or not a checkpoint: {reason[1] if reason else str(error)[:200]}"
+        ) from error
 
 
 class _StandIn:
-    """In place of a harmless object: takes whatever it is made of, and does nothing."""
+    """A replacement for a harmless object, which keeps its state and runs nothing."""
 
     content: object = None
 
@@ -203,12 +215,13 @@ class _StandIn:
 
 
 def _trained_with(content: Mapping[str, Any]) -> dict[str, Any]:
-    """T, where the trainer left its arguments beside the weights."""
+    """Return the trained T where the trainer saved its arguments beside the weights."""
     arguments = [value.content for value in content.values() if isinstance(value, _StandIn)]
     known = [a["num_segments"] for a in arguments if isinstance(a, dict) and type(a.get("num_segments")) is int]
     return {"segments": known[0]} if known else {}
 
 
 def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

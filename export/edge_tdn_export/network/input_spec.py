@@ -1,4 +1,4 @@
-"""What a network looks at, where it does not say so itself: as people say, else as published."""
+"""The input of a network whose checkpoint does not state it: as given on the command line, else as published."""
 
 from typing import Any
 
@@ -7,26 +7,33 @@ from pydantic import ValidationError
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import InputSpec
 
-SHORT_SIDE = 256 / 224  # of the picture before the crop, relative to the crop
-PUBLISHED = {"height": 224, "width": 224, "resize": "short_side_centre_crop", "short_side": 256, "frame_rate": 12.0,
-             "segment_stride": 5}  # fmt: skip
+SHORT_SIDE = 256 / 224  # the frame's short side before the crop, relative to the crop
+PUBLISHED = {
+    "height": 224,
+    "width": 224,
+    "resize": "short_side_centre_crop",
+    "short_side": 256,
+    "frame_rate": 12.0,
+    "segment_stride": 5,
+}
 
 
-def input_of(segments: int, known: InputSpec | None = None, **said: Any) -> InputSpec:
-    """As said, else as `known`, else as for Something-Something (the paper, section 4.1).
+def input_of(segments: int, known: InputSpec | None = None, **given: Any) -> InputSpec:
+    """Return the InputSpec with the `given` values, else those of `known`, else those of Something-Something.
 
-    `said`: size, height and width of the pictures; resize; short_side before the crop; frame_rate; segment_stride. What
-    is None was not said. ConfigError: that cannot be.
+    `given`: size (height and width of the frames in pixels), resize, short_side (before the crop, in pixels),
+    frame_rate (frames per second), segment_stride (frames). None counts as absent. The published values are those of
+    the paper, section 4.1. ConfigError: the values are invalid.
     """
     values: dict[str, Any] = known.model_dump() if known else dict(PUBLISHED)
-    given = {name: value for name, value in said.items() if value is not None}
-    cut_anew = "size" in given or "resize" in given
+    given = {name: value for name, value in given.items() if value is not None}
+    resized = "size" in given or "resize" in given
     if "size" in given:
         values["height"] = values["width"] = given.pop("size")
     values |= given
     if values["resize"] == "stretch":
         values["short_side"] = 0
-    elif cut_anew and "short_side" not in given:
+    elif resized and "short_side" not in given:
         values["short_side"] = round(max(values["height"], values["width"]) * SHORT_SIDE)
     try:
         return InputSpec.model_validate({**values, "segments": segments})

@@ -1,19 +1,18 @@
-"""The Temporal Difference Network in full precision, as `CVPR 2021`_ describes it and its published weights expect it.
+"""The Temporal Difference Network in full precision, after `CVPR 2021`_ and its published weights.
 
-Every tensor line says its shape. N clips, T segments a clip, five frames a segment, C channels, H rows, W columns.
+Every tensor line states its shape: N clips of T segments, five frames per segment, C channels, H rows, W columns.
 
-The network is cut in two, because a sliding window only ever computes the second part anew:
+The network is cut in two, because a sliding window recomputes only the second part:
 
-    encode      one segment at a time    everything up to the first layer that looks at a neighbouring segment
+    encode      one segment at a time    everything up to the first layer that reads a neighbouring segment
     classify    T segments together      the rest: L-TDM, temporal convolution, linear, mean
 
-As published, the cut lies in res3's first block, behind its first convolution.
+In the published network the cut lies in res3's first block, after its first convolution.
 
 .. _CVPR 2021: arXiv 2012.10071
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
 from functools import reduce
 from typing import Any
 
@@ -21,99 +20,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edge_tdn.errors import ModelError
 from edge_tdn.manifest import IMAGENET_MEAN, IMAGENET_STD
 from edge_tdn.messages import CENTRE, FRAMES_PER_SEGMENT
+from edge_tdn_export.network.config import BASIC, DEPTHS, STAGES, TDNConfig
 
-DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
-BASIC = ("resnet18", "resnet34")  # built of two 3x3 convolutions; the others of 1x1, 3x3, 1x1
-STAGES = (2, 3, 4, 5)  # the residual ones; stage 1 is the stem
 RGB = 3  # channels of a frame
-REDUCTION = 16  # r of the L-TDM
-LEAST_REDUCED = 8  # channels: an L-TDM is never narrower
-FUSIONS = ("weighted", "add", "attention")
-UPSAMPLINGS = ("nearest", "bilinear")
-
-
-@dataclass(frozen=True)
-class TDNConfig:
-    """What fixes a TDN; written into the manifest, so that weights are never guessed at.
-
-    The defaults are the published weights' form. The others are the paper's ablations: TSN is `stdm_stages`,
-    `ltdm_stages` and `temporal_conv_stages` empty, T-Conv the first two.
-    """
-
-    arch: str = "resnet50"  # one of DEPTHS
-    segments: int = 8  # T
-    classes: int = 174
-    width: float = 1.0  # channels relative to the named ResNet, rounded to multiples of 8
-    conv_bias: bool = True  # published weights have a bias on every backbone convolution, beside its batch norm
-    stdm_stages: tuple[int, ...] = (1, 2)  # after which stages short-term differences are fused in (tables 1c, 5)
-    stdm_fusion: str = "weighted"  # one of FUSIONS (table 1a); "add" is equation 1, "weighted" as published
-    ltdm_stages: tuple[int, ...] = (3, 4, 5)  # stages whose blocks have an L-TDM (tables 1c, 5)
-    ltdm_multiscale: bool = True  # table 1b: without, the finest of the three scales alone
-    ltdm_bidirectional: bool = True  # table 1b: without, the difference to the next segment alone
-    ltdm_attention: bool = True  # table 1b: without, the motion feature is added, and gates nothing
-    temporal_conv_stages: tuple[int, ...] = (3, 4, 5)  # stages whose blocks have a temporal convolution
-    upsample: str = "nearest"  # one of UPSAMPLINGS; the paper: bilinear, the published weights: nearest
-
-    def __post_init__(self) -> None:
-        for name in ("stdm_stages", "ltdm_stages", "temporal_conv_stages"):
-            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
-        allowed: dict[str, Sequence[Any]] = {"arch": tuple(DEPTHS), "stdm_fusion": FUSIONS, "upsample": UPSAMPLINGS}
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                raise ModelError(f"{name} {getattr(self, name)!r} is not known; allowed: {', '.join(values)}")
-        for name, least in (("stdm_stages", 1), ("ltdm_stages", 2), ("temporal_conv_stages", 2)):
-            wrong = [stage for stage in getattr(self, name) if not least <= stage <= 5]
-            if wrong:
-                raise ModelError(f"{name} {wrong[0]} is not known; allowed: {least} to 5")
-        if self.segments < 2:
-            raise ModelError(f"segments {self.segments} is too few: long-term differences need at least 2")
-        if self.classes < 1:
-            raise ModelError(f"classes {self.classes} is too few: at least 1")
-        if not 0.125 <= self.width <= 2:
-            raise ModelError(f"width {self.width} is out of range: 0.125 to 2")
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def of(cls, values: dict[str, Any]) -> "TDNConfig":
-        """From what `as_dict` gave, JSON's lists included. ModelError: unknown names, values of another kind."""
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            raise ModelError(f"network: unknown option {unknown[0]!r}; written by a newer version?")
-        options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        for field in fields(cls):
-            value, kind = options.get(field.name, field.default), type(field.default)
-            parts = value if isinstance(value, tuple) else ()
-            fits = type(value) is kind or (kind is float and type(value) is int)
-            if not fits or any(type(part) is not int for part in parts):
-                raise ModelError(
-                    f"network: {field.name} {value!r} is no {'list of stages' if parts else kind.__name__}"
-                )
-        return cls(**options)
-
-    @property
-    def fusion(self) -> tuple[float, float]:
-        """alpha and beta: how much of the centre frame and of the difference goes on (published: by T)."""
-        if self.stdm_fusion != "weighted":
-            return 1.0, 1.0
-        return (0.5, 0.5) if self.segments < 16 else (0.75, 0.25)
-
-    @property
-    def cut(self) -> int | None:
-        """The first stage with a layer that looks at neighbouring segments; None: none does before the mean."""
-        return min((*self.ltdm_stages, *self.temporal_conv_stages), default=None)
-
-    def channels(self, n: int) -> int:
-        """`n` channels of the named ResNet, at this width."""
-        return max(8, round(n * self.width / 8) * 8)
+REDUCTION = 16  # r of the L-TDM (section 3.3)
+MIN_REDUCED_CHANNELS = 8  # an L-TDM is never narrower
 
 
 class TDN(nn.Module):
-    """frames float32 [N, T, 5, 3, H, W], RGB, normalised -> logits float32 [N, classes], the mean over T segments."""
+    """A network from normalised RGB frames, float32 [N, T, 5, 3, H, W], to logits float32 [N, classes].
+
+    The logits of a clip are the mean over its T segments.
+    """
 
     def __init__(self, config: TDNConfig) -> None:
         super().__init__()
@@ -140,21 +60,24 @@ class TDN(nn.Module):
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Names of what `encode` gives: h and skip at the cut, then the differences of stages behind it."""
+        """Return the names of `encode`'s outputs: h and skip at the cut, then the differences of stages after it."""
         cut = self.config.cut
         if cut is None:
             return ("pooled",)
         return ("h", "skip", *(f"d{stage}" for stage in self.config.stdm_stages if stage >= cut))
 
     def encode(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """frames [B, 5, 3, H, W] -> what each segment contributes, whatever its neighbours are; see `features`.
+        """Compute the features of single segments, frames [B, 5, 3, H, W]; `features` names them.
 
         h is the cut block after its first convolution, batch norm and ReLU; skip is that block's downsample branch.
         """
         return self.encode_parts(frames[:, CENTRE], frames.flatten(1, 2))
 
     def encode_parts(self, centre: Tensor, frames: Tensor, unit: Tensor | float = 1.0) -> tuple[Tensor, ...]:
-        """As `encode`: x3 [B, 3, H, W], and all five side by side [B, 15, H, W], `unit` times too large."""
+        """Compute `encode` from the centre frame x3 [B, 3, H, W] and all five frames stacked [B, 15, H, W].
+
+        `centre` is normalised. `frames` may be `unit` times too large, as pixels are: only their differences count.
+        """
         differences = self.stdm(frames, unit) if self.stdm is not None else {}
         y = F.relu(self.bn1(self.conv1(centre)))  # [B, C, H/2, W/2]
         y = F.max_pool2d(y, 3, stride=2, padding=1)  # res1, [B, C, H/4, W/4]
@@ -168,7 +91,7 @@ class TDN(nn.Module):
         return (y.mean((2, 3)),)  # [B, C]
 
     def classify(self, *features: Tensor) -> Tensor:
-        """What `encode` gave for N*T segments, clip after clip -> logits [N, classes]."""
+        """Return the logits [N, classes] of the features of N*T segments, clip after clip."""
         cut = self.config.cut
         y = features[0]
         if cut is not None:
@@ -190,7 +113,7 @@ class TDN(nn.Module):
         return getattr(self, f"res{stage}")
 
     def _fuse(self, stage: int, y: Tensor, differences: dict[int, Tensor]) -> Tensor:
-        """Stage's output and its short-term difference -> what goes on. [B, C, H, W]."""
+        """Fuse a stage's output y with its short-term difference: alpha * y + beta * H(D), equation 1. [B, C, H, W]."""
         if stage not in self.config.stdm_stages:
             return y
         d = _up(differences[stage], y, self.config.upsample)
@@ -203,7 +126,7 @@ class TDN(nn.Module):
 class STDM(nn.Module):
     """Short-term temporal difference module (section 3.2): frames [B, 15, H, W] -> {stage: difference at 1/8, ...}.
 
-    A stem of its own over the four stacked differences, then its own copies of the residual stages.
+    A stem over the four stacked differences, followed by copies of the residual stages.
     """
 
     def __init__(self, config: TDNConfig, stem: int) -> None:
@@ -224,7 +147,7 @@ class STDM(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block. Its `entry` looks at one segment; its `exit`, where `stage` says so, at the neighbours too."""
+    """A residual block. Its `entry` reads one segment; its `exit` also the neighbours where `stage` has such layers."""
 
     def __init__(self, config: TDNConfig, inner: int, planes: int, stride: int, stage: int | None) -> None:
         super().__init__()
@@ -263,15 +186,15 @@ class Block(nn.Module):
 class LTDM(nn.Module):
     """Long-term temporal difference module (section 3.3): attention from differences between segments. [N*T, C, H, W].
 
-    Forward and backward differences share weights and go through the scales as one batch. In training those batch norms
-    therefore see both directions at once, where the published code shows them one after the other.
+    Forward and backward differences share weights and pass the scales as one batch. In training those batch norms
+    therefore see both directions at once, while the published code runs one after the other.
     """
 
     def __init__(self, config: TDNConfig, channels: int) -> None:
         super().__init__()
         self.segments, self.upsample = config.segments, config.upsample
         self.bidirectional, self.attention = config.ltdm_bidirectional, config.ltdm_attention
-        reduced = max(LEAST_REDUCED, channels // REDUCTION)
+        reduced = max(MIN_REDUCED_CHANNELS, channels // REDUCTION)
         self.squeeze = nn.Conv2d(channels, reduced, 1, bias=False)
         self.squeeze_bn = nn.BatchNorm2d(reduced)
         self.smooth = nn.Conv2d(reduced, reduced, 3, padding=1, groups=reduced, bias=False)
@@ -286,9 +209,9 @@ class LTDM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         d = self._scales(self._differences(x))  # [2*N*T, C/r, H, W], or [N*T, ...] of one direction
-        directions = d.chunk(2, 0) if self.bidirectional else (d,)  # here, where they are small
+        directions = d.chunk(2, 0) if self.bidirectional else (d,)  # split while they are small
         motion = [self.expand_bn(self.expand(direction)) for direction in directions]  # [N*T, C, H, W] each
-        if self.attention:  # sigmoid(m) - 0.5, without its loss of digits near zero: in BF16 there are only eight
+        if self.attention:  # sigmoid(m) - 0.5, exact near zero too: BF16 has only eight significant bits
             motion = [torch.tanh(m / 2) / 2 for m in motion]
         mean: Tensor = reduce(torch.add, motion) / len(motion)
         return x * (1 + mean) if self.attention else x + mean
@@ -316,10 +239,10 @@ class LTDM(nn.Module):
 
 
 class TemporalConv(nn.Module):
-    """Depthwise convolution of 3 over the segments, zero outside the clip; first a channel shift. [N*T, C, H, W].
+    """Depthwise convolution of size 3 over the segments, zero-padded; initially a channel shift. [N*T, C, H, W].
 
-    Computed on pictures whose rows are the segments. Where channels lie last in memory, as compiled graphs have them,
-    neither transposes nor reshapes move anything, and one pass reads and writes x once.
+    It is computed on images whose rows are the segments. Where channels are last in memory, as in compiled graphs,
+    transposes and reshapes copy nothing, and one pass reads and writes x once.
     """
 
     def __init__(self, channels: int, segments: int) -> None:
@@ -340,24 +263,24 @@ class TemporalConv(nn.Module):
 
 
 def normalise(frames: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
-    """uint8 RGB [..., H, W, 3] -> float32 [..., 3, H, W], `(x/255 - mean)/std`."""
+    """Convert pixels, uint8 RGB [..., H, W, 3], to float32 [..., 3, H, W]: `(x/255 - mean)/std`."""
     offset, scale = (255 * torch.tensor(values, device=frames.device) for values in (mean, std))
     return ((frames.to(torch.float32) - offset) / scale).movedim(-1, -3)
 
 
 def _by_clip(x: Tensor, segments: int) -> Tensor:
-    """[N*T, ...] -> [N, T, ...]. One clip alone stays as it is, so that its exported graph needs no reshape."""
+    """Reshape [N*T, ...] to [N, T, ...]. A single clip stays [T, ...], so that its exported graph has no reshape."""
     return x if x.shape[0] == segments else x.unflatten(0, (-1, segments))  # type: ignore[no-untyped-call]
 
 
 def _up(x: Tensor, like: Tensor, mode: str) -> Tensor:
-    """`x` at the height and width of `like`."""
+    """Resize `x` to the height and width of `like`."""
     corners = False if mode == "bilinear" else None
     return F.interpolate(x, size=like.shape[-2:], mode=mode, align_corners=corners)
 
 
 def _stage(config: TDNConfig, inner: int, planes: int, depth: int, stride: int, stage: int | None) -> nn.Sequential:
-    """`depth` blocks; the first one changes the size. `stage` None: the S-TDM's copy, which sees one segment only."""
+    """Return `depth` blocks, of which the first changes the size. `stage` None: a copy for the S-TDM."""
     out = planes * (1 if config.arch in BASIC else 4)
     first = Block(config, inner, planes, stride, stage)
     return nn.Sequential(first, *(Block(config, out, planes, 1, stage) for _ in range(depth - 1)))

@@ -1,11 +1,11 @@
-"""Is an exported model equal to PyTorch? Preprocessing, every node, features, logits, labels, events; and a verdict.
+"""Compare an exported model with PyTorch: preprocessing, every node, features, logits, labels, events; give a verdict.
 
-Compared is what a host would run (the same runtime, ring and decision) with the full-precision network on the same
-segments, cut from video through the live path: other inputs than the export's own golden clip.
+The model runs as on a host, with the same runtime, ring and decider; the full-precision network reads the same
+segments, which the live path cuts from video. These inputs are independent of the golden clip.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -20,55 +20,59 @@ from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Manifest, Model, Parity, seal
 from edge_tdn.messages import CENTRE, ActionEvent, Scores
 from edge_tdn_export.clips import Clips, Recording, total_clips
-from edge_tdn_export.convert.convert import channels_last, open_any, tools
+from edge_tdn_export.convert.convert import open_any, tools
+from edge_tdn_export.convert.graphs import channels_last
 from edge_tdn_export.convert.model_folder import replace_manifest, size_of
+from edge_tdn_export.limits import limits_of
 from edge_tdn_export.network.reference import Features, Networks, open_networks
 from edge_tdn_export.parity import preprocessing
-from edge_tdn_export.parity.nodes import Reference, node_errors, references, relative_error
-from edge_tdn_export.parity.result import Comparison, EventLog, Report, Scored, limits_of, logit_errors
+from edge_tdn_export.parity.nodes import NodeReference, node_errors, references, relative_error
+from edge_tdn_export.parity.result import ComparedClip, EventLog, ParityReport, PrecisionComparison, logit_errors
+from edge_tdn_export.progress import Step
 
-MOST_PIXELS = 10  # recordings whose pixels are compared with Pillow's
-PICTURE_WIDTH = 112  # pixels of a flip's thumbnails
+MAX_PIXEL_RECORDINGS = 10  # recordings whose pixels are compared with Pillow's
+THUMBNAIL_WIDTH = 112  # pixels, of the frames of a flip
+MAX_CLIPS = 200  # compared in each precision; of more, evenly spaced ones
 
 Logits = NDArray[np.float32]
-Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
 class _Expected:
-    """A recording, and what PyTorch says of its clips."""
+    """A recording and PyTorch's logits of its clips."""
 
     recording: Recording
-    lasts: tuple[int, ...]  # each clip's last segment
+    lasts: tuple[int, ...]  # number of each clip's last segment
     logits: tuple[Logits, ...]
-    first: Features  # of its first segment
+    first: Features  # features of the first segment
 
 
 def steps(clips: Clips, model: Model, precisions: Sequence[str]) -> int:
-    """How many steps `compare` reports."""
+    """Return the number of steps that `compare` reports."""
     recordings = len(clips.recordings)
-    return recordings * (1 + len(precisions)) + len(_looked_at(clips)) + 1 + len(precisions)
+    return recordings * (1 + len(precisions)) + len(_pixel_recordings(clips)) + 1 + len(precisions)
 
 
 def compare(
-    model: Model, precisions: Sequence[str], clips: Clips, clips_from: str, step: Step, most_clips: int = 200
-) -> Report:
-    """Everything that can be found out about a folder's precisions. ModelError: one cannot be opened, or fails.
+    model: Model, precisions: Sequence[str], clips: Clips, clips_from: str, step: Step, max_clips: int = MAX_CLIPS
+) -> ParityReport:
+    """Compare the given precisions of a model folder with PyTorch. ModelError: one cannot be opened, or fails.
 
-    Where the recordings hold more than `most_clips`, clips are some segments apart, as with a camera's `hop`.
+    `clips_from` is the source of the clips as the report states it. Where the recordings hold more than `max_clips`,
+    clips are some segments apart, as with a camera's `hop`.
     """
     networks = open_networks(model)
     spec = model.manifest.input
-    hop = -(-total_clips(clips.recordings, spec) // max(1, most_clips))
+    hop = -(-total_clips(clips.recordings, spec) // max(1, max_clips))
     expected = [_expect(networks, recording, hop, step) for recording in clips.recordings]
     pixels = []
-    for recording in _looked_at(clips):
+    for recording in _pixel_recordings(clips):
         step(f"preprocessing against Pillow: {recording.name}")
         pixels += [found for found in [preprocessing.compare_pixels(recording, networks)] if found]
     step("PyTorch: every node")
     graphs = references(networks, expected[0].recording.clip(expected[0].lasts[0], spec))
     agrees = preprocessing.sampling_agrees(spec)
-    return Report(
+    return ParityReport(
         model=model.manifest.id,
         network=" + ".join(f"{n.config.arch}, T = {n.config.segments}" for n in networks.members),
         labels=model.labels,
@@ -82,8 +86,8 @@ def compare(
     )
 
 
-def record(model: Model, report: Report) -> Manifest:
-    """Writes the figures into the folder's manifest, at once or not at all."""
+def record(model: Model, report: ParityReport) -> Manifest:
+    """Write the results into the folder's manifest, atomically. ModelError: it has changed since it was opened."""
     parity = dict(model.manifest.parity)
     for found in report.comparisons:
         parity[found.precision] = Parity(
@@ -120,15 +124,15 @@ def _expect(networks: Networks, recording: Recording, hop: int, step: Step) -> _
 
 
 def _window(features: Iterable[Features]) -> Features:
-    """Features of single segments -> of one clip."""
+    """Join the features of single segments to those of one clip, [T, ...]."""
     return tuple(
         tuple(torch.cat(same) for same in zip(*own, strict=True)) for own in zip(*features, strict=True)
     )  # for each network, for each feature: [T, ...]
 
 
-def _looked_at(clips: Clips) -> tuple[Recording, ...]:
-    """The recordings whose pixels are compared: at most MOST_PIXELS, evenly."""
-    return clips.recordings[:: -(-len(clips.recordings) // MOST_PIXELS)]
+def _pixel_recordings(clips: Clips) -> tuple[Recording, ...]:
+    """Return the recordings whose pixels are compared: at most MAX_PIXEL_RECORDINGS, evenly spaced."""
+    return clips.recordings[:: -(-len(clips.recordings) // MAX_PIXEL_RECORDINGS)]
 
 
 def _compare(
@@ -136,22 +140,23 @@ def _compare(
     networks: Networks,
     precision: str,
     expected: Sequence[_Expected],
-    graphs: Sequence[Reference],
+    graphs: Sequence[NodeReference],
     sampling_agrees: bool,
     step: Step,
-) -> Comparison:
+) -> PrecisionComparison:
+    """Compare one precision. INT8 is compared on clips that did not calibrate it, where there are any."""
     step(f"{precision}: every node")
     nodes = node_errors(model, graphs, precision)
     limits = limits_of(precision)
-    known = model.build(precision).calibrated_on  # a proof needs clips that INT8 has not seen, where there are any
-    fresh = [one for one in expected if one.recording.name not in known] or expected
+    calibration = model.build(precision).calibrated_on
+    held_out = [one for one in expected if one.recording.name not in calibration] or expected
     runtime = open_any(model, precision)
     try:
-        clips: list[Scored] = []
+        clips: list[ComparedClip] = []
         events = []
         for one in expected:
             step(f"{precision}: {one.recording.name}")
-            if one not in fresh:
+            if one not in held_out:
                 continue
             scored = _score(runtime, one, model)
             clips += scored
@@ -159,7 +164,7 @@ def _compare(
         features = _features(runtime, networks, expected[0])
     finally:
         runtime.close()
-    found = Comparison(
+    found = PrecisionComparison(
         precision=precision,
         device=runtime.device,
         limits=limits,
@@ -177,14 +182,14 @@ def _compare(
     )
     failures = _failures(found)
     if not sampling_agrees:
-        failures.append("sampling: the window takes other frames than the published sampling")
+        failures.append("sampling: the window picks other frames than the published sampling")
     if not nodes and model.build(precision).format != "torch":
-        failures.append("nodes: none could be compared")
+        failures.append("nodes: not one could be compared")
     return replace(found, failures=tuple(failures))
 
 
-def _score(runtime: Runtime, one: _Expected, model: Model) -> list[Scored]:
-    """The recording as a stream, one segment after the other, a clip at each hop."""
+def _score(runtime: Runtime, one: _Expected, model: Model) -> list[ComparedClip]:
+    """Run a recording as a stream, one segment after the other, and classify a clip at each hop."""
     spec, ring = model.manifest.input, runtime.ring()
     lasts = dict(zip(one.lasts, one.logits, strict=True))
     clips = []
@@ -192,15 +197,16 @@ def _score(runtime: Runtime, one: _Expected, model: Model) -> list[Scored]:
         runtime.encode([segment.frames], [ring])
         if number not in lasts:
             continue
-        scored = Scored(one.recording.name, one.recording.seconds(number), lasts[number], runtime.classify([ring])[0])
+        got = runtime.classify([ring])[0]
+        scored = ComparedClip(one.recording.name, one.recording.seconds(number), lasts[number], got)
         if scored.flips:
-            pictures = one.recording.segments[number + 1 - spec.segments : number + 1]
-            scored = replace(scored, pictures=tuple(_small(segment.frames[CENTRE]) for segment in pictures))
+            clip = one.recording.segments[number + 1 - spec.segments : number + 1]
+            scored = replace(scored, thumbnails=tuple(_thumbnail(segment.frames[CENTRE]) for segment in clip))
         clips.append(scored)
     return clips
 
 
-def _events(model: Model, precision: str, one: _Expected, scored: Sequence[Scored]) -> EventLog:
+def _events(model: Model, precision: str, one: _Expected, scored: Sequence[ComparedClip]) -> EventLog:
     return EventLog(
         one.recording.name,
         expected=_log(model, precision, one, [clip.expected for clip in scored]),
@@ -209,7 +215,7 @@ def _events(model: Model, precision: str, one: _Expected, scored: Sequence[Score
 
 
 def _log(model: Model, precision: str, one: _Expected, logits: Sequence[Logits]) -> tuple[str, ...]:
-    """What the live decision, with its default thresholds, makes of these scores."""
+    """Return the events that the live decider, with its default thresholds, makes of these logits."""
     origin = Origin("parity", "parity", "parity", model.ref(precision))
     decider = Decider(DecideConfig(), origin, model.labels, model.manifest.background)
     spec = model.manifest.input
@@ -222,7 +228,7 @@ def _log(model: Model, precision: str, one: _Expected, logits: Sequence[Logits])
                 from_ns=oldest.from_ns,
                 newest_ns=newest.from_ns,
                 to_ns=newest.to_ns,
-                wall_ns=newest.to_ns,  # so that times in the log are those of the video
+                wall_ns=newest.to_ns,  # so that the log has times of the video
                 frames=spec.segments * spec.frames,
                 dropped=0,
                 received_ns=0,
@@ -242,7 +248,7 @@ def _line(event: ActionEvent) -> str:
 
 
 def _features(runtime: Runtime, networks: Networks, one: _Expected) -> dict[str, float]:
-    """What the segment encoder gives for one segment: name -> largest difference / largest value."""
+    """Compare the encoder's outputs for one segment: name -> largest difference / largest value."""
     ring = runtime.ring()
     runtime.encode([one.recording.segments[0].frames], [ring])
     newest = ring.newest()
@@ -254,13 +260,15 @@ def _features(runtime: Runtime, networks: Networks, one: _Expected) -> dict[str,
     return errors
 
 
-def _failures(found: Comparison) -> list[str]:
-    """Limits that were not kept, in words."""
+def _failures(found: PrecisionComparison) -> list[str]:
+    """Describe the limits that are exceeded."""
     limits, failures = found.limits, []
     if limits.max_logit_error is not None and not found.max_logit_error <= limits.max_logit_error:
-        failures.append(f"logits: {found.max_logit_error:.2g} of the largest off, allowed {limits.max_logit_error:g}")
+        failures.append(
+            f"logits: off by {found.max_logit_error:.2g} of the largest, allowed {limits.max_logit_error:g}"
+        )
     if not found.top1_agreement >= limits.top1_agreement:
-        failures.append(f"top-1 agreement: {found.top1_agreement:.1%}, at least {limits.top1_agreement:.0%} asked")
+        failures.append(f"top-1 agreement: {found.top1_agreement:.1%}, required at least {limits.top1_agreement:.0%}")
     if limits.mean_kl is not None and not found.mean_kl <= limits.mean_kl:
         failures.append(f"mean KL: {found.mean_kl:.2g} nats, allowed {limits.mean_kl:g}")
     differ = [log.recording for log in found.events if not log.same]
@@ -269,6 +277,7 @@ def _failures(found: Comparison) -> list[str]:
     return failures
 
 
-def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height = round(PICTURE_WIDTH * picture.shape[0] / picture.shape[1])
-    return cv2.resize(picture, (PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Resize a frame to THUMBNAIL_WIDTH pixels."""
+    height = round(THUMBNAIL_WIDTH * frame.shape[0] / frame.shape[1])
+    return cv2.resize(frame, (THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

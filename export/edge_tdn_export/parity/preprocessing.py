@@ -1,4 +1,4 @@
-"""The published input, made independently of ours: Pillow's resize, the published choice of frames. For comparison."""
+"""The published input, computed independently of ours for comparison: Pillow's resize, the published sampling."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,12 @@ from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame, Picture
 from edge_tdn.segments.window import Window
 from edge_tdn_export.clips import MAX_GAP_S, Decoder, Recording, Resize, first_clip
 from edge_tdn_export.network.reference import Networks, split
-from edge_tdn_export.parity.result import Source
+from edge_tdn_export.parity.result import InputComparison
 
 
-def resize(picture: Picture, spec: InputSpec) -> Picture:
-    """uint8 RGB [h, w, 3] -> [H, W, 3], as the published transforms do it: antialiased bilinear, centre crop."""
-    image = Image.fromarray(picture)
+def resize(frame: Picture, spec: InputSpec) -> Picture:
+    """Resize uint8 RGB [h, w, 3] to [H, W, 3] as the published transforms do: antialiased bilinear, centre crop."""
+    image = Image.fromarray(frame)
     if spec.resize == "stretch":
         return np.asarray(image.resize((spec.width, spec.height), Image.Resampling.BILINEAR))
     w, h = image.size
@@ -28,16 +28,19 @@ def resize(picture: Picture, spec: InputSpec) -> Picture:
 
 
 def frame_indices(frames: int, segments: int) -> NDArray[np.int64]:
-    """Which frames of a video the published sampling takes: [T, 5]; `int(tick/2 + tick*i)`, tick = (N - 4) / T."""
+    """Return the frame numbers that the published sampling picks from a video of N `frames`: [T, 5].
+
+    Segment i starts at `int(tick/2 + tick*i)`, with tick = (N - 4) / T.
+    """
     tick = (frames - FRAMES_PER_SEGMENT + 1) / segments
     starts = [int(tick / 2 + tick * i) if frames > segments + FRAMES_PER_SEGMENT - 1 else 0 for i in range(segments)]
     return np.minimum(np.array(starts)[:, None] + np.arange(FRAMES_PER_SEGMENT), frames - 1)
 
 
 def sampling_agrees(spec: InputSpec) -> bool:
-    """Whether our window takes those very frames: of a video as long as a clip, whose pictures are their numbers.
+    """Check that our window picks the same frames, on a video of one clip whose frames encode their numbers.
 
-    With a stride of 1 the published rule takes the first frame for all segments; there is nothing to agree with.
+    With a stride of 1 the published rule picks the first frame for all segments, and the result is always True.
     """
     if spec.segment_stride == 1:
         return True
@@ -45,10 +48,10 @@ def sampling_agrees(spec: InputSpec) -> bool:
     window = Window(spec, MAX_GAP_S)
     segments = []
     for number in range(frames):
-        picture = np.empty((spec.height, spec.width, 3), np.uint8)
-        picture[:] = (number % 256, number // 256, 0)
+        frame = np.empty((spec.height, spec.width, 3), np.uint8)
+        frame[:] = (number % 256, number // 256, 0)
         pts_ns = round(number * NS_PER_S / spec.frame_rate)
-        segments += window.push(Frame(Packed(picture), pts_ns, pts_ns, pts_ns, number, 0))
+        segments += window.push(Frame(Packed(frame), pts_ns, pts_ns, pts_ns, number, 0))
     if len(segments) != spec.segments:
         return False
     taken = np.stack([s.frames[:, 0, 0, 0] + 256 * s.frames[:, 0, 0, 1].astype(int) for s in segments])  # [T, frames]
@@ -58,10 +61,10 @@ def sampling_agrees(spec: InputSpec) -> bool:
     )
 
 
-def compare_pixels(recording: Recording, networks: Networks) -> Source | None:
-    """The recording's first clip as the live path makes it and as the published one does: pixels, PyTorch's logits.
+def compare_pixels(recording: Recording, networks: Networks) -> InputComparison | None:
+    """Compare a recording's first clip from the live path with the published one: pixels, and PyTorch's logits.
 
-    None: FFmpeg finds no clip in it.
+    None: FFmpeg finds no clip in the video.
     """
     spec = networks.spec
 
@@ -72,12 +75,12 @@ def compare_pixels(recording: Recording, networks: Networks) -> Source | None:
             return None
 
     ours = clip("auto", None)
-    resized = clip("auto", lambda picture: resize(picture, spec))
-    published = clip("opencv", lambda picture: resize(picture, spec))  # OpenCV decodes with FFmpeg
+    resized = clip("auto", lambda frame: resize(frame, spec))
+    published = clip("opencv", lambda frame: resize(frame, spec))  # OpenCV decodes with FFmpeg
     if ours is None or resized is None or published is None:
         return None
     expected, got = networks(published), networks(ours)
-    return Source(
+    return InputComparison(
         recording=recording.name,
         frames=int(np.prod(ours.shape[:2])),
         mean_error=float(_grey_levels(ours, resized).mean()),

@@ -1,7 +1,7 @@
-"""What parity found out, for people: a table for the terminal, a page for the browser, and JSON for programs.
+"""Reports of a parity comparison: a table for the terminal, parity.html for the browser, parity.json for programs.
 
-Labels, file names and event lines are other people's texts. They reach the page through the template alone, which
-escapes them, and never a plot, whose fonts know few scripts.
+Labels, file names and event lines are untrusted text. They reach the page only through the template, which escapes
+them, and never a plot, whose fonts cover few scripts.
 """
 
 import base64
@@ -24,22 +24,22 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_tdn_export.parity import plots
-from edge_tdn_export.parity.result import Comparison, EventLog, NodeError, Report, Scored
+from edge_tdn_export.parity.result import ComparedClip, EventLog, NodeError, ParityReport, PrecisionComparison
 
 SCHEMA = 1  # of the JSON
-MOST_RECORDINGS = 6  # whose scores are drawn
-MOST_FLIPS = 12  # that are shown, of a precision
+MAX_RECORDINGS = 6  # whose scores are drawn
+MAX_FLIPS = 12  # shown for each precision
 THUMBNAIL = 112  # longer side, pixels
 
 
 # --- terminal -------------------------------------------------------------------------------------------------------
 
 
-def table(report: Report) -> RenderableType:
-    """One row a precision, what the inputs are worth above, what failed below. Made for 100 columns; 80 do."""
+def table(report: ParityReport) -> RenderableType:
+    """Return one row per precision, the comparison of inputs above and the failures below; fits 80 columns."""
     above = Table.grid(padding=(0, 2))
     above.add_row("preprocessing", Text(_preprocessing(report)))
-    sampling = "takes the very frames of the published one" if report.sampling_agrees else "takes OTHER frames"
+    sampling = "same frames as published" if report.sampling_agrees else "OTHER frames than published"
     above.add_row("sampling", Text(sampling, "" if report.sampling_agrees else "bold red"))
     if report.skipped:
         first, more = report.skipped[0], len(report.skipped) - 1
@@ -71,45 +71,45 @@ def table(report: Report) -> RenderableType:
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure of a comparison, as it is told."""
+    """One figure of a comparison, formatted."""
 
     name: str
     value: str
-    limit: str  # empty: not asked
+    limit: str  # empty: unlimited
     kept: bool
 
 
-def _measures(c: Comparison) -> tuple[Measure, ...]:
+def _measures(c: PrecisionComparison) -> tuple[Measure, ...]:
     limits = c.limits
     logit_limit = "" if limits.max_logit_error is None else f"≤ {limits.max_logit_error:g}"
     kl_limit = "" if limits.mean_kl is None else f"≤ {limits.mean_kl:g}"
     differ = sum(not log.same for log in c.events)
     events = "-" if not c.events else "yes" if not differ else f"{differ} of {len(c.events)} differ"
+    logit_kept = limits.max_logit_error is None or c.max_logit_error <= limits.max_logit_error
+    top1_kept = c.top1_agreement >= limits.top1_agreement
+    kl_kept = limits.mean_kl is None or c.mean_kl <= limits.mean_kl
     return (
-        Measure("logit error", _error(c.max_logit_error), logit_limit,
-                limits.max_logit_error is None or c.max_logit_error <= limits.max_logit_error),
-        Measure("top-1", _percent(c.top1_agreement), f"≥ {limits.top1_agreement * 100:g}%",
-                c.top1_agreement >= limits.top1_agreement),
+        Measure("logit error", _error(c.max_logit_error), logit_limit, logit_kept),
+        Measure("top-1", _percent(c.top1_agreement), f"≥ {limits.top1_agreement * 100:g}%", top1_kept),
         Measure("top-5", _percent(c.top5_agreement), "", kept=True),
-        Measure("mean KL", _error(c.mean_kl), kl_limit,
-                limits.mean_kl is None or c.mean_kl <= limits.mean_kl),
-        Measure("same events", events, "required" if limits.same_events else "",
-                not (differ and limits.same_events)),
-    )  # fmt: skip
+        Measure("mean KL", _error(c.mean_kl), kl_limit, kl_kept),
+        Measure("same events", events, "required" if limits.same_events else "", not (differ and limits.same_events)),
+    )
 
 
-def _preprocessing(report: Report) -> str:
-    sources = report.preprocessing
-    if not sources:
+def _preprocessing(report: ParityReport) -> str:
+    """Describe the differences of our input from the published one, over all recordings."""
+    inputs = report.preprocessing
+    if not inputs:
         return "not compared with the published one"
-    frames = sum(source.frames for source in sources)
-    mean = sum(source.mean_error * source.frames for source in sources) / max(frames, 1)
+    frames = sum(one.frames for one in inputs)
+    mean = sum(one.mean_error * one.frames for one in inputs) / max(frames, 1)
     levels, decoder, effect = (
-        max(getattr(source, name) for source in sources) for name in ("max_error", "decoder_error", "logit_error")
+        max(getattr(one, name) for one in inputs) for name in ("max_error", "decoder_error", "logit_error")
     )
     return (
         f"{mean:.2f} grey levels from Pillow on average, {levels:.3g} at most; the decoder up to {decoder:.2f} from "
-        f"FFmpeg; logits move by {_error(effect)} of the largest at most ({frames} frames, recordings: {len(sources)})"
+        f"FFmpeg; logits change by at most {_error(effect)} of the largest ({frames} frames, recordings: {len(inputs)})"
     )
 
 
@@ -122,7 +122,7 @@ def _where(node: NodeError | None) -> tuple[str, str]:
 
 
 def _printable(text: str) -> str:
-    """Without control characters: a file name must not steer the terminal."""
+    """Replace control characters: a file name must not control the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
@@ -131,28 +131,28 @@ def _error(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-    """Rounded down: 100 % means all."""
+    """Format a share, rounded down: 100 % means all."""
     return f"{math.floor(value * 1000 + 1e-9) / 10:.1f}%" if math.isfinite(value) else "nan"
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------
 
 
-def to_json(report: Report) -> str:
-    """Everything but the pictures, field for field, logits to 6 digits; numbers that are not finite are null."""
+def to_json(report: ParityReport) -> str:
+    """Return all fields but thumbnails as JSON: logits with 6 digits, numbers that are not finite as null."""
     return _encodable(json.dumps({"schema": SCHEMA, **_plain(report)}, ensure_ascii=False, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses, tuples and arrays -> what JSON knows."""
+    """Convert dataclasses, tuples and arrays to JSON types."""
     if isinstance(value, np.ndarray):
         return [_plain(float(f"{x:.6g}")) for x in value.tolist()]
     if is_dataclass(value):
-        plain = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name != "pictures"}
+        plain = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name != "thumbnails"}
         match value:
-            case Comparison():
+            case PrecisionComparison():
                 plain["proven"] = value.proven
-            case Scored():
+            case ComparedClip():
                 plain["flips"] = value.flips
         return plain
     if isinstance(value, dict):
@@ -165,15 +165,15 @@ def _plain(value: Any) -> Any:
 
 
 def _encodable(text: str) -> str:
-    """What UTF-8 cannot say becomes a question mark: bytes of a file name that are no UTF-8."""
+    """Replace bytes of file names that are not UTF-8 with question marks."""
     return text.encode(errors="replace").decode()
 
 
 # --- page -----------------------------------------------------------------------------------------------------------
 
 
-def to_html(report: Report) -> str:
-    """One page that needs nothing else: no network, no script."""
+def to_html(report: ParityReport) -> str:
+    """Return one self-contained page: it loads nothing and runs no script."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -193,8 +193,8 @@ def to_html(report: Report) -> str:
     return _encodable(page)
 
 
-def _part(c: Comparison, labels: Sequence[str]) -> dict[str, Any]:
-    """What the page shows of one precision."""
+def _part(c: PrecisionComparison, labels: Sequence[str]) -> dict[str, Any]:
+    """Return the template's values for one precision."""
     recordings = _recordings(c.clips)
     width = plots.NARROW if len(recordings) > 1 else plots.WIDE
     flips = sorted((clip for clip in c.clips if clip.flips), key=_margin, reverse=True)
@@ -204,52 +204,53 @@ def _part(c: Comparison, labels: Sequence[str]) -> dict[str, Any]:
         "nodes": plots.nodes(c) if c.nodes else "",
         "scatter": plots.scatter(c.clips) if c.clips else "",
         "over_clips": plots.over_clips(c) if c.clips else "",
-        "curves": [plots.curves(*recording, labels, width) for recording in recordings[:MOST_RECORDINGS]],
+        "curves": [plots.curves(*recording, labels, width) for recording in recordings[:MAX_RECORDINGS]],
         "recordings": len(recordings),
-        "flips": [_flip(clip, labels) for clip in flips[:MOST_FLIPS]],
-        "more_flips": len(flips[MOST_FLIPS:]),
+        "flips": [_flip(clip, labels) for clip in flips[:MAX_FLIPS]],
+        "more_flips": len(flips[MAX_FLIPS:]),
         "differing": [(log.recording, list(_side_by_side(log))) for log in c.events if not log.same],
         "same": [log for log in c.events if log.same],
     }
 
 
-def _margin(flip: Scored) -> float:
-    """How much surer PyTorch was of its label than of the exported model's. Small: nearly a draw. 1: not a number."""
+def _margin(flip: ComparedClip) -> float:
+    """Return PyTorch's score of its label minus that of the exported model's label; 1 if it is NaN."""
     scores, _ = flip.scores
     margin = float(scores[flip.expected.argmax()] - scores[flip.got.argmax()])
     return margin if math.isfinite(margin) else 1.0
 
 
-def _flip(clip: Scored, labels: Sequence[str]) -> dict[str, Any]:
+def _flip(clip: ComparedClip, labels: Sequence[str]) -> dict[str, Any]:
+    """Return the template's values for one flip: both first labels with both scores, and thumbnails."""
     leading = [int(clip.expected.argmax()), int(clip.got.argmax())]
     return {
         "clip": clip,
         "rows": [(labels[i], *(float(of_one[i]) for of_one in clip.scores)) for i in leading],
-        "pictures": [_data_url(picture) for picture in clip.pictures],
+        "thumbnails": [_data_url(frame) for frame in clip.thumbnails],
     }
 
 
-def _data_url(picture: NDArray[np.uint8]) -> str:
-    image = Image.fromarray(picture)
+def _data_url(frame: NDArray[np.uint8]) -> str:
+    image = Image.fromarray(frame)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     image.save(file := io.BytesIO(), "JPEG", quality=75)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _side_by_side(log: EventLog) -> Iterator[tuple[str, str, bool]]:
-    """Lines of PyTorch, of the exported model, and whether they are the same; empty where one has none."""
+    """Yield lines of PyTorch and of the exported model, empty where one has none, and True if they are equal."""
     for kind, a, b, c, d in SequenceMatcher(a=log.expected, b=log.got, autojunk=False).get_opcodes():
         for left, right in zip_longest(log.expected[a:b], log.got[c:d], fillvalue=""):
             yield left, right, kind == "equal"
 
 
-def _recordings(clips: Sequence[Scored]) -> list[tuple[str, list[Scored]]]:
-    """Clips by recording, in the order of time; the recording whose scores differ most comes first."""
-    together: dict[str, list[Scored]] = {}
+def _recordings(clips: Sequence[ComparedClip]) -> list[tuple[str, list[ComparedClip]]]:
+    """Group clips by recording, in the order of time; the recording with the largest score difference is first."""
+    together: dict[str, list[ComparedClip]] = {}
     for clip in sorted(clips, key=lambda clip: clip.at_s):
         together.setdefault(clip.recording, []).append(clip)
 
-    def difference(clips: Sequence[Scored]) -> float:
+    def difference(clips: Sequence[ComparedClip]) -> float:
         largest = float(np.max([np.abs(np.subtract(*clip.scores)) for clip in clips]))
         return largest if math.isfinite(largest) else math.inf
 

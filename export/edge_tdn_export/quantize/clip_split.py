@@ -1,4 +1,4 @@
-"""The clips to calibrate a quantised network with, and those to measure it on."""
+"""Split clips into a calibration set and a held-out set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,26 +14,30 @@ from edge_tdn_export.clips import Recording
 class ClipSet:
     """Some clips of some recordings."""
 
-    clips: tuple[tuple[Recording, int], ...]  # a recording, and its clip's last segment
+    clips: tuple[tuple[Recording, int], ...]  # recording, number of the clip's last segment
 
     @property
     def videos(self) -> tuple[str, ...]:
+        """Return the names of the videos, sorted."""
         return tuple(sorted({recording.name for recording, _ in self.clips}))
 
-    def evenly(self, most: int) -> "ClipSet":
-        places = np.linspace(0, len(self.clips) - 1, min(most, len(self.clips)))
+    def evenly(self, max_clips: int) -> "ClipSet":
+        """Return at most `max_clips` of the clips, evenly spaced."""
+        places = np.linspace(0, len(self.clips) - 1, min(max_clips, len(self.clips)))
         return ClipSet(tuple(self.clips[round(float(place))] for place in places))
 
 
 def divide(recordings: Sequence[Recording], spec: InputSpec, samples: int) -> tuple[ClipSet, ClipSet]:
-    """Calibration and held-out half, `samples` clips together at most: of different videos; of one video, the first
-    part of it and the last, without a common segment where it is long enough. ModelError: a single clip.
+    """Return the calibration set and the held-out set, at most `samples` clips together.
+
+    No video is in both. A single video is split into its beginning and its end, without common segments where it is
+    long enough. ModelError: there is only one clip.
     """
     clips = [(recording, last) for recording in recordings for last in recording.lasts(spec)]
     if len(clips) < 2:
         raise ModelError(
-            f"{recordings[0].path}: one clip cannot be divided into a calibration and a held-out half; add videos, or "
-            f"one that is longer than {spec.ticks / spec.frame_rate:.1f} s"
+            f"{recordings[0].path}: one clip cannot be split into a calibration and a held-out set; add videos, or "
+            f"one longer than {spec.ticks / spec.frame_rate:.1f} s"
         )
     by_video: dict[str, list[tuple[Recording, int]]] = {}
     for clip in clips:
@@ -43,7 +47,7 @@ def divide(recordings: Sequence[Recording], spec: InputSpec, samples: int) -> tu
         for video in sorted(by_video.values(), key=len, reverse=True):
             min(halves, key=len).extend(video)
     else:
-        between = min(spec.segments - 1, len(clips) - 2)  # clips that would have segments in common with both halves
+        between = min(spec.segments - 1, len(clips) - 2)  # clips that share segments with both sets
         first = (len(clips) - between + 1) // 2
         halves = clips[:first], clips[first + between :]
     calibration, held_out = (ClipSet(tuple(half)).evenly(samples // 2) for half in halves)

@@ -1,4 +1,4 @@
-"""What NNCF's graphs still lack to run fast; the numbers that they give stay the same."""
+"""Rewrites that make NNCF's graphs faster without changing their results."""
 
 from collections.abc import Iterator
 
@@ -6,15 +6,15 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as opset
 
-VIEWS = ("Reshape", "Transpose")  # move nothing where channels lie last
+VIEWS = ("Reshape", "Transpose")  # free where channels are last in memory
 STEPS = {ov.Type.u8: (0, 255), ov.Type.i8: (-128, 127)}
 
 
 def quantise_behind_views(graph: ov.Model) -> None:
-    """Moves quantisers that stand in front of views behind these.
+    """Move quantisers from before views to behind them, in place.
 
-    A convolution whose result is quantised and then only looked at in another shape writes floats, and is converted
-    pixel by pixel; quantised where the next convolution reads, it costs nothing.
+    Before a view, a convolution writes floats, which are converted pixel by pixel. Behind it, the quantiser is fused
+    into the next convolution and costs nothing.
     """
     for node in graph.get_ordered_ops():
         if node.get_type_name() != "FakeQuantize" or not _of_all_channels(node):
@@ -22,25 +22,25 @@ def quantise_behind_views(graph: ov.Model) -> None:
         views = list(_views_behind(node))
         if not views:
             continue
-        takers = views[-1].output(0).get_target_inputs()
+        readers = views[-1].output(0).get_target_inputs()
         for port in node.output(0).get_target_inputs():
             port.replace_source_output(node.input_value(0))
         node.input(0).replace_source_output(views[-1].output(0))
-        for port in takers:
+        for port in readers:
             port.replace_source_output(node.output(0))
     graph.validate_nodes_and_infer_types()
 
 
 def features_in_8_bits(encoder: ov.Model, head: ov.Model) -> dict[str, float]:
-    """Features that the head quantises anyway leave the encoder so: a quarter of the memory, and nothing is converted.
+    """Move the quantisers of features from the head into the encoder, in place: a quarter of the memory per feature.
 
-    What a stored step is worth, by the feature's name.
+    Return the scales by feature name: the value of one stored step.
     """
     scales = {}
     results = {result.input_value(0).any_name: result for result in encoder.get_results()}
     for parameter in head.get_parameters():
-        name, takers = parameter.output(0).any_name, parameter.output(0).get_target_inputs()
-        quantisers = [port.get_node() for port in takers]
+        name, readers = parameter.output(0).any_name, parameter.output(0).get_target_inputs()
+        quantisers = [port.get_node() for port in readers]
         if len(quantisers) != 1 or quantisers[0].get_type_name() != "FakeQuantize":
             continue
         (quantiser,) = quantisers
@@ -48,7 +48,7 @@ def features_in_8_bits(encoder: ov.Model, head: ov.Model) -> dict[str, float]:
         kind = ov.Type.i8 if low < 0 else ov.Type.u8
         first, last = STEPS[kind]
         scale = (high - low) / (last - first)
-        if not np.isclose(low, first * scale, atol=1e-6 * high):  # asymmetric: zero is no step
+        if not np.isclose(low, first * scale, atol=1e-6 * high):  # asymmetric: no step is zero
             continue
         _write_steps(results[name], (low, high), (first, last), kind)
         parameter.set_element_type(kind)
@@ -62,7 +62,7 @@ def features_in_8_bits(encoder: ov.Model, head: ov.Model) -> dict[str, float]:
 
 
 def _write_steps(result: ov.Node, range_: tuple[float, float], steps: tuple[int, int], kind: ov.Type) -> None:
-    """An output in floats becomes one in steps, under the same name."""
+    """Convert a float output to integer steps, under the same name."""
     value = result.input_value(0)
     names = value.get_names()
     value.get_tensor().set_names(set())
@@ -73,15 +73,15 @@ def _write_steps(result: ov.Node, range_: tuple[float, float], steps: tuple[int,
 
 
 def _of_all_channels(quantiser: ov.Node) -> bool:
-    """One range for the whole tensor, whatever its shape."""
+    """Check that a quantiser has one range for the whole tensor."""
     return all(int(np.prod(value.get_shape())) == 1 for value in quantiser.input_values()[1:])
 
 
 def _views_behind(node: ov.Node) -> Iterator[ov.Node]:
-    """The views that its value goes through, as long as nobody else takes it."""
+    """Yield the views behind a node, as long as each is the only reader."""
     while True:
-        takers = [port.get_node() for port in node.output(0).get_target_inputs()]
-        if len(takers) != 1 or takers[0].get_type_name() not in VIEWS:
+        readers = [port.get_node() for port in node.output(0).get_target_inputs()]
+        if len(readers) != 1 or readers[0].get_type_name() not in VIEWS:
             return
-        (node,) = takers
+        (node,) = readers
         yield node

@@ -1,9 +1,9 @@
-"""Which operators of a quantised graph can be exceptions, and the graph with some of them back in floating point.
+"""Operators of a quantised graph that can stay in floating point, and the graph with some of them restored.
 
-An exception is all that makes up one operator of the network: the convolutions of an L-TDM, say. They are found by
-what the nodes are and what they take, and by the module paths in their names (see edge_tdn_export.convert.node_names).
+An exception is a whole operator of the network, such as all convolutions of an L-TDM. Operators are found by the types
+of nodes, by their inputs, and by the module paths in their names (see edge_tdn_export.convert.node_names).
 
-What is as fast in floating point is never quantised, and so never an exception; see `never_quantised`.
+Nodes that are as fast in floating point are never quantised, and so never exceptions; see `never_quantised`.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -14,58 +14,67 @@ import numpy as np
 import openvino as ov
 from openvino.utils.node_factory import NodeFactory
 
-Half = Literal["encoder", "head"]
-Part = tuple[int, Half]  # a network's number, and one of its two graphs
-Kind = tuple[str, str]  # the place in the network, and one of:
+HalfName = Literal["encoder", "head"]
+GraphKey = tuple[int, HalfName]  # index of a network in the model folder, and one of its two graphs
+OperatorKey = tuple[str, str]  # module path, and one of:
 
-STDM_SUBTRACTION = "S-TDM subtraction"  # and the pooling of the differences
-STDM_SUM = "S-TDM sum"  # of the centre frame's features and the differences', each scaled
-LTDM_SCALES = "L-TDM scales"  # its convolutions
-MULTIPLY = "multiply"  # by the attention
+STDM_SUBTRACTION = "S-TDM subtraction"  # with the pooling of the differences
+STDM_SUM = "S-TDM sum"  # of the features of centre frame and differences, each scaled (equation 1)
+LTDM_SCALES = "L-TDM scales"  # the convolutions of the L-TDM
+MULTIPLY = "multiply"  # by the attention of the L-TDM
 RESIDUAL = "residual sum"
-CONVOLUTION = "convolution"  # of the backbone, one each; the linear layer too
+CONVOLUTION = "convolution"  # a single convolution of the backbone, or the linear layer
 
 _CONVOLUTIONS = ("Convolution", "GroupConvolution", "MatMul")
 _ARITHMETIC = ("Add", "AvgPool", "Concat", "Divide", "Interpolate", "Multiply", "Subtract", "Tanh")
-_PASSING = (  # they move values about; NNCF quantises in front of them what the next operator takes
-    "Concat", "Gather", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "StridedSlice", "Transpose", "Unsqueeze",
+_PASSING = (  # they only move values; NNCF places the quantiser of the next operator's input before them
+    "Concat",
+    "Gather",
+    "MaxPool",
+    "Reshape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "StridedSlice",
+    "Transpose",
+    "Unsqueeze",
     "VariadicSplit",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
 class Operator:
-    """What is an exception as a whole, or not."""
+    """The nodes that are quantised, or stay in floating point, together."""
 
-    part: Part
-    place: str  # the module: `res3.0`, of a convolution `res4.1.bn2`, which gives what it gives in the end
+    part: GraphKey
+    place: str  # module path: `res3.0`; for a convolution the module of its output, `res4.1.bn2`
     kind: str
-    nodes: tuple[str, ...]  # of the graph, by their names
+    nodes: tuple[str, ...]  # names of graph nodes
 
     @property
     def name(self) -> str:
         return f"{self.place} {self.kind}"
 
 
-def operators(graph: ov.Model, part: Part) -> list[Operator]:
-    """The operators of a graph that may be exceptions, in its order."""
-    found: dict[Kind, list[str]] = {}
-    kinds: dict[str, Kind] = {}  # by node
+def operators(graph: ov.Model, part: GraphKey) -> list[Operator]:
+    """Return the operators of a graph that can be exceptions, in the order of the graph."""
+    found: dict[OperatorKey, list[str]] = {}
+    keys: dict[str, OperatorKey] = {}  # by node name
     for node in graph.get_ordered_ops():
-        name, own = node.get_friendly_name(), _kind(node, kinds)
+        name, own = node.get_friendly_name(), _operator_key(node, keys)
         if own is None:
             continue
-        kinds[name] = own
+        keys[name] = own
         if node.get_type_name() not in _PASSING:
             found.setdefault(own, []).append(name)
     return [Operator(part, place, kind, tuple(nodes)) for (place, kind), nodes in found.items()]
 
 
 def never_quantised(graph: ov.Model) -> tuple[str, ...]:
-    """What would lose by quantisers and gain no time.
+    """Return the names of nodes that INT8 would make less accurate and no faster.
 
-    Means, over pixels and over the segments; depthwise convolutions (OpenVINO has no faster ones in 8 bits); and of
-    L-TDMs all but the convolutions and the multiplication of x: differences, sums, gates.
+    These are means over pixels and segments; depthwise convolutions, which OpenVINO does not run faster in 8 bits; and
+    the differences, sums and gates of L-TDMs, that is all but their convolutions and the multiplication of x.
     """
     return tuple(node.get_friendly_name() for node in graph.get_ordered_ops() if _left_in_floating_point(node))
 
@@ -78,9 +87,9 @@ def _left_in_floating_point(node: ov.Node) -> bool:
 
 
 def in_floating_point(quantised: ov.Model, original: ov.Model, nodes: Collection[str]) -> ov.Model:
-    """The quantised graph with these nodes back in floating point: as if NNCF had been told to leave them.
+    """Return a copy of the quantised graph with these nodes in floating point, as if NNCF had ignored them.
 
-    Their inputs come from before the quantisers, their constants from the graph that was quantised.
+    Their inputs come from before the quantisers, their constants from the original graph.
     """
     graph = quantised.clone()
     constants = {name: _constants(node) for name, node in by_name(original).items() if name in nodes}
@@ -97,17 +106,13 @@ def in_floating_point(quantised: ov.Model, original: ov.Model, nodes: Collection
     return graph
 
 
-def quantised_inputs(graph: ov.Model, name: str) -> int:
-    """How many of a node's inputs are quantised: activations by a FakeQuantize, weights by being stored in 8 bits."""
-    return sum(_is_quantised(value) for value in by_name(graph)[name].input_values())
-
-
 def by_name(graph: ov.Model) -> dict[str, ov.Node]:
+    """Return the nodes of a graph by name, in its order."""
     return {node.get_friendly_name(): node for node in graph.get_ordered_ops()}
 
 
 def multiply_adds(graph: ov.Model, batch: int) -> int:
-    """Of its convolutions, for `batch` segments where the graph leaves that open."""
+    """Count the multiply-adds of a graph's convolutions, with `batch` for its dynamic dimension."""
     total = 0
     for node in graph.get_ordered_ops():
         if node.get_type_name() in _CONVOLUTIONS:
@@ -118,13 +123,13 @@ def multiply_adds(graph: ov.Model, batch: int) -> int:
     return total
 
 
-def _kind(node: ov.Node, kinds: Mapping[str, Kind]) -> Kind | None:
-    """Place and kind of a node, from those of the nodes before it."""
+def _operator_key(node: ov.Node, keys: Mapping[str, OperatorKey]) -> OperatorKey | None:
+    """Return the operator of a node, given those of the nodes before it; None: the node is never an exception."""
     kind, name = node.get_type_name(), node.get_friendly_name()
     if _left_in_floating_point(node):
         return None
     taken = _taken(node)
-    sources = [kinds.get(other.get_friendly_name()) for other in taken]
+    sources = [keys.get(other.get_friendly_name()) for other in taken]
     module = name.rpartition("/")[0]
     if kind in _CONVOLUTIONS:
         layer = name.removesuffix("/WithoutBiases")
@@ -141,8 +146,8 @@ def _kind(node: ov.Node, kinds: Mapping[str, Kind]) -> Kind | None:
     return _sum(node) if kind in _ARITHMETIC else None
 
 
-def _sum(node: ov.Node) -> Kind | None:
-    """Of a sum of two values, or of what scales one of them for it."""
+def _sum(node: ov.Node) -> OperatorKey | None:
+    """Return the operator of a sum of two values, or of a node that scales one of them for it."""
     if node.get_type_name() in ("Interpolate", "Multiply"):
         takers = [port.get_node() for port in node.output(0).get_target_inputs()]
         return _sum(takers[0]) if len(takers) == 1 and takers[0].get_type_name() in ("Add", "Multiply") else None
@@ -155,19 +160,19 @@ def _sum(node: ov.Node) -> Kind | None:
 
 
 def _taken(node: ov.Node) -> list[ov.Node]:
-    """The nodes whose values it takes, but for constants."""
+    """Return the nodes whose values a node reads, without constants."""
     nodes = (value.get_node() for value in node.input_values())
     return [other for other in nodes if other.get_type_name() != "Constant"]
 
 
 def _constants(node: ov.Node) -> dict[int, Any]:
-    """Input -> its value, of those that are constant."""
+    """Return the values of constant inputs, by input number."""
     sources = ((index, value.get_node()) for index, value in enumerate(node.input_values()))
     return {index: source.data for index, source in sources if source.get_type_name() == "Constant"}
 
 
 def _unquantised(value: Any) -> Any:
-    """The same value from before its quantiser, which others may still take."""
+    """Return a value from before its quantiser, which stays for other readers."""
     node = value.get_node()
     if node.get_type_name() == "FakeQuantize":
         return node.input_value(0)
@@ -179,6 +184,7 @@ def _unquantised(value: Any) -> Any:
 
 
 def _is_quantised(value: Any) -> bool:
+    """Check for a value from a FakeQuantize, directly or through passing nodes, or from weights in 8 bits."""
     node = value.get_node()
     if node.get_type_name() in _PASSING:
         return any(_is_quantised(own) for own in node.input_values())
@@ -186,7 +192,7 @@ def _is_quantised(value: Any) -> bool:
 
 
 def _upwards(node: ov.Node) -> Iterator[ov.Node]:
-    """What turns a constant's stored form into weights: constant, conversion, offset, scale."""
+    """Yield a node and the nodes that decompress its weights: scale, offset, conversion, constant."""
     yield node
     if node.get_type_name() in ("Convert", "Multiply", "Subtract"):
         yield from _upwards(node.input_value(0).get_node())

@@ -1,4 +1,4 @@
-"""What `edge-tdn-export quantize` says in the end: what was left in floating point, and why."""
+"""Reports of `edge-tdn-export quantize`: quantize.json, and a table for the terminal."""
 
 import json
 from collections.abc import Sequence
@@ -8,27 +8,28 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edge_tdn_export.parity.result import Limits
+from edge_tdn_export.limits import Limits
 from edge_tdn_export.quantize.clip_split import ClipSet
+from edge_tdn_export.quantize.held_out import Agreement
 from edge_tdn_export.quantize.operators import Operator
-from edge_tdn_export.quantize.sensitivity import Figures, Sensitivity
+from edge_tdn_export.quantize.sensitivity import Sensitivity
 
-SHOWN = 20  # operators, in the terminal
+MAX_SHOWN = 20  # operators in the terminal, besides the exceptions
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was left in floating point, and why."""
+class QuantizationReport:
+    """The operators that stay in floating point, with the measurements; the field names are keys of quantize.json."""
 
     model: str
     limits: Limits
     calibration: ClipSet
     held_out: ClipSet
-    skipped: tuple[str, ...]  # videos that gave no clip, and why
+    skipped: tuple[str, ...]  # one reason for each video without a clip
     bias_correction: bool  # NNCF's, the fast one
-    everything: Figures  # in INT8, on the held-out clips
-    reached: Figures  # with the exceptions: as written, on the held-out clips
-    golden_error: float
+    everything: Agreement  # with all operators in INT8, on the held-out clips
+    reached: Agreement  # as written, with the exceptions, on the held-out clips
+    golden_error: float  # relative to the largest logit
     exceptions: tuple[Operator, ...]
     sensitivities: tuple[Sensitivity, ...]  # the most sensitive operator first
     sensitivity_clips: int
@@ -36,8 +37,8 @@ class Report:
     size_int8: int
 
 
-def to_json(report: Report, **more: str) -> str:
-    """For `quantize.json`: everything, of the clips only how many and of which videos."""
+def to_json(report: QuantizationReport, **more: str) -> str:
+    """Return the content of quantize.json: all fields, with numbers and videos in place of the clips."""
     plain = asdict(replace(report, calibration=ClipSet(()), held_out=ClipSet(())))
     for half in ("calibration", "held_out"):
         clips: ClipSet = getattr(report, half)
@@ -45,8 +46,8 @@ def to_json(report: Report, **more: str) -> str:
     return json.dumps(plain | more, indent=1, ensure_ascii=False) + "\n"
 
 
-def table(report: Report) -> RenderableType:
-    """What was left in floating point and why, for the terminal."""
+def table(report: QuantizationReport) -> RenderableType:
+    """Return the exceptions and the most sensitive operators, for the terminal."""
     above = Table.grid(padding=(0, 2))
     for name in ("calibration", "held_out"):
         half: ClipSet = getattr(report, name)
@@ -57,8 +58,8 @@ def table(report: Report) -> RenderableType:
     above.add_row("limits", f"top-1 agreement at least {limits.top1_agreement:.1%}, mean KL at most {limits.mean_kl:g}")
     above.add_row("all in INT8", str(report.everything))
     count = len(report.exceptions)
-    above.add_row("exceptions", f"{count} of {len(report.sensitivities)} operators stay in floating point" if count else
-                  "none: everything in INT8 keeps the limits")  # fmt: skip
+    exceptions = f"{count} of {len(report.sensitivities)} operators stay in floating point"
+    above.add_row("exceptions", exceptions if count else "none: everything in INT8 keeps the limits")
     above.add_row("as written", Text(str(report.reached), "bold"))
     above.add_row("size", f"{report.size_fp32 / 1e6:.1f} -> {report.size_int8 / 1e6:.1f} MB")
     if not report.sensitivities:
@@ -67,17 +68,17 @@ def table(report: Report) -> RenderableType:
     rows.add_column("operator", overflow="fold")
     rows.add_column("gain (KL)", justify="right", no_wrap=True)
     rows.add_column("is in", no_wrap=True)
-    listed = [one for n, one in enumerate(report.sensitivities) if n < SHOWN or one.operator in report.exceptions]
+    listed = [one for n, one in enumerate(report.sensitivities) if n < MAX_SHOWN or one.operator in report.exceptions]
     for one in listed:
         kept = one.operator in report.exceptions
         rows.add_row(Text(one.operator.name), f"{one.gain:.2g}", Text("floating point", "bold") if kept else "INT8")
-    clips = f"the {report.sensitivity_clips} held-out clips that INT8 changes most"
-    return Group(
-        above, Text(), Text(f"How much nearer to FP32 each operator brings {clips}, alone in floating point:"), rows
+    title = (
+        f"Gain of each operator alone in floating point, on {report.sensitivity_clips} held-out clips of highest KL:"
     )
+    return Group(above, Text(), Text(title), rows)
 
 
-def _some(names: Sequence[str], most: int) -> str:
-    """The first ones, and how many more there are."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f", and {more} more" if more > 0 else "")
+def _some(names: Sequence[str], max_names: int) -> str:
+    """Return the first names and the number of the others."""
+    more = len(names) - max_names
+    return ", ".join(names[:max_names]) + (f", and {more} more" if more > 0 else "")

@@ -1,10 +1,10 @@
-"""`edge-tdn-export explain`: heat is Grad-CAM's formula and lies where the action is; D(X) is what the S-TDM gets."""
+"""`edge-tdn-export explain`: heat follows Grad-CAM's equations and lies on the action; D(X) is the S-TDM's input."""
 
 import copy
 import dataclasses
-import hashlib
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from edge_tdn_export.__main__ import main
 from edge_tdn_export.clips import read_clips
 from edge_tdn_export.explain import report
-from edge_tdn_export.explain.gradcam import Subject, View, best_clip, clip_at, look, open_subject
+from edge_tdn_export.explain.gradcam import ExplainedModel, ModelView, best_clip, clip_at, explain, open_explained
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.reference import open_networks
 from edge_tdn_export.network.tdn import normalise
@@ -23,12 +23,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from edge_tdn.capture.timing import CaptureTiming
+from edge_tdn.capture.video_file import length_s, read_file
 from edge_tdn.demo.scene import Motion, Pose, Scene
-from edge_tdn.manifest import LABELS, MANIFEST, InputSpec, Model, dump, open_model, seal
+from edge_tdn.manifest import LABELS, InputSpec, Model, open_model
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Segment
 from edge_tdn.segments.preprocess import Preprocessor
-from tests.export.network.test_tdn import T_CONV, TSN, small
+from tests.support.exports import reseal, write_labels
+from tests.support.networks import T_CONV, TSN, small_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = InputSpec(segments=2, height=64, width=96, resize="stretch", frame_rate=12.0, segment_stride=5)
@@ -36,8 +39,8 @@ CLASSES = ("one", "two", "three", "four", "five")
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Subject:
-    return open_subject("motion")
+def shipped() -> ExplainedModel:
+    return open_explained("motion")
 
 
 def noise(spec: InputSpec) -> NDArray[np.uint8]:
@@ -49,15 +52,15 @@ def noise(spec: InputSpec) -> NDArray[np.uint8]:
     ("options", "height", "stage"),
     [({}, 192, 5), ({"stdm_stages": (1, 5), "stdm_fusion": "attention"}, 96, 4), (T_CONV, 64, 3)],
 )
-def test_heat_is_the_formula_by_finite_differences(options: dict[str, Any], height: int, stage: int) -> None:
-    """A map's weight is what the logit gains where that map of that segment grows a little, over its places."""
+def test_heat_follows_the_equations_by_finite_differences(options: dict[str, Any], height: int, stage: int) -> None:
+    """The weight of a feature map is the logit's mean gradient over it, measured by growing one map at a time."""
     spec = SPEC.model_copy(update={"height": height, "width": height + 32})
-    subject = Subject("small", small(segments=2, width=0.125, **options), spec, CLASSES)
+    subject = ExplainedModel("small", small_network(segments=2, width=0.125, **options), spec, CLASSES)
     frames, step = noise(spec), 1e-6
     maps: list[Tensor] = []
 
     def grow(module: Any, inputs: Any, output: Tensor) -> Tensor:
-        """Clip 0 stays as it is, in each of the others one map of one segment grows."""
+        """Grow one map of one segment in each clip but the first."""
         maps.append(output[: spec.segments])
         each = torch.eye(spec.segments * output.shape[1], dtype=torch.float64)
         growth = torch.cat([torch.zeros_like(each[:1]), step * each])
@@ -77,7 +80,7 @@ def test_heat_is_the_formula_by_finite_differences(options: dict[str, Any], heig
         parts = gains[:, label].unflatten(0, (spec.segments, -1))[..., None, None] * maps[0]  # [T, C, h, w]
         heat = parts.sum(1, keepdim=True).clamp(min=0)
         expected = F.interpolate(heat, size=(height, height + 32), mode="bilinear", align_corners=False)[:, 0]
-        view, scale = look(subject, frames, label), float(parts.abs().sum(1).max())
+        view, scale = explain(subject, frames, label), float(parts.abs().sum(1).max())
         assert view.stage == stage
         assert view.heat.shape == expected.shape
         assert np.abs(view.heat - expected.numpy()).max() <= 1e-3 * scale
@@ -85,30 +88,30 @@ def test_heat_is_the_formula_by_finite_differences(options: dict[str, Any], heig
     assert hottest > 0.05
 
 
-def test_the_differences_shown_are_those_that_the_stdm_gets(shipped: Subject) -> None:
-    """Normalised, subtracted, pooled by 2: computed here from the frames, there it is what reaches the first kernel."""
+def test_drawn_differences_are_the_input_of_the_stdm(shipped: ExplainedModel) -> None:
+    """Frames that are normalised, subtracted and pooled by 2 equal the input of the S-TDM's first convolution."""
     frames = noise(shipped.spec)
-    motion = look(shipped, frames, 0).motion
+    motion = explain(shipped, frames, 0).motion
     x = frames / 255 / np.array(shipped.spec.std)  # the mean cancels out
     d = (x[:, 1:] - x[:, :-1]).transpose(0, 1, 4, 2, 3)  # [T, 4, 3, H, W]
     pooled = (d[..., ::2, ::2] + d[..., 1::2, ::2] + d[..., ::2, 1::2] + d[..., 1::2, 1::2]) / 4
     assert motion is not None
     assert np.allclose(motion, pooled, atol=1e-5)
-    tsn = Subject("tsn", small(segments=2, width=0.125, **TSN), SPEC, CLASSES)
-    assert look(tsn, noise(SPEC), 0).motion is None
+    tsn = ExplainedModel("tsn", small_network(segments=2, width=0.125, **TSN), SPEC, CLASSES)
+    assert explain(tsn, noise(SPEC), 0).motion is None
 
 
-def test_looking_changes_nothing(shipped: Subject, motion: Model) -> None:
-    """Neither the scores of this clip, nor the network for the next one."""
+def test_explaining_does_not_change_scores_or_network(shipped: ExplainedModel, motion: Model) -> None:
+    """The scores are those of the network alone, and no hook remains."""
     frames = noise(shipped.spec)
     expected = torch.from_numpy(open_networks(motion)(frames)).double().softmax(0).numpy()
     for label in (0, 5):
-        assert np.allclose(look(shipped, frames, label).scores, expected, atol=1e-6)
+        assert np.allclose(explain(shipped, frames, label).scores, expected, atol=1e-6)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in shipped.network.modules())
 
 
 def drawn(label: str, seed: int, spec: InputSpec) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """One thing that does something: the clip, and where the thing is in its centre frames, [T, H, W]."""
+    """Draw a moving thing: return the clip, and masks of the thing in its centre frames, [T, H, W]."""
     rng = np.random.default_rng(seed)
     height, width = 120, 160
     scene, resize = Scene(rng, height, width), Preprocessor(spec)
@@ -127,14 +130,14 @@ def drawn(label: str, seed: int, spec: InputSpec) -> tuple[NDArray[np.uint8], ND
     return pictures[starts[:, None] + np.arange(5)], np.stack(places)
 
 
-def test_heat_lies_where_the_action_is(shipped: Subject) -> None:
-    """Over the thing it is far more than elsewhere; over where the thing of another clip is, it is not.
+def test_heat_lies_on_the_action(shipped: ExplainedModel) -> None:
+    """Heat is much higher on the moving thing than elsewhere, and not on the place of another clip's thing.
 
-    (Of 56 clips: 5.0 times at the median, 4.0 for the tenth percentile; 1.8 with the place of another clip's thing.)
+    (Over 56 clips: 5.0 times at the median, 4.0 at the tenth percentile; 1.8 at the place of another clip's thing.)
     """
     labels = ("left", "right", "up", "down", "approach", "wave")
     clips = [(drawn(label, seed, shipped.spec), shipped.label(label)) for label in labels for seed in range(5)]
-    heats = [look(shipped, frames, label).heat for (frames, _), label in clips]
+    heats = [explain(shipped, frames, label).heat for (frames, _), label in clips]
     places = [place for (_, place), _ in clips]
 
     def ratio(heat: NDArray[np.float32], place: NDArray[np.bool_]) -> float:
@@ -149,15 +152,15 @@ def test_heat_lies_where_the_action_is(shipped: Subject) -> None:
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """2 s still, 3 s to the right, 2 s still."""
+    """A video of a thing: 2 s still, 3 s to the right, 2 s still."""
     scene, path = Scene(np.random.default_rng(35), 120, 160), tmp_path_factory.mktemp("video") / "thing.mp4"
     times = np.clip(np.arange(0, 7, 1 / 15) - 2, 0, 3)
     write_video((scene.draw(Motion("right", speed=0.17).at(Pose(0.3, 0.5, 0.35), t)) for t in times), 15, path)
     return path
 
 
-def test_the_clip_is_that_of_the_highest_score_or_of_the_moment(shipped: Subject, motion: Model, video: Path) -> None:
-    """Cut as the live path cuts it, and found as by scoring every clip with the whole network."""
+def test_chosen_clip_is_the_best_or_the_nearest(shipped: ExplainedModel, motion: Model, video: Path) -> None:
+    """The clip is cut as the live path cuts it, and is the best when the whole network scores every clip."""
     spec, networks = shipped.spec, open_networks(motion)
     (recording,) = read_clips(video, spec).recordings
     lasts = recording.lasts(spec)
@@ -165,7 +168,7 @@ def test_the_clip_is_that_of_the_highest_score_or_of_the_moment(shipped: Subject
     scores = torch.from_numpy(logits).double().log_softmax(1).numpy()
 
     def place(segments: tuple[Segment, ...]) -> int:
-        """Which of the recording's clips this is."""
+        """Return the number of this clip in the recording."""
         last = segments[-1].index
         assert np.array_equal(np.stack([segment.frames for segment in segments]), recording.clip(last, spec))
         return lasts.index(last)
@@ -182,20 +185,20 @@ def test_the_clip_is_that_of_the_highest_score_or_of_the_moment(shipped: Subject
         assert place(clip_at(video, spec, at_s)) == np.abs(middles - at_s).argmin()
 
 
-def test_the_command_line_draws_both_networks_and_tells_their_scores(
+def test_explain_command_draws_both_networks_and_prints_their_scores(
     motion: Model, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Folders and checkpoints alike: a checkpoint with its input on the command line is its folder."""
+    """A checkpoint with its input on the command line gives the same scores as its model folder."""
     tsn, both, alone = (tmp_path / name for name in ("tsn.safetensors", "both.png", "alone.png"))
-    checkpoint.save(small(width=0.125, classes=8, **TSN), tsn)
+    checkpoint.save(small_network(width=0.125, classes=8, **TSN), tsn)
     assert main(["explain", "motion", str(video), "--baseline", str(tsn), "--at", "3.5", "--out", str(both)]) == 0
     of_both = capsys.readouterr().out
     spec, weights = motion.manifest.input, motion.folder / "weights.safetensors"
-    said = ["--size", str(spec.height), "--resize", spec.resize, "--frame-rate", str(spec.frame_rate)]
-    said += ["--segment-stride", str(spec.segment_stride), "--at", "3.5", "--out", str(alone)]
-    assert main(["explain", str(weights), str(video), *said]) == 0
+    options = ["--size", str(spec.height), "--resize", spec.resize, "--frame-rate", str(spec.frame_rate)]
+    options += ["--segment-stride", str(spec.segment_stride), "--at", "3.5", "--out", str(alone)]
+    assert main(["explain", str(weights), str(video), *options]) == 0
     of_one = capsys.readouterr().out
-    rows = [[line.split() for line in told.splitlines() if line[:1].isdigit()] for told in (of_both, of_one)]
+    rows = [[line.split() for line in output.splitlines() if line[:1].isdigit()] for output in (of_both, of_one)]
     assert [row[3:] for row in rows[0][:5]] == [row[1:] for row in rows[1][:5]]
     assert rows[1][0][1] == "right"
     assert "tsn.safetensors" in of_both
@@ -204,9 +207,9 @@ def test_the_command_line_draws_both_networks_and_tells_their_scores(
         assert two.height > one.height + 150
 
 
-def test_the_picture_has_every_heat_and_difference_in_its_place() -> None:
-    """Heat in one corner of one segment; four differences, each of another brightness, in reading order."""
-    subject = Subject("$x$ 中文\a", small(segments=2, width=0.125), SPEC, CLASSES)
+def test_image_has_every_heat_and_difference_in_its_place() -> None:
+    """Heat in one corner of one segment, and four differences of different brightness, appear where they belong."""
+    subject = ExplainedModel("$x$ 中文\a", small_network(segments=2, width=0.125), SPEC, CLASSES)
     frames = np.full((5, 64, 96, 3), 128, np.uint8)
     segments = [Segment(frames, n, 0, 0, 0, 0, 0, 0) for n in range(2)]
     heat = np.zeros((2, 64, 96), np.float32)
@@ -214,14 +217,14 @@ def test_the_picture_has_every_heat_and_difference_in_its_place() -> None:
     levels = np.array([-1, -0.3, 0.4, 1], np.float32)
     motion = np.broadcast_to(levels[:, None, None, None], (2, 4, 3, 32, 48)).copy()
     motion[0] = 0
-    drawn = report.draw("a.mp4", 0, segments, [View(subject, np.full(5, 0.2), 3, heat, motion)])
+    drawn = report.draw("a.mp4", 0, segments, [ModelView(subject, np.full(5, 0.2), 3, heat, motion)])
     with Image.open(io.BytesIO(drawn)) as image:
         picture = np.asarray(image.convert("RGB")).astype(int)
     r = report
     down = 2 * r.COLUMN * 64 / (2 * 96 + r._gap(96))
 
     def at(row: int, column: int, x: float, y: float) -> NDArray[np.int_]:
-        """The colour at a place of a picture, its width and height 1."""
+        """Return the colour at (x, y) of a frame, with its width and height as 1."""
         top = r.ABOVE + row * (down + r.BETWEEN) + y * down
         left = r.LEFT + 2 * r.COLUMN * (column * (96 + r._gap(96)) + x * 96) / (2 * 96 + r._gap(96))
         return picture[round(top * r.DPI), round(left * r.DPI)]
@@ -236,44 +239,43 @@ def test_the_picture_has_every_heat_and_difference_in_its_place() -> None:
 
 
 def altered(folder: Path, labels: tuple[str, ...] | None = None, **spec: Any) -> str:
-    """The model folder with other labels or another input."""
-    manifest = open_model(folder).manifest
+    """Change a model folder's labels or input and return its path."""
+    changed = open_model(folder).manifest.input.model_copy(update=spec)
     if labels:
-        raw = "\n".join(labels).encode()
-        (folder / LABELS).write_bytes(raw)
-        digest = hashlib.sha256(raw).hexdigest()
-        record = manifest.files[LABELS].model_copy(update={"size": len(raw), "sha256": digest})
-        manifest = manifest.model_copy(update={"labels_sha256": digest, "files": manifest.files | {LABELS: record}})
-    manifest = manifest.model_copy(update={"input": manifest.input.model_copy(update=spec)})
-    (folder / MANIFEST).write_bytes(dump(seal(manifest)))
-    return str(folder)
+        write_labels(folder / LABELS, labels)
+    return str(reseal(folder, input=changed))
 
 
 BEFORE: dict[str, tuple[list[str], str]] = {
     "label": (["--label", "lefft"], "no label 'lefft'; did you mean 'left'? allowed: still, left"),
-    "out in no folder": (["--out", "nowhere/why.png"], "nowhere is no folder that can be written to"),
-    "out of another kind": (["--out", "why.jpg"], "a name that ends in .png is wanted"),
+    "out in no folder": (["--out", "nowhere/why.png"], "nowhere is not a writable folder"),
+    "out of another kind": (["--out", "why.jpg"], "choose a name that ends in .png"),
     "baseline's T": (["--baseline", "T"], "input.segments is 16, that of motion 8"),
-    "baseline's label": (["--baseline", "labels"], "'towards' is a label of one alone"),
+    "baseline's label": (["--baseline", "labels"], "only one of them has 'towards'"),
     "baseline's order": (["--baseline", "order"], "the same ones in another order"),
     "baseline's classes": (["--baseline", "classes"], "5 classes, motion has 8"),
-    "baseline's weights' T": (["--baseline", "other T"], "was trained with segments = 16, asked for is 8"),
-    "baseline's absence": (["--baseline", "nobody"], "no such model folder"),
+    "baseline's weights' T": (["--baseline", "other T"], "was trained with segments = 16, requested is 8"),
+    "baseline's absence": (["--baseline", "missing"], "no such model folder"),
     "a folder's size": (["--size", "224"], "--size: is for a checkpoint; motion is a model folder"),
 }
 
 
 @pytest.mark.parametrize("case", BEFORE)
-def test_what_is_wrong_is_told_before_the_video_is_read(
-    case: str, model_copy: Path, tmp_path: Path, video: Path, motion: Model,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+def test_wrong_options_exit_with_78_before_the_video_is_read(
+    case: str,
+    model_copy: Path,
+    tmp_path: Path,
+    video: Path,
+    motion: Model,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def read(*_: Any) -> None:
         raise AssertionError("the video is read")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("edge_tdn_export.explain.gradcam.slide", read)
-    arguments, said = BEFORE[case]
+    arguments, message = BEFORE[case]
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     made: dict[str, Callable[[], str]] = {
         "T": lambda: altered(model_copy, segments=16),
@@ -286,21 +288,26 @@ def test_what_is_wrong_is_told_before_the_video_is_read(
         options["--baseline"] = made[options["--baseline"]]()
     options = {"--out": "why.png", **options}
     assert main(["explain", "motion", str(video), *(word for pair in options.items() for word in pair)]) == 78
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("*.png"))
 
 
 def saved(path: Path, **options: Any) -> str:
-    checkpoint.save(small(width=0.125, **options), path)
+    checkpoint.save(small_network(width=0.125, **options), path)
     return str(path)
 
 
 @pytest.mark.timeout(120)
-def test_what_is_no_video_or_gives_no_clip_is_told(
-    make_video: Callable[..., Path], video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+def test_files_without_a_clip_exit_with_66_or_78(
+    make_video: Callable[..., Path],
+    video: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr("edge_tdn.capture.source.FIRST_FRAME_S", 1000.0)  # nobody waits for a picture that cannot come
+) -> None:
+    timing = CaptureTiming(first_frame_s=1000.0)  # the limit must play no part
+    monkeypatch.setattr("edge_tdn_export.clips.read_file", partial(read_file, timing=timing))
+    monkeypatch.setattr("edge_tdn_export.commands.explain.length_s", partial(length_s, timing=timing))
     Image.new("RGB", (64, 48)).save(tmp_path / "picture.png")
     (tmp_path / "junk.mp4").write_bytes(b"junk" * 100)
     cases: dict[Path, tuple[list[str], int, str]] = {
@@ -308,10 +315,10 @@ def test_what_is_no_video_or_gives_no_clip_is_told(
         tmp_path / "picture.png": ([], 78, "picture.png: too short"),
         tmp_path / "junk.mp4": ([], 66, "junk.mp4"),
         tmp_path / "absent.mp4": ([], 66, "absent.mp4"),
-        tmp_path: ([], 66, "a folder; a video file is wanted"),
+        tmp_path: ([], 66, "is a directory; choose a video file"),
         video: (["--at", "99"], 78, "thing.mp4: no clip at 99 s; the nearest one is from"),
     }
-    for path, (more, status, said) in cases.items():
+    for path, (more, status, message) in cases.items():
         assert main(["explain", "motion", str(path), "--out", str(tmp_path / "why.png"), *more]) == status, path
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert not (tmp_path / "why.png").exists()

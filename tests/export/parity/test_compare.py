@@ -1,4 +1,4 @@
-"""Parity: what is equal is proven, what is not is told, with the place where it leaves PyTorch."""
+"""Parity: equal exports are proven; others are reported with the node at which they diverge from PyTorch."""
 
 import json
 import shutil
@@ -12,89 +12,64 @@ import pytest
 import torch
 from edge_tdn_export.__main__ import main
 from edge_tdn_export.clips import Clips, read_clips
-from edge_tdn_export.convert.convert import Recipe, convert, whole
+from edge_tdn_export.convert.convert import whole
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.reference import open_networks, split
 from edge_tdn_export.network.tdn import TDN
 from edge_tdn_export.parity.compare import compare, record, steps
 from edge_tdn_export.parity.nodes import node_errors, references
-from edge_tdn_export.parity.result import Comparison, Report
+from edge_tdn_export.parity.result import ParityReport, PrecisionComparison
 
 from edge_tdn.demo.demo_clip import demo_clip
-from edge_tdn.demo.scene import Motion, Pose, Scene
+from edge_tdn.demo.scene import Pose
 from edge_tdn.errors import ModelError
-from edge_tdn.manifest import MANIFEST, InputSpec, Model, dump, open_model, records, seal, shipped_models
-from edge_tdn.media.video_writer import write_video
+from edge_tdn.manifest import MANIFEST, InputSpec, Model, open_model, shipped_models
 from tests.conftest import HAS_BF16
-from tests.export.network.test_tdn import small
+from tests.support.exports import SPEC, SmallModel, reseal
+from tests.support.videos import write_action
 
-PRECISIONS = ["fp32", "fp16", *(["bf16"] if HAS_BF16 else []), "onnx"]  # that run here
-SPEC = InputSpec(segments=8, height=64, width=64, resize="stretch", frame_rate=12.0, segment_stride=3)
-
-
-@pytest.fixture(scope="module")
-def network() -> TDN:
-    return small(classes=6)
-
-
-@pytest.fixture(scope="module")
-def exported(network: TDN, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("parity")
-    (folder / "labels.txt").write_text("".join(f"label {n}\n" for n in range(6)))
-    precisions = ("fp32", "fp16", "bf16", "onnx")
-    convert(network, Recipe("small", folder / "labels.txt", SPEC, precisions=precisions), folder / "model")
-    return folder / "model"
+PRECISIONS = ["fp32", "fp16", *(["bf16"] if HAS_BF16 else []), "onnx"]  # that run on this CPU
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two recordings of something that moves."""
+    """Two recordings of a moving thing, 4 s each."""
     folder = tmp_path_factory.mktemp("videos")
     for seed, label in enumerate(("left", "wave")):
-        scene, motion = Scene(np.random.default_rng(seed), 90, 120), Motion(label)
-        pictures = (scene.draw(motion.at(Pose(0.8, 0.5, 0.4), n / 15)) for n in range(60))
-        write_video(pictures, 15, folder / f"{label}.mp4")
+        write_action(folder / f"{label}.mp4", label, 60, seed)
     return folder
 
 
 @pytest.fixture
-def copy(exported: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(exported, tmp_path / "model"))
+def copy(small_model: SmallModel, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_model.folder, tmp_path / "model"))
 
 
-def compared(folder: Path, videos: Path, precisions: Sequence[str]) -> Report:
+def compared(folder: Path, videos: Path, precisions: Sequence[str]) -> ParityReport:
     model = open_model(folder)
     clips = read_clips(videos, model.manifest.input)
-    told: list[str] = []
-    report = compare(model, precisions, clips, "videos", told.append)
-    assert len(told) == steps(clips, model, precisions)
+    reported: list[str] = []
+    report = compare(model, precisions, clips, "videos", reported.append)
+    assert len(reported) == steps(clips, model, precisions)
     return report
 
 
-def only(report: Report) -> Comparison:
+def only(report: ParityReport) -> PrecisionComparison:
     (found,) = report.comparisons
     return found
 
 
 def spoil(folder: Path, change: Callable[[TDN], None]) -> None:
-    """Changes the folder's full-precision weights behind the exported graphs' back; all hashes fit again."""
+    """Change the folder's full-precision weights, not its graphs; all hashes match again."""
     network = checkpoint.load(folder / "weights.safetensors")
     with torch.no_grad():
         change(network)
     checkpoint.save(network, folder / "weights.safetensors")
-    manifest = open_model_unverified(folder)
-    files = {**manifest.files, **records(folder, ["weights.safetensors"])}
-    (folder / MANIFEST).write_bytes(dump(seal(manifest.model_copy(update={"files": files}))))
+    reseal(folder)
 
 
-def open_model_unverified(folder: Path):  # type: ignore[no-untyped-def]
-    from edge_tdn.manifest import Manifest
-
-    return Manifest.model_validate_json((folder / MANIFEST).read_bytes(), strict=False)
-
-
-def test_an_exact_export_is_proven_in_every_precision(exported: Path, videos: Path) -> None:
-    report = compared(exported, videos, PRECISIONS)
+def test_equal_export_is_proven_in_every_precision(small_model: SmallModel, videos: Path) -> None:
+    report = compared(small_model.folder, videos, PRECISIONS)
     assert report.sampling_agrees
     assert [found.precision for found in report.comparisons] == PRECISIONS
     for found in report.comparisons:
@@ -109,7 +84,7 @@ def test_an_exact_export_is_proven_in_every_precision(exported: Path, videos: Pa
     assert errors["fp32"] <= 1e-5
     assert errors["onnx"] <= 1e-5
     rounded = [errors[name] for name in ("fp16", "bf16") if name in errors]
-    assert [1e-5, *rounded, 2e-2] == sorted([1e-5, *rounded, 2e-2])  # it shows, and is not mistaken for equality
+    assert [1e-5, *rounded, 2e-2] == sorted([1e-5, *rounded, 2e-2])  # rounding is visible, and within the limit
     for pixels in report.preprocessing:
         assert pixels.mean_error < 1
         assert pixels.frames == 40
@@ -123,13 +98,13 @@ def test_an_exact_export_is_proven_in_every_precision(exported: Path, videos: Pa
         (lambda n: n.res3[1].temporal.weight.copy_(n.res3[1].temporal.weight.flip(2)), "res3.1.temporal/conv2d"),
         (lambda n: n.res2[0].bn2.running_mean.add_(0.3), "res2.0.bn2"),
         (lambda n: n.stdm.conv.weight.neg_(), "stdm.bn"),
-        (lambda n: n.linear.bias.add_(torch.arange(6) * 0.1), "linear"),
+        (lambda n: n.linear.bias.add_(torch.arange(3) * 0.1), "linear"),
     ],
 )
-def test_the_first_node_that_differs_is_named(
+def test_first_diverging_node_is_named(
     change: Callable[[TDN], None], node: str, precision: str, copy: Path, videos: Path
 ) -> None:
-    """Transposed shifts, reversed frame order, a forgotten statistic: the place is found, not only that it is wrong."""
+    """Other weights, reversed shifts, a wrong statistic, negated differences, a wrong bias: each node is found."""
     spoil(copy, change)
     model = open_model(copy)
     recording = read_clips(videos, SPEC).recordings[0]
@@ -138,7 +113,7 @@ def test_the_first_node_that_differs_is_named(
     assert first.name == node
 
 
-def test_a_model_that_is_not_equal_is_told_and_not_proven(copy: Path, videos: Path) -> None:
+def test_unequal_model_is_not_proven(copy: Path, videos: Path) -> None:
     spoil(copy, lambda n: n.res5[0].conv2.weight.mul_(-1))
     found = only(compared(copy, videos, ["fp32"]))
     assert not found.proven
@@ -148,23 +123,24 @@ def test_a_model_that_is_not_equal_is_told_and_not_proven(copy: Path, videos: Pa
     flips = [clip for clip in found.clips if clip.flips]
     assert found.top1_agreement == pytest.approx(1 - len(flips) / len(found.clips))
     for clip in flips:
-        assert len(clip.pictures) == 8
-        assert clip.pictures[0].shape == (112, 112, 3)
+        assert len(clip.thumbnails) == 8
+        assert clip.thumbnails[0].shape == (112, 112, 3)
 
 
-def test_expected_logits_are_those_of_the_whole_network(network: TDN, exported: Path, videos: Path) -> None:
-    """The reference itself is full-precision PyTorch on the very clip, not something that the runtime made."""
-    found = only(compared(exported, videos, ["fp32"]))
+def test_expected_logits_are_those_of_the_whole_network(small_model: SmallModel, videos: Path) -> None:
+    """The reference is the whole full-precision network on the same clip, not features of a runtime."""
+    found = only(compared(small_model.folder, videos, ["fp32"]))
     recordings = {r.name: r for r in read_clips(videos, SPEC).recordings}
     for clip in (found.clips[0], found.clips[-1]):
         recording = recordings[clip.recording]
         last = next(n for n in recording.lasts(SPEC) if recording.seconds(n) == clip.at_s)
-        expected = whole(network, recording.clip(last, SPEC), SPEC)
+        expected = whole(small_model.network, recording.clip(last, SPEC), SPEC)
         assert np.allclose(clip.expected, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_figures_are_those_of_their_definitions(exported: Path, videos: Path) -> None:
-    found = only(compared(exported, videos, ["fp16"]))
+def test_figures_match_their_definitions(small_model: SmallModel, videos: Path) -> None:
+    """Mean KL and logit error are those that PyTorch computes from the logits."""
+    found = only(compared(small_model.folder, videos, ["fp16"]))
     expected = torch.tensor(np.stack([clip.expected for clip in found.clips])).double()
     got = torch.tensor(np.stack([clip.got for clip in found.clips])).double()
     kl = torch.nn.functional.kl_div(got.log_softmax(1), expected.log_softmax(1), reduction="batchmean", log_target=True)
@@ -172,7 +148,7 @@ def test_figures_are_those_of_their_definitions(exported: Path, videos: Path) ->
     assert found.max_logit_error == pytest.approx(float((got - expected).abs().max() / expected.abs().max()))
 
 
-def test_the_shipped_model_gives_the_same_events_on_the_demo_clip() -> None:
+def test_shipped_model_gives_the_same_events_on_the_demo_clip() -> None:
     model = open_model(shipped_models() / "motion")
     clips = read_clips(demo_clip(), model.manifest.input)
     report = compare(model, ["fp32", *(["bf16"] if HAS_BF16 else [])], clips, "demo", lambda what: None)
@@ -184,14 +160,14 @@ def test_the_shipped_model_gives_the_same_events_on_the_demo_clip() -> None:
         assert found.proven
 
 
-def test_the_shipped_model_is_shipped_proven(motion: Model) -> None:
+def test_shipped_model_is_proven(motion: Model) -> None:
     for name in motion.manifest.precisions:
         parity = motion.manifest.parity[name]
         assert parity.proven
-        assert parity.clips >= (64 if name == "int8" else 100)  # INT8: those that did not calibrate it
+        assert parity.clips >= (64 if name == "int8" else 100)  # INT8: held-out ones
 
 
-def test_the_record_stands_in_the_manifest_and_the_folder_still_opens(copy: Path, videos: Path) -> None:
+def test_record_writes_the_figures_into_the_manifest(copy: Path, videos: Path) -> None:
     model = open_model(copy)
     report = compared(copy, videos, ["fp16"])
     record(model, report)
@@ -203,7 +179,7 @@ def test_the_record_stands_in_the_manifest_and_the_folder_still_opens(copy: Path
     assert again.manifest.files == model.manifest.files
 
 
-def test_an_ensembles_frames_are_split_by_network() -> None:
+def test_frames_of_an_ensemble_are_split_by_network() -> None:
     spec = SPEC.model_copy(update={"segment_stride": 4, "per_segment": (1, 2)})
     frames = np.arange(2 * 15).reshape(2, 15, 1, 1, 1).astype(np.uint8)
     one, two = split(frames, spec)
@@ -211,7 +187,7 @@ def test_an_ensembles_frames_are_split_by_network() -> None:
     assert two[:, 0, 0, 0, 0].tolist() == [5, 10, 20, 25]  # oldest first, so that a clip is a reshape
 
 
-def test_the_command_line_writes_reports_and_says_the_verdict(
+def test_parity_command_writes_reports_and_prints_the_verdict(
     copy: Path, videos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["parity", str(copy), "--clips", str(videos), "--precision", "fp32", "fp16"]) == 0
@@ -225,7 +201,7 @@ def test_the_command_line_writes_reports_and_says_the_verdict(
     assert capsys.readouterr().out.count("proven") == 2
 
 
-def test_a_failed_comparison_exits_with_1_and_names_the_node(
+def test_failed_comparison_exits_with_1_and_names_the_node(
     copy: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoil(copy, lambda n: n.res4[0].conv2.weight.mul_(0.5))
@@ -236,29 +212,32 @@ def test_a_failed_comparison_exits_with_1_and_names_the_node(
     shown = capsys.readouterr().out
     assert "NOT equal" in shown
     assert "res4.0.bn2" in shown
-    assert (copy / MANIFEST).read_bytes() == before  # with --out, the folder is left as it was
+    assert (copy / MANIFEST).read_bytes() == before  # --out leaves the model folder unchanged
     assert {p.name for p in (tmp_path / "reports").iterdir()} == {"parity.json", "parity.html"}
     assert main(arguments) == 1
     assert not open_model(copy).manifest.parity["fp32"].proven
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["--precision", "int4"], "no precision 'int4'; this model has: fp32, fp16, bf16, onnx"),
+        (
+            ["--precision", "int4"],
+            "no precision 'int4'; this model has: fp32, fp16, bf16, onnx, cuda-fp32, ",
+        ),
         (["--clips", "/nowhere"], "/nowhere: no such folder of videos"),
-        (["--out", "/nowhere"], "/nowhere: no folder that can be written to"),
+        (["--out", "/nowhere"], "/nowhere: is not a writable folder"),
     ],
 )
-def test_bad_arguments_are_told_without_a_traceback(
-    arguments: list[str], said: str, exported: Path, capsys: pytest.CaptureFixture[str]
+def test_wrong_options_exit_with_78(
+    arguments: list[str], message: str, small_model: SmallModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["parity", str(exported), *arguments]) == 78
-    assert said in capsys.readouterr().err
+    assert main(["parity", str(small_model.folder), *arguments]) == 78
+    assert message in capsys.readouterr().err
 
 
 def without_change(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program that must leave every file of the folder as it was, and show no traceback."""
+    """Run a Python program; assert that it changes no file of the folder and prints no traceback."""
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert "Traceback" not in found.stderr
@@ -266,7 +245,7 @@ def without_change(folder: Path, program: str) -> subprocess.CompletedProcess[st
     return found
 
 
-def test_an_interrupt_leaves_the_folder_as_it_was(copy: Path, videos: Path) -> None:
+def test_interrupt_leaves_the_folder_unchanged(copy: Path, videos: Path) -> None:
     program = (
         "import sys, edge_tdn_export.parity.compare as p; from edge_tdn_export.__main__ import main\n"
         "def stop(*_): raise KeyboardInterrupt\n"
@@ -276,68 +255,64 @@ def test_an_interrupt_leaves_the_folder_as_it_was(copy: Path, videos: Path) -> N
     assert without_change(copy, program).returncode == 130
 
 
-def test_what_was_skipped_is_told(exported: Path, videos: Path) -> None:
-    model = open_model(exported)
+def test_report_lists_skipped_videos(small_model: SmallModel, videos: Path) -> None:
+    model = open_model(small_model.folder)
     clips = read_clips(videos, SPEC)
     report = compare(model, ["fp32"], Clips(clips.recordings, ("x.mp4: too short",)), "videos", lambda what: None)
     assert report.skipped == ("x.mp4: too short",)
 
 
-def test_a_manifest_that_changed_meanwhile_is_not_overwritten(copy: Path, videos: Path) -> None:
-    """Two commands at once on one folder: the second one says so, and the folder still opens."""
+def test_manifest_of_another_process_is_not_overwritten(copy: Path, videos: Path) -> None:
+    """When two commands run on one folder, the second fails and changes nothing."""
     model = open_model(copy)
     report = compare(model, ["fp32"], read_clips(videos, SPEC), "videos", lambda what: None)
     record(open_model(copy), report)
     now = (copy / MANIFEST).read_bytes()
-    with pytest.raises(ModelError, match="something else changed it meanwhile"):
+    with pytest.raises(ModelError, match="another process has changed it"):
         record(model, report)
     assert (copy / MANIFEST).read_bytes() == now
 
 
-def test_a_full_disk_is_told_and_the_folder_still_opens(copy: Path, videos: Path) -> None:
+def test_full_disk_leaves_the_folder_unchanged(copy: Path, videos: Path) -> None:
+    options = ["--precision", "fp32", "--most-clips", "2"]
     program = (
         "import resource, signal, sys; from edge_tdn_export.__main__ import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
-        f"sys.exit(main(['parity', {str(copy)!r}, '--clips', {str(videos)!r}, '--precision', 'fp32']))"
+        f"sys.exit(main(['parity', {str(copy)!r}, '--clips', {str(videos)!r}, *{options}]))"
     )
     found = without_change(copy, program)
     assert found.returncode == 78, found.stderr
-    assert "File too large; it is as it was before" in found.stderr
+    assert "File too large; the file is unchanged" in found.stderr
 
 
-def test_a_folder_of_which_nothing_runs_here_is_no_success(
+def test_folder_without_a_precision_that_runs_here_exits_with_78(
     copy: Path, videos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if torch.cuda.is_available():
-        pytest.skip("CUDA is here: its programs run")
-    manifest = open_model(copy).manifest
-    program = manifest.precisions["onnx"].model_copy(update={"format": "torch"})
-    (copy / MANIFEST).write_bytes(dump(seal(manifest.model_copy(update={"precisions": {"cuda-fp32": program}}))))
+        pytest.skip("CUDA programs run on this machine")
+    reseal(copy, precisions={"cuda-fp32": open_model(copy).manifest.precisions["cuda-fp32"]})
     assert main(["parity", str(copy), "--clips", str(videos)]) == 78
-    assert "nothing here runs these" in capsys.readouterr().err
+    assert "this machine cannot run any of its precisions: cuda-fp32" in capsys.readouterr().err
 
 
-def test_other_frames_than_the_published_ones_are_no_proof(
-    exported: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+def test_other_frames_than_published_are_not_proven(
+    small_model: SmallModel, videos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(InputSpec, "starts", property(lambda self: (self.segment_stride // 2 + 1,)))
-    assert "sampling: the window takes other frames" in " ".join(only(compared(exported, videos, ["fp32"])).failures)
+    failures = only(compared(small_model.folder, videos, ["fp32"])).failures
+    assert "sampling: the window picks other frames" in " ".join(failures)
 
 
-def test_a_video_of_gaps_alone_is_skipped(exported: Path, tmp_path: Path) -> None:
-    """Nothing of a video that never gives a clip is in the way of those that do."""
-    scene, motion = Scene(np.random.default_rng(5), 90, 120), Motion("right")
-    pictures = [scene.draw(motion.at(Pose(0.2, 0.5, 0.4), n / 15)) for n in range(75)]
-    write_video(pictures, 15, tmp_path / "whole.mp4")
-    made = subprocess.run(
-        ["gst-launch-1.0", "-q", "filesrc", f"location={tmp_path}/whole.mp4", "!", "decodebin", "!", "videorate",
-         "max-rate=1", "!", "x264enc", "!", "mp4mux", "!", "filesink", f"location={tmp_path}/slow.mp4"],
-        capture_output=True, text=True,
-    )  # fmt: skip
+def test_video_with_a_gap_after_every_frame_is_skipped(small_model: SmallModel, tmp_path: Path) -> None:
+    """A video that never gives a clip does not affect the others."""
+    write_action(tmp_path / "whole.mp4", "right", 75, 5, Pose(0.2, 0.5, 0.4))
+    reader = f"filesrc location={tmp_path}/whole.mp4 ! decodebin ! videorate max-rate=1"
+    pipeline = f"{reader} ! x264enc ! mp4mux ! filesink location={tmp_path}/slow.mp4"
+    made = subprocess.run(["gst-launch-1.0", "-q", *pipeline.split()], capture_output=True, text=True)
     if made.returncode:
         pytest.skip(f"gst-launch-1.0 cannot make the video: {made.stderr.strip()}")
     clips = read_clips(tmp_path, SPEC)
     assert [recording.name for recording in clips.recordings] == ["whole.mp4"]
-    assert "slow.mp4: too short" in clips.skipped[0]  # a picture a second: every one begins a new stretch
-    assert only(compared(exported, tmp_path, ["fp32"])).proven
+    assert "slow.mp4: too short" in clips.skipped[0]  # one frame per second: each begins a new run
+    assert only(compared(small_model.folder, tmp_path, ["fp32"])).proven

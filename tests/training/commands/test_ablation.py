@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_tdn_export.convert.convert import whole
-from edge_tdn_export.network.tdn import TDNConfig
+from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import ablation
 from edge_tdn_training.commands.ablation import T_CONV, TABLES, TSN, chosen
@@ -141,7 +141,7 @@ def test_every_row_of_the_papers_tables_is_a_different_network() -> None:
         (["--size", "16"], "--size 16: must be from 32 to 1024"),
         (["--workers", "-1"], "--workers -1: must be from 0"),
         (["--at-once", "9"], "--at-once 9: must be from 0 to 8"),
-        (["--at-once", "6"], "6 clip(s) at once: a process's share of a step is 2 x 4 clip(s); --at-once 4 or 8"),
+        (["--at-once", "6"], "6 clip(s) at once: a process's share of a step is 2 x 4 clip(s); use --at-once 4 or 8"),
     ],
 )
 def test_an_option_out_of_range_is_an_error_and_nothing_is_written(

@@ -12,7 +12,7 @@ from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands.record import RecordingPlan, record
 from edge_tdn_training.data.dataset import open_data
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.media import gstreamer
 from edge_tdn.messages import NS_PER_S, Frame
 from tests.conftest import number_in

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from edge_tdn_export.limits import LIMITS
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.parity.result import LIMITS
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import train_motion
 from edge_tdn_training.commands.motion_recipe import CLIPS_PER_SEED, SEEDS
@@ -150,9 +150,12 @@ def test_one_cycle() -> None:
     [
         (["--seed", "256"], "--seed 256: must be from 0 to 255"),
         (["--seed", "-1"], "--seed -1: must be from 0 to 255"),
-        (["--drawings", "2"], "batch 8: more clips a step than an epoch's 4; at most --batch 4"),
-        (["--batch", "3"], "batch 3: no multiple of 2 views; change --batch"),
-        (["--at-once", "3"], "3 clip(s) at once: a process's share of a step is 4 x 2 clip(s); --at-once 2, 4 or 8"),
+        (["--drawings", "2"], "batch 8: a step would need more clips than an epoch has, 4; use --batch 4 or less"),
+        (["--batch", "3"], "batch 3: not a multiple of 2 views; change --batch"),
+        (
+            ["--at-once", "3"],
+            "a process's share of a step is 4 x 2 clip(s); use --at-once 2, 4 or 8",
+        ),
         (["--workers", "-1"], "--workers -1: must be from 0"),
         (["--from", "motion"], "its network has width = 0.5, not 0.125"),
     ],

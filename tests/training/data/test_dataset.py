@@ -18,7 +18,7 @@ from edge_tdn_training.data.video_cache import decode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.demo.scene import Pose, Scene
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import InputSpec

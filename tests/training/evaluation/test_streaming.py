@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge_tdn.cli.plot import Judged
+from edge_tdn.cli.plot import ScoredClip
 from edge_tdn.demo.scene import Motion, Pose, Scene
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
@@ -178,9 +178,8 @@ def test_the_motions_of_a_reel_are_recognised_as_drawn(
 def test_a_picture_without_events_has_few_rows() -> None:
     """The picture shows those of 200 actions whose scores come nearest to their thresholds."""
     scores = {f"action {n}": n / 200 for n in range(200)}
-    streamed = StreamResult(
-        match_events([], [], 60.0), (Judged(1.0, scores), Judged(2.0, scores)), dict.fromkeys(scores, (0.6, 0.4))
-    )
+    clips = ScoredClip(1.0, scores), ScoredClip(2.0, scores)
+    streamed = StreamResult(match_events([], [], 60.0), clips, dict.fromkeys(scores, (0.6, 0.4)))
     with Image.open(io.BytesIO(timeline("a day", streamed))) as image:
         assert 1000 < image.size[1] < 2000
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.network.tdn import TDN, TDNConfig
+from edge_tdn_export.network.config import TDNConfig
+from edge_tdn_export.network.tdn import TDN
 from edge_tdn_training.loop.initial_weights import load_initial_weights
 from safetensors.torch import save_file
 from torch import Tensor
@@ -99,7 +100,7 @@ def test_a_published_checkpoint_gives_everything_but_its_classes(tmp_path: Path)
     assert "everything but the linear layer from best.pth.tar" in start.notes
     with pytest.raises(ModelError, match="not the weights of resnet50"):
         load_initial_weights(str(path), CLASSES, 1, width=0.125, segments=16)
-    with pytest.raises(ModelError, match="does not say its T"):
+    with pytest.raises(ModelError, match="does not state its T"):
         load_initial_weights(str(path), CLASSES, 1, arch="resnet34", width=0.125)
 
 

@@ -27,8 +27,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from edge_tdn.actions.labels import check_names, rules
-from edge_tdn.capture.source import length_s
-from edge_tdn.config.tables import DecideConfig, load
+from edge_tdn.capture.video_file import length_s
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import DecideConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.runtime import enough_memory
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, Model, check_labels, find_model, open_model

@@ -11,7 +11,7 @@ from edge_tdn_export.convert.model_folder import write_at_once
 from edge_tdn_export.network.tdn import TDN
 from edge_tdn_export.parity import compare
 from edge_tdn_export.parity.report import to_html, to_json
-from edge_tdn_export.parity.result import Report
+from edge_tdn_export.parity.result import ParityReport
 from edge_tdn_export.progress import bar, stepped
 from edge_tdn_export.quantize import quantize
 
@@ -25,7 +25,7 @@ MODEL = "model"
 
 def export_model(
     network: TDN, recipe: convert.Recipe, videos: Sequence[Path], folder: Path
-) -> tuple[Report, list[str]]:
+) -> tuple[ParityReport, list[str]]:
     """Fill the empty `folder`; return the comparison with PyTorch, and notes for the user.
 
     `videos`: whole files that INT8 is calibrated on and everything is compared on, held-out seconds included. If INT8
@@ -65,7 +65,7 @@ def _to_int8(folder: Path, videos: Path) -> None:
         quantize.quantize(folder, videos, quick=True, step=step)
 
 
-def _compare(model: Model, videos: Path) -> Report:
+def _compare(model: Model, videos: Path) -> ParityReport:
     """Compare all precisions with PyTorch: on the demo clip, if no video is as long as a clip of the model."""
     spec = model.manifest.input
     try:

@@ -20,7 +20,7 @@ from edge_tdn_export.convert.convert import Recipe, open_any, runs_here
 from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.parity.report import table
-from edge_tdn_export.parity.result import Report
+from edge_tdn_export.parity.result import ParityReport
 from rich.console import Console
 
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, open_model
@@ -144,7 +144,7 @@ class PreparedData:
 class Exported:
     """The outcome of the export."""
 
-    parity: Report
+    parity: ParityReport
     notes: tuple[str, ...]
 
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from edge_tdn_export.network.tdn import DEPTHS, TDNConfig
+from edge_tdn_export.network.config import DEPTHS, TDNConfig
 
 from edge_tdn.errors import ConfigError
 

@@ -23,8 +23,10 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from edge_tdn.capture.source import Source, verify
-from edge_tdn.config.tables import CameraConfig, load
+from edge_tdn.capture.open_capture import verify
+from edge_tdn.capture.source import Source
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import ConfigError, EdgeTdnError, SourceError
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter

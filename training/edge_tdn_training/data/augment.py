@@ -23,7 +23,7 @@ PLACES = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2), (2, 0), (2, 4), (4, 2), (0, 2)
 
 
 @dataclass(frozen=True)
-class Crop:
+class ClipCrop:
     """A part of a picture, in pixels, and whether it is mirrored."""
 
     top: int
@@ -41,7 +41,7 @@ class Crop:
         return slice(self.left, self.left + self.width)
 
 
-def random_crop(height: int, width: int, spec: InputSpec, rng: np.random.Generator, flip: bool = True) -> Crop:
+def random_crop(height: int, width: int, spec: InputSpec, rng: np.random.Generator, flip: bool = True) -> ClipCrop:
     """Return a random crop of pictures of this size, for one clip. `flip`: mirror half of the crops.
 
     With the resize rule `stretch` the sizes are shares of both sides, since the live path shows the whole picture.
@@ -57,7 +57,7 @@ def random_crop(height: int, width: int, spec: InputSpec, rng: np.random.Generat
     h, w = min(h, height), min(w, width)
     row, column = PLACES[rng.integers(len(PLACES))]
     top, left = row * ((height - h) // 4), column * ((width - w) // 4)
-    return Crop(top, left, h, w, bool(flip and rng.random() < 0.5))
+    return ClipCrop(top, left, h, w, bool(flip and rng.random() < 0.5))
 
 
 def resize_crop(part: NDArray[np.uint8], spec: InputSpec, mirrored: bool) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_tdn_export.clips import find_videos
 
-from edge_tdn.capture.source import length_s
+from edge_tdn.capture.video_file import length_s
 from edge_tdn.errors import SourceError
 from edge_tdn_training.data.dataset import DataSet, Video, recordings
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edge_tdn.manifest import InputSpec
-from edge_tdn_training.data.augment import Crop, centre_crop, random_crop, resize_crop
+from edge_tdn_training.data.augment import ClipCrop, centre_crop, random_crop, resize_crop
 from edge_tdn_training.data.dataset import DataSet
 from edge_tdn_training.data.frames import Frames
 from edge_tdn_training.data.sampling import centre_segments, random_segments
@@ -79,7 +79,7 @@ class TrainClips(Dataset[tuple[Tensor, int]]):
             label = label if 2 * own.sum() >= own.size else label_before
         return torch.from_numpy(clip), label
 
-    def _clip(self, index: int, indices: NDArray[np.int64], crop: Crop) -> tuple[NDArray[np.uint8], int]:
+    def _clip(self, index: int, indices: NDArray[np.int64], crop: ClipCrop) -> tuple[NDArray[np.uint8], int]:
         """Return frames int64 [T, 5] of a video as uint8 [T, 5, H, W, 3], and the label of what they show."""
         frames, label = self._frames[index], self._data.videos[index].label
         clip = resize_crop(frames.take(indices, crop.rows, crop.columns), self._spec, crop.mirrored)

@@ -1,7 +1,7 @@
 """Decodes each video once: every frame at the model's rate and size, in an uint8 file that is mapped into memory.
 
-Decoding uses the camera's own path (`edge_tdn.capture.source.read_file`), and tick n takes the frame nearest to it in
-time, as `edge_tdn.segments.window` does. So a training clip consists of the same pixels as a camera's clip.
+Decoding uses the camera's own path (`edge_tdn.capture.video_file`), and tick n takes the frame nearest to it in time,
+as `edge_tdn.segments.window` does. So a training clip consists of the same pixels as a camera's clip.
 
 The name of a cache file identifies the video's path, size and time of change, the rate and the size of the pictures. A
 video is decoded again when one of them changes. Cache files are written under a temporary name and renamed when they
@@ -23,7 +23,7 @@ from edge_tdn_export.clips import MAX_GAP_S
 from edge_tdn_export.convert.model_folder import clear_scratch, scratch_of
 from numpy.lib import format as npy
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame

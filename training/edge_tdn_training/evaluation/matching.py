@@ -50,7 +50,7 @@ class ReportedEvent:
 
 
 @dataclass(frozen=True)
-class EventCounts:
+class MatchCounts:
     """Counts of one label, or of all. A ratio is None if it has nothing to divide by."""
 
     intervals: int
@@ -111,11 +111,11 @@ class MatchedEvents:
             return "hit"
         return "split" if any(self.events[number].overlaps(interval) for interval in self.intervals) else "stray"
 
-    def counts(self, label: str | None = None) -> EventCounts:
+    def counts(self, label: str | None = None) -> MatchCounts:
         """Return the counts of a label; None: of all labels."""
         numbers = [n for n, event in enumerate(self.events) if label in (None, event.label)]
         outcomes = [self.outcome(n) for n in numbers]
-        return EventCounts(
+        return MatchCounts(
             intervals=sum(label in (None, interval.label) for interval in self.intervals),
             events=len(numbers),
             hits=outcomes.count("hit"),

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, Picture

@@ -19,9 +19,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from edge_tdn.capture.source import read_file
-from edge_tdn.cli.plot import Judged
-from edge_tdn.cli.replay import Replay
+from edge_tdn.capture.video_file import read_file
+from edge_tdn.cli.plot import ScoredClip
+from edge_tdn.cli.replay_chain import ReplayChain
 from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.inference.runtime import Runtime
@@ -50,7 +50,7 @@ class StreamResult:
     """The events of a video that was played as a camera, matched with its intervals."""
 
     matched: MatchedEvents
-    scores: tuple[Judged, ...]  # of each clip
+    scores: tuple[ScoredClip, ...]  # of each clip
     thresholds: dict[str, tuple[float, float]]  # name of the action -> enter and exit threshold
 
 
@@ -114,12 +114,12 @@ def stream(
     SourceError: the video cannot be played, or is a single picture.
     """
     camera = CameraConfig(name="recording", source=str(video.resolve()))
-    one = Replay(Config(camera=(camera,), decide=decide), camera, model, runtime)
+    one = ReplayChain(Config(camera=(camera,), decide=decide), camera, model, runtime)
     events = _events(one.play(_counted(read_file(video), step)))
     if not one.seconds:
         raise SourceError(f"{video}: a single picture; expected a video file")
     matched = match_events(intervals, events, one.seconds, model.manifest.background)
-    return StreamResult(matched, tuple(one.judged), one.thresholds)
+    return StreamResult(matched, tuple(one.clips), one.thresholds)
 
 
 def _counted(frames: Iterator[Frame], step: Step) -> Iterator[Frame]:

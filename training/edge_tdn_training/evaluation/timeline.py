@@ -20,7 +20,7 @@ EVENTS = {"hit": "#2a9d5c", "split": "#f2a541", "stray": "#c0392b"}
 
 def timeline(title: str, streamed: StreamResult) -> bytes:
     """Return a PNG with a row for each label of intervals or events; without any, for the labels of highest scores."""
-    names = streamed.matched.labels or plot.telling(streamed.scores, streamed.thresholds)
+    names = streamed.matched.labels or plot.most_active(streamed.scores, streamed.thresholds)
     figure, rows = plot.rows_over_time(title, len(names), ROW_HEIGHT, MARGIN)
     for axes, name in zip(rows, names, strict=True):
         _row(axes, name, streamed)
@@ -35,7 +35,7 @@ def timeline(title: str, streamed: StreamResult) -> bytes:
 
 def _row(axes: "Axes", name: str, streamed: StreamResult) -> None:
     matched = streamed.matched
-    plot.score(axes, name, streamed.scores)
+    plot.draw_score(axes, name, streamed.scores)
     _bars(axes, matched, name)
     published = [event.published_s for event in matched.events if event.label == name]
     middle = BELOW[0] + BELOW[1] / 2

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import torch
-from edge_tdn_export.convert.convert import Half, moving_grating, to_onnx, whole
+from edge_tdn_export.convert.convert import moving_grating, whole
+from edge_tdn_export.convert.graphs import NetworkHalf, to_onnx
 from edge_tdn_export.network.tdn import TDN, normalise
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ def compile_whole(network: TDN, spec: InputSpec) -> Compiled:
     example = torch.zeros(spec.segments, FRAMES_PER_SEGMENT, spec.height, spec.width, 3, dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "clip.onnx"
-        to_onnx(Half(_Clip(network.eval(), spec).eval(), (example,), ["frames"], ["logits"]), network, path)
+        to_onnx(NetworkHalf(_Clip(network.eval(), spec).eval(), (example,), ["frames"], ["logits"]), network, path)
         core = ov.Core()
         request = compile_graph(core, core.read_model(path), "CPU", OPTIONS).create_infer_request()
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.config import DEPTHS, STAGES, TDNConfig
 from edge_tdn_export.network.reference import open_networks
-from edge_tdn_export.network.tdn import DEPTHS, STAGES, TDN, TDNConfig
+from edge_tdn_export.network.tdn import TDN
 from torch import Tensor, nn
 
 from edge_tdn.errors import ModelError, last_line

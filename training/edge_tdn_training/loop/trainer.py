@@ -38,7 +38,7 @@ from edge_tdn.errors import ConfigError, DeviceError, last_line
 from edge_tdn.inference.runtime import is_out_of_memory
 from edge_tdn.manifest import WEIGHTS
 from edge_tdn.messages import FRAMES_PER_SEGMENT
-from edge_tdn.process.malloc import keep_all
+from edge_tdn.process.malloc import tune_for_training
 from edge_tdn_training.data.loader import BatchOrder, ProcessShare, eval_loader, train_loader
 from edge_tdn_training.loop.checks import check_batch, check_size
 from edge_tdn_training.loop.distributed import DistributedContext
@@ -71,7 +71,7 @@ def train(
     ConfigError: the batch does not fit the data or the processes, or the folder is of another run. DeviceError: not
     enough memory for a micro-batch; the error names the largest that fits.
     """
-    keep_all()
+    tune_for_training()
     config, model = task.config, task.initial.model
     dataset = task.train.train_clips(config, task.spec)
     check_batch(config, len(task.train), context, micro_batch)

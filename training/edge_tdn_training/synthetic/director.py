@@ -56,7 +56,7 @@ class Director:
         return self._moving()
 
     def _whole_picture(self) -> ClipScene:
-        """The camera pans, tilts, zooms or is swung; nearer things move more."""
+        """Return a scene in which the camera pans, tilts, zooms or is swung; nearer things move more."""
         rng, config = self._rng, self._composition.whole
         view = motions.together(self._drift(self._label), self._shake())
         focus = tuple(rng.normal(config.focus, config.focus_std, 2))
@@ -74,7 +74,7 @@ class Director:
         return ClipScene(self._ground(config.ground, busy_backdrop), view, focus, seen)
 
     def _moving(self) -> ClipScene:
-        """A thing moves, perhaps with others that do the same; the rest stands, or moves little."""
+        """Return a scene in which a thing moves, perhaps with others; the rest stands, or moves little."""
         rng, config = self._rng, self._composition.moving
         ground = self._ground(config.ground, backdrop)
         main = self._visible(ground)
@@ -92,7 +92,7 @@ class Director:
         return self._filmed(ground, layers)
 
     def _still(self) -> ClipScene:
-        """Nothing moves from its place: but things sway, turn, blink, and tiny ones move."""
+        """Return a scene in which no thing leaves its place: but things sway, turn, blink, and tiny ones move."""
         rng, config = self._rng, self._composition.still
         layers = [
             self._standing(rng.uniform(*config.standing_size)) for _ in range(self._count(config.standing_counts))
@@ -113,14 +113,14 @@ class Director:
         return self._filmed(self._ground(config.ground, backdrop), [layers[k] for k in order])
 
     def _idle(self) -> Layer:
-        """A thing that stands, and cannot quite keep still."""
+        """Return a thing that stands, and cannot quite keep still."""
         rng, config = self._rng, self._composition.still
         layer = self._standing(rng.uniform(*config.idle_size))
         sway = config.idle_phase * motions.shake(self._moments, rng, 1.0, self._config.motion.shake).x
         return replace(layer, way=replace(layer.way, x=layer.way.x + config.idle_way * sway, phase=sway))
 
     def _swaying(self) -> Layer:
-        """A leaf, a branch, a curtain."""
+        """Return a thing that sways like a leaf, a branch or a curtain."""
         rng, config = self._rng, self._composition.still
         layer = self._standing(rng.uniform(*config.foliage_size))
         sway, way = motions.shake(self._moments, rng, config.foliage_sway, self._config.motion.shake), layer.way
@@ -128,7 +128,7 @@ class Director:
         return replace(layer, way=replace(way, x=x, y=y, angle=way.angle + config.foliage_turn * sway.x))
 
     def _blinking(self) -> Layer:
-        """A lamp or a clock."""
+        """Return a lamp or a clock."""
         rng, config = self._rng, self._composition.still
         size = rng.uniform(*config.lamp_size)
         phase = self._moments * 2 * math.pi * rng.uniform(*config.lamp_hz) + rng.uniform(*ANY_PHASE)
@@ -137,7 +137,7 @@ class Director:
         return Layer(lamp, replace(place, phase=phase))
 
     def _turning(self) -> Layer:
-        """A fan or a wheel."""
+        """Return a thing that turns like a fan or a wheel."""
         rng, config = self._rng, self._composition.still
         size = rng.uniform(*config.fan_size)
         place = motions.standing(self._moments, rng.uniform(*config.x), rng.uniform(*config.y), size)
@@ -145,7 +145,7 @@ class Director:
         return Layer(random_shape(rng, self._sprite_side(size), self._config, self._stage.photos), turning)
 
     def _filmed(self, ground: Picture, layers: list[Layer]) -> ClipScene:
-        """Film with a camera that stays where it is, as far as cameras do."""
+        """Return a scene that is filmed with a camera that stays where it is, as far as cameras do."""
         view = self._shake()
         return ClipScene(ground, view, CENTRE, tuple(replace(a, way=a.way.seen(view, CENTRE)) for a in layers))
 

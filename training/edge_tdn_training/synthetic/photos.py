@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from edge_tdn_export.clips import find_videos
 
-from edge_tdn.capture.source import read_file
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.messages import NS_PER_S, Picture
 from edge_tdn_training.synthetic.ranges import Range
 

@@ -1,0 +1,1 @@
+"""The commands of edge-tdn-export, one file each. A command imports torch only when it runs."""

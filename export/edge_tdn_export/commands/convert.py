@@ -1,0 +1,76 @@
+"""edge-tdn-export convert: checkpoint -> model folder."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edge_tdn_export.commands.network_options import (
+    add_input_options,
+    add_network_options,
+    input_spec,
+    network_options,
+)
+from edge_tdn_export.commands.output import print_golden_errors
+from edge_tdn_export.convert.precisions import DEFAULT_PRECISIONS, PRECISIONS
+from edge_tdn_export.progress import stepped
+
+EPILOG = """a published Something-Something model:
+  edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt
+
+a Kinetics model, trained at 25 frames per second with a segment every 8 frames:
+  edge-tdn-export convert best.pth.tar models/k400 --arch resnet50 --segments 8 --labels labels.txt \\
+      --frame-rate 25 --segment-stride 8
+
+compare it with PyTorch on your own videos, in every precision:
+  edge-tdn-export parity models/ssv2 --clips videos/
+
+exit status: 0 written; 78 checkpoint, labels or sizes wrong (nothing is written)
+"""
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "convert",
+        help="checkpoint -> model folder",
+        description="Converts PyTorch weights of a TDN to a model folder and tests it on a golden clip.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=run)
+    parser.add_argument("checkpoint", type=Path, help="published .pth.tar, bare state_dict, or .safetensors")
+    parser.add_argument("out", type=Path, help="folder to create; must not exist")
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        choices=PRECISIONS,
+        default=DEFAULT_PRECISIONS,
+        metavar="P",
+        help=f"precisions to write, of {', '.join(PRECISIONS)} (default: {' '.join(DEFAULT_PRECISIONS)}; "
+        "int8: see quantize)",
+    )
+    add_network_options(parser)
+    parser.add_argument("--labels", type=Path, required=True, help="one label per line, UTF-8, in the logits' order")
+    parser.add_argument(
+        "--background", nargs="*", default=[], metavar="LABEL", help="labels that never start an action"
+    )
+    parser.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
+    add_input_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from edge_tdn_export.convert.convert import Recipe, convert, steps
+    from edge_tdn_export.network import checkpoint
+
+    network = checkpoint.load(options.checkpoint, **network_options(options))
+    recipe = Recipe(
+        id=options.id or options.out.name,
+        labels=options.labels,
+        input=input_spec(options, network.config.segments),
+        background=tuple(options.background),
+        source=(("file", options.checkpoint.name), ("sha256", checkpoint.sha256(options.checkpoint))),
+        precisions=tuple(p for p in PRECISIONS if p in options.precisions),
+    )
+    with stepped(steps(recipe.precisions)) as step:
+        manifest = convert(network, recipe, options.out, step)
+    print_golden_errors(options.out, manifest)
+    return 0

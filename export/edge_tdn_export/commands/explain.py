@@ -1,0 +1,116 @@
+"""edge-tdn-export explain: Grad-CAM and D(X) of one clip, as a PNG."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edge_tdn.capture.video_file import length_s
+from edge_tdn.demo.demo_clip import DEMO, demo_clip
+from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn_export.commands.network_options import (
+    INPUT,
+    add_input_options,
+    add_network_options,
+    input_spec,
+    network_options,
+)
+from edge_tdn_export.commands.output import console
+from edge_tdn_export.progress import bar
+
+EPILOG = """the clip of a recording with the highest score of any action, and where the model sees it:
+  edge-tdn-export explain motion garden.mp4 --out why.png
+
+the clip around 12.5 s, explained for the label `left`, whatever the model's first label is:
+  edge-tdn-export explain motion garden.mp4 --at 12.5 --label left --out left.png
+
+beside the same network trained as TSN, as in the paper's figures 3 to 6:
+  edge-tdn-export explain models/tdn garden.mp4 --baseline models/tsn --out both.png
+
+from top to bottom: the centre frames of the segments; Grad-CAM (Selvaraju et al., 2017) over them, one row per network,
+each row with its own scale; D(X), the four differences of a segment that the S-TDM reads, grey where nothing changes
+
+exit status: 0 written; 66 the video cannot be played; 78 model, label, moment or file wrong (nothing is written)
+"""
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "explain",
+        help="draw where a model sees an action: Grad-CAM and D(X) of one clip, as a PNG",
+        usage="edge-tdn-export explain MODEL CLIP --out PNG [--at SECONDS] [--label LABEL] [--baseline MODEL2] ...",
+        description="Draws where a network sees an action (Grad-CAM), and the differences that its S-TDM reads.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=run)
+    parser.add_argument("model", metavar="MODEL", help="a model folder, the name of a shipped model, or a checkpoint")
+    parser.add_argument("clip", metavar="CLIP", help=f"a video file, or {DEMO} for the project's own")
+    parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="the image to write")
+    parser.add_argument(
+        "--at",
+        type=float,
+        metavar="SECONDS",
+        help="the clip around this moment (default: the clip with the highest score, of --label or of any label but "
+        "the background's)",
+    )
+    parser.add_argument("--label", help="the label to explain (default: the model's first label of the clip)")
+    parser.add_argument(
+        "--baseline",
+        metavar="MODEL2",
+        help="a second network to draw beside it, with the same labels, T, size and frame rate; a checkpoint takes "
+        "them from MODEL",
+    )
+    described = parser.add_argument_group("if MODEL is a checkpoint")
+    described.add_argument("--labels", type=Path, help="one label per line, UTF-8 (default: labels.txt beside it)")
+    add_input_options(described)
+    add_network_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from edge_tdn_export.convert.model_folder import write_at_once
+    from edge_tdn_export.explain.gradcam import (
+        best_clip,
+        clip_at,
+        explain_clip,
+        explained_checkpoint,
+        open_baseline,
+        open_explained,
+    )
+    from edge_tdn_export.explain.report import check_writable, draw, table
+    from edge_tdn_export.network import checkpoint
+
+    check_writable(options.out)
+    path = Path(options.model)
+    if path.is_file():
+        network = checkpoint.load(path, **network_options(options))
+        model = explained_checkpoint(path, network, input_spec(options, network.config.segments), options.labels)
+    else:
+        _check_no_checkpoint_options(options)
+        model = open_explained(options.model)
+    baseline = [open_baseline(options.baseline, model)] if options.baseline else []
+    label = model.label(options.label) if options.label is not None else None
+    video = demo_clip() if options.clip == DEMO else Path(options.clip)
+    if video.is_dir():
+        raise SourceError(f"{video}: is a directory; choose a video file")
+    with bar() as progress:
+        task = progress.add_task("looking for the clip", total=length_s(video))
+        step = lambda seconds: progress.update(task, completed=seconds)  # noqa: E731
+        if options.at is None:
+            segments = best_clip(model, video, label, step)
+        else:
+            segments = clip_at(video, model.spec, options.at, step)
+    label, views = explain_clip(segments, [*baseline, model], label)
+    write_at_once(options.out, draw(video.name, label, segments, views))
+    console().print(table(label, views))
+    print(f"written: {options.out}")  # noqa: T201
+    return 0
+
+
+def _check_no_checkpoint_options(options: argparse.Namespace) -> None:
+    """ConfigError: an option describes a checkpoint, and MODEL is a model folder."""
+    given = [name for name in (*network_options(options), *INPUT, "labels") if getattr(options, name) is not None]
+    if given:
+        option = f"--{'no-' if getattr(options, given[0]) is False else ''}{given[0].replace('_', '-')}"
+        raise ConfigError(
+            f"{option}: is for a checkpoint; {options.model} is a model folder, and its manifest defines it"
+        )

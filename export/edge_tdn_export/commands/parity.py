@@ -1,0 +1,89 @@
+"""edge-tdn-export parity: compare a model folder with PyTorch."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from edge_tdn.demo.demo_clip import demo_clip
+from edge_tdn.errors import ModelError
+from edge_tdn.manifest import Model, find_model, open_model
+from edge_tdn_export.commands.output import console
+from edge_tdn_export.progress import stepped
+
+EPILOG = """compares the live path's input with Pillow's, and every node of the graphs, features, logits, labels and
+events with full-precision PyTorch, on clips cut from the videos; the figures are written into the manifest, and
+`edge-tdn check` prints them
+
+limits: fp32, onnx   logits within 1e-4 of the largest, same top-1, same events
+        fp16, bf16   logits within 2e-2, top-1 agreement at least 99 %
+        int8         top-1 agreement at least 99 %, mean KL at most 0.01
+
+exit status: 0 within the limits, 1 not, 78 model or videos wrong
+"""
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "parity",
+        help="compare a model folder with PyTorch: table, parity.json, parity.html, verdict",
+        description="Compares a model folder with full-precision PyTorch and records whether it is equal.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=run)
+    parser.add_argument("model", help="a model folder, or the name of a shipped model")
+    parser.add_argument("--clips", type=Path, metavar="DIR", help="videos to compare on (default: the demo clip)")
+    parser.add_argument(
+        "--precision", nargs="+", metavar="P", help="precisions to compare (default: all that can run here)"
+    )
+    parser.add_argument(
+        "--most-clips",
+        type=int,
+        default=200,
+        metavar="N",
+        help="number of clips to compare; of more, evenly spaced ones (default: 200)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for the reports; the model folder stays unchanged"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    from edge_tdn_export.clips import find_videos, read_clips
+    from edge_tdn_export.convert.model_folder import write_at_once
+    from edge_tdn_export.parity.compare import compare, record, steps
+    from edge_tdn_export.parity.report import table, to_html, to_json
+
+    model = open_model(find_model(options.model, Path.cwd()))
+    out = options.out or model.folder
+    if not out.is_dir() or not os.access(out, os.W_OK):
+        raise ModelError(f"{out}: is not a writable folder; choose one for the reports with --out")
+    precisions = _precisions(model, options.precision)
+    source = options.clips or demo_clip()
+    with stepped(len(find_videos(source))) as step:
+        clips = read_clips(source, model.manifest.input, step)
+    with stepped(steps(clips, model, precisions)) as step:
+        report = compare(model, precisions, clips, str(options.clips or "the demo clip"), step, options.most_clips)
+    if not options.out:
+        record(model, report)
+    write_at_once(out / "parity.json", to_json(report).encode())
+    write_at_once(out / "parity.html", to_html(report).encode())
+    console().print(table(report))
+    also = "" if options.out else ", and the manifest"
+    print(f"written: {out / 'parity.html'}, {out / 'parity.json'}{also}")  # noqa: T201
+    return 0 if all(comparison.proven for comparison in report.comparisons) else 1
+
+
+def _precisions(model: Model, requested: list[str] | None) -> list[str]:
+    """Return the precisions to compare. ModelError: a requested one does not exist, or none runs here."""
+    from edge_tdn_export.convert.convert import runs_here
+
+    precisions = requested or [name for name in model.manifest.precisions if runs_here(name)]
+    if not precisions:
+        raise ModelError(
+            f"{model.folder}: this machine cannot run any of its precisions: {', '.join(model.manifest.precisions)}"
+        )
+    for name in precisions:
+        model.build(name)
+    return precisions

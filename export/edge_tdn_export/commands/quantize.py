@@ -1,0 +1,73 @@
+"""edge-tdn-export quantize: add INT8 to a model folder."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edge_tdn_export.commands.output import console
+from edge_tdn_export.progress import OnProgress, bar
+
+EPILOG = """Operators that must stay in floating point to keep the limits, as few as possible, are found by measuring;
+int8/quantize.json lists them, with the gain of each.
+
+  edge-tdn-export quantize models/ssv2 --clips videos/
+  edge-tdn-export quantize models/ssv2 --clips videos/ --limit top1=0.98 --limit kl=0.02 --replace
+
+exit status: 0 written, within the limits; 78 model, videos or limits wrong, or the limits cannot be kept (nothing is
+written)
+"""
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "quantize",
+        help="add INT8 to a model folder, calibrated on your videos",
+        description="Adds precision int8 to a model folder: calibrated on half of the clips, measured on the others.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=run)
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model folder with precision fp32")
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="videos like those of the cameras, best two or more",
+    )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="top1: agreement with FP32, 0 to 1 (default: 0.99); kl: mean Kullback-Leibler divergence from FP32, nats "
+        "(default: 0.01)",
+    )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=128,
+        metavar="N",
+        help="number of clips, for calibration and measurement together (default: 128)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="do not try single operators if everything in INT8 keeps the limits"
+    )
+    parser.add_argument("--replace", action="store_true", help="replace the folder's int8")
+
+
+def run(options: argparse.Namespace) -> int:
+    from edge_tdn_export.quantize.quantize import parse_limits, quantize
+    from edge_tdn_export.quantize.report import table
+
+    limits = parse_limits(options.limit)
+    with bar() as progress:
+        task = progress.add_task("")
+        step: OnProgress = lambda what, done, total: progress.update(  # noqa: E731
+            task, description=what, completed=done + 1, total=total
+        )
+        report = quantize(options.model, options.clips, limits, options.samples, options.replace, options.quick, step)
+    console().print(table(report))
+    error = f"{report.golden_error:.1g} of the largest logit from PyTorch on the golden clip"
+    print(f"{options.model}: int8, {error}")  # noqa: T201
+    return 0

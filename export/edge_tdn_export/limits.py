@@ -1,0 +1,53 @@
+"""Accuracy limits of each precision, and the divergence that they are stated in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Accuracy that a precision must keep, compared with full-precision PyTorch on the same clips.
+
+    `node_error` decides nothing: it separates rounding from nodes that compute something else.
+    """
+
+    max_logit_error: float | None  # largest difference / largest logit; None: unlimited
+    top1_agreement: float  # share of clips with the same first label, 0 to 1
+    node_error: float  # largest difference / largest value
+    mean_kl: float | None = None  # nats; None: unlimited
+    same_events: bool = False
+
+
+LIMITS = {
+    "fp32": Limits(1e-4, 1.0, node_error=1e-3, same_events=True),
+    "onnx": Limits(1e-4, 1.0, node_error=1e-3, same_events=True),
+    "fp16": Limits(2e-2, 0.99, node_error=1e-1),
+    "bf16": Limits(2e-2, 0.99, node_error=1e-1),
+    "int8": Limits(None, 0.99, node_error=3e-1, mean_kl=0.01),
+}
+
+
+def limits_of(precision: str) -> Limits:
+    """Return the limits of a manifest's precision. `cuda-fp16` must keep those of `fp16`."""
+    return LIMITS[precision.removeprefix("cuda-")]
+
+
+def log_softmax(logits: NDArray[np.float32]) -> Floats:
+    """Return the logarithms of the softmax of logits [classes]; finite even where a probability underflows."""
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max()
+    result: Floats = shifted - np.log(np.exp(shifted).sum())
+    return result
+
+
+def divergence(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Return the Kullback-Leibler divergence KL(softmax(first) || softmax(second)) of logits [classes], in nats.
+
+    The result is NaN where one of the softmaxes is.
+    """
+    p, q = log_softmax(first), log_softmax(second)
+    return float(np.maximum(0.0, np.sum(np.exp(p) * (p - q))))  # rounding can make it negative

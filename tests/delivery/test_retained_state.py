@@ -1,0 +1,274 @@
+"""Tests of what the broker should hold, without a broker."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_tdn.delivery.in_flight import MAX_IN_FLIGHT, InFlight
+from edge_tdn.delivery.mqtt import Message
+from edge_tdn.delivery.retained_state import LARGE_BYTES, MAX_LOST_CONNECTIONS, RetainedState
+from edge_tdn.delivery.timing import PublisherTiming
+
+TIMING = PublisherTiming(max_retry_s=30)
+ONLINE = Message("availability", b"online", retain=True)
+LARGE = b"x" * (LARGE_BYTES + 1)
+
+
+def retained(topic: str, payload: bytes = b"1") -> Message:
+    return Message(topic, payload, retain=True)
+
+
+class RetainedStateHarness:
+    """A retained state, a clock that stands still, and the test in place of the broker."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.in_flight = InFlight()
+        self.state = RetainedState(self.in_flight, TIMING, lambda: self.now_s)
+        self.held: dict[str, bytes] = {}  # by the broker
+        self._packet_id = 0
+
+    def connect(self, window: int = MAX_IN_FLIGHT) -> None:
+        self.in_flight.open(window)
+        self.state.connected(ONLINE)
+
+    def disconnect(self) -> list[Message]:
+        given_up = self.state.disconnected()
+        self.in_flight.close()
+        return given_up
+
+    def send(self) -> list[str]:
+        """Send what the state yields; return the topics."""
+        sent = []
+        for message in self.state.next_small():
+            self._add(message)
+            sent.append(message.topic)
+        large = self.state.next_large()
+        if large:
+            self._add(large)
+            sent.append(large.topic)
+        return sent
+
+    def acknowledge(self) -> None:
+        """Acknowledge everything in flight."""
+        for packet_id, message in list(self.in_flight._sent.items()):
+            assert isinstance(message, Message)
+            self.in_flight.remove(packet_id)
+            self.held[message.topic] = message.payload
+            self.state.acknowledged(message)
+
+    def reject(self, topic: str) -> None:
+        packet_id, message = next((id_, m) for id_, m in self.in_flight._sent.items() if m.topic == topic)  # type: ignore[union-attr]
+        self.in_flight.remove(packet_id)
+        assert isinstance(message, Message)
+        self.state.rejected(message, "Not authorized")
+
+    def _add(self, message: Message) -> None:
+        self._packet_id += 1
+        self.in_flight.add(self._packet_id, message)
+
+
+@pytest.fixture
+def harness() -> RetainedStateHarness:
+    return RetainedStateHarness()
+
+
+def test_everything_is_sent_at_every_connect_after_the_birth_message(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("a"))
+    harness.state.set(retained("b"))
+    for _ in range(2):
+        harness.connect()
+        assert harness.send() == ["availability", "a", "b"]
+        harness.acknowledge()
+        assert harness.send() == []
+        harness.disconnect()
+
+
+def test_only_the_newest_message_of_a_topic_is_sent(harness: RetainedStateHarness) -> None:
+    harness.connect()
+    harness.send()
+    harness.state.set(retained("a", b"1"))
+    harness.state.set(retained("a", LARGE))
+    harness.state.set(retained("a", b"2"))
+    assert harness.send() == ["a"]
+    harness.acknowledge()
+    assert harness.held["a"] == b"2"
+
+
+def test_large_messages_are_sent_last_and_one_at_a_time(harness: RetainedStateHarness) -> None:
+    harness.connect()
+    harness.state.set(retained("large", LARGE))
+    harness.state.set(retained("larger", LARGE))
+    harness.state.set(retained("small"))
+    assert harness.send() == ["availability", "small", "large"]
+    harness.state.set(retained("small", b"2"))
+    assert harness.send() == ["small"]
+    harness.acknowledge()
+    assert harness.send() == ["larger"]
+
+
+def test_a_large_message_that_the_broker_has_is_sent_again_on_request_alone(harness: RetainedStateHarness) -> None:
+    harness.connect()
+    harness.state.set(retained("large", LARGE))
+    harness.send()
+    harness.acknowledge()
+    harness.disconnect()
+    harness.connect()
+    assert harness.send() == ["availability"]
+    harness.state.send_all(large=True)
+    assert harness.send() == ["large"]
+
+
+def test_a_large_message_is_given_up_after_several_lost_connections(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("large", LARGE))
+    for _ in range(MAX_LOST_CONNECTIONS - 1):
+        harness.connect()
+        assert harness.send() == ["availability", "large"]
+        assert harness.disconnect() == []
+    harness.connect()
+    assert harness.send() == ["availability", "large"]
+    assert harness.disconnect() == [retained("large", LARGE)]
+    harness.connect()
+    assert harness.send() == ["availability"]
+
+
+def test_an_acknowledgement_forgives_lost_connections(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("large", LARGE))
+    for _ in range(2 * MAX_LOST_CONNECTIONS):
+        harness.connect()
+        harness.send()
+        assert harness.disconnect() == []
+        harness.connect()
+        assert harness.send() == ["availability", "large"]
+        harness.acknowledge()
+        harness.disconnect()
+        harness.state.set(retained("large", LARGE))
+
+
+def test_a_large_message_that_was_replaced_meanwhile_is_not_sent_again(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("large", LARGE))
+    harness.connect()
+    harness.send()
+    harness.state.set(retained("large", b""))
+    assert harness.disconnect() == []
+    harness.connect()
+    assert harness.send() == ["availability", "large"]
+    harness.acknowledge()
+    assert harness.held["large"] == b""
+
+
+def test_a_removed_topic_is_cleared_once(harness: RetainedStateHarness) -> None:
+    harness.connect()
+    harness.state.set(retained("a", b""))
+    assert "a" in harness.send()
+    harness.disconnect()
+    harness.connect()
+    assert "a" in harness.send(), "it was not acknowledged"
+    harness.acknowledge()
+    harness.disconnect()
+    harness.connect()
+    assert "a" not in harness.send()
+
+
+def test_a_denied_message_is_sent_again_later(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("a"))
+    harness.connect()
+    harness.send()
+    harness.reject("a")
+    harness.reject("availability")
+    assert harness.state.denials == {"a": "Not authorized", "availability": "Not authorized"}
+    harness.now_s += TIMING.max_retry_s - 0.1
+    assert harness.send() == []
+    harness.state.set(retained("a", b"2"))
+    assert harness.send() == ["a"]
+    harness.reject("a")
+    harness.now_s += 0.1
+    assert harness.send() == ["a", "availability"]
+    harness.acknowledge()
+    assert harness.state.denials == {}
+    assert harness.held == {"a": b"2", "availability": b"online"}
+
+
+def test_one_accepted_topic_makes_the_others_retry_at_once(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("a"))
+    harness.state.set(retained("b"))
+    harness.connect()
+    harness.send()
+    harness.reject("a")
+    harness.reject("b")
+    harness.state.set(retained("a"))
+    assert harness.send() == ["a"]
+    harness.acknowledge()
+    assert harness.state.denials == {"b": "Not authorized"}
+    assert harness.send() == ["b"]
+    harness.reject("b")
+    assert harness.send() == []
+    harness.state.retry_soon()
+    assert harness.send() == ["b"]
+
+
+def test_a_new_connection_forgets_denials(harness: RetainedStateHarness) -> None:
+    harness.state.set(retained("a"))
+    harness.connect()
+    harness.send()
+    harness.reject("a")
+    harness.disconnect()
+    harness.connect()
+    assert harness.state.denials == {}
+    assert "a" in harness.send()
+
+
+def test_an_announcement_replaces_the_one_before(harness: RetainedStateHarness) -> None:
+    harness.connect()
+    harness.state.announce({"a": b"1", "b": b"1"})
+    assert harness.send() == ["availability", "a", "b"]
+    harness.acknowledge()
+    harness.state.announce({"a": b"1", "c": b"1"})
+    assert sorted(harness.send()) == ["b", "c"], "a has not changed"
+    harness.acknowledge()
+    assert harness.held == {"availability": b"online", "a": b"1", "b": b"", "c": b"1"}
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("set"), st.sampled_from("abc"), st.sampled_from([b"", b"1", b"2", LARGE, LARGE + b"2"])),
+    st.tuples(st.sampled_from(["send", "acknowledge", "disconnect", "wait"]), st.just(""), st.just(b"")),
+    st.tuples(st.just("reject"), st.sampled_from("abc"), st.just(b"")),
+    st.tuples(st.just("connect"), st.just(""), st.just(b"")),
+)
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_the_broker_ends_with_the_newest_message_of_each_topic(steps: list[tuple[str, str, bytes]]) -> None:
+    """Unless it is large, and connections were lost over it or the broker denied it."""
+    harness, connected = RetainedStateHarness(), False
+    newest: dict[str, bytes] = {}
+    for step, topic, payload in steps:
+        match step:
+            case "set":
+                harness.state.set(retained(topic, payload))
+                newest[topic] = payload
+            case "reject":
+                if any(message.topic == topic for message in harness.in_flight.messages):
+                    harness.reject(topic)
+            case "wait":
+                harness.now_s += TIMING.max_retry_s
+            case "acknowledge":
+                harness.acknowledge()
+            case "connect" if not connected:
+                harness.connect(window=2)
+                connected = True
+            case "disconnect" if connected:
+                harness.disconnect()
+                connected = False
+            case "send" if connected:
+                harness.send()
+                large = [message for message in harness.in_flight.messages if len(message.payload) > LARGE_BYTES]
+                assert len(harness.in_flight.messages) <= 2
+                assert len(large) <= 1
+    harness.disconnect()
+    harness.connect()
+    harness.state.send_all(large=True)
+    for _ in range(5 + len(newest)):
+        harness.send()
+        harness.acknowledge()
+    assert {topic: harness.held.get(topic, b"") for topic in newest} == newest

@@ -1,0 +1,191 @@
+"""`edge-tdn-export convert`: exit statuses, messages, and no files left behind by interrupts and full disks."""
+
+import os
+import platform
+import re
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from edge_tdn_export.__main__ import main
+from edge_tdn_export.convert.model_folder import whole_or_nothing
+from edge_tdn_export.network import checkpoint
+from safetensors.torch import save_file
+
+from edge_tdn.manifest import open_model
+from tests.support.exports import LABELS, SmallModel, write_labels
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_labels(tmp_path_factory.mktemp("labels") / "labels.txt")
+
+
+@pytest.fixture
+def arguments(small_model: SmallModel, labels: Path, tmp_path: Path) -> list[str]:
+    """A command line that writes `m` from weights without metadata."""
+    state = {name: value.contiguous() for name, value in small_model.network.state_dict().items()}
+    save_file(state, tmp_path / "w.safetensors")
+    network = ["--arch", "resnet18", "--width", "0.125", "--segments", "8"]
+    spec = ["--size", "64", "--frame-rate", "25", "--segment-stride", "8"]
+    return ["convert", f"{tmp_path}/w.safetensors", f"{tmp_path}/m", *network, "--labels", str(labels), *spec]
+
+
+def test_convert_writes_a_model_folder(
+    arguments: list[str], labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The labels file may have a byte order mark and CRLF, as Windows editors save it; a second run is refused."""
+    (tmp_path / "bom.txt").write_bytes("\ufeff".encode() + "\r\n".join(LABELS).encode())
+    arguments[arguments.index(str(labels))] = f"{tmp_path}/bom.txt"
+    assert main([*arguments, "--background", "one"]) == 0
+    assert "of the largest logit from PyTorch" in capsys.readouterr().out
+    model = open_model(tmp_path / "m")
+    assert model.labels == LABELS
+    assert model.manifest.input.short_side == 73
+    assert list(model.manifest.precisions) == ["fp32", "bf16"]
+    source = {"file": "w.safetensors", "sha256": checkpoint.sha256(tmp_path / "w.safetensors")}
+    assert model.manifest.members[0].source == source
+    assert main(arguments) == 78
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_precision_that_cannot_run_here_is_written_without_golden_error(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_tdn_export.convert.convert.processor_can", lambda precision: precision != "bf16")
+    assert main(arguments) == 0
+    assert "bf16, golden clip: this machine cannot run it" in capsys.readouterr().out
+    builds = open_model(tmp_path / "m").manifest.precisions
+    assert builds["bf16"].golden_error is None
+    assert builds["fp32"].golden_error <= 1e-4
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--segment-stride", "0"], "segment_stride"),
+        (["--size", "32"], "the network cannot take frames of 32x32"),
+        (["--arch", "resnet34"], "missing ("),
+        (["--width", "0.25"], "misshapen ("),
+        (["--ltdm-stages", "3", "4"], "unexpected ("),
+        (["--no-ltdm-multiscale"], "res3.0.ltdm.fine.weight"),
+        (["--stdm-stages", "7"], "stdm_stages 7 is not known; allowed: 1 to 5"),
+    ],
+)
+def test_wrong_options_exit_with_78_and_write_nothing(
+    more: list[str], message: str, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, *more]) == 78
+    errors = capsys.readouterr().err
+    assert re.search("^edge-tdn-export: ", errors, re.M)
+    assert "Traceback" not in errors
+    assert message in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_weights_that_are_not_finite_exit_with_78_and_write_nothing(
+    small_model: SmallModel, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = {name: value.clone() for name, value in small_model.network.state_dict().items()}
+    state["res4.0.conv1.weight"][0, 0, 0, 0] = float("nan")
+    save_file(state, tmp_path / "w.safetensors")
+    assert main(arguments) == 78
+    assert "1 entries are not finite, the first is res4.0.conv1.weight" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a process with one thread and a TMPDIR of its own, where leftovers are visible."""
+    (folder / "tmp").mkdir()
+    return {**os.environ, "TMPDIR": f"{folder}/tmp", "OMP_NUM_THREADS": "1"}
+
+
+def left_in(folder: Path) -> list[str]:
+    """Return the names of everything below a folder but `.ses`, which OpenVINO's telemetry writes to TMPDIR."""
+    return sorted(path.name for path in folder.rglob("*") if path.name != ".ses")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_nothing_behind(number: signal.Signals, arguments: list[str], tmp_path: Path) -> None:
+    """The signal arrives in the middle of the command, when its scratch folder has the first files."""
+    command = [sys.executable, "-m", "edge_tdn_export", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(tmp_path))
+
+    def has_begun() -> bool:
+        assert process.poll() is None, "ended before it could be interrupted"
+        return bool(list(tmp_path.glob(".m-*/golden.npz")))
+
+    eventually(has_begun)
+    process.send_signal(number)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "edge-tdn-export: stopped, nothing written"
+    assert "Traceback" not in errors
+    assert left_in(tmp_path) == ["tmp", "w.safetensors"]
+
+
+def test_scratch_folders_of_crashed_processes_are_removed(tmp_path: Path) -> None:
+    """Those of other models, other hosts and living processes stay."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    node = platform.node()
+    names = [
+        f".m-{node}-{dead.pid}",
+        f".m-{node}-{os.getppid()}",
+        f".m-elsewhere-{dead.pid}",
+        f".other-{node}-{dead.pid}",
+    ]
+    for name in names:
+        (tmp_path / name / "fp32").mkdir(parents=True)
+    with whole_or_nothing(tmp_path / "m") as scratch:
+        (scratch / "labels.txt").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"m", *names[1:]}
+
+
+@pytest.mark.parametrize(
+    "largest", [pytest.param(100_000, id="the weights do not fit"), pytest.param(1_200_000, id="nor CUDA's program")]
+)
+def test_full_disk_leaves_nothing_behind(largest: int, arguments: list[str], tmp_path: Path) -> None:
+    """No file may grow beyond `largest` bytes: writing to it fails as on a full disk."""
+
+    def small_disk() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+
+    command = [sys.executable, "-m", "edge_tdn_export", *arguments, "--precisions", "fp32", "cuda-fp32"]
+    done = subprocess.run(
+        command, preexec_fn=small_disk, capture_output=True, text=True, timeout=120, env=environment(tmp_path)
+    )
+    check_refused(done, tmp_path / "m")
+    assert left_in(tmp_path) == ["tmp", "w.safetensors"]
+
+
+def test_full_disk_under_openvino_leaves_nothing_behind(arguments: list[str], tmp_path: Path) -> None:
+    """The disk has room for the weights, not for the graphs."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", disk]).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        arguments[2] = str(disk / "m")
+        command = [sys.executable, "-m", "edge_tdn_export", *arguments, "--precisions", "fp32"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment(tmp_path))
+        check_refused(done, disk / "m")
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def check_refused(done: subprocess.CompletedProcess[str], out: Path) -> None:
+    """Assert exit status 78 and one message about a full disk."""
+    assert done.returncode == 78, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"edge-tdn-export: {out}: ")
+    assert last.endswith("nothing written; is the disk full?")
+    assert "Traceback" not in done.stderr

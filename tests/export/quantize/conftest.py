@@ -1,0 +1,33 @@
+"""A small FP32 model folder and videos to quantise it with, made once per test run."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.exports import built_once, export
+from tests.support.networks import small_network
+from tests.support.quantized import LABELS
+from tests.support.videos import write_action
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder in FP32 with few operators, for speed: L-TDM and temporal convolution in res5 only."""
+
+    def build(folder: Path) -> None:
+        network = small_network(classes=len(LABELS), stdm_stages=(1,), ltdm_stages=(5,), temporal_conv_stages=(5,))
+        export(network, folder, labels=LABELS, precisions=("fp32",))
+
+    return built_once(tmp_path_factory, "few-operators", build)
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three videos of 5 s: two calibrate, one is held out."""
+
+    def build(folder: Path) -> None:
+        folder.mkdir()
+        for seed, label in enumerate(("left", "wave", "approach")):
+            write_action(folder / f"{label}.mp4", label, 75, seed)
+
+    return built_once(tmp_path_factory, "quantize-videos", build)

@@ -1,0 +1,35 @@
+"""Edits of a model folder whose manifest then agrees with them, as a careful forger would make."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from edge_tdn.manifest import Manifest, dump, records, seal
+
+Content = dict[str, Any]  # a manifest as JSON has it
+
+
+def edit_manifest(folder: Path, change: Callable[[Content], None]) -> None:
+    """Change the manifest and renew its digest; a result that is not a valid manifest is written without one."""
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    change(content)
+    try:
+        path.write_bytes(dump(seal(Manifest.model_validate(content))))
+    except ValidationError:
+        path.write_text(json.dumps(content))
+
+
+def rehash(folder: Path, name: str) -> None:
+    """Renew size and hash of a changed file in the manifest."""
+    record = records(folder, [name])[name].model_dump()
+
+    def change(content: Content) -> None:
+        content["files"][name] = record
+        if name == "labels.txt":
+            content["labels_sha256"] = record["sha256"]
+
+    edit_manifest(folder, change)

@@ -1,0 +1,80 @@
+"""The other end of $NOTIFY_SOCKET, and threads that hang."""
+
+import socket
+import threading
+
+import pytest
+
+from tests.support.waiting import eventually
+
+
+class NotifySocket:
+    """Receives the notifications for systemd. `name`: a path, or @name for an abstract socket."""
+
+    def __init__(self, name: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(name.replace("@", "\0", 1))
+        self._socket.setblocking(False)
+        self._messages: list[str] = []
+
+    def messages(self) -> list[str]:
+        """Return all messages so far."""
+        while True:
+            try:
+                self._messages.append(self._socket.recv(4096).decode())
+            except BlockingIOError:
+                return self._messages.copy()
+
+    def wait_for(self, message: str) -> None:
+        eventually(lambda: message in self.messages(), describe=lambda: f"no {message!r}, but {self._messages[-10:]}")
+
+    def clear(self) -> None:
+        """Forget all messages so far."""
+        self.messages()
+        self._messages.clear()
+
+    def wait_until_fed(self) -> None:
+        """Forget all messages, and wait until the watchdog is fed again."""
+        self.clear()
+        self.wait_for("WATCHDOG=1")
+
+    def was_starved(self) -> bool:
+        """Return whether the main loop looked at least once without feeding the watchdog before it was triggered."""
+        before = self.messages()[: self.messages().index("WATCHDOG=trigger")]
+        fed = len(before) - before[::-1].index("WATCHDOG=1")
+        return sum(message.startswith("STATUS=") for message in before[fed:]) > 1  # one after each look
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Trap:
+    """Methods that do not return, one at a time, while they are held."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._held = ""
+        self._released = threading.Event()
+        self.caught: set[str] = set()  # names of the threads that are in it
+
+    def set(self, owner: type, method: str) -> None:
+        original = getattr(owner, method)
+
+        def trapped(*arguments: object) -> object:
+            if self._held == method:
+                self.caught.add(threading.current_thread().name)
+                self._released.wait()
+            return original(*arguments)
+
+        self._monkeypatch.setattr(owner, method, trapped)
+
+    def hold(self, method: str) -> None:
+        self._released.clear()
+        self.caught.clear()
+        self._held = method
+
+    def release(self) -> None:
+        self._held = ""
+        self._released.set()
+
+    close = release
