@@ -69,7 +69,7 @@ def test_a_killed_run_is_resumed_and_gives_the_weights_of_an_unbroken_one(
     assert "this run was started with course.views = 2, now it is 4" in capsys.readouterr().err
     monkeypatch.setattr(dataset, "GENERATOR", dataset.GENERATOR + 1)
     assert main(command()) == 78
-    assert re.search(r"started with data\.generator = \d+, now .*; name another folder", capsys.readouterr().err)
+    assert re.search(r"started with data\.generator = \d+, now .*; choose another folder", capsys.readouterr().err)
 
 
 def test_the_result_is_a_folder_like_the_shipped_one(

@@ -37,6 +37,7 @@ SESSION = "%Y%m%dT%H%M%SZ"  # start of the names of all clips of one call
 ONE_RECORDING = "source = '([0-9]{8}T[0-9]{6}Z)-[0-9]+'  # clips of one call of edge-tdn-train record\n"
 FINISH_TIMEOUT_S = 30.0  # for a slow disk to complete a clip
 
+SCRATCH_SUFFIX = ".part"
 MAX_SECONDS = 3600.0  # of a clip, or of a pause
 
 Report = Callable[[str, float], None]  # receives the current activity, and the share of it that is done
@@ -71,6 +72,12 @@ class RecordingPlan:
     def clip(self, number: int) -> Path:
         """Return the path of clip `number`, from 1."""
         return self.folder / f"{self.session}-{number:03}.mp4"
+
+    def remove_unfinished(self) -> None:
+        """Delete the files of clips that were not completed."""
+        for path in self.folder.glob(f".{self.session}-*{SCRATCH_SUFFIX}"):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def add_parser(commands: Any) -> None:
@@ -173,6 +180,7 @@ def record(
     finally:
         if clip:
             clip.discard()
+        plan.remove_unfinished()  # a stop may come before `clip` is assigned
 
 
 class _Clip:
@@ -180,7 +188,7 @@ class _Clip:
 
     def __init__(self, path: Path, first: Frame) -> None:
         self._path, self.from_ns = path, first.pts_ns
-        self._scratch = path.with_name(f".{path.name}.part")
+        self._scratch = path.with_name(f".{path.name}{SCRATCH_SUFFIX}")
         self._writer = VideoWriter(self._scratch, LIVE_ENCODERS)
         self._rgbx: Rgbx = np.empty((*first.decoded.size, 4), np.uint8)
 
