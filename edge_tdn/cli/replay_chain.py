@@ -16,8 +16,10 @@ from edge_tdn.capture.video_file import length_s
 from edge_tdn.cli.plot import ScoredClip
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError
+from edge_tdn.inference.backlog import Item
+from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.runtime import Runtime
-from edge_tdn.inference.scheduler import Item, Lane, compute
+from edge_tdn.inference.turn import compute
 from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Frame, Scores, Segment
 from edge_tdn.segments.motion_gate import MotionGate
@@ -36,7 +38,7 @@ class ReplayChain:
         origin = Origin(config.host, camera.name, BOOT, model.ref(config.runtime.precision))
         self._runtime, self._at_ns = runtime, at_ns
         self._window = Window(spec, camera.max_gap_s, gate=MotionGate() if camera.motion_gate else None)
-        self._lane = Lane(runtime.ring(), spec, camera.hop, self._scored, self._broken)
+        self._lane = Lane(runtime.ring(), spec, camera.hop, self)
         self._decider = Decider(config.decide, origin, model.labels, model.manifest.background)
         self._new_events: list[ActionEvent] = []  # since the last frame
         self.thresholds = self._decider.thresholds  # name of the action -> enter, exit threshold
@@ -63,11 +65,13 @@ class ReplayChain:
         events, self._new_events = self._new_events, []
         return events
 
-    def _scored(self, scores: Scores) -> None:
+    def scored(self, scores: Scores) -> None:
+        """Take a clip of the lane."""
         self._new_events += self._decider.push(scores)
         self.clips.append(ScoredClip(scores.to_ns / NS_PER_S, self._decider.scores))
 
-    def _broken(self, reason: EndReason) -> None:
+    def broken(self, reason: EndReason) -> None:
+        """Take a break in the recording."""
         self._new_events += self._decider.break_off(reason)
         if self.clips:
             self.clips.append(ScoredClip(self.clips[-1].seconds, {}))

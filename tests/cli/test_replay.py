@@ -26,6 +26,7 @@ from edge_tdn.manifest import Model
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import NS_PER_S, ActionEvent, CameraStatus, Frame
 from edge_tdn.service.camera import Camera
+from edge_tdn.service.camera_settings import CameraSettings
 
 SECONDS = 8  # of the demo's clip: an object moves right, then left
 STANDS_AND_MOVES = [(round(a * RATE), round(b * RATE)) for a, b in ((0, 0.1), (1.8, 4.4), (4.4, 4.5), (6.2, 8.8))]
@@ -135,7 +136,8 @@ def test_a_served_camera_publishes_the_same_events(
 
     scheduler, log = Scheduler(runtime, motion.manifest.input, fail), EventLog()
     origin = Origin(chosen.host, "yard", "b007", motion.ref("fp32"))
-    camera = Camera(chosen.camera[0], chosen, tmp_path, motion, origin, scheduler, log)  # type: ignore[arg-type]
+    settings = CameraSettings(chosen.camera[0], chosen, tmp_path, motion, origin)
+    camera = Camera(settings, scheduler, log)  # type: ignore[arg-type]
     scheduler.start()
     camera.start()
     camera.join(SECONDS + 20)

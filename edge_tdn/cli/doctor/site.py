@@ -21,7 +21,7 @@ from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, unproven
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model
-from edge_tdn.recording.recorder import verify as verify_record
+from edge_tdn.recording.verify import verify as verify_record
 from edge_tdn.service.verify import outbox_writable
 
 MAX_LOAD = 0.8  # share of the runtime's time, above which it cannot catch up after a delay

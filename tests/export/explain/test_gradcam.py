@@ -30,7 +30,8 @@ from edge_tdn.manifest import LABELS, InputSpec, Model, open_model
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Segment
 from edge_tdn.segments.preprocess import Preprocessor
-from tests.support.exports import reseal, write_labels
+from tests.support.exports import write_labels
+from tests.support.model_folders import reseal
 from tests.support.networks import T_CONV, TSN, small_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -240,9 +241,10 @@ def test_image_has_every_heat_and_difference_in_its_place() -> None:
 
 def altered(folder: Path, labels: tuple[str, ...] | None = None, **spec: Any) -> str:
     """Change a model folder's labels or input and return its path."""
+    changed = open_model(folder).manifest.input.model_copy(update=spec)
     if labels:
         write_labels(folder / LABELS, labels)
-    return str(reseal(folder, input=open_model(folder).manifest.input.model_copy(update=spec)))
+    return str(reseal(folder, input=changed))
 
 
 BEFORE: dict[str, tuple[list[str], str]] = {

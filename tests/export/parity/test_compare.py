@@ -25,8 +25,9 @@ from edge_tdn.demo.scene import Pose
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import MANIFEST, InputSpec, Model, open_model, shipped_models
 from tests.conftest import HAS_BF16
-from tests.support.exports import SPEC, SmallModel, reseal
-from tests.support.videos import write_action
+from tests.support.action_video import write_action
+from tests.support.exports import SPEC, SmallModel
+from tests.support.model_folders import reseal
 
 PRECISIONS = ["fp32", "fp16", *(["bf16"] if HAS_BF16 else []), "onnx"]  # that run on this CPU
 
