@@ -54,6 +54,17 @@ def test_help_loads_nothing_heavy() -> None:
     assert not {name.partition(".")[0] for name in done.stdout.split()} & HEAVY
 
 
+def test_status_loads_neither_the_network_nor_a_camera() -> None:
+    program = (
+        "import sys; from edge_tdn.__main__ import main; "
+        "assert main(['status', '--broker', 'mqtt://127.0.0.1:1']) == 69; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert {"paho", "rich"} <= loaded
+    assert not loaded & {"openvino", "cv2", "gi", "PIL", "prometheus_client"}
+
+
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_a_misspelt_key_is_exit_78_before_anything_that_computes_is_loaded(
     command: str, edge_tdn: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
