@@ -16,7 +16,6 @@ from edge_tdn.__main__ import main
 from edge_tdn.actions.decider import Origin
 from edge_tdn.capture.video_file import read_file
 from edge_tdn.cli.replay import _write
-from edge_tdn.cli.replay_chain import ReplayChain
 from edge_tdn.config.tables import Config
 from edge_tdn.demo.demo_clip import RATE, pictures
 from edge_tdn.inference.open_runtime import open_runtime
@@ -25,6 +24,7 @@ from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import NS_PER_S, ActionEvent, CameraStatus, Frame
+from edge_tdn.replay.replay_chain import ReplayChain
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings
 
