@@ -106,7 +106,7 @@ def test_the_motion_gate_changes_no_event(
     assert counts[0] < 0.8 * counts[1]
 
 
-class EventLog:
+class CameraRecorder:
     """Records the events that a camera publishes."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ def test_a_served_camera_publishes_the_same_events(
     def fail(error: BaseException) -> None:
         raise AssertionError from error
 
-    scheduler, log = Scheduler(runtime, motion.manifest.input, fail), EventLog()
+    scheduler, log = Scheduler(runtime, motion.manifest.input, fail), CameraRecorder()
     origin = Origin(chosen.host, "yard", "b007", motion.ref("fp32"))
     settings = CameraSettings(chosen.camera[0], chosen, tmp_path, motion, origin)
     camera = Camera(settings, scheduler, log)  # type: ignore[arg-type]
