@@ -20,7 +20,7 @@ from edge_tdn.service.daemon_status import daemon_status, status_line
 from edge_tdn.service.reloader import Reloader
 from edge_tdn.service.running import finish_recorders, join_all
 from edge_tdn.service.startup import open_running
-from edge_tdn.service.timing import DEFAULT_DAEMON_TIMING, DaemonTiming
+from edge_tdn.service.timing import DEFAULT_DAEMON_TIMING, DaemonTiming, MetricsTiming
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Daemon:
         self._failure: BaseException | None = None
         self._computed = True  # the runtime thread has ended when it was asked to
         self._watchdog = heartbeat.Watchdog()
-        self._metrics = _open_metrics(config, lambda: self.cameras, self._status)
+        self._metrics = _open_metrics(config, lambda: self.cameras, self._status, timing.metrics)
         systemd_notify.extend(timing.compile_s, "verifying and compiling the model")
         observe = self._metrics.observe if self._metrics else None
         self._running = open_running(config, base, timing, self._stop, self._fail, self._fail_runtime, observe)
@@ -195,14 +195,17 @@ class _MetricsServer(Protocol):
 
 
 def _open_metrics(
-    config: Config, cameras: Callable[[], list[Camera]], daemon: Callable[[], DaemonStatus]
+    config: Config,
+    cameras: Callable[[], list[Camera]],
+    daemon: Callable[[], DaemonStatus],
+    timing: MetricsTiming,
 ) -> _MetricsServer | None:
     """Return the metrics endpoint, not started yet; None where it is off. ConfigError: its port cannot be opened."""
     if not config.metrics.port:
         return None
     from edge_tdn.service.metrics import Metrics  # 1 MB, and a web server
 
-    return Metrics(config, lambda: [camera.status() for camera in cameras()], daemon)
+    return Metrics(config, lambda: [camera.status() for camera in cameras()], daemon, timing)
 
 
 def _as_edge_tdn_error(failure: BaseException) -> EdgeTdnError:
