@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from edge_tdn.config.tables import CREDENTIAL, NETWORK, CameraConfig, camera_access
+from edge_tdn.config.checks import NETWORK_SCHEMES
+from edge_tdn.config.credentials import camera_access
+from edge_tdn.config.tables import CREDENTIAL, CameraConfig
 from edge_tdn.demo.demo_clip import DEMO, demo_clip_path
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.process import heartbeat
 from edge_tdn.process.passwords import hide, hide_in, without_password
 
-URLS = tuple(f"{scheme}://" for scheme in NETWORK)
+URLS = tuple(f"{scheme}://" for scheme in NETWORK_SCHEMES)
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 CONNECT_TIMEOUT_S = 1.0  # of the connection that finds out why a URL does not answer
 RESOLVE_TIMEOUT_S = 60.0  # name servers that do not answer may take this long

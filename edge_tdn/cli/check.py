@@ -1,99 +1,49 @@
-"""`edge-tdn check`: opens everything that `run` would, says what is wrong, or prints the plan."""
+"""`edge-tdn check`: validate a configuration and its model, and print the plan."""
 
-from collections.abc import Iterable, Sequence
+import argparse
+import logging
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+from edge_tdn.cli.options import Commands, add_command, add_config
 
-from edge_tdn.actions.labels import Rule, check_names, rules
-from edge_tdn.config.tables import Config, DecideConfig, RecordConfig, load
-from edge_tdn.delivery.outbox.folder import outbox_folder
-from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime
-from edge_tdn.inference.runtime import Runtime, build_name
-from edge_tdn.manifest import Model
-from edge_tdn.process.passwords import without_password
-from edge_tdn.service.verify import outbox_writable, verify
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HELP = """\
+Open everything that `run` would open on this machine, including the model, and print what it would
+do. Errors name file, line, key and what is allowed. It connects neither to cameras nor to the
+broker; `doctor` does.
+
+  edge-tdn check --config site.toml
+"""
 
 
-def check(console: Console, path: Path) -> None:
-    """Prints the plan of a configuration. ConfigError or ModelError: what is wrong with it."""
+def add_parser(commands: Commands) -> None:
+    summary = "validate a configuration and its model, and print the plan"
+    add_config(add_command(commands, "check", run, logging.WARNING, summary, HELP))
+
+
+def run(options: argparse.Namespace) -> int:
+    from edge_tdn.cli.console import plain_console
+
+    check(plain_console(), options.config)
+    return 0
+
+
+def check(console: "Console", path: Path) -> None:
+    """Print the plan of a configuration. Raises ConfigError or ModelError."""
+    from edge_tdn.actions.labels import check_names
+    from edge_tdn.cli.plan import print_plan
+    from edge_tdn.config.load import load
+    from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime
+    from edge_tdn.service.verify import outbox_writable, verify
+
     config = load(path)
     verify(config, path)
     writable = outbox_writable(config, path.parent)
     model = open_configured_model(config, path.parent)
     check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
-        _plan(console, config, path.parent, model, runtime, writable)
-
-
-def _plan(console: Console, config: Config, base: Path, model: Model, runtime: Runtime, writable: bool) -> None:
-    spec = model.manifest.input
-    clip_s = spec.ticks / spec.frame_rate
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
-    table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
-    table.add_row("parity", told_parity(model, build_name(runtime.precision, runtime.device)))
-    segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
-    table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
-    table.add_row("labels", _some(model.labels))
-    reported = rules(config.decide, model.labels, model.manifest.background).values()
-    table.add_row("reported", _some([_reported(rule, model.labels) for rule in reported]))
-    table.add_row("thresholds", _thresholds(config.decide, reported))
-    table.add_row("broker", f"{config.broker.url}, MQTT {config.broker.protocol}, topics {config.base_topic}/...")
-    outbox = outbox_folder(config.outbox.folder, config.host, base)
-    kept = f"{outbox}, at most {config.outbox.max_mb:g} MB" if outbox else "in memory alone"
-    unwritable = "" if writable else "; this user cannot write there: events would wait in memory alone"
-    table.add_row("outbox", f"{kept}, {config.outbox.max_age_h:g} h{unwritable}")
-    if config.home_assistant.discovery != "off":
-        table.add_row("home assistant", f"by {config.home_assistant.discovery}, {config.home_assistant.prefix}/...")
-    if config.record.wanted or config.record.folder:
-        table.add_row("record", _recorded(config.record))
-    if config.metrics.port:
-        table.add_row("metrics", config.metrics.url)
-    for camera in config.camera:
-        every = f"a decision every {camera.hop * spec.segment_s:.2f} s"
-        table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, {every}")
-    console.print(table)
-    console.print("configuration and model are right")
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
-
-
-def _reported(rule: Rule, labels: Sequence[str]) -> str:
-    members = [labels[member] for member in rule.members]
-    return rule.name if members == [rule.name] else f"{rule.name} ({' + '.join(members)})"
-
-
-def _thresholds(decide: DecideConfig, reported: Iterable[Rule]) -> str:
-    usual = decide.enter_threshold, decide.exit_threshold
-    own = [
-        f"{rule.name} {rule.enter_threshold:g} and {rule.exit_threshold:g}"
-        for rule in reported
-        if (rule.enter_threshold, rule.exit_threshold) != usual
-    ]
-    return f"starts at {usual[0]:g}, ends below {usual[1]:g}" + (f"; {_some(own)}" if own else "")
-
-
-def _recorded(record: RecordConfig) -> str:
-    if not record.wanted:
-        return "nothing: snapshot and clip are false"
-    what = " and ".join(name for name, on in (("snapshots", record.snapshot), ("clips", record.clip)) if on)
-    where = f"{record.folder}, at most {record.max_mb} MB" if record.folder else "on their topic only"
-    return f"{what}, {where}; at most {record.memory_mb} MB of memory a camera"
-
-
-def told_parity(model: Model, name: str) -> str:
-    """What the exporter found when it compared this build with PyTorch."""
-    parity = model.manifest.parity.get(name)
-    if parity is None:
-        return f"never compared with PyTorch; `edge-tdn-export parity {model.folder}` does it"
-    verdict = "proven equal to PyTorch" if parity.proven else "NOT equal to PyTorch"
-    error = "not finite" if parity.max_logit_error is None else f"within {parity.max_logit_error:.1g} of the largest"
-    return (
-        f"{verdict} on {parity.device}, {parity.clips} clips: logits {error}, "
-        f"top-1 agreement {parity.top1_agreement:.1%}, {parity.checked_at[:10]}"
-    )
+        print_plan(console, config, path.parent, model, runtime, writable)

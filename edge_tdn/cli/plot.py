@@ -1,4 +1,4 @@
-"""What a replay gave, as one picture: a row for each action, its score over time, and when it was going on."""
+"""The picture of a replay: a row for each action, with its score over time and the spans in which it was active."""
 
 import importlib.util
 import io
@@ -16,49 +16,49 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROWS = 12  # actions, at most
+MAX_ROWS = 12  # actions
 WIDTH, ROW_HEIGHT, AROUND, DPI = 12.0, 0.85, 1.5, 110  # inches; pixels per inch
 NAME_WIDTH = 22  # characters of a line of a name
 INK, SPAN, ENTER, EXIT = "#1f3b57", "#f2a541", "#2a9d5c", "#c0392b"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What one clip was judged by."""
+class ScoredClip:
+    """The scores of one clip."""
 
     seconds: float  # PTS of its last tick
-    scores: dict[str, float]  # by the names that are reported; empty: here the stream broke
+    scores: dict[str, float]  # by the names that are reported; empty: the stream was interrupted here
 
 
 def require_matplotlib() -> None:
-    """EdgeTdnError: it is not installed; a camera host does not need it."""
+    """Raise EdgeTdnError if matplotlib is not installed; a camera host does not need it."""
     if not importlib.util.find_spec("matplotlib"):
-        raise EdgeTdnError("--plot draws with matplotlib, which is not installed: pip install matplotlib")
+        raise EdgeTdnError("--plot needs matplotlib, which is not installed: pip install matplotlib")
 
 
 def plot(
     title: str,
-    judged: Sequence[Judged],
+    clips: Sequence[ScoredClip],
     thresholds: Mapping[str, tuple[float, float]],
     events: Sequence[ActionEvent],
     at_ns: int,
 ) -> bytes:
-    """A PNG. `thresholds`: name of the action -> enter, exit. `at_ns`: wall clock at 0 s."""
-    names = telling(judged, thresholds, {event.label for event in events})
+    """Return a PNG. `thresholds`: name of the action -> enter, exit. `at_ns`: wall clock at 0 s."""
+    names = most_active(clips, thresholds, {event.label for event in events})
     figure, rows = rows_over_time(title, len(names), ROW_HEIGHT, AROUND)
     for axes, name in zip(rows, names, strict=True):
-        _row(axes, name, judged, thresholds[name], [event for event in events if event.label == name], at_ns)
-    rows[0].set_xlim(0, max((one.seconds for one in judged), default=1.0))
-    left_out = f" ({len(thresholds) - len(names)} more actions are not shown)" if len(thresholds) > len(names) else ""
+        _row(axes, name, clips, thresholds[name], [event for event in events if event.label == name], at_ns)
+    rows[0].set_xlim(0, max((one.seconds for one in clips), default=1.0))
+    left_out = f" ({len(thresholds) - len(names)} more actions not shown)" if len(thresholds) > len(names) else ""
     rows[-1].set_xlabel(f"seconds of the recording{left_out}")
     handles, labels = rows[0].get_legend_handles_labels()
-    shown = dict(zip(labels, handles, strict=True))  # each once
+    shown = dict(zip(labels, handles, strict=True))  # without duplicates
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown), frameon=False, fontsize=9)
     return png(figure)
 
 
 def rows_over_time(title: str, count: int, row_height: float, around: float) -> tuple["Figure", "list[Axes]"]:
-    """Rows of that many inches over one axis of seconds, and `around` them so many for the rest."""
+    """Return a figure with `count` rows over one axis of seconds. `row_height` and `around`, the rest, in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, row_height * count + around), dpi=DPI, layout="constrained")
@@ -66,10 +66,10 @@ def rows_over_time(title: str, count: int, row_height: float, around: float) -> 
     return figure, list(figure.subplots(count, sharex=True, squeeze=False)[:, 0])
 
 
-def score(axes: "Axes", name: str, judged: Sequence[Judged]) -> None:
-    """A row's name, and the line of its score."""
-    seen = [one.scores.get(name, float("nan")) for one in judged]  # no line over a break
-    axes.plot([one.seconds for one in judged], seen, color=INK, linewidth=1.4, label="score", zorder=3)
+def draw_score(axes: "Axes", name: str, clips: Sequence[ScoredClip]) -> None:
+    """Draw the name of a row and the line of its score."""
+    values = [one.scores.get(name, float("nan")) for one in clips]  # NaN interrupts the line
+    axes.plot([one.seconds for one in clips], values, color=INK, linewidth=1.4, label="score", zorder=3)
     axes.set_ylabel(
         textwrap.fill(name, NAME_WIDTH), rotation=0, ha="right", va="center", fontsize=9, labelpad=8, parse_math=False
     )
@@ -79,24 +79,24 @@ def score(axes: "Axes", name: str, judged: Sequence[Judged]) -> None:
 def png(figure: "Figure") -> bytes:
     content = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # of scripts that the font lacks; the terminal has them
+        warnings.filterwarnings("ignore", "Glyph")  # characters that the font lacks
         figure.savefig(content, format="png")
     return content.getvalue()
 
 
-def telling(
-    judged: Sequence[Judged], thresholds: Mapping[str, tuple[float, float]], happened: Collection[str] = ()
+def most_active(
+    clips: Sequence[ScoredClip], thresholds: Mapping[str, tuple[float, float]], happened: Collection[str] = ()
 ) -> list[str]:
-    """The actions that are worth a row: those that happened, then those of the highest scores."""
-    peaks = {name: max((one.scores.get(name, 0.0) for one in judged), default=0.0) for name in thresholds}
-    shown = sorted(thresholds, key=lambda name: (name not in happened, -peaks[name]))[:ROWS]
+    """Return the actions to draw: those that happened, then those with the highest scores."""
+    peaks = {name: max((one.scores.get(name, 0.0) for one in clips), default=0.0) for name in thresholds}
+    shown = sorted(thresholds, key=lambda name: (name not in happened, -peaks[name]))[:MAX_ROWS]
     return [name for name in thresholds if name in shown]
 
 
 def _row(
     axes: "Axes",
     name: str,
-    judged: Sequence[Judged],
+    clips: Sequence[ScoredClip],
     thresholds: tuple[float, float],
     events: Sequence[ActionEvent],
     at_ns: int,
@@ -104,15 +104,15 @@ def _row(
     def seconds(moment: str) -> float:
         return datetime.fromisoformat(moment).timestamp() - at_ns / NS_PER_S
 
-    score(axes, name, judged)
+    draw_score(axes, name, clips)
     for value, colour, style, label in zip(thresholds, (ENTER, EXIT), ("--", ":"), ("enter", "exit"), strict=True):
         axes.axhline(value, color=colour, linestyle=style, linewidth=1, label=f"{label} threshold")
     ends = [event for event in events if event.ended_at]
     starts = [event for event in events if event.type == "start"]
     for left, right in [(seconds(end.started_at), seconds(str(end.ended_at))) for end in ends] or [(-2.0, -1.0)]:
         axes.axvspan(left, right, color=SPAN, alpha=0.45, linewidth=0, label="action")
-    told = [seconds(start.window.to) for start in starts] or [-1.0]
-    axes.plot(told, [0.06] * len(told), "^", color=INK, markersize=5, label="its start is told", zorder=4)
+    published = [seconds(start.window.to) for start in starts] or [-1.0]
+    axes.plot(published, [0.06] * len(published), "^", color=INK, markersize=5, label="start published", zorder=4)
     axes.set_ylim(-0.02, 1.04)
     axes.set_yticks([0, 0.5, 1], ["0", "", "1"], fontsize=8)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)

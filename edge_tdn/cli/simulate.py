@@ -1,130 +1,151 @@
-"""`edge-tdn simulate`: videos served as RTSP cameras, whose faults are planned or typed."""
+"""`edge-tdn simulate`: serve videos as RTSP cameras, with faults that are planned or typed."""
 
+import argparse
+import logging
 import re
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from edge_tdn.cli.options import Commands, add_command, whole_number
 from edge_tdn.errors import EdgeTdnError
-from edge_tdn.media import gstreamer
 from edge_tdn.simulator.faults import FAULTS, OK, Planned
-from edge_tdn.simulator.film import Film
-from edge_tdn.simulator.rtsp_camera import SimulatedCamera
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HELP = """\
+Serve videos as RTSP cameras, over and over: to try a configuration without a camera, or with one
+that fails. Print the address of each, and the lines to configure. Every camera has a port of its
+own, starting at --port.
+
+  edge-tdn simulate yard.mp4                    rtsp://127.0.0.1:8554/yard
+  edge-tdn simulate yard.mp4 door.mp4 --size 640x480 --rate 15
+  edge-tdn simulate demo: test: noise:          the project's clip, a moving ball, a still scene with sensor noise
+  edge-tdn simulate demo: --address 0.0.0.0     for the whole network; then require a password:
+  edge-tdn simulate demo: --user camera --password-file secret.txt
+
+faults, one at a time for each camera; type its name and Enter, or plan it:
+{faults}
+  --fault freeze@20+10        from second 20, for 10 s
+  --fault drop@20+10/60       the same, repeated every 60 s
+  --fault yard:size@30        one camera only; until it is ended
+  yard drop                   typed: one camera only; `drop`: all; `ok`: ends it
+"""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (recognised, not bound)
+MAX_NAME_CHARACTERS = 56  # leaves room for a number in a name of 64
 
 
-def simulate(
-    console: Console, files: Sequence[str], address: str, port: int, size: tuple[int, int] | None, rate: int | None,
-    codec: str, user: str, password_file: Path | None, planned: Sequence[Planned],
-) -> None:  # fmt: skip
-    """Serves until SIGTERM or Ctrl-C. SourceError: a file cannot be played, a port is taken. EdgeTdnError: an option.
+def add_parser(commands: Commands) -> None:
+    faults = "\n".join(f"  {name:<27} {effect}" for name, effect in FAULTS.items())
+    summary = "serve videos as RTSP cameras, with faults on request"
+    parser = add_command(commands, "simulate", run, logging.WARNING, summary, HELP.format(faults=faults))
+    parser.add_argument("file", nargs="+", metavar="FILE", help="a video file, demo:, test: or noise:")
+    parser.add_argument(
+        "--address", default="127.0.0.1", help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port",
+        type=whole_number(0, 65535),
+        default=8554,
+        help="port of the first camera; 0: any (default: 8554)",
+    )
+    parser.add_argument("--size", type=_size, metavar="WxH", help="size of the pictures, pixels (default: the file's)")
+    parser.add_argument("--rate", type=whole_number(1, 120), help="frames per second (default: the file's)")
+    parser.add_argument("--codec", choices=("h264", "h265", "mjpeg"), default="h264", help="codec (default: h264)")
+    parser.add_argument("--user", default="", help="the only user allowed to watch; needs --password-file")
+    parser.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password")
+    parser.add_argument(
+        "--fault", action="append", type=_planned, default=[], metavar="FAULT", help="planned, as above; repeatable"
+    )
 
-    `port`: of the first camera, the others have the next ones; 0: free ones.
-    """
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C. Raises SourceError if a file cannot be played or a port is in use."""
+    from edge_tdn.cli.console import plain_console
+    from edge_tdn.cli.fault_control import read_faults, schedule
+    from edge_tdn.media import gstreamer
+    from edge_tdn.simulator.film import Film
+    from edge_tdn.simulator.rtsp_camera import SimulatedCamera
+
+    console = plain_console(soft_wrap=True)
     GLib, _ = gstreamer.load_rtsp_server()
-    password = _password(user, password_file)
-    names = _names(files)
-    allowed = [fault for fault in FAULTS if (fault, codec) != ("corrupt", "mjpeg")]  # its packets would not be made
-    _check(planned, names, allowed)
+    password = _password(options.user, options.password_file)
+    names = _names(options.file)
+    allowed = [fault for fault in FAULTS if (fault, options.codec) != ("corrupt", "mjpeg")]  # makes no valid packets
+    _check_faults(options.fault, names, allowed)
+    host = _url_host(options.address)
     loop = GLib.MainLoop()
     with ExitStack() as stack:
         cameras: dict[str, SimulatedCamera] = {}
-        for number, (name, file) in enumerate(zip(names, files, strict=True)):
-            film = Film(file, size, rate)
+        for number, (name, file) in enumerate(zip(names, options.file, strict=True)):
+            film = Film(file, options.size, options.rate)
             stack.callback(film.close)
             cameras[name] = SimulatedCamera(
-                name, film, partial(_tell, console, name), address, port + number if port else 0, codec, user, password
+                name,
+                film,
+                partial(_print_event, console, name),
+                options.address,
+                options.port + number if options.port else 0,
+                options.codec,
+                options.user,
+                password,
             )
             stack.callback(cameras[name].close)
-        access = f'username = "{user}"\npassword_file = "{password_file.resolve()}"\n' if password_file else ""
-        _introduce(console, list(cameras.values()), address, access, allowed)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, number, loop.quit)
-        for one in planned:
-            _plan(GLib, one, [camera for name, camera in cameras.items() if one.camera in ("", name)])
-        signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # started with &: nothing is typed, and nothing stops
-        threading.Thread(target=_listen, args=(GLib, console, cameras, allowed), daemon=True).start()
+        for name, camera in cameras.items():
+            (width, height), rate = camera.film.size, camera.film.rate
+            console.print(f"rtsp://{host}:{camera.port}/{name}  {width}x{height}, {rate} frames/s")
+        sources = {name: f"rtsp://{host}:{camera.port}/{name}" for name, camera in cameras.items()}
+        _introduce(console, sources, options, allowed)
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal_number, loop.quit)
+        for planned in options.fault:
+            schedule(GLib, planned, [camera for name, camera in cameras.items() if planned.camera in ("", name)])
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # in the background (&), reading the terminal must not stop it
+        threading.Thread(target=read_faults, args=(GLib, console, cameras, allowed), daemon=True).start()
         loop.run()
+    return 0
 
 
-def _tell(console: Console, name: str, what: str) -> None:
-    console.print(f"{time.strftime('%H:%M:%S')} {name} {what}")
+def _print_event(console: "Console", name: str, event: str) -> None:
+    console.print(f"{time.strftime('%H:%M:%S')} {name} {event}")
 
 
 def _introduce(
-    console: Console, cameras: Sequence[SimulatedCamera], address: str, access: str, allowed: Sequence[str]
+    console: "Console", sources: dict[str, str], options: argparse.Namespace, allowed: Sequence[str]
 ) -> None:
-    """Addresses, and what to paste. `access`: lines of a configuration."""
-    host = socket.gethostname() if address in EVERY_ADDRESS else f"[{address}]" if ":" in address else address
-    for camera in cameras:
-        (width, height), rate = camera.film.size, camera.film.rate
-        console.print(f"rtsp://{host}:{camera.port}/{camera.name}  {width}x{height}, {rate} frames/s")
-    if address not in LOOPBACK and not access:
-        console.print("everybody who reaches this machine may watch; see --user")
-    if address in LOOPBACK:
+    """Print who can watch, the lines to configure, and the faults that can be typed."""
+    file = options.password_file
+    access = f'username = "{options.user}"\npassword_file = "{file.resolve()}"\n' if file else ""
+    if options.address in LOOPBACK:
         console.print("for this machine alone; see --address")
+    elif not access:
+        console.print("anyone who can reach this machine can watch; see --user")
     console.print("\nfor a configuration:\n")
-    for camera in cameras:
-        source = f"rtsp://{host}:{camera.port}/{camera.name}"
-        console.print(f'[[camera]]\nname = "{camera.name}"\nsource = "{source}"\n{access}')
-    console.print(f"Ctrl-C ends. Faults, to be typed: {', '.join(allowed)}; {OK} ends one.")
+    for name, source in sources.items():
+        console.print(f'[[camera]]\nname = "{name}"\nsource = "{source}"\n{access}')
+    console.print(f"Ctrl-C ends. Faults that can be typed: {', '.join(allowed)}; {OK} ends one.")
 
 
-def _plan(GLib: Any, one: Planned, cameras: Sequence[SimulatedCamera]) -> None:
-    def begin() -> bool:
-        for camera in cameras:
-            camera.set_fault(one.fault)
-            if one.length_s:
-                GLib.timeout_add(round(one.length_s * 1000), end, camera)
-        if one.every_s and not again:
-            again.append(GLib.timeout_add(round(one.every_s * 1000), begin))
-        return bool(again)
-
-    def end(camera: SimulatedCamera) -> bool:
-        if camera.fault == one.fault:  # not where another has taken its place
-            camera.set_fault(OK)
-        return False
-
-    again: list[int] = []
-    GLib.timeout_add(round(one.at_s * 1000), lambda: begin() and False)
-
-
-def _listen(GLib: Any, console: Console, cameras: dict[str, SimulatedCamera], allowed: Sequence[str]) -> None:
-    """Faults as they are typed."""
-
-    def put(fault: str, wanted: Sequence[SimulatedCamera]) -> bool:
-        for camera in wanted:
-            camera.set_fault(fault)
-        return False
-
-    try:
-        for line in sys.stdin:
-            *name, fault = line.split() or [""]
-            wanted = [camera for camera in cameras.values() if name in ([], [camera.name])]
-            if wanted and fault in (OK, *allowed):
-                GLib.idle_add(put, fault, wanted)
-            elif fault:
-                console.print(f"{line.strip()}: not [CAMERA] FAULT, with one of {', '.join((*allowed, OK))}")
-    except (OSError, ValueError):  # not in the foreground, or closed
-        return
+def _url_host(address: str) -> str:
+    if address in EVERY_ADDRESS:
+        return socket.gethostname()
+    return f"[{address}]" if ":" in address else address
 
 
 def _names(files: Sequence[str]) -> list[str]:
-    """What stands in the addresses: of files their names, without what may not stand there."""
+    """Return a name for each camera, made from its file's name, safe in a URL and unique."""
     names: list[str] = []
     for file in files:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file.rstrip(":")).stem).strip("-._")[:56] or "camera"
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file.rstrip(":")).stem).strip("-._")[:MAX_NAME_CHARACTERS]
+        stem = stem or "camera"
         names.append(next(n for n in (stem, *(f"{stem}-{k}" for k in range(2, 1000))) if n not in names))
     return names
 
@@ -138,16 +159,31 @@ def _password(user: str, file: Path | None) -> str:
         password = file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
         raise EdgeTdnError(f"--password-file {file}: {getattr(error, 'strerror', None) or error}") from error
-    if not password or ":" in user:
-        raise EdgeTdnError(
-            f"--password-file {file} is empty" if not password else f"--user {user}: no colon is allowed"
-        )
+    if not password:
+        raise EdgeTdnError(f"--password-file {file} is empty")
+    if ":" in user:
+        raise EdgeTdnError(f"--user {user}: no colon is allowed")
     return password
 
 
-def _check(planned: Sequence[Planned], names: Sequence[str], allowed: Sequence[str]) -> None:
+def _check_faults(planned: Sequence[Planned], names: Sequence[str], allowed: Sequence[str]) -> None:
     for one in planned:
         if one.camera and one.camera not in names:
             raise EdgeTdnError(f"--fault {one.fault}: no camera {one.camera}; there are {', '.join(names)}")
         if one.fault not in allowed:
             raise EdgeTdnError(f"--fault {one.fault}: not with this --codec")
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
+    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    if min(size) < 16 or size[0] % 2 or size[1] % 2:
+        raise argparse.ArgumentTypeError(f"{text}: width x height, even, 16 pixels or more, such as 640x480")
+    return size
+
+
+def _planned(text: str) -> Planned:
+    try:
+        return Planned.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -1,133 +1,66 @@
-"""`edge-tdn status`: how the hosts and their cameras are, as their retained messages at the broker say it."""
+"""`edge-tdn status`: show the state of hosts and their cameras, from their retained messages at the broker."""
 
+import argparse
 import json
-import queue
-import secrets
+import logging
+import sys
 import time
-from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.live import Live
+from edge_tdn.cli.options import Commands, add_broker, add_command
+from edge_tdn.cli.timing import DEFAULT_STATUS, StatusTiming
+from edge_tdn.errors import ConfigError
 
-from edge_tdn.cli.status_table import LOOK_THERE, Overview
-from edge_tdn.config.tables import Access, BrokerConfig
-from edge_tdn.delivery.mqtt import (
-    Acknowledged,
-    Connected,
-    Connection,
-    Link,
-    Lost,
-    Message,
-    Note,
-    Received,
-    SubscriptionRejected,
-)
-from edge_tdn.errors import BrokerError, ConfigError
+if TYPE_CHECKING:
+    from rich.console import Console
 
-CONNECT_S = 10.0  # how long a broker may take to answer
-MARKER_S = 3.0  # how long our own message may take to come back, behind all that is retained
-QUIET_S = 0.5  # where it may not be sent: nothing for so long, and all has come
-DRAW_EVERY_S = 0.5
-TOLD = ("availability", "status", "+/status", "+/action")  # topics below <base>
+HELP = """\
+Show the state of the hosts that publish at a broker, and of their cameras, from their retained
+messages. The hosts themselves are not contacted.
+
+  edge-tdn status                        all hosts at the broker of this machine
+  edge-tdn status --config site.toml     the host of a configuration, with its broker, user and password
+  edge-tdn status --broker mqtt://broker.lan --base edge-tdn/barn --watch
+
+exit status: 0 every host is online and delivers, and every camera streams; 1 something is wrong; 69
+no broker
+"""
 
 
-def status(console: Console, broker: BrokerConfig, access: Access, base: str, as_json: bool, watched: bool) -> int:
-    """Prints how all hosts under `base` are, in which `+` stands for any one level. 0: all is well, 1: not all is.
+def add_parser(commands: Commands) -> None:
+    summary = "show the state of hosts and their cameras"
+    parser = add_command(commands, "status", run, logging.ERROR, summary, HELP)
+    add_broker(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document; with --watch one per line")
+    parser.add_argument("--watch", action="store_true", help="follow changes until Ctrl-C")
 
-    `watched`: until Ctrl-C, the table in its place, or with `as_json` a line whenever something has changed.
-    BrokerError: the broker does not answer, or does not let us read.
+
+def run(options: argparse.Namespace, timing: StatusTiming = DEFAULT_STATUS, console: "Console | None" = None) -> int:
+    """Return 0 if all is well, otherwise 1. Raises BrokerError if the broker does not answer or refuses to be read.
+
+    With `--watch`, redraw the table in place until Ctrl-C, or with `--json` print a line for every change.
     """
-    if watched and not as_json and not console.is_terminal:
-        raise ConfigError("--watch draws on a terminal; into a pipe write `--watch --json` and `edge-tdn watch`")
-    overview = Overview(base)
-    connection = Connection(broker, f"edge-tdn-status-{time.time_ns()}", access)
+    from edge_tdn.cli.chosen_broker import chosen_broker
+    from edge_tdn.cli.console import plain_console
+    from edge_tdn.cli.status_reader import StatusReader, follow
+    from edge_tdn.cli.status_table import TABLE_WIDTH, Overview
+    from edge_tdn.delivery.mqtt import Connection
+
+    broker = chosen_broker(options)
+    console = console or plain_console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+    if options.watch and not options.json and not console.is_terminal:
+        raise ConfigError("--watch needs a terminal; for a pipe use `--watch --json` or `edge-tdn watch`")
+    overview = Overview(broker.base)
+    connection = Connection(broker.config, f"edge-tdn-status-{time.time_ns()}", broker.access)
     try:
-        listener = _Listener(connection, overview)
-        listener.collect()
-        if watched:
-            _follow(console, listener, overview, as_json)
-        elif as_json:
-            print(json.dumps(overview.document(), indent=1))  # noqa: T201  (plain, for pipes)
+        reader = StatusReader(connection, overview, timing)
+        reader.collect()
+        if options.watch:
+            follow(console, reader, overview, options.json, timing.draw_every_s)
+        elif options.json:
+            print(json.dumps(overview.document(), indent=1))  # noqa: T201  (for pipes)
         else:
             console.print(overview)
     finally:
         connection.close()
     return 0 if overview.well else 1
-
-
-class _Listener:
-    """Subscribes, and hands on what comes."""
-
-    def __init__(self, connection: Connection, overview: Overview) -> None:
-        self._connection, self._overview = connection, overview
-        mine = f"status-{secrets.token_hex(6)}"
-        self._topics = [f"{overview.base}/{told}" for told in TOLD]
-        self._marker = f"{overview.base.replace('+', mine)}/{mine}/marker"  # where nobody listens but we
-        self._refused: dict[str, str] = {}  # what we may not read, and why
-
-    def collect(self) -> None:
-        """Until all that is retained has come: a message of our own comes back behind it. BrokerError: as `status`.
-
-        Where the broker refuses that message, or keeps another order, until nothing has come for a while.
-        """
-        deadline, connected = time.monotonic() + CONNECT_S, False
-        while note := self.next(max(0.0, deadline - time.monotonic())):
-            match note:
-                case Lost(reason=reason):
-                    raise BrokerError(f"{self._connection.address}: {reason}; is a broker running there? {LOOK_THERE}")
-                case Connected():
-                    deadline, connected = time.monotonic() + MARKER_S, True
-                case Received(topic=topic) if topic == self._marker and self._overview.complete:
-                    break
-                case Acknowledged(rejection=None):
-                    pass
-                case Received(topic=topic) | SubscriptionRejected(topic=topic) if topic == self._marker:
-                    deadline = time.monotonic() + QUIET_S
-                case Acknowledged():
-                    deadline = time.monotonic() + QUIET_S
-                case Received(retained=True):  # the others may be behind it
-                    deadline = max(deadline, time.monotonic() + QUIET_S)
-        if not connected:
-            raise BrokerError(f"{self._connection.address}: no answer; is a broker running there? {LOOK_THERE}")
-        if len(self._refused) == len(self._topics):
-            topic, reason = next(iter(self._refused.items()))
-            raise BrokerError(f"{self._connection.address}: this user may not read {topic}: {reason}")
-
-    def next(self, timeout_s: float) -> Note | None:
-        """What the connection says within this time; the overview has it already."""
-        try:
-            note: Note = self._connection.notes.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-        match note:
-            case Connected(link):
-                self._overview.trouble = ""
-                self._ask(link)
-            case Lost(reason=reason):
-                self._overview.trouble = reason
-            case SubscriptionRejected(topic, reason) if topic in self._topics:
-                self._refused[topic] = reason
-            case Received(topic, payload) if topic != self._marker:
-                self._overview.take(topic, payload)
-        return note
-
-    def _ask(self, link: Link) -> None:
-        for topic in (*self._topics, self._marker):
-            link.subscribe(topic)
-        link.publish(Message(self._marker, b"edge-tdn status"))
-
-
-def _follow(console: Console, listener: _Listener, overview: Overview, as_json: bool) -> None:
-    """The table in its place, or a line of JSON for every change, until Ctrl-C."""
-    said = ""
-    with suppress(KeyboardInterrupt), ExitStack() as stack:
-        live = None if as_json else stack.enter_context(Live(overview, console=console, auto_refresh=False))
-        while True:
-            if live:
-                live.refresh()
-            elif (now := json.dumps(overview.document())) != said:
-                said = now
-                print(said, flush=True)  # noqa: T201  (plain, for pipes)
-            draw_s = time.monotonic() + DRAW_EVERY_S
-            while (left_s := draw_s - time.monotonic()) > 0:
-                listener.next(left_s)

@@ -1,4 +1,4 @@
-"""What hosts and their cameras said last, and a table of it."""
+"""The last known state of hosts and their cameras, as a table and as JSON."""
 
 import json
 from collections.abc import Iterator
@@ -13,33 +13,36 @@ from rich.text import Text
 from edge_tdn.cli.terminal import STATE_STYLE, age, plain
 from edge_tdn.messages import AvailabilityState, CameraStatus, DaemonStatus, Payload
 
-WIDTH = 100  # characters, where no terminal says how many it has
+TABLE_WIDTH = 100  # characters, unless a terminal has another width
 COLUMNS = ("camera", "state", "since", "fps", "size", "every", "latency", "clips", "shed", "gaps", "action now")
-LEAST = {"size", "latency", "gaps"}  # left out where the terminal is narrower
+WIDE_ONLY = {"size", "latency", "gaps"}  # columns that a narrower terminal does not show
 RIGHT = {"since", "fps", "size", "every", "latency", "clips", "shed", "gaps"}
 OUTBOX_STYLE = {"ok": "dim", "off": "dim"}
-AWAY = {"stopped": "was stopped, as asked", "offline": "is gone without a goodbye: killed, without power, or cut off"}
-LOOK_THERE = "On the camera host, `systemctl status 'edge-tdn*'` and `journalctl -u 'edge-tdn*'` say how the daemon is"
+AWAY = {
+    "stopped": "was stopped on request",
+    "offline": "disappeared without signing off: killed, without power, or disconnected",
+}
+LOGS_HINT = "On the camera host, `systemctl status 'edge-tdn*'` and `journalctl -u 'edge-tdn*'` show how the daemon is"
 
 
 @dataclass
 class Host:
-    """What one host said last."""
+    """The last known state of one host."""
 
-    availability: str = ""  # online, stopped, offline; empty: nothing
+    availability: str = ""  # online, stopped, offline; empty: unknown
     daemon: DaemonStatus | None = None
     cameras: dict[str, CameraStatus] = field(default_factory=dict)
     actions: dict[str, str] = field(default_factory=dict)  # by camera
-    invalid: list[str] = field(default_factory=list)  # topics on which something stands that is no message of ours
+    invalid: list[str] = field(default_factory=list)  # topics whose payload is not a message of edge-tdn
 
     @property
     def names(self) -> list[str]:
-        """The cameras that it has; of others an old status may still stand at the broker."""
+        """The cameras of the host. Statuses of cameras that it no longer has may still be retained."""
         return self.daemon.cameras if self.daemon else sorted(self.cameras)
 
     @property
     def well(self) -> bool:
-        """It is there, as its file wants it, delivers, stores, and every camera streams."""
+        """True if the host is online, stores and delivers, its configuration is in force, and every camera streams."""
         if self.availability != "online" or self.daemon is None or self.invalid:
             return False
         states = [self.cameras[name].state if name in self.cameras else "" for name in self.names]
@@ -53,22 +56,25 @@ class Host:
             name: {"status": _json(self.cameras.get(name)), "action": self.actions.get(name)} for name in self.names
         }
         return {
-            "well": self.well, "availability": self.availability or None, "status": _json(self.daemon),
-            "cameras": cameras, "invalid": self.invalid,
-        }  # fmt: skip
+            "well": self.well,
+            "availability": self.availability or None,
+            "status": _json(self.daemon),
+            "cameras": cameras,
+            "invalid": self.invalid,
+        }
 
 
 class Overview:
-    """Feeds on messages; rich draws it. `base`: a topic in which `+` stands for any one level."""
+    """All hosts below the topic prefix `base`, in which + stands for any one level. Drawn by rich."""
 
     def __init__(self, base: str) -> None:
         self.base = base
         self.hosts: dict[str, Host] = {}  # by their <base>
-        self.trouble = ""  # why nothing arrives
+        self.trouble = ""  # why there is no connection to the broker
 
     @property
     def complete(self) -> bool:
-        """All that the hosts' own messages let expect is there."""
+        """True if every host has sent its availability, its status, and the status of every camera that it names."""
         return bool(self.hosts) and all(
             host.availability and host.daemon and host.cameras.keys() >= {*host.names} for host in self.hosts.values()
         )
@@ -78,16 +84,16 @@ class Overview:
         return bool(self.hosts) and not self.trouble and all(host.well for host in self.hosts.values())
 
     def document(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """Return the document that `--json` prints."""
         hosts = {base: host.document() for base, host in sorted(self.hosts.items())}
         return {"well": self.well, "broker": self.trouble or "connected", "hosts": hosts}
 
     def take(self, topic: str, payload: bytes) -> None:
-        """One message, retained or not. An empty one means that what stood there was deleted."""
+        """Update the state with one message, retained or not. An empty payload deletes what was retained."""
         levels, depth = topic.split("/"), len(self.base.split("/"))
         base, below = "/".join(levels[:depth]), levels[depth:]
         host = self.hosts.setdefault(base, Host())
-        host.invalid = [one for one in host.invalid if one != topic]
+        host.invalid = [other for other in host.invalid if other != topic]
         try:
             match below:
                 case ["availability"]:
@@ -102,30 +108,32 @@ class Overview:
                     host.cameras.pop(camera, None)
                 case [camera, "action"]:
                     host.actions.pop(camera, None)
-        except ValueError:  # ValidationError and UnicodeDecodeError are some
+        except ValueError:  # includes ValidationError and UnicodeDecodeError
             host.invalid.append(topic)
         if host == Host():
             del self.hosts[base]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        hidden = LEAST if options.max_width < WIDTH else set()
+        hidden = WIDE_ONLY if options.max_width < TABLE_WIDTH else set()
         for number, (base, host) in enumerate(sorted(self.hosts.items())):
             if number:
                 yield Text()
             yield from _drawn(base, host, hidden)
         if not self.hosts:
-            yield Text(f"no host has said anything under {plain(self.base)}", "yellow")
-            yield Text("a host speaks under its base_topic (edge-tdn/HOST) as soon as it has a broker", "dim")
+            yield Text(f"no host has published anything below {plain(self.base)}", "yellow")
+            yield Text(
+                "a host publishes below its topic prefix (edge-tdn/HOST) as soon as it is connected to a broker", "dim"
+            )
         elif any(host.availability != "online" for host in self.hosts.values()):
-            yield Text(f"\n{LOOK_THERE}", "dim")
+            yield Text(f"\n{LOGS_HINT}", "dim")
         if self.trouble:
             yield Text(f"broker: {self.trouble}", "bold red")
 
 
 def _drawn(base: str, host: Host, hidden: AbstractSet[str]) -> Iterator[RenderableType]:
-    """A host: who it is, how it stands with broker and disk, its cameras, and what is wrong with them."""
+    """Yield the lines of a host: its name, broker and disk, its cameras, and what is wrong with them."""
     daemon, online = host.daemon, host.availability == "online"
-    state = host.availability or "nothing said on availability"
+    state = host.availability or "availability unknown"
     head = Text.assemble((plain(base), "bold"), "  ", (state, "green" if online else "bold red"))
     if daemon:
         up = f", up {age(daemon.started_at)}" if online else ""
@@ -134,22 +142,22 @@ def _drawn(base: str, host: Host, hidden: AbstractSet[str]) -> Iterator[Renderab
     yield head
     if host.availability in AWAY:
         newest = max((host.cameras[name].since for name in host.names if name in host.cameras), default="")
-        changed = f"; the last that changed there was {age(newest)} ago" if newest else ""
+        changed = f"; last change {age(newest)} ago" if newest else ""
         cameras = plain(", ".join(host.names)) or "none"
         yield Text(f"{AWAY[host.availability]}{changed}; its cameras: {cameras}", "dim")
     else:
         if daemon:
-            yield _sent(daemon)
+            yield _delivery_line(daemon)
         yield from _cameras(host, hidden)
-    said = "is no message that this version understands: another version of edge-tdn, or not edge-tdn at all"
-    yield from (Text(f"what stands on {plain(topic)} {said}", "yellow") for topic in host.invalid)
+    invalid = "is not a message that this version understands: from another version, or not from edge-tdn"
+    yield from (Text(f"the payload of {plain(topic)} {invalid}", "yellow") for topic in host.invalid)
 
 
-def _sent(daemon: DaemonStatus) -> Text:
+def _delivery_line(daemon: DaemonStatus) -> Text:
     delivery, outbox = daemon.delivery, daemon.outbox
     text = Text("delivery ", "dim")
-    told = delivery.state if delivery.state == "connected" else f"{delivery.state} for {age(delivery.since)}"
-    text.append(plain(": ".join(filter(None, (told, delivery.reason)))), STATE_STYLE.get(delivery.state, "bold red"))
+    state = delivery.state if delivery.state == "connected" else f"{delivery.state} for {age(delivery.since)}"
+    text.append(plain(": ".join(filter(None, (state, delivery.reason)))), STATE_STYLE.get(delivery.state, "bold red"))
     text.append("   outbox ")
     text.append(plain(": ".join(filter(None, (outbox.state, outbox.reason)))), OUTBOX_STYLE.get(outbox.state, "red"))
     text.append(f", waiting {outbox.waiting}")
@@ -161,7 +169,7 @@ def _sent(daemon: DaemonStatus) -> Text:
 
 
 def _cameras(host: Host, hidden: AbstractSet[str]) -> Iterator[RenderableType]:
-    """The table, and below it, where there is more to say than a cell holds, a line for each camera."""
+    """Yield the table, the decoders, and the reasons that do not fit into a cell."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     columns = [column for column in COLUMNS if column not in hidden]
     for column in columns:
@@ -171,7 +179,7 @@ def _cameras(host: Host, hidden: AbstractSet[str]) -> Iterator[RenderableType]:
     for name in host.names:
         one = host.cameras.get(name)
         if one is None:
-            table.add_row(Text(plain(name), "bold"), Text("nothing said", "bold red"))
+            table.add_row(Text(plain(name), "bold"), Text("unknown", "bold red"))
             continue
         cells = _cells(one, host.actions.get(name, ""), host.daemon.segment_s if host.daemon else 0.0)
         table.add_row(*(cells[column] for column in columns))
@@ -184,7 +192,7 @@ def _cameras(host: Host, hidden: AbstractSet[str]) -> Iterator[RenderableType]:
 
 
 def _cells(one: CameraStatus, action: str, segment_s: float) -> dict[str, Text]:
-    """By column. Of a camera that does not stream, what was measured before means nothing."""
+    """Return the cells by column. Measurements of a camera that no longer streams are left out."""
     every = f"{one.hop * segment_s:.2f} s" if segment_s else f"{one.hop} segments"
     running = one.state == "streaming"
     return {
@@ -203,22 +211,22 @@ def _cells(one: CameraStatus, action: str, segment_s: float) -> dict[str, Text]:
 
 
 def _decoders(host: Host) -> list[Text]:
-    """What decodes, and whose pictures."""
+    """Return a line that names the decoders and their cameras, if there are any."""
     names: dict[str, list[str]] = {}
     for name in host.names:
         if name in host.cameras and host.cameras[name].decoder:
             names.setdefault(host.cameras[name].decoder, []).append(name)
-    told = "; ".join(f"{decoder} ({', '.join(cameras)})" for decoder, cameras in names.items())
-    return [Text(f"decoded by {plain(told)}", "dim")] if told else []
+    used = "; ".join(f"{decoder} ({', '.join(cameras)})" for decoder, cameras in names.items())
+    return [Text(f"decoded by {plain(used)}", "dim")] if used else []
 
 
 def _count(number: int) -> str:
-    """Short enough for a cell: `99999`, `1.2 M`."""
+    """Format a number to fit into a cell: `99999`, `1.2 M`."""
     return str(number) if number < 100_000 else f"{min(number, 10**15) / 1e6:.1f} M"
 
 
 def _one_of(payload: bytes, allowed: tuple[str, ...]) -> str:
-    """ValueError: it is none of them; an empty payload is."""
+    """Return the payload as text. Raises ValueError unless it is allowed or empty."""
     text = payload.decode()
     if text and text not in allowed:
         raise ValueError(text)

@@ -1,1 +1,1 @@
-"""The configuration: its tables, the loader and the credentials it refers to."""
+"""The site configuration: its tables, how the TOML file is read, and the credentials that it refers to."""

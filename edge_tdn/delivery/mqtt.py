@@ -24,7 +24,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_tdn.config.tables import Access, BrokerConfig
+from edge_tdn.config.credentials import Access
+from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.backoff import Backoff
 from edge_tdn.delivery.timing import ConnectionTiming
 from edge_tdn.delivery.tls import certificate_problem, handshake_problem, tls_context

@@ -2,7 +2,7 @@
 
 import ssl
 
-from edge_tdn.config.tables import Access
+from edge_tdn.config.credentials import Access
 from edge_tdn.errors import ConfigError, last_line
 
 UNKNOWN_ISSUER = "broker.ca_file must contain the authority that signed it"

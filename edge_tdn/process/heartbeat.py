@@ -22,7 +22,8 @@ MIN_BEATS = 10  # within systemd's timeout, where that is short
 DEFAULT_HANG_S = 20.0  # without a watchdog of systemd: a thread without a beat for this long hangs
 STDERR = 2  # the journal's, even where sys.stderr has been replaced
 
-_beats: dict[threading.Thread, float] = {}  # monitored threads; monotonic seconds of the last beat
+# Monotonic seconds of the last beat of each monitored thread. A thread writes its own; the main loop reads a copy.
+_beats: dict[threading.Thread, float] = {}
 
 
 def beat_interval_s() -> float:

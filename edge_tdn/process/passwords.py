@@ -49,4 +49,4 @@ def _form_pattern(form: str) -> str:
     return re.escape(form) if len(form) >= MIN_LENGTH else rf"(?<!\w){re.escape(form)}(?!\w)"
 
 
-_hidden: dict[str, None] = {}  # all forms of all passwords
+_hidden: dict[str, None] = {}  # all forms of all passwords; added to while the configuration is read

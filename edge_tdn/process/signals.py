@@ -82,7 +82,7 @@ class _ProcessThread:
     """
 
     def __init__(self, begin: Callable[[], Process], ended: Callable[[], object]) -> None:
-        self.thread = threading.Thread(target=self._run, name="life", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="main loop", daemon=True)
         self.process: Process | None = None
         self.failure: BaseException | None = None
         self._begin, self._ended = begin, ended

@@ -1,7 +1,7 @@
-"""A picture of an action for people: label and score in a banner, JPEG.
+"""A snapshot of an action: a JPEG with label and score in a banner.
 
-The font comes with Pillow: no machine lacks it, but it has the Latin alphabet only. Accents are left out; a label with
-any other letter stands there as its number, "label 7".
+The font comes with Pillow, so that no machine lacks it, but it has the Latin alphabet only. Accents are left out; a
+label with any other letter is shown by its number, "label 7".
 """
 
 import unicodedata
@@ -13,11 +13,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from edge_tdn.messages import Decoded, Rgbx
 
-QUALITY = 85  # above, files grow faster than anybody sees: 95 is twice as large
-SCRIM = 0.3  # of the picture's brightness remains under the text: white on it is legible, whatever was there
+QUALITY = 85  # of the JPEG; at 95 files are twice as large, without a visible difference
+BACKDROP = 0.3  # share of the picture's brightness that remains under the text, so that white is legible on it
 TEXT_SHARE = 1 / 20  # height of the text, of the picture's shorter side ...
-TEXT_LEAST = 11  # ... but so many pixels
-SMALLEST = 0.7  # a long label is written so much smaller before it is cut
+MIN_TEXT_PX = 11  # ... but at least this
+MIN_SHRINK = 0.7  # a long label shrinks down to this before it is cut
 WHITE, GREEN = (255, 255, 255), (130, 230, 130)
 NO_GLYPH = "\U0010ffff"  # no font has it
 
@@ -25,35 +25,35 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont  # the latter where Pillow w
 
 
 def draw(picture: Decoded, label: str, index: int, score: float) -> bytes:
-    """The JPEG. `index`: the label's number; `score`: 0 to 1."""
+    """Return the JPEG. `index`: the label's number; `score`: 0 to 1."""
     height, width = picture.size
     pixels: Rgbx = np.empty((height, width, 4), np.uint8)
     picture.rgbx(pixels)
-    _banner(pixels, legible(label) or f"label {index}", f"{score:.0%}")
+    _draw_banner(pixels, legible(label) or f"label {index}", f"{score:.0%}")
     good, jpeg = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    assert good  # there is nothing in it that could fail but memory
+    assert good  # nothing in it can fail but memory
     return jpeg.tobytes()
 
 
 def legible(label: str) -> str:
-    """The label as the font can write it; empty if it cannot."""
+    """Return the label as the font can write it; empty if it cannot."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", label) if not unicodedata.combining(c)).strip()
     return plain if all(map(_has_glyph, plain)) else ""
 
 
-def _banner(pixels: Rgbx, label: str, score: str) -> None:
-    """Darkens the lowest rows, and writes the label on the left, the score on the right."""
+def _draw_banner(pixels: Rgbx, label: str, score: str) -> None:
+    """Darken the lowest rows, and write the label on the left, the score on the right."""
     height, width = pixels.shape[:2]
-    size = max(TEXT_LEAST, round(min(height, width) * TEXT_SHARE))
+    size = max(MIN_TEXT_PX, round(min(height, width) * TEXT_SHARE))
     margin = size // 2
     font = _font(size)
     room = width - 3 * margin - font.getlength(score)
     if (length := font.getlength(label)) > room:
-        font = _font(max(TEXT_LEAST, round(size * max(SMALLEST, room / length))))
+        font = _font(max(MIN_TEXT_PX, round(size * max(MIN_SHRINK, room / length))))
         room = width - 3 * margin - font.getlength(score)
         label = _cut(label, font, room)
     rows = pixels[-(size + 2 * margin) :]
-    strip = Image.fromarray(cv2.convertScaleAbs(rows, alpha=SCRIM)[..., :3])
+    strip = Image.fromarray(cv2.convertScaleAbs(rows, alpha=BACKDROP)[..., :3])
     baseline = len(rows) - margin - size // 6
     drawing = ImageDraw.Draw(strip)
     drawing.text((margin, baseline), label, WHITE, font, anchor="ls")
@@ -62,7 +62,7 @@ def _banner(pixels: Rgbx, label: str, score: str) -> None:
 
 
 def _cut(label: str, font: Font, room: float) -> str:
-    """As much of the label as there is room for."""
+    """Return as much of the label as there is room for, in pixels."""
     if font.getlength(label) <= room:
         return label
     while label and font.getlength(f"{label}…") > room:
@@ -77,6 +77,6 @@ def _font(size: int) -> Font:
 
 @cache
 def _has_glyph(character: str) -> bool:
-    font = _font(TEXT_LEAST)
+    font = _font(MIN_TEXT_PX)
     mask, missing = font.getmask(character), font.getmask(NO_GLYPH)
     return (mask.size, bytes(mask)) != (missing.size, bytes(missing))

@@ -1,4 +1,4 @@
-"""What a command does, and its answer. On the publisher's thread, so that nothing here may wait."""
+"""Carries out the commands of a host, and answers them. On the publisher's thread, so that nothing here may wait."""
 
 import logging
 import time
@@ -22,34 +22,38 @@ from edge_tdn.service.camera import Camera
 
 log = logging.getLogger(__name__)
 
-SAID_AT_ONCE, SAID_EVERY_S = 10, 10.0  # lines about commands that were refused
+REFUSAL_LOG_BURST, REFUSAL_LOG_EVERY_S = 10, 10.0  # lines about commands that were refused
 
 
 class Control:
-    """Takes the commands of one host."""
+    """Carries out the commands for the cameras of one host.
 
-    def __init__(self, cameras: Sequence[Camera], publisher: Publisher) -> None:
-        self.exchange(cameras)
+    `_cameras` is replaced as one value, by the reload thread; everything else belongs to the publisher's thread.
+    """
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._cameras: dict[str, Camera] = {}
         self._publisher = publisher
         self._limit = RateLimit()
-        self._refusals = RateLimitedLog(log, SAID_EVERY_S, SAID_AT_ONCE)
+        self._refusal_log = RateLimitedLog(log, REFUSAL_LOG_EVERY_S, REFUSAL_LOG_BURST)
 
-    def exchange(self, cameras: Sequence[Camera]) -> None:
-        """From now on for these; from any thread."""
+    def serve(self, cameras: Sequence[Camera]) -> None:
+        """Take commands for these cameras from now on, and for no others. From any thread."""
         self._cameras = {camera.name: camera for camera in cameras}
 
-    def hear(self, topic: str, payload: bytes) -> None:
-        """A message below <base>/cmd/; it is answered, unless there are too many."""
+    def handle(self, topic: str, payload: bytes) -> None:
+        """Carry out a message below <base>/cmd/, and answer it, unless there are too many."""
         id_ = None
         try:
             if not self._limit.admits(time.monotonic_ns()):
                 return
-            command = parse(topic, payload, self._cameras)
+            cameras = self._cameras
+            command = parse(topic, payload, cameras)
             id_ = command.id
-            result = self._do(command)
+            result = _carry_out(command, cameras[command.camera])
         except CommandError as error:
             text = "command=%s id=%s refused: %s"
-            self._refusals.log(logging.WARNING, text, value(topic[:MAX_ECHO_CHARS]), value(error.id), error)
+            self._refusal_log.log(logging.WARNING, text, value(topic[:MAX_ECHO_CHARS]), value(error.id), error)
             self._publisher.reply(Reply(command=topic, id=error.id, ok=False, error=str(error), result={}))
             return
         except Exception:  # one command's trouble must not end the publisher's thread
@@ -65,20 +69,20 @@ class Control:
         else:
             self._publisher.reply(answer)
 
-    def _do(self, command: Command) -> dict[str, int | float | str | bool | None]:
-        """What is so now. CommandError: it cannot be done."""
-        camera = self._cameras[command.camera]
-        match command:
-            case Replay(from_seq=from_seq, to_seq=to_seq):
-                return {"from_seq": from_seq, "to_seq": to_seq}
-            case SetEnabled(enabled=enabled):
-                if not camera.running:
-                    raise CommandError(f"{camera.name}: its source has ended: {camera.status().reason}", command.id)
-                camera.set_enabled(enabled)
-                return {"enabled": enabled}
-            case SetThreshold(enter=enter, exit=leave, label=label):
-                try:
-                    camera.set_thresholds(enter, leave, label)
-                except ValueError as error:
-                    raise CommandError(str(error), command.id) from error
-                return {"enter": enter, "exit": leave, "label": label}
+
+def _carry_out(command: Command, camera: Camera) -> dict[str, int | float | str | bool | None]:
+    """Return what is in force now. CommandError: the command cannot be carried out."""
+    match command:
+        case Replay(from_seq=from_seq, to_seq=to_seq):
+            return {"from_seq": from_seq, "to_seq": to_seq}
+        case SetEnabled(enabled=enabled):
+            if not camera.running:
+                raise CommandError(f"{camera.name}: its source has ended: {camera.status().reason}", command.id)
+            camera.set_enabled(enabled)
+            return {"enabled": enabled}
+        case SetThreshold(enter=enter, exit=leave, label=label):
+            try:
+                camera.set_thresholds(enter, leave, label)
+            except ValueError as error:
+                raise CommandError(str(error), command.id) from error
+            return {"enter": enter, "exit": leave, "label": label}

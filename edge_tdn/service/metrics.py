@@ -1,6 +1,6 @@
-"""What Prometheus reads at http://<address>:<port>/metrics: the statuses as they are when it asks, and latencies.
+"""The metrics endpoint for Prometheus, http://<address>:<port>/metrics: current statuses, and latencies.
 
-The only file that imports prometheus_client; loaded when a port is configured.
+The only file that imports prometheus_client; loaded only when a port is configured.
 """
 
 import errno
@@ -21,10 +21,10 @@ from edge_tdn.messages import CameraStatus, DaemonStatus, DeliveryState, OutboxS
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 2.0  # whoever connects and does not ask, or does not listen, is not waited for
-POLL_S = 0.2  # how soon a stop is heard
+CLIENT_TIMEOUT_S = 2.0  # for a client that connects and does not ask, or does not read
+POLL_S = 0.2  # how soon `close` takes effect
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
-COUNTERS = (  # of a camera: name, the status's field, what it is
+COUNTERS = (  # of a camera: name, the status's field, help
     ("frames", "frames", "Frames that the camera delivered"),
     ("connects", "connects", "Times that pictures began to come"),
     ("gaps", "gaps", "Times that the window was emptied: gap, reconnect, other picture size"),
@@ -42,14 +42,15 @@ GAUGES = (
 
 
 class Metrics:
-    """`cameras` and `daemon` give the statuses, on the thread that serves; nobody waits for it.
+    """Serves the metrics on a thread of its own, which calls `cameras` and `daemon` at every scrape.
 
-    ConfigError: the port or the address cannot be had.
+    `_observed` is written by any thread, one operation at a time, and read by the serving one; all else is fixed.
     """
 
     def __init__(
         self, config: Config, cameras: Callable[[], Sequence[CameraStatus]], daemon: Callable[[], DaemonStatus]
     ) -> None:
+        """Open the port. ConfigError: the port or the address is not available."""
         self._cameras, self._daemon = cameras, daemon
         registry = CollectorRegistry()
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -57,59 +58,61 @@ class Metrics:
             "edge_tdn_latency_seconds",
             "From one stage of a clip or an event to the next: frame arrived, capture, window, infer, decide, publish, "
             "puback (the broker has it)",
-            ("camera", "stage"), buckets=BUCKETS_S, registry=registry,
-        )  # fmt: skip
+            ("camera", "stage"),
+            buckets=BUCKETS_S,
+            registry=registry,
+        )
         self._observed: set[tuple[str, str]] = set()  # camera and stage
         ProcessCollector(registry=registry)
         registry.register(self)
-        wanted = config.metrics
+        address, port = config.metrics.address, config.metrics.port
         try:
-            self._server = _Server((wanted.address, wanted.port), _Handler.factory(registry))
+            self._server = _Server((address, port), _Handler.factory(registry))
         except PermissionError as error:
             message = f"{error.strerror}; allowed: a port above 1023"
-            raise ConfigError(config.fault(["metrics", "port"], wanted.port, message)) from error
+            raise ConfigError(config.fault(["metrics", "port"], port, message)) from error
         except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            key, of = ("port", wanted.port) if taken else ("address", wanted.address)
-            hint = "another one is free, or end what uses it" if taken else "allowed: an address of this host"
-            raise ConfigError(config.fault(["metrics", key], of, f"{error.strerror or error}; {hint}")) from error
+            in_use = error.errno == errno.EADDRINUSE
+            key, value = ("port", port) if in_use else ("address", address)
+            hint = "another one is free, or end what uses it" if in_use else "allowed: an address of this host"
+            raise ConfigError(config.fault(["metrics", key], value, f"{error.strerror or error}; {hint}")) from error
         self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_S,), name="metrics", daemon=True)
 
     def start(self) -> None:
+        """Start serving."""
         self._thread.start()
 
     def close(self) -> None:
+        """Stop serving, and close the port."""
         if self._thread.ident is not None:
             self._server.shutdown()
         self._server.server_close()
 
     def observe(self, camera: str, stage: str, seconds: float) -> None:
-        """A clip or an event went through a stage. From any thread; takes microseconds."""
+        """Count how long a stage of a clip or an event took. From any thread; takes microseconds."""
         self._observed.add((camera, stage))
         self._latency.labels(camera, stage).observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
-        """prometheus_client asks at every scrape."""
+        """Yield the metrics as they are now; prometheus_client calls this at every scrape."""
         daemon = self._daemon()
         model = daemon.model
         yield InfoMetricFamily("edge_tdn_build", "Of edge-tdn", {"version": daemon.version})
-        yield InfoMetricFamily(
-            "edge_tdn_model", "What recognises the actions",
-            {"id": model.id, "precision": model.precision, "device": daemon.device, "sha256": model.sha256},
-        )  # fmt: skip
-        yield from _of_delivery(daemon)
+        network = {"id": model.id, "precision": model.precision, "device": daemon.device, "sha256": model.sha256}
+        yield InfoMetricFamily("edge_tdn_model", "What recognises the actions", network)
+        yield from _delivery_metrics(daemon)
         cameras = self._cameras()
-        self._forget_all_but({one.camera for one in cameras})
-        yield from _of_cameras(cameras)
+        self._remove_all_but({one.camera for one in cameras})
+        yield from _camera_metrics(cameras)
 
-    def _forget_all_but(self, names: set[str]) -> None:
-        """A camera that has left has no latencies; from the next scrape on."""
+    def _remove_all_but(self, names: set[str]) -> None:
+        """Remove the latencies of cameras that have left, from the next scrape on."""
         for camera, stage in [one for one in self._observed.copy() if one[0] not in names]:
             self._observed.discard((camera, stage))
             self._latency.remove(camera, stage)
 
 
-def _of_delivery(daemon: DaemonStatus) -> Iterator[Metric]:
+def _delivery_metrics(daemon: DaemonStatus) -> Iterator[Metric]:
     broker, outbox = daemon.delivery, daemon.outbox
     connected = broker.state in ("connected", "degraded")
     yield GaugeMetricFamily("edge_tdn_broker_connected", "Whether there is a connection to the broker", connected)
@@ -118,51 +121,51 @@ def _of_delivery(daemon: DaemonStatus) -> Iterator[Metric]:
     yield _states("edge_tdn_outbox_state", "Whether the disk takes events", OutboxState, {(): outbox.state})
     yield GaugeMetricFamily("edge_tdn_outbox_events", "Events that the broker has not acknowledged", outbox.waiting)
     yield GaugeMetricFamily("edge_tdn_outbox_bytes", "Of events on the disk, with those kept for replay", outbox.size)
-    for name, what, count in (
+    for name, help_, count in (
         ("delivered", "Events that the broker acknowledged", outbox.delivered),
         ("dropped", "Events given up, being too old or too many, over all starts", outbox.dropped),
         ("lost", "Events that waited in an outbox that was damaged or removed, over all starts", outbox.lost),
     ):
-        yield CounterMetricFamily(f"edge_tdn_events_{name}", what, count)
+        yield CounterMetricFamily(f"edge_tdn_events_{name}", help_, count)
 
 
-def _of_cameras(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
+def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
     states: dict[tuple[str, ...], str] = {(one.camera,): one.state for one in cameras}
     yield _states("edge_tdn_camera_state", "How the camera is", State, states, ("camera",))
     for family, table in ((CounterMetricFamily, COUNTERS), (GaugeMetricFamily, GAUGES)):
-        for name, field, what in table:
-            metric = family(f"edge_tdn_camera_{name}", what, labels=["camera"])
+        for name, field, help_ in table:
+            metric = family(f"edge_tdn_camera_{name}", help_, labels=["camera"])
             for one in cameras:
                 metric.add_metric([one.camera], getattr(one, field))
             yield metric
 
 
 def _states(
-    name: str, what: str, known: Any, states: dict[tuple[str, ...], str], labels: tuple[str, ...] = ()
+    name: str, help_: str, known: Any, states: dict[tuple[str, ...], str], labels: tuple[str, ...] = ()
 ) -> Metric:
-    """1 for the state that is so, 0 for the others. `known`: a Literal of all of them."""
-    metric = GaugeMetricFamily(name, what, labels=[*labels, "state"])
-    for of, now in states.items():
+    """Return a gauge that is 1 for the current state and 0 for all others. `known`: a Literal of all states."""
+    metric = GaugeMetricFamily(name, help_, labels=[*labels, "state"])
+    for values, current in states.items():
         for state in get_args(known):
-            metric.add_metric([*of, state], state == now)
+            metric.add_metric([*values, state], state == current)
     return metric
 
 
 class _Server(HTTPServer):
-    """One thread, one scrape at a time."""
+    """An HTTP server with one thread: one scrape at a time."""
 
     def __init__(self, address: tuple[str, int], handler: type[MetricsHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Without asking a name server who we are, which may take long."""
+        """Bind without asking a name server for our own name, which may take long."""
         TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever hung up is no error; anything else must not end the thread."""
+        """Log what fails in a scrape, such as a client that disconnects; it must not end the thread."""
         log.debug("metrics: a scrape failed", exc_info=True)
 
 
 class _Handler(MetricsHandler):
-    timeout = PATIENCE_S
+    timeout = CLIENT_TIMEOUT_S

@@ -1,89 +1,147 @@
-"""What a configuration that is read again changes in a running daemon. Pure: two configurations -> the difference.
+"""A configuration that is read again: `prepare` tries everything that it asks for, `apply` brings it into force.
 
-A camera whose table is the same plays on. `host`, broker.base and [outbox] are what others know the daemon by and where
-its events are, and [metrics] is where it is asked: these only a restart changes, and until then the old ones stay.
+`prepare` works beside what serves: it reads the file, checks the cameras' addresses, opens the model, and compiles and
+tests it if it is another. Only then `apply` changes anything, so that whatever is wrong leaves the daemon as it was.
 """
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
+from edge_tdn.actions.labels import check_names
+from edge_tdn.config.credentials import Access, broker_access
+from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
+from edge_tdn.errors import last_line
+from edge_tdn.inference.compiled_cache import cache_folder
+from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
+from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
+from edge_tdn.inference.successor import Successor
+from edge_tdn.process.malloc import trim
+from edge_tdn.service.config_changes import Changes, changes, in_force
+from edge_tdn.service.running import Network, Running, finish_recorders, join_all
+from edge_tdn.service.startup import connect, draw_demo
+from edge_tdn.service.verify import verify
 
 
-@dataclass(frozen=True)
-class Changes:
-    """From the configuration that is served to the next. Cameras by name, keys as they stand in the file."""
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A configuration that can be brought into force, and what it needs."""
 
-    added: tuple[str, ...]
-    restarted: tuple[str, ...]  # their tables have changed, their sources had failed, their main streams come or go
-    removed: tuple[str, ...]
-    keys: tuple[str, ...]  # others, with their tables
-    later: tuple[str, ...]  # of these, what only a restart brings into force
-
-    @property
-    def leaving(self) -> tuple[str, ...]:
-        """Cameras that are stopped."""
-        return self.restarted + self.removed
-
-    @property
-    def connection(self) -> bool:
-        """To the broker: it has to be another."""
-        return any(key.startswith("broker.") and key not in ("broker.scores", *self.later) for key in self.keys)
-
-    @property
-    def runtime(self) -> bool:
-        """The same model would run in another way."""
-        return any(key.startswith("runtime.") and key not in ("runtime.model", "runtime.cache") for key in self.keys)
+    config: Config
+    changes: Changes
+    access: Access
+    network: Network
+    new_runtime: bool  # the network's runtime was opened for this plan; else it is the one that serves
 
     @property
-    def recorders(self) -> bool:
-        """They have to begin anew. How long an action has to last is how long they must remember its start."""
-        return any(key.startswith("record.") or key == "decide.min_length_s" for key in self.keys)
-
-    def __str__(self) -> str:
-        parts = {
-            "cameras added": self.added, "cameras restarted": self.restarted, "cameras removed": self.removed,
-            "changed": tuple(key for key in self.keys if key not in self.later),
-        }  # fmt: skip
-        return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names) or "no change"
+    def note(self) -> str:
+        """The keys that only a restart brings into force, as a remark; empty: none."""
+        return f"a restart is needed for {', '.join(self.changes.later)}" if self.changes.later else ""
 
 
-def changes(running: Config, wanted: Config, failed: Collection[str] = (), half: Config | None = None) -> Changes:
-    """What is to be done to serve `in_force(running, wanted)`. `failed`: cameras that do not play any more.
+def prepare(path: Path, running: Running) -> Plan:
+    """Return the plan for the file at `path`. EdgeTdnError: it is wrong, and nothing stays open."""
+    new = load(path)
+    verify(new, path)
+    # cameras that ended for good, or that an earlier reload stopped before it failed, get another chance
+    failed = {camera.name for camera in running.cameras if camera.failure or camera.stopped}
+    serving = running.config.model_copy(update={"camera": [camera.table for camera in running.cameras]})
+    changed, config = changes(serving, new, failed, running.pending), in_force(running.config, new)
+    base = running.shared.base
+    access = broker_access(config.broker, base)
+    model = open_configured_model(config, base)
+    check_names(config, model.labels, model.manifest.background)
+    draw_demo(config)
+    ref = model.ref(config.runtime.precision)
+    new_runtime = changed.runtime or model.sha256 != running.network.model.sha256
+    runtime = running.network.runtime
+    if new_runtime:  # last, so that nothing can fail while it is open
+        runtime = open_configured_runtime(config, model, cache_folder(config.runtime.cache, base))
+    return Plan(config, changed, access, Network(model, ref, runtime), new_runtime)
 
-    `half`: what a reload before this one failed to bring into force; but for the cameras, any of it may be.
+
+def apply(plan: Plan, running: Running) -> None:
+    """Bring a plan into force. If the first step fails, nothing has changed, and the plan's runtime is closed.
+
+    If a later one fails, the plan's configuration stays `running.pending`: the next reload does what is missing.
     """
-    perhaps = (running, half or running)
-    before, after = ({camera.name: camera.model_dump() for camera in one.camera} for one in (running, wanted))
-    # a main stream plays while there is somebody to record it
-    recording = any(one.record.wanted != wanted.record.wanted for one in perhaps)
-    keys = tuple(key for key, value in _flat(wanted).items() if any(value != _flat(one)[key] for one in perhaps))
-    return Changes(
-        added=tuple(name for name in after if name not in before),
-        restarted=tuple(
-            name
-            for name, table in after.items()
-            if name in before and (name in failed or before[name] != table or (recording and table["record_source"]))
-        ),
-        removed=tuple(name for name in before if name not in after),
-        keys=keys,
-        later=tuple(key for key in keys if key in ("host", "broker.base") or key.startswith(("outbox.", "metrics."))),
-    )
+    input_changed = plan.network.model.manifest.input != running.network.model.manifest.input
+    _change_network(plan, running)
+    running.pending = plan.config
+    _replace_cameras(plan, running)
+    if plan.changes.recorders or input_changed:
+        _replace_recorders(plan, running)
+    running.announce(plan.config)
+    if plan.changes.connection or plan.access != running.access:
+        _reconnect(plan, running)
+    running.config, running.access, running.pending = plan.config, plan.access, None
 
 
-def in_force(running: Config, wanted: Config) -> Config:
-    """`wanted`, but for what only a restart changes."""
-    broker = wanted.broker.model_copy(update={"base": running.broker.base})
-    return wanted.model_copy(
-        update={"host": running.host, "outbox": running.outbox, "metrics": running.metrics, "broker": broker}
-    )
+def _change_network(plan: Plan, running: Running) -> None:
+    """Have all cameras decide as planned from the next turn on, with another runtime if there is one."""
+
+    def change_cameras() -> None:
+        spec = plan.network.model.manifest.input
+        pipelines = [camera.pipeline_for(spec) for camera in running.cameras]  # this may fail: before any change
+        for camera, pipeline in zip(running.cameras, pipelines, strict=True):
+            # those that leave have no other table, but they decide as planned until then
+            camera.change(running.settings(camera.table, plan.config, plan.network), pipeline)
+
+    if plan.new_runtime:
+        _exchange_runtime(plan, running, change_cameras)
+    else:
+        running.shared.scheduler.run_between_turns(change_cameras)
+        running.network = plan.network
 
 
-def _flat(config: Config) -> dict[str, object]:
-    """Key -> value, of all but the cameras."""
-    tables = config.model_dump(exclude={"camera"})
-    return {
-        f"{name}.{key}" if isinstance(table, dict) else name: value
-        for name, table in tables.items()
-        for key, value in (table.items() if isinstance(table, dict) else [(name, table)])
-    }
+def _exchange_runtime(plan: Plan, running: Running, change_cameras: Callable[[], None]) -> None:
+    """Let the plan's runtime take over. EdgeTdnError: it fails; the one before serves on."""
+    model, runtime = plan.network.model, plan.network.runtime
+    try:
+        running.shared.scheduler.exchange(Successor(runtime), model.manifest.input, change_cameras)
+    except Exception as error:
+        runtime.close()
+        if is_out_of_memory(error):
+            raise out_of_memory(runtime.device, f"computing a segment: {last_line(error)}") from error
+        raise
+    before, running.network = running.network, plan.network
+    before.runtime.close()
+    trim()
+    warn_unless_proven(model, runtime.precision, runtime.device)
+
+
+def _replace_cameras(plan: Plan, running: Running) -> None:
+    """Stop the cameras that leave, then start those that come: a device can be opened only once."""
+    changed, timing = plan.changes, running.timing
+    before = {camera.name: camera for camera in running.cameras}
+    leaving = [before[name] for name in changed.leaving]
+    for camera in leaving:
+        camera.stop("removed from the configuration" if camera.name in changed.removed else "its table has changed")
+    join_all(leaving, time.monotonic() + timing.join_s)
+    for camera in leaving:
+        running.shared.scheduler.run_between_turns(camera.leave)
+    finish_recorders([camera.recorder for camera in leaving], timing.record_s)
+    for camera in leaving:
+        camera.dismiss(camera.name in changed.removed)
+    tables = {table.name: table for table in plan.config.camera}
+    coming = {name: running.new_camera(tables[name], plan.config) for name in changed.added + changed.restarted}
+    for name in changed.restarted:
+        coming[name].set_enabled(before[name].enabled)  # a camera that was switched off by command stays off
+    running.serve([(before | coming)[name] for name in tables])
+    running.start(list(coming.values()))
+
+
+def _replace_recorders(plan: Plan, running: Running) -> None:
+    """Let new recorders take over at the cameras that play on."""
+    new = plan.changes.added + plan.changes.restarted
+    replaced = [camera.replace_recorder() for camera in running.cameras if camera.name not in new]
+    finish_recorders(replaced, running.timing.record_s)
+
+
+def _reconnect(plan: Plan, running: Running) -> None:
+    """Let another connection to the broker take over."""
+    elsewhere = plan.config.broker.address != running.config.broker.address
+    running.shared.publisher.reconnect(partial(connect, plan.config, plan.access), elsewhere)

@@ -1,25 +1,28 @@
-"""What is wrong with a configuration on this machine, without connecting, and but for its model."""
+"""Check a configuration on this machine, without connecting anywhere. The model is not looked at."""
 
 import os
 from pathlib import Path
 
 from edge_tdn.capture.open_capture import verify as verify_source
-from edge_tdn.config.tables import Config, broker_access, check_camera_access
+from edge_tdn.config.credentials import broker_access, check_camera_access
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.recording.verify import verify as verify_recording
 
 
 def verify(config: Config, path: Path) -> None:
-    """ConfigError: the broker's files, folders, sources. `path`: of the file; relative paths begin beside it."""
+    """Raise ConfigError if the broker's files, a folder or a source is wrong.
+
+    `path`: of the file; relative paths start beside it.
+    """
     access = broker_access(config.broker, path.parent)
     if config.broker.tls:
         tls_context(access)
     check_camera_access(config, path.parent)
-    if config.record.wanted or config.record.folder:
-        from edge_tdn.recording import recorder  # 4 MB: fonts, encoders
-
-        recorder.verify(config.record, path.parent)
+    if config.record.enabled or config.record.folder:
+        verify_recording(config.record, path.parent)
     outbox_writable(config, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):
@@ -34,12 +37,15 @@ def verify(config: Config, path: Path) -> None:
 
 
 def outbox_writable(config: Config, base: Path) -> bool:
-    """ConfigError: its folder cannot be one. Its lock is not taken: a daemon may run."""
+    """Return whether the outbox may be written to. ConfigError: its folder cannot be one.
+
+    Its lock is not taken: a daemon may be running.
+    """
     folder = outbox_folder(config.outbox.folder, config.host, base)
     if folder is None:
         return True
-    there = next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
-    if not there.is_dir():
-        message = f"{there} is a file; allowed: a folder, or a new name"
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
+    if not existing.is_dir():
+        message = f"{existing} is a file; allowed: a folder, or a new name"
         raise ConfigError(config.fault(["outbox", "folder"], config.outbox.folder, message))
-    return os.access(there, os.W_OK | os.X_OK)
+    return os.access(existing, os.W_OK | os.X_OK)

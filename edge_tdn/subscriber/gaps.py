@@ -74,7 +74,7 @@ class EventCounts:
 
 
 @dataclass(frozen=True)
-class ReplayRequest:
+class CommandMessage:
     """A command to publish."""
 
     topic: str
@@ -199,7 +199,7 @@ class GapTracker:
         sequence.add_boot(boot, seq)
         return news + self._add(topic, sequence, event)
 
-    def due_requests(self, now_s: float) -> list[ReplayRequest]:
+    def due_requests(self, now_s: float) -> list[CommandMessage]:
         """Return the commands to send now: one per host at a time, first for the gap with the fewest requests."""
         open_gaps: dict[str, list[tuple[str, _TrackedGap]]] = {}
         for topic, sequences in self._cameras.items():
@@ -307,7 +307,7 @@ class GapTracker:
             host.timeout_s = min(2 * host.timeout_s, MAX_ANSWER_TIMEOUT_S)
         return now_s >= host.next_request_s
 
-    def _request(self, base: str, gaps: list[tuple[str, _TrackedGap]], now_s: float) -> ReplayRequest:
+    def _request(self, base: str, gaps: list[tuple[str, _TrackedGap]], now_s: float) -> CommandMessage:
         host = self._hosts[base]
         host.topic, host.gap = min(gaps, key=lambda topic_and_gap: topic_and_gap[1].requests)
         host.range, host.open = host.gap.open[0], host.gap.count_open()
@@ -317,7 +317,7 @@ class GapTracker:
         host.answer_by_s, host.next_request_s = now_s + host.timeout_s, now_s + REQUEST_INTERVAL_S
         camera, (first, last) = host.topic.rpartition("/")[2], host.range
         command = {"camera": camera, "from_seq": first, "to_seq": last, "id": host.id}
-        return ReplayRequest(f"{base}/cmd/replay", json.dumps(command).encode())
+        return CommandMessage(f"{base}/cmd/replay", json.dumps(command).encode())
 
 
 def _report(topic: str, gap: _TrackedGap) -> Gap:

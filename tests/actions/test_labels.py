@@ -7,7 +7,8 @@ from subprocess import CompletedProcess
 import pytest
 
 from edge_tdn.actions.labels import check_names, rules
-from edge_tdn.config.tables import Config, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 
 LABELS = ("still", "falling", "lying down", "running")

@@ -28,11 +28,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from edge_tdn.errors import ConfigError, EdgeTdnError
+from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.runtime import Runtime
-from edge_tdn.inference.scheduler import Lane, Scheduler
+from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import GOLDEN, InputSpec, Model, find_model, open_model
-from edge_tdn.messages import NS_PER_MS, NS_PER_S, Scores, Segment
+from edge_tdn.messages import NS_PER_MS, NS_PER_S, EndReason, Scores, Segment
 from tests.bench import batches
 
 CAMERAS = (1, 2, 4, 8, 16)
@@ -202,8 +203,8 @@ def _measure(
 ) -> Sample:
     failures: list[BaseException] = []
     scheduler = Scheduler(runtime, spec, failures.append)
-    scores: list[list[Scores]] = [[] for _ in range(cameras)]
-    lanes = [scheduler.lane(1, received.append, lambda _: None) for received in scores]
+    sinks = [ScoreList() for _ in range(cameras)]
+    lanes = [scheduler.add_lane(1, sink) for sink in sinks]
     period_s, stop = spec.segment_s, threading.Event()
     threads = [
         threading.Thread(target=_feed, args=(scheduler, lane, clip, period_s, number / cameras, stop))
@@ -222,7 +223,9 @@ def _measure(
     scheduler.stop(drop=True)
     if failures:
         raise failures[0]
-    counted = [[one for one in received if began <= one.scored_ns < ended] for received in scores]
+    counted = [
+        [one for one in received if began <= one.scored_ns < ended] for received in (sink.scores for sink in sinks)
+    ]
     return Sample(
         wall_s=(ended - began) / NS_PER_S,
         cpu_s=cpu,
@@ -231,6 +234,19 @@ def _measure(
         shed=shed,
         says=says,
     )
+
+
+class ScoreList:
+    """A clip sink that keeps all scores."""
+
+    def __init__(self) -> None:
+        self.scores: list[Scores] = []
+
+    def scored(self, scores: Scores) -> None:
+        self.scores.append(scores)
+
+    def broken(self, reason: EndReason) -> None:
+        pass
 
 
 def _load(cameras: int, samples: Sequence[Sample], period_s: float) -> Load:

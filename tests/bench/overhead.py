@@ -54,16 +54,18 @@ def overhead(model: Model, precision: str, seconds: float = 16.0) -> Row:
     inference_ms: list[float] = []
     added_ms: list[float] = []
 
-    def scored(scores: Scores) -> None:
-        inference_ms.append(runtime.ns / 1e6)
-        added_ms.append(scores.latency_ms - runtime.ns / 1e6)
-        runtime.ns = 0
+    class Added:
+        def scored(self, scores: Scores) -> None:
+            inference_ms.append(runtime.ns / 1e6)
+            added_ms.append(scores.latency_ms - runtime.ns / 1e6)
+            runtime.ns = 0
 
-    def broken(reason: object) -> None:
-        runtime.ns = 0
+        def broken(self, reason: object) -> None:
+            runtime.ns = 0
 
     scheduler = Scheduler(runtime, model.manifest.input, _raise)
-    lane = scheduler.lane(1, scored, broken)
+    sink = Added()
+    lane = scheduler.add_lane(1, sink)
     window = Window(model.manifest.input, max_gap_s=0.5)
     scheduler.start()
     with tempfile.TemporaryDirectory() as folder:

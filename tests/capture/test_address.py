@@ -17,7 +17,9 @@ import pytest
 from edge_tdn.capture.address import find
 from edge_tdn.capture.open_capture import open_capture, verify
 from edge_tdn.capture.timing import CaptureTiming
-from edge_tdn.config.tables import CameraConfig, check_camera_access, load
+from edge_tdn.config.credentials import check_camera_access
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.media import gstreamer
 from edge_tdn.messages import NS_PER_S
@@ -102,10 +104,10 @@ def site(folder: Path, keys: str) -> Path:
     [
         ('source = "credential:none"\n', r":3: camera\[0\]\.source = 'credential:none': .*none cannot be read"),
         ('source = "credential:empty"\n', r":3: camera\[0\]\.source = 'credential:empty': .* is empty"),
-        ('source = "credential:word"\n', r":3: .*'credential:word': its first line: no address; allowed: rtsp://"),
-        ('source = "credential:path"\n', r":3: .*'credential:path': its first line: no address"),
+        ('source = "credential:word"\n', r":3: .*'credential:word': its first line: not a URL; allowed: rtsp://"),
+        ('source = "credential:path"\n', r":3: .*'credential:path': its first line: not a URL"),
         ('source = "credential:file"\n', r"its first line: unknown kind of source file://; allowed: rtsp://"),
-        ('source = "credential:two"\nusername = "u"\n', r"its first line: the address has a user of its own"),
+        ('source = "credential:two"\nusername = "u"\n', r"its first line: the URL already contains a user name"),
         (
             'source = "rtsp://h/x"\nusername = "u"\npassword_file = "absent"\n',
             r":5: camera\[0\]\.password_file = 'absent': .*absent cannot be read: no such file",
@@ -135,7 +137,7 @@ def test_a_secret_that_cannot_be_read_is_named_with_file_and_key(
 def test_without_systemd_there_is_no_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     config = load(site(tmp_path, 'source = "credential:x"\n'))
-    with pytest.raises(ConfigError, match=r"no \$CREDENTIALS_DIRECTORY; systemd makes one"):
+    with pytest.raises(ConfigError, match=r"no \$CREDENTIALS_DIRECTORY; systemd sets it"):
         check_camera_access(config, tmp_path)
 
 
@@ -144,7 +146,7 @@ def test_without_systemd_there_is_no_credential(tmp_path: Path, monkeypatch: pyt
     [
         ('source = "a.mp4"\nusername = "u"\n', r"username is for rtsp:// and http\(s\)://"),
         ('source = "rtsp://h/x"\npassword_file = "p"\n', r"password_file needs a username"),
-        ('source = "rtsp://a:s3cret@h/x"\nusername = "u"\n', r"the address has a user of its own"),
+        ('source = "rtsp://a:s3cret@h/x"\nusername = "u"\n', r"the URL already contains a user name"),
         ('source = "rtsp://a:s3c/ret@h/x"\n', r":3: .*the port is a number from 1 to 65535; in a password, / # and \?"),
         ('source = "rtsp://h:99999/x"\n', r":3: .*source = 'rtsp://h:99999/x': the port is a number"),
         ('source = "a"\ntransport = "sctp"\n', r":4: .*transport = 'sctp': should be 'tcp' or 'udp'"),

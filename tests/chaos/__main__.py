@@ -28,12 +28,12 @@ from tests.chaos.disk import disk
 from tests.chaos.flips import flips
 from tests.chaos.inference import inference
 from tests.chaos.latency import latency
-from tests.chaos.row import Row, Rows, Skipped, table
+from tests.chaos.row import ChaosRow, ChaosRows, Skipped, table
 from tests.chaos.storm import storm
 
 FILE_WIDTH = 200  # of a table that is written to a file
 Step = Callable[[str], None]
-PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], Rows]] = {
+PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], ChaosRows]] = {
     "conservation": lambda folder, options, step: conservation(
         folder, options.faults, options.events, options.seed, step
     ),
@@ -49,7 +49,7 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], Rows]] = {
 
 def main() -> int:
     options = _options()
-    rows: list[Row | Skipped] = []
+    rows: list[ChaosRow | Skipped] = []
     spinner = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*spinner, console=Console(stderr=True)) as bar, tempfile.TemporaryDirectory() as scratch:
         task = bar.add_task("")
@@ -65,7 +65,7 @@ def main() -> int:
     host = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
     report = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "seed": options.seed, **host, "rows": kinds}
     (options.out / "chaos.json").write_text(json.dumps(report, indent=1) + "\n")
-    return int(any(isinstance(row, Row) and not row.ok for row in rows))
+    return int(any(isinstance(row, ChaosRow) and not row.ok for row in rows))
 
 
 def _options() -> argparse.Namespace:

@@ -7,7 +7,7 @@ from edge_tdn.delivery.outbox.database import DATABASE
 from tests.chaos.broker import FORGETFUL
 from tests.chaos.emitter import CAMERAS
 from tests.chaos.rig import Rig
-from tests.chaos.row import Row
+from tests.chaos.row import ChaosRow
 
 RATE = 2000
 MAX_GROWTH_MB = 20.0  # of memory
@@ -16,12 +16,12 @@ MAX_MB = 5.0  # of the outbox
 MAX_LOG_MB = 5.0  # of SQLite's write-ahead log, beside the cap
 
 
-def away(folder: Path, events: int, step: Callable[[str], None]) -> list[Row]:
+def away(folder: Path, events: int, step: Callable[[str], None]) -> list[ChaosRow]:
     """Run both parts; `step` shows the progress."""
     return [*_drained(folder / "drained", events, step), *_capped(folder / "capped", events, step)]
 
 
-def _drained(folder: Path, events: int, step: Callable[[str], None]) -> list[Row]:
+def _drained(folder: Path, events: int, step: Callable[[str], None]) -> list[ChaosRow]:
     step(f"storing {events} events")
     with Rig(folder, FORGETFUL) as rig:
         rig.wire.cut()
@@ -37,20 +37,20 @@ def _drained(folder: Path, events: int, step: Callable[[str], None]) -> list[Row
         per_s = (len(received) - 1) / (received[-1].at_ns - received[0].at_ns) * 1e9
     lost = len(balance.missing) + balance.unreceived
     return [
-        Row(
+        ChaosRow(
             what="broker away",
             goal=f"{events} stored, 0 lost or out of order",
             figure=f"{stored} stored, {lost} lost, {balance.disordered} out of order",
             ok=stored == events and balance.is_even,
         ),
-        Row(
+        ChaosRow(
             what="and back: drained",
             goal=f">= {MIN_DRAINED_PER_S} events/s",
             figure=f"{per_s:.0f}/s",
             ok=per_s >= MIN_DRAINED_PER_S,
             note="from the first to the last at the subscriber",
         ),
-        Row(
+        ChaosRow(
             what="memory meanwhile",
             goal=f"+ <= {MAX_GROWTH_MB:g} MB",
             figure=f"+ {growth_mb:.1f} MB",
@@ -61,7 +61,7 @@ def _drained(folder: Path, events: int, step: Callable[[str], None]) -> list[Row
     ]
 
 
-def _capped(folder: Path, events: int, step: Callable[[str], None]) -> list[Row]:
+def _capped(folder: Path, events: int, step: Callable[[str], None]) -> list[ChaosRow]:
     step(f"{events} events, max_mb = {MAX_MB:g}")
     with Rig(folder, FORGETFUL, max_mb=MAX_MB) as rig:
         rig.wire.cut()
@@ -77,7 +77,7 @@ def _capped(folder: Path, events: int, step: Callable[[str], None]) -> list[Row]
     are_oldest = len(balance.missing) == sum(first - 1 for first in firsts.values())
     are_oldest = are_oldest and max(firsts.values()) - min(firsts.values()) <= 1
     return [
-        Row(
+        ChaosRow(
             what="size cap while away",
             goal=f"dropped == emitted - received, the oldest; outbox.db <= {MAX_MB:g} MB",
             figure=f"{dropped} == {balance.emitted} - {balance.received}; {size_mb:.1f} MB",

@@ -12,11 +12,11 @@ from tests.chaos.balance import Balance
 from tests.chaos.broker import FORGETFUL
 from tests.chaos.emitter import is_drained
 from tests.chaos.rig import Rig
-from tests.chaos.row import Row
+from tests.chaos.row import ChaosRow
 from tests.support.waiting import eventually
 
 Step = Callable[[str], None]
-RIGS = 4  # at the same time: most of it is waiting
+MAX_RIGS = 4  # at the same time: most of it is waiting
 RATE = 60  # events a second, of each
 UNLIMITED = 10**9
 
@@ -104,7 +104,9 @@ def run_with_faults(folder: Path, faults: int, events: int, seed: int, step: Cal
         return Outcome(rig.balance(), injected, settled_s)
 
 
-def conservation(folder: Path, faults: int, events: int, seed: int, step: Step) -> list[Row]:
+def conservation(
+    folder: Path, faults: int, events: int, seed: int, step: Step, max_rigs: int = MAX_RIGS
+) -> list[ChaosRow]:
     """Run all rigs; `step` shows the progress."""
     done, start_s = [0], time.monotonic()
 
@@ -112,7 +114,7 @@ def conservation(folder: Path, faults: int, events: int, seed: int, step: Step) 
         done[0] += 1
         step(f"fault {done[0]} of {faults}")
 
-    rigs = min(RIGS, faults)
+    rigs = min(max_rigs, faults)
     shares = [faults // rigs + (number < faults % rigs) for number in range(rigs)]
     with ThreadPoolExecutor(rigs) as pool:
         jobs = [
@@ -129,7 +131,7 @@ def conservation(folder: Path, faults: int, events: int, seed: int, step: Step) 
     doubles, disordered = sum(one.doubles for one in balances), sum(one.disordered for one in balances)
     duplicates = sum(one.duplicates for one in balances)
     return [
-        Row(
+        ChaosRow(
             what=f"{faults} random faults",
             goal=f"0 of >= {events} events lost, double, out of order",
             figure=f"{lost}, {doubles}, {disordered} of {emitted}",
@@ -146,7 +148,7 @@ def conservation(folder: Path, faults: int, events: int, seed: int, step: Step) 
     ]
 
 
-def forgetful(folder: Path, step: Step) -> list[Row]:
+def forgetful(folder: Path, step: Step) -> list[ChaosRow]:
     """Run a broker as Debian ships it, which loses what it has acknowledged for a subscriber that is away."""
     step("a broker that forgets")
     with Rig(folder, memory=FORGETFUL) as rig:
@@ -175,7 +177,7 @@ def forgetful(folder: Path, step: Step) -> list[Row]:
         rig.emitter.stop()
         balance = rig.balance()
     return [
-        Row(
+        ChaosRow(
             what="broker forgets what it acknowledged",
             goal="seq shows the gap, replay closes it",
             figure=f"{missing} missing, then {len(balance.missing)}",

@@ -12,7 +12,7 @@ from tests.chaos.balance import logged_events
 from tests.chaos.broker import FORGETFUL
 from tests.chaos.emitter import is_drained
 from tests.chaos.rig import Rig
-from tests.chaos.row import Row, Skipped
+from tests.chaos.row import ChaosRow, Skipped
 from tests.support.outbox import (
     empty,
     fill,
@@ -43,9 +43,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def disk(folder: Path, step: Step) -> list[Row | Skipped]:
+def disk(folder: Path, step: Step) -> list[ChaosRow | Skipped]:
     """Run all parts; `step` shows the progress."""
-    rows: list[Row | Skipped] = []
+    rows: list[ChaosRow | Skipped] = []
     for what, job in (("disk full", _full), ("disk read-only, then mended", _read_only), ("disk fails", _fails)):
         step(what)
         if os.geteuid() != 0:
@@ -58,13 +58,13 @@ def disk(folder: Path, step: Step) -> list[Row | Skipped]:
     return [*rows, _damaged(folder / "damaged", step)]
 
 
-def _row(what: str, rig: Rig, took_s: float, ok: bool, note: str) -> Row:
+def _row(what: str, rig: Rig, took_s: float, ok: bool, note: str) -> ChaosRow:
     """Compare events by their ids: those that were only in memory have a number, but it is not on the disk."""
     status = rig.emitter.status
     emitted, events = logged_events(rig.log), rig.recorder.events
     received = {(event.id, event.seq) for event in events}
     missing, given_up = len(emitted - received), status["dropped"] + status["lost"]
-    return Row(
+    return ChaosRow(
         what=what,
         goal=f"emitted == received + dropped + lost; ok in {MAX_RECOVERY_S:g} s",
         figure=f"{len(emitted)} == {len(received)} + {status['dropped']} + {status['lost']}; {took_s:.1f} s",
@@ -73,7 +73,7 @@ def _row(what: str, rig: Rig, took_s: float, ok: bool, note: str) -> Row:
     )
 
 
-def _full(what: str, folder: Path) -> Row:
+def _full(what: str, folder: Path) -> ChaosRow:
     """Fill the disk while the broker is there, and then away for a while."""
     with ExitStack() as stack:
         small = stack.enter_context(mounted(folder / "disk", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "none"))
@@ -96,7 +96,7 @@ def _full(what: str, folder: Path) -> Row:
         return _row(what, rig, took_s, live > 0, f"{live} sent live while it was full, then {waited} waited in memory")
 
 
-def _read_only(what: str, folder: Path) -> Row:
+def _read_only(what: str, folder: Path) -> ChaosRow:
     """Start on a read-only disk, and make it writable while the emitter runs."""
     with ExitStack() as stack:
         small = stack.enter_context(mounted(folder / "disk", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "none"))
@@ -119,7 +119,7 @@ def _read_only(what: str, folder: Path) -> Row:
         return _row(what, rig, took_s, live > 0 and state == "read_only", f"{live} sent live while it was read-only")
 
 
-def _fails(what: str, folder: Path) -> Row:
+def _fails(what: str, folder: Path) -> ChaosRow:
     """Make ext4 read-only under the open files, as after an I/O error, until it is mounted again."""
     folder.mkdir(parents=True)
     image = folder / "image"
@@ -149,7 +149,7 @@ def _fails(what: str, folder: Path) -> Row:
         return _row(what, rig, took_s, live > 0, f"ext4 turned read-only under it; {live} sent live; mounted again")
 
 
-def _damaged(folder: Path, step: Step) -> Row:
+def _damaged(folder: Path, step: Step) -> ChaosRow:
     """Damage the file while events wait, after kill -9: SQLite's log is there, too. The new start emits at once."""
     notes, took_s, ok, total = [], 0.0, True, [0, 0, 0]
     for what, damage in DAMAGES.items():
@@ -175,7 +175,7 @@ def _damaged(folder: Path, step: Step) -> Row:
         took_s = max(took_s, recovered_s)
         total = [sum(pair) for pair in zip(total, (balance.emitted, balance.received, lost), strict=True)]
         notes.append(f"{what} {lost}{'' if is_exact else ' INEXACT'}")
-    return Row(
+    return ChaosRow(
         what=f"outbox.db damaged, {len(DAMAGES)} kinds",
         goal=f"emitted == received + lost; ok in {MAX_RECOVERY_S:g} s",
         figure=f"{total[0]} == {total[1]} + {total[2]}; {took_s:.1f} s",

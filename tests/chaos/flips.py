@@ -10,7 +10,7 @@ from edge_tdn.config.tables import OutboxConfig
 from edge_tdn.delivery.outbox import checkpoint, disk_reserve
 from edge_tdn.delivery.outbox.database import DATABASE
 from edge_tdn.delivery.outbox.outbox import Outbox
-from tests.chaos.row import Row
+from tests.chaos.row import ChaosRow
 
 CAMERAS, EVENTS_PER_CAMERA, DELIVERED = ("door", "gate"), 30, 20
 HEADER_BYTES = 100  # of the database, a fifth of all flips
@@ -18,7 +18,7 @@ FILES = (*[DATABASE] * 6, *checkpoint.COPIES)
 LOGGER = logging.getLogger("edge_tdn.delivery.outbox")
 
 
-def flips(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> list[Row]:
+def flips(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> list[ChaosRow]:
     """Flip `count` bits, each in a fresh copy; `step` shows the progress."""
     whole, random_ = folder / "whole", random.Random(seed)
     LOGGER.setLevel(logging.CRITICAL)
@@ -48,7 +48,7 @@ def flips(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> l
             costly += lost > 0
     LOGGER.setLevel(logging.NOTSET)
     return [
-        Row(
+        ChaosRow(
             what=f"{count} single bits flipped",
             goal="no crash; each event kept or counted",
             figure=f"{len(wrong)} wrong",

@@ -16,13 +16,13 @@ from statistics import median, quantiles
 
 import numpy as np
 
-from edge_tdn.config.tables import load
+from edge_tdn.config.load import load
 from edge_tdn.messages import NS_PER_MS, Scores
 from edge_tdn.process.signals import stop_on_signals
-from edge_tdn.service import camera as pipeline
 from edge_tdn.service.daemon import Daemon
+from edge_tdn.service.recognition import Recognition
 from tests.chaos.broker import FORGETFUL, Broker
-from tests.chaos.row import Row, Skipped
+from tests.chaos.row import ChaosRow, Skipped
 from tests.chaos.subscriber import EventRecorder
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
@@ -55,7 +55,7 @@ motion_gate = false
 """
 
 
-def inference(folder: Path, rounds: int, step: Callable[[str], None]) -> list[Row | Skipped]:
+def inference(folder: Path, rounds: int, step: Callable[[str], None]) -> list[ChaosRow | Skipped]:
     """Run `rounds` of both kinds of spells; `step` shows the progress."""
     folder.mkdir(parents=True)
     broker = Broker(folder, FORGETFUL)
@@ -116,7 +116,7 @@ def _spell(clips: Path) -> float:
     return float((np.median(hops_ms[wakes]) + (CAMERAS - 1) * np.median(hops_ms[~wakes])) / CAMERAS)
 
 
-def _row(what: str, first: int, spells: dict[str, list[float]]) -> Row | Skipped:
+def _row(what: str, first: int, spells: dict[str, list[float]]) -> ChaosRow | Skipped:
     """Compare spells with their calm neighbours.
 
     `first`: index of the calm spell before the first of them; every second one comes before the next.
@@ -136,18 +136,18 @@ def _row(what: str, first: int, spells: dict[str, list[float]]) -> Row | Skipped
     if change - error < MAX_SLOWDOWN <= change + error:
         return Skipped(name, f"{figure}: the load of this host varies too much to resolve {MAX_SLOWDOWN:.0%}; {note}")
     samples = {f"{kind}, ms": values for kind, values in spells.items()}
-    return Row(name, f"slower by < {MAX_SLOWDOWN:.0%}", figure, change + error < MAX_SLOWDOWN, note, samples)
+    return ChaosRow(name, f"slower by < {MAX_SLOWDOWN:.0%}", figure, change + error < MAX_SLOWDOWN, note, samples)
 
 
 def _observed(site: Path, clips: Path) -> None:
     """Run the daemon, which writes for every clip when it was scored, in ns, and how long that took, in ms."""
-    file, scored = clips.open("w", buffering=1), pipeline.Camera._scored
+    file, scored = clips.open("w", buffering=1), Recognition.scored
 
-    def observed(camera: pipeline.Camera, scores: Scores) -> None:
+    def observed(recognition: Recognition, scores: Scores) -> None:
         file.write(f"{scores.scored_ns} {(scores.scored_ns - scores.taken_ns) / NS_PER_MS:.4f}\n")
-        scored(camera, scores)
+        scored(recognition, scores)
 
-    pipeline.Camera._scored = observed  # type: ignore[method-assign]
+    Recognition.scored = observed  # type: ignore[method-assign]
     daemon = Daemon(load(site), site.parent)
     stop_on_signals(daemon.stop)
     daemon.run()

@@ -14,7 +14,7 @@ from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from tests.chaos.broker import FORGETFUL, Broker
 from tests.chaos.emitter import BASE, CAMERAS, make_event
-from tests.chaos.row import Row
+from tests.chaos.row import ChaosRow
 from tests.chaos.subscriber import EventRecorder
 from tests.support.waiting import eventually
 
@@ -22,7 +22,7 @@ RATE = 50
 MAX_P99_MS = 30.0
 
 
-def latency(folder: Path, events: int, step: Callable[[str], None]) -> list[Row]:
+def latency(folder: Path, events: int, step: Callable[[str], None]) -> list[ChaosRow]:
     """Publish `events`; `step` shows the progress."""
     folder.mkdir(parents=True)
     broker = Broker(folder, FORGETFUL)
@@ -52,7 +52,7 @@ def latency(folder: Path, events: int, step: Callable[[str], None]) -> list[Row]
     milliseconds = [(event.at_ns - published_ns[event.id]) / 1e6 for event in recorder.events]
     p50, p99 = np.percentile(milliseconds, [50, 99])
     return [
-        Row(
+        ChaosRow(
             what="decision to subscriber",
             goal=f"p99 <= {MAX_P99_MS:g} ms",
             figure=f"{p99:.1f} ms",

@@ -8,7 +8,7 @@ from rich.text import Text
 
 
 @dataclass(frozen=True)
-class Row:
+class ChaosRow:
     """One line of the table."""
 
     what: str
@@ -27,10 +27,10 @@ class Skipped:
     why: str
 
 
-Rows = Sequence[Row | Skipped]
+ChaosRows = Sequence[ChaosRow | Skipped]
 
 
-def table(rows: Rows) -> Table:
+def table(rows: ChaosRows) -> Table:
     """Return the rows for the terminal."""
     found = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("what", "goal", "figure", "ok", ""):

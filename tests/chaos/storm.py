@@ -20,7 +20,7 @@ from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.timing import ConnectionTiming
 from tests.chaos.broker import FORGETFUL, Broker
 from tests.chaos.emitter import CAMERAS, make_event
-from tests.chaos.row import Row
+from tests.chaos.row import ChaosRow
 from tests.chaos.subscriber import EventRecorder
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
@@ -66,7 +66,7 @@ class _Host:
         self.publisher.event(make_event(CAMERAS[0], self.emitted, f"boot-{self.base}"))
 
 
-def storm(folder: Path, resets: int, step: Callable[[str], None]) -> list[Row]:
+def storm(folder: Path, resets: int, step: Callable[[str], None]) -> list[ChaosRow]:
     """Reset connections at least `resets` times; `step` shows the progress."""
     folder.mkdir(parents=True)
     broker = Broker(folder, FORGETFUL)
@@ -107,7 +107,7 @@ def storm(folder: Path, resets: int, step: Callable[[str], None]) -> list[Row]:
     # how far apart the hosts reconnect that lost the broker together, at each try
     spread_s = [max(one) - min(one) for one in zip(*(host.wire.accepted[1:] for host in hosts), strict=False)]
     return [
-        Row(
+        ChaosRow(
             what=f"{count} RSTs: connects",
             goal=f"never less than {MIN_CONNECT_INTERVAL_S:g} s apart, jittered",
             figure=f"{quickest_s:.2f} s; {spread_s[0]:.2f} s apart at the first try",
@@ -116,14 +116,14 @@ def storm(folder: Path, resets: int, step: Callable[[str], None]) -> list[Row]:
             f"{max(max(one) for one in waits_s):.1f} s; a reset within {FUSE_S:g} s of each connect",
             samples={f"host {number}, s": one for number, one in enumerate(waits_s)} | {"spread, s": spread_s},
         ),
-        Row(
+        ChaosRow(
             what="and the log",
             goal=f"<= a line in {MIN_LINE_INTERVAL_S:g} s",
             figure=f"{closest_s:.2f} s",
             ok=closest_s >= MIN_LINE_INTERVAL_S - CLOCK_S,
             note="the shortest time between two lines of a host",
         ),
-        Row(
+        ChaosRow(
             what="and the events",
             goal="0 lost",
             figure=f"{emitted - len(received)} of {emitted}",

@@ -23,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.chaos.row import Row, Rows, Skipped, table
+from tests.chaos.row import ChaosRow, ChaosRows, Skipped, table
 from tests.chaos_cameras.beside import beside
 from tests.chaos_cameras.clock import clock
 from tests.chaos_cameras.cycles import KINDS, cycles
@@ -33,7 +33,7 @@ from tests.chaos_cameras.videos import videos
 
 WIDTH = 200  # of a table that goes into a file
 Step = Callable[[str], None]
-PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], Rows]] = {
+PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], ChaosRows]] = {
     "start": lambda folder, _, step: start(folder, step),
     "cycles": lambda folder, options, step: cycles(folder, options.cycles, options.kinds, options.seed, step),
     "clock": lambda folder, options, step: clock(folder, options.sways, step),
@@ -45,7 +45,7 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], Rows]] = {
 
 def main() -> int:
     options = _options()
-    rows: list[Row | Skipped] = []
+    rows: list[ChaosRow | Skipped] = []
     spinner = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*spinner, console=Console(stderr=True)) as bar, tempfile.TemporaryDirectory() as scratch:
         task = bar.add_task("")
@@ -61,7 +61,7 @@ def main() -> int:
     host = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
     report = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "seed": options.seed, **host, "rows": kinds}
     (options.out / "chaos-cameras.json").write_text(json.dumps(report, indent=1) + "\n")
-    return int(any(isinstance(row, Row) and not row.ok for row in rows))
+    return int(any(isinstance(row, ChaosRow) and not row.ok for row in rows))
 
 
 def _options() -> argparse.Namespace:

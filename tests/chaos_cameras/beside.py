@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.chaos.row import Row, Skipped
+from tests.chaos.row import ChaosRow, Skipped
 from tests.chaos_cameras.site import SMALL, Site
 from tests.support.rtsp import RtspCamera
 
@@ -28,7 +28,7 @@ class Period:
     latency_ms: list[float]
 
 
-def beside(folder: Path, rounds: int, seed: int, step: Callable[[str], None]) -> list[Row | Skipped]:
+def beside(folder: Path, rounds: int, seed: int, step: Callable[[str], None]) -> list[ChaosRow | Skipped]:
     cameras = {name: RtspCamera("", "test:", *SMALL) for name in (STEADY, DYING)}
     calm: list[Period] = []
     dying: list[Period] = []
@@ -65,7 +65,7 @@ def _period(site: Site, deaths: int) -> Period:
     return Period((len(scores) - 1) / seconds, [score.payload["latency_ms"] for score in scores])
 
 
-def _rate(calm: list[Period], dying: list[Period]) -> Row | Skipped:
+def _rate(calm: list[Period], dying: list[Period]) -> ChaosRow | Skipped:
     ratios = [other.clips_s / one.clips_s for one, other in zip(calm, dying, strict=True)]
     change = statistics.mean(ratios) - 1
     error = 1.96 * statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else float("inf")
@@ -76,7 +76,7 @@ def _rate(calm: list[Period], dying: list[Period]) -> Row | Skipped:
     return _row("one camera dies: clips of the other", RATE, change, error, note, {"ratios": ratios}, abs(change))
 
 
-def _latency(calm: list[Period], dying: list[Period], seed: int) -> Row | Skipped:
+def _latency(calm: list[Period], dying: list[Period], seed: int) -> ChaosRow | Skipped:
     drawn = np.random.default_rng(seed)
 
     def p99(periods: list[Period], chosen: list[int]) -> float:
@@ -101,8 +101,8 @@ def _latency(calm: list[Period], dying: list[Period], seed: int) -> Row | Skippe
 
 def _row(
     what: str, goal: float, change: float, error: float, note: str, samples: dict[str, list[float]], distance: float
-) -> Row | Skipped:
+) -> ChaosRow | Skipped:
     figure = f"{change:+.1%} +- {error:.1%}"
     if error > goal and distance - error < goal:
         return Skipped(what, f"{figure}: too noisy on this host to compare with {goal:.0%}; {note}")
-    return Row(what, f"within {goal:.0%}", figure, distance <= goal, note, samples)
+    return ChaosRow(what, f"within {goal:.0%}", figure, distance <= goal, note, samples)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from tests.chaos.row import Row, Skipped
+from tests.chaos.row import ChaosRow, Skipped
 from tests.chaos_cameras.listener import Received
 from tests.chaos_cameras.site import Site
 from tests.support.rtsp import RtspCamera
@@ -27,7 +27,7 @@ MAX_DEVIATION_S = 1.0  # of a length from the others': a clip's time, and half o
 CAMERAS = 2
 
 
-def clock(folder: Path, sways: int, step: Callable[[str], None]) -> list[Row | Skipped]:
+def clock(folder: Path, sways: int, step: Callable[[str], None]) -> list[ChaosRow | Skipped]:
     """Let the clock jump, and then `sways` times by +-2 s."""
     folder.mkdir(parents=True)
     library, ahead = folder / "clock.so", folder / "ahead"
@@ -52,7 +52,7 @@ def clock(folder: Path, sways: int, step: Callable[[str], None]) -> list[Row | S
     stalls = Counter(state for state in states if state != "streaming")
     what = f"{jumps} jumps of the clock"
     return [
-        Row(
+        ChaosRow(
             what=f"{what}: stalls",
             goal="0",
             figure=f"{stalls.total()}" + "".join(f", {state} {number}" for state, number in stalls.items()),
@@ -80,7 +80,7 @@ def _ahead_s(event: Received) -> float:
     return datetime.fromisoformat(event.payload["window"]["to"]).timestamp() - real_s
 
 
-def _lengths(what: str, events: list[Received]) -> list[Row | Skipped]:
+def _lengths(what: str, events: list[Received]) -> list[ChaosRow | Skipped]:
     actions: defaultdict[str, dict[str, Received]] = defaultdict(dict)
     for event in events:
         actions[event.payload["id"]][event.payload["type"]] = event
@@ -93,7 +93,7 @@ def _lengths(what: str, events: list[Received]) -> list[Row | Skipped]:
     off = [one - middle for one in differ]
     wrong = sum(abs(by) > MAX_DEVIATION_S or length < 0 for by, length in zip(off, lengths, strict=True))
     return [
-        Row(
+        ChaosRow(
             what=f"{what}: actions of a wrong length",
             goal=f"0: none is off by more than {MAX_DEVIATION_S:g} s",
             figure=f"{wrong} of {len(whole)}",
@@ -109,7 +109,7 @@ def _length_s(end: Received) -> float:
     return (ended - began).total_seconds()
 
 
-def _ids(what: str, events: list[Received]) -> Row:
+def _ids(what: str, events: list[Received]) -> ChaosRow:
     twice = len(events) - len({(one.payload["id"], one.payload["type"], one.payload["seq"]) for one in events})
     starts = [one.payload["id"] for one in events if one.payload["type"] == "start"]
     shared = len(starts) - len(set(starts))
@@ -117,7 +117,7 @@ def _ids(what: str, events: list[Received]) -> Row:
     for one in events:
         seqs[one.payload["camera"]].append(one.payload["seq"])
     gaps = sum(numbers != list(range(numbers[0], numbers[0] + len(numbers))) for numbers in seqs.values())
-    return Row(
+    return ChaosRow(
         what=f"{what}: ids",
         goal="all unique, numbers without a gap",
         figure=f"{twice + shared} twice, {gaps} cameras with a gap",

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.row import Row, Skipped
+from tests.chaos.row import ChaosRow, Skipped
 from tests.chaos_cameras.growth import growth
 from tests.chaos_cameras.listener import WITHOUT_FRAMES, Listener
 from tests.chaos_cameras.site import SMALL, Held, Site
@@ -90,7 +90,7 @@ KINDS = {
 
 def cycles(
     folder: Path, count: int, kinds: Sequence[str], seed: int, step: Step, warm: int = WARM
-) -> list[Row | Skipped]:
+) -> list[ChaosRow | Skipped]:
     """Run `count` cycles of each kind, after `warm` of every camera."""
     lanes = [(kind, f"{kind}-{number}") for kind in kinds for number in range(min(KINDS[kind].cameras, count))]
     cameras = {name: RtspCamera(*KINDS[kind].film) for kind, name in lanes}
@@ -127,7 +127,7 @@ def cycles(
             rests.append((len(done) / 100, site.at_rest(before)))
         events = [event.payload for event in site.listener.events]
         starts = [event for event in events if event["type"] == "start"]
-    rows: list[Row | Skipped] = [row for kind in kinds for row in _rows(kind, trials[kind], count)]
+    rows: list[ChaosRow | Skipped] = [row for kind in kinds for row in _rows(kind, trials[kind], count)]
     if "frozen" in kinds:
         rows.append(_events(starts, trials["frozen"]))
     return [*rows, *_left(before, rests)]
@@ -150,12 +150,12 @@ def _cycle(listener: Listener, kind: Kind, name: str, camera: RtspCamera, dice: 
     return reported_s is not None
 
 
-def _rows(kind: str, trials: Trials, count: int) -> list[Row]:
+def _rows(kind: str, trials: Trials, count: int) -> list[ChaosRow]:
     noticed = [seconds for seconds in trials.noticed_s if seconds is not None]
     back = [seconds for seconds in trials.back_s if seconds is not None]
     goal_s = KINDS[kind].noticed_s
     return [
-        Row(
+        ChaosRow(
             what=what,
             goal=f"<= {limit_s:g} s, {count} of {count}",
             figure=_longest(found, count),
@@ -178,7 +178,7 @@ def _note(found: list[float]) -> str:
     return f"the longest; median {statistics.median(found):.2f} s; at a subscriber" if found else ""
 
 
-def _events(starts: list[dict[str, Any]], trials: Trials) -> Row:
+def _events(starts: list[dict[str, Any]], trials: Trials) -> ChaosRow:
     """Return the row of the actions that began while the picture was frozen."""
     false = [
         (_seconds(start["started_at"]) - from_s, start["label"])
@@ -187,7 +187,7 @@ def _events(starts: list[dict[str, Any]], trials: Trials) -> Row:
         if start["camera"] == camera and from_s + IN_FLIGHT_S < _seconds(start["started_at"]) < until_s
     ]
     frozen_s = sum(until_s - from_s for _, from_s, until_s in trials.periods)
-    return Row(
+    return ChaosRow(
         what="events from a frozen picture",
         goal="0",
         figure=f"{len(false)}",
@@ -202,10 +202,10 @@ def _seconds(time_: str) -> float:
     return datetime.fromisoformat(time_).replace(tzinfo=UTC).timestamp()
 
 
-def _left(before: Held, rests: list[tuple[float, Held]]) -> list[Row | Skipped]:
+def _left(before: Held, rests: list[tuple[float, Held]]) -> list[ChaosRow | Skipped]:
     hundreds, after = rests[-1]
     return [
-        Row(
+        ChaosRow(
             what=f"left behind by {100 * hundreds:.0f} cycles",
             goal="0 threads, 0 fds",
             figure=f"{after.threads - before.threads} threads, {after.fds - before.fds} fds",

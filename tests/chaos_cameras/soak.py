@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_tdn.cli.plot import INK, SPAN
-from tests.chaos.row import Row, Skipped
+from tests.chaos.row import ChaosRow, Skipped
 from tests.chaos_cameras.growth import growth
 from tests.chaos_cameras.site import Held, Site
 from tests.support.rtsp import RtspCamera
@@ -20,7 +20,7 @@ MOVING, STILL = "moving", "still"
 COLUMNS = ("hours", "rss_mb", "threads", "fds", "clips")
 
 
-def soak(folder: Path, out: Path, hours: float, step: Callable[[str], None]) -> list[Row | Skipped]:
+def soak(folder: Path, out: Path, hours: float, step: Callable[[str], None]) -> list[ChaosRow | Skipped]:
     """Run two cameras: a moving scene, and a still one with sensor noise."""
     cameras = {
         MOVING: RtspCamera("", "demo:", "--size", "320x240", "--rate", "15"),
@@ -48,7 +48,7 @@ def soak(folder: Path, out: Path, hours: float, step: Callable[[str], None]) -> 
     return [*_constant(warm, hours, states[MOVING]), *_grows(warm, hours, warm_h, picture), _alarms(states, hours)]
 
 
-def _grows(warm: list[tuple[float, Held]], hours: float, warm_h: float, picture: str) -> list[Row | Skipped]:
+def _grows(warm: list[tuple[float, Held]], hours: float, warm_h: float, picture: str) -> list[ChaosRow | Skipped]:
     note = (
         f"over the last {60 * (hours - warm_h):.0f} of {60 * hours:.0f} minutes; {warm[-1][1].rss_mb:.0f} MB; {picture}"
     )
@@ -56,14 +56,14 @@ def _grows(warm: list[tuple[float, Held]], hours: float, warm_h: float, picture:
     return [growth("soak: memory", GROWS_MB, "MB in an hour", [at_h for at_h, _ in warm], resident, note)]
 
 
-def _constant(warm: list[tuple[float, Held]], hours: float, states: Counter[str]) -> list[Row]:
+def _constant(warm: list[tuple[float, Held]], hours: float, states: Counter[str]) -> list[ChaosRow]:
     """Compare the most at the end with the most at the beginning: some threads and files exist only for a while."""
     quarter = max(1, len(warm) // 4)
     first, last = ([held for _, held in part] for part in (warm[:quarter], warm[-quarter:]))
     more = [max(getattr(h, what) for h in last) - max(getattr(h, what) for h in first) for what in ("threads", "fds")]
     threads, fds = ({getattr(held, what) for _, held in warm} for what in ("threads", "fds"))
     return [
-        Row(
+        ChaosRow(
             what="soak: threads and fds",
             goal="constant: at the end no more than at the beginning",
             figure=f"{_range(threads)} threads, {_range(fds)} fds; {more[0]:+d}, {more[1]:+d}",
@@ -74,9 +74,9 @@ def _constant(warm: list[tuple[float, Held]], hours: float, states: Counter[str]
     ]
 
 
-def _alarms(states: dict[str, Counter[str]], hours: float) -> Row:
+def _alarms(states: dict[str, Counter[str]], hours: float) -> ChaosRow:
     false = states[STILL].total() - states[STILL]["streaming"]
-    return Row(
+    return ChaosRow(
         what="a still but noisy scene",
         goal="always streaming",
         figure=f"{false} other statuses",

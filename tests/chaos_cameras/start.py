@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.chaos.row import Row
+from tests.chaos.row import ChaosRow
 from tests.chaos_cameras.site import Site
 from tests.support.rtsp import RtspCamera
 
@@ -15,7 +15,7 @@ ALL_S = 60.0  # until everything is connected
 CAMERAS = 2
 
 
-def start(folder: Path, step: Callable[[str], None]) -> list[Row]:
+def start(folder: Path, step: Callable[[str], None]) -> list[ChaosRow]:
     film = ("", "demo:", "--size", "240x180", "--rate", "15")
     cameras = {f"camera-{number}": RtspCamera(*film, start=False) for number in range(CAMERAS)}
     folder.mkdir(parents=True)
@@ -42,7 +42,7 @@ def start(folder: Path, step: Callable[[str], None]) -> list[Row]:
                 "event": listener.events[0].at_s - started_s if listener.events else None,
             }
     return [
-        Row(
+        ChaosRow(
             what="start without broker and cameras: READY=1",
             goal=f"<= {READY_S:g} s",
             figure="never" if ready_s is None else f"{ready_s:.2f} s",
@@ -50,7 +50,7 @@ def start(folder: Path, step: Callable[[str], None]) -> list[Row]:
             note=f"after exec, without the {queued_s:.2f} s of waiting for a processor; "
             f"{alive.threads} threads while both were away",
         ),
-        Row(
+        ChaosRow(
             what="and everything connects by itself",
             goal=f"<= {ALL_S:g} s",
             figure=", ".join(f"{what} {'never' if at_s is None else f'{at_s:.1f} s'}" for what, at_s in delays.items()),

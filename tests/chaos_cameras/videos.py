@@ -21,7 +21,7 @@ from typing import IO
 from edge_tdn.capture.video_file import read_file
 from edge_tdn.errors import SourceError
 from edge_tdn.media import gstreamer
-from tests.chaos.row import Row, Rows
+from tests.chaos.row import ChaosRow, ChaosRows
 
 MAX_PLAY_S = 5.0  # for a video of a second; longer is a hang
 START_S = 60.0  # until the player is ready
@@ -51,17 +51,17 @@ KINDS = {
 }
 
 
-def videos(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> Rows:
+def videos(folder: Path, count: int, seed: int, step: Callable[[str], None]) -> ChaosRows:
     """Play `count` damaged videos with each decoder."""
     damaged = list(make(folder, count, seed))
-    rows: list[Row] = []
+    rows: list[ChaosRow] = []
     for decoder in DECODERS:
         step(f"{count} damaged videos, {decoder}")
         outcomes = play(damaged, decoder)
         figure = ", ".join(f"{number} {what}" for what, number in sorted(Counter(map(kind, outcomes.values())).items()))
         bad = [f"{path.name} {what}" for path, what in outcomes.items() if kind(what) in ("crash", "hang")]
         goal = f"0 crashes, 0 longer than {MAX_PLAY_S:.0f} s"
-        rows.append(Row(f"{count} damaged videos, {decoder}", goal, figure, not bad, "; ".join(bad[:5])))
+        rows.append(ChaosRow(f"{count} damaged videos, {decoder}", goal, figure, not bad, "; ".join(bad[:5])))
     return rows
 
 

@@ -1,38 +1,38 @@
-"""`edge-tdn bench`: what it measures adds up, and what it prints can be configured."""
+"""`edge-tdn bench`: its measurements are consistent, and the lines that it prints are a valid configuration."""
 
 import json
-import subprocess
 import tomllib
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from edge_tdn.cli import bench as bench_module
-from edge_tdn.cli.bench import HOPS, LEAST, Candidate, _configuration, bench
-from edge_tdn.config.tables import parse
+from edge_tdn.cli import hop_timing
+from edge_tdn.cli.bench_table import configuration, print_results
+from edge_tdn.cli.hop_timing import HOPS, MIN_ROUNDS, Candidate, measure_candidates
+from edge_tdn.config.load import parse
 from edge_tdn.errors import ModelError
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model, open_model
-from tests.cli.test_main import refused
 from tests.conftest import HAS_BF16
+from tests.support.command_line import Run, assert_refused
 from tests.support.model_folders import edit_manifest
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
-SEGMENT_S = 4 / 15  # of `motion`
+SEGMENT_S = 4 / 15  # of the model `motion`
 
 
 def output(model: Model, precisions: tuple[str, ...] = (), on: tuple[str, ...] = ()) -> tuple[str, list[Candidate]]:
+    """Return what is printed, and the candidates that could be measured."""
     text = StringIO()
     console = Console(file=text, width=110, markup=False, highlight=False)
-    measured = bench(console, model, 0, precisions, on, None)
+    measured = print_results(console, model, measure_candidates(model, 0, precisions, on, None))
     return text.getvalue(), measured
 
 
-def test_it_prints_a_table_by_speed_and_lines_that_can_be_configured(edge_tdn: Run, tmp_path: Path) -> None:
-    result = edge_tdn("bench", "--seconds", "2", "--precision", "fp32", "--json", tmp_path / "bench.json")
+def test_the_table_is_sorted_by_speed_and_the_lines_are_a_valid_configuration(here: Run, tmp_path: Path) -> None:
+    result = here("bench", "--seconds", "2", "--precision", "fp32", "--json", tmp_path / "bench.json")
     assert result.returncode == 0, result.stderr
     assert "no fp16 in this folder: edge-tdn-export convert" in result.stdout
     site = result.stdout[result.stdout.index("[runtime]") :]
@@ -50,20 +50,20 @@ def test_it_prints_a_table_by_speed_and_lines_that_can_be_configured(edge_tdn: R
     assert f"best  {measured[0]['precision']}" in result.stdout
 
 
-def test_without_time_every_hop_is_measured_a_few_times(motion: Model) -> None:
+def test_every_hop_is_measured_a_few_times_even_without_time(motion: Model) -> None:
     _, measured = output(motion, ("fp32",))
     for one in measured:
-        assert [len(one.seconds[hop]) for hop in HOPS] == [2 * LEAST] * 3  # there and back
+        assert [len(one.seconds[hop]) for hop in HOPS] == [2 * MIN_ROUNDS] * 3  # forwards and backwards
 
 
 @pytest.mark.parametrize(
-    ("proven", "best", "said"),
+    ("proven", "best", "remark"),
     [(("fp32",), "fp32", ""), ((), None, "no precision is proven equal to PyTorch: edge-tdn-export parity")],
 )
 def test_the_best_is_the_fastest_that_is_proven(
-    proven: tuple[str, ...], best: str | None, said: str, model_copy: Path
+    proven: tuple[str, ...], best: str | None, remark: str, model_copy: Path
 ) -> None:
-    def change(content: dict) -> None:  # type: ignore[type-arg]
+    def change(content: dict[str, Any]) -> None:
         content["parity"] = dict.fromkeys(proven, content["parity"]["fp32"])
         content["precisions"] = dict.fromkeys(("fp32", "bf16"), content["precisions"]["fp32"])
 
@@ -71,47 +71,47 @@ def test_the_best_is_the_fastest_that_is_proven(
     text, measured = output(open_model(model_copy))
     assert {one.precision for one in measured} == {"fp32", *(["bf16"] if HAS_BF16 else [])}
     assert f'precision = "{best or measured[0].precision}"' in text
-    assert said in text
+    assert remark in text
 
 
-def test_a_device_that_is_not_here_is_said_and_the_others_are_measured(motion: Model) -> None:
+def test_a_missing_device_is_reported_and_the_others_are_measured(motion: Model) -> None:
     text, measured = output(motion, ("fp32",), ("GPU", "CPU"))
     assert {one.device for one in measured} == {"CPU"}
-    assert text.count("not measured: fp32 on GPU: device 'GPU' is not here; OpenVINO finds") == 1
+    assert text.count("not measured: fp32 on GPU: device 'GPU' is not available; OpenVINO finds") == 1
 
 
-def test_a_device_whose_memory_ends_while_it_computes_is_said_and_ends_nothing(
+def test_a_device_that_runs_out_of_memory_is_reported_and_the_others_are_measured(
     motion: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = bench_module.measure
+    measure = hop_timing.measure
 
     def full(model: Model, runtime: Runtime, candidate: Candidate, until: float) -> None:
         if candidate.precision == "int8":
             raise RuntimeError("[GPU] CL_OUT_OF_HOST_MEMORY")
         measure(model, runtime, candidate, until)
 
-    monkeypatch.setattr(bench_module, "measure", full)
+    monkeypatch.setattr(hop_timing, "measure", full)
     text, measured = output(motion, ("fp32", "int8"))
     assert {one.precision for one in measured} == {"fp32"}
     assert "not measured: int8 on CPU: device CPU ran out of memory, measuring; take a smaller model" in text
 
 
-def test_nothing_to_measure_is_an_error_that_says_what_there_is(motion: Model) -> None:
-    with pytest.raises(ModelError, match=r"nothing can be measured here\nfp32 on GPU: device 'GPU' is not here"):
+def test_nothing_to_measure_is_an_error_that_lists_precisions_and_devices(motion: Model) -> None:
+    with pytest.raises(ModelError, match=r"nothing can be measured here\nfp32 on GPU: device 'GPU' is not available"):
         output(motion, (), ("GPU",))
     with pytest.raises(ModelError, match=r"nothing to measure; this model has: fp32.*, this host: .*CPU"):
         output(motion, ("fp16",))
 
 
-def test_a_model_too_slow_for_one_camera_is_told_so(motion: Model) -> None:
+def test_a_model_that_is_too_slow_for_one_camera_is_marked(motion: Model) -> None:
     slow = Candidate("fp32", "CPU", 1, "proven", seconds={1: [1.0] * 6, 2: [1.1] * 6, 4: [1.2] * 6})
     assert [slow.cameras(hop, 0.27) for hop in HOPS] == [0, 0, 0]
-    assert "too slow for one" in _configuration(motion, slow, 0.27)
+    assert "too slow for one" in configuration(motion, slow, 0.27)
     assert [slow.cameras(hop, 0.6) for hop in HOPS] == [0, 1, 2]
-    assert _configuration(motion, slow, 0.6).endswith("[[camera]]  # serves 1 of them\nhop = 2")
+    assert configuration(motion, slow, 0.6).endswith("[[camera]]  # serves 1 of them\nhop = 2")
 
 
-def test_a_wrong_model_is_exit_78(edge_tdn: Run, model_copy: Path) -> None:
+def test_an_invalid_or_missing_model_is_exit_78(here: Run, model_copy: Path) -> None:
     (model_copy / "labels.txt").write_text("one\n")
-    refused(edge_tdn("bench", "--model", model_copy), 78, "labels.txt")
-    refused(edge_tdn("bench", "--model", "nothing"), 78, "no such model folder")
+    assert_refused(here("bench", "--model", model_copy), 78, "labels.txt")
+    assert_refused(here("bench", "--model", "nothing"), 78, "no such model folder")

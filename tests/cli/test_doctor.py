@@ -1,4 +1,4 @@
-"""`edge-tdn doctor`: real brokers, cameras and models, each broken in its way, and what is said of it."""
+"""`edge-tdn doctor`: real brokers, cameras and models, each broken in its own way, and what is found."""
 
 import json
 import os
@@ -6,39 +6,33 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from edge_tdn.__main__ import main
-from edge_tdn.cli.doctor import broker, cameras, host
-from edge_tdn.cli.doctor import site as site_module
-from edge_tdn.cli.doctor.doctor import doctor
+from edge_tdn.cli.doctor import broker, cameras, doctor, host
+from edge_tdn.cli.doctor.checklist import print_checklist
 from edge_tdn.cli.doctor.finding import Finding
-from edge_tdn.cli.doctor.site import Site
-from edge_tdn.config.tables import OutboxConfig, load
+from edge_tdn.cli.doctor.site import SiteExamination
+from edge_tdn.cli.timing import DoctorTiming
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import OutboxConfig
 from edge_tdn.delivery.mqtt import Connection, Received
 from edge_tdn.delivery.outbox.folder import lock_holder_pid
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.messages import PUBLISHED
-from tests.cli.test_status import Stand, daemon
 from tests.conftest import ROOT
 from tests.support.authority import Authority
 from tests.support.broker import Mosquitto
+from tests.support.command_line import Run, parse
+from tests.support.retained import RetainedStates, daemon_status
 from tests.support.rtsp import RtspCamera
 
+TIMING = DoctorTiming(first_picture_s=60.0, look_s=1.0, measure_s=0.0, quiet_s=0.15)  # short, but patient
 SECRET = "opensesame"
 Findings = dict[str, list[Finding]]
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As much is tried, for a shorter time; whoever answers may take longer."""
-    monkeypatch.setattr(cameras, "LOOK_S", 1.0)
-    monkeypatch.setattr(cameras, "LIMIT_S", 60.0)
-    monkeypatch.setattr(site_module, "MEASURE_S", 0.0)
-    monkeypatch.setattr(broker, "QUIET_S", 0.15)
 
 
 def write(folder: Path, text: str = "", **sources: str) -> Path:
@@ -54,16 +48,19 @@ def at(url: str, more: str = "") -> str:
 
 @pytest.fixture
 def examine(capsys: pytest.CaptureFixture[str]) -> Callable[[Path], tuple[int, Findings]]:
-    """The exit status, and the findings by what was examined; no password is told, in neither form."""
+    """Return the exit status, and the findings by what was examined. No output contains a password."""
 
     def run(path: Path) -> tuple[int, Findings]:
-        status = main(["doctor", "--config", str(path), "--json"])
-        told = capsys.readouterr()
-        assert SECRET not in told.out + told.err
-        assert told.err == ""
-        document = json.loads(told.out)
+        status = doctor.run(parse("doctor", "--config", path, "--json"), TIMING)
+        output = capsys.readouterr()
+        assert SECRET not in output.out + output.err
+        assert output.err == ""
+        document = json.loads(output.out)
         assert document["exit_status"] == status
-        return status, by_name(Finding(**finding) for finding in document["findings"])
+        return status, by_name(
+            Finding(found["what"], found["mark"], found["said"], found["remedy"], found["exit_status"])
+            for found in document["findings"]
+        )
 
     return run
 
@@ -81,7 +78,7 @@ def camera(password: str = "") -> Iterator[RtspCamera]:
 
 
 def by_name(found: Iterable[Finding]) -> Findings:
-    """No password is told, and what has failed has an exit status."""
+    """Sort findings by what was examined. None contains a password, and every failure has an exit status."""
     findings: Findings = {}
     for finding in found:
         assert SECRET not in repr(finding)
@@ -91,11 +88,11 @@ def by_name(found: Iterable[Finding]) -> Findings:
 
 
 def of_broker(path: Path) -> Findings:
-    """The broker's part alone."""
-    site = Site(path)
+    """Return the findings about the broker alone."""
+    site = SiteExamination(path)
     assert [one.mark for one in site.configuration()] == ["ok"]
     assert site.config
-    return by_name(broker.examine(site.config, site.access, site.holder))
+    return by_name(broker.examine(site.config, site.access, site.holder, TIMING))
 
 
 def marks(findings: list[Finding]) -> list[str]:
@@ -104,45 +101,46 @@ def marks(findings: list[Finding]) -> list[str]:
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    """`broker` is the part of doctor here."""
+    """A broker; the name `broker` is that of doctor's file here."""
     one = Mosquitto(tmp_path)
     yield one
     one.stop()
 
 
-def test_a_host_that_is_well_and_nobody_is_disturbed(
+def test_a_healthy_host_passes_without_disturbing_its_daemon(
     mosquitto: Mosquitto, make_video: Callable[..., Path], examine: Examine, tmp_path: Path
 ) -> None:
-    stand = Stand(mosquitto)
-    stand.leave("edge-tdn/barn", availability=b"stopped", door__status=b"{}")
-    twin = Connection(mosquitto.config(), "edge-tdn-barn")  # as the daemon's
+    states = RetainedStates(mosquitto)
+    states.leave("edge-tdn/barn", availability=b"stopped", door__status=b"{}")
+    twin = Connection(mosquitto.config(), "edge-tdn-barn")  # the client id of the daemon
     twin.notes.get(timeout=30).link.subscribe("edge-tdn/#")
     assert {twin.notes.get(timeout=30).topic for _ in range(2)} == {
-        "edge-tdn/barn/availability", "edge-tdn/barn/door/status",
-    }  # fmt: skip
+        "edge-tdn/barn/availability",
+        "edge-tdn/barn/door/status",
+    }
     make_video(frames=30, rate=15)
     with camera() as real:
         status, found = examine(write(tmp_path, at(mosquitto.url), yard=real.url(), file="video.mp4"))
     assert status == 0
     assert marks([one for several in found.values() for one in several]).count("failed") == 0
-    assert "320x240, " in found["camera yard"][0].said
-    assert "decoded by " in found["camera yard"][0].said
-    assert "128x96, 15.0 fps" in found["camera file"][0].said
-    assert "self-test passed" in found["runtime"][0].said
-    assert "2 cameras take" in found["speed"][0].said
-    assert found["daemon"][0].said == "none of the name barn is online"
-    assert "edge-tdn/barn/reply, edge-tdn/barn/yard/scores, edge-tdn/barn/file/scores" in found["topics"][0].said
-    heard = [twin.notes.get(timeout=30) for _ in range(3)]
+    assert "320x240, " in found["camera yard"][0].message
+    assert "decoded by " in found["camera yard"][0].message
+    assert "128x96, 15.0 fps" in found["camera file"][0].message
+    assert "self-test passed" in found["runtime"][0].message
+    assert "2 cameras take" in found["speed"][0].message
+    assert found["daemon"][0].message == "no host named barn is online"
+    assert "edge-tdn/barn/reply, edge-tdn/barn/yard/scores, edge-tdn/barn/file/scores" in found["topics"][0].message
+    received = [twin.notes.get(timeout=30) for _ in range(3)]
     assert twin.notes.empty()
-    for note, name in zip(heard, ("reply", "scores", "scores"), strict=True):
+    for note, name in zip(received, ("reply", "scores", "scores"), strict=True):
         assert isinstance(note, Received)
         assert not note.retained
         PUBLISHED[name].model_validate_json(note.payload)
     twin.close()
-    stand.close()
+    states.close()
 
 
-def test_cameras_that_give_no_pictures_each_say_why(make_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_each_camera_without_usable_pictures_has_its_reason(make_video: Callable[..., Path], tmp_path: Path) -> None:
     make_video(frames=20, rate=5, name="slow.mp4")
     with camera(SECRET) as real:
         path = write(
@@ -155,37 +153,44 @@ def test_cameras_that_give_no_pictures_each_say_why(make_video: Callable[..., Pa
             frozen="gst: videotestsrc is-live=true pattern=smpte75",
             slow="slow.mp4",
             gone="gone.mp4",
-            nobody=f"rtsp://u:{SECRET}@nobody.invalid/live?x=y",
+            unknown=f"rtsp://u:{SECRET}@unknown.invalid/live?x=y",
             usb="/dev/null",
         )
         path.write_text(f'{path.read_text()}\nrecord_source = "rtsp://127.0.0.1:1/main"')  # of the last
-        found = by_name(cameras.examine(load(path), tmp_path, 15))
-    told = {what.removeprefix("camera "): one for what, (one,) in found.items()}
-    assert {name: (one.mark, one.exit_status) for name, one in told.items()} == {
-        "locked": ("failed", 66), "opened": ("ok", 0), "closed": ("failed", 66),
-        "even": ("warning", 0), "frozen": ("warning", 0), "slow": ("warning", 0), "gone": ("failed", 78),
-        "nobody": ("failed", 66), "usb": ("failed", 66), "usb, record_source": ("failed", 66),
-    }  # fmt: skip
-    assert told["locked"].remedy == "mend the user name and the password of this camera"
-    assert "port 1: Connection refused" in told["closed"].said
-    assert "is it on" in told["closed"].remedy
-    assert "the name nobody.invalid does not resolve" in told["nobody"].said
-    assert "is it plugged in" in told["usb"].remedy
-    assert "of one colour" in told["even"].said
-    assert "always the same picture" in told["frozen"].said
-    assert "5.0 fps" in told["slow"].said
-    assert "the model wants 15 fps" in told["slow"].said
-    assert "gone.mp4: No such file" in told["gone"].said
+        found = by_name(cameras.examine(load(path), tmp_path, 15, TIMING))
+    by_camera = {what.removeprefix("camera "): one for what, (one,) in found.items()}
+    assert {name: (one.mark, one.exit_status) for name, one in by_camera.items()} == {
+        "locked": ("failed", 66),
+        "opened": ("ok", 0),
+        "closed": ("failed", 66),
+        "even": ("warning", 0),
+        "frozen": ("warning", 0),
+        "slow": ("warning", 0),
+        "gone": ("failed", 78),
+        "unknown": ("failed", 66),
+        "usb": ("failed", 66),
+        "usb, record_source": ("failed", 66),
+    }
+    assert by_camera["locked"].remedy == "correct the user name and the password of this camera"
+    assert "port 1: Connection refused" in by_camera["closed"].message
+    assert "is it on" in by_camera["closed"].remedy
+    assert "the name unknown.invalid does not resolve" in by_camera["unknown"].message
+    assert "is it plugged in" in by_camera["usb"].remedy
+    assert "of one colour" in by_camera["even"].message
+    assert "always the same picture" in by_camera["frozen"].message
+    assert "5.0 fps" in by_camera["slow"].message
+    assert "the model needs 15 fps" in by_camera["slow"].message
+    assert "gone.mp4: No such file" in by_camera["gone"].message
 
 
-def test_a_camera_that_takes_a_connection_and_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cameras, "LIMIT_S", 1.0)
+def test_a_camera_that_accepts_a_connection_and_sends_nothing_is_a_failure(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         path = write(tmp_path, mute=f"http://127.0.0.1:{mute.getsockname()[1]}/")
-        found = by_name(cameras.examine(load(path), tmp_path, 15))
-    (told,) = found["camera mute"]
-    assert (told.mark, told.exit_status) == ("failed", 66)
-    assert "is the path right" in told.remedy
+        timing = replace(TIMING, first_picture_s=1.0)
+        found = by_name(cameras.examine(load(path), tmp_path, 15, timing))
+    (finding,) = found["camera mute"]
+    assert (finding.mark, finding.exit_status) == ("failed", 66)
+    assert "is the path right" in finding.remedy
 
 
 GUARDS = {
@@ -197,7 +202,7 @@ GUARDS = {
 
 
 @pytest.mark.parametrize("case", GUARDS)
-def test_a_broker_that_refuses(case: str, tmp_path: Path) -> None:
+def test_a_broker_that_refuses_names_the_remedy(case: str, tmp_path: Path) -> None:
     guard, what, remedy = GUARDS[case]
     (tmp_path / "secret").write_text(f"{SECRET}no\n")
     (tmp_path / "passwords").write_text(f"me:{SECRET}\n")
@@ -223,74 +228,76 @@ def test_a_broker_that_refuses(case: str, tmp_path: Path) -> None:
     first = found[what][0]
     assert remedy in first.remedy
     if case == "soon":
-        assert (first.mark, first.said) == ("warning", "TLSv1.3, the broker's certificate is valid for 5 days")
+        assert (first.mark, first.message) == ("warning", "TLSv1.3, the broker's certificate is valid for 5 days")
         assert marks(found["login"]) == marks(found["topics"]) == ["ok"]
     else:
         assert (first.mark, first.exit_status) == ("failed", 69)
         assert "login" not in found or what != "TLS"
     if case == "rules":
-        refused = [(one.mark, one.said.partition(":")[0]) for one in found["topics"]]
+        refused = [(one.mark, one.message.partition(":")[0]) for one in found["topics"]]
         assert refused == [
-            ("failed", "edge-tdn/barn/reply is refused"), ("warning", "edge-tdn/barn/yard/scores is refused"),
-        ]  # fmt: skip
+            ("failed", "edge-tdn/barn/reply is refused"),
+            ("warning", "edge-tdn/barn/yard/scores is refused"),
+        ]
 
 
-def test_no_broker_no_model_and_no_name(examine: Examine, make_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_missing_broker_model_or_host_name_fails_and_the_rest_is_examined(
+    examine: Examine, make_video: Callable[..., Path], tmp_path: Path
+) -> None:
     make_video()
     runtime = '\n[runtime]\nmodel = "nowhere"'
     status, found = examine(write(tmp_path, at("mqtt://127.0.0.1:1", runtime), file="video.mp4"))
     assert status == 78
-    assert "nowhere" in found["model"][0].said
-    assert "Connection refused" in found["broker"][0].said
+    assert "nowhere" in found["model"][0].message
+    assert "Connection refused" in found["broker"][0].message
     assert "is a broker running there?" in found["broker"][0].remedy
     assert marks(found["camera file"]) == ["ok"]
     found = of_broker(write(tmp_path, at("mqtt://no-such-host.invalid"), file="video.mp4"))
     assert "is broker.url right?" in found["broker"][0].remedy
 
 
-def test_a_running_daemon_is_found_and_believed(mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_a_running_daemon_is_found_and_its_delivery_state_reported(mosquitto: Mosquitto, tmp_path: Path) -> None:
     refused = {"state": "degraded", "reason": "yard: Not authorized", "since": "2026-03-01T12:00:00.000Z"}
     path = write(tmp_path, at(mosquitto.url, '[outbox]\nfolder = "outbox"'), yard="demo:")
     assert lock_holder_pid(tmp_path / "outbox") is None
     outbox = Outbox(tmp_path / "outbox", OutboxConfig())
     assert lock_holder_pid(tmp_path / "outbox") == os.getpid()
-    stand = Stand(mosquitto)
-    stand.leave("edge-tdn/barn", availability=b"online", status=daemon("yard", delivery=refused))
+    states = RetainedStates(mosquitto)
+    states.leave("edge-tdn/barn", availability=b"online", status=daemon_status("yard", delivery=refused))
     found = of_broker(path)
-    assert "degraded: yard: Not authorized" in found["delivery"][0].said
+    assert "degraded: yard: Not authorized" in found["delivery"][0].message
     assert found["delivery"][0].exit_status == 69
-    assert f"it is process {os.getpid()} here" in found["daemon"][0].said
-    assert found["topics"][0].said == "edge-tdn/barn/reply may be written"
+    assert f"it is process {os.getpid()} here" in found["daemon"][0].message
+    assert found["topics"][0].message == "edge-tdn/barn/reply may be written"
     outbox.close()
-    stand.leave("edge-tdn/barn", status=daemon("yard"))
+    states.leave("edge-tdn/barn", status=daemon_status("yard"))
     found = of_broker(path)
     assert marks(found["delivery"]) == ["ok"]
-    assert "each throws the other out" in found["daemon"][0].remedy
-    stand.close()
+    assert "each disconnects the other" in found["daemon"][0].remedy
+    states.close()
 
 
-def test_folders_and_credentials(tmp_path: Path) -> None:
+def test_folders_and_credentials_that_cannot_be_used_are_failures(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     text = 'username = "me"\npassword_file = "credential:mqtt"\n[outbox]\nfolder = "taken"\n[record]\n'
     text += 'snapshot = true\nfolder = "pictures"\nmax_mb = 999_999_999'
-    site = Site(write(tmp_path, at("mqtt://127.0.0.1:1", text), yard="demo:"))
+    site = SiteExamination(write(tmp_path, at("mqtt://127.0.0.1:1", text), yard="demo:"))
     found = by_name(site.configuration())
     assert "systemd-run" in found["credentials"][0].remedy
     assert site.access is None
     assert site.config
     found = by_name(site.folders(site.config))
-    assert "is a file" in found["outbox"][0].said
+    assert "is a file" in found["outbox"][0].message
     assert (found["outbox"][0].mark, found["outbox"][0].exit_status) == ("failed", 78)
     assert marks(found["record"]) == ["warning"]
     assert "free some, or lower record.max_mb" in found["record"][0].remedy
     assert not (tmp_path / "pictures").exists()
 
 
-def test_the_checklist_as_people_see_it(
-    edge_tdn: Callable[..., subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_checklist_is_printed_without_gstreamer_and_with_an_invalid_configuration(
+    edge_tdn: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Without GStreamer and with a configuration that is none; and on a terminal."""
-    (tmp_path / "gi.py").write_text("raise ImportError('none here')\n")
+    (tmp_path / "gi.py").write_text("raise ImportError('not installed')\n")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
     path = write(tmp_path, "[decide]\nenter_treshold = 0.5\n")
     result = edge_tdn("doctor", "--config", path)
@@ -302,8 +309,11 @@ def test_the_checklist_as_people_see_it(
     assert [line for line in lines if line.startswith("WARNING decoders") and "OpenCV takes its place" in line]
     assert lines[-1].startswith("1 failed, ")
 
+
+def test_a_terminal_shows_signs_and_what_is_being_tried(tmp_path: Path) -> None:
+    path = write(tmp_path, "[decide]\nenter_treshold = 0.5\n")
     with (tmp_path / "screen").open("w") as file:
-        assert doctor(Console(file=file, force_terminal=True, width=80), path, as_json=False) == 78
+        assert print_checklist(Console(file=file, force_terminal=True, width=80), path, TIMING) == 78
     drawn = (tmp_path / "screen").read_text()
     assert "✗" in drawn
     assert "trying: configuration ..." in drawn
@@ -331,7 +341,7 @@ ANALYZE = "#!/bin/sh\necho '→ Overall exposure level for edge-tdn@site.service
 
 
 @pytest.mark.parametrize(
-    ("active", "enabled", "restarts", "told"),
+    ("active", "enabled", "restarts", "expected"),
     [
         ("active", "enabled", 0, [("ok", "process 7, 0 restarts")]),
         ("active", "disabled", 3, [("warning", "3 restarts"), ("warning", "does not start with the machine")]),
@@ -339,21 +349,24 @@ ANALYZE = "#!/bin/sh\necho '→ Overall exposure level for edge-tdn@site.service
         ("inactive", "enabled", 0, [("warning", "inactive")]),
     ],
 )
-def test_the_unit_of_this_configuration(
-    active: str, enabled: str, restarts: int, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch,
+def test_the_unit_that_serves_this_configuration_is_examined(
+    active: str,
+    enabled: str,
+    restarts: int,
+    expected: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     path = tmp_path / "site.toml"
     text = SYSTEMCTL.format(active=active, enabled=enabled, restarts=restarts, path=path)
     for name, script in (("systemctl", text), ("systemd-analyze", ANALYZE)):
         (tmp_path / name).write_text(script)
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(host, "BOOTED", tmp_path)
-    *found, sandbox = host.service(path)
-    assert sandbox.said == "edge-tdn@site.service: exposure 1.2 of 10"
-    assert [(one.mark, part in one.said) for one, (_, part) in zip(found, told, strict=True)] == [
-        (mark, True) for mark, _ in told
+    *found, sandbox = host.service(path, TIMING, systemd=tmp_path)
+    assert sandbox.message == "edge-tdn@site.service: exposure 1.2 of 10"
+    assert [(one.mark, part in one.message) for one, (_, part) in zip(found, expected, strict=True)] == [
+        (mark, True) for mark, _ in expected
     ]
-    (other,) = host.service(tmp_path / "another.toml")
-    assert "edge-tdn@other.service (active)" in other.said
+    (other,) = host.service(tmp_path / "another.toml", TIMING, systemd=tmp_path)
+    assert "edge-tdn@other.service (active)" in other.message

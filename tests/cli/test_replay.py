@@ -1,4 +1,4 @@
-"""A recording gives the events that a camera would have, the same ones every time, and faster."""
+"""`edge-tdn replay`: a recording gives the events of a served camera, the same ones every time, and faster."""
 
 import json
 import os
@@ -15,7 +15,8 @@ from PIL import Image
 from edge_tdn.__main__ import main
 from edge_tdn.actions.decider import Origin
 from edge_tdn.capture.video_file import read_file
-from edge_tdn.cli.replay import Replay, _write
+from edge_tdn.cli.replay import _write
+from edge_tdn.cli.replay_chain import ReplayChain
 from edge_tdn.config.tables import Config
 from edge_tdn.demo.demo_clip import RATE, pictures
 from edge_tdn.inference.open_runtime import open_runtime
@@ -25,8 +26,9 @@ from edge_tdn.manifest import Model
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import NS_PER_S, ActionEvent, CameraStatus, Frame
 from edge_tdn.service.camera import Camera
+from edge_tdn.service.camera_settings import CameraSettings
 
-SECONDS = 8  # of the demo's clip: first the thing moves right, then left
+SECONDS = 8  # of the demo's clip: an object moves right, then left
 STANDS_AND_MOVES = [(round(a * RATE), round(b * RATE)) for a, b in ((0, 0.1), (1.8, 4.4), (4.4, 4.5), (6.2, 8.8))]
 
 
@@ -54,7 +56,7 @@ def config(video: Path) -> Config:
     return Config.model_validate({"camera": [{"name": "yard", "source": str(video)}]})
 
 
-def lives(events: list[ActionEvent]) -> list[tuple[str, str, str | None]]:
+def actions(events: list[ActionEvent]) -> list[tuple[str, str, str | None]]:
     return [(event.type, event.label, event.reason) for event in events if event.type != "update"]
 
 
@@ -63,10 +65,10 @@ def test_two_runs_give_the_same_bytes_and_a_picture(
 ) -> None:
     command = ["replay", str(video), "--config", str(site(tmp_path))]
     assert main([*command, "--json", str(tmp_path / "log"), "--plot", str(tmp_path / "plot.png")]) == 0
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "as camera yard, the first of 2; --camera NAME takes another" in said.err
-    assert re.search(r"8\.0 s of video in .* times real time\nactions recognised: right 1, left 1\n", said.err)
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "as camera yard, the first of 2; --camera NAME takes another" in output.err
+    assert re.search(r"8\.0 s of video in .* times real time\nactions recognised: right 1, left 1\n", output.err)
     with Image.open(tmp_path / "plot.png") as image:
         assert image.format == "PNG"
         assert image.width == 1320
@@ -85,7 +87,7 @@ def test_two_runs_give_the_same_bytes_and_a_picture(
 def test_the_motion_gate_changes_no_event(
     motion: Model, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thing stands for long, moves, stands again, moves on: what is still is not computed, and tells the same."""
+    """An object rests for long, moves, rests, and moves again: still scenes are not computed, with the same events."""
     still, right, pause, left = (list(islice(pictures(), *at)) for at in STANDS_AND_MOVES)
     script = [*still[:1] * 8 * RATE, *right, *right[-1:] * 5 * RATE, *pause[:1] * RATE, *left, *left[-1:] * 4 * RATE]
     video = tmp_path / "yard.mp4"
@@ -97,15 +99,15 @@ def test_the_motion_gate_changes_no_event(
     for gate in (True, False):
         chosen = Config.model_validate({"camera": [{"name": "yard", "source": str(video), "motion_gate": gate}]})
         computed.clear()
-        logs.append(lives(list(Replay(chosen, chosen.camera[0], motion, runtime).play(read_file(video)))))
+        logs.append(actions(list(ReplayChain(chosen, chosen.camera[0], motion, runtime).play(read_file(video)))))
         counts.append(len(computed))
     assert logs[0] == logs[1]
     assert [label for kind, label, _ in logs[0] if kind == "start"] == ["right", "left"]
     assert counts[0] < 0.8 * counts[1]
 
 
-class Heard:
-    """Takes what a camera publishes."""
+class CameraRecorder:
+    """Records the events that a camera publishes."""
 
     def __init__(self) -> None:
         self.events: list[ActionEvent] = []
@@ -123,65 +125,70 @@ class Heard:
         pass
 
 
-def test_a_served_camera_tells_the_same(video: Path, motion: Model, runtime: Runtime, tmp_path: Path) -> None:
+def test_a_served_camera_publishes_the_same_events(
+    video: Path, motion: Model, runtime: Runtime, tmp_path: Path
+) -> None:
     chosen = config(video)
-    events = list(Replay(chosen, chosen.camera[0], motion, runtime).play(read_file(video)))
+    events = list(ReplayChain(chosen, chosen.camera[0], motion, runtime).play(read_file(video)))
 
     def fail(error: BaseException) -> None:
         raise AssertionError from error
 
-    scheduler, heard = Scheduler(runtime, motion.manifest.input, fail), Heard()
+    scheduler, log = Scheduler(runtime, motion.manifest.input, fail), CameraRecorder()
     origin = Origin(chosen.host, "yard", "b007", motion.ref("fp32"))
-    camera = Camera(chosen.camera[0], chosen, tmp_path, motion, origin, scheduler, heard)  # type: ignore[arg-type]
+    settings = CameraSettings(chosen.camera[0], chosen, tmp_path, motion, origin)
+    camera = Camera(settings, scheduler, log)  # type: ignore[arg-type]
     scheduler.start()
     camera.start()
     camera.join(SECONDS + 20)
     scheduler.stop(drop=False)
-    assert lives(heard.events) == lives(events) == [
+    expected = [
         ("start", "right", None),
         ("end", "right", "below_threshold"),
         ("start", "left", None),
         ("end", "left", "stream_lost"),
-    ]  # fmt: skip
+    ]
+    assert actions(log.events) == expected
+    assert actions(events) == expected
 
 
-def test_a_hole_in_the_recording_breaks_the_stream(video: Path, motion: Model, runtime: Runtime) -> None:
-    def holed() -> Iterator[Frame]:
+def test_a_gap_in_the_recording_interrupts_the_stream(video: Path, motion: Model, runtime: Runtime) -> None:
+    def with_gap() -> Iterator[Frame]:
         return (frame for frame in read_file(video) if not 4 < frame.pts_ns / NS_PER_S < 4.6)
 
     chosen = config(video)
-    one = Replay(chosen, chosen.camera[0], motion, runtime)
-    events = list(one.play(holed()))
-    assert lives(events)[:2] == [("start", "right", None), ("end", "right", "stream_lost")]
-    assert [number for number, judged in enumerate(one.judged[:-1]) if not judged.scores]  # a gap in the curve
+    one = ReplayChain(chosen, chosen.camera[0], motion, runtime)
+    events = list(one.play(with_gap()))
+    assert actions(events)[:2] == [("start", "right", None), ("end", "right", "stream_lost")]
+    assert [clip for clip in one.clips[:-1] if not clip.scores]  # the curve is interrupted
     wide = config(video)
     patient = wide.camera[0].model_copy(update={"max_gap_s": 0.7})
-    events = list(Replay(wide, patient, motion, runtime).play(holed()))
-    assert lives(events)[1] == ("end", "right", "below_threshold")
+    events = list(ReplayChain(wide, patient, motion, runtime).play(with_gap()))
+    assert actions(events)[1] == ("end", "right", "below_threshold")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (["{}/gone.mp4"], 66, "gone.mp4: No such file"),
         (["{}/site.toml"], 66, r"site\.toml: \w+"),
         (["{}"], 66, "not a regular file"),
-        (["rtsp://me:secret@x/y"], 66, r"rtsp://me:\*\*\*@x/y: no recording; a video file is wanted"),
+        (["rtsp://me:secret@x/y"], 66, r"rtsp://me:\*\*\*@x/y: not a recording; name a video file"),
         (["{}/gone.mp4", "--camera", "dor"], 78, "site.toml: no camera is named 'dor'; did you mean 'door'?"),
         (["{}/gone.mp4", "--plot", "{}/no/plot.png"], 1, "plot.png: there is no folder"),
-        (["{}/gone.mp4", "--json", "{}"], 1, "is a folder; a file is wanted"),
+        (["{}/gone.mp4", "--json", "{}"], 1, "is a folder; name a file"),
         (["{}/gone.mp4", "--plot", "{}/plot.jpg"], 1, r"plot\.jpg: --plot writes a PNG"),
     ],
 )
-def test_what_cannot_be_replayed_is_told_in_a_line(
-    arguments: list[str], status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_what_cannot_be_replayed_is_reported_in_one_line(
+    arguments: list[str], status: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--camera", "yard", "--config", str(site(tmp_path))]
     assert main(["replay", *options, *(argument.format(tmp_path) for argument in arguments)]) == status
-    told = capsys.readouterr()
-    assert told.out == ""
-    (line,) = told.err.splitlines()
-    assert re.match(f"edge-tdn: .*{said}", line)
+    output = capsys.readouterr()
+    assert output.out == ""
+    (line,) = output.err.splitlines()
+    assert re.match(f"edge-tdn: .*{message}", line)
 
 
 def test_a_recording_shorter_than_a_clip_has_no_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,26 +196,26 @@ def test_a_recording_shorter_than_a_clip_has_no_events(tmp_path: Path, capsys: p
     (tmp_path / "link.png").symlink_to("plot.png")
     options = ["--config", str(site(tmp_path)), "--plot", str(tmp_path / "link.png")]
     assert main(["replay", str(tmp_path / "short.mp4"), *options]) == 0
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "no clip: nothing in it is unbroken for 2.2 s" in told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "no clip: the recording has no unbroken 2.2 s" in output.err
     assert (tmp_path / "link.png").is_symlink()
     with Image.open(tmp_path / "plot.png") as image:
         assert image.format == "PNG"
 
 
-def test_a_single_picture_is_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_picture_is_not_a_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (320, 240), "red").save(tmp_path / "one.png")
     options = ["--config", str(site(tmp_path)), "--json", str(tmp_path / "log")]
     assert main(["replay", str(tmp_path / "one.png"), *options]) == 66
-    assert "one.png: a single picture, no recording; a video file is wanted" in capsys.readouterr().err
+    assert "one.png: a single picture, not a recording; name a video file" in capsys.readouterr().err
     assert not (tmp_path / "log").exists()
 
 
-def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with ThreadPoolExecutor(1) as pool:
-        heard = pool.submit((tmp_path / "pipe").read_bytes)
+        reader = pool.submit((tmp_path / "pipe").read_bytes)
         _write(tmp_path / "pipe", b"events\n")
-        assert heard.result(10) == b"events\n"
+        assert reader.result(10) == b"events\n"
     assert (tmp_path / "pipe").is_fifo()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from edge_tdn.cli.terminal import View
-from edge_tdn.cli.watch import Screen
+from edge_tdn.cli.live_view import LiveView
+from edge_tdn.cli.watch_output import Screen
 from edge_tdn.delivery.mqtt import Connection, Message
 from edge_tdn.messages import CameraStatus
 from edge_tdn.subscriber import Subscriber
@@ -97,7 +97,7 @@ def test_availability_of_a_host_replaces_the_last_status_of_its_cameras(broker: 
     connection.close()
     for order in (retained, retained[::-1]):
         output = StringIO()
-        screen = Screen(Console(file=output, width=200), "broker here", "edge-tdn/+")
+        screen = Screen(Console(file=output, width=200), "broker here", "edge-tdn/+", 10.0)
         for message in order:
             screen.show(message)
         assert sorted(output.getvalue().splitlines()) == [
@@ -112,23 +112,22 @@ def test_availability_of_a_host_replaces_the_last_status_of_its_cameras(broker: 
             "edge-tdn/barn/door/status: connecting",
             "edge-tdn/yard: stopped",
         ]
-    view = View("edge-tdn demo")
+    view = LiveView("edge-tdn demo")
     for message in log.messages:
-        view.hear(message.content)
+        view.take(message.content)
     Console(file=StringIO()).print(view)
 
 
-def test_watch_reports_the_connection_and_warns_of_a_silent_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_reports_the_connection_and_warns_of_a_silent_topic() -> None:
     now_s, output = 100.0, StringIO()
-    monkeypatch.setattr("edge_tdn.cli.watch.time.monotonic", lambda: now_s)
-    screen = Screen(Console(file=output, width=200), "broker here", "edge-tdn/x")
+    screen = Screen(Console(file=output, width=200), "broker here", "edge-tdn/x", 10.0, lambda: now_s)
     for connected, reason in ((False, ""), (False, "refused"), (False, "refused"), (True, ""), (True, "")):
         now_s += 9
-        screen.link(connected, reason)
+        screen.show_link(connected, reason)
     lines = ["broker here: refused", "broker here: connected, listening to edge-tdn/x/#"]
     assert output.getvalue().splitlines() == lines
     for _ in range(2):
         now_s += 9
-        screen.link(True, "")
+        screen.show_link(True, "")
     (warning,) = output.getvalue().splitlines()[2:]
-    assert warning.startswith("nothing heard yet; is edge-tdn/x right?")
+    assert warning.startswith("nothing received yet; is edge-tdn/x right?")

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from edge_tdn.config.tables import Access, BrokerConfig, OutboxConfig
+from edge_tdn.config.credentials import Access
+from edge_tdn.config.tables import BrokerConfig, OutboxConfig
 from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from edge_tdn.config.tables import BrokerConfig, OutboxConfig, broker_access
+from edge_tdn.config.credentials import broker_access
+from edge_tdn.config.tables import BrokerConfig, OutboxConfig
 from edge_tdn.delivery.mqtt import Connection, Lost, Message, _Attempt
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher

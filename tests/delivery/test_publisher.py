@@ -102,7 +102,7 @@ def test_a_subscriber_counts_payloads_that_do_not_fit_their_schema(
         DaemonStatus(
             host="here",
             version="1",
-            boot="b",
+            boot="b007",
             started_at=MOMENT,
             model=MODEL,
             device="CPU",
@@ -116,7 +116,7 @@ def test_a_subscriber_counts_payloads_that_do_not_fit_their_schema(
     received = set[type]()
 
     def both_received() -> bool:
-        received.update(type(message.said) for message in subscriber.messages(0.2))
+        received.update(type(message.content) for message in subscriber.messages(0.2))
         return len(received) >= 2
 
     eventually(both_received, describe=lambda: received)

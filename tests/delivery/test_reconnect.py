@@ -4,7 +4,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_tdn.config.tables import Access, BrokerConfig
+from edge_tdn.config.credentials import Access
+from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
 from edge_tdn.errors import ConfigError
 from tests.support.broker import Mosquitto

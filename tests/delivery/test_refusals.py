@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_tdn.config.tables import Access, BrokerConfig, OutboxConfig, broker_access
+from edge_tdn.config.credentials import Access, broker_access
+from edge_tdn.config.tables import BrokerConfig, OutboxConfig
 from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher

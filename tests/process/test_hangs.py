@@ -5,16 +5,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from edge_tdn.capture.gst_capture import GstCapture
-from edge_tdn.capture.source import Source
 from edge_tdn.capture.timing import CaptureTiming
-from edge_tdn.config.tables import Config, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import Link
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
@@ -25,9 +24,10 @@ from edge_tdn.process import heartbeat, systemd_notify
 from edge_tdn.process.heartbeat import Watchdog, beating
 from edge_tdn.process.log import value
 from edge_tdn.recording.recorder import Recorder
-from edge_tdn.service import daemon as daemon_module
+from edge_tdn.service import reload
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon import Daemon
+from edge_tdn.service.timing import CameraTiming, DaemonTiming
 from tests.process.conftest import WATCHDOG_S
 from tests.support.broker import Mosquitto
 from tests.support.systemd import NotifySocket, Trap
@@ -59,17 +59,12 @@ def running(daemon: Daemon) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def set_publisher_timing(monkeypatch: pytest.MonkeyPatch, timing: PublisherTiming) -> None:
-    """Let daemons construct their publisher with these time limits."""
-    monkeypatch.setattr(daemon_module, "Publisher", partial(Publisher, timing=timing))
-
-
 def test_waiting_threads_beat_whether_or_not_they_have_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The camera is away, so that runtime, publisher and recorder have no work."""
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
-    set_publisher_timing(monkeypatch, PublisherTiming(tick_s=0.1))
-    monkeypatch.setattr(Source.__init__, "__defaults__", (CaptureTiming(retry_min_s=600.0, retry_max_s=600.0),))
-    daemon = Daemon(make_config("mqtt://127.0.0.1:1", "rtsp://127.0.0.1:1/x"), tmp_path)
+    capture = CaptureTiming(retry_min_s=600.0, retry_max_s=600.0)
+    timing = DaemonTiming(publisher=PublisherTiming(tick_s=0.1), camera=CameraTiming(capture))
+    daemon = Daemon(make_config("mqtt://127.0.0.1:1", "rtsp://127.0.0.1:1/x"), tmp_path, timing=timing)
     with running(daemon):
         eventually(lambda: daemon.cameras[0].status().state == "unreachable")
         newest: dict[str, tuple[float, int]] = {}  # each thread's last beat, and the look that found it
@@ -90,8 +85,7 @@ def test_long_reload_extends_the_timeout_while_all_threads_beat(
     systemd: NotifySocket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reload that neither ends nor asks for more time counts as failed. After STOPPING=1 nothing is announced."""
-    monkeypatch.setattr(daemon_module, "STATUS_EVERY_S", WATCHDOG_S / 10)
-    set_publisher_timing(monkeypatch, PublisherTiming(tick_s=WATCHDOG_S / 10))
+    timing = DaemonTiming(status_every_s=WATCHDOG_S / 10, publisher=PublisherTiming(tick_s=WATCHDOG_S / 10))
     path, released = tmp_path / "site.toml", threading.Event()
 
     def verify_for_long(*_: object) -> None:
@@ -99,7 +93,7 @@ def test_long_reload_extends_the_timeout_while_all_threads_beat(
         raise ConfigError("too late")
 
     path.write_text('[broker]\nurl = "mqtt://127.0.0.1:1"\n[[camera]]\nname = "a"\nsource = "rtsp://127.0.0.1:1/x"\n')
-    daemon = Daemon(load(path), tmp_path, path)
+    daemon = Daemon(load(path), tmp_path, path, timing)
     with running(daemon):
         systemd.wait_for("READY=1")
         systemd.clear()
@@ -108,7 +102,7 @@ def test_long_reload_extends_the_timeout_while_all_threads_beat(
         messages = systemd.messages()  # with beats among them
         kinds = [message.partition("MONOTONIC_USEC=")[0] for message in messages[: messages.index("READY=1")]]
         assert kinds.count("RELOADING=1\n") == 1, messages
-        monkeypatch.setattr(daemon_module, "verify", verify_for_long)
+        monkeypatch.setattr(reload, "verify", verify_for_long)
         daemon.reload()
         extended = f"EXTEND_TIMEOUT_USEC={WATCHDOG_S / 2 * 1e6:.0f}\nSTATUS=0 of 1 cameras streaming; "
         eventually(lambda: sum(message.startswith(extended) for message in systemd.messages()) > 3)
@@ -137,8 +131,7 @@ def test_reload_waits_for_removed_cameras_together_and_their_hang_is_not_a_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The removed cameras hang in a library, and their recorders are not asked to end; new threads are monitored."""
-    monkeypatch.setattr(daemon_module, "JOIN_S", 0.1)
-    monkeypatch.setattr(daemon_module, "RECORDED_S", 0.5)
+    timing = DaemonTiming(join_s=0.1, record_s=0.5)
     waits = {kind: record_joins(kind, monkeypatch) for kind in (Camera, Recorder)}
     path, removed = tmp_path / "site.toml", ["a", "b", "c", "d"]
 
@@ -155,7 +148,7 @@ def test_reload_waits_for_removed_cameras_together_and_their_hang_is_not_a_hang(
     write("stays", *removed)
     trap = Trap(monkeypatch)
     trap.set(GstCapture, "read")
-    daemon = Daemon(load(path), tmp_path, path)
+    daemon = Daemon(load(path), tmp_path, path, timing)
     recorders = [camera.recorder for camera in daemon.cameras if camera.recorder]
     with running(daemon):
         eventually(lambda: {camera.status().state for camera in daemon.cameras} == {"streaming"})
@@ -208,13 +201,12 @@ def test_hang_of_any_thread_starves_the_watchdog_and_is_logged_with_stacks(
 ) -> None:
     """A real daemon, in which one call after the other does not return; every thread that it has is monitored."""
     others = set(threading.enumerate())
-    for name in ("STATUS_EVERY_S", "LIFE_EVERY_S"):
-        monkeypatch.setattr(daemon_module, name, WATCHDOG_S / 10)
-    set_publisher_timing(monkeypatch, PublisherTiming(tick_s=WATCHDOG_S / 10, disk_s=0.0))
+    often_s = WATCHDOG_S / 10
+    timing = DaemonTiming(often_s, often_s, publisher=PublisherTiming(tick_s=often_s, disk_s=0.0))
     trap = Trap(monkeypatch)
     for owner, method, _ in (*PLACES, (Publisher, "daemon_status", "")):
         trap.set(owner, method)
-    with running(Daemon(make_config(broker.url, "demo:"), tmp_path)), closing(trap):
+    with running(Daemon(make_config(broker.url, "demo:"), tmp_path, timing=timing)), closing(trap):
         systemd.wait_for("READY=1")
         systemd.wait_for("STATUS=1 of 1 cameras streaming; broker connected; 0 events wait")
         ours = {thread.name for thread in set(threading.enumerate()) - others} - {"main loop", "mqtt"}

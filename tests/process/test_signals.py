@@ -18,11 +18,11 @@ LIMIT_S = 5.0
 # runtime and recorders as soon as there is a file named `hang` beside the configuration.
 HANG = """
 import ctypes, pathlib, sys
-import edge_tdn.service.daemon as daemon
-from edge_tdn.recording.recorder import Recorder
+from edge_tdn.service import reload, startup
+from edge_tdn.recording.recorder_thread import RecorderThread
 from edge_tdn.inference.openvino import OpenVinoRuntime
 from edge_tdn.capture.source import Source
-compiled, played = daemon.open_configured_runtime, Source.frames
+compiled, played = startup.open_configured_runtime, Source.frames
 first, config = int(sys.argv[1]), sys.argv[2]
 hang = pathlib.Path(config).with_name("hang")
 opened = 0
@@ -44,8 +44,10 @@ def hanging(whole):
             ctypes.CDLL(None).sleep(60)
         return whole(*arguments)
     return method
-daemon.open_configured_runtime, Source.frames = open_configured_runtime, frames
-OpenVinoRuntime.classify, Recorder._trying = hanging(OpenVinoRuntime.classify), hanging(Recorder._trying)
+startup.open_configured_runtime = reload.open_configured_runtime = open_configured_runtime
+Source.frames = frames
+OpenVinoRuntime.classify = hanging(OpenVinoRuntime.classify)
+RecorderThread._attempt = hanging(RecorderThread._attempt)
 from edge_tdn.__main__ import main
 sys.exit(main(["run", "--config", config]))
 """

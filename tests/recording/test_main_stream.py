@@ -1,9 +1,9 @@
-"""Main and sub-stream: the network looks at the small pictures, people at the large ones."""
+"""Main and sub-stream: the network sees the small frames, people the large ones."""
 
 import re
 import threading
-import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -13,79 +13,86 @@ import pytest
 
 from edge_tdn.actions.decider import Origin
 from edge_tdn.capture.video_file import read_file
-from edge_tdn.config.tables import Config, check_camera_access, load
+from edge_tdn.config.credentials import check_camera_access
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model
 from edge_tdn.media import gstreamer
 from edge_tdn.media.colour import Packed
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, ActionEvent, Frame, Scores
-from edge_tdn.recording import recorder as record
-from edge_tdn.recording.main_stream import ArrivalClock
+from edge_tdn.recording.main_stream import ArrivalClock, MainStreamState
+from edge_tdn.recording.recorder import Recorder
+from edge_tdn.recording.timing import RecorderTiming
 from edge_tdn.service.camera import Camera
+from edge_tdn.service.camera_settings import CameraSettings
+from edge_tdn.service.timing import CameraTiming
 from tests.conftest import number_in
-from tests.recording.test_recorder import RATE, Reader, Topics, fail
+from tests.support.actions import NumberReader
 from tests.support.broker import Mosquitto
+from tests.support.fakes import fail
+from tests.support.mqtt import RecordingClient
+from tests.support.waiting import eventually
 
-ACTION = range(80, 100)  # numbers of the pictures that are one
+RATE = 30
+ACTION = range(80, 100)  # numbers of the frames that are one
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 
 
-def camera_of(
-    broker: Mosquitto, motion: Model, folder: Path, **keys: str | bool
-) -> tuple[Camera, Callable[[], None], Callable[[], None]]:
-    """A camera, what starts it with all that it needs, and what stops it."""
-    config = Config.model_validate(
-        {
-            "broker": {"url": broker.url},
-            "decide": {"smoothing_clips": 1},
-            "record": {"snapshot": True, "clip": True, "folder": "seen", "pre_roll_s": 0.5, "post_roll_s": 0.5},
-            "camera": [{"name": "door", "motion_gate": False, **keys}],
-        }
-    )
-    publisher = broker.publisher("test", fail)
-    scheduler = Scheduler(Reader(motion.manifest.input.segments), motion.manifest.input, fail)
-    origin = Origin("here", "door", "b007", motion.ref("fp32"))
-    camera = Camera(config.camera[0], config, folder, motion, origin, scheduler, publisher)
+class RecordedCamera:
+    """A camera that is recorded, with everything that it needs."""
 
-    def start() -> None:
-        for part in (publisher, scheduler, camera):
+    def __init__(self, broker: Mosquitto, motion: Model, folder: Path, **keys: str | bool) -> None:
+        config = Config.model_validate(
+            {
+                "broker": {"url": broker.url},
+                "decide": {"smoothing_clips": 1},
+                "record": {"snapshot": True, "clip": True, "folder": "seen", "pre_roll_s": 0.5, "post_roll_s": 0.5},
+                "camera": [{"name": "door", "motion_gate": False, **keys}],
+            }
+        )
+        self._publisher = broker.publisher("test", fail)
+        runtime = NumberReader(motion.manifest.input.segments, ACTION)
+        self._scheduler = Scheduler(runtime, motion.manifest.input, fail)
+        origin = Origin("here", "door", "b007", motion.ref("fp32"))
+        timing = CameraTiming(recorder=RecorderTiming(late_s=10.0))  # the machine may be busy
+        settings = CameraSettings(config.camera[0], config, folder, motion, origin, timing)
+        self.camera = Camera(settings, self._scheduler, self._publisher)
+        assert isinstance(self.camera.recorder, Recorder)
+        self.recorder = self.camera.recorder
+
+    def __enter__(self) -> "RecordedCamera":
+        for part in (self._publisher, self._scheduler, self.camera):
             part.start()
+        return self
 
-    def stop() -> None:
-        camera.stop()
-        camera.join(60)
-        scheduler.stop(drop=False)
-        assert camera.recorder
-        camera.recorder.close()
-        camera.recorder.join(60)
-        publisher.stop()
-
-    return camera, start, stop
+    def __exit__(self, *_: object) -> None:
+        self.camera.stop()
+        self.camera.join(60)
+        self._scheduler.stop(drop=False)
+        self.recorder.close()
+        self.recorder.join(60)
+        self._publisher.stop()
 
 
 def test_an_action_in_the_sub_stream_is_recorded_from_the_main_stream(
     broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pictures and times are those of the action, as near as the two streams arrive together."""
-    monkeypatch.setattr("tests.recording.test_recorder.ACTION", ACTION)
-    monkeypatch.setattr(record, "LATE_S", 10.0)  # the machine may be busy
+    """Frames and times are those of the action, as near as the two streams arrive together."""
     small = make_video(frames=130, rate=RATE, height=96, width=128, name="small.mp4")
     large = make_video(frames=130, rate=RATE, height=240, width=320, name="large.mp4")
-    camera, start, stop = camera_of(broker, motion, tmp_path, source=str(small), record_source=str(large))
-    assert camera.recorder
-    ahead = Ahead(camera, monkeypatch)
-    start()
-    try:
-        camera.join(60)
-        wait(lambda: camera.recorder is not None and camera.recorder.clips == 1)
-    finally:
-        stop()
-    assert (camera.recorder.dropped, camera.recorder.clips) == (0, 1)
+    recorded = RecordedCamera(broker, motion, tmp_path, source=str(small), record_source=str(large))
+    ahead = Ahead(recorded, monkeypatch)
+    with recorded:
+        recorded.camera.join(60)
+        eventually(lambda: recorded.recorder.clips == 1)
+    assert (recorded.recorder.dropped, recorded.recorder.clips) == (0, 1)
     (jpg,) = (tmp_path / "seen/door").glob("*.jpg")
     (mp4,) = (tmp_path / "seen/door").glob("*.mp4")
-    with Topics(broker) as topics:
-        assert topics.until("test/door/snapshot").payload == jpg.read_bytes()
+    with closing(RecordingClient(broker.port, "test/#")) as client:
+        (snapshot,) = client.on("test/door/snapshot")
+    assert snapshot.payload == jpg.read_bytes()
     picture = cv2.imdecode(np.frombuffer(jpg.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (240, 320, 3), "the main stream's size"
     frames = list(read_file(mp4))
@@ -100,76 +107,74 @@ def test_an_action_in_the_sub_stream_is_recorded_from_the_main_stream(
 
 
 class Ahead:
-    """By how many pictures the main stream is ahead of the sub-stream, as they arrive."""
+    """The number of frames by which the main stream is ahead of the sub-stream, as they arrive."""
 
-    def __init__(self, camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, recorded: RecordedCamera, monkeypatch: pytest.MonkeyPatch) -> None:
         self._small: dict[int, int] = {}  # arrival in ns -> number
-        self._began_ns: list[int] = []  # when the main stream's picture 0 came, by each of its pictures
-        self._decided_ns: dict[str, int] = {}  # type of event -> arrival of the picture that decided it
-        recorder, take = camera.recorder, camera._take
-        assert recorder
-        record_frame, record_event = recorder.frame, recorder.event
+        self._began_ns: list[int] = []  # when the main stream's frame 0 came, by each of its frames
+        self._decided_ns: dict[str, int] = {}  # type of event -> arrival of the frame that decided it
+        recorder, thread = recorded.recorder, recorded.camera._thread
+        take, record_frame, record_event = thread._take, recorder.frame, recorder.event
 
-        def took(frame: Frame) -> None:
+        def taken(frame: Frame) -> None:
             self._small[frame.received_ns] = number_in(frame.picture)
             take(frame)
 
-        def recorded(frame: Frame) -> None:
+        def recorded_frame(frame: Frame) -> None:
             self._began_ns.append(frame.received_ns - number_in(frame.picture) * NS_PER_S // RATE)
             record_frame(frame)
 
-        def told(event: ActionEvent, scores: Scores | None) -> None:
+        def recorded_event(event: ActionEvent, scores: Scores | None) -> None:
             if scores:
                 self._decided_ns[event.type] = scores.received_ns
             record_event(event, scores)
 
-        monkeypatch.setattr(camera, "_take", took)
-        monkeypatch.setattr(recorder, "frame", recorded)
-        monkeypatch.setattr(recorder, "event", told)
+        monkeypatch.setattr(thread, "_take", taken)
+        monkeypatch.setattr(recorder, "frame", recorded_frame)
+        monkeypatch.setattr(recorder, "event", recorded_event)
 
     def at(self, kind: Literal["start", "end"]) -> float:
-        """When this was decided."""
+        """Return the lead when this was decided, in frames."""
         decided_ns = self._decided_ns[kind]
         return (decided_ns - min(self._began_ns)) * RATE / NS_PER_S - self._small[decided_ns]
 
 
-def test_a_main_stream_that_does_not_answer_is_told_and_costs_no_event(
+def test_a_main_stream_that_does_not_answer_is_reported_and_costs_no_event(
     broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     """The camera streams on; its status says why nothing is recorded. Disabled, neither stream plays."""
     keys = {"source": str(make_video(frames=90, rate=RATE)), "loop": True}
-    camera, start, stop = camera_of(broker, motion, tmp_path, **keys, record_source="rtsp://127.0.0.1:1/x")
 
-    def streaming_but() -> str:
-        status = camera.status()
-        return status.reason if status.state == "streaming" else ""
+    def plays() -> bool:
+        return "main stream door" in [thread.name for thread in threading.enumerate()]
 
-    start()
-    try:
-        wait(lambda: bool(re.match(r"record_source unreachable: rtsp://127.0.0.1:1/x: .* refused", streaming_but())))
-        assert "main stream door" in names()
+    with RecordedCamera(broker, motion, tmp_path, **keys, record_source="rtsp://127.0.0.1:1/x") as recorded:
+        camera = recorded.camera
+
+        def trouble() -> str:
+            status = camera.status()
+            return status.reason if status.state == "streaming" else ""
+
+        eventually(lambda: re.match(r"record_source unreachable: rtsp://127.0.0.1:1/x: .* refused", trouble()))
+        assert plays()
         camera.set_enabled(False)
-        wait(lambda: camera.status().state == "disabled" and "main stream door" not in names())
+        eventually(lambda: camera.status().state == "disabled" and not plays())
         camera.set_enabled(True)
-        wait(lambda: "main stream door" in names())
-    finally:
-        stop()
-    wait(lambda: "main stream door" not in names())
+        eventually(plays)
+    eventually(lambda: not plays())
 
 
-def names() -> list[str]:
-    return [thread.name for thread in threading.enumerate()]
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def test_a_main_stream_stays_in_trouble_until_a_frame_comes() -> None:
+    state = MainStreamState("door")
+    for reported in ("unreachable", "connecting"):
+        state.report(reported, "refused")  # type: ignore[arg-type]
+        assert state.trouble == "record_source unreachable: refused"
+    state.report("streaming", "")
+    assert state.trouble == ""
 
 
 def test_times_of_arrival_are_as_even_as_the_cameras_own() -> None:
-    """Frames that the network held up do not shake; time grows over a reconnect; clocks of any origin will do."""
+    """Delayed frames keep their distances; time grows over a reconnect; any origin of a clock will do."""
     clock, picture = ArrivalClock(), Packed(np.zeros((2, 2, 3), np.uint8))
     late_ms = [40, 5, 90, 5, 5, 300, 266, 233, 200, 5]
     timed = [

@@ -1,112 +1,145 @@
-"""One camera from its pictures to its status, with a runtime as slow as it is told."""
+"""One camera from its frames to its status, and how it leaves; with a fake runtime, and without a broker."""
 
+import gc
 import logging
-import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_tdn.actions.decider import Origin
 from edge_tdn.config.tables import Config
-from edge_tdn.delivery.publisher import Publisher
-from edge_tdn.inference.scheduler import LATE, Scheduler
+from edge_tdn.inference.pace import MIN_LATE_HOPS
+from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model
 from edge_tdn.messages import CameraStatus
 from edge_tdn.service.camera import Camera
-from tests.support.broker import Mosquitto
-from tests.support.fakes import FakeRuntime
+from edge_tdn.service.camera_settings import CameraSettings
+from tests.support.fakes import FakeRuntime, PublisherLog, fail
+from tests.support.waiting import eventually
 
 
-def fail(error: BaseException) -> None:
-    raise AssertionError from error
+class Served:
+    """A camera, and what it needs. Nothing is started yet."""
+
+    def __init__(
+        self, motion: Model, folder: Path, source: str, classify_s: float = 0.0, record: dict[str, object] | None = None
+    ) -> None:
+        config = Config.model_validate({"record": record or {}, "camera": [{"name": "door", "source": source}]})
+        spec = motion.manifest.input
+        self.publisher: Any = PublisherLog()
+        self.scheduler = Scheduler(FakeRuntime(spec.segments, classify_s), spec, fail)
+        origin = Origin("here", "door", "b007", motion.ref("fp32"))
+        settings = CameraSettings(config.camera[0], config, folder, motion, origin)
+        self.camera = Camera(settings, self.scheduler, self.publisher)
 
 
-def camera_of(broker: Mosquitto, motion: Model, folder: Path, source: str) -> tuple[Camera, Scheduler, Publisher]:
-    """Nothing is started. A clip takes 0.6 s."""
-    config = Config.model_validate({"broker": {"url": broker.url}, "camera": [{"name": "door", "source": source}]})
-    publisher = broker.publisher("test", fail)
-    scheduler = Scheduler(FakeRuntime(motion.manifest.input.segments, classify_s=0.6), motion.manifest.input, fail)
-    origin = Origin("here", "door", "b007", motion.ref("fp32"))
-    return Camera(config.camera[0], config, folder, motion, origin, scheduler, publisher), scheduler, publisher
-
-
-def test_the_status_says_that_the_host_is_too_slow(
-    broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path
+def test_the_status_reports_that_the_host_is_too_slow(
+    motion: Model, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     """A clip takes 0.6 s, a segment lasts 0.27 s."""
     video = make_video(frames=300, rate=30)
-    camera, scheduler, publisher = camera_of(broker, motion, tmp_path, str(video))
-    publisher.start()
-    scheduler.start()
+    served = Served(motion, tmp_path, str(video), classify_s=0.6)
+    camera = served.camera
+    served.scheduler.start()
     camera.start()
     statuses: list[CameraStatus] = []
-    while camera.running and not (statuses and statuses[-1].reason):
-        time.sleep(0.05)
+
+    def is_slow() -> bool:
         statuses.append(camera.status())
+        return bool(statuses[-1].reason) or not camera.running
+
+    eventually(is_slow)
     camera.stop()
     camera.join(60)
-    scheduler.stop(drop=True)
-    publisher.stop()
-    told = statuses[-1]
-    assert told.reason.startswith("host too slow: a clip every "), told
-    assert told.reason.endswith(" segments instead of 1"), told
-    assert told.state == "streaming"
-    assert told.hop >= 2
-    assert told.shed >= LATE
+    served.scheduler.stop(drop=True)
+    last = statuses[-1]
+    assert last.reason.startswith("host too slow: a clip every "), last
+    assert last.reason.endswith(" segments instead of 1"), last
+    assert last.state == "streaming"
+    assert last.hop >= 2
+    assert last.shed >= MIN_LATE_HOPS
     assert {status.reason for status in statuses[:-1]} == {""}
     assert camera.status().reason == "the daemon was stopped"
+    assert served.publisher.statuses[-1].state == "ended"
 
 
-def test_a_camera_is_away_since_it_went_and_not_since_the_last_try(
-    broker: Mosquitto, motion: Model, tmp_path: Path
+def test_a_camera_that_leaves_keeps_its_counts_and_its_end_is_logged(
+    motion: Model, make_video: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    camera, *_ = camera_of(broker, motion, tmp_path, "rtsp://127.0.0.1:1/x")
-    told = []
-    for state, reason in (
-        ("streaming", ""), ("stalled", "no picture"), ("connecting", ""), ("unreachable", "refused"),
-        ("connecting", ""), ("unreachable", "refused"), ("connecting", ""), ("unreachable", "no route"),
-        ("streaming", ""),
-    ):  # fmt: skip
-        camera._told(state, reason)  # type: ignore[arg-type]  # as its source does
-        told.append(camera.status())
-        time.sleep(0.002)
-    states = [status.state for status in told]
-    assert states == ["streaming", "stalled", "stalled", *["unreachable"] * 5, "streaming"]
-    assert len({status.since for status in told}) == 4, "one for each change of state"
-    assert told[-2].reason == "no route"
-    assert [status.connects for status in told] == [1] * 8 + [2]
-
-
-def test_a_camera_that_has_left_keeps_its_counts_and_its_end_is_told(
-    broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What is retained of a camera that was removed is what it did, not twice as much."""
+    """The retained status of a camera that was removed counts what it did, not twice as much."""
     video = make_video(frames=30, rate=8)
-    tables = {"broker": {"url": broker.url}, "camera": [{"name": "door", "source": str(video)}]}
-    config = Config.model_validate(tables)
-    scheduler = Scheduler(FakeRuntime(motion.manifest.input.segments), motion.manifest.input, fail)
-    origin = Origin("here", "door", "b007", motion.ref("fp32"))
-    camera = Camera(config.camera[0], config, tmp_path, motion, origin, scheduler, broker.publisher("test", fail))
+    served = Served(motion, tmp_path, str(video))
+    camera = served.camera
     caplog.set_level(logging.INFO)
-    scheduler.start()
+    served.scheduler.start()
     try:
         camera.start()
-        deadline = time.monotonic() + 60
-        while camera.status().repeated < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        eventually(lambda: camera.status().repeated >= 2)
         camera.stop("removed from the configuration")
         camera.join(60)
-        scheduler.between_turns(lambda: None)  # what it had submitted is computed
+        served.scheduler.run_between_turns(lambda: None)  # what it had submitted is computed
         before = camera.status()
-        scheduler.between_turns(camera.leave)
+        served.scheduler.run_between_turns(camera.leave)
         assert camera.status() == before
         assert before.repeated >= 2
-        for _ in range(4):  # it flaps: its last lines have to wait
-            camera._told("stalled", "")
-            camera._told("streaming", "")
-        caplog.clear()
         camera.dismiss(removed=True)
         assert 'camera=door state=ended reason="removed from the configuration"' in caplog.text
+        assert served.publisher.actions[-1] is None
+        published = len(served.publisher.statuses)
+        camera.publish_status()
+        assert len(served.publisher.statuses) == published
     finally:
-        scheduler.stop(drop=True)
+        served.scheduler.stop(drop=True)
+
+
+@pytest.mark.parametrize("source", ["video", "absent.mp4"])
+def test_a_camera_that_has_left_is_freed_without_a_garbage_collection(
+    source: str, motion: Model, make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    """With its ring and the frames of its recorder, which are most of a camera's memory; also after a failure."""
+    address = str(make_video(frames=90, rate=30)) if source == "video" else source
+    served = Served(motion, tmp_path, address, record={"snapshot": True})
+    served.scheduler.start()
+    gc.collect()
+    gc.disable()
+    try:
+        camera = served.camera
+        recorder = camera.recorder
+        assert recorder is not None
+        freed = [weakref.ref(part) for part in (camera, recorder, camera._thread, camera._recognition)]
+        freed += [weakref.ref(camera._feed.pipeline.lane.ring), weakref.ref(recorder._recent)]  # type: ignore[attr-defined]
+        camera.start()
+        eventually(lambda: served.camera.status().clips > 0 or served.camera.failure is not None)
+        camera.stop("removed from the configuration")
+        camera.join(60)
+        served.scheduler.run_between_turns(camera.leave)
+        recorder.close()
+        recorder.join(60)
+        camera.dismiss(removed=True)
+        del served.camera, camera, recorder
+        eventually(lambda: [one() for one in freed] == [None] * len(freed), 5.0, lambda: [one() for one in freed])
+    finally:
+        gc.enable()
+        served.scheduler.stop(drop=True)
+
+
+def test_a_camera_that_was_never_started_is_freed_too(motion: Model, tmp_path: Path) -> None:
+    """A reload may fail between making and starting it."""
+    gc.collect()
+    gc.disable()
+    try:
+        served = Served(motion, tmp_path, "absent.mp4")
+        camera = served.camera
+        assert camera.stopped
+        freed = [weakref.ref(camera), weakref.ref(camera._feed.pipeline.lane.ring)]
+        camera.stop()
+        camera.join(1)
+        camera.leave()
+        camera.dismiss(removed=True)
+        del served.camera, camera
+        assert [one() for one in freed] == [None, None]
+    finally:
+        gc.enable()

@@ -1,4 +1,4 @@
-"""What Prometheus reads of a real daemon, compared with what the daemon tells over a real broker."""
+"""The metrics of a real daemon, compared with the statuses and events that it publishes to a real broker."""
 
 import http.client
 import socket
@@ -11,7 +11,8 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge_tdn.config.tables import Config, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import CameraStatus, ConfigStatus, DaemonStatus, Delivery, ModelRef, OutboxStatus, State
 from edge_tdn.service import metrics as metrics_module
@@ -35,7 +36,7 @@ Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def scrape(port: int) -> Callable[..., float]:
-    """figure("edge_tdn_events_delivered_total"), or with labels, as of now."""
+    """Scrape once, and return a function from a metric's name and labels to its value."""
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         assert answer.status == 200
         families = list(text_string_to_metric_families(answer.read().decode()))
@@ -49,99 +50,101 @@ def scrape(port: int) -> Callable[..., float]:
     return figure
 
 
-def newest(heard: HostRecorder, camera: str) -> dict[str, Any]:
-    """The camera's last status."""
-    statuses = heard.of(camera, "status")
+def newest(client: HostRecorder, camera: str) -> dict[str, Any]:
+    """Return the camera's last status."""
+    statuses = client.of(camera, "status")
     return statuses[-1] if statuses else {"state": "", "clips": 0}
 
 
-def test_the_figures_are_those_of_statuses_and_events(
+def test_metrics_agree_with_statuses_and_events(
     broker: Mosquitto, tmp_path: Path, make_video: Callable[..., Path]
 ) -> None:
-    """A looped camera, a video that ends, a camera that is not there; and a broker that goes and comes back.
+    """A looped camera, a video that ends, a camera that is absent; and a broker that goes away and comes back.
 
-    Every event that a subscriber has was delivered, and timed on its way out and on the way back of its PUBACK.
+    Every event that a subscriber received was counted as delivered, and timed until it was sent and acknowledged.
     """
     make_video(frames=45, rate=15)
     port = free_port()
     config = write_site(
-        tmp_path, broker.url, 'name = "live"\nsource = "demo:"\nloop = true',
+        tmp_path,
+        broker.url,
+        'name = "live"\nsource = "demo:"\nloop = true',
         'name = "file"\nsource = "video.mp4"\nmotion_gate = false',
-        'name = "gone"\nsource = "rtsp://u:p@127.0.0.1:1/x"',
+        'name = "absent"\nsource = "rtsp://u:p@127.0.0.1:1/x"',
         extra=f"{EAGER}\n[metrics]\nport = {port}",
-    )  # fmt: skip
-    heard = HostRecorder(broker.port, "edge-tdn/test")
+    )
+    client = HostRecorder(broker.port, "edge-tdn/test")
     with DaemonProcess(config) as daemon:
-        heard.wait_for(lambda: newest(heard, "file")["state"] == "ended" and len(heard.of("live", "events")) > 4)
-        heard.wait_for(lambda: _counted(heard, port))
+        client.wait_for(lambda: newest(client, "file")["state"] == "ended" and len(client.of("live", "events")) > 4)
+        client.wait_for(lambda: _counted(client, port))
 
-        # what is over can be compared exactly, once its last clip is told
-        heard.wait_for(lambda: _alike(heard, port))
-        before = newest(heard, "live")
+        # a camera that has ended can be compared exactly, once its last clip is published
+        client.wait_for(lambda: _alike(client, port))
+        before = newest(client, "live")
         figure = scrape(port)
-        over = newest(heard, "file")
-        assert figure("edge_tdn_camera_frames_total", camera="file") == over["frames"] == 45
-        assert over["clips"] > 0
+        ended = newest(client, "file")
+        assert figure("edge_tdn_camera_frames_total", camera="file") == ended["frames"] == 45
+        assert ended["clips"] > 0
         for stage in STAGES:
             count = figure("edge_tdn_latency_seconds_count", camera="file", stage=stage)
             assert 0 <= figure("edge_tdn_latency_seconds_sum", camera="file", stage=stage) < 5 * count
-        assert figure("edge_tdn_camera_connects_total", camera="file") == over["connects"] == 1
-        assert figure("edge_tdn_camera_connects_total", camera="gone") == 0
-        for camera, state in (("live", "streaming"), ("file", "ended"), ("gone", newest(heard, "gone")["state"])):
+        assert figure("edge_tdn_camera_connects_total", camera="file") == ended["connects"] == 1
+        assert figure("edge_tdn_camera_connects_total", camera="absent") == 0
+        for camera, state in (("live", "streaming"), ("file", "ended"), ("absent", newest(client, "absent")["state"])):
             assert figure("edge_tdn_camera_state", camera=camera, state=state) == 1
             assert figure("edge_tdn_camera_state", camera=camera, state="disabled") == 0
-        assert figure("edge_tdn_model_info", id="motion", precision="fp32", device="CPU", sha256=_sha256(heard)) == 1
+        assert figure("edge_tdn_model_info", id="motion", precision="fp32", device="CPU", sha256=_sha256(client)) == 1
 
-        # what goes on lies between the status before and the one after
+        # a camera that still runs lies between the status before and the one after
         scraped = figure("edge_tdn_camera_frames_total", camera="live")
-        heard.wait_for(lambda: newest(heard, "live")["frames"] > scraped + 15)  # so this is a status of later
-        after = newest(heard, "live")
+        client.wait_for(lambda: newest(client, "live")["frames"] > scraped + 15)  # a later status
+        after = newest(client, "live")
         for name, field in (("frames", "frames"), ("clips", "clips"), ("ticks_repeated", "repeated")):
             assert before[field] <= figure(f"edge_tdn_camera_{name}_total", camera="live") <= after[field]
-        # not at once, where the machine is busy
-        heard.wait_for(lambda: scrape(port)("edge_tdn_camera_hop_segments", camera="live") == 1)
+        # this may take a while on a busy machine
+        client.wait_for(lambda: scrape(port)("edge_tdn_camera_hop_segments", camera="live") == 1)
         rate = pytest.approx(30, abs=3)
-        heard.wait_for(lambda: scrape(port)("edge_tdn_camera_frames_per_second", camera="live") == rate)
+        client.wait_for(lambda: scrape(port)("edge_tdn_camera_frames_per_second", camera="live") == rate)
 
         broker.stop()
-        heard.wait_for(lambda: scrape(port)("edge_tdn_broker_connected") == 0)
+        client.wait_for(lambda: scrape(port)("edge_tdn_broker_connected") == 0)
         assert scrape(port)("edge_tdn_broker_state", state="connected") == 0
-        heard.wait_for(lambda: scrape(port)("edge_tdn_outbox_events") > 0)
+        client.wait_for(lambda: scrape(port)("edge_tdn_outbox_events") > 0)
         assert scrape(port)("edge_tdn_outbox_bytes") > 100
         broker.start()
-        heard.wait_for(lambda: scrape(port)("edge_tdn_broker_connected") == 1)
+        client.wait_for(lambda: scrape(port)("edge_tdn_broker_connected") == 1)
         assert scrape(port)("edge_tdn_broker_connects_total") == 2
-        heard.close()
+        client.close()
         daemon.process.terminate()
         assert daemon.wait(60) == 0
         assert "metrics" not in daemon.log()
 
 
-def _sha256(heard: HostRecorder) -> str:
-    return str(heard.daemon_statuses()[0]["model"]["sha256"])
+def _sha256(client: HostRecorder) -> str:
+    return str(client.daemon_statuses()[0]["model"]["sha256"])
 
 
-def _alike(heard: HostRecorder, port: int) -> bool:
-    """What is scraped of the file is what its last status says."""
-    figure, over = scrape(port), newest(heard, "file")
+def _alike(client: HostRecorder, port: int) -> bool:
+    """Return whether the metrics of the file are those of its last status."""
+    figure, ended = scrape(port), newest(client, "file")
     names = {"clips": "clips", "gated": "clips_gated", "shed": "segments_shed", "gaps": "gaps"}
-    told = [over[field] for field in names] + len(STAGES) * [over["clips"] - over["gated"]]
+    published = [ended[field] for field in names] + len(STAGES) * [ended["clips"] - ended["gated"]]
     with suppress(KeyError):  # no clip of it yet
         scraped = [figure(f"edge_tdn_camera_{name}_total", camera="file") for name in names.values()]
         scraped += [figure("edge_tdn_latency_seconds_count", camera="file", stage=stage) for stage in STAGES]
-        return scraped == told
+        return scraped == published
     return False
 
 
-def _counted(heard: HostRecorder, port: int) -> bool:
-    """As many events were heard as were delivered, and timed on their way out and back."""
+def _counted(client: HostRecorder, port: int) -> bool:
+    """Return whether as many events were received as were delivered, and timed until sent and acknowledged."""
     figure = scrape(port)
-    counts = {len(heard.of("live", "events")) + len(heard.of("file", "events"))}
+    counts = {len(client.of("live", "events")) + len(client.of("file", "events"))}
     counts.add(int(figure("edge_tdn_events_delivered_total")))
-    told = [camera for camera in ("live", "file") if heard.of(camera, "events")]
-    with suppress(KeyError):  # none of this camera's yet
+    cameras = [camera for camera in ("live", "file") if client.of(camera, "events")]
+    with suppress(KeyError):  # none of this camera yet
         for stage in ("publish", "puback"):
-            timed = [figure("edge_tdn_latency_seconds_count", camera=camera, stage=stage) for camera in told]
+            timed = [figure("edge_tdn_latency_seconds_count", camera=camera, stage=stage) for camera in cameras]
             counts.add(int(sum(timed)))
         return len(counts) == 1
     return False
@@ -159,38 +162,52 @@ def config(tmp_path: Path, port: int, address: str = "127.0.0.1") -> Config:
 MOMENT = "2026-03-01T12:00:00.000Z"
 
 
-def daemon_now() -> DaemonStatus:
+def daemon_status() -> DaemonStatus:
     return DaemonStatus(
-        host="here", version="1", boot="b001", started_at=MOMENT,
-        model=ModelRef(id="m", precision="fp32", sha256="0" * 64), device="CPU", cameras=[], session=1,
+        host="here",
+        version="1",
+        boot="b001",
+        started_at=MOMENT,
+        model=ModelRef(id="m", precision="fp32", sha256="0" * 64),
+        device="CPU",
+        cameras=[],
+        session=1,
         delivery=Delivery(state="connected", reason="", since=MOMENT),
         outbox=OutboxStatus(state="ok", reason="", waiting=0, dropped=0, lost=0),
         config=ConfigStatus(state="in_force", reason="", since=MOMENT),
-    )  # fmt: skip
+    )
 
 
-def camera_now(name: str, state: State) -> CameraStatus:
+def camera_status(name: str, state: State) -> CameraStatus:
     return CameraStatus(
-        camera=name, state=state, reason="", since=MOMENT, fps=25.0, width=640, height=480, hop=1, latency_ms=31.5,
-        clips=10, gated=0, shed=0, gaps=0,
-    )  # fmt: skip
+        camera=name,
+        state=state,
+        reason="",
+        since=MOMENT,
+        fps=25.0,
+        width=640,
+        height=480,
+        hop=1,
+        latency_ms=31.5,
+        clips=10,
+        gated=0,
+        shed=0,
+        gaps=0,
+    )
 
 
-def test_cameras_come_and_go(tmp_path: Path) -> None:
-    cameras = [camera_now("one", "streaming")]
-    metrics = Metrics(config(tmp_path, port := free_port()), lambda: cameras, daemon_now)
+def test_a_camera_that_leaves_takes_its_metrics_with_it(tmp_path: Path) -> None:
+    cameras = [camera_status("one", "streaming")]
+    metrics = Metrics(config(tmp_path, port := free_port()), lambda: cameras, daemon_status)
     metrics.start()
     try:
         metrics.observe("one", "infer", 0.03)
         figure = scrape(port)
         assert figure("edge_tdn_camera_state", camera="one", state="streaming") == 1
         bucket = {"camera": "one", "stage": "infer"}
-        assert [figure("edge_tdn_latency_seconds_bucket", **bucket, le=le) for le in ("0.02", "0.05", "+Inf")] == [
-            0,
-            1,
-            1,
-        ]
-        cameras[:] = [camera_now("two", "frozen")]
+        counts = [figure("edge_tdn_latency_seconds_bucket", **bucket, le=le) for le in ("0.02", "0.05", "+Inf")]
+        assert counts == [0, 1, 1]
+        cameras[:] = [camera_status("two", "frozen")]
         figure = scrape(port)
         assert figure("edge_tdn_camera_state", camera="two", state="frozen") == 1
         with pytest.raises(KeyError):
@@ -201,17 +218,17 @@ def test_cameras_come_and_go(tmp_path: Path) -> None:
         metrics.close()
 
 
-def test_who_does_not_ask_is_not_waited_for_and_one_failure_is_not_the_end(
+def test_a_client_that_does_not_ask_and_a_scrape_that_fails_do_not_end_the_endpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rude: set[tuple[str, int]] = set()
-    patience = property(lambda handler: 0.2 if handler.client_address in rude else 30)
-    monkeypatch.setattr(metrics_module._Handler, "timeout", patience)
+    silent: set[tuple[str, int]] = set()
+    timeout_s = property(lambda handler: 0.2 if handler.client_address in silent else 30)
+    monkeypatch.setattr(metrics_module._Handler, "timeout", timeout_s)
 
-    def rudely_connected() -> socket.socket:
+    def connect_silently() -> socket.socket:
         one = socket.socket()
         one.bind(("127.0.0.1", 0))
-        rude.add(one.getsockname())
+        silent.add(one.getsockname())
         one.connect(("127.0.0.1", port))
         return one
 
@@ -222,13 +239,13 @@ def test_who_does_not_ask_is_not_waited_for_and_one_failure_is_not_the_end(
             raise RuntimeError("no such luck")
         return []
 
-    metrics = Metrics(config(tmp_path, port := free_port()), cameras, daemon_now)
+    metrics = Metrics(config(tmp_path, port := free_port()), cameras, daemon_status)
     metrics.start()
     try:
-        with rudely_connected(), pytest.raises((OSError, http.client.HTTPException)):
+        with connect_silently(), pytest.raises((OSError, http.client.HTTPException)):
             scrape(port)
         broken = False
-        with rudely_connected() as half:
+        with connect_silently() as half:
             half.sendall(b"GET /metrics HT")
             assert scrape(port)("edge_tdn_broker_connected") == 1
     finally:
@@ -238,30 +255,30 @@ def test_who_does_not_ask_is_not_waited_for_and_one_failure_is_not_the_end(
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [
         ("127.0.0.1", r"site\.toml:2: metrics\.port = \d+: Address already in use; another one is free"),
         ("192.0.2.7", r"site\.toml:3: metrics\.address = '192\.0\.2\.7': Cannot assign requested address; allowed: an"),
         ("no such host", r"site\.toml:3: metrics\.address = 'no such host': .*; allowed: an address of this host"),
     ],
 )
-def test_a_port_or_address_that_cannot_be_had_is_exit_78(address: str, said: str, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match=said) as told:
-        Metrics(config(tmp_path, taken.getsockname()[1], address), list, daemon_now)
-    assert told.value.exit_status == 78
+def test_a_port_or_address_that_is_not_available_is_exit_status_78(address: str, message: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match=message) as raised:
+        Metrics(config(tmp_path, taken.getsockname()[1], address), list, daemon_status)
+    assert raised.value.exit_status == 78
 
 
-def test_an_address_of_version_6_is_one_too(tmp_path: Path) -> None:
+def test_an_ipv6_address_is_served(tmp_path: Path) -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
-    wanted = config(tmp_path, free_port(), "::1")
+    site = config(tmp_path, free_port(), "::1")
     try:
-        metrics = Metrics(wanted, list, daemon_now)
+        metrics = Metrics(site, list, daemon_status)
     except ConfigError:
         pytest.skip("no ::1 here")
     metrics.start()
     try:
-        with urlopen(wanted.metrics.url, timeout=5) as answer:
+        with urlopen(site.metrics.url, timeout=5) as answer:
             assert b"edge_tdn_broker_connected 1.0" in answer.read()
     finally:
         metrics.close()

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from edge_tdn import __version__
-from edge_tdn.config.tables import Config, parse
+from edge_tdn.config.load import parse
+from edge_tdn.config.tables import Config
 from edge_tdn.messages import ActionEvent, CameraStatus, EventWindow, ModelRef, State
 
 MOMENT = "2026-03-01T12:00:00.000Z"

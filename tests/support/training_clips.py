@@ -1,9 +1,13 @@
-"""Small real videos to learn from: a bright bar that crosses a grey picture, to the left or to the right."""
+"""Small real videos for training: a bright bar that crosses a grey picture, to the left or to the right."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from edge_tdn_training.data.augment import decoded_short_side
+from edge_tdn_training.data.dataset import open_data
+from edge_tdn_training.data.decoded import DecodedDataSet
+from edge_tdn_training.data.video_cache import decode
 from numpy.typing import NDArray
 
 from edge_tdn.manifest import InputSpec
@@ -12,12 +16,13 @@ from edge_tdn.messages import Picture
 
 RATE = 12
 HEIGHT, WIDTH = 80, 112
-SPEC = InputSpec(segments=4, height=64, width=64, resize="short_side_centre_crop", short_side=72, frame_rate=RATE,
-                 segment_stride=3)  # fmt: skip
+SPEC = InputSpec(
+    segments=4, height=64, width=64, resize="short_side_centre_crop", short_side=72, frame_rate=RATE, segment_stride=3
+)
 
 
 def make_clips(folder: Path, each: int = 4, frames: int = 24) -> Path:
-    """A folder of the classes left and right, `each` videos of them, with their table of sideways labels."""
+    """Create a data set of the classes left and right, with `each` videos of each, and their mirror images."""
     for n in range(each):
         for label in ("left", "right"):
             write_video(_crossing(label, frames, np.random.default_rng(n)), RATE, folder / label / f"take-{n}.mp4")
@@ -34,8 +39,13 @@ def _crossing(label: str, frames: int, rng: np.random.Generator) -> Iterator[Pic
         yield picture if label == "right" else picture[:, ::-1]
 
 
+def decode_clips(folder: Path, cache: Path) -> DecodedDataSet:
+    """Return the frames of a data set at the rate and size of SPEC."""
+    return decode(open_data(folder), SPEC.frame_rate, decoded_short_side(SPEC), cache)
+
+
 def moves(clip: NDArray[np.uint8]) -> str:
-    """Where the bar goes in a clip, [T, 5, H, W, 3], while the crop shows it."""
+    """Return the direction of the bar in a clip uint8 [T, 5, H, W, 3], while the crop shows it."""
     columns = clip.astype(np.float64).mean((-3, -1)).reshape(-1, clip.shape[-2])  # [T * 5, W]
     shown = columns[columns.max(1) - columns.min(1) > 60].argmax(1)
     return "right" if shown[-1] > shown[0] else "left"

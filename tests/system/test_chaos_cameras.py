@@ -8,7 +8,7 @@ import pytest
 
 from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.media import gstreamer
-from tests.chaos.row import Row, Rows
+from tests.chaos.row import ChaosRow, ChaosRows
 from tests.chaos_cameras.cycles import KINDS, cycles
 from tests.chaos_cameras.growth import growth
 from tests.chaos_cameras.start import start
@@ -23,7 +23,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rows]:
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosRows]:
     """Both programs run side by side: most of their time is waiting."""
     pytest.importorskip("gi").require_version("GstRtspServer", "1.0")
     demo_clip()
@@ -35,22 +35,22 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rows]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_failed_camera_is_reported_in_time_and_streams_soon_after_it_returns(rows: Rows, kind: str) -> None:
+def test_a_failed_camera_is_reported_in_time_and_streams_soon_after_it_returns(rows: ChaosRows, kind: str) -> None:
     found = [row for row in rows if row.what.startswith(kind)]
     assert len(found) == 2
-    assert all(isinstance(row, Row) and row.ok for row in found), found
+    assert all(isinstance(row, ChaosRow) and row.ok for row in found), found
 
 
-def test_a_frozen_camera_gives_no_event_and_no_fault_leaves_a_thread_or_file_open(rows: Rows) -> None:
+def test_a_frozen_camera_gives_no_event_and_no_fault_leaves_a_thread_or_file_open(rows: ChaosRows) -> None:
     found = [row for row in rows if row.what.startswith(("events", "left behind"))]
     assert len(found) == 2
-    assert all(isinstance(row, Row) and row.ok for row in found), found
+    assert all(isinstance(row, ChaosRow) and row.ok for row in found), found
 
 
-def test_broker_and_cameras_may_be_away_at_the_start(rows: Rows) -> None:
+def test_broker_and_cameras_may_be_away_at_the_start(rows: ChaosRows) -> None:
     found = [row for row in rows if row.what.startswith(("start", "and everything"))]
     assert len(found) == 2
-    assert all(isinstance(row, Row) and row.ok for row in found), found
+    assert all(isinstance(row, ChaosRow) and row.ok for row in found), found
 
 
 def test_growth_is_reported_where_it_is_significant() -> None:
@@ -58,8 +58,8 @@ def test_growth_is_reported_where_it_is_significant() -> None:
     flat = growth("memory", 2, "MB in an hour", hours, [100 + 0.01 * (n % 2) for n in range(10)], "")
     leaking = growth("memory", 2, "MB in an hour", hours, [100 + 0.5 * n for n in range(10)], "")
     restless = growth("memory", 2, "MB in an hour", hours, [100 + 20 * (n % 2) for n in range(10)], "")
-    assert isinstance(flat, Row)
+    assert isinstance(flat, ChaosRow)
     assert flat.ok
-    assert isinstance(leaking, Row)
+    assert isinstance(leaking, ChaosRow)
     assert not leaking.ok
-    assert not isinstance(restless, Row)
+    assert not isinstance(restless, ChaosRow)

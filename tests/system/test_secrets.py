@@ -35,15 +35,15 @@ FFMPEG = r"^\[\w+ @ 0x|method DESCRIBE failed|Connection to tcp"  # through Open
 # Injects an unforeseen fault whose message contains the camera's whole address.
 PROGRAM = """
 import sys
-from edge_tdn.service import camera
+from edge_tdn.service.camera_thread import CameraThread
 from edge_tdn.__main__ import main
 
-take = camera.Camera._take
+take = CameraThread._take
 def taken(self, frame):
-    if self.name == "broken":
+    if self._name == "broken":
         raise RuntimeError(f"no such luck: {self._source._camera.source}")
     take(self, frame)
-camera.Camera._take = taken
+CameraThread._take = taken
 sys.exit(main())
 """
 

@@ -1,4 +1,4 @@
-"""The command line of the trainer; COMMANDS lists what it does."""
+"""The command line of the trainer. COMMANDS lists its commands."""
 
 import argparse
 import importlib
@@ -7,53 +7,62 @@ from collections.abc import Sequence
 
 from edge_tdn_export.command_line import run_command
 
-COMMANDS = {  # name -> its file, what it does; own actions first, then the paper's, then the shipped model's
-    "record": ("edge_tdn_training.commands.record", "clips of one action, from a live camera"),
-    "finetune": ("edge_tdn_training.commands.finetune", "your own clips -> a model folder for edge-tdn"),
-    "evaluate": ("edge_tdn_training.commands.evaluate", "how good a model is, on clips or on a long video as a camera"),
-    "train": ("edge_tdn_training.commands.train", "as the paper does it: videos of several classes -> weights"),
-    "motion": ("edge_tdn_training.commands.train_motion", "makes the shipped model anew"),
-    "show-motion": ("edge_tdn_training.commands.contact_sheet", "what that learns from, or is judged by, as a picture"),
+COMMANDS = {  # name -> its module and its help; own actions first, then the published training, then the shipped model
+    "record": ("edge_tdn_training.commands.record", "record clips of one action from a live camera"),
+    "finetune": ("edge_tdn_training.commands.finetune", "make a model folder for edge-tdn of your own clips"),
+    "evaluate": (
+        "edge_tdn_training.commands.evaluate",
+        "measure how good a model is, on clips or on a long video as a camera",
+    ),
+    "train": ("edge_tdn_training.commands.train", "train as published: videos of several classes -> weights"),
+    "motion": ("edge_tdn_training.commands.train_motion", "make the shipped model again"),
+    "show-motion": (
+        "edge_tdn_training.commands.contact_sheet",
+        "draw the clips on which the shipped model is trained or evaluated",
+    ),
     "judge-motion": (
         "edge_tdn_training.commands.evaluate_motion",
-        "how well a model knows what moves: in generated and in real clips",
+        "measure how well a model recognises motions, in generated and in real clips",
     ),
     "ablation": (
         "edge_tdn_training.commands.ablation",
-        "the paper's claims, in small: networks with and without its parts",
+        "compare networks with and without the parts of TDN, as in the paper",
     ),
 }
 
-EPILOG = """your own actions, from a camera to a model that watches it:
+EPILOG = """your own actions, from a camera to a model that recognises them:
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips
   edge-tdn-train finetune --data clips --out models/door
   edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/door
 
-every command explains itself, by example: edge-tdn-train finetune --help
+every command has its own help, with examples: edge-tdn-train finetune --help
 
-exit status: 0 done; 66 camera or video cannot be played; 71 no memory; 78 data, model or options wrong; 130 stopped
+exit status: 0 done; 66 camera or video cannot be played; 71 not enough memory; 78 data, model or options are wrong;
+130 stopped
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; its exit status. Errors that a user can mend are said without a traceback."""
+    """Run a command; return its exit status. Errors that a user can fix are printed without a traceback."""
     words = sys.argv[1:] if arguments is None else arguments
     return run_command("edge-tdn-train", lambda: _parser(words).parse_args(words))
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """Knows the options of the command that these words begin with. The others stay names: torch takes seconds."""
+    """Return a parser with the options of the first word's command. Other modules are not imported: torch is slow."""
     parser = argparse.ArgumentParser(
-        prog="edge-tdn-train", description="Teaches a model your own actions, and says how well it knows them.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        prog="edge-tdn-train",
+        description="Train models for edge-tdn on your own actions, and evaluate them.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (file, said) in COMMANDS.items():
+    for name, (module, summary) in COMMANDS.items():
         if name in words[:1]:
-            importlib.import_module(file).add_parser(commands)
+            importlib.import_module(module).add_parser(commands)
         else:
-            commands.add_parser(name, help=said)
+            commands.add_parser(name, help=summary)
     return parser
 
 

@@ -1,1 +1,1 @@
-"""`edge-tdn doctor`: check the configuration, the model, the broker, the cameras and this host."""
+"""`edge-tdn doctor`: doctor.py is the command, checklist.py its order and output; each other file examines a part."""

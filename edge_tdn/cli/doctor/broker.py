@@ -1,7 +1,8 @@
-"""The broker: is it there, does it let us in, may we say and hear what we must?
+"""Examination of the broker: can it be reached, does it let us in, may we publish and subscribe to our topics?
 
-The client id is our own: with the daemon's, each would throw the other out. What is published disturbs nobody: an
-answer to no command, and scores without a label. Events cannot be tried so; where a daemon runs, it knows of them.
+The client id differs from the daemon's: with the same one, the broker would disconnect the other. Nothing that is
+published disturbs a subscriber: a reply to no command, and scores without a label. Events cannot be tried in this way;
+if a daemon is running, its status says whether they are delivered.
 """
 
 import queue
@@ -18,7 +19,9 @@ from pydantic import ValidationError
 
 from edge_tdn.cli.doctor.finding import Finding, start
 from edge_tdn.cli.terminal import age
-from edge_tdn.config.tables import Access, BrokerConfig, Config
+from edge_tdn.cli.timing import DoctorTiming
+from edge_tdn.config.credentials import Access
+from edge_tdn.config.tables import BrokerConfig, Config
 from edge_tdn.delivery.mqtt import (
     Acknowledged,
     Connected,
@@ -34,61 +37,56 @@ from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import BrokerError
 from edge_tdn.messages import DaemonStatus, Reply, TopScores, iso
 
-RESOLVE_S = 5.0
-CONNECT_S = 3.0
-LOGIN_S = 8.0
-ANSWERS_S = 3.0  # for the broker to acknowledge all
-QUIET_S = 0.3  # and for what is retained to come
-EXPIRING_DAYS = 21
-DAY_S = 86_400
-RULES = "the broker's access rules must let {user} {verb} {base}/#"
-WRONG = BrokerError.exit_status
+MIN_CERTIFICATE_DAYS = 21
+SECONDS_PER_DAY = 86_400
+ACCESS_RULE = "the broker's access rules must let {user} {verb} {base}/#"
+FAILED = BrokerError.exit_status
 
 
-def examine(config: Config, access: Access | None, holder: int | None) -> Iterator[Finding]:
-    """`access`: None where it cannot be had. `holder`: process of this configuration's daemon here, where one runs."""
-    found = yield from _reached(config.broker)
-    if not found:
+def examine(config: Config, access: Access | None, holder: int | None, timing: DoctorTiming) -> Iterator[Finding]:
+    """`access`: None if it cannot be read. `holder`: process id of this configuration's daemon, if one runs here."""
+    reached = yield from _reach(config.broker, timing)
+    if not reached:
         return
     if access is None:
-        yield Finding("login", "note", "not tried: what it takes cannot be read, see above")
+        yield Finding("login", "note", "not tried: the credentials cannot be read, see above")
         return
     began = time.monotonic()
     connection = Connection(config.broker, f"edge-tdn-doctor-{time.time_ns()}", access)
     try:
-        note = _next(connection, began + LOGIN_S)
+        note = _next(connection, began + timing.login_s)
         if config.broker.tls:
-            yield _tls(config.broker, access, note)
+            yield _tls(config.broker, access, note, timing)
         if isinstance(note, Connected):
-            yield _welcome(config.broker, time.monotonic() - began)
-            yield from _topics(config, connection, note.link, holder)
+            yield _login(config.broker, time.monotonic() - began)
+            yield from _topics(config, connection, note.link, holder, timing)
         elif not (isinstance(note, Lost) and note.trouble == "tls"):
-            yield _not_let_in(note)
+            yield _login_failed(note, timing)
     finally:
         connection.close()
 
 
-def _reached(broker: BrokerConfig) -> Generator[Finding, None, bool]:
-    """Generates what was found; returns whether a connection stands."""
+def _reach(broker: BrokerConfig, timing: DoctorTiming) -> Generator[Finding, None, bool]:
+    """Yield findings, and return whether a TCP connection can be made."""
     name, port = broker.address
     try:
-        resolved = start(lambda: socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)).result(RESOLVE_S)
+        resolved = start(lambda: socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)).result(timing.resolve_s)
     except (OSError, UnicodeError, TooLate) as error:
-        why = getattr(error, "strerror", "") or f"no answer in {RESOLVE_S:g} s"
+        why = getattr(error, "strerror", "") or f"no answer in {timing.resolve_s:g} s"
         yield Finding(
-            "broker", "failed", f"{name}: {why}", "is broker.url right? Does this machine have a name server?", WRONG
+            "broker", "failed", f"{name}: {why}", "is broker.url right? Does this machine have a name server?", FAILED
         )
         return False
     addresses = ", ".join(dict.fromkeys(str(one[4][0]) for one in resolved))
-    told = f"{name} port {port}" + (f" ({addresses})" if addresses != name else "")
+    target = f"{name} port {port}" + (f" ({addresses})" if addresses != name else "")
     began = time.monotonic()
     try:
-        socket.create_connection((name, port), CONNECT_S).close()
+        socket.create_connection((name, port), timing.connect_s).close()
     except OSError as error:
         remedy = f"is a broker running there? Does a firewall let port {port} through? Try it from this machine"
-        yield Finding("broker", "failed", f"{told}: {error.strerror or error}", remedy, WRONG)
+        yield Finding("broker", "failed", f"{target}: {error.strerror or error}", remedy, FAILED)
         return False
-    yield Finding("broker", "ok", f"{told}: connected in {(time.monotonic() - began) * 1e3:.1f} ms")
+    yield Finding("broker", "ok", f"{target}: connected in {(time.monotonic() - began) * 1e3:.1f} ms")
     return True
 
 
@@ -100,32 +98,32 @@ def _next(connection: Connection, deadline: float) -> Note | None:
     return note
 
 
-def _tls(broker: BrokerConfig, access: Access, note: Note | None) -> Finding:
+def _tls(broker: BrokerConfig, access: Access, note: Note | None, timing: DoctorTiming) -> Finding:
     if isinstance(note, Lost) and note.trouble == "tls":
-        said, _, remedy = note.reason.partition("; ")
-        return Finding("TLS", "failed", said, remedy, WRONG)
+        message, _, remedy = note.reason.partition("; ")
+        return Finding("TLS", "failed", message, remedy, FAILED)
     name, port = broker.address
     try:
         with (
-            socket.create_connection((name, port), CONNECT_S) as plain,
+            socket.create_connection((name, port), timing.connect_s) as plain,
             tls_context(access).wrap_socket(plain, server_hostname=name) as secured,
         ):
             version, certificate = secured.version(), secured.getpeercert() or {}
     except OSError as error:
-        return Finding("TLS", "failed", str(error), "", WRONG)
-    days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / DAY_S
-    said = f"{version}, the broker's certificate is valid for {days:.0f} days"
-    if days < EXPIRING_DAYS:
-        return Finding("TLS", "warning", said, "have it renewed: when it expires, nothing is delivered")
-    return Finding("TLS", "ok", said)
+        return Finding("TLS", "failed", str(error), "", FAILED)
+    days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / SECONDS_PER_DAY
+    message = f"{version}, the broker's certificate is valid for {days:.0f} days"
+    if days < MIN_CERTIFICATE_DAYS:
+        return Finding("TLS", "warning", message, "have it renewed: when it expires, nothing is delivered")
+    return Finding("TLS", "ok", message)
 
 
-def _welcome(broker: BrokerConfig, seconds: float) -> Finding:
+def _login(broker: BrokerConfig, seconds: float) -> Finding:
     who = f"as {broker.username}" if broker.username else "anonymously"
-    said = f"MQTT {broker.protocol}, {who}, in {seconds * 1e3:.0f} ms"
+    message = f"MQTT {broker.protocol}, {who}, in {seconds * 1e3:.0f} ms"
     if broker.username and not broker.tls and not _is_loopback(broker.address[0]):
-        return Finding("login", "warning", f"{said}; the password travels in plain text", "mqtts:// in broker.url")
-    return Finding("login", "ok", said)
+        return Finding("login", "warning", f"{message}; the password is sent in plain text", "mqtts:// in broker.url")
+    return Finding("login", "ok", message)
 
 
 def _is_loopback(name: str) -> bool:
@@ -135,83 +133,87 @@ def _is_loopback(name: str) -> bool:
         return name == "localhost"
 
 
-def _not_let_in(note: Note | None) -> Finding:
+def _login_failed(note: Note | None, timing: DoctorTiming) -> Finding:
     if not isinstance(note, Lost):
-        return Finding("login", "failed", f"no answer in {LOGIN_S:g} s", "is this an MQTT broker?", WRONG)
-    said, _, remedy = note.reason.partition("; ")
-    return Finding("login", "failed", said, remedy, WRONG)
+        return Finding("login", "failed", f"no answer in {timing.login_s:g} s", "is this an MQTT broker?", FAILED)
+    message, _, remedy = note.reason.partition("; ")
+    return Finding("login", "failed", message, remedy, FAILED)
 
 
-def _topics(config: Config, connection: Connection, link: Link, holder: int | None) -> Iterator[Finding]:
-    base, user = config.base_topic, config.broker.username or "anybody"
-    talk = _Talk(connection, link)
+def _topics(
+    config: Config, connection: Connection, link: Link, holder: int | None, timing: DoctorTiming
+) -> Iterator[Finding]:
+    base = config.base_topic
+    trial = _Trial(connection, link, timing)
     for below in ("cmd/#", "availability", "status"):
         link.subscribe(f"{base}/{below}")
-    answer = Reply(command="doctor", id=f"doctor-{secrets.token_hex(6)}", ok=True, error="", result={})
-    talk.publish(f"{base}/reply", answer.json_bytes())
-    talk.listen()
-    daemon = _daemon(talk.retained.get(f"{base}/status"))
-    online = talk.retained.get(f"{base}/availability") == b"online"
+    reply = Reply(command="doctor", id=f"doctor-{secrets.token_hex(6)}", ok=True, error="", result={})
+    trial.publish(f"{base}/reply", reply.json_bytes())
+    trial.collect()
+    daemon = _daemon(trial.retained.get(f"{base}/status"))
+    online = trial.retained.get(f"{base}/availability") == b"online"
     if not (online and daemon):
         for camera in config.camera:
             empty = TopScores(camera=camera.name, at=iso(time.time_ns()), scores={}, latency_ms=0)
-            talk.publish(f"{base}/{camera.name}/scores", empty.json_bytes())
-        talk.listen()
-    yield from _allowed(config, talk, user)
+            trial.publish(f"{base}/{camera.name}/scores", empty.json_bytes())
+        trial.collect()
+    yield from _permissions(config, trial, timing)
     if online and daemon:
-        yield _delivered(config, daemon)
+        yield _delivery(config, daemon)
         yield _running(config, daemon, holder)
     elif holder is not None:
-        said = f"a daemon of this configuration runs here (process {holder or 'elsewhere'}), unknown to the broker"
-        yield Finding("daemon", "warning", said, "it logs why: `journalctl -u 'edge-tdn*'`")
+        message = f"a daemon of this configuration runs here (process {holder or 'elsewhere'}), unknown to the broker"
+        yield Finding("daemon", "warning", message, "its log says why: `journalctl -u 'edge-tdn*'`")
     else:
-        yield Finding("daemon", "note", f"none of the name {config.host} is online")
+        yield Finding("daemon", "note", f"no host named {config.host} is online")
 
 
-def _allowed(config: Config, talk: "_Talk", user: str) -> Iterator[Finding]:
-    base = config.base_topic
-    hear = RULES.format(user=user, verb="read", base=base)
-    say = RULES.format(user=user, verb="write", base=base)
-    for topic, why in talk.unheard.items():
-        yield Finding("commands", "warning", f"{topic} may not be read: {why}", hear)
-    if not talk.unheard:
+def _permissions(config: Config, trial: "_Trial", timing: DoctorTiming) -> Iterator[Finding]:
+    base, user = config.base_topic, config.broker.username or "anonymous clients"
+    read_rule = ACCESS_RULE.format(user=user, verb="read", base=base)
+    write_rule = ACCESS_RULE.format(user=user, verb="write", base=base)
+    for topic, why in trial.unreadable.items():
+        yield Finding("commands", "warning", f"{topic} may not be read: {why}", read_rule)
+    if not trial.unreadable:
         yield Finding("commands", "ok", f"{base}/cmd/# may be read")
-    if talk.lost:
-        yield Finding("topics", "failed", talk.lost, say, WRONG)
+    if trial.lost:
+        yield Finding("topics", "failed", trial.lost, write_rule, FAILED)
         return
-    for topic, why in talk.refused.items():
+    for topic, why in trial.refused.items():
         if topic.endswith("/scores") and not config.broker.scores:
-            said = f"{topic} is refused: {why}; what else the camera says was not tried, as it would disturb"
-            yield Finding("topics", "warning", said, say)
+            message = f"{topic} is refused: {why}; the camera's other topics were not tried, to disturb no subscriber"
+            yield Finding("topics", "warning", message, write_rule)
         else:
-            yield Finding("topics", "failed", f"{topic} is refused: {why}", say, WRONG)
-    if talk.unanswered:
-        topics = ", ".join(talk.unanswered)
-        yield Finding("topics", "failed", f"no acknowledgement in {ANSWERS_S:g} s: {topics}", say, WRONG)
+            yield Finding("topics", "failed", f"{topic} is refused: {why}", write_rule, FAILED)
+    if trial.unacknowledged:
+        topics = ", ".join(trial.unacknowledged)
+        message = f"no acknowledgement in {timing.answers_s:g} s: {topics}"
+        yield Finding("topics", "failed", message, write_rule, FAILED)
     elif config.broker.protocol == "3.1.1":
-        said = "whether the broker takes our topics, MQTT 3.1.1 cannot say: it acknowledges also what it refuses"
-        yield Finding("topics", "note", said, 'broker.protocol = "5", where the broker speaks it')
-    elif not talk.refused:
-        yield Finding("topics", "ok", f"{', '.join(talk.taken)} may be written")
+        message = "unknown whether the broker accepts our topics: with MQTT 3.1.1 it acknowledges what it refuses, too"
+        yield Finding("topics", "note", message, 'broker.protocol = "5", if the broker supports it')
+    elif not trial.refused:
+        yield Finding("topics", "ok", f"{', '.join(trial.accepted)} may be written")
 
 
-def _delivered(config: Config, daemon: DaemonStatus) -> Finding:
-    """What the daemon itself knows: it sends the real topics."""
+def _delivery(config: Config, daemon: DaemonStatus) -> Finding:
+    """Report the delivery state of the daemon, which publishes to the real topics."""
     delivery, outbox = daemon.delivery, daemon.outbox
-    said = f"{delivery.state}{f': {delivery.reason}' if delivery.reason else ''}, {outbox.waiting} events wait"
+    message = f"{delivery.state}{f': {delivery.reason}' if delivery.reason else ''}, {outbox.waiting} events wait"
     if delivery.state == "connected":
-        return Finding("delivery", "ok", f"{said}, as the daemon says")
-    remedy = RULES.format(user=config.broker.username or "anybody", verb="write", base=config.base_topic)
-    return Finding("delivery", "failed", f"{said}, as the daemon says", remedy, WRONG)
+        return Finding("delivery", "ok", f"{message}, according to the daemon")
+    user = config.broker.username or "anonymous clients"
+    remedy = ACCESS_RULE.format(user=user, verb="write", base=config.base_topic)
+    return Finding("delivery", "failed", f"{message}, according to the daemon", remedy, FAILED)
 
 
 def _running(config: Config, daemon: DaemonStatus, holder: int | None) -> Finding:
-    said = f"{config.host} is online, edge-tdn {daemon.version}, up {age(daemon.started_at)}"
+    message = f"{config.host} is online, edge-tdn {daemon.version}, up {age(daemon.started_at)}"
     if holder is not None:
-        return Finding("daemon", "ok", f"{said}; it is process {holder or 'of another container'} here")
-    doubt = "its outbox is not the one of this configuration and user: a service of this machine, or another machine"
-    remedy = "two machines need two names: with one `host` each throws the other out"
-    return Finding("daemon", "note", f"{said}; {doubt}", remedy)
+        return Finding("daemon", "ok", f"{message}; it is process {holder or 'of another container'} here")
+    doubt = "its outbox is not that of this configuration and user: a service of this machine, or another machine"
+    remedy = "two machines need two names: with the same `host` each disconnects the other"
+    return Finding("daemon", "note", f"{message}; {doubt}", remedy)
 
 
 def _daemon(payload: bytes | None) -> DaemonStatus | None:
@@ -220,42 +222,42 @@ def _daemon(payload: bytes | None) -> DaemonStatus | None:
     return None
 
 
-class _Talk:
-    """What is said, and what the broker makes of it."""
+class _Trial:
+    """Messages published as a trial, and the broker's answers."""
 
-    def __init__(self, connection: Connection, link: Link) -> None:
-        self._connection, self._link = connection, link
+    def __init__(self, connection: Connection, link: Link, timing: DoctorTiming) -> None:
+        self._connection, self._link, self._timing = connection, link, timing
         self._sent: dict[int, str] = {}  # packet id -> topic, not yet acknowledged
-        self.taken: list[str] = []
-        self.refused: dict[str, str] = {}  # topic -> why
-        self.unheard: dict[str, str] = {}
+        self.accepted: list[str] = []
+        self.refused: dict[str, str] = {}  # topic -> reason
+        self.unreadable: dict[str, str] = {}  # topic filter -> reason
         self.retained: dict[str, bytes] = {}
         self.lost = ""  # why the connection ended
 
     @property
-    def unanswered(self) -> list[str]:
+    def unacknowledged(self) -> list[str]:
         return list(self._sent.values())
 
     def publish(self, topic: str, payload: bytes) -> None:
         self._sent[self._link.publish(Message(topic, payload))] = topic
 
-    def listen(self) -> None:
-        """Until all is acknowledged, and a moment longer."""
-        deadline = time.monotonic() + ANSWERS_S
+    def collect(self) -> None:
+        """Wait until everything is acknowledged, and a moment longer for what is retained."""
+        deadline = time.monotonic() + self._timing.answers_s
         while not self.lost:
             if not self._sent:
-                deadline = min(deadline, time.monotonic() + QUIET_S)
+                deadline = min(deadline, time.monotonic() + self._timing.quiet_s)
             match _next(self._connection, deadline):
                 case None:
                     return
-                case Acknowledged(mid, refused):
-                    topic = self._sent.pop(mid, "")
-                    if refused:
-                        self.refused[topic] = refused
+                case Acknowledged(packet_id, rejection):
+                    topic = self._sent.pop(packet_id, "")
+                    if rejection:
+                        self.refused[topic] = rejection
                     else:
-                        self.taken.append(topic)
+                        self.accepted.append(topic)
                 case SubscriptionRejected(topic, reason):
-                    self.unheard[topic] = reason
+                    self.unreadable[topic] = reason
                 case Received(topic, payload, _):
                     self.retained[topic] = payload
                 case Lost(reason=reason):

@@ -1,4 +1,4 @@
-"""What an examination finds, and how one is run that may never come back."""
+"""A finding of an examination, and a way to start work that may never return."""
 
 import threading
 from collections.abc import Callable
@@ -12,30 +12,40 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the checklist. `exit_status`: of a failure, see errors.py."""
+    """One line of the checklist. `exit_status` is that of a failure; see errors.py."""
 
-    what: str
+    what: str  # was examined
     mark: Mark
-    said: str
+    message: str
     remedy: str = ""
     exit_status: int = 0
 
+    def document(self) -> dict[str, object]:
+        """Return the finding as a part of the JSON document."""
+        return {
+            "what": self.what,
+            "mark": self.mark,
+            "said": self.message,
+            "remedy": self.remedy,
+            "exit_status": self.exit_status,
+        }
 
-def of_a_service(said: str) -> str:
-    """What to do where a credential is missing that systemd hands to a service alone; empty where none is."""
-    if "CREDENTIALS_DIRECTORY" not in said:
+
+def credential_remedy(message: str) -> str:
+    """Return what to do about a credential that systemd provides to a service only; empty for any other error."""
+    if "CREDENTIALS_DIRECTORY" not in message:
         return ""
-    return "a service has it; as root: systemd-run --pty -p LoadCredential=NAME:FILE edge-tdn doctor --config ..."
+    return "the service has it; as root: systemd-run --pty -p LoadCredential=NAME:FILE edge-tdn doctor --config ..."
 
 
 def start(work: Callable[[], Result]) -> Future[Result]:
-    """Runs it on a thread that the process does not wait for: a library may hang over a dead device for ever."""
+    """Run `work` on a thread that does not keep the process alive: a library may hang on a dead device forever."""
     future: Future[Result] = Future()
 
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # whoever waits is told
+        except BaseException as error:  # raised where the result is read
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()

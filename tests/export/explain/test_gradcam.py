@@ -241,9 +241,10 @@ def test_image_has_every_heat_and_difference_in_its_place() -> None:
 
 def altered(folder: Path, labels: tuple[str, ...] | None = None, **spec: Any) -> str:
     """Change a model folder's labels or input and return its path."""
+    changed = open_model(folder).manifest.input.model_copy(update=spec)
     if labels:
         write_labels(folder / LABELS, labels)
-    return str(reseal(folder, input=open_model(folder).manifest.input.model_copy(update=spec)))
+    return str(reseal(folder, input=changed))
 
 
 BEFORE: dict[str, tuple[list[str], str]] = {

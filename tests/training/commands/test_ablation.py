@@ -1,10 +1,8 @@
-"""The paper's claims in small: networks that are taught alike, each once; judged on the same clips, in turn."""
+"""The ablation: networks are trained alike, each once, and evaluated on the same clips in turn."""
 
 import io
 import json
-import multiprocessing
 import re
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import ablation
 from edge_tdn_training.commands.ablation import T_CONV, TABLES, TSN, chosen
-from edge_tdn_training.commands.ablation_report import Result, markdown, picture, said, table, to_json
+from edge_tdn_training.commands.ablation_report import AblationResult, markdown, notes, picture, table, to_json
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.synthetic.clips import SPEC
 from numpy.typing import NDArray
@@ -23,10 +21,9 @@ from PIL import Image
 from rich.console import Console
 
 from edge_tdn.demo.scene import MOTIONS
-from tests.training.loop.test_trainer import wait_for
+from tests.support.training_tasks import kill_trainer_when
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
-FORK = multiprocessing.get_context("fork")  # as in test_training_learn
 STILL, LEFT, RIGHT = (MOTIONS.index(label) for label in ("still", "left", "right"))
 
 
@@ -36,29 +33,27 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     small = SPEC.model_copy(update={"segments": 2, "segment_stride": 28})
     monkeypatch.setattr(ablation, "SPEC", small)
     monkeypatch.setattr(ablation, "NETWORK", {"arch": "resnet18", "width": 0.125, "segments": 2})
-    monkeypatch.setattr(ablation, "EPOCH", 4)
+    monkeypatch.setattr(ablation, "EPOCH_CLIPS", 4)
     monkeypatch.setattr(ablation, "BATCH", 8)
     monkeypatch.setitem(ablation.TABLES, "1d", (TSN, T_CONV))
     options = f"ablation --out {tmp_path / 'out'} --tables 1d --drawings 12 --held-out 5 --workers 0 --device cpu"
     return lambda *more: [*options.split(), *more]
 
 
-def test_killed_it_goes_on_and_what_is_taught_is_not_taught_again(
-    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+def test_a_killed_ablation_is_resumed_and_trains_nothing_twice(
+    command: Callable[..., list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """And judged by PyTorch itself instead of OpenVINO, all are found the same."""
-    process = FORK.Process(target=main, args=(command(),))
-    process.start()
-    wait_for(lambda: (tmp_path / "out/tsn-1/checkpoint.pt").exists() or not process.is_alive())
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL, "it must not be done yet"
+) -> None:
+    """Results are the same when the networks are evaluated in PyTorch instead of OpenVINO."""
+    kill_trainer_when(command(), (tmp_path / "out/tsn-1/checkpoint.pt").exists)
     capsys.readouterr()
     assert main(command("--at-once", "4")) == 0
-    told = capsys.readouterr()
-    assert "tsn-1: going on after epoch" in told.err
-    assert [line.split()[0] for line in told.out.splitlines() if re.match("T[\\w-]+ +[0-9]", line)] == ["TSN", "T-Conv"]
+    printed = capsys.readouterr()
+    assert "tsn-1: resuming after epoch" in printed.err
+    rows = [line for line in printed.out.splitlines() if re.match("T[\\w-]+ +[0-9]", line)]
+    assert [row.split()[0] for row in rows] == ["TSN", "T-Conv"]
     found = json.loads((tmp_path / "out/ablation.json").read_text())
     assert found["schema"] == 1
     assert (found["drawings"], found["views"], found["held_out"]) == (12, 4, 5)
@@ -76,31 +71,31 @@ def test_killed_it_goes_on_and_what_is_taught_is_not_taught_again(
     assert sum(truths[0]) == 5
     assert Image.open(tmp_path / "out/ablation.png").size[0] > 1000
     runs = [json.loads((tmp_path / f"out/{name}-1/run.json").read_text()) for name in ("tsn", "t-conv")]
-    assert all(runs[0][key] == runs[1][key] for key in ("course", "data", "input")), "taught alike"
-    assert [run["computed"]["at_once"] for run in runs] == [8, 4], "but for what was said in between"
-    taught = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/*-1/*") if path.name != "curves.png"}
+    assert all(runs[0][key] == runs[1][key] for key in ("course", "data", "input")), "trained alike"
+    assert [run["computed"]["at_once"] for run in runs] == [8, 4], "except for the option that was changed in between"
+    trained = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/*-1/*") if path.name != "curves.png"}
     monkeypatch.setattr(ablation, "compile_whole", lambda network, spec: lambda clip: whole(network, clip, spec))
     assert main(command("--markdown")) == 0
-    told = capsys.readouterr()
-    assert "epoch" not in told.err
-    assert told.out.startswith("| network | top-1 % |")
-    assert {path: path.stat().st_mtime_ns for path in taught} == taught
+    printed = capsys.readouterr()
+    assert "epoch" not in printed.err
+    assert printed.out.startswith("| network | top-1 % |")
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
     again = json.loads((tmp_path / "out/ablation.json").read_text())
     assert [one["seeds"] for one in again["models"]] == [one["seeds"] for one in found["models"]]
     assert main(command("--size", "96")) == 78
-    assert "this run was begun with input.height = 64, now it is 96" in capsys.readouterr().err
+    assert "this run was started with input.height = 64, now it is 96" in capsys.readouterr().err
 
 
-def result(name: str, says: list[list[int]], seconds: list[float], paper: float | None = None) -> Result:
-    """`says`: for each seed, what it takes four clips for; two are left, one right, one still."""
+def result(name: str, predicted: list[list[int]], seconds: list[float], paper: float | None = None) -> AblationResult:
+    """Return a result. `predicted`: for each seed, the labels of four clips (left, left, right, still)."""
     truth = np.array([LEFT, LEFT, RIGHT, STILL])
-    judged = tuple(Accuracy(MOTIONS, np.eye(len(MOTIONS), dtype=np.float32)[one], truth) for one in says)
-    times: NDArray[np.float64] = np.tile(np.array(seconds), (len(says), 1))
-    return Result(name, {}, paper, 2_000_000, 0.5, judged, times)
+    accuracies = tuple(Accuracy(MOTIONS, np.eye(len(MOTIONS), dtype=np.float32)[one], truth) for one in predicted)
+    times: NDArray[np.float64] = np.tile(np.array(seconds), (len(predicted), 1))
+    return AblationResult(name, {}, paper, 2_000_000, 0.5, accuracies, times)
 
 
-def test_what_is_told_of_several_seeds() -> None:
-    """Figures worked out by hand."""
+def test_table_picture_and_json_of_several_seeds() -> None:
+    """The figures were computed by hand."""
     tsn = result("TSN", [[LEFT, LEFT, LEFT, STILL], [RIGHT, RIGHT, RIGHT, STILL]], [0.010, 0.011, 0.010, 0.100])
     tdn = result("TDN", [[LEFT, LEFT, RIGHT, STILL], [LEFT, LEFT, RIGHT, LEFT]], [0.012, 0.0132, 0.013, 0.110], 52.3)
     assert tsn.top1.tolist() == [0.75, 0.5]
@@ -115,10 +110,10 @@ def test_what_is_told_of_several_seeds() -> None:
         ["TDN", "87.5 ± 17.7", "100.0 ± 0.0", "2.00", "0.50", "13.1", "1.20", "52.3"],
     ]
     assert markdown([tsn, tdn]).splitlines()[3].startswith("| TDN | 87.5 ± 17.7 |  | 100.0")
-    assert "4 clips, 3 of them left or right" in said([tsn, tdn])[0]
-    assert "right in 50.0% of all" in said([tsn, tdn])[0]
-    assert "not quoted" in said([tsn, tdn])[-1]
-    assert "paper" not in "".join(said([tsn]))
+    assert "4 clips, 3 of them left or right" in notes([tsn, tdn])[0]
+    assert "right in 50.0% of all" in notes([tsn, tdn])[0]
+    assert "not quoted" in notes([tsn, tdn])[-1]
+    assert "paper" not in "".join(notes([tsn]))
     found = json.loads(to_json([tsn, tdn], {"seeds": 2}))
     assert found["models"][0]["tdn_leads_by"] == {"mean": 0.25, "standard_error": 0.25}
     assert found["models"][0]["left_or_right"]["seeds"] == pytest.approx([2 / 3, 1 / 3])
@@ -126,8 +121,8 @@ def test_what_is_told_of_several_seeds() -> None:
     assert Image.open(io.BytesIO(picture([tsn, tdn], "what it is of"))).size[0] > 1000
 
 
-def test_the_papers_tables_name_networks_that_differ_in_what_they_say() -> None:
-    """Each once, the least first; every option is one of the network's."""
+def test_every_row_of_the_papers_tables_is_a_different_network() -> None:
+    """Each occurs once, the smallest first; every option is one of TDNConfig."""
     names = [variant.name for variant in chosen(["1d", "1c"])]
     assert names == ["TSN", "T-Conv", "S-TDM", "L-TDM", "TDN"]
     assert chosen(["1b", "1a"])[0].name == "TDN"
@@ -138,7 +133,7 @@ def test_the_papers_tables_name_networks_that_differ_in_what_they_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["--seeds", "0"], "--seeds 0: must be from 1 to 255"),
         (["--drawings", "1"], "--drawings 1: must be from 2 to"),
@@ -146,12 +141,12 @@ def test_the_papers_tables_name_networks_that_differ_in_what_they_say() -> None:
         (["--size", "16"], "--size 16: must be from 32 to 1024"),
         (["--workers", "-1"], "--workers -1: must be from 0"),
         (["--at-once", "9"], "--at-once 9: must be from 0 to 8"),
-        (["--at-once", "6"], "6 clip(s) at once: a process's share of a step is 2 x 4 clip(s); --at-once 4 or 8"),
+        (["--at-once", "6"], "6 clip(s) at once: a process's share of a step is 2 x 4 clip(s); use --at-once 4 or 8"),
     ],
 )
-def test_wrong_options_are_told_and_nothing_is_written(
-    more: list[str], told: str, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_option_out_of_range_is_an_error_and_nothing_is_written(
+    more: list[str], message: str, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(*more)) == 78
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""What a motion model's figures mean, and the commands that show clips and judge."""
+"""The figures of a motion model, and the commands that show clips and evaluate on them."""
 
 import re
 from contextlib import closing
@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 from edge_tdn_export.clips import find_videos
 from edge_tdn_training.__main__ import main
-from edge_tdn_training.commands import contact_sheet, evaluate_motion
-from edge_tdn_training.commands.evaluate_motion import false_alarms, swapped
+from edge_tdn_training.evaluation import clip_sheet
+from edge_tdn_training.evaluation.motion_clips import (
+    check_labels,
+    evaluate_clips,
+    false_alarms,
+    generated_clips,
+    swapped,
+)
 from edge_tdn_training.evaluation.real_crops import real_crops
-from edge_tdn_training.synthetic.clips import lesson
+from edge_tdn_training.synthetic.clips import generate_clip
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ModelError
@@ -24,7 +30,7 @@ pytestmark = pytest.mark.training
 STILL, LEFT, RIGHT, UP = (MOTIONS.index(label) for label in ("still", "left", "right", "up"))
 
 
-def test_figures_are_of_what_they_say() -> None:
+def test_swapped_and_false_alarms_of_a_confusion_matrix() -> None:
     confusion = np.zeros((len(MOTIONS), len(MOTIONS)), np.int64)
     assert swapped(confusion) is None
     assert false_alarms(confusion) is None
@@ -39,60 +45,62 @@ def test_a_sheet_has_a_row_for_each_clip_of_the_label(tmp_path: Path, motion: Mo
     assert main(["show-motion", str(tmp_path / "sheet.png"), "--rows", "3", "--label", "still"]) == 0
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
-    assert sheet.shape[0] == 3 * (motion.manifest.input.height + contact_sheet.GAP)
+    assert sheet.shape[0] == 3 * (motion.manifest.input.height + clip_sheet.GAP_PX)
 
 
-def test_the_shipped_model_is_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Through the runtime, on as many clips as asked for; what it gets wrong is drawn."""
+def test_the_shipped_model_is_evaluated(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The model runs in the runtime, on the given number of clips; wrong clips are drawn."""
     assert main(["judge-motion", "motion", "--generated", "5", "--wrong", str(tmp_path / "wrong.png")]) == 0
-    said = capsys.readouterr().out
-    assert re.search(r"generated: 5 clips, top-1 \d+\.\d%; left and right swapped [\d.%-]+, still called moving", said)
-    wrong = re.search(r"wrong\.png, (\d) clips", said.replace("\n", ""))
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"generated: 5 clips, top-1 \d+\.\d%; left and right swapped [\d.%-]+, still called moving", printed
+    )
+    wrong = re.search(r"wrong\.png, (\d) clips", printed.replace("\n", ""))
     assert (tmp_path / "wrong.png").exists() == bool(wrong)
 
 
 @pytest.mark.data
-def test_the_shipped_model_is_as_its_card_says(motion: Model, data: Path) -> None:
-    """On real videos, none of which it learnt from, and on drawings."""
+def test_the_shipped_model_reaches_the_accuracy_on_its_card(motion: Model, data: Path) -> None:
+    """Real videos, on none of which it was trained, and generated held-out clips."""
     spec = motion.manifest.input
     crops = [("", crop.frames, crop.label) for crop in real_crops(find_videos(data / "videos"), spec)]
     right = {}
     for precision in ("fp32", "int8"):
         with closing(open_runtime(motion, precision)) as runtime:
-            real, _ = evaluate_motion.judge(runtime, crops)
-            drawn, _ = evaluate_motion.judge(runtime, evaluate_motion.generated_clips(spec, 400))
+            real, _ = evaluate_clips(runtime, crops)
+            drawn, _ = evaluate_clips(runtime, generated_clips(spec, 400))
         assert real.top1 >= 0.9
         assert drawn.top1 >= 0.95
-        for judged in (real, drawn):
-            assert (swapped(judged.confusion) or 0) <= 0.02
+        for accuracy in (real, drawn):
+            assert (swapped(accuracy.confusion) or 0) <= 0.02
         right[precision] = real.top1
     assert len(crops) > 400
     assert right["fp32"] - right["int8"] <= 0.005
 
 
-def test_an_ensemble_is_judged_on_clips_of_its_own(motion: Model) -> None:
-    """The network of more segments sees the frames that it would see alone."""
+def test_clips_of_an_ensemble_contain_the_frames_of_each_network(motion: Model) -> None:
+    """The network of more segments gets the frames that it would get alone."""
     spec = motion.manifest.input.model_copy(update={"segments": 4, "segment_stride": 8, "per_segment": (1, 2)})
-    both, other = lesson(3, spec), lesson(3, spec.of(1))
+    both, other = generate_clip(3, spec), generate_clip(3, spec.of(1))
     assert both.frames.shape == (4, 15, 96, 96, 3)
     shown = lambda clip: {frame.tobytes() for frame in clip.reshape(-1, 96, 96, 3)}  # noqa: E731
     assert shown(both.frames[:, 5:]) == shown(other.frames)
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
-        ("judge-motion motion --generated 0", "--generated 0 without --crops: nothing to judge by"),
+        ("judge-motion motion --generated 0", "--generated 0 without --crops: nothing to evaluate on"),
         ("judge-motion motion --seed -1", "--seed -1: must be 0 or more"),
         ("show-motion sheet.png --first -1", "--first -1: must be 0 or more"),
     ],
 )
-def test_wrong_options_are_told(line: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_option_out_of_range_is_an_error(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) == 78
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_model_of_other_labels_is_refused(motion: Model) -> None:
     other = Model(motion.folder, motion.manifest, motion.sha256, ("walk", "run"))
-    with pytest.raises(ModelError, match=r"knows walk, run; to be judged here: still, left"):
-        evaluate_motion.check_labels(other)
+    with pytest.raises(ModelError, match=r"its labels are walk, run; required: still, left"):
+        check_labels(other)

@@ -1,16 +1,15 @@
-"""Recording clips from cameras that are really there: whole files, of one recording, and no other."""
+"""Recording clips from real camera servers: complete files, of one recording."""
 
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from edge_tdn_training.__main__ import main
-from edge_tdn_training.commands.record import Plan, record
+from edge_tdn_training.commands.record import RecordingPlan, record
 from edge_tdn_training.data.dataset import open_data
 
 from edge_tdn.capture.video_file import read_file
@@ -18,6 +17,7 @@ from edge_tdn.media import gstreamer
 from edge_tdn.messages import NS_PER_S, Frame
 from tests.conftest import number_in
 from tests.support.rtsp import RtspCamera
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.training,
@@ -30,7 +30,7 @@ def length_s(path: Path) -> float:
     return (frames[-1].pts_ns - frames[0].pts_ns) / NS_PER_S
 
 
-def test_clips_of_a_camera_are_whole_files_of_one_recording(
+def test_clips_of_a_camera_are_complete_files_of_one_recording(
     rtsp: Callable[..., RtspCamera], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     label = "Tür öffnen (50 %)"
@@ -42,21 +42,18 @@ def test_clips_of_a_camera_are_whole_files_of_one_recording(
     data = open_data(tmp_path / "clips")
     assert data.labels == (label,)
     assert len({video.source for video in data.videos}) == 1
-    said = capsys.readouterr().err
-    assert "3 clip(s) of one recording" in said
-    assert "does not say" not in said
+    printed = capsys.readouterr().err
+    assert "3 clip(s) of one recording" in printed
+    assert "does not define" not in printed
 
 
-def test_what_a_stop_cuts_short_leaves_nothing(
+def test_an_interrupted_clip_is_deleted(
     rtsp: Callable[..., RtspCamera], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "clips/wave"
 
     def interrupt() -> None:
-        deadline = time.monotonic() + 30
-        while not (list(folder.glob("*-001.mp4")) and list(folder.glob(".*-002.mp4.part"))):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: list(folder.glob("*-001.mp4")) and list(folder.glob(".*-002.mp4.part")))
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
@@ -68,7 +65,7 @@ def test_what_a_stop_cuts_short_leaves_nothing(
 
 
 def broken(video: Path, at: int) -> Iterator[Frame]:
-    """The connection breaks before frame `at`; the new one counts its time from the beginning."""
+    """Yield a video whose connection breaks before frame `at`; the times of the new one start from 0."""
     for frame in read_file(video):
         if frame.seq <= at:
             yield frame
@@ -76,59 +73,59 @@ def broken(video: Path, at: int) -> Iterator[Frame]:
             yield replace(frame, stream=frame.stream + 1, pts_ns=frame.pts_ns - at * NS_PER_S // 15)
 
 
-def test_no_clip_spans_a_break_and_each_has_its_countdown(make_video: Callable[..., Path], tmp_path: Path) -> None:
-    """15 frames a second; the first try begins after 15 frames, and breaks off after 20."""
-    told: list[str] = []
+def test_no_clip_spans_a_gap_and_each_has_its_countdown(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    """At 15 frames a second, the first attempt begins after 15 frames and is interrupted after 20."""
+    reported: list[str] = []
     rung: list[int] = []
-    plan = Plan(tmp_path, "s", count=2, seconds=1.0, pause=1.0)
+    plan = RecordingPlan(tmp_path, "s", count=2, seconds=1.0, pause=1.0)
     frames = broken(make_video(frames=90), at=20)
-    clips = list(record(frames, plan, lambda what, _: told.append(what), lambda: rung.append(len(told))))
+    clips = list(record(frames, plan, lambda what, _: reported.append(what), lambda: rung.append(len(reported))))
     assert [path.name for path in clips] == ["s-001.mp4", "s-002.mp4"]
     shown = [[number_in(frame.picture) for frame in read_file(path)] for path in clips]
     assert shown == [list(range(35, 51)), list(range(65, 81))]
-    assert len(rung) == 5, "begun, broken off, begun, over, begun, over"
-    assert told.count("clip 1 of 2: get ready, 1") == 30
-    assert told.count("clip 2 of 2: recording") == 16
+    assert len(rung) == 5, "start, gap, start, end, start, end: the gap does not ring"
+    assert reported.count("clip 1 of 2: get ready, 1") == 30
+    assert reported.count("clip 2 of 2: recording") == 16
     assert {path.name for path in tmp_path.iterdir()} == {"video.mp4", "s-001.mp4", "s-002.mp4"}
 
 
-def test_a_source_that_is_over_too_soon_is_told(
+def test_a_source_that_ends_too_soon_is_an_error(
     make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["record", "--source", str(make_video(frames=17)), "--label", "wave", "--out", str(tmp_path / "clips")]
     assert main([*line, "--seconds", "0.6", "--pause", "0"]) == 66
-    assert "the source was over after 1 of 10 clip(s)" in capsys.readouterr().err
+    assert "the source ended after 1 of 10 clip(s)" in capsys.readouterr().err
     assert len(list((tmp_path / "clips/wave").iterdir())) == 1
 
 
-def test_without_a_clip_no_class_comes_into_being_and_a_leak_is_told(
+def test_without_a_clip_no_class_is_created_and_a_leak_is_reported(
     make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """dataset.toml is somebody's own here, and does not say that the clips belong together."""
+    """The user's own dataset.toml does not define the clips as one recording."""
     clips = tmp_path / "clips"
     clips.mkdir()
     (clips / "dataset.toml").write_text("[flip]\n")
     line = ["record", "--source", str(make_video(frames=5)), "--label", "wave", "--out", str(clips)]
     assert main([*line, "--pause", "0"]) == 66
     assert [path.name for path in clips.iterdir()] == ["dataset.toml"]
-    assert "write at its beginning:\nsource = '" in capsys.readouterr().err
+    assert "add this line at the top:\nsource = '" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
-        (["--label", "a/b"], "--label 'a/b': names a folder: no / in it"),
-        (["--label", ".hidden"], "no dot before it"),
-        (["--label", "two\nlines"], "no name for a class: one line of UTF-8"),
-        (["--label", "wave", "--seconds", "0"], "--seconds 0: from 0.5 to 3600"),
+        (["--label", "a/b"], "--label 'a/b': not a valid folder name: use no /"),
+        (["--label", ".hidden"], "no dot at its start"),
+        (["--label", "two\nlines"], "not a valid class name: use one line of UTF-8"),
+        (["--label", "wave", "--seconds", "0"], "--seconds 0: must be from 0.5 to 3600"),
         (["--label", "wave", "--count", "0"], "--count 0: must be 1 or more"),
         (["--label", "wave", "--source", "ftp://x/y"], "--source: unknown kind of source ftp://"),
-        (["--label", "wave", "--source", "nobody", "--config", "configs/reference.toml"], "no camera of"),
+        (["--label", "wave", "--source", "unknown", "--config", "configs/reference.toml"], "not a camera of"),
     ],
 )
-def test_wrong_options_are_told_and_nothing_is_written(
-    more: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_wrong_option_is_an_error_and_nothing_is_written(
+    more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["record", "--source", "gst: videotestsrc", "--out", str(tmp_path / "clips"), *more]) == 78
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "clips").exists()

@@ -1,9 +1,7 @@
-"""The recipe of the shipped model: the same loop as every training, on drawings in the place of videos."""
+"""The recipe of the shipped model: the same loop as every training, on generated clips instead of videos."""
 
 import json
-import multiprocessing
 import re
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,17 +13,17 @@ from edge_tdn_export.limits import LIMITS
 from edge_tdn_export.network import checkpoint
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import train_motion
-from edge_tdn_training.loop.trainer import Course
+from edge_tdn_training.commands.motion_recipe import CLIPS_PER_SEED, SEEDS
 from edge_tdn_training.synthetic import dataset
-from edge_tdn_training.synthetic.clips import HELD_OUT, SPEC, lesson
-from edge_tdn_training.synthetic.dataset import Generated
+from edge_tdn_training.synthetic.clips import HELD_OUT, SPEC, generate_clip
+from edge_tdn_training.synthetic.dataset import GeneratedClips
+from edge_tdn_training.training_config import TrainingConfig
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.manifest import Model, open_model
-from tests.training.loop.test_trainer import wait_for
+from tests.support.training_tasks import kill_trainer_when
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
-FORK = multiprocessing.get_context("fork")  # as in test_training_learn
 SMALL = SPEC.model_copy(update={"height": 64, "width": 64, "segments": 2, "segment_stride": 28})
 OPTIONS = "--drawings 24 --views 2 --batch 8 --held-out 4 --workers 0 --precision fp32"
 
@@ -35,7 +33,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     """command(out="run") -> a training of three short epochs into tmp_path / "run"."""
     monkeypatch.setattr(train_motion, "SPEC", SMALL)
     monkeypatch.setattr(train_motion, "NETWORK", {"arch": "resnet18", "width": 0.125, "segments": SMALL.segments})
-    monkeypatch.setattr(train_motion, "EPOCH", 8)
+    monkeypatch.setattr(train_motion, "EPOCH_CLIPS", 8)
 
     def make(*more: str, out: str = "run") -> list[str]:
         return ["motion", "--out", str(tmp_path / out), *OPTIONS.split(), *more]
@@ -43,22 +41,19 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     return make
 
 
-def test_killed_it_goes_on_and_gives_what_an_unbroken_run_gives(
-    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+def test_a_killed_run_is_resumed_and_gives_the_weights_of_an_unbroken_one(
+    command: Callable[..., list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """Bit for bit; and what was said of the run is all there. The model's folder is the next test's."""
+) -> None:
+    """Bit for bit. The files of the run are complete; the model folder is the next test's."""
     monkeypatch.setattr(train_motion, "_make_folder", lambda *_: None)
     assert main(command(out="unbroken")) == 0
     assert "3 epoch(s) of 8 drawings, 16 clips; rate up to 0.025 for 8 clips a step; fp32" in capsys.readouterr().out
-    process = FORK.Process(target=main, args=(command(),))
-    process.start()
-    wait_for(lambda: (tmp_path / "run/checkpoint.pt").exists() or not process.is_alive())
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL, "it must not be done yet"
+    kill_trainer_when(command(), (tmp_path / "run/checkpoint.pt").exists)
     assert main(command()) == 0
-    assert "going on after epoch" in capsys.readouterr().err
+    assert "resuming after epoch" in capsys.readouterr().err
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert all(np.isfinite(line["held_out_loss"]) for line in lines)
@@ -67,73 +62,83 @@ def test_killed_it_goes_on_and_gives_what_an_unbroken_run_gives(
     )
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert (tmp_path / "run/labels.txt").read_text().split() == list(MOTIONS)
-    said = json.loads((tmp_path / "run/run.json").read_text())
-    assert said["course"]["dropout"] == 0
-    assert said["data"] == Generated(1 << 24, 8).summary()
+    recorded = json.loads((tmp_path / "run/run.json").read_text())
+    assert recorded["course"]["dropout"] == 0
+    assert recorded["data"] == GeneratedClips(1 << 24, 8).summary()
     assert main(command("--views", "4")) == 78
-    assert "this run was begun with course.views = 2, now it is 4" in capsys.readouterr().err
+    assert "this run was started with course.views = 2, now it is 4" in capsys.readouterr().err
     monkeypatch.setattr(dataset, "GENERATOR", dataset.GENERATOR + 1)
     assert main(command()) == 78
-    assert re.search(r"begun with data\.generator = \d+, now .*; name another folder", capsys.readouterr().err)
+    assert re.search(r"started with data\.generator = \d+, now .*; choose another folder", capsys.readouterr().err)
 
 
-def test_what_comes_out_is_a_folder_as_it_ships(
-    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str], motion: Model,
+def test_the_result_is_a_folder_like_the_shipped_one(
+    command: Callable[..., list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    motion: Model,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """Proven on generated clips that went through the live path; and judged, by every precision. What has learnt so
-    little is seldom near enough in INT8; here nothing would be, and no option is advised that `motion` has not.
+) -> None:
+    """Every precision is compared on generated clips that went through the live path, and evaluated. A model that was
+    trained so little is seldom accurate enough in INT8; here the limit rejects any, and the note names no option that
+    `motion` does not have.
     """
-    monkeypatch.setattr(train_motion, "CALIBRATING", 4)
+    monkeypatch.setattr(train_motion, "CALIBRATION_CLIPS", 4)
     monkeypatch.setitem(LIMITS, "int8", replace(LIMITS["int8"], mean_kl=-1.0))
     assert main(command("--drawings", "8")) == 0
     model = open_model(tmp_path / "run/model")
     assert {path.name for path in model.folder.iterdir()} == {path.name for path in motion.folder.iterdir()} - {"int8"}
-    told = capsys.readouterr().out
-    assert re.search(r"^no int8: the limits .* see --limit; edge-tdn-export quantize has --limit", told, re.MULTILINE)
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"^no int8: the limits .* see --limit; edge-tdn-export quantize has --limit", printed, re.MULTILINE
+    )
     assert (model.manifest.id, model.manifest.background) == (motion.manifest.id, motion.manifest.background)
     assert model.manifest.input == SMALL
     assert all(parity.proven and parity.clips == 4 for parity in model.manifest.parity.values())
-    judged = json.loads((tmp_path / "run/judged.json").read_text())["results"]
-    assert judged.keys() == model.manifest.precisions.keys()
-    assert all(sum(map(sum, one["confusion"])) == 4 for one in judged.values())
+    results = json.loads((tmp_path / "run/judged.json").read_text())["results"]
+    assert results.keys() == model.manifest.precisions.keys()
+    assert all(sum(map(sum, one["confusion"])) == 4 for one in results.values())
     assert (tmp_path / "run/confusion.png").exists()
     capsys.readouterr()
     assert main(command("--drawings", "8")) == 78
     assert "run/model: exists already" in capsys.readouterr().err
 
 
-def test_a_generator_that_draws_otherwise_has_another_number() -> None:
-    """Whoever changes what is drawn writes new figures here, and one more there."""
-    drawn = [lesson(number, SPEC) for number in range(8)]
+def test_a_generator_with_other_clips_has_another_number() -> None:
+    """A change of what is drawn needs new figures here, and a larger GENERATOR."""
+    drawn = [generate_clip(number, SPEC) for number in range(8)]
     assert dataset.GENERATOR == 1
     assert [one.label for one in drawn] == [4, 3, 1, 0, 7, 6, 3, 4]
     brightness = [88.6, 103.4, 169.9, 89.7, 95.3, 78.2, 162.6, 117.6]
-    assert [one.frames.mean() for one in drawn] == pytest.approx(brightness, abs=0.3)  # encoders round as they like
+    assert [one.frames.mean() for one in drawn] == pytest.approx(brightness, abs=0.3)  # encoders may round differently
 
 
-def test_no_drawing_is_learnt_from_twice_nor_judged_by() -> None:
-    """Each seed has its numbers, each epoch its part of them; a drawing's clips stay together, with their labels."""
-    course = Course(views=4)
-    own = Generated(3 * train_motion.OF_A_SEED, 5)
+def test_no_generated_clip_is_used_twice_or_held_out() -> None:
+    """Each seed has its numbers, each epoch its part of them; the views of a clip stay together, with their labels."""
+    course = TrainingConfig(views=4)
+    own = GeneratedClips(3 * CLIPS_PER_SEED, 5)
     for epoch, index, number in ((0, 0, 0), (0, 4, 4), (2, 1, 11)):
-        frames, labels = own.lessons(course, SMALL)[epoch, index]
-        expected = lesson(3 * train_motion.OF_A_SEED + number, SMALL)
+        frames, labels = own.train_clips(course, SMALL)[epoch, index]
+        expected = generate_clip(3 * CLIPS_PER_SEED + number, SMALL)
         assert frames.shape == (4, 2, 5, 64, 64, 3)
         assert torch.equal(frames[0], torch.from_numpy(expected.frames))
         assert int(labels[0]) == expected.label
         assert torch.equal(frames[1], frames[0].flip(-2))
         assert torch.equal(frames[2], frames[0].flip(0, 1))
-    frames, _ = Generated(HELD_OUT, 3).exam(SMALL)[2]
-    assert torch.equal(torch.as_tensor(frames), torch.from_numpy(lesson(HELD_OUT + 2, SMALL).frames))
-    assert train_motion.SEEDS * train_motion.OF_A_SEED == HELD_OUT
+    frames, _ = GeneratedClips(HELD_OUT, 3).eval_clips(SMALL)[2]
+    assert torch.equal(torch.as_tensor(frames), torch.from_numpy(generate_clip(HELD_OUT + 2, SMALL).frames))
+    assert SEEDS * CLIPS_PER_SEED == HELD_OUT
     photo = np.zeros((4, 4, 3), np.uint8)
-    assert Generated(0, 1).summary() != Generated(0, 1, (photo,)).summary() != Generated(0, 1, (photo + 1,)).summary()
+    assert (
+        GeneratedClips(0, 1).summary()
+        != GeneratedClips(0, 1, (photo,)).summary()
+        != GeneratedClips(0, 1, (photo + 1,)).summary()
+    )
 
 
 def test_one_cycle() -> None:
     """The rate rises to its height, then falls to nothing, and never jumps."""
-    course = replace(Course(), epochs=10, rate=1.28, batch=10, warm_up_epochs=2, cosine=True)
+    course = replace(TrainingConfig(), epochs=10, rate=1.28, batch=10, warm_up_epochs=2, cosine=True)
     rates = np.array([course.rate_at(epoch) for epoch in np.linspace(0, 10, 501)])
     assert rates.argmax() == 100
     assert rates[[0, 100, 300, 500]] == pytest.approx([0.001, 0.1, 0.05, 0], abs=1e-6)
@@ -141,20 +146,23 @@ def test_one_cycle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["--seed", "256"], "--seed 256: must be from 0 to 255"),
         (["--seed", "-1"], "--seed -1: must be from 0 to 255"),
-        (["--drawings", "2"], "batch 8: more clips a step than an epoch's 4; at most --batch 4"),
-        (["--batch", "3"], "batch 3: no multiple of 2 views; change --batch"),
-        (["--at-once", "3"], "3 clip(s) at once: a process's share of a step is 4 x 2 clip(s); --at-once 2, 4 or 8"),
+        (["--drawings", "2"], "batch 8: a step would need more clips than an epoch has, 4; use --batch 4 or less"),
+        (["--batch", "3"], "batch 3: not a multiple of 2 views; change --batch"),
+        (
+            ["--at-once", "3"],
+            "a process's share of a step is 4 x 2 clip(s); use --at-once 2, 4 or 8",
+        ),
         (["--workers", "-1"], "--workers -1: must be from 0"),
         (["--from", "motion"], "its network has width = 0.5, not 0.125"),
     ],
 )
-def test_wrong_options_are_told_and_nothing_is_written(
-    more: list[str], told: str, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_option_out_of_range_is_an_error_and_nothing_is_written(
+    more: list[str], message: str, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(*more)) == 78
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -1,20 +1,20 @@
-"""Data sets: what is read, what is refused, and that decoded frames are the live path's."""
+"""Data sets: reading, errors, and decoded frames that equal those of the live path."""
 
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_tdn_training.data.augment import centre, decoded_short_side
+from edge_tdn_training.data.augment import centre_crop, decoded_short_side
 from edge_tdn_training.data.dataset import DataSet, Video, open_data
-from edge_tdn_training.data.decoded import decode
 from edge_tdn_training.data.split import hold_out
+from edge_tdn_training.data.video_cache import decode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +26,7 @@ from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn.segments.window import Window
 from tests.conftest import number_in
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.training
 
@@ -44,7 +45,7 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     data = open_data(tmp_path)
     assert data.labels == tuple(sorted(ODD))
     assert [data.labels[video.label] for video in data.videos] == sorted(ODD)
-    assert data.skipped == (f"{tmp_path / 'stray.mkv'}: lies in no class's folder",)
+    assert data.skipped == (f"{tmp_path / 'stray.mkv'}: is not in the folder of a class",)
     assert len({video.source for video in data.videos}) == len(ODD)
 
 
@@ -59,17 +60,22 @@ def test_a_list_file_in_all_its_forms(tmp_path: Path) -> None:
     data = open_data(tmp_path / "train.txt")
     found = [(v.path.relative_to(tmp_path).as_posix(), v.label, v.from_s, v.to_s) for v in data.videos]
     assert found == [
-        ("a.mp4", 1, 0, None), ("clips/b.mp4", 0, 0, None), ("my clip 3.mp4", 0, 0, None),
-        ("my clip 3.mp4", 1, 0, None), ("a.mp4", 0, 1.5, 4), ("a.mp4", 1, 2, None), ("a.mp4", 0, 0, None),
-    ]  # fmt: skip
+        ("a.mp4", 1, 0, None),
+        ("clips/b.mp4", 0, 0, None),
+        ("my clip 3.mp4", 0, 0, None),
+        ("my clip 3.mp4", 1, 0, None),
+        ("a.mp4", 0, 1.5, 4),
+        ("a.mp4", 1, 2, None),
+        ("a.mp4", 0, 0, None),
+    ]
     assert data.videos[0].source == data.videos[4].source, "parts of one file are of one recording"
     assert [reason.split(": ", 1)[1] for reason in data.skipped] == [
         f"{tmp_path / 'gone.mp4'}: no such video",
-        f"{tmp_path / 'frames'}: a folder; pictures must be joined to a video first",
+        f"{tmp_path / 'frames'}: a folder; join its pictures to a video first",
     ]
 
 
-def test_the_description_names_mirrors_and_recordings(tmp_path: Path) -> None:
+def test_dataset_toml_defines_mirror_images_and_recordings(tmp_path: Path) -> None:
     touch(
         tmp_path,
         "turn left/hall-1.mp4",
@@ -89,31 +95,35 @@ def test_the_description_names_mirrors_and_recordings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "description", "told"),
+    ("files", "description", "message"),
     [
         ([], "", "no class in it"),
         (["a/x.mp4", "b/x.txt"], "", "b: no video of this class"),
         (["a/x.mp4", "b /x.mp4"], "", "'b ' in "),
-        (["a/x.mp4", "b\nc/x.mp4"], "", "no name for a class"),
-        (["a/x.mp4"], "flip = 3", "flip: 3 is no table"),
-        (["left/x.mp4", "right/x.mp4"], '[flip]\nleft = "rihgt"', "flip: 'rihgt' is no label; did you mean 'right'?"),
+        (["a/x.mp4", "b\nc/x.mp4"], "", "not a valid class name"),
+        (["a/x.mp4"], "flip = 3", "flip: 3 is not a table"),
+        (
+            ["left/x.mp4", "right/x.mp4"],
+            '[flip]\nleft = "rihgt"',
+            "flip: 'rihgt' is not a label; did you mean 'right'?",
+        ),
         (["a/x.mp4", "b/x.mp4", "c/x.mp4"], '[flip]\na = "b"\nb = "c"', "flip: 'b' cannot become both 'a' and 'c'"),
         (["a/x.mp4"], "flips = 3", "flips: unknown key; allowed: source, flip"),
-        (["a/x.mp4"], "source = '('", "is no regular expression"),
-        (["a/x.mp4"], "source = 'x'", "one group in it is the recording"),
+        (["a/x.mp4"], "source = '('", "is not a regular expression"),
+        (["a/x.mp4"], "source = 'x'", "must have one group, the recording"),
         (["a/x.mp4"], "[flip", "dataset.toml: "),
     ],
 )
-def test_what_cannot_be_understood_is_named(files: list[str], description: str, told: str, tmp_path: Path) -> None:
+def test_invalid_data_is_named(files: list[str], description: str, message: str, tmp_path: Path) -> None:
     touch(tmp_path, *files)
     if description:
         (tmp_path / "dataset.toml").write_text(description)
-    with pytest.raises(ConfigError, match=re.escape(told)):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         open_data(tmp_path)
 
 
 @pytest.mark.parametrize("line", ["a.mp4", "a.mp4 2", "a.mp4 -1", "a.mp4 up", "a.mp4#t=4,2 0", "a.mp4#t=1.2.3 0"])
-def test_a_wrong_line_of_a_list_is_named(line: str, tmp_path: Path) -> None:
+def test_an_invalid_line_of_a_list_is_named(line: str, tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     (tmp_path / "labels.txt").write_text("up\ndown\n")
     (tmp_path / "train.txt").write_text(f"a.mp4 0\n{line}\n")
@@ -121,10 +131,13 @@ def test_a_wrong_line_of_a_list_is_named(line: str, tmp_path: Path) -> None:
         open_data(tmp_path / "train.txt")
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), min_size=1, max_size=40), st.floats(0.05, 0.6),
-       st.integers(0, 3))  # fmt: skip
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), min_size=1, max_size=40),
+    st.floats(0.05, 0.6),
+    st.integers(0, 3),
+)
 def test_no_recording_is_on_both_sides(drawn: list[tuple[int, int]], share: float, seed: int) -> None:
-    """And every class is on both, or it is said why not."""
+    """Every class is on both sides, or an error gives the reason."""
     videos = tuple(Video(Path(f"{n}.mp4"), label, f"s{source}") for n, (label, source) in enumerate(drawn))
     data = DataSet(("a", "b", "c"), videos, (0, 1, 2))
     recordings = {label: {v.source for v in videos if v.label == label} for label, _ in drawn}
@@ -149,13 +162,14 @@ def test_a_class_of_one_recording_is_not_held_out() -> None:
 
 
 @pytest.mark.parametrize(("rate", "height", "width"), [(15, 96, 128), (25, 160, 90)])
-def test_frames_are_the_live_paths(rate: int, height: int, width: int, tmp_path: Path) -> None:
-    """Pixel for pixel, and the same frame for every tick, when judged by a centre crop: of pictures with texture."""
+def test_decoded_frames_are_those_of_the_live_path(rate: int, height: int, width: int, tmp_path: Path) -> None:
+    """Pixel for pixel, and the same frame for every tick, with a centre crop of textured pictures."""
     video = tmp_path / "textured.mp4"
     scene = Scene(np.random.default_rng(1), height, width)
     write_video((scene.draw(Pose(0.3 + n / 500, 0.5, 0.4)) for n in range(3 * rate)), rate, video)
-    spec = InputSpec(segments=8, height=64, width=64, resize="short_side_centre_crop", short_side=73, frame_rate=12,
-                     segment_stride=3)  # fmt: skip
+    spec = InputSpec(
+        segments=8, height=64, width=64, resize="short_side_centre_crop", short_side=73, frame_rate=12, segment_stride=3
+    )
     window = Window(spec, 0.5)
     segments = [segment for frame in read_file(video) for segment in window.push(frame)]
     data = DataSet(("a",), (Video(video, 0, "x"),), (0,))
@@ -165,10 +179,10 @@ def test_frames_are_the_live_paths(rate: int, height: int, width: int, tmp_path:
     assert len(segments) >= 8
     for segment in segments:
         ticks = spec.starts[0] + segment.index * spec.segment_stride + np.arange(FRAMES_PER_SEGMENT)
-        assert np.array_equal(centre(frames.take(ticks), spec), segment.frames)
+        assert np.array_equal(centre_crop(frames.take(ticks), spec), segment.frames)
 
 
-def test_a_part_begins_and_ends_where_it_says(make_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_part_begins_and_ends_at_its_seconds(make_video: Callable[..., Path], tmp_path: Path) -> None:
     video = make_video(60, 15)
     parts = (Video(video, 0, "x", 1.0, 2.0), Video(video, 0, "x", 2.0), Video(video, 0, "x", 90.0))
     decoded = decode(DataSet(("a",), parts, (0,)), 15, 48, tmp_path / "cache")
@@ -181,15 +195,15 @@ def test_unusable_videos_are_named_and_the_rest_is_kept(make_video: Callable[...
     good, short, bad = make_video(20, name="good.mp4"), make_video(3, name="short.mp4"), tmp_path / "bad.mp4"
     bad.write_bytes(os.urandom(5000))
     data = DataSet(("a",), tuple(Video(path, 0, path.name) for path in (bad, good, short)), (0,), ("before",))
-    heard: list[str] = []
-    decoded = decode(data, 15, 48, tmp_path / "cache", heard.append)
+    reported: list[str] = []
+    decoded = decode(data, 15, 48, tmp_path / "cache", reported.append)
     assert [video.path for video in decoded.data.videos] == [good]
     assert len(decoded.frames[0]) == 20
     assert decoded.data.skipped[0] == "before"
     assert decoded.data.skipped[1].startswith(f"{bad}: ")
     assert decoded.data.skipped[2] == f"{short}: 3 frames at 15 a second; a segment has five"
-    assert heard == ["bad.mp4", "good.mp4", "short.mp4"]
-    with pytest.raises(ConfigError, match="not one of 1 videos can be used"):
+    assert reported == ["bad.mp4", "good.mp4", "short.mp4"]
+    with pytest.raises(ConfigError, match="none of 1 videos can be used"):
         decode(DataSet(("a",), (Video(bad, 0, "b"),), (0,)), 15, 48, tmp_path / "cache")
 
 
@@ -211,26 +225,22 @@ def test_a_video_is_decoded_once_and_again_when_it_changes(make_video: Callable[
     assert len(files(rate=5)) == 2
 
 
-def test_a_killed_decoder_leaves_nothing_that_looks_whole(make_video: Callable[..., Path], tmp_path: Path) -> None:
-    """kill -9 while it writes; the next one removes what was left, and gives every frame."""
+def test_a_killed_decoder_leaves_no_file_that_looks_complete(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    """SIGKILL while it writes; the next decoder deletes what was left, and returns every frame."""
     cache, video = tmp_path / "cache", make_video(300)
     program = (
         "import sys; from pathlib import Path; from edge_tdn_training.data.dataset import *\n"
-        "from edge_tdn_training.data.decoded import decode\n"
+        "from edge_tdn_training.data.video_cache import decode\n"
         "decode(DataSet(('a',), (Video(Path(sys.argv[1]), 0, 'x'),), (0,)), 15, 256, Path(sys.argv[2]))"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(video), str(cache)])
-    deadline = time.monotonic() + 60
-    while not any(path.stat().st_size > 1 << 20 for path in cache.rglob(".*")):
-        assert process.poll() is None, "it must not be done yet"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    eventually(lambda: any(path.stat().st_size > 1 << 20 for path in cache.rglob(".*")) or process.poll() is not None)
     process.kill()
-    process.wait()
+    assert process.wait() == -signal.SIGKILL, "the decoder ended before it was killed"
     (left,) = (path for path in cache.rglob("*") if path.is_file())
     assert left.suffix != ".npy"
     others = [left.with_name(left.name.replace(platform.node(), "elsewhere")), left.with_name(".nfs0001")]
-    for other in others:  # of a host that shares the cache, and who knows whose
+    for other in others:  # of a host that shares the cache, and of something unknown
         other.touch()
     decoded = decode(DataSet(("a",), (Video(video, 0, "x"),), (0,)), 15, 256, cache)
     assert len(decoded.frames[0]) == 300
@@ -238,8 +248,8 @@ def test_a_killed_decoder_leaves_nothing_that_looks_whole(make_video: Callable[.
     assert all(other.exists() for other in others)
 
 
-def test_ctrl_c_waits_for_no_film(make_video: Callable[..., Path], tmp_path: Path) -> None:
-    """What the others are decoding is left where they are, and nothing of it stays."""
+def test_ctrl_c_stops_decoding_at_once(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    """The other decoders stop in the middle of their videos, and leave no files."""
     names = [f"{n}.mp4" for n in range(2)]
     make_video(12, name=names[0])
     make_video(900, name=names[1])

@@ -1,4 +1,4 @@
-"""What counts as a right event, and a reel of known motions through the whole chain."""
+"""Matching events with intervals, and a reel of known motions through the whole chain."""
 
 import io
 import json
@@ -12,14 +12,14 @@ from random import Random
 import numpy as np
 import pytest
 from edge_tdn_training.__main__ import main
-from edge_tdn_training.evaluation.matching import Event, Interval, judge
-from edge_tdn_training.evaluation.streaming import Streamed, read_intervals
+from edge_tdn_training.evaluation.matching import Interval, ReportedEvent, match_events
+from edge_tdn_training.evaluation.streaming import StreamResult, read_intervals
 from edge_tdn_training.evaluation.timeline import timeline
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge_tdn.cli.plot import Judged
+from edge_tdn.cli.plot import ScoredClip
 from edge_tdn.demo.scene import Motion, Pose, Scene
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
@@ -31,19 +31,19 @@ RATE = 15
 
 
 @st.composite
-def recordings(draw: st.DrawFn) -> tuple[list[Interval], list[Event]]:
+def recordings(draw: st.DrawFn) -> tuple[list[Interval], list[ReportedEvent]]:
     """Intervals of which no two overlap, as a file's are; events of any kind."""
     edges = sorted(draw(st.sets(st.integers(0, 60), max_size=12)))
     spans = [span for span in pairwise(edges) if draw(st.booleans())]
     intervals = [Interval(draw(st.sampled_from(LABELS)), *map(float, span)) for span in spans]
     moments = st.integers(0, 120).map(lambda half: half / 2)
     several = st.lists(st.tuples(st.sampled_from(LABELS), moments, st.integers(0, 30)), max_size=9)
-    events = [Event(label, start, start + length / 2, start + 0.7) for label, start, length in draw(several)]
+    events = [ReportedEvent(label, start, start + length / 2, start + 0.7) for label, start, length in draw(several)]
     return draw(st.permutations(intervals)), draw(st.permutations(events))
 
 
-def most_pairs(intervals: Sequence[Interval], events: Sequence[Event]) -> int:
-    """The size of a largest matching, by augmenting paths."""
+def max_matching(intervals: Sequence[Interval], events: Sequence[ReportedEvent]) -> int:
+    """Return the size of a largest matching, by augmenting paths."""
     taken: dict[int, int] = {}
 
     def place(number: int, tried: set[int]) -> bool:
@@ -59,48 +59,52 @@ def most_pairs(intervals: Sequence[Interval], events: Sequence[Event]) -> int:
 
 
 @given(recordings())
-def test_every_event_is_one_thing_and_as_many_as_can_are_hits(recording: tuple[list[Interval], list[Event]]) -> None:
+def test_every_event_has_one_outcome_and_hits_are_as_many_as_possible(
+    recording: tuple[list[Interval], list[ReportedEvent]],
+) -> None:
     intervals, events = recording
-    found = judge(intervals, events, 60.0)
+    found = match_events(intervals, events, 60.0)
     counts = found.counts()
     used = [match for match in found.matches if match is not None]
-    assert len(set(used)) == len(used) == counts.hits == most_pairs(intervals, events)
+    assert len(set(used)) == len(used) == counts.hits == max_matching(intervals, events)
     assert counts.hits + len(found.missed) == len(intervals)
     for number, (event, match) in enumerate(zip(found.events, found.matches, strict=True)):
         touched = [n for n, interval in enumerate(found.intervals) if event.overlaps(interval)]
         outcome = found.outcome(number)
         assert (outcome == "hit") == (match in touched)
         assert (outcome == "stray") == (not touched)
-        if outcome == "split":  # whatever it overlaps was another's
+        if outcome == "split":  # every interval that it overlaps has another event
             assert set(touched) <= set(used)
     assert counts.false == counts.splits + sum(found.outcome(n) == "stray" for n in range(len(events)))
 
 
 @given(recordings(), st.randoms(use_true_random=False), st.sampled_from([0.5, 7.0, 1000.0]))
-def test_neither_order_nor_the_time_of_day_counts(
-    recording: tuple[list[Interval], list[Event]], shuffled: Random, later_s: float
+def test_order_and_time_of_day_do_not_matter(
+    recording: tuple[list[Interval], list[ReportedEvent]], shuffled: Random, later_s: float
 ) -> None:
     intervals, events = recording
-    first = judge(intervals, events, 60.0)
+    first = match_events(intervals, events, 60.0)
     moved = [replace(one, start_s=one.start_s + later_s, end_s=one.end_s + later_s) for one in intervals]
-    told = [
-        replace(one, start_s=one.start_s + later_s, end_s=one.end_s + later_s, told_s=one.told_s + later_s)
+    later = [
+        replace(one, start_s=one.start_s + later_s, end_s=one.end_s + later_s, published_s=one.published_s + later_s)
         for one in events
     ]
     shuffled.shuffle(moved)
-    second = judge(moved, told, 60.0)
+    second = match_events(moved, later, 60.0)
     assert second.matches == first.matches
     assert second.counts().delays_s == pytest.approx(first.counts().delays_s)
 
 
 @given(recordings())
-def test_labels_add_up_to_all_and_background_is_nothing(recording: tuple[list[Interval], list[Event]]) -> None:
+def test_counts_of_labels_add_up_and_background_is_ignored(
+    recording: tuple[list[Interval], list[ReportedEvent]],
+) -> None:
     intervals, events = recording
-    found = judge(intervals, events, 60.0)
+    found = match_events(intervals, events, 60.0)
     every, parts = found.counts(), [found.counts(label) for label in LABELS]
     for key in ("intervals", "events", "hits", "splits", "false"):
         assert getattr(every, key) == sum(getattr(part, key) for part in parts)
-    without = judge(intervals, events, 60.0, background=("fall",))
+    without = match_events(intervals, events, 60.0, background=("fall",))
     assert without.counts("open") == found.counts("open")
     assert without.counts("fall").intervals == without.counts("fall").hits == 0
 
@@ -108,14 +112,14 @@ def test_labels_add_up_to_all_and_background_is_nothing(recording: tuple[list[In
 def test_the_figures_of_a_recording_that_was_counted_by_hand() -> None:
     intervals = [Interval("open", 10, 20), Interval("open", 20, 30), Interval("fall", 40, 42), Interval("open", 50, 55)]
     events = [
-        Event("open", 12, 15, 13.5),  # hit, 3.5 s late
-        Event("open", 16, 18, 17),  # split
-        Event("open", 19, 29, 20.5),  # hit: the first interval has its event already
-        Event("fall", 38, 40, 39),  # stray: it only touches
-        Event("fall", 42, 44, 43),  # likewise
-        Event("fall", 51, 54, 52),  # stray: an interval of another label
+        ReportedEvent("open", 12, 15, 13.5),  # hit, 3.5 s late
+        ReportedEvent("open", 16, 18, 17),  # split
+        ReportedEvent("open", 19, 29, 20.5),  # hit: the first interval has its event already
+        ReportedEvent("fall", 38, 40, 39),  # stray: it only touches
+        ReportedEvent("fall", 42, 44, 43),  # likewise
+        ReportedEvent("fall", 51, 54, 52),  # stray: an interval of another label
     ]
-    found = judge(intervals, events, 1800.0)
+    found = match_events(intervals, events, 1800.0)
     assert [found.outcome(n) for n in range(6)] == ["hit", "split", "hit", "stray", "stray", "stray"]
     assert [(one.label, one.start_s) for one in found.missed] == [("fall", 40), ("open", 50)]
     counts = found.counts()
@@ -125,8 +129,8 @@ def test_the_figures_of_a_recording_that_was_counted_by_hand() -> None:
     assert found.counts("fall").mean_delay_s is None
 
 
-def test_nothing_told_where_nothing_is() -> None:
-    counts = judge([Interval("still", 0, 60)], [], 60.0, ("still",)).counts()
+def test_no_events_of_a_recording_without_actions() -> None:
+    counts = match_events([Interval("still", 0, 60)], [], 60.0, ("still",)).counts()
     assert (counts.precision, counts.recall, counts.f1, counts.false_per_hour) == (None, None, None, 0.0)
 
 
@@ -155,7 +159,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return video
 
 
-def test_a_reel_of_motions_is_told_as_it_was_drawn(
+def test_the_motions_of_a_reel_are_recognised_as_drawn(
     yard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labelled = yard.with_suffix(".json")
@@ -165,18 +169,17 @@ def test_a_reel_of_motions_is_told_as_it_was_drawn(
     assert (found["all"]["intervals"], found["all"]["hits"], found["all"]["f1"]) == (2, 2, 1.0)
     assert 0.3 < found["all"]["mean_start_delay_s"] < 2.0
     assert [(event["label"], event["outcome"]) for event in found["events"]] == [("left", "hit"), ("right", "hit")]
-    said = capsys.readouterr().out
-    assert all(word in said for word in ("F1", "1.000", "left", "right", "mean start delay"))
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("F1", "1.000", "left", "right", "mean start delay"))
     with Image.open(tmp_path / "out" / "timeline-fp32.png") as image:
         assert len(image.convert("RGB").getcolors(1 << 20) or []) > 50
 
 
-def test_a_picture_of_a_still_day_has_few_rows() -> None:
-    """Of 200 actions, none of which was told, those that came nearest to it."""
+def test_a_picture_without_events_has_few_rows() -> None:
+    """The picture shows those of 200 actions whose scores come nearest to their thresholds."""
     scores = {f"action {n}": n / 200 for n in range(200)}
-    streamed = Streamed(
-        judge([], [], 60.0), (Judged(1.0, scores), Judged(2.0, scores)), dict.fromkeys(scores, (0.6, 0.4))
-    )
+    clips = ScoredClip(1.0, scores), ScoredClip(2.0, scores)
+    streamed = StreamResult(match_events([], [], 60.0), clips, dict.fromkeys(scores, (0.6, 0.4)))
     with Image.open(io.BytesIO(timeline("a day", streamed))) as image:
         assert 1000 < image.size[1] < 2000
 
@@ -186,7 +189,7 @@ def segments(*spans: tuple[object, ...]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "the file: Invalid JSON"),
         ('{"fps": 25}', "segments: Field required"),
@@ -196,19 +199,21 @@ def segments(*spans: tuple[object, ...]) -> str:
         (segments(("left", -1, 2)), r"segments\[0\].start_s: .*greater than or equal to 0, got -1"),
         (segments(("left", 0, 2), ("right", 5, 4)), r"segments\[1\].end_s: 4 is not after its start_s, 5"),
         (segments(("left", 0, 2), ("right", 1.5, 4)), r"'left' \(0 to 2 s\) and 'right' \(1.5 to 4 s\) overlap"),
-        (segments(("lift", 0, 2), ("still", 3, 4), ("sit", 4, 5)),
-         r"2 label\(s\) that the model does not know: 'lift', 'sit'; did you mean 'left'\? it knows: left, right"),
+        (
+            segments(("lift", 0, 2), ("still", 3, 4), ("sit", 4, 5)),
+            r"2 label\(s\) that the model does not know: 'lift', 'sit'; did you mean 'left'\? it knows: left, right",
+        ),
         (segments(("left", 0, 2), ("right", 3, 14)), r"'right' \(3 to 14 s\) ends after .*, which is 13.0 s"),
     ],
-)  # fmt: skip
-def test_intervals_that_cannot_be_judged_by_are_told_in_a_line(
-    content: str, said: str, yard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+)
+def test_invalid_intervals_are_an_error_of_one_line(
+    content: str, message: str, yard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "yard.json").write_text(content)
     command = ["evaluate", "--stream", str(yard), str(tmp_path / "yard.json"), "--model", "motion"]
     assert main([*command, "--out", str(tmp_path / "out")]) == 78
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.match(f"edge-tdn-train: .*yard.json: .*{said}", line)
+    assert re.match(f"edge-tdn-train: .*yard.json: .*{message}", line)
     assert not (tmp_path / "out").exists()
 
 

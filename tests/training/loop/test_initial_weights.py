@@ -1,4 +1,4 @@
-"""Starting weights: what is taken from where, and that nothing else is."""
+"""Initial weights: what is loaded from which file, and what is new."""
 
 import re
 from dataclasses import replace
@@ -10,7 +10,7 @@ import torch
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import TDN
-from edge_tdn_training.loop.initial_weights import begin
+from edge_tdn_training.loop.initial_weights import load_initial_weights
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -48,7 +48,7 @@ def test_imagenet_weights_fill_the_backbone_and_the_stdm(
         case ".npz":
             np.savez(path, **{name: value.half().numpy() for name, value in imagenet.items()})
     half = suffix == ".npz"
-    start = begin(str(path), CLASSES, 1)
+    start = load_initial_weights(str(path), CLASSES, 1)
     state = start.model.state_dict()
     expected = {name: value.half().float() if half else value for name, value in imagenet.items()}
     for name in ("conv1.weight", "bn1.running_mean", "bn1.weight"):
@@ -66,15 +66,15 @@ def test_imagenet_weights_fill_the_backbone_and_the_stdm(
     shift = state["res3.0.temporal.weight"][:, 0]
     assert shift.argmax(1).tolist() == [2] * 16 + [0] * 16 + [1] * 96
     assert start.model.config == TDNConfig(arch="resnet18", classes=3, conv_bias=False)
-    assert {"res2.0.bn1", "res5.1.bn2", "res3.0.downsample.1"} <= start.settled
-    assert not {name for name in start.settled if "stdm" in name or "ltdm" in name or name == "bn1"}
-    assert "new: linear layer of 3 classes, stdm.bn, L-TDM in res3, res4, res5" in start.said
+    assert {"res2.0.bn1", "res5.1.bn2", "res3.0.downsample.1"} <= start.frozen_norms
+    assert not {name for name in start.frozen_norms if "stdm" in name or "ltdm" in name or name == "bn1"}
+    assert "new: linear layer of 3 classes, stdm.bn, L-TDM in res3, res4, res5" in start.notes
 
 
 @pytest.mark.data
 def test_the_real_imagenet_weights(data: Path) -> None:
-    """Every entry of the file is taken, but for its own classes."""
-    start = begin(str(data / "weights/resnet50_imagenet_fp16.npz"), CLASSES, 1, segments=8)
+    """Every entry of the file is used, except for its own classes."""
+    start = load_initial_weights(str(data / "weights/resnet50_imagenet_fp16.npz"), CLASSES, 1, segments=8)
     state = start.model.state_dict()
     with np.load(data / "weights/resnet50_imagenet_fp16.npz") as arrays:
         names = [name for name in arrays.files if not name.startswith("fc.") and not name.endswith("tracked")]
@@ -86,22 +86,22 @@ def test_the_real_imagenet_weights(data: Path) -> None:
 
 
 def test_a_published_checkpoint_gives_everything_but_its_classes(tmp_path: Path) -> None:
-    """Of any network, if it is said which: the names do not tell."""
+    """The options describe the network, because the names in the file do not."""
     torch.manual_seed(3)
     before = TDN(replace(TINY, arch="resnet34", classes=174)).state_dict()
     path = tmp_path / "best.pth.tar"
     torch.save({"epoch": 60, "arch": "resnet34", "state_dict": published_names(before)}, path)
     assert "module.base_model.layer3_bak.0.mse.conv3_smallscale4.weight" in published_names(before)
-    start = begin(str(path), CLASSES, 1, arch="resnet34", width=0.125, segments=16)
+    start = load_initial_weights(str(path), CLASSES, 1, arch="resnet34", width=0.125, segments=16)
     state = start.model.state_dict()
     assert all(torch.equal(state[name], before[name]) for name in before if not name.startswith("linear."))
     assert start.model.config == replace(TINY, arch="resnet34", segments=16)
-    assert {"res2.0.bn1", "stdm.bn", "res3.0.ltdm.squeeze_bn"} <= start.settled
-    assert "everything but the linear layer from best.pth.tar" in start.said
+    assert {"res2.0.bn1", "stdm.bn", "res3.0.ltdm.squeeze_bn"} <= start.frozen_norms
+    assert "everything but the linear layer from best.pth.tar" in start.notes
     with pytest.raises(ModelError, match="not the weights of resnet50"):
-        begin(str(path), CLASSES, 1, width=0.125, segments=16)
+        load_initial_weights(str(path), CLASSES, 1, width=0.125, segments=16)
     with pytest.raises(ModelError, match="does not state its T"):
-        begin(str(path), CLASSES, 1, arch="resnet34", width=0.125)
+        load_initial_weights(str(path), CLASSES, 1, arch="resnet34", width=0.125)
 
 
 @pytest.fixture
@@ -114,68 +114,73 @@ def ours(tmp_path: Path) -> Path:
 def test_our_own_weights_keep_the_classifier_of_the_same_classes(ours: Path) -> None:
     (ours.parent / "labels.txt").write_text("a\nb\nc\n")
     before = checkpoint.load(ours).state_dict()
-    same, run = begin(str(ours), CLASSES, 2), begin(str(ours.parent), CLASSES, 2)
+    same, run = load_initial_weights(str(ours), CLASSES, 2), load_initial_weights(str(ours.parent), CLASSES, 2)
     for start in (same, run):
         for name, value in start.model.state_dict().items():
             assert torch.equal(value, before[name]), name
-    assert {"res2.0.bn1", "stdm.bn", "res3.0.ltdm.squeeze_bn"} <= same.settled
+    assert {"res2.0.bn1", "stdm.bn", "res3.0.ltdm.squeeze_bn"} <= same.frozen_norms
     for labels in (("a", "b"), ("b", "a", "c")):
-        other = begin(str(ours), labels, 2)
+        other = load_initial_weights(str(ours), labels, 2)
         state = other.model.state_dict()
         assert state["linear.weight"].shape[0] == len(labels)
         assert not torch.equal(state["linear.weight"][:2], before["linear.weight"][:2])
         assert all(torch.equal(state[n], before[n]) for n in before if not n.startswith("linear."))
-        assert any("new: linear layer" in line for line in other.said)
-    assert torch.equal(begin(str(ours), ("x",), 5).model.linear.weight, begin(str(ours), ("x",), 5).model.linear.weight)
+        assert any("new: linear layer" in line for line in other.notes)
+    assert torch.equal(
+        load_initial_weights(str(ours), ("x",), 5).model.linear.weight,
+        load_initial_weights(str(ours), ("x",), 5).model.linear.weight,
+    )
 
 
-def test_classes_without_names_are_told(ours: Path) -> None:
-    assert any("not known by name" in line for line in begin(str(ours), CLASSES, 1).said)
+def test_classes_without_names_are_noted(ours: Path) -> None:
+    assert any(
+        "names of its classes are not known" in line for line in load_initial_weights(str(ours), CLASSES, 1).notes
+    )
 
 
-def test_a_model_folder_brings_what_it_looks_at(motion: Model) -> None:
-    same = begin("motion", motion.labels, 1)
+def test_a_model_folder_defines_the_input(motion: Model) -> None:
+    same = load_initial_weights("motion", motion.labels, 1)
     assert same.spec == motion.manifest.input
-    assert same.said == ("everything from motion",)
-    other = begin(str(shipped_models() / "motion"), CLASSES, 1)
+    assert same.notes == ("everything from motion",)
+    other = load_initial_weights(str(shipped_models() / "motion"), CLASSES, 1)
     assert other.model.config.classes == 3
     assert torch.equal(same.model.conv1.weight, other.model.conv1.weight)
 
 
 def test_without_weights_the_seed_decides() -> None:
-    one, again, other = (begin("", CLASSES, seed, arch="resnet18", width=0.125) for seed in (1, 1, 2))
+    one, again, other = (load_initial_weights("", CLASSES, seed, arch="resnet18", width=0.125) for seed in (1, 1, 2))
     assert torch.equal(one.model.conv1.weight, again.model.conv1.weight)
     assert not torch.equal(one.model.conv1.weight, other.model.conv1.weight)
-    assert one.settled == frozenset()
+    assert one.frozen_norms == frozenset()
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        ({"arch": "resnet34"}, "has arch = 'resnet18', asked for is 'resnet34'"),
-        ({"width": 0.5}, "ImageNet weights are of width 1"),
-        ({"conv_bias": True}, "has conv_bias = False, asked for is True"),
+        ({"arch": "resnet34"}, "has arch = 'resnet18', but the options require 'resnet34'"),
+        ({"width": 0.5}, "ImageNet weights have width 1"),
+        ({"conv_bias": True}, "has conv_bias = False, but the options require True"),
     ],
 )
-def test_imagenet_weights_of_another_network(
-    options: dict[str, object], told: str, imagenet: dict[str, Tensor], tmp_path: Path
+def test_options_that_contradict_imagenet_weights_are_an_error(
+    options: dict[str, object], message: str, imagenet: dict[str, Tensor], tmp_path: Path
 ) -> None:
     torch.save(imagenet, tmp_path / "r.pth")
-    with pytest.raises(ModelError, match=re.escape(told)):
-        begin(str(tmp_path / "r.pth"), CLASSES, 1, **options)
+    with pytest.raises(ModelError, match=re.escape(message)):
+        load_initial_weights(str(tmp_path / "r.pth"), CLASSES, 1, **options)
 
 
-def test_files_that_are_no_weights(imagenet: dict[str, Tensor], tmp_path: Path, motion: Model) -> None:
-    (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 no archive")
-    with pytest.raises(ModelError, match=r"x\.npz: damaged or no weights"):
-        begin(str(tmp_path / "x.npz"), CLASSES, 1)
+def test_files_without_valid_weights_are_an_error(imagenet: dict[str, Tensor], tmp_path: Path, motion: Model) -> None:
+    (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 not an archive")
+    with pytest.raises(ModelError, match=r"x\.npz: damaged, or does not contain weights"):
+        load_initial_weights(str(tmp_path / "x.npz"), CLASSES, 1)
     with pytest.raises(ModelError, match="no such checkpoint"):
-        begin("gone.pth", CLASSES, 1)
+        load_initial_weights("gone.pth", CLASSES, 1)
     with pytest.raises(ModelError, match=r"weights\.safetensors: no such checkpoint"):
-        begin(str(tmp_path), CLASSES, 1)
+        load_initial_weights(str(tmp_path), CLASSES, 1)
     lacking = {name: value for name, value in imagenet.items() if name != "layer2.0.bn1.weight"}
     torch.save(lacking, tmp_path / "r.pth")
     with pytest.raises(ModelError, match=r"(?s)missing \(1\).*res3\.0\.bn1\.weight"):
-        begin(str(tmp_path / "r.pth"), CLASSES, 1)
+        load_initial_weights(str(tmp_path / "r.pth"), CLASSES, 1)
     with pytest.raises(ModelError, match="its network has arch = 'resnet18', not 'resnet50'"):
-        begin("motion", motion.labels, 1, arch="resnet50")
+        load_initial_weights("motion", motion.labels, 1, arch="resnet50")

@@ -1,10 +1,10 @@
-"""`edge-tdn-train ablation`: the paper's claims in small: networks with and without its parts, taught alike.
+"""`edge-tdn-train ablation`: the paper's comparisons in small: networks with and without its parts, trained alike.
 
-1 learning   loop/trainer.py, a run folder for each network and seed: of one seed all see the same generated clips, in
-             the same order, at the same rate
-2 judging    all of them on the same held-out clips, in turn, in OpenVINO: accuracy and time
+1 training  loop/trainer.py, a run folder for each network and seed: with the same seed all see the same generated
+            clips, in the same order, at the same rate
+2 evaluate  all of them on the same held-out clips, in turn, in OpenVINO: accuracy and time
 
-S-TDM and L-TDM stand on what the paper compares them with: T-Conv, which is TSN with temporal convolutions.
+S-TDM and L-TDM are added to the baseline of the paper: T-Conv, which is TSN with temporal convolutions.
 """
 
 import argparse
@@ -25,45 +25,47 @@ from rich.console import Console
 from rich.progress import Progress
 
 from edge_tdn.demo.scene import MOTIONS
-from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import WEIGHTS, InputSpec
-from edge_tdn_training.commands.ablation_report import FULL, Result, markdown, picture, said, table, to_json
-from edge_tdn_training.commands.evaluate_motion import generated_clips
-from edge_tdn_training.commands.train_motion import NETWORK, OF_A_SEED, SEEDS, one_cycle
+from edge_tdn_training.commands.ablation_report import FULL, AblationResult, markdown, notes, picture, table, to_json
+from edge_tdn_training.commands.machine_options import add_machine_options
+from edge_tdn_training.commands.motion_recipe import CLIPS_PER_SEED, NETWORK, SEEDS, one_cycle
+from edge_tdn_training.commands.option_checks import MAX_WORKERS, check_ranges
 from edge_tdn_training.evaluation.accuracy import Accuracy
+from edge_tdn_training.evaluation.motion_clips import generated_clips
 from edge_tdn_training.evaluation.whole_network import Compiled, compile_whole
-from edge_tdn_training.loop.distributed import DEVICES, Place, join, workers
-from edge_tdn_training.loop.initial_weights import begin
-from edge_tdn_training.loop.trainer import Task, learn
-from edge_tdn_training.progress import counted
+from edge_tdn_training.loop.distributed import DistributedContext, distributed_context
+from edge_tdn_training.loop.initial_weights import load_initial_weights
+from edge_tdn_training.loop.task import TrainingTask
+from edge_tdn_training.loop.trainer import train
+from edge_tdn_training.progress import counting_bar
 from edge_tdn_training.synthetic.clips import SPEC
-from edge_tdn_training.synthetic.dataset import Generated
+from edge_tdn_training.synthetic.dataset import GeneratedClips
 
-EPOCH = 1000  # drawings, about: a killed run goes on from there
-VIEWS = 4  # of a drawing; backwards, too: what a thing looks like then says nothing of where it goes
-BATCH, RATE = 32, 0.4  # as the shipped model's
-WIDEST = 110  # columns that the table may take, in a narrower terminal too: rather in two lines than cut off
+EPOCH_CLIPS = 1000  # drawings, about: a killed run is resumed from there
+VIEWS = 4  # of a drawing, backwards as well: the looks of a thing are then independent of its direction
+BATCH, RATE = 32, 0.4  # as for the shipped model
+MIN_TABLE_WIDTH = 110  # columns: a narrower terminal wraps the table instead of cutting it off
 RESULTS, PICTURE = "ablation.json", "ablation.png"
 
 EPILOG = """TSN, T-Conv, S-TDM, L-TDM, TDN, as in tables 1c and 1d (half an hour on 2 cores):
   edge-tdn-train ablation --out runs/ablation
 
-how short-term differences are fused in, and what the long-term module is made of, with three seeds:
+the fusion of short-term differences, and the parts of the long-term module, with three seeds:
   edge-tdn-train ablation --out runs/ablation --tables 1a 1b --seeds 3
 
-stopped, killed, or out of power? The same command goes on; at most 1000 drawings are lost. More tables or seeds later
-train what is new, and nothing twice.
+Stopped, killed, or out of power? Run the same command again to resume; at most 1000 drawings are lost. With more tables
+or seeds it trains what is missing.
 
-exit status: 0 done; 71 no memory; 78 options wrong, or the folder is of other ones; 130 stopped
+exit status: 0 done; 71 not enough memory; 78 options are wrong, or the folder is of other options; 130 stopped
 """
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A row of the paper's tables. What it differs in from TDN, as published."""
+    """A row of the paper's tables, by its differences from TDN as published."""
 
     name: str
-    network: dict[str, Any] = field(default_factory=dict)  # of TDNConfig
+    network: dict[str, Any] = field(default_factory=dict)  # options of TDNConfig
     paper: float | None = None  # top-1 on Something-Something V1 in per cent: ResNet-50, T = 8, one clip
 
     @property
@@ -95,76 +97,85 @@ ORDER = (TSN, T_CONV, S_TDM, L_TDM, FULL_TDN)  # then the variants of TDN
 
 
 def add_parser(commands: Any) -> None:
-    """Adds the subcommand `ablation`."""
+    """Add the subcommand `ablation`."""
     parser = commands.add_parser(
         "ablation", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )  # fmt: skip
-    parser.set_defaults(command=run, stopped="stopped; the same command goes on after the last whole epoch")
-    parser.add_argument("--out", type=Path, required=True, help=f"a run's folder for each network, {RESULTS}, {PICTURE}"
-                        )  # fmt: skip
-    parser.add_argument("--tables", nargs="+", choices=tuple(TABLES), default=["1c", "1d"], metavar="TABLE",
-                        help="1a: fusion of the S-TDM; 1b: directions, scales, gates of the L-TDM; 1c: S-TDM, L-TDM, "
-                        "both; 1d: TSN, T-Conv, TDN (default: 1c 1d)")  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=1, metavar="N",
-                        help="each network is taught so often, from other weights on other clips (default: 1)"
-                        )  # fmt: skip
-    parser.add_argument("--drawings", type=int, default=4000, metavar="N",
-                        help=f"to learn from, each in {VIEWS} views: as it is, in a mirror, both backwards (default: "
-                        "%(default)s)")  # fmt: skip
-    parser.add_argument("--held-out", type=int, default=1000, metavar="N", help="clips to judge by (default: 1000)")
+    )
+    parser.set_defaults(command=run, stopped="stopped; run the same command again to resume after the last whole epoch")
+    parser.add_argument(
+        "--out", type=Path, required=True, help=f"folder for the runs of all networks, {RESULTS}, {PICTURE}"
+    )
+    parser.add_argument(
+        "--tables",
+        nargs="+",
+        choices=tuple(TABLES),
+        default=["1c", "1d"],
+        metavar="TABLE",
+        help="1a: fusion of the S-TDM; 1b: directions, scales, gates of the L-TDM; 1c: S-TDM, L-TDM, both; 1d: TSN, "
+        "T-Conv, TDN (default: 1c 1d)",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train each network N times, with other initial weights and clips (default: 1)",
+    )
+    parser.add_argument(
+        "--drawings",
+        type=int,
+        default=4000,
+        metavar="N",
+        help=f"generated clips to train on, each in {VIEWS} views: as it is, mirrored, both backwards "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--held-out", type=int, default=1000, metavar="N", help="clips to evaluate on (default: 1000)")
     parser.add_argument("--size", type=int, default=64, help="height and width of the pictures (default: %(default)s)")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="that learns (default: auto)")
-    parser.add_argument("--at-once", type=int, default=0, metavar="N", help="clips that a process computes at a time, "
-                        "of which batch norms take the statistics: leave it the same for all networks (default: its "
-                        f"share of a step of {BATCH})")  # fmt: skip
-    parser.add_argument("--workers", type=int, default=workers(), metavar="N",
-                        help="processes that draw, for each that learns (default: %(default)s)")  # fmt: skip
+    add_machine_options(
+        parser,
+        "batch norms take its statistics: keep it the same for all networks (default: the process's share of a step of "
+        f"{BATCH})",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Teaches what is not taught yet, judges all; exit status 0. EdgeTdnError: options or a folder do not do."""
-    _check(options)
+    """Train the missing networks, evaluate all; return the exit status 0. EdgeTdnError: options or a folder."""
+    ranges = {
+        "seeds": (1, SEEDS - 1),
+        "drawings": (BATCH // VIEWS, CLIPS_PER_SEED),
+        "held_out": (2, CLIPS_PER_SEED),
+        "size": (32, 1024),
+        "at_once": (0, BATCH),
+        "workers": (0, MAX_WORKERS),
+    }
+    check_ranges(options, ranges)
     variants = chosen(options.tables)
     spec = SPEC.model_copy(update={"height": options.size, "width": options.size})
     jobs = [(variant, seed) for seed in range(1, options.seeds + 1) for variant in variants]
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses what no TDN has
-    with join(options.device) as place, counted(shown=place.first) as bars:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators that no TDN has
+    with distributed_context(options.device) as context, counting_bar(shown=context.is_first) as bars:
         whole = bars.add_task("networks", total=len(jobs))
         for variant, seed in jobs:
             bars.update(whole, description=f"networks: {variant.name}, seed {seed}")
-            _teach(variant, seed, spec, options, place, bars)
+            _train(variant, seed, spec, options, context, bars)
             bars.advance(whole)
-        if not place.first:
+        if not context.is_first:
             return 0
         networks = [checkpoint.load(_folder(options.out, *job) / WEIGHTS).eval() for job in jobs]
         compiled = [compile_whole(network, spec) for network in bars.track(networks, description="compiling")]
-        judged = judge(compiled, spec, options.held_out, bars)
+        evaluated = evaluate(compiled, spec, options.held_out, bars)
     results = [
-        Result(
-            variant.name, variant.network, variant.paper, *_cost(networks[number], spec),
-            tuple(accuracy for accuracy, _ in judged[number :: len(variants)]),
-            np.stack([seconds for _, seconds in judged[number :: len(variants)]]),
-        )
+        _result(variant, networks[number], spec, evaluated[number :: len(variants)])
         for number, variant in enumerate(variants)
-    ]  # fmt: skip
-    how = {
-        "input": spec.model_dump(mode="json"), "network": NETWORK, "drawings": options.drawings, "views": VIEWS,
-        "seeds": options.seeds, "held_out": options.held_out,
-    }  # fmt: skip
-    write_at_once(options.out / RESULTS, to_json(results, how))
-    title = f"{options.held_out} clips that nobody learnt from, after {options.drawings * VIEWS} that all did"
-    write_at_once(options.out / PICTURE, picture(results, title))
-    console = Console(markup=False, highlight=False, soft_wrap=True)
-    console.width = max(console.width, WIDEST)
-    console.print(markdown(results) if options.markdown else table(results))
-    for line in (*said(results), f"{options.out / RESULTS}, {PICTURE}: written"):
-        console.print(line)
+    ]
+    _write(results, spec, options)
+    _print(results, options)
     return 0
 
 
 def chosen(tables: Sequence[str]) -> list[Variant]:
-    """The networks of these tables, each once, the least first."""
+    """Return the networks of these tables, each once, the smallest first."""
     every = [variant for name in sorted(TABLES) if name in tables for variant in TABLES[name]]
     listed = [variant for variant in ORDER if variant in every]
     return listed + [variant for variant in every if variant not in listed]
@@ -174,37 +185,37 @@ def _folder(out: Path, variant: Variant, seed: int) -> Path:
     return out / f"{variant.folder}-{seed}"
 
 
-def _teach(
-    variant: Variant, seed: int, spec: InputSpec, options: argparse.Namespace, place: Place, bars: Progress
+def _train(
+    variant: Variant,
+    seed: int,
+    spec: InputSpec,
+    options: argparse.Namespace,
+    context: DistributedContext,
+    bars: Progress,
 ) -> None:
-    """One network's run. What is done already is not done again."""
+    """Train one network, unless its run is complete."""
     folder = _folder(options.out, variant, seed)
-    epochs = max(1, round(options.drawings / EPOCH))
-    course = one_cycle(epochs, place, RATE, BATCH, VIEWS, seed)
-    start = begin("", MOTIONS, seed, **NETWORK, **variant.network)
-    lessons = Generated(seed * OF_A_SEED, options.drawings // epochs)
-    at_once = options.at_once or BATCH // place.world
-    learn(Task(start, spec, lessons, None, course), folder, place, at_once, options.workers, bars=bars)
+    epochs = max(1, round(options.drawings / EPOCH_CLIPS))
+    config = one_cycle(epochs, context, RATE, BATCH, VIEWS, seed)
+    initial = load_initial_weights("", MOTIONS, seed, **NETWORK, **variant.network)
+    clips = GeneratedClips(seed * CLIPS_PER_SEED, options.drawings // epochs)
+    micro_batch = options.at_once or BATCH // context.world
+    task = TrainingTask(initial, spec, clips, None, config)
+    train(task, folder, context, micro_batch, options.workers, bars=bars)
 
 
-def _cost(network: TDN, spec: InputSpec) -> tuple[int, float]:
-    """Parameters, and multiply-accumulates of a clip in 10^9."""
-    encoder, head = macs(network, spec.height, spec.width)
-    return sum(p.numel() for p in network.parameters()), (spec.segments * encoder + head) / 1e9
-
-
-def judge(
+def evaluate(
     networks: Sequence[Compiled], spec: InputSpec, count: int, bars: Progress
 ) -> list[tuple[Accuracy, NDArray[np.float64]]]:
-    """For each what it says of the first `count` held-out clips, and how many seconds it took for each, [count].
+    """Return for each network its accuracy on the first `count` held-out clips, and the seconds of each clip, [count].
 
-    Clip after clip all of them, in an order that changes: whatever else runs here slows all alike.
+    All networks take a clip before the next one, in a random order: other load on the machine slows them down alike.
     """
     rng = np.random.default_rng(0)
     logits = np.empty((len(networks), count, len(MOTIONS)), np.float32)
     seconds = np.empty((len(networks), count))
     truth = np.empty(count, np.int64)
-    clips = bars.track(generated_clips(spec, count), count, description="judging")
+    clips = bars.track(generated_clips(spec, count), count, description="evaluating")
     for number, (_, frames, truth[number]) in enumerate(clips):
         for one in rng.permutation(len(networks)):
             began = time.perf_counter()
@@ -213,12 +224,39 @@ def judge(
     return [(Accuracy(MOTIONS, own, truth), took) for own, took in zip(logits, seconds, strict=True)]
 
 
-def _check(options: argparse.Namespace) -> None:
-    """What is known to be wrong before anything takes time."""
-    for name, least, most in (
-        ("seeds", 1, SEEDS - 1), ("drawings", BATCH // VIEWS, OF_A_SEED), ("held_out", 2, OF_A_SEED),
-        ("size", 32, 1024), ("at_once", 0, BATCH), ("workers", 0, 1000),
-    ):  # fmt: skip
-        value = getattr(options, name)
-        if not least <= value <= most:
-            raise ConfigError(f"--{name.replace('_', '-')} {value}: must be from {least} to {most}")
+def _result(
+    variant: Variant, network: TDN, spec: InputSpec, evaluated: Sequence[tuple[Accuracy, NDArray[np.float64]]]
+) -> AblationResult:
+    """Return the result of a network that was evaluated once for each seed."""
+    encoder, head = macs(network, spec.height, spec.width)
+    return AblationResult(
+        name=variant.name,
+        network=variant.network,
+        paper=variant.paper,
+        parameters=sum(p.numel() for p in network.parameters()),
+        gmac=(spec.segments * encoder + head) / 1e9,
+        accuracies=tuple(accuracy for accuracy, _ in evaluated),
+        seconds=np.stack([seconds for _, seconds in evaluated]),
+    )
+
+
+def _write(results: Sequence[AblationResult], spec: InputSpec, options: argparse.Namespace) -> None:
+    common = {
+        "input": spec.model_dump(mode="json"),
+        "network": NETWORK,
+        "drawings": options.drawings,
+        "views": VIEWS,
+        "seeds": options.seeds,
+        "held_out": options.held_out,
+    }
+    write_at_once(options.out / RESULTS, to_json(results, common))
+    title = f"{options.held_out} held-out clips, after training on {options.drawings * VIEWS} others"
+    write_at_once(options.out / PICTURE, picture(results, title))
+
+
+def _print(results: Sequence[AblationResult], options: argparse.Namespace) -> None:
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console.width = max(console.width, MIN_TABLE_WIDTH)
+    console.print(markdown(results) if options.markdown else table(results))
+    for line in (*notes(results), f"{options.out / RESULTS}, {PICTURE}: written"):
+        console.print(line)

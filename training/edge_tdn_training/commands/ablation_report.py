@@ -1,4 +1,4 @@
-"""What an ablation found: table, JSON, picture. A network of several seeds is told by mean and standard deviation."""
+"""The results of an ablation as table, JSON and picture: mean and standard deviation over the seeds."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,66 +13,66 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from edge_tdn.cli.plot import png
-from edge_tdn_training.commands.evaluate_motion import SIDEWAYS
 from edge_tdn_training.evaluation.accuracy import Accuracy
+from edge_tdn_training.evaluation.motion_clips import SIDEWAYS
 from edge_tdn_training.evaluation.report import accuracy_json
 
 FULL = "TDN"
-PAPER = "Something-Something V1, ResNet-50, T = 8"  # what the paper's figures are of
+PAPER = "Something-Something V1, ResNet-50, T = 8"  # conditions of the paper's figures
 COLUMNS = ("network", "top-1\n%", f"{FULL}\nleads by", "left or\nright, %", "M\nparam.", "GMAC\na clip", "ms\na clip")
-COIN = 0.5  # who guesses between left and right
+GUESS = 0.5  # accuracy of a guess between left and right
 HIGHLIGHT, PLAIN, DOT = "#2a6f97", "#b8c4ce", "#1b1b1b"
-WIDTH, ROW_HEIGHT, AROUND, DPI = 11.0, 0.5, 1.7, 110  # inches; pixels per inch
+WIDTH, ROW_HEIGHT, MARGIN, DPI = 11.0, 0.5, 1.7, 110  # inches; pixels per inch
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """One network, taught once with each seed, judged on the clips that all are judged on."""
+class AblationResult:
+    """One network, trained once with each seed, and evaluated on the same clips as the others."""
 
     name: str
-    network: Mapping[str, Any]  # what it differs in from TDN
-    paper: float | None  # top-1 in per cent, of PAPER
+    network: Mapping[str, Any]  # its differences from TDN
+    paper: float | None  # top-1 in per cent, under the conditions PAPER
     parameters: int
     gmac: float  # a clip
-    judged: tuple[Accuracy, ...]  # for each seed
-    seconds: NDArray[np.float64]  # [seeds, clips], of one clip alone
+    accuracies: tuple[Accuracy, ...]  # for each seed
+    seconds: NDArray[np.float64]  # [seeds, clips]
 
     @property
     def top1(self) -> NDArray[np.float64]:
-        """[seeds]"""
-        return np.array([one.top1 for one in self.judged])
+        """Accuracy for each seed, [seeds]."""
+        return np.array([one.top1 for one in self.accuracies])
 
     @property
     def left_or_right(self) -> NDArray[np.float64]:
-        """[seeds]: share of left and right that it tells from each other, whatever else it takes them for. NaN: none"""
-        return np.array([_told_apart(one) for one in self.judged])
+        """Share of left and right clips for which the right one of both scores higher, [seeds]; NaN: no such clips."""
+        return np.array([_left_or_right(one) for one in self.accuracies])
 
     @cached_property
     def right(self) -> NDArray[np.float64]:
-        """[clips]: how many of the seeds knew it, as a share."""
-        known: NDArray[np.float64] = np.mean([one.best[:, 0] == one.truth for one in self.judged], 0)
-        return known
+        """Share of the seeds for which a clip is right, [clips]."""
+        right: NDArray[np.float64] = np.mean([one.best[:, 0] == one.truth for one in self.accuracies], 0)
+        return right
 
-    def time_ratio(self, other: "Result") -> float:
-        """Median over the clips; both looked at each within the same moments."""
+    def time_ratio(self, other: "AblationResult") -> float:
+        """Return the median over the clips of the ratio of times; both took each clip at about the same time."""
         return float(np.median(self.seconds / other.seconds))
 
-    def lead(self, other: "Result") -> tuple[float, float]:
-        """How much more of the clips it knows, and the standard error of that, as shares; compared clip by clip."""
+    def lead(self, other: "AblationResult") -> tuple[float, float]:
+        """Return the difference in accuracy, compared clip by clip, and its standard error, as shares."""
         more = self.right - other.right
         return float(more.mean()), float(more.std(ddof=1) / np.sqrt(len(more)))
 
 
-def _told_apart(one: Accuracy) -> float:
+def _left_or_right(one: Accuracy) -> float:
     sideways = np.isin(one.truth, SIDEWAYS)
     if not sideways.any():
         return float("nan")
-    says = np.array(SIDEWAYS)[one.logits[sideways][:, SIDEWAYS].argmax(1)]
-    return float(np.mean(says == one.truth[sideways]))
+    predicted = np.array(SIDEWAYS)[one.logits[sideways][:, SIDEWAYS].argmax(1)]
+    return float(np.mean(predicted == one.truth[sideways]))
 
 
-def to_json(results: Sequence[Result], how: Mapping[str, Any]) -> bytes:
-    """`how`: what is the same for all of them."""
+def to_json(results: Sequence[AblationResult], common: Mapping[str, Any]) -> bytes:
+    """Return the content of ablation.json. `common`: keys of the settings that all networks share."""
     full, first = _full(results), results[0]
     models = []
     for one in results:
@@ -89,15 +89,15 @@ def to_json(results: Sequence[Result], how: Mapping[str, Any]) -> bytes:
                 "top1": _spread_json(one.top1),
                 "left_or_right": _spread_json(one.left_or_right),
                 "tdn_leads_by": lead and {"mean": lead[0], "standard_error": lead[1]},
-                "seeds": [accuracy_json(judged) for judged in one.judged],
+                "seeds": [accuracy_json(accuracy) for accuracy in one.accuracies],
             }
         )
-    found = {"schema": 1, **how, "paper_of": PAPER, "time_ratio_to": first.name, "models": models}
+    found = {"schema": 1, **common, "paper_of": PAPER, "time_ratio_to": first.name, "models": models}
     return (json.dumps(found, indent=1) + "\n").encode()
 
 
-def table(results: Sequence[Result]) -> Table:
-    """A row for each network."""
+def table(results: Sequence[AblationResult]) -> Table:
+    """Return a table with a row for each network."""
     printed = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for number, column in enumerate(_columns(results)):
         printed.add_column(column, justify="right" if number else "left", no_wrap=True)
@@ -106,37 +106,37 @@ def table(results: Sequence[Result]) -> Table:
     return printed
 
 
-def markdown(results: Sequence[Result]) -> str:
-    """The same, for a README."""
+def markdown(results: Sequence[AblationResult]) -> str:
+    """Return the same table as Markdown."""
     columns = [column.replace("\n", " ") for column in _columns(results)]
     rule = ["---", *["---:"] * (len(columns) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *_rows(results)))
 
 
-def said(results: Sequence[Result]) -> list[str]:
-    """What a reader of the table must know."""
-    truth = results[0].judged[0].truth
+def notes(results: Sequence[AblationResult]) -> list[str]:
+    """Return what a reader of the table needs to know."""
+    truth = results[0].accuracies[0].truth
     sideways = int(np.isin(truth, SIDEWAYS).sum())
-    seeds = len(results[0].judged)
+    seeds = len(results[0].accuracies)
     lines = [
-        f"judged on {len(truth)} clips, {sideways} of them left or right: who guesses tells half of these apart; who "
-        f"always says the same is right in {_commonest(truth):.1%} of all",
-        f"±: {f'standard deviation over {seeds} seeds; ' if seeds > 1 else ''}of the lead its standard error over the "
-        f"clips",
+        f"evaluated on {len(truth)} clips, {sideways} of them left or right, of which a guess gets half right; always "
+        f"predicting the commonest label is right in {_commonest(truth):.1%} of all",
+        f"±: {f'standard deviation over {seeds} seeds; ' if seeds > 1 else ''}for the lead its standard error over "
+        f"the clips",
     ]
     if any(one.paper for one in results):
         lines.append(
             f"paper: top-1 on {PAPER} (24.4 M parameters, 36 GMAC a clip); its other accuracies, and the times of its "
-            f"table 6, are not quoted: its tables were not at hand"
+            f"table 6, are not quoted here"
         )
     return lines
 
 
-def _columns(results: Sequence[Result]) -> tuple[str, ...]:
+def _columns(results: Sequence[AblationResult]) -> tuple[str, ...]:
     return (*COLUMNS, f"time\n/ {results[0].name}", "paper\n%")
 
 
-def _rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
+def _rows(results: Sequence[AblationResult]) -> list[tuple[str, ...]]:
     full = _full(results)
     rows: list[tuple[str, ...]] = []
     for one in results:
@@ -157,7 +157,7 @@ def _rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _full(results: Sequence[Result]) -> Result | None:
+def _full(results: Sequence[AblationResult]) -> AblationResult | None:
     return next((one for one in results if one.name == FULL), None)
 
 
@@ -179,14 +179,14 @@ def _commonest(truth: NDArray[np.int64]) -> float:
     return float(np.bincount(truth).max() / len(truth))
 
 
-def picture(results: Sequence[Result], title: str) -> bytes:
-    """A PNG: a row for each network. Bars are means, dots are seeds, dashed is what nobody needs to look for."""
-    figure = Figure((WIDTH, ROW_HEIGHT * len(results) + AROUND), dpi=DPI, layout="constrained")
+def picture(results: Sequence[AblationResult], title: str) -> bytes:
+    """Return a PNG with a row for each network. Bars are means, dots are seeds, dashed is the result of guessing."""
+    figure = Figure((WIDTH, ROW_HEIGHT * len(results) + MARGIN), dpi=DPI, layout="constrained")
     figure.suptitle(title, parse_math=False, x=0.01, ha="left", fontsize=11)
     first, second, third = figure.subplots(1, 3, sharey=True, width_ratios=(4, 4, 3))
-    guess = _commonest(results[0].judged[0].truth)
+    guess = _commonest(results[0].accuracies[0].truth)
     _shares(first, [one.top1 for one in results], guess, "top-1 (dashed: always the commonest label)")
-    _shares(second, [one.left_or_right for one in results], COIN, "left told from right (dashed: a coin)")
+    _shares(second, [one.left_or_right for one in results], GUESS, "left or right (dashed: guessing)")
     times = [one.time_ratio(results[0]) for one in results]
     costs = [f"{ratio:.2f}   {one.gmac:.2f} GMAC" for ratio, one in zip(times, results, strict=True)]
     _bars(third, times, costs, times)
@@ -212,7 +212,7 @@ def _shares(axes: Axes, shares: Sequence[NDArray[np.float64]], chance: float, na
 
 
 def _bars(axes: Axes, lengths: Sequence[float], texts: Sequence[str], ends: Sequence[float]) -> None:
-    """`ends`: what texts stand behind."""
+    """Draw bars with texts. `ends`: where the texts begin."""
     axes.barh(range(len(lengths)), lengths, height=0.62, color=PLAIN)
     for row, (end, text) in enumerate(zip(ends, texts, strict=True)):
         axes.annotate(text, (end, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)

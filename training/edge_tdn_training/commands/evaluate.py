@@ -1,7 +1,7 @@
-"""`edge-tdn-train evaluate`: how good a model is, on clips by the paper's protocols, or on a long video as a camera.
+"""`edge-tdn-train evaluate`: evaluates a model, on clips by the published protocols, or on a long video as a camera.
 
-In any precision: `pytorch` is the full-precision network, every other name one of a model folder's, which runs in the
-daemon's own runtime. Several models are an ensemble: their logits are added. What comes out is a table, and in a folder
+The precision `pytorch` is the full-precision network; every other one is of a model folder, which runs in the daemon's
+own runtime. Several models are an ensemble: their logits are added. Results are a table, and in a folder
 evaluation.json and a picture for each precision.
 """
 
@@ -28,92 +28,120 @@ from rich.table import Table
 
 from edge_tdn.actions.labels import check_names, rules
 from edge_tdn.capture.video_file import length_s
-from edge_tdn.config.tables import DecideConfig, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import DecideConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.runtime import enough_memory
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, Model, check_labels, find_model, open_model
 from edge_tdn_training.data.dataset import open_data
-from edge_tdn_training.data.decoded import default_cache
+from edge_tdn_training.data.video_cache import default_cache
 from edge_tdn_training.evaluation import report
 from edge_tdn_training.evaluation.protocols import (
-    JUDGING,
+    EVALUATING,
     PYTORCH,
-    Entrant,
+    EvaluatedModel,
     check_protocol,
     evaluate,
     steps,
     with_pytorch,
     with_runtime,
 )
-from edge_tdn_training.evaluation.streaming import Streamed, check_length, read_intervals, stream
+from edge_tdn_training.evaluation.streaming import StreamResult, check_length, read_intervals, stream
 from edge_tdn_training.evaluation.timeline import timeline
 from edge_tdn_training.loop.run_folder import RUN, input_of_run
 
 REPORT = "evaluation.json"
 
-EPILOG = """a folder with a folder of videos for each class, through what the daemon runs, and PyTorch beside it:
+EPILOG = """a folder with a folder of videos for each class, in the precisions of the daemon and in PyTorch:
   edge-tdn-train evaluate --data clips/test --model models/mine --precision pytorch fp32 int8
 
 the published ensemble by the Kinetics protocol, ten clips and three crops of each:
   edge-tdn-train evaluate --data val.txt --model tdn8.pth.tar tdn16.pth.tar --segments 8 16 \\
       --labels labels.txt --frame-rate 25 --protocol 10x3
 
-as a camera: a long video, and a JSON that says what happens in it from when to when:
+as a camera: a long video, and a JSON file with the intervals of its actions:
   edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/mine --precision fp32 int8
   edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/mine --config site.toml
 
   {"segments": [{"label": "door_open", "start_s": 12.0, "end_s": 15.5},
                 {"label": "background", "start_s": 15.5, "end_s": 60.0}]}
 
-an event is right if it overlaps an interval of its label that no other event has; further ones, and those where nothing
-of their label happens, are false; the delay ends when the event's start is told
+An event is right if it overlaps an interval of its label that no other event has; further ones, and those that overlap
+no interval of their label, are false. The delay ends when the start event is published.
 
 protocol 1x1: one clip over the whole video, the model's own resize and centre crop
         10x3: ten clips of 64 frames, three crops each, scores averaged before softmax; PyTorch only, or a folder that
               was exported for that size (--size 256 --short-side 256)
 
-exit status: 0 evaluated; 66 a video cannot be played; 71 no memory; 78 model, labels or intervals wrong; 130 stopped
+exit status: 0 evaluated; 66 a video cannot be played; 71 not enough memory; 78 model, labels or intervals are wrong;
+130 stopped
 """
 
 
 def add_parser(commands: Any) -> None:
-    """Adds the subcommand `evaluate`."""
+    """Add the subcommand `evaluate`."""
     parser = commands.add_parser("evaluate", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(command=run)
-    judged = parser.add_mutually_exclusive_group(required=True)
-    judged.add_argument("--data", type=Path, metavar="PATH", help="a folder of videos for each class, or a list file")
-    judged.add_argument("--stream", type=Path, nargs=2, metavar=("VIDEO", "JSON"),
-                        help="a long video, and the intervals that are labelled in it")  # fmt: skip
-    parser.add_argument("--model", nargs="+", required=True, metavar="MODEL",
-                        help="a model folder or shipped model, a run, a checkpoint; several: an ensemble")  # fmt: skip
-    parser.add_argument("--precision", nargs="+", default=[], metavar="P",
-                        help=f"of the folder, or {PYTORCH} (default: fp32; of a checkpoint {PYTORCH})")  # fmt: skip
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--data", type=Path, metavar="PATH", help="a folder of videos for each class, or a list file")
+    data.add_argument(
+        "--stream", type=Path, nargs=2, metavar=("VIDEO", "JSON"), help="a long video, and its labelled intervals"
+    )
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        required=True,
+        metavar="MODEL",
+        help="a model folder or shipped model, a run, a checkpoint; several: an ensemble",
+    )
+    parser.add_argument(
+        "--precision",
+        nargs="+",
+        default=[],
+        metavar="P",
+        help=f"of the folder, or {PYTORCH} (default: fp32; of a checkpoint {PYTORCH})",
+    )
     parser.add_argument("--protocol", choices=("1x1", "10x3"), default="1x1", help="with --data (default: 1x1)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", default=default_cache(),
-                        help="with --data: where decoded videos are kept (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--config", type=Path, metavar="TOML",
-                        help="with --stream: the configuration whose [decide] counts (default: none's)")  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("evaluation"), metavar="DIR",
-                        help=f"for {REPORT} and the pictures (default: evaluation)")  # fmt: skip
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        default=default_cache(),
+        help="with --data: folder of decoded videos (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="TOML",
+        help="with --stream: use [decide] of this configuration (default: its defaults)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("evaluation"),
+        metavar="DIR",
+        help=f"folder for {REPORT} and the pictures (default: evaluation)",
+    )
     _add_checkpoint_options(parser)
 
 
 def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what a checkpoint does not say itself; a model folder or a run does")
+    group = parser.add_argument_group("the description of a checkpoint; a model folder or a run has its own")
     group.add_argument("--labels", type=Path, help="one label a line (default: labels.txt beside the checkpoint)")
-    group.add_argument("--arch", help="(default: resnet50, or what its weights say)")
+    group.add_argument("--arch", help="(default: resnet50, or that of its weights)")
     group.add_argument("--segments", type=int, nargs="+", default=[], metavar="T", help="one, or one for each model")
     group.add_argument("--size", type=int, help="of the centre crop (default: 224)")
     group.add_argument("--short-side", type=int, help="before any crop (default: size * 256 / 224)")
-    group.add_argument("--frame-rate", type=float,
-                       help="frames a second that it was trained at (default: 12, Something-Something)")  # fmt: skip
+    group.add_argument(
+        "--frame-rate", type=float, help="frames a second of its training (default: 12, Something-Something)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """The exit status. EdgeTdnError: whatever of models, data or intervals is wrong; nothing is written then."""
-    there = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ConfigError(f"--out {options.out}: {there} is no folder that can be written to; name another one")
+    """Evaluate; return the exit status 0. EdgeTdnError: models, data or intervals are wrong; nothing is written."""
+    existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ConfigError(f"--out {options.out}: {existing} is not a writable folder; choose another one")
     if options.stream:
         _evaluate_stream(options)
     else:
@@ -125,18 +153,22 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
     data = open_data(options.data)
     precisions = _precisions(options)
     with ExitStack() as opened:
-        entrants = [_entrant(number, options, precisions, opened) for number in range(len(options.model))]
-        with _bar(steps(data, entrants)) as (progress, task):
+        models = [_evaluated_model(number, options, precisions, opened) for number in range(len(options.model))]
+        with _bar(steps(data, models)) as (progress, task):
             found = evaluate(
-                data, str(options.data), entrants, options.protocol, options.cache,
+                data,
+                str(options.data),
+                models,
+                options.protocol,
+                options.cache,
                 step=lambda what: progress.update(task, description=what, advance=1),
-            )  # fmt: skip
-    title = " + ".join(entrant.name for entrant in entrants)
-    told = {
+            )
+    title = " + ".join(model.name for model in models)
+    content = {
         "data": str(options.data),
         "protocol": options.protocol,
-        "models": [{"name": entrant.name, "sha256": entrant.sha256} for entrant in entrants],
-        "labels": entrants[0].labels,
+        "models": [{"name": model.name, "sha256": model.sha256} for model in models],
+        "labels": models[0].labels,
         "skipped": found.skipped,
         "results": {name: report.accuracy_json(one) for name, one in found.accuracies.items()},
     }
@@ -145,7 +177,7 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
         for name, one in found.accuracies.items()
     }
     tables = [report.accuracy_table(found.accuracies), report.class_table(found.accuracies)]
-    _tell(options.out, told, pictures, tables, found.skipped)
+    _write(options.out, content, pictures, tables, found.skipped)
 
 
 def _precisions(options: argparse.Namespace) -> list[str]:
@@ -153,13 +185,15 @@ def _precisions(options: argparse.Namespace) -> list[str]:
     precisions = options.precision or ([PYTORCH] if checkpoints else ["fp32"])
     if checkpoints and precisions != [PYTORCH]:
         raise ConfigError(
-            f"--precision {' '.join(precisions)}: {checkpoints[0]} is a checkpoint, which has {PYTORCH} alone; "
-            "edge-tdn-export convert makes a model folder of it, which has others"
+            f"--precision {' '.join(precisions)}: {checkpoints[0]} is a checkpoint, whose only precision is "
+            f"{PYTORCH}; convert it with edge-tdn-export convert to evaluate others"
         )
     return list(dict.fromkeys(precisions))
 
 
-def _entrant(number: int, options: argparse.Namespace, precisions: Sequence[str], opened: ExitStack) -> Entrant:
+def _evaluated_model(
+    number: int, options: argparse.Namespace, precisions: Sequence[str], opened: ExitStack
+) -> EvaluatedModel:
     name = options.model[number]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if path := _checkpoint(name):
@@ -170,22 +204,22 @@ def _entrant(number: int, options: argparse.Namespace, precisions: Sequence[str]
         try:
             labels = check_labels(listed, listed.read_bytes(), network.config.classes, ())
         except OSError as error:
-            raise ConfigError(f"{listed}: {error.strerror}; name the checkpoint's labels with --labels") from error
-        judges = {PYTORCH: with_pytorch(Networks([network], spec), device)}
-        return Entrant(Path(name).name, checkpoint.sha256(path), labels, spec, judges)
+            raise ConfigError(f"{listed}: {error.strerror}; give the checkpoint's labels with --labels") from error
+        scorers = {PYTORCH: with_pytorch(Networks([network], spec), device)}
+        return EvaluatedModel(Path(name).name, checkpoint.sha256(path), labels, spec, scorers)
     model = open_model(find_model(name, Path.cwd()))
-    judges = {}
+    scorers = {}
     for precision in precisions:
         check_protocol(options.protocol, model.manifest.input, precision, name)
         if precision == PYTORCH:
-            judges[precision] = with_pytorch(open_networks(model), device)
+            scorers[precision] = with_pytorch(open_networks(model), device)
         else:
-            judges[precision] = with_runtime(opened.enter_context(closing(open_any(model, precision))))
-    return Entrant(model.manifest.id, model.sha256, model.labels, model.manifest.input, judges)
+            scorers[precision] = with_runtime(opened.enter_context(closing(open_any(model, precision))))
+    return EvaluatedModel(model.manifest.id, model.sha256, model.labels, model.manifest.input, scorers)
 
 
 def _checkpoint(name: str) -> Path | None:
-    """The file of a checkpoint or of a run's weights. None: a model folder is meant."""
+    """Return the file of a checkpoint or of a run's weights. None: the name is that of a model folder."""
     path = Path(name)
     if path.is_dir() and (path / RUN).is_file():
         return path / WEIGHTS
@@ -193,21 +227,24 @@ def _checkpoint(name: str) -> Path | None:
 
 
 def _network(options: argparse.Namespace, number: int) -> dict[str, Any]:
-    """What was said about the network on the command line, and nothing else."""
+    """Return the options of the network that were given on the command line."""
     given = {"arch": options.arch} if options.arch else {}
     segments = options.segments
     if segments and len(segments) not in (1, len(options.model)):
-        raise ConfigError(f"--segments: {len(segments)} given for {len(options.model)} models; one, or one for each")
+        raise ConfigError(f"--segments: {len(segments)} given for {len(options.model)} models; give 1 or as many")
     return given | ({"segments": segments[number if len(segments) > 1 else 0]} if segments else {})
 
 
 def _input(options: argparse.Namespace, segments: int, run: Path) -> InputSpec:
-    """What the network looks at: as said, else as its run says, else as published. ConfigError: that cannot be."""
+    """Return the input of a checkpoint: as given, else as in its run, else as published. ConfigError: impossible."""
     return input_of(
-        segments, input_of_run(run) if (run / RUN).is_file() else None, size=options.size,
-        resize=None if options.size is None else "short_side_centre_crop", short_side=options.short_side,
+        segments,
+        input_of_run(run) if (run / RUN).is_file() else None,
+        size=options.size,
+        resize=None if options.size is None else "short_side_centre_crop",
+        short_side=options.short_side,
         frame_rate=options.frame_rate,
-    )  # fmt: skip
+    )
 
 
 def _evaluate_stream(options: argparse.Namespace) -> None:
@@ -222,17 +259,17 @@ def _evaluate_stream(options: argparse.Namespace) -> None:
     intervals = read_intervals(labelled, (*rules(decide, model.labels, background), *background))
     declared_s = length_s(video)
     check_length(labelled, intervals, video, declared_s)
-    found: dict[str, Streamed] = {}
+    found: dict[str, StreamResult] = {}
     for name in dict.fromkeys(options.precision or ["fp32"]):
         with closing(open_any(model, name)) as runtime, _bar(declared_s) as (progress, task):
             step = partial(_seconds_done, progress, task, name)
-            with enough_memory(runtime.device, JUDGING):
+            with enough_memory(runtime.device, EVALUATING):
                 found[name] = stream(model, runtime, video, intervals, decide, step)
-        check_length(labelled, intervals, video, found[name].judgement.seconds)
-    told = {
+        check_length(labelled, intervals, video, found[name].matched.seconds)
+    content = {
         "video": str(video),
         "intervals": str(labelled),
-        "seconds": next(iter(found.values())).judgement.seconds,
+        "seconds": next(iter(found.values())).matched.seconds,
         "models": [{"name": model.manifest.id, "sha256": model.sha256}],
         "decide": decide.model_dump(mode="json"),
         "results": {name: report.stream_json(one) for name, one in found.items()},
@@ -242,24 +279,24 @@ def _evaluate_stream(options: argparse.Namespace) -> None:
         for name, one in found.items()
     }
     tables = [report.stream_table(found), *(report.label_table(name, one) for name, one in found.items())]
-    _tell(options.out, told, pictures, tables, ())
+    _write(options.out, content, pictures, tables, ())
 
 
 def _streamed_model(options: argparse.Namespace) -> Model:
-    """The one folder. ConfigError: what a camera cannot run."""
+    """Return the model folder. ConfigError: a camera cannot run these models."""
     if len(options.model) > 1 or _checkpoint(options.model[0]) or PYTORCH in options.precision:
         raise ConfigError(
-            "--stream: a camera runs one model folder in a precision that it has; edge-tdn-export convert makes one of "
-            "a checkpoint, edge-tdn-export ensemble one of several"
+            "--stream: a camera runs one model folder in a precision of its own; use edge-tdn-export convert for a "
+            "checkpoint, edge-tdn-export ensemble for several models"
         )
     return open_model(find_model(options.model[0], Path.cwd()))
 
 
-def _tell(
-    out: Path, told: dict[str, Any], pictures: dict[str, bytes], tables: Sequence[Table], skipped: Sequence[str]
+def _write(
+    out: Path, content: dict[str, Any], pictures: dict[str, bytes], tables: Sequence[Table], skipped: Sequence[str]
 ) -> None:
-    """Writes the files, and shows the tables."""
-    whole = {"schema": 1, "evaluated_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "tools": tools(), **told}
+    """Write the files, and print the tables."""
+    whole = {"schema": 1, "evaluated_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "tools": tools(), **content}
     out.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         write_at_once(out / name, picture)
@@ -275,8 +312,12 @@ def _tell(
 
 @contextmanager
 def _bar(total: float | None) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed:.0f}"),
-               TimeRemainingColumn())  # fmt: skip
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}"),
+        TimeRemainingColumn(),
+    )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress, progress.add_task("", total=total)

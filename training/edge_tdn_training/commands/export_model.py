@@ -1,4 +1,4 @@
-"""Trained weights -> a model folder that a host takes: exported, in INT8 too, and proven equal to PyTorch."""
+"""Trained weights -> a model folder for a host: exported, in INT8 as well, and compared with PyTorch."""
 
 import logging
 import tempfile
@@ -19,60 +19,59 @@ from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.errors import ModelError, last_line
 from edge_tdn.manifest import Model, open_model
 
-MOST_CLIPS = 64  # that precisions are compared on
+MAX_CLIPS = 64  # that precisions are compared on
 MODEL = "model"
 
 
-def deliver(
+def export_model(
     network: TDN, recipe: convert.Recipe, videos: Sequence[Path], folder: Path
 ) -> tuple[ParityReport, list[str]]:
-    """Fills the empty `folder`; what parity found, and what a person should know.
+    """Fill the empty `folder`; return the comparison with PyTorch, and notes for the user.
 
-    `videos`: what INT8 is calibrated on, and everything is compared on: whole files, seconds that are held out of
-    learning included. Where INT8 cannot be made of these, the folder is without it. ModelError: the export fails.
+    `videos`: whole files that INT8 is calibrated on and everything is compared on, held-out seconds included. If INT8
+    cannot be made of these, the folder has no INT8. ModelError: the export fails.
     """
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses what no TDN has
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators that no TDN has
     with stepped(convert.steps(recipe.precisions), "exporting") as step:
         convert.convert(network, recipe, folder / MODEL, step)
     for path in (folder / MODEL).iterdir():
         path.rename(folder / path.name)
     (folder / MODEL).rmdir()
-    said: list[str] = []
-    with tempfile.TemporaryDirectory() as room:
-        names = Path(room)
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        links = Path(scratch)
         for number, video in enumerate(videos):
-            (names / f"{number:04}-{video.name}").symlink_to(video.resolve())
+            (links / f"{number:04}-{video.name}").symlink_to(video.resolve())
         try:
-            _to_int8(folder, names)
+            _to_int8(folder, links)
         except ModelError as error:
-            reason = last_line(error).removeprefix(f"{folder}: ")  # which is a temporary name
-            said.append(f"no int8: {reason}; edge-tdn-export quantize has --limit, and takes other videos for --clips")
+            reason = last_line(error).removeprefix(f"{folder}: ")  # a temporary name
+            notes.append(f"no int8: {reason}; edge-tdn-export quantize has --limit, and takes other videos for --clips")
         model = open_model(folder)
-        report = _compare(model, names)
+        report = _compare(model, links)
     compare.record(model, report)
     write_at_once(folder / "parity.json", to_json(report).encode())
     write_at_once(folder / "parity.html", to_html(report).encode())
-    return report, said
+    return report, notes
 
 
 def _to_int8(folder: Path, videos: Path) -> None:
     with bar() as progress:
         task = progress.add_task("")
-        quantize.quantize(
-            folder, videos, quick=True,
-            step=lambda what, done, total: progress.update(
-                task, description=f"INT8: {what}", completed=done + 1, total=total
-            ),
-        )  # fmt: skip
+
+        def step(what: str, done: int, total: int) -> None:
+            progress.update(task, description=f"INT8: {what}", completed=done + 1, total=total)
+
+        quantize.quantize(folder, videos, quick=True, step=step)
 
 
 def _compare(model: Model, videos: Path) -> ParityReport:
-    """On the demo clip, where no video is as long as a clip of this model."""
+    """Compare all precisions with PyTorch: on the demo clip, if no video is as long as a clip of the model."""
     spec = model.manifest.input
     try:
-        clips, where = read_clips(videos, spec), "whole files of those that it learnt from"
+        clips, where = read_clips(videos, spec), "whole files of the training data"
     except ModelError:
         clips, where = read_clips(demo_clip(), spec), "the demo clip"
     precisions = [name for name in model.manifest.precisions if convert.runs_here(name)]
     with stepped(compare.steps(clips, model, precisions), "comparing") as step:
-        return compare.compare(model, precisions, clips, where, step, MOST_CLIPS)
+        return compare.compare(model, precisions, clips, where, step, MAX_CLIPS)

@@ -1,364 +1,294 @@
 """`edge-tdn-train finetune`: your own clips -> a model folder that `edge-tdn run` takes, in one go.
 
-1 videos    decoded, the class `background` made of negatives, a part held out: by recording
-2 learning  loop/trainer.py, from a model that knows movement; ends early; a run folder beside --out
-3 folder    exported, INT8 calibrated on the clips, every precision compared with PyTorch
-4 judging   what was held out, through the daemon's own runtime: figures and a confusion matrix
+plan        finetune_plan.py: options, data and initial weights are checked before any work
+1 videos    decoded, a part held out: by recording
+2 training  loop/trainer.py, from a model that knows motion; ends early; a run folder beside --out
+3 export    a model folder, INT8 calibrated on the clips, every precision compared with PyTorch
+4 evaluate  held-out clips, through the daemon's own runtime: figures and a confusion matrix
 """
 
 import argparse
 import json
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch.distributed as dist
-from edge_tdn_export.convert.convert import Recipe, check_id, open_any, runs_here
+from edge_tdn_export.convert.convert import Recipe, open_any, runs_here
 from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.network.input_spec import input_of
 from edge_tdn_export.parity.report import table
+from edge_tdn_export.parity.result import ParityReport
 from rich.console import Console
 
-from edge_tdn.errors import ConfigError
-from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, Model, find_model, open_model
+from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, open_model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
-from edge_tdn_training.commands.train import add_network, looks_of, network_of
-from edge_tdn_training.data.background import LABEL as BACKGROUND
-from edge_tdn_training.data.background import with_background
-from edge_tdn_training.data.dataset import DataSet, open_data
-from edge_tdn_training.data.decoded import Decoded, default_cache
-from edge_tdn_training.data.split import Item, check_judge, check_share, part, split
+from edge_tdn_training.commands.finetune_plan import MAX_CLIP_S, FinetunePlan, make_plan
+from edge_tdn_training.commands.machine_options import add_machine_options
+from edge_tdn_training.commands.network_options import add_network_options
+from edge_tdn_training.data.balance import balance, evaluation_clips
+from edge_tdn_training.data.dataset import DataSet
+from edge_tdn_training.data.decoded import DecodedDataSet
+from edge_tdn_training.data.split import DataSplit, split
+from edge_tdn_training.data.video_cache import decode_with_progress, default_cache
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.protocols import views, with_runtime
 from edge_tdn_training.evaluation.report import accuracy_json, accuracy_table, class_table
-from edge_tdn_training.loop.distributed import AT_ONCE, DEVICES, join
-from edge_tdn_training.loop.initial_weights import begin
-from edge_tdn_training.loop.run_folder import CURVES, RUN, Metrics
-from edge_tdn_training.loop.trainer import Course, Task, best, learn
-from edge_tdn_training.progress import decode_shown
+from edge_tdn_training.loop.distributed import DEFAULT_MICRO_BATCH, distributed_context
+from edge_tdn_training.loop.early_stopping import best_epoch
+from edge_tdn_training.loop.run_folder import CURVES, RUN
+from edge_tdn_training.loop.task import TrainingTask
+from edge_tdn_training.loop.trainer import train
+from edge_tdn_training.training_config import TrainingConfig
 
 REPORT = "finetune.json"
 CONFUSION = "confusion.png"
-SEEN = 8000  # clips that a course is long, if nobody says how many epochs
-EPOCHS = (6, 80)  # fewest, most
-LEAST = 24  # clips of each class in an epoch
-SHOWN_S = 1.5  # seconds that a clip shows, at most, if nobody says more: it is told when most of a clip shows it
-SPLICED = 0.5  # share of the clips that begin in another video: there events begin and end, and it is hardest to tell
-LAST_LAYER = 5.0  # its rate relative to the others', as published for small data sets
+TOTAL_CLIPS = 8000  # that are trained on without --epochs
+EPOCHS = (6, 80)  # fewest and most without --epochs
+MIN_PATIENCE = 3  # epochs without improvement after which the training ends
 
-EPILOG = """a folder of clips for each action, ten of each are a beginning; the folder's name is the label:
+EPILOG = """a folder of clips for each action, ten of each for a start; the folder's name is the label:
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips
   edge-tdn-train finetune --data clips --out models/door
 
-stopped, killed, or out of power? The same command goes on. Look at models/door/confusion.png, name the folder in
-site.toml ([runtime], model), then:
+Stopped, killed, or out of power? Run the same command again to resume. Then look at models/door/confusion.png, name the
+folder in site.toml ([runtime], model), and try it:
   edge-tdn check --config site.toml && edge-tdn replay new.mp4 --config site.toml
 
-from a published checkpoint, which does not say what network it is of:
+from a published checkpoint, which does not describe its network:
   edge-tdn-train finetune --data clips --from best.pth.tar --arch resnet101 --segments 8 --out models/door
 
-the class `background`, of all that is not to be told, is made of
-  --negatives DIR      videos in which nothing happens that is to be told: best the same cameras on a usual day
-  a list file's videos outside of their labelled parts (half a second beside these left out), where there is no class
-                       of this name yet
-  and of nothing else: clips in a class's folder are taken to show it from beginning to end. Without background the
-  model takes everything for one of its actions; that is said.
+The class `background` is everything that must not be published as an action. It is made of
+  --negatives DIR      videos in which no action happens: best of the same cameras on a usual day
+  a list file's videos outside of their labelled intervals (without half a second beside these), if there is no class of
+                       this name yet
+  and of nothing else: clips in the folder of a class are assumed to show it from beginning to end. Without background
+  the model takes everything for one of its actions; a note reports that.
 
-held out is a share of every class, by recording: a file is one, unless dataset.toml says which belong together (record
-writes that). A class of one recording is split in time, with a video or five frames left out between, and that is said.
-An epoch takes every action equally often, and every video of background. Half of the clips begin in another one, as a
-camera's do where one action follows on another. The classes of --from need not be these: then the last layer is made
-anew. INT8 is calibrated on whole files, held-out seconds of them included.
+A share of every class is held out for the evaluation, by recording: each file is one, unless dataset.toml describes
+which belong together (record writes it). A class of one recording is split in time, with a video or five frames left
+out between; a note reports that. An epoch has the same number of clips of every action, and every video of background.
+Half of the clips begin in another one, as a camera's do where one action follows another. The classes of --from need
+not be these: then the last layer is new. INT8 is calibrated on whole files, held-out seconds of them included.
 
-exit status: 0 made; 71 no memory for so many clips at once; 78 data or model wrong, nothing at --out; 130 stopped
+exit status: 0 done; 71 not enough memory; 78 data, model or options are wrong, --out is not created; 130 stopped
 """
 
 
 def add_parser(commands: Any) -> None:
-    """Adds the subcommand `finetune`."""
+    """Add the subcommand `finetune`."""
     parser = commands.add_parser("finetune", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.set_defaults(command=run, stopped="stopped, nothing at --out; the same command goes on where it was")
+    parser.set_defaults(command=run, stopped="stopped; --out is not created; run the same command again to resume")
     parser.add_argument("--data", type=Path, required=True, help="folder of class folders, or list file: see train")
     parser.add_argument("--negatives", type=Path, metavar="DIR", help="videos of the class background; see below")
-    parser.add_argument("--from", dest="start", default="motion", metavar="MODEL",
-                        help="model folder or shipped model, run, TDN checkpoint, ImageNet weights "
-                        "(default: %(default)s)")  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, help="model folder to make; must not exist")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        default="motion",
+        metavar="MODEL",
+        help="initial weights: model folder or shipped model, run, TDN checkpoint, ImageNet weights "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="model folder to create; must not exist")
     parser.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
-    parser.add_argument("--hold-out", type=float, default=0.3, metavar="SHARE", help="to judge by (default: 0.3)")
-    parser.add_argument("--judge", type=Path, metavar="DATA", help="other data, of the same classes, to judge by")
-    parser.add_argument("--cache", type=Path, metavar="DIR", default=default_cache(),
-                        help="where decoded videos are kept (default: %(default)s)")  # fmt: skip
-    course = parser.add_argument_group("how to learn: fits 10 to 1,000 clips if nothing is said")
-    course.add_argument("--epochs", type=int, metavar="N", help=f"at most (default: until {SEEN} clips were seen)")
-    course.add_argument("--batch", type=int, default=16, metavar="N", help="clips a step (default: 16)")
-    course.add_argument("--rate", type=float, default=0.08, help="for 128 clips a step (default: 0.08)")
-    course.add_argument("--seed", type=int, default=1, help="(default: 1)")
-    course.add_argument("--segment-stride", type=int, metavar="N",
-                        help="frames from one segment to the next: with more a model looks at a longer time, and "
-                        f"tells later (default: as --from has it, but at most {SHOWN_S:g} s)")  # fmt: skip
-    course.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
-    course.add_argument("--at-once", type=int, default=AT_ONCE, metavar="N",
-                        help="clips computed at a time (default: %(default)s)")  # fmt: skip
-    course.add_argument("--workers", type=int, default=1, metavar="N", help="processes that cut clips (default: 1)")
-    add_network(parser)
+    parser.add_argument(
+        "--hold-out", type=float, default=0.3, metavar="SHARE", help="share to evaluate on (default: 0.3)"
+    )
+    parser.add_argument("--judge", type=Path, metavar="DATA", help="evaluate on other data, of the same classes")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        default=default_cache(),
+        help="folder of decoded videos (default: %(default)s)",
+    )
+    group = parser.add_argument_group("the training: the defaults fit 10 to 1,000 clips")
+    group.add_argument(
+        "--epochs", type=int, metavar="N", help=f"at most (default: as many as make {TOTAL_CLIPS} clips)"
+    )
+    group.add_argument("--batch", type=int, default=16, metavar="N", help="clips a step (default: 16)")
+    group.add_argument(
+        "--rate",
+        type=float,
+        default=0.08,
+        help="learning rate for 128 clips a step; scaled with --batch (default: 0.08)",
+    )
+    group.add_argument("--seed", type=int, default=1, help="(default: 1)")
+    group.add_argument(
+        "--segment-stride",
+        type=int,
+        metavar="N",
+        help="frames from one segment to the next: with more, a clip spans a longer time, and actions are recognised "
+        f"later (default: as in --from, but at most {MAX_CLIP_S:g} s a clip)",
+    )
+    add_machine_options(group, "it is reduced to fit --batch (default: %(default)s)", DEFAULT_MICRO_BATCH, workers=1)
+    add_network_options(parser)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedData:
+    """The decoded clips of both sides, and the settings that fit them."""
+
+    train: DecodedDataSet
+    held_out: DecodedDataSet
+    config: TrainingConfig
+    videos: tuple[Path, ...]  # files that INT8 is calibrated on
+    recordings: int  # that the held-out clips are of
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """The outcome of the export."""
+
+    parity: ParityReport
+    notes: tuple[str, ...]
 
 
 def run(options: argparse.Namespace) -> int:
-    """The exit status: 0. EdgeTdnError: whatever of data, model or options is wrong; then nothing is at --out."""
+    """Fine-tune; return the exit status 0. EdgeTdnError: data, model or options are wrong; --out is not created."""
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    _check(options)
-    data, said = with_background(open_data(options.data), options.negatives)
-    if len(data.labels) < 2:
-        raise ConfigError(
-            f"{options.data}: one class, {data.labels[0]!r}: nothing to tell it from; add a folder named {BACKGROUND}, "
-            f"of what else the camera sees, or --negatives"
-        )
-    start = begin(options.start, data.labels, options.seed, **network_of(options))
-    known = input_of(start.model.config.segments, start.spec, **looks_of(options))
-    spec = input_of(known.segments, known, segment_stride=options.segment_stride or _stride(known))
-    background = _background(options.start, data.labels)
+    plan = make_plan(options)
     console.print("1/4 videos")
-    learnt, judged, split_said = _divide(options, data, spec)
-    said = (
-        *said,
-        *start.said,
-        *_told_sooner(known, spec),
-        *split_said,
-        *_too_short(learnt, spec),
-        *_not_mirrored(data),
-    )
-    skipped = dict.fromkeys((*learnt.data.skipped, *judged.data.skipped))
-    for line in (*said, f"{len(skipped)} video(s) skipped", *skipped) if skipped else said:
-        console.print(f"  {line}")
-    lessons, exam = evenly(learnt, spec.video_frames), each_clip(judged, spec.video_frames)
-    course = _course(options, lessons, spec)
-    console.print(f"  {_counted(learnt)}; to judge by: {_counted(judged)}")
-    console.print(f"2/4 learning, at most {course.epochs} epochs of {len(lessons.frames)} clips")
-    folder = options.out.with_name(f"{options.out.name}.run")
-    metrics = _learn(options, Task(start, spec, lessons, exam, course), folder)
-    console.print(f"  taken is epoch {best(metrics) + 1} of {len(metrics)}: lowest held-out loss since the rate fell")
+    data = prepare_data(plan, console)
+    console.print(f"2/4 training, at most {data.config.epochs} epochs of {len(data.train.frames)} clips")
+    train_network(plan, data, console)
     console.print("3/4 model folder")
-    recipe = Recipe(
-        id=options.id or options.out.name, labels=folder / LABELS, input=spec, background=background,
-        source=(("file", f"{folder.name}/{WEIGHTS}"), ("sha256", checkpoint.sha256(folder / WEIGHTS))),
-    )  # fmt: skip
-    from edge_tdn_training.commands.export_model import deliver  # nncf takes seconds to import
-
-    with whole_or_nothing(options.out) as scratch:
-        videos = sorted({video.path for video in learnt.data.videos})
-        report, more = deliver(start.model.to("cpu").float(), recipe, videos, scratch)
-        console.print("4/4 judging")
-        accuracies = _judge(open_model(scratch), exam)
-        recordings = len({video.source for video in judged.data.videos})
-        _write(scratch, recipe.id, accuracies, folder, (*said, *more), recordings)
-    for shown in (table(report), accuracy_table(accuracies), class_table(accuracies)):
+    with whole_or_nothing(plan.out) as scratch:
+        exported = export_network(plan, data, scratch)
+        console.print("4/4 evaluation")
+        accuracies = evaluate_model(scratch, data.held_out)
+        write_results(plan, data, exported, accuracies, scratch)
+    for shown in (table(exported.parity), accuracy_table(accuracies), class_table(accuracies), *exported.notes):
         console.print(shown)
-    for line in more:
-        console.print(line)
-    console.print(f"{options.out}: {_result(accuracies)}; see {CONFUSION}, parity.html, {REPORT}; the run: {folder}")
+    top1 = ", ".join(f"{name} {one.top1:.1%}" for name, one in accuracies.items())
+    console.print(f"{plan.out}: {top1}; see {CONFUSION}, parity.html, {REPORT}; the run: {plan.run_folder}")
     return 0
 
 
-def _stride(known: InputSpec) -> int:
-    """Frames from one segment to the next with which a clip shows no more than SHOWN_S."""
-    return max(1, min(known.segment_stride, int(SHOWN_S * known.frame_rate / known.segments)))
+def prepare_data(plan: FinetunePlan, console: Console) -> PreparedData:
+    """Step 1: decode the videos, hold out a part, and balance the classes. ConfigError: a class is too short."""
+    sides = _divide(plan)
+    training, held_out = sides.train, sides.held_out
+    notes = (*plan.notes, *sides.notes, *_too_short(training, plan.spec), *_not_mirrored(plan.data))
+    skipped = dict.fromkeys((*training.data.skipped, *held_out.data.skipped))
+    for line in (*notes, f"{len(skipped)} video(s) skipped", *skipped) if skipped else notes:
+        console.print(f"  {line}")
+    console.print(f"  {_counts(training)}; held out: {_counts(held_out)}")
+    balanced = balance(training, plan.spec.video_frames)
+    return PreparedData(
+        train=balanced,
+        held_out=evaluation_clips(held_out, plan.spec.video_frames),
+        config=_fitted(plan, len(balanced.frames)),
+        videos=tuple(sorted({video.path for video in training.data.videos})),
+        recordings=len({video.source for video in held_out.data.videos}),
+        notes=notes,
+    )
 
 
-def _told_sooner(known: InputSpec, spec: InputSpec) -> list[str]:
-    if known.segment_stride == spec.segment_stride:
-        return []
-    before_s, now_s = (one.ticks / one.frame_rate for one in (known, spec))
-    return [f"it looks at {now_s:.1f} s (what it comes from: {before_s:.1f} s), and can tell no sooner after a start"]
+def _divide(plan: FinetunePlan) -> DataSplit:
+    """Return the videos to train on and the held-out ones, decoded."""
+    decoded = decode_with_progress(plan.data, plan.spec, plan.cache)
+    if plan.evaluation is None:
+        return split(decoded, plan.hold_out, plan.spec.video_frames, plan.config.seed)
+    return DataSplit(decoded, decode_with_progress(plan.evaluation, plan.spec, plan.cache), ())
 
 
-def evenly(learnt: Decoded, clip: int) -> Decoded:
-    """What an epoch learns from: of every action equally many clips, a long video as many as it has.
-
-    A video stands there as often as it is to be learnt from, each time another stretch of it. Of background, which has
-    hours at times, as many clips are taken as of an action, but every video once; where that is more than all actions
-    together, these are taken more often.
-    """
-    items: dict[int, list[Item]] = {}
-    videos = Counter(video.label for video in learnt.data.videos)
-    for item in zip(learnt.data.videos, learnt.frames, strict=True):
-        items.setdefault(item[0].label, []).extend([item] * max(1, round(len(item[1]) / clip)))
-    background = {label for label in items if learnt.data.labels[label] == BACKGROUND}
-    actions = [len(own) for label, own in items.items() if label not in background]
-    each = max(LEAST, *actions, *(-(-videos[label] // max(1, len(actions))) for label in background))
-    taken: list[Item] = []
-    for label, own in sorted(items.items()):
-        once = list(dict.fromkeys(own)) if label in background else []
-        rest = max(0, each - len(once))
-        taken += [*once, *(own[number * len(own) // rest] for number in range(rest))]
-    return _decoded(learnt, taken)
+def _fitted(plan: FinetunePlan, clips: int) -> TrainingConfig:
+    """Return the settings for an epoch of that many clips."""
+    epochs = plan.epochs or int(np.clip(round(TOTAL_CLIPS / clips), *EPOCHS))
+    batch = min(plan.config.batch, clips)
+    return replace(plan.config, epochs=epochs, warm_up_epochs=min(1.0, epochs / 4), batch=batch)
 
 
-def each_clip(judged: Decoded, clip: int) -> Decoded:
-    """The clips of the videos to judge by, a quarter of one apart; shorter videos as they are. Of background no more
-    than of the action that has most: else what is found out is told of background alone.
-    """
-    items: dict[int, list[Item]] = {}
-    for item in zip(judged.data.videos, judged.frames, strict=True):
-        starts = range(0, len(item[1]) - clip + 1, max(1, clip // 4))
-        items.setdefault(item[0].label, []).extend([part(item, first, clip) for first in starts] or [item])
-    most = max((len(own) for label, own in items.items() if judged.data.labels[label] != BACKGROUND), default=LEAST)
-    taken = []
-    for label, own in sorted(items.items()):
-        each = min(most, len(own)) if judged.data.labels[label] == BACKGROUND else len(own)
-        taken += [own[number * len(own) // each] for number in range(each)]
-    return _decoded(judged, taken)
-
-
-def _decoded(whole: Decoded, items: Sequence[Item]) -> Decoded:
-    data = replace(whole.data, videos=tuple(video for video, _ in items))
-    return Decoded(data, tuple(frames for _, frames in items))
-
-
-def _check(options: argparse.Namespace) -> None:
-    """What is known to be wrong before anything takes time."""
-    if dist.is_torchelastic_launched():
-        raise ConfigError(
-            "finetune is done by one process, which alone makes --out: start it without torchrun; what is too much for "
-            "one GPU is for `torchrun -m training train`, and then edge-tdn-export convert"
-        )
-    if options.out.exists():
-        raise ConfigError(f"--out {options.out}: exists already; name another folder or remove it")
-    check_id(options.id or options.out.name)
-    check_share(options.hold_out)
-    limits = {"epochs": 1, "batch": 2, "at_once": 1, "workers": 0, "seed": 0, "segments": 1, "segment_stride": 1}
-    for name, least in limits.items():
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise ConfigError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
-    if not options.rate > 0:
-        raise ConfigError(f"--rate {options.rate:g}: must be more than 0")
-
-
-def _background(source: str, labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels that start no action: `background`, and what --from has as such and the data has, too."""
-    known: tuple[str, ...] = ()
-    folder = find_model(source, Path.cwd())
-    if (folder / MANIFEST).is_file():
-        known = open_model(folder).manifest.background
-    found = tuple(label for label in labels if label == BACKGROUND or label in known)
-    if len(found) == len(labels):
-        raise ConfigError(f"{', '.join(found)}: all of it is background; nothing would ever be told")
-    return found
-
-
-def _divide(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> tuple[Decoded, Decoded, Sequence[str]]:
-    """What to learn from, what to judge by, and what a person should know of that."""
-    other = _of_these_classes(options.judge, data, options.data) if options.judge else None
-    if other:
-        check_judge(data, other)  # before what takes time
-    decoded = decode_shown(data, spec, options.cache)
-    if other:
-        return decoded, decode_shown(other, spec, options.cache), ()
-    found = split(decoded, options.hold_out, spec.video_frames, options.seed)
-    return found.lessons, found.held_out, found.said
-
-
-def _of_these_classes(path: Path, data: DataSet, where: Path) -> DataSet:
-    """Other data with the labels of `data`, which was read from `where`. ConfigError: it has one more."""
-    other = open_data(path)
-    unknown = [label for label in other.labels if label not in data.labels]
-    if unknown:
-        raise ConfigError(f"{path}: class {unknown[0]!r} is none of {where}: {', '.join(data.labels)}")
-    own = tuple(replace(video, label=data.labels.index(other.labels[video.label])) for video in other.videos)
-    return replace(data, videos=own, skipped=other.skipped)
-
-
-def _too_short(learnt: Decoded, spec: InputSpec) -> list[str]:
-    """Where most videos are: a camera's clip then shows more than they do."""
-    lengths = sorted(len(frames) for frames in learnt.frames)
+def _too_short(training: DecodedDataSet, spec: InputSpec) -> list[str]:
+    """Return a note if most videos are shorter than a clip, which on a camera then shows more than they do."""
+    lengths = sorted(len(frames) for frames in training.frames)
     middle = lengths[len(lengths) // 2]
     if middle >= spec.ticks:
         return []
     fits = max(1, (middle - FRAMES_PER_SEGMENT + 1) // spec.segments)
     return [
-        f"most videos are shorter than the {spec.ticks / spec.frame_rate:.1f} s that the model looks at; record longer "
-        f"ones, or try --segment-stride {fits}"
+        f"most videos are shorter than the {spec.ticks / spec.frame_rate:.1f} s that a clip of the model spans; record "
+        f"longer ones, or try --segment-stride {fits}"
     ]
 
 
 def _not_mirrored(data: DataSet) -> list[str]:
-    """Where labels speak of a side, and nobody said what a mirror makes of them."""
+    """Return a note if labels contain a side, and dataset.toml does not describe their mirror images."""
     if not data.sideways:
         return []
-    named = ", ".join(map(repr, data.sideways))
+    labels = ", ".join(map(repr, data.sideways))
     return [
-        f"no clip is mirrored, for nobody says what a mirror makes of {named}; [flip] in dataset.toml can, and doubles "
-        f"what there is to learn from: see train --help"
+        f"clips are not mirrored, because dataset.toml does not define the mirror image of {labels}; with [flip] it "
+        f"can, and doubles the data: see train --help"
     ]
 
 
-def _course(options: argparse.Namespace, lessons: Decoded, spec: InputSpec) -> Course:
-    """Batch norms learn, too: what they know of pictures comes from others, and drawn ones at that where --from is the
-    shipped model.
-    """
-    count = len(lessons.frames)
-    epochs = options.epochs or int(np.clip(round(SEEN / count), *EPOCHS))
-    return Course(
-        epochs=epochs, milestones=(0.6, 0.85), rate=options.rate, warm_up_epochs=min(1.0, epochs / 4),
-        batch=min(options.batch, count), last_layer=LAST_LAYER, partial_norm=False, flip=not lessons.data.sideways,
-        window_s=spec.video_frames / spec.frame_rate, spliced=SPLICED, seed=options.seed,
-    )  # fmt: skip
-
-
-def _learn(options: argparse.Namespace, task: Task, folder: Path) -> list[Metrics]:
-    with join(options.device) as place:
-        at_once = place.at_once(task.course.batch, options.at_once)
-        return learn(task, folder, place, at_once, options.workers, patience=max(3, task.course.epochs // 4))
-
-
-def _judge(model: Model, exam: Decoded) -> dict[str, Accuracy]:
-    """By precision, as the daemon runs it."""
-    spec = model.manifest.input
-    truth = np.array([video.label for video in exam.data.videos])
-    found: dict[str, Accuracy] = {}
-    for name in filter(runs_here, model.manifest.precisions):
-        with closing(open_any(model, name)) as runtime:
-            score = with_runtime(runtime)
-            logits = [score(clip)[0] for frames in exam.frames for clip in views(frames, spec, "1x1")]
-        found[name] = Accuracy(model.labels, np.stack(logits), truth)
-    return found
-
-
-def _write(
-    folder: Path, name: str, accuracies: dict[str, Accuracy], run: Path, said: Sequence[str], recordings: int
-) -> None:
-    """The figures and pictures, beside the model."""
-    precision, shown = _served(accuracies)
-    title = f"{name}, {precision}: top-1 {shown.top1:.1%} of {len(shown.truth)} clips of {recordings} recording(s)"
-    write_at_once(folder / CONFUSION, shown.picture(title))
-    write_at_once(folder / CURVES, (run / CURVES).read_bytes())
-    told = {
-        "schema": 1,
-        "said": list(said),
-        "run": json.loads((run / RUN).read_bytes()),
-        "recordings_judged": recordings,
-        "results": {name: accuracy_json(one) for name, one in accuracies.items()},
-    }
-    write_at_once(folder / REPORT, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def _served(accuracies: dict[str, Accuracy]) -> tuple[str, Accuracy]:
-    """INT8 where there is some: that is what most hosts run."""
-    name = "int8" if "int8" in accuracies else next(iter(accuracies))
-    return name, accuracies[name]
-
-
-def _counted(decoded: Decoded) -> str:
+def _counts(decoded: DecodedDataSet) -> str:
     count = Counter(video.label for video in decoded.data.videos)
     return ", ".join(f"{decoded.data.labels[label]}: {number}" for label, number in sorted(count.items()))
 
 
-def _result(accuracies: dict[str, Accuracy]) -> str:
-    return ", ".join(f"{name} {one.top1:.1%}" for name, one in accuracies.items())
+def train_network(plan: FinetunePlan, data: PreparedData, console: Console) -> None:
+    """Step 2: train the plan's network in place, or resume the run."""
+    task = TrainingTask(plan.initial, plan.spec, data.train, data.held_out, data.config)
+    patience = max(MIN_PATIENCE, data.config.epochs // 4)
+    with distributed_context(plan.device) as context:
+        micro_batch = context.micro_batch(data.config.batch, plan.max_micro_batch)
+        metrics = train(task, plan.run_folder, context, micro_batch, plan.workers, patience)
+    best = best_epoch(metrics) + 1
+    console.print(f"  the best epoch is {best} of {len(metrics)}: lowest held-out loss since the rate fell")
+
+
+def export_network(plan: FinetunePlan, data: PreparedData, folder: Path) -> Exported:
+    """Step 3: fill the empty `folder` with the trained network in all precisions, compared with PyTorch."""
+    from edge_tdn_training.commands.export_model import export_model  # nncf takes seconds to import
+
+    run_folder = plan.run_folder
+    recipe = Recipe(
+        id=plan.id,
+        labels=run_folder / LABELS,
+        input=plan.spec,
+        background=plan.background,
+        source=(("file", f"{run_folder.name}/{WEIGHTS}"), ("sha256", checkpoint.sha256(run_folder / WEIGHTS))),
+    )
+    report, notes = export_model(plan.initial.model.to("cpu").float(), recipe, data.videos, folder)
+    return Exported(report, tuple(notes))
+
+
+def evaluate_model(folder: Path, held_out: DecodedDataSet) -> dict[str, Accuracy]:
+    """Step 4: evaluate each precision of a model folder on the held-out clips, as the daemon runs it."""
+    model = open_model(folder)
+    spec = model.manifest.input
+    truth = np.array([video.label for video in held_out.data.videos])
+    found: dict[str, Accuracy] = {}
+    for name in filter(runs_here, model.manifest.precisions):
+        with closing(open_any(model, name)) as runtime:
+            score = with_runtime(runtime)
+            logits = [score(clip)[0] for frames in held_out.frames for clip in views(frames, spec, "1x1")]
+        found[name] = Accuracy(model.labels, np.stack(logits), truth)
+    return found
+
+
+def write_results(
+    plan: FinetunePlan, data: PreparedData, exported: Exported, accuracies: dict[str, Accuracy], folder: Path
+) -> None:
+    """Write figures and pictures into the model folder."""
+    precision = "int8" if "int8" in accuracies else next(iter(accuracies))  # what most hosts run
+    shown = accuracies[precision]
+    clips = f"{len(shown.truth)} clips of {data.recordings} recording(s)"
+    title = f"{plan.id}, {precision}: top-1 {shown.top1:.1%} of {clips}"
+    write_at_once(folder / CONFUSION, shown.picture(title))
+    write_at_once(folder / CURVES, (plan.run_folder / CURVES).read_bytes())
+    results = {
+        "schema": 1,
+        "said": [*data.notes, *exported.notes],
+        "run": json.loads((plan.run_folder / RUN).read_bytes()),
+        "recordings_judged": data.recordings,
+        "results": {name: accuracy_json(one) for name, one in accuracies.items()},
+    }
+    write_at_once(folder / REPORT, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode())

@@ -1,8 +1,8 @@
 """`edge-tdn-train record`: clips of one action, cut from a live camera, with a countdown before each.
 
-The pictures come the way that the daemon's do, and keep their times. A clip is a whole file or none: what a stop or a
-lost connection cuts short goes, and is recorded again. All clips of one call are of one recording, which their names
-tell and `dataset.toml` says, so that none of them is judged by while others of them are learnt from.
+The pictures come from the same source as the daemon's, and keep their times. A clip that is interrupted by a stop or a
+lost connection is deleted, and recorded again. All clips of one call are of one recording, by their names and
+`dataset.toml`, so that none of them is evaluated on while others are trained on.
 """
 
 import argparse
@@ -25,67 +25,85 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from edge_tdn.capture.open_capture import verify
 from edge_tdn.capture.source import Source
-from edge_tdn.config.tables import CameraConfig, load
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import ConfigError, EdgeTdnError, SourceError
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_S, Frame, Rgbx, State
 from edge_tdn_training.data.dataset import DESCRIPTION, class_name, recordings
 
-SESSION = "%Y%m%dT%H%M%SZ"
-TOGETHER = "source = '([0-9]{8}T[0-9]{6}Z)-[0-9]+'  # clips of one call of edge-tdn-train record\n"
-FINISH_S = 30.0  # that a disk may take over the end of a clip
+SESSION = "%Y%m%dT%H%M%SZ"  # start of the names of all clips of one call
+ONE_RECORDING = "source = '([0-9]{8}T[0-9]{6}Z)-[0-9]+'  # clips of one call of edge-tdn-train record\n"
+FINISH_TIMEOUT_S = 30.0  # for a slow disk to complete a clip
 
-Tell = Callable[[str, float], None]  # what is going on, and which share of it is done
+SCRATCH_SUFFIX = ".part"
+MAX_SECONDS = 3600.0  # of a clip, or of a pause
 
-EPILOG = """ten times three seconds, with three to get ready before each; the terminal rings at each beginning and end:
+Report = Callable[[str, float], None]  # receives the current activity, and the share of it that is done
+
+EPILOG = """ten clips of three seconds, with a countdown of three before each; the terminal rings at each start and end:
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
 
-everything else that this camera sees, ten minutes of it: the class background
+the class background: everything else that this camera sees, ten minutes of it
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips --count 60 --seconds 10 \\
       --pause 0
 
 a camera of a host's configuration, with its password, turned and cut as there:
   edge-tdn-train record --config site.toml --source front-door --label wave --out clips
 
-Record on several days, in other light, with other people: each call is one recording, and a model is judged by
-recordings that it has not learnt from.
+Record on several days, in other light, with other people: each call is one recording, and a model is evaluated on
+recordings that it was not trained on.
 
-exit status: 0 recorded; 66 the source cannot be played, or was over too soon; 78 name or options wrong; 130 stopped
+exit status: 0 recorded; 66 the source cannot be played, or ended too soon; 78 name or options are wrong; 130 stopped
 """
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be recorded."""
+class RecordingPlan:
+    """The clips to record."""
 
-    folder: Path  # the class's
-    session: str  # all clips' names begin so
+    folder: Path  # of the class
+    session: str  # start of the names of all clips
     count: int
     seconds: float  # of each clip
     pause: float  # seconds before each
 
     def clip(self, number: int) -> Path:
-        """Where one goes, from 1."""
+        """Return the path of clip `number`, from 1."""
         return self.folder / f"{self.session}-{number:03}.mp4"
+
+    def remove_unfinished(self) -> None:
+        """Delete the files of clips that were not completed."""
+        for path in self.folder.glob(f".{self.session}-*{SCRATCH_SUFFIX}"):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def add_parser(commands: Any) -> None:
-    """Adds the subcommand `record`."""
+    """Add the subcommand `record`."""
     parser = commands.add_parser("record", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(command=run, stopped="stopped; no clip recorded")
-    parser.add_argument("--source", required=True, metavar="CAMERA",
-                        help="rtsp://, http(s)://, /dev/video*, file, gst: PIPELINE; with --config a name")  # fmt: skip
-    parser.add_argument("--config", type=Path, metavar="TOML", help="the configuration that has the camera")
-    parser.add_argument("--label", required=True, metavar="NAME", help="what the clips show: their folder's name")
+    parser.add_argument(
+        "--source",
+        required=True,
+        metavar="CAMERA",
+        help="rtsp://, http(s)://, /dev/video*, file, gst: PIPELINE; or with --config a camera's name",
+    )
+    parser.add_argument("--config", type=Path, metavar="TOML", help="the configuration of the camera")
+    parser.add_argument(
+        "--label", required=True, metavar="NAME", help="action that the clips show: the name of their folder"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder with a folder for each class")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each clip (default: 3)")
-    parser.add_argument("--count", type=int, default=10, metavar="N", help="clips (default: 10)")
-    parser.add_argument("--pause", type=float, default=3.0, metavar="SECONDS", help="before each (default: 3)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each clip (default: 3)")
+    parser.add_argument("--count", type=int, default=10, metavar="N", help="number of clips (default: 10)")
+    parser.add_argument(
+        "--pause", type=float, default=3.0, metavar="SECONDS", help="countdown before each (default: 3)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """The exit status. EdgeTdnError: name, options, source or disk; clips that were finished stay."""
+    """Record; return the exit status. EdgeTdnError: name, options, source or disk; finished clips stay."""
     plan = _plan(options)
     camera, base = _camera(options)
     verify(camera, base)
@@ -97,21 +115,23 @@ def run(options: argparse.Namespace) -> int:
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             bar = progress.add_task("", total=1.0)
-            tell = lambda what, share: progress.update(bar, description=what, completed=share)  # noqa: E731
-            frames = Source(camera, base, lambda state, reason: _told(console, state, reason)).frames(threading.Event())
+            report = lambda what, share: progress.update(bar, description=what, completed=share)  # noqa: E731
+            frames = Source(camera, base, lambda state, reason: _print_state(console, state, reason)).frames(
+                threading.Event()
+            )
             with closing(frames):  # type: ignore[type-var]
-                for path in record(frames, plan, tell, console.bell):
+                for path in record(frames, plan, report, console.bell):
                     made += 1
                     console.print(f"{path}: {plan.seconds:g} s", style="green")
     except KeyboardInterrupt:
         console.print(f"stopped; {made} of {plan.count} clip(s) recorded")
         return 130
     finally:
-        with suppress(OSError):  # it stays if there is anything in it
+        with suppress(OSError):  # it stays if it contains a clip
             plan.folder.rmdir()
     if made < plan.count:
         where = f"; they are in {plan.folder}" if made else ""
-        raise SourceError(f"the source was over after {made} of {plan.count} clip(s){where}", "ended")
+        raise SourceError(f"the source ended after {made} of {plan.count} clip(s){where}", "ended")
     console.print(
         f"{made} clip(s) of one recording in {plan.folder}; next: edge-tdn-train finetune --data {options.out}"
     )
@@ -120,19 +140,19 @@ def run(options: argparse.Namespace) -> int:
 
 def record(
     frames: Iterator[Frame],
-    plan: Plan,
-    tell: Tell = lambda what, share: None,
+    plan: RecordingPlan,
+    report: Report = lambda what, share: None,
     ring: Callable[[], object] = lambda: None,
 ) -> Iterator[Path]:
-    """The clips, one after the other, each when it is a whole file. `ring`: it begins, it is over.
+    """Yield each clip when its file is complete; return early when the frames end.
 
-    Ends with the frames. EdgeTdnError: a clip cannot be written.
+    `report` is called with every frame, `ring` at the start and end of a clip. EdgeTdnError: a clip cannot be written.
     """
     number, stream, from_ns, last_ns = 1, None, 0, 0
     clip: _Clip | None = None
     try:
         for frame in frames:
-            if frame.stream != stream or frame.pts_ns - last_ns > MAX_GAP_S * NS_PER_S:  # nobody knows what was there
+            if frame.stream != stream or frame.pts_ns - last_ns > MAX_GAP_S * NS_PER_S:  # a gap in the stream
                 if clip:
                     clip.discard()
                 clip = None
@@ -141,14 +161,14 @@ def record(
             name = f"clip {number} of {plan.count}"
             if frame.pts_ns < from_ns:
                 left_s = (from_ns - frame.pts_ns) / NS_PER_S
-                tell(f"{name}: get ready, {ceil(left_s)}", 1 - left_s / plan.pause)
+                report(f"{name}: get ready, {ceil(left_s)}", 1 - left_s / plan.pause)
                 continue
             if clip is None:
                 clip = _Clip(plan.clip(number), frame)
                 ring()
             clip.write(frame)
             done_s = (frame.pts_ns - clip.from_ns) / NS_PER_S
-            tell(f"{name}: recording", done_s / plan.seconds)
+            report(f"{name}: recording", done_s / plan.seconds)
             if done_s < plan.seconds:
                 continue
             ring()
@@ -160,14 +180,15 @@ def record(
     finally:
         if clip:
             clip.discard()
+        plan.remove_unfinished()  # a stop may come before `clip` is assigned
 
 
 class _Clip:
-    """A file that gets its name when it is whole."""
+    """A video file that gets its name when it is complete."""
 
     def __init__(self, path: Path, first: Frame) -> None:
         self._path, self.from_ns = path, first.pts_ns
-        self._scratch = path.with_name(f".{path.name}.part")
+        self._scratch = path.with_name(f".{path.name}{SCRATCH_SUFFIX}")
         self._writer = VideoWriter(self._scratch, LIVE_ENCODERS)
         self._rgbx: Rgbx = np.empty((*first.decoded.size, 4), np.uint8)
 
@@ -177,7 +198,7 @@ class _Clip:
 
     def keep(self) -> Path:
         try:
-            self._writer.finish(FINISH_S)
+            self._writer.finish(FINISH_TIMEOUT_S)
             with self._scratch.open("rb") as file:
                 os.fsync(file.fileno())  # before the name: a power cut must not leave an empty file under it
             return self._scratch.replace(self._path)
@@ -192,28 +213,28 @@ class _Clip:
             self._scratch.unlink(missing_ok=True)
 
 
-def _plan(options: argparse.Namespace) -> Plan:
-    if not 0.5 <= options.seconds <= 3600:
-        raise ConfigError(f"--seconds {options.seconds:g}: from 0.5 to 3600")
+def _plan(options: argparse.Namespace) -> RecordingPlan:
+    if not 0.5 <= options.seconds <= MAX_SECONDS:
+        raise ConfigError(f"--seconds {options.seconds:g}: must be from 0.5 to {MAX_SECONDS:g}")
     if options.count < 1:
         raise ConfigError(f"--count {options.count}: must be 1 or more")
-    if not 0 <= options.pause <= 3600:
-        raise ConfigError(f"--pause {options.pause:g}: from 0 to 3600")
+    if not 0 <= options.pause <= MAX_SECONDS:
+        raise ConfigError(f"--pause {options.pause:g}: must be from 0 to {MAX_SECONDS:g}")
     if "/" in options.label or options.label.startswith(".") or not options.label:
-        raise ConfigError(f"--label {options.label!r}: names a folder: no / in it, and no dot before it")
+        raise ConfigError(f"--label {options.label!r}: not a valid folder name: use no / and no dot at its start")
     folder = options.out / options.label
     class_name(folder)
-    return Plan(folder, time.strftime(SESSION, time.gmtime()), options.count, options.seconds, options.pause)
+    return RecordingPlan(folder, time.strftime(SESSION, time.gmtime()), options.count, options.seconds, options.pause)
 
 
 def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:
-    """The camera, and what its relative paths start from."""
+    """Return the camera, and the folder that its relative paths refer to."""
     if not gstreamer.available():
         raise ConfigError(gstreamer.HOW_TO_INSTALL)
     if options.config:
         cameras = {camera.name: camera for camera in load(options.config).camera}
         if options.source not in cameras:
-            raise ConfigError(f"--source {options.source}: no camera of {options.config}: {', '.join(cameras)}")
+            raise ConfigError(f"--source {options.source}: not a camera of {options.config}: {', '.join(cameras)}")
         return cameras[options.source], options.config.parent
     try:
         return CameraConfig(name="camera", source=options.source), Path.cwd()
@@ -221,27 +242,27 @@ def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:
         raise ConfigError(f"--source: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
 
 
-def _prepare(out: Path, plan: Plan) -> str:
-    """Makes the class's folder, and says in `dataset.toml` which clips belong together, where there is none yet.
+def _prepare(out: Path, plan: RecordingPlan) -> str:
+    """Create the class's folder, and `dataset.toml` with the rule that these clips are of one recording.
 
-    Somebody's own stays as it is: if it does not say that, what a person should write there.
+    An existing `dataset.toml` is not changed: if it has another rule, return a note on what to write there.
     """
     described = (out / DESCRIPTION).exists()
     of = recordings(out) if described else Path.as_posix
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{plan.folder}: {error.strerror}; name another folder with --out") from error
+        raise ConfigError(f"{plan.folder}: {error.strerror}; choose another folder with --out") from error
     if not described:
-        write_at_once(out / DESCRIPTION, TOGETHER.encode())
+        write_at_once(out / DESCRIPTION, ONE_RECORDING.encode())
     elif of(plan.clip(1)) != of(plan.clip(2)):
         return (
-            f"{out / DESCRIPTION} does not say that these clips are of one recording: some would be judged by while "
-            f"others are learnt from; let its `source` say so, or, if it has none, write at its beginning:\n{TOGETHER}"
+            f"{out / DESCRIPTION} does not define these clips as one recording: some would be evaluated on while "
+            f"others are trained on; change its `source`, or if it has none, add this line at the top:\n{ONE_RECORDING}"
         )
     return ""
 
 
-def _told(console: Console, state: State, reason: str) -> None:
+def _print_state(console: Console, state: State, reason: str) -> None:
     if state not in ("streaming", "ended"):
         console.print(f"{state}{f': {reason}' if reason else ''}")

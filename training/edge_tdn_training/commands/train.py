@@ -1,226 +1,244 @@
-"""`edge-tdn-train train`: the training as the paper does it, on one machine or many: videos -> weights."""
+"""`edge-tdn-train train`: the published training, on one machine or many: videos -> weights."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from edge_tdn_export.network.config import DEPTHS, TDNConfig
 from edge_tdn_export.network.input_spec import input_of
 from rich.console import Console
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec
-from edge_tdn_training.data.background import LABEL as BACKGROUND
+from edge_tdn_training.commands.machine_options import add_machine_options
+from edge_tdn_training.commands.network_options import add_network_options, input_options, network_options
+from edge_tdn_training.commands.option_checks import check_ranges
+from edge_tdn_training.data.background import BACKGROUND
 from edge_tdn_training.data.dataset import DataSet, open_data
-from edge_tdn_training.data.decoded import Decoded, default_cache
-from edge_tdn_training.data.split import check_apart, check_judge, check_share, copies_are_one, hold_out
-from edge_tdn_training.loop.distributed import DEVICES, join, workers
-from edge_tdn_training.loop.initial_weights import begin
-from edge_tdn_training.loop.trainer import PUBLISHED, Course, Task, learn
-from edge_tdn_training.progress import decode_shown
+from edge_tdn_training.data.decoded import DecodedDataSet
+from edge_tdn_training.data.split import check_apart, check_evaluation_data, check_share, copies_are_one, hold_out
+from edge_tdn_training.data.video_cache import decode_with_progress, default_cache
+from edge_tdn_training.loop.distributed import DistributedContext, distributed_context
+from edge_tdn_training.loop.initial_weights import load_initial_weights
+from edge_tdn_training.loop.task import TrainingTask
+from edge_tdn_training.loop.trainer import train
+from edge_tdn_training.training_config import PUBLISHED, TrainingConfig
 
-EPILOG = """your own clips, from ImageNet weights, a fifth of the recordings held out to judge by:
+EPILOG = """your own clips, from ImageNet weights, with a fifth of the recordings held out:
   edge-tdn-train train --data clips --hold-out 0.2 --from resnet50.pth --out runs/mine --batch 16
 
 Something-Something as published, on all GPUs of a machine:
-  torchrun --nproc-per-node gpu -m training train --data train.txt --judge val.txt --from resnet50.pth --out runs/ssv2
+  torchrun --nproc-per-node gpu -m edge_tdn_training train --data train.txt --judge val.txt --from resnet50.pth \\
+      --out runs/ssv2
 
 on two machines, the same command on each; --out is one folder that both see, the videos and --cache may be copies
   torchrun --nnodes 2 --nproc-per-node gpu --rdzv-backend c10d --rdzv-endpoint first-machine:29500 \\
-      -m training train --data train.txt --judge val.txt --from resnet50.pth --out /shared/runs/ssv2
+      -m edge_tdn_training train --data train.txt --judge val.txt --from resnet50.pth --out /shared/runs/ssv2
 
-stopped, killed, or out of power? The same command goes on; at most one epoch is lost.
+Stopped, killed, or out of power? Run the same command again to resume; at most one epoch is lost.
 
-exit status: 0 trained; 71 no memory for so many clips at once; 78 data, weights or sizes wrong; 130 stopped
+exit status: 0 trained; 71 not enough memory; 78 data, weights or options are wrong; 130 stopped
 """
 
 DATA = """the data (--data, --judge) is one of:
   a folder with a folder of videos for each class, named as the class; or
   a list file, one video a line: `path [frames] label`, beside labels.txt (one label a line; the list's labels are its
-  line numbers, from 0). Paths start at the list's folder; `path#t=2.5,7` is the part from second 2.5 to 7. The number
-  of frames is read over: what is listed are videos, not folders of pictures.
+  line numbers, from 0). Paths are relative to the list's folder; `path#t=2.5,7` is the part from second 2.5 to 7. The
+  number of frames is ignored: the list names videos, not folders of pictures.
 
-dataset.toml beside them says what a mirror makes of a class, and which recording a clip was cut from:
+dataset.toml in the same folder describes the classes of mirrored clips, and the recording that a clip was cut from:
   source = '(.+)-[0-9]+'          # front-door-3.mp4 is of the recording front-door; without it each file is its own
   [flip]
   "turn left" = "turn right"      # every other class looks the same in a mirror
 """
 
 
+def add_parser(commands: Any) -> None:
+    """Add the subcommand `train`."""
+    parser = commands.add_parser(
+        "train", epilog=f"{EPILOG}\n{DATA}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.set_defaults(command=run, stopped="stopped; run the same command again to resume after the last whole epoch")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="training data: folder of class folders, or list file; see below"
+    )
+    parser.add_argument("--judge", type=Path, metavar="DATA", help="other data, of the same classes, to evaluate on")
+    parser.add_argument(
+        "--hold-out",
+        type=float,
+        metavar="SHARE",
+        help="evaluate on this share of --data instead, split by recording (default: none)",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        default="",
+        metavar="WEIGHTS",
+        help="initial weights: ImageNet weights with torchvision's names (.pth, .safetensors, .npz), a published TDN "
+        "or our own, a run, a model folder, a shipped model (default: random weights)",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        default=default_cache(),
+        help="folder of decoded videos: 4 MB a second at 12 frames of 456x256 (default: %(default)s)",
+    )
+    _add_training_options(parser)
+    add_network_options(parser)
+    machine = parser.add_argument_group("the machine")
+    add_machine_options(
+        machine,
+        "a step accumulates as many micro-batches as --batch needs; batch norms that learn take the statistics of one "
+        "micro-batch (default: up to 8)",
+    )
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options whose names are fields of TrainingConfig; their defaults are those of the schedule."""
+    group = parser.add_argument_group("the training (defaults: as published, see --schedule)")
+    group.add_argument(
+        "--schedule",
+        choices=tuple(PUBLISHED),
+        default="something",
+        help="something (default): 60 epochs, the rate falls after 30, 45, 55, batch 64, weight decay 5e-4; "
+        "kinetics: 100 epochs, 50, 75, 90, batch 128, weight decay 1e-4",
+    )
+    group.add_argument("--epochs", type=int, metavar="N", help="number of epochs; milestones move with it")
+    group.add_argument("--batch", type=int, metavar="N", help="clips a step, of all processes together")
+    group.add_argument(
+        "--rate", type=float, help="learning rate for 128 clips a step; scaled with --batch (default: 0.02)"
+    )
+    group.add_argument(
+        "--warm-up",
+        dest="warm_up_epochs",
+        type=float,
+        metavar="EPOCHS",
+        help="epochs in which the rate rises (default: 0)",
+    )
+    group.add_argument("--weight-decay", type=float, help="of weights; biases and batch norms do not decay")
+    group.add_argument("--dropout", type=float, help="before the linear layer (default: 0.5)")
+    group.add_argument(
+        "--last-layer",
+        type=float,
+        metavar="FACTOR",
+        help="learning rate of the last layer relative to the others (default: 1; published for fine-tuning on small "
+        "data sets: 5)",
+    )
+    group.add_argument(
+        "--all-norms",
+        dest="partial_norm",
+        action="store_const",
+        const=False,
+        help="train pretrained batch norms as well, as in the published commands (default: all but the first keep "
+        "their statistics, which small batches need)",
+    )
+    group.add_argument("--no-flip", dest="flip", action="store_const", const=False, help="do not mirror clips")
+    group.add_argument(
+        "--window",
+        dest="window_s",
+        type=float,
+        metavar="SECONDS",
+        help="take clips from random parts of this length of longer videos (default: whole videos)",
+    )
+    group.add_argument("--precision", choices=("bf16", "fp32"), help="(default: bf16, mixed)")
+    group.add_argument("--seed", type=int, help="(default: 1)")
+
+
 def run(options: argparse.Namespace) -> int:
-    """The exit status: 0. EdgeTdnError: whatever of data, weights or options is wrong."""
+    """Train, or resume; return the exit status 0. EdgeTdnError: data, weights or options are wrong."""
     if options.hold_out is not None:
         check_share(options.hold_out)
     if options.judge and options.hold_out:
-        raise ConfigError("--judge and --hold-out: one of them; held-out videos come from other data or from this")
-    if options.workers < 0:
-        raise ConfigError(f"--workers {options.workers}: must be 0 or more")
+        raise ConfigError("--judge and --hold-out: use one of them; held-out videos are from other data or from --data")
+    check_ranges(options, {"workers": (0, None)})
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    with join(options.device) as place:
-        course = _course(options)
-        data, judged = open_data(options.data), open_data(options.judge) if options.judge else None
-        if judged and judged.labels != data.labels:
-            raise ConfigError(f"{options.judge}: has other classes than {options.data}, or in another order")
-        if judged:
-            check_judge(data, judged)
-        start = begin(options.start, data.labels, course.seed, **network_of(options))
-        spec = input_of(start.model.config.segments, start.spec, **looks_of(options))
-        with place.in_turn(place.local_rank == 0):
-            lessons = decode_shown(data, spec, options.cache, place.first)
-            held_out = decode_shown(judged, spec, options.cache, place.first) if judged else None
+    with distributed_context(options.device) as context:
+        config = _training_config(options)
+        data, evaluation = open_data(options.data), open_data(options.judge) if options.judge else None
+        if evaluation and evaluation.labels != data.labels:
+            raise ConfigError(f"{options.judge}: its classes differ from those of {options.data}, or in their order")
+        if evaluation:
+            check_evaluation_data(data, evaluation)
+        initial = load_initial_weights(options.start, data.labels, config.seed, **network_options(options))
+        spec = input_of(initial.model.config.segments, initial.spec, **input_options(options))
+        training, held_out = _decode(options, data, evaluation, spec, context)
         copies: Sequence[str] = ()
-        if options.hold_out:  # of those that can be read
-            lessons, held_out, copies = _hold_out(lessons, options.hold_out, course.seed)
-        if place.first:
-            _tell(console, data, lessons, held_out, (*start.said, *copies))
-        at_once = options.at_once or place.at_once(course.batch)
-        metrics = learn(Task(start, spec, lessons, held_out, course), options.out, place, at_once, options.workers)
-        if place.first:
-            _tell_result(console, options.out, spec, data.labels, metrics[-1])
+        if options.hold_out:  # of the videos that can be read
+            training, held_out, copies = hold_out_decoded(training, options.hold_out, config.seed)
+        if context.is_first:
+            _print_data(console, data, training, held_out, (*initial.notes, *copies))
+        micro_batch = options.at_once or context.micro_batch(config.batch)
+        task = TrainingTask(initial, spec, training, held_out, config)
+        metrics = train(task, options.out, context, micro_batch, options.workers)
+        if context.is_first:
+            _print_result(console, options.out, spec, data.labels, metrics[-1])
     return 0
 
 
-def _hold_out(decoded: Decoded, share: float, seed: int) -> tuple[Decoded, Decoded, list[str]]:
-    """What to learn from, what to judge by, and which copies were found."""
+def _training_config(options: argparse.Namespace) -> TrainingConfig:
+    given = {field.name: getattr(options, field.name, None) for field in fields(TrainingConfig)}
+    return replace(PUBLISHED[options.schedule], **{name: value for name, value in given.items() if value is not None})
+
+
+def _decode(
+    options: argparse.Namespace,
+    data: DataSet,
+    evaluation: DataSet | None,
+    spec: InputSpec,
+    context: DistributedContext,
+) -> tuple[DecodedDataSet, DecodedDataSet | None]:
+    """Decode both data sets; the first process of each machine does the work."""
+    with context.leader_first(context.local_rank == 0):
+        training = decode_with_progress(data, spec, options.cache, context.is_first)
+        if evaluation is None:
+            return training, None
+        return training, decode_with_progress(evaluation, spec, options.cache, context.is_first)
+
+
+def hold_out_decoded(
+    decoded: DecodedDataSet, share: float, seed: int
+) -> tuple[DecodedDataSet, DecodedDataSet, list[str]]:
+    """Return the videos to train on, the held-out ones, and notes on copies of files. ConfigError: as `hold_out`."""
     data, copies = copies_are_one(decoded.data)
     decoded = replace(decoded, data=data)
-    lessons, held_out = map(decoded.only, hold_out(data, share, seed))
-    check_apart(lessons.data, held_out.data)
-    return lessons, held_out, copies
+    training, held_out = map(decoded.select, hold_out(data, share, seed))
+    check_apart(training.data, held_out.data)
+    return training, held_out, copies
 
 
-def _tell(console: Console, data: DataSet, lessons: Decoded, held_out: Decoded | None, said: Sequence[str]) -> None:
-    for line in said:
+def _print_data(
+    console: Console,
+    data: DataSet,
+    training: DecodedDataSet,
+    held_out: DecodedDataSet | None,
+    notes: Sequence[str],
+) -> None:
+    for line in notes:
         console.print(line)
-    skipped = [*lessons.data.skipped, *(held_out.data.skipped if held_out else ())]
-    judged = f", {len(held_out.frames)} to judge by" if held_out else ""
+    skipped = [*training.data.skipped, *(held_out.data.skipped if held_out else ())]
+    evaluated = f", {len(held_out.frames)} held out" if held_out else ""
     console.print(
-        f"{len(data.labels)} classes; {len(lessons.frames)} videos to learn from{judged}, {len(skipped)} skipped"
+        f"{len(data.labels)} classes; {len(training.frames)} videos to train on{evaluated}, {len(skipped)} skipped"
     )
     for reason in skipped:
         console.print(f"  skipped: {reason}")
     if data.sideways:
-        console.print(
-            f"a mirror does not change {', '.join(map(repr, data.sideways))}: if it should, see [flip] in --help"
-        )
+        labels = ", ".join(map(repr, data.sideways))
+        console.print(f"{labels}: unchanged in a mirror; if that is wrong, see [flip] in --help")
 
 
-def _tell_result(
+def _print_result(
     console: Console, out: Path, spec: InputSpec, labels: Sequence[str], metrics: dict[str, float]
-) -> None:  # fmt: skip
+) -> None:
     held_out = f", held out {metrics['held_out_top1']:.1%}" if "held_out_top1" in metrics else ""
     console.print(f"{out}: {metrics['epoch']:.0f} epochs, top-1 {metrics['top1']:.1%}{held_out}; see curves.png")
-    size = f"--size {spec.height} --resize {spec.resize}" + (
-        f" --short-side {spec.short_side}" if spec.short_side else ""
-    )
+    size = f"--size {spec.height} --resize {spec.resize}"
+    size += f" --short-side {spec.short_side}" if spec.short_side else ""
     size += f" --frame-rate {spec.frame_rate:g} --segment-stride {spec.segment_stride}"
     background = f" --background {BACKGROUND}" if BACKGROUND in labels else ""
     console.print(
         f"next: edge-tdn-export convert {out / WEIGHTS} models/{out.name} --labels {out / LABELS} {size}{background}"
     )
-
-
-def _course(options: argparse.Namespace) -> Course:
-    given = {field.name: getattr(options, field.name, None) for field in fields(Course)}
-    return replace(PUBLISHED[options.schedule], **{name: value for name, value in given.items() if value is not None})
-
-
-def network_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What `add_network` heard about the network, and nothing else: options of TDNConfig."""
-    given = {
-        name: getattr(options, name) for name in ("arch", "segments", "width") if getattr(options, name) is not None
-    }
-    for pair in options.network:
-        name, _, text = pair.partition("=")
-        if name not in {field.name for field in fields(TDNConfig)} - {"classes"}:
-            raise ConfigError(f"--network {pair!r}: no option of the network; see edge-tdn-export convert --help")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        given[name] = tuple(value) if isinstance(value, list) else value
-    return given
-
-
-def looks_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What `add_network` heard about what the network looks at, for `input_of`."""
-    return {name: getattr(options, name) for name in ("size", "resize", "frame_rate")}
-
-
-def add_parser(commands: Any) -> None:
-    """Adds the subcommand `train`."""
-    train = commands.add_parser(
-        "train", epilog=f"{EPILOG}\n{DATA}", formatter_class=argparse.RawDescriptionHelpFormatter
-    )  # fmt: skip
-    train.set_defaults(command=run, stopped="stopped; the same command goes on after the last whole epoch")
-    train.add_argument("--data", type=Path, required=True, help="folder of class folders, or list file; see below")
-    train.add_argument("--judge", type=Path, metavar="DATA", help="other data, of the same classes, to judge by")
-    train.add_argument("--hold-out", type=float, metavar="SHARE",
-                       help="judge by this share of --data instead, split by recording (default: none)")  # fmt: skip
-    train.add_argument("--out", type=Path, required=True, help="the run's folder; what is there is gone on with")
-    train.add_argument("--from", dest="start", default="", metavar="WEIGHTS",
-                       help="ImageNet weights with torchvision's names (.pth, .safetensors, .npz), a published TDN or "
-                       "our own, a run, a model folder, a shipped model (default: random weights)")  # fmt: skip
-    train.add_argument("--cache", type=Path, metavar="DIR", default=default_cache(),
-                       help="where decoded videos are kept: 4 MB a second at 12 frames of 456x256 "
-                       "(default: %(default)s)")  # fmt: skip
-    _add_course(train)
-    add_network(train)
-    machine = train.add_argument_group("the machine")
-    machine.add_argument("--device", choices=DEVICES, default="auto", help="(default: auto, a GPU if there is one)")
-    machine.add_argument("--at-once", type=int, default=0, metavar="N",
-                         help="clips that a process computes at a time, of which batch norms that learn take the "
-                         "statistics; a step adds up as many as --batch says (default: up to 8)")  # fmt: skip
-    machine.add_argument("--workers", type=int, default=workers(), metavar="N",
-                         help="processes that cut clips, for each that learns (default: %(default)s)")  # fmt: skip
-
-
-def add_network(parser: argparse.ArgumentParser) -> None:
-    """What weights may leave unsaid; see `network_of` and `looks_of`."""
-    network = parser.add_argument_group("the network, where --from does not say it, and what it looks at")
-    network.add_argument("--arch", choices=tuple(DEPTHS), help="(default: resnet50)")
-    network.add_argument("--segments", type=int, metavar="T", help="segments a clip (default: 8)")
-    network.add_argument("--width", type=float, help="channels relative to the named ResNet (default: 1)")
-    network.add_argument(
-        "--network", action="append", default=[], metavar="KEY=VALUE",
-        help="any other of its options; T-Conv: --network stdm_stages=[] --network ltdm_stages=[]",
-    )  # fmt: skip
-    network.add_argument("--size", type=int, help="height and width of its pictures (default: 224)")
-    network.add_argument("--resize", choices=("short_side_centre_crop", "stretch"),
-                         help="how pictures get that size (default: short_side_centre_crop, as published)")  # fmt: skip
-    network.add_argument("--frame-rate", type=float, help="frames a second (default: 12, Something-Something)")
-
-
-def _add_course(train: argparse.ArgumentParser) -> None:
-    """Defaults are the schedule's."""
-    course = train.add_argument_group("how to learn (defaults: as published, see --schedule)")
-    course.add_argument(
-        "--schedule", choices=tuple(PUBLISHED), default="something",
-        help="something (default): 60 epochs, the rate falls after 30, 45, 55, batch 64, weight decay 5e-4; "
-        "kinetics: 100 epochs, 50, 75, 90, batch 128, weight decay 1e-4",
-    )  # fmt: skip
-    course.add_argument("--epochs", type=int, metavar="N", help="milestones move with it")
-    course.add_argument("--batch", type=int, metavar="N", help="clips a step, of all processes together")
-    course.add_argument("--rate", type=float, help="learning rate for 128 clips a step; scaled with --batch "
-                        "(default: 0.02)")  # fmt: skip
-    course.add_argument("--warm-up", dest="warm_up_epochs", type=float, metavar="EPOCHS",
-                        help="while the rate rises (default: 0)")  # fmt: skip
-    course.add_argument("--weight-decay", type=float)
-    course.add_argument("--dropout", type=float, help="before the linear layer (default: 0.5)")
-    course.add_argument("--last-layer", type=float, metavar="FACTOR", help="its learning rate relative to the others' "
-                        "(default: 1; published for fine-tuning on small data sets: 5)")  # fmt: skip
-    course.add_argument(
-        "--all-norms", dest="partial_norm", action="store_const", const=False,
-        help="batch norms that came with statistics learn, too, as in the published commands (default: all but the "
-        "first keep them, which small batches need)",
-    )  # fmt: skip
-    course.add_argument("--no-flip", dest="flip", action="store_const", const=False, help="mirror no clips")
-    course.add_argument(
-        "--window", dest="window_s", type=float, metavar="SECONDS",
-        help="of longer videos learn from random stretches of this length (default: whole videos)",
-    )  # fmt: skip
-    course.add_argument("--precision", choices=("bf16", "fp32"), help="(default: bf16, mixed)")
-    course.add_argument("--seed", type=int, help="(default: 1)")

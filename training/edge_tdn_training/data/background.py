@@ -1,7 +1,7 @@
-"""The class of everything else, made from negatives: without one, a model takes whatever it sees for an action.
+"""The class `background`, made of negatives: without it a model takes everything that it sees for an action.
 
-Negatives are what a list file's videos show outside of their labelled parts, and whole videos in which nothing of all
-that is to be told happens.
+Negatives are the parts of a list file's videos outside of their labelled intervals, and whole videos in which none of
+the actions happens.
 """
 
 from contextlib import suppress
@@ -15,47 +15,50 @@ from edge_tdn.capture.video_file import length_s
 from edge_tdn.errors import SourceError
 from edge_tdn_training.data.dataset import DataSet, Video, recordings
 
-LABEL = "background"
-MARGIN_S = 0.5  # beside a labelled part: an action does not begin to the frame
-SHORTEST_S = 1.0  # of a stretch that is worth anything
+BACKGROUND = "background"
+MARGIN_S = 0.5  # left out beside a labelled interval: labels are not exact to the frame
+MIN_NEGATIVE_S = 1.0  # shorter gaps between labelled intervals are left out
+
+Interval = tuple[Path, float, float | None]  # file, from and to in seconds; None: to its end
 
 
 def with_background(data: DataSet, negatives: Path | None) -> tuple[DataSet, tuple[str, ...]]:
-    """`data` with the class `background`, where negatives for it are found, and what a person should know of that.
+    """Return `data` with the class `background`, if there are negatives for it, and notes for the user.
 
-    A class of this name that is there already gets the videos in the folder `negatives`, and no stretches between
-    labelled parts. Which of them are of one recording is said as in other data. ModelError: no video in that folder.
+    If the data has a class of this name already, it gets the videos in the folder `negatives`, and nothing between
+    labelled intervals. The recordings that negatives were cut from are read as those of other data. ModelError: no
+    video in that folder.
     """
-    given = [(path, 0.0, None) for path in find_videos(negatives)] if negatives else []
+    given: list[Interval] = [(path, 0.0, None) for path in find_videos(negatives)] if negatives else []
     recording = recordings(negatives) if negatives else Path.as_posix
-    there = LABEL in data.labels
-    between = [] if there else _outside(data)
-    label = data.labels.index(LABEL) if there else len(data.labels)
-    named = {video.path: video.source for video in data.videos}
+    exists = BACKGROUND in data.labels
+    between = [] if exists else _unlabelled(data)
+    label = data.labels.index(BACKGROUND) if exists else len(data.labels)
+    sources = {video.path: video.source for video in data.videos}
     videos = tuple(
-        Video(path, label, named.get(path) or recording(path), from_s, to_s)
+        Video(path, label, sources.get(path) or recording(path), from_s, to_s)
         for path, from_s, to_s in [*given, *between]
     )
-    if there or not videos:
-        said = () if there else (f"no class {LABEL!r}: the model will take everything for an action; see --negatives",)
-        return replace(data, videos=data.videos + videos), said
-    told = [f"{len(given)} video(s) of {negatives}"] if given else []
-    told += [f"{len(between)} stretch(es) outside of the labelled parts"] if between else []
-    labels, swaps = (*data.labels, LABEL), (*data.swaps, label)
-    made = replace(data, labels=labels, swaps=swaps, videos=data.videos + videos)
-    return made, (f"class {LABEL!r}: {' and '.join(told)}",)
+    if exists or not videos:
+        warning = f"no class {BACKGROUND!r}: the model will take everything for an action; see --negatives"
+        return replace(data, videos=data.videos + videos), () if exists else (warning,)
+    parts = [f"{len(given)} video(s) of {negatives}"] if given else []
+    parts += [f"{len(between)} interval(s) outside of the labelled ones"] if between else []
+    labels, swaps = (*data.labels, BACKGROUND), (*data.swaps, label)
+    extended = replace(data, labels=labels, swaps=swaps, videos=data.videos + videos)
+    return extended, (f"class {BACKGROUND!r}: {' and '.join(parts)}",)
 
 
-def _outside(data: DataSet) -> list[tuple[Path, float, float | None]]:
-    """Stretches of files of which parts are labelled, that are in none of them."""
+def _unlabelled(data: DataSet) -> list[Interval]:
+    """Return the intervals of partly labelled files that lie outside of all labels."""
     labelled: dict[Path, list[tuple[float, float]]] = {}
     for video in data.videos:
         labelled.setdefault(video.path, []).append((video.from_s, float("inf") if video.to_s is None else video.to_s))
-    found: list[tuple[Path, float, float | None]] = []
+    found: list[Interval] = []
     for path, parts in labelled.items():
         end_s: float | None = None
-        if all(to_s < float("inf") for _, to_s in parts):  # else nothing is left behind them
-            with suppress(SourceError):  # decoding will name it
+        if all(to_s < float("inf") for _, to_s in parts):  # else nothing follows the last one
+            with suppress(SourceError):  # decoding will report it
                 end_s = length_s(path)
         edges = [(0.0, 0.0), *sorted(parts), (end_s or 0.0, float("inf"))]
         reached_s = 0.0
@@ -63,6 +66,6 @@ def _outside(data: DataSet) -> list[tuple[Path, float, float | None]]:
             reached_s = max(reached_s, before_s)
             from_s = reached_s + MARGIN_S if reached_s else 0.0
             to_s = after_s - MARGIN_S if after_s != end_s else after_s
-            if to_s - from_s >= SHORTEST_S:
+            if to_s - from_s >= MIN_NEGATIVE_S:
                 found.append((path, from_s, to_s))
     return found

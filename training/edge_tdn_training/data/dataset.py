@@ -1,18 +1,18 @@
-"""A data set: videos and what they show. A folder for each class, or a list file.
+"""A data set: videos and their labels. A folder for each class, or a list file.
 
     clips/                      train.txt            one video a line: `path [frames] label`, as published
-    ├── dataset.toml            labels.txt           one label a line; a line of the list says which by number, from 0
+    ├── dataset.toml            labels.txt           one label a line; the list refers to them by number, from 0
     ├── turn left/*.mp4         dataset.toml
     └── turn right/*.mp4
 
-Paths in a list start at the list's folder. `path#t=2.5,7` is the part of a video from second 2.5 to 7. The number of
-frames, which published lists have, is read over.
+Paths in a list are relative to the list's folder. `path#t=2.5,7` is the part of a video from second 2.5 to 7. The
+number of frames, which published lists have, is ignored.
 
-`dataset.toml`, which need not be there, says what file names do not:
+`dataset.toml` is optional and describes what file names do not:
 
-    source = '(.+)-[0-9]+'      # of a name without its suffix: the recording that a clip was cut from
+    source = '(.+)-[0-9]+'      # regular expression for a name without its suffix: the recording of a clip
 
-    [flip]                      # what a mirror makes of a class; the others look the same in it
+    [flip]                      # the class of a mirrored clip; other classes look the same in a mirror
     "turn left" = "turn right"
 """
 
@@ -30,7 +30,7 @@ from edge_tdn.manifest import LABELS, parse_labels
 from edge_tdn.spelling import hint
 
 DESCRIPTION = "dataset.toml"
-PART = re.compile(r"#t=([0-9.]*)(?:,([0-9.]+))?$")  # of a video, as media fragments write it
+PART = re.compile(r"#t=([0-9.]*)(?:,([0-9.]+))?$")  # the part of a video, as a media fragment
 SIDE = re.compile(r"(?<![^\W_])(left|right)(?![^\W_])", re.IGNORECASE)
 
 
@@ -40,13 +40,13 @@ class Video:
 
     path: Path
     label: int  # index into DataSet.labels
-    source: str  # the recording it was cut from; clips of one never lie on both sides of a split
-    from_s: float = 0.0  # part of the file
+    source: str  # the recording it was cut from; a split never has clips of one recording on both sides
+    from_s: float = 0.0  # the part of the file, in seconds
     to_s: float | None = None  # None: to its end
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The path as a list file would have it, with the part of the file."""
         if self.from_s == 0.0 and self.to_s is None:
             return str(self.path)
         return f"{self.path}#t={self.from_s:g}" + ("" if self.to_s is None else f",{self.to_s:g}")
@@ -54,35 +54,37 @@ class Video:
 
 @dataclass(frozen=True)
 class DataSet:
+    """Videos of several classes."""
+
     labels: tuple[str, ...]
     videos: tuple[Video, ...]
-    swaps: tuple[int, ...]  # for each label the one that its mirror image has; itself where sideways means nothing
+    swaps: tuple[int, ...]  # for each label, that of its mirror image; itself if it looks the same in a mirror
     skipped: tuple[str, ...] = ()  # file and reason
 
     @property
     def sideways(self) -> tuple[str, ...]:
-        """Labels that speak of a side, and that a mirror leaves as they are: probably forgotten in `[flip]`."""
+        """The labels that contain "left" or "right" and are not in `[flip]`: probably forgotten there."""
         return tuple(
             label for i, label in enumerate(self.labels) if self.swaps[i] == i and len(set(SIDE.findall(label))) == 1
         )
 
 
 def open_data(path: Path) -> DataSet:
-    """The data set of a folder or of a list file. Videos are not opened.
+    """Read the data set in a folder or a list file. Videos are not opened.
 
-    ConfigError: nothing there, an empty class, a class name or `dataset.toml` that cannot be understood.
+    ConfigError: no such path, an empty class, an invalid class name or `dataset.toml`.
     """
     if path.is_dir():
         return _open_folder(path)
     if path.is_file():
         return _open_list(path)
-    raise ConfigError(f"{path}: no such data; a folder with a folder of videos for each class, or a list file")
+    raise ConfigError(f"{path}: no such data; expected a folder with a folder of videos for each class, or a list file")
 
 
 def _open_folder(folder: Path) -> DataSet:
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not classes:
-        raise ConfigError(f"{folder}: no class in it; make a folder of videos for each, named as the class")
+        raise ConfigError(f"{folder}: no class in it; create a folder of videos for each class, named as the class")
     labels = tuple(class_name(entry) for entry in classes)
     source, swaps = _description(folder / DESCRIPTION, labels)
     videos: list[Video] = []
@@ -91,7 +93,7 @@ def _open_folder(folder: Path) -> DataSet:
         if not own:
             raise ConfigError(f"{entry}: no video of this class; looked for {', '.join(SUFFIXES)}")
         videos += [Video(path, label, source(path.relative_to(folder))) for path in own]
-    skipped = tuple(f"{path}: lies in no class's folder" for path in sorted(folder.iterdir()) if _is_video(path))
+    skipped = tuple(f"{path}: is not in the folder of a class" for path in sorted(folder.iterdir()) if _is_video(path))
     return DataSet(labels, tuple(videos), swaps, skipped)
 
 
@@ -100,14 +102,16 @@ def _is_video(path: Path) -> bool:
 
 
 def class_name(folder: Path) -> str:
-    """Of a class's folder, there or not. ConfigError: not what one line of labels.txt can hold."""
+    """Return the name of a class's folder, which need not exist. ConfigError: not a valid line of labels.txt."""
     name = folder.name
     try:
         fits = parse_labels(folder, name.encode()) == (name,)
     except (UnicodeEncodeError, ModelError):
         fits = False
     if not fits or not name.isprintable():
-        raise ConfigError(f"{name!r} in {folder.parent}: no name for a class: one line of UTF-8, no blanks around it")
+        raise ConfigError(
+            f"{name!r} in {folder.parent}: not a valid class name: use one line of UTF-8 without blanks around it"
+        )
     return name
 
 
@@ -117,7 +121,7 @@ def _open_list(path: Path) -> DataSet:
     try:
         lines = _read(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 (byte {error.start}); a list of videos is a text file") from error
+        raise ConfigError(f"{path}: not UTF-8 (byte {error.start}); a list of videos must be a text file") from error
     videos: list[Video] = []
     skipped: list[str] = []
     for number, line in enumerate(lines, 1):
@@ -133,22 +137,22 @@ def _open_list(path: Path) -> DataSet:
         if video.path.is_file():
             videos.append(replace(video, source=source(video.path)))
         else:
-            folder = "a folder; pictures must be joined to a video first" if video.path.is_dir() else "no such video"
+            folder = "a folder; join its pictures to a video first" if video.path.is_dir() else "no such video"
             skipped.append(f"{where}: {video.path}: {folder}")
     if not videos:
-        raise ConfigError("\n".join([f"{path}: not one video in it", *skipped[:10]]))
+        raise ConfigError("\n".join([f"{path}: none of its videos exists", *skipped[:10]]))
     return DataSet(labels, tuple(videos), swaps, tuple(skipped))
 
 
 def _video(base: Path, named: str, label: int, where: str) -> Video:
-    """Of `path` or `path frames`: file names may have blanks, and may end with a number."""
+    """Parse `path` or `path frames`; file names may contain blanks and may end with a number."""
     part = PART.search(named)
     try:
         from_s, to_s = (float(part[1] or 0), float(part[2]) if part[2] else None) if part else (0.0, None)
     except ValueError:
         from_s = to_s = -1.0
     if to_s is not None and from_s >= to_s:
-        raise ConfigError(f"{where}: {named!r}: no part of a video; expected: #t=FROM,TO in seconds")
+        raise ConfigError(f"{where}: {named!r}: not a part of a video; expected: #t=FROM,TO in seconds")
     path = base / (named[: part.start()] if part else named)
     shorter, _, frames = named.rpartition(" ")
     if not part and shorter and frames.isdigit() and not path.exists():
@@ -164,9 +168,9 @@ def _read(path: Path) -> bytes:
 
 
 def recordings(folder: Path) -> Callable[[Path], str]:
-    """Of videos in a folder, or in one of a class: a file's path -> the recording that it was cut from.
+    """Return a function from a video's path to its recording, for the videos in `folder`, which may be a class's.
 
-    As `dataset.toml` there says, or the one beside a class's folder. ConfigError: it cannot be understood.
+    The recordings are described by `dataset.toml` in this folder or in its parent. ConfigError: it is not valid.
     """
     beside = [place / DESCRIPTION for place in (folder, folder.parent)]
     path = next((path for path in beside if path.is_file()), beside[0])
@@ -174,13 +178,13 @@ def recordings(folder: Path) -> Callable[[Path], str]:
 
 
 def _description(path: Path, labels: tuple[str, ...]) -> tuple[Callable[[Path], str], tuple[int, ...]]:
-    """What `dataset.toml` says: a file's path -> its source, and the mirror's labels."""
+    """Read `dataset.toml`: a function from a path to its recording, and the labels of mirror images."""
     table = _table(path)
     return _source(path, table.get("source")), _swaps(path, table.get("flip", {}), labels)
 
 
 def _table(path: Path) -> dict[str, Any]:
-    """Of `dataset.toml`; empty where there is none."""
+    """Return the keys of `dataset.toml`; none if the file does not exist."""
     table: dict[str, Any] = {}
     if path.exists():
         try:
@@ -194,17 +198,17 @@ def _table(path: Path) -> dict[str, Any]:
 
 
 def _source(path: Path, pattern: object) -> Callable[[Path], str]:
-    """A recording may give clips of several classes: then its name alone counts, wherever they lie."""
+    """Return a function from a path to its recording: by the file's name alone, in whichever class it is."""
     if pattern is None:
         return Path.as_posix  # every file is a recording of its own
     if not isinstance(pattern, str):
-        raise ConfigError(f"{path}: source: {pattern!r} is no text; expected: a regular expression")
+        raise ConfigError(f"{path}: source: {pattern!r} is not a text; expected: a regular expression")
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"{path}: source: {pattern!r} is no regular expression: {error}") from error
+        raise ConfigError(f"{path}: source: {pattern!r} is not a regular expression: {error}") from error
     if compiled.groups != 1:
-        raise ConfigError(f"{path}: source: {pattern!r}; one group in it is the recording: '(.+)-[0-9]+'")
+        raise ConfigError(f"{path}: source: {pattern!r}: must have one group, the recording: '(.+)-[0-9]+'")
 
     def source(video: Path) -> str:
         found = compiled.fullmatch(video.stem)
@@ -215,12 +219,12 @@ def _source(path: Path, pattern: object) -> Callable[[Path], str]:
 
 def _swaps(path: Path, flip: object, labels: tuple[str, ...]) -> tuple[int, ...]:
     if not isinstance(flip, dict):
-        raise ConfigError(f'{path}: flip: {flip!r} is no table; expected: [flip], then label = "label in a mirror"')
+        raise ConfigError(f'{path}: flip: {flip!r} is not a table; expected: [flip], then label = "label in a mirror"')
     swaps: dict[str, str] = {}
     for label, other in flip.items():
         for name in (label, other):
             if name not in labels:
-                raise ConfigError(f"{path}: flip: {name!r} is no label{_nearest(name, labels)}")
+                raise ConfigError(f"{path}: flip: {name!r} is not a label{_nearest(name, labels)}")
         for one, two in ((label, other), (other, label)):
             if swaps.setdefault(one, two) != two:
                 raise ConfigError(f"{path}: flip: {one!r} cannot become both {swaps[one]!r} and {two!r}")

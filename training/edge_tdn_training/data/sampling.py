@@ -1,6 +1,6 @@
-"""Which frames of a video the network sees: the published sampling, as indices. Pure.
+"""The published sampling of frames: which frames of a video a clip consists of, as indices. Pure functions.
 
-A clip is T segments; a segment is five frames in a row. Where the video ends inside a segment, its last frame repeats.
+A clip is T segments; a segment is five consecutive frames. Where a video ends inside a segment, its last frame repeats.
 """
 
 from typing import Any
@@ -16,9 +16,10 @@ Indices = NDArray[np.int64]
 
 
 def random_segments(n: int, segments: int, rng: np.random.Generator) -> Indices:
-    """For training: a segment at a random place in each of T equal parts of a video of `n` frames. int64 [T, 5].
+    """Return training segments: a random one in each of T equal parts of a video of `n` frames. int64 [T, 5].
 
-    TSN's sampling. A video too short for T parts gives random places in order; one of T frames or fewer, its beginning.
+    This is TSN's sampling. A video too short for T parts gives random places in order; one of T frames or fewer gives
+    its beginning T times.
     """
     places = n - FRAMES_PER_SEGMENT + 1
     part = places // segments
@@ -32,7 +33,7 @@ def random_segments(n: int, segments: int, rng: np.random.Generator) -> Indices:
 
 
 def centre_segments(n: int, segments: int) -> Indices:
-    """For judging: the segment in the middle of each of T equal parts of a video of `n` frames. int64 [T, 5]."""
+    """Return evaluation segments: the middle one of each of T equal parts of a video of `n` frames. int64 [T, 5]."""
     if n <= segments + FRAMES_PER_SEGMENT - 1:
         return _segments(np.zeros(segments), n)
     tick = (n - FRAMES_PER_SEGMENT + 1) / segments
@@ -40,9 +41,9 @@ def centre_segments(n: int, segments: int) -> Indices:
 
 
 def dense_clips(n: int, segments: int, clips: int) -> Indices:
-    """The Kinetics protocol: clips of 64 frames, their beginnings evenly over the video. int64 [clips, T, 5].
+    """Return the clips of the Kinetics protocol: 64 frames each, spread evenly over the video. int64 [clips, T, 5].
 
-    A video shorter than that begins anew.
+    A video shorter than a clip is repeated.
     """
     last = max(0, n - FRAMES_PER_SEGMENT - DENSE_SPAN)
     starts = np.linspace(0, last, clips).astype(np.int64)
@@ -51,6 +52,6 @@ def dense_clips(n: int, segments: int, clips: int) -> Indices:
 
 
 def _segments(starts: NDArray[Any], n: int) -> Indices:
-    """First frames [...] -> frames [..., 5]."""
+    """Return the frames of segments by their first frames: [...] -> int64 [..., 5]."""
     frames: Indices = starts.astype(np.int64)[..., None] + np.arange(FRAMES_PER_SEGMENT)
     return np.minimum(frames, n - 1)

@@ -1,8 +1,9 @@
-"""What is learnt from and what is judged by: never clips of one recording on both sides.
+"""Splits a data set into clips to train on and held-out clips: no recording is on both sides.
 
-A class whose videos are all of one recording is split in time: its last videos are judged by, and the one before them
-is left out; of one or two, the end of the last, with a segment's frames left out before it. What lies that close
-together looks alike, so the figure says how well these recordings are known, and little about others.
+A class whose videos are all of one recording is split in time. Its last videos are held out, and the one before them
+is left out of both sides; of one or two videos, the end of the last is held out, with a segment's frames left out
+before it. Clips that close together look alike: the accuracy then says how well the model knows these recordings, and
+little about others.
 """
 
 import hashlib
@@ -16,31 +17,34 @@ import numpy as np
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn_training.data.dataset import DataSet, Video
-from edge_tdn_training.data.decoded import Decoded, Frames
+from edge_tdn_training.data.decoded import DecodedDataSet
+from edge_tdn_training.data.frames import Frames
 
-MANY = 3  # videos of one recording that are split without being cut
+MIN_WHOLE_VIDEOS = 3  # of one recording: fewer are split by cutting the last one
 Item = tuple[Video, Frames]
 
 
 @dataclass(frozen=True)
-class Split:
-    lessons: Decoded
-    held_out: Decoded
-    said: tuple[str, ...]  # what a person should know of it
+class DataSplit:
+    """Both sides of a split."""
+
+    train: DecodedDataSet
+    held_out: DecodedDataSet
+    notes: tuple[str, ...]  # for the user: copies, and classes that were split in time
 
 
 def check_share(share: float) -> None:
     """ConfigError: nothing, or everything, would be held out."""
     if not 0 < share < 1:
-        raise ConfigError(f"--hold-out {share:g}: between 0 and 1")
+        raise ConfigError(f"--hold-out {share:g}: must be between 0 and 1")
 
 
 def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:
-    """What to learn from, and what to judge by: about `share` of every class, never both from one source.
+    """Return the videos to train on, and about `share` of every class held out; no source is on both sides.
 
-    ConfigError: a class of which nothing can be held out, because all its videos are of one source.
+    ConfigError: nothing can be held out of a class, because all its videos are of one source.
     """
-    held, left = _sources(data, share, seed)
+    held, left = _choose_sources(data, share, seed)
     if left:
         count = sum(video.label == left[0] for video in data.videos)
         raise ConfigError(
@@ -51,76 +55,81 @@ def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:
     return kept, replace(data, videos=tuple(video for video in data.videos if video.source in held), skipped=())
 
 
-def split(decoded: Decoded, share: float, clip: int, seed: int) -> Split:
-    """By recording; in time where a class has only one. `clip`: frames that the model looks at.
+def split(decoded: DecodedDataSet, share: float, clip: int, seed: int) -> DataSplit:
+    """Split by recording, and in time where a class has only one. `clip`: frames that a clip of the model spans.
 
-    ConfigError: a class that has too little to be split.
+    ConfigError: a class that is too short to be split.
     """
-    data, said = copies_are_one(decoded.data)
-    held, left = _sources(data, share, seed)
+    data, copies = copies_are_one(decoded.data)
+    notes = list(copies)
+    held, left = _choose_sources(data, share, seed)
     items = list(zip(data.videos, decoded.frames, strict=True))
-    lessons = [item for item in items if item[0].label not in left and item[0].source not in held]
-    judged = [item for item in items if item[0].label not in left and item[0].source in held]
+    train = [item for item in items if item[0].label not in left and item[0].source not in held]
+    held_out = [item for item in items if item[0].label not in left and item[0].source in held]
     for label in left:
         own = sorted((item for item in items if item[0].label == label), key=_natural)
         name = f"class {data.labels[label]!r}"
         before, after = _in_time(name, own, share, clip)
-        lessons, judged = lessons + before, judged + after
-        between = "one video" if len(own) >= MANY else f"{FRAMES_PER_SEGMENT} frames"
-        said += [f"{name}: one recording, split in time, {between} left out between: {_told(before, after)}"]
-    parts = [
-        Decoded(replace(data, videos=tuple(v for v, _ in own)), tuple(f for _, f in own)) for own in (lessons, judged)
+        train, held_out = train + before, held_out + after
+        between = "one video" if len(own) >= MIN_WHOLE_VIDEOS else f"{FRAMES_PER_SEGMENT} frames"
+        notes += [f"{name}: one recording, split in time, {between} left out between: {_lengths(before, after)}"]
+    sides = [
+        DecodedDataSet(replace(data, videos=tuple(v for v, _ in own)), tuple(f for _, f in own))
+        for own in (train, held_out)
     ]
-    held_out = replace(parts[1], data=replace(parts[1].data, skipped=()))
-    check_apart(parts[0].data, held_out.data)
-    return Split(parts[0], held_out, tuple(said))
+    evaluated = replace(sides[1], data=replace(sides[1].data, skipped=()))
+    check_apart(sides[0].data, evaluated.data)
+    return DataSplit(sides[0], evaluated, tuple(notes))
 
 
-def check_judge(lessons: DataSet, judge: DataSet) -> None:
-    """Of other data to judge by. ConfigError: as `check_apart`; or a recording, named by dataset.toml, is in both."""
-    check_apart(lessons, judge)
-    learnt = {video.source: video for video in lessons.videos if _is_named(video)}
-    for video in judge.videos:
-        if other := learnt.get(video.source):
+def check_evaluation_data(train: DataSet, evaluation: DataSet) -> None:
+    """Check separate evaluation data (--judge).
+
+    ConfigError: as `check_apart`, or a recording that dataset.toml names is on both sides.
+    """
+    check_apart(train, evaluation)
+    trained = {video.source: video for video in train.videos if _is_named(video)}
+    for video in evaluation.videos:
+        if other := trained.get(video.source):
             raise ConfigError(
-                f"{video.name}: is of the recording {video.source!r}, and so is {other.name}, which is learnt from: "
-                f"the figure would say little; move one, or where they are two recordings, name them apart"
+                f"{video.name}: is of the recording {video.source!r}, and so is {other.name}, which is trained on: "
+                f"the accuracy would mean little; move one of them, or name the recordings differently if they are two"
             )
 
 
 def _is_named(video: Video) -> bool:
-    """Else a file is a recording of its own, and the source is its place in its own data."""
+    """Return whether dataset.toml names the recording; otherwise the source is the file's path."""
     return not video.path.as_posix().endswith(video.source)
 
 
-def check_apart(lessons: DataSet, held_out: DataSet) -> None:
-    """ConfigError: something that is to be judged by is learnt from, too: the same seconds of a file, or a copy."""
-    both = replace(lessons, videos=(*lessons.videos, *held_out.videos))
+def check_apart(train: DataSet, held_out: DataSet) -> None:
+    """ConfigError: something held out is trained on as well: the same seconds of a file, or a copy of it."""
+    both = replace(train, videos=(*train.videos, *held_out.videos))
     copies = _copies(both)
-    learnt: dict[str, list[Video]] = {}
-    for video in lessons.videos:
-        learnt.setdefault(copies[_real(video)], []).append(video)
+    trained: dict[str, list[Video]] = {}
+    for video in train.videos:
+        trained.setdefault(copies[_real(video)], []).append(video)
     for video in held_out.videos:
-        for other in learnt.get(copies[_real(video)], ()):
+        for other in trained.get(copies[_real(video)], ()):
             if video.from_s < _end(other) and other.from_s < _end(video):
                 raise ConfigError(
-                    f"{video.name}: would be judged by and is learnt from, as {other.name}: the figure would mean "
-                    f"nothing; leave it out of one of them"
+                    f"{video.name}: would be evaluated on and is trained on, as {other.name}: the accuracy would mean "
+                    f"nothing; remove it from one of them"
                 )
 
 
 def part(item: Item, first: int, count: int) -> Item:
-    """Some frames of a video, as a video of their own."""
+    """Return `count` frames of a video, from number `first` on, as a video of their own."""
     video, frames = item
     from_s = video.from_s + first / frames.rate
     return replace(video, from_s=from_s, to_s=from_s + count / frames.rate), frames.part(first, count)
 
 
-def _sources(data: DataSet, share: float, seed: int) -> tuple[list[str], list[int]]:
-    """Sources to hold out, and the labels of which these hold nothing."""
+def _choose_sources(data: DataSet, share: float, seed: int) -> tuple[list[str], list[int]]:
+    """Return the sources to hold out, and the labels of which these contain nothing."""
     total = Counter(video.label for video in data.videos)
-    want = {label: max(1, round(share * count)) for label, count in total.items()}
-    inside: dict[str, Counter[int]] = {}  # how many videos of each class a source gave
+    target = {label: max(1, round(share * count)) for label, count in total.items()}
+    inside: dict[str, Counter[int]] = {}  # source -> number of its videos by label
     for video in data.videos:
         inside.setdefault(video.source, Counter())[video.label] += 1
     order = [sorted(inside)[i] for i in np.random.default_rng(seed).permutation(len(inside))]
@@ -134,7 +143,7 @@ def _sources(data: DataSet, share: float, seed: int) -> tuple[list[str], list[in
         return all(count(label) + n < total[label] for label, n in inside[source].items())
 
     for source in order:
-        if leaves_some(source) and all(count(label) + n <= want[label] for label, n in inside[source].items()):
+        if leaves_some(source) and all(count(label) + n <= target[label] for label, n in inside[source].items()):
             held.append(source)
     for label in sorted(total):
         if count(label):
@@ -148,67 +157,67 @@ def _sources(data: DataSet, share: float, seed: int) -> tuple[list[str], list[in
 
 
 def _in_time(name: str, own: Sequence[Item], share: float, clip: int) -> tuple[list[Item], list[Item]]:
-    """Videos of one recording, in the order of time."""
-    if len(own) >= MANY:
+    """Split the videos of one recording, which are in the order of time, into earlier and later ones."""
+    if len(own) >= MIN_WHOLE_VIDEOS:
         count = min(max(1, round(share * len(own))), len(own) - 2)
         return list(own[: -count - 1]), list(own[-count:])
     *earlier, last = own
     total = len(last[1])
-    judged = max(clip, round(share * total))
-    kept = total - judged - FRAMES_PER_SEGMENT
+    held_out = max(clip, round(share * total))
+    kept = total - held_out - FRAMES_PER_SEGMENT
     if kept < clip:
-        wanted_s = (2 * clip + FRAMES_PER_SEGMENT) / last[1].rate
+        needed_s = (2 * clip + FRAMES_PER_SEGMENT) / last[1].rate
         raise ConfigError(
-            f"{name}: nothing can be held out of its {len(own)} video(s) of one recording: three are wanted at least, "
-            f"or one of {wanted_s:.1f} s; record it more often"
+            f"{name}: nothing can be held out of its {len(own)} video(s) of one recording: it needs at least three, or "
+            f"one of {needed_s:.1f} s; record it more often"
         )
-    return [*earlier, part(last, 0, kept)], [part(last, total - judged, judged)]
+    return [*earlier, part(last, 0, kept)], [part(last, total - held_out, held_out)]
 
 
-def _told(before: Sequence[Item], after: Sequence[Item]) -> str:
+def _lengths(before: Sequence[Item], after: Sequence[Item]) -> str:
     def length(own: Sequence[Item]) -> str:
         return f"{len(own)} video(s), {sum(len(frames) / frames.rate for _, frames in own):.1f} s"
 
-    return f"{length(before)}, to learn from, {length(after)}, to judge by"
+    return f"{length(before)}, to train on, {length(after)}, held out"
 
 
 def _natural(item: Item) -> tuple[list[str | int], float]:
-    """take-2 comes before take-10."""
+    """Return a sort key by which take-2 comes before take-10."""
     pieces: list[str | int] = list(re.split("([0-9]+)", item[0].path.as_posix()))
     pieces[1::2] = map(int, pieces[1::2])
     return pieces, item[0].from_s
 
 
 def copies_are_one(data: DataSet) -> tuple[DataSet, list[str]]:
-    """A file and its copies are one recording, whatever their names say; and what a person should know of that."""
+    """Return `data` with a file and its copies as one recording, whatever their names are, and notes for the user."""
     copies = _copies(data)
     firsts: dict[str, int] = {}
-    said: list[str] = []
+    notes: list[str] = []
     videos = list(data.videos)
     for number, video in enumerate(data.videos):
         first = firsts.setdefault(copies[_real(video)], number)
         old, new = videos[number].source, videos[first].source
         if old == new:
             continue
-        said.append(f"{video.path}: the same file as {videos[first].path}; they are taken to be of one recording")
+        notes.append(f"{video.path}: the same file as {videos[first].path}; both are treated as one recording")
         videos = [replace(one, source=new) if one.source == old else one for one in videos]
-    return replace(data, videos=tuple(videos)), said
+    return replace(data, videos=tuple(videos)), notes
 
 
 def _copies(data: DataSet) -> dict[str, str]:
-    """Each file -> the name that its copies have, too. Only files of the same size are read."""
+    """Return for each file a key that it shares with its copies. Only files of the same size are read."""
     sizes: dict[int, set[str]] = {}
     for video in data.videos:
         sizes.setdefault(video.path.stat().st_size, set()).add(_real(video))
-    named: dict[str, str] = {}
+    keys: dict[str, str] = {}
     for files in sizes.values():
         for file in files:
-            named[file] = file if len(files) == 1 else _digest(file)
-    return named
+            keys[file] = file if len(files) == 1 else _sha256(file)
+    return keys
 
 
-def _digest(file: str) -> str:
-    with open(file, "rb") as content:  # noqa: PTH123  (a name that is its own key)
+def _sha256(file: str) -> str:
+    with open(file, "rb") as content:  # noqa: PTH123  (a path as text, which is the key)
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 

@@ -1,17 +1,21 @@
-"""Recognised actions against labelled intervals: which are right, and how late. Pure: no clock, no I/O.
+"""Matches recognised actions with labelled intervals: which are right, and how late. Pure: no clock, no I/O.
 
-An event matches an interval of its own label that it overlaps for any time; to touch is not to overlap. An event
-matches one interval at most, an interval one event at most: in the order of time, each interval takes the event that
-ends first of those that are left. As intervals of a label do not overlap, so many match as can.
+An event matches an interval of its own label that it overlaps for any time; touching is not overlapping. An event
+matches at most one interval, an interval at most one event: in the order of time, each interval takes the event that
+ends first of those that are left. Intervals of a label do not overlap, so this matches as many as possible.
 
     hit      an event that matches an interval
-    split    an event that overlaps an interval of its label which another event has taken: one action, told twice
+    split    an event that overlaps an interval of its label which another event has taken: one action, reported twice
     stray    an event that overlaps no interval of its label
     missed   an interval that no event matches
 
-Splits and strays are false. An interval of a background label is none: nothing is to be told of it, as of the time
-between intervals. Precision is hits / events, recall hits / intervals, F1 their harmonic mean; the delay of a hit runs
-from the interval's start to the moment at which the event's start was told, and is negative where that came first.
+Splits and strays are false. Intervals of a background label are ignored: no event is expected of them, as of the time
+between intervals.
+
+    precision = hits / events     recall = hits / intervals     F1 = 2 hits / (events + intervals)
+
+The delay of a hit runs from the interval's start to the moment at which the start event was published; it is negative
+for an event that comes before its interval.
 """
 
 from collections.abc import Sequence
@@ -23,7 +27,7 @@ Outcome = Literal["hit", "split", "stray"]
 
 @dataclass(frozen=True)
 class Interval:
-    """When an action really went on, in seconds of the recording."""
+    """The true time of an action, in seconds of the recording."""
 
     label: str
     start_s: float
@@ -31,23 +35,23 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Event:
-    """An action that was told, in seconds of the recording."""
+class ReportedEvent:
+    """An action that was published, in seconds of the recording."""
 
     label: str
     start_s: float
     end_s: float
-    told_s: float  # when its start was told: behind `start_s`, as nobody knows an action at once
+    published_s: float  # when its start was published: after `start_s`, because recognition takes time
 
     def overlaps(self, interval: Interval) -> bool:
-        """Any time of an interval of its label."""
+        """Return whether it shares any time with an interval of its label."""
         same = self.label == interval.label
         return same and self.start_s < interval.end_s and interval.start_s < self.end_s
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Of one label, or of all. A figure is None where there is nothing that it could be the share of."""
+class MatchCounts:
+    """Counts of one label, or of all. A ratio is None if it has nothing to divide by."""
 
     intervals: int
     events: int
@@ -58,7 +62,7 @@ class Counts:
 
     @property
     def false(self) -> int:
-        """Events that are no hits."""
+        """Return the number of events that are not hits."""
         return self.events - self.hits
 
     @property
@@ -71,8 +75,8 @@ class Counts:
 
     @property
     def f1(self) -> float | None:
-        either = self.events + self.intervals
-        return 2 * self.hits / either if either else None
+        both = self.events + self.intervals
+        return 2 * self.hits / both if both else None
 
     @property
     def mean_delay_s(self) -> float | None:
@@ -84,17 +88,17 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What the events of a recording are worth."""
+class MatchedEvents:
+    """The events of a recording, matched with its intervals."""
 
     intervals: tuple[Interval, ...]
-    events: tuple[Event, ...]
+    events: tuple[ReportedEvent, ...]
     matches: tuple[int | None, ...]  # for each event the number of its interval
     seconds: float  # of the recording
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Those that happened, then those that were only told; each in the order of their first time."""
+        """Return the labels of the intervals, then those of other events, in the order in which they occur."""
         return tuple(dict.fromkeys([*(one.label for one in self.intervals), *(one.label for one in self.events)]))
 
     @property
@@ -102,22 +106,22 @@ class Judgement:
         return tuple(one for number, one in enumerate(self.intervals) if number not in self.matches)
 
     def outcome(self, number: int) -> Outcome:
-        """Of an event, by its number."""
+        """Return the outcome of event `number`."""
         if self.matches[number] is not None:
             return "hit"
         return "split" if any(self.events[number].overlaps(interval) for interval in self.intervals) else "stray"
 
-    def counts(self, label: str | None = None) -> Counts:
-        """Of a label; None: of all."""
+    def counts(self, label: str | None = None) -> MatchCounts:
+        """Return the counts of a label; None: of all labels."""
         numbers = [n for n, event in enumerate(self.events) if label in (None, event.label)]
         outcomes = [self.outcome(n) for n in numbers]
-        return Counts(
+        return MatchCounts(
             intervals=sum(label in (None, interval.label) for interval in self.intervals),
             events=len(numbers),
             hits=outcomes.count("hit"),
             splits=outcomes.count("split"),
             delays_s=tuple(
-                self.events[n].told_s - self.intervals[match].start_s
+                self.events[n].published_s - self.intervals[match].start_s
                 for n in numbers
                 if (match := self.matches[n]) is not None
             ),
@@ -125,15 +129,15 @@ class Judgement:
         )
 
 
-def judge(
-    intervals: Sequence[Interval], events: Sequence[Event], seconds: float, background: Sequence[str] = ()
-) -> Judgement:
-    """Matches events with intervals, of which no two of one label overlap. `seconds`: of the recording, all of it."""
-    real = sorted((one for one in intervals if one.label not in background), key=lambda one: one.start_s)
-    told = sorted(events, key=lambda event: (event.start_s, event.told_s))
-    matches: list[int | None] = [None] * len(told)
-    for number, interval in enumerate(real):
-        left = [n for n, event in enumerate(told) if matches[n] is None and event.overlaps(interval)]
+def match_events(
+    intervals: Sequence[Interval], events: Sequence[ReportedEvent], seconds: float, background: Sequence[str] = ()
+) -> MatchedEvents:
+    """Match events with intervals. Intervals of one label must not overlap. `seconds`: length of the recording."""
+    expected = sorted((one for one in intervals if one.label not in background), key=lambda one: one.start_s)
+    reported = sorted(events, key=lambda event: (event.start_s, event.published_s))
+    matches: list[int | None] = [None] * len(reported)
+    for number, interval in enumerate(expected):
+        left = [n for n, event in enumerate(reported) if matches[n] is None and event.overlaps(interval)]
         if left:
-            matches[min(left, key=lambda n: told[n].end_s)] = number
-    return Judgement(tuple(real), tuple(told), tuple(matches), seconds)
+            matches[min(left, key=lambda n: reported[n].end_s)] = number
+    return MatchedEvents(tuple(expected), tuple(reported), tuple(matches), seconds)

@@ -1,11 +1,25 @@
-"""What an evaluation found, as tables for the terminal and as JSON."""
+"""Tables for the terminal and JSON for evaluation.json, of the results of an evaluation."""
 
 from typing import Any
 
 from rich.table import Table
 
 from edge_tdn_training.evaluation.accuracy import Accuracy
-from edge_tdn_training.evaluation.streaming import Streamed
+from edge_tdn_training.evaluation.streaming import StreamResult
+
+STREAM_COLUMNS = (
+    "intervals",
+    "events",
+    "hits",
+    "splits",
+    "false",
+    "precision",
+    "recall",
+    "F1",
+    "mean start delay",
+    "false an hour",
+)
+TAKEN_FOR = "mostly taken for"
 
 
 def accuracy_json(one: Accuracy) -> dict[str, Any]:
@@ -22,22 +36,27 @@ def accuracy_json(one: Accuracy) -> dict[str, Any]:
     }
 
 
-def stream_json(one: Streamed) -> dict[str, Any]:
-    judgement = one.judgement
+def stream_json(one: StreamResult) -> dict[str, Any]:
+    matched = one.matched
     return {
         "all": _counts_json(one, None),
-        "labels": {label: _counts_json(one, label) for label in judgement.labels},
+        "labels": {label: _counts_json(one, label) for label in matched.labels},
         "events": [
-            {"label": event.label, "start_s": event.start_s, "end_s": event.end_s, "told_s": event.told_s,
-             "outcome": judgement.outcome(number)}
-            for number, event in enumerate(judgement.events)
+            {
+                "label": event.label,
+                "start_s": event.start_s,
+                "end_s": event.end_s,
+                "told_s": event.published_s,
+                "outcome": matched.outcome(number),
+            }
+            for number, event in enumerate(matched.events)
         ],
-        "missed": [{"label": i.label, "start_s": i.start_s, "end_s": i.end_s} for i in judgement.missed],
-    }  # fmt: skip
+        "missed": [{"label": i.label, "start_s": i.start_s, "end_s": i.end_s} for i in matched.missed],
+    }
 
 
-def _counts_json(one: Streamed, label: str | None) -> dict[str, Any]:
-    counts = one.judgement.counts(label)
+def _counts_json(one: StreamResult, label: str | None) -> dict[str, Any]:
+    counts = one.matched.counts(label)
     return {
         "intervals": counts.intervals,
         "events": counts.events,
@@ -53,60 +72,56 @@ def _counts_json(one: Streamed, label: str | None) -> dict[str, Any]:
 
 
 def accuracy_table(accuracies: dict[str, Accuracy]) -> Table:
-    """A row for each precision."""
+    """Return a table with a row for each precision."""
     table = _table("precision", "videos", "top-1", "top-5", "mean class")
     for name, one in accuracies.items():
-        table.add_row(name, str(len(one.truth)), *map(share, (one.top1, one.top5, one.mean_class)))
+        table.add_row(name, str(len(one.truth)), *map(percent, (one.top1, one.top5, one.mean_class)))
     return table
 
 
 def class_table(accuracies: dict[str, Accuracy]) -> Table:
-    """A row for each class that has videos; what it is mostly taken for is that of the first precision."""
-    table = _table("class", "videos", *accuracies, "mostly taken for")
+    """Return a table with a row for each class that has videos; the last column is that of the first precision."""
+    table = _table("class", "videos", *accuracies, TAKEN_FOR)
     for rows in zip(*(one.classes for one in accuracies.values()), strict=True):
         first = rows[0]
         if first.videos:
-            table.add_row(first.label, str(first.videos), *(share(row.accuracy) for row in rows), first.taken_for)
+            table.add_row(first.label, str(first.videos), *(percent(row.accuracy) for row in rows), first.taken_for)
     return table
 
 
-def stream_table(found: dict[str, Streamed]) -> Table:
-    """A row for each precision."""
+def stream_table(found: dict[str, StreamResult]) -> Table:
+    """Return a table with a row for each precision."""
     table = _table("precision", *STREAM_COLUMNS)
     for name, one in found.items():
         table.add_row(name, *_counts_cells(one, None))
     return table
 
 
-def label_table(name: str, one: Streamed) -> Table:
-    """A row for each label that happened or was told."""
+def label_table(name: str, one: StreamResult) -> Table:
+    """Return a table with a row for each label of the intervals or events. `name`: the precision."""
     table = _table(name, *STREAM_COLUMNS)
-    for label in one.judgement.labels:
+    for label in one.matched.labels:
         table.add_row(label, *_counts_cells(one, label))
     return table
 
 
-STREAM_COLUMNS = ("intervals", "events", "hits", "splits", "false", "precision", "recall", "F1", "mean start delay",
-                  "false an hour")  # fmt: skip
-
-
-def _counts_cells(one: Streamed, label: str | None) -> tuple[str, ...]:
-    c = one.judgement.counts(label)
+def _counts_cells(one: StreamResult, label: str | None) -> tuple[str, ...]:
+    c = one.matched.counts(label)
     delay = "-" if c.mean_delay_s is None else f"{c.mean_delay_s:.2f} s"
     hourly = "-" if c.false_per_hour is None else f"{c.false_per_hour:.1f}"
     numbers = map(str, (c.intervals, c.events, c.hits, c.splits, c.false))
     f1 = "-" if c.f1 is None else f"{c.f1:.3f}"
-    return (*numbers, share(c.precision), share(c.recall), f1, delay, hourly)
+    return (*numbers, percent(c.precision), percent(c.recall), f1, delay, hourly)
 
 
-def share(value: float | None) -> str:
-    """In per cent; a dash where there is none."""
-    return "-" if value is None else f"{value:.1%}"
+def percent(share: float | None) -> str:
+    """Return a share in per cent; a dash for None."""
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _table(first: str, *columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column(first)
     for column in columns:
-        table.add_column(column, justify="left" if column == "mostly taken for" else "right")
+        table.add_column(column, justify="left" if column == TAKEN_FOR else "right")
     return table

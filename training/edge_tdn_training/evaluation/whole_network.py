@@ -1,7 +1,8 @@
-"""A network as one OpenVINO graph, clip in, logits out: how networks of different parts are compared fairly.
+"""A network as one OpenVINO graph from clip to logits, so that networks of different parts are compared fairly.
 
-The two graphs of a model folder would not do: they are cut where the first layer looks at a neighbouring segment. TSN
-has none, so its encoder would be everything, and eight times one segment takes longer than once eight.
+The two graphs of a model folder are not comparable: they are cut at the first layer that uses a neighbouring segment.
+TSN has no such layer, so its encoder would be the whole network, and eight runs of one segment take longer than one run
+of eight.
 """
 
 import tempfile
@@ -23,13 +24,13 @@ from edge_tdn.inference.self_test import SELF_TEST_LIMIT
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 
-OPTIONS = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}  # as the daemon's
+OPTIONS = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}  # as in the daemon
 
 Compiled = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # uint8 [T, 5, H, W, 3] -> logits [classes]
 
 
 class _Clip(nn.Module):
-    """uint8 [T, 5, H, W, 3] -> logits [1, classes]."""
+    """A network whose input is a clip uint8 [T, 5, H, W, 3] and whose output is logits [1, classes]."""
 
     def __init__(self, network: TDN, spec: InputSpec) -> None:
         super().__init__()
@@ -40,10 +41,10 @@ class _Clip(nn.Module):
 
 
 def compile_whole(network: TDN, spec: InputSpec) -> Compiled:
-    """For the processor, in FP32. ModelError: it says other things of a clip than PyTorch does."""
+    """Compile a network for the CPU, in FP32. ModelError: its logits differ from those of PyTorch."""
     example = torch.zeros(spec.segments, FRAMES_PER_SEGMENT, spec.height, spec.width, 3, dtype=torch.uint8)
-    with tempfile.TemporaryDirectory() as room:
-        path = Path(room) / "clip.onnx"
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "clip.onnx"
         to_onnx(NetworkHalf(_Clip(network.eval(), spec).eval(), (example,), ["frames"], ["logits"]), network, path)
         core = ov.Core()
         request = compile_graph(core, core.read_model(path), "CPU", OPTIONS).create_infer_request()
@@ -58,6 +59,7 @@ def compile_whole(network: TDN, spec: InputSpec) -> Compiled:
     error = float(np.abs(run(clip) - expected).max() / np.abs(expected).max())
     if not error <= SELF_TEST_LIMIT["fp32"]:
         raise ModelError(
-            f"in OpenVINO its logits are {error:.2g} of the largest off PyTorch's: a fault of this program"
+            f"the logits of OpenVINO differ from those of PyTorch by {error:.2g} of the largest: this is a bug; please "
+            f"report it"
         )
     return run

@@ -1,9 +1,9 @@
-"""Starting weights of a training: ImageNet's, a published TDN checkpoint, our own, or none.
+"""The weights that a training starts from: ImageNet's, those of a TDN, or random ones.
 
-ImageNet      torchvision's `state_dict` (.pth, .safetensors) or the same names in an .npz. Besides the backbone,
-              the S-TDM's kernel is conv1's mean over RGB, its stages are copies of the backbone's, as published.
+ImageNet      torchvision's `state_dict` (.pth, .safetensors) or the same names in an .npz. Besides the backbone, the
+              S-TDM's kernel is conv1's mean over RGB, and its stages are copies of the backbone's, as published.
               L-TDM and linear layer are new; temporal convolutions begin as shifts.
-a TDN         published .pth.tar, our .safetensors, or a model folder: everything. The linear layer only where the
+a TDN         published .pth.tar, our .safetensors, a run or a model folder: everything. The linear layer only if the
               classes are the same.
 """
 
@@ -26,98 +26,98 @@ from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, find_model, 
 from edge_tdn_training.loop.run_folder import RUN, input_of_run
 
 FIRST_NORM = "bn1"  # the one batch norm that the published training never freezes
-UNNEEDED = re.compile(r"(fc|last_linear)\.(weight|bias)$|num_batches_tracked$")  # ImageNet's own classes
-OURS = re.compile(r"^(stdm|linear)\.|\.(ltdm|temporal)\.|num_batches_tracked$")  # what no ImageNet file has
+IGNORED = re.compile(r"(fc|last_linear)\.(weight|bias)$|num_batches_tracked$")  # ImageNet's own classes
+NOT_IN_IMAGENET = re.compile(r"^(stdm|linear)\.|\.(ltdm|temporal)\.|num_batches_tracked$")
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
-    """A network to train, and where its weights come from."""
+class InitialWeights:
+    """A network to train, and the origin of its weights."""
 
     model: TDN
     source: str  # name of the file or folder; empty: random weights
     sha256: str  # of that file, or of the folder's manifest
-    settled: frozenset[str]  # batch norms whose statistics came along; published training keeps them, but for the first
-    said: tuple[str, ...]  # what was taken, and what is new
-    spec: InputSpec | None = None  # what a model folder's or a run's network looks at
+    frozen_norms: frozenset[str]  # pretrained batch norms, which partial batch norm freezes: all but the first
+    notes: tuple[str, ...]  # for the user: what was loaded, and what is new
+    spec: InputSpec | None = None  # input of a model folder's or a run's network
 
 
-def begin(source: str, labels: tuple[str, ...], seed: int, **options: Any) -> Start:
-    """The network for `labels`, with the weights of `source`; random ones if that is empty. `options`: of TDNConfig.
+def load_initial_weights(source: str, labels: tuple[str, ...], seed: int, **options: Any) -> InitialWeights:
+    """Return the network for `labels` with the weights of `source`, or random ones if that is empty.
 
-    `source`: a file, a run's folder, a model folder or the name of a shipped model. `seed`: of what is new.
-
-    ModelError: no such file, options that contradict it, weights of another network.
+    `source`: a file, a run's folder, a model folder or the name of a shipped model. `seed`: for random weights and new
+    layers. `options`: of TDNConfig. ModelError: no such file, contradicting options, weights of another network.
     """
     torch.manual_seed(seed)
     if not source:
         model = TDN(TDNConfig.of({"conv_bias": False} | options | {"classes": len(labels)}))
-        return Start(model, "", "", frozenset(), ("random weights",))
+        return InitialWeights(model, "", "", frozenset(), ("random weights",))
     path = Path(source)
     folder = path if path.is_dir() else find_model(source, Path.cwd())
     spec: InputSpec | None = None
     if (folder / MANIFEST).is_file():
         return _from_folder(folder, labels, options)
-    if path.is_dir():  # a run's
+    if path.is_dir():  # a run
         path = path / WEIGHTS
         spec = input_of_run(folder) if (folder / RUN).is_file() else None
     state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path)[0]
     state = {name.removeprefix("module."): value for name, value in state.items()}
     if any(name.startswith("layer1.") for name in state):
         return _from_imagenet(path, state, labels, options)
-    beside = path.parent / LABELS
-    known = parse_labels(beside, beside.read_bytes()) if beside.is_file() else None
-    start = _from_tdn(checkpoint.load(path, **options), known, labels, path.name, checkpoint.sha256(path))
-    return replace(start, spec=spec)
+    listed = path.parent / LABELS
+    known = parse_labels(listed, listed.read_bytes()) if listed.is_file() else None
+    initial = _from_tdn(checkpoint.load(path, **options), known, labels, path.name, checkpoint.sha256(path))
+    return replace(initial, spec=spec)
 
 
-def _from_folder(folder: Path, labels: tuple[str, ...], options: Mapping[str, Any]) -> Start:
+def _from_folder(folder: Path, labels: tuple[str, ...], options: Mapping[str, Any]) -> InitialWeights:
     opened = open_model(folder)
     if len(opened.manifest.members) > 1:
-        raise ModelError(f"{folder}: an ensemble; train its networks one by one, from the folders that it was made of")
+        raise ModelError(
+            f"{folder}: an ensemble cannot be trained; train its networks one by one, from the folders that it was "
+            f"made of"
+        )
     (network,) = open_networks(opened).members
     for name, value in options.items():
         if getattr(network.config, name) != value:
             raise ModelError(f"{folder}: its network has {name} = {getattr(network.config, name)!r}, not {value!r}")
-    start = _from_tdn(network, opened.labels, labels, opened.manifest.id, opened.sha256)
-    return replace(start, spec=opened.manifest.input)
+    initial = _from_tdn(network, opened.labels, labels, opened.manifest.id, opened.sha256)
+    return replace(initial, spec=opened.manifest.input)
 
 
-def _from_tdn(found: TDN, known: tuple[str, ...] | None, labels: tuple[str, ...], name: str, sha256: str) -> Start:
-    """`known`: the classes that it was trained on; None: only their number is known."""
+def _from_tdn(
+    found: TDN, known: tuple[str, ...] | None, labels: tuple[str, ...], name: str, sha256: str
+) -> InitialWeights:
+    """`known`: the classes that the network was trained on; None: only their number is known."""
     same = labels == known if known else len(labels) == found.config.classes
     model = found
     if not same:
         model = TDN(replace(found.config, classes=len(labels)))
         kept = {key: value for key, value in found.state_dict().items() if not key.startswith("linear.")}
         model.load_state_dict(kept, strict=False)
-    told = (
-        f"everything from {name}" if same else f"everything but the linear layer from {name}",
-        *(() if same else (f"new: linear layer of {len(labels)} classes (it had {found.config.classes} others)",)),
-        *(
-            ("its classes are not known by name: taken to be these, for they are as many",)
-            if same and not known
-            else ()
-        ),
-    )
+    notes = [f"everything from {name}" if same else f"everything but the linear layer from {name}"]
+    if not same:
+        notes.append(f"new: linear layer of {len(labels)} classes (it had {found.config.classes} others)")
+    elif not known:
+        notes.append("the names of its classes are not known: assumed to be these, because their number is the same")
     norms = {key for key, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    return Start(model.train(), name, sha256, frozenset(norms - {FIRST_NORM}), told)
+    return InitialWeights(model.train(), name, sha256, frozenset(norms - {FIRST_NORM}), tuple(notes))
 
 
 def _from_imagenet(
     path: Path, state: Mapping[str, Tensor], labels: tuple[str, ...], options: Mapping[str, Any]
-) -> Start:
+) -> InitialWeights:
     names = {name: re.sub(r"^layer(\d)\.", lambda n: f"res{int(n[1]) + 1}.", name) for name in state}
-    backbone = {ours: state[name].float() for name, ours in names.items() if not UNNEEDED.search(name)}
+    backbone = {ours: state[name].float() for name, ours in names.items() if not IGNORED.search(name)}
     found = {"arch": _arch(path, backbone), "conv_bias": "conv1.bias" in backbone}
     for key, value in found.items():
         if options.get(key, value) != value:
-            raise ModelError(f"{path}: has {key} = {value!r}, asked for is {options[key]!r}")
+            raise ModelError(f"{path}: has {key} = {value!r}, but the options require {options[key]!r}")
     model = TDN(TDNConfig.of({**options, **found, "classes": len(labels)}))
     if model.config.width != 1:
-        raise ModelError(f"{path}: ImageNet weights are of width 1, asked for is {model.config.width:g}")
+        raise ModelError(f"{path}: ImageNet weights have width 1, but the options require {model.config.width:g}")
     own = model.state_dict()
-    checkpoint.check({n: v for n, v in own.items() if not OURS.search(n)}, backbone, model.config, path)
+    checkpoint.check({n: v for n, v in own.items() if not NOT_IN_IMAGENET.search(n)}, backbone, model.config, path)
     taken = dict(backbone)
     if model.stdm is not None:
         taken["stdm.conv.weight"] = backbone["conv1.weight"].mean(1, keepdim=True).expand_as(own["stdm.conv.weight"])
@@ -125,36 +125,37 @@ def _from_imagenet(
         taken |= {f"stdm.{name}": value for name, value in backbone.items() if name.split(".")[0] in copied}
     model.load_state_dict(taken, strict=False)
     norms = {name.removesuffix(".running_mean") for name in backbone if name.endswith(".running_mean")}
-    # The S-TDM's copies look at differences: their statistics are not those of pictures.
-    return Start(model, path.name, checkpoint.sha256(path), frozenset(norms - {FIRST_NORM}), _told(model, path.name))
+    # The S-TDM's copies are not frozen: their input is differences, and the statistics are those of pictures.
+    frozen = frozenset(norms - {FIRST_NORM})
+    return InitialWeights(model, path.name, checkpoint.sha256(path), frozen, _notes(model, path.name))
 
 
-def _told(model: TDN, name: str) -> tuple[str, ...]:
+def _notes(model: TDN, name: str) -> tuple[str, ...]:
     config = model.config
-    said = [f"conv1, bn1, res2 to res5 from {name} ({config.arch}, ImageNet)"]
+    notes = [f"conv1, bn1, res2 to res5 from {name} ({config.arch}, ImageNet)"]
     new = [f"linear layer of {config.classes} classes"]
     if model.stdm is not None:
         stages = ", ".join(f"stdm.res{stage}" for stage in STAGES if stage <= model.stdm.last)
-        said.append(f"stdm.conv: conv1's mean over RGB{f'; {stages}: copies of the same' if stages else ''}")
+        notes.append(f"stdm.conv: conv1's mean over RGB{f'; {stages}: copies of the same' if stages else ''}")
         new.append("stdm.bn")
     if config.ltdm_stages:
         new.append("L-TDM in " + ", ".join(f"res{stage}" for stage in config.ltdm_stages))
-    said.append(f"new: {', '.join(new)}")
+    notes.append(f"new: {', '.join(new)}")
     if config.temporal_conv_stages:
         stages = ", ".join(f"res{stage}" for stage in config.temporal_conv_stages)
-        said.append(f"shifts: temporal convolutions in {stages}")
-    return tuple(said)
+        notes.append(f"shifts: temporal convolutions in {stages}")
+    return tuple(notes)
 
 
 def _arch(path: Path, backbone: Mapping[str, Tensor]) -> str:
-    """Which ResNet a file is of, by its blocks."""
+    """Return the name of the ResNet in a file, by its numbers of blocks."""
     blocks = {match[0] for name in backbone if (match := re.match(r"res[2-5]\.\d+", name))}
     depths = tuple(sum(block.startswith(f"res{stage}.") for block in blocks) for stage in STAGES)
     basic = not any(".conv3." in name for name in backbone)
     for arch, known in DEPTHS.items():
         if known == depths and basic == (arch in ("resnet18", "resnet34")):
             return arch
-    raise ModelError(f"{path}: no ResNet of {', '.join(DEPTHS)}: its stages have {depths} blocks")
+    raise ModelError(f"{path}: its stages have {depths} blocks, which match none of {', '.join(DEPTHS)}")
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
@@ -162,4 +163,4 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
     except Exception as error:  # a damaged file makes numpy's own code raise almost anything
-        raise ModelError(f"{path}: damaged or no weights: {last_line(error)}") from error
+        raise ModelError(f"{path}: damaged, or does not contain weights: {last_line(error)}") from error

@@ -1,0 +1,88 @@
+"""The plan of a configuration: what `edge-tdn run` would do, as a table."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from edge_tdn.actions.labels import Rule, rules
+from edge_tdn.config.tables import Config, DecideConfig, RecordConfig
+from edge_tdn.delivery.outbox.folder import outbox_folder
+from edge_tdn.inference.runtime import Runtime, build_name
+from edge_tdn.manifest import Model
+from edge_tdn.process.passwords import without_password
+
+MAX_NAMES = 12  # labels or actions that are listed
+
+
+def print_plan(console: Console, config: Config, base: Path, model: Model, runtime: Runtime, writable: bool) -> None:
+    """`base` is the folder of relative paths; `writable` is whether this user can write to the outbox."""
+    spec = model.manifest.input
+    clip_s = spec.ticks / spec.frame_rate
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
+    table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
+    table.add_row("parity", parity_summary(model, build_name(runtime.precision, runtime.device)))
+    segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
+    table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
+    table.add_row("labels", _listed(model.labels))
+    reported = rules(config.decide, model.labels, model.manifest.background).values()
+    table.add_row("reported", _listed([_reported(rule, model.labels) for rule in reported]))
+    table.add_row("thresholds", _thresholds(config.decide, reported))
+    table.add_row("broker", f"{config.broker.url}, MQTT {config.broker.protocol}, topics {config.base_topic}/...")
+    outbox = outbox_folder(config.outbox.folder, config.host, base)
+    kept = f"{outbox}, at most {config.outbox.max_mb:g} MB" if outbox else "in memory only"
+    unwritable = "" if writable else "; this user cannot write there: events would be kept in memory only"
+    table.add_row("outbox", f"{kept}, {config.outbox.max_age_h:g} h{unwritable}")
+    if config.home_assistant.discovery != "off":
+        table.add_row("home assistant", f"by {config.home_assistant.discovery}, {config.home_assistant.prefix}/...")
+    if config.record.enabled or config.record.folder:
+        table.add_row("record", _recorded(config.record))
+    if config.metrics.port:
+        table.add_row("metrics", config.metrics.url)
+    for camera in config.camera:
+        every = f"a decision every {camera.hop * spec.segment_s:.2f} s"
+        table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, {every}")
+    console.print(table)
+    console.print("configuration and model are right")
+
+
+def parity_summary(model: Model, name: str) -> str:
+    """Return what the exporter found when it compared the build `name` with PyTorch."""
+    parity = model.manifest.parity.get(name)
+    if parity is None:
+        return f"never compared with PyTorch; `edge-tdn-export parity {model.folder}` does it"
+    verdict = "proven equal to PyTorch" if parity.proven else "NOT equal to PyTorch"
+    error = "not finite" if parity.max_logit_error is None else f"within {parity.max_logit_error:.1g} of the largest"
+    return (
+        f"{verdict} on {parity.device}, {parity.clips} clips: logits {error}, "
+        f"top-1 agreement {parity.top1_agreement:.1%}, {parity.checked_at[:10]}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:MAX_NAMES]) + (" ..." if len(names) > MAX_NAMES else "")
+
+
+def _reported(rule: Rule, labels: Sequence[str]) -> str:
+    members = [labels[member] for member in rule.members]
+    return rule.name if members == [rule.name] else f"{rule.name} ({' + '.join(members)})"
+
+
+def _thresholds(decide: DecideConfig, reported: Iterable[Rule]) -> str:
+    usual = decide.enter_threshold, decide.exit_threshold
+    exceptions = [
+        f"{rule.name} {rule.enter_threshold:g} and {rule.exit_threshold:g}"
+        for rule in reported
+        if (rule.enter_threshold, rule.exit_threshold) != usual
+    ]
+    return f"starts at {usual[0]:g}, ends below {usual[1]:g}" + (f"; {_listed(exceptions)}" if exceptions else "")
+
+
+def _recorded(record: RecordConfig) -> str:
+    if not record.enabled:
+        return "nothing: snapshot and clip are false"
+    what = " and ".join(name for name, on in (("snapshots", record.snapshot), ("clips", record.clip)) if on)
+    where = f"{record.folder}, at most {record.max_mb} MB" if record.folder else "published only"
+    return f"{what}, {where}; at most {record.memory_mb} MB of memory per camera"

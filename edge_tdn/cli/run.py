@@ -1,0 +1,37 @@
+"""`edge-tdn run`: serve the cameras of a configuration."""
+
+import argparse
+import faulthandler
+import logging
+
+from edge_tdn.cli.options import Commands, add_command, add_config
+from edge_tdn.process.signals import Process, run_until_signalled
+
+HELP = """\
+Serve the cameras of a configuration until SIGTERM or Ctrl-C.
+
+On SIGHUP the configuration is read again, and the model too if its folder has changed. The new
+configuration is prepared beside the one in force: if anything is wrong with it, the log and the
+daemon's status report it and nothing changes. Cameras whose tables have not changed keep running.
+`host`, broker.base, [outbox] and [metrics] need a restart.
+
+  edge-tdn run --config site.toml
+  kill -HUP PID
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "run", run, logging.INFO, "serve the cameras of a configuration", HELP)
+    add_config(parser, "TOML file; configs/reference.toml documents every key")
+
+
+def run(options: argparse.Namespace) -> int:
+    def begin() -> Process:
+        from edge_tdn.config.load import load
+        from edge_tdn.service.daemon import Daemon
+
+        return Daemon(load(options.config), options.config.parent, options.config)
+
+    faulthandler.enable(file=2)  # prints the stacks of all threads when a library crashes or the watchdog aborts
+    run_until_signalled(begin)
+    return 0

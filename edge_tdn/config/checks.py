@@ -1,0 +1,102 @@
+"""Checks of values that a type alone cannot express: URLs, topics, regions. No error message repeats a password."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+Region = tuple[float, float, float, float]  # left, top, width, height, in shares of the picture
+BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}  # scheme: default port
+NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https")
+SOURCE_SCHEMES = (*NETWORK_SCHEMES, "file")
+ROUNDING = 1e-6  # so that 0.9 + 0.1 is not above 1
+PORT_RANGE = "the port is a number from 1 to 65535"
+
+
+def check_broker_url(url: str) -> str:
+    """Return `url`. Raises ValueError unless it is mqtt://HOST[:PORT] or mqtts://HOST[:PORT]."""
+    parts = urlsplit(url)
+    known = parts.scheme in BROKER_PORTS and parts.hostname
+    if not known or parts.path or parts.username or parts.query or " " in url:
+        raise ValueError(
+            "allowed: mqtt://HOST[:PORT] or mqtts://HOST[:PORT]; user name and password have keys of their own"
+        )
+    try:
+        str(parts.hostname).encode("idna")
+    except UnicodeError:
+        raise ValueError(f"{parts.hostname!r} is not a valid host name") from None
+    if not _has_valid_port(url):
+        raise ValueError(PORT_RANGE)
+    return url
+
+
+def check_source(source: str) -> str:
+    """Return `source`. Raises ValueError if it is a URL of a kind that no camera has."""
+    if "://" in source and not source.startswith("gst:"):
+        check_camera_url(source, SOURCE_SCHEMES)
+    return source
+
+
+def check_camera_url(source: str, schemes: tuple[str, ...] = NETWORK_SCHEMES) -> None:
+    """Raise ValueError unless `source` is a URL with one of `schemes`, a host, and a port in range if it has one."""
+    scheme, separator, address = source.partition("://")
+    kinds = ", ".join(f"{known}://" for known in schemes)
+    if not separator:
+        raise ValueError(f"not a URL; allowed: {kinds}")
+    if scheme not in schemes:
+        others = ", gst: PIPELINE, demo:" if "file" in schemes else ""
+        raise ValueError(f"unknown kind of source {scheme}://; allowed: {'a path, ' if others else ''}{kinds}{others}")
+    if scheme == "file":
+        return
+    if not re.match(r"[^/:?]", address.rpartition("@")[2]):
+        raise ValueError(f"no host after {scheme}://")
+    if not _has_valid_port(source):
+        raise ValueError(f"{PORT_RANGE}; in a password, / # and ? are written %2F %23 and %3F")
+
+
+def check_camera_user(source: str, username: str) -> None:
+    """Raise ValueError if `username` is set and `source` needs no user name, or already contains one."""
+    if not username:
+        return
+    if not source.startswith(tuple(f"{scheme}://" for scheme in NETWORK_SCHEMES)):
+        raise ValueError("username is for rtsp:// and http(s):// sources only")
+    if "@" in urlsplit(source).netloc:
+        raise ValueError("the URL already contains a user name; remove it there, or remove username and password_file")
+
+
+def _has_valid_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+def check_topic(topic: str) -> str:
+    """Return `topic`. Raises ValueError if it cannot be the prefix of a topic."""
+    if re.search(r"[+#\x00-\x1f]|^/|/$|^\$|^\s+$", topic) or len(topic) > 200:
+        raise ValueError("a topic without + # or control characters, not beginning or ending with /")
+    return topic
+
+
+def check_region(region: Region) -> Region:
+    """Return `region`. Raises ValueError if it is empty or reaches beyond the picture."""
+    left, top, width, height = region
+    if not (width > 0 and height > 0 and max(left + width, top + height) <= 1 + ROUNDING):
+        raise ValueError(
+            "allowed: [left, top, width, height] from 0 to 1; width and height above 0, left + width and "
+            "top + height at most 1"
+        )
+    return region
+
+
+def check_frozen_s(frozen_s: float) -> float:
+    """Return `frozen_s`. Raises ValueError if it is neither 0 (never) nor at least a second."""
+    if frozen_s != 0 and frozen_s < 1:
+        raise ValueError("allowed: 0, or 1 to 600")
+    return frozen_s
+
+
+def check_distinct(names: Sequence[str], message: str) -> None:
+    """Raise ValueError with `message`, in which {!r} is the first name that occurs twice."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(message.format(twice))

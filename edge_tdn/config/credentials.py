@@ -1,0 +1,108 @@
+"""Passwords, certificates and credential files that [broker] and [[camera]] refer to.
+
+A key names a file, relative to the configuration, or `credential:NAME`: a credential that systemd loads for the service
+(LoadCredential=) into $CREDENTIALS_DIRECTORY. Every password that is read is hidden from logs and errors.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from edge_tdn.config.checks import check_camera_url, check_camera_user
+from edge_tdn.config.fault import Keys
+from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
+from edge_tdn.errors import ConfigError
+from edge_tdn.process.passwords import hide
+
+
+class _Table(Protocol):
+    """A table that can describe a fault in it."""
+
+    def fault(self, keys: Keys, value: object, message: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class Access:
+    """The credentials for a broker. PEM files; None: no password, the system's authorities, no client certificate."""
+
+    password: str | None = field(default=None, repr=False)
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None  # None: the key is in `cert`
+
+
+@dataclass(frozen=True)
+class CameraAccess:
+    """The URL of a camera and the password for it."""
+
+    source: str = field(repr=False)  # from the configuration or the credential
+    password: str = field(default="", repr=False)
+
+
+def broker_access(config: BrokerConfig, base: Path) -> Access:
+    """Read the files named in [broker]. `base` is the folder of relative paths. Raises ConfigError."""
+
+    def file(key: str) -> Path | None:
+        name = getattr(config, key)
+        return _existing(config, ["broker", key], name, base) if name else None
+
+    keys = ["broker", "password_file"]
+    password = _first_line(config, keys, config.password_file, base) if config.password_file else None
+    return Access(password, file("ca_file"), file("cert_file"), file("key_file"))
+
+
+def camera_access(camera: CameraConfig, base: Path) -> CameraAccess:
+    """Read the files named in a [[camera]]. `base` is the folder of relative paths. Raises ConfigError."""
+    return _camera_access(camera, base, camera, [], "source")
+
+
+def check_camera_access(config: Config, base: Path) -> None:
+    """Raise ConfigError if a file named in a [[camera]] cannot be read."""
+    for number, camera in enumerate(config.camera):
+        _camera_access(camera, base, config, ["camera", number], "source")
+        if camera.record_source:
+            _camera_access(camera.recorded, base, config, ["camera", number], "record_source")
+
+
+def _camera_access(camera: CameraConfig, base: Path, table: _Table, keys: Keys, key: str) -> CameraAccess:
+    """`keys` leads to the camera's table; `key` is the one that holds its source."""
+    source, password = camera.source, ""
+    if source.startswith(CREDENTIAL):
+        source = _first_line(table, [*keys, key], source, base)
+        try:
+            check_camera_url(source)
+            check_camera_user(source, camera.username)
+        except ValueError as error:
+            raise ConfigError(table.fault([*keys, key], camera.source, f"its first line: {error}")) from None
+    if camera.password_file:
+        password = _first_line(table, [*keys, "password_file"], camera.password_file, base)
+    return CameraAccess(source, password)
+
+
+def _existing(table: _Table, keys: Keys, name: str, base: Path) -> Path:
+    """Return the path of a file, or of a systemd credential."""
+    credential = name.removeprefix(CREDENTIAL)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if credential != name and not folder:
+        raise ConfigError(
+            table.fault(keys, name, "no $CREDENTIALS_DIRECTORY; systemd sets it for a service with LoadCredential=")
+        )
+    path = Path(folder) / credential if credential != name else base / name
+    if not path.exists():
+        raise ConfigError(table.fault(keys, name, f"{path} cannot be read: no such file"))
+    if not path.is_file():
+        raise ConfigError(table.fault(keys, name, f"{path} is not a regular file"))
+    return path
+
+
+def _first_line(table: _Table, keys: Keys, name: str, base: Path) -> str:
+    path = _existing(table, keys, name, base)
+    try:
+        password = path.read_text(encoding="utf-8").splitlines()[0]
+    except IndexError as error:
+        raise ConfigError(table.fault(keys, name, f"{path} is empty")) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(table.fault(keys, name, f"{path} cannot be read: {error}")) from error
+    hide(password)
+    return password

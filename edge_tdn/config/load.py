@@ -1,0 +1,59 @@
+"""Reading a configuration file. An error names file, line, key, value and what is allowed; all errors at once."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from edge_tdn.config.fault import ConfigFile, Keys
+from edge_tdn.config.tables import Config
+from edge_tdn.errors import ConfigError
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file. Raises ConfigError."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; configs/reference.toml documents every key") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 (byte {error.start})") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: invalid TOML: {error}") from error
+    return parse(content, str(path), text)
+
+
+def parse(content: dict[str, Any], where: str, text: str = "") -> Config:
+    """Return the configuration in parsed TOML. Raises ConfigError, with the line numbers of `text` if it is given."""
+    file = ConfigFile(where, text)
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        faults = [dict(fault) for fault in error.errors()]
+        # a camera with an error is not also a missing camera
+        reported = [fault for fault in faults if not (fault["type"] == "too_short" and fault["input"])]
+        raise ConfigError("\n".join(_describe(file, fault) for fault in reported)) from error
+    config.remember(file)
+    return config
+
+
+def _describe(file: ConfigFile, fault: dict[str, Any]) -> str:
+    if fault["type"] == "extra_forbidden":
+        return file.unknown_key(fault["loc"], list(_table_at(fault["loc"][:-1]).model_fields))
+    return file.rejected(fault)
+
+
+def _table_at(keys: Keys) -> type[BaseModel]:
+    """Return the model of the table at `keys`, such as CameraConfig for ["camera", 1]."""
+    table: type[BaseModel] = Config
+    for key in keys:
+        if isinstance(key, str):
+            annotation = table.model_fields[key].annotation
+            table = next(one for one in (annotation, *get_args(annotation)) if _is_table(one))
+    return table
+
+
+def _is_table(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -1,0 +1,33 @@
+"""The protocols of a camera's recorder and of its main stream, for who may run without either."""
+
+from typing import Protocol
+
+from edge_tdn.messages import ActionEvent, Frame, Scores
+
+
+class ActionRecorder(Protocol):
+    """Records the actions of one camera: see recorder.py."""
+
+    def frame(self, frame: Frame) -> None:
+        """Keep a frame for a while, as an action may turn out to contain it."""
+
+    def event(self, event: ActionEvent, scores: Scores | None) -> None:
+        """Record what an event is about. `scores`: of the clip that decided; None where the stream broke."""
+
+    def close(self) -> None:
+        """Ask for the files to be finished; `join` waits for that."""
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until they are finished, at most this long."""
+
+
+class RecordedStream(Protocol):
+    """The main stream of a camera, which plays within a `with`: see main_stream.py."""
+
+    @property
+    def trouble(self) -> str:
+        """Why no frames come; empty while they do."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *_: object) -> None: ...

@@ -1,0 +1,195 @@
+"""The state and the figures of one camera, as its status reports them."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from edge_tdn.config.tables import CameraConfig
+from edge_tdn.messages import NS_PER_S, CameraStatus, Clock, Frame, Scores, State, iso
+from edge_tdn.process.log import RateLimitedLog, value
+from edge_tdn.process.passwords import without_password
+from edge_tdn.service.camera_topics import CameraTopics
+from edge_tdn.service.segment_feed import SegmentFeed
+
+log = logging.getLogger(__name__)
+
+RATE_SPAN_S = 2.0  # of the frames that the reported rate is taken from
+RATE_FRAMES = 1000  # at most, of these
+LATENCY_CLIPS = 50  # the reported latency is the median of this many clips
+FRUITLESS_RUNS = 3  # runs in a row without a segment, after which the status reports it
+STATE_LOG_BURST, STATE_LOG_EVERY_S = 3, 20.0  # a flapping camera has 6 lines a minute, with those on its window
+RETRIED = ("stalled", "unreachable", "unauthorized")  # the source connects again
+
+
+class ClipStatistics:
+    """The clips of one camera: their number and their latency. One lock guards everything here."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._clips = 0
+        self._latencies_ms: deque[float] = deque(maxlen=LATENCY_CLIPS)
+
+    def count(self, scores: Scores) -> None:
+        """Count a clip. Repeated scores have no latency."""
+        with self._lock:
+            self._clips += 1
+            if not scores.repeated:
+                self._latencies_ms.append(scores.latency_ms)
+
+    @property
+    def clips(self) -> int:
+        """Clips so far."""
+        return self._clips
+
+    @property
+    def latency_ms(self) -> float:
+        """The median of the last clips; 0 before the first."""
+        with self._lock:
+            return median(self._latencies_ms) if self._latencies_ms else 0.0
+
+
+@dataclass(frozen=True)
+class _StateSince:
+    state: State
+    reason: str
+    since_ns: int  # wall clock
+
+
+@dataclass
+class _Input:
+    """The frames that the camera has delivered."""
+
+    frames: int = 0
+    connects: int = 0
+    height: int = 0
+    width: int = 0
+    gaps: int = 0
+    fruitless_runs: int = 0  # in a row
+    decoder: str = ""
+    clock: Clock = "host"
+
+
+class CameraStatusTracker:
+    """Keeps the state of one camera, publishes it whenever it changes, and returns it with all figures.
+
+    The camera's thread reports; any thread may ask. One lock guards `_state`, `_input` and `_arrivals_ns`; all else is
+    fixed, and its parts have locks or owners of their own.
+    """
+
+    def __init__(
+        self,
+        camera: CameraConfig,
+        topics: CameraTopics,
+        feed: SegmentFeed,
+        clips: ClipStatistics,
+        recording_trouble: Callable[[], str] = str,
+    ) -> None:
+        """`recording_trouble`: returns why the main stream gives no frames; empty while it does."""
+        self._camera, self._topics = camera, topics
+        self._feed, self._clips, self._recording_trouble = feed, clips, recording_trouble
+        self._lock = threading.RLock()
+        self._state = _StateSince("connecting", "", time.time_ns())
+        self._input = _Input()
+        self._arrivals_ns: deque[int] = deque(maxlen=RATE_FRAMES)  # monotonic clock, of the last frames
+        self._state_log = RateLimitedLog(log, STATE_LOG_EVERY_S, STATE_LOG_BURST)
+
+    @property
+    def state(self) -> State:
+        """The current state."""
+        return self._state.state
+
+    def change(self, state: State, reason: str) -> bool:
+        """Enter a state, and publish it. Return whether that ends a stream.
+
+        What is wrong stays so until a frame comes: connecting again does not hide it, nor renew `since`.
+        """
+        reason = without_password(reason)
+        with self._lock:
+            before = self._state
+            if self._topics.closed or (state, reason) == (before.state, before.reason):
+                return False
+            if state == "connecting" and before.state in RETRIED:
+                return False
+            since_ns = before.since_ns if state == before.state else time.time_ns()
+            self._state = _StateSince(state, reason, since_ns)
+            self._input.connects += before.state in ("connecting", *RETRIED) and state == "streaming"
+            self._topics.status(self.status())
+        level = logging.INFO if state in ("connecting", "streaming", "ended") else logging.WARNING
+        why = f" reason={value(reason)}" if reason else ""
+        self._state_log.log(level, "camera=%s state=%s%s", self._camera.name, state, why)
+        return before.state == "streaming"
+
+    def frame(self, frame: Frame, decoder: str, clock: Clock) -> None:
+        """Count a frame that has come."""
+        with self._lock:
+            self._arrivals_ns.append(frame.received_ns)
+            self._input.frames = frame.seq
+            self._input.decoder, self._input.clock = decoder, clock
+
+    def begin_run(self, size: tuple[int, int], emptied: bool) -> tuple[int, int]:
+        """Count a run of frames of this size. Return the size before. `emptied`: an earlier run was cut off."""
+        with self._lock:
+            before = self._input.height, self._input.width
+            self._input.height, self._input.width = size
+            self._input.fruitless_runs += 1
+            self._input.gaps += emptied
+            return before
+
+    def segment(self) -> None:
+        """Count a segment that was completed."""
+        with self._lock:
+            self._input.fruitless_runs = 0
+
+    def publish(self) -> None:
+        """Publish the status as it is now."""
+        with self._lock:
+            self._topics.status(self.status())
+
+    def close(self) -> None:
+        """Log what the limit on lines has held back: the camera is about to be freed."""
+        self._state_log.flush(final=True)
+
+    def status(self) -> CameraStatus:
+        """Return the camera's state and figures as they are now."""
+        lane, counts = self._feed.pipeline.lane, self._feed.counts
+        with self._lock:
+            state = self._state.state
+            streaming = state == "streaming"
+            return CameraStatus(
+                camera=self._camera.name,
+                state=state,
+                reason=self._stream_trouble() if streaming else self._state.reason,
+                since=iso(self._state.since_ns),
+                fps=round(self._rate(), 1) if streaming else 0.0,
+                width=self._input.width,
+                height=self._input.height,
+                hop=lane.achieved_hop,
+                latency_ms=round(self._clips.latency_ms, 1),
+                clips=self._clips.clips,
+                gated=counts.gated,
+                shed=counts.shed,
+                gaps=self._input.gaps,
+                decoder=self._input.decoder,
+                clock=self._input.clock,
+                frames=self._input.frames,
+                connects=self._input.connects,
+                repeated=counts.repeated,
+            )
+
+    def _stream_trouble(self) -> str:
+        """Return what is wrong although frames come; empty: nothing."""
+        if self._input.fruitless_runs >= FRUITLESS_RUNS:
+            return f"no clip: too long between two frames, see max_gap_s ({self._camera.max_gap_s:g} s)"
+        return self._state.reason or self._feed.pipeline.lane.pace.verdict or self._recording_trouble()
+
+    def _rate(self) -> float:
+        """Return the frames a second over the last RATE_SPAN_S."""
+        now_ns = time.monotonic_ns()
+        recent = [at_ns for at_ns in self._arrivals_ns if now_ns - at_ns < RATE_SPAN_S * NS_PER_S]
+        if len(recent) < 2:
+            return 0.0
+        return (len(recent) - 1) * NS_PER_S / (recent[-1] - recent[0])

@@ -1,0 +1,123 @@
+"""Scores of one camera's clips -> events, which are published and recorded."""
+
+import logging
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from edge_tdn.actions.decider import Decider
+from edge_tdn.delivery.stopwatch import Observe
+from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Latency, Scores, TopScores, iso
+from edge_tdn.process.log import value
+from edge_tdn.service.camera_settings import CameraSettings
+from edge_tdn.service.camera_status import ClipStatistics
+from edge_tdn.service.camera_topics import CameraTopics
+from edge_tdn.service.recorder_slot import RecorderSlot
+
+log = logging.getLogger(__name__)
+
+TOP_LABELS = 5  # in a scores message
+STAGES = ("capture", "window", "infer", "decide")  # of a clip, as Latency has them
+
+
+class Recognition:
+    """Decides on one camera's clips; the `ClipSink` of its lane.
+
+    Everything here belongs to the runtime thread, but for `set_thresholds`.
+    """
+
+    def __init__(
+        self,
+        settings: CameraSettings,
+        topics: CameraTopics,
+        recorder: RecorderSlot,
+        clips: ClipStatistics,
+        seq: int,
+        observe: Observe | None = None,
+    ) -> None:
+        """`seq`: number of the camera's last event. `observe`: takes what each stage of a clip took."""
+        self._settings = settings
+        self._topics, self._recorder, self._clips, self._observe = topics, recorder, clips, observe
+        decide = settings.config.decide
+        self._decider = Decider(decide, settings.origin, settings.labels, settings.background, seq)
+        self._action: str | None = None  # as last published
+
+    def set_thresholds(self, enter: float, exit: float, label: str | None) -> None:  # noqa: A002  (as in TOML)
+        """Set the thresholds of one action, or of all, until the daemon ends. From any thread.
+
+        ValueError: they are out of order, or there is no such action.
+        """
+        self._decider.set_thresholds(enter, exit, label)
+
+    def scored(self, scores: Scores) -> None:
+        """Publish what a clip changes."""
+        self._clips.count(scores)
+        self._publish(self._decider.push(scores), scores)
+        if log.isEnabledFor(logging.DEBUG):
+            label, score = next(iter(self._top(scores).scores.items()))
+            log.debug(
+                "camera=%s clip label=%s score=%.2f latency_ms=%.1f repeated=%s",
+                self._settings.name,
+                value(label),
+                score,
+                scores.latency_ms,
+                scores.repeated,
+            )
+        if self._observe and not scores.repeated:
+            for stage, seconds in zip(STAGES, _spans_s(scores), strict=True):
+                self._observe(self._settings.name, stage, seconds)
+        if self._settings.config.broker.scores:
+            self._topics.scores(self._top(scores))
+
+    def broken(self, reason: EndReason) -> None:
+        """Publish the ends of what was under way when the stream broke."""
+        self._publish(self._decider.break_off(reason), None)
+
+    def change(self, settings: CameraSettings) -> None:
+        """Continue with other settings. Actions continue where they can, see `Decider.change`."""
+        self._settings = settings
+        decide = settings.config.decide
+        self._publish(self._decider.change(decide, settings.origin, settings.labels, settings.background), None)
+
+    def _publish(self, events: Sequence[ActionEvent], scores: Scores | None) -> None:
+        for event in events:
+            if scores is not None:
+                event = event.model_copy(update={"latency_ms": _latency(scores)})
+            log.info(
+                "camera=%s event=%s label=%s score=%.2f id=%s",
+                self._settings.name,
+                event.type,
+                value(event.label),
+                event.score,
+                event.id,
+            )
+            self._topics.event(event)
+            self._recorder.event(event, scores)
+        if self._decider.action != self._action:
+            self._action = self._decider.action
+            self._topics.action(self._action)
+
+    def _top(self, scores: Scores) -> TopScores:
+        """Return the best labels of a clip."""
+        smoothed = self._decider.smoothed()
+        best = np.argsort(-smoothed)[:TOP_LABELS]
+        return TopScores(
+            camera=self._settings.name,
+            at=iso(scores.wall_ns),
+            scores={self._settings.labels[i]: round(float(smoothed[i]), 4) for i in best},
+            latency_ms=round(scores.latency_ms, 1),
+        )
+
+
+def _latency(scores: Scores) -> Latency:
+    spans_ms = [1000 * span for span in _spans_s(scores)]
+    stages = {stage: round(span, 2) for stage, span in zip(STAGES, spans_ms, strict=True)}
+    return Latency(**stages, total=round(sum(spans_ms), 2))
+
+
+def _spans_s(scores: Scores) -> list[float]:
+    """Return the seconds that each of STAGES took; the last one lasts until now."""
+    moments = (scores.received_ns, scores.ready_ns, scores.taken_ns, scores.scored_ns, time.monotonic_ns())
+    return [max(0, after - before) / NS_PER_S for before, after in pairwise(moments)]

@@ -1,0 +1,121 @@
+"""The parts that the daemon serves with: one runtime, one publisher, any number of cameras."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edge_tdn.actions.decider import Origin
+from edge_tdn.actions.labels import rules
+from edge_tdn.config.credentials import Access
+from edge_tdn.config.tables import CameraConfig, Config
+from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
+from edge_tdn.delivery.publisher import Publisher
+from edge_tdn.delivery.stopwatch import Observe
+from edge_tdn.inference.runtime import Runtime
+from edge_tdn.inference.scheduler import Scheduler
+from edge_tdn.manifest import Model
+from edge_tdn.messages import ModelRef
+from edge_tdn.recording.action_recorder import ActionRecorder
+from edge_tdn.service.camera import Camera
+from edge_tdn.service.camera_settings import CameraSettings
+from edge_tdn.service.control import Control
+from edge_tdn.service.timing import DaemonTiming
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A model, and the runtime that computes it."""
+
+    model: Model
+    ref: ModelRef
+    runtime: Runtime
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """The parts that all cameras share until the daemon ends."""
+
+    base: Path  # where relative paths start
+    boot: str  # random, new with every start of the daemon
+    publisher: Publisher
+    scheduler: Scheduler
+    control: Control
+    observe: Observe | None = None  # takes what the stages of a clip take
+
+
+class Running:
+    """The configuration, the network and the cameras that are served now.
+
+    A reload replaces the attributes, each as one value, on its own thread and only while it holds `Reloader.changing`;
+    other threads read one at a time.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        config: Config,
+        access: Access,
+        network: Network,
+        timing: DaemonTiming,
+        stop: threading.Event,
+    ) -> None:
+        """`stop`: set when the daemon stops."""
+        self.shared = shared
+        self.config, self.access = config, access
+        self.pending: Config | None = None  # what a reload failed to bring into force as a whole
+        self.network = network
+        self.timing = timing
+        self._stop = stop
+        self.cameras: list[Camera] = []
+        self.serve([self.new_camera(table, config) for table in config.camera])
+
+    def settings(self, table: CameraConfig, config: Config, network: Network) -> CameraSettings:
+        """Return what a camera with this table is served with, under a configuration and a network."""
+        origin = Origin(config.host, table.name, self.shared.boot, network.ref)
+        return CameraSettings(table, config, self.shared.base, network.model, origin, self.timing.camera)
+
+    def new_camera(self, table: CameraConfig, config: Config) -> Camera:
+        """Return a camera with this table. It is not started yet."""
+        settings = self.settings(table, config, self.network)
+        return Camera(settings, self.shared.scheduler, self.shared.publisher, self.shared.observe)
+
+    def serve(self, cameras: Sequence[Camera]) -> None:
+        """Make these the daemon's cameras. They are not started yet."""
+        self.cameras = list(cameras)
+        self.shared.control.serve(self.cameras)
+
+    def start(self, cameras: Sequence[Camera]) -> None:
+        """Start cameras, unless the daemon is stopping: a stop that has begun does not know them."""
+        for camera in cameras:
+            if not self._stop.is_set():
+                camera.start()
+
+    def announce(self, config: Config) -> None:
+        """Publish the documents from which Home Assistant finds the cameras."""
+        model = self.network.model
+        labels = list(rules(config.decide, model.labels, model.manifest.background))
+        self.shared.publisher.announce(documents(config, labels), BIRTH_TOPIC)
+
+
+class Joinable(Protocol):
+    """Something with a thread that ends."""
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread to end, at most this long."""
+
+
+def join_all(parts: Sequence[Joinable], deadline: float) -> None:
+    """Wait until the threads of all have ended, together at most until `deadline`, in monotonic seconds."""
+    for part in parts:
+        part.join(max(0.0, deadline - time.monotonic()))
+
+
+def finish_recorders(recorders: Sequence[ActionRecorder | None], within_s: float) -> None:
+    """Have all recorders finish their files, together within this time."""
+    recording = [recorder for recorder in recorders if recorder]
+    for recorder in recording:
+        recorder.close()
+    join_all(recording, time.monotonic() + within_s)

@@ -1,0 +1,99 @@
+"""Opens everything that the daemon serves with."""
+
+import secrets
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from edge_tdn.actions.decider import interrupted
+from edge_tdn.actions.labels import check_names
+from edge_tdn.config.credentials import Access, broker_access, check_camera_access
+from edge_tdn.config.tables import Config
+from edge_tdn.delivery.mqtt import Connection, Inbox, Message
+from edge_tdn.delivery.outbox.folder import outbox_folder
+from edge_tdn.delivery.outbox.outbox import Outbox
+from edge_tdn.delivery.publisher import Publisher
+from edge_tdn.delivery.stopwatch import Observe
+from edge_tdn.demo.demo_clip import DEMO, demo_clip
+from edge_tdn.inference.compiled_cache import cache_folder
+from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
+from edge_tdn.inference.scheduler import Scheduler
+from edge_tdn.messages import ActionEvent
+from edge_tdn.service.control import Control
+from edge_tdn.service.running import Network, Running, Shared
+from edge_tdn.service.timing import DaemonTiming
+
+MAX_PACKET_BYTES = 65_536  # that a broker may send: a command, our own status
+LAST_EVENTS = 200  # of a camera, among which an action that was under way when the daemon was killed has its last one
+
+
+def open_network(config: Config, base: Path) -> Network:
+    """Return the configured model, compiled and tested. ModelError, DeviceError: it does not run here."""
+    model = open_configured_model(config, base)
+    check_names(config, model.labels, model.manifest.background)
+    runtime = open_configured_runtime(config, model, cache_folder(config.runtime.cache, base))
+    warn_unless_proven(model, runtime.precision, runtime.device)
+    return Network(model, model.ref(config.runtime.precision), runtime)
+
+
+def open_running(
+    config: Config,
+    base: Path,
+    timing: DaemonTiming,
+    stop: threading.Event,
+    publisher_failed: Callable[[BaseException], None],
+    runtime_failed: Callable[[BaseException], None],
+    observe: Observe | None = None,
+) -> Running:
+    """Return everything that is served, not started yet. EdgeTdnError: something cannot be opened.
+
+    `publisher_failed`, `runtime_failed`: called with the error that ends that thread too early, on that thread.
+    """
+    network = open_network(config, base)
+    access = broker_access(config.broker, base)
+    check_camera_access(config, base)
+    draw_demo(config)
+    boot = secrets.token_hex(4)
+    outbox = Outbox(outbox_folder(config.outbox.folder, config.host, base), config.outbox)
+    for camera in outbox.cameras:
+        _end_interrupted(outbox, camera)
+    publisher = Publisher(
+        config.base_topic,
+        boot,
+        outbox,
+        partial(connect, config, access),
+        publisher_failed,
+        lambda topic, payload: control.handle(topic, payload),
+        observe,
+        timing.publisher,
+    )
+    control = Control(publisher)
+    scheduler = Scheduler(network.runtime, network.model.manifest.input, runtime_failed, timing.scheduler)
+    shared = Shared(base, boot, publisher, scheduler, control, observe)
+    running = Running(shared, config, access, network, timing, stop)
+    running.announce(config)
+    return running
+
+
+def connect(config: Config, access: Access, will: Callable[[int], Message], inbox: Inbox) -> Connection:
+    """Open a connection to the broker. A new start takes over the old session, and its last will with it."""
+    return Connection(config.broker, f"edge-tdn-{config.host}", access, will, inbox, MAX_PACKET_BYTES)
+
+
+def draw_demo(config: Config) -> None:
+    """Draw the demo's clip if a camera plays it: now, while no camera waits for it and Ctrl-C is handled."""
+    if any(camera.source == DEMO for camera in config.camera):
+        demo_clip()
+
+
+def _end_interrupted(outbox: Outbox, camera: str) -> None:
+    """Store the ends of actions that were under way when the daemon was killed."""
+    last = outbox.last_seq(camera)
+    entries = outbox.replay(camera, last - LAST_EVENTS + 1, last, LAST_EVENTS)
+    with suppress(ValidationError):  # written by another version
+        ends = interrupted([ActionEvent.model_validate_json(entry.payload) for entry in entries])
+        outbox.put([(end.camera, end.seq, end.json_bytes()) for end in ends])

@@ -1,0 +1,104 @@
+"""`edge-tdn check`: the plan of a configuration, or what is wrong with it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from edge_tdn.cli.check import check
+from edge_tdn.errors import ConfigError
+from tests.support.command_line import Run, assert_refused, camera_site
+from tests.support.model_folders import edit_manifest, rehash
+
+
+def test_the_plan_names_model_precision_topics_and_pace(here: Run, tmp_path: Path) -> None:
+    result = here("check", "--config", camera_site(tmp_path, 'host = "barn"'))
+    assert result.returncode == 0, result.stderr
+    for part in ("motion: 8 labels", "fp32 on CPU, self-test passed", "edge-tdn/barn/", "a decision every 0.27 s"):
+        assert part in result.stdout
+
+
+def test_the_plan_names_groups_thresholds_and_destinations(here: Run, tmp_path: Path) -> None:
+    text = """
+[decide]
+exit_threshold = 0.3
+[[decide.action]]
+name = "sideways"
+labels = ["left", "right"]
+enter_threshold = 0.5
+[record]
+folder = "pictures"
+[home_assistant]
+discovery = "device"
+[metrics]
+port = 9464
+"""
+    result = here("check", "--config", camera_site(tmp_path, text))
+    assert result.returncode == 0, result.stderr
+    plan = " ".join(result.stdout.split())
+    for part in (
+        "sideways (left + right)",
+        "starts at 0.6, ends below 0.3; sideways 0.5 and 0.3",
+        "nothing: snapshot and clip are false",
+        "by device, homeassistant/...",
+        "http://127.0.0.1:9464/metrics",
+    ):
+        assert part in plan
+    assert not (tmp_path / "outbox").exists()
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+def test_an_outbox_that_is_a_file_is_refused(folder: str, here: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = here("check", "--config", camera_site(tmp_path, f'[outbox]\nfolder = "{folder}"'))
+    assert_refused(result, 78, "outbox", f"{tmp_path / 'file'}")
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("gone.mp4", ["camera[0].source", "gone.mp4: No such"]),
+        ("rtps://x/y", ["rtps://", "rtsp://"]),
+        ("gst: nosuchelement", ['no element "nosuchelement"']),
+        ('gst: videotestsrc"\ndecoder = "opencv', ["gst: needs the decoder gstreamer"]),
+    ],
+    ids=["missing file", "unknown scheme", "missing element", "wrong decoder"],
+)
+def test_a_source_that_cannot_be_opened_is_refused_without_connecting(
+    source: str, parts: list[str], here: Run, tmp_path: Path
+) -> None:
+    assert_refused(here("check", "--config", camera_site(tmp_path, source=source)), 78, *parts)
+
+
+def test_a_model_whose_file_has_changed_is_refused(here: Run, model_copy: Path, tmp_path: Path) -> None:
+    raw = bytearray((model_copy / "fp32/head.bin").read_bytes())
+    raw[1000] ^= 4
+    (model_copy / "fp32/head.bin").write_bytes(raw)
+    result = here("check", "--config", camera_site(tmp_path, '[runtime]\nmodel = "model"'))
+    assert_refused(result, 78, "head.bin: content changed since export")
+
+
+def test_a_label_without_a_logit_is_refused_even_if_the_manifest_agrees(
+    here: Run, model_copy: Path, tmp_path: Path
+) -> None:
+    """Nine labels and nine classes, but the network has eight logits."""
+    with (model_copy / "labels.txt").open("a") as file:
+        file.write("ninth\n")
+    rehash(model_copy, "labels.txt")
+    edit_manifest(model_copy, lambda content: content.update(classes=9))
+    result = here("check", "--config", camera_site(tmp_path, '[runtime]\nmodel = "model"'))
+    assert_refused(result, 78, "golden.npz", "logits (8,)", "logits (9,)")
+
+
+def test_a_label_count_that_differs_from_the_classes_is_refused(here: Run, model_copy: Path, tmp_path: Path) -> None:
+    (model_copy / "labels.txt").write_text("one\ntwo\n")
+    rehash(model_copy, "labels.txt")
+    edit_manifest(model_copy, lambda content: content.update(background=[]))
+    result = here("check", "--config", camera_site(tmp_path, '[runtime]\nmodel = "model"'))
+    assert_refused(result, 78, "2 labels, but the model has 8 classes")
+
+
+def test_text_in_square_brackets_is_not_markup(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape("[/off]")):
+        check(Console(markup=False), camera_site(tmp_path, source="[/off].mp4"))

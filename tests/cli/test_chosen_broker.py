@@ -1,0 +1,27 @@
+"""The broker and the topics that `watch` and `status` are given on the command line."""
+
+import pytest
+
+from edge_tdn.cli import watch
+from edge_tdn.cli.chosen_broker import chosen_broker
+from edge_tdn.cli.timing import WatchTiming
+from edge_tdn.errors import BrokerError, ConfigError
+from tests.support.command_line import parse
+
+
+@pytest.mark.parametrize("base", ["edge-tdn/#", "/edge-tdn", "edge-tdn/x/", "edge-tdn//x", "edge+/x", ""])
+def test_a_base_that_is_not_a_topic_prefix_is_refused(base: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        chosen_broker(parse("watch", "--base", base))
+    assert str(raised.value).startswith(f"--base {base!r}: a topic without / at its ends, in which +")
+
+
+def test_a_broker_url_of_the_wrong_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"broker\.url = 'tcp://x': allowed: mqtt://HOST"):
+        chosen_broker(parse("watch", "--broker", "tcp://x"))
+
+
+def test_watch_ends_when_the_broker_does_not_answer_in_time() -> None:
+    options = parse("watch", "--broker", "mqtt://127.0.0.1:1")
+    with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1: .*; is a broker running there\?"):
+        watch.run(options, WatchTiming(connect_s=1.0))

@@ -1,0 +1,148 @@
+"""`edge-tdn demo`: what it shows, how it ends, and why it fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+
+from edge_tdn.__main__ import main
+from edge_tdn.delivery.mqtt import Message
+from edge_tdn.demo.demo_clip import ACTION_S, RATE, STILL_S, demo_clip
+from tests.support.broker import Mosquitto
+from tests.support.command_line import Run, assert_refused
+
+DEMO = [sys.executable, "-m", "edge_tdn", "demo"]
+
+
+def demo_until(printed: str, *arguments: str | Path, interrupts: int = 1) -> subprocess.CompletedProcess[str]:
+    """Run the demo until it has printed a text, then end it with Ctrl-C."""
+    command = [*DEMO, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        output = ""
+        while line := process.stdout.readline():
+            output += line
+            if printed in line:
+                break
+        for number in range(interrupts):
+            time.sleep(0.1 * (number > 0))
+            process.send_signal(signal.SIGINT)
+        output += process.stdout.read()
+        return subprocess.CompletedProcess(command, process.wait(60), output, process.stderr.read())
+
+
+def test_the_demo_brings_its_own_broker_and_recognises_actions(tmp_path: Path) -> None:
+    result = demo_until("start  right", "--screenshot", tmp_path / "view.svg")
+    assert result.returncode == 0, result.stderr
+    assert "(embedded)" in result.stdout
+    lines = [line for line in result.stdout.splitlines() if "  demo  " in line]
+    assert any("start  right" in line for line in lines)
+    assert "actions recognised: right 1" in result.stdout
+    assert "<svg" in (tmp_path / "view.svg").read_text()
+
+
+def test_a_terminal_shows_picture_state_scores_and_events() -> None:
+    """In a real pseudo-terminal, with the picture in half blocks."""
+    import pty
+
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "110", "LINES": "50"}
+    process = subprocess.Popen(DEMO, stdin=follower, stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    expected = {"▀", "streaming", "fps", "motion fp32 on CPU", "still", "start", "right"}
+    output, shown = b"", False
+    while True:
+        try:
+            output += os.read(leader, 65536)
+        except OSError:  # the other end of the terminal is closed
+            break
+        if not shown and all(part.encode() in output for part in expected):
+            shown = True
+            process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    assert shown, output
+
+
+def test_watch_prints_what_a_demo_publishes_at_a_real_broker(broker: Mosquitto) -> None:
+    connection, link = broker.link()
+    link.publish(Message("edge-tdn/early/availability", b"online", retain=True))  # received once watch has subscribed
+    command = [sys.executable, "-m", "edge_tdn", "watch", "--broker", broker.url, "--json"]
+    watch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert watch.stdout
+        documents = [json.loads(watch.stdout.readline())]
+        assert documents[0]["topic"] == "edge-tdn/early/availability"
+        assert demo_until("start  right", "--broker", broker.url).returncode == 0
+        while documents[-1]["message"] != "stopped":
+            documents.append(json.loads(watch.stdout.readline()))
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(60) == 0
+    finally:
+        watch.kill()
+        connection.close()
+    events = [document["message"] for document in documents if document["topic"].endswith("/events")]
+    assert next(event["label"] for event in events if event["type"] == "start") == "right"
+
+
+def test_a_second_ctrl_c_does_not_interrupt_the_end() -> None:
+    result = demo_until("demo: streaming", interrupts=3)
+    assert result.returncode == 0
+    assert "actions recognised" in result.stdout
+
+
+def test_a_source_that_does_not_exist_is_exit_66(edge_tdn: Run, tmp_path: Path) -> None:
+    assert_refused(edge_tdn("demo", "--source", tmp_path / "gone.mp4"), 66, "gone.mp4: No such file")
+
+
+def test_an_invalid_option_is_reported_like_a_key_of_a_configuration(here: Run) -> None:
+    result = here("demo", "--broker", "tcp://x")
+    assert_refused(result, 78, "edge-tdn demo: broker.url = 'tcp://x'", "mqtt://HOST")
+    assert_refused(here("demo", "--source", ""), 78, "camera[0].source = ''")
+
+
+@pytest.mark.parametrize("source", ["/dev/video99", "rtsp://127.0.0.1:1/x"])
+def test_a_demo_without_a_picture_reports_why(source: str) -> None:
+    result = demo_until("demo: unreachable", "--source", source)
+    assert_refused(result, 66, "no picture", source)
+    assert "demo: unreachable" in result.stdout
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "inf", "soon"])
+def test_a_length_that_is_not_a_number_of_seconds_is_refused(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--seconds", seconds])
+    assert ended.value.code == 2
+    assert "--seconds" in capsys.readouterr().err
+
+
+def test_a_damaged_demo_clip_is_drawn_again(tmp_path: Path) -> None:
+    """A short one, so that the test is fast."""
+    path = demo_clip()
+    cache = tmp_path / "edge-tdn" / path.name
+    cache.parent.mkdir()
+    cache.write_bytes(path.read_bytes()[:100_000])
+    program = "from edge_tdn.demo import demo_clip as d; d.SCRIPT = d.SCRIPT[:2]; print(d.demo_clip())"
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(cache)
+    assert cv2.VideoCapture(str(cache)).get(cv2.CAP_PROP_FRAME_COUNT) == RATE * (STILL_S + ACTION_S)
+    assert [other.name for other in cache.parent.iterdir()] == [path.name]
+
+
+def test_a_full_disk_ends_the_drawing_of_the_clip_with_a_message(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path]).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+        command = [*DEMO, "--seconds", "3"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert_refused(done, 1, "cannot be written")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)

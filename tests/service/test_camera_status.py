@@ -1,0 +1,145 @@
+"""The state and the figures of a camera, without a camera."""
+
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edge_tdn.config.tables import CameraConfig
+from edge_tdn.inference.lane import Lane
+from edge_tdn.inference.scheduler import Scheduler
+from edge_tdn.segments.window import Window
+from edge_tdn.service.camera_status import FRUITLESS_RUNS, CameraStatusTracker, ClipStatistics
+from edge_tdn.service.camera_topics import CameraTopics
+from edge_tdn.service.segment_feed import Pipeline, SegmentFeed
+from tests.support.actions import clip_scores, numbered_frame
+from tests.support.fakes import SPEC, ClipLog, FakeRuntime, PublisherLog, fail
+
+
+class Tracked:
+    """A status tracker, and what it publishes."""
+
+    def __init__(self) -> None:
+        scheduler = Scheduler(FakeRuntime(), SPEC, fail)
+        self.lane: Lane = scheduler.add_lane(1, ClipLog())
+        self.publisher: Any = PublisherLog()
+        self.topics = CameraTopics(self.publisher, "door")
+        self.clips = ClipStatistics()
+        self.trouble = ""
+        camera = CameraConfig(name="door", source="rtsp://u:secret@127.0.0.1/x")
+        feed = SegmentFeed(scheduler, Pipeline(Window(SPEC, 0.5), self.lane))
+        self.tracker = CameraStatusTracker(camera, self.topics, feed, self.clips, lambda: self.trouble)
+
+
+@pytest.fixture
+def tracked() -> Tracked:
+    return Tracked()
+
+
+def test_trouble_lasts_since_it_began_and_not_since_the_last_try(tracked: Tracked) -> None:
+    statuses = []
+    for state, reason in (
+        ("streaming", ""),
+        ("stalled", "no picture"),
+        ("connecting", ""),
+        ("unreachable", "refused"),
+        ("connecting", ""),
+        ("unreachable", "refused"),
+        ("connecting", ""),
+        ("unreachable", "no route"),
+        ("streaming", ""),
+    ):
+        tracked.tracker.change(state, reason)  # type: ignore[arg-type]
+        statuses.append(tracked.tracker.status())
+        time.sleep(0.002)
+    states = [status.state for status in statuses]
+    assert states == ["streaming", "stalled", "stalled", *["unreachable"] * 5, "streaming"]
+    assert len({status.since for status in statuses}) == 4, "one for each change of state"
+    assert statuses[-2].reason == "no route"
+    assert [status.connects for status in statuses] == [1] * 8 + [2]
+    assert len(tracked.publisher.statuses) == 5, "each change once, be it of the reason alone"
+
+
+def test_only_the_end_of_streaming_breaks_a_stream(tracked: Tracked) -> None:
+    changes = ("streaming", "stalled", "unreachable", "streaming", "frozen", "ended")
+    assert [tracked.tracker.change(state, "") for state in changes] == [  # type: ignore[arg-type]
+        False,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_no_password_is_in_a_reason(tracked: Tracked) -> None:
+    tracked.tracker.change("unreachable", "rtsp://u:secret@127.0.0.1/x: refused")
+    assert "secret" not in tracked.tracker.status().reason
+
+
+def test_runs_without_a_segment_are_reported_until_one_comes(tracked: Tracked) -> None:
+    tracker = tracked.tracker
+    tracker.change("streaming", "")
+    for run in range(FRUITLESS_RUNS):
+        assert tracker.status().reason == ""
+        tracker.begin_run((120, 160), emptied=run > 0)
+    status = tracker.status()
+    assert status.reason == "no clip: too long between two frames, see max_gap_s (0.5 s)"
+    assert (status.gaps, status.width, status.height) == (FRUITLESS_RUNS - 1, 160, 120)
+    tracker.segment()
+    assert tracker.status().reason == ""
+
+
+def test_what_is_wrong_beside_the_stream_is_the_reason_while_it_streams(tracked: Tracked) -> None:
+    tracker = tracked.tracker
+    tracked.trouble = "record_source unreachable: refused"
+    assert tracker.status().reason == ""
+    tracker.change("streaming", "")
+    assert tracker.status().reason == tracked.trouble
+    tracked.lane.pace.verdict = "host too slow: a clip every 3 segments instead of 1"
+    assert tracker.status().reason == tracked.lane.pace.verdict
+
+
+def test_the_rate_is_that_of_the_last_frames_while_it_streams(tracked: Tracked) -> None:
+    tracker = tracked.tracker
+    for n in range(1, 11):
+        tracker.frame(numbered_frame(n, n / 100), "avdec_h264", "camera")
+        time.sleep(0.01)
+    assert tracker.status().fps == 0.0
+    tracker.change("streaming", "")
+    status = tracker.status()
+    assert 0 < status.fps <= 100
+    assert (status.frames, status.decoder, status.clock) == (10, "avdec_h264", "camera")
+
+
+def test_a_camera_that_has_left_keeps_its_state(tracked: Tracked) -> None:
+    tracked.tracker.change("streaming", "")
+    tracked.topics.close(clear_snapshot=False)
+    tracked.tracker.change("stalled", "no picture")
+    tracked.tracker.publish()
+    assert tracked.tracker.state == "streaming"
+    assert len(tracked.publisher.statuses) == 1
+
+
+def test_lines_that_a_limit_holds_back_are_logged_before_a_camera_is_freed(
+    tracked: Tracked, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(4):  # it flaps
+        tracked.tracker.change("stalled", "")
+        tracked.tracker.change("streaming", "")
+    tracked.tracker.change("ended", "removed from the configuration")
+    caplog.clear()
+    tracked.tracker.close()
+    assert 'camera=door state=ended reason="removed from the configuration"' in caplog.text
+
+
+def test_the_latency_is_the_median_of_computed_clips(tracked: Tracked) -> None:
+    """The scores of a still scene are repeated at once."""
+    assert tracked.clips.latency_ms == 0.0
+    for latency_ms, repeated in ((10, False), (30, False), (20, False), (0, True), (0, True), (0, True)):
+        tracked.clips.count(replace(clip_scores(1.0), scored_ns=latency_ms * 1_000_000, repeated=repeated))
+    assert (tracked.clips.clips, tracked.clips.latency_ms) == (6, 20.0)
+    assert tracked.tracker.status().latency_ms == 20.0

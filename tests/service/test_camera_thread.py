@@ -1,0 +1,153 @@
+"""The thread of a camera: frames to segments and recorder, pauses, stops and failures; without a camera."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from edge_tdn.config.tables import CameraConfig
+from edge_tdn.errors import SourceError
+from edge_tdn.inference.scheduler import Scheduler
+from edge_tdn.segments.window import Window
+from edge_tdn.service.camera_status import CameraStatusTracker, ClipStatistics
+from edge_tdn.service.camera_thread import CameraThread
+from edge_tdn.service.camera_topics import CameraTopics
+from edge_tdn.service.recorder_slot import RecorderSlot
+from edge_tdn.service.segment_feed import Pipeline, SegmentFeed
+from tests.support.actions import numbered_frame
+from tests.support.fakes import SPEC, ClipLog, FakeRuntime, FakeSource, PublisherLog, RecorderLog, fail
+from tests.support.waiting import eventually
+
+
+class StubStream:
+    """A main stream that plays nothing."""
+
+    trouble = ""
+
+    def __init__(self) -> None:
+        self.playing = False
+
+    def __enter__(self) -> None:
+        self.playing = True
+
+    def __exit__(self, *_: object) -> None:
+        self.playing = False
+
+
+class Threaded:
+    """A camera's thread on a fake source. Clips are computed when the test asks for it."""
+
+    def __init__(self, main_stream: StubStream | None = None) -> None:
+        self._scheduler = Scheduler(FakeRuntime(), SPEC, fail)
+        self.log, self.source, self.recorder = ClipLog(), FakeSource(), RecorderLog()
+        feed = SegmentFeed(self._scheduler, Pipeline(Window(SPEC, 0.5), self._scheduler.add_lane(1, self.log)))
+        publisher: Any = PublisherLog()
+        camera = CameraConfig(name="door", source="demo:")
+        self.status = CameraStatusTracker(camera, CameraTopics(publisher, "door"), feed, ClipStatistics())
+        slot = RecorderSlot()
+        slot.replace(self.recorder)
+        source: Any = self.source
+        self.thread = CameraThread("door", source, feed, self.status, slot, main_stream)
+
+    def breaks(self) -> list[str]:
+        """Compute what was submitted, and return the breaks so far."""
+        self._scheduler.turn()
+        return [item for item in self.log.received if isinstance(item, str)]
+
+
+@pytest.fixture
+def threaded() -> Iterator[Threaded]:
+    one = Threaded()
+    yield one
+    one.thread.demand.stop("the test is over")
+    one.thread.join(60)
+
+
+def test_frames_are_counted_recorded_and_fed(threaded: Threaded) -> None:
+    assert not threaded.thread.started
+    threaded.thread.start()
+    threaded.source.put(*(numbered_frame(n, n / 10) for n in range(1, 13)))
+    eventually(lambda: threaded.status.status().frames == 12 and threaded.thread.picture is not None)
+    assert [frame.seq for frame in threaded.recorder.frames] == list(range(1, 13))
+    assert threaded.status.status().decoder == "fake"
+    assert threaded.thread.picture is not None
+    assert threaded.thread.picture.shape == (SPEC.height, SPEC.width, 3)
+
+
+def test_a_source_that_ends_by_itself_ends_the_thread(threaded: Threaded) -> None:
+    threaded.thread.start()
+    threaded.source.put(numbered_frame(1, 0.1), None)
+    threaded.thread.join(60)
+    assert not threaded.thread.running
+    assert threaded.thread.failure is None
+    assert threaded.breaks() == ["stream_lost"]
+
+
+def test_a_source_that_fails_for_good_leaves_its_reason(threaded: Threaded) -> None:
+    threaded.thread.start()
+    threaded.source.put(SourceError("door: damaged", "ended"))
+    threaded.thread.join(60)
+    assert str(threaded.thread.failure) == "door: damaged"
+    assert threaded.thread.failure is not None
+    assert threaded.thread.failure.state == "ended"
+    assert threaded.thread.failure.__traceback__ is None, "it would keep the whole camera"
+
+
+def test_an_unforeseen_failure_is_logged_and_reported(threaded: Threaded, caplog: pytest.LogCaptureFixture) -> None:
+    threaded.thread.start()
+    threaded.source.put(RuntimeError("no such luck"))
+    threaded.thread.join(60)
+    status = threaded.status.status()
+    assert (status.state, status.reason) == ("unreachable", "camera door failed: RuntimeError('no such luck')")
+    assert "camera=door failed" in caplog.text
+
+
+def test_a_pause_ends_the_play_and_a_command_starts_it_again(threaded: Threaded) -> None:
+    threaded.thread.start()
+    eventually(lambda: threaded.source.plays == 1)
+    threaded.thread.demand.set_enabled(False)
+    eventually(lambda: threaded.status.state == "disabled")
+    assert threaded.breaks() == ["disabled"]
+    assert threaded.thread.running
+    threaded.thread.demand.set_enabled(True)
+    eventually(lambda: threaded.source.plays == 2)
+
+
+def test_a_stop_while_it_streams_is_the_end_of_the_stream(threaded: Threaded) -> None:
+    threaded.thread.start()
+    threaded.status.change("streaming", "")
+    threaded.thread.demand.stop("the daemon was stopped")
+    threaded.thread.join(60)
+    status = threaded.status.status()
+    assert (status.state, status.reason) == ("ended", "the daemon was stopped")
+    assert threaded.breaks() == ["shutdown"]
+
+
+def test_a_camera_that_is_disabled_can_be_stopped(threaded: Threaded) -> None:
+    threaded.thread.demand.set_enabled(False)
+    threaded.thread.start()
+    eventually(lambda: threaded.status.state == "disabled")
+    threaded.thread.demand.stop("removed")
+    threaded.thread.join(60)
+    assert not threaded.thread.running
+    assert threaded.source.plays == 0
+    assert threaded.status.state == "disabled"
+
+
+def test_a_main_stream_plays_along_and_is_recorded_in_place_of_the_source() -> None:
+    stream = StubStream()
+    threaded = Threaded(stream)
+    threaded.thread.start()
+    threaded.source.put(numbered_frame(1, 0.1))
+    eventually(lambda: threaded.status.status().frames == 1)
+    assert stream.playing
+    threaded.thread.demand.stop("")
+    threaded.thread.join(60)
+    assert not stream.playing
+    assert threaded.recorder.frames == []
+
+
+def test_the_thread_is_named_after_its_camera(threaded: Threaded) -> None:
+    threaded.thread.start()
+    assert "camera door" in [thread.name for thread in threading.enumerate()]

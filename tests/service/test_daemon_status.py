@@ -1,0 +1,49 @@
+"""The daemon's status, and its one line for systemd."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edge_tdn.manifest import Model
+from edge_tdn.messages import ConfigStatus, Delivery, OutboxStatus
+from edge_tdn.service.daemon_status import daemon_status, status_line
+from tests.support.fakes import FakeRuntime
+
+MOMENT = "2026-03-01T12:00:00.000Z"
+
+
+@pytest.fixture
+def running(motion: Model) -> Any:
+    publisher = SimpleNamespace(
+        session=3,
+        connects=2,
+        delivery=Delivery(state="connected", reason="", since=MOMENT),
+        outbox_status=OutboxStatus(state="ok", reason="", waiting=5, dropped=0, lost=0),
+    )
+    cameras = [
+        SimpleNamespace(name=name, status=lambda state=state: SimpleNamespace(state=state))
+        for name, state in (("door", "streaming"), ("yard", "stalled"))
+    ]
+    return SimpleNamespace(
+        shared=SimpleNamespace(publisher=publisher, boot="b007"),
+        network=SimpleNamespace(model=motion, ref=motion.ref("fp32"), runtime=FakeRuntime()),
+        config=SimpleNamespace(host="here"),
+        cameras=cameras,
+    )
+
+
+def test_the_status_names_host_model_and_cameras(running: Any, motion: Model) -> None:
+    config = ConfigStatus(state="in_force", reason="", since=MOMENT)
+    status = daemon_status(running, config, started_ns=1_772_366_400_000_000_000)
+    assert (status.host, status.boot, status.started_at) == ("here", "b007", MOMENT)
+    assert (status.model, status.device, status.cameras) == (motion.ref("fp32"), "fake", ["door", "yard"])
+    assert (status.session, status.connects, status.config) == (3, 2, config)
+    assert status.segment_s == pytest.approx(motion.manifest.input.segment_s, abs=1e-4)
+
+
+def test_the_line_for_systemd_mentions_a_refused_configuration(running: Any) -> None:
+    in_force, refused = (ConfigStatus(state=state, reason="", since=MOMENT) for state in ("in_force", "refused"))  # type: ignore[arg-type]
+    line = "1 of 2 cameras streaming; broker connected; 5 events wait"
+    assert status_line(running, in_force) == line
+    assert status_line(running, refused) == f"{line}; the new configuration was refused"

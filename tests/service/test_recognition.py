@@ -1,0 +1,131 @@
+"""Scores of a camera's clips become events, which are published and recorded."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_tdn.actions.decider import Origin
+from edge_tdn.config.tables import Config
+from edge_tdn.manifest import Model
+from edge_tdn.messages import NS_PER_S, Scores
+from edge_tdn.service.camera_settings import CameraSettings
+from edge_tdn.service.camera_status import ClipStatistics
+from edge_tdn.service.camera_topics import CameraTopics
+from edge_tdn.service.recognition import STAGES, Recognition
+from edge_tdn.service.recorder_slot import RecorderSlot
+from tests.support.actions import clip_scores
+from tests.support.fakes import PublisherLog, RecorderLog
+
+EAGER = {"smoothing_clips": 1, "min_length_s": 0.0}  # an action starts with its first clip
+
+
+class Recognised:
+    """The recognition of one camera, and what it publishes and records."""
+
+    def __init__(self, motion: Model, publish_scores: bool = False) -> None:
+        self._model, self._publish_scores = motion, publish_scores
+        self.publisher: Any = PublisherLog()
+        self.recorder = RecorderLog()
+        self.observed: list[str] = []
+        slot = RecorderSlot()
+        slot.replace(self.recorder)
+        self.clips = ClipStatistics()
+        self.recognition = Recognition(
+            self.settings(EAGER),
+            CameraTopics(self.publisher, "door"),
+            slot,
+            self.clips,
+            seq=7,
+            observe=lambda camera, stage, seconds: self.observed.append(stage),
+        )
+
+    def settings(self, decide: dict[str, object]) -> CameraSettings:
+        config = Config.model_validate(
+            {
+                "broker": {"scores": self._publish_scores},
+                "decide": decide,
+                "camera": [{"name": "door", "source": "demo:"}],
+            }
+        )
+        origin = Origin("here", "door", "b007", self._model.ref("fp32"))
+        return CameraSettings(config.camera[0], config, Path(), self._model, origin)
+
+    def clip(self, at_s: float, label: str | None = None) -> Scores:
+        """Score a clip: sure of this label, or of none."""
+        logits = np.zeros(len(self._model.labels), np.float32)
+        if label is not None:
+            logits[self._model.labels.index(label)] = 9.0
+        at_ns = round(at_s * NS_PER_S)
+        scores = replace(clip_scores(at_s), logits=logits, received_ns=at_ns, scored_ns=at_ns)
+        self.recognition.scored(scores)
+        return scores
+
+    @property
+    def events(self) -> list[tuple[str, str, str | None]]:
+        return [(event.type, event.label, event.reason) for event in self.publisher.events]
+
+
+@pytest.fixture
+def recognised(motion: Model) -> Recognised:
+    return Recognised(motion)
+
+
+def test_an_action_is_published_recorded_and_shown_as_the_current_one(recognised: Recognised) -> None:
+    deciding = recognised.clip(1.0, "left")
+    assert recognised.events == [("start", "left", None)]
+    assert recognised.publisher.actions == ["left"]
+    (event,) = recognised.publisher.events
+    assert event.seq == 8
+    assert event.latency_ms is not None
+    assert event.latency_ms.total >= 0
+    assert recognised.recorder.events == [(event, deciding)]
+    assert recognised.clips.clips == 1
+    assert recognised.observed == list(STAGES)
+
+
+def test_a_break_ends_the_action_without_a_clip_that_decided(recognised: Recognised) -> None:
+    recognised.clip(1.0, "left")
+    recognised.recognition.broken("stream_lost")
+    assert recognised.events[-1] == ("end", "left", "stream_lost")
+    assert recognised.publisher.actions == ["left", None]
+    event, scores = recognised.recorder.events[-1]
+    assert (event.latency_ms, scores) == (None, None)
+
+
+def test_repeated_scores_are_not_timed(recognised: Recognised) -> None:
+    recognised.recognition.scored(replace(clip_scores(1.0), repeated=True))
+    assert recognised.observed == []
+    assert recognised.clips.clips == 1
+
+
+@pytest.mark.parametrize("publish_scores", [True, False])
+def test_the_best_labels_of_a_clip_are_published_where_the_configuration_says_so(
+    motion: Model, publish_scores: bool
+) -> None:
+    recognised = Recognised(motion, publish_scores)
+    recognised.clip(1.0, "left")
+    tops = recognised.publisher.top_scores
+    assert len(tops) == publish_scores
+    if publish_scores:
+        assert next(iter(tops[0].scores)) == "left"
+        assert len(tops[0].scores) == 5
+
+
+def test_thresholds_can_be_set_while_it_runs(recognised: Recognised) -> None:
+    recognised.recognition.set_thresholds(1.0, 1.0, "left")
+    recognised.clip(1.0, "left")
+    assert recognised.events == []
+    with pytest.raises(ValueError, match="no action 'lift'"):
+        recognised.recognition.set_thresholds(0.5, 0.4, "lift")
+
+
+def test_other_settings_end_what_cannot_continue_under_them(recognised: Recognised) -> None:
+    recognised.clip(1.0, "left")
+    recognised.recognition.change(recognised.settings(EAGER | {"enter_threshold": 0.7}))
+    assert recognised.events == [("start", "left", None)], "it continues"
+    recognised.recognition.change(recognised.settings(EAGER | {"only": ["right"]}))
+    assert recognised.events[-1] == ("end", "left", "shutdown")
+    assert recognised.publisher.actions == ["left", None]

@@ -1,0 +1,64 @@
+"""The plan of a fine-tuning: what is refused before any video is decoded."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+from edge_tdn_training.commands import finetune
+from edge_tdn_training.commands.finetune_plan import make_plan
+from edge_tdn_training.data import video_cache
+
+from edge_tdn.errors import ConfigError, EdgeTdnError
+from tests.support.training_clips import make_clips
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clips(tmp_path_factory.mktemp("plan") / "clips", each=2)
+
+
+def options(clips: Path, *more: str | Path) -> argparse.Namespace:
+    """Parse the options of a fine-tuning from the shipped model."""
+    parser = argparse.ArgumentParser()
+    finetune.add_parser(parser.add_subparsers())
+    out = clips.parent / "model"
+    return parser.parse_args(["finetune", "--data", str(clips), "--out", str(out), *map(str, more)])
+
+
+def test_a_plan_contains_everything_that_the_steps_need(clips: Path) -> None:
+    plan = make_plan(options(clips, "--id", "door", "--batch", 8))
+    assert (plan.id, plan.data.labels, plan.config.batch, plan.config.flip) == ("door", ("left", "right"), 8, True)
+    assert plan.run_folder == clips.parent / "model.run"
+    assert plan.initial.model.config.classes == 2
+    assert plan.background == ()
+    assert plan.spec.ticks / plan.spec.frame_rate <= 1.6, "a clip of the plan spans 1.5 s at most"
+    assert any("no class 'background'" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--rate", "101"), "rate 101.0: must be from 0 to 100"),
+        (("--seed", str(1 << 32)), "seed 4294967296: must be from 0 to"),
+        (("--judge", "gone"), "gone: no such data"),
+        (("--from", "gone.pth"), "gone.pth: no such checkpoint"),
+        (("--segment-stride", "0"), "--segment-stride 0: must be 1 or more"),
+        (("--from", "", "--arch", "resnet18", "--width", "0.125", "--size", "32"), "size 32x32: too small"),
+    ],
+)
+def test_what_can_be_refused_is_refused_before_videos_are_decoded(
+    more: tuple[str, ...], message: str, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_cache, "decode", lambda *_: pytest.fail("a video was decoded"))
+    with pytest.raises(EdgeTdnError, match=message):
+        make_plan(options(clips, *more))
+
+
+def test_evaluation_data_with_another_class_is_an_error(clips: Path, tmp_path: Path) -> None:
+    other = make_clips(tmp_path / "other", each=1)
+    (other / "left").rename(other / "up")
+    (other / "dataset.toml").unlink()
+    with pytest.raises(ConfigError, match="class 'up' is not a class of"):
+        make_plan(options(clips, "--judge", other))

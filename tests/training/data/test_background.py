@@ -1,0 +1,40 @@
+"""The class background, made of negatives."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from edge_tdn_training.data.background import with_background
+from edge_tdn_training.data.dataset import DataSet, Video, open_data
+
+pytestmark = pytest.mark.training
+
+
+def test_background_is_made_of_unlabelled_intervals(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    """Half a second beside labelled intervals is left out; a file that is labelled as a whole gives none."""
+    make_video(frames=150, name="long.mp4")  # 10 s
+    make_video(frames=30, name="whole.mp4")
+    (tmp_path / "labels.txt").write_text("a\nb\n")
+    (tmp_path / "list.txt").write_text("long.mp4#t=2,3 0\nlong.mp4#t=3.5,5 1\nwhole.mp4 0\n")
+    data, notes = with_background(open_data(tmp_path / "list.txt"), None)
+    assert data.labels == ("a", "b", "background")
+    made = [(v.path.name, v.from_s, v.to_s) for v in data.videos if v.label == 2]
+    assert made == [("long.mp4", 0, 1.5), ("long.mp4", 5.5, pytest.approx(10))]
+    assert len({video.source for video in data.videos if video.path.name == "long.mp4"}) == 1
+    assert notes == ("class 'background': 2 interval(s) outside of the labelled ones",)
+    (tmp_path / "list.txt").write_text("whole.mp4 0\nwhole.mp4 1\n")
+    same, notes = with_background(open_data(tmp_path / "list.txt"), None)
+    assert same.labels == ("a", "b")
+    assert "no class 'background'" in notes[0]
+
+
+def test_negatives_of_one_call_of_record_are_one_recording(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    """Otherwise some would be held out while others are trained on. `dataset.toml` is in the parent folder."""
+    (tmp_path / "negatives").mkdir()
+    for number in (1, 2):
+        make_video(frames=6, name=f"day-{number}.mp4").rename(tmp_path / f"negatives/day-{number}.mp4")
+    data = DataSet(("a",), (Video(tmp_path / "x.mp4", 0, "x"),), (0,))
+    for description, count in (("", 3), ("source = '(.+)-[0-9]+'\n", 2)):
+        (tmp_path / "dataset.toml").write_text(description)
+        both, _ = with_background(data, tmp_path / "negatives")
+        assert len({video.source for video in both.videos}) == count

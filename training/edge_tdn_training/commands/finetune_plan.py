@@ -1,0 +1,174 @@
+"""The plan of a fine-tuning: everything that can be refused is refused here, before any work is done."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch.distributed as dist
+from edge_tdn_export.convert.convert import check_id
+from edge_tdn_export.network.input_spec import input_of
+
+from edge_tdn.errors import ConfigError
+from edge_tdn.manifest import MANIFEST, InputSpec, find_model, open_model
+from edge_tdn_training.commands.network_options import input_options, network_options
+from edge_tdn_training.commands.option_checks import check_ranges
+from edge_tdn_training.data.background import BACKGROUND, with_background
+from edge_tdn_training.data.dataset import DataSet, open_data
+from edge_tdn_training.data.split import check_evaluation_data, check_share
+from edge_tdn_training.loop.checks import check_size
+from edge_tdn_training.loop.distributed import check_device
+from edge_tdn_training.loop.initial_weights import InitialWeights, load_initial_weights
+from edge_tdn_training.training_config import TrainingConfig
+
+MAX_CLIP_S = 1.5  # seconds that a clip spans without --segment-stride: an action is recognised when it fills most of it
+SPLICED_SHARE = 0.5  # clips that begin in another video: where events start and end, recognition is hardest
+LAST_LAYER_RATE = 5.0  # relative to the other layers, as published for small data sets
+MILESTONES = (0.6, 0.85)
+RANGES = {
+    "epochs": (1, None),
+    "batch": (2, None),
+    "at_once": (1, None),
+    "workers": (0, None),
+    "seed": (0, None),
+    "segments": (1, None),
+    "segment_stride": (1, None),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FinetunePlan:
+    """A fine-tuning whose options, data and initial weights have been checked."""
+
+    out: Path  # the model folder
+    id: str  # the model's name in events
+    data: DataSet  # with the class `background`, if there are negatives
+    evaluation: DataSet | None  # separate evaluation data; None: hold out a share of `data`
+    hold_out: float
+    cache: Path
+    initial: InitialWeights
+    spec: InputSpec
+    background: tuple[str, ...]  # labels that start no action
+    config: TrainingConfig  # with the number of epochs and the batch still to be adapted to the clips
+    epochs: int | None  # None: by the number of clips
+    device: str
+    max_micro_batch: int
+    workers: int
+    notes: tuple[str, ...]  # for the user
+
+    @property
+    def run_folder(self) -> Path:
+        """Return the folder of the training run, beside the model folder."""
+        return self.out.with_name(f"{self.out.name}.run")
+
+
+def make_plan(options: argparse.Namespace) -> FinetunePlan:
+    """Check everything that can be checked before videos are decoded. EdgeTdnError: options, data or weights."""
+    _check_options(options)
+    data, notes = with_background(open_data(options.data), options.negatives)
+    if len(data.labels) < 2:
+        raise ConfigError(
+            f"{options.data}: only one class, {data.labels[0]!r}; add a folder named {BACKGROUND} of everything else "
+            f"that the camera sees, or use --negatives"
+        )
+    evaluation = _evaluation_data(options.judge, data, options.data) if options.judge else None
+    initial = load_initial_weights(options.start, data.labels, options.seed, **network_options(options))
+    original = input_of(initial.model.config.segments, initial.spec, **input_options(options))
+    stride = options.segment_stride or default_stride(original)
+    spec = input_of(original.segments, original, segment_stride=stride)
+    check_size(initial.model, spec)
+    return FinetunePlan(
+        out=options.out,
+        id=options.id or options.out.name,
+        data=data,
+        evaluation=evaluation,
+        hold_out=options.hold_out,
+        cache=options.cache,
+        initial=initial,
+        spec=spec,
+        background=_background(options.start, data.labels),
+        config=_training_config(options, data, spec),
+        epochs=options.epochs,
+        device=options.device,
+        max_micro_batch=options.at_once,
+        workers=options.workers,
+        notes=(*notes, *initial.notes, *_shorter_clip(original, spec)),
+    )
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    if dist.is_torchelastic_launched():
+        raise ConfigError(
+            "finetune runs in one process, which creates --out: start it without torchrun; for more than one GPU use "
+            "`torchrun -m edge_tdn_training train`, and then edge-tdn-export convert"
+        )
+    if options.out.exists():
+        raise ConfigError(f"--out {options.out}: exists already; choose another folder or remove it")
+    check_id(options.id or options.out.name)
+    check_share(options.hold_out)
+    check_ranges(options, RANGES)
+    if not options.rate > 0:
+        raise ConfigError(f"--rate {options.rate:g}: must be more than 0")
+    check_device(options.device)
+
+
+def default_stride(original: InputSpec) -> int:
+    """Return the stride of the initial weights, reduced so that a clip spans at most MAX_CLIP_S."""
+    return max(1, min(original.segment_stride, int(MAX_CLIP_S * original.frame_rate / original.segments)))
+
+
+def _shorter_clip(original: InputSpec, spec: InputSpec) -> list[str]:
+    if original.segment_stride == spec.segment_stride:
+        return []
+    before_s, now_s = (one.ticks / one.frame_rate for one in (original, spec))
+    return [
+        f"a clip spans {now_s:.1f} s (with the initial weights: {before_s:.1f} s); an action cannot be recognised much "
+        f"sooner after its start"
+    ]
+
+
+def _evaluation_data(path: Path, data: DataSet, where: Path) -> DataSet:
+    """Return separate evaluation data with the labels of `data`, which was read from `where`.
+
+    ConfigError: it has another class, or shares recordings with `data`.
+    """
+    other = open_data(path)
+    unknown = [label for label in other.labels if label not in data.labels]
+    if unknown:
+        raise ConfigError(f"{path}: class {unknown[0]!r} is not a class of {where}: {', '.join(data.labels)}")
+    own = tuple(replace(video, label=data.labels.index(other.labels[video.label])) for video in other.videos)
+    evaluation = replace(data, videos=own, skipped=other.skipped)
+    check_evaluation_data(data, evaluation)
+    return evaluation
+
+
+def _background(source: str, labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels that start no action: `background`, and those of the model folder that the data has as well."""
+    known: tuple[str, ...] = ()
+    folder = find_model(source, Path.cwd())
+    if (folder / MANIFEST).is_file():
+        known = open_model(folder).manifest.background
+    found = tuple(label for label in labels if label == BACKGROUND or label in known)
+    if len(found) == len(labels):
+        raise ConfigError(f"{', '.join(found)}: all classes are background; no event would ever be published")
+    return found
+
+
+def _training_config(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> TrainingConfig:
+    """Return the settings, except for what depends on the number of clips. ConfigError: an option out of its range.
+
+    Batch norms are trained as well: their statistics are of other pictures, and of generated ones if the initial
+    weights are those of the shipped model.
+    """
+    return TrainingConfig(
+        epochs=options.epochs or 1,
+        milestones=MILESTONES,
+        rate=options.rate,
+        batch=options.batch,
+        last_layer=LAST_LAYER_RATE,
+        partial_norm=False,
+        flip=not data.sideways,
+        window_s=spec.video_frames / spec.frame_rate,
+        spliced=SPLICED_SHARE,
+        seed=options.seed,
+    )

@@ -1,0 +1,31 @@
+"""The options that choose the device, the micro-batch and the worker processes, of all commands that train."""
+
+import argparse
+
+from edge_tdn_training.loop.distributed import DEVICES, default_workers
+
+
+def add_machine_options(
+    parser: argparse._ActionsContainer, micro_batch: str, default_micro_batch: int = 0, workers: int | None = None
+) -> None:
+    """Add --device, --at-once and --workers. `micro_batch`: the end of the help of --at-once.
+
+    `workers`: the default; None: `default_workers()`.
+    """
+    parser.add_argument(
+        "--device", choices=DEVICES, default="auto", help="device for training (default: auto, a GPU if there is one)"
+    )
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        default=default_micro_batch,
+        metavar="N",
+        help=f"micro-batch: clips that a process computes at a time; {micro_batch}",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=default_workers() if workers is None else workers,
+        metavar="N",
+        help="processes that make clips, for each process that trains; 0: none (default: %(default)s)",
+    )

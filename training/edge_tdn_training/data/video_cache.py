@@ -1,0 +1,256 @@
+"""Decodes each video once: every frame at the model's rate and size, in an uint8 file that is mapped into memory.
+
+Decoding uses the camera's own path (`edge_tdn.capture.video_file`), and tick n takes the frame nearest to it in time,
+as `edge_tdn.segments.window` does. So a training clip consists of the same pixels as a camera's clip.
+
+The name of a cache file identifies the video's path, size and time of change, the rate and the size of the pictures. A
+video is decoded again when one of them changes. Cache files are written under a temporary name and renamed when they
+are complete: a killed process leaves no file that looks complete.
+"""
+
+import math
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from edge_tdn_export.clips import MAX_GAP_S
+from edge_tdn_export.convert.model_folder import clear_scratch, scratch_of
+from numpy.lib import format as npy
+
+from edge_tdn.capture.video_file import read_file
+from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.manifest import InputSpec
+from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame
+from edge_tdn.segments.resize import Resize, resizer
+from edge_tdn_training.data.augment import decoded_short_side
+from edge_tdn_training.data.dataset import DataSet, Video
+from edge_tdn_training.data.decoded import MAX_SKIPPED_LISTED, DecodedDataSet, digest
+from edge_tdn_training.data.frames import Frames
+from edge_tdn_training.progress import counting_bar
+
+SHORT_SIDE = 256  # pixels, as published
+ROUNDING_S = 1e-4  # a PTS that was rounded to its clock's resolution still counts as on time
+VERSION = 2  # increased when the same video would give other frames
+
+Step = Callable[[str], None]  # receives the name of the video that is done
+
+
+def default_cache() -> Path:
+    """Return the folder of decoded videos that is used without --cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-tdn" / "frames"
+
+
+def decode_with_progress(data: DataSet, spec: InputSpec, cache: Path, shown: bool = True) -> DecodedDataSet:
+    """Decode as `decode` does, at the rate and size that `spec` requires, with a progress bar if `shown`."""
+    with counting_bar(shown) as progress:
+        bar = progress.add_task("decoding", total=len(data.videos))
+        step = lambda name: progress.update(bar, advance=1, description=f"decoding {name}")  # noqa: E731
+        return decode(data, spec.frame_rate, decoded_short_side(spec), cache, step)
+
+
+def decode(
+    data: DataSet, rate: float, short_side: int = SHORT_SIDE, cache: Path | None = None, step: Step = lambda _: None
+) -> DecodedDataSet:
+    """Return the frames of all videos that have any, `rate` a second; the other videos are listed in `skipped`.
+
+    `step` is called after each video. ConfigError: no video can be used, or the cache cannot be written.
+    """
+    cache = cache or default_cache()
+    by_file: dict[Path, list[Video]] = {}
+    for video in dict.fromkeys(data.videos):
+        by_file.setdefault(video.path.resolve(), []).append(video)
+    found: dict[Video, Frames] = {}
+    skipped = list(data.skipped)
+    stop = threading.Event()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        opened = [(own, pool.submit(_open, path, own, cache, rate, short_side, stop)) for path, own in by_file.items()]
+        try:
+            for videos, frames in ((own, future.result()) for own, future in opened):
+                for video, got in zip(videos, frames, strict=True):
+                    if isinstance(got, Frames):
+                        found[video] = got
+                    else:
+                        skipped.append(got)
+                    step(video.path.name)
+        except BaseException:  # Ctrl-C too: the other videos are not needed any more
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    kept = tuple(video for video in data.videos if video in found)
+    if not kept:
+        listed = skipped[:MAX_SKIPPED_LISTED]
+        raise ConfigError("\n".join([f"none of {len(data.videos)} videos can be used:", *listed]))
+    return DecodedDataSet(replace(data, videos=kept, skipped=tuple(skipped)), tuple(found[video] for video in kept))
+
+
+def _open(
+    path: Path, videos: Sequence[Video], cache: Path, rate: float, short_side: int, stop: threading.Event
+) -> list[Frames | str]:
+    """Return the frames of each part of a file, or the reason why there are none.
+
+    ConfigError: the cache cannot be written.
+    """
+    name = videos[0].path  # as the user wrote it
+    try:
+        status = path.stat()
+    except OSError as error:
+        return [f"{name}: {error.strerror}"] * len(videos)
+    stamp = digest(status.st_size, status.st_mtime_ns)
+    folders = [digest(str(path), video.from_s, video.to_s, rate, short_side, VERSION) for video in videos]
+    targets = [cache / folder / f"{stamp}.npy" for folder in folders]
+    fault = ""
+    try:
+        _decode_file(videos, targets, rate, short_side, stop)
+    except SourceError as error:
+        fault = str(error) if str(name) in str(error) else f"{name}: {error}"
+    return [_cached(video, target, rate, fault) for video, target in zip(videos, targets, strict=True)]
+
+
+def _cached(video: Video, target: Path, rate: float, fault: str) -> Frames | str:
+    """Return the frames in a cache file. A part that was complete before the file's `fault` is usable."""
+    if fault and not target.exists():
+        return fault
+    frames = Frames(target, rate) if target.exists() else None
+    if frames is None or len(frames) < FRAMES_PER_SEGMENT:
+        return f"{video.name}: {len(frames or ())} frames at {rate:g} a second; a segment has five"
+    return frames
+
+
+def _decode_file(
+    videos: Sequence[Video], targets: Sequence[Path], rate: float, short_side: int, stop: threading.Event
+) -> None:
+    """Write the missing cache files of one file's parts, reading it once; return early when `stop` is set.
+
+    SourceError: the file cannot be played. ConfigError: the cache cannot be written.
+    """
+    missing = {target: video for video, target in zip(videos, targets, strict=True) if not target.exists()}
+    if not missing:
+        return
+    parts: list[_PartWriter] = []
+    try:
+        resize = resizer()
+        parts = [_PartWriter(target, video, rate, short_side, resize) for target, video in missing.items()]
+        first_ns: int | None = None
+        for frame in read_file(videos[0].path):
+            if stop.is_set():
+                return
+            first_ns = frame.pts_ns if first_ns is None else first_ns
+            for part in [part for part in parts if not part.push((frame.pts_ns - first_ns) / NS_PER_S, frame)]:
+                part.finish()
+                parts.remove(part)
+            if not parts:
+                break
+        for part in parts:
+            part.finish()
+    except OSError as error:
+        cache = targets[0].parent.parent
+        raise ConfigError(f"{cache}: {error.strerror}; choose another folder with --cache") from error
+    finally:
+        for part in parts:
+            part.close()
+
+
+class _PartWriter:
+    """One part of a video, resampled to the model's rate and written to its cache file."""
+
+    def __init__(self, target: Path, video: Video, rate: float, short_side: int, resize: Resize) -> None:
+        self._video, self._rate, self._short_side = video, rate, short_side
+        self._resize = resize
+        self._file = _FrameFile(target)
+        self._tick = 0
+        self._before: tuple[float, Frame] | None = None  # second and frame of the last push
+        self._resized: tuple[Frame, bytes] | None = None  # the last frame that was written, to repeat it
+
+    def push(self, second: float, frame: Frame) -> bool:
+        """Write the ticks that this frame completes. Return False after the end of the part."""
+        before, until = self._before, math.inf if self._video.to_s is None else self._video.to_s
+        if before is not None and second < before[0]:
+            return True
+        if before is not None and second - before[0] > MAX_GAP_S:  # a gap: its ticks are left out
+            self._tick = max(self._tick, math.ceil((second - self._video.from_s) * self._rate - ROUNDING_S))
+            before = None
+        while (at := self._video.from_s + self._tick / self._rate) <= second + ROUNDING_S and at < until - ROUNDING_S:
+            nearer = before is not None and at - before[0] < second - at
+            self._write(before[1] if before is not None and nearer else frame)
+            self._tick += 1
+        self._before = (second, frame)
+        return at < until - ROUNDING_S
+
+    def _write(self, frame: Frame) -> None:
+        if self._resized is None or self._resized[0] is not frame:
+            h, w = frame.decoded.size
+            size = self._short_side * h // min(h, w), self._short_side * w // min(h, w)
+            if self._file.size not in (None, size):
+                raise SourceError(
+                    f"{self._video.path}: the shape of the picture changes at frame {frame.seq}; split the video there"
+                )
+            rgbx = np.empty((h, w, 4), np.uint8)
+            frame.decoded.rgbx(rgbx)
+            self._file.open(size)
+            self._resized = (frame, self._resize(rgbx, size[1], size[0])[..., :3].tobytes())
+        self._file.write(self._resized[1])
+
+    def finish(self) -> None:
+        """Give the file its final name: all frames are written."""
+        self._file.finish()
+
+    def close(self) -> None:
+        """Delete the file unless it is finished."""
+        self._file.close()
+
+
+class _FrameFile:
+    """An .npy file, uint8 [frames, H, W, 3], that grows frame by frame and gets its name when it is complete."""
+
+    def __init__(self, target: Path) -> None:
+        self._target, self._scratch = target, scratch_of(target)
+        self.size: tuple[int, int] | None = None  # height and width; None: not open yet
+        self._file: BinaryIO | None = None  # opened late and closed early, because a long video has many parts
+        self._written = self._header = 0
+
+    def open(self, size: tuple[int, int]) -> None:
+        """Create the file for frames of this height and width, unless it is open already."""
+        if self._file is not None:
+            return
+        self.size = size
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        clear_scratch(self._target.parent, "*.npy")
+        self._file = self._scratch.open("wb")
+        self._write_header(self._file)
+
+    def write(self, pixels: bytes) -> None:
+        assert self._file is not None
+        self._file.write(pixels)
+        self._written += 1
+
+    def _write_header(self, file: BinaryIO) -> None:
+        """Write the header, whose length does not depend on the number of frames."""
+        file.seek(0)
+        shape = (self._written, *(self.size or ()), 3)
+        npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        assert self._header in (0, file.tell()), "numpy leaves room for a growing first axis"
+        self._header = file.tell()
+
+    def finish(self) -> None:
+        """Complete the header, give the file its name, and delete what was decoded before the video changed."""
+        if self._file is None:
+            return
+        self._write_header(self._file)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        for old in self._target.parent.glob("*.npy"):
+            old.unlink(missing_ok=True)
+        self._scratch.replace(self._target)
+
+    def close(self) -> None:
+        with suppress(OSError):  # a write that failed was reported before
+            if self._file is not None:
+                self._file.close()
+        self._scratch.unlink(missing_ok=True)
