@@ -23,6 +23,7 @@ first steps:
   edge-tdn run --config site.toml      serve its cameras
   edge-tdn status --config site.toml   show how they are doing
   edge-tdn bench --model MODEL         find the fastest settings for this host
+  edge-tdn watch                       print the events that hosts publish
   edge-tdn replay VIDEO --config site.toml   print the events of a recording
   edge-tdn simulate demo:              serve a simulated camera
 """

@@ -217,7 +217,7 @@ def test_an_invalid_graph_is_refused_with_its_name(model_copy: Path) -> None:
 def test_an_unknown_precision_or_device_is_refused_with_those_that_exist(motion: Model) -> None:
     with pytest.raises(ModelError, match=r"no precision 'fp16'; this model has: fp32"):
         open_runtime(motion, precision="fp16")
-    with pytest.raises(ModelError, match=r"device 'TPU' is not here; OpenVINO finds: .*CPU"):
+    with pytest.raises(ModelError, match=r"device 'TPU' is not available; OpenVINO finds: .*CPU"):
         open_runtime(motion, device="TPU")
 
 

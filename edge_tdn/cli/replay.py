@@ -53,13 +53,13 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn.capture.address import is_live, locate
     from edge_tdn.capture.video_file import read_file
     from edge_tdn.cli.console import plain_console
-    from edge_tdn.cli.plot import plot, require_matplotlib
-    from edge_tdn.cli.replay_chain import ReplayChain, choose_camera, with_progress
     from edge_tdn.config.load import load
     from edge_tdn.demo.demo_clip import DEMO, demo_clip
     from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
     from edge_tdn.messages import ActionEvent
     from edge_tdn.process.passwords import without_password
+    from edge_tdn.replay.plot import plot, require_matplotlib
+    from edge_tdn.replay.replay_chain import ReplayChain, choose_camera, with_progress
 
     _check_outputs(options.json, options.plot)
     if options.plot:

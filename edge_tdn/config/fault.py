@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge_tdn.spelling import nearest
@@ -21,10 +21,10 @@ TABLE_ARRAYS = {"camera": "for each camera, and at least one", "decide.action": 
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """The file that a configuration was read from. `text` is empty where there is no file; errors then lack a line."""
+    """The file that a configuration was read from. Without `text`, errors have no line number."""
 
     name: str = "configuration"
-    text: str = ""
+    text: str = field(default="", repr=False)  # may contain passwords
 
     def fault(self, keys: Keys, value: object, message: str) -> str:
         """Describe what is wrong with the value at `keys`, in one line without passwords."""

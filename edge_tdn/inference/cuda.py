@@ -92,7 +92,7 @@ class TorchDevice:
         except ImportError as error:
             raise ModelError("device CUDA needs PyTorch on this host: pip install torch") from error
         if name == CUDA and not torch.cuda.is_available():
-            raise ModelError(f"device CUDA is not here: PyTorch {torch.__version__} finds none; see `nvidia-smi`")
+            raise ModelError(f"device CUDA is not available: PyTorch {torch.__version__} finds none; see `nvidia-smi`")
         if name == CUDA and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
             raise ModelError(f"{torch.cuda.get_device_name()} has no bf16; choose the precision fp16 or fp32")
         self.name, self._precision, self.torch = name, precision, torch

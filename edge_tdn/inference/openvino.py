@@ -148,7 +148,7 @@ def _arithmetic(core: ov.Core, model: Model, precision: str, device: str) -> str
     if device != "CPU":  # listing the devices loads all plugins: 20 MB that the CPU does not need
         here = core.available_devices
         if device not in here and f"{device}.0" not in here:
-            raise ModelError(f"device {device!r} is not here; OpenVINO finds: {', '.join(here)}")
+            raise ModelError(f"device {device!r} is not available; OpenVINO finds: {', '.join(here)}")
     capable = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
     if found := arithmetic_for(precision, capable):
         return found

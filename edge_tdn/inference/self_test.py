@@ -25,8 +25,8 @@ def golden_error(model: Model, runtime: Runtime) -> float:
     shapes = (spec.segments, spec.frames, spec.height, spec.width, 3), (model.manifest.classes,)
     if (clip.shape, expected.shape) != shapes or clip.dtype != np.uint8 or not np.isfinite(expected).all():
         raise ModelError(
-            f"{model.folder / GOLDEN}: {clip.dtype} clip {clip.shape} with logits {expected.shape} instead of a uint8 "
-            f"clip {shapes[0]} with finite logits {shapes[1]}; export the model again"
+            f"{model.folder / GOLDEN}: {clip.dtype} clip {clip.shape} with logits {expected.shape}, but the manifest "
+            f"says a uint8 clip {shapes[0]} with finite logits {shapes[1]}; export the model again"
         )
     error = np.max(np.abs(scores(runtime, clip) - expected)) / np.max(np.abs(expected))
     return float(error)

@@ -24,13 +24,13 @@ LOG_ARGUMENTS = (*_CATEGORY, *_PLACE, ctypes.c_int, ctypes.c_void_p, ctypes.c_vo
 LogFunction = ctypes.CFUNCTYPE(None, *LOG_ARGUMENTS, ctypes.c_void_p)
 
 
-class Missing(SourceError):
+class GStreamerMissing(SourceError):
     """Raised where GStreamer or its Python bindings are not installed."""
 
 
 @cache
 def load() -> tuple[Any, Any]:
-    """Return the modules Gst and GstVideo, initialised. Raises Missing, which names what to install."""
+    """Return the modules Gst and GstVideo, initialised. Raises GStreamerMissing, which names what to install."""
     # GStreamer loads libunwind with global symbols. If they were found before libgcc's, the C++ exceptions that
     # OpenVINO throws and catches internally would end the process.
     with suppress(OSError):  # without libgcc there is no conflict
@@ -43,18 +43,18 @@ def load() -> tuple[Any, Any]:
         gi.require_version("GstVideo", "1.0")
         from gi.repository import Gst, GstApp, GstVideo  # noqa: F401  (GstApp registers appsink's methods)
     except (ImportError, ValueError) as error:
-        raise Missing(f"GStreamer is not installed ({error}); {HOW_TO_INSTALL}") from error
+        raise GStreamerMissing(f"GStreamer is not installed ({error}); {HOW_TO_INSTALL}") from error
     with _once:
         ready, _ = Gst.init_check(None)
     if not ready:
-        raise Missing(f"GStreamer cannot be initialised; {HOW_TO_INSTALL}")
+        raise GStreamerMissing(f"GStreamer cannot be initialised; {HOW_TO_INSTALL}")
     if os.environ.get("GST_DEBUG"):
         _log_debug_output(Gst)
     return Gst, GstVideo
 
 
 def load_rtsp_server() -> tuple[Any, Any]:
-    """Return the modules GLib and GstRtspServer. Raises Missing, which names what to install."""
+    """Return the modules GLib and GstRtspServer. Raises GStreamerMissing, which names what to install."""
     load()
     try:
         import gi
@@ -63,7 +63,7 @@ def load_rtsp_server() -> tuple[Any, Any]:
         from gi.repository import GLib, GstRtspServer
     except (ImportError, ValueError) as error:
         reason = f"GStreamer's RTSP server is not installed ({error})"
-        raise Missing(f"{reason}; Debian: apt-get install {RTSP_SERVER}") from error
+        raise GStreamerMissing(f"{reason}; Debian: apt-get install {RTSP_SERVER}") from error
     return GLib, GstRtspServer
 
 
@@ -71,26 +71,26 @@ def available() -> bool:
     """Return True if GStreamer can be used."""
     try:
         load()
-    except Missing:
+    except GStreamerMissing:
         return False
     return True
 
 
 def version() -> str:
-    """Return the version, as in `GStreamer 1.22.0`. Raises Missing."""
+    """Return the version, as in `GStreamer 1.22.0`. Raises GStreamerMissing."""
     Gst, _ = load()
     version: str = Gst.version_string()
     return version
 
 
 def has(element: str) -> bool:
-    """Return True if an element of this name is installed. Raises Missing."""
+    """Return True if an element of this name is installed. Raises GStreamerMissing."""
     Gst, _ = load()
     return Gst.ElementFactory.find(element) is not None
 
 
 def decoders(media: str) -> list[str]:
-    """Return the elements that decode `media`, such as video/x-h264; decodebin takes the first. Raises Missing."""
+    """Return the elements that decode `media`, such as video/x-h264, best first. Raises GStreamerMissing."""
     Gst, _ = load()
     known = Gst.ElementFactory.list_get_elements(Gst.ELEMENT_FACTORY_TYPE_DECODER, Gst.Rank.MARGINAL)
     found = Gst.ElementFactory.list_filter(known, Gst.Caps.from_string(media), Gst.PadDirection.SINK, False)

@@ -20,7 +20,7 @@ from edge_tdn.service.daemon_status import daemon_status, status_line
 from edge_tdn.service.reloader import Reloader
 from edge_tdn.service.running import finish_recorders, join_all
 from edge_tdn.service.startup import open_running
-from edge_tdn.service.timing import DEFAULT_DAEMON_TIMING, DaemonTiming
+from edge_tdn.service.timing import DEFAULT_DAEMON_TIMING, DaemonTiming, MetricsTiming
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ class Daemon:
         self._failure: BaseException | None = None
         self._computed = True  # the runtime thread has ended when it was asked to
         self._watchdog = heartbeat.Watchdog()
-        self._metrics = _open_metrics(config, lambda: self.cameras, self._status)
+        self._metrics = _open_metrics(config, lambda: self.cameras, self._status, timing.metrics)
         systemd_notify.extend(timing.compile_s, "verifying and compiling the model")
         observe = self._metrics.observe if self._metrics else None
-        self._running = open_running(config, base, timing, self._stop, self._fail, self._fail_computing, observe)
+        self._running = open_running(config, base, timing, self._stop, self._fail, self._fail_runtime, observe)
         self._reloader = Reloader(path, self._running, self._stop, self._woken.set)
 
     @property
@@ -137,8 +137,9 @@ class Daemon:
             self._woken.clear()
 
     def _notify_systemd(self) -> None:
+        healthy = self._watchdog.look()
         line = status_line(self._running, self._reloader.status)
-        if self._watchdog.look() and self._reloader.under_way:
+        if healthy and self._reloader.under_way:
             systemd_notify.extend(self._watchdog.period_s, line)  # else systemd takes the reload for failed
         else:
             systemd_notify.status(line)
@@ -148,7 +149,7 @@ class Daemon:
         running, shared, timing = self._running, self._running.shared, self._timing
         deadline = time.monotonic() + timing.change_s
         changing = self._reloader.changing
-        unchanged = changing.acquire(timeout=timing.change_s)
+        settled = changing.acquire(timeout=timing.change_s)  # else a reload still changes what runs
         for camera in running.cameras:
             camera.stop()
         deadline += timing.join_s
@@ -162,9 +163,9 @@ class Daemon:
         shared.publisher.stop()
         if self._metrics:
             self._metrics.close()
-        if self._computed and unchanged:
+        if self._computed and settled:
             running.network.runtime.close()
-        if unchanged:
+        if settled:
             changing.release()  # a reload that has come so far finds that it is too late
         flush_rate_limited(final=True)
 
@@ -173,7 +174,7 @@ class Daemon:
         self._failure = error
         self.stop()
 
-    def _fail_computing(self, error: BaseException) -> None:
+    def _fail_runtime(self, error: BaseException) -> None:
         """Stop, because the runtime thread has failed. On that thread."""
         if is_out_of_memory(error):
             error = out_of_memory(self._running.network.runtime.device, f"computing a clip: {last_line(error)}")
@@ -194,14 +195,17 @@ class _MetricsServer(Protocol):
 
 
 def _open_metrics(
-    config: Config, cameras: Callable[[], list[Camera]], daemon: Callable[[], DaemonStatus]
+    config: Config,
+    cameras: Callable[[], list[Camera]],
+    daemon: Callable[[], DaemonStatus],
+    timing: MetricsTiming,
 ) -> _MetricsServer | None:
     """Return the metrics endpoint, not started yet; None where it is off. ConfigError: its port cannot be opened."""
     if not config.metrics.port:
         return None
     from edge_tdn.service.metrics import Metrics  # 1 MB, and a web server
 
-    return Metrics(config, lambda: [camera.status() for camera in cameras()], daemon)
+    return Metrics(config, lambda: [camera.status() for camera in cameras()], daemon, timing)
 
 
 def _as_edge_tdn_error(failure: BaseException) -> EdgeTdnError:

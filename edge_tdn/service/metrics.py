@@ -18,11 +18,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import CameraStatus, DaemonStatus, DeliveryState, OutboxState, State
+from edge_tdn.service.timing import DEFAULT_METRICS_TIMING, MetricsTiming
 
 log = logging.getLogger(__name__)
 
-CLIENT_TIMEOUT_S = 2.0  # for a client that connects and does not ask, or does not read
-POLL_S = 0.2  # how soon `close` takes effect
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 COUNTERS = (  # of a camera: name, the status's field, help
     ("frames", "frames", "Frames that the camera delivered"),
@@ -48,7 +47,11 @@ class Metrics:
     """
 
     def __init__(
-        self, config: Config, cameras: Callable[[], Sequence[CameraStatus]], daemon: Callable[[], DaemonStatus]
+        self,
+        config: Config,
+        cameras: Callable[[], Sequence[CameraStatus]],
+        daemon: Callable[[], DaemonStatus],
+        timing: MetricsTiming = DEFAULT_METRICS_TIMING,
     ) -> None:
         """Open the port. ConfigError: the port or the address is not available."""
         self._cameras, self._daemon = cameras, daemon
@@ -66,8 +69,12 @@ class Metrics:
         ProcessCollector(registry=registry)
         registry.register(self)
         address, port = config.metrics.address, config.metrics.port
+
+        class Handler(MetricsHandler):
+            timeout = timing.client_timeout_s
+
         try:
-            self._server = _Server((address, port), _Handler.factory(registry))
+            self._server = _Server((address, port), Handler.factory(registry))
         except PermissionError as error:
             message = f"{error.strerror}; allowed: a port above 1023"
             raise ConfigError(config.fault(["metrics", "port"], port, message)) from error
@@ -76,7 +83,9 @@ class Metrics:
             key, value = ("port", port) if in_use else ("address", address)
             hint = "another one is free, or end what uses it" if in_use else "allowed: an address of this host"
             raise ConfigError(config.fault(["metrics", key], value, f"{error.strerror or error}; {hint}")) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_S,), name="metrics", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(timing.poll_s,), name="metrics", daemon=True
+        )
 
     def start(self) -> None:
         """Start serving."""
@@ -165,7 +174,3 @@ class _Server(HTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what fails in a scrape, such as a client that disconnects; it must not end the thread."""
         log.debug("metrics: a scrape failed", exc_info=True)
-
-
-class _Handler(MetricsHandler):
-    timeout = CLIENT_TIMEOUT_S

@@ -45,13 +45,13 @@ def open_running(
     base: Path,
     timing: DaemonTiming,
     stop: threading.Event,
-    failed: Callable[[BaseException], None],
-    not_computed: Callable[[BaseException], None],
+    publisher_failed: Callable[[BaseException], None],
+    runtime_failed: Callable[[BaseException], None],
     observe: Observe | None = None,
 ) -> Running:
     """Return everything that is served, not started yet. EdgeTdnError: something cannot be opened.
 
-    `failed`, `not_computed`: called with the error that ends the publisher's or the runtime's thread too early.
+    `publisher_failed`, `runtime_failed`: called with the error that ends that thread too early, on that thread.
     """
     network = open_network(config, base)
     access = broker_access(config.broker, base)
@@ -66,13 +66,13 @@ def open_running(
         boot,
         outbox,
         partial(connect, config, access),
-        failed,
+        publisher_failed,
         lambda topic, payload: control.handle(topic, payload),
         observe,
         timing.publisher,
     )
     control = Control(publisher)
-    scheduler = Scheduler(network.runtime, network.model.manifest.input, not_computed, timing.scheduler)
+    scheduler = Scheduler(network.runtime, network.model.manifest.input, runtime_failed, timing.scheduler)
     shared = Shared(base, boot, publisher, scheduler, control, observe)
     running = Running(shared, config, access, network, timing, stop)
     running.announce(config)

@@ -17,6 +17,14 @@ class CameraTiming:
 
 
 @dataclass(frozen=True)
+class MetricsTiming:
+    """The time limits of the metrics endpoint."""
+
+    client_timeout_s: float = 2.0  # for a client that connects and does not ask, or does not read
+    poll_s: float = 0.2  # how soon `close` takes effect
+
+
+@dataclass(frozen=True)
 class DaemonTiming:
     """Seconds. A stop takes change_s, join_s, compute_s and record_s at most, and then the broker's goodbye.
 
@@ -33,7 +41,9 @@ class DaemonTiming:
     publisher: PublisherTiming = field(default_factory=PublisherTiming)
     camera: CameraTiming = field(default_factory=CameraTiming)
     scheduler: SchedulerTiming = field(default_factory=SchedulerTiming)
+    metrics: MetricsTiming = field(default_factory=MetricsTiming)
 
 
 DEFAULT_CAMERA_TIMING = CameraTiming()
+DEFAULT_METRICS_TIMING = MetricsTiming()
 DEFAULT_DAEMON_TIMING = DaemonTiming()

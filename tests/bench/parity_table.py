@@ -47,7 +47,7 @@ def main() -> None:
             continue
         folder = options.out / folder_name(name)
         seconds = _make(name, folder, options.data, videos)
-        export(["parity", str(folder), "--clips", str(videos), "--most-clips", str(options.clips)])
+        export(["parity", str(folder), "--clips", str(videos), "--max-clips", str(options.clips)])
         lines += _rows(name, folder, seconds)
     head = "| network | precision | max logit error | top-1 agreement | mean KL | MB | export |"
     Console().print("\n".join([head, "|---|---|---|---|---|---|---|", *lines]), soft_wrap=True, markup=False)

@@ -14,8 +14,8 @@ from edge_tdn.capture.video_file import read_file
 from edge_tdn.media import gstreamer
 from edge_tdn.media.colour import BT601, Packed, Yuv420
 from edge_tdn.messages import Picture, Rgbx
+from tests.support.patterns import encode, quarter_colours, quarters, still
 from tests.support.running_source import RunningSource
-from tests.support.video import encode, quarter_colours, quarters, still
 
 # Of an MP4's movie and of its track: ISO/IEC 14496-12, 6.2.2; 16.16, and 2.30 in the third column
 IDENTITY = struct.pack(">9I", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)

@@ -18,8 +18,8 @@ from edge_tdn.capture.gst_capture import GstCapture
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.media import gstreamer
 from tests.support.http_camera import HttpCamera, serving
+from tests.support.patterns import bars, encode
 from tests.support.running_source import RunningSource
-from tests.support.video import bars, encode
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 

@@ -10,7 +10,7 @@ from edge_tdn.capture.video_file import read_file
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_MS, Picture
-from tests.support.video import encode, quarter_colours, quarters, still
+from tests.support.patterns import encode, quarter_colours, quarters, still
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 ORDER = ["red", "green", "blue", "white"]

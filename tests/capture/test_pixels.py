@@ -12,8 +12,8 @@ import pytest
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Frame
+from tests.support.patterns import BLUE, RED, bars, edge, encode, still
 from tests.support.running_source import RunningSource
-from tests.support.video import BLUE, RED, bars, edge, encode, still
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 both = pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])

@@ -17,10 +17,10 @@ from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Frame
 from tests.support.http_camera import HttpCamera, serving
+from tests.support.patterns import bars, encode
 from tests.support.ports import free_port
 from tests.support.rtsp import RtspCamera
 from tests.support.running_source import RunningSource
-from tests.support.video import bars, encode
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 both = pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])

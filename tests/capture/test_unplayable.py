@@ -13,9 +13,9 @@ from edge_tdn.capture.video_file import length_s, read_file
 from edge_tdn.errors import SourceError
 from edge_tdn.media import gstreamer
 from edge_tdn.process.passwords import without_password
+from tests.support.patterns import bars, encode
 from tests.support.ports import free_port
 from tests.support.running_source import RunningSource
-from tests.support.video import bars, encode
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 both = pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_tdn.cli.plot import INK, SPAN
+from edge_tdn.replay.plot import INK, SPAN
 from tests.chaos.row import ChaosRow, Skipped
 from tests.chaos_cameras.growth import growth
 from tests.chaos_cameras.site import Held, Site

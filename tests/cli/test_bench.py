@@ -77,7 +77,7 @@ def test_the_best_is_the_fastest_that_is_proven(
 def test_a_missing_device_is_reported_and_the_others_are_measured(motion: Model) -> None:
     text, measured = output(motion, ("fp32",), ("GPU", "CPU"))
     assert {one.device for one in measured} == {"CPU"}
-    assert text.count("not measured: fp32 on GPU: device 'GPU' is not here; OpenVINO finds") == 1
+    assert text.count("not measured: fp32 on GPU: device 'GPU' is not available; OpenVINO finds") == 1
 
 
 def test_a_device_that_runs_out_of_memory_is_reported_and_the_others_are_measured(
@@ -97,7 +97,7 @@ def test_a_device_that_runs_out_of_memory_is_reported_and_the_others_are_measure
 
 
 def test_nothing_to_measure_is_an_error_that_lists_precisions_and_devices(motion: Model) -> None:
-    with pytest.raises(ModelError, match=r"nothing can be measured here\nfp32 on GPU: device 'GPU' is not here"):
+    with pytest.raises(ModelError, match=r"nothing can be measured here\nfp32 on GPU: device 'GPU' is not available"):
         output(motion, (), ("GPU",))
     with pytest.raises(ModelError, match=r"nothing to measure; this model has: fp32.*, this host: .*CPU"):
         output(motion, ("fp16",))

@@ -15,7 +15,7 @@ from rich.console import Console
 from edge_tdn.cli.doctor import broker, cameras, doctor, host
 from edge_tdn.cli.doctor.checklist import print_checklist
 from edge_tdn.cli.doctor.finding import Finding
-from edge_tdn.cli.doctor.site import Site
+from edge_tdn.cli.doctor.site import SiteExamination
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import OutboxConfig
@@ -89,7 +89,7 @@ def by_name(found: Iterable[Finding]) -> Findings:
 
 def of_broker(path: Path) -> Findings:
     """Return the findings about the broker alone."""
-    site = Site(path)
+    site = SiteExamination(path)
     assert [one.mark for one in site.configuration()] == ["ok"]
     assert site.config
     return by_name(broker.examine(site.config, site.access, site.holder, TIMING))
@@ -281,7 +281,7 @@ def test_folders_and_credentials_that_cannot_be_used_are_failures(tmp_path: Path
     (tmp_path / "taken").touch()
     text = 'username = "me"\npassword_file = "credential:mqtt"\n[outbox]\nfolder = "taken"\n[record]\n'
     text += 'snapshot = true\nfolder = "pictures"\nmax_mb = 999_999_999'
-    site = Site(write(tmp_path, at("mqtt://127.0.0.1:1", text), yard="demo:"))
+    site = SiteExamination(write(tmp_path, at("mqtt://127.0.0.1:1", text), yard="demo:"))
     found = by_name(site.configuration())
     assert "systemd-run" in found["credentials"][0].remedy
     assert site.access is None

@@ -31,7 +31,7 @@ def test_help_lists_every_command_with_a_sentence_and_teaches_the_first_steps(
     for name in NAMES:
         assert re.search(rf"^    {name} +\w+ \w+", text, re.M), name
     first_steps = text.partition("first steps:")[2]
-    assert {line.split()[1] for line in first_steps.splitlines() if line.strip()} == {*NAMES} - {"watch"}
+    assert {line.split()[1] for line in first_steps.splitlines() if line.strip()} == {*NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,6 +52,17 @@ def test_help_loads_nothing_heavy() -> None:
     program = "import sys, edge_tdn.__main__ as m; m._parser().format_help(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {name.partition(".")[0] for name in done.stdout.split()} & HEAVY
+
+
+def test_status_loads_neither_the_network_nor_a_camera() -> None:
+    program = (
+        "import sys; from edge_tdn.__main__ import main; "
+        "assert main(['status', '--broker', 'mqtt://127.0.0.1:1']) == 69; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert {"paho", "rich"} <= loaded
+    assert not loaded & {"openvino", "cv2", "gi", "PIL", "prometheus_client"}
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

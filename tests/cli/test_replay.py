@@ -16,7 +16,6 @@ from edge_tdn.__main__ import main
 from edge_tdn.actions.decider import Origin
 from edge_tdn.capture.video_file import read_file
 from edge_tdn.cli.replay import _write
-from edge_tdn.cli.replay_chain import ReplayChain
 from edge_tdn.config.tables import Config
 from edge_tdn.demo.demo_clip import RATE, pictures
 from edge_tdn.inference.open_runtime import open_runtime
@@ -25,6 +24,7 @@ from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import NS_PER_S, ActionEvent, CameraStatus, Frame
+from edge_tdn.replay.replay_chain import ReplayChain
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings
 
@@ -106,7 +106,7 @@ def test_the_motion_gate_changes_no_event(
     assert counts[0] < 0.8 * counts[1]
 
 
-class EventLog:
+class CameraRecorder:
     """Records the events that a camera publishes."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ def test_a_served_camera_publishes_the_same_events(
     def fail(error: BaseException) -> None:
         raise AssertionError from error
 
-    scheduler, log = Scheduler(runtime, motion.manifest.input, fail), EventLog()
+    scheduler, log = Scheduler(runtime, motion.manifest.input, fail), CameraRecorder()
     origin = Origin(chosen.host, "yard", "b007", motion.ref("fp32"))
     settings = CameraSettings(chosen.camera[0], chosen, tmp_path, motion, origin)
     camera = Camera(settings, scheduler, log)  # type: ignore[arg-type]

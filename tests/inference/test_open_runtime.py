@@ -34,7 +34,7 @@ def test_auto_takes_the_first_device_that_works_and_logs_why_others_were_skipped
     runtime.close()
     assert runtime.device == "CPU"
     (line,) = without_the_processor(r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING)
-    assert line.startswith("device=GPU precision=fp32 skipped: device 'GPU' is not here")
+    assert line.startswith("device=GPU precision=fp32 skipped: device 'GPU' is not available")
 
 
 def test_auto_tries_cuda_only_if_the_folder_has_programs_for_it(motion: Model, model_copy: Path) -> None:
@@ -54,12 +54,12 @@ def test_a_host_without_cuda_runs_a_folder_with_cuda_programs_on_another_device(
     runtime = open_runtime(with_cuda(model_copy), device=AUTO, threads=1)
     runtime.close()
     assert runtime.device == "CPU"
-    assert "device=CUDA precision=fp32 skipped: device CUDA is not here" in caplog.text
+    assert "device=CUDA precision=fp32 skipped: device CUDA is not available" in caplog.text
 
 
 def test_auto_raises_the_error_of_the_last_device(motion: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ov_runtime, "devices", lambda: ["NPU", "GPU"])
-    with pytest.raises(ModelError, match=r"device 'GPU' is not here; OpenVINO finds: .*CPU"):
+    with pytest.raises(ModelError, match=r"device 'GPU' is not available; OpenVINO finds: .*CPU"):
         open_runtime(motion, device=AUTO)
 
 

@@ -57,7 +57,7 @@ def test_a_precision_that_the_device_lacks_is_refused_with_those_that_it_has(mot
         _arithmetic(core, motion, "bf16", "CPU")
     with pytest.raises(ModelError, match=r"device NPU cannot compute in fp32: it has .*FP16.* can run: int8$"):
         _arithmetic(core, motion, "fp32", "NPU")
-    with pytest.raises(ModelError, match=r"device 'GPU' is not here; OpenVINO finds: CPU, NPU"):
+    with pytest.raises(ModelError, match=r"device 'GPU' is not available; OpenVINO finds: CPU, NPU"):
         _arithmetic(core, motion, "fp32", "GPU")
 
 

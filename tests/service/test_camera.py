@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -47,9 +46,12 @@ def test_the_status_reports_that_the_host_is_too_slow(
     served.scheduler.start()
     camera.start()
     statuses: list[CameraStatus] = []
-    while camera.running and not (statuses and statuses[-1].reason):
-        time.sleep(0.05)
+
+    def is_slow() -> bool:
         statuses.append(camera.status())
+        return bool(statuses[-1].reason) or not camera.running
+
+    eventually(is_slow)
     camera.stop()
     camera.join(60)
     served.scheduler.stop(drop=True)

@@ -24,9 +24,9 @@ from edge_tdn.media import gstreamer
 from edge_tdn.simulator.faults import FAULTS, Planned
 from edge_tdn.simulator.film import Film
 from tests.conftest import number_in
+from tests.support.patterns import encode
 from tests.support.ports import free_port
 from tests.support.rtsp import RtspCamera
-from tests.support.video import encode
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
@@ -301,5 +301,5 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
             raise ValueError("Namespace GstRtspServer not available")
 
     monkeypatch.setattr(gi, "require_version", missing)
-    with pytest.raises(gstreamer.Missing, match=r"apt-get install gir1\.2-gst-rtsp-server-1\.0"):
+    with pytest.raises(gstreamer.GStreamerMissing, match=r"apt-get install gir1\.2-gst-rtsp-server-1\.0"):
         gstreamer.load_rtsp_server()

@@ -39,7 +39,7 @@ DIALECT = {
     r"stands there": "is there",
     r"hammers?|hammered": "retry too often",
     r"knocks?|knocked": "connect",
-    r"stretch(es)?": "run (of a stream)",
+    r"(a|the|each|every|new|unbroken) stretch(es)?": "run (of a stream)",
     r"\w+_MOST|MOST_\w+": "MAX_...",
     r"LEAST_\w+|\w+_LEAST": "MIN_...",
 }

@@ -10,6 +10,12 @@ from tests.style.rules import PACKAGES, ROOT, Source
 
 pytestmark = pytest.mark.style
 
+# Parts of lines in which such a word is right, and why.
+ALLOWED = {
+    '"said"': "a key of `doctor --json`, run.json and model folders' training record, on which users rely",
+    '"told_s"': "a key of evaluation.json, on which users rely",
+    "file.tell()": "a method of files",
+}
 PRODUCT = rules.sources(PACKAGES.values())
 EVERYTHING = PRODUCT + rules.sources([ROOT / "tests"])
 TEXTS = [
@@ -31,8 +37,8 @@ TEXTS = [
 def test_the_words_are_those_of_the_field() -> None:
     """Docstrings, comments, messages and names avoid the words of `rules.DIALECT`."""
     checked = [source for source in EVERYTHING if not source.name.startswith("tests/style/")]
-    doctor_json = ('"said": self.message', 'found["said"]')  # a key of `edge-tdn doctor --json`, which users rely on
-    assert rules.dialect(checked, doctor_json) == []
+    assert len(ALLOWED) <= 10
+    assert rules.dialect(checked, tuple(ALLOWED)) == []
 
 
 def test_the_words_of_documents_and_configurations_are_those_of_the_field() -> None:

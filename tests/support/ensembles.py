@@ -8,7 +8,8 @@ from pathlib import Path
 from edge_tdn_export.network.tdn import TDN
 
 from edge_tdn.manifest import InputSpec, Manifest, open_model
-from tests.support.exports import BACKGROUND, LABELS, SPEC, export, reseal, write_labels
+from tests.support.exports import BACKGROUND, LABELS, SPEC, export, write_labels
+from tests.support.model_folders import reseal
 from tests.support.networks import small_network
 
 STRIDE = 3  # frames, of the 16 segments; odd, so that the published sampling rounds

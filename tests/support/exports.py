@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import LABELS as LABELS_FILE
-from edge_tdn.manifest import MANIFEST, InputSpec, Manifest, dump, records, seal
+from edge_tdn.manifest import InputSpec
 from tests.support.networks import small_network
 
 SPEC = InputSpec(segments=8, height=64, width=64, resize="stretch", frame_rate=12.0, segment_stride=3)
@@ -90,15 +90,6 @@ def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             build(folder)
-    return folder
-
-
-def reseal(folder: Path, **changes: Any) -> Path:
-    """Write a manifest that matches the folder's files, damaged or not. `changes`: other fields of the manifest."""
-    manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes(), strict=False)
-    files = records(folder, list(manifest.files))
-    changes = {"files": files, "labels_sha256": files[LABELS_FILE].sha256, **changes}
-    (folder / MANIFEST).write_bytes(dump(seal(manifest.model_copy(update=changes))))
     return folder
 
 

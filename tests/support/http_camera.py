@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 
+from tests.support.patterns import edge
 from tests.support.ports import free_port
-from tests.support.video import edge
 from tests.support.waiting import PATIENCE_S
 
 RATE = 20  # frames a second of an MjpegCamera

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edge_tdn.manifest import Manifest, dump, records, seal
+from edge_tdn.manifest import LABELS, MANIFEST, Manifest, dump, records, seal
 
 Content = dict[str, Any]  # a manifest as JSON has it
 
@@ -33,3 +33,13 @@ def rehash(folder: Path, name: str) -> None:
             content["labels_sha256"] = record["sha256"]
 
     edit_manifest(folder, change)
+
+
+def reseal(folder: Path, **changes: Any) -> Path:
+    """Renew sizes and hashes of all files, damaged or not. `changes`: other fields of the manifest."""
+    path = folder / MANIFEST
+    manifest = Manifest.model_validate_json(path.read_bytes(), strict=False)
+    files = records(folder, list(manifest.files))
+    update = {"files": files, "labels_sha256": files[LABELS].sha256, **changes}
+    path.write_bytes(dump(seal(manifest.model_copy(update=update))))
+    return folder

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from edge_tdn.cli.doctor import broker, cameras, host
 from edge_tdn.cli.doctor.finding import Finding, Mark
-from edge_tdn.cli.doctor.site import Site
+from edge_tdn.cli.doctor.site import SiteExamination
 from edge_tdn.cli.terminal import plain
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.errors import BrokerError, ConfigError, EdgeTdnError, SourceError, last_line
@@ -63,7 +63,7 @@ def exit_status(findings: Iterable[Finding]) -> int:
 
 def _examinations(path: Path, timing: DoctorTiming) -> Iterator[tuple[str, int, Iterable[Finding]]]:
     """Yield what is examined, the exit status if the examination itself fails, and its findings as they come."""
-    site = Site(path)
+    site = SiteExamination(path)
     yield "configuration", ConfigError.exit_status, site.configuration()
     config = site.config
     if config:

@@ -29,8 +29,8 @@ BYTES_PER_MB = 1_000_000
 FAILED = ConfigError.exit_status
 
 
-class Site:
-    """A configuration, and what the examinations have found out so far. `base` is the folder of relative paths."""
+class SiteExamination:
+    """Examines a configuration, and keeps what the other examinations need. `base` is the folder of relative paths."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

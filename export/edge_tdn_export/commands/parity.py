@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_tdn.demo.demo_clip import demo_clip
-from edge_tdn.errors import ModelError
+from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn_export.commands.output import console
 from edge_tdn_export.progress import stepped
@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
         "--precision", nargs="+", metavar="P", help="precisions to compare (default: all that can run here)"
     )
     parser.add_argument(
-        "--most-clips",
+        "--max-clips",
         type=int,
         default=200,
         metavar="N",
@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.parity.compare import compare, record, steps
     from edge_tdn_export.parity.report import table, to_html, to_json
 
+    if options.max_clips < 1:
+        raise ConfigError(f"--max-clips {options.max_clips}: must be at least 1")
     model = open_model(find_model(options.model, Path.cwd()))
     out = options.out or model.folder
     if not out.is_dir() or not os.access(out, os.W_OK):
@@ -64,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     with stepped(len(find_videos(source))) as step:
         clips = read_clips(source, model.manifest.input, step)
     with stepped(steps(clips, model, precisions)) as step:
-        report = compare(model, precisions, clips, str(options.clips or "the demo clip"), step, options.most_clips)
+        report = compare(model, precisions, clips, str(options.clips or "the demo clip"), step, options.max_clips)
     if not options.out:
         record(model, report)
     write_at_once(out / "parity.json", to_json(report).encode())

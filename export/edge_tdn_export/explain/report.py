@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
-from edge_tdn.cli.plot import png
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import CENTRE, NS_PER_S, Segment
+from edge_tdn.replay.plot import png
 from edge_tdn_export.explain.gradcam import ModelView
 from edge_tdn_export.network.config import TDNConfig
 

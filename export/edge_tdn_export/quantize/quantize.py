@@ -128,7 +128,8 @@ def choose_exceptions(inputs: QuantizationInputs, everything: Trial, ranking: Ra
     The search estimates agreement from restored operators; where the written files miss the limits, more operators are
     added in the order of the ranking.
     """
-    chosen = fewest_exceptions(inputs, everything.graphs, ranking.operators, limits)
+    estimate = lambda operators: restored(inputs, everything.graphs, operators).keeps(limits)  # noqa: E731
+    chosen = fewest_exceptions(ranking.operators, estimate)
     spare = [operator for operator in ranking.operators if operator not in chosen]
     trial = _trial(inputs, f"{len(chosen)} exceptions", everything.bias_correction, chosen, everything)
     while not trial.agreement.keeps(limits) and spare:

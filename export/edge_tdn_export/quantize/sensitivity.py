@@ -4,12 +4,11 @@ All trials run on held-out clips, on the graphs that are quantised throughout wi
 (`in_floating_point`): that takes a second, where quantising again takes a minute.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from edge_tdn_export.limits import Limits
 from edge_tdn_export.network.reference import split
 from edge_tdn_export.quantize.compiled import CompiledNetworks, GraphMap
 from edge_tdn_export.quantize.held_out import Agreement, compare
@@ -81,19 +80,18 @@ def restored(inputs: QuantizationInputs, everything: GraphMap, chosen: Sequence[
     return inputs.held_out.agreement(score, f"trying {len(chosen)} exceptions", inputs.progress)
 
 
-def fewest_exceptions(
-    inputs: QuantizationInputs, everything: GraphMap, order: Sequence[Operator], limits: Limits
-) -> list[Operator]:
+def fewest_exceptions(order: Sequence[Operator], keep_limits: Callable[[Sequence[Operator]], bool]) -> list[Operator]:
     """Return the first operators of `order` that keep the limits, without those that can be dropped again.
 
-    All operators of `order` together must keep the limits. The number is found by bisection.
+    All operators of `order` together must keep the limits. The number is found by bisection. `keep_limits` is called
+    once for each set of exceptions.
     """
     tried: dict[frozenset[Operator], bool] = {}
 
     def keeps(chosen: Sequence[Operator]) -> bool:
         key = frozenset(chosen)
         if key not in tried:
-            tried[key] = restored(inputs, everything, chosen).keeps(limits)
+            tried[key] = keep_limits(chosen)
         return tried[key]
 
     too_few, enough = 0, 1

@@ -26,7 +26,8 @@ from tests.conftest import HAS_BF16, needs_bf16
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
 from tests.support.ensembles import SPAN, STRIDE, Pair, changed, of_input, spec_of
-from tests.support.exports import LABELS, SPEC, relative_error, reseal
+from tests.support.exports import LABELS, SPEC, relative_error
+from tests.support.model_folders import reseal
 from tests.support.mqtt import HostRecorder, actions_of
 from tests.support.published_sampling import published_frames
 from tests.support.site import write_site

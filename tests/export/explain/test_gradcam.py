@@ -30,7 +30,8 @@ from edge_tdn.manifest import LABELS, InputSpec, Model, open_model
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Segment
 from edge_tdn.segments.preprocess import Preprocessor
-from tests.support.exports import reseal, write_labels
+from tests.support.exports import write_labels
+from tests.support.model_folders import reseal
 from tests.support.networks import T_CONV, TSN, small_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -25,8 +25,9 @@ from edge_tdn.demo.scene import Pose
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import MANIFEST, InputSpec, Model, open_model, shipped_models
 from tests.conftest import HAS_BF16
-from tests.support.exports import SPEC, SmallModel, reseal
-from tests.support.videos import write_action
+from tests.support.action_video import write_action
+from tests.support.exports import SPEC, SmallModel
+from tests.support.model_folders import reseal
 
 PRECISIONS = ["fp32", "fp16", *(["bf16"] if HAS_BF16 else []), "onnx"]  # that run on this CPU
 
@@ -274,7 +275,7 @@ def test_manifest_of_another_process_is_not_overwritten(copy: Path, videos: Path
 
 
 def test_full_disk_leaves_the_folder_unchanged(copy: Path, videos: Path) -> None:
-    options = ["--precision", "fp32", "--most-clips", "2"]
+    options = ["--precision", "fp32", "--max-clips", "2"]
     program = (
         "import resource, signal, sys; from edge_tdn_export.__main__ import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -284,6 +285,11 @@ def test_full_disk_leaves_the_folder_unchanged(copy: Path, videos: Path) -> None
     found = without_change(copy, program)
     assert found.returncode == 78, found.stderr
     assert "File too large; the file is unchanged" in found.stderr
+
+
+def test_fewer_clips_than_one_exit_with_78(copy: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["parity", str(copy), "--clips", str(videos), "--max-clips", "0"]) == 78
+    assert "--max-clips 0: must be at least 1" in capsys.readouterr().err
 
 
 def test_folder_without_a_precision_that_runs_here_exits_with_78(

@@ -30,10 +30,11 @@ from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import MANIFEST, Parity, open_model
 from tests.conftest import ROOT
-from tests.support.exports import SPEC, export, reseal
+from tests.support.action_video import write_action
+from tests.support.exports import SPEC, export
+from tests.support.model_folders import reseal
 from tests.support.networks import TSN, small_network
 from tests.support.quantized import LABELS, hashes, logits_of, mean_kl, quantised_inputs, read_graph
-from tests.support.videos import write_action
 from tests.support.waiting import eventually
 
 SAMPLES = 12

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge_tdn.cli.plot import ScoredClip
 from edge_tdn.demo.scene import Motion, Pose, Scene
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
+from edge_tdn.replay.plot import ScoredClip
 
 pytestmark = pytest.mark.training
 

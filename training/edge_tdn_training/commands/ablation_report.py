@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.table import Table
 
-from edge_tdn.cli.plot import png
+from edge_tdn.replay.plot import png
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.motion_clips import SIDEWAYS
 from edge_tdn_training.evaluation.report import accuracy_json

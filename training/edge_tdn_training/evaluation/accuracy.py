@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from edge_tdn.cli.plot import png
+from edge_tdn.replay.plot import png
 
 TOP = 5
 MAX_NUMBERED_CLASSES = 30  # a picture of more classes shows no counts in its cells

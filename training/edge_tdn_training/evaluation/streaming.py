@@ -20,13 +20,13 @@ from typing import Annotated
 from pydantic import BaseModel, Field, ValidationError
 
 from edge_tdn.capture.video_file import read_file
-from edge_tdn.cli.plot import ScoredClip
-from edge_tdn.cli.replay_chain import ReplayChain
 from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
+from edge_tdn.replay.plot import ScoredClip
+from edge_tdn.replay.replay_chain import ReplayChain
 from edge_tdn_training.data.labels import check_known
 from edge_tdn_training.evaluation.matching import Interval, MatchedEvents, ReportedEvent, match_events
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.patches import Patch
 
-from edge_tdn.cli import plot
-from edge_tdn.cli.plot import INK
+from edge_tdn.replay import plot
+from edge_tdn.replay.plot import INK
 from edge_tdn_training.evaluation.matching import MatchedEvents
 from edge_tdn_training.evaluation.streaming import StreamResult
 

@@ -13,7 +13,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_tdn.actions.decider import Decider, Origin
 from edge_tdn.capture.video_file import length_s
-from edge_tdn.cli.plot import ScoredClip
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.backlog import Item
@@ -22,6 +21,7 @@ from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.turn import compute
 from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Frame, Scores, Segment
+from edge_tdn.replay.plot import ScoredClip
 from edge_tdn.segments.motion_gate import MotionGate
 from edge_tdn.segments.window import Window
 from edge_tdn.spelling import nearest
