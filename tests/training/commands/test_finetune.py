@@ -37,33 +37,33 @@ CLIP = SPEC.video_frames
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """clips/: two classes with odd names; still/: negatives; run/: a small network that knows left from right."""
-    room = tmp_path_factory.mktemp("finetune")
-    clips = make_clips(room / "clips", each=5)
+    workspace = tmp_path_factory.mktemp("finetune")
+    clips = make_clips(workspace / "clips", each=5)
     initial = load_initial_weights("", ("left", "right"), 1, **NETWORK, stdm_fusion="add")
-    decoded = decode_clips(clips, room / "cache")
+    decoded = decode_clips(clips, workspace / "cache")
     config = TrainingConfig(epochs=12, batch=5, rate=1.0, warm_up_epochs=0.5, dropout=0.0, precision="fp32")
-    train_here(TrainingTask(initial, SPEC, decoded, None, config), room / "run", micro_batch=5)
+    train_here(TrainingTask(initial, SPEC, decoded, None, config), workspace / "run", micro_batch=5)
     for old, new in (("left", "nach links (ü)"), ("right", "50 % right → there")):
         (clips / old).rename(clips / new)
     (clips / "dataset.toml").write_text('[flip]\n"nach links (ü)" = "50 % right → there"\n')
     for n in range(4):
         scene = Scene(np.random.default_rng(n), 80, 112)
         still = (scene.draw(Pose(0.5, 0.5, 0.3) if n % 2 else None) for _ in range(36))
-        write_video(still, RATE, room / "still" / f"{n}.mp4")
-    (room / "still/9.mp4").write_bytes(b"no video")
-    return room
+        write_video(still, RATE, workspace / "still" / f"{n}.mp4")
+    (workspace / "still/9.mp4").write_bytes(b"no video")
+    return workspace
 
 
 @pytest.fixture
-def command(room: Path, tmp_path: Path) -> Callable[..., list[str]]:
+def command(workspace: Path, tmp_path: Path) -> Callable[..., list[str]]:
     """command("--epochs", 5) -> a fine-tuning from `run` into tmp_path / "own"."""
 
     def make(*more: str | int) -> list[str]:
         line = (
-            f"finetune --data {room / 'clips'} --from {room / 'run'} --out {tmp_path / 'own'} --device cpu "
-            f"--cache {room / 'cache'} --workers 0"
+            f"finetune --data {workspace / 'clips'} --from {workspace / 'run'} --out {tmp_path / 'own'} --device cpu "
+            f"--cache {workspace / 'cache'} --workers 0"
         )
         return [*line.split(), *map(str, more)]
 
@@ -71,10 +71,10 @@ def command(room: Path, tmp_path: Path) -> Callable[..., list[str]]:
 
 
 def test_an_interrupted_run_is_resumed_and_gives_a_model_for_a_host(
-    room: Path, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    workspace: Path, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From clips to INT8, with a background of negatives; after an interrupt --out does not exist."""
-    line = command("--negatives", room / "still", "--epochs", 10, "--rate", "0.2")
+    line = command("--negatives", workspace / "still", "--epochs", 10, "--rate", "0.2")
     metrics = tmp_path / "own.run/metrics.jsonl"
 
     def interrupt() -> None:
@@ -99,16 +99,16 @@ def test_an_interrupted_run_is_resumed_and_gives_a_model_for_a_host(
     found = json.loads((tmp_path / "own/finetune.json").read_text())
     assert found["results"]["fp32"]["top1"] >= 0.8
     (skipped,) = found["run"]["data"]["skipped"]
-    assert f"{room}/still/9.mp4: " in skipped
+    assert f"{workspace}/still/9.mp4: " in skipped
     assert Image.open(tmp_path / "own/confusion.png").size[0] > 200
     assert {path.name for path in tmp_path.iterdir()} == {"own", "own.run"}
     (tmp_path / "site.toml").write_text(
         f'[runtime]\nmodel = "own"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n[[camera]]\nname = "c"\n'
-        f'source = "{room / "still/0.mp4"}"\n'
+        f'source = "{workspace / "still/0.mp4"}"\n'
     )
     assert host(["check", "--config", str(tmp_path / "site.toml")]) == 0
     capsys.readouterr()
-    clip = room / "clips/nach links (ü)/take-0.mp4"
+    clip = workspace / "clips/nach links (ü)/take-0.mp4"
     assert host(["replay", str(clip), "--config", str(tmp_path / "site.toml")]) == 0
     assert {json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()} == {"nach links (ü)"}
     assert main(line) == 78
@@ -116,17 +116,17 @@ def test_an_interrupted_run_is_resumed_and_gives_a_model_for_a_host(
 
 
 def test_it_starts_from_a_published_checkpoint_of_any_network(
-    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The options describe the network. Without mirror images in dataset.toml no clip is mirrored."""
-    state = checkpoint.load(room / "run/weights.safetensors").state_dict()
+    state = checkpoint.load(workspace / "run/weights.safetensors").state_dict()
     torch.save({"state_dict": published_names(state)}, tmp_path / "best.pth.tar")
     (tmp_path / "clips").mkdir()
     for label in ("nach links (ü)", "50 % right → there"):
-        (tmp_path / "clips" / label).symlink_to(room / "clips" / label)
+        (tmp_path / "clips" / label).symlink_to(workspace / "clips" / label)
     line = (
         f"finetune --data {tmp_path / 'clips'} --from {tmp_path / 'best.pth.tar'} --out {tmp_path / 'own'} --workers 0 "
-        f"--cache {room / 'cache'} --device cpu --epochs 1 --arch resnet18 --width 0.125 --segments 4 --size 64 "
+        f"--cache {workspace / 'cache'} --device cpu --epochs 1 --arch resnet18 --width 0.125 --segments 4 --size 64 "
         f"--network stdm_fusion=add"
     )
 
@@ -150,10 +150,10 @@ def test_it_starts_from_a_published_checkpoint_of_any_network(
 
 @pytest.mark.parametrize("command", ["train", "finetune"])
 def test_evaluation_data_that_leaks_is_an_error(
-    command: str, room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Copies of training files, whatever their names are, and recordings that are on both sides."""
-    left, right = (room / "clips" / label for label in ("nach links (ü)", "50 % right → there"))
+    left, right = (workspace / "clips" / label for label in ("nach links (ü)", "50 % right → there"))
     clips, held_out = tmp_path / "clips", tmp_path / "held_out"
 
     def lay(evaluated: Path, described: str) -> None:
@@ -168,8 +168,8 @@ def test_evaluation_data_that_leaks_is_an_error(
             (side / "dataset.toml").write_text(described)
 
     def refusal() -> str:
-        line = ["--data", clips, "--judge", held_out, "--from", room / "run", "--out", tmp_path / "own"]
-        assert main([command, *map(str, line), "--cache", str(room / "cache"), "--device", "cpu"]) == 78
+        line = ["--data", clips, "--judge", held_out, "--from", workspace / "run", "--out", tmp_path / "own"]
+        assert main([command, *map(str, line), "--cache", str(workspace / "cache"), "--device", "cpu"]) == 78
         assert {path.name for path in tmp_path.iterdir()} == {"clips", "held_out"}
         return capsys.readouterr().err
 
@@ -190,10 +190,12 @@ def test_torchrun_is_an_error(
     assert "start it without torchrun" in capsys.readouterr().err
 
 
-def test_train_reports_what_it_does_with_videos(room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_reports_what_it_does_with_videos(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The command lists unreadable videos and copies, and the export command with its background label."""
     for label, old in (("a", "clips/nach links (ü)"), ("background", "still")):
-        shutil.copytree(room / old, tmp_path / "clips" / label)
+        shutil.copytree(workspace / old, tmp_path / "clips" / label)
     shutil.copy(tmp_path / "clips/a/take-1.mp4", tmp_path / "clips/a/take-9.mp4")
     line = (
         f"train --data {tmp_path / 'clips'} --out {tmp_path / 'own'} --hold-out 0.3 --cache {tmp_path / 'cache'} "
@@ -246,7 +248,7 @@ def test_data_or_options_that_are_wrong_are_an_error_and_nothing_is_written(
     change: Callable[[Path], object],
     more: tuple[str, ...],
     message: str,
-    room: Path,
+    workspace: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -254,9 +256,19 @@ def test_data_or_options_that_are_wrong_are_an_error_and_nothing_is_written(
     for label, old in (("a", "nach links (ü)"), ("b", "50 % right → there")):
         for n in range(3):
             (clips / label).mkdir(parents=True, exist_ok=True)
-            (clips / label / f"{n}.mp4").symlink_to(room / "clips" / old / f"take-{n}.mp4")
+            (clips / label / f"{n}.mp4").symlink_to(workspace / "clips" / old / f"take-{n}.mp4")
     change(clips)
-    line = ["finetune", "--data", clips, "--from", room / "run", "--out", tmp_path / "own", "--cache", room / "cache"]
+    line = [
+        "finetune",
+        "--data",
+        clips,
+        "--from",
+        workspace / "run",
+        "--out",
+        tmp_path / "own",
+        "--cache",
+        workspace / "cache",
+    ]
     assert main([*map(str, line), "--device", "cpu", *more]) == 78
     assert message in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} <= {"clips"}

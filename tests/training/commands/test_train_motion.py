@@ -115,10 +115,10 @@ def test_a_generator_with_other_clips_has_another_number() -> None:
 
 def test_no_generated_clip_is_used_twice_or_held_out() -> None:
     """Each seed has its numbers, each epoch its part of them; the views of a clip stay together, with their labels."""
-    course = TrainingConfig(views=4)
+    config = TrainingConfig(views=4)
     own = GeneratedClips(3 * CLIPS_PER_SEED, 5)
     for epoch, index, number in ((0, 0, 0), (0, 4, 4), (2, 1, 11)):
-        frames, labels = own.train_clips(course, SMALL)[epoch, index]
+        frames, labels = own.train_clips(config, SMALL)[epoch, index]
         expected = generate_clip(3 * CLIPS_PER_SEED + number, SMALL)
         assert frames.shape == (4, 2, 5, 64, 64, 3)
         assert torch.equal(frames[0], torch.from_numpy(expected.frames))
@@ -138,8 +138,8 @@ def test_no_generated_clip_is_used_twice_or_held_out() -> None:
 
 def test_one_cycle() -> None:
     """The rate rises to its height, then falls to nothing, and never jumps."""
-    course = replace(TrainingConfig(), epochs=10, rate=1.28, batch=10, warm_up_epochs=2, cosine=True)
-    rates = np.array([course.rate_at(epoch) for epoch in np.linspace(0, 10, 501)])
+    config = replace(TrainingConfig(), epochs=10, rate=1.28, batch=10, warm_up_epochs=2, cosine=True)
+    rates = np.array([config.rate_at(epoch) for epoch in np.linspace(0, 10, 501)])
     assert rates.argmax() == 100
     assert rates[[0, 100, 300, 500]] == pytest.approx([0.001, 0.1, 0.05, 0], abs=1e-6)
     assert np.abs(np.diff(rates)).max() < 0.0011

@@ -2,7 +2,7 @@
 
 A class whose videos are all of one recording is split in time. Its last videos are held out, and the one before them
 is left out of both sides; of one or two videos, the end of the last is held out, with a segment's frames left out
-before it. Clips that close together look alike: the accuracy then says how well the model knows these recordings, and
+before it. Clips so close together look alike: the accuracy then says how well the model knows these recordings, and
 little about others.
 """
 

@@ -8,6 +8,7 @@ video is decoded again when one of them changes. Cache files are written under a
 are complete: a killed process leaves no file that looks complete.
 """
 
+import io
 import math
 import os
 import threading
@@ -231,11 +232,12 @@ class _FrameFile:
 
     def _write_header(self, file: BinaryIO) -> None:
         """Write the header, whose length does not depend on the number of frames."""
-        file.seek(0)
         shape = (self._written, *(self.size or ()), 3)
-        npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        assert self._header in (0, file.tell()), "numpy leaves room for a growing first axis"
-        self._header = file.tell()
+        npy.write_array_header_1_0(header := io.BytesIO(), {"descr": "|u1", "fortran_order": False, "shape": shape})
+        assert self._header in (0, len(header.getvalue())), "numpy leaves room for a growing first axis"
+        self._header = len(header.getvalue())
+        file.seek(0)
+        file.write(header.getvalue())
 
     def finish(self) -> None:
         """Complete the header, give the file its name, and delete what was decoded before the video changed."""

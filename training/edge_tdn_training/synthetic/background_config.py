@@ -165,7 +165,8 @@ class BackgroundConfig:
 
     photo_share: float = 0.5  # where photos are given
     photo_part: Range = (0.5, 1.0)  # side of the part of a photo that is shown
-    kind_shares: tuple[float, ...] = (0.12, 0.3, 0.2, 0.15, 0.06, 0.07, 0.1)  # clouds, leaves, room, street, page, ...
+    kind_shares: tuple[float, ...] = (0.12, 0.3, 0.2, 0.15, 0.06, 0.07, 0.1)
+    #   of clouds, leaves, room, street, page, pattern, wall
     busy_tries: int = 4
     min_detail: float = 5.0  # levels between neighbours a fiftieth of the picture apart: below, motion is invisible
     detail_distance: int = 50  # picture heights by the distance of these neighbours
