@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,8 +55,9 @@ def export(
     name: str = "small",
     **recipe: Any,
 ) -> Path:
-    """Convert a network to the model folder `folder`, with its labels file beside it. `name` is its id,
-    `recipe` are further fields of Recipe.
+    """Convert a network to the model folder `folder`, with its labels file beside it.
+
+    `name`: the model's id. `recipe`: further fields of Recipe.
     """
     file = write_labels(folder.with_name(f"{folder.name}-{LABELS_FILE}"), labels)
     description, reported = Recipe(name, file, spec, **recipe), list[str]()
@@ -89,7 +91,10 @@ def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path
     with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            build(folder)
+            unfinished = root / f"{name}.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            build(unfinished)
+            unfinished.rename(folder)
     return folder
 
 
