@@ -9,6 +9,9 @@ from edge_tdn_export.command_line import run_command
 from edge_tdn_export.commands import convert, ensemble, explain, inspect, parity, quantize
 
 COMMANDS = (convert, parity, inspect, ensemble, quantize, explain)
+EXIT_STATUS = (
+    "exit status: 0 written, or equal; 1 not equal (parity); 66 video cannot be played; 78 input or options wrong"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edge-tdn-export",
         description="Converts PyTorch weights of a TDN to a model folder for edge-tdn, and proves both equal.",
-        epilog=convert.EPILOG,
+        epilog=f"{convert.EXAMPLES}\n{EXIT_STATUS}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

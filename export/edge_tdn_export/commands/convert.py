@@ -14,7 +14,7 @@ from edge_tdn_export.commands.output import print_golden_errors
 from edge_tdn_export.convert.precisions import DEFAULT_PRECISIONS, PRECISIONS
 from edge_tdn_export.progress import stepped
 
-EPILOG = """a published Something-Something model:
+EXAMPLES = """a published Something-Something model:
   edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt
 
 a Kinetics model, trained at 25 frames per second with a segment every 8 frames:
@@ -23,9 +23,8 @@ a Kinetics model, trained at 25 frames per second with a segment every 8 frames:
 
 compare it with PyTorch on your own videos, in every precision:
   edge-tdn-export parity models/ssv2 --clips videos/
-
-exit status: 0 written; 78 checkpoint, labels or sizes wrong (nothing is written)
 """
+EPILOG = f"{EXAMPLES}\nexit status: 0 written; 78 checkpoint, labels or sizes wrong (nothing is written)\n"
 
 
 def add_parser(commands: Any) -> None:
