@@ -10,6 +10,7 @@ from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame, Rgbx
 
 NO_FRAMES = "no buffered frames left for this clip; raise record.memory_mb"
+NO_FRAMES_YET = "no frames have come yet; see the state of the camera and of its record_source"
 
 
 class ClipFile:

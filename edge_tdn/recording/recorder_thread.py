@@ -12,7 +12,7 @@ from edge_tdn.errors import EdgeTdnError, last_line
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.process import heartbeat
 from edge_tdn.process.log import RateLimitedLog, value
-from edge_tdn.recording.clip_file import NO_FRAMES, ClipFile
+from edge_tdn.recording.clip_file import NO_FRAMES_YET, ClipFile
 from edge_tdn.recording.recent_frames import RecentFrames
 from edge_tdn.recording.recorder_inbox import RecorderInbox, RecorderNote
 from edge_tdn.recording.recordings import Recordings
@@ -103,7 +103,7 @@ class RecorderThread:
         assert self._recordings is not None  # the configuration requires a folder for clips
         newest = self._recent.newest
         if newest is None:
-            raise EdgeTdnError(NO_FRAMES)
+            raise EdgeTdnError(NO_FRAMES_YET)
         until_ns = from_ns + round(self._config.clip_most_s * NS_PER_S)
         scratch = self._recordings.begin(event, "mp4")
         self._clips[event.id] = ClipFile(event, scratch, newest.stream, from_ns, until_ns)

@@ -51,8 +51,9 @@ class CameraThread:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = threading.Thread(target=self._run, name=f"camera {self._name}", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name=f"camera {self._name}", daemon=True)
+        thread.start()  # fails where the process may have no more threads: the camera then counts as stopped
+        self._thread = thread
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread to end, at most this long."""
@@ -103,8 +104,10 @@ class CameraThread:
             self.failure = SourceError(f"camera {self._name} failed: {error!r}")
             self._report("unreachable", str(self.failure))
         finally:
+            lost: EndReason = (
+                "disabled" if changed.is_set() else "stream_lost"
+            )  # before the next line: a stop sets both
             stopped = self.demand.stopped
-            lost: EndReason = "disabled" if changed.is_set() else "stream_lost"
             self._feed.break_off("shutdown" if stopped else lost)
             if stopped and self._status.state == "streaming":
                 self.end()

@@ -13,7 +13,7 @@ class Demand(Enum):
 
 
 class DemandSwitch:
-    """The current demand: set by any thread, followed by the camera's. One lock guards everything here."""
+    """The current demand: set by any thread, followed by the camera's. One lock guards all changes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class DemandSwitch:
     def stop(self, reason: str) -> None:
         """Ask for the end of the thread."""
         with self._lock:
-            self._demand, self._reason = Demand.STOP, reason
+            self._reason, self._demand = reason, Demand.STOP  # in this order: both are read without the lock
             self._changed.set()
 
     def follow(self) -> tuple[Demand, threading.Event]:

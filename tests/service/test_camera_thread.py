@@ -75,6 +75,23 @@ def test_frames_are_counted_recorded_and_fed(threaded: Threaded) -> None:
     assert threaded.thread.picture.shape == (SPEC.height, SPEC.width, 3)
 
 
+def test_a_thread_that_cannot_start_counts_as_not_started(threaded: Threaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the process may have no more threads: joins return, and the next start works."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            threaded.thread.start()
+    assert not threaded.thread.started
+    assert not threaded.thread.running
+    threaded.thread.join(60)
+    threaded.thread.start()
+    assert threaded.thread.started
+
+
 def test_a_source_that_ends_by_itself_ends_the_thread(threaded: Threaded) -> None:
     threaded.thread.start()
     threaded.source.put(numbered_frame(1, 0.1), None)
