@@ -106,7 +106,7 @@ class CameraThread:
         finally:
             lost: EndReason = (
                 "disabled" if changed.is_set() else "stream_lost"
-            )  # before the next line: a stop sets both
+            )  # before the next line reads
             stopped = self.demand.stopped
             self._feed.break_off("shutdown" if stopped else lost)
             if stopped and self._status.state == "streaming":
