@@ -9,6 +9,10 @@ from edge_tdn_export.command_line import run_command
 from edge_tdn_export.commands import convert, ensemble, explain, inspect, parity, quantize
 
 COMMANDS = (convert, parity, inspect, ensemble, quantize, explain)
+EPILOG = f"""{convert.EXAMPLES}
+exit status: 0 done; 1 outside the parity limits; 66 the video cannot be played; 71 device out of memory;
+78 configuration, model or file wrong; 130 interrupted
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edge-tdn-export",
-        description="Converts PyTorch weights of a TDN to a model folder for edge-tdn, and proves both equal.",
-        epilog=convert.EPILOG,
+        description="Convert PyTorch weights of a TDN to a model folder for edge-tdn, and prove both equal.",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -14,7 +14,7 @@ from edge_tdn_export.commands.output import print_golden_errors
 from edge_tdn_export.convert.precisions import DEFAULT_PRECISIONS, PRECISIONS
 from edge_tdn_export.progress import stepped
 
-EPILOG = """a published Something-Something model:
+EXAMPLES = """a published Something-Something model:
   edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt
 
 a Kinetics model, trained at 25 frames per second with a segment every 8 frames:
@@ -23,7 +23,8 @@ a Kinetics model, trained at 25 frames per second with a segment every 8 frames:
 
 compare it with PyTorch on your own videos, in every precision:
   edge-tdn-export parity models/ssv2 --clips videos/
-
+"""
+EPILOG = f"""{EXAMPLES}
 exit status: 0 written; 78 checkpoint, labels or sizes wrong (nothing is written)
 """
 
@@ -31,8 +32,8 @@ exit status: 0 written; 78 checkpoint, labels or sizes wrong (nothing is written
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "convert",
-        help="checkpoint -> model folder",
-        description="Converts PyTorch weights of a TDN to a model folder and tests it on a golden clip.",
+        help="convert a checkpoint to a model folder",
+        description="Convert PyTorch weights of a TDN to a model folder, and test it on a golden clip.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
