@@ -1,5 +1,5 @@
-# make demo            install everything, then show actions being recognised
-# make test            install everything, then run the tests (about ten minutes)
+# make demo            install the camera host, then show actions being recognised
+# make test            install exporter and trainer too, then run the tests (about ten minutes)
 # make test-slow       run the tests that take minutes each
 # make test-training   run the tests of edge-tdn-train that take minutes
 # make test-systemd    as root: install, boot systemd in a container, and test the units (minutes)
@@ -9,12 +9,12 @@
 # make packages        install the Debian packages alone
 # make schemas         write edge_tdn/schemas from the code
 # make parity          measure the table of precisions in docs/models.md (most of an hour on 2 cores)
-# make bench           measure speed and memory, each beside its baseline (a quarter of an hour; BENCH=--help)
+# make bench           measure speed and memory, each beside its baseline (a quarter of an hour; options: make bench BENCH=--help)
 # make bench-cameras   measure 1 to 16 cameras on one runtime (BENCH="--model ... --help")
 # make bench-gpu       measure a hop on a GPU: BENCH="--model DIR --precision bf16"
 # make chaos           count events under faults of process, broker, network and disk (a quarter of an hour; CHAOS=--help)
 # make chaos-cameras   run a daemon whose cameras fail (half an hour; CHAOS=--help)
-# make motion          train the shipped model again (an hour on 2 cores; resumes; rm -r runs/motion starts over)
+# make motion          train the shipped model again and replace edge_tdn/models/motion (an hour on 2 cores; resumes)
 # make ablation        train TDN with and without its parts on generated clips (half an hour; ABLATION=--help)
 # make clean           remove the environment and build products
 

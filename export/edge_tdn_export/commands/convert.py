@@ -24,9 +24,7 @@ a Kinetics model, trained at 25 frames per second with a segment every 8 frames:
 compare it with PyTorch on your own videos, in every precision:
   edge-tdn-export parity models/ssv2 --clips videos/
 """
-EPILOG = f"""{EXAMPLES}
-exit status: 0 written; 78 checkpoint, labels or sizes wrong (nothing is written)
-"""
+EPILOG = f"{EXAMPLES}\nexit status: 0 written; 78 checkpoint, labels or sizes wrong (nothing is written)\n"
 
 
 def add_parser(commands: Any) -> None:

@@ -60,6 +60,7 @@ def test_the_shipped_model_is_evaluated(capsys: pytest.CaptureFixture[str], tmp_
 
 
 @pytest.mark.data
+@pytest.mark.timeout(1200)  # minutes on a busy machine
 def test_the_shipped_model_reaches_the_accuracy_on_its_card(motion: Model, data: Path) -> None:
     """Real videos, on none of which it was trained, and generated held-out clips."""
     spec = motion.manifest.input

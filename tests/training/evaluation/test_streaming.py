@@ -32,7 +32,7 @@ RATE = 15
 
 @st.composite
 def recordings(draw: st.DrawFn) -> tuple[list[Interval], list[ReportedEvent]]:
-    """Intervals of which no two overlap, as a file's are; events of any kind."""
+    """Draw intervals of which no two overlap, like those of a file, and events of any kind."""
     edges = sorted(draw(st.sets(st.integers(0, 60), max_size=12)))
     spans = [span for span in pairwise(edges) if draw(st.booleans())]
     intervals = [Interval(draw(st.sampled_from(LABELS)), *map(float, span)) for span in spans]

@@ -1,4 +1,4 @@
-"""`edge-tdn-train evaluate`: evaluates a model, on clips by the published protocols, or on a long video as a camera.
+"""`edge-tdn-train evaluate`: evaluate a model, on clips by the published protocols, or on a long video as a camera.
 
 The precision `pytorch` is the full-precision network; every other one is of a model folder, which runs in the daemon's
 own runtime. Several models are an ensemble: their logits are added. Results are a table, and in a folder

@@ -1,4 +1,4 @@
-"""`edge-tdn-train judge-motion`: evaluates a model of motions on generated held-out clips, and on crops of real video.
+"""`edge-tdn-train judge-motion`: evaluate a model of motions on generated held-out clips, and on crops of real video.
 
     edge-tdn-train judge-motion motion --crops VIDEOS
 

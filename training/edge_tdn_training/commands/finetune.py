@@ -114,7 +114,7 @@ def add_parser(commands: Any) -> None:
         default=default_cache(),
         help="folder of decoded videos (default: %(default)s)",
     )
-    group = parser.add_argument_group("the training: the defaults fit 10 to 1,000 clips")
+    group = parser.add_argument_group("the training (defaults fit 10 to 1,000 clips)")
     group.add_argument(
         "--epochs",
         type=int,

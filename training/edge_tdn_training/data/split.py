@@ -1,4 +1,4 @@
-"""Splits a data set into clips to train on and held-out clips: no recording is on both sides.
+"""Split a data set into clips to train on and held-out clips: no recording is on both sides.
 
 A class whose videos are all of one recording is split in time. Its last videos are held out, and the one before them
 is left out of both sides; of one or two videos, the end of the last is held out, with a segment's frames left out

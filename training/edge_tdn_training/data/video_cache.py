@@ -1,4 +1,4 @@
-"""Decodes each video once: every frame at the model's rate and size, in an uint8 file that is mapped into memory.
+"""Decode each video once: every frame at the model's rate and size, in an uint8 file that is mapped into memory.
 
 Decoding uses the camera's own path (`edge_tdn.capture.video_file`), and tick n takes the frame nearest to it in time,
 as `edge_tdn.segments.window` does. So a training clip consists of the same pixels as a camera's clip.

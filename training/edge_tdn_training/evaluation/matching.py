@@ -1,4 +1,4 @@
-"""Matches recognised actions with labelled intervals: which are right, and how late. Pure: no clock, no I/O.
+"""Match recognised actions with labelled intervals: which are right, and how late. Pure: no clock, no I/O.
 
 An event matches an interval of its own label that it overlaps for any time; touching is not overlapping. An event
 matches at most one interval, an interval at most one event: in the order of time, each interval takes the event that

@@ -1,4 +1,4 @@
-"""Plays a long video with labelled intervals through the whole chain of a camera, and matches its events with them.
+"""Play a long video with labelled intervals through the whole chain of a camera, and match its events with them.
 
 The chain is that of `edge-tdn replay`: window, runtime and decision of the daemon, on a host that always keeps up. So a
 start delay is the recording's own time, from the beginning of an action to the picture after which its event is

@@ -39,7 +39,7 @@ class Stage:
 
 
 class Director:
-    """Makes the scene of one clip. All randomness comes from one generator, in a fixed order."""
+    """The maker of the scene of one clip. All randomness comes from one generator, in a fixed order."""
 
     def __init__(self, rng: np.random.Generator, label: str, stage: Stage, config: SceneConfig) -> None:
         self._rng, self._label, self._stage = rng, label, stage
