@@ -13,7 +13,7 @@ from edge_tdn.process import log
 
 COMMANDS = (demo, check, doctor, run, status, watch, replay, bench, simulate)  # in the order of the help
 EPILOG = """exit status: 0 ended as requested, 66 no video, 69 no broker, 71 device out of memory,
-  78 invalid configuration or model
+  78 invalid configuration or model, 130 interrupted, 1 any other error (status: something is wrong)
 
 first steps:
   edge-tdn demo                        see it work; needs no camera, broker or model
@@ -21,7 +21,7 @@ first steps:
   edge-tdn check --config site.toml    validate a configuration
   edge-tdn doctor --config site.toml   try its broker, cameras and model on this machine
   edge-tdn run --config site.toml      serve its cameras
-  edge-tdn status --config site.toml   show how they are doing
+  edge-tdn status --config site.toml   show their state
   edge-tdn bench --model MODEL         find the fastest settings for this host
   edge-tdn watch                       print the events that hosts publish
   edge-tdn replay VIDEO --config site.toml   print the events of a recording

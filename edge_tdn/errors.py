@@ -5,7 +5,7 @@ EdgeTdnError
 ├── ModelError        a model folder or checkpoint is invalid           exit 78
 ├── DeviceError       the compute device has run out of memory          exit 71
 ├── SourceError       a camera, file or URL delivers no frames          exit 66
-└── BrokerError       the MQTT broker is unreachable or refuses         exit 69
+└── BrokerError       the MQTT broker is unreachable or rejects us      exit 69
 """
 
 from typing import Literal

@@ -251,7 +251,7 @@ class CameraStatus(Payload):
 
 
 class Delivery(Part):
-    """The connection to the broker. `degraded`: connected, but the broker refuses messages on some topic."""
+    """The connection to the broker. `degraded`: connected, but the broker rejects messages on some topic."""
 
     state: DeliveryState = Field(
         description="`taken_over`: another client has the same id; `tls`: the handshake failed"

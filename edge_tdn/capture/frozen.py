@@ -6,7 +6,7 @@ nothing but what the sensor sees, so only key frames are compared, each with the
 than MAX_CHANGED of the samples that are neither black nor white differ. If the picture is still alike after nearly
 after_s, and nothing moved, the camera is frozen. With most cameras that is the second key frame.
 
-Measured with four still scenes (H.264, 320x240 at 15 frames a second, 24 s each; quantizers 24, 30 and 36 and 300
+Measured with four still scenes (H.264, 320x240 at 15 frames per second, 24 s each; quantizers 24, 30 and 36 and 300
 kbit/s; a key frame every 2, 4 and 10 s; noise of 0.5, 1 and 2 grey levels), after_s = 2:
 
     live                                               never reported as frozen

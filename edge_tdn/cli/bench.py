@@ -11,15 +11,15 @@ from edge_tdn.cli.options import Commands, add_command, seconds
 HELP = """\
 Measure on this host, in about a minute, how long a hop takes: encoding 1, 2 or 4 new segments and
 classifying the clip, in each precision of the model, on each device, with one, half and all
-threads. Print the lines to configure.
+threads. Print the lines to put into the configuration.
 
   edge-tdn bench                               the model that comes with the package
   edge-tdn bench --model models/ssv2           yours: a folder that edge-tdn-export wrote
   edge-tdn bench --precision int8 --device CPU --seconds 20 --json bench.json
 
-Stop everything else meanwhile: cameras that are being served take their share. The best is the
-fastest of those that `edge-tdn-export parity` has proven equal to PyTorch. All cores for the
-network leave none for decoding, so take fewer threads if that is almost as fast.
+Stop other work first, including running cameras. The best is the fastest of those that
+`edge-tdn-export parity` has proven equal to PyTorch. If the network uses all cores, none is left
+for decoding: prefer fewer threads if they are almost as fast.
 """
 
 
@@ -27,7 +27,7 @@ def add_parser(commands: Commands) -> None:
     summary = "measure the fastest precision, device and threads"
     parser = add_command(commands, "bench", run, logging.ERROR, summary, HELP)
     parser.add_argument("--model", default="motion", help="a model folder or a shipped model (default: motion)")
-    parser.add_argument("--seconds", type=seconds, default=60.0, help="approximate length (default: 60)")
+    parser.add_argument("--seconds", type=seconds, default=60.0, help="approximate duration, seconds (default: 60)")
     parser.add_argument(
         "--precision",
         nargs="+",

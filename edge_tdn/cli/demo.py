@@ -12,7 +12,7 @@ The demo brings its own broker and model.
 
   edge-tdn demo
   edge-tdn demo --source /dev/video0
-  edge-tdn demo --broker mqtt://broker.lan --seconds 0      and `edge-tdn watch` beside it
+  edge-tdn demo --broker mqtt://broker.lan --seconds 0      and `edge-tdn watch` in another terminal
 """
 
 
@@ -27,7 +27,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--model", default="motion", help="a model folder or a shipped model (default: motion)")
     parser.add_argument(
-        "--seconds", type=seconds, default=60.0, help="length of the demo; 0: until Ctrl-C (default: 60)"
+        "--seconds", type=seconds, default=60.0, help="duration of the demo, seconds; 0: until Ctrl-C (default: 60)"
     )
     parser.add_argument("--screenshot", type=Path, metavar="SVG", help="save the last view as a picture")
 

@@ -11,9 +11,9 @@ HELP = """\
 Serve the cameras of a configuration until SIGTERM or Ctrl-C.
 
 On SIGHUP the configuration is read again, and the model too if its folder has changed. The new
-configuration is prepared beside the one in force: if anything is wrong with it, the log and the
-daemon's status report it and nothing changes. Cameras whose tables have not changed keep running.
-`host`, broker.base, [outbox] and [metrics] need a restart.
+configuration is prepared while the current one keeps running: if anything is wrong with it, the log
+and the daemon's status report it and nothing changes. Cameras whose tables have not changed keep
+running. `host`, broker.base, [outbox] and [metrics] need a restart.
 
   edge-tdn run --config site.toml
   kill -HUP PID

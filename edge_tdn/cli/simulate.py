@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 HELP = """\
-Serve videos as RTSP cameras, over and over: to try a configuration without a camera, or with one
-that fails. Print the address of each, and the lines to configure. Every camera has a port of its
-own, starting at --port.
+Serve videos as RTSP cameras, in a loop, to try a configuration without a camera or with one that
+fails. Print the address of each, and the lines to put into the configuration. Every camera has a
+port of its own, starting at --port.
 
   edge-tdn simulate yard.mp4                    rtsp://127.0.0.1:8554/yard
   edge-tdn simulate yard.mp4 door.mp4 --size 640x480 --rate 15
@@ -31,12 +31,12 @@ own, starting at --port.
   edge-tdn simulate demo: --address 0.0.0.0     for the whole network; then require a password:
   edge-tdn simulate demo: --user camera --password-file secret.txt
 
-faults, one at a time for each camera; type its name and Enter, or plan it:
+faults, one at a time for each camera; type the name of a fault and Enter, or plan it:
 {faults}
   --fault freeze@20+10        from second 20, for 10 s
   --fault drop@20+10/60       the same, repeated every 60 s
-  --fault yard:size@30        one camera only; until it is ended
-  yard drop                   typed: one camera only; `drop`: all; `ok`: ends it
+  --fault yard:size@30        one camera only, until you type `ok`
+  yard drop                   typed: one camera only; `drop`: all cameras; `ok` ends the fault
 """
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (recognised, not bound)
@@ -63,7 +63,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--user", default="", help="the only user allowed to watch; needs --password-file")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password")
     parser.add_argument(
-        "--fault", action="append", type=_planned, default=[], metavar="FAULT", help="planned, as above; repeatable"
+        "--fault",
+        action="append",
+        type=_planned,
+        default=[],
+        metavar="FAULT",
+        help="a planned fault, as above; repeatable",
     )
 
 
@@ -121,7 +126,7 @@ def _print_event(console: "Console", name: str, event: str) -> None:
 def _introduce(
     console: "Console", sources: dict[str, str], options: argparse.Namespace, allowed: Sequence[str]
 ) -> None:
-    """Print who can watch, the lines to configure, and the faults that can be typed."""
+    """Print who can watch, the lines to put into the configuration, and the faults that can be typed."""
     file = options.password_file
     access = f'username = "{options.user}"\npassword_file = "{file.resolve()}"\n' if file else ""
     if options.address in LOOPBACK:

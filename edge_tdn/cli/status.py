@@ -36,7 +36,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, timing: StatusTiming = DEFAULT_STATUS, console: "Console | None" = None) -> int:
-    """Return 0 if all is well, otherwise 1. Raises BrokerError if the broker does not answer or refuses to be read.
+    """Return 0 if all is well, otherwise 1. Raises BrokerError if the broker does not answer or rejects it.
 
     With `--watch`, redraw the table in place until Ctrl-C, or with `--json` print a line for every change.
     """

@@ -40,7 +40,7 @@ class StatusReader:
     def collect(self) -> None:
         """Wait for everything that is retained: a message of our own (the marker) returns behind it.
 
-        If the broker refuses the marker, or delivers in another order, wait until nothing has arrived for a while.
+        If the broker rejects the marker, or delivers in another order, wait until nothing has arrived for a while.
         Raises BrokerError if the broker does not answer, or does not let this user read any of the topics.
         """
         timing = self._timing

@@ -15,7 +15,7 @@ from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import Picture
 
 DEMO = "demo:"  # the clip's name as a source
-HEIGHT, WIDTH, RATE = 360, 480, 30  # pixels, frames a second
+HEIGHT, WIDTH, RATE = 360, 480, 30  # pixels, frames per second
 SEED = 35  # training clips use other seeds, from 1 << 24 on
 NAME = "demo-1.mp4"  # another number when the clip changes
 ACTIONS = ("right", "left", "up", "down", "approach", "recede", "wave")

@@ -33,7 +33,7 @@ class Motion:
     """The motion of the object, from a start pose on."""
 
     label: str
-    speed: float = 0.3  # pictures a second: widths (left, right) or heights (up, down)
+    speed: float = 0.3  # pictures per second: widths (left, right) or heights (up, down)
     tilt: float = 0.0  # radians off the pure direction
     growth: float = 0.5  # change of the natural logarithm of the size, a second (approach, recede)
     swing: float = 0.12  # amplitude in picture widths (wave)

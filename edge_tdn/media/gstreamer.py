@@ -15,7 +15,7 @@ from edge_tdn.process.passwords import without_password
 
 log = logging.getLogger(__name__)
 
-HOW_TO_INSTALL = "install GStreamer (Debian: see `make packages`) and `pip install edge-tdn[gstreamer]`"
+HOW_TO_INSTALL = "install GStreamer: run `make packages`, then install the extra `gstreamer` of edge-tdn"
 RTSP_SERVER = "gir1.2-gst-rtsp-server-1.0"  # Debian's package; not needed on a camera host
 # The arguments of a GstLogFunction: category and level; file and function; line, object and message.
 _CATEGORY = (ctypes.c_void_p, ctypes.c_int)

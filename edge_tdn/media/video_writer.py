@@ -30,7 +30,7 @@ POLL_S = 0.002
 
 
 def write_video(pictures: Iterable[Picture], rate: int, path: Path, encoders: Sequence[str] = ENCODERS) -> None:
-    """Write pictures, uint8 RGB [H, W, 3] of one size, as an MP4 of `rate` frames a second; atomically.
+    """Write pictures, uint8 RGB [H, W, 3] of one size, as an MP4 of `rate` frames per second; atomically.
 
     `encoders`: GStreamer's elements between 4:2:0 pictures and the MP4; the first installed one is used.
     """
@@ -57,7 +57,7 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, encoders: Sequence[str] = ENCODERS, rate: int = 30) -> None:
-        """`encoders`: see `write_video`. `rate`: declared frames a second; each picture has a time of its own."""
+        """`encoders`: see `write_video`. `rate`: declared frames per second; each picture has a time of its own."""
         Gst, _ = gstreamer.load()
         encoder = next((each for each in encoders if Gst.ElementFactory.find(each.split()[0])), None)
         if encoder is None:

@@ -4,9 +4,9 @@
     runtime thread ─── event() ──► RecorderInbox ─►        └────────────► MP4 ───► folder
 
 The camera's last frames are kept as the decoder gave them: that costs memory, and no processor time until there is an
-action. (For 640x480 at 30 frames a second, keeping JPEGs would take 2 % of a core all the time, H.264 4 %; kept as they
-are, they take 14 MB/s.) An event only takes its place in the inbox. Whatever fails here is counted in `dropped`, and
-delays no event.
+action. (For 640x480 at 30 frames per second, keeping JPEGs would take 2 % of a core all the time, H.264 4 %; kept as
+they are, they take 14 MB/s.) An event only takes its place in the inbox. Whatever fails here is counted in `dropped`,
+and delays no event.
 """
 
 import logging

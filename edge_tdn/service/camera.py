@@ -133,7 +133,7 @@ class Camera:
         return self._feed.pipeline if spec == self._settings.spec else self._open_pipeline(spec)
 
     def change(self, settings: CameraSettings, pipeline: Pipeline) -> None:
-        """Continue with other settings, on the runtime thread, between two turns. The source plays on.
+        """Continue with other settings, on the runtime thread, between two turns. The source keeps running.
 
         Actions continue where they can, see `Decider.change`. Another pipeline starts with an empty window.
         """

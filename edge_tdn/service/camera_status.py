@@ -187,7 +187,7 @@ class CameraStatusTracker:
         return self._state.reason or self._feed.pipeline.lane.pace.verdict or self._recording_trouble()
 
     def _rate(self) -> float:
-        """Return the frames a second over the last RATE_SPAN_S."""
+        """Return the frames per second over the last RATE_SPAN_S."""
         now_ns = time.monotonic_ns()
         recent = [at_ns for at_ns in self._arrivals_ns if now_ns - at_ns < RATE_SPAN_S * NS_PER_S]
         if len(recent) < 2:

@@ -135,7 +135,7 @@ def _replace_cameras(plan: Plan, running: Running) -> None:
 
 
 def _replace_recorders(plan: Plan, running: Running) -> None:
-    """Let new recorders take over at the cameras that play on."""
+    """Let new recorders take over at the cameras that keep running."""
     new = plan.changes.added + plan.changes.restarted
     replaced = [camera.replace_recorder() for camera in running.cameras if camera.name not in new]
     finish_recorders(replaced, running.timing.record_s)

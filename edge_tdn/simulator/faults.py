@@ -7,15 +7,15 @@ from typing import Self
 FLIPPED, LOST = 1 / 2000, 1 / 20  # share of the video's bytes, and of its packets
 OK = "ok"
 FAULTS = {
-    "drop": "gone: clients are disconnected, new connections refused",
-    "freeze": "always the same picture",
+    "drop": "camera offline: clients are disconnected, new connections fail",
+    "freeze": "the picture stays the same",
     "stall": "connected, but no packets",
-    "password": "every password is wrong (401), clients are disconnected",
+    "password": "every password is rejected (401), clients are disconnected",
     "size": "pictures of half the width and height",
-    "corrupt": f"one of {1 / FLIPPED:.0f} bytes of the video is wrong; not with mjpeg",
-    "loss": f"one of {1 / LOST:.0f} packets is missing",
-    "eos": "the stream ends in good order; a client that reconnects gets a new one",
-    "clock": "the times in the RTCP sender reports are 70 years slow",
+    "corrupt": f"one byte in {1 / FLIPPED:.0f} of the video is corrupted; not with mjpeg",
+    "loss": f"one packet in {1 / LOST:.0f} is lost",
+    "eos": "the stream ends cleanly; a client that reconnects gets a new one",
+    "clock": "the times in the RTCP sender reports are 70 years behind",
 }
 
 

@@ -11,8 +11,8 @@ from edge_tdn.media import gstreamer
 from edge_tdn.media.streams import StreamWatch
 from edge_tdn.messages import NS_PER_S
 
-DRAWN_SIZE, DRAWN_RATE = (320, 240), 15  # defaults of drawn scenes: width, height; frames a second
-DEFAULT_RATE = 25  # frames a second of a file that declares none
+DRAWN_SIZE, DRAWN_RATE = (320, 240), 15  # defaults of drawn scenes: width, height; frames per second
+DEFAULT_RATE = 25  # frames per second of a file that declares none
 FIRST_FRAME_S = 15.0  # a file without a frame for this long is refused
 TEST, NOISE = "test:", "noise:"
 SCENES = {  # {shape}: width and height; other sources are files
@@ -26,7 +26,7 @@ SCENES = {  # {shape}: width and height; other sources are files
 class Film:
     """A video's frames, decoded, 4:2:0, at an even rate and without an end.
 
-    `size` (width, height) and `rate` (frames a second) default to the file's own. Raises SourceError if the
+    `size` (width, height) and `rate` (frames per second) default to the file's own. Raises SourceError if the
     file cannot be played. Used by one thread; only `resize` may be called from others.
     """
 

@@ -223,7 +223,7 @@ class GapTracker:
         missing = reply.result.get("missing")
         if not reply.ok:
             error = "".join(c for c in reply.error[:MAX_REASON_LENGTH] if c.isprintable())
-            gap.give_up(gap.first, gap.last, error or "the host refused the replay")
+            gap.give_up(gap.first, gap.last, error or "the host rejected the replay")
         elif isinstance(missing, int) and gap.count_open(*host.range) <= missing:
             gap.give_up(*host.range, "the host no longer has them")
         else:  # the reply may have been faster than the events

@@ -9,9 +9,9 @@ from edge_tdn_export.command_line import run_command
 from edge_tdn_export.commands import convert, ensemble, explain, inspect, parity, quantize
 
 COMMANDS = (convert, parity, inspect, ensemble, quantize, explain)
-EXIT_STATUS = (
-    "exit status: 0 written, or equal; 1 not equal (parity); 66 video cannot be played; 78 input or options wrong"
-)
+EXIT_STATUS = """\
+exit status: 0 done; 1 outside the parity limits; 66 the video cannot be played; 71 device out of memory;
+78 configuration, model or file wrong; 130 interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edge-tdn-export",
-        description="Converts PyTorch weights of a TDN to a model folder for edge-tdn, and proves both equal.",
+        description="Convert PyTorch weights of a TDN to a model folder for edge-tdn, and prove both equal.",
         epilog=f"{convert.EXAMPLES}\n{EXIT_STATUS}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

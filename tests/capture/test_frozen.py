@@ -20,7 +20,7 @@ from edge_tdn.media.colour import Packed
 from edge_tdn.messages import NS_PER_S, Luma, Picture
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
-RATE = 10  # frames a second
+RATE = 10  # frames per second
 SIZE = (320, 240)
 AFTER_S = CameraConfig(name="any", source="any").frozen_s
 FROZE_S = 4  # the picture is live until then

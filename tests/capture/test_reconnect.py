@@ -78,7 +78,7 @@ def test_a_port_that_closes_late_is_still_noticed_when_it_opens(camera: MjpegCam
 
 
 def test_a_port_that_was_never_closed_does_not_end_the_wait(camera: MjpegCamera) -> None:
-    """A camera that answers and refuses is left alone for the whole wait; so is a source without a port."""
+    """A camera that answers and rejects us is left alone for the whole wait; so is a source without a port."""
     for address in (camera.url, "gst: videotestsrc"):
         began = time.monotonic()
         assert not watcher(address).wait(0.6, threading.Event())

@@ -234,10 +234,10 @@ def test_a_broker_that_refuses_names_the_remedy(case: str, tmp_path: Path) -> No
         assert (first.mark, first.exit_status) == ("failed", 69)
         assert "login" not in found or what != "TLS"
     if case == "rules":
-        refused = [(one.mark, one.message.partition(":")[0]) for one in found["topics"]]
-        assert refused == [
-            ("failed", "edge-tdn/barn/reply is refused"),
-            ("warning", "edge-tdn/barn/yard/scores is refused"),
+        rejected = [(one.mark, one.message.partition(":")[0]) for one in found["topics"]]
+        assert rejected == [
+            ("failed", "edge-tdn/barn/reply is rejected"),
+            ("warning", "edge-tdn/barn/yard/scores is rejected"),
         ]
 
 

@@ -1,4 +1,4 @@
-"""Brokers that refuse the connection.
+"""Brokers that reject the connection.
 
 The reason is reported within seconds and logged at most once a second; nothing is ever sent in plain text; no event is
 lost.
@@ -116,8 +116,8 @@ PLAIN_CASES = {
     "wrong password, MQTT 3.1.1": plain(
         PASSWORD, "unauthorized", r"are broker\.username and broker\.password_file right\?", "wrong", "3.1.1"
     ),
-    "anonymous refused, MQTT 5": plain(PASSWORD, "unauthorized", r"Not authorized; are broker\.username"),
-    "anonymous refused, MQTT 3.1.1": plain(
+    "anonymous rejected, MQTT 5": plain(PASSWORD, "unauthorized", r"Not authorized; are broker\.username"),
+    "anonymous rejected, MQTT 3.1.1": plain(
         PASSWORD, "unauthorized", r"Not authorized; are broker\.username", protocol="3.1.1"
     ),
     "closes on publish": plain(
@@ -221,7 +221,7 @@ def _run(case: Case, folder: Path, own: Path) -> None:
 
 
 def _is_reported(case: Case, delivery: Delivery) -> bool:
-    """Return whether the case's state is reported; on a busy host a handshake may time out before it is refused."""
+    """Return whether the case's state is reported; on a busy host a handshake may time out before it is rejected."""
     return delivery.state == case.state and bool(re.search(case.reason, delivery.reason))
 
 

@@ -52,7 +52,7 @@ PATIENT = RecorderTiming(close_s=30.0, silent_s=60.0)  # a busy host may take lo
 def test_an_action_of_a_camera_gives_its_best_picture_and_a_clip_around_it(
     broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """From a file that plays at 30 frames a second to the retained message and the folder, all but the network real."""
+    """From a file of 30 frames per second to the retained message and the folder, all but the network real."""
     video = make_video(frames=150, rate=RATE, height=120, width=160)
     config = Config.model_validate(
         {

@@ -185,7 +185,7 @@ def test_key_frames_of_a_still_scene_are_noise(tmp_path: Path, kbps: int, gop: i
 
 
 def x264(pictures: Iterable[np.ndarray], path: Path, kbps: int, gop: int) -> Path:
-    """Encode grey pictures as a camera would, at 30 frames a second."""
+    """Encode grey pictures as a camera would, at 30 frames per second."""
     Gst, _ = gstreamer.load()
     pipeline = Gst.parse_launch(
         f"appsrc name=src format=time block=true ! videoconvert ! video/x-raw,format=I420 ! x264enc bitrate={kbps} "

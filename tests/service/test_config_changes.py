@@ -67,7 +67,7 @@ def test_a_file_that_only_looks_different_changes_nothing(tmp_path: Path) -> Non
 
 
 def test_a_main_stream_starts_and_ends_with_the_recording() -> None:
-    """Its camera is opened again; others play on."""
+    """Its camera is opened again; others keep running."""
     cameras = [{"name": "two", "source": "sub", "record_source": "main"}, {"name": "one", "source": "sub"}]
     silent = Config.model_validate({"camera": cameras})
     recording = Config.model_validate({"camera": cameras, "record": {"snapshot": True}})

@@ -299,7 +299,7 @@ def test_what_only_a_restart_changes_is_reported_and_a_new_password_is_used_at_o
 
 
 def test_a_model_with_another_input_starts_with_an_empty_window_and_the_stream_stays(site: ReloadedSite) -> None:
-    """Ten frames a second instead of fifteen, other labels: no action continues, the window is filled again."""
+    """Ten frames per second instead of fifteen, other labels: no action continues, the window is filled again."""
     with site.serve(LIVE, extra=OFTEN) as daemon:
         site.wait_for(lambda: site.last(f"{BASE}/live/action") not in (b"", b"none"))
         lines = (site.model / "labels.txt").read_text().splitlines()

@@ -160,7 +160,7 @@ def test_filled_gaps_old_boots_and_old_sequences_take_no_memory() -> None:
     ("answer", "reason"),
     [
         ({"ok": False, "error": "no such camera\x1b[2J"}, "no such camera[2J"),
-        ({"ok": False}, "the host refused the replay"),
+        ({"ok": False}, "the host rejected the replay"),
         ({"missing": 8}, "the host no longer has them"),
         ({"missing": 2**70}, "the host no longer has them"),
     ],

@@ -8,15 +8,17 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import edge_tdn.subscriber
 from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.mqtt import Connection
-from edge_tdn.subscriber import Gap, Subscriber
+from edge_tdn.subscriber import Gap, Subscriber, broker_access
 from tests.support.broker import Mosquitto
 from tests.support.subscriber import MessageLog, ReplayingHost
+from tests.support.waiting import eventually
 from tests.support.wire import Wire
 
 
@@ -55,6 +57,21 @@ def test_example_of_the_documentation_prints_every_event_once(broker: Mosquitto,
     assert sorted(events, key=str) == list(range(1, 9))
     assert ("edge-tdn/here/door", 2, 2, "open", "") in printed
     assert [(request.from_seq, request.to_seq) for request in host.requests] == [(2, 2), (5, 7)]
+
+
+def test_broker_access_reads_the_password_for_a_connection(tmp_path: Path) -> None:
+    """With the password the broker accepts the subscriber; without, the user name alone is rejected."""
+    subprocess.run(["mosquitto_passwd", "-b", "-c", tmp_path / "passwords", "here", "right"], check=True)
+    broker = Mosquitto(tmp_path, f"allow_anonymous false\npassword_file {tmp_path}/passwords")
+    (tmp_path / "secret").write_text("right\n")
+    config = BrokerConfig(url=f"mqtt://127.0.0.1:{broker.guarded_port}", username="here", password_file="secret")
+    with Subscriber("edge-tdn/+", Connection(config, "with", broker_access(config, tmp_path))) as subscriber:
+        eventually(lambda: not list(subscriber.messages(0.1)) and subscriber.connected)
+    with Subscriber("edge-tdn/+", Connection(config, "without")) as subscriber:
+        eventually(lambda: not list(subscriber.messages(0.1)) and subscriber.connection_error)
+        assert not subscriber.connected
+        assert "Not authorized" in subscriber.connection_error
+    broker.stop()
 
 
 def test_import_loads_no_heavy_library() -> None:

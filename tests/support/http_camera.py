@@ -14,7 +14,7 @@ from tests.support.patterns import edge
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S
 
-RATE = 20  # frames a second of an MjpegCamera
+RATE = 20  # frames per second of an MjpegCamera
 
 
 class HttpCamera(BaseHTTPRequestHandler):

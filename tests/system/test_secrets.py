@@ -1,6 +1,6 @@
 """Passwords appear nowhere: not in the log, the statuses, the metrics or the process's entries in /proc.
 
-Two real daemons with every occasion to leak: cameras that refuse, are away, are misspelt or fail with a traceback,
+Two real daemons with every occasion to leak: cameras that reject us, are away, are misspelt or fail with a traceback,
 GStreamer's and paho's own debug output, a broker that accepts the client and one that does not.
 """
 

@@ -9,13 +9,13 @@ from edge_tdn_export.command_line import run_command
 
 COMMANDS = {  # name -> its module and its help; own actions first, then the published training, then the shipped model
     "record": ("edge_tdn_training.commands.record", "record clips of one action from a live camera"),
-    "finetune": ("edge_tdn_training.commands.finetune", "make a model folder for edge-tdn of your own clips"),
+    "finetune": ("edge_tdn_training.commands.finetune", "fine-tune a model on your own clips"),
     "evaluate": (
         "edge_tdn_training.commands.evaluate",
-        "measure how good a model is, on clips or on a long video as a camera",
+        "measure how good a model is, on clips or on a long video, played like a camera",
     ),
-    "train": ("edge_tdn_training.commands.train", "train as published: videos of several classes -> weights"),
-    "motion": ("edge_tdn_training.commands.train_motion", "make the shipped model again"),
+    "train": ("edge_tdn_training.commands.train", "train a network on videos of several classes, as published"),
+    "motion": ("edge_tdn_training.commands.train_motion", "train the shipped model again"),
     "show-motion": (
         "edge_tdn_training.commands.contact_sheet",
         "draw the clips on which the shipped model is trained or evaluated",
@@ -39,7 +39,7 @@ EPILOG = """your own actions, from a camera to a model that recognises them:
 every command has its own help, with examples: edge-tdn-train finetune --help
 
 exit status: 0 done; 66 camera or video cannot be played; 71 not enough memory; 78 data, model or options are wrong;
-130 stopped
+130 interrupted
 """
 
 

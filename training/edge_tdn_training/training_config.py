@@ -1,6 +1,6 @@
 """The settings of a training: schedule, optimiser, augmentation and precision.
 
-The published commands use a learning rate of 0.02 for 128 clips a step (0.01 for the 64 of Something-Something). The
+The published commands use a learning rate of 0.02 for 128 clips per step (0.01 for the 64 of Something-Something). The
 rate is scaled with the batch and divided by ten at the milestones.
 """
 
@@ -12,7 +12,7 @@ from edge_tdn.errors import ConfigError
 
 Precision = Literal["bf16", "fp32"]
 
-REFERENCE_BATCH = 128  # clips a step that `TrainingConfig.rate` refers to
+REFERENCE_BATCH = 128  # clips per step that `TrainingConfig.rate` refers to
 DECAY_FACTOR = 0.1  # of the rate, at each milestone
 WARM_UP_START = 0.01  # of the rate, where a warm-up begins
 RANGES = {
@@ -41,10 +41,10 @@ class TrainingConfig:
 
     epochs: int = 60
     milestones: tuple[float, ...] = (30 / 60, 45 / 60, 55 / 60)  # shares of all epochs; the rate falls after each
-    rate: float = 0.02  # learning rate for REFERENCE_BATCH clips a step
+    rate: float = 0.02  # learning rate for REFERENCE_BATCH clips per step
     warm_up_epochs: float = 0.0  # epochs in which the rate rises to its full height
     cosine: bool = False  # after the warm-up, decay as half a cosine to 0 instead of at the milestones
-    batch: int = 64  # clips a step, of all processes together
+    batch: int = 64  # clips per step, of all processes together
     weight_decay: float = 5e-4
     momentum: float = 0.9
     nesterov: bool = False

@@ -179,20 +179,20 @@ def _permissions(config: Config, trial: "_Trial", timing: DoctorTiming) -> Itera
     if trial.lost:
         yield Finding("topics", "failed", trial.lost, write_rule, FAILED)
         return
-    for topic, why in trial.refused.items():
+    for topic, why in trial.rejected.items():
         if topic.endswith("/scores") and not config.broker.scores:
-            message = f"{topic} is refused: {why}; the camera's other topics were not tried, to disturb no subscriber"
+            message = f"{topic} is rejected: {why}; the camera's other topics were not tried, to disturb no subscriber"
             yield Finding("topics", "warning", message, write_rule)
         else:
-            yield Finding("topics", "failed", f"{topic} is refused: {why}", write_rule, FAILED)
+            yield Finding("topics", "failed", f"{topic} is rejected: {why}", write_rule, FAILED)
     if trial.unacknowledged:
         topics = ", ".join(trial.unacknowledged)
         message = f"no acknowledgement in {timing.answers_s:g} s: {topics}"
         yield Finding("topics", "failed", message, write_rule, FAILED)
     elif config.broker.protocol == "3.1.1":
-        message = "unknown whether the broker accepts our topics: with MQTT 3.1.1 it acknowledges what it refuses, too"
+        message = "unknown whether the broker accepts our topics: with MQTT 3.1.1 it acknowledges what it rejects, too"
         yield Finding("topics", "note", message, 'broker.protocol = "5", if the broker supports it')
-    elif not trial.refused:
+    elif not trial.rejected:
         yield Finding("topics", "ok", f"{', '.join(trial.accepted)} may be written")
 
 
@@ -229,7 +229,7 @@ class _Trial:
         self._connection, self._link, self._timing = connection, link, timing
         self._sent: dict[int, str] = {}  # packet id -> topic, not yet acknowledged
         self.accepted: list[str] = []
-        self.refused: dict[str, str] = {}  # topic -> reason
+        self.rejected: dict[str, str] = {}  # topic -> reason
         self.unreadable: dict[str, str] = {}  # topic filter -> reason
         self.retained: dict[str, bytes] = {}
         self.lost = ""  # why the connection ended
@@ -253,7 +253,7 @@ class _Trial:
                 case Acknowledged(packet_id, rejection):
                     topic = self._sent.pop(packet_id, "")
                     if rejection:
-                        self.refused[topic] = rejection
+                        self.rejected[topic] = rejection
                     else:
                         self.accepted.append(topic)
                 case SubscriptionRejected(topic, reason):

@@ -30,8 +30,8 @@ EPILOG = f"{EXAMPLES}\nexit status: 0 written; 78 checkpoint, labels or sizes wr
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "convert",
-        help="checkpoint -> model folder",
-        description="Converts PyTorch weights of a TDN to a model folder and tests it on a golden clip.",
+        help="convert a checkpoint to a model folder",
+        description="Convert PyTorch weights of a TDN to a model folder, and test it on a golden clip.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -22,8 +22,8 @@ exit status: 0 written and proven equal to PyTorch; 78 the folders do not match 
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "ensemble",
-        help="model folders -> one, whose networks' logits are added",
-        description="Joins model folders into one, whose networks read the same stream and whose logits are added.",
+        help="join model folders into one, whose networks' logits are added",
+        description="Join model folders into one, whose networks read the same stream and whose logits are added.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -20,7 +20,7 @@ from edge_tdn_export.progress import bar
 EPILOG = """the clip of a recording with the highest score of any action, and where the model sees it:
   edge-tdn-export explain motion garden.mp4 --out why.png
 
-the clip around 12.5 s, explained for the label `left`, whatever the model's first label is:
+the clip around 12.5 s, explained for the label `left` instead of the model's first label:
   edge-tdn-export explain motion garden.mp4 --at 12.5 --label left --out left.png
 
 beside the same network trained as TSN, as in the paper's figures 3 to 6:
@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
         "explain",
         help="draw where a model sees an action: Grad-CAM and D(X) of one clip, as a PNG",
         usage="edge-tdn-export explain MODEL CLIP --out PNG [--at SECONDS] [--label LABEL] [--baseline MODEL2] ...",
-        description="Draws where a network sees an action (Grad-CAM), and the differences that its S-TDM reads.",
+        description="Draw where a network sees an action (Grad-CAM), and the differences that its S-TDM reads.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

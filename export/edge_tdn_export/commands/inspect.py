@@ -10,7 +10,11 @@ from edge_tdn_export.commands.output import console
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("inspect", help="print the contents, cost and parity of a model folder")
+    parser = commands.add_parser(
+        "inspect",
+        help="print the contents, cost and parity of a model folder",
+        description="Print the input, labels, precisions, cost and parity of a model folder.",
+    )
     parser.set_defaults(command=run)
     parser.add_argument("model", help="a model folder, or the name of a shipped model")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")

@@ -18,7 +18,9 @@ def add_input_options(options: Any) -> None:
         choices=("short_side_centre_crop", "stretch"),
         help="method of resizing frames (default: short_side_centre_crop, as published)",
     )
-    options.add_argument("--short-side", type=int, help="pixels before the crop (default: size * 256 / 224)")
+    options.add_argument(
+        "--short-side", type=int, help="shorter side of a frame before the crop, pixels (default: size * 256 / 224)"
+    )
     options.add_argument(
         "--frame-rate", type=float, help="frames per second of the training videos (default: 12, Something-Something)"
     )
@@ -32,7 +34,7 @@ def add_input_options(options: Any) -> None:
 def add_network_options(command: argparse.ArgumentParser) -> None:
     """Add the fields of TDNConfig; our own .safetensors files state them."""
     network = command.add_argument_group("network, for checkpoints that do not state it")
-    network.add_argument("--arch", choices=tuple(DEPTHS), help="(default: resnet50)")
+    network.add_argument("--arch", choices=tuple(DEPTHS), help="the ResNet (default: resnet50)")
     network.add_argument(
         "--segments",
         type=int,
@@ -43,10 +45,21 @@ def add_network_options(command: argparse.ArgumentParser) -> None:
     network.add_argument("--width", type=float, help="channels relative to the named ResNet (default: 1)")
     paper = command.add_argument_group(
         "ablations of the paper (the published weights need none of these)",
-        "TSN: --stdm-stages --ltdm-stages --temporal-conv-stages, all three empty; T-Conv: the first two",
+        "for TSN: pass --stdm-stages, --ltdm-stages and --temporal-conv-stages, all three without values\n"
+        "for T-Conv: pass the first two without values",
     )
-    paper.add_argument("--stdm-stages", type=int, nargs="*", metavar="1..5", help="fused after these (default: 1 2)")
-    paper.add_argument("--stdm-fusion", choices=FUSIONS, help="(default: weighted, as published; add is equation 1)")
+    paper.add_argument(
+        "--stdm-stages",
+        type=int,
+        nargs="*",
+        metavar="1..5",
+        help="stages after which the S-TDM is fused (default: 1 2)",
+    )
+    paper.add_argument(
+        "--stdm-fusion",
+        choices=FUSIONS,
+        help="fusion of the S-TDM (default: weighted, as published; add is equation 1)",
+    )
     paper.add_argument("--ltdm-stages", type=int, nargs="*", metavar="2..5", help="stages with L-TDM (default: 3 4 5)")
     for name, effect in (
         ("multiscale", "one scale instead of three"),
@@ -63,7 +76,11 @@ def add_network_options(command: argparse.ArgumentParser) -> None:
         metavar="2..5",
         help="stages with temporal convolution (default: 3 4 5)",
     )
-    paper.add_argument("--upsample", choices=UPSAMPLINGS, help="(default: nearest, as published; the paper: bilinear)")
+    paper.add_argument(
+        "--upsample",
+        choices=UPSAMPLINGS,
+        help="upsampling method (default: nearest, as published; the paper: bilinear)",
+    )
 
 
 def network_options(options: argparse.Namespace) -> dict[str, Any]:

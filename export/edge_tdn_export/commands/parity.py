@@ -11,15 +11,15 @@ from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn_export.commands.output import console
 from edge_tdn_export.progress import stepped
 
-EPILOG = """compares the live path's input with Pillow's, and every node of the graphs, features, logits, labels and
-events with full-precision PyTorch, on clips cut from the videos; the figures are written into the manifest, and
-`edge-tdn check` prints them
+EPILOG = """Compare the live path's input with Pillow's, and every node of the graphs, features, logits, labels and
+events with full-precision PyTorch, on clips cut from the videos. The figures are written into the manifest;
+`edge-tdn check` prints them.
 
 limits: fp32, onnx   logits within 1e-4 of the largest, same top-1, same events
         fp16, bf16   logits within 2e-2, top-1 agreement at least 99 %
         int8         top-1 agreement at least 99 %, mean KL at most 0.01
 
-exit status: 0 within the limits, 1 not, 78 model or videos wrong
+exit status: 0 within the limits; 1 outside the limits; 78 model or videos wrong
 """
 
 
@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "parity",
         help="compare a model folder with PyTorch: table, parity.json, parity.html, verdict",
-        description="Compares a model folder with full-precision PyTorch and records whether it is equal.",
+        description="Compare a model folder with full-precision PyTorch, and record whether it is equal.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -42,7 +42,7 @@ def add_parser(commands: Any) -> None:
         type=int,
         default=200,
         metavar="N",
-        help="number of clips to compare; of more, evenly spaced ones (default: 200)",
+        help="compare up to N clips, evenly spaced if there are more (default: 200)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for the reports; the model folder stays unchanged"

@@ -7,8 +7,8 @@ from typing import Any
 from edge_tdn_export.commands.output import console
 from edge_tdn_export.progress import OnProgress, bar
 
-EPILOG = """Operators that must stay in floating point to keep the limits, as few as possible, are found by measuring;
-int8/quantize.json lists them, with the gain of each.
+EPILOG = """Some operators may have to stay in floating point to keep the limits. The command measures which ones, and
+keeps as few as possible; int8/quantize.json lists them, with the gain of each.
 
   edge-tdn-export quantize models/ssv2 --clips videos/
   edge-tdn-export quantize models/ssv2 --clips videos/ --limit top1=0.98 --limit kl=0.02 --replace
@@ -22,7 +22,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "quantize",
         help="add INT8 to a model folder, calibrated on your videos",
-        description="Adds precision int8 to a model folder: calibrated on half of the clips, measured on the others.",
+        description="Add precision int8 to a model folder: calibrated on half of the clips, measured on the others.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="videos like those of the cameras, best two or more",
+        help="videos like those of the cameras, preferably at least two",
     )
     parser.add_argument(
         "--limit",

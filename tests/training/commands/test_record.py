@@ -74,7 +74,7 @@ def broken(video: Path, at: int) -> Iterator[Frame]:
 
 
 def test_no_clip_spans_a_gap_and_each_has_its_countdown(make_video: Callable[..., Path], tmp_path: Path) -> None:
-    """At 15 frames a second, the first attempt begins after 15 frames and is interrupted after 20."""
+    """At 15 frames per second, the first attempt begins after 15 frames and is interrupted after 20."""
     reported: list[str] = []
     rung: list[int] = []
     plan = RecordingPlan(tmp_path, "s", count=2, seconds=1.0, pause=1.0)

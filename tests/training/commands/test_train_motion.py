@@ -50,7 +50,7 @@ def test_a_killed_run_is_resumed_and_gives_the_weights_of_an_unbroken_one(
     """Bit for bit. The files of the run are complete; the model folder is the next test's."""
     monkeypatch.setattr(train_motion, "_make_folder", lambda *_: None)
     assert main(command(out="unbroken")) == 0
-    assert "3 epoch(s) of 8 drawings, 16 clips; rate up to 0.025 for 8 clips a step; fp32" in capsys.readouterr().out
+    assert "3 epoch(s) of 8 drawings, 16 clips; rate up to 0.025 for 8 clips per step; fp32" in capsys.readouterr().out
     kill_trainer_when(command(), (tmp_path / "run/checkpoint.pt").exists)
     assert main(command()) == 0
     assert "resuming after epoch" in capsys.readouterr().err

@@ -50,13 +50,14 @@ RESULTS, PICTURE = "ablation.json", "ablation.png"
 EPILOG = """TSN, T-Conv, S-TDM, L-TDM, TDN, as in tables 1c and 1d (half an hour on 2 cores):
   edge-tdn-train ablation --out runs/ablation
 
-the fusion of short-term differences, and the parts of the long-term module, with three seeds:
+fusion of short-term differences, and parts of the long-term module, with three seeds:
   edge-tdn-train ablation --out runs/ablation --tables 1a 1b --seeds 3
 
 Stopped, killed, or out of power? Run the same command again to resume; at most 1000 drawings are lost. With more tables
-or seeds it trains what is missing.
+or seeds it trains the missing networks.
 
-exit status: 0 done; 71 not enough memory; 78 options are wrong, or the folder is of other options; 130 stopped
+exit status: 0 done; 71 not enough memory; 78 options are wrong, or the folder was created with other options;
+130 interrupted
 """
 
 
@@ -99,7 +100,10 @@ ORDER = (TSN, T_CONV, S_TDM, L_TDM, FULL_TDN)  # then the variants of TDN
 def add_parser(commands: Any) -> None:
     """Add the subcommand `ablation`."""
     parser = commands.add_parser(
-        "ablation", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        "ablation",
+        description="Train networks with and without the parts of TDN on generated clips, and compare them.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=run, stopped="stopped; run the same command again to resume after the last whole epoch")
     parser.add_argument(
@@ -119,7 +123,7 @@ def add_parser(commands: Any) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="train each network N times, with other initial weights and clips (default: 1)",
+        help="train each network N times, each time with different initial weights and clips (default: 1)",
     )
     parser.add_argument(
         "--drawings",
@@ -134,8 +138,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     add_machine_options(
         parser,
-        "batch norms take its statistics: keep it the same for all networks (default: the process's share of a step of "
-        f"{BATCH})",
+        "batch norms use its statistics: keep it the same for all networks (default: the process's share of the batch "
+        f"of {BATCH})",
     )
 
 

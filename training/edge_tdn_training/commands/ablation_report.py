@@ -126,8 +126,8 @@ def notes(results: Sequence[AblationResult]) -> list[str]:
     ]
     if any(one.paper for one in results):
         lines.append(
-            f"paper: top-1 on {PAPER} (24.4 M parameters, 36 GMAC a clip); its other accuracies, and the times of its "
-            f"table 6, are not quoted here"
+            f"paper: top-1 on {PAPER} (24.4 M parameters, 36 GMAC per clip); its other accuracies, and the times of "
+            f"its table 6, are not quoted here"
         )
     return lines
 

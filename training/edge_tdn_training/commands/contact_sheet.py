@@ -19,12 +19,12 @@ from edge_tdn_training.evaluation.real_crops import real_crops
 from edge_tdn_training.synthetic.clips import generate_clip
 from edge_tdn_training.synthetic.photos import read_photos
 
-EPILOG = """training clips of the motion model, numbers 100 to 129, and clips of one label (a training of seed 1 begins
-with number 16777216, held-out clips with 4294967296):
+EPILOG = """training clips of the motion model, numbers 100 to 129, and clips of one label (the clips of seed 1 begin at
+number 16777216, held-out clips at 4294967296):
   edge-tdn-train show-motion sheet.png --first 100 --rows 30
   edge-tdn-train show-motion sheet.png --label recede
 
-windows that move over real videos, on which it is evaluated:
+windows that move over real videos, on which the model is evaluated:
   edge-tdn-train show-motion sheet.png --crops videos/
 """
 
@@ -33,7 +33,12 @@ NamedFrames = tuple[str, str, NDArray[np.uint8]]  # name, label, clip
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand `show-motion`."""
-    parser = commands.add_parser("show-motion", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(
+        "show-motion",
+        description="Draw the clips on which the shipped model is trained or evaluated, one per row, as a PNG.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(command=run)
     parser.add_argument("sheet", type=Path, metavar="PNG", help="the picture to write")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first clip (default: 0)")

@@ -59,7 +59,7 @@ the published ensemble by the Kinetics protocol, ten clips and three crops of ea
   edge-tdn-train evaluate --data val.txt --model tdn8.pth.tar tdn16.pth.tar --segments 8 16 \\
       --labels labels.txt --frame-rate 25 --protocol 10x3
 
-as a camera: a long video, and a JSON file with the intervals of its actions:
+a long video, played like a camera, and a JSON file with the intervals of its actions:
   edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/mine --precision fp32 int8
   edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/mine --config site.toml
 
@@ -74,13 +74,18 @@ protocol 1x1: one clip over the whole video, the model's own resize and centre c
               was exported for that size (--size 256 --short-side 256)
 
 exit status: 0 evaluated; 66 a video cannot be played; 71 not enough memory; 78 model, labels or intervals are wrong;
-130 stopped
+130 interrupted
 """
 
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand `evaluate`."""
-    parser = commands.add_parser("evaluate", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(
+        "evaluate",
+        description="Measure how good a model is, on clips or on a long video, played like a camera.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(command=run)
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument("--data", type=Path, metavar="PATH", help="a folder of videos for each class, or a list file")
@@ -99,7 +104,7 @@ def add_parser(commands: Any) -> None:
         nargs="+",
         default=[],
         metavar="P",
-        help=f"of the folder, or {PYTORCH} (default: fp32; of a checkpoint {PYTORCH})",
+        help=f"precisions of the model folder, or {PYTORCH} (default: fp32; for a checkpoint {PYTORCH})",
     )
     parser.add_argument("--protocol", choices=("1x1", "10x3"), default="1x1", help="with --data (default: 1x1)")
     parser.add_argument(
@@ -127,13 +132,22 @@ def add_parser(commands: Any) -> None:
 
 def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the description of a checkpoint; a model folder or a run has its own")
-    group.add_argument("--labels", type=Path, help="one label a line (default: labels.txt beside the checkpoint)")
-    group.add_argument("--arch", help="(default: resnet50, or that of its weights)")
-    group.add_argument("--segments", type=int, nargs="+", default=[], metavar="T", help="one, or one for each model")
-    group.add_argument("--size", type=int, help="of the centre crop (default: 224)")
-    group.add_argument("--short-side", type=int, help="before any crop (default: size * 256 / 224)")
+    group.add_argument("--labels", type=Path, help="one label per line (default: labels.txt beside the checkpoint)")
+    group.add_argument("--arch", help="the ResNet (default: resnet50, or that of the weights)")
     group.add_argument(
-        "--frame-rate", type=float, help="frames a second of its training (default: 12, Something-Something)"
+        "--segments",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="T",
+        help="segments per clip: one number, or one for each model",
+    )
+    group.add_argument("--size", type=int, help="height and width of the centre crop, pixels (default: 224)")
+    group.add_argument(
+        "--short-side", type=int, help="shorter side of a frame before the crop, pixels (default: size * 256 / 224)"
+    )
+    group.add_argument(
+        "--frame-rate", type=float, help="frames per second of its training videos (default: 12, Something-Something)"
     )
 
 

@@ -42,17 +42,27 @@ the clips that it gets wrong, as a picture with a row for each:
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand `judge-motion`."""
-    parser = commands.add_parser("judge-motion", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(
+        "judge-motion",
+        description="Measure how well a model recognises motions, in generated and in real clips.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(command=run)
     parser.add_argument("model", help="a model folder, or the name of a shipped model")
     parser.add_argument(
-        "--generated", type=int, default=500, metavar="N", help="held-out clips (default: 500; 0: none)"
+        "--generated", type=int, default=500, metavar="N", help="number of held-out clips (default: 500; 0: none)"
     )
-    parser.add_argument("--crops", type=Path, metavar="DIR", help="real videos that windows move over (default: none)")
+    parser.add_argument(
+        "--crops", type=Path, metavar="DIR", help="folder of real videos, over which windows move (default: none)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of the windows (default: 1)")
     parser.add_argument("--precision", default="fp32", help="precision of the folder to evaluate (default: fp32)")
     parser.add_argument(
-        "--wrong", type=Path, metavar="PNG", help=f"draw the wrong clips, {MAX_WRONG_CLIPS} of each kind at most"
+        "--wrong",
+        type=Path,
+        metavar="PNG",
+        help=f"draw the misclassified clips, at most {MAX_WRONG_CLIPS} of each kind",
     )
 
 

@@ -49,7 +49,7 @@ TOTAL_CLIPS = 8000  # that are trained on without --epochs
 EPOCHS = (6, 80)  # fewest and most without --epochs
 MIN_PATIENCE = 3  # epochs without improvement after which the training ends
 
-EPILOG = """a folder of clips for each action, ten of each for a start; the folder's name is the label:
+EPILOG = """a folder of clips for each action, at least ten clips in each; the folder's name is the label:
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips
   edge-tdn-train finetune --data clips --out models/door
@@ -62,25 +62,30 @@ from a published checkpoint, which does not describe its network:
   edge-tdn-train finetune --data clips --from best.pth.tar --arch resnet101 --segments 8 --out models/door
 
 The class `background` is everything that must not be published as an action. It is made of
-  --negatives DIR      videos in which no action happens: best of the same cameras on a usual day
+  --negatives DIR      videos in which no action happens, preferably of the same cameras on a usual day
   a list file's videos outside of their labelled intervals (without half a second beside these), if there is no class of
                        this name yet
   and of nothing else: clips in the folder of a class are assumed to show it from beginning to end. Without background
-  the model takes everything for one of its actions; a note reports that.
+  the model reports one of its actions for everything it sees; a note warns of that.
 
 A share of every class is held out for the evaluation, by recording: each file is one, unless dataset.toml describes
 which belong together (record writes it). A class of one recording is split in time, with a video or five frames left
 out between; a note reports that. An epoch has the same number of clips of every action, and every video of background.
-Half of the clips begin in another one, as a camera's do where one action follows another. The classes of --from need
-not be these: then the last layer is new. INT8 is calibrated on whole files, held-out seconds of them included.
+Half of the clips begin with a part of another one, as on a camera where one action follows another. If the classes of
+--from differ from those of --data, the last layer is new. INT8 is calibrated on whole files, including held-out parts.
 
-exit status: 0 done; 71 not enough memory; 78 data, model or options are wrong, --out is not created; 130 stopped
+exit status: 0 done; 71 not enough memory; 78 data, model or options are wrong, --out is not created; 130 interrupted
 """
 
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand `finetune`."""
-    parser = commands.add_parser("finetune", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(
+        "finetune",
+        description="Fine-tune a model on your own clips, and make a model folder of it that `edge-tdn run` can serve.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(command=run, stopped="stopped; --out is not created; run the same command again to resume")
     parser.add_argument("--data", type=Path, required=True, help="folder of class folders, or list file: see train")
     parser.add_argument("--negatives", type=Path, metavar="DIR", help="videos of the class background; see below")
@@ -95,7 +100,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, help="model folder to create; must not exist")
     parser.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
     parser.add_argument(
-        "--hold-out", type=float, default=0.3, metavar="SHARE", help="share to evaluate on (default: 0.3)"
+        "--hold-out",
+        type=float,
+        default=0.3,
+        metavar="SHARE",
+        help="share of every class to evaluate on (default: 0.3)",
     )
     parser.add_argument("--judge", type=Path, metavar="DATA", help="evaluate on other data, of the same classes")
     parser.add_argument(
@@ -107,22 +116,25 @@ def add_parser(commands: Any) -> None:
     )
     group = parser.add_argument_group("the training (defaults fit 10 to 1,000 clips)")
     group.add_argument(
-        "--epochs", type=int, metavar="N", help=f"at most (default: as many as make {TOTAL_CLIPS} clips)"
+        "--epochs",
+        type=int,
+        metavar="N",
+        help=f"maximum number of epochs (default: as many as make {TOTAL_CLIPS} clips)",
     )
-    group.add_argument("--batch", type=int, default=16, metavar="N", help="clips a step (default: 16)")
+    group.add_argument("--batch", type=int, default=16, metavar="N", help="clips per step (default: 16)")
     group.add_argument(
         "--rate",
         type=float,
         default=0.08,
-        help="learning rate for 128 clips a step; scaled with --batch (default: 0.08)",
+        help="learning rate for 128 clips per step; scaled with --batch (default: 0.08)",
     )
-    group.add_argument("--seed", type=int, default=1, help="(default: 1)")
+    group.add_argument("--seed", type=int, default=1, help="seed of all random choices (default: 1)")
     group.add_argument(
         "--segment-stride",
         type=int,
         metavar="N",
         help="frames from one segment to the next: with more, a clip spans a longer time, and actions are recognised "
-        f"later (default: as in --from, but at most {MAX_CLIP_S:g} s a clip)",
+        f"later (default: as in --from, but at most {MAX_CLIP_S:g} s per clip)",
     )
     add_machine_options(group, "it is reduced to fit --batch (default: %(default)s)", DEFAULT_MICRO_BATCH, workers=1)
     add_network_options(parser)

@@ -13,8 +13,8 @@ from edge_tdn.errors import ConfigError
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the group of options that `network_options` and `input_options` read."""
     network = parser.add_argument_group("the network and its input, if --from does not define them")
-    network.add_argument("--arch", choices=tuple(DEPTHS), help="(default: resnet50)")
-    network.add_argument("--segments", type=int, metavar="T", help="segments a clip (default: 8)")
+    network.add_argument("--arch", choices=tuple(DEPTHS), help="the ResNet (default: resnet50)")
+    network.add_argument("--segments", type=int, metavar="T", help="segments per clip (default: 8)")
     network.add_argument("--width", type=float, help="channels relative to the named ResNet (default: 1)")
     network.add_argument(
         "--network",
@@ -23,13 +23,15 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="another option of the network; T-Conv: --network stdm_stages=[] --network ltdm_stages=[]",
     )
-    network.add_argument("--size", type=int, help="height and width of its pictures (default: 224)")
+    network.add_argument("--size", type=int, help="height and width of the network's input, pixels (default: 224)")
     network.add_argument(
         "--resize",
         choices=("short_side_centre_crop", "stretch"),
-        help="how pictures get that size (default: short_side_centre_crop, as published)",
+        help="method of resizing frames (default: short_side_centre_crop, as published)",
     )
-    network.add_argument("--frame-rate", type=float, help="frames a second (default: 12, Something-Something)")
+    network.add_argument(
+        "--frame-rate", type=float, help="frames per second of the clips (default: 12, Something-Something)"
+    )
 
 
 def network_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -45,17 +45,18 @@ Report = Callable[[str, float], None]  # receives the current activity, and the 
 EPILOG = """ten clips of three seconds, with a countdown of three before each; the terminal rings at each start and end:
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
 
-the class background: everything else that this camera sees, ten minutes of it
+ten minutes of the class background, which is everything else that this camera sees:
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips --count 60 --seconds 10 \\
       --pause 0
 
-a camera of a host's configuration, with its password, turned and cut as there:
+a camera of a host's configuration, with its password, rotation and region:
   edge-tdn-train record --config site.toml --source front-door --label wave --out clips
 
 Record on several days, in other light, with other people: each call is one recording, and a model is evaluated on
 recordings that it was not trained on.
 
-exit status: 0 recorded; 66 the source cannot be played, or ended too soon; 78 name or options are wrong; 130 stopped
+exit status: 0 recorded; 66 the source cannot be played, or ended too soon; 78 name or options are wrong;
+130 interrupted
 """
 
 
@@ -82,7 +83,12 @@ class RecordingPlan:
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand `record`."""
-    parser = commands.add_parser("record", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.add_parser(
+        "record",
+        description="Record clips of one action from a live camera, with a countdown before each.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(command=run, stopped="stopped; no clip recorded")
     parser.add_argument(
         "--source",
@@ -95,10 +101,10 @@ def add_parser(commands: Any) -> None:
         "--label", required=True, metavar="NAME", help="action that the clips show: the name of their folder"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder with a folder for each class")
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of each clip (default: 3)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each clip, seconds (default: 3)")
     parser.add_argument("--count", type=int, default=10, metavar="N", help="number of clips (default: 10)")
     parser.add_argument(
-        "--pause", type=float, default=3.0, metavar="SECONDS", help="countdown before each (default: 3)"
+        "--pause", type=float, default=3.0, metavar="SECONDS", help="countdown before each clip (default: 3)"
     )
 
 

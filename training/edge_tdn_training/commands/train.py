@@ -38,26 +38,29 @@ on two machines, the same command on each; --out is one folder that both see, th
 
 Stopped, killed, or out of power? Run the same command again to resume; at most one epoch is lost.
 
-exit status: 0 trained; 71 not enough memory; 78 data, weights or options are wrong; 130 stopped
+exit status: 0 trained; 71 not enough memory; 78 data, weights or options are wrong; 130 interrupted
 """
 
 DATA = """the data (--data, --judge) is one of:
   a folder with a folder of videos for each class, named as the class; or
-  a list file, one video a line: `path [frames] label`, beside labels.txt (one label a line; the list's labels are its
-  line numbers, from 0). Paths are relative to the list's folder; `path#t=2.5,7` is the part from second 2.5 to 7. The
-  number of frames is ignored: the list names videos, not folders of pictures.
+  a list file, one video per line: `path [frames] label`, beside labels.txt, one label per line; a label in the list is
+  a line number of labels.txt, from 0. Paths are relative to the list's folder; `path#t=2.5,7` is the part from second
+  2.5 to 7. The number of frames is ignored, since the list names videos, not folders of pictures.
 
 dataset.toml in the same folder describes the classes of mirrored clips, and the recording that a clip was cut from:
-  source = '(.+)-[0-9]+'          # front-door-3.mp4 is of the recording front-door; without it each file is its own
+  source = '(.+)-[0-9]+'          # front-door-3.mp4 is of the recording front-door; default: each file is a recording
   [flip]
-  "turn left" = "turn right"      # every other class looks the same in a mirror
+  "turn left" = "turn right"      # swapped in mirrored clips; all other classes keep their label
 """
 
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand `train`."""
     parser = commands.add_parser(
-        "train", epilog=f"{EPILOG}\n{DATA}", formatter_class=argparse.RawDescriptionHelpFormatter
+        "train",
+        description="Train a network as published, on videos of several classes, on one machine or several.",
+        epilog=f"{EPILOG}\n{DATA}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=run, stopped="stopped; run the same command again to resume after the last whole epoch")
     parser.add_argument(
@@ -84,15 +87,15 @@ def add_parser(commands: Any) -> None:
         type=Path,
         metavar="DIR",
         default=default_cache(),
-        help="folder of decoded videos: 4 MB a second at 12 frames of 456x256 (default: %(default)s)",
+        help="folder of decoded videos: 4 MB per second at 12 frames of 456x256 (default: %(default)s)",
     )
     _add_training_options(parser)
     add_network_options(parser)
     machine = parser.add_argument_group("the machine")
     add_machine_options(
         machine,
-        "a step accumulates as many micro-batches as --batch needs; batch norms that learn take the statistics of one "
-        "micro-batch (default: up to 8)",
+        "a step accumulates as many micro-batches as --batch needs; batch norms that are trained use the statistics of "
+        "one micro-batch (default: up to 8)",
     )
 
 
@@ -106,10 +109,12 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         help="something (default): 60 epochs, the rate falls after 30, 45, 55, batch 64, weight decay 5e-4; "
         "kinetics: 100 epochs, 50, 75, 90, batch 128, weight decay 1e-4",
     )
-    group.add_argument("--epochs", type=int, metavar="N", help="number of epochs; milestones move with it")
-    group.add_argument("--batch", type=int, metavar="N", help="clips a step, of all processes together")
     group.add_argument(
-        "--rate", type=float, help="learning rate for 128 clips a step; scaled with --batch (default: 0.02)"
+        "--epochs", type=int, metavar="N", help="number of epochs; the epochs at which the rate falls scale with it"
+    )
+    group.add_argument("--batch", type=int, metavar="N", help="clips per step, of all processes together")
+    group.add_argument(
+        "--rate", type=float, help="learning rate for 128 clips per step; scaled with --batch (default: 0.02)"
     )
     group.add_argument(
         "--warm-up",
@@ -118,8 +123,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         metavar="EPOCHS",
         help="epochs in which the rate rises (default: 0)",
     )
-    group.add_argument("--weight-decay", type=float, help="of weights; biases and batch norms do not decay")
-    group.add_argument("--dropout", type=float, help="before the linear layer (default: 0.5)")
+    group.add_argument("--weight-decay", type=float, help="weight decay; not applied to biases and batch norms")
+    group.add_argument("--dropout", type=float, help="dropout before the linear layer (default: 0.5)")
     group.add_argument(
         "--last-layer",
         type=float,
@@ -143,8 +148,8 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="take clips from random parts of this length of longer videos (default: whole videos)",
     )
-    group.add_argument("--precision", choices=("bf16", "fp32"), help="(default: bf16, mixed)")
-    group.add_argument("--seed", type=int, help="(default: 1)")
+    group.add_argument("--precision", choices=("bf16", "fp32"), help="precision of the training (default: bf16, mixed)")
+    group.add_argument("--seed", type=int, help="seed of all random choices (default: 1)")
 
 
 def run(options: argparse.Namespace) -> int:

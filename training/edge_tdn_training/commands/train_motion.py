@@ -54,7 +54,7 @@ RANGES = {
     "at_once": (0, 1 << 20),
 }
 
-EPILOG = """the model that ships, as it was made; it is then runs/motion/model:
+EPILOG = """the shipped model with its own settings; the result is runs/motion/model:
   edge-tdn-train motion --out runs/motion
 
 Stopped, killed, or out of power? Run the same command again to resume; at most 4000 drawings are lost.
@@ -64,7 +64,10 @@ Stopped, killed, or out of power? Run the same command again to resume; at most 
 def add_parser(commands: Any) -> None:
     """Add the subcommand `motion`."""
     parser = commands.add_parser(
-        "motion", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        "motion",
+        description="Train the shipped model on generated clips, export and evaluate it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=run, stopped="stopped; run the same command again to resume after the last whole epoch")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
@@ -73,14 +76,14 @@ def add_parser(commands: Any) -> None:
         type=int,
         default=40_000,
         metavar="N",
-        help="generated clips to train on, none of them twice (default: %(default)s)",
+        help="number of generated clips to train on (default: %(default)s)",
     )
     parser.add_argument(
         "--views",
         type=int,
         choices=(1, 2, 4),
         default=2,
-        help="clips made of a drawing: as it is, mirrored, both backwards (default: %(default)s)",
+        help="clips made of a drawing; 1: as it is; 2: also mirrored; 4: both also backwards (default: %(default)s)",
     )
     parser.add_argument(
         "--held-out",
@@ -107,18 +110,24 @@ def add_parser(commands: Any) -> None:
         type=int,
         default=32,
         metavar="N",
-        help="clips a step, of all processes together (default: %(default)s)",
+        help="clips per step, of all processes together (default: %(default)s)",
     )
     parser.add_argument(
         "--rate",
         type=float,
         default=0.4,
-        help=f"highest learning rate for {REFERENCE_BATCH} clips a step; scaled with --batch (default: %(default)s, "
+        help=f"highest learning rate for {REFERENCE_BATCH} clips per step; scaled with --batch (default: %(default)s, "
         "which is 0.1 for 32)",
     )
-    parser.add_argument("--seed", type=int, default=1, help=f"0 to {SEEDS - 1}: each has its own drawings (default: 1)")
-    parser.add_argument("--precision", choices=("bf16", "fp32"), help="(default: bf16, mixed, where it is fast)")
-    add_machine_options(parser, "batch norms take its statistics (default: the process's share of a step)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help=f"0 to {SEEDS - 1}: seed of weights and drawings (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("bf16", "fp32"),
+        help="precision of the training (default: bf16, mixed, where it is fast)",
+    )
+    add_machine_options(parser, "batch norms use its statistics (default: the process's share of --batch)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -155,7 +164,7 @@ def _summary(task: TrainingTask) -> str:
     highest = config.rate_at(config.warm_up_epochs)
     return (
         f"{config.epochs} epoch(s) of {drawings} drawings, {drawings * config.views} clips; rate up to {highest:g} for "
-        f"{config.batch} clips a step; {config.precision}"
+        f"{config.batch} clips per step; {config.precision}"
     )
 
 

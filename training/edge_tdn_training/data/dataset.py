@@ -1,7 +1,7 @@
 """A data set: videos and their labels. A folder for each class, or a list file.
 
-    clips/                      train.txt            one video a line: `path [frames] label`, as published
-    ├── dataset.toml            labels.txt           one label a line; the list refers to them by number, from 0
+    clips/                      train.txt            one video per line: `path [frames] label`, as published
+    ├── dataset.toml            labels.txt           one label per line; the list refers to them by number, from 0
     ├── turn left/*.mp4         dataset.toml
     └── turn right/*.mp4
 

@@ -13,7 +13,7 @@ class Frames:
     """The frames of one video at the model's rate. No file stays open, so it can be sent to another process."""
 
     def __init__(self, path: Path, rate: float) -> None:
-        """`path`: an .npy file, uint8 RGB [frames, H, W, 3]. `rate`: frames a second."""
+        """`path`: an .npy file, uint8 RGB [frames, H, W, 3]. `rate`: frames per second."""
         self._path, self._first = path, 0
         self.rate = rate
         self.shape: tuple[int, int, int, int] = np.load(path, mmap_mode="r").shape  # frames, H, W, 3

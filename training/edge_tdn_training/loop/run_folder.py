@@ -2,7 +2,7 @@
 
     runs/NAME/
     ├── run.json              configuration, versions, seed, data and initial weights: what fixes the result
-    ├── labels.txt            one label a line
+    ├── labels.txt            one label per line
     ├── metrics.jsonl         one line an epoch
     ├── curves.png            the metrics as a picture
     ├── weights.safetensors   after the last epoch, or of the best; `edge-tdn-export convert` takes it

@@ -6,9 +6,9 @@ over the N micro-batches of each process, and over all processes:
     grad = mean over processes of  sum over n of  d(loss_n / N) / dw,      loss_n: mean over the clips of a micro-batch
 
 Batch norms that learn take their statistics of one micro-batch. Whether pretrained ones keep theirs (partial batch
-norm: all but the first) depends on the batch: the published commands let them learn, with 64 clips a step and more. So
-the size of the micro-batch changes the result. run.json records that of the first epoch, but does not compare it: a run
-that has too little memory can be resumed with a smaller one.
+norm: all but the first) depends on the batch: the published commands let them learn, with 64 clips per step and more.
+So the size of the micro-batch changes the result. run.json records that of the first epoch, but does not compare it: a
+run that has too little memory can be resumed with a smaller one.
 
 No random generator lives longer than an epoch, so a run that is killed and resumed gives the same weights as one that
 is never interrupted.

@@ -49,7 +49,7 @@ class MovingConfig:
     faces_camera_share: float = 0.6  # things that approach or recede
     walker_scale: float = 1.5  # people and animals are taller than other things
     max_walker_size: float = 1.4
-    walking_speed: Range = (0.5, 1.8)  # own heights a second
+    walking_speed: Range = (0.5, 1.8)  # own heights per second
     step_length: Range = (0.6, 1.2)  # own heights a full cycle of the gait
     step_rate_hz: Range = (0.6, 1.3)  # where the way does not fix it
     x: Range = (0.2, 0.8)  # place in the middle of the way, of the picture's width
@@ -57,7 +57,7 @@ class MovingConfig:
     upright_tilt_std: float = 0.03
     tilted_share: float = 0.6  # things that are not upright, at any angle
     spinning_share: float = 0.35  # of these
-    spin_std: float = 1.5  # radians a second
+    spin_std: float = 1.5  # radians per second
     focus_std: float = 0.12  # the point that a thing grows from, in its own sizes from its middle
     upright_focus: Range = (-0.6, 0.3)  # things on the ground grow from the horizon
     other_focus: Range = (-0.3, 0.3)
@@ -110,7 +110,7 @@ class StillConfig:
     lamp_hz: Range = (0.3, 3.0)
     fan_share: float = 0.08  # a fan, a wheel
     fan_size: Range = (0.04, 0.14)
-    fan_speed: Range = (2.0, 25.0)  # radians a second
+    fan_speed: Range = (2.0, 25.0)  # radians per second
     tiny_share: float = 0.1  # an insect, a bird, a person far away
     tiny_size: Range = (0.015, 0.04)
     x: Range = (0.1, 0.9)

@@ -18,10 +18,10 @@ class ShakeConfig:
     smoothing: IntRange = (3, 25)  # positions that are smoothed together
     jitters: tuple[float, ...] = (0.0, 0.15)  # unsmoothed part, one of these
     zoom: float = 0.5  # of the shake, as growth
-    zoom_rate: Range = (0.5, 6.0)  # radians a second
+    zoom_rate: Range = (0.5, 6.0)  # radians per second
     jolt_share: float = 0.1
     jolt: float = 2.0  # its height, in shakes
-    jolt_rate: Range = (20.0, 45.0)  # radians a second
+    jolt_rate: Range = (20.0, 45.0)  # radians per second
     jolt_decay: float = 6.0  # a second
 
 
@@ -53,12 +53,12 @@ class MotionConfig:
     max_side_growth: float = 0.1
     waver_share: float = 0.15  # things that bounce or waver across their way
     waver: Range = (0.01, 0.08)  # of the way
-    waver_rate: Range = (2.0, 12.0)  # radians a second
+    waver_rate: Range = (2.0, 12.0)  # radians per second
     tempo_std: float = 0.04  # a wave gets faster or slower
     rest_share: float = 0.3  # waves that are faster in the middle, with a rest at the ends
     rest_sharpness: float = 2.5
     swing_change: float = 0.15  # of a wave's amplitude
-    swing_change_rate: Range = (0.0, 3.0)  # radians a second
+    swing_change_rate: Range = (0.0, 3.0)  # radians per second
     upright_wave_share: float = 0.12  # up and down instead of sideways
     wave_angle_std: float = 0.2
     pace: PaceConfig = field(default_factory=PaceConfig)

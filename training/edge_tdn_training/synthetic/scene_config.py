@@ -26,7 +26,7 @@ class RecordingConfig:
     label_shares: tuple[float, ...] = (0.2, *[0.8 / 7] * 7)  # of MOTIONS; "still" is what a camera sees most
     aspects: tuple[float, ...] = (4 / 3, 4 / 3, 16 / 9, 16 / 9, 16 / 9, 1.0, 3 / 4, 9 / 16)  # width to height
     sharpness: Range = (1.05, 1.7)  # the picture's shorter side, in sides of what the network sees
-    frame_rates: tuple[float, ...] = (8.0, 10.0, 12.5, 15.0, 20.0, 24.0, 25.0, 25.0, 30.0, 30.0)  # frames a second
+    frame_rates: tuple[float, ...] = (8.0, 10.0, 12.5, 15.0, 20.0, 24.0, 25.0, 25.0, 30.0, 30.0)  # frames per second
     blur_share: float = 0.3  # clips with motion blur
     blur_moments: int = 3  # moments whose mean is a blurred frame
     exposure: Range = (0.3, 0.9)  # share of a frame's time that the shutter is open
