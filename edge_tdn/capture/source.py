@@ -97,7 +97,8 @@ class Source:
             return open_capture(self._camera, self._base)
         if self._threaded is not None and self._threaded.busy:  # one thread a camera, however long the library blocks
             raise SourceError("OpenCV has not returned from the last connection", "stalled")
-        self._threaded = ThreadedCapture(lambda: open_capture(self._camera, self._base))
+        camera, base = self._camera, self._base  # not self: the capture would keep us, and with us the whole camera
+        self._threaded = ThreadedCapture(lambda: open_capture(camera, base))
         return self._threaded
 
     def _enter(self, state: State, reason: str = "") -> None:

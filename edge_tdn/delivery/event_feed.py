@@ -78,7 +78,7 @@ class EventFeed:
         """
         self._rejections = {name: one for name, one in self._rejections.items() if one.ends_connection}
         for rejection in self._rejections.values():
-            rejection.retry_at_s = self._clock() + rejection.wait_s
+            rejection.retry_at_s, rejection.probing = self._clock() + rejection.wait_s, False
         self._accepted = False
         self._cursor = 0
 

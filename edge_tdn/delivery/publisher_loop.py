@@ -135,7 +135,7 @@ class PublisherLoop:
         match item:
             case Message(qos=0):
                 self.uplink.send(item)
-            case Message():
+            case Message(retain=True):
                 self._retained.set(item)
             case Reply():
                 self._replays.reply(item)
@@ -225,6 +225,7 @@ class PublisherLoop:
         """
         self._request = None
         self._leave(STOPPED if request.elsewhere else OFFLINE)
+        self._retained.reconnecting(request.elsewhere)
         self.uplink.close()
         self._phase = Phase.SERVING
         try:

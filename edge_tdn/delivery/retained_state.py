@@ -100,6 +100,14 @@ class RetainedState:
                 given_up.append(message)
         return given_up
 
+    def reconnecting(self, elsewhere: bool) -> None:
+        """Queue the large messages that the next connection has to send: all to another broker, else those in flight."""
+        if elsewhere:
+            self.send_all(large=True)
+        else:
+            unsent = (message for message in self._large_in_flight if self._messages.get(message.topic) is message)
+            self._large |= {message.topic: message for message in unsent if message.topic not in self._large}
+
     def next_small(self) -> Iterator[Message]:
         """Yield the small messages to send now, while there is room in flight."""
         self._retry_denied()

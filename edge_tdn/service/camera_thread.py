@@ -104,9 +104,7 @@ class CameraThread:
             self.failure = SourceError(f"camera {self._name} failed: {error!r}")
             self._report("unreachable", str(self.failure))
         finally:
-            lost: EndReason = (
-                "disabled" if changed.is_set() else "stream_lost"
-            )  # before the next line reads
+            lost: EndReason = "disabled" if changed.is_set() else "stream_lost"  # before the next line reads
             stopped = self.demand.stopped
             self._feed.break_off("shutdown" if stopped else lost)
             if stopped and self._status.state == "streaming":

@@ -1,8 +1,10 @@
 """The source: real files, real pipelines, real cameras."""
 
+import gc
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +32,22 @@ Rtsp = Callable[..., RtspCamera]
 
 def grey(frame: Frame) -> float:
     return float(frame.picture.mean())
+
+
+@both
+def test_a_source_that_has_ended_is_freed_without_a_collection(decoder: str) -> None:
+    """A reload that removes a camera must not wait for the garbage collector to free its frames."""
+    camera = CameraConfig.model_validate({"name": "a", "source": "rtsp://127.0.0.1:1/x", "decoder": decoder})
+    stop = threading.Event()
+    gc.disable()
+    try:
+        source = Source(camera, Path(), lambda state, reason: stop.set() if state == "unreachable" else None)
+        assert list(source.frames(stop)) == []
+        freed = weakref.ref(source)
+        del source
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 # Files

@@ -244,6 +244,25 @@ def test_the_camera_over_which_the_broker_ends_the_connection_is_found(harness: 
     assert harness.feed.due_s() == harness.now_s + 2, "the others come first"
 
 
+def test_probes_that_a_lost_connection_left_unanswered_are_sent_again(harness: FeedHarness) -> None:
+    """Two cameras over which the broker ends the connection are probed together; neither is forgotten."""
+    harness.put("a", "b")
+    harness.send()
+    for entry in harness.in_flight.events:
+        harness.feed.rejected(entry, "the connection ended over it", ends_connection=True)
+    harness.in_flight.close()
+    harness.connect()
+    harness.now_s += TIMING.min_retry_s
+    assert harness.send() == ["a1", "b1"]
+    harness.disconnect()
+    harness.connect()
+    harness.now_s += TIMING.max_retry_s
+    assert sorted(harness.send()) == ["a1", "b1"]
+    harness.answer("a1")
+    harness.answer("b1")
+    assert harness.feed.rejections == {}
+
+
 def test_a_connection_that_ends_over_nothing_rejects_no_camera(harness: FeedHarness) -> None:
     """Events were acknowledged on it: the network is at fault."""
     for _ in range(3):

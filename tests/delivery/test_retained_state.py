@@ -119,6 +119,28 @@ def test_a_large_message_that_the_broker_has_is_sent_again_on_request_alone(harn
     assert harness.send() == ["large"]
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_another_broker_gets_all_large_messages_the_same_one_those_in_flight(
+    harness: RetainedStateHarness, elsewhere: bool
+) -> None:
+    """A reload replaces the connection, which is not the fault of the message that it interrupts."""
+    harness.connect()
+    for topic in ("large", "larger"):
+        harness.state.set(retained(topic, LARGE))
+    harness.send()
+    harness.acknowledge()
+    assert harness.send() == ["larger"]
+    harness.state.reconnecting(elsewhere)
+    harness.in_flight.close()
+    harness.connect()
+    sent = []
+    while topics := harness.send():
+        sent += topics
+        harness.acknowledge()
+    assert sent == ["availability", *(["large"] if elsewhere else []), "larger"]
+    assert harness.state.disconnected() == []
+
+
 def test_a_large_message_is_given_up_after_several_lost_connections(harness: RetainedStateHarness) -> None:
     harness.state.set(retained("large", LARGE))
     for _ in range(MAX_LOST_CONNECTIONS - 1):

@@ -217,10 +217,13 @@ def test_hang_of_any_thread_starves_the_watchdog_and_is_logged_with_stacks(
             systemd.wait_until_fed()
             capfd.readouterr()
             trap.hold(method)
-            systemd.wait_for("WATCHDOG=trigger")
+            eventually(lambda: trap.caught)
+            logged = f"thread={value(name)} "
+            stacks = ""
+            while not (logged in caplog.text and re.search(r'systemd.py", line \d+ in trapped', stacks)):
+                systemd.wait_for_another("WATCHDOG=trigger")
+                stacks += capfd.readouterr().err
             assert systemd.was_starved(), systemd.messages()
-            assert f"thread={value(name)} " in caplog.text, method
-            assert re.search(r'systemd.py", line \d+ in trapped', capfd.readouterr().err), method
             trap.release()
             caplog.clear()
         systemd.wait_until_fed()

@@ -28,6 +28,11 @@ class NotifySocket:
     def wait_for(self, message: str) -> None:
         eventually(lambda: message in self.messages(), describe=lambda: f"no {message!r}, but {self._messages[-10:]}")
 
+    def wait_for_another(self, message: str) -> None:
+        """Wait until `message` comes once more than it has come so far."""
+        count = self.messages().count(message)
+        eventually(lambda: self.messages().count(message) > count, describe=lambda: f"{self._messages[-10:]}")
+
     def clear(self) -> None:
         """Forget all messages so far."""
         self.messages()
@@ -39,9 +44,11 @@ class NotifySocket:
         self.wait_for("WATCHDOG=1")
 
     def was_starved(self) -> bool:
-        """Return whether the main loop looked at least once without feeding the watchdog before it was triggered."""
-        before = self.messages()[: self.messages().index("WATCHDOG=trigger")]
-        fed = len(before) - before[::-1].index("WATCHDOG=1")
+        """Return whether the main loop looked at least once without feeding the watchdog before the last trigger."""
+        messages = self.messages()
+        triggered = len(messages) - messages[::-1].index("WATCHDOG=trigger")
+        before = messages[:triggered]
+        fed = len(before) - before[::-1].index("WATCHDOG=1") if "WATCHDOG=1" in before else 0
         return sum(message.startswith("STATUS=") for message in before[fed:]) > 1  # one after each look
 
     def close(self) -> None:

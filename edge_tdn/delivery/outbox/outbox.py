@@ -157,6 +157,8 @@ class Outbox:
 
     def close(self) -> None:
         """Try once more to store what waits in memory, and unlock the folder."""
+        if self._storage.memory and self._storage.retry():
+            self._enforce_size_cap()
         self._storage.close()
 
     def _enforce_size_cap(self) -> None:

@@ -232,7 +232,7 @@ class EventStorage:
                     self._use(self._connect(self._folder))
                     return
                 except Damaged as error:
-                    damage = error
+                    damage = Damaged(str(error))  # without a traceback, which keeps the closed connection
             self._set_aside(self._folder, damage)
             self._use(self._connect(self._folder))
         except (OSError, StorageError) as error:

@@ -39,6 +39,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--max-clips",
+        "--most-clips",
         type=int,
         default=200,
         metavar="N",

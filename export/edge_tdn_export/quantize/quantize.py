@@ -9,6 +9,7 @@ Every step is a function from values to a new value; none changes its inputs. "F
 sensitivity, bisection and dropping single operators find: not every subset is tried.
 """
 
+import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -112,7 +113,11 @@ def quantize_everything(inputs: QuantizationInputs, limits: Limits) -> Trial:
         return corrected
     uncorrected = _trial(inputs, "everything in INT8, without bias correction", bias_correction=False)
     first, second = corrected.agreement, uncorrected.agreement
-    return uncorrected if second.keeps(limits) or second.mean_kl < first.mean_kl else corrected
+    better, worse = uncorrected, corrected
+    if not second.keeps(limits) and second.mean_kl >= first.mean_kl:
+        better, worse = corrected, uncorrected
+    shutil.rmtree(worse.folder)
+    return better
 
 
 def check_reachable(inputs: QuantizationInputs, everything: Trial, limits: Limits) -> None:
@@ -135,6 +140,7 @@ def choose_exceptions(inputs: QuantizationInputs, everything: Trial, ranking: Ra
     while not trial.agreement.keeps(limits) and spare:
         more = max(1, len(chosen) // 8)
         chosen, spare = chosen + spare[:more], spare[more:]
+        shutil.rmtree(trial.folder)
         trial = _trial(inputs, f"{len(chosen)} exceptions", everything.bias_correction, chosen, everything)
     in_int8 = [operator for operator in inputs.operators if operator not in chosen]
     if not (trial.agreement.keeps(limits) and any(operator.kind == CONVOLUTION for operator in in_int8)):
