@@ -37,9 +37,12 @@ class ThreadedCapture:
             received = self._frames.get(timeout=timeout_s)
         except queue.Empty:
             return None
-        if isinstance(received, Exception):
+        if not isinstance(received, Exception):
+            return received
+        try:
             raise received
-        return received
+        finally:
+            del received  # else error and frame refer to each other, and keep the camera
 
     def close(self) -> None:
         self._closing.set()

@@ -101,7 +101,7 @@ class RetainedState:
         return given_up
 
     def reconnecting(self, elsewhere: bool) -> None:
-        """Queue the large messages that the next connection has to send: all to another broker, else those in flight."""
+        """Queue the large messages that the next connection must send: all to another broker, else those in flight."""
         if elsewhere:
             self.send_all(large=True)
         else:
