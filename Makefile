@@ -32,6 +32,10 @@ HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev 
 TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates openssl \
 	systemd
 
+# Most tests wait: more of them than processors run side by side, each file in one process. One thread for each is enough.
+WORKERS ?= 3
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
+
 SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn
 SYSTEMD := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SYSUSERS := $(DESTDIR)$(PREFIX)/lib/sysusers.d
@@ -42,10 +46,10 @@ demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
 
 test: test-packages $(VENV)/.test
-	$(BIN)/pytest $(TESTS)
+	$(PYTEST) $(TESTS)
 
 test-slow: test-packages $(VENV)/.test
-	$(BIN)/pytest -m slow $(TESTS)
+	$(PYTEST) -m slow $(TESTS)
 
 test-training: test-packages $(VENV)/.test
 	$(BIN)/pytest -m training

@@ -26,6 +26,7 @@ from tests.support.exports import export
 from tests.support.model_folders import rehash
 from tests.support.networks import small_network
 
+pytestmark = pytest.mark.slow
 FILES = (
     "manifest.json",
     "labels.txt",

@@ -55,6 +55,7 @@ def test_on_real_video_the_runtime_equals_the_whole_network(name: str, data: Pat
     runtime.close()
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_on_real_video_the_published_resnet50_equals_the_whole_network(
     data: Path, published: ModuleType, tmp_path: Path

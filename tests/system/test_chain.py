@@ -52,6 +52,7 @@ def test_the_demo_clip_is_recognised_action_by_action(broker: Mosquitto, tmp_pat
     raw.close()
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_two_real_videos_at_once_give_valid_events(data: Path, broker: Mosquitto, tmp_path: Path) -> None:
     """The reels show real people: the labels are not checked here, the sequence of starts, updates and ends is."""

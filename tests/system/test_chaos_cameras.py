@@ -14,6 +14,7 @@ from tests.chaos_cameras.growth import growth
 from tests.chaos_cameras.start import start
 
 pytestmark = [
+    pytest.mark.slow,  # minutes of waiting, and goals in seconds
     pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages"),
     pytest.mark.skipif(
         not (shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")),

@@ -42,6 +42,7 @@ def test_model_configuration_schemas_and_licence_are_inside(wheel: Path) -> None
     assert not [name for name in names if name.startswith("tests/")]
 
 
+@pytest.mark.slow
 def test_an_empty_environment_demonstrates_and_serves(wheel: Path, tmp_path: Path) -> None:
     """Without the extra `gstreamer`: the pictures come through OpenCV. No torch is pulled in."""
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True)

@@ -43,6 +43,7 @@ def test_sliding_window_of_the_two_graphs_equals_the_whole_network(precision: st
     assert sliding_error(runtime, small_model.network, noise(20)) <= LIMIT[precision]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "graph", "node"),
     [

@@ -148,6 +148,7 @@ def test_scratch_folders_of_crashed_processes_are_removed(tmp_path: Path) -> Non
     assert {path.name for path in tmp_path.iterdir()} == {"m", *names[1:]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "largest", [pytest.param(100_000, id="the weights do not fit"), pytest.param(1_200_000, id="nor CUDA's program")]
 )
@@ -166,6 +167,7 @@ def test_full_disk_leaves_nothing_behind(largest: int, arguments: list[str], tmp
     assert left_in(tmp_path) == ["tmp", "w.safetensors"]
 
 
+@pytest.mark.slow
 def test_full_disk_under_openvino_leaves_nothing_behind(arguments: list[str], tmp_path: Path) -> None:
     """The disk has room for the weights, not for the graphs."""
     disk = tmp_path / "disk"

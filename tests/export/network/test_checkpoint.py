@@ -344,6 +344,7 @@ def test_missing_file_and_other_network_are_named(tmp_path: Path) -> None:
         load(tmp_path / "other.pth")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # PyTorch warns about damaged content
 @pytest.mark.parametrize("name", ["zip.pth", "legacy.pth", "own.safetensors"])
 def test_damaged_file_is_refused_or_read(name: str, tmp_path: Path) -> None:

@@ -290,6 +290,7 @@ def test_full_disk_leaves_the_folder_unchanged(
     assert hashes(folder) == hashes(exported)
 
 
+@pytest.mark.slow
 def test_every_network_of_an_ensemble_is_quantised(exported: Path, videos: Path, tmp_path: Path) -> None:
     """Networks of 8 and of 16 segments; the second is a TSN, which reads no neighbours and has another cut."""
     spec = SPEC.model_copy(update={"segments": 16, "segment_stride": 3})
