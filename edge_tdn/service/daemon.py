@@ -160,9 +160,9 @@ class Daemon:
         finish_recorders([camera.recorder for camera in running.cameras], timing.record_s)
         for camera in running.cameras:
             camera.publish_status()
+        shared.publisher.stop()  # before the metrics: a scraper that hangs must not hold up the goodbye
         if self._metrics:
-            self._metrics.close()  # before the outbox, whose figures it shows
-        shared.publisher.stop()
+            self._metrics.close()
         if self._computed and settled:
             running.network.runtime.close()
         if settled:
