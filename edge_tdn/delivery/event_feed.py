@@ -58,7 +58,9 @@ class EventFeed:
 
     def due_s(self) -> float:
         """Return the monotonic time of the next probe or write to the outbox; infinity if there is none."""
-        due = [one.retry_at_s for one in self._rejections.values() if not one.probing and self._in_flight.room > 0]
+        answering = {entry.camera for entry in self._in_flight.events}
+        room = self._in_flight.room > 0
+        due = [one.retry_at_s for name, one in self._rejections.items() if room and name not in answering]
         if self._acknowledged:
             due.append(self._stored_at_s + self._timing.store_s)
         return min(due, default=float("inf"))
@@ -127,8 +129,9 @@ class EventFeed:
 
     def _probes(self) -> Iterator[Entry]:
         now = self._clock()
+        answering = {entry.camera for entry in self._in_flight.events}  # an earlier answer is not the probe's
         for camera, rejection in list(self._rejections.items()):
-            if rejection.probing or now < rejection.retry_at_s or self._in_flight.room <= 0:
+            if camera in answering or now < rejection.retry_at_s or self._in_flight.room <= 0:
                 continue
             self.store_acknowledged(more_to_come=False)  # else the first event may be one that the broker has
             first = self._outbox.first(camera)

@@ -153,6 +153,18 @@ def test_a_rejected_camera_is_probed_with_its_first_event_after_doubling_waits(h
         harness.answer("a1", "no")
 
 
+def test_a_camera_is_probed_when_all_its_earlier_events_are_answered(harness: FeedHarness) -> None:
+    """The late answer to an earlier event would be taken for the probe's, and the probe be sent a second time."""
+    harness.put("a", "a")
+    harness.send()
+    harness.answer("a1", "no")
+    harness.now_s += TIMING.min_retry_s
+    assert harness.send() == []
+    assert harness.feed.due_s() == float("inf"), "or the publisher's thread would not sleep"
+    harness.answer("a2", "no")
+    assert harness.send() == ["a1"]
+
+
 def test_a_successful_probe_releases_all_events_of_the_camera(harness: FeedHarness) -> None:
     harness.put("a", "b", "a", "a")
     harness.send()
