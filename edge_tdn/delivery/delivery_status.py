@@ -20,11 +20,16 @@ class DeliveryStatus:
     def __init__(self, address: str, timing: PublisherTiming) -> None:
         self.address = address
         self.current = Delivery(state="connecting", reason="", since=iso(time.time_ns()))
+        self._rejected: frozenset[str] = frozenset()  # topics, at the last report
         self._states = RateLimitedLog(log, timing.state_log_s)
         self._warnings = RateLimitedLog(log, timing.warning_log_s)
 
     def connected(self, rejections: Mapping[str, str], waiting: int) -> None:
         """Report a connection. `rejections`: topics that the broker rejects, with the reason; `waiting`: events."""
+        for topic in list(rejections)[1:]:  # the first one is in the reason of the state
+            if topic not in self._rejected:
+                self.warn(topic, f"{topic} was rejected: {rejections[topic]}")
+        self._rejected = frozenset(rejections)
         if rejections:
             topic, reason = next(iter(rejections.items()))
             more = f"; and {len(rejections) - 1} more topics" if len(rejections) > 1 else ""

@@ -12,6 +12,7 @@ class PublisherTiming:
     store_s: float = 0.2  # longest delay before acknowledgements, which are collected, are stored in the outbox
     min_retry_s: float = 1.0  # first wait before a rejected camera is probed; it doubles with every rejection
     max_retry_s: float = 30.0  # longest wait; rejected retained messages are always retried after this
+    max_probe_s: float = 3600.0  # longest wait between two probes that may each end the connection
     goodbye_s: float = 1.0  # how long a clean stop waits for the last acknowledgements
     state_log_s: float = 1.0  # at most one log line about the delivery state in this time
     warning_log_s: float = 60.0  # at most one log line about the same warning in this time
