@@ -88,7 +88,7 @@ class BrokerLimits:
         if message.topic in self._refused_topics:  # all others were refused too, or there are none
             self._refused_topics.clear()
         self._refused_topics.add(message.topic)
-        self._wait_s = min(2 * self._wait_s, self._timing.max_probe_s) if known else self._timing.max_retry_s
+        self._wait_s = min(2 * self._wait_s, self._timing.max_probe_s) if known else self._timing.min_probe_s
         self._refused_bytes = min(self._refused_bytes, size)
         self._probe_at_s = self._clock() + self._wait_s
         return True

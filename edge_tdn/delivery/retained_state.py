@@ -210,7 +210,7 @@ class RetainedState:
         if (is_size_probe or suspect.left_out) and self._limits.refused(message):
             del self._suspects[message.topic]
         elif suspect.left_out:
-            suspect.wait_s = min(max(2 * suspect.wait_s, self._timing.max_retry_s), self._timing.max_probe_s)
+            suspect.wait_s = min(max(2 * suspect.wait_s, self._timing.min_probe_s), self._timing.max_probe_s)
             suspect.retry_at_s = self._clock() + suspect.wait_s
 
     def _next_suspect(self, probes: bool) -> Message | None:

@@ -9,7 +9,7 @@ from tests.chaos.row import ChaosRow
 
 LIMIT_BYTES, SNAPSHOT_BYTES = 6000, 15_000
 EVENTS_PER_S = 0.5
-MAX_CONNECTIONS = 6  # three end over the first picture; the limit is probed once, half a minute later
+MAX_CONNECTIONS = 6  # three end over the first picture
 BROKERS = [("max_packet_size", "3.1.1"), ("message_size_limit", "5")]
 
 

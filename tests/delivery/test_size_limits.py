@@ -27,7 +27,7 @@ from tests.support.fake_connection import FakeConnection, FakeLink
 TOPICS = Topics("edge-tdn/here")
 TIMING = PublisherTiming()
 RECONNECT_S = 2.0
-SETTLED_S = 25.0  # until events are known to be too large; less than `max_retry_s`, after which limits are probed
+SETTLED_S = 25.0  # until events are known to be too large; less than `min_probe_s`
 CAMERAS = ("door", "gate")
 
 
@@ -226,7 +226,7 @@ def test_a_limit_that_was_raised_is_found_by_a_probe() -> None:
     host.retained("snapshot", 15_000)
     host.run(max_connections=8)
     assert host.broker.events["door"] == [2]
-    host.run(max_connections=8 + 24 + 7, for_s=24 * 3600)  # the wait doubles from half a minute to one hour
+    host.run(max_connections=8 + 24 + 7, for_s=24 * 3600)  # the wait doubles from five minutes to one hour
     host.broker.limit = 50_000
     host.run(max_connections=8 + 24 + 7, for_s=3 * 3600)
     assert host.broker.events["door"] == [2, 1], "late, but not lost"
