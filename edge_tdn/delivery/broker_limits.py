@@ -24,7 +24,9 @@ class BrokerLimits:
         self._timing, self._clock = timing, clock
         self._announced_bytes = PROTOCOL_MAX_PACKET_BYTES
         self._accepted_bytes = 0  # the largest message that the broker acknowledged
-        self._refused_bytes = math.inf  # the smallest that it refused because of its size
+        self._doubtful_bytes = math.inf  # the smallest larger one over which a connection ended
+        self._endings = 0  # connections that ended over such a message
+        self._refused_bytes = math.inf  # the smallest that the broker refuses because of its size
         self._wait_s = 0.0  # between two probes
         self._probe_at_s = math.inf  # monotonic time at which one message that does not fit is sent all the same
         self._refused_topics: set[str] = set()  # of such messages; those of other topics are sent first
@@ -55,6 +57,10 @@ class BrokerLimits:
         size = _bytes(message)
         return size + HEADER_BYTES <= self._announced_bytes and size < self._refused_bytes
 
+    def is_doubtful(self, message: Message) -> bool:
+        """Return whether a connection ended over a message that was not larger."""
+        return _bytes(message) >= self._doubtful_bytes
+
     def may_probe(self, message: Message) -> bool:
         """Return whether a message that does not fit may be sent now, to see whether the limit still holds.
 
@@ -72,9 +78,23 @@ class BrokerLimits:
 
     def accepted(self, message: Message) -> None:
         """Record an acknowledgement."""
-        self._accepted_bytes = max(self._accepted_bytes, _bytes(message))
-        if self._accepted_bytes >= self._refused_bytes:
+        size = _bytes(message)
+        self._accepted_bytes = max(self._accepted_bytes, size)
+        if size >= self._doubtful_bytes:
+            self._doubtful_bytes, self._endings = math.inf, 0
+        if size >= self._refused_bytes:
             self._forget_refusals()
+
+    def ended_over(self, message: Message) -> int:
+        """Record that a connection ended with the message alone in flight.
+
+        Return over how many messages that are larger than all acknowledged ones connections have ended, with this one.
+        """
+        if _bytes(message) <= self._accepted_bytes:
+            return 0
+        self._doubtful_bytes = min(self._doubtful_bytes, _bytes(message))
+        self._endings += 1
+        return self._endings
 
     def refused(self, message: Message) -> bool:
         """Learn from a message that the broker refused, or that alone was in flight when it ended the connection.
@@ -90,11 +110,13 @@ class BrokerLimits:
         self._refused_topics.add(message.topic)
         self._wait_s = min(2 * self._wait_s, self._timing.max_probe_s) if known else self._timing.min_probe_s
         self._refused_bytes = min(self._refused_bytes, size)
+        self._doubtful_bytes, self._endings = math.inf, 0
         self._probe_at_s = self._clock() + self._wait_s
         return True
 
     def _forget_refusals(self) -> None:
         self._refused_bytes, self._probe_at_s = math.inf, math.inf
+        self._doubtful_bytes, self._endings = math.inf, 0
         self._refused_topics.clear()
         self.generation += 1
 

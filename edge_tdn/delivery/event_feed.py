@@ -55,7 +55,7 @@ class EventFeed:
         self._too_large: dict[str, Entry] = {}  # by camera, the smallest event that was left out
         self._endings: Counter[int] = Counter()  # connections that ended over an event, by its number
         self._accepted = False  # the broker has acknowledged an event on this connection
-        self._one_at_a_time = False  # it acknowledged none since one ended
+        self._suspects_until = 0  # number of the last event in flight on a connection that acknowledged none
         self.acknowledgements = AcknowledgedEvents(outbox, timing, clock)
 
     @property
@@ -68,6 +68,10 @@ class EventFeed:
     def has_more(self) -> bool:
         """Return whether an event waits that was not sent on this connection, and is not rejected."""
         return bool(self._outbox.after(self._cursor, 1, self._rejections.keys()))
+
+    @property
+    def _one_at_a_time(self) -> bool:
+        return self._cursor < self._suspects_until
 
     @property
     def has_suspects(self) -> bool:
@@ -128,7 +132,9 @@ class EventFeed:
 
         Return whether it rejected the camera before: its access rules have changed.
         """
-        self._accepted, self._one_at_a_time = True, False
+        self._accepted = True
+        if entry.number >= self._suspects_until:
+            self._suspects_until = 0
         self.acknowledgements.add(entry)
         self._endings.pop(entry.number, None)
         if entry.camera not in self._rejections:
@@ -159,7 +165,7 @@ class EventFeed:
         if isinstance(self._in_flight.alone, Entry):
             self._ended_over(self._in_flight.alone)
         elif only_events and self._in_flight.events and not self._accepted:
-            self._one_at_a_time = True
+            self._suspects_until = max(entry.number for entry in self._in_flight.events)
 
     def retry_soon(self) -> None:
         """Probe the cameras over which the broker ended the connection soon: it may have been restarted."""

@@ -37,10 +37,9 @@ log = logging.getLogger(__name__)
 JSON = "application/json"
 MAX_PACKET_BYTES = 16 << 20  # that we accept from the broker
 PROTOCOL_MAX_PACKET_BYTES, PROTOCOL_MAX_IN_FLIGHT = 268_435_455, 0xFFFF  # where the broker names no limits
-PACKET_TOO_LARGE = 0x95
 UNSPECIFIED, TAKEN_OVER = 0x80, 0x8E  # reason codes; paho reports the first for a connection that just ended
 UNAUTHORIZED = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad authentication
-UNSUPPORTED_PROTOCOL = 0x84
+UNSUPPORTED_PROTOCOL, TOO_LARGE = 0x84, 0x95
 
 Trouble = Literal["unreachable", "unauthorized", "tls", "taken_over"]
 
@@ -70,10 +69,7 @@ class Connected:
 
 @dataclass(frozen=True)
 class Lost:
-    """The connection ended or could not be opened; the next one is tried soon.
-
-    `repeatedly`: the broker accepted the last connections too, and each ended soon.
-    """
+    """The connection ended or could not be opened. `repeatedly`: the last ones too, soon after they were accepted."""
 
     trouble: Trouble
     reason: str
@@ -383,8 +379,7 @@ class _Attempt:
 
     def _on_publish(self, client: Client, data: Any, packet_id: int, reason: ReasonCode, more: Properties) -> None:
         self._stage = _Stage.ACKNOWLEDGED
-        rejection = str(reason) if reason.is_failure else None
-        self._notes.put(Acknowledged(packet_id, rejection, too_large=reason.value == PACKET_TOO_LARGE))
+        self._notes.put(Acknowledged(packet_id, str(reason) if reason.is_failure else None, reason.value == TOO_LARGE))
 
     def _on_subscribe(self, client: Client, data: Any, packet_id: int, reasons: list[ReasonCode], more: Any) -> None:
         for reason in reasons:

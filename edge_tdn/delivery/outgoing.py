@@ -120,7 +120,8 @@ class Outgoing:
         """Report the connection, if there is one, and what the broker rejects."""
         if self._uplink.connected:
             events = {self._topics.events(camera): reason for camera, reason in self.events.rejections.items()}
-            rejections = {**events, **self.retained.denials, **self._scores.denials}
+            others = {**self.retained.denials, **self._scores.denials}
+            rejections = dict([*sorted(events.items()), *sorted(others.items())])
             self._status.connected(rejections, self._outbox.waiting)
 
     def _event_answered(self, entry: Entry, answer: Acknowledged) -> None:

@@ -153,14 +153,14 @@ class RetainedState:
         self._retry_too_large()
         while self._in_flight.room > 0 and self._unsent:
             message = self._unsent.pop(next(iter(self._unsent)))
-            if self._fits(message):
+            if self._fits(message) and not self._is_doubtful(message):
                 yield message
 
     def next_large(self) -> Message | None:
         """Return the next large message, if there is room and none is in flight."""
         while self._in_flight.room > 0 and self._large and not any(map(_is_large, self._in_flight.messages)):
             message = self._large.pop(next(iter(self._large)))
-            if self._fits(message):
+            if self._fits(message) and not self._is_doubtful(message):
                 return message
         return None
 
@@ -207,7 +207,8 @@ class RetainedState:
     def _ended_over(self, message: Message, suspect: Suspect) -> None:
         suspect.endings += 1
         is_size_probe = not self._limits.fits(message)
-        if (is_size_probe or suspect.left_out) and self._limits.refused(message):
+        endings = max(suspect.endings, self._limits.ended_over(message))
+        if (is_size_probe or endings >= MAX_ENDINGS) and self._limits.refused(message):
             del self._suspects[message.topic]
         elif suspect.left_out:
             suspect.wait_s = min(max(2 * suspect.wait_s, self._timing.min_probe_s), self._timing.max_probe_s)
@@ -232,6 +233,14 @@ class RetainedState:
             self._suspects.pop(message.topic, None)
             self._too_large[message.topic] = message
         return fits
+
+    def _is_doubtful(self, message: Message) -> bool:
+        """Return whether the message is as large as one over which a connection ended; if so, it is a suspect too."""
+        doubtful = self._limits.is_doubtful(message) and message.topic in self._messages
+        if doubtful:
+            self._suspects[message.topic] = Suspect()
+            self._alone[message.topic] = message
+        return doubtful
 
     def _queue(self, message: Message) -> None:
         """Put a message where it waits to be sent, in place of an earlier one of its topic."""

@@ -180,8 +180,10 @@ def test_events_come_one_at_a_time_after_a_connection_that_acknowledged_none(har
     harness.connect()
     assert harness.send() == ["a1"]
     assert harness.send() == []
-    harness.answer("a1")
-    assert harness.send() == ["b1", "a2"], "the broker takes events"
+    harness.put("b", "a")
+    for event, following in (("a1", ["b1"]), ("b1", ["a2"]), ("a2", ["b2", "a3"])):
+        harness.answer(event)
+        assert harness.send() == following, "together when all of them are acknowledged"
 
 
 def test_the_camera_over_which_the_broker_ends_the_connection_is_found(harness: FeedHarness) -> None:

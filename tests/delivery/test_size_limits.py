@@ -180,7 +180,7 @@ def test_everything_that_fits_arrives_in_order_within_few_connections(
                 newest[name] = size
                 too_large += len(name) + size > limit
             case _:
-                host.run(max_connections=5 + 4 * too_large)
+                host.run(max_connections=3 + 4 * too_large)
     assert {camera: list(dict.fromkeys(seqs)) for camera, seqs in broker.events.items()} == host.expected
     for topic, size in newest.items():
         if len(topic) + size <= limit:
