@@ -1,6 +1,7 @@
 """A run that is killed and resumed is the run that was never interrupted, bit for bit, with any number of workers."""
 
 import itertools
+import os
 import random
 import subprocess
 import sys
@@ -76,6 +77,19 @@ def test_a_run_that_is_killed_in_every_epoch_gives_the_weights_of_an_undisturbed
     assert len(expected["losses"]) == 3  # type: ignore[arg-type]
     for what, value in expected.items():
         assert found[what] == value, what
+
+
+def test_a_run_that_is_killed_while_it_writes_is_resumed_and_leaves_no_scratch_file(
+    command: Callable[..., list[str]], undisturbed: Path
+) -> None:
+    """SIGKILL in the middle of each file, from the first one that a run writes."""
+    line, run = command("written", "--workers", 0), undisturbed.parent / "written"
+    for call in range(1, 7):  # run.json, labels.txt, metrics.jsonl, curves.png, weights.safetensors, checkpoint.pt
+        kill_trainer_at(line, os, "fsync", call)
+        assert [path for path in run.iterdir() if path.name.startswith(".")], "the file that was not complete"
+    assert main(line) == 0
+    assert state_of(run) == state_of(undisturbed)
+    assert {path.name for path in run.iterdir()} == {path.name for path in undisturbed.iterdir()}
 
 
 def test_a_training_leaves_the_generators_of_the_process_as_they_are(command: Callable[..., list[str]]) -> None:
