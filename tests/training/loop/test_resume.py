@@ -93,7 +93,7 @@ def test_a_run_that_is_killed_while_it_writes_is_resumed_and_leaves_no_scratch_f
 
 
 def test_a_training_leaves_the_generators_of_the_process_as_they_are(command: Callable[..., list[str]]) -> None:
-    """What it draws can then depend neither on other code that draws from them, nor on how often it was resumed."""
+    """Its random numbers then depend neither on other code that draws from them nor on how often it was resumed."""
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
     assert main(command("alone", "--epochs", 1, "--workers", 1)) == 0
     assert torch.equal(torch.get_rng_state(), before[0])

@@ -236,7 +236,7 @@ def _plan(options: argparse.Namespace) -> RecordingPlan:
 def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:
     """Return the camera, and the folder that its relative paths refer to."""
     if not gstreamer.available():
-        raise ConfigError(gstreamer.HOW_TO_INSTALL)
+        raise ConfigError(gstreamer.how_to_install())
     if options.config:
         cameras = {camera.name: camera for camera in load(options.config).camera}
         if options.source not in cameras:

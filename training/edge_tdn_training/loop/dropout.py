@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-STREAM = 1  # tells these random numbers from those of the clips, whose key is (seed, epoch, number) as well
+STREAM = 1  # separates these random numbers from those of the clips, whose seeds are (seed, epoch, number)
 
 
 @dataclass(frozen=True)
