@@ -10,6 +10,8 @@ from edge_tdn_export.command_line import run_command
 from edge_tdn.errors import ModelError
 from edge_tdn.shell import install_extra
 
+EXTRA = install_extra("export")
+
 BLOCKED = """
 import importlib, sys
 
@@ -35,7 +37,7 @@ def test_missing_package_is_reported_in_one_line(module: str, command: tuple[str
     """A blocked module stands for one that is not installed; the exit status is 78, without a traceback."""
     program = [sys.executable, "-c", BLOCKED, module, *command]
     done = subprocess.run(program, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr, done.stdout) == (78, message + install_extra("export") + "\n", "")
+    assert (done.returncode, done.stderr, done.stdout) == (78, message + EXTRA + "\n", "")
 
 
 def test_damaged_package_is_reported_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,14 +57,24 @@ def test_missing_module_of_the_project_is_a_fault_of_ours() -> None:
         run_command("edge-tdn-train", parse)  # type: ignore[arg-type]
 
 
-def test_an_error_is_printed_with_its_notes(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (ModelError("the model is damaged"), 78, "the model is damaged"),
+        (OSError(28, "No space left on device"), 1, "[Errno 28] No space left on device"),
+        (MemoryError(), 71, "not enough memory"),
+        (ModuleNotFoundError("", name="nncf"), 78, "needs the export extra (NNCF is not installed): " + EXTRA),
+    ],
+)
+def test_an_error_is_printed_with_its_notes(
+    error: Exception, status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     def parse() -> None:
-        error = ModelError("the disk is full")
         error.add_note("the weights are kept")
         raise error
 
-    assert run_command("edge-tdn-train", parse) == 78  # type: ignore[arg-type]
-    assert capsys.readouterr().err == "edge-tdn-train: the disk is full\nthe weights are kept\n"
+    assert run_command("edge-tdn-train", parse) == status  # type: ignore[arg-type]
+    assert capsys.readouterr().err == f"edge-tdn-train: {message}\nthe weights are kept\n"
 
 
 def test_a_file_name_that_the_terminal_cannot_show_is_printed_nevertheless() -> None:

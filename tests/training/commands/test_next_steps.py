@@ -116,6 +116,7 @@ def test_weights_are_kept_when_the_export_fails_and_the_printed_commands_continu
 
 
 @needs_bf16
+@pytest.mark.training
 def test_no_learning_is_lost_to_a_precision_that_misses_its_limit(
     finetune: Callable[[str], int],
     workspace: Path,
