@@ -54,6 +54,11 @@ class InFlight:
             assert len(self._sent) == 1
             self.alone = item
 
+    def give_up(self) -> None:
+        """Forget the message that was sent alone: its answer does not come."""
+        self._sent.clear()
+        self.alone = None
+
     def remove(self, packet_id: int) -> Entry | Message | None:
         """Remove and return what the broker answered to; None if it is not in flight (QoS 0)."""
         item = self._sent.pop(packet_id, None)

@@ -40,6 +40,7 @@ PROTOCOL_MAX_PACKET_BYTES, PROTOCOL_MAX_IN_FLIGHT = 268_435_455, 0xFFFF  # where
 UNSPECIFIED, TAKEN_OVER = 0x80, 0x8E  # reason codes; paho reports the first for a connection that just ended
 UNAUTHORIZED = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad authentication
 UNSUPPORTED_PROTOCOL, TOO_LARGE = 0x84, 0x95
+OF_THE_BROKER = {0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F, 0xA0}  # busy, shutting down, keepalive, moved ...
 
 Trouble = Literal["unreachable", "unauthorized", "tls", "taken_over"]
 
@@ -69,11 +70,15 @@ class Connected:
 
 @dataclass(frozen=True)
 class Lost:
-    """The connection ended or could not be opened. `repeatedly`: the last ones too, soon after they were accepted."""
+    """The connection ended or could not be opened. `repeatedly`: the last ones too, soon after they were accepted.
+
+    `blames_message`: it may have ended over one of our messages.
+    """
 
     trouble: Trouble
     reason: str
     repeatedly: bool = False
+    blames_message: bool = True
 
 
 @dataclass(frozen=True)
@@ -393,8 +398,9 @@ class _Attempt:
 def _refusal(reason: ReasonCode) -> Lost:
     """Explain a reason code of CONNACK or DISCONNECT."""
     if reason.value == TAKEN_OVER:
-        return Lost("taken_over", "another client has the same id; is a second edge-tdn with this `host` running?")
+        text = "another client has the same id; is a second edge-tdn with this `host` running?"
+        return Lost("taken_over", text, blames_message=False)
     if reason.value in UNAUTHORIZED:
         return Lost("unauthorized", f"{reason}; are broker.username and broker.password_file right?")
     hint = '; set broker.protocol = "3.1.1"' if reason.value == UNSUPPORTED_PROTOCOL else ""
-    return Lost("unreachable", f"{reason}{hint}")
+    return Lost("unreachable", f"{reason}{hint}", blames_message=reason.value not in OF_THE_BROKER)

@@ -100,6 +100,7 @@ class PublisherLoop:
             with heartbeat.patience(self._timing.disk_s):
                 self._outbox.tick()
             self._outgoing.send()
+            self._outgoing.report()
             self.status.flush()
         self._leave(STOPPED)
 
@@ -186,7 +187,7 @@ class PublisherLoop:
         """Find out what the connection may have ended over, and report it."""
         reason, over = lost.reason, ""
         if self.uplink.connected:
-            over = self._outgoing.disconnected()
+            over = self._outgoing.disconnected(lost.blames_message)
             self._outgoing.report()
         self.uplink.connection_lost()
         if over:
@@ -221,7 +222,7 @@ class PublisherLoop:
         sent = False
         while self.uplink.connected and time.monotonic() < deadline:
             if not sent:
-                self._outgoing.send()
+                self._outgoing.send(probes=False)
             if not sent and self._outgoing.finished:
                 self.uplink.publish(self.uplink.availability(goodbye))
                 sent = True
