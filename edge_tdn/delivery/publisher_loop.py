@@ -6,7 +6,8 @@ The order of sending is: small retained messages, events, replies and replays, l
 import logging
 import queue
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -20,9 +21,11 @@ from edge_tdn.delivery.incoming import (
     DashboardStarted,
     IncomingMessages,
     SecondDaemon,
+    StateRemoved,
 )
 from edge_tdn.delivery.mqtt import JSON, Acknowledged, Connected, Lost, Message, Note, Received, SubscriptionRejected
 from edge_tdn.delivery.outbox.outbox import Entry, Outbox
+from edge_tdn.delivery.published_topics import PublishedTopics
 from edge_tdn.delivery.replays import ReplayRequest, Replays
 from edge_tdn.delivery.retained_state import RetainedState
 from edge_tdn.delivery.stopwatch import Stopwatch
@@ -45,10 +48,14 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Announcement:
-    """Documents for a dashboard, and the topic on which it publishes `online` when it has started."""
+    """Documents for a dashboard, and the topic on which it publishes `online` when it has started.
+
+    `topics`: of all other retained messages of the configuration.
+    """
 
     documents: Mapping[str, bytes]
     birth_topic: str
+    topics: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,9 @@ class ReconnectRequest:
 
 @dataclass(frozen=True)
 class StopRequest:
-    """Send what waits, disconnect, and end the thread."""
+    """Send what waits and the goodbye, disconnect, and end the thread."""
+
+    goodbye: bytes = STOPPED
 
 
 Item = ActionEvent | Message | Reply | ReplayRequest | Announcement | ConnectionNote | ReconnectRequest | StopRequest
@@ -83,12 +92,14 @@ class PublisherLoop:
         commanded: Callable[[str, bytes], None],
         stopwatch: Stopwatch,
         timing: PublisherTiming,
+        published: PublishedTopics,
     ) -> None:
         self._topics, self._outbox, self._inbox = topics, outbox, inbox
         self._commanded, self._timing = commanded, timing
         self._in_flight = InFlight()
         self._feed = EventFeed(outbox, self._in_flight, timing)
         self._retained = RetainedState(self._in_flight, timing)
+        self._published = published
         self._replays = Replays(topics, outbox, self._in_flight)
         self._incoming = IncomingMessages(topics, boot)
         self._request: ReconnectRequest | StopRequest | None = None  # the next thing to do; a stop comes last
@@ -105,9 +116,10 @@ class PublisherLoop:
                 self._reconnect(self._request)
             with heartbeat.patience(self._timing.disk_s):
                 self._outbox.tick()
+                self._published.tick()
             self._send()
             self.status.flush()
-        self._leave(STOPPED)
+        self._leave([self.uplink.availability(self._request.goodbye)])
 
     # ------------------------------------------------------------------------------------------------------ the inbox
 
@@ -141,7 +153,8 @@ class PublisherLoop:
                 self._replays.reply(item)
             case ReplayRequest():
                 self._replays.replay(item)
-            case Announcement(documents, birth_topic):
+            case Announcement(documents, birth_topic, topics):
+                self._configure({*topics, *documents})
                 self._retained.announce(documents)
                 if self._incoming.follow_dashboard(birth_topic):
                     self.uplink.subscribe(self._incoming.subscriptions)
@@ -160,6 +173,8 @@ class PublisherLoop:
                 self.uplink.connection_made(link)
                 self._feed.connected()
                 self._retained.connected(self.uplink.availability(ONLINE))
+                with heartbeat.patience(self._timing.disk_s):
+                    self._published.connected(self.uplink.address)
                 self.uplink.subscribe(self._incoming.subscriptions)
                 self._report_connected()
             case Lost(trouble, reason):
@@ -182,7 +197,10 @@ class PublisherLoop:
                 elif self._feed.acknowledged(entry):
                     self._retained.retry_soon()
             case Message(retain=True) as message:
-                if rejection:
+                if self._published.answered(message, rejection):
+                    text = f"{message.topic} stays at the broker, which rejected its removal: {rejection}"
+                    self.status.warn(message.topic, f"{text}; `edge-tdn forget` removes it, as a user who may")
+                elif rejection:
                     self._retained.rejected(message, rejection)
                 else:
                     self._retained.acknowledged(message)
@@ -202,8 +220,15 @@ class PublisherLoop:
             case SecondDaemon(boot):
                 text = f"another edge-tdn publishes below {self._topics.base} (boot {boot!r}): `host` must differ"
                 self.status.warn("second daemon", text, logging.ERROR)
-            case DashboardStarted():
+            case DashboardStarted() | StateRemoved():
                 self._retained.send_all(large=True)
+
+    def _configure(self, topics: Collection[str]) -> None:
+        """Set the retained topics of the configuration, and remove the others that were published since the start."""
+        with heartbeat.patience(self._timing.disk_s):
+            dropped = self._published.configure(topics)
+        for topic in dropped:
+            self._retained.set(Message(topic, b"", retain=True))
 
     # ---------------------------------------------------------------------------------------------------- connections
 
@@ -215,6 +240,9 @@ class PublisherLoop:
             for message in self._retained.disconnected():
                 text = "given up: the line is too slow for it, or broker.keepalive_s too short"
                 self.status.warn(message.topic, f"{message.topic}: {len(message.payload)} bytes, {text}")
+            if self._published.disconnected():
+                text = "retained messages of an earlier configuration stay: the broker ends the connection over"
+                self.status.warn("removal", f"{text} their removal; `edge-tdn forget` removes them, as a user who may")
         self.uplink.connection_lost()
         self._replays.clear()
 
@@ -224,7 +252,9 @@ class PublisherLoop:
         In between the host is `offline`: if the new broker settings turn out to be wrong, nothing could report it.
         """
         self._request = None
-        self._leave(STOPPED if request.elsewhere else OFFLINE)
+        goodbye = self.uplink.availability(STOPPED if request.elsewhere else OFFLINE)
+        removals = self._published.leave(keep=goodbye.topic) if request.elsewhere else []
+        self._leave([*removals, goodbye])
         self._retained.reconnecting(request.elsewhere)
         self.uplink.close()
         self._phase = Phase.SERVING
@@ -237,22 +267,22 @@ class PublisherLoop:
         self.status.address = self.uplink.address
         self.status.change("connecting", "", self._outbox.waiting)
 
-    def _leave(self, goodbye: bytes) -> None:
-        """Send what waits, then `goodbye`; for a limited time."""
+    def _leave(self, last: Iterable[Message]) -> None:
+        """Send what waits, then the `last` messages; for a limited time, after which only the very last is sent."""
         self._phase = Phase.LEAVING
         deadline = time.monotonic() + self._timing.goodbye_s
-        sent = False
+        unsent, begun = deque(last), False
         while self.uplink.connected and time.monotonic() < deadline:
-            if not sent:
+            if not begun:
                 self._send()
-            if not sent and self._in_flight.room > 0 and not self._retained.has_unsent and not self._feed.has_more:
-                self._publish(self.uplink.availability(goodbye))
-                sent = True
-            if sent and self._in_flight.empty:
+                begun = not self._retained.has_unsent and not self._feed.has_more
+            while begun and unsent and self._in_flight.room > 0:
+                self._publish(unsent.popleft())
+            if not unsent and self._in_flight.empty:
                 break
             self._receive(GOODBYE_POLL_S)
-        if self.uplink.connected and not sent:
-            self._publish(self.uplink.availability(goodbye))
+        if self.uplink.connected and unsent:
+            self._publish(unsent.pop())
         self._feed.store_acknowledged(more_to_come=False)
 
     # -------------------------------------------------------------------------------------------------------- sending
@@ -261,6 +291,9 @@ class PublisherLoop:
         """Send as much as the window allows."""
         if not self.uplink.connected:
             return
+        removal = self._published.next_removal() if self._in_flight.room > 0 else None
+        if removal:
+            self._publish(removal)
         for message in self._retained.next_small():
             self._publish(message)
         for entry in self._feed.next():
