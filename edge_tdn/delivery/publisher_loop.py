@@ -99,12 +99,11 @@ class PublisherLoop:
         self._in_flight = InFlight()
         self._feed = EventFeed(outbox, self._in_flight, timing)
         self._retained = RetainedState(self._in_flight, timing)
-        self._published = published
         self._replays = Replays(topics, outbox, self._in_flight)
         self._incoming = IncomingMessages(topics, boot)
         self._request: ReconnectRequest | StopRequest | None = None  # the next thing to do; a stop comes last
         self._phase = Phase.SERVING
-        self.uplink = Uplink(topics, boot, inbox, self._in_flight, stopwatch, connect)
+        self.uplink = Uplink(topics, boot, inbox, self._in_flight, stopwatch, published, connect)
         self.status = DeliveryStatus(self.uplink.address, timing)
 
     def run(self) -> None:
@@ -116,7 +115,7 @@ class PublisherLoop:
                 self._reconnect(self._request)
             with heartbeat.patience(self._timing.disk_s):
                 self._outbox.tick()
-                self._published.tick()
+                self.uplink.published.tick()
             self._send()
             self.status.flush()
         self._leave([self.uplink.availability(self._request.goodbye)])
@@ -174,7 +173,7 @@ class PublisherLoop:
                 self._feed.connected()
                 self._retained.connected(self.uplink.availability(ONLINE))
                 with heartbeat.patience(self._timing.disk_s):
-                    self._published.connected(self.uplink.address)
+                    self.uplink.published.connected(self.uplink.address)
                 self.uplink.subscribe(self._incoming.subscriptions)
                 self._report_connected()
             case Lost(trouble, reason):
@@ -197,7 +196,7 @@ class PublisherLoop:
                 elif self._feed.acknowledged(entry):
                     self._retained.retry_soon()
             case Message(retain=True) as message:
-                if self._published.answered(message, rejection):
+                if self.uplink.published.answered(message, rejection):
                     text = f"{message.topic} stays at the broker, which rejected its removal: {rejection}"
                     self.status.warn(message.topic, f"{text}; `edge-tdn forget` removes it, as a user who may")
                 elif rejection:
@@ -226,7 +225,7 @@ class PublisherLoop:
     def _configure(self, topics: Collection[str]) -> None:
         """Set the retained topics of the configuration, and remove the others that were published since the start."""
         with heartbeat.patience(self._timing.disk_s):
-            dropped = self._published.configure(topics)
+            dropped = self.uplink.published.configure(topics)
         for topic in dropped:
             self._retained.set(Message(topic, b"", retain=True))
 
@@ -240,7 +239,7 @@ class PublisherLoop:
             for message in self._retained.disconnected():
                 text = "given up: the line is too slow for it, or broker.keepalive_s too short"
                 self.status.warn(message.topic, f"{message.topic}: {len(message.payload)} bytes, {text}")
-            if self._published.disconnected():
+            if self.uplink.published.disconnected():
                 text = "retained messages of an earlier configuration stay: the broker ends the connection over"
                 self.status.warn("removal", f"{text} their removal; `edge-tdn forget` removes them, as a user who may")
         self.uplink.connection_lost()
@@ -253,7 +252,7 @@ class PublisherLoop:
         """
         self._request = None
         goodbye = self.uplink.availability(STOPPED if request.elsewhere else OFFLINE)
-        removals = self._published.leave(keep=goodbye.topic) if request.elsewhere else []
+        removals = self.uplink.published.leave(keep=goodbye.topic) if request.elsewhere else []
         self._leave([*removals, goodbye])
         self._retained.reconnecting(request.elsewhere)
         self.uplink.close()
@@ -291,7 +290,7 @@ class PublisherLoop:
         """Send as much as the window allows."""
         if not self.uplink.connected:
             return
-        removal = self._published.next_removal() if self._in_flight.room > 0 else None
+        removal = self.uplink.published.next_removal() if self._in_flight.room > 0 else None
         if removal:
             self._publish(removal)
         for message in self._retained.next_small():

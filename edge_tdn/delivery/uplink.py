@@ -8,6 +8,7 @@ from typing import Any
 from edge_tdn.delivery.in_flight import InFlight
 from edge_tdn.delivery.mqtt import Connection, Inbox, Link, Message, Note
 from edge_tdn.delivery.outbox.outbox import Entry
+from edge_tdn.delivery.published_topics import PublishedTopics
 from edge_tdn.delivery.stopwatch import Stopwatch
 from edge_tdn.delivery.topics import Topics
 
@@ -47,10 +48,12 @@ class Uplink:
         inbox: "queue.SimpleQueue[Any]",
         in_flight: InFlight,
         stopwatch: Stopwatch,
+        published: PublishedTopics,
         connect: Connect,
     ) -> None:
         self._topics, self._boot, self._inbox = topics, boot, inbox
         self._in_flight, self._stopwatch = in_flight, stopwatch
+        self.published = published
         self._link: Link | None = None
         self._earlier_sessions = 0  # of the connections before the current `Connection`
         self.session = self.connects = 0

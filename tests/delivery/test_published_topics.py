@@ -1,4 +1,4 @@
-"""What stays retained at a real broker when the configuration of a host changes, and what is removed from it."""
+"""The retained messages at a real broker after the configuration of a host has changed."""
 
 import socket
 from collections.abc import Iterator
@@ -91,7 +91,7 @@ def test_topics_are_removed_only_from_the_broker_that_holds_them(
     start_publisher: StartPublisher, broker: Mosquitto, second_broker: Mosquitto, tmp_path: Path
 ) -> None:
     others = RetainedStates(second_broker)
-    others.leave(BASE, yard__status=b"of somebody else")
+    others.leave(BASE, yard__status=b"of another host")
     first = start_publisher(broker.config(), record=TopicRecord(tmp_path))
     publish(first, "door", "yard")
     wait_for(broker, OWN | of_camera("door") | of_camera("yard"))

@@ -9,6 +9,7 @@ import pytest
 from edge_tdn.delivery.in_flight import InFlight
 from edge_tdn.delivery.mqtt import Inbox, Lost, Message
 from edge_tdn.delivery.outbox.outbox import Entry
+from edge_tdn.delivery.published_topics import PublishedTopics
 from edge_tdn.delivery.stopwatch import Stopwatch
 from edge_tdn.delivery.topics import Topics
 from edge_tdn.delivery.uplink import HEADER_BYTES, ConnectionNote, Uplink
@@ -21,7 +22,8 @@ class UplinkHarness:
         self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.in_flight = InFlight()
         self.connections: list[FakeConnection] = []
-        self.uplink = Uplink(Topics("edge-tdn/here"), "b007", self.inbox, self.in_flight, Stopwatch(None), self.connect)
+        topics, stopwatch, published = Topics("edge-tdn/here"), Stopwatch(None), PublishedTopics()
+        self.uplink = Uplink(topics, "b007", self.inbox, self.in_flight, stopwatch, published, self.connect)
 
     def connect(self, will: Callable[[int], Message], inbox: Inbox) -> Any:
         self.connections.append(FakeConnection(will, inbox))

@@ -1,4 +1,4 @@
-"""What a daemon leaves at a real broker: after a change of its configuration between two starts, and after its end."""
+"""The retained messages of a daemon at a real broker after its end, and after a start with another configuration."""
 
 from pathlib import Path
 
