@@ -340,9 +340,8 @@ class CameraConfig(_Table):
 class HomeAssistantConfig(_Table):
     """[home_assistant]: MQTT discovery of the host and its cameras.
 
-    Discovery messages stay on the broker, retained. When discovery is switched off or changes its form, or a camera is
-    removed, a reload (SIGHUP) clears its topics. After a restart delete the device in Home Assistant, which does the
-    same; or clear the topics with empty retained messages.
+    Discovery messages stay on the broker, retained. When discovery is switched off or changes its form or prefix, or a
+    camera is removed, the next start or reload removes them, and with them the devices in Home Assistant.
     """
 
     discovery: Literal["off", "device", "component"] = Field(
