@@ -6,9 +6,10 @@ import sys
 import pytest
 from edge_tdn_export.command_line import run_command
 
+from tests.support.waiting import PROGRAM_S
+
 BLOCKED = """
 import importlib, sys
-
 blocked, program, *arguments = sys.argv[1:]
 sys.modules[blocked] = None
 sys.exit(importlib.import_module(f"{program}.__main__").main(arguments))
@@ -29,7 +30,7 @@ FINETUNE = ("edge_tdn_training", "finetune", "--data", "clips", "--out", "model"
 def test_missing_package_is_reported_in_one_line(module: str, command: tuple[str, ...], message: str) -> None:
     """A blocked module stands for one that is not installed; the exit status is 78, without a traceback."""
     program = [sys.executable, "-c", BLOCKED, module, *command]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=PROGRAM_S)
     assert (done.returncode, done.stderr, done.stdout) == (78, message, "")
 
 

@@ -32,7 +32,7 @@ from edge_tdn.errors import ConfigError, DeviceError
 from tests.conftest import ROOT
 from tests.support.training_clips import SPEC, decode_clips, make_clips
 from tests.support.training_tasks import CONFIG, NETWORK, kill_trainer_when, make_task, run_weights, train_here
-from tests.support.waiting import eventually
+from tests.support.waiting import PROGRAM_S, eventually
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 
@@ -157,7 +157,7 @@ def test_two_machines_give_the_weights_of_one(clips: Path, decoded: DecodedDataS
     ]
     try:
         for machine in machines:
-            _, log = machine.communicate(timeout=120)
+            _, log = machine.communicate(timeout=PROGRAM_S)
             assert machine.returncode == 0, log
     finally:
         for machine in machines:
