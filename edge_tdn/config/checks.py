@@ -9,6 +9,7 @@ BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}  # scheme: de
 WEBSOCKET_PATH = "/mqtt"  # of a ws:// or wss:// URL without a path
 NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https")
 SOURCE_SCHEMES = (*NETWORK_SCHEMES, "file")
+SOURCE_KINDS = (*SOURCE_SCHEMES, "gst", "demo", "credential")  # before the colon of a source that is not a path
 ROUNDING = 1e-6  # so that 0.9 + 0.1 is not above 1
 PORT_RANGE = "the port is a number from 1 to 65535"
 
@@ -33,8 +34,15 @@ def check_broker_url(url: str) -> str:
     return url
 
 
+def normal_source(source: str) -> str:
+    """Return `source` with its scheme in lower case: RTSP:// is rtsp://."""
+    scheme, colon, rest = source.partition(":")
+    return f"{scheme.lower()}:{rest}" if colon and scheme.lower() in SOURCE_KINDS else source
+
+
 def check_source(source: str) -> str:
-    """Return `source`. Raises ValueError if it is a URL of a kind that no camera has."""
+    """Return `source`, its scheme in lower case. Raises ValueError if it is a URL of a kind that no camera has."""
+    source = normal_source(source)
     if "://" in source and not source.startswith("gst:"):
         check_camera_url(source, SOURCE_SCHEMES)
     return source

@@ -76,17 +76,14 @@ class BrokerConfig(_Table):
         return self
 
     @property
-    def scheme(self) -> str:
-        return urlsplit(self.url).scheme
-
-    @property
     def tls(self) -> bool:
-        return self.scheme in ("mqtts", "wss")
+        return urlsplit(self.url).scheme in ("mqtts", "wss")
 
     @property
     def websocket_path(self) -> str:
         """The path of MQTT over WebSocket; empty for MQTT over TCP."""
-        return (urlsplit(self.url).path or WEBSOCKET_PATH) if self.scheme in ("ws", "wss") else ""
+        parts = urlsplit(self.url)
+        return (parts.path or WEBSOCKET_PATH) if parts.scheme in ("ws", "wss") else ""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -351,8 +348,8 @@ class CameraConfig(_Table):
 class HomeAssistantConfig(_Table):
     """[home_assistant]: MQTT discovery of the host and its cameras.
 
-    Discovery messages stay on the broker, retained. When discovery is switched off or changes its form or prefix, or a
-    camera is removed, the next start or reload removes them, and with them the devices in Home Assistant.
+    Discovery messages stay on the broker, retained. A start or reload removes those that the configuration no longer
+    has, and with them the devices in Home Assistant.
     """
 
     discovery: Literal["off", "device", "component"] = Field(

@@ -11,6 +11,7 @@ import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.refusals import RETAIN_HINT
@@ -52,15 +53,15 @@ def diagnose(broker: BrokerConfig, timeout_s: float) -> str:
 
 
 def _explanation(broker: BrokerConfig, service: _Service) -> str:
-    scheme = SCHEMES.get((service.kind, service.tls))
-    if scheme and scheme != broker.scheme:
+    ours, scheme = urlsplit(broker.url).scheme, SCHEMES.get((service.kind, service.tls))
+    if scheme and scheme != ours:
         other = ", or the broker's port for TLS" if broker.tls and not service.tls else ""
-        return f"the port speaks {SPOKEN[scheme]}, not {SPOKEN[broker.scheme]}; use {scheme}:// in broker.url{other}"
+        return f"the port speaks {SPOKEN[scheme]}, not {SPOKEN[ours]}; use {scheme}:// in broker.url{other}"
     if service.kind == "unknown" and not broker.tls:
-        return f"the port expects TLS; use {broker.scheme}s:// in broker.url"
+        return f"the port expects TLS; use {ours}s:// in broker.url"
     if service.kind == "http" and broker.websocket_path:
         refused = f"no WebSocket at the path {broker.websocket_path}: {service.shown}"
-        return f"{refused}; broker.url needs the path that the broker serves, such as {broker.scheme}://HOST:PORT/mqtt"
+        return f"{refused}; broker.url needs the path that the broker serves, such as {ours}://HOST:PORT/mqtt"
     if service.kind in ("http", "other"):
         what = "an HTTP server" if service.kind == "http" else "another service"
         return f"{what} answers at this port: {service.shown}; broker.url needs the MQTT broker's, often 1883 or 8883"

@@ -122,7 +122,9 @@ def _login(broker: BrokerConfig, seconds: float) -> Finding:
     who = f"as {broker.username}" if broker.username else "anonymously"
     message = f"MQTT {broker.protocol}, {who}, in {seconds * 1e3:.0f} ms"
     if broker.username and not broker.tls and not _is_loopback(broker.address[0]):
-        return Finding("login", "warning", f"{message}; the password is sent in plain text", "mqtts:// in broker.url")
+        return Finding(
+            "login", "warning", f"{message}; the password is sent in plain text", "mqtts:// or wss:// in broker.url"
+        )
     return Finding("login", "ok", message)
 
 
