@@ -1,6 +1,6 @@
 """Publishers for the tests of delivery."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -29,13 +29,14 @@ def start_publisher() -> Iterator[StartPublisher]:
         timing: PublisherTiming = PublisherTiming(),  # noqa: B008  (frozen)
         connection_timing: ConnectionTiming = ConnectionTiming(),  # noqa: B008  (frozen)
         base: str = BASE,
+        commanded: Callable[[str, bytes], None] = lambda topic, payload: None,
         record: TopicRecord | None = None,
     ) -> Publisher:
         def connect(will: Any, inbox: Any) -> Connection:
             return Connection(config, client, access, will, inbox, timing=connection_timing)
 
         outbox = outbox or Outbox(None, OutboxConfig())
-        publisher = Publisher(base, boot, outbox, connect, raise_failure, timing=timing, record=record)
+        publisher = Publisher(base, boot, outbox, connect, raise_failure, commanded, timing=timing, record=record)
         publisher.start()
         started.append(publisher)
         return publisher

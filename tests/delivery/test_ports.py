@@ -86,8 +86,8 @@ def test_websockets_carry_events_commands_and_large_pictures(
     commands: list[str] = []
     recorder = DeliveryRecorder(listeners.broker.port)
     config = BrokerConfig.model_validate({"url": url, "protocol": protocol})
-    publisher = start_publisher(config, Access(ca=authority.certificate.cert))
-    publisher._loop._commanded = lambda topic, payload: commands.append(topic)
+    access = Access(ca=authority.certificate.cert)
+    publisher = start_publisher(config, access, commanded=lambda topic, payload: commands.append(topic))
     picture = os.urandom(2_000_000)
     publisher.snapshot("door", picture)
     for seq in range(1, EVENTS + 1):
