@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ from edge_tdn.config.credentials import Access
 from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.backoff import Backoff
 from edge_tdn.delivery.port_diagnosis import diagnose
-from edge_tdn.delivery.refusals import UNSPECIFIED, Trouble, connect_failure, explain, unexplained_end
+from edge_tdn.delivery.refusals import TOO_LARGE, UNSPECIFIED, Trouble, connect_failure, explain, unexplained_end
 from edge_tdn.delivery.timing import ConnectionTiming
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, last_line
@@ -66,10 +66,11 @@ class Connected:
 
 @dataclass(frozen=True)
 class Lost:
-    """The connection ended or could not be opened; the next one is tried soon."""
+    """The connection ended or could not be opened. `repeatedly`: the last ones too, soon after they were accepted."""
 
     trouble: Trouble
     reason: str
+    repeatedly: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Acknowledged:
 
     packet_id: int
     rejection: str | None
+    too_large: bool = False  # the reason is the size
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,7 @@ class Connection:
                 log.exception("broker=%s connection failed", self.address)
                 lost = Lost("unreachable", last_line(error))
             backoff.ended(attempt.connected_s() if attempt else None, taken_over=lost.trouble == "taken_over")
-            if backoff.keeps_ending and lost.trouble == "unreachable":
-                lost = Lost("unreachable", f"{lost.reason}; repeatedly: does a second edge-tdn have this `host`?")
+            lost = replace(lost, repeatedly=backoff.keeps_ending and lost.trouble == "unreachable")
             self._inbox.put(lost)
             self._closing.wait(backoff.next_wait_s())
 
@@ -381,7 +382,7 @@ class _Attempt:
 
     def _on_publish(self, client: Client, data: Any, packet_id: int, reason: ReasonCode, more: Properties) -> None:
         self._stage = _Stage.ACKNOWLEDGED
-        self._notes.put(Acknowledged(packet_id, str(reason) if reason.is_failure else None))
+        self._notes.put(Acknowledged(packet_id, str(reason) if reason.is_failure else None, reason.value == TOO_LARGE))
 
     def _on_subscribe(self, client: Client, data: Any, packet_id: int, reasons: list[ReasonCode], more: Any) -> None:
         for reason in reasons:

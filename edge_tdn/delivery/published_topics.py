@@ -59,6 +59,11 @@ class PublishedTopics:
         self._queue.clear()
         return given_up
 
+    @property
+    def has_removals(self) -> bool:
+        """Return whether `next_removal` may have one."""
+        return bool(self._queue) and not self._in_flight
+
     def next_removal(self) -> Message | None:
         """Return the next removal to send; None if there is none, or if the last one is not answered yet."""
         while self._queue and not self._in_flight:

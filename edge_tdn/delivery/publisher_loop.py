@@ -1,7 +1,4 @@
-"""The publisher's thread: takes from the inbox, and sends what the window allows.
-
-The order of sending is: small retained messages, events, replies and replays, large retained messages.
-"""
+"""The publisher's thread: takes from the inbox, keeps the connection, and sends what the window allows."""
 
 import logging
 import queue
@@ -12,7 +9,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edge_tdn.delivery.delivery_status import DeliveryStatus
-from edge_tdn.delivery.event_feed import EventFeed
 from edge_tdn.delivery.in_flight import InFlight
 from edge_tdn.delivery.incoming import (
     ONLINE,
@@ -23,11 +19,11 @@ from edge_tdn.delivery.incoming import (
     SecondDaemon,
     StateRemoved,
 )
-from edge_tdn.delivery.mqtt import JSON, Acknowledged, Connected, Lost, Message, Note, Received, SubscriptionRejected
-from edge_tdn.delivery.outbox.outbox import Entry, Outbox
+from edge_tdn.delivery.mqtt import Acknowledged, Connected, Lost, Message, Note, Received, SubscriptionRejected
+from edge_tdn.delivery.outbox.outbox import Outbox
+from edge_tdn.delivery.outgoing import Outgoing
 from edge_tdn.delivery.published_topics import PublishedTopics
-from edge_tdn.delivery.replays import ReplayRequest, Replays
-from edge_tdn.delivery.retained_state import RetainedState
+from edge_tdn.delivery.replays import ReplayRequest
 from edge_tdn.delivery.stopwatch import Stopwatch
 from edge_tdn.delivery.timing import PublisherTiming
 from edge_tdn.delivery.topics import Topics
@@ -96,15 +92,13 @@ class PublisherLoop:
     ) -> None:
         self._topics, self._outbox, self._inbox = topics, outbox, inbox
         self._commanded, self._timing = commanded, timing
-        self._in_flight = InFlight()
-        self._feed = EventFeed(outbox, self._in_flight, timing)
-        self._retained = RetainedState(self._in_flight, timing)
-        self._replays = Replays(topics, outbox, self._in_flight)
         self._incoming = IncomingMessages(topics, boot)
         self._request: ReconnectRequest | StopRequest | None = None  # the next thing to do; a stop comes last
         self._phase = Phase.SERVING
-        self.uplink = Uplink(topics, boot, inbox, self._in_flight, stopwatch, published, connect)
+        self._in_flight = InFlight()
+        self.uplink = Uplink(topics, boot, inbox, self._in_flight, stopwatch, connect)
         self.status = DeliveryStatus(self.uplink.address, timing)
+        self._outgoing = Outgoing(topics, outbox, self._in_flight, self.uplink, self.status, published, timing)
 
     def run(self) -> None:
         """Serve until a StopRequest comes."""
@@ -115,8 +109,8 @@ class PublisherLoop:
                 self._reconnect(self._request)
             with heartbeat.patience(self._timing.disk_s):
                 self._outbox.tick()
-                self.uplink.published.tick()
-            self._send()
+                self._outgoing.published.tick()
+            self._outgoing.send()
             self.status.flush()
         self._leave([self.uplink.availability(self._request.goodbye)])
 
@@ -124,7 +118,7 @@ class PublisherLoop:
 
     def _idle_s(self) -> float:
         """Return how long to wait for the inbox."""
-        return min(self._timing.tick_s, max(0.0, self._feed.due_s() - time.monotonic()))
+        return min(self._timing.tick_s, max(0.0, self._outgoing.events.due_s() - time.monotonic()))
 
     def _receive(self, timeout_s: float) -> None:
         """Handle what is in the inbox, or what comes within the timeout."""
@@ -140,21 +134,22 @@ class PublisherLoop:
                 self._outbox.put([(event.camera, event.seq, event.json_bytes()) for event in events])
         for item in items:
             self._handle(item)
-        self._feed.store_acknowledged(more_to_come=bool(items))
+        self._outgoing.events.acknowledgements.store(more_to_come=bool(items))
 
     def _handle(self, item: Item) -> None:
         match item:
             case Message(qos=0):
-                self.uplink.send(item)
+                self._outgoing.scores(item)
             case Message(retain=True):
-                self._retained.set(item)
+                self._outgoing.retained.set(item)
             case Reply():
-                self._replays.reply(item)
+                self._outgoing.replays.reply(item)
             case ReplayRequest():
-                self._replays.replay(item)
+                self._outgoing.replays.replay(item)
             case Announcement(documents, birth_topic, topics):
-                self._configure({*topics, *documents})
-                self._retained.announce(documents)
+                with heartbeat.patience(self._timing.disk_s):
+                    self._outgoing.configure({*topics, *documents})
+                self._outgoing.retained.announce(documents)
                 if self._incoming.follow_dashboard(birth_topic):
                     self.uplink.subscribe(self._incoming.subscriptions)
             case ConnectionNote(note=note):
@@ -170,44 +165,22 @@ class PublisherLoop:
         match note:
             case Connected(link):
                 self.uplink.connection_made(link)
-                self._feed.connected()
-                self._retained.connected(self.uplink.availability(ONLINE))
                 with heartbeat.patience(self._timing.disk_s):
-                    self.uplink.published.connected(self.uplink.address)
+                    self._outgoing.published.connected(self.uplink.address)
+                self._outgoing.connected(link, self.uplink.availability(ONLINE))
                 self.uplink.subscribe(self._incoming.subscriptions)
-                self._report_connected()
-            case Lost(trouble, reason):
-                self._connection_lost()
-                self.status.change(trouble, reason, self._outbox.waiting)
-            case Acknowledged(packet_id, rejection):
-                self._answered(packet_id, rejection)
+                self._outgoing.report()
+            case Lost():
+                self._connection_lost(note)
+            case Acknowledged(rejection=rejection):
+                item = self._outgoing.answered(note)
+                if isinstance(item, Message) and not rejection:
+                    self._incoming.acknowledged(item.topic)
             case SubscriptionRejected(topic, reason):
                 self.status.warn(topic, f"subscribing to {topic} was rejected: {reason}; its messages are not received")
             case Received():
                 if self._phase is Phase.SERVING:  # not the echo of our own goodbye
                     self._interpret(note)
-
-    def _answered(self, packet_id: int, rejection: str | None) -> None:
-        """Handle a PUBACK."""
-        match self.uplink.answered(packet_id, rejection):
-            case Entry() as entry:
-                if rejection:
-                    self._feed.rejected(entry, rejection)
-                elif self._feed.acknowledged(entry):
-                    self._retained.retry_soon()
-            case Message(retain=True) as message:
-                if self.uplink.published.answered(message, rejection):
-                    text = f"{message.topic} stays at the broker, which rejected its removal: {rejection}"
-                    self.status.warn(message.topic, f"{text}; `edge-tdn forget` removes it, as a user who may")
-                elif rejection:
-                    self._retained.rejected(message, rejection)
-                else:
-                    self._retained.acknowledged(message)
-                    self._incoming.acknowledged(message.topic)
-            case Message(topic=topic):
-                if rejection:
-                    self.status.warn(topic, f"{topic} was rejected: {rejection}")
-        self._report_connected()
 
     def _interpret(self, received: Received) -> None:
         match self._incoming.interpret(received):
@@ -215,35 +188,27 @@ class PublisherLoop:
                 self._commanded(topic, payload)
             case AvailabilityOverwritten():
                 if self.uplink.connected:
-                    self._retained.send_once(self.uplink.availability(ONLINE))
+                    self._outgoing.retained.send_once(self.uplink.availability(ONLINE))
             case SecondDaemon(boot):
                 text = f"another edge-tdn publishes below {self._topics.base} (boot {boot!r}): `host` must differ"
                 self.status.warn("second daemon", text, logging.ERROR)
             case DashboardStarted() | StateRemoved():
-                self._retained.send_all(large=True)
-
-    def _configure(self, topics: Collection[str]) -> None:
-        """Set the retained topics of the configuration, and remove the others that were published since the start."""
-        with heartbeat.patience(self._timing.disk_s):
-            dropped = self.uplink.published.configure(topics)
-        for topic in dropped:
-            self._retained.set(Message(topic, b"", retain=True))
+                self._outgoing.retained.send_all(large=True)
 
     # ---------------------------------------------------------------------------------------------------- connections
 
-    def _connection_lost(self) -> None:
-        """Find out what the connection may have ended over, and forget what was in flight."""
+    def _connection_lost(self, lost: Lost) -> None:
+        """Find out what the connection may have ended over, and report it."""
+        reason, over = lost.reason, ""
         if self.uplink.connected:
-            self._feed.disconnected()
-            self._report_connected()
-            for message in self._retained.disconnected():
-                text = "given up: the line is too slow for it, or broker.keepalive_s too short"
-                self.status.warn(message.topic, f"{message.topic}: {len(message.payload)} bytes, {text}")
-            if self.uplink.published.disconnected():
-                text = "retained messages of an earlier configuration stay: the broker ends the connection over"
-                self.status.warn("removal", f"{text} their removal; `edge-tdn forget` removes them, as a user who may")
+            over = self._outgoing.disconnected()
+            self._outgoing.report()
         self.uplink.connection_lost()
-        self._replays.clear()
+        if over:
+            reason = f"{reason}; {over}"
+        elif lost.repeatedly:
+            reason = f"{reason}; repeatedly: does a second edge-tdn have this `host`?"
+        self.status.change(lost.trouble, reason, self._outbox.waiting)
 
     def _reconnect(self, request: ReconnectRequest) -> None:
         """Replace the connection; what the old one leaves unacknowledged is sent again on the new one.
@@ -252,9 +217,9 @@ class PublisherLoop:
         """
         self._request = None
         goodbye = self.uplink.availability(STOPPED if request.elsewhere else OFFLINE)
-        removals = self.uplink.published.leave(keep=goodbye.topic) if request.elsewhere else []
+        removals = self._outgoing.published.leave(keep=goodbye.topic) if request.elsewhere else []
         self._leave([*removals, goodbye])
-        self._retained.reconnecting(request.elsewhere)
+        self._outgoing.reconnecting(request.elsewhere)
         self.uplink.close()
         self._phase = Phase.SERVING
         try:
@@ -273,60 +238,13 @@ class PublisherLoop:
         unsent, begun = deque(last), False
         while self.uplink.connected and time.monotonic() < deadline:
             if not begun:
-                self._send()
-                begun = not self._retained.has_unsent and not self._feed.has_more
+                self._outgoing.send()
+                begun = self._outgoing.finished
             while begun and unsent and self._in_flight.room > 0:
-                self._publish(unsent.popleft())
+                self.uplink.publish(unsent.popleft())
             if not unsent and self._in_flight.empty:
                 break
             self._receive(GOODBYE_POLL_S)
         if self.uplink.connected and unsent:
-            self._publish(unsent.pop())
-        self._feed.store_acknowledged(more_to_come=False)
-
-    # -------------------------------------------------------------------------------------------------------- sending
-
-    def _send(self) -> None:
-        """Send as much as the window allows."""
-        if not self.uplink.connected:
-            return
-        removal = self.uplink.published.next_removal() if self._in_flight.room > 0 else None
-        if removal:
-            self._publish(removal)
-        for message in self._retained.next_small():
-            self._publish(message)
-        for entry in self._feed.next():
-            self._publish_event(entry)
-        for message in self._replays.next():
-            self._publish(message)
-        large = self._retained.next_large()
-        if large:
-            self._publish(large)
-        self._report_connected()
-
-    def _publish(self, message: Message) -> None:
-        if self.uplink.fits(message):
-            self.uplink.publish(message)
-        else:
-            text = f"{message.topic}: {len(message.payload)} bytes, too large for this broker"
-            self.status.warn(message.topic, text)
-
-    def _publish_event(self, entry: Entry) -> None:
-        message = Message(
-            self._topics.events(entry.camera),
-            entry.payload,
-            content_type=JSON,
-            expiry_s=self._outbox.expiry_s(entry),
-            user=(("camera", entry.camera), ("seq", str(entry.seq))),
-        )
-        if self.uplink.fits(message):
-            self.uplink.publish_event(message, entry)
-        else:
-            self._feed.rejected(entry, f"{len(entry.payload)} bytes, too large for this broker")
-
-    def _report_connected(self) -> None:
-        """Report the connection, if there is one, and what the broker rejects."""
-        if not self.uplink.connected:
-            return
-        events = {self._topics.events(camera): reason for camera, reason in self._feed.rejections.items()}
-        self.status.connected({**events, **self._retained.denials}, self._outbox.waiting)
+            self.uplink.publish(unsent.pop())
+        self._outgoing.events.acknowledgements.store(more_to_come=False)

@@ -11,7 +11,7 @@ from edge_tdn.errors import ConfigError
 Trouble = Literal["unreachable", "unauthorized", "tls", "taken_over"]
 
 UNSPECIFIED = 0x80  # paho reports it for a connection that just ended
-UNSUPPORTED_PROTOCOL, TAKEN_OVER, RETAIN_UNSUPPORTED = 0x84, 0x8E, 0x9A
+UNSUPPORTED_PROTOCOL, TAKEN_OVER, TOO_LARGE, RETAIN_UNSUPPORTED = 0x84, 0x8E, 0x95, 0x9A
 UNAUTHORIZED = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad authentication
 RETAIN_HINT = "it must keep retained messages (mosquitto: retain_available true)"
 
