@@ -250,6 +250,7 @@ class _Attempt:
         self._connected_at_s: float | None = None  # monotonic
         self._failure: Lost | None = None  # why the connection ended, where it is known
         self._subscribed: dict[int, str] = {}  # packet id -> topic
+        self._tcp: socket.socket | None = None  # another handle of the open connection
         protocol = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
         transport = "websockets" if broker.websocket_path else "tcp"
         options = {"client_id": client_id, "protocol": protocol, "transport": transport}
@@ -301,6 +302,8 @@ class _Attempt:
         finally:
             self.cut()
             self._client.loop_stop()
+            if self._tcp:
+                self._tcp.close()
         return self._failure or Lost(*unexplained_end(self._stage >= _Stage.CONNECTED, self._broker.tls))
 
     def disconnect(self) -> None:
@@ -309,10 +312,9 @@ class _Attempt:
 
     def cut(self) -> None:
         """End the connection without a DISCONNECT; this also ends the network thread."""
-        connected = self._client.socket()
-        if connected:
-            with suppress(OSError), _tcp_socket(connected) as tcp:
-                tcp.shutdown(socket.SHUT_RDWR)
+        if self._tcp:
+            with suppress(OSError):
+                self._tcp.shutdown(socket.SHUT_RDWR)
 
     # ------------------------------------------------------------------------------------ called by the owner's thread
 
@@ -353,11 +355,13 @@ class _Attempt:
 
         OSError: the connection was closed meanwhile; a session now would take over the one that has replaced it.
         """
+        self._tcp = tcp = socket.socket(fileno=os.dup(connected.fileno()))  # a WebSocket hides its own
         if self._closing.is_set():
             self.cut()
+            tcp.close()
             raise ConnectionAbortedError("closed before it was open")
         # small packets are sent at once; Nagle's algorithm would hold an event back until the last is acknowledged
-        with suppress(OSError), _tcp_socket(connected) as tcp:
+        with suppress(OSError):
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _on_connect(self, client: Client, data: Any, flags: Any, reason: ReasonCode, limits: Properties | None) -> None:
@@ -391,8 +395,3 @@ class _Attempt:
 
     def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
         self._notes.put(Received(message.topic, bytes(message.payload), message.retain))
-
-
-def _tcp_socket(connected: Any) -> socket.socket:
-    """Return another handle of a connection's TCP socket: a WebSocket hides its own. The caller closes it."""
-    return socket.socket(fileno=os.dup(connected.fileno()))

@@ -145,12 +145,13 @@ class Publisher:
         """Publish events again, marked as replayed; then the answer, with their number."""
         self._inbox.put(ReplayRequest(camera, from_seq, to_seq, answer))
 
-    def stop(self, failed: bool = False) -> None:
+    def stop(self, failed: bool = False, remove: bool = False) -> None:
         """Send what waits, publish `stopped` and disconnect; what is not acknowledged in time stays in the outbox.
 
-        `failed`: publish `offline` instead, because the daemon does not end on request.
+        `failed`: publish `offline` instead, because the daemon does not end on request. `remove`: then remove all
+        retained messages.
         """
-        self._inbox.put(StopRequest(OFFLINE if failed else STOPPED))
+        self._inbox.put(StopRequest(OFFLINE if failed else STOPPED, remove))
         self._thread.join()
         self._loop.uplink.close()
         left = [self._inbox.get() for _ in range(self._inbox.qsize())]

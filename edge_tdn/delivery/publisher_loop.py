@@ -64,9 +64,10 @@ class ReconnectRequest:
 
 @dataclass(frozen=True)
 class StopRequest:
-    """Send what waits and the goodbye, disconnect, and end the thread."""
+    """Send what waits and the goodbye, disconnect, and end the thread. `remove`: leave nothing at the broker."""
 
     goodbye: bytes = STOPPED
+    remove: bool = False
 
 
 Item = ActionEvent | Message | Reply | ReplayRequest | Announcement | ConnectionNote | ReconnectRequest | StopRequest
@@ -112,7 +113,12 @@ class PublisherLoop:
                 self._outgoing.published.tick()
             self._outgoing.send()
             self.status.flush()
-        self._leave([self.uplink.availability(self._request.goodbye)])
+        goodbye = self.uplink.availability(self._request.goodbye)
+        if self._request.remove:
+            removals = self._outgoing.published.leave(keep=goodbye.topic)
+            self._leave([*removals, goodbye, Message(goodbye.topic, b"", retain=True)])
+        else:
+            self._leave([goodbye])
 
     # ------------------------------------------------------------------------------------------------------ the inbox
 

@@ -36,14 +36,21 @@ class Daemon:
     """
 
     def __init__(
-        self, config: Config, base: Path, path: Path | None = None, timing: DaemonTiming = DEFAULT_DAEMON_TIMING
+        self,
+        config: Config,
+        base: Path,
+        path: Path | None = None,
+        timing: DaemonTiming = DEFAULT_DAEMON_TIMING,
+        temporary: bool = False,
     ) -> None:
         """Open everything. `base`: where relative paths start; `path`: the file that `reload` reads again.
+
+        `temporary`: leave nothing at the broker.
 
         EdgeTdnError: something cannot be opened.
         """
         tune_for_daemon()
-        self._timing = timing
+        self._timing, self._temporary = timing, temporary
         self._started_ns = time.time_ns()
         self._stop = threading.Event()
         self._woken = threading.Event()  # stopped, or something to publish at once
@@ -164,9 +171,8 @@ class Daemon:
         finish_recorders([camera.recorder for camera in running.cameras], timing.record_s)
         for camera in running.cameras:
             camera.publish_status()
-        shared.publisher.stop(
-            failed=self._failure_of_all is not None
-        )  # before the metrics: a scraper that hangs must not hold up the goodbye
+        # before the metrics: a scraper that hangs must not hold up the goodbye
+        shared.publisher.stop(self._failure_of_all is not None, remove=self._temporary)
         if self._metrics:
             self._metrics.close()
         if self._computed and settled:
