@@ -5,7 +5,7 @@ suspect, its acknowledgement. The end of a connection then shows its cause, and 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 
 from edge_tdn.delivery.broker_limits import BrokerLimits
@@ -14,6 +14,7 @@ from edge_tdn.delivery.event_feed import EventFeed
 from edge_tdn.delivery.in_flight import InFlight
 from edge_tdn.delivery.mqtt import JSON, Acknowledged, Link, Message
 from edge_tdn.delivery.outbox.outbox import Entry, Outbox
+from edge_tdn.delivery.published_topics import PublishedTopics
 from edge_tdn.delivery.replays import Replays
 from edge_tdn.delivery.retained_state import RetainedState
 from edge_tdn.delivery.score_messages import ScoreMessages
@@ -40,24 +41,30 @@ class Outgoing:
         in_flight: InFlight,
         uplink: Uplink,
         status: DeliveryStatus,
+        published: PublishedTopics,
         timing: PublisherTiming,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topics, self._outbox, self._in_flight = topics, outbox, in_flight
-        self._uplink, self._status, self._timing, self._clock = uplink, status, timing, clock
+        self._uplink, self._status, self._timing = uplink, status, timing
+        self.published = published
         self._limits = BrokerLimits(timing, clock)
         self.events = EventFeed(topics, outbox, in_flight, self._limits, timing, clock)
         self.retained = RetainedState(in_flight, self._limits, timing, clock)
         self.replays = Replays(topics, outbox, in_flight)
         self._scores = ScoreMessages(self._limits, timing, clock)
         self._turn = Turn.BATCH
-        self._sent_at_s = 0.0  # monotonic time of the last message
 
     @property
     def finished(self) -> bool:
         """Return whether nothing more can be sent before the goodbye."""
         unsent = self.retained.has_unsent or self.events.has_more or self._has_suspects(probes=False)
         return self._in_flight.room > 0 and not unsent
+
+    def configure(self, topics: Collection[str]) -> None:
+        """Set the retained topics of the configuration, and remove the others that were published since the start."""
+        for topic in self.published.configure(topics):
+            self.retained.set(Message(topic, b"", retain=True))
 
     def connected(self, link: Link, birth: Message) -> None:
         """Start on a new connection, with the message `birth`."""
@@ -74,6 +81,9 @@ class Outgoing:
         """
         alone = self._in_flight.alone if blame else None
         self._scores.disconnected(blame)
+        if self.published.disconnected():
+            text = "retained messages of an earlier configuration stay: the broker ends the connection over"
+            self._status.warn("removal", f"{text} their removal; `edge-tdn forget` removes them, as a user who may")
         if self._in_flight.empty:  # it did not end over one of our messages; perhaps the broker was restarted
             self._limits.probe_soon()
             self.events.retry_soon()
@@ -105,7 +115,7 @@ class Outgoing:
         """Send as much as the window allows. `probes`: also what was left out and is due again."""
         if not self._uplink.connected:
             return
-        is_late = self._clock() - self._sent_at_s > self._timing.answer_s
+        is_late = self._in_flight.waited_s > self._timing.answer_s
         if self._in_flight.alone:
             if is_late:
                 self._give_up(self._in_flight.alone)
@@ -157,7 +167,10 @@ class Outgoing:
                 self.retained.retry_soon()
 
     def _retained_answered(self, message: Message, answer: Acknowledged) -> None:
-        if answer.too_large:
+        if self.published.answered(message, answer.rejection):
+            text = f"{message.topic} stays at the broker, which rejected its removal: {answer.rejection}"
+            self._status.warn(message.topic, f"{text}; `edge-tdn forget` removes it, as a user who may")
+        elif answer.too_large:
             self._limits.refused(message, certain=True)
             self.retained.too_large(message)
         elif answer.rejection:
@@ -167,7 +180,8 @@ class Outgoing:
             self.retained.acknowledged(message)
 
     def _has_suspects(self, probes: bool) -> bool:
-        return self.retained.has_suspects(probes) or self.events.has_suspects(probes)
+        parts = (self.retained, self.events)
+        return self.published.has_removals or any(part.has_suspects(probes) for part in parts)
 
     def _forget(self) -> None:
         """Try everything again: another broker, or the same one with other settings."""
@@ -177,45 +191,40 @@ class Outgoing:
     def _give_up(self, unanswered: Entry | Message) -> None:
         """Treat a message that the broker does not answer as rejected, so that the others are sent."""
         self._in_flight.give_up()
-        reason = f"not answered within {self._timing.answer_s:g} s"
+        answer = Acknowledged(0, f"not answered within {self._timing.answer_s:g} s")
         if isinstance(unanswered, Entry):
-            self.events.rejected(unanswered, reason)
+            self._event_answered(unanswered, answer)
         else:
-            self.retained.rejected(unanswered, reason)
+            self._retained_answered(unanswered, answer)
 
     def _send_batch(self) -> None:
         for message in self.retained.next_small():
-            self._publish(message)
+            self._uplink.publish(message)
         for entry in self.events.next():
             self._publish_event(entry)
         for message in self.replays.next():
             if self._limits.fits(message):
-                self._publish(message)
+                self._uplink.publish(message)
             else:
                 self._status.warn(message.topic, f"{message.topic}: {self._limits.explain(message)}")
         large = self.retained.next_large()
         if large:
-            self._publish(large)
+            self._uplink.publish(large)
 
     def _send_suspect(self, probes: bool) -> None:
-        """Send one message alone; with `probes`, what was left out is the last choice."""
-        message = self.retained.next_alone()
+        """Send one message alone: the removal of a topic first; what was left out is the last choice, with `probes`."""
+        message = self.published.next_removal() or self.retained.next_alone()
         entry = None if message else self.events.next_alone()
         if probes and not message and not entry:
             entry = self.events.next_probe()
             message = None if entry else self.retained.next_probe()
         if message:
-            self._publish(message, alone=True)
+            self._uplink.publish(message, alone=True)
         elif entry:
             self._publish_event(entry, alone=True)
 
-    def _publish(self, message: Message, alone: bool = False) -> None:
-        self._uplink.publish(message, alone)
-        self._sent_at_s = self._clock()
-
     def _publish_event(self, entry: Entry, alone: bool = False) -> None:
         self._uplink.publish_event(self._event(entry), entry, alone)
-        self._sent_at_s = self._clock()
 
     def _event(self, entry: Entry) -> Message:
         return Message(

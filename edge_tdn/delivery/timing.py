@@ -30,4 +30,5 @@ class ConnectionTiming:
     backoff_reset_s: float = 5.0  # a connection that lasted longer resets the wait to `min_retry_s`
     connect_s: float = 1.5  # TCP connect and TLS handshake, each
     connack_s: float = 3.0  # from then until the broker's CONNACK
+    probe_s: float = 0.4  # for each answer of a port that does not answer as an MQTT broker
     close_s: float = 0.5  # a clean disconnect

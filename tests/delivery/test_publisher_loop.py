@@ -10,6 +10,7 @@ import pytest
 from edge_tdn.config.tables import OutboxConfig
 from edge_tdn.delivery.mqtt import Acknowledged, Connected, Inbox, Lost, Message, Received, SubscriptionRejected
 from edge_tdn.delivery.outbox.outbox import Outbox
+from edge_tdn.delivery.published_topics import PublishedTopics
 from edge_tdn.delivery.publisher_loop import Announcement, Item, PublisherLoop, ReconnectRequest, StopRequest
 from edge_tdn.delivery.replays import ReplayRequest
 from edge_tdn.delivery.retained_state import LARGE_BYTES
@@ -48,8 +49,9 @@ class LoopHarness:
         self.links: list[AnsweringLink] = []
         self.rejects: dict[str, str] = {}
         self.commands: list[tuple[str, bytes]] = []
+        topics, stopwatch, published = Topics(BASE), Stopwatch(None), PublishedTopics()
         self.loop = PublisherLoop(
-            Topics(BASE), "b007", self.outbox, self.inbox, self.connect, self._commanded, Stopwatch(None), TIMING
+            topics, "b007", self.outbox, self.inbox, self.connect, self._commanded, stopwatch, TIMING, published
         )
 
     def connect(self, will: Callable[[int], Message], inbox: Inbox) -> Any:

@@ -18,6 +18,7 @@ from edge_tdn.delivery.in_flight import InFlight
 from edge_tdn.delivery.mqtt import PROTOCOL_MAX_PACKET_BYTES, Acknowledged, Message
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.outgoing import Outgoing
+from edge_tdn.delivery.published_topics import PublishedTopics
 from edge_tdn.delivery.stopwatch import Stopwatch
 from edge_tdn.delivery.timing import PublisherTiming
 from edge_tdn.delivery.topics import Topics
@@ -68,7 +69,9 @@ class Host:
         inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.uplink = Uplink(TOPICS, "b007", inbox, self.in_flight, Stopwatch(None), FakeConnection)  # type: ignore[arg-type]
         self.status = DeliveryStatus("broker", TIMING)
-        self.outgoing = Outgoing(TOPICS, self.outbox, self.in_flight, self.uplink, self.status, TIMING, self.clock)
+        self.outgoing = Outgoing(
+            TOPICS, self.outbox, self.in_flight, self.uplink, self.status, PublishedTopics(), TIMING, self.clock
+        )
         self.seqs = dict.fromkeys(CAMERAS, 0)
         self.expected: dict[str, list[int]] = {camera: [] for camera in CAMERAS}  # the events that fit
         self.connections = 0
