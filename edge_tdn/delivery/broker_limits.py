@@ -30,7 +30,8 @@ class BrokerLimits:
         self._refused_bytes = math.inf  # the smallest that the broker refuses because of its size
         self._refused_topics: set[str] = set()  # of such messages; those of other topics are probed first
         self._accepted_roots: set[str] = set()  # first parts of topics of which a message was acknowledged
-        self._refused_roots: set[str] = set()  # of those of which none was, and one ended connections
+        self._doubtful_roots: set[str] = set()  # of those of which none was, and one was in flight at the end
+        self._refused_roots: set[str] = set()  # of those over which connections ended
         self._wait_s = 0.0  # between two probes
         self._probe_at_s = 0.0  # monotonic time from which something that was left out is sent, to see what happens
         self.generation = 0
@@ -44,6 +45,7 @@ class BrokerLimits:
     def forget(self) -> None:
         """Forget what was learned: another broker, or the same one with other settings."""
         self._accepted_roots.clear()
+        self._doubtful_roots.clear()
         self._refused_roots.clear()
         self._forget_sizes()
 
@@ -52,19 +54,25 @@ class BrokerLimits:
         return self._is_below_announced(message) and _bytes(message) < self._refused_bytes
 
     def is_doubtful(self, message: Message) -> bool:
-        """Return whether a connection ended over a message that was not larger."""
-        return _bytes(message) >= self._doubtful_bytes
+        """Return whether a connection ended over one like it: not larger, or with the same first part of its topic."""
+        return _bytes(message) >= self._doubtful_bytes or _root(message) in self._doubtful_roots
 
     def accepted(self, message: Message) -> None:
         """Record an acknowledgement."""
         size, root = _bytes(message), _root(message)
         self._accepted_roots.add(root)
+        self._doubtful_roots.discard(root)
         self._refused_roots.discard(root)
         self._accepted_bytes = max(self._accepted_bytes, size)
         if size >= self._doubtful_bytes:
             self._doubtful_bytes, self._endings = math.inf, 0
         if size >= self._refused_bytes:
             self._forget_sizes()
+
+    def lost(self, message: Message) -> None:
+        """Record that the message was in flight when the connection ended."""
+        if not self.is_known(message):
+            self._doubtful_roots.add(_root(message))
 
     def ended_over(self, message: Message) -> int:
         """Record that a connection ended with the message alone in flight.
@@ -92,14 +100,21 @@ class BrokerLimits:
         self._doubtful_bytes, self._endings = math.inf, 0
         return True
 
+    def is_known(self, message: Message) -> bool:
+        """Return whether a message was acknowledged whose topic begins with the same part."""
+        return _root(message) in self._accepted_roots
+
     def refuse_topic(self, message: Message, probe: bool) -> None:
-        """Learn that connections end over a message whose size is not the reason. `probe`: it was known before."""
+        """Learn that connections end over a message because of its topic. `probe`: it was known before.
+
+        If no topic with the same first part was ever accepted, all of them are refused.
+        """
         self.left_out(message, probe)
-        if _root(message) not in self._accepted_roots:
+        if not self.is_known(message):
             self._refused_roots.add(_root(message))
 
     def is_refused_topic(self, message: Message) -> bool:
-        """Return whether connections end over all of these topics: one did, and the first part was never accepted."""
+        """Return whether a message is refused because of the first part of its topic."""
         return _root(message) in self._refused_roots
 
     # ------------------------------------------------------------------------------------------------------- probes
@@ -111,7 +126,8 @@ class BrokerLimits:
         """
         if not self._is_below_announced(message):
             return math.inf
-        return self._probe_at_s + (self._wait_s if message.topic in self._refused_topics else 0.0)
+        refused = message.topic in self._refused_topics or self.is_refused_topic(message)
+        return self._probe_at_s + (self._wait_s if refused else 0.0)
 
     def may_probe(self, message: Message) -> bool:
         """Return whether a message that was left out may be sent now, alone."""

@@ -139,6 +139,8 @@ class EventFeed:
             self._suspects_until = 0
         self.acknowledgements.add(entry)
         self._endings.pop(entry.number, None)
+        if self._too_large.get(entry.camera) == entry:
+            del self._too_large[entry.camera]
         if entry.camera not in self._rejections:
             return False
         del self._rejections[entry.camera]

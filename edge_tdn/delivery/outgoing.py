@@ -117,9 +117,10 @@ class Outgoing:
             return
         is_late = self._in_flight.waited_s > self._timing.answer_s
         if self._in_flight.alone:
-            if is_late:
-                self._give_up(self._in_flight.alone)
-        elif not self._has_suspects(probes) or (self._turn is Turn.ONLY_BATCHES and not self._in_flight.empty):
+            if not is_late:
+                return
+            self._give_up(self._in_flight.alone)
+        if not self._has_suspects(probes) or (self._turn is Turn.ONLY_BATCHES and not self._in_flight.empty):
             self._send_batch()
         elif not self._in_flight.empty:  # the batch is answered first
             if is_late:

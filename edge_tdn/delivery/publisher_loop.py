@@ -252,6 +252,7 @@ class PublisherLoop:
             if not unsent and self._in_flight.empty:
                 break
             self._receive(GOODBYE_POLL_S)
+            self._outgoing.report()
         if self.uplink.connected and unsent:
             self.uplink.publish(unsent.pop())
         self._outgoing.events.acknowledgements.store(more_to_come=False)

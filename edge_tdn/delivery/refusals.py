@@ -13,7 +13,7 @@ Trouble = Literal["unreachable", "unauthorized", "tls", "taken_over"]
 UNSPECIFIED = 0x80  # paho reports it for a connection that just ended
 UNSUPPORTED_PROTOCOL, TAKEN_OVER, TOO_LARGE, RETAIN_UNSUPPORTED = 0x84, 0x8E, 0x95, 0x9A
 UNAUTHORIZED = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad authentication
-OF_THE_BROKER = {0x89, 0x8B, 0x8D, 0x98, 0x9C, 0x9D, 0x9F, 0xA0}  # busy, shutting down, keepalive, moved ...
+OF_THE_BROKER = {0x89, 0x8B, 0x98, 0x9C, 0x9D, 0x9F, 0xA0}  # busy, shutting down, moved ...
 RETAIN_HINT = "it must keep retained messages (mosquitto: retain_available true)"
 
 

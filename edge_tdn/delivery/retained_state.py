@@ -4,8 +4,9 @@ All of them are kept here and sent at every connect, so that a broker that forgo
 sent last and one at a time, because they hold up everything behind them.
 
 A message that was in flight when the connection ended is a suspect: the broker may have ended the connection over it.
-Suspects are sent alone, the smallest first. One over which connections keep ending is left out: its size is the reason
-if the broker has acknowledged no larger one, else its topic. What is left out is probed from time to time.
+Suspects are sent alone, the smallest first. One over which connections keep ending is left out. The reason is its size,
+unless the broker has acknowledged a larger one, or no topic with the same first part. Now and then, one of what is left
+out is sent as a probe.
 """
 
 import time
@@ -18,6 +19,7 @@ from edge_tdn.delivery.mqtt import JSON, Message
 from edge_tdn.delivery.timing import PublisherTiming
 
 LARGE_BYTES = 16_384  # of a payload: a picture, a long list of labels
+RULES = "connections ended over it, or over all that is like it; do the broker's rules allow it?"
 MAX_ENDINGS = 2  # connections that ended with a message alone in flight, before it is left out
 
 
@@ -67,11 +69,7 @@ class RetainedState:
         """Return the topics that the broker refuses, with the reason."""
         denied = {topic: denial.reason for topic, denial in self._denials.items()}
         too_large = {topic: self._limits.explain(message) for topic, message in self._too_large.items()}
-        left_out = {
-            topic: f"the connection ended over it {suspect.endings} times; do the broker's rules allow it?"
-            for topic, suspect in self._suspects.items()
-            if suspect.left_out
-        }
+        left_out = {topic: RULES for topic, suspect in self._suspects.items() if suspect.left_out}
         return denied | too_large | left_out
 
     @property
@@ -126,6 +124,7 @@ class RetainedState:
         lost = [one for one in self._in_flight.messages if one.retain and one.topic in self._messages]
         for message in lost:
             if blame:
+                self._limits.lost(message)
                 suspect = self._suspects.setdefault(message.topic, Suspect())
                 if message is self._in_flight.alone:
                     self._ended_over(message, suspect)
@@ -223,15 +222,18 @@ class RetainedState:
         suspect.endings += 1
         is_size_probe = not self._limits.fits(message)
         endings = max(suspect.endings, self._limits.ended_over(message))
-        if (is_size_probe or endings >= MAX_ENDINGS) and self._limits.refused(message):
+        if not (is_size_probe or endings >= MAX_ENDINGS):
+            return
+        if (is_size_probe or self._limits.is_known(message)) and self._limits.refused(message):
             del self._suspects[message.topic]
-        elif suspect.left_out:
+        else:
+            suspect.endings = endings
             self._limits.refuse_topic(message, probe=was_left_out)
 
     def _next_suspect(self) -> Message | None:
-        """Return the smallest suspect that is not left out."""
+        """Return a suspect that is not left out: one over which a connection ended, else the smallest."""
         suspects = [message for topic, message in self._alone.items() if not self._suspects[topic].left_out]
-        return min(suspects, key=lambda message: len(message.payload), default=None)
+        return min(suspects, key=lambda one: (-self._suspects[one.topic].endings, len(one.payload)), default=None)
 
     def _next_probe(self) -> Message | None:
         """Return the smallest message of those that were left out and may be sent now."""
