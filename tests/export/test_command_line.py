@@ -9,12 +9,12 @@ from edge_tdn_export.command_line import run_command
 
 from edge_tdn.errors import ModelError
 from edge_tdn.shell import install_extra
+from tests.support.waiting import PROGRAM_S
 
 EXTRA = install_extra("export")
 
 BLOCKED = """
 import importlib, sys
-
 blocked, program, *arguments = sys.argv[1:]
 sys.modules[blocked] = None
 sys.exit(importlib.import_module(f"{program}.__main__").main(arguments))
@@ -36,7 +36,7 @@ FINETUNE = ("edge_tdn_training", "finetune", "--data", "clips", "--out", "model"
 def test_missing_package_is_reported_in_one_line(module: str, command: tuple[str, ...], message: str) -> None:
     """A blocked module stands for one that is not installed; the exit status is 78, without a traceback."""
     program = [sys.executable, "-c", BLOCKED, module, *command]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=PROGRAM_S)
     assert (done.returncode, done.stderr, done.stdout) == (78, message + EXTRA + "\n", "")
 
 

@@ -39,7 +39,7 @@ from tests.support.training_tasks import (
     run_weights,
     train_here,
 )
-from tests.support.waiting import eventually
+from tests.support.waiting import PROGRAM_S, eventually
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 
@@ -159,7 +159,7 @@ def test_two_machines_give_the_weights_of_one(clips: Path, decoded: DecodedDataS
     ]
     try:
         for machine in machines:
-            _, log = machine.communicate(timeout=120)
+            _, log = machine.communicate(timeout=PROGRAM_S)
             assert machine.returncode == 0, log
     finally:
         for machine in machines:
