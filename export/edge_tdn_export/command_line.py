@@ -1,6 +1,7 @@
 """The part that the command lines of exporter and trainer share: errors without a traceback, a clean interrupt."""
 
 import argparse
+import importlib.util
 import io
 import signal
 import sys
@@ -23,6 +24,13 @@ NAMES = {  # of the packages that it installs, by module
     "safetensors": "safetensors",
     "torch": "PyTorch",
 }
+
+
+def require_extra() -> None:
+    """Raise ModuleNotFoundError, which `run_command` prints, if a package of the extra is missing: before long work."""
+    for module in NAMES:
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
 def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -407,3 +408,13 @@ def test_the_unit_that_serves_this_configuration_is_examined(
     ]
     (other,) = host.service(tmp_path / "another.toml", TIMING, systemd=tmp_path)
     assert "edge-tdn@other.service (active)" in other.message
+
+
+def test_the_command_that_starts_a_unit_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    r"""systemd writes the dash of an instance's name as \x2d."""
+    text = SYSTEMCTL.format(active="inactive", enabled="enabled", restarts=0, path=tmp_path / "site.toml")
+    (tmp_path / "systemctl").write_text(text.replace("edge-tdn@site", r"edge-tdn@front\\x2dyard"))
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    start = next(one.remedy for one in host.service(tmp_path / "site.toml", TIMING, systemd=tmp_path))
+    assert shlex.split(start.strip("`")) == ["systemctl", "start", r"edge-tdn@front\x2dyard.service"]

@@ -178,7 +178,8 @@ def _trial(
 def _unreachable(inputs: QuantizationInputs, everything: Trial, reached: Agreement, exceptions: int) -> ModelError:
     return ModelError(
         f"{inputs.model.folder}: the limits cannot be kept in INT8: {everything.agreement}; with {exceptions} of "
-        f"{len(inputs.operators)} operators in floating point {reached}; nothing written; see --limit"
+        f"{len(inputs.operators)} operators in floating point {reached}; nothing written; "
+        "for other limits: edge-tdn-export quantize --limit"
     )
 
 

@@ -46,7 +46,7 @@ def export_model(
             _to_int8(folder, links)
         except Exception as error:  # whatever NNCF raises, the other precisions are of use
             reason = last_line(error).removeprefix(f"{folder}: ")  # a temporary name
-            notes.append(f"no int8: {reason}; edge-tdn-export quantize has --limit, and takes other videos for --clips")
+            notes.append(f"no int8: {reason}; edge-tdn-export quantize also takes other videos, with --clips")
         model = open_model(folder)
         report = _compare(model, links)
     compare.record(model, report)

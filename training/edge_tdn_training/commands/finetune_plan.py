@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch.distributed as dist
+from edge_tdn_export.command_line import require_extra
 from edge_tdn_export.convert.convert import check_id
 from edge_tdn_export.network.input_spec import input_of
 
@@ -110,6 +111,7 @@ def _check_options(options: argparse.Namespace) -> None:
     if not options.rate > 0:
         raise ConfigError(f"--rate {options.rate:g}: must be more than 0")
     check_device(options.device)
+    require_extra()
 
 
 def default_stride(original: InputSpec) -> int:
