@@ -66,7 +66,7 @@ def test_videos_without_a_clip_are_named_and_skipped(make_video: Callable[..., P
 
 def test_error_without_any_clip_names_every_reason(make_video: Callable[..., Path], tmp_path: Path) -> None:
     video = make_video(4, name="four_frames.mp4")
-    with pytest.raises(ModelError, match=r"not one clip in 1 video\(s\):\n.*four_frames\.mp4: too short.* 0\.9 s"):
+    with pytest.raises(ModelError, match=r"not one clip in 1 video\(s\):\n.*four_frames\.mp4: too short.* 1\.0 s"):
         read_clips(video.parent, SPEC)
     with pytest.raises(ModelError, match="no such folder"):
         read_clips(tmp_path / "nowhere", SPEC)

@@ -13,6 +13,7 @@ from edge_tdn_export.commands.network_options import (
 from edge_tdn_export.commands.output import print_golden_errors
 from edge_tdn_export.convert.precisions import DEFAULT_PRECISIONS, PRECISIONS
 from edge_tdn_export.progress import stepped
+from edge_tdn_export.video_options import LABELS_HELP
 
 EXAMPLES = """a published Something-Something model:
   edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt
@@ -48,7 +49,7 @@ def add_parser(commands: Any) -> None:
         "int8: see quantize)",
     )
     add_network_options(parser)
-    parser.add_argument("--labels", type=Path, required=True, help="one label per line, UTF-8, in the logits' order")
+    parser.add_argument("--labels", type=Path, required=True, help=LABELS_HELP)
     parser.add_argument(
         "--background", nargs="*", default=[], metavar="LABEL", help="labels that never start an action"
     )
@@ -58,9 +59,13 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.convert.convert import Recipe, convert, steps
+    from edge_tdn_export.lists.labels import PLAIN, read_labels
     from edge_tdn_export.network import checkpoint
 
     network = checkpoint.load(options.checkpoint, **network_options(options))
+    labels = read_labels(options.labels)
+    if labels.format != PLAIN:
+        print(labels.note)  # noqa: T201
     recipe = Recipe(
         id=options.id or options.out.name,
         labels=options.labels,

@@ -16,6 +16,7 @@ from edge_tdn_export.commands.network_options import (
 )
 from edge_tdn_export.commands.output import console
 from edge_tdn_export.progress import bar
+from edge_tdn_export.video_options import LABELS_HELP
 
 EPILOG = """the clip of a recording with the highest score of any action, and where the model sees it:
   edge-tdn-export explain motion garden.mp4 --out why.png
@@ -61,7 +62,7 @@ def add_parser(commands: Any) -> None:
         "them from MODEL",
     )
     described = parser.add_argument_group("if MODEL is a checkpoint")
-    described.add_argument("--labels", type=Path, help="one label per line, UTF-8 (default: labels.txt beside it)")
+    described.add_argument("--labels", type=Path, help=f"{LABELS_HELP} (default: labels.txt beside it)")
     add_input_options(described)
     add_network_options(parser)
 

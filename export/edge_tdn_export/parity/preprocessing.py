@@ -70,7 +70,7 @@ def compare_pixels(recording: Recording, networks: Networks) -> InputComparison 
 
     def clip(decoder: Decoder, resized: Resize | None) -> NDArray[np.uint8] | None:
         try:
-            return first_clip(recording.path, spec, decoder, resized)
+            return first_clip(recording, spec, decoder, resized)
         except SourceError:
             return None
 

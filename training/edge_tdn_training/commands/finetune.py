@@ -21,6 +21,7 @@ from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.parity.report import table
 from edge_tdn_export.parity.result import ParityReport
+from edge_tdn_export.video_options import add_video_options
 from rich.console import Console
 
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, open_model
@@ -137,6 +138,7 @@ def add_parser(commands: Any) -> None:
         f"later (default: as in --from, but at most {MAX_CLIP_S:g} s per clip)",
     )
     add_machine_options(group, "it is reduced to fit --batch (default: %(default)s)", DEFAULT_MICRO_BATCH, workers=1)
+    add_video_options(parser, labels=True)
     add_network_options(parser)
 
 
@@ -268,7 +270,7 @@ def export_network(plan: FinetunePlan, data: PreparedData, folder: Path) -> Expo
         background=plan.background,
         source=(("file", f"{run_folder.name}/{WEIGHTS}"), ("sha256", checkpoint.sha256(run_folder / WEIGHTS))),
     )
-    report, notes = export_model(plan.initial.model.to("cpu").float(), recipe, data.videos, folder)
+    report, notes = export_model(plan.initial.model.to("cpu").float(), recipe, data.videos, folder, plan.data.pictures)
     return Exported(report, tuple(notes))
 
 

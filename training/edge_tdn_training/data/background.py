@@ -13,7 +13,8 @@ from edge_tdn_export.clips import find_videos
 
 from edge_tdn.capture.video_file import length_s
 from edge_tdn.errors import SourceError
-from edge_tdn_training.data.dataset import DataSet, Video, recordings
+from edge_tdn_training.data.dataset import DataSet, Video
+from edge_tdn_training.data.description import recordings
 
 BACKGROUND = "background"
 MARGIN_S = 0.5  # left out beside a labelled interval: labels are not exact to the frame
@@ -59,7 +60,7 @@ def _unlabelled(data: DataSet) -> list[Interval]:
         end_s: float | None = None
         if all(to_s < float("inf") for _, to_s in parts):  # else nothing follows the last one
             with suppress(SourceError):  # decoding will report it
-                end_s = length_s(path)
+                end_s = length_s(path, pictures=data.pictures)
         edges = [(0.0, 0.0), *sorted(parts), (end_s or 0.0, float("inf"))]
         reached_s = 0.0
         for (_, before_s), (after_s, _) in pairwise(edges):
