@@ -6,6 +6,8 @@ from pathlib import Path
 
 from edge_tdn.errors import ModelError
 
+JOINERS = "\u200c\u200d"  # invisible characters that some scripts need within words
+
 
 def check_labels(path: Path, labels: Sequence[str], classes: int, background: Sequence[str]) -> None:
     """ModelError: the labels of a file do not fit the network, or `background` does not fit them."""
@@ -33,7 +35,7 @@ def unique_labels(given: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     for where, label in given:
         if not label:
             raise ModelError(f"{where}: empty label; remove the line or name the class")
-        if not is_one_line(label):
+        if not is_printable(label):
             raise ModelError(f"{where}: label {label!r} has a control character; remove it")
         if label in labels:
             raise ModelError(f"{where}: duplicate label {label!r}; each label must be unique")
@@ -41,6 +43,6 @@ def unique_labels(given: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def is_one_line(text: str) -> bool:
-    """Return whether a text has no control character, line separator or invalid character: it prints as one line."""
-    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
+def is_printable(text: str) -> bool:
+    """Return whether a text prints as one line: it has no control character, line separator or invalid character."""
+    return all(one.isprintable() or one in JOINERS or unicodedata.category(one) == "Zs" for one in text)

@@ -67,13 +67,14 @@ def locate(listed: VideoList, folder: Path) -> tuple[list[LocatedVideo], list[st
                 located.append(LocatedVideo(index, place, path, kind == "folder"))
                 break
         else:
-            skipped.append(f"{video.where}: {printable(folder / video.places[0].path)}: no such video{_hint(video)}")
+            likely = next((place for place in video.places if place.frames is not None), video.places[0])
+            skipped.append(f"{video.where}: {printable(folder / likely.path)}: no such video{_hint(video)}")
     if not located:
         raise ConfigError(
             "\n".join(
                 [
                     f"{listed.path}: {listed.format}: none of its videos exists below {folder}; "
-                    f"choose their folder with --videos",
+                    f"choose their folder with --videos-in",
                     *skipped[:10],
                 ]
             )
@@ -117,9 +118,8 @@ def _with_videos(found: VideoList) -> VideoList:
 
 
 def _hint(video: ListedVideo) -> str:
-    path = video.places[0].path
-    if path[1:3] in (":\\", ":/"):
-        return ", a path of Windows; write paths relative to --videos"
+    if any(place.path[1:3] in (":\\", ":/") for place in video.places):
+        return ", a path of Windows; write paths relative to --videos-in"
     return ""
 
 
