@@ -19,12 +19,16 @@ from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import Frame
 
+Decoder = Literal["auto", "gstreamer", "opencv"]
+Rotation = Literal[0, 90, 180, 270]
+Region = tuple[float, float, float, float]  # see `Crop`
+
 
 def read_file(
     path: Path,
-    decoder: Literal["auto", "gstreamer", "opencv"] = "auto",
-    rotate: Literal[0, 90, 180, 270] = 0,
-    region: tuple[float, float, float, float] = WHOLE,
+    decoder: Decoder = "auto",
+    rotate: Rotation = 0,
+    region: Region = WHOLE,
     timing: CaptureTiming = DEFAULT_TIMING,
     pictures: Pictures = AS_FOUND,
 ) -> Iterator[Frame]:
@@ -32,9 +36,7 @@ def read_file(
 
     Raises SourceError if it cannot be played or is damaged.
     """
-    file = str(path.resolve())
-    camera = CameraConfig(name="file", source=file, decoder=decoder, rotate=rotate, region=region)
-    with closing(_open(path, camera, pictures)) as capture:
+    with closing(_open(path, pictures, decoder, rotate, region)) as capture:
         position = StreamPosition()
         seq = stream = 0
         deadline_s = time.monotonic() + timing.first_frame_s
@@ -56,7 +58,7 @@ def read_file(
 
 def length_s(
     path: Path,
-    decoder: Literal["auto", "gstreamer", "opencv"] = "auto",
+    decoder: Decoder = "auto",
     timing: CaptureTiming = DEFAULT_TIMING,
     pictures: Pictures = AS_FOUND,
 ) -> float | None:
@@ -66,15 +68,20 @@ def length_s(
     """
     if path.is_dir() and not pictures.per_second:
         return None
-    camera = CameraConfig(name="file", source=str(path.resolve()), decoder=decoder)
     deadline_s = time.monotonic() + timing.first_frame_s
-    with closing(_open(path, camera, pictures)) as capture, suppress(EndOfStream):
+    with closing(_open(path, pictures, decoder)) as capture, suppress(EndOfStream):
         while capture.read(POLL_S) is None and time.monotonic() < deadline_s:  # a read that fails raises the reason
             pass
     return capture.declared_s or None
 
 
-def _open(path: Path, camera: CameraConfig, pictures: Pictures) -> Capture:
+def _open(path: Path, pictures: Pictures, decoder: Decoder, rotate: Rotation = 0, region: Region = WHOLE) -> Capture:
     if path.is_dir():
-        return PictureCapture(path, pictures, Crop.of(camera))
+        return PictureCapture(path, pictures, Crop(rotate, region))
+    source = str(path.resolve())
+    try:
+        source.encode()
+    except UnicodeEncodeError as error:
+        raise SourceError(f"{path}: the name is not UTF-8; rename the file", "ended") from error
+    camera = CameraConfig(name="file", source=source, decoder=decoder, rotate=rotate, region=region)
     return open_capture(camera, Path(), paced=False)

@@ -4,13 +4,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.capture.picture_folder import AS_FOUND, Pictures
-from edge_tdn.capture.video_file import read_file
+from edge_tdn.capture.video_file import Decoder, read_file
 from edge_tdn.errors import ModelError, SourceError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, Picture, Segment
@@ -21,7 +20,6 @@ from edge_tdn_export.video_files import AS_IT_IS, SUFFIXES, USUAL, FoundVideos, 
 
 MAX_REASONS = 10  # that an error lists
 MAX_SEGMENTS = 2000  # of all videos together; at 224x224 they take 1.5 GB
-Decoder = Literal["auto", "gstreamer", "opencv"]
 Resize = Callable[[Picture], Picture]
 MAX_GAP_S = 0.5  # the default of a camera's max_gap_s
 

@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from types import FrameType
 
 from edge_tdn.errors import ConfigError, EdgeTdnError, last_line
@@ -29,6 +30,8 @@ def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
     what was kept.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     options = argparse.Namespace()
     try:
         options = parse()  # may import torch, which takes seconds

@@ -16,7 +16,7 @@ from typing import Any
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.label_file import parse_labels, unique_labels
 from edge_tdn.manifest import LABELS, WEIGHTS
-from edge_tdn_export.lists.text import Line, Pairs, excerpt, lines_of, read_json, read_text, unquoted
+from edge_tdn_export.lists.text import Line, Pairs, counted, excerpt, lines_of, read_json, read_text, unquoted
 from edge_tdn_export.video_files import SUFFIXES
 
 NUMBERED = re.compile(r"([0-9]{1,9})[\s,;:]+(\S.*)")
@@ -40,8 +40,8 @@ class LabelFile:
     @property
     def note(self) -> str:
         """The format as it was recognised, for the user."""
-        counted = "" if self.first is None else f", {self.first}-based"
-        return f"{self.path}: {self.format}{counted}, {len(self.labels)} labels"
+        base = "" if self.first is None else f", {self.first}-based"
+        return f"{self.path}: {self.format}{base}, {counted(len(self.labels), 'label')}"
 
 
 def read_labels(path: Path) -> LabelFile:

@@ -27,7 +27,7 @@ class ClassIndices:
     first: int | None  # the number of the first label; None: the list has names
 
     @property
-    def counted(self) -> str:
+    def base(self) -> str:
         """The first number of the list, for the user."""
         return "" if self.first is None else f", {self.first}-based"
 

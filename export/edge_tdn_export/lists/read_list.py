@@ -16,7 +16,7 @@ from edge_tdn_export.lists.named import (
     read_something_json,
 )
 from edge_tdn_export.lists.numbered import read_numbered
-from edge_tdn_export.lists.text import Pairs, lines_of, printable, read_json, read_text
+from edge_tdn_export.lists.text import Pairs, counted, lines_of, printable, read_json, read_text
 from edge_tdn_export.lists.video_list import ListedVideo, Part, Place, VideoList
 from edge_tdn_export.video_files import SUFFIXES, FoundVideos, kind_of
 
@@ -87,7 +87,7 @@ def find_listed(path: Path, folder: Path | None = None) -> FoundVideos:
     listed = read_list(path)
     located, skipped = locate(listed, folder or path.parent)
     videos = tuple(dict.fromkeys(video.path for video in located))
-    return FoundVideos(videos, tuple(skipped), f"{path}: {format_of(listed, located)}, {len(videos)} videos")
+    return FoundVideos(videos, tuple(skipped), f"{path}: {format_of(listed, located)}, {counted(len(videos), 'video')}")
 
 
 def format_of(listed: VideoList, located: Sequence[LocatedVideo]) -> str:

@@ -82,6 +82,11 @@ def printable(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 video`, `2 videos`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def excerpt(text: str) -> str:
     """Return the beginning of a text, quoted, for an error."""
     return repr(text if len(text) <= 80 else f"{text[:79]}…")

@@ -101,7 +101,7 @@ def quantize(
         manifest, moves = final_manifest(model, trial, calibration.videos, error)
         report = _report(inputs, limits, clips, everything, ranking, trial, error)
         json = to_json(report, nncf=version("nncf"), preset=PRESET)
-        (moves[0][0] / REPORT).write_text(json, encoding="utf-8")
+        (moves[0][0] / REPORT).write_text(json, encoding="utf-8", errors="backslashreplace")
         commit(model, manifest, moves)
     return report
 

@@ -51,7 +51,7 @@ from edge_tdn_training.evaluation.protocols import (
 )
 from edge_tdn_training.evaluation.streaming import StreamResult, check_length, read_intervals, stream
 from edge_tdn_training.evaluation.timeline import timeline
-from edge_tdn_training.loop.run_folder import RUN, input_of_run
+from edge_tdn_training.loop.run_folder import ESCAPED, RUN, input_of_run
 
 REPORT = "evaluation.json"
 
@@ -327,7 +327,7 @@ def _write(
     out.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         write_at_once(out / name, picture)
-    write_at_once(out / REPORT, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+    write_at_once(out / REPORT, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode(errors=ESCAPED))
     console = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
     for line in notes:
         console.print(line, soft_wrap=True)

@@ -39,7 +39,7 @@ from edge_tdn_training.evaluation.protocols import views, with_runtime
 from edge_tdn_training.evaluation.report import accuracy_json, accuracy_table, class_table
 from edge_tdn_training.loop.distributed import DEFAULT_MICRO_BATCH, distributed_context
 from edge_tdn_training.loop.early_stopping import best_epoch
-from edge_tdn_training.loop.run_folder import CURVES, RUN
+from edge_tdn_training.loop.run_folder import CURVES, ESCAPED, RUN
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
 from edge_tdn_training.training_config import TrainingConfig
@@ -305,4 +305,4 @@ def write_results(
         "recordings_judged": data.recordings,
         "results": {name: accuracy_json(one) for name, one in accuracies.items()},
     }
-    write_at_once(folder / REPORT, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode())
+    write_at_once(folder / REPORT, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode(errors=ESCAPED))

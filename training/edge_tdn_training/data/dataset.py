@@ -20,6 +20,7 @@ from edge_tdn_export.lists.labels import find_labels, read_labels
 from edge_tdn_export.lists.named import HMDB51_FILE
 from edge_tdn_export.lists.numbering import class_indices
 from edge_tdn_export.lists.read_list import format_of, locate, read_list
+from edge_tdn_export.lists.text import counted
 from edge_tdn_export.lists.video_list import Part
 from edge_tdn_export.video_files import AS_IT_IS, SUFFIXES, USUAL, Reading, kind_of, videos_below
 
@@ -169,8 +170,9 @@ def _open_list(path: Path, reading: Reading, part: Part | None) -> DataSet:
         for one in located
     )
     labels, swaps = classes.labels, description.swaps(classes.labels)
-    of = f"labels of {label_file.path.name}" if label_file else "labels, sorted"
-    note = f"{path}: {format_of(listed, located)}{classes.counted}; {len(videos)} videos, {len(labels)} {of}"
+    counts = f"{counted(len(videos), 'video')}, {counted(len(labels), 'label')}"
+    of = f" of {label_file.path.name}" if label_file else ", sorted"
+    note = f"{path}: {format_of(listed, located)}{classes.base}; {counts}{of}"
     notes = (note, *two_labels(labels, videos, real_path))
     return DataSet(labels, videos, swaps, tuple(skipped), reading.pictures, notes)
 

@@ -39,6 +39,7 @@ METRICS = "metrics.jsonl"
 CURVES = "curves.png"
 CHECKPOINT = "checkpoint.pt"
 LIBRARIES = ("torch", "numpy", "opencv-python-headless", "pillow", *(("cykooz-resizer",) if VECTORS else ()))
+ESCAPED = "backslashreplace"  # names of files that are not UTF-8 are escapes in JSON
 NOT_COMPARED = ("from", "said", "skipped", "device", "processes", "at_once")  # keys for people; hashes are compared
 REDRAW_S = 10.0  # drawing the curves takes longer than an epoch of few clips
 
@@ -91,7 +92,7 @@ class RunFolder:
         except OSError as error:
             raise ConfigError(f"{self.folder}: {error.strerror}; choose another folder with --out") from error
         write_at_once(self.folder / LABELS, "".join(f"{label}\n" for label in labels).encode())
-        write_at_once(self.folder / RUN, content.encode())
+        write_at_once(self.folder / RUN, content.encode(errors=ESCAPED))
 
     def restore(self, model: TDN, optimiser: torch.optim.Optimizer) -> list[Metrics]:
         """Load the checkpoint into model and optimiser; return the metrics of the epochs so far, none in a new run.
