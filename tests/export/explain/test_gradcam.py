@@ -316,7 +316,7 @@ def test_files_without_a_clip_exit_with_66_or_78(
         tmp_path / "picture.png": ([], 78, "picture.png: too short"),
         tmp_path / "junk.mp4": ([], 66, "junk.mp4"),
         tmp_path / "absent.mp4": ([], 66, "absent.mp4"),
-        tmp_path: ([], 66, "is a directory; choose a video file"),
+        tmp_path: ([], 66, "no numbered pictures in it"),
         video: (["--at", "99"], 78, "thing.mp4: no clip at 99 s; the nearest one is from"),
     }
     for path, (more, status, message) in cases.items():

@@ -222,12 +222,12 @@ def _too_short(training: DecodedDataSet, spec: InputSpec) -> list[str]:
     """Return a note if most videos are shorter than a clip, which on a camera then shows more than they do."""
     lengths = sorted(len(frames) for frames in training.frames)
     middle = lengths[len(lengths) // 2]
-    if middle >= spec.ticks:
+    if middle >= spec.first_clip_ticks:
         return []
     fits = max(1, (middle - FRAMES_PER_SEGMENT + 1) // spec.segments)
     return [
-        f"most videos are shorter than the {spec.ticks / spec.frame_rate:.1f} s that a clip of the model spans; record "
-        f"longer ones, or try --segment-stride {fits}"
+        f"most videos are shorter than the {spec.needed_s():.1f} s that a clip of the model needs; record longer ones, "
+        f"or try --segment-stride {fits}"
     ]
 
 
