@@ -149,10 +149,10 @@ def odd_paths(clips: Path, folder: Path) -> Published:
 
 
 def from_one(clips: Path, folder: Path) -> Published:
-    """A list that counts from 1, with labels that have no numbers: its largest number is that of the labels."""
-    _files(clips, folder, "videos/{}{}.mp4".format)
+    """A list that counts from 1, though its labels have no numbers; semicolons in the paths."""
+    _files(clips, folder, "videos/{};{}.mp4".format)
     _write(folder / "labels.txt", CLASSES)
-    lines = _each(lambda name, n: f"videos/{name}{n}.mp4 {CLASSES.index(name) + 1}")
+    lines = _each(lambda name, n: f"videos/{name};{n}.mp4 {CLASSES.index(name) + 1}")
     return Published(_write(folder / "list.txt", lines), "list of videos, 1-based")
 
 

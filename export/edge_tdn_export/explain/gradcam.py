@@ -82,7 +82,7 @@ def explained_checkpoint(path: Path, network: TDN, spec: InputSpec, labels: Path
     """
     file = labels or path.with_name(LABELS)
     if not file.is_file():
-        raise ModelError(f"{file}: no such file; give a file of labels with --labels")
+        raise ModelError(f"{file}: No such file or directory; give a file of labels with --labels")
     found = read_labels(file).labels
     check_labels(file, found, network.config.classes, ())
     return ExplainedModel(_short(path), network, spec, found)

@@ -16,6 +16,7 @@ HMDB51_FILE = re.compile(r"(.+)_test_split([0-9])\.txt")
 HMDB51_LINE = re.compile(r"(.*\S)\s+([012])")
 HMDB51_MARKS = {"train": ("1",), "test": ("2",), None: ("1", "2")}  # 0: in neither part
 SOMETHING_LINE = re.compile(r"[^;\s]+;[0-9\s]*[^;0-9\s].*")  # id;label, and the label is not a number
+ENDS_WITH_NUMBER = re.compile(r"[ \t,;][0-9]+$")
 HEADINGS = ("id", "video_id", "label", "template")
 SPLITS: dict[Part, tuple[str, ...]] = {"train": ("train",), "test": ("validate", "val", "validation", "test")}
 UNLABELLED = "no label: the published test set has none; use the list of training or validation"
@@ -39,7 +40,9 @@ def read_something_json(path: Path, content: Sequence[Any]) -> VideoList:
 
 
 def is_something_csv(lines: Sequence[Line]) -> bool:
-    """Return whether each line is `id;label`."""
+    """Return whether each line is `id;label`, and not a path with a semicolon and a number as label."""
+    if all(ENDS_WITH_NUMBER.search(line[-20:]) for _, line in lines):
+        return False
     return all(line.count(";") == 1 and SOMETHING_LINE.fullmatch(line) for _, line in lines)
 
 

@@ -30,7 +30,9 @@ def read_numbered(path: Path, lines: Sequence[Line]) -> VideoList:
         named, label = _last_field(line)
         if not named or not _is_number(label):
             raise ConfigError(f"{where}: {excerpt(line)}; {EXPECTED}{_hint(line, number, len(lines))}")
-        videos.append(ListedVideo(where, tuple(_places(named, where)), int(label)))
+        if not (places := tuple(_places(named, where))):
+            raise ConfigError(f"{where}: {excerpt(line)}: an empty path; {EXPECTED}")
+        videos.append(ListedVideo(where, places, int(label)))
         shorter, frames = _last_field(named)
         several += _is_number(frames) and _is_number(_last_field(shorter)[1])
     if several == len(lines):
@@ -78,7 +80,7 @@ def _place(named: str, frames: int | None, where: str) -> Iterator[Place]:
 def _spellings(named: str) -> list[str]:
     """Return a path as it is, without quotation marks, and with slashes for the backslashes of Windows."""
     plain = unquoted(named)
-    return list(dict.fromkeys((named, plain, plain.replace("\\", "/"))))
+    return [path for path in dict.fromkeys((named, plain, plain.replace("\\", "/"))) if path.strip(" ./")]
 
 
 def _last_field(text: str) -> tuple[str, str]:

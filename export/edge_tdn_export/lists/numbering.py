@@ -1,7 +1,7 @@
 """From the labels of a list, numbers or names, to the classes of a model: which number is which label.
 
-A list that has the number 0 counts from 0; one that has as many labels as its largest number says counts from 1. Where
-neither occurs, folders that are named as classes decide.
+A list with the number 0 counts from 0; one whose largest number is the number of labels counts from 1. Where neither
+occurs, folders that are named as classes decide, then the numbers in the file of labels.
 """
 
 import re
@@ -46,15 +46,15 @@ def class_indices(listed: VideoList, file: LabelFile | None, first: int | None =
             f"--labels-of-list"
         )
     numbers = [int(video.label) for video in listed.videos]
-    stated = file.first if first is None else first
-    base = _first(listed, numbers, file) if stated is None else stated
+    base = _first(listed, numbers, file) if first is None else first
     for video, number in zip(listed.videos, numbers, strict=True):
         if not base <= number < base + len(file.labels):
             raise ConfigError(
                 f"{video.where}: label {number}, in a {listed.format} that counts from {base}; {file.path} has "
                 f"{len(file.labels)} labels, so that {base} to {base + len(file.labels) - 1} are allowed"
             )
-    _check_folders(listed, numbers, file, base)
+    if first is None:
+        _check_folders(listed, numbers, file, base)
     return ClassIndices(file.labels, tuple(number - base for number in numbers), base)
 
 
@@ -78,14 +78,16 @@ def _of_names(listed: VideoList, file: LabelFile | None) -> ClassIndices:
 def _first(listed: VideoList, numbers: Sequence[int], file: LabelFile) -> int:
     """Return the number of the first label: 0 or 1. ConfigError: the list may count from either."""
     count = len(file.labels)
-    if min(numbers) == 0 or max(numbers) > count:
+    if min(numbers) == 0:
         return 0
     if max(numbers) == count:
         return 1
     agreeing = [first for first in (0, 1) if _agreement(listed, numbers, file, first) == 1.0]
     if len(agreeing) == 1:
         return agreeing[0]
-    if len(numbers) < count:  # a few lines of a list, which need not have its first label
+    if file.first is not None:
+        return file.first
+    if len(numbers) < count or max(numbers) > count:  # a few lines, which need not have the first label; or an error
         return 0
     raise ConfigError(
         f"{listed.videos[0].where}: {listed.format} with the labels {min(numbers)} to {max(numbers)}, and {file.path} "
@@ -103,7 +105,8 @@ def _check_folders(listed: VideoList, numbers: Sequence[int], file: LabelFile, f
     raise ConfigError(
         f"{listed.videos[at].where}: label {numbers[at]} is {file.labels[numbers[at] - first]!r}, but the video is in "
         f"a folder of {file.labels[index]!r}, and no other video is in the folder of its label either: {file.path} is "
-        f"in another order, or does not count from {first}"
+        f"in another order, or the list does not count from {first}; if both are right, add `{FIRST_KEY} = {first}` to "
+        f"dataset.toml beside the list"
     )
 
 

@@ -30,8 +30,11 @@ def read_text(path: Path) -> str:
 
 def is_text(path: Path) -> bool:
     """Return whether a file begins as a text does, and not as a video."""
-    with path.open("rb") as file:
-        sample = file.read(SAMPLE_BYTES)
+    try:
+        with path.open("rb") as file:
+            sample = file.read(SAMPLE_BYTES)
+    except OSError:
+        return True  # reading it gives the reason
     if sample[:2] in ENCODINGS:
         return True
     decoder = codecs.getincrementaldecoder("utf-8")()

@@ -72,7 +72,7 @@ def test_labels_of_a_run_are_never_renumbered(tmp_path: Path) -> None:
         ("l.txt", "up\nup\n", r"l\.txt:2: duplicate label"),
     ],
 )
-def test_what_is_no_file_of_labels_is_refused_with_its_line(
+def test_files_that_are_not_labels_are_refused_with_their_line(
     name: str, content: str, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_text(content)

@@ -202,6 +202,7 @@ def put(folder: Path, content: str, labels: str = "left\nright\n", name: str = "
         ("\n \n", r"list\.txt: no video in it"),
         ("17;Rotating something\n", r"list\.txt:1: unknown label 'Rotating something'; it is not in .*labels\.txt"),
         ("17\n18\n", r"list\.txt:1: '17'"),
+        ("'' 0\n./ 1\n", r"list\.txt:1: .*an empty path"),
     ],
 )
 def test_a_wrong_list_is_refused_with_its_line(content: str, message: str, tmp_path: Path) -> None:
@@ -227,6 +228,10 @@ def test_how_a_list_counts_is_found_stated_or_asked_for(tmp_path: Path) -> None:
     (tmp_path / "dataset.toml").unlink()
     by_folder = open_data(put(tmp_path, "left/a.mp4 2\na.mp4 2\nb.mp4 1\n", labels))
     assert [video.label for video in by_folder.videos] == [1, 1, 0]
+    (tmp_path / "classInd.txt").write_text("1 up\n2 left\n3 down\n")
+    for content, expected in ((ambiguous, [0, 0, 0]), ("a.mp4 0\nb.mp4 2\n", [0, 2])):
+        data = open_data(put(tmp_path, content, labels), Reading(labels=tmp_path / "classInd.txt"))
+        assert [video.label for video in data.videos] == expected, "as classInd.txt counts, unless the list has a 0"
     few = open_data(put(tmp_path, "a.mp4 1\nb.mp4 1\n", labels))
     assert [video.label for video in few.videos] == [1, 1], "a few lines of a list count from 0, as documented"
 
@@ -236,6 +241,8 @@ def test_labels_in_another_order_than_the_folders_of_the_list_are_refused(clips:
     (tmp_path / "list.txt").write_text(f"{clips}/left/take-0.mp4 1\n{clips}/right/take-0.mp4 0\n")
     with pytest.raises(ConfigError, match=r"list\.txt:1: label 1 is 'right', but the video is in a folder of 'left'"):
         open_data(tmp_path / "list.txt")
+    (tmp_path / "dataset.toml").write_text("first_label = 0\n")  # the folders are of two cameras
+    assert [video.label for video in open_data(tmp_path / "list.txt").videos] == [1, 0]
 
 
 def test_labels_of_a_list_are_chosen_with_an_option(clips: Path, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def _evaluated_model(
         check_protocol(options.protocol, spec, PYTORCH, name)
         listed = options.labels or path.parent / LABELS
         if not listed.is_file():
-            raise ConfigError(f"{listed}: no such file; give the checkpoint's labels with --labels")
+            raise ConfigError(f"{listed}: No such file or directory; give the checkpoint's labels with --labels")
         labels = read_labels(listed).labels
         check_labels(listed, labels, network.config.classes, ())
         scorers = {PYTORCH: with_pytorch(Networks([network], spec), device)}

@@ -106,7 +106,10 @@ def open_evaluation_data(path: Path, reading: Reading, data: DataSet, where: Pat
 
 
 def _open_folder(folder: Path, reading: Reading) -> DataSet:
-    entries = [(entry, kind_of(entry)) for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    try:
+        entries = [(entry, kind_of(entry)) for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}") from error
     classes = [entry for entry, kind in entries if kind == "folder"]
     if not classes:
         splits = [entry.name for entry, _ in entries if HMDB51_FILE.fullmatch(entry.name)]
