@@ -19,7 +19,9 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -250,6 +252,12 @@ class Model:
 def shipped_models() -> Path:
     """Return the folder of the models that come with the package."""
     return Path(str(resources.files("edge_tdn") / "models"))
+
+
+def model_id(name: str) -> str:
+    """Return an id, as ID_PATTERN requires it, that resembles a name."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub("[^A-Za-z0-9._-]+", "-", plain).strip("-.")[:64] or "model"
 
 
 def find_model(name: str, base: Path) -> Path:

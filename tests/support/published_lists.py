@@ -19,7 +19,7 @@ CLASSES = ("left", "right")
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedList:
     """A data set as it is published: its list, how it is read, and what the user is to be shown of it."""
 
     path: Path
@@ -65,31 +65,31 @@ def _each(line: Callable[[str, int], str]) -> list[str]:
     return [line(name, n) for name in CLASSES for n in range(2)]
 
 
-def tsn(clips: Path, folder: Path) -> Published:
+def tsn(clips: Path, folder: Path) -> PublishedList:
     """TSN, TSM, TDN: frame folders, their number of pictures, a number from 0; optical flow beside the pictures."""
     _pictures(clips, folder, "img/{}-{}".format)
     for flow in ("flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg"):
         _pictures(clips, folder, "img/{}-{}".format, flow)
     _write(folder / "category.txt", CLASSES)
     lines = _each(lambda name, n: f"img/{name}-{n} {FRAMES} {CLASSES.index(name)}")
-    return Published(
+    return PublishedList(
         _write(folder / "train_videofolder.txt", lines), "list of frame folders, as of TSN and TDN, 0-based"
     )
 
 
-def something_frames(clips: Path, folder: Path) -> Published:
+def something_frames(clips: Path, folder: Path) -> PublishedList:
     """Something-Something V1: `id;label`, labels one per line, frame folders of `00001.jpg`."""
     _pictures(clips, folder / "v1", lambda name, n: str(100218 + 10 * CLASSES.index(name) + n), "{:05d}.jpg")
     _write(folder / "something-something-v1-labels.csv", ["Moving something right", "Moving something left"])
     _write(folder / "something-something-v2-labels.json", [json.dumps({"Of another list": "0"})])
     lines = _each(lambda name, n: f"{100218 + 10 * CLASSES.index(name) + n};Moving something {name}")
     listed = _write(folder / "something-something-v1-train.csv", lines)
-    return Published(
+    return PublishedList(
         listed, "Something-Something CSV; 4 videos, 2 labels of something-something-v1", _in(folder / "v1")
     )
 
 
-def something_json(clips: Path, folder: Path) -> Published:
+def something_json(clips: Path, folder: Path) -> PublishedList:
     """Something-Something V2: JSON with templates in brackets, and its labels file without."""
     _files(clips, folder / "v2", lambda name, n: f"{78687 + 10 * CLASSES.index(name) + n}.webm")
     labels = {"Moving something left": "0", "Moving something right": "1"}
@@ -106,34 +106,34 @@ def something_json(clips: Path, folder: Path) -> Published:
     ]
     listed = folder / "something-something-v2-train.json"
     listed.write_text(json.dumps(entries))
-    return Published(
+    return PublishedList(
         listed, "Something-Something JSON; 4 videos, 2 labels of something-something-v2", _in(folder / "v2")
     )
 
 
-def mmaction2_commas(clips: Path, folder: Path) -> Published:
+def mmaction2_commas(clips: Path, folder: Path) -> PublishedList:
     _files(clips, folder, "videos/{}/clip {}.mp4".format)
     _write(folder / "label_map.txt", CLASSES)
     lines = _each(lambda name, n: f"videos/{name}/clip {n}.mp4,{CLASSES.index(name)}")
-    return Published(_write(folder / "val.csv", lines), "list of videos, 0-based")
+    return PublishedList(_write(folder / "val.csv", lines), "list of videos, 0-based")
 
 
-def mmaction2_frames(clips: Path, folder: Path) -> Published:
+def mmaction2_frames(clips: Path, folder: Path) -> PublishedList:
     _pictures(clips, folder, "rawframes/{}/{}".format, "frame{:06d}.png")
     _write(folder / "labels.txt", CLASSES)
     lines = _each(lambda name, n: f"rawframes/{name}/{n} {FRAMES} {CLASSES.index(name)}")
-    return Published(_write(folder / "list.txt", lines), "list of frame folders, as of TSN and TDN, 0-based")
+    return PublishedList(_write(folder / "list.txt", lines), "list of frame folders, as of TSN and TDN, 0-based")
 
 
-def tabs(clips: Path, folder: Path) -> Published:
+def tabs(clips: Path, folder: Path) -> PublishedList:
     """Tabs between path, number of frames, which is ignored for a video file, and label."""
     _files(clips, folder, "videos/{} {}.mp4".format)
     _write(folder / "labels.txt", CLASSES)
     lines = _each(lambda name, n: f"videos/{name} {n}.mp4\t30\t{CLASSES.index(name)}")
-    return Published(_write(folder / "list.txt", lines), "list of videos, 0-based")
+    return PublishedList(_write(folder / "list.txt", lines), "list of videos, 0-based")
 
 
-def odd_paths(clips: Path, folder: Path) -> Published:
+def odd_paths(clips: Path, folder: Path) -> PublishedList:
     """Quotation marks, backslashes, commas within a path, blanks, and the byte order mark of Windows."""
     _files(clips, folder, lambda name, n: f"videos/{name}, take {n}.mp4")
     _write(folder / "labels.txt", CLASSES)
@@ -145,34 +145,34 @@ def odd_paths(clips: Path, folder: Path) -> Published:
     ]
     listed = folder / "list.txt"
     listed.write_bytes("\r\n".join(lines).encode("utf-16"))
-    return Published(listed, "list of videos, 0-based")
+    return PublishedList(listed, "list of videos, 0-based")
 
 
-def from_one(clips: Path, folder: Path) -> Published:
+def from_one(clips: Path, folder: Path) -> PublishedList:
     """A list that counts from 1, though its labels have no numbers; semicolons in the paths."""
     _files(clips, folder, "videos/{};{}.mp4".format)
     _write(folder / "labels.txt", CLASSES)
     lines = _each(lambda name, n: f"videos/{name};{n}.mp4 {CLASSES.index(name) + 1}")
-    return Published(_write(folder / "list.txt", lines), "list of videos, 1-based")
+    return PublishedList(_write(folder / "list.txt", lines), "list of videos, 1-based")
 
 
-def ucf101(clips: Path, folder: Path) -> Published:
+def ucf101(clips: Path, folder: Path) -> PublishedList:
     """UCF101: a train list with numbers from 1, those of classInd.txt; the videos are in another folder."""
     _files(clips, folder / "UCF-101", _ucf_name)
     _write(folder / "ucfTrainTestlist/classInd.txt", ["1 Right", "2 Left", ""])
     lines = _each(lambda name, n: f"{_ucf_name(name, n)} {1 if name == 'right' else 2}")
     listed = _write(folder / "ucfTrainTestlist/trainlist01.txt", lines)
-    return Published(listed, "UCF101 list, 1-based; 4 videos, 2 labels of classInd.txt", _in(folder / "UCF-101"))
+    return PublishedList(listed, "UCF101 list, 1-based; 4 videos, 2 labels of classInd.txt", _in(folder / "UCF-101"))
 
 
-def ucf101_test(clips: Path, folder: Path) -> Published:
+def ucf101_test(clips: Path, folder: Path) -> PublishedList:
     """UCF101: a test list without numbers."""
     published = ucf101(clips, folder)
     listed = _write(published.path.with_name("testlist01.txt"), _each(_ucf_name))
-    return Published(listed, "UCF101 list, classes by folder; 4 videos", published.reading)
+    return PublishedList(listed, "UCF101 list, classes by folder; 4 videos", published.reading)
 
 
-def hmdb51_train(clips: Path, folder: Path) -> Published:
+def hmdb51_train(clips: Path, folder: Path) -> PublishedList:
     """HMDB51: a file for each class; marks 1 for training, 2 for tests, 0 for neither."""
     _files(clips, folder / "videos", lambda name, n: f"turn_{name}/{n}_turn_{name}_f_cm_np1_ba_med_0.avi")
     for name in CLASSES:
@@ -180,15 +180,15 @@ def hmdb51_train(clips: Path, folder: Path) -> Published:
         _write(folder / f"splits/turn_{name}_test_split1.txt", marks)
         _write(folder / f"splits/turn_{name}_test_split2.txt", ["gone.avi 1"])
     listed = folder / "splits/turn_left_test_split1.txt"
-    return Published(listed, "HMDB51 split 1, its train part; 2 videos", _in(folder / "videos"), "train", videos=2)
+    return PublishedList(listed, "HMDB51 split 1, its train part; 2 videos", _in(folder / "videos"), "train", videos=2)
 
 
-def hmdb51_test(clips: Path, folder: Path) -> Published:
+def hmdb51_test(clips: Path, folder: Path) -> PublishedList:
     one = hmdb51_train(clips, folder)
-    return Published(one.path, "HMDB51 split 1, its test part; 2 videos", one.reading, "test", videos=2)
+    return PublishedList(one.path, "HMDB51 split 1, its test part; 2 videos", one.reading, "test", videos=2)
 
 
-def kinetics(clips: Path, folder: Path) -> Published:
+def kinetics(clips: Path, folder: Path) -> PublishedList:
     """Kinetics: CSV; clips that are cut out, or the whole video, whose seconds are stated."""
     _files(clips, folder, lambda name, n: f"train/moving_{name}/-id{name}{n}" + ("_000010_000012.mp4" if n else ".mkv"))
     with (folder / "train.csv").open("w", newline="") as file:
@@ -198,14 +198,14 @@ def kinetics(clips: Path, folder: Path) -> Published:
             rows.writerow([f"moving {name}", f"-id{name}1", 10, 12, "train"])
             rows.writerow([f"moving {name}", f"-id{name}0", 0, 2, "train"])
         rows.writerow(["moving, fast", "gone", 3, 13, "train"])
-    return Published(
+    return PublishedList(
         folder / "train.csv",
         "Kinetics CSV; 4 videos, 3 labels, sorted",
         skipped=("gone_000003_000013: no such video",),
     )
 
 
-def kinetics_json(clips: Path, folder: Path) -> Published:
+def kinetics_json(clips: Path, folder: Path) -> PublishedList:
     published = kinetics(clips, folder)
     entries = {
         f"-id{name}1": {
@@ -217,7 +217,7 @@ def kinetics_json(clips: Path, folder: Path) -> Published:
     } | {"gone": {"annotations": {"label": "moving left", "segment": [1.0, 9.0]}, "subset": "test"}}
     listed = published.path.with_suffix(".json")
     listed.write_text(json.dumps(entries))
-    return Published(listed, "Kinetics JSON, its split 'train'; 2 videos", part="train", videos=2)
+    return PublishedList(listed, "Kinetics JSON, its split 'train'; 2 videos", part="train", videos=2)
 
 
 ALL = (

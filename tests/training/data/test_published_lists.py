@@ -1,4 +1,4 @@
-"""Published lists of videos and of frame folders as data sets: every video has the label of what it shows."""
+"""PublishedList lists of videos and of frame folders as data sets: every video has the label of what it shows."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from edge_tdn.capture.picture_folder import Pictures, parse_names
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import InputSpec
 from tests.support import published_lists
-from tests.support.published_lists import CLASSES, FRAMES, Published, write_pictures
+from tests.support.published_lists import CLASSES, FRAMES, PublishedList, write_pictures
 from tests.support.training_clips import SPEC, make_clips, moves
 
 pytestmark = pytest.mark.training
@@ -48,7 +48,7 @@ def shown(data: DataSet, cache: Path, spec: InputSpec = SPEC) -> list[tuple[str,
 
 @pytest.mark.parametrize("write", published_lists.ALL, ids=lambda write: write.__name__)
 def test_every_published_format_gives_each_video_the_label_of_what_it_shows(
-    write: Callable[[Path, Path], Published], clips: Path, tmp_path: Path
+    write: Callable[[Path, Path], PublishedList], clips: Path, tmp_path: Path
 ) -> None:
     """The format is stated in one line."""
     published = write(clips, tmp_path / "data")
