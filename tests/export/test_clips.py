@@ -134,6 +134,9 @@ def test_a_list_of_frame_folders_is_a_source_of_clips(make_video: Callable[..., 
         ]
     (below,) = read_clips(tmp_path / "img/one", SPEC).recordings
     assert len(below.segments) == len(expected.segments)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/0000-one").symlink_to(tmp_path / "img/one")  # as a fine-tuning gathers its videos
+    assert [one.name for one in read_clips(tmp_path / "links", SPEC).recordings] == ["0000-one"]
     half = read_clips(tmp_path / "img", SPEC, reading=Reading(pictures=Pictures(per_second=7.5)))
     assert len(half.recordings[0].segments) > 2 * len(expected.segments) - 5
     assert np.array_equal(

@@ -79,9 +79,10 @@ def test_pictures_of_a_frame_folder_are_the_frames_of_the_clip(clips: Path, tmp_
 def test_a_list_states_how_many_pictures_are_used(clips: Path, tmp_path: Path) -> None:
     """More than it states are left out; if the folder ends half a second before, it is named and left out."""
     published = published_lists.tsn(clips, tmp_path)
-    published.path.write_text("img/left-0 12 0\nimg/left-1 24 0\nimg/right-0 26 1\nimg/right-1 60 1\n")
+    counts = ("left-0 12 0", "left-1 24 0", "right-0 26 1", "right-1 60 1", "right-1 20 1")
+    published.path.write_text("".join(f"img/{count}\n" for count in counts))
     decoded = decode(open_data(published.path), 12.0, 80, tmp_path / "cache")
-    assert [len(frames) for frames in decoded.frames] == [12, 24, 24]
+    assert [len(frames) for frames in decoded.frames] == [12, 24, 24, 20]
     (reason,) = decoded.data.skipped
     assert "right-1: the last 3.0 s of the 60 pictures that the list states are missing" in reason
 
@@ -202,7 +203,7 @@ def put(folder: Path, content: str, labels: str = "left\nright\n", name: str = "
         ("\n \n", r"list\.txt: no video in it"),
         ("17;Rotating something\n", r"list\.txt:1: unknown label 'Rotating something'; it is not in .*labels\.txt"),
         ("17\n18\n", r"list\.txt:1: '17'"),
-        ("'' 0\n./ 1\n", r"list\.txt:1: .*an empty path"),
+        ("./ 0\na.mp4 1\n", r"list\.txt:1: .*an empty path"),
     ],
 )
 def test_a_wrong_list_is_refused_with_its_line(content: str, message: str, tmp_path: Path) -> None:

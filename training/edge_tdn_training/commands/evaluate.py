@@ -37,6 +37,7 @@ from edge_tdn.inference.runtime import enough_memory
 from edge_tdn.label_file import check_labels
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, Model, find_model, open_model
 from edge_tdn_training.data.dataset import open_data
+from edge_tdn_training.data.decoded import printed
 from edge_tdn_training.data.video_cache import default_cache
 from edge_tdn_training.evaluation import report
 from edge_tdn_training.evaluation.protocols import (
@@ -334,7 +335,7 @@ def _write(
     for table in tables:
         console.print(table)
         console.print()
-    for reason in skipped:
+    for reason in printed(skipped):
         console.print(f"skipped: {reason}", soft_wrap=True)
     console.print(f"written: {', '.join(str(out / name) for name in (REPORT, *pictures))}", soft_wrap=True)
 

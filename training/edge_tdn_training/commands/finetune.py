@@ -33,7 +33,7 @@ from edge_tdn_training.commands.network_options import add_network_options
 from edge_tdn_training.commands.next_steps import convert_command, noted, same_command, weights_kept
 from edge_tdn_training.data.balance import balance, evaluation_clips
 from edge_tdn_training.data.dataset import DataSet
-from edge_tdn_training.data.decoded import DecodedDataSet
+from edge_tdn_training.data.decoded import DecodedDataSet, printed
 from edge_tdn_training.data.split import DataSplit, split
 from edge_tdn_training.data.video_cache import decode_with_progress, default_cache
 from edge_tdn_training.evaluation.accuracy import Accuracy
@@ -193,7 +193,7 @@ def prepare_data(plan: FinetunePlan, console: Console) -> PreparedData:
     training, held_out = sides.train, sides.held_out
     notes = (*plan.notes, *sides.notes, *_too_short(training, plan.spec), *_not_mirrored(plan.data))
     skipped = dict.fromkeys((*training.data.skipped, *held_out.data.skipped))
-    for line in (*notes, f"{len(skipped)} video(s) skipped", *skipped) if skipped else notes:
+    for line in (*notes, f"{len(skipped)} video(s) skipped", *printed(skipped)) if skipped else notes:
         console.print(f"  {line}")
     console.print(f"  {_counts(training)}; held out: {_counts(held_out)}")
     balanced = balance(training, plan.spec.video_frames)

@@ -19,7 +19,7 @@ from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.data.background import BACKGROUND
 from edge_tdn_training.data.copies import copies_are_one
 from edge_tdn_training.data.dataset import DataSet, open_data, open_evaluation_data
-from edge_tdn_training.data.decoded import DecodedDataSet
+from edge_tdn_training.data.decoded import DecodedDataSet, printed
 from edge_tdn_training.data.split import check_apart, check_evaluation_data, check_share, hold_out
 from edge_tdn_training.data.video_cache import decode_with_progress, default_cache
 from edge_tdn_training.loop.distributed import DistributedContext, distributed_context
@@ -247,7 +247,7 @@ def _print_data(
     console.print(
         f"{len(data.labels)} classes; {len(training.frames)} videos to train on{evaluated}, {len(skipped)} skipped"
     )
-    for reason in skipped:
+    for reason in printed(skipped):
         console.print(f"  skipped: {reason}")
     if data.sideways:
         labels = ", ".join(map(repr, data.sideways))

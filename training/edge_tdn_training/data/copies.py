@@ -10,14 +10,10 @@ from edge_tdn_training.data.dataset import DataSet, real_path, two_labels
 
 def content_keys(data: DataSet) -> dict[str, str]:
     """Return for each real path a key that it shares with its copies. Only files of the same size are read."""
-    sizes: dict[int, set[str]] = {}
-    for video in data.videos:
-        sizes.setdefault(sum(file.stat().st_size for file in _files(video.path)), set()).add(real_path(video))
-    keys: dict[str, str] = {}
-    for paths in sizes.values():
-        for path in paths:
-            keys[path] = path if len(paths) == 1 else _sha256(path)
-    return keys
+    same: dict[object, set[str]] = {}
+    for path in {real_path(video) for video in data.videos}:
+        same.setdefault(_size(path), set()).add(path)
+    return {path: path if len(paths) == 1 else _sha256(path) for paths in same.values() for path in paths}
 
 
 def copies_are_one(data: DataSet) -> tuple[DataSet, list[str]]:
@@ -38,6 +34,15 @@ def copies_are_one(data: DataSet) -> tuple[DataSet, list[str]]:
     return replace(data, videos=tuple(videos)), notes
 
 
+def _size(path: str) -> tuple[int, ...]:
+    """Return the size of a file; of a folder the number of its pictures, and the sizes of the first and the last."""
+    try:
+        files = _files(Path(path))
+        return (len(files), *(file.stat().st_size for file in (files[:1] + files[-1:])))
+    except OSError:  # decoding reports it
+        return ()
+
+
 def _files(path: Path) -> list[Path]:
     """Return the files that a video consists of, in order: itself, or the pictures of a folder."""
     if not path.is_dir():
@@ -46,8 +51,12 @@ def _files(path: Path) -> list[Path]:
 
 
 def _sha256(path: str) -> str:
+    """Return the hash of a video's content, or its path if it cannot be read, which decoding reports."""
     found = hashlib.sha256()
-    for file in _files(Path(path)):
-        with file.open("rb") as content:
-            found.update(hashlib.file_digest(content, "sha256").digest())
+    try:
+        for file in _files(Path(path)):
+            with file.open("rb") as content:
+                found.update(hashlib.file_digest(content, "sha256").digest())
+    except OSError:
+        return path
     return found.hexdigest()

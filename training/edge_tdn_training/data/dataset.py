@@ -191,8 +191,8 @@ def two_labels(labels: Sequence[str], videos: Sequence[Video], key: Callable[[Vi
     for video in videos:
         same.setdefault(key(video), []).append(video)
     pairs = [
-        f"{one.name}, {labels[one.label]!r}, and {other.name}, {labels[other.label]!r}: one video under two labels, "
-        f"which is learnt as both; remove one of them"
+        f"{one.name}, {labels[one.label]!r}, and {other.name}, {labels[other.label]!r}: one video under two labels; "
+        f"remove one of them"
         for own in same.values()
         if len({video.label for video in own}) > 1
         for one, other in combinations(own, 2)

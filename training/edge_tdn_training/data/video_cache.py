@@ -180,9 +180,12 @@ def _decode_file(videos: Sequence[Video], targets: Sequence[Path], decoding: _De
                 parts.remove(part)
             if not parts:
                 break
+        faults = {part: fault for part in parts if (fault := part.missing)}
         for part in parts:
-            part.check_end()
-            part.finish()
+            if part not in faults:
+                part.finish()
+        if faults:
+            raise SourceError(next(iter(faults.values())))
     except OSError as error:
         raise ConfigError(f"{decoding.cache}: {error.strerror}; choose another folder with --cache") from error
     finally:
@@ -231,16 +234,16 @@ class _PartWriter:
             self._resized = (frame, self._resize(rgbx, size[1], size[0])[..., :3].tobytes())
         self._file.write(self._resized[1])
 
-    def check_end(self) -> None:
-        """Raise SourceError if the folder of pictures ended before the number of pictures that a list states."""
-        if self._video.frames is None:
-            return
-        missing_s = self._until_s - self._tick / self._rate
-        if missing_s > MAX_MISSING_S:
-            raise SourceError(
-                f"{self._video.path}: the last {missing_s:.1f} s of the {self._video.frames} pictures that the list "
-                f"states are missing; extract them again, or correct the list"
-            )
+    @property
+    def missing(self) -> str:
+        """A message if the folder of pictures ended before the number of pictures that a list states, else nothing."""
+        missing_s = 0.0 if self._video.frames is None else self._until_s - self._tick / self._rate
+        if missing_s <= MAX_MISSING_S:
+            return ""
+        return (
+            f"{self._video.path}: the last {missing_s:.1f} s of the {self._video.frames} pictures that the list states "
+            f"are missing; extract them again, or correct the list"
+        )
 
     def finish(self) -> None:
         """Give the file its final name: all frames are written."""
