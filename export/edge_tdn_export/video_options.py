@@ -28,11 +28,10 @@ def add_video_options(parser: argparse.ArgumentParser, labels: bool = False) -> 
             help="labels that the numbers of a list refer to (default: labels.txt, classInd.txt, category.txt or "
             "*labels.json beside it)",
         )
-    shown = EXAMPLE.replace("%", "%%")
     add(
         "--picture-names",
         metavar="PATTERN",
-        help=f"names of the pictures, such as {shown} (default: as found; needed only where a folder has several)",
+        help=f"names of the pictures, such as {EXAMPLE} (default: as found; needed only where a folder has several)",
     )
     add(
         "--picture-rate",

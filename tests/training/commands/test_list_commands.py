@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 from edge_tdn_export.network import checkpoint
 from edge_tdn_training.__main__ import main
+from edge_tdn_training.loop.initial_weights import load_initial_weights
+from edge_tdn_training.loop.task import TrainingTask
+from edge_tdn_training.training_config import TrainingConfig
 
 from edge_tdn.capture.video_file import read_file
-from edge_tdn.manifest import WEIGHTS
+from edge_tdn.manifest import WEIGHTS, open_model
 from tests.support import published_lists
 from tests.support.networks import small_network
-from tests.support.published_lists import write_pictures
-from tests.support.training_clips import make_clips
+from tests.support.published_lists import CLASSES, write_pictures
+from tests.support.training_clips import SPEC, decode_clips, make_clips
+from tests.support.training_tasks import NETWORK as SMALL
+from tests.support.training_tasks import train_here
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 NETWORK = (
@@ -132,3 +137,30 @@ def test_a_wrong_option_is_an_error_of_one_line(
     (printed,) = capsys.readouterr().err.splitlines()
     assert message in printed
     assert not (tmp_path / "run").exists()
+
+
+def test_finetune_on_frame_folders_calibrates_and_compares_on_them(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their folders have two series of pictures; the chosen one is used from training to parity."""
+    published = published_lists.tsn(clips, tmp_path)
+    for folder in (tmp_path / "img").iterdir():
+        write_pictures(folder, [np.zeros((80, 112, 3), np.uint8)] * 30, "depth_{:05d}.png")
+    chosen = ["--data", str(published.path), "--picture-names", "img_{:05d}.jpg"]
+    config = TrainingConfig(epochs=12, batch=4, rate=1.0, warm_up_epochs=0.5, dropout=0.0, precision="fp32")
+    initial = load_initial_weights("", CLASSES, 1, **SMALL, stdm_fusion="add")
+    train_here(TrainingTask(initial, SPEC, decode_clips(clips, tmp_path / "cache"), None, config), tmp_path / "run")
+    command = ["finetune", *chosen, "--from", str(tmp_path / "run"), "--out", str(tmp_path / "own")]
+    quick = ["--epochs", "1", "--batch", "2", "--workers", "0", "--device", "cpu"]
+    assert main([*command, "--cache", str(tmp_path / "cache"), *quick]) == 0
+    printed = capsys.readouterr().out
+    assert f"{published.path}: {published.shown}; 4 videos, 2 labels of category.txt\n" in printed
+    assert open_model(tmp_path / "own").labels == CLASSES
+    notes = json.loads((tmp_path / "own/finetune.json").read_text())["said"]
+    assert not any("not one clip" in note for note in notes), (
+        "INT8 was tried on them, whether it keeps its limits or not"
+    )
+    parity = json.loads((tmp_path / "own/parity.json").read_text())
+    compared = {clip["recording"].partition("-")[2] for clip in parity["comparisons"][0]["clips"]}
+    assert compared <= {"left-0", "left-1", "right-0", "right-1"}
+    assert len(compared) >= 2
