@@ -55,7 +55,7 @@ DATA = """the data (--data, --judge) is one of:
     100218;Turning something over   Something-Something and Jester, and Something-Something's JSON
   A video is a file, or a folder of numbered pictures, img_00001.jpg and following. `path#t=2.5,7` is the part from
   second 2.5 to 7. Numbers in a list refer to a file of labels beside it (--labels-of-list), paths to the list's folder
-  (--videos-in). Of a list of both, --data takes the training part, --judge the test part.
+  (--videos-in). Of a list with a part for training and one for tests, --judge and `evaluate` take the latter.
 
 dataset.toml in the same folder describes the classes of mirrored clips, and the recording that a clip was cut from:
   source = '(.+)-[0-9]+'          # front-door-3.mp4 is of the recording front-door; default: each file is a recording
