@@ -67,6 +67,12 @@ def read_labels(path: Path) -> LabelFile:
     return LabelFile(path, parse_labels(path, text.encode()), PLAIN)
 
 
+def labels_note(path: Path) -> list[str]:
+    """Return a note on the format of a file of labels, for the user; none for one label per line."""
+    found = read_labels(path)
+    return [] if found.format == PLAIN else [found.note]
+
+
 def find_labels(listed: Path) -> Path | None:
     """Return the file of labels beside a list, or None. ConfigError: there are several."""
     folder = listed.parent

@@ -84,7 +84,10 @@ def test_evaluate_reads_labels_and_lists_of_a_published_checkpoint(
     found = json.loads((tmp_path / "run/evaluation.json").read_text())
     assert found["labels"] == ["up", "right", "left"]
     assert np.array(found["results"]["pytorch"]["confusion"]).sum(axis=1).tolist() == [0, 2, 2]
-    assert found["notes"] == [f"{published.path}: {published.shown}; 4 videos, 2 labels of category.txt"]
+    assert found["notes"] == [
+        f"{published.path}: {published.shown}; 4 videos, 2 labels of category.txt",
+        f"{tmp_path}/classInd.txt: numbered labels, 1-based, 3 labels",
+    ]
 
 
 def test_a_folder_of_pictures_is_played_like_a_camera(

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from edge_tdn_export.convert.convert import open_any, tools
 from edge_tdn_export.convert.model_folder import write_at_once
-from edge_tdn_export.lists.labels import read_labels
+from edge_tdn_export.lists.labels import labels_note, read_labels
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.input_spec import input_of
 from edge_tdn_export.network.reference import Networks, open_networks
@@ -185,9 +185,10 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
                 step=lambda what: progress.update(task, description=what, advance=1),
             )
     title = " + ".join(model.name for model in models)
+    notes = (*data.notes, *(labels_note(options.labels) if options.labels else ()))
     content = {
         "data": str(options.data),
-        "notes": data.notes,
+        "notes": notes,
         "protocol": options.protocol,
         "models": [{"name": model.name, "sha256": model.sha256} for model in models],
         "labels": models[0].labels,
@@ -199,7 +200,7 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
         for name, one in found.accuracies.items()
     }
     tables = [report.accuracy_table(found.accuracies), report.class_table(found.accuracies)]
-    _write(options.out, content, pictures, tables, found.skipped, data.notes)
+    _write(options.out, content, pictures, tables, found.skipped, notes)
 
 
 def _precisions(options: argparse.Namespace) -> list[str]:
