@@ -80,6 +80,23 @@ def test_backgrounds_may_begin_with_a_dash(arguments: list[str], labels: Path, t
     assert open_model(tmp_path / "m").manifest.background == ("-off", LABELS[2])
 
 
+def test_published_labels_are_recognised_and_written_one_per_line(
+    arguments: list[str], labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list of videos in their place is refused, and nothing is written."""
+    at = arguments.index(str(labels))
+    arguments[at] = str(tmp_path / "classInd.txt")
+    (tmp_path / "classInd.txt").write_text("left/a.mp4 0\nleft/b.mp4 1\nleft/c.mp4 2\n")
+    assert main(arguments) == 78
+    assert "classInd.txt:1: 'left/a.mp4 0': a list of videos, not labels" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+    (tmp_path / "classInd.txt").write_text("2 two\n1 one\n3 three\n")
+    assert main([*arguments, "--precisions", "fp32"]) == 0
+    assert f"{tmp_path}/classInd.txt: numbered labels, 1-based, 3 labels\n" in capsys.readouterr().out
+    assert open_model(tmp_path / "m").labels == LABELS
+    assert (tmp_path / "m/labels.txt").read_text() == "one\ntwo\nthree\n"
+
+
 def test_precision_that_cannot_run_here_is_written_without_golden_error(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
