@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edge_tdn.cli.options import Commands, add_command, whole_number
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.simulator.faults import FAULTS, OK, Planned
+from edge_tdn.text_file import first_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -161,9 +162,11 @@ def _password(user: str, file: Path | None) -> str:
     if file is None:
         return ""
     try:
-        password = file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EdgeTdnError(f"--password-file {file}: {getattr(error, 'strerror', None) or error}") from error
+        password = first_line(file.read_bytes())
+    except OSError as error:
+        raise EdgeTdnError(f"--password-file {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise EdgeTdnError(f"--password-file {file} is {error}") from error
     if not password:
         raise EdgeTdnError(f"--password-file {file} is empty")
     if ":" in user:

@@ -14,6 +14,7 @@ from edge_tdn.config.fault import Keys
 from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.process.passwords import hide
+from edge_tdn.text_file import first_line
 
 
 class _Table(Protocol):
@@ -99,10 +100,10 @@ def _existing(table: _Table, keys: Keys, name: str, base: Path) -> Path:
 def _first_line(table: _Table, keys: Keys, name: str, base: Path) -> str:
     path = _existing(table, keys, name, base)
     try:
-        password = path.read_text(encoding="utf-8").splitlines()[0]
-    except IndexError as error:
-        raise ConfigError(table.fault(keys, name, f"{path} is empty")) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(table.fault(keys, name, f"{path} cannot be read: {error}")) from error
+        password = first_line(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(table.fault(keys, name, f"{path} cannot be read: {error.strerror}")) from error
+    except ValueError as error:
+        raise ConfigError(table.fault(keys, name, f"{path} is {error}")) from error
     hide(password)
     return password
