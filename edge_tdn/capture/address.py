@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from edge_tdn.capture.content import HEAD_BYTES, not_video
 from edge_tdn.config.checks import NETWORK_SCHEMES
 from edge_tdn.config.credentials import camera_access
 from edge_tdn.config.tables import CREDENTIAL, CameraConfig
@@ -63,7 +64,7 @@ class Address:
 
 
 def find(camera: CameraConfig, base: Path) -> Address:
-    """Return a camera's address, with its password. Raises SourceError if a file is missing or cannot be read."""
+    """Return a camera's address, with its password. Raises SourceError if a file is missing, or is not a video."""
     try:
         access = camera_access(camera, base)
     except ConfigError as error:
@@ -91,7 +92,7 @@ def is_live(source: str) -> bool:
 def locate(source: str, base: Path) -> str:
     """Return a file's absolute path (a relative one begins at `base`), or a live source as it is.
 
-    Raises SourceError if the file does not exist.
+    Raises SourceError if the file does not exist, cannot be read, or is not a video.
     """
     if is_live(source):
         return source
@@ -100,12 +101,17 @@ def locate(source: str, base: Path) -> str:
     path = Path(source.removeprefix("file://"))
     try:
         path = base / path.expanduser()
+        if path.is_dir():
+            raise SourceError(f"{path}: a folder, not a video")
         if path.exists() and not path.is_file():
             raise SourceError(f"{path}: not a regular file")
         with path.open("rb") as file:
-            empty = not file.read(1)
+            head = file.read(HEAD_BYTES)
     except (OSError, ValueError, RuntimeError) as error:  # an unknown user's home, a name with a NUL
         raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    if empty:
+    if not head:
         raise SourceError(f"{path}: the file is empty")
+    what = not_video(head)
+    if what:
+        raise SourceError(f"{path}: {what}")
     return str(path)

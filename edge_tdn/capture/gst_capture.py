@@ -8,8 +8,9 @@ from edge_tdn.capture.camera_clock import CameraClock
 from edge_tdn.capture.capture import CapturedFrame, EndOfStream
 from edge_tdn.capture.crop import Crop
 from edge_tdn.capture.decoders import Decoders, decoder, elements
+from edge_tdn.capture.http_answer import HttpAnswer
 from edge_tdn.capture.key_frames import KeyFrames
-from edge_tdn.capture.pipeline import SINK, decode_on_one_thread, decodebin, expect_one_stream, parse
+from edge_tdn.capture.pipeline import SINK, SOURCE, decode_on_one_thread, decodebin, expect_one_stream, parse
 from edge_tdn.capture.yuv_reader import YuvReader
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
@@ -18,12 +19,13 @@ from edge_tdn.media.streams import StreamWatch
 from edge_tdn.messages import NS_PER_S
 
 NO_VIDEO = "no video in it"
+RESOURCE_ERROR = "gst-resource-error-quark"  # domain of errors such as a closed connection, or status 404
 
 
 class GstCapture:
     """A running pipeline. Implements `edge_tdn.capture.capture.Capture`.
 
-    Owner: the thread that reads. GStreamer's threads reach `Decoders`, `KeyFrames` and `StreamWatch` only.
+    Owner: the thread that reads. GStreamer's threads reach `Decoders`, `HttpAnswer`, `KeyFrames` and `StreamWatch`.
     """
 
     def __init__(self, address: Address, camera: CameraConfig, paced: bool = True) -> None:
@@ -40,6 +42,8 @@ class GstCapture:
         self._key_frames = KeyFrames(self._pipeline) if camera.frozen_s and address.live else None
         decoding = decodebin(self._pipeline, address)
         self._streams = StreamWatch(decoding) if decoding else None
+        http = address.location.startswith("http")
+        self._answer = HttpAnswer(self._pipeline.get_by_name(SOURCE)) if http else None
         self._clock = CameraClock(camera.name)
         self._frames = YuvReader()
         self._sink = self._pipeline.get_by_name(SINK)
@@ -51,15 +55,19 @@ class GstCapture:
             finally:
                 self.close()
         self._set_live(change == Gst.StateChangeReturn.NO_PREROLL)
-        if self._may_be_file:  # unknown until the first frame, see _query_duration
+        if self._answer:  # a camera or a file: unknown until the first frame, see _query_duration
             self.live = True
         self._pipeline.set_state(Gst.State.PLAYING)
 
     def read(self, timeout_s: float) -> CapturedFrame | None:
         sample = self._sink.try_pull_sample(int(timeout_s * NS_PER_S))
         if sample is None:
+            if self._answer and self._answer.refused:
+                raise SourceError(self._address.message(self._answer.refused))
             self._raise_error()
             if self._sink.is_eos():
+                if self._answer and not self._frames.any and (reason := self._answer.explanation()):
+                    raise SourceError(self._address.message(reason))
                 raise EndOfStream
             if not self._frames.any:
                 self._check_streams()
@@ -97,12 +105,8 @@ class GstCapture:
         Gst, _ = gstreamer.load()
         known, duration = self._pipeline.query_duration(Gst.Format.TIME)
         self.declared_s = duration / NS_PER_S if known and duration > 0 else 0.0
-        if self._may_be_file:  # a camera's stream has no length, a file's has
-            self._set_live(self.declared_s == 0)
-
-    @property
-    def _may_be_file(self) -> bool:
-        return self._address.location.startswith("http")
+        if self._answer:  # a camera's stream has no length, a file's has
+            self._set_live(self.declared_s == 0 or self._answer.has_pictures)
 
     def _set_live(self, live: bool) -> None:
         """Deliver a camera's newest frame as soon as it is there, and a file's at its time."""
@@ -141,5 +145,9 @@ class GstCapture:
             text = NO_VIDEO
         unauthorized = error.matches(Gst.ResourceError.quark(), Gst.ResourceError.NOT_AUTHORIZED)
         if not self._frames.any and not unauthorized:
-            text = self._address.connection_error() or text
+            text = self._explanation(error) or self._address.connection_error() or text
         raise SourceError(self._address.message(text), "unauthorized" if unauthorized else "unreachable")
+
+    def _explanation(self, error: Any) -> str:
+        """Return what an HTTP answer is that arrived, but cannot be played."""
+        return self._answer.explanation() if self._answer and error.domain != RESOURCE_ERROR else ""

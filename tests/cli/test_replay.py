@@ -172,7 +172,7 @@ def test_a_gap_in_the_recording_interrupts_the_stream(video: Path, motion: Model
     [
         (["{}/gone.mp4"], 66, "gone.mp4: No such file"),
         (["{}/site.toml"], 66, r"site\.toml: \w+"),
-        (["{}"], 66, "not a regular file"),
+        (["{}"], 66, "a folder, not a video"),
         (["rtsp://me:secret@x/y"], 66, r"rtsp://me:\*\*\*@x/y: not a recording; name a video file"),
         (["{}/gone.mp4", "--camera", "dor"], 78, "site.toml: no camera is named 'dor'; did you mean 'door'?"),
         (["{}/gone.mp4", "--plot", "{}/no/plot.png"], 1, "plot.png: there is no folder"),
