@@ -1,11 +1,11 @@
-"""What a file, or the body of an HTTP answer, is if it is not a video: recognised from its first bytes."""
+"""The kind of a file, or of an HTTP answer, that is not a video, recognised from its first bytes."""
 
 import codecs
 import re
 
 HEAD_BYTES = 4096  # enough for `not_video`
 CONVERT = "convert an animation to a video first"
-SIGNATURES = (  # first bytes: what begins with them. A picture would be decoded, but it is no stream: it has one frame
+SIGNATURES = (  # first bytes: what begins with them. A picture would be decoded, but only once
     (rb"GIF8[79]a", f"a GIF picture or animation; {CONVERT}"),
     (rb"\x89PNG\r\n\x1a\n", f"a PNG picture or animation; {CONVERT}"),
     (rb"(?s)RIFF....WEBP", f"a WebP picture or animation; {CONVERT}"),

@@ -23,7 +23,7 @@ class MjpegForm:
     """Passes on multipart content that GStreamer takes apart, and of any other the pictures. Used by one thread."""
 
     def __init__(self) -> None:
-        self.regular: bool | None = None  # GStreamer takes it apart; None: too short to tell
+        self.regular: bool | None = None  # GStreamer takes it apart; None: too short to decide
         self.pictures = 0  # found in content that is not regular
         self._held = b""  # until it is known which
         self._extractor = JpegExtractor()

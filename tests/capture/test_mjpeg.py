@@ -153,7 +153,7 @@ LENGTH = b"Content-Length: %d\r\n" % len(JPEG)
     ],
 )
 def test_regular_content_is_recognised(body: bytes, regular: bool | None) -> None:
-    """None: too short to tell."""
+    """None: too short to decide."""
     assert is_regular(body) is regular
 
 
