@@ -44,7 +44,7 @@ class MjpegForm:
 
 
 def is_regular(body: bytes) -> bool | None:
-    """Return whether GStreamer takes this multipart content apart; None if it is too short to tell."""
+    """Return whether GStreamer takes this multipart content apart; None if it is too short to decide."""
     begin = body.lstrip()[:2]
     if begin != b"--"[: len(begin)]:
         return False

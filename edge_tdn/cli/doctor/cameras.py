@@ -18,9 +18,9 @@ from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError, SourceError, last_line
 from edge_tdn.messages import NS_PER_S, Luma
+from edge_tdn.service.frame_rate import MIN_SHARE
 
 POLL_S = 0.2
-MIN_RATE_SHARE = 0.9  # of the model's frame rate
 MIN_CONTRAST = 2.0  # standard deviation of the luma, below which a picture counts as one colour
 REMEDIES = {
     "unauthorized": "correct the user name and the password of this camera",
@@ -150,7 +150,7 @@ def _assess(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> F
     if seen.longest_gap_s > camera.max_gap_s:
         gap = f"{message}; {seen.longest_gap_s:.1f} s between two pictures, max_gap_s is {camera.max_gap_s:g}"
         return Finding(what, "warning", gap, "clips are cut there: check the camera's settings, the network, max_gap_s")
-    if seen.fps and seen.fps < MIN_RATE_SHARE * frame_rate:
+    if seen.fps and seen.fps < MIN_SHARE * frame_rate:
         slow = f"{message}; the model needs {frame_rate:g} fps: pictures are repeated"
         return Finding(what, "warning", slow, "raise the frame rate in the camera's own settings")
     return Finding(what, "ok", message)
