@@ -186,7 +186,7 @@ def test_a_mutilated_stream_never_hangs_a_camera(run: Run, capfd: pytest.Capture
         body = b"".join(head(rng, len(one)) + one for one in rng.choices(PICTURES, k=rng.randint(0, 5)))
         body = body[: rng.choice([len(body), rng.randint(0, len(body))])]
         with serving(answering(body, rng.choice(types))) as address:
-            source = run(f"{address}/live", timing=CaptureTiming(first_frame_s=5.0, stall_s=5.0))
+            source = run(f"{address}/live", timing=CaptureTiming(first_frame_s=3.0, stall_s=1.0))
             source.wait(lambda: source.entered()[-1] not in ("connecting", "streaming"))  # noqa: B023
             source.close()
         failed = [(state, reason) for state, reason in source.states if state not in ("connecting", "streaming")]
