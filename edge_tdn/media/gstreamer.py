@@ -8,6 +8,7 @@ import sys
 import threading
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from edge_tdn.errors import SourceError
@@ -65,6 +66,19 @@ def load_rtsp_server() -> tuple[Any, Any]:
         reason = f"GStreamer's RTSP server is not installed ({error})"
         raise GStreamerMissing(f"{reason}; Debian: apt-get install {RTSP_SERVER}") from error
     return GLib, GstRtspServer
+
+
+def tls_certificate(cert: Path, key: Path) -> Any:
+    """Return a server's certificate and its key, of PEM files. Raises SourceError."""
+    load()
+    from gi.repository import Gio
+
+    try:
+        return Gio.TlsCertificate.new_from_files(str(cert), str(key))
+    except Exception as error:  # GLib.Error, whose class only gi knows
+        raise SourceError(
+            f"{cert}, {key}: not a certificate and its key: {getattr(error, 'message', error)}"
+        ) from error
 
 
 def available() -> bool:
