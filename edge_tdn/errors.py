@@ -43,6 +43,10 @@ class SourceError(EdgeTdnError):
         self.state = state
 
 
+class ExplainedError(SourceError):
+    """A failed source whose cause is certain: the message is `CAUSE; REMEDY`."""
+
+
 class BrokerError(EdgeTdnError):
     exit_status = 69  # EX_UNAVAILABLE
 

@@ -8,8 +8,11 @@ from edge_tdn.capture.camera_clock import CameraClock
 from edge_tdn.capture.capture import CapturedFrame, EndOfStream
 from edge_tdn.capture.crop import Crop
 from edge_tdn.capture.decoders import Decoders, decoder, elements
+from edge_tdn.capture.diagnosis import ask, diagnose
 from edge_tdn.capture.key_frames import KeyFrames
-from edge_tdn.capture.pipeline import SINK, decode_on_one_thread, decodebin, expect_one_stream, parse
+from edge_tdn.capture.pipeline import SINK, SOURCE, decode_on_one_thread, decodebin, expect_one_stream, parse
+from edge_tdn.capture.redirects import Redirected
+from edge_tdn.capture.source_watch import SourceWatch
 from edge_tdn.capture.yuv_reader import YuvReader
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
@@ -23,7 +26,8 @@ NO_VIDEO = "no video in it"
 class GstCapture:
     """A running pipeline. Implements `edge_tdn.capture.capture.Capture`.
 
-    Owner: the thread that reads. GStreamer's threads reach `Decoders`, `KeyFrames` and `StreamWatch` only.
+    Owner: the thread that reads. GStreamer's threads reach `Decoders`, `KeyFrames`, `SourceWatch` and `StreamWatch`
+    only.
     """
 
     def __init__(self, address: Address, camera: CameraConfig, paced: bool = True) -> None:
@@ -40,6 +44,7 @@ class GstCapture:
         self._key_frames = KeyFrames(self._pipeline) if camera.frozen_s and address.live else None
         decoding = decodebin(self._pipeline, address)
         self._streams = StreamWatch(decoding) if decoding else None
+        self._source = SourceWatch(self._pipeline.get_by_name(SOURCE))
         self._clock = CameraClock(camera.name)
         self._frames = YuvReader()
         self._sink = self._pipeline.get_by_name(SINK)
@@ -54,6 +59,10 @@ class GstCapture:
         if self._may_be_file:  # unknown until the first frame, see _query_duration
             self.live = True
         self._pipeline.set_state(Gst.State.PLAYING)
+
+    @property
+    def silence(self) -> str:
+        return self._source.silence
 
     def read(self, timeout_s: float) -> CapturedFrame | None:
         sample = self._sink.try_pull_sample(int(timeout_s * NS_PER_S))
@@ -127,10 +136,18 @@ class GstCapture:
         return any(sink is not None and sink.get_task_state() == Gst.TaskState.PAUSED for sink in sinks)
 
     def _raise_error(self) -> None:
+        """Raise SourceError, or Redirected, if the pipeline has failed."""
         Gst, _ = gstreamer.load()
-        message = self._pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR)
+        message = self._next_failure()
         if message is None:
             return
+        if location := self._source.location:
+            if location == self._address.location:  # as an rtspsrc also reports a location that it does not understand
+                location = ask(self._address).location or location
+            raise Redirected(location)
+        if message.type == Gst.MessageType.PROGRESS:
+            diagnose(self._address)
+            raise SourceError(self._address.message("GStreamer cannot open it, without a reason"))
         self._decoders.blame(message.src)
         error, debug = message.parse_error()
         text = re.sub(r"\s+", " ", error.message).strip()
@@ -140,6 +157,17 @@ class GstCapture:
         if "reason not-linked" in text:  # from a demuxer none of whose streams is used
             text = NO_VIDEO
         unauthorized = error.matches(Gst.ResourceError.quark(), Gst.ResourceError.NOT_AUTHORIZED)
-        if not self._frames.any and not unauthorized:
-            text = self._address.connection_error() or text
+        if not self._frames.any:
+            diagnose(self._address)
         raise SourceError(self._address.message(text), "unauthorized" if unauthorized else "unreachable")
+
+    def _next_failure(self) -> Any:
+        """Return the next message of a failure, or None. An rtspsrc may fail without an error."""
+        Gst, _ = gstreamer.load()
+        types = Gst.MessageType.ERROR | Gst.MessageType.PROGRESS | Gst.MessageType.ELEMENT
+        while message := self._pipeline.get_bus().pop_filtered(types):
+            if message.type == Gst.MessageType.ELEMENT:
+                self._source.read(message.get_structure())
+            elif message.type == Gst.MessageType.ERROR or message.parse_progress().type == Gst.ProgressType.ERROR:
+                return message
+        return None

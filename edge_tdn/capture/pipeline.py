@@ -34,6 +34,8 @@ def parse(address: Address, camera: CameraConfig) -> Any:
     for name, value in properties.items():
         pipeline.get_by_name(SOURCE).set_property(name, value)
     source = pipeline.get_by_name(SOURCE)
+    if source and address.ca and source.find_property("tls-database"):
+        source.set_property("tls-database", gstreamer.tls_database(address.ca))
     if source and source.find_property("add-reference-timestamp-meta"):  # since GStreamer 1.22
         source.set_property("add-reference-timestamp-meta", True)
     return pipeline
@@ -74,7 +76,7 @@ def _describe(address: Address, camera: CameraConfig) -> tuple[str, dict[str, st
         options = f"protocols={camera.transport} latency={LATENCY_MS}"
         source = f"rtspsrc name={SOURCE} {options} ! application/x-rtp,media=video"
     elif location.startswith("http"):
-        source = f"souphttpsrc name={SOURCE} timeout={HTTP_TIMEOUT_S} do-timestamp=true"
+        source = f"souphttpsrc name={SOURCE} timeout={HTTP_TIMEOUT_S} do-timestamp=true automatic-redirect=false"
     else:
         source = f"filesrc name={SOURCE}"
     return f"{source} ! {rest}", properties

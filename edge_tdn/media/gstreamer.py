@@ -68,6 +68,17 @@ def load_rtsp_server() -> tuple[Any, Any]:
     return GLib, GstRtspServer
 
 
+def load_rtsp() -> Any:
+    """Return the module GstRtsp, whose messages rtspsrc passes to its listeners."""
+    load()
+    import gi
+
+    gi.require_version("GstRtsp", "1.0")
+    from gi.repository import GstRtsp
+
+    return GstRtsp
+
+
 def tls_certificate(cert: Path, key: Path) -> Any:
     """Return a server's certificate and its key, of PEM files. Raises SourceError."""
     load()
@@ -79,6 +90,33 @@ def tls_certificate(cert: Path, key: Path) -> Any:
         raise SourceError(
             f"{cert}, {key}: not a certificate and its key: {getattr(error, 'message', error)}"
         ) from error
+
+
+def tls_database(ca: Path) -> Any:
+    """Return a GTlsDatabase that trusts the certificates in a PEM file: authorities, and servers of any name."""
+    load()
+    return _trusted_certificates()(ca)
+
+
+@cache
+def _trusted_certificates() -> type:
+    from gi.repository import Gio
+
+    class TrustedCertificates(Gio.TlsDatabase):  # type: ignore[misc]
+        """Verifies certificates on GStreamer's threads. A camera's own certificate seldom has the camera's address."""
+
+        def __init__(self, ca: Path) -> None:
+            super().__init__()
+            self._authorities = Gio.TlsFileDatabase.new(str(ca))
+            self._own = Gio.TlsCertificate.list_new_from_file(str(ca))
+
+        def do_verify_chain(self, chain: Any, purpose: str, identity: Any, *rest: Any) -> Any:
+            found = self._authorities.verify_chain(chain, purpose, identity, *rest)
+            if any(chain.is_same(own) for own in self._own):
+                found &= ~Gio.TlsCertificateFlags.BAD_IDENTITY
+            return Gio.TlsCertificateFlags(found)
+
+    return TrustedCertificates
 
 
 def available() -> bool:

@@ -60,8 +60,7 @@ class StreamFaults:
 
     def _renumber(self, pad: Any, info: Any) -> Any:
         """Send copies of the packets, because those that Python receives cannot be changed."""
-        buffers = info.get_buffer_list()
-        packets = [buffers.get(k) for k in range(buffers.length())] if buffers else [info.get_buffer()]
+        packets = [info.get_buffer()] if info.type & self._gst.PadProbeType.BUFFER else _listed(info.get_buffer_list())
         for packet in packets:
             data = bytearray(packet.extract_dup(0, packet.get_size()))
             sequence, timestamp = struct.unpack_from(">HI", data, 2)
@@ -71,3 +70,7 @@ class StreamFaults:
             copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
             pad.get_peer().chain(copy)
         return self._gst.PadProbeReturn.HANDLED
+
+
+def _listed(buffers: Any) -> list[Any]:
+    return [buffers.get(number) for number in range(buffers.length())]

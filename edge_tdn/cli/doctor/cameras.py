@@ -12,11 +12,12 @@ import numpy as np
 
 from edge_tdn.capture.address import URLS, Address, find, is_live
 from edge_tdn.capture.capture import EndOfStream
+from edge_tdn.capture.diagnosis import diagnose
 from edge_tdn.capture.open_capture import open_capture, verify
 from edge_tdn.cli.doctor.finding import Finding, credential_remedy, start
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.tables import CameraConfig, Config
-from edge_tdn.errors import ConfigError, SourceError, last_line
+from edge_tdn.errors import ConfigError, ExplainedError, SourceError, last_line
 from edge_tdn.messages import NS_PER_S, Luma
 
 POLL_S = 0.2
@@ -76,6 +77,9 @@ def examine(config: Config, base: Path, frame_rate: float, timing: DoctorTiming)
             continue
         try:
             yield _assess(what, camera, attempt.result(max(0.0, deadline - time.monotonic())), frame_rate)
+        except ExplainedError as error:
+            message, _, remedy = str(error).rpartition("; ")
+            yield Finding(what, "failed", message, remedy, error.exit_status)
         except SourceError as error:
             remedy = REMEDIES.get(error.state) or _unreachable(find(camera, base))
             yield Finding(what, "failed", str(error), remedy, error.exit_status)
@@ -118,6 +122,8 @@ def look(camera: CameraConfig, base: Path, timing: DoctorTiming) -> Look:
             seen.times_ns += (got.pts_ns,)
         if before is None:
             message = f"it connects, but no picture came in {time.monotonic() - began:.0f} s"
+            if capture.silence:
+                message += f": {capture.silence}"
             raise SourceError(find(camera, base).message(message))
         seen.height, seen.width = before.shape
         seen.one_colour = float(before.std()) < MIN_CONTRAST
@@ -131,7 +137,11 @@ def _unreachable(address: Address) -> str:
         return DEVICE
     if not address.location.startswith(URLS):
         return "try it with gst-launch-1.0, on this machine"
-    return UNREACHABLE if address.connection_error() else PORT_OPEN
+    try:
+        diagnose(address)
+    except SourceError:
+        return UNREACHABLE
+    return PORT_OPEN
 
 
 def _assess(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> Finding:
