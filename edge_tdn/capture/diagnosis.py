@@ -49,15 +49,12 @@ def diagnose(address: Address) -> None:
 def check_answer(address: Address, answer: Answer) -> None:
     """Raise ExplainedError if the camera redirects to nowhere, or asks for no kind of password that can be sent."""
     if answer.status in REDIRECTS and not answer.location:
-        raise ExplainedError(
-            address.message("the camera redirects without an address; set `source` to the one that plays")
-        )
+        cause = address.message("the camera redirects without an address")
+        raise ExplainedError(cause, "set `source` to the address that plays")
     if answer.status == UNAUTHORIZED and answer.schemes and not SUPPORTED & {one.lower() for one in answer.schemes}:
         offered = " or ".join(answer.schemes)
-        reason = f"the camera asks for authentication by {offered}, which is not supported"
-        raise ExplainedError(
-            address.message(f"{reason}; allow Digest with MD5, or Basic, in its own settings"), "unauthorized"
-        )
+        cause = address.message(f"the camera asks for authentication by {offered}, which is not supported")
+        raise ExplainedError(cause, "allow Digest with MD5, or Basic, in its own settings", "unauthorized")
 
 
 def ask(address: Address) -> Answer:
@@ -93,12 +90,11 @@ def _reporting(address: Address) -> Iterator[None]:
     except TimeoutError as error:
         raise SourceError(address.message(f"{host} port {port} does not answer")) from error
     except ssl.SSLCertVerificationError as error:
-        raise ExplainedError(address.message(CAMERA.certificate_problem(error))) from error
+        cause, remedy = CAMERA.certificate_problem(error)
+        raise ExplainedError(address.message(cause), remedy) from error
     except ssl.SSLError as error:
-        reason = (
-            f"{host} port {port}: the TLS handshake failed: {error.reason or error}; is this the camera's TLS port?"
-        )
-        raise ExplainedError(address.message(reason)) from error
+        cause = f"{host} port {port}: the TLS handshake failed: {error.reason or error}"
+        raise ExplainedError(address.message(cause), "is this the camera's TLS port?") from error
     except ConfigError as error:  # the file of the authorities has just been damaged
         raise SourceError(address.message(str(error))) from error
     except (socket.gaierror, ValueError) as error:  # not even a possible name

@@ -108,7 +108,7 @@ def redirected(address: Address, location: str) -> Address:
 
 
 def _refusal(address: Address, reason: str) -> ExplainedError:
-    return ExplainedError(without_password(f"{address.shown}: {reason}; set `source` to the address that plays"))
+    return ExplainedError(without_password(f"{address.shown}: {reason}"), "set `source` to the address that plays")
 
 
 def _shown(address: Address, location: str) -> str:

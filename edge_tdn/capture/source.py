@@ -1,7 +1,7 @@
 """Frames from a camera, file or URL, in real time. A live source that fails is reopened; a file ends.
 
 file             path, or file://; played at its own speed
-rtsp://          camera, over TCP or UDP
+rtsp(s)://       camera, over TCP or UDP
 http(s)://       MJPEG camera, or a video file
 /dev/video*      V4L2 camera
 gst: PIPELINE    any GStreamer pipeline that ends in raw video; conversion and the appsink are added

@@ -11,28 +11,38 @@ OTHER_NAME = (62, 64)  # OpenSSL's numbers: the certificate is for another host 
 
 @dataclass(frozen=True)
 class Peer:
-    """A server as error messages name it, with the keys of its configuration."""
+    """A server as error messages name it, with what to do about its certificate."""
 
     name: str
-    ca_key: str
-    url_key: str
+    ca_key: str  # of the configuration
+    unknown_issuer: str
+    other_name: str
 
-    def certificate_problem(self, error: ssl.SSLCertVerificationError) -> str:
-        """Explain why the certificate was rejected."""
-        unknown_issuer = f"{self.ca_key} must contain the authority that signed it"
-        hint = {  # by OpenSSL's verification error number
+    def certificate_problem(self, error: ssl.SSLCertVerificationError) -> tuple[str, str]:
+        """Return why the certificate was rejected, and what to do about it; empty if that is not known."""
+        remedy = {  # by OpenSSL's verification error number
             9: "is this host's clock right?",
             10: "it must be renewed, unless this host's clock is wrong",
-            18: unknown_issuer,
-            19: unknown_issuer,
-            20: unknown_issuer,
-            **dict.fromkeys(OTHER_NAME, f"{self.url_key} must use a host name that the certificate is valid for"),
-        }.get(error.verify_code)
-        return f"the {self.name}'s certificate was rejected: {error.verify_message}{f'; {hint}' if hint else ''}"
+            18: self.unknown_issuer,
+            19: self.unknown_issuer,
+            20: self.unknown_issuer,
+            **dict.fromkeys(OTHER_NAME, self.other_name),
+        }.get(error.verify_code, "")
+        return f"the {self.name}'s certificate was rejected: {error.verify_message}", remedy
 
 
-BROKER = Peer("broker", "broker.ca_file", "broker.url")
-CAMERA = Peer("camera", "ca_file", "source")
+BROKER = Peer(
+    "broker",
+    "broker.ca_file",
+    "broker.ca_file must contain the authority that signed it",
+    "broker.url must use a host name that the certificate is valid for",
+)
+CAMERA = Peer(
+    "camera",
+    "ca_file",
+    "ca_file must contain the authority that signed it, or the certificate itself",
+    "source must use a host name that it is valid for, or ca_file must contain the certificate itself",
+)
 
 
 def trust(ca: Path | None, peer: Peer) -> ssl.SSLContext:

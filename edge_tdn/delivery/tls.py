@@ -26,7 +26,7 @@ def tls_context(access: Access) -> ssl.SSLContext:
 
 def certificate_problem(error: ssl.SSLCertVerificationError) -> str:
     """Explain why the broker's certificate was rejected."""
-    return BROKER.certificate_problem(error)
+    return "; ".join(part for part in BROKER.certificate_problem(error) if part)
 
 
 def handshake_problem(reason: str) -> str:

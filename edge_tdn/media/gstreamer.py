@@ -93,9 +93,15 @@ def tls_certificate(cert: Path, key: Path) -> Any:
 
 
 def tls_database(ca: Path) -> Any:
-    """Return a GTlsDatabase that trusts the certificates in a PEM file: authorities, and servers of any name."""
+    """Return a GTlsDatabase that trusts the certificates in a PEM file: authorities, and servers of any name.
+
+    Raises SourceError.
+    """
     load()
-    return _trusted_certificates()(ca)
+    try:
+        return _trusted_certificates()(ca)
+    except Exception as error:  # GLib.Error, whose class only gi knows: damaged, or glib-networking is not installed
+        raise SourceError(f"{ca}: GStreamer cannot use it: {getattr(error, 'message', error)}") from error
 
 
 @cache

@@ -154,8 +154,8 @@ def test_the_password_is_not_sent_to_another_host(scheme: str, decoder: str) -> 
         ("Location: http://camera.invalid/x", "the name camera.invalid does not resolve"),
         ("Location: file:///etc/passwd", "the camera redirects to file:///etc/passwd: unknown kind of source file://"),
         ("Location: nonsense", "the camera redirects in a loop, back to"),
-        ("Location:", "the camera redirects without an address; set `source`"),
-        ("", "the camera redirects without an address; set `source`"),
+        ("Location:", "the camera redirects without an address; set `source` to"),
+        ("", "the camera redirects without an address; set `source` to"),
     ],
 )
 @both

@@ -234,6 +234,17 @@ def test_a_wrong_ca_file_is_reported_with_line_and_key(tmp_path: Path, keys: str
         check_camera_access(load(site(tmp_path, keys)), tmp_path)
 
 
+def test_a_file_that_is_damaged_later_is_a_fault_of_the_camera(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("nothing")
+    with pytest.raises(SourceError, match="text: GStreamer cannot use it: "):
+        gstreamer.tls_database(tmp_path / "text")
+    source = RunningSource("rtsps://127.0.0.1:1/x", base=tmp_path, ca_file="text")
+    try:
+        assert "no certificates in PEM" in source.wait_for("unreachable")
+    finally:
+        source.close()
+
+
 def test_the_main_stream_is_verified_as_the_sub_stream_is(rtsp: Cameras, tmp_path: Path) -> None:
     """With the same user, password file and ca_file; only one of the two needs TLS."""
     own = self_signed(tmp_path, "own")
