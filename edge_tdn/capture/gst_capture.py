@@ -139,12 +139,12 @@ class GstCapture:
         """Raise SourceError, or Redirected, if the pipeline has failed."""
         Gst, _ = gstreamer.load()
         message = self._next_failure()
-        if message is None:
-            return
         if location := self._source.location:
             if location == self._address.location:  # as an rtspsrc also reports a location that it does not understand
                 location = ask(self._address).location or location
             raise Redirected(location)
+        if message is None:
+            return
         if message.type == Gst.MessageType.PROGRESS:
             diagnose(self._address)
             raise SourceError(self._address.message("GStreamer cannot open it, without a reason"))

@@ -23,7 +23,8 @@ APPSINK = f"appsink name={SINK} max-buffers={BUFFERS}"
 def parse(address: Address, camera: CameraConfig) -> Any:
     """Return the pipeline of a source, not yet started.
 
-    Raises SourceError if the description of a `gst:` source is wrong, with the parser's message.
+    Raises SourceError if the description of a `gst:` source is wrong, with the parser's message, or if pictures would
+    not be protected by TLS.
     """
     Gst, _ = gstreamer.load()
     description, properties = _describe(address, camera)
@@ -72,6 +73,9 @@ def _describe(address: Address, camera: CameraConfig) -> tuple[str, dict[str, st
     properties = {"location": location}
     if address.username:
         properties |= {"user-id": address.username, "user-pw": address.password}
+    if location.startswith("rtsps") and camera.transport != "tcp":
+        reason = f'transport = "{camera.transport}" would send the pictures of rtsps:// in plain text; set it to "tcp"'
+        raise SourceError(address.message(reason), "ended")
     if location.startswith("rtsp"):
         options = f"protocols={camera.transport} latency={LATENCY_MS}"
         source = f"rtspsrc name={SOURCE} {options} ! application/x-rtp,media=video"

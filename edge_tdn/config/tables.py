@@ -287,7 +287,7 @@ class CameraConfig(_Table):
 
     name: Name = Field(description="letters, digits, dot, dash, underscore; part of the topics")
     source: Annotated[str, Field(min_length=1), AfterValidator(check_source)] = Field(
-        description="file, rtsp(s)://, http(s)://, /dev/video*, gst: and a pipeline, or credential:NAME that holds a URL",
+        description="file, rtsp(s)://, http(s)://, /dev/video*, gst: and a pipeline, or credential:NAME with a URL",
     )
     loop: bool = Field(default=False, description="start a file again when it ends")
     hop: int = Field(default=1, ge=1, le=64, description="segments from one classified clip to the next")

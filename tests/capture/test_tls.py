@@ -195,6 +195,12 @@ def test_opencv_refuses_tls_at_the_start(scheme: str, tmp_path: Path) -> None:
     assert fault.value.state == "ended"
 
 
+def test_pictures_of_a_tls_camera_are_not_sent_in_plain_text(tmp_path: Path) -> None:
+    own = self_signed(tmp_path, "own")
+    with pytest.raises(SourceError, match=r'"udp" would send the pictures of rtsps:// in plain text; set it to "tcp"'):
+        verify(config("rtsps://h/x", own.cert, transport="udp"), Path())
+
+
 @protocols
 def test_plain_text_at_a_tls_address_is_named(rtsp: Cameras, codec: str) -> None:
     camera = rtsp("", "test:", "--codec", codec)
