@@ -61,7 +61,7 @@ class CameraServer(Protocol):
     scheme: str  # of its URL
     port: int  # 0 is replaced by a free one in `listen`
 
-    def serve(self, key_frames: int, owner: StreamOwner) -> None:
+    def serve(self, key_frames: int) -> None:
         """Serve a new stream to the clients that connect from now on. `key_frames`: from one to the next."""
 
     def listen(self) -> None:

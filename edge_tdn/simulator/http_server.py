@@ -25,7 +25,7 @@ WAIT_S = 0.5  # between two looks at a stream without pictures
 class HttpServer:
     """Serves one stream. Implements `edge_tdn.simulator.endpoint.CameraServer`.
 
-    Owners: `_stream`, `_viewers` and `_connections` are guarded by `_lock`; the settings are written by the thread of
+    Owners: `_stream`, its viewers and `_connections` are guarded by `_lock`; the settings are written by the thread of
     GLib's main loop and read by the threads of the clients.
     """
 
@@ -36,16 +36,15 @@ class HttpServer:
         self._required = ""  # value of the header Authorization; empty: none is required
         self._first_boundary = True
         self._stream: JpegStream | None = None  # None while no client watches
-        self._viewers = 0
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.scheme = "https" if endpoint.certificate else "http"
         self.port = endpoint.port
 
-    def serve(self, key_frames: int, owner: StreamOwner) -> None:
+    def serve(self, key_frames: int) -> None:
         """Serve a new stream to the clients that connect from now on, who share it. Every picture is a key frame."""
         with self._lock:
-            self._stream, self._viewers = None, 0
+            self._stream = None
 
     def listen(self) -> None:
         server = self
@@ -144,16 +143,15 @@ class HttpServer:
         """Start the stream for the first viewer, and stop it behind the last."""
         with self._lock:
             stream = self._stream = self._stream or JpegStream(self._owner)
-            self._viewers += 1
+            stream.viewers += 1
         try:
             yield stream
         finally:
             with self._lock:
-                last = False
-                if self._stream is stream:
-                    self._viewers -= 1
-                    last = self._viewers == 0
-                    self._stream = None if last else stream
+                stream.viewers -= 1
+                last = stream.viewers == 0
+                if last and self._stream is stream:
+                    self._stream = None
             if last:
                 stream.close()
 
@@ -161,11 +159,13 @@ class HttpServer:
 class JpegStream:
     """The pictures of one pipeline, for any number of viewers.
 
-    Owners: `_picture`, `_number` and `_ended` are guarded by `_changed`; a thread of GStreamer's writes them.
+    Owners: `viewers` belongs to the server; `_picture`, `_number` and `_ended` are guarded by `_changed`, and written
+    by a thread of GStreamer's.
     """
 
     def __init__(self, owner: StreamOwner) -> None:
         self._gst, _ = gstreamer.load()
+        self.viewers = 0
         self._owner = owner
         self._picture, self._number, self._ended = b"", 0, False
         self._changed = threading.Condition()

@@ -32,7 +32,7 @@ class RtspServer:
     def __init__(self, endpoint: Endpoint, codec: str, owner: StreamOwner) -> None:
         self._gst, _ = gstreamer.load()
         self._glib, self._rtsp = gstreamer.load_rtsp_server()
-        self._endpoint, self._codec = endpoint, codec
+        self._endpoint, self._codec, self._owner = endpoint, codec, owner
         certificate = endpoint.certificate
         self._certificate = gstreamer.tls_certificate(certificate.cert, certificate.key) if certificate else None
         self._server = self._rtsp.RTSPServer(address=endpoint.address, service=str(endpoint.port))
@@ -41,9 +41,9 @@ class RtspServer:
         self._challenge = ""  # of every rejection; empty: the server's own
         self.scheme = "rtsps" if certificate else "rtsp"
         self.port = endpoint.port
-        self._server.connect("client-connected", lambda _server, client: self._welcome(client, owner))
+        self._server.connect("client-connected", lambda _server, client: self._welcome(client))
 
-    def serve(self, key_frames: int, owner: StreamOwner) -> None:
+    def serve(self, key_frames: int) -> None:
         """Serve a new stream to the clients that connect from now on, who share it."""
         factory = self._rtsp.RTSPMediaFactory(shared=True)
         factory.set_launch(f"( {INPUT} ! {CODECS[self._codec].format(key=key_frames)} )")
@@ -51,7 +51,7 @@ class RtspServer:
         role = f"{VIEWER}, media.factory.access=(boolean)true, media.factory.construct=(boolean)true"
         permissions.add_role_from_structure(self._gst.Structure.new_from_string(role))
         factory.set_permissions(permissions)
-        factory.connect("media-configure", lambda _factory, media: _begin(media, owner))
+        factory.connect("media-configure", lambda _factory, media: _begin(media, self._owner))
         mounts = self._server.get_mount_points()
         mounts.remove_factory(f"/{self._endpoint.name}")
         mounts.add_factory(f"/{self._endpoint.name}", factory)
@@ -91,9 +91,9 @@ class RtspServer:
         self._server.client_filter(lambda _server, _client: self._rtsp.RTSPFilterResult.REMOVE)
         self._server.get_session_pool().filter(lambda _pool, _session: self._rtsp.RTSPFilterResult.REMOVE)
 
-    def _welcome(self, client: Any, owner: StreamOwner) -> None:
-        owner.client_connected()
-        client.connect("closed", lambda _client: owner.client_left())
+    def _welcome(self, client: Any) -> None:
+        self._owner.client_connected()
+        client.connect("closed", lambda _client: self._owner.client_left())
         client.connect("pre-describe-request", lambda _client, _context: MOVED if self._location else 200)
         client.connect("send-message", lambda _client, _session, message: self._rewrite(message))
 

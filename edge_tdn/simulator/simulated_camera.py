@@ -118,7 +118,7 @@ class SimulatedCamera:
             self._server.disconnect_all()
 
     def _serve(self) -> None:
-        self._server.serve(KEY_FRAME_S * self.film.rate, self)
+        self._server.serve(KEY_FRAME_S * self.film.rate)
 
     def _count(self, more: int) -> None:
         with self._lock:
