@@ -15,7 +15,7 @@ from edge_tdn.config.checks import TLS_URLS
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.media.colour import Packed
-from edge_tdn.media.gstreamer import HOW_TO_INSTALL
+from edge_tdn.media.gstreamer import how_to_install
 from edge_tdn.messages import NS_PER_MS, NS_PER_S
 
 TIMEOUT_MS = 5000  # of opening and of one read, during which OpenCV cannot be stopped
@@ -132,11 +132,11 @@ def check_supported(address: Address, camera: CameraConfig) -> None:
     Its FFmpeg accepts every certificate by default, and takes other options for the whole process only.
     """
     if address.location.startswith("gst:"):
-        raise SourceError(address.message(f"gst: needs the decoder gstreamer; {HOW_TO_INSTALL}"), "ended")
+        raise SourceError(address.message(f"gst: needs the decoder gstreamer; {how_to_install()}"), "ended")
     if address.location.startswith(TLS_URLS):
         scheme = address.location.partition(":")[0]
-        reason = f"{scheme}:// needs the decoder gstreamer: OpenCV does not verify certificates; {HOW_TO_INSTALL}"
+        reason = f"{scheme}:// needs the decoder gstreamer: OpenCV does not verify certificates; {how_to_install()}"
         raise SourceError(address.message(reason), "ended")
     if address.location.startswith("rtsp") and camera.transport != "tcp":
-        reason = f'transport = "{camera.transport}" needs the decoder gstreamer; {HOW_TO_INSTALL}'
+        reason = f'transport = "{camera.transport}" needs the decoder gstreamer; {how_to_install()}'
         raise SourceError(address.message(reason), "ended")

@@ -35,7 +35,7 @@ class FollowingCapture:
     def __init__(self, address: Address, open_address: Callable[[Address], Capture]) -> None:
         self._open_address = open_address
         self._trail = Trail(address)
-        self._capture = open_address(address)
+        self._capture = self._open(address)
 
     @property
     def live(self) -> bool:
@@ -58,11 +58,18 @@ class FollowingCapture:
             return self._capture.read(timeout_s)
         except Redirected as redirected:
             self._capture.close()
-            self._capture = self._open_address(self._trail.follow(redirected.location))
+            self._capture = self._open(self._trail.follow(redirected.location))
             return None
 
     def close(self) -> None:
         self._capture.close()
+
+    def _open(self, address: Address) -> Capture:
+        while True:
+            try:
+                return self._open_address(address)
+            except Redirected as redirected:  # at once
+                address = self._trail.follow(redirected.location)
 
 
 class Trail:

@@ -25,8 +25,7 @@ class SourceWatch:
             self._from = source.get_property("location")
             source.connect("before-send", self._may_send)
             source.connect("pad-added", _relink)
-            # called only for a payload type that rtspsrc itself does not know
-            source.connect("new-manager", lambda _source, manager: manager.connect_after("request-pt-map", self._note))
+            source.connect("new-manager", self._watch_streams)
 
     @property
     def silence(self) -> str:
@@ -51,6 +50,10 @@ class SourceWatch:
         self._described |= method == self._methods.DESCRIBE
         self._set_up |= method == self._methods.SETUP
         return not self.location
+
+    def _watch_streams(self, _source: Any, manager: Any) -> None:
+        manager.set_property("autoremove", True)  # else every SSRC would keep two threads until the connection ends
+        manager.connect_after("request-pt-map", self._note)  # called only for a payload type that rtspsrc does not know
 
     def _note(self, _manager: Any, _session: int, payload_type: int) -> None:
         self._unannounced = payload_type
