@@ -10,6 +10,7 @@ NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https")
 SOURCE_SCHEMES = (*NETWORK_SCHEMES, "file")
 TLS_URLS = ("rtsps://", "https://")
 ROUNDING = 1e-6  # so that 0.9 + 0.1 is not above 1
+HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+(%[\w.-]+)?")  # name or address; of IPv6 with a zone
 PORT_RANGE = "the port is a number from 1 to 65535"
 
 
@@ -52,6 +53,9 @@ def check_camera_url(source: str, schemes: tuple[str, ...] = NETWORK_SCHEMES) ->
         raise ValueError(f"no host after {scheme}://")
     if not _has_valid_port(source):
         raise ValueError(f"{PORT_RANGE}; in a password, / # and ? are written %2F %23 and %3F")
+    host = urlsplit(source).hostname or ""
+    if not HOST.fullmatch(host):
+        raise ValueError(f"{host!r} is not a valid host name")
 
 
 def check_camera_user(source: str, username: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +62,28 @@ def test_a_stream_with_a_payload_type_that_was_not_announced_is_stalled_with_tha
     assert reason == (
         "no picture for 2 s: the camera sends RTP payload type 126, which its session description does not announce"
     )
+
+
+def test_the_threads_of_earlier_ssrcs_end_while_the_stream_continues(rtsp: Callable[..., RtspCamera]) -> None:
+    """Each SSRC has a jitter buffer of its own; an earlier one ends when RTCP times out, after half a minute."""
+    camera = rtsp("", "test:", "--rate", "10")
+    source = RunningSource(camera.url(), keep=False)
+    try:
+        source.wait(lambda: source.count >= 10)
+        usual = _threads()
+        for _ in range(6):
+            before = source.count
+            camera.fault("ssrc")
+            source.wait(lambda seen=before: source.count >= seen + 10)  # type: ignore[misc]
+            camera.fault("ok")
+        assert _threads() >= usual + 6
+        source.wait(lambda: _threads() <= usual + 2)
+        before = source.count
+        source.wait(lambda: source.count >= before + 10)
+    finally:
+        source.close()
+    assert source.entered() == ["connecting", "streaming"]
+
+
+def _threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
