@@ -1,6 +1,5 @@
 """The address of a source: its kind, its user and password, and what may be shown of it."""
 
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -11,13 +10,10 @@ from edge_tdn.config.credentials import camera_access
 from edge_tdn.config.tables import CREDENTIAL, CameraConfig
 from edge_tdn.demo.demo_clip import DEMO, demo_clip_path
 from edge_tdn.errors import ConfigError, SourceError
-from edge_tdn.process import heartbeat
 from edge_tdn.process.passwords import hide, hide_in, without_password
 
 URLS = tuple(f"{scheme}://" for scheme in NETWORK_SCHEMES)
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-CONNECT_TIMEOUT_S = 1.0  # of the connection that finds out why a URL does not answer
-RESOLVE_TIMEOUT_S = 60.0  # name servers that do not answer may take this long
 
 
 @dataclass(frozen=True)
@@ -28,6 +24,7 @@ class Address:
     shown: str  # the location as it may be shown and logged
     username: str = ""
     password: str = field(default="", repr=False)
+    ca: Path | None = None  # PEM: whom to trust; None: the system's authorities
 
     @property
     def live(self) -> bool:
@@ -45,23 +42,6 @@ class Address:
         """Return an error message about this address, as it may be shown and logged."""
         return without_password(f"{self.shown}: {text.replace(self.location, self.shown)}")
 
-    def connection_error(self) -> str:
-        """Connect to a URL's host, and return why that fails; empty if it succeeds, or if this is not a URL."""
-        if not self.location.startswith(URLS):
-            return ""
-        parts = urlsplit(self.location)
-        host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
-        heartbeat.beat(RESOLVE_TIMEOUT_S)
-        try:
-            socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
-        except (socket.gaierror, UnicodeError):
-            return f"the name {host} does not resolve"
-        except TimeoutError:
-            return f"{host} port {port} does not answer"
-        except OSError as error:
-            return f"{host} port {port}: {error.strerror or error}"
-        return ""
-
 
 def find(camera: CameraConfig, base: Path) -> Address:
     """Return a camera's address, with its password. Raises SourceError if a file is missing, or is not a video."""
@@ -75,13 +55,18 @@ def find(camera: CameraConfig, base: Path) -> Address:
     if not source.startswith(URLS):
         location = locate(source, base)
         return Address(location, without_password(location))
-    parts = urlsplit(source)
+    location, name, password = split_user(source)
+    if camera.username:
+        return Address(location, shown, camera.username, access.password, access.ca)
+    return Address(location, shown, name, password, access.ca)
+
+
+def split_user(url: str) -> tuple[str, str, str]:
+    """Return a URL without its user and password, and these."""
+    parts = urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
-    location = urlunsplit(parts._replace(netloc=host))
-    if camera.username:
-        return Address(location, shown, camera.username, access.password)
-    return Address(location, shown, unquote(name), unquote(password))
+    return urlunsplit(parts._replace(netloc=host)), unquote(name), unquote(password)
 
 
 def is_live(source: str) -> bool:

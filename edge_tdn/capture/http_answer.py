@@ -1,12 +1,10 @@
 """The answer of a web server, as it arrives: refused where it is not a video, and MJPEG brought into form."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from edge_tdn.capture.content import HEAD_BYTES, not_video
 from edge_tdn.capture.mjpeg import START, MjpegForm, is_jpeg
 from edge_tdn.media import gstreamer
-from edge_tdn.process.passwords import without_password
 
 NO_PICTURE = "no JPEG picture in it"
 REMEDY = "is this the address of the video stream itself?"
@@ -21,9 +19,8 @@ class HttpAnswer:
 
     def __init__(self, source: Any) -> None:
         self._gst, _ = gstreamer.load()
-        self._redirected_to = ""
         self._head = b""  # the first bytes
-        self._refused = ""  # what it is, recognised before it is decoded
+        self.refused = False  # it is not a video, and nothing of it is decoded
         self._mjpeg: MjpegForm | None = None  # of multipart content
         pad = source.get_static_pad("src")
         pad.add_probe(self._gst.PadProbeType.EVENT_DOWNSTREAM, self._event)
@@ -34,23 +31,15 @@ class HttpAnswer:
         """Return True for JPEGs, one or many. They have no length, whatever GStreamer computes from their bytes."""
         return self._mjpeg is not None or self._head.startswith(START)
 
-    @property
-    def refused(self) -> str:
-        """Return why no frame can come, before anything has failed; empty if one may come."""
-        return self._refused and self._sentence(self._refused)
-
-    def explanation(self) -> str:
-        """Return what the answer is, after it was not played; empty if that is not known."""
+    def explanation(self) -> tuple[str, str]:
+        """Return what the answer is and what to do, if it is not a video or was not played; empty if not known."""
         if not self._head:
-            return self._sentence("an empty answer")
+            return "an empty answer", REMEDY
         if self._mjpeg and (self._mjpeg.regular or self._mjpeg.pictures):
-            return ""
+            return "", ""
         what = not_video(self._head) or (NO_PICTURE if self._mjpeg else "")
-        return what and self._sentence(what)
-
-    def _sentence(self, what: str) -> str:
-        redirected = f"redirected to {self._redirected_to}: " if self._redirected_to else ""
-        return f"{redirected}{what}{'' if ';' in what else f'; {REMEDY}'}"
+        cause, _, remedy = what.partition("; ")
+        return cause, remedy or REMEDY
 
     def _event(self, _pad: Any, info: Any) -> Any:
         """Take the headers. Called on GStreamer's thread."""
@@ -58,13 +47,11 @@ class HttpAnswer:
         if fields is not None and fields.get_name() == "http-headers":
             kind = media_type(fields.get_value("response-headers"))
             self._mjpeg = MjpegForm() if kind.startswith("multipart/") or is_jpeg(kind) else None
-            location = urlsplit(fields.get_string("redirection-uri") or "")
-            self._redirected_to = without_password(location._replace(query="", fragment="").geturl())
         return self._gst.PadProbeReturn.OK
 
     def _buffer(self, pad: Any, info: Any) -> Any:
         """Examine the first bytes. Called on GStreamer's thread, until that is done."""
-        if self._refused:  # nothing of it is decoded: GStreamer's demuxer of GIF, for one, cannot be stopped any more
+        if self.refused:  # GStreamer's demuxer of GIF, for one, could not be stopped any more
             return self._gst.PadProbeReturn.DROP
         if len(self._head) == HEAD_BYTES and self._mjpeg is None:
             return self._gst.PadProbeReturn.REMOVE
@@ -73,8 +60,8 @@ class HttpAnswer:
         if len(self._head) < HEAD_BYTES:
             self._head = (self._head + data)[:HEAD_BYTES]
             whole = len(self._head) == HEAD_BYTES and self._mjpeg is None  # text may come before a picture
-            self._refused = not_video(self._head, whole)
-        if self._refused:
+            self.refused = bool(not_video(self._head, whole))
+        if self.refused:
             return self._gst.PadProbeReturn.DROP
         return self._rewrite(self._mjpeg, pad, buffer, data) if self._mjpeg else self._gst.PadProbeReturn.OK
 

@@ -13,11 +13,10 @@ import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import TimeoutError as TooLate
 from contextlib import suppress
-from ipaddress import ip_address
 
 from pydantic import ValidationError
 
-from edge_tdn.cli.doctor.finding import Finding, start
+from edge_tdn.cli.doctor.finding import Finding, is_loopback, start
 from edge_tdn.cli.terminal import age
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.credentials import Access
@@ -121,16 +120,9 @@ def _tls(broker: BrokerConfig, access: Access, note: Note | None, timing: Doctor
 def _login(broker: BrokerConfig, seconds: float) -> Finding:
     who = f"as {broker.username}" if broker.username else "anonymously"
     message = f"MQTT {broker.protocol}, {who}, in {seconds * 1e3:.0f} ms"
-    if broker.username and not broker.tls and not _is_loopback(broker.address[0]):
+    if broker.username and not broker.tls and not is_loopback(broker.address[0]):
         return Finding("login", "warning", f"{message}; the password is sent in plain text", "mqtts:// in broker.url")
     return Finding("login", "ok", message)
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 def _login_failed(note: Note | None, timing: DoctorTiming) -> Finding:

@@ -4,19 +4,22 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from edge_tdn.capture.address import URLS, Address, find, is_live
 from edge_tdn.capture.capture import EndOfStream
+from edge_tdn.capture.diagnosis import ask, diagnose
 from edge_tdn.capture.open_capture import open_capture, verify
-from edge_tdn.cli.doctor.finding import Finding, credential_remedy, start
+from edge_tdn.cli.doctor.finding import Finding, credential_remedy, is_loopback, start
 from edge_tdn.cli.timing import DoctorTiming
+from edge_tdn.config.checks import TLS_URLS
 from edge_tdn.config.tables import CameraConfig, Config
-from edge_tdn.errors import ConfigError, SourceError, last_line
+from edge_tdn.errors import ConfigError, ExplainedError, SourceError, last_line
 from edge_tdn.messages import NS_PER_S, Luma
 from edge_tdn.service.frame_rate import MIN_SHARE
 
@@ -76,6 +79,9 @@ def examine(config: Config, base: Path, frame_rate: float, timing: DoctorTiming)
             continue
         try:
             yield _assess(what, camera, attempt.result(max(0.0, deadline - time.monotonic())), frame_rate)
+            yield from _password(what, find(camera, base))
+        except ExplainedError as error:
+            yield Finding(what, "failed", error.cause, error.remedy, error.exit_status)
         except SourceError as error:
             remedy = REMEDIES.get(error.state) or _unreachable(find(camera, base))
             yield Finding(what, "failed", str(error), remedy, error.exit_status)
@@ -118,6 +124,8 @@ def look(camera: CameraConfig, base: Path, timing: DoctorTiming) -> Look:
             seen.times_ns += (got.pts_ns,)
         if before is None:
             message = f"it connects, but no picture came in {time.monotonic() - began:.0f} s"
+            if capture.silence:
+                message += f": {capture.silence}"
             raise SourceError(find(camera, base).message(message))
         seen.height, seen.width = before.shape
         seen.one_colour = float(before.std()) < MIN_CONTRAST
@@ -131,7 +139,23 @@ def _unreachable(address: Address) -> str:
         return DEVICE
     if not address.location.startswith(URLS):
         return "try it with gst-launch-1.0, on this machine"
-    return UNREACHABLE if address.connection_error() else PORT_OPEN
+    try:
+        diagnose(address)
+    except SourceError:
+        return UNREACHABLE
+    return PORT_OPEN
+
+
+def _password(what: str, address: Address) -> Iterator[Finding]:
+    """Warn of a camera that takes its password in plain text only, over the network."""
+    host = urlsplit(address.location).hostname or ""
+    if not address.username or address.location.startswith(TLS_URLS) or is_loopback(host):
+        return
+    with suppress(SourceError):
+        if ask(address).schemes == ("Basic",):
+            message = "the camera asks for Basic: its password is sent in plain text"
+            remedy = "allow Digest in the camera's own settings, or use rtsps:// or https://"
+            yield Finding(f"{what}, password", "warning", message, remedy)
 
 
 def _assess(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> Finding:

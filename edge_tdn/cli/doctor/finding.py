@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal, TypeVar
 
 Mark = Literal["ok", "note", "warning", "failed"]
@@ -36,6 +37,14 @@ def credential_remedy(message: str) -> str:
     if "CREDENTIALS_DIRECTORY" not in message:
         return ""
     return "the service has it; as root: systemd-run --pty -p LoadCredential=NAME:FILE edge-tdn doctor --config ..."
+
+
+def is_loopback(host: str) -> bool:
+    """Return True for a name or an address of this machine's own."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def start(work: Callable[[], Result]) -> Future[Result]:
