@@ -5,6 +5,7 @@ import re
 
 HEAD_BYTES = 4096  # enough for `not_video`
 CONVERT = "convert an animation to a video first"
+ADDRESS = "is this the address of the video stream itself?"
 SIGNATURES = (  # first bytes: what begins with them. A picture would be decoded, but only once
     (rb"GIF8[79]a", f"a GIF picture or animation; {CONVERT}"),
     (rb"\x89PNG\r\n\x1a\n", f"a PNG picture or animation; {CONVERT}"),
@@ -38,6 +39,12 @@ def not_video(head: bytes, whole: bool = True) -> str:
     if not (whole and text and _is_text(head)) or re.match(PLAYED_TEXT, text):
         return ""
     return _sentence(next(what for form, what in TEXT if re.match(form, text)))
+
+
+def not_stream(body: bytes) -> tuple[str, str]:
+    """Return what an HTTP answer that begins with `body` is if it is not a video, or nothing; and what to do."""
+    cause, _, remedy = not_video(body).partition("; ")
+    return cause, remedy or ADDRESS
 
 
 def _sentence(what: str) -> str:

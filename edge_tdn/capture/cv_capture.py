@@ -43,7 +43,8 @@ class CvCapture:
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.declared_s: float | None = count / rate if rate > 0 and count > 0 else None
-        self.live = address.live and not (address.location.startswith("http") and self.declared_s)  # that is a file
+        is_file = address.location.startswith("http") and self.declared_s and count > 1  # a single picture is not one
+        self.live = address.live and not is_file
         self._step_ns = int(NS_PER_S / rate) if rate > 0 else 1
         self._last_ns = self._shift_ns = 0
         self._began_ns = 0  # monotonic clock at PTS 0

@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, parse_headers
 from io import BytesIO
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import parse_http_list
 
 from edge_tdn.capture.address import PORTS, URLS, Address
+from edge_tdn.capture.content import HEAD_BYTES, not_stream
 from edge_tdn.config.checks import TLS_URLS
 from edge_tdn.config.tls import CAMERA, OTHER_NAME, trust
 from edge_tdn.errors import ConfigError, ExplainedError, SourceError
@@ -28,7 +29,7 @@ SCHEME = re.compile(r"([A-Za-z][\w.-]*)(?:\s+(.*))?", re.S)  # the first item of
 ALGORITHM = re.compile(r'algorithm\s*=\s*"?([\w-]+)', re.I)
 PEM = re.compile(f"{ssl.PEM_HEADER}.+?{ssl.PEM_FOOTER}", re.S)
 SUPPORTED = {"basic", "digest", "digest (md5)", "digest (md5-sess)"}
-UNAUTHORIZED, REDIRECTS = 401, (301, 302, 303, 307, 308)
+OK, UNAUTHORIZED, REDIRECTS = 200, 401, (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Answer:
     status: int = 0  # 0: none that is understood
     location: str = ""  # where it redirects to
     schemes: tuple[str, ...] = ()  # of authentication that it offers, such as "Digest (SHA-256)"
+    body: bytes = b""  # the first bytes, of HTTP
 
 
 def diagnose(address: Address) -> None:
@@ -47,7 +49,7 @@ def diagnose(address: Address) -> None:
 
 
 def check_answer(address: Address, answer: Answer) -> None:
-    """Raise ExplainedError if the camera redirects to nowhere, or asks for no kind of password that can be sent."""
+    """Raise ExplainedError for a redirect to nowhere, an unknown kind of password, and a body that is not a video."""
     if answer.status in REDIRECTS and not answer.location:
         cause = address.message("the camera redirects without an address")
         raise ExplainedError(cause, "set `source` to the address that plays")
@@ -55,6 +57,9 @@ def check_answer(address: Address, answer: Answer) -> None:
         offered = " or ".join(answer.schemes)
         cause = address.message(f"the camera asks for authentication by {offered}, which is not supported")
         raise ExplainedError(cause, "allow Digest with MD5, or Basic, in its own settings", "unauthorized")
+    cause, remedy = not_stream(answer.body)
+    if answer.status == OK and cause:
+        raise ExplainedError(address.message(cause), remedy)
 
 
 def ask(address: Address) -> Answer:
@@ -132,30 +137,35 @@ def _connect(address: Address) -> socket.socket:
 def _answer(connection: socket.socket, request: str) -> Answer:
     """Return the answer to a request; an empty one if none comes that is understood."""
     head, deadline_s = b"", time.monotonic() + TIMEOUT_S
-    try:
+    with suppress(OSError):  # that it connects is all that is known
         connection.sendall(request.encode(errors="replace"))
-        while b"\r\n\r\n" not in head and len(head) < MAX_HEAD_BYTES and time.monotonic() < deadline_s:
+        while not _is_enough(head) and time.monotonic() < deadline_s:
             if not (more := connection.recv(4096)):
                 break
             head += more
-    except OSError:  # that it connects is all that is known
-        return Answer()
     return parse_answer(head)
+
+
+def _is_enough(head: bytes) -> bool:
+    before, found, body = head.partition(b"\r\n\r\n")
+    return len(head) >= MAX_HEAD_BYTES or (found != b"" and (len(body) >= HEAD_BYTES or before.startswith(b"RTSP")))
 
 
 def parse_answer(head: bytes) -> Answer:
     """Parse the first bytes of an RTSP or HTTP answer; an empty one if they are none."""
     status_line, _, rest = head.partition(b"\r\n")
-    found = re.match(rb"(?:RTSP|HTTP)/\d\.\d (\d{3})\b", status_line)
+    found = re.match(rb"(RTSP|HTTP)/\d\.\d (\d{3})\b", status_line)
     if not found:
         return Answer()
+    fields, _, body = rest.partition(b"\r\n\r\n")
     try:
-        headers = parse_headers(BytesIO(rest.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"))
+        headers = parse_headers(BytesIO(fields + b"\r\n\r\n"))
     except HTTPException:  # too many or too long
-        return Answer(int(found[1]))
+        return Answer(int(found[2]))
     schemes = [scheme for value in headers.get_all("WWW-Authenticate", []) for scheme in _schemes(str(value))]
-    location = str(headers.get("Location", "")) if int(found[1]) in REDIRECTS else ""
-    return Answer(int(found[1]), location.strip(), tuple(dict.fromkeys(schemes)))
+    location = str(headers.get("Location", "")) if int(found[2]) in REDIRECTS else ""
+    body = body[:HEAD_BYTES] if found[1] == b"HTTP" else b""
+    return Answer(int(found[2]), location.strip(), tuple(dict.fromkeys(schemes)), body)
 
 
 def _schemes(header: str) -> list[str]:

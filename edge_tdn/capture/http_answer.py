@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from edge_tdn.capture.content import HEAD_BYTES, not_video
+from edge_tdn.capture.content import ADDRESS, HEAD_BYTES, not_stream, not_video
 from edge_tdn.capture.mjpeg import START, MjpegForm, is_jpeg
 from edge_tdn.media import gstreamer
 
 NO_PICTURE = "no JPEG picture in it"
-REMEDY = "is this the address of the video stream itself?"
 
 
 class HttpAnswer:
@@ -19,6 +18,7 @@ class HttpAnswer:
 
     def __init__(self, source: Any) -> None:
         self._gst, _ = gstreamer.load()
+        self._arrived = False  # the headers have come
         self._head = b""  # the first bytes
         self.refused = False  # it is not a video, and nothing of it is decoded
         self._mjpeg: MjpegForm | None = None  # of multipart content
@@ -33,18 +33,20 @@ class HttpAnswer:
 
     def explanation(self) -> tuple[str, str]:
         """Return what the answer is and what to do, if it is not a video or was not played; empty if not known."""
+        if not self._arrived:
+            return "", ""
         if not self._head:
-            return "an empty answer", REMEDY
+            return "an empty answer", ADDRESS
         if self._mjpeg and (self._mjpeg.regular or self._mjpeg.pictures):
             return "", ""
-        what = not_video(self._head) or (NO_PICTURE if self._mjpeg else "")
-        cause, _, remedy = what.partition("; ")
-        return cause, remedy or REMEDY
+        cause, remedy = not_stream(self._head)
+        return cause or (NO_PICTURE if self._mjpeg else ""), remedy
 
     def _event(self, _pad: Any, info: Any) -> Any:
         """Take the headers. Called on GStreamer's thread."""
         fields = info.get_event().get_structure()
         if fields is not None and fields.get_name() == "http-headers":
+            self._arrived = True
             kind = media_type(fields.get_value("response-headers"))
             self._mjpeg = MjpegForm() if kind.startswith("multipart/") or is_jpeg(kind) else None
         return self._gst.PadProbeReturn.OK

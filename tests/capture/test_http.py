@@ -120,14 +120,21 @@ def test_what_is_not_a_video_is_named_at_once(run: Run, kind: str, length: bool)
     }
 
 
-@pytest.mark.parametrize("length", [True, False], ids=["with a length", "without a length"])
-def test_a_single_picture_is_not_a_stream_and_is_tried_again(run: Run, length: bool) -> None:
+@pytest.mark.parametrize("kind", ["a web page", "JSON", "XML", "text", "an archive"])
+def test_opencv_names_what_is_not_a_video_too(run: Run, kind: str) -> None:
+    content_type, body, reason = ANSWERS[kind]
+    with serving(answering(body, content_type)) as address:
+        assert run(f"{address}/live", "opencv").wait_for("unreachable").startswith(f"{address}/live: {reason}")
+
+
+@pytest.mark.parametrize(("decoder", "length"), [("gstreamer", True), ("gstreamer", False), ("opencv", True)])
+def test_a_single_picture_is_not_a_stream_and_is_tried_again(run: Run, decoder: str, length: bool) -> None:
     """The address of a snapshot: the video is not over for good."""
     picture = noisy_jpeg(0)
     headers = {"Content-Length": str(len(picture))} if length else {}
     with serving(answering(picture, "image/jpeg", headers=headers)) as address:
-        source = run(f"{address}/snapshot.jpg", timing=EAGER)
-        source.wait(lambda: source.entered().count("stalled") >= 2)
+        source = run(f"{address}/snapshot.jpg", decoder, timing=EAGER)
+        source.wait(lambda: source.entered().count("stalled") >= 2, 60)
         source.close()
     assert source.wait_for("stalled") == (
         f"{address}/snapshot.jpg: one picture, not a stream; is this the address of a snapshot?"
