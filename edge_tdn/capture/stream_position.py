@@ -6,7 +6,7 @@ from edge_tdn.messages import NS_PER_S
 
 MAX_MISSING_S = 0.5  # a file that ends this much before its declared length is damaged
 
-ONE_PICTURE = "one picture, not a stream; is this the address of a snapshot?"
+ONE_PICTURE, SNAPSHOT = "one picture, not a stream", "is this the address of a snapshot?"
 
 
 class StreamPosition:
@@ -28,7 +28,7 @@ class StreamPosition:
     def check_end(self, name: str, capture: Capture) -> None:
         """Raise SourceError if the stream ended too early, as a live source always does."""
         if capture.live and self._frames == 1:
-            raise SourceError(f"{name}: {ONE_PICTURE}", "stalled")
+            raise SourceError(f"{name}: {ONE_PICTURE}; {SNAPSHOT}", "stalled")
         if capture.live:
             raise SourceError(f"{name}: the camera ended the stream", "stalled" if self.size else "unreachable")
         if self.size is None:

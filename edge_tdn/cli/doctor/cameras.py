@@ -15,6 +15,7 @@ from edge_tdn.capture.address import URLS, Address, find, is_live
 from edge_tdn.capture.capture import EndOfStream
 from edge_tdn.capture.diagnosis import ask, diagnose
 from edge_tdn.capture.open_capture import open_capture, verify
+from edge_tdn.capture.stream_position import ONE_PICTURE, SNAPSHOT
 from edge_tdn.cli.doctor.finding import Finding, credential_remedy, is_loopback, start
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.checks import TLS_URLS
@@ -111,6 +112,8 @@ def look(camera: CameraConfig, base: Path, timing: DoctorTiming) -> Look:
             try:
                 got = capture.read(POLL_S)
             except EndOfStream:
+                if capture.live and len(seen.times_ns) == 1:
+                    raise ExplainedError(find(camera, base).message(ONE_PICTURE), SNAPSHOT) from None
                 break
             if got is None:
                 continue
