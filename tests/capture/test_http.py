@@ -12,6 +12,7 @@ from edge_tdn.capture.timing import CaptureTiming
 from edge_tdn.media import gstreamer
 from tests.support.http_camera import RATE, answering, noisy_jpeg, serving
 from tests.support.patterns import animation, bars, encode
+from tests.support.rtsp import RtspCamera
 from tests.support.running_source import RunningSource
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
@@ -83,6 +84,19 @@ def test_mjpeg_plays_in_every_form(run: Run, form: str) -> None:
     assert all((before.picture != after.picture).any() for before, after in pairwise(source.frames))
     seconds = (source.frames[-1].pts_ns - source.frames[0].pts_ns) / 1e9
     assert seconds == pytest.approx((len(source.frames) - 1) / RATE, rel=0.5)
+
+
+def test_a_camera_that_leaves_out_the_first_boundary_plays(run: Run, rtsp: Callable[..., RtspCamera]) -> None:
+    """The simulator's fault, while the camera is served."""
+    camera = rtsp("", "test:", "--codec", "http")
+    source = run(camera.url(), timing=CaptureTiming(retry_min_s=0.1))
+    source.wait(lambda: source.count >= 5)
+    camera.fault("boundary")
+    source.wait(lambda: source.stream == 2)
+    before = source.count
+    source.wait(lambda: source.count >= before + 5)
+    source.close()
+    assert source.entered() == ["connecting", "streaming", "stalled", "connecting", "streaming"]
 
 
 # What is not a video
