@@ -18,9 +18,9 @@ SIGNATURES = (  # first bytes: what begins with them. A picture would be decoded
     (rb"version https://git-lfs\.", "a pointer of Git LFS; run `git lfs pull`"),
 )
 PLAYED_TEXT = (  # text that GStreamer or FFmpeg plays, or follows to a video
-    rb"#EXTM3U|YUV4MPEG2|--|v=0\r?\n|(?s:<\?xml.*?)?\s*<(?:MPD|SmoothStreamingMedia)\b"
+    rb"#EXTM3U|YUV4MPEG2|ffconcat version|--|v=0\r?\n|(?s:<\?xml.*?)?<(?:MPD|SmoothStreamingMedia)\b"
 )
-HTML = rb"(?i)(?:<\?xml[^>]*>\s*)?(?:<!--(?s:.*?)-->\s*)*<(?:!doctype\s+html|html|head|body|title|script)\b"
+HTML = rb"(?i)(?:<\?xml[^>]*>\s*)?(?:<!--(?s:.*?)-->\s*)*+<(?:!doctype\s+html|html|head|body|title|script)\b"
 TEXT = ((rb"<", "an XML document"), (rb"[{\[]", "a JSON document"), (rb"", "a text file"))
 CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))  # in no text
 

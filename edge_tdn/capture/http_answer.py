@@ -45,7 +45,7 @@ class HttpAnswer:
     def _event(self, _pad: Any, info: Any) -> Any:
         """Take the headers. Called on GStreamer's thread."""
         fields = info.get_event().get_structure()
-        if fields is not None and fields.get_name() == "http-headers":
+        if fields is not None and fields.get_name() == "http-headers" and not self._arrived:
             self._arrived = True
             kind = media_type(fields.get_value("response-headers"))
             self._mjpeg = MjpegForm() if kind.startswith("multipart/") or is_jpeg(kind) else None

@@ -25,7 +25,7 @@ class MjpegForm:
     def __init__(self) -> None:
         self.regular: bool | None = None  # GStreamer takes it apart; None: too short to decide
         self.pictures = 0  # found in content that is not regular
-        self._held = b""  # until it is known which
+        self._held = bytearray()  # until it is known which
         self._extractor = JpegExtractor()
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -35,7 +35,7 @@ class MjpegForm:
             self.regular = is_regular(self._held)
             if self.regular is None:
                 return []
-            data, self._held = self._held, b""
+            data, self._held = bytes(self._held), bytearray()
         if self.regular:
             return [data]
         pictures = self._extractor.feed(data)
@@ -43,9 +43,9 @@ class MjpegForm:
         return pictures
 
 
-def is_regular(body: bytes) -> bool | None:
+def is_regular(body: bytes | bytearray) -> bool | None:
     """Return whether GStreamer takes this multipart content apart; None if it is too short to decide."""
-    begin = body.lstrip()[:2]
+    begin = body[:MAX_HEAD_BYTES].lstrip()[:2]
     if begin != b"--"[: len(begin)]:
         return False
     part = PART.match(body)

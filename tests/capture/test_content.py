@@ -1,5 +1,7 @@
 """Files and answers that are not videos, recognised from their first bytes."""
 
+import time
+
 import pytest
 
 from edge_tdn.capture.content import not_video
@@ -48,6 +50,7 @@ def test_what_is_not_a_video_is_named(head: bytes, what: str) -> None:
         b"#EXTM3U\n#EXT-X-VERSION:3\n",  # HLS
         b'<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011">',  # DASH
         b"YUV4MPEG2 W64 H48 F30:1\nFRAME\n",
+        b"ffconcat version 1.0\nfile 'a.mp4'\n",
         b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\n",  # SDP
         b"text \0 and binary",
         "größer".encode("latin-1"),
@@ -66,3 +69,14 @@ def test_the_beginning_of_a_text_may_still_become_a_video(head: bytes) -> None:
 @pytest.mark.parametrize("head", [b"<html>", b"GIF89a"])
 def test_a_signature_is_enough_before_the_rest_has_arrived(head: bytes) -> None:
     assert not_video(head, whole=False) != ""
+
+
+@pytest.mark.parametrize(
+    "head", [b"<!---->" * 585, b"<!-- -->" * 511 + b"<x", b"<?xml " + b" " * 4000, b"<?xml?>" * 580, b"--" * 2048]
+)
+def test_no_head_takes_long(head: bytes) -> None:
+    """A server may send anything: the time must not grow with more than the square of the head."""
+    began = time.process_time()
+    for size in range(0, len(head), 512):
+        not_video(head[size:])
+    assert time.process_time() - began < 20
