@@ -82,8 +82,8 @@ def test_mjpeg_plays_in_every_form(run: Run, form: str) -> None:
     timed = source.frames[3:]  # those before may have been decoded before the pipeline had a clock
     assert all(after.pts_ns > before.pts_ns for before, after in pairwise(timed))
     assert all((before.picture != after.picture).any() for before, after in pairwise(source.frames))
-    seconds = (source.frames[-1].pts_ns - source.frames[0].pts_ns) / 1e9
-    assert seconds == pytest.approx((len(source.frames) - 1) / RATE, rel=0.5)
+    seconds = (timed[-1].pts_ns - timed[0].pts_ns) / 1e9
+    assert seconds > 0.5 * (len(timed) - 1) / RATE  # a busy host may skip frames, but none comes early
 
 
 def test_a_camera_that_leaves_out_the_first_boundary_plays(run: Run, rtsp: Callable[..., RtspCamera]) -> None:
