@@ -85,7 +85,7 @@ def test_the_status_reports_a_camera_that_is_slower_than_the_model(motion: Model
         served.scheduler.stop(drop=True)
         slow.kill()
     assert status.state == "streaming"
-    assert re.match(r"[45](\.\d)? fps, the model expects 15: frames are repeated", status.reason)
+    assert re.match(r"\d(\.\d)? fps, the model expects 15: frames are repeated", status.reason)
     assert served.publisher.statuses[-2].reason.endswith(
         "the model expects 15: frames are repeated, and actions missed"
     )
