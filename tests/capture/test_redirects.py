@@ -57,11 +57,15 @@ def test_a_camera_that_redirects_to_itself_is_asked_once_per_connection(
 
 
 @both
+@protocols
 @pytest.mark.parametrize("codec", ["h264", "http"])
-def test_a_redirect_to_another_camera_plays_it(rtsp: Callable[..., RtspCamera], codec: str, decoder: str) -> None:
+def test_a_redirect_to_another_camera_plays_it(
+    rtsp: Callable[..., RtspCamera], codec: str, scheme: str, decoder: str
+) -> None:
+    """Also from RTSP to HTTP and back, which rtspsrc, souphttpsrc and FFmpeg do not follow."""
     second = rtsp("", "test:", "--codec", codec, "--size", "160x128")
     moved = f"Location: {second.url()}"
-    with scripted(lambda request: status(request, 302, "Moved", moved), second.url().partition(":")[0]) as first:
+    with scripted(lambda request: status(request, 302, "Moved", moved), scheme) as first:
         config = CameraConfig.model_validate({"name": "c", "source": first.url, "decoder": decoder})
         with closing(open_capture(config, Path())) as capture:
             shapes = list[tuple[int, ...]]()
