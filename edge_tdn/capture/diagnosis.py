@@ -24,8 +24,11 @@ from edge_tdn.process import heartbeat
 TIMEOUT_S = 1.0  # of the connection, of the handshake, and of the whole answer
 RESOLVE_TIMEOUT_S = 60.0  # name servers that do not answer may take this long
 MAX_HEAD_BYTES = 65_536
-SCHEME = re.compile(r"([A-Za-z][\w.-]*)(?:\s+(.*))?", re.S)  # the first item of a challenge: its scheme and a parameter
-ALGORITHM = re.compile(r'algorithm\s*=\s*"?([\w-]+)', re.I)
+MAX_SCHEMES = 8  # of authentication that are read
+SCHEME = re.compile(
+    r"([A-Za-z][\w.-]{0,31})(?:\s+(.*))?", re.S
+)  # the first item of a challenge: its scheme and a parameter
+ALGORITHM = re.compile(r'algorithm\s*=\s*"?([\w-]{1,32})', re.I)
 PEM = re.compile(f"{ssl.PEM_HEADER}.+?{ssl.PEM_FOOTER}", re.S)
 SUPPORTED = {"basic", "digest", "digest (md5)", "digest (md5-sess)"}
 UNAUTHORIZED, REDIRECTS = 401, (301, 302, 303, 307, 308)
@@ -155,7 +158,7 @@ def parse_answer(head: bytes) -> Answer:
         return Answer(int(found[1]))
     schemes = [scheme for value in headers.get_all("WWW-Authenticate", []) for scheme in _schemes(str(value))]
     location = str(headers.get("Location", "")) if int(found[1]) in REDIRECTS else ""
-    return Answer(int(found[1]), location.strip(), tuple(dict.fromkeys(schemes)))
+    return Answer(int(found[1]), location.strip(), tuple(dict.fromkeys(schemes))[:MAX_SCHEMES])
 
 
 def _schemes(header: str) -> list[str]:
