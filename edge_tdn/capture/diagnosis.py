@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException, parse_headers
 from io import BytesIO
 from urllib.parse import urlsplit
@@ -41,6 +41,7 @@ class Answer:
     status: int = 0  # 0: none that is understood
     location: str = ""  # where it redirects to
     schemes: tuple[str, ...] = ()  # of authentication that it offers, such as "Digest (SHA-256)"
+    expires_s: float = 0.0  # when its certificate expires, seconds since 1970; 0: it has none
 
 
 def diagnose(address: Address) -> None:
@@ -73,6 +74,9 @@ def asking(address: Address) -> Iterator[Answer]:
         with _reporting(address):
             connection = connections.enter_context(_connect(address))
             answer = _answer(connection, _request(address))
+            if isinstance(connection, ssl.SSLSocket):
+                certificate = connection.getpeercert() or {}
+                answer = replace(answer, expires_s=ssl.cert_time_to_seconds(str(certificate["notAfter"])))
         yield answer
 
 
