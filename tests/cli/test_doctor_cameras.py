@@ -58,7 +58,7 @@ def test_a_certificate_has_a_remedy_and_plays_with_its_file(
     assert certificate.message == "the camera's certificate is valid for 2 days"
 
 
-def test_a_certificate_that_is_valid_for_long_causes_no_warning(rtsp: Callable[..., RtspCamera], tmp_path: Path) -> None:
+def test_a_certificate_of_a_year_causes_no_warning(rtsp: Callable[..., RtspCamera], tmp_path: Path) -> None:
     made = tmp_path / "camera.pem"
     camera = rtsp("", "test:", "--tls", str(made))
     (finding,) = examined(tmp_path, camera.url().replace("rtsp:", "rtsps:"), 'ca_file = "camera.pem"')
