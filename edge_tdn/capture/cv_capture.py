@@ -91,13 +91,12 @@ def _opened(address: Address, camera: CameraConfig) -> cv2.VideoCapture:
 
     FFmpeg follows those of RTSP without end, so they are followed first, and those of HTTP without the password.
     """
-    if not address.location.startswith("rtsp"):
-        capture = _open(address)
-        if capture.isOpened():
-            return capture
+    capture = None if address.location.startswith("rtsp") else _open(address)
+    if capture is not None and capture.isOpened():
+        return capture
     with ExitStack() as held:
         reached = _reached(address, camera, held)
-        if reached is not address or address.location.startswith("rtsp"):
+        if capture is None or reached is not address:
             capture = _open(reached)
     if not capture.isOpened():
         raise SourceError(reached.message("OpenCV cannot open it: no video, or no such camera"))

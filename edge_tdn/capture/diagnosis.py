@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException, parse_headers
 from io import BytesIO
 from urllib.parse import urlsplit
@@ -25,8 +25,11 @@ from edge_tdn.process import heartbeat
 TIMEOUT_S = 1.0  # of the connection, of the handshake, and of the whole answer
 RESOLVE_TIMEOUT_S = 60.0  # name servers that do not answer may take this long
 MAX_HEAD_BYTES = 65_536
-SCHEME = re.compile(r"([A-Za-z][\w.-]*)(?:\s+(.*))?", re.S)  # the first item of a challenge: its scheme and a parameter
-ALGORITHM = re.compile(r'algorithm\s*=\s*"?([\w-]+)', re.I)
+MAX_SCHEMES = 8  # of authentication that are read
+SCHEME = re.compile(
+    r"([A-Za-z][\w.-]{0,31})(?:\s+(.*))?", re.S
+)  # the first item of a challenge: its scheme and a parameter
+ALGORITHM = re.compile(r'algorithm\s*=\s*"?([\w-]{1,32})', re.I)
 PEM = re.compile(f"{ssl.PEM_HEADER}.+?{ssl.PEM_FOOTER}", re.S)
 SUPPORTED = {"basic", "digest", "digest (md5)", "digest (md5-sess)"}
 OK, UNAUTHORIZED, REDIRECTS = 200, 401, (301, 302, 303, 307, 308)
@@ -40,6 +43,7 @@ class Answer:
     location: str = ""  # where it redirects to
     schemes: tuple[str, ...] = ()  # of authentication that it offers, such as "Digest (SHA-256)"
     body: bytes = b""  # the first bytes, of HTTP
+    expires_s: float = 0.0  # when its certificate expires, seconds since 1970; 0: it has none
 
 
 def diagnose(address: Address) -> None:
@@ -75,6 +79,9 @@ def asking(address: Address) -> Iterator[Answer]:
         with _reporting(address):
             connection = connections.enter_context(_connect(address))
             answer = _answer(connection, _request(address))
+            if isinstance(connection, ssl.SSLSocket):
+                certificate = connection.getpeercert() or {}
+                answer = replace(answer, expires_s=ssl.cert_time_to_seconds(str(certificate["notAfter"])))
         yield answer
 
 
@@ -165,7 +172,7 @@ def parse_answer(head: bytes) -> Answer:
     schemes = [scheme for value in headers.get_all("WWW-Authenticate", []) for scheme in _schemes(str(value))]
     location = str(headers.get("Location", "")) if int(found[2]) in REDIRECTS else ""
     body = body[:HEAD_BYTES] if found[1] == b"HTTP" else b""
-    return Answer(int(found[2]), location.strip(), tuple(dict.fromkeys(schemes)), body)
+    return Answer(int(found[2]), location.strip(), tuple(dict.fromkeys(schemes))[:MAX_SCHEMES], body)
 
 
 def _schemes(header: str) -> list[str]:

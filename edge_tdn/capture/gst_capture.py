@@ -10,7 +10,7 @@ from edge_tdn.capture.crop import Crop
 from edge_tdn.capture.decoders import Decoders, decoder, elements
 from edge_tdn.capture.diagnosis import ask, diagnose
 from edge_tdn.capture.key_frames import KeyFrames
-from edge_tdn.capture.pipeline import SINK, SOURCE, decode_on_one_thread, decodebin, expect_one_stream, parse
+from edge_tdn.capture.pipeline import SINK, decode_on_one_thread, decodebin, expect_one_stream, parse, source_element
 from edge_tdn.capture.redirects import Redirected
 from edge_tdn.capture.source_watch import SourceWatch
 from edge_tdn.capture.yuv_reader import YuvReader
@@ -45,7 +45,7 @@ class GstCapture:
         self._key_frames = KeyFrames(self._pipeline) if camera.frozen_s and address.live else None
         decoding = decodebin(self._pipeline, address)
         self._streams = StreamWatch(decoding) if decoding else None
-        self._source = SourceWatch(self._pipeline.get_by_name(SOURCE) if decoding else None)
+        self._source = SourceWatch(source_element(self._pipeline, address))
         self._clock = CameraClock(camera.name)
         self._frames = YuvReader()
         self._sink = self._pipeline.get_by_name(SINK)

@@ -34,16 +34,22 @@ def parse(address: Address, camera: CameraConfig) -> Any:
         raise SourceError(address.message(str(getattr(error, "message", error))), "ended") from None
     for name, value in properties.items():
         pipeline.get_by_name(SOURCE).set_property(name, value)
+    secured = source_element(pipeline, address)
+    if secured and address.ca and secured.find_property("tls-database"):
+        secured.set_property("tls-database", gstreamer.tls_database(address.ca))
     source = pipeline.get_by_name(SOURCE)
-    if source and address.ca and source.find_property("tls-database"):
-        source.set_property("tls-database", gstreamer.tls_database(address.ca))
     if source and source.find_property("add-reference-timestamp-meta"):  # since GStreamer 1.22
         source.set_property("add-reference-timestamp-meta", True)
     return pipeline
 
 
+def source_element(pipeline: Any, address: Address) -> Any | None:
+    """Return the source element of a pipeline of `parse`; None for a `gst:` source, which may have any elements."""
+    return None if address.location.startswith("gst:") else pipeline.get_by_name(SOURCE)
+
+
 def decodebin(pipeline: Any, address: Address) -> Any | None:
-    """Return the decodebin of a pipeline of `parse`; None for a `gst:` source, which may have any elements."""
+    """Return the decodebin of a pipeline of `parse`; None for a `gst:` source."""
     return None if address.location.startswith("gst:") else pipeline.get_by_name(DECODEBIN)
 
 

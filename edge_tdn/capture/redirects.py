@@ -9,13 +9,16 @@ from urllib.parse import urljoin, urlsplit
 
 from edge_tdn.capture.address import Address, split_user
 from edge_tdn.capture.capture import Capture, CapturedFrame
+from edge_tdn.capture.diagnosis import RESOLVE_TIMEOUT_S
 from edge_tdn.config.checks import TLS_URLS, check_camera_url
 from edge_tdn.config.tables import CREDENTIAL
 from edge_tdn.errors import ExplainedError
+from edge_tdn.process import heartbeat
 from edge_tdn.process.passwords import without_password
 
 MAX_REDIRECTS = 5
-MAX_SHOWN = 200  # characters of a location
+MAX_LOCATION = 2000  # characters of a location that is followed
+MAX_SHOWN = 200  # characters of a location in a message
 
 
 class Redirected(Exception):
@@ -93,6 +96,8 @@ class Trail:
 
 def redirected(address: Address, location: str) -> Address:
     """Return the address that `address` redirects to. Raises ExplainedError if it must not be followed."""
+    if len(location) > MAX_LOCATION:
+        raise _refusal(address, f"the camera redirects to an address of {len(location)} characters")
     try:
         if any(character.isspace() or not character.isprintable() for character in location):
             raise ValueError("a space or a control character in it")
@@ -135,6 +140,7 @@ def _same_machine(one: str | None, other: str | None) -> bool:
     """Return True if two host names are equal, or have an address in common."""
     if one == other:
         return True
+    heartbeat.beat(RESOLVE_TIMEOUT_S)
     try:
         first, second = ({found[4][0] for found in socket.getaddrinfo(name, None)} for name in (one, other))
     except (OSError, UnicodeError):

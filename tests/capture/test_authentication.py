@@ -83,6 +83,7 @@ def test_a_wrong_password_is_blamed_where_its_scheme_is_supported(scheme: str, c
         ("Negotiate, NTLM TlRMTVNTUAAB==", ("Negotiate", "NTLM")),
         ("", ()),
         ('="x", ,', ()),
+        (", ".join(f"S{number}" for number in range(3000)), tuple(f"S{number}" for number in range(8))),
     ],
 )
 def test_challenges_are_parsed(value: str, schemes: tuple[str, ...]) -> None:

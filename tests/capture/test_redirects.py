@@ -14,6 +14,7 @@ from edge_tdn.capture.redirects import MAX_REDIRECTS, MAX_SHOWN, Trail, redirect
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import ExplainedError, SourceError
 from edge_tdn.media import gstreamer
+from tests.support.http_camera import HttpCamera, serving
 from tests.support.rtsp import RtspCamera
 from tests.support.running_source import RunningSource
 from tests.support.scripted_camera import ScriptedCamera, scripted, status
@@ -57,24 +58,34 @@ def test_a_camera_that_redirects_to_itself_is_asked_once_per_connection(
 
 
 @both
+@protocols
 @pytest.mark.parametrize("codec", ["h264", "http"])
-def test_a_redirect_to_another_camera_plays_it(rtsp: Callable[..., RtspCamera], codec: str, decoder: str) -> None:
+def test_a_redirect_to_another_camera_plays_it(
+    rtsp: Callable[..., RtspCamera], codec: str, scheme: str, decoder: str
+) -> None:
+    """Also from RTSP to HTTP and back, which rtspsrc, souphttpsrc and FFmpeg do not follow."""
     second = rtsp("", "test:", "--codec", codec, "--size", "160x128")
     moved = f"Location: {second.url()}"
-    with scripted(lambda request: status(request, 302, "Moved", moved), second.url().partition(":")[0]) as first:
+    with scripted(lambda request: status(request, 302, "Moved", moved), scheme) as first:
         config = CameraConfig.model_validate({"name": "c", "source": first.url, "decoder": decoder})
         with closing(open_capture(config, Path())) as capture:
-            shapes = list[tuple[int, ...]]()
-
-            def plays() -> bool:
-                frame = capture.read(0.2)
-                shapes.extend([frame.decoded.luma.shape] if frame else [])
-                return bool(shapes)
-
-            eventually(plays)
+            frame = eventually(lambda: capture.read(0.2))
             assert capture.live
             assert capture.decoder
-    assert shapes[0] == (128, 160)
+    assert frame
+    assert frame.decoded.luma.shape == (128, 160)
+
+
+@both
+def test_a_redirected_file_ends_where_it_ends(make_video: Callable[..., Path], decoder: str) -> None:
+    HttpFile = type("HttpFile", (HttpCamera,), {"video": make_video(frames=12).read_bytes()})
+    with (
+        serving(HttpFile) as server,
+        scripted(lambda request: status(request, 307, "Moved", f"Location: {server}/file.mp4"), "http") as first,
+    ):
+        source = RunningSource(first.url, decoder).end()
+    assert source.count == 12
+    assert source.entered() == ["connecting", "streaming", "ended"]
 
 
 @both
@@ -176,6 +187,12 @@ def test_the_same_machine_may_get_the_password_under_another_name_port_and_path(
     for location in ("rtsp://127.0.0.1:8554/other?x=1", "rtsp://localhost/live2", "http://127.0.0.1/live.mjpg"):
         after = redirected(before, location)
         assert (after.location, after.username, after.password) == (location, "u", "p4ssword")
+
+
+def test_a_huge_location_is_refused_at_once() -> None:
+    """To look for passwords in it would take minutes."""
+    with pytest.raises(ExplainedError, match=r"the camera redirects to an address of 60000 characters; set `source`"):
+        redirected(address(), "://a:" * 12_000)
 
 
 def test_a_location_with_a_user_brings_its_own_password() -> None:

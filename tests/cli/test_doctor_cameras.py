@@ -53,8 +53,16 @@ def test_a_certificate_has_a_remedy_and_plays_with_its_file(
     (finding,) = examined(tmp_path, source)
     assert finding.message.endswith("the camera's certificate was rejected: self-signed certificate")
     assert finding.remedy == "ca_file must contain the authority that signed it, or the certificate itself"
-    (finding,) = examined(tmp_path, source, 'ca_file = "camera.pem"')
-    assert finding.mark == "ok"
+    picture, certificate = examined(tmp_path, source, 'ca_file = "camera.pem"')  # it is valid for two days
+    assert (picture.mark, certificate.mark, certificate.what) == ("ok", "warning", "camera a, certificate")
+    assert certificate.message == "the camera's certificate is valid for 2 days"
+
+
+def test_a_certificate_of_a_year_causes_no_warning(rtsp: Callable[..., RtspCamera], tmp_path: Path) -> None:
+    made = tmp_path / "camera.pem"
+    camera = rtsp("", "test:", "--tls", str(made))
+    (finding,) = examined(tmp_path, camera.url().replace("rtsp:", "rtsps:"), 'ca_file = "camera.pem"')
+    assert (finding.mark, finding.what) == ("ok", "camera a")
 
 
 @pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])

@@ -1,6 +1,8 @@
 """Protocols and protocol faults of the simulated camera, on the wire: redirects, challenges, TLS, MJPEG over HTTP."""
 
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,7 @@ from edge_tdn.capture.open_capture import open_capture
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.media import gstreamer
 from edge_tdn.simulator.faults import possible
+from tests.support.ports import free_port
 from tests.support.raw_request import ask
 from tests.support.rtsp import RtspCamera
 from tests.support.waiting import eventually
@@ -30,6 +33,27 @@ def test_a_redirect_leads_to_the_camera_itself_and_ends_with_the_fault(rtsp: Cam
     assert f"Location: {camera.url()}\r\n" in answer
     camera.fault("ok")
     assert " 200 OK" in ask(camera.url())
+
+
+def test_of_two_cameras_a_redirect_leads_to_the_next() -> None:
+    """A client that follows it sees the second camera's picture."""
+    port = free_port(2)
+    command = [sys.executable, "-m", "edge_tdn", "simulate", "test:", "noise:", "--port", str(port), "--rate", "10"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdin
+            assert process.stdout
+            print("test redirect", file=process.stdin, flush=True)
+            while "redirect\n" not in process.stdout.readline()[-10:]:
+                assert process.poll() is None
+            first, second = f"rtsp://127.0.0.1:{port}/test", f"rtsp://127.0.0.1:{port + 1}/noise"
+            assert f"Location: {second}\r\n" in ask(first)
+            with closing(open_capture(CameraConfig(name="c", source=first), Path())) as capture:
+                frame = eventually(lambda: capture.read(0.2))
+        finally:
+            process.kill()
+    assert frame
+    assert frame.decoded.luma.mean() > 60  # the other shows a small ball on black
 
 
 @protocols

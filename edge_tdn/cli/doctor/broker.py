@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from edge_tdn.cli.doctor.finding import Finding, is_loopback, start
+from edge_tdn.cli.doctor.finding import MIN_CERTIFICATE_DAYS, Finding, days_until, is_loopback, start
 from edge_tdn.cli.terminal import age
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.credentials import Access
@@ -36,8 +36,6 @@ from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import BrokerError
 from edge_tdn.messages import DaemonStatus, Reply, TopScores, iso
 
-MIN_CERTIFICATE_DAYS = 21
-SECONDS_PER_DAY = 86_400
 ACCESS_RULE = "the broker's access rules must let {user} {verb} {base}/#"
 FAILED = BrokerError.exit_status
 
@@ -110,7 +108,7 @@ def _tls(broker: BrokerConfig, access: Access, note: Note | None, timing: Doctor
             version, certificate = secured.version(), secured.getpeercert() or {}
     except OSError as error:
         return Finding("TLS", "failed", str(error), "", FAILED)
-    days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / SECONDS_PER_DAY
+    days = days_until(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
     message = f"{version}, the broker's certificate is valid for {days:.0f} days"
     if days < MIN_CERTIFICATE_DAYS:
         return Finding("TLS", "warning", message, "have it renewed: when it expires, nothing is delivered")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from edge_tdn.capture.capture import EndOfStream
 from edge_tdn.capture.diagnosis import ask, diagnose
 from edge_tdn.capture.open_capture import open_capture, verify
 from edge_tdn.capture.stream_position import ONE_PICTURE, SNAPSHOT
-from edge_tdn.cli.doctor.finding import Finding, credential_remedy, is_loopback, start
+from edge_tdn.cli.doctor.finding import MIN_CERTIFICATE_DAYS, Finding, credential_remedy, days_until, is_loopback, start
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.checks import TLS_URLS
 from edge_tdn.config.tables import CameraConfig, Config
@@ -80,7 +80,7 @@ def examine(config: Config, base: Path, frame_rate: float, timing: DoctorTiming)
             continue
         try:
             yield _assess(what, camera, attempt.result(max(0.0, deadline - time.monotonic())), frame_rate)
-            yield from _password(what, find(camera, base))
+            yield from _access(what, find(camera, base))
         except ExplainedError as error:
             yield Finding(what, "failed", error.cause, error.remedy, error.exit_status)
         except SourceError as error:
@@ -149,16 +149,23 @@ def _unreachable(address: Address) -> str:
     return PORT_OPEN
 
 
-def _password(what: str, address: Address) -> Iterator[Finding]:
-    """Warn of a camera that takes its password in plain text only, over the network."""
-    host = urlsplit(address.location).hostname or ""
-    if not address.username or address.location.startswith(TLS_URLS) or is_loopback(host):
+def _access(what: str, address: Address) -> Iterator[Finding]:
+    """Warn of a certificate that expires soon, and of a password that is sent over the network in plain text."""
+    tls = address.location.startswith(TLS_URLS)
+    exposed = not tls and address.username and not is_loopback(urlsplit(address.location).hostname or "")
+    if not (tls or exposed):
         return
-    with suppress(SourceError):
-        if ask(address).schemes == ("Basic",):
-            message = "the camera asks for Basic: its password is sent in plain text"
-            remedy = "allow Digest in the camera's own settings, or use rtsps:// or https://"
-            yield Finding(f"{what}, password", "warning", message, remedy)
+    try:
+        answer = ask(address)
+    except SourceError:  # it plays, but does not answer another viewer
+        return
+    if exposed and answer.schemes == ("Basic",):
+        message = "the camera asks for Basic: its password is sent in plain text"
+        remedy = "allow Digest in the camera's own settings, or use rtsps:// or https://"
+        yield Finding(f"{what}, password", "warning", message, remedy)
+    if tls and (days := days_until(answer.expires_s)) < MIN_CERTIFICATE_DAYS:
+        message = f"the camera's certificate is valid for {days:.0f} days"
+        yield Finding(f"{what}, certificate", "warning", message, "have it renewed: when it expires, nothing plays")
 
 
 def _assess(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> Finding:

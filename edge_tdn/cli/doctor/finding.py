@@ -1,6 +1,7 @@
 """A finding of an examination, and a way to start work that may never return."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Literal, TypeVar
 
 Mark = Literal["ok", "note", "warning", "failed"]
 Result = TypeVar("Result")
+MIN_CERTIFICATE_DAYS = 21  # a certificate that expires earlier is a warning
+SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ def credential_remedy(message: str) -> str:
     if "CREDENTIALS_DIRECTORY" not in message:
         return ""
     return "the service has it; as root: systemd-run --pty -p LoadCredential=NAME:FILE edge-tdn doctor --config ..."
+
+
+def days_until(time_s: float) -> float:
+    """Return the days until a time in seconds since 1970."""
+    return (time_s - time.time()) / SECONDS_PER_DAY
 
 
 def is_loopback(host: str) -> bool:
