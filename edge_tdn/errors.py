@@ -43,6 +43,15 @@ class SourceError(EdgeTdnError):
         self.state = state
 
 
+class ExplainedError(SourceError):
+    """A failed source whose cause is certain. The text of the error is `cause; remedy`."""
+
+    def __init__(self, cause: str, remedy: str, state: Literal["unreachable", "unauthorized"] = "unreachable") -> None:
+        super().__init__(f"{cause}; {remedy}" if remedy else cause, state)
+        self.cause = cause
+        self.remedy = remedy
+
+
 class BrokerError(EdgeTdnError):
     exit_status = 69  # EX_UNAVAILABLE
 

@@ -1,22 +1,19 @@
 """The address of a source: its kind, its user and password, and what may be shown of it."""
 
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from edge_tdn.capture.content import HEAD_BYTES, not_video
 from edge_tdn.config.checks import NETWORK_SCHEMES
 from edge_tdn.config.credentials import camera_access
 from edge_tdn.config.tables import CREDENTIAL, CameraConfig
 from edge_tdn.demo.demo_clip import DEMO, demo_clip_path
 from edge_tdn.errors import ConfigError, SourceError
-from edge_tdn.process import heartbeat
 from edge_tdn.process.passwords import hide, hide_in, without_password
 
 URLS = tuple(f"{scheme}://" for scheme in NETWORK_SCHEMES)
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-CONNECT_TIMEOUT_S = 1.0  # of the connection that finds out why a URL does not answer
-RESOLVE_TIMEOUT_S = 60.0  # name servers that do not answer may take this long
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,7 @@ class Address:
     shown: str  # the location as it may be shown and logged
     username: str = ""
     password: str = field(default="", repr=False)
+    ca: Path | None = None  # PEM: whom to trust; None: the system's authorities
 
     @property
     def live(self) -> bool:
@@ -44,26 +42,9 @@ class Address:
         """Return an error message about this address, as it may be shown and logged."""
         return without_password(f"{self.shown}: {text.replace(self.location, self.shown)}")
 
-    def connection_error(self) -> str:
-        """Connect to a URL's host, and return why that fails; empty if it succeeds, or if this is not a URL."""
-        if not self.location.startswith(URLS):
-            return ""
-        parts = urlsplit(self.location)
-        host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
-        heartbeat.beat(RESOLVE_TIMEOUT_S)
-        try:
-            socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
-        except (socket.gaierror, UnicodeError):
-            return f"the name {host} does not resolve"
-        except TimeoutError:
-            return f"{host} port {port} does not answer"
-        except OSError as error:
-            return f"{host} port {port}: {error.strerror or error}"
-        return ""
-
 
 def find(camera: CameraConfig, base: Path) -> Address:
-    """Return a camera's address, with its password. Raises SourceError if a file is missing or cannot be read."""
+    """Return a camera's address, with its password. Raises SourceError if a file is missing, or is not a video."""
     try:
         access = camera_access(camera, base)
     except ConfigError as error:
@@ -74,13 +55,18 @@ def find(camera: CameraConfig, base: Path) -> Address:
     if not source.startswith(URLS):
         location = locate(source, base)
         return Address(location, without_password(location))
-    parts = urlsplit(source)
+    location, name, password = split_user(source)
+    if camera.username:
+        return Address(location, shown, camera.username, access.password, access.ca)
+    return Address(location, shown, name, password, access.ca)
+
+
+def split_user(url: str) -> tuple[str, str, str]:
+    """Return a URL without its user and password, and these."""
+    parts = urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
-    location = urlunsplit(parts._replace(netloc=host))
-    if camera.username:
-        return Address(location, shown, camera.username, access.password)
-    return Address(location, shown, unquote(name), unquote(password))
+    return urlunsplit(parts._replace(netloc=host)), unquote(name), unquote(password)
 
 
 def is_live(source: str) -> bool:
@@ -91,7 +77,7 @@ def is_live(source: str) -> bool:
 def locate(source: str, base: Path) -> str:
     """Return a file's absolute path (a relative one begins at `base`), or a live source as it is.
 
-    Raises SourceError if the file does not exist.
+    Raises SourceError if the file does not exist, cannot be read, or is not a video.
     """
     if is_live(source):
         return source
@@ -100,12 +86,17 @@ def locate(source: str, base: Path) -> str:
     path = Path(source.removeprefix("file://"))
     try:
         path = base / path.expanduser()
+        if path.is_dir():
+            raise SourceError(f"{path}: a folder, not a video")
         if path.exists() and not path.is_file():
             raise SourceError(f"{path}: not a regular file")
         with path.open("rb") as file:
-            empty = not file.read(1)
+            head = file.read(HEAD_BYTES)
     except (OSError, ValueError, RuntimeError) as error:  # an unknown user's home, a name with a NUL
         raise SourceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    if empty:
+    if not head:
         raise SourceError(f"{path}: the file is empty")
+    what = not_video(head)
+    if what:
+        raise SourceError(f"{path}: {what}")
     return str(path)

@@ -25,9 +25,21 @@ class CapturedFrame:
 class Capture(Protocol):
     """One open connection. Used by one thread."""
 
-    live: bool  # a camera, whose end is a fault
-    declared_s: float | None  # length that a file declares; None: not known yet, 0: none
-    decoder: str  # name of the decoder; empty for raw video
+    @property
+    def live(self) -> bool:
+        """Return True for a camera, whose end is a fault."""
+
+    @property
+    def declared_s(self) -> float | None:
+        """The length that a file declares; None: not known yet, 0: none."""
+
+    @property
+    def decoder(self) -> str:
+        """The name of the decoder; empty for raw video."""
+
+    @property
+    def silence(self) -> str:
+        """Why no frames arrive; empty if it is not known."""
 
     def read(self, timeout_s: float) -> CapturedFrame | None:
         """Return the next frame, or None if none arrived in time.

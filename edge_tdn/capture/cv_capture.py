@@ -2,12 +2,16 @@
 
 import os
 import time
+from contextlib import ExitStack
 
 import cv2
 
-from edge_tdn.capture.address import Address
+from edge_tdn.capture.address import URLS, Address
 from edge_tdn.capture.capture import POLL_S, CapturedFrame, EndOfStream
 from edge_tdn.capture.crop import Crop
+from edge_tdn.capture.diagnosis import asking, check_answer
+from edge_tdn.capture.redirects import Trail
+from edge_tdn.config.checks import TLS_URLS
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.media.colour import Packed
@@ -27,24 +31,20 @@ class CvCapture:
     """
 
     decoder = "opencv"
+    silence = ""
 
     def __init__(self, address: Address, camera: CameraConfig, paced: bool = True) -> None:
         check_supported(address, camera)
         self._paced = paced
         self._crop = Crop.of(camera)
-        device = address.location.startswith("/dev/")
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
-        backend = cv2.CAP_V4L2 if device else cv2.CAP_FFMPEG
-        self._capture = cv2.VideoCapture(address.with_password, backend, [] if device else limits)
-        if not self._capture.isOpened():
-            reason = address.connection_error() or "OpenCV cannot open it: no video, or no such camera"
-            raise SourceError(address.message(reason))
+        self._capture = _opened(address, camera)
         wide, high = self._capture.get(cv2.CAP_PROP_SAR_NUM), self._capture.get(cv2.CAP_PROP_SAR_DEN)
         self._pixel_aspect = wide / high if wide > 0 and high > 0 else 1.0  # width / height of one pixel
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.declared_s: float | None = count / rate if rate > 0 and count > 0 else None
-        self.live = address.live and not (address.location.startswith("http") and self.declared_s)  # that is a file
+        is_file = address.location.startswith("http") and self.declared_s and count > 1  # a single picture is not one
+        self.live = address.live and not is_file
         self._step_ns = int(NS_PER_S / rate) if rate > 0 else 1
         self._last_ns = self._shift_ns = 0
         self._began_ns = 0  # monotonic clock at PTS 0
@@ -86,10 +86,57 @@ class CvCapture:
         return self._last_ns
 
 
+def _opened(address: Address, camera: CameraConfig) -> cv2.VideoCapture:
+    """Open a source, behind its redirects. Raises SourceError.
+
+    FFmpeg follows those of RTSP without end, so they are followed first, and those of HTTP without the password.
+    """
+    capture = None if address.location.startswith("rtsp") else _open(address)
+    if capture is not None and capture.isOpened():
+        return capture
+    with ExitStack() as held:
+        reached = _reached(address, camera, held)
+        if capture is None or reached is not address:
+            capture = _open(reached)
+    if not capture.isOpened():
+        raise SourceError(reached.message("OpenCV cannot open it: no video, or no such camera"))
+    return capture
+
+
+def _open(address: Address) -> cv2.VideoCapture:
+    if address.location.startswith("/dev/"):
+        return cv2.VideoCapture(address.location, cv2.CAP_V4L2, [])
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
+    return cv2.VideoCapture(address.with_password, cv2.CAP_FFMPEG, limits)
+
+
+def _reached(address: Address, camera: CameraConfig, held: ExitStack) -> Address:
+    """Return the address that a camera's redirects lead to. `held`: keeps the connections that found it.
+
+    Raises SourceError if they do not lead to one, or to one that OpenCV cannot play.
+    """
+    trail = Trail(address)
+    while address.location.startswith(URLS):
+        check_supported(address, camera)
+        answer = held.enter_context(asking(address))
+        check_answer(address, answer)
+        if not answer.location:
+            break
+        address = trail.follow(answer.location)
+    return address
+
+
 def check_supported(address: Address, camera: CameraConfig) -> None:
-    """Raise SourceError for what OpenCV cannot do: GStreamer pipelines, and RTSP over UDP."""
+    """Raise SourceError for what OpenCV cannot do: GStreamer pipelines, TLS, and RTSP over UDP.
+
+    Its FFmpeg accepts every certificate by default, and takes other options for the whole process only.
+    """
     if address.location.startswith("gst:"):
         raise SourceError(address.message(f"gst: needs the decoder gstreamer; {how_to_install()}"), "ended")
+    if address.location.startswith(TLS_URLS):
+        scheme = address.location.partition(":")[0]
+        reason = f"{scheme}:// needs the decoder gstreamer: OpenCV does not verify certificates; {how_to_install()}"
+        raise SourceError(address.message(reason), "ended")
     if address.location.startswith("rtsp") and camera.transport != "tcp":
         reason = f'transport = "{camera.transport}" needs the decoder gstreamer; {how_to_install()}'
         raise SourceError(address.message(reason), "ended")

@@ -8,22 +8,27 @@ from edge_tdn.capture.camera_clock import CameraClock
 from edge_tdn.capture.capture import CapturedFrame, EndOfStream
 from edge_tdn.capture.crop import Crop
 from edge_tdn.capture.decoders import Decoders, decoder, elements
+from edge_tdn.capture.diagnosis import ask, diagnose
 from edge_tdn.capture.key_frames import KeyFrames
-from edge_tdn.capture.pipeline import SINK, decode_on_one_thread, decodebin, expect_one_stream, parse
+from edge_tdn.capture.pipeline import SINK, decode_on_one_thread, decodebin, expect_one_stream, parse, source_element
+from edge_tdn.capture.redirects import Redirected
+from edge_tdn.capture.source_watch import SourceWatch
 from edge_tdn.capture.yuv_reader import YuvReader
 from edge_tdn.config.tables import CameraConfig
-from edge_tdn.errors import SourceError
+from edge_tdn.errors import ExplainedError, SourceError
 from edge_tdn.media import gstreamer
 from edge_tdn.media.streams import StreamWatch
 from edge_tdn.messages import NS_PER_S
 
 NO_VIDEO = "no video in it"
+RESOURCE_ERROR = "gst-resource-error-quark"  # domain of errors such as a closed connection, or status 404
 
 
 class GstCapture:
     """A running pipeline. Implements `edge_tdn.capture.capture.Capture`.
 
-    Owner: the thread that reads. GStreamer's threads reach `Decoders`, `KeyFrames` and `StreamWatch` only.
+    Owner: the thread that reads. GStreamer's threads reach `Decoders`, `KeyFrames`, `SourceWatch` and `StreamWatch`
+    only.
     """
 
     def __init__(self, address: Address, camera: CameraConfig, paced: bool = True) -> None:
@@ -40,6 +45,7 @@ class GstCapture:
         self._key_frames = KeyFrames(self._pipeline) if camera.frozen_s and address.live else None
         decoding = decodebin(self._pipeline, address)
         self._streams = StreamWatch(decoding) if decoding else None
+        self._source = SourceWatch(source_element(self._pipeline, address))
         self._clock = CameraClock(camera.name)
         self._frames = YuvReader()
         self._sink = self._pipeline.get_by_name(SINK)
@@ -51,15 +57,20 @@ class GstCapture:
             finally:
                 self.close()
         self._set_live(change == Gst.StateChangeReturn.NO_PREROLL)
-        if self._may_be_file:  # unknown until the first frame, see _query_duration
+        if self._source.answer:  # a camera or a file: unknown until the first frame, see _query_duration
             self.live = True
         self._pipeline.set_state(Gst.State.PLAYING)
+
+    @property
+    def silence(self) -> str:
+        return self._source.silence
 
     def read(self, timeout_s: float) -> CapturedFrame | None:
         sample = self._sink.try_pull_sample(int(timeout_s * NS_PER_S))
         if sample is None:
             self._raise_error()
             if self._sink.is_eos():
+                self._explain_answer()
                 raise EndOfStream
             if not self._frames.any:
                 self._check_streams()
@@ -97,12 +108,8 @@ class GstCapture:
         Gst, _ = gstreamer.load()
         known, duration = self._pipeline.query_duration(Gst.Format.TIME)
         self.declared_s = duration / NS_PER_S if known and duration > 0 else 0.0
-        if self._may_be_file:  # a camera's stream has no length, a file's has
-            self._set_live(self.declared_s == 0)
-
-    @property
-    def _may_be_file(self) -> bool:
-        return self._address.location.startswith("http")
+        if self._source.answer:  # a camera's stream has no length, a file's has
+            self._set_live(self.declared_s == 0 or self._source.answer.has_pictures)
 
     def _set_live(self, live: bool) -> None:
         """Deliver a camera's newest frame as soon as it is there, and a file's at its time."""
@@ -127,10 +134,20 @@ class GstCapture:
         return any(sink is not None and sink.get_task_state() == Gst.TaskState.PAUSED for sink in sinks)
 
     def _raise_error(self) -> None:
+        """Raise SourceError, or Redirected, if the pipeline has failed."""
         Gst, _ = gstreamer.load()
-        message = self._pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR)
+        message = self._next_failure()
+        if location := self._source.location:
+            if location == self._address.location:  # as an rtspsrc also reports a location that it does not understand
+                location = ask(self._address).location or location
+            raise Redirected(location)
+        if self._source.answer and self._source.answer.refused:
+            self._explain_answer()
         if message is None:
             return
+        if message.type == Gst.MessageType.PROGRESS:
+            diagnose(self._address)
+            raise SourceError(self._address.message("GStreamer cannot open it, without a reason"))
         self._decoders.blame(message.src)
         error, debug = message.parse_error()
         text = re.sub(r"\s+", " ", error.message).strip()
@@ -140,6 +157,26 @@ class GstCapture:
         if "reason not-linked" in text:  # from a demuxer none of whose streams is used
             text = NO_VIDEO
         unauthorized = error.matches(Gst.ResourceError.quark(), Gst.ResourceError.NOT_AUTHORIZED)
-        if not self._frames.any and not unauthorized:
-            text = self._address.connection_error() or text
+        if error.domain != RESOURCE_ERROR:
+            self._explain_answer()
+        if not self._frames.any:
+            diagnose(self._address)
         raise SourceError(self._address.message(text), "unauthorized" if unauthorized else "unreachable")
+
+    def _explain_answer(self) -> None:
+        """Raise ExplainedError if an HTTP answer arrived that is not a video."""
+        if self._source.answer and not self._frames.any:
+            cause, remedy = self._source.answer.explanation()
+            if cause:
+                raise ExplainedError(self._address.message(cause), remedy)
+
+    def _next_failure(self) -> Any:
+        """Return the next message of a failure, or None. An rtspsrc may fail without an error."""
+        Gst, _ = gstreamer.load()
+        types = Gst.MessageType.ERROR | Gst.MessageType.PROGRESS | Gst.MessageType.ELEMENT
+        while message := self._pipeline.get_bus().pop_filtered(types):
+            if message.type == Gst.MessageType.ELEMENT:
+                self._source.read(message.get_structure())
+            elif message.type == Gst.MessageType.ERROR or message.parse_progress().type == Gst.ProgressType.ERROR:
+                return message
+        return None

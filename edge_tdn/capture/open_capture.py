@@ -4,6 +4,7 @@ from pathlib import Path
 
 from edge_tdn.capture.address import find
 from edge_tdn.capture.capture import Capture
+from edge_tdn.capture.redirects import FollowingCapture
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.media import gstreamer
 
@@ -21,7 +22,7 @@ def open_capture(camera: CameraConfig, base: Path, paced: bool = True) -> Captur
         return CvCapture(address, camera, paced)
     from edge_tdn.capture.gst_capture import GstCapture
 
-    return GstCapture(address, camera, paced)
+    return FollowingCapture(address, lambda one: GstCapture(one, camera, paced))
 
 
 def verify(camera: CameraConfig, base: Path) -> None:

@@ -23,7 +23,8 @@ APPSINK = f"appsink name={SINK} max-buffers={BUFFERS}"
 def parse(address: Address, camera: CameraConfig) -> Any:
     """Return the pipeline of a source, not yet started.
 
-    Raises SourceError if the description of a `gst:` source is wrong, with the parser's message.
+    Raises SourceError if the description of a `gst:` source is wrong, with the parser's message, or if pictures would
+    not be protected by TLS.
     """
     Gst, _ = gstreamer.load()
     description, properties = _describe(address, camera)
@@ -33,14 +34,22 @@ def parse(address: Address, camera: CameraConfig) -> Any:
         raise SourceError(address.message(str(getattr(error, "message", error))), "ended") from None
     for name, value in properties.items():
         pipeline.get_by_name(SOURCE).set_property(name, value)
+    secured = source_element(pipeline, address)
+    if secured and address.ca and secured.find_property("tls-database"):
+        secured.set_property("tls-database", gstreamer.tls_database(address.ca))
     source = pipeline.get_by_name(SOURCE)
     if source and source.find_property("add-reference-timestamp-meta"):  # since GStreamer 1.22
         source.set_property("add-reference-timestamp-meta", True)
     return pipeline
 
 
+def source_element(pipeline: Any, address: Address) -> Any | None:
+    """Return the source element of a pipeline of `parse`; None for a `gst:` source, which may have any elements."""
+    return None if address.location.startswith("gst:") else pipeline.get_by_name(SOURCE)
+
+
 def decodebin(pipeline: Any, address: Address) -> Any | None:
-    """Return the decodebin of a pipeline of `parse`; None for a `gst:` source, which may have any elements."""
+    """Return the decodebin of a pipeline of `parse`; None for a `gst:` source."""
     return None if address.location.startswith("gst:") else pipeline.get_by_name(DECODEBIN)
 
 
@@ -70,11 +79,14 @@ def _describe(address: Address, camera: CameraConfig) -> tuple[str, dict[str, st
     properties = {"location": location}
     if address.username:
         properties |= {"user-id": address.username, "user-pw": address.password}
+    if location.startswith("rtsps") and camera.transport != "tcp":
+        reason = f'transport = "{camera.transport}" would send the pictures of rtsps:// in plain text; set it to "tcp"'
+        raise SourceError(address.message(reason), "ended")
     if location.startswith("rtsp"):
         options = f"protocols={camera.transport} latency={LATENCY_MS}"
         source = f"rtspsrc name={SOURCE} {options} ! application/x-rtp,media=video"
     elif location.startswith("http"):
-        source = f"souphttpsrc name={SOURCE} timeout={HTTP_TIMEOUT_S} do-timestamp=true"
+        source = f"souphttpsrc name={SOURCE} timeout={HTTP_TIMEOUT_S} do-timestamp=true automatic-redirect=false"
     else:
         source = f"filesrc name={SOURCE}"
     return f"{source} ! {rest}", properties

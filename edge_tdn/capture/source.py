@@ -1,7 +1,7 @@
 """Frames from a camera, file or URL, in real time. A live source that fails is reopened; a file ends.
 
 file             path, or file://; played at its own speed
-rtsp://          camera, over TCP or UDP
+rtsp(s)://       camera, over TCP or UDP
 http(s)://       MJPEG camera, or a video file
 /dev/video*      V4L2 camera
 gst: PIPELINE    any GStreamer pipeline that ends in raw video; conversion and the appsink are added
@@ -118,7 +118,7 @@ class Source:
                 return
             if captured is None:
                 if time.monotonic() > deadline_s and (capture.live or position.size is None):
-                    raise self._no_picture(position)
+                    raise self._no_picture(position, capture.silence)
                 continue
             received_ns = time.monotonic_ns()
             deadline_s = time.monotonic() + self._timing.stall_s
@@ -141,7 +141,8 @@ class Source:
             wall_ns = captured.wall_ns or time.time_ns()
             yield Frame(captured.decoded, captured.pts_ns, received_ns, wall_ns, self._seq, self._stream)
 
-    def _no_picture(self, position: StreamPosition) -> SourceError:
+    def _no_picture(self, position: StreamPosition, reason: str) -> SourceError:
+        cause = f": {reason}" if reason else ""
         if position.size is None:
-            return SourceError(f"no picture for {self._timing.first_frame_s:.0f} s", "unreachable")
-        return SourceError(f"no picture for {self._timing.stall_s:.0f} s", "stalled")
+            return SourceError(f"no picture for {self._timing.first_frame_s:.0f} s{cause}", "unreachable")
+        return SourceError(f"no picture for {self._timing.stall_s:.0f} s{cause}", "stalled")

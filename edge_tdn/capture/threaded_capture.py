@@ -21,6 +21,7 @@ class ThreadedCapture:
         self.live = True  # until it is open
         self.declared_s: float | None = None
         self.decoder = ""
+        self.silence = ""
         self._open_capture = open_capture
         self._frames: queue.Queue[CapturedFrame | Exception] = queue.Queue(MAX_WAITING)
         self._closing = threading.Event()

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from edge_tdn.simulator.faults import OK, Planned
-from edge_tdn.simulator.rtsp_camera import SimulatedCamera
+from edge_tdn.simulator.simulated_camera import SimulatedCamera
 
 
 def schedule(GLib: Any, planned: Planned, cameras: Sequence[SimulatedCamera]) -> None:

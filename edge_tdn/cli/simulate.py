@@ -1,4 +1,4 @@
-"""`edge-tdn simulate`: serve videos as RTSP cameras, with faults that are planned or typed."""
+"""`edge-tdn simulate`: serve videos as RTSP or HTTP cameras, with faults that are planned or typed."""
 
 import argparse
 import logging
@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from edge_tdn.cli.options import Commands, add_command, whole_number
 from edge_tdn.errors import EdgeTdnError
-from edge_tdn.simulator.faults import FAULTS, OK, Planned
+from edge_tdn.simulator.faults import FAULTS, HTTP, OK, Planned, possible
+from edge_tdn.text_file import first_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 HELP = """\
-Serve videos as RTSP cameras, in a loop, to try a configuration without a camera or with one that
+Serve videos as cameras, in a loop, to try a configuration without a camera or with one that
 fails. Print the address of each, and the lines to put into the configuration. Every camera has a
 port of its own, starting at --port.
 
@@ -30,6 +31,8 @@ port of its own, starting at --port.
   edge-tdn simulate demo: test: noise:          the project's clip, a moving ball, a still scene with sensor noise
   edge-tdn simulate demo: --address 0.0.0.0     for the whole network; then require a password:
   edge-tdn simulate demo: --user camera --password-file secret.txt
+  edge-tdn simulate demo: --tls camera.pem      rtsps://; makes a self-signed certificate if there is none
+  edge-tdn simulate demo: --codec http          http://, MJPEG
 
 faults, one at a time for each camera; type the name of a fault and Enter, or plan it:
 {faults}
@@ -45,7 +48,7 @@ MAX_NAME_CHARACTERS = 56  # leaves room for a number in a name of 64
 
 def add_parser(commands: Commands) -> None:
     faults = "\n".join(f"  {name:<27} {effect}" for name, effect in FAULTS.items())
-    summary = "serve videos as RTSP cameras, with faults on request"
+    summary = "serve videos as RTSP or HTTP cameras, with faults on request"
     parser = add_command(commands, "simulate", run, logging.WARNING, summary, HELP.format(faults=faults))
     parser.add_argument("file", nargs="+", metavar="FILE", help="a video file, demo:, test: or noise:")
     parser.add_argument(
@@ -59,7 +62,19 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--size", type=_size, metavar="WxH", help="size of the pictures, pixels (default: the file's)")
     parser.add_argument("--rate", type=whole_number(1, 120), help="frames per second (default: the file's)")
-    parser.add_argument("--codec", choices=("h264", "h265", "mjpeg"), default="h264", help="codec (default: h264)")
+    parser.add_argument(
+        "--codec",
+        choices=("h264", "h265", "mjpeg", HTTP),
+        default="h264",
+        help="codec of RTSP, or http: MJPEG over HTTP (default: h264)",
+    )
+    parser.add_argument(
+        "--tls",
+        type=Path,
+        metavar="FILE",
+        help="serve rtsps:// or https:// with this certificate, PEM; its key is FILE with the ending .key; both are "
+        "made if they do not exist, with `openssl`",
+    )
     parser.add_argument("--user", default="", help="the only user allowed to watch; needs --password-file")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the password")
     parser.add_argument(
@@ -77,15 +92,18 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn.cli.console import plain_console
     from edge_tdn.cli.fault_control import read_faults, schedule
     from edge_tdn.media import gstreamer
+    from edge_tdn.simulator.certificate import server_certificate
+    from edge_tdn.simulator.endpoint import Endpoint
     from edge_tdn.simulator.film import Film
-    from edge_tdn.simulator.rtsp_camera import SimulatedCamera
+    from edge_tdn.simulator.simulated_camera import SimulatedCamera
 
     console = plain_console(soft_wrap=True)
     GLib, _ = gstreamer.load_rtsp_server()
     password = _password(options.user, options.password_file)
     names = _names(options.file)
-    allowed = [fault for fault in FAULTS if (fault, options.codec) != ("corrupt", "mjpeg")]  # makes no valid packets
+    allowed = possible(options.codec)
     _check_faults(options.fault, names, allowed)
+    certificate = server_certificate(options.tls) if options.tls else None
     host = _url_host(options.address)
     loop = GLib.MainLoop()
     with ExitStack() as stack:
@@ -93,21 +111,15 @@ def run(options: argparse.Namespace) -> int:
         for number, (name, file) in enumerate(zip(names, options.file, strict=True)):
             film = Film(file, options.size, options.rate)
             stack.callback(film.close)
-            cameras[name] = SimulatedCamera(
-                name,
-                film,
-                partial(_print_event, console, name),
-                options.address,
-                options.port + number if options.port else 0,
-                options.codec,
-                options.user,
-                password,
-            )
+            port = options.port + number if options.port else 0
+            endpoint = Endpoint(name, options.address, port, options.user, password, certificate)
+            cameras[name] = SimulatedCamera(endpoint, film, partial(_print_event, console, name), options.codec)
             stack.callback(cameras[name].close)
-        for name, camera in cameras.items():
-            (width, height), rate = camera.film.size, camera.film.rate
-            console.print(f"rtsp://{host}:{camera.port}/{name}  {width}x{height}, {rate} frames/s")
-        sources = {name: f"rtsp://{host}:{camera.port}/{name}" for name, camera in cameras.items()}
+        sources = {name: camera.url(host) for name, camera in cameras.items()}
+        for name, following in zip(names, [*names[1:], names[0]], strict=True):
+            cameras[name].redirect_to = sources[following]
+            (width, height), rate = cameras[name].film.size, cameras[name].film.rate
+            console.print(f"{sources[name]}  {width}x{height}, {rate} frames/s")
         _introduce(console, sources, options, allowed)
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal_number, loop.quit)
@@ -127,15 +139,16 @@ def _introduce(
     console: "Console", sources: dict[str, str], options: argparse.Namespace, allowed: Sequence[str]
 ) -> None:
     """Print who can watch, the lines to put into the configuration, and the faults that can be typed."""
-    file = options.password_file
+    file, tls = options.password_file, options.tls
     access = f'username = "{options.user}"\npassword_file = "{file.resolve()}"\n' if file else ""
+    trust = f'ca_file = "{tls.resolve()}"\n' if tls else ""
     if options.address in LOOPBACK:
         console.print("for this machine alone; see --address")
     elif not access:
         console.print("anyone who can reach this machine can watch; see --user")
     console.print("\nfor a configuration:\n")
     for name, source in sources.items():
-        console.print(f'[[camera]]\nname = "{name}"\nsource = "{source}"\n{access}')
+        console.print(f'[[camera]]\nname = "{name}"\nsource = "{source}"\n{access}{trust}')
     console.print(f"Ctrl-C ends. Faults that can be typed: {', '.join(allowed)}; {OK} ends one.")
 
 
@@ -161,9 +174,11 @@ def _password(user: str, file: Path | None) -> str:
     if file is None:
         return ""
     try:
-        password = file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EdgeTdnError(f"--password-file {file}: {getattr(error, 'strerror', None) or error}") from error
+        password = first_line(file.read_bytes())
+    except OSError as error:
+        raise EdgeTdnError(f"--password-file {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise EdgeTdnError(f"--password-file {file} is {error}") from error
     if not password:
         raise EdgeTdnError(f"--password-file {file} is empty")
     if ":" in user:

@@ -10,7 +10,9 @@ WEBSOCKET_PATH = "/mqtt"  # of a ws:// or wss:// URL without a path
 NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https")
 SOURCE_SCHEMES = (*NETWORK_SCHEMES, "file")
 SOURCE_KINDS = (*SOURCE_SCHEMES, "gst", "demo", "credential")  # before the colon of a source that is not a path
+TLS_URLS = ("rtsps://", "https://")
 ROUNDING = 1e-6  # so that 0.9 + 0.1 is not above 1
+HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+(%[\w.-]+)?")  # name or address; of IPv6 with a zone
 PORT_RANGE = "the port is a number from 1 to 65535"
 
 
@@ -63,6 +65,9 @@ def check_camera_url(source: str, schemes: tuple[str, ...] = NETWORK_SCHEMES) ->
         raise ValueError(f"no host after {scheme}://")
     if not _has_valid_port(source):
         raise ValueError(f"{PORT_RANGE}; in a password, / # and ? are written %2F %23 and %3F")
+    host = urlsplit(source).hostname or ""
+    if not HOST.fullmatch(host):
+        raise ValueError(f"{host!r} is not a valid host name")
 
 
 def check_camera_user(source: str, username: str) -> None:
@@ -73,6 +78,12 @@ def check_camera_user(source: str, username: str) -> None:
         raise ValueError("username is for rtsp:// and http(s):// sources only")
     if "@" in urlsplit(source).netloc:
         raise ValueError("the URL already contains a user name; remove it there, or remove username and password_file")
+
+
+def check_camera_tls(sources: Sequence[str], ca_file: str) -> None:
+    """Raise ValueError if `ca_file` is set and every one of `sources` is known to be without TLS."""
+    if ca_file and not any(source.startswith((*TLS_URLS, "credential:")) for source in sources):
+        raise ValueError(f"source = {sources[0]!r} has no TLS; ca_file needs rtsps:// or https://")
 
 
 def _has_valid_port(url: str) -> bool:

@@ -12,8 +12,10 @@ from typing import Protocol
 from edge_tdn.config.checks import check_camera_url, check_camera_user, normal_source
 from edge_tdn.config.fault import Keys
 from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
+from edge_tdn.config.tls import CAMERA, trust
 from edge_tdn.errors import ConfigError
 from edge_tdn.process.passwords import hide
+from edge_tdn.text_file import first_line
 
 
 class _Table(Protocol):
@@ -34,10 +36,11 @@ class Access:
 
 @dataclass(frozen=True)
 class CameraAccess:
-    """The URL of a camera and the password for it."""
+    """The URL of a camera, the password for it, and whom to trust."""
 
     source: str = field(repr=False)  # from the configuration or the credential
     password: str = field(default="", repr=False)
+    ca: Path | None = None  # None: the system's authorities
 
 
 def broker_access(config: BrokerConfig, base: Path) -> Access:
@@ -77,7 +80,16 @@ def _camera_access(camera: CameraConfig, base: Path, table: _Table, keys: Keys, 
             raise ConfigError(table.fault([*keys, key], camera.source, f"its first line: {error}")) from None
     if camera.password_file:
         password = _first_line(table, [*keys, "password_file"], camera.password_file, base)
-    return CameraAccess(source, password)
+    return CameraAccess(source, password, _authorities(camera, base, table, keys) if camera.ca_file else None)
+
+
+def _authorities(camera: CameraConfig, base: Path, table: _Table, keys: Keys) -> Path:
+    ca = _existing(table, [*keys, "ca_file"], camera.ca_file, base)
+    try:
+        trust(ca, CAMERA)
+    except ConfigError as error:
+        raise ConfigError(table.fault([*keys, "ca_file"], camera.ca_file, str(error))) from error
+    return ca
 
 
 def _existing(table: _Table, keys: Keys, name: str, base: Path) -> Path:
@@ -99,10 +111,10 @@ def _existing(table: _Table, keys: Keys, name: str, base: Path) -> Path:
 def _first_line(table: _Table, keys: Keys, name: str, base: Path) -> str:
     path = _existing(table, keys, name, base)
     try:
-        password = path.read_text(encoding="utf-8").splitlines()[0]
-    except IndexError as error:
-        raise ConfigError(table.fault(keys, name, f"{path} is empty")) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(table.fault(keys, name, f"{path} cannot be read: {error}")) from error
+        password = first_line(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(table.fault(keys, name, f"{path} cannot be read: {error.strerror}")) from error
+    except ValueError as error:
+        raise ConfigError(table.fault(keys, name, f"{path} is {error}")) from error
     hide(password)
     return password

@@ -9,17 +9,19 @@ from pydantic import BaseModel, ValidationError
 from edge_tdn.config.fault import ConfigFile, Keys
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
+from edge_tdn.text_file import decode
 
 
 def load(path: Path) -> Config:
     """Read a configuration file. Raises ConfigError."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        content = tomllib.loads(text)
+        text = decode(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; configs/reference.toml documents every key") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 (byte {error.start})") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    try:
+        content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: invalid TOML: {error}") from error
     return parse(content, str(path), text)

@@ -16,6 +16,7 @@ from edge_tdn.config.checks import (
     BROKER_PORTS,
     WEBSOCKET_PATH,
     check_broker_url,
+    check_camera_tls,
     check_camera_user,
     check_distinct,
     check_frozen_s,
@@ -294,7 +295,7 @@ class CameraConfig(_Table):
 
     name: Name = Field(description="letters, digits, dot, dash, underscore; part of the topics")
     source: Annotated[str, Field(min_length=1), AfterValidator(check_source)] = Field(
-        description="file, rtsp://, http(s)://, /dev/video*, gst: and a pipeline, or credential:NAME that holds a URL",
+        description="file, rtsp(s)://, http(s)://, /dev/video*, gst: and a pipeline, or credential:NAME with a URL",
     )
     loop: bool = Field(default=False, description="start a file again when it ends")
     hop: int = Field(default=1, ge=1, le=64, description="segments from one classified clip to the next")
@@ -318,6 +319,10 @@ class CameraConfig(_Table):
     password_file: str = Field(
         default="", description="file whose first line is the password; or credential:NAME, loaded by systemd"
     )
+    ca_file: str = Field(
+        default="",
+        description="PEM: authorities of rtsps:// and https://, or the camera's own certificate; empty: the system's",
+    )
     hardware: bool = Field(default=True, description="decode with the graphics hardware if there is any")
     rotate: Literal[0, 90, 180, 270] = Field(default=0, description="clockwise rotation of the picture, degrees")
     region: Annotated[tuple[Share, Share, Share, Share], Field(strict=False), AfterValidator(check_region)] = Field(
@@ -337,6 +342,7 @@ class CameraConfig(_Table):
         for source in (self.source, self.record_source):
             if source and not source.startswith(CREDENTIAL):
                 check_camera_user(source, self.username)
+        check_camera_tls((self.source, self.record_source), self.ca_file)
         return self
 
     @property

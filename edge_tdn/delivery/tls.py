@@ -3,19 +3,8 @@
 import ssl
 
 from edge_tdn.config.credentials import Access
+from edge_tdn.config.tls import BROKER, trust
 from edge_tdn.errors import ConfigError, last_line
-
-UNKNOWN_ISSUER = "broker.ca_file must contain the authority that signed it"
-WRONG_NAME = "broker.url must use a host name that the certificate is valid for"
-CERTIFICATE_HINTS = {  # by OpenSSL's verification error number
-    9: "is this host's clock right?",
-    10: "it must be renewed, unless this host's clock is wrong",
-    18: UNKNOWN_ISSUER,
-    19: UNKNOWN_ISSUER,
-    20: UNKNOWN_ISSUER,
-    62: WRONG_NAME,
-    64: WRONG_NAME,
-}
 
 
 def tls_context(access: Access) -> ssl.SSLContext:
@@ -23,11 +12,7 @@ def tls_context(access: Access) -> ssl.SSLContext:
 
     ConfigError: a file is not a certificate or key in PEM.
     """
-    try:
-        context = ssl.create_default_context(cafile=access.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"{access.ca}: broker.ca_file contains no certificates in PEM: {last_line(error)}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = trust(access.ca, BROKER)
     if access.cert:
         try:
             context.load_cert_chain(access.cert, access.key, password=lambda: b"")  # never prompts for a pass phrase
@@ -41,8 +26,7 @@ def tls_context(access: Access) -> ssl.SSLContext:
 
 def certificate_problem(error: ssl.SSLCertVerificationError) -> str:
     """Explain why the broker's certificate was rejected."""
-    hint = CERTIFICATE_HINTS.get(error.verify_code)
-    return f"the broker's certificate was rejected: {error.verify_message}{f'; {hint}' if hint else ''}"
+    return "; ".join(part for part in BROKER.certificate_problem(error) if part)
 
 
 def handshake_problem(reason: str) -> str:

@@ -8,6 +8,7 @@ import sys
 import threading
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from edge_tdn.errors import SourceError
@@ -65,6 +66,63 @@ def load_rtsp_server() -> tuple[Any, Any]:
         reason = f"GStreamer's RTSP server is not installed ({error})"
         raise GStreamerMissing(f"{reason}; Debian: apt-get install {RTSP_SERVER}") from error
     return GLib, GstRtspServer
+
+
+def load_rtsp() -> Any:
+    """Return the module GstRtsp, whose messages rtspsrc passes to its listeners."""
+    load()
+    import gi
+
+    gi.require_version("GstRtsp", "1.0")
+    from gi.repository import GstRtsp
+
+    return GstRtsp
+
+
+def tls_certificate(cert: Path, key: Path) -> Any:
+    """Return a server's certificate and its key, of PEM files. Raises SourceError."""
+    load()
+    from gi.repository import Gio
+
+    try:
+        return Gio.TlsCertificate.new_from_files(str(cert), str(key))
+    except Exception as error:  # GLib.Error, whose class only gi knows
+        raise SourceError(
+            f"{cert}, {key}: not a certificate and its key: {getattr(error, 'message', error)}"
+        ) from error
+
+
+def tls_database(ca: Path) -> Any:
+    """Return a GTlsDatabase that trusts the certificates in a PEM file: authorities, and servers of any name.
+
+    Raises SourceError.
+    """
+    load()
+    try:
+        return _trusted_certificates()(ca)
+    except Exception as error:  # GLib.Error, whose class only gi knows: damaged, or glib-networking is not installed
+        raise SourceError(f"{ca}: GStreamer cannot use it: {getattr(error, 'message', error)}") from error
+
+
+@cache
+def _trusted_certificates() -> type:
+    from gi.repository import Gio
+
+    class TrustedCertificates(Gio.TlsDatabase):  # type: ignore[misc]
+        """Verifies certificates on GStreamer's threads. A camera's own certificate seldom has the camera's address."""
+
+        def __init__(self, ca: Path) -> None:
+            super().__init__()
+            self._authorities = Gio.TlsFileDatabase.new(str(ca))
+            self._own = Gio.TlsCertificate.list_new_from_file(str(ca))
+
+        def do_verify_chain(self, chain: Any, purpose: str, identity: Any, *rest: Any) -> Any:
+            found = self._authorities.verify_chain(chain, purpose, identity, *rest)
+            if any(chain.is_same(own) for own in self._own):
+                found &= ~Gio.TlsCertificateFlags.BAD_IDENTITY
+            return Gio.TlsCertificateFlags(found)
+
+    return TrustedCertificates
 
 
 def how_to_install() -> str:

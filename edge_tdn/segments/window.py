@@ -83,6 +83,11 @@ class Window:
         self._before: Frame | None = None  # the last frame
         self._run = _Run(0, self._grid)  # replaced with the first frame
 
+    @property
+    def frame_rate(self) -> float:
+        """The frames per second that the model expects."""
+        return self._grid.rate
+
     def push(self, frame: Frame) -> list[Segment]:
         """Return the segments that this frame completes: mostly none, sometimes one, after a short pause several."""
         if self._breaks(frame):

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from statistics import median
 
 from edge_tdn.config.tables import CameraConfig
-from edge_tdn.messages import NS_PER_S, CameraStatus, Clock, Frame, Scores, State, iso
+from edge_tdn.messages import CameraStatus, Clock, Frame, Scores, State, iso
 from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.process.passwords import without_password
 from edge_tdn.service.camera_topics import CameraTopics
+from edge_tdn.service.frame_rate import FrameRate
 from edge_tdn.service.segment_feed import SegmentFeed
 
 log = logging.getLogger(__name__)
 
-RATE_SPAN_S = 2.0  # of the frames that the reported rate is taken from
-RATE_FRAMES = 1000  # at most, of these
 LATENCY_CLIPS = 50  # the reported latency is the median of this many clips
 FRUITLESS_RUNS = 3  # runs in a row without a segment, after which the status reports it
 STATE_LOG_BURST, STATE_LOG_EVERY_S = 3, 20.0  # a flapping camera has 6 lines a minute, with those on its window
@@ -76,8 +75,8 @@ class _Input:
 class CameraStatusTracker:
     """Keeps the state of one camera, publishes it whenever it changes, and returns it with all figures.
 
-    The camera's thread reports; any thread may ask. One lock guards `_state`, `_input` and `_arrivals_ns`; all else is
-    fixed, and its parts have locks or owners of their own.
+    The camera's thread reports; any thread may ask. One lock guards `_state`, `_input` and `_rate`; all else is fixed,
+    and its parts have locks or owners of their own.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class CameraStatusTracker:
         self._lock = threading.RLock()
         self._state = _StateSince("connecting", "", time.time_ns())
         self._input = _Input()
-        self._arrivals_ns: deque[int] = deque(maxlen=RATE_FRAMES)  # monotonic clock, of the last frames
+        self._rate = FrameRate()
         self._state_log = RateLimitedLog(log, STATE_LOG_EVERY_S, STATE_LOG_BURST)
 
     @property
@@ -126,7 +125,7 @@ class CameraStatusTracker:
     def frame(self, frame: Frame, decoder: str, clock: Clock) -> None:
         """Count a frame that has come."""
         with self._lock:
-            self._arrivals_ns.append(frame.received_ns)
+            self._rate.push(frame.received_ns)
             self._input.frames = frame.seq
             self._input.decoder, self._input.clock = decoder, clock
 
@@ -164,7 +163,7 @@ class CameraStatusTracker:
                 state=state,
                 reason=self._stream_trouble() if streaming else self._state.reason,
                 since=iso(self._state.since_ns),
-                fps=round(self._rate(), 1) if streaming else 0.0,
+                fps=round(self._rate.fps, 1) if streaming else 0.0,
                 width=self._input.width,
                 height=self._input.height,
                 hop=lane.achieved_hop,
@@ -182,14 +181,9 @@ class CameraStatusTracker:
 
     def _stream_trouble(self) -> str:
         """Return what is wrong although frames come; empty: nothing."""
+        pipeline = self._feed.pipeline
+        slow = self._rate.shortage(pipeline.window.frame_rate)
         if self._input.fruitless_runs >= FRUITLESS_RUNS:
-            return f"no clip: too long between two frames, see max_gap_s ({self._camera.max_gap_s:g} s)"
-        return self._state.reason or self._feed.pipeline.lane.pace.verdict or self._recording_trouble()
-
-    def _rate(self) -> float:
-        """Return the frames per second over the last RATE_SPAN_S."""
-        now_ns = time.monotonic_ns()
-        recent = [at_ns for at_ns in self._arrivals_ns if now_ns - at_ns < RATE_SPAN_S * NS_PER_S]
-        if len(recent) < 2:
-            return 0.0
-        return (len(recent) - 1) * NS_PER_S / (recent[-1] - recent[0])
+            gaps = f"no clip: too long between two frames, see max_gap_s ({self._camera.max_gap_s:g} s)"
+            return f"{gaps}; {slow}" if slow else gaps
+        return self._state.reason or pipeline.lane.pace.verdict or slow or self._recording_trouble()

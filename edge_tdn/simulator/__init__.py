@@ -1,1 +1,1 @@
-"""Simulated RTSP cameras with faults, for trying a configuration."""
+"""Simulated RTSP and HTTP cameras with faults, for trying a configuration."""

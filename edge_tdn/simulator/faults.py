@@ -16,7 +16,24 @@ FAULTS = {
     "loss": f"one packet in {1 / LOST:.0f} is lost",
     "eos": "the stream ends cleanly; a client that reconnects gets a new one",
     "clock": "the times in the RTCP sender reports are 70 years behind",
+    "redirect": "clients are redirected to the next camera; to the same one, without end, if it is the only one",
+    "digest": "clients are asked for a Digest password with SHA-256, which most do not support",
+    "ssrc": "the stream continues with another SSRC, as after a restart of the encoder",
+    "jump": "the packets' sequence numbers and timestamps jump",
+    "payload": "the packets get a payload type that the session description does not announce",
+    "boundary": "MJPEG over HTTP without a boundary before its first picture; clients are disconnected",
 }
+HTTP = "http"  # codec of a camera that serves MJPEG over HTTP
+PACKETS = {"corrupt", "loss", "clock", "ssrc", "jump", "payload"}  # faults of RTP
+DISCONNECTING = {"drop", "password", "digest", "redirect", "boundary"}  # faults that a new connection meets
+
+
+def possible(codec: str) -> list[str]:
+    """Return the faults that a camera with this codec can have."""
+    impossible = PACKETS if codec == HTTP else {"boundary"}
+    if codec == "mjpeg":
+        impossible = impossible | {"corrupt"}  # makes no valid packets
+    return [fault for fault in FAULTS if fault not in impossible]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from edge_tdn.simulator.faults import OK
 from edge_tdn.simulator.film import Film
 
 APPSRC = "film"  # name of a stream's first element
+INPUT = f"appsrc name={APPSRC} is-live=true format=time leaky-type=upstream max-buffers=4"
 MAX_LATE_S = 0.5  # a feed that is later than this skips frames
 
 

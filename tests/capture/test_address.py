@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from base64 import b64decode, b64encode
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
@@ -84,7 +85,7 @@ def test_a_password_comes_from_a_file_or_a_credential(tmp_path: Path, credential
 
 def test_a_whole_address_comes_from_a_credential(credentials: Path) -> None:
     """Only its name is ever shown."""
-    (credentials / "camera-url").write_text("http://camera:s3cret@host/live?token=hidden\n")
+    (credentials / "camera-url").write_bytes(BOM_UTF8 + b"http://camera:s3cret@host/live?token=hidden\r\n")
     address = find(camera("credential:camera-url"), Path())
     assert (address.location, address.username) == ("http://host/live?token=hidden", "camera")
     assert (
@@ -107,6 +108,7 @@ def site(folder: Path, keys: str) -> Path:
         ('source = "credential:word"\n', r":3: .*'credential:word': its first line: not a URL; allowed: rtsp://"),
         ('source = "credential:path"\n', r":3: .*'credential:path': its first line: not a URL"),
         ('source = "credential:file"\n', r"its first line: unknown kind of source file://; allowed: rtsp://"),
+        ('source = "credential:wide"\n', r":3: .*wide is UTF-16, not UTF-8; save the file as UTF-8"),
         ('source = "credential:two"\nusername = "u"\n', r"its first line: the URL already contains a user name"),
         (
             'source = "rtsp://h/x"\nusername = "u"\npassword_file = "absent"\n',
@@ -125,6 +127,7 @@ def test_a_secret_that_cannot_be_read_is_named_with_file_and_key(
     contents = {"empty": "", "word": "s3cret", "path": "/s3cret.mp4", "file": "file:///s3cret"}
     for name, content in {**contents, "two": "rtsp://a:s3cret@h/x"}.items():
         (credentials / name).write_text(content)
+    (credentials / "wide").write_text("rtsp://a:s3cret@h/x", encoding="utf-16")
     config = load(site(tmp_path, keys))
     with pytest.raises(ConfigError, match=message) as fault:
         check_camera_access(config, tmp_path)
@@ -176,8 +179,10 @@ def test_a_region_may_be_written_in_tenths(tmp_path: Path) -> None:
 
 
 @both
-def test_a_camera_opens_with_a_password_file(guarded: RtspCamera, tmp_path: Path, decoder: str) -> None:
-    (tmp_path / "password").write_text("s3cret\n")
+@pytest.mark.parametrize("file", [b"s3cret\n", BOM_UTF8 + b"s3cret\r\n"])
+def test_a_camera_opens_with_a_password_file(guarded: RtspCamera, tmp_path: Path, decoder: str, file: bytes) -> None:
+    """Also as Windows saves it, with a byte-order mark."""
+    (tmp_path / "password").write_bytes(file)
     capture = open_capture(
         camera(guarded.url(), decoder=decoder, username="camera", password_file="password"), tmp_path
     )

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from edge_tdn.capture.gst_capture import GstCapture
+from edge_tdn.capture.open_capture import verify
 from edge_tdn.capture.timing import CaptureTiming
 from edge_tdn.capture.video_file import length_s, read_file
+from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.media import gstreamer
 from edge_tdn.process.passwords import without_password
-from tests.support.patterns import bars, encode
+from tests.support.http_camera import noisy_jpeg
+from tests.support.patterns import animation, bars, encode
 from tests.support.ports import free_port
 from tests.support.running_source import RunningSource
 
@@ -56,13 +59,41 @@ def test_an_empty_file_is_named(run: Run, tmp_path: Path, decoder: str) -> None:
     assert refused(run(path, decoder)) == f"{path}: the file is empty"
 
 
+NOT_VIDEOS = {
+    "text.mp4": (b"This is not a video.\n" * 50, "a text file, not a video"),
+    "page.mp4": (b"<!DOCTYPE html><html>404</html>", "a web page, not a video"),
+    "clip.mp4": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "a pointer of Git LFS, not a video"),
+    "clips.zip": (b"PK\x03\x04" + bytes(99), "an archive, not a video; unpack it"),
+    "cat.gif": (animation("GIF"), "a GIF picture or animation, not a video; convert an animation to a video first"),
+    "cat.png": (animation("PNG"), "a PNG picture or animation, not a video"),
+    "cat.webp": (animation("WEBP"), "a WebP picture or animation, not a video"),
+    "cat.mp4": (animation("GIF"), "a GIF picture or animation, not a video"),  # whatever its name
+}
+
+
 @both
-def test_a_text_file_is_refused(run: Run, tmp_path: Path, decoder: str) -> None:
-    path = tmp_path / "text.mp4"
-    path.write_text("This is not a video.\n" * 50)
-    message = refused(run(path, decoder))
-    assert message.startswith(f"{path}: ")
-    assert {"gstreamer": "text file", "opencv": "no video"}[decoder] in message
+@pytest.mark.parametrize("name", NOT_VIDEOS)
+def test_a_file_that_is_not_a_video_is_refused_at_once(run: Run, tmp_path: Path, decoder: str, name: str) -> None:
+    """With the reason, before it is decoded; `check` reports it as well."""
+    content, reason = NOT_VIDEOS[name]
+    (tmp_path / name).write_bytes(content)
+    assert refused(run(tmp_path / name, decoder, timing=NO_CLOCK)).startswith(f"{tmp_path / name}: {reason}")
+    with pytest.raises(SourceError, match=reason):
+        verify(CameraConfig.model_validate({"name": "c", "source": name, "decoder": decoder}), tmp_path)
+
+
+def test_a_folder_is_refused_as_such(run: Run, tmp_path: Path) -> None:
+    assert refused(run(tmp_path)) == f"{tmp_path}: a folder, not a video"
+
+
+def test_a_single_jpeg_ends_as_a_picture(run: Run, tmp_path: Path) -> None:
+    """Not as a video that is over. A file of several JPEGs is a video."""
+    (tmp_path / "one.jpg").write_bytes(noisy_jpeg(0))
+    (tmp_path / "many.mjpg").write_bytes(noisy_jpeg(0) + noisy_jpeg(1))
+    one, many = (run(tmp_path / name).end() for name in ("one.jpg", "many.mjpg"))
+    assert one.states[-1] == ("ended", f"{tmp_path}/one.jpg: one picture, not a video")
+    assert many.states[-1] == ("ended", "the video is over")
+    assert (one.count, many.count) == (1, 2)
 
 
 def test_a_pipe_in_place_of_a_file_is_refused(run: Run, tmp_path: Path) -> None:

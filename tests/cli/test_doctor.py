@@ -30,6 +30,7 @@ from tests.support.authority import Authority
 from tests.support.bridge import BridgedBrokers
 from tests.support.broker import Mosquitto
 from tests.support.command_line import Run, parse
+from tests.support.http_camera import answering, noisy_jpeg, serving
 from tests.support.retained import RetainedStates, daemon_status
 from tests.support.rtsp import RtspCamera
 from tests.support.waiting import PROGRAM_S, eventually
@@ -185,6 +186,21 @@ def test_each_camera_without_usable_pictures_has_its_reason(make_video: Callable
     assert "5.0 fps" in by_camera["slow"].message
     assert "the model needs 15 fps" in by_camera["slow"].message
     assert "gone.mp4: No such file" in by_camera["gone"].message
+
+
+def test_an_address_that_is_not_a_stream_is_named(tmp_path: Path) -> None:
+    page = answering(b"<!DOCTYPE html><html><title>Camera</title></html>", "text/html")
+    with serving(page) as web, serving(answering(noisy_jpeg(0), "image/jpeg")) as still:
+        path = write(tmp_path, page=f"{web}/", still=f"{still}/snapshot.jpg")
+        found = by_name(cameras.examine(load(path), tmp_path, 15, TIMING))
+    (page_finding,), (still_finding,) = found["camera page"], found["camera still"]
+    assert (page_finding.mark, page_finding.message) == ("failed", f"{web}/: a web page, not a video")
+    assert page_finding.remedy == "is this the address of the video stream itself?"
+    assert (still_finding.mark, still_finding.message) == (
+        "failed",
+        f"{still}/snapshot.jpg: one picture, not a stream",
+    )
+    assert still_finding.remedy == "is this the address of a snapshot?"
 
 
 def test_a_camera_that_accepts_a_connection_and_sends_nothing_is_a_failure(tmp_path: Path) -> None:

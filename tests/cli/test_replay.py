@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
@@ -172,7 +172,7 @@ def test_a_gap_in_the_recording_interrupts_the_stream(video: Path, motion: Model
     [
         (["{}/gone.mp4"], 66, "gone.mp4: No such file"),
         (["{}/site.toml"], 66, r"site\.toml: \w+"),
-        (["{}"], 66, "not a regular file"),
+        (["{}"], 66, "a folder, not a video"),
         (["rtsp://me:secret@x/y"], 66, r"rtsp://me:\*\*\*@x/y: not a recording; name a video file"),
         (["{}/gone.mp4", "--camera", "dor"], 78, "site.toml: no camera is named 'dor'; did you mean 'door'?"),
         (["{}/gone.mp4", "--plot", "{}/no/plot.png"], 1, "plot.png: there is no folder"),
@@ -204,11 +204,24 @@ def test_a_recording_shorter_than_a_clip_has_no_events(tmp_path: Path, capsys: p
         assert image.format == "PNG"
 
 
-def test_a_single_picture_is_not_a_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Image.new("RGB", (320, 240), "red").save(tmp_path / "one.png")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("one.png", "a PNG picture or animation, not a video; convert an animation to a video first"),
+        ("one.jpg", "one picture, not a video"),
+        ("one.mp4", "a single picture, not a recording; name a video file"),
+    ],
+)
+def test_a_single_picture_is_not_a_recording(
+    name: str, reason: str, make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name == "one.mp4":
+        make_video(frames=1, name=name)
+    else:
+        Image.new("RGB", (320, 240), "red").save(tmp_path / name)
     options = ["--config", str(site(tmp_path)), "--json", str(tmp_path / "log")]
-    assert main(["replay", str(tmp_path / "one.png"), *options]) == 66
-    assert "one.png: a single picture, not a recording; name a video file" in capsys.readouterr().err
+    assert main(["replay", str(tmp_path / name), *options]) == 66
+    assert f"{name}: {reason}" in capsys.readouterr().err
     assert not (tmp_path / "log").exists()
 
 

@@ -41,11 +41,21 @@ def test_a_broker_without_credentials_has_empty_access(tmp_path: Path) -> None:
     assert broker_access(BrokerConfig(), tmp_path) == Access()
 
 
-@pytest.mark.parametrize(("name", "reason"), [("empty", "is empty"), ("absent", "cannot be read: no such file")])
-def test_an_empty_or_missing_password_file_is_an_error_with_line_and_key(
-    name: str, reason: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("empty", "is empty$"),
+        ("absent", "cannot be read: no such file"),
+        ("late", "is empty in its first line"),
+        ("wide", "is UTF-16, not UTF-8; save the file as UTF-8"),
+        ("latin", r"is not UTF-8 \(byte 3\); save the file as UTF-8"),
+    ],
+)
+def test_an_invalid_password_file_is_an_error_with_line_and_key(name: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
+    (tmp_path / "late").write_text("\nhunter2\n")
+    (tmp_path / "wide").write_text("hunter2\n", encoding="utf-16")
+    (tmp_path / "latin").write_text("huté2\n", encoding="latin-1")
     path = tmp_path / "site.toml"
     path.write_text(f"[broker]\nusername = 'u'\npassword_file = '{name}'\n[[camera]]\nname = 'a'\nsource = 'a.mp4'\n")
     config = load(path)

@@ -134,6 +134,9 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"host = 'caf\xe9'\n")
     with pytest.raises(ConfigError, match=r"latin\.toml: not UTF-8"):
         load(tmp_path / "latin.toml")
+    (tmp_path / "wide.toml").write_text("host = 'a'\n", encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"wide\.toml: UTF-16, not UTF-8; save the file as UTF-8"):
+        load(tmp_path / "wide.toml")
 
 
 def test_a_configuration_is_frozen(tmp_path: Path) -> None:

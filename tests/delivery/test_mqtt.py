@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 import time
+from codecs import BOM_UTF8
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -203,12 +204,14 @@ def test_messages_carry_their_mqtt_5_properties(
     assert ActionEvent.model_validate_json(event[4]) == action_event(7)
 
 
+@pytest.mark.parametrize("file", [b"right\n", BOM_UTF8 + b"right\r\n"])
 def test_a_credential_password_is_used_and_never_logged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, file: bytes
 ) -> None:
+    """Also as Windows saves it, with a byte-order mark."""
     (tmp_path / "passwords").touch()
     subprocess.run(["mosquitto_passwd", "-b", tmp_path / "passwords", "here", "right"], check=True)
-    (tmp_path / "mqtt").write_text("right\n")
+    (tmp_path / "mqtt").write_bytes(file)
     (tmp_path / "wrong").write_text("secret-but-wrong")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     broker = Mosquitto(tmp_path, f"allow_anonymous false\npassword_file {tmp_path}/passwords")

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import re
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from edge_tdn.messages import CameraStatus
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings
 from tests.support.fakes import FakeRuntime, PublisherLog, fail
+from tests.support.rtsp import RtspCamera
 from tests.support.waiting import eventually
 
 
@@ -64,6 +66,29 @@ def test_the_status_reports_that_the_host_is_too_slow(
     assert {status.reason for status in statuses[:-1]} == {""}
     assert camera.status().reason == "the daemon was stopped"
     assert served.publisher.statuses[-1].state == "ended"
+
+
+def test_the_status_reports_a_camera_that_is_slower_than_the_model(motion: Model, tmp_path: Path) -> None:
+    """A camera of 5 frames a second; the model expects 15. Before, hardly any action and a silent status."""
+    pytest.importorskip("gi").require_version("GstRtspServer", "1.0")
+    slow = RtspCamera("", "test:", "--rate", "5")
+    served = Served(motion, tmp_path, slow.url())
+    served.scheduler.start()
+    try:
+        served.camera.start()
+        eventually(lambda: served.camera.status().reason != "", describe=served.camera.status)
+        status = served.camera.status()
+        served.camera.publish_status()
+    finally:
+        served.camera.stop()
+        served.camera.join(60)
+        served.scheduler.stop(drop=True)
+        slow.kill()
+    assert status.state == "streaming"
+    assert re.match(r"\d(\.\d)? fps, the model expects 15: frames are repeated", status.reason)
+    assert served.publisher.statuses[-2].reason.endswith(
+        "the model expects 15: frames are repeated, and actions missed"
+    )
 
 
 def test_a_camera_that_leaves_keeps_its_counts_and_its_end_is_logged(

@@ -10,6 +10,7 @@ import pytest
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.scheduler import Scheduler
+from edge_tdn.messages import NS_PER_S
 from edge_tdn.segments.window import Window
 from edge_tdn.service.camera_status import FRUITLESS_RUNS, CameraStatusTracker, ClipStatistics
 from edge_tdn.service.camera_topics import CameraTopics
@@ -90,6 +91,24 @@ def test_runs_without_a_segment_are_reported_until_one_comes(tracked: Tracked) -
     assert (status.gaps, status.width, status.height) == (FRUITLESS_RUNS - 1, 160, 120)
     tracker.segment()
     assert tracker.status().reason == ""
+
+
+def test_a_camera_slower_than_the_model_is_reported_while_it_is(tracked: Tracked) -> None:
+    """The model expects 10 frames a second. Also with gaps; a host that is too slow comes first."""
+    tracker, now_ns = tracked.tracker, time.monotonic_ns()
+    tracker.change("streaming", "")
+    slow = "2 fps, the model expects 10: frames are repeated, and actions missed"
+    for number in range(21):  # 10 s
+        assert tracker.status().reason == "" or number > 16
+        frame = replace(numbered_frame(number, number / 2), received_ns=now_ns - (20 - number) * NS_PER_S // 2)
+        tracker.frame(frame, "avdec_h264", "camera")
+    assert tracker.status().reason == slow
+    for run in range(FRUITLESS_RUNS):
+        tracker.begin_run((120, 160), emptied=run > 0)
+    assert tracker.status().reason == f"no clip: too long between two frames, see max_gap_s (0.5 s); {slow}"
+    tracker.segment()
+    tracked.lane.pace.verdict = "host too slow: a clip every 3 segments instead of 1"
+    assert tracker.status().reason == tracked.lane.pace.verdict
 
 
 def test_what_is_wrong_beside_the_stream_is_the_reason_while_it_streams(tracked: Tracked) -> None:

@@ -211,7 +211,7 @@ def test_cameras_come_and_leave_and_so_does_what_is_retained_of_them(site: Reloa
 
         site.client.publish(f"{BASE}/cmd/live/set/enabled", b"OFF")
         site.wait_for(lambda: site.state("live") == "disabled")
-        (site.folder / "later.mp4").write_text("not yet a video")
+        (site.folder / "later.mp4").write_bytes(bytes(100))  # not yet a video
         later = 'name = "later"\nsource = "later.mp4"\nloop = true'
         site.reload(LIVE + "\nhop = 2", DEMO, later)
         site.wait_for(lambda: site.state("later") == "unreachable")

@@ -3,9 +3,10 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 
 import cv2
 import numpy as np
@@ -43,6 +44,34 @@ class HttpCamera(BaseHTTPRequestHandler):
             while True:
                 self.wfile.write(head + jpeg + b"\r\n")
                 time.sleep(1 / 30)
+
+
+def answering(
+    body: bytes | Callable[[BufferedIOBase], None],
+    content_type: str = "",
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> type[BaseHTTPRequestHandler]:
+    """Return a handler that gives one answer at every path. `body`: all of it, or what writes it until the end."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
+        def do_GET(self) -> None:
+            self.send_response(status)
+            if content_type:
+                self.send_header("Content-Type", content_type)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            with suppress(OSError):  # the reader has disconnected
+                if callable(body):
+                    body(self.wfile)
+                else:
+                    self.wfile.write(body)
+
+    return Answer
 
 
 @contextmanager

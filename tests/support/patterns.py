@@ -1,8 +1,10 @@
 """Small videos and pictures whose colours a test can recognise."""
 
+import io
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from edge_tdn.media import gstreamer
 from edge_tdn.messages import Picture
@@ -28,6 +30,14 @@ def encode(pipeline: str, path: Path) -> Path:
 def bars(width: int, height: int, frames: int = 15, rate: int = 30) -> str:
     """Return the pipeline of a test pattern."""
     return f"videotestsrc num-buffers={frames} ! video/x-raw,width={width},height={height},framerate={rate}/1"
+
+
+def animation(kind: str) -> bytes:
+    """Return ten grey pictures in one file: `kind` is GIF, PNG or WEBP."""
+    first, *rest = (Image.fromarray(np.full((48, 64, 3), 20 * n, np.uint8)) for n in range(10))
+    content = io.BytesIO()
+    first.save(content, kind, save_all=True, append_images=rest, duration=100)
+    return content.getvalue()
 
 
 def still(picture: Picture, folder: Path, frames: int) -> str:

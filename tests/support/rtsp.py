@@ -1,4 +1,4 @@
-"""A real RTSP camera that can be killed, frozen, restarted and given faults: `edge-tdn simulate` as a process."""
+"""A real camera that can be killed, frozen, restarted and given faults: `edge-tdn simulate` as a process."""
 
 import os
 import signal
@@ -22,6 +22,7 @@ class RtspCamera:
     def __init__(self, password: str = "", source: str = "test:", *options: str, start: bool = True) -> None:
         self.port = free_port()
         self.name = Path(source.rstrip(":")).stem
+        self._scheme = "http" if "http" in options else "rtsp"
         self._command = [sys.executable, "-m", "edge_tdn", "simulate", source, "--port", str(self.port), *options]
         self._secret = tempfile.NamedTemporaryFile("w", prefix="edge-tdn-test-")  # noqa: SIM115  (lives as long)
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  (likewise)
@@ -63,7 +64,7 @@ class RtspCamera:
             self.process.stdin.close()
 
     def url(self, credentials: str = "") -> str:
-        return f"rtsp://{credentials}127.0.0.1:{self.port}/{self.name}"
+        return f"{self._scheme}://{credentials}127.0.0.1:{self.port}/{self.name}"
 
     def _listens(self) -> bool:
         assert self.process.poll() is None, "the simulated camera has ended"

@@ -13,11 +13,10 @@ import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import TimeoutError as TooLate
 from contextlib import suppress
-from ipaddress import ip_address
 
 from pydantic import ValidationError
 
-from edge_tdn.cli.doctor.finding import Finding, start
+from edge_tdn.cli.doctor.finding import MIN_CERTIFICATE_DAYS, Finding, days_until, is_loopback, start
 from edge_tdn.cli.terminal import age
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.credentials import Access
@@ -37,8 +36,6 @@ from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import BrokerError
 from edge_tdn.messages import DaemonStatus, Reply, TopScores, iso
 
-MIN_CERTIFICATE_DAYS = 21
-SECONDS_PER_DAY = 86_400
 ACCESS_RULE = "the broker's access rules must let {user} {verb} {base}/#"
 FAILED = BrokerError.exit_status
 TESTED_BRIDGE = "edge-tdn-bridge/"  # in configs/mosquitto/edge.conf
@@ -117,7 +114,7 @@ def _tls(broker: BrokerConfig, access: Access, note: Note | None, timing: Doctor
             version, certificate = secured.version(), secured.getpeercert() or {}
     except OSError as error:
         return Finding("TLS", "failed", str(error), "", FAILED)
-    days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / SECONDS_PER_DAY
+    days = days_until(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
     message = f"{version}, the broker's certificate is valid for {days:.0f} days"
     if days < MIN_CERTIFICATE_DAYS:
         return Finding("TLS", "warning", message, "have it renewed: when it expires, nothing is delivered")
@@ -127,18 +124,11 @@ def _tls(broker: BrokerConfig, access: Access, note: Note | None, timing: Doctor
 def _login(broker: BrokerConfig, seconds: float) -> Finding:
     who = f"as {broker.username}" if broker.username else "anonymously"
     message = f"MQTT {broker.protocol}, {who}, in {seconds * 1e3:.0f} ms"
-    if broker.username and not broker.tls and not _is_loopback(broker.address[0]):
+    if broker.username and not broker.tls and not is_loopback(broker.address[0]):
         return Finding(
             "login", "warning", f"{message}; the password is sent in plain text", "mqtts:// or wss:// in broker.url"
         )
     return Finding("login", "ok", message)
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 def _login_failed(note: Note | None, timing: DoctorTiming) -> Finding:

@@ -7,20 +7,24 @@ from concurrent.futures import TimeoutError as TooLate
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from edge_tdn.capture.address import URLS, Address, find, is_live
 from edge_tdn.capture.capture import EndOfStream
+from edge_tdn.capture.diagnosis import ask, diagnose
 from edge_tdn.capture.open_capture import open_capture, verify
-from edge_tdn.cli.doctor.finding import Finding, credential_remedy, start
+from edge_tdn.capture.stream_position import ONE_PICTURE, SNAPSHOT
+from edge_tdn.cli.doctor.finding import MIN_CERTIFICATE_DAYS, Finding, credential_remedy, days_until, is_loopback, start
 from edge_tdn.cli.timing import DoctorTiming
+from edge_tdn.config.checks import TLS_URLS
 from edge_tdn.config.tables import CameraConfig, Config
-from edge_tdn.errors import ConfigError, SourceError, last_line
+from edge_tdn.errors import ConfigError, ExplainedError, SourceError, last_line
 from edge_tdn.messages import NS_PER_S, Luma
+from edge_tdn.service.frame_rate import MIN_SHARE
 
 POLL_S = 0.2
-MIN_RATE_SHARE = 0.9  # of the model's frame rate
 MIN_CONTRAST = 2.0  # standard deviation of the luma, below which a picture counts as one colour
 REMEDIES = {
     "unauthorized": "correct the user name and the password of this camera",
@@ -76,6 +80,9 @@ def examine(config: Config, base: Path, frame_rate: float, timing: DoctorTiming)
             continue
         try:
             yield _assess(what, camera, attempt.result(max(0.0, deadline - time.monotonic())), frame_rate)
+            yield from _access(what, find(camera, base))
+        except ExplainedError as error:
+            yield Finding(what, "failed", error.cause, error.remedy, error.exit_status)
         except SourceError as error:
             remedy = REMEDIES.get(error.state) or _unreachable(find(camera, base))
             yield Finding(what, "failed", str(error), remedy, error.exit_status)
@@ -105,6 +112,8 @@ def look(camera: CameraConfig, base: Path, timing: DoctorTiming) -> Look:
             try:
                 got = capture.read(POLL_S)
             except EndOfStream:
+                if capture.live and len(seen.times_ns) == 1:
+                    raise ExplainedError(find(camera, base).message(ONE_PICTURE), SNAPSHOT) from None
                 break
             if got is None:
                 continue
@@ -118,6 +127,8 @@ def look(camera: CameraConfig, base: Path, timing: DoctorTiming) -> Look:
             seen.times_ns += (got.pts_ns,)
         if before is None:
             message = f"it connects, but no picture came in {time.monotonic() - began:.0f} s"
+            if capture.silence:
+                message += f": {capture.silence}"
             raise SourceError(find(camera, base).message(message))
         seen.height, seen.width = before.shape
         seen.one_colour = float(before.std()) < MIN_CONTRAST
@@ -131,7 +142,30 @@ def _unreachable(address: Address) -> str:
         return DEVICE
     if not address.location.startswith(URLS):
         return "try it with gst-launch-1.0, on this machine"
-    return UNREACHABLE if address.connection_error() else PORT_OPEN
+    try:
+        diagnose(address)
+    except SourceError:
+        return UNREACHABLE
+    return PORT_OPEN
+
+
+def _access(what: str, address: Address) -> Iterator[Finding]:
+    """Warn of a certificate that expires soon, and of a password that is sent over the network in plain text."""
+    tls = address.location.startswith(TLS_URLS)
+    exposed = not tls and address.username and not is_loopback(urlsplit(address.location).hostname or "")
+    if not (tls or exposed):
+        return
+    try:
+        answer = ask(address)
+    except SourceError:  # it plays, but does not answer another viewer
+        return
+    if exposed and answer.schemes == ("Basic",):
+        message = "the camera asks for Basic: its password is sent in plain text"
+        remedy = "allow Digest in the camera's own settings, or use rtsps:// or https://"
+        yield Finding(f"{what}, password", "warning", message, remedy)
+    if tls and (days := days_until(answer.expires_s)) < MIN_CERTIFICATE_DAYS:
+        message = f"the camera's certificate is valid for {days:.0f} days"
+        yield Finding(f"{what}, certificate", "warning", message, "have it renewed: when it expires, nothing plays")
 
 
 def _assess(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> Finding:
@@ -150,7 +184,7 @@ def _assess(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> F
     if seen.longest_gap_s > camera.max_gap_s:
         gap = f"{message}; {seen.longest_gap_s:.1f} s between two pictures, max_gap_s is {camera.max_gap_s:g}"
         return Finding(what, "warning", gap, "clips are cut there: check the camera's settings, the network, max_gap_s")
-    if seen.fps and seen.fps < MIN_RATE_SHARE * frame_rate:
+    if seen.fps and seen.fps < MIN_SHARE * frame_rate:
         slow = f"{message}; the model needs {frame_rate:g} fps: pictures are repeated"
         return Finding(what, "warning", slow, "raise the frame rate in the camera's own settings")
     return Finding(what, "ok", message)

@@ -1,13 +1,17 @@
 """A finding of an examination, and a way to start work that may never return."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal, TypeVar
 
 Mark = Literal["ok", "note", "warning", "failed"]
 Result = TypeVar("Result")
+MIN_CERTIFICATE_DAYS = 21  # a certificate that expires earlier is a warning
+SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,19 @@ def credential_remedy(message: str) -> str:
     if "CREDENTIALS_DIRECTORY" not in message:
         return ""
     return "the service has it; as root: systemd-run --pty -p LoadCredential=NAME:FILE edge-tdn doctor --config ..."
+
+
+def days_until(time_s: float) -> float:
+    """Return the days until a time in seconds since 1970."""
+    return (time_s - time.time()) / SECONDS_PER_DAY
+
+
+def is_loopback(host: str) -> bool:
+    """Return True for a name or an address of this machine's own."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def start(work: Callable[[], Result]) -> Future[Result]:

@@ -217,6 +217,11 @@ def test_invalid_intervals_are_an_error_of_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_byte_order_mark_before_the_intervals_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "yard.json").write_text(segments(("left", 0, 2)), encoding="utf-8-sig")
+    assert read_intervals(tmp_path / "yard.json", ["left"]) == (Interval("left", 0, 2),)
+
+
 @pytest.mark.data
 def test_the_labelled_reels_are_read(data: Path) -> None:
     path = data / "videos/activities_reel.json"

@@ -28,6 +28,7 @@ from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.replay.plot import ScoredClip
 from edge_tdn.replay.replay_chain import ReplayChain
+from edge_tdn.text_file import decode
 from edge_tdn_training.data.labels import check_known
 from edge_tdn_training.evaluation.matching import Interval, MatchedEvents, ReportedEvent, match_events
 
@@ -62,9 +63,13 @@ def read_intervals(path: Path, known: Sequence[str]) -> tuple[Interval, ...]:
     unknown labels.
     """
     try:
-        found = _Recording.model_validate_json(path.read_bytes())
+        text = decode(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; expected the JSON file with the video's intervals") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    try:
+        found = _Recording.model_validate_json(text)
     except ValidationError as error:
         fault = error.errors()[0]
         key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")

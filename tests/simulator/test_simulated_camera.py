@@ -258,15 +258,17 @@ def test_the_command_prints_addresses_and_configuration_and_follows_its_plan(mak
         (["test:", "--address", "192.0.2.1"], 66, "port 8554: Cannot assign requested address; see --address"),
         (["test:", "--user", "camera"], 1, "--user and --password-file need each other"),
         (["test:", "--user", "a", "--password-file", "none"], 1, "--password-file none: No such file or directory"),
+        (["test:", "--user", "a", "--password-file", "{wide}"], 1, "wide is UTF-16, not UTF-8; save the file as"),
     ],
 )
 def test_a_wrong_argument_is_reported(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], status: int, words: str
 ) -> None:
     (tmp_path / "text.mp4").write_text("This is not a video.\n" * 50)
+    (tmp_path / "wide").write_text("s3cret\n", encoding="utf-16")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         taken = listening.getsockname()[1]
-        filled = [one.format(text=tmp_path / "text.mp4", taken=taken) for one in arguments]
+        filled = [one.format(text=tmp_path / "text.mp4", wide=tmp_path / "wide", taken=taken) for one in arguments]
         if status == 2:  # argparse's
             with pytest.raises(SystemExit, match="2"):
                 main(["simulate", *filled])

@@ -1,0 +1,58 @@
+"""TLS to the broker and the cameras: which authorities are trusted, and what a failed handshake means."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_tdn.errors import ConfigError, last_line
+
+OTHER_NAME = (62, 64)  # OpenSSL's numbers: the certificate is for another host name, for another address
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server as error messages name it, with what to do about its certificate."""
+
+    name: str
+    ca_key: str  # of the configuration
+    unknown_issuer: str
+    other_name: str
+
+    def certificate_problem(self, error: ssl.SSLCertVerificationError) -> tuple[str, str]:
+        """Return why the certificate was rejected, and what to do about it; empty if that is not known."""
+        remedy = {  # by OpenSSL's verification error number
+            9: "is this host's clock right?",
+            10: "it must be renewed, unless this host's clock is wrong",
+            18: self.unknown_issuer,
+            19: self.unknown_issuer,
+            20: self.unknown_issuer,
+            **dict.fromkeys(OTHER_NAME, self.other_name),
+        }.get(error.verify_code, "")
+        return f"the {self.name}'s certificate was rejected: {error.verify_message}", remedy
+
+
+BROKER = Peer(
+    "broker",
+    "broker.ca_file",
+    "broker.ca_file must contain the authority that signed it",
+    "broker.url must use a host name that the certificate is valid for",
+)
+CAMERA = Peer(
+    "camera",
+    "ca_file",
+    "ca_file must contain the authority that signed it, or the certificate itself",
+    "source must use a host name that it is valid for, or ca_file must contain the certificate itself",
+)
+
+
+def trust(ca: Path | None, peer: Peer) -> ssl.SSLContext:
+    """Return a context for TLS 1.2 or newer that verifies certificate and name. `ca`: PEM; None: the system's.
+
+    ConfigError: the file contains no certificates in PEM.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{ca}: {peer.ca_key} contains no certificates in PEM: {last_line(error)}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
