@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import FrameType
 
 from edge_tdn.errors import ConfigError, EdgeTdnError, last_line
+from edge_tdn.process.program import INTERRUPTED, release_signals
 
-INTERRUPTED = 130  # exit status after Ctrl-C or SIGTERM
 EXTRA = {  # modules that the extra `export` installs, and their names
     "jinja2": "Jinja2",
     "matplotlib": "Matplotlib",
@@ -24,18 +24,22 @@ EXTRA = {  # modules that the extra `export` installs, and their names
 def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
     """Parse the command line, call `options.command(options)` and return the exit status.
 
-    An EdgeTdnError, and a missing package of the extra `export`, are printed without a traceback. Ctrl-C and SIGTERM
-    end the command with status 130; then `options.stopped`, where the command sets it, is the message that describes
-    what was kept.
+    An EdgeTdnError, a file that cannot be read or written, and a missing package of the extra `export` are printed
+    without a traceback. Ctrl-C and SIGTERM end the command with status 130; then `options.stopped`, where the command
+    sets it, is the message that describes what was kept.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     options = argparse.Namespace()
     try:
+        release_signals()
         options = parse()  # may import torch, which takes seconds
         status: int = options.command(options)
     except EdgeTdnError as error:
         _print_error(f"{program}: {error}")
         return error.exit_status
+    except OSError as error:
+        _print_error(f"{program}: {error}")
+        return 1
     except ImportError as error:
         package = EXTRA.get((error.name or "").partition(".")[0])
         if package is None:
