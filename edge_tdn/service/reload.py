@@ -15,13 +15,13 @@ from edge_tdn.config.credentials import Access, broker_access
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import last_line
-from edge_tdn.inference.compiled_cache import cache_folder
-from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
+from edge_tdn.inference.open_model import open_configured_model, warn_unless_proven
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.inference.successor import Successor
 from edge_tdn.process.malloc import trim
 from edge_tdn.service.config_changes import Changes, changes, in_force
-from edge_tdn.service.running import Network, Running, finish_recorders, join_all
+from edge_tdn.service.network import Network
+from edge_tdn.service.running import Running, finish_recorders, join_all
 from edge_tdn.service.startup import connect, draw_demo
 from edge_tdn.service.verify import verify
 
@@ -50,17 +50,17 @@ def prepare(path: Path, running: Running) -> Plan:
     failed = {camera.name for camera in running.cameras if camera.failure or camera.stopped}
     serving = running.config.model_copy(update={"camera": [camera.table for camera in running.cameras]})
     changed, config = changes(serving, new, failed, running.pending), in_force(running.config, new)
-    base = running.shared.base
+    base = running.shared.networks.base
     access = broker_access(config.broker, base)
     model = open_configured_model(config, base)
     check_names(config, model.labels, model.manifest.background)
     draw_demo(config)
-    ref = model.ref(config.runtime.precision)
     new_runtime = changed.runtime or model.sha256 != running.network.model.sha256
-    runtime = running.network.runtime
     if new_runtime:  # last, so that nothing can fail while it is open
-        runtime = open_configured_runtime(config, model, cache_folder(config.runtime.cache, base))
-    return Plan(config, changed, access, Network(model, ref, runtime), new_runtime)
+        network = running.shared.networks.open(config, model)
+    else:
+        network = Network(model, model.ref(config.runtime.precision), running.network.runtime)
+    return Plan(config, changed, access, network, new_runtime)
 
 
 def apply(plan: Plan, running: Running) -> None:

@@ -18,11 +18,11 @@ LIMIT_S = 5.0
 # runtime and recorders as soon as there is a file named `hang` beside the configuration.
 HANG = """
 import ctypes, pathlib, sys
-from edge_tdn.service import reload, startup
+from edge_tdn.inference import open_model
 from edge_tdn.recording.recorder_thread import RecorderThread
 from edge_tdn.inference.openvino import OpenVinoRuntime
 from edge_tdn.capture.source import Source
-compiled, played = startup.open_configured_runtime, Source.frames
+compiled, played = open_model.open_configured_runtime, Source.frames
 first, config = int(sys.argv[1]), sys.argv[2]
 hang = pathlib.Path(config).with_name("hang")
 opened = 0
@@ -44,7 +44,7 @@ def hanging(whole):
             ctypes.CDLL(None).sleep(60)
         return whole(*arguments)
     return method
-startup.open_configured_runtime = reload.open_configured_runtime = open_configured_runtime
+open_model.open_configured_runtime = open_configured_runtime  # before the daemon is imported
 Source.frames = frames
 OpenVinoRuntime.classify = hanging(OpenVinoRuntime.classify)
 RecorderThread._attempt = hanging(RecorderThread._attempt)

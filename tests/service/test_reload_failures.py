@@ -15,11 +15,13 @@ from edge_tdn.config.load import load
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError, DeviceError
 from edge_tdn.inference.feature_ring import FeatureRing
+from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.openvino import OpenVinoRuntime
+from edge_tdn.inference.runtime import Runtime
 from edge_tdn.messages import ConfigStatus
-from edge_tdn.service import reload
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon import Daemon
+from edge_tdn.service.network import OpenRuntime
 from edge_tdn.service.reload import apply, prepare
 from edge_tdn.service.running import Running
 from tests.support.fakes import FakeRuntime
@@ -35,7 +37,8 @@ class InProcessDaemon:
     def __init__(self, path: Path, *cameras: str, extra: str = "") -> None:
         self.path = path
         self.write(*cameras, extra=extra)
-        self.daemon = Daemon(load(path), path.parent, path)
+        self.open_runtime: OpenRuntime = open_configured_runtime
+        self.daemon = Daemon(load(path), path.parent, path, open_runtime=lambda *settings: self.open_runtime(*settings))
         self._thread = threading.Thread(target=self.daemon.run, name="main loop")
         self._thread.start()
 
@@ -130,21 +133,20 @@ def test_a_plan_changes_nothing_until_it_is_applied(start_daemon: Callable[..., 
     assert one.served() == {"a": (0.9, False), "b": (0.9, False)}
 
 
-def test_a_wrong_file_opens_nothing(
-    start_daemon: Callable[..., InProcessDaemon], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_file_opens_nothing(start_daemon: Callable[..., InProcessDaemon]) -> None:
+    def open_none(*settings: object) -> Runtime:
+        raise AssertionError(settings)
+
     one = start_daemon("a")
-    opened: list[object] = []
-    monkeypatch.setattr(reload, "open_configured_runtime", lambda *arguments: opened.append(arguments))
+    one.open_runtime = open_none
     for extra in ("[decide]\nenter_treshold = 0.5\n", '[decide]\nonly = ["jump"]\n' + THREADS):
         one.write("a", extra=extra)
         with pytest.raises(ConfigError):
             prepare(one.path, one.running)
-    assert opened == []
 
 
 def test_a_plan_whose_runtime_fails_closes_it_and_leaves_the_old_one_serving(
-    start_daemon: Callable[..., InProcessDaemon], monkeypatch: pytest.MonkeyPatch
+    start_daemon: Callable[..., InProcessDaemon],
 ) -> None:
     class NoMemory(FakeRuntime):
         def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[FeatureRing]) -> None:
@@ -153,7 +155,7 @@ def test_a_plan_whose_runtime_fails_closes_it_and_leaves_the_old_one_serving(
     one = start_daemon("a")
     one.wait_for_clips()
     runtime = NoMemory(one.daemon.model.manifest.input.segments)
-    monkeypatch.setattr(reload, "open_configured_runtime", lambda *_: runtime)
+    one.open_runtime = lambda *_: runtime
     one.write("a", extra=THREADS)
     plan = prepare(one.path, one.running)
     assert (plan.new_runtime, runtime.closed) == (True, False)
