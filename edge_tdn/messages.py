@@ -308,7 +308,7 @@ class RuntimeStatus(Part):
 class Availability:
     """The host's availability: plain text on <base>/availability, retained.
 
-    `offline`: published as the last will, or while the host reconnects for a reload.
+    `offline`: published as the last will, after a failure, or while the host reconnects for a reload.
     """
 
     state: AvailabilityState

@@ -127,9 +127,12 @@ class Publisher:
         """Publish events again, marked as replayed; then the answer, with their number."""
         self._inbox.put(ReplayRequest(camera, from_seq, to_seq, answer))
 
-    def stop(self) -> None:
-        """Send what waits, publish `stopped` and disconnect; what is not acknowledged in time stays in the outbox."""
-        self._inbox.put(StopRequest())
+    def stop(self, failed: bool = False) -> None:
+        """Send what waits, publish `stopped` and disconnect; what is not acknowledged in time stays in the outbox.
+
+        `failed`: publish `offline` instead, as after a crash.
+        """
+        self._inbox.put(StopRequest(failed))
         self._thread.join()
         self._loop.uplink.close()
         left = [self._inbox.get() for _ in range(self._inbox.qsize())]

@@ -61,7 +61,9 @@ class ReconnectRequest:
 
 @dataclass(frozen=True)
 class StopRequest:
-    """Send what waits, disconnect, and end the thread."""
+    """Send what waits, disconnect, and end the thread. `failed`: with the goodbye of a crash, not of a stop."""
+
+    failed: bool = False
 
 
 Item = ActionEvent | Message | Reply | ReplayRequest | Announcement | ConnectionNote | ReconnectRequest | StopRequest
@@ -107,7 +109,7 @@ class PublisherLoop:
                 self._outbox.tick()
             self._send()
             self.status.flush()
-        self._leave(STOPPED)
+        self._leave(OFFLINE if self._request.failed else STOPPED)
 
     # ------------------------------------------------------------------------------------------------------ the inbox
 

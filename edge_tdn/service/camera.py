@@ -9,6 +9,7 @@ come back on the runtime thread (recognition.py). None of these parts refers bac
 lane holds the recognition weakly, so that a camera that has left is freed at once, with its ring and its frames.
 """
 
+from edge_tdn.capture.address import is_live
 from edge_tdn.capture.source import Source
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
@@ -57,8 +58,12 @@ class Camera:
         self._status = CameraStatusTracker(
             table, self._topics, self._feed, clips, lambda: main_stream.trouble if main_stream else ""
         )
-        source = Source(table, base, state_report(self._status, self._feed), settings.timing.capture)
-        self._thread = CameraThread(self.name, source, self._feed, self._status, self._recorder_slot, main_stream)
+        timing = settings.timing.capture
+        source = Source(table, base, state_report(self._status, self._feed), timing)
+        retry_s = timing.retry_max_s if is_live(table.source) else None
+        self._thread = CameraThread(
+            self.name, source, self._feed, self._status, self._recorder_slot, main_stream, retry_s
+        )
         self._recorder_slot.replace(self._open_recorder(settings))
 
     def start(self) -> None:

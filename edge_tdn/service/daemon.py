@@ -171,7 +171,9 @@ class Daemon:
             camera.publish_status()
         if self._failure:
             shared.publisher.daemon_status(self._status())
-        shared.publisher.stop()  # before the metrics: a scraper that hangs must not hold up the goodbye
+        shared.publisher.stop(
+            failed=self._failure is not None
+        )  # before the metrics: a scraper that hangs must not hold up the goodbye
         if self._metrics:
             self._metrics.close()
         if self._computed and settled:

@@ -132,10 +132,20 @@ class Recognition:
             self._under_way[event.id] = event
             if event.type == "end":
                 del self._under_way[event.id]
-            self._recorder.event(event, scores)
+            self._record(event, scores)
         if self._decider.action != self._action:
             self._action = self._decider.action
             self._topics.action(self._action)
+
+    def _record(self, event: ActionEvent, scores: Scores | None) -> None:
+        """Have an event recorded. What fails here is no fault of the event."""
+        try:
+            self._recorder.event(event, scores)
+        except Exception as error:  # a fault in the code
+            text = "camera=%s not recorded: %s; id=%s"
+            self._trouble_log.log(
+                logging.ERROR, text, self._settings.name, with_type(error), event.id, about="recorder", exc_info=error
+            )
 
     def _top(self, scores: Scores) -> TopScores:
         """Return the best labels of a clip."""

@@ -102,7 +102,7 @@ def test_a_broker_that_does_not_answer_is_exit_69(edge_tdn: Run) -> None:
         (
             "ZeroDivisionError('division by zero')",
             1,
-            "stopped: ZeroDivisionError: division by zero; the log says where",
+            "edge-tdn: runtime failed: ZeroDivisionError: division by zero, 0 s after the model was compiled again; ch",
         ),
     ],
     ids=["no memory", "no device memory", "bug"],

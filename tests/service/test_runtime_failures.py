@@ -147,7 +147,7 @@ def test_device_that_keeps_failing_ends_the_daemon_with_its_reason(site: ServedS
         events = site.recorder.of(camera, "events")
         assert actions_of(events)[-1] == ("right", "failed")
         assert site.recorder.labels(camera)[-1] == "none"
-    assert site.recorder.availability[-1] == "stopped"
+    assert site.recorder.availability[-1] == "offline"
     assert site.daemon._running.shared.publisher.outbox_status.waiting == 0
 
 
