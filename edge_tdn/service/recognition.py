@@ -138,7 +138,7 @@ class Recognition:
             self._topics.action(self._action)
 
     def _record(self, event: ActionEvent, scores: Scores | None) -> None:
-        """Have an event recorded. What fails here is no fault of the event."""
+        """Have an event recorded. The event does not depend on it."""
         try:
             self._recorder.event(event, scores)
         except Exception as error:  # a fault in the code

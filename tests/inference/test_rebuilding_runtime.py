@@ -133,7 +133,7 @@ def test_second_failure_ends_it_unless_it_has_served_for_long() -> None:
 def test_what_cannot_be_mended_by_a_rebuild_ends_it(
     error: Exception, again: Exception | None, expected: type[Exception], message: str
 ) -> None:
-    """A device without memory keeps its exit status, and a model that was valid a moment ago is no model error."""
+    """A device without memory keeps its exit status; a model that was valid a moment ago does not get status 78."""
     opened: list[FakeRuntime] = []
 
     def open_one() -> Runtime:

@@ -140,7 +140,7 @@ def importing(module: str, *arguments: str, folder: Path) -> Iterator["subproces
 
 
 def test_hangup_during_the_imports_of_the_daemon_reloads_later(broker: Mosquitto, tmp_path: Path) -> None:
-    """And the signals that other programs send when they rotate logs are no end."""
+    """And the signals that other programs send when they rotate logs end nothing."""
     config = write_site(tmp_path, broker.url, CAMERA)
     with importing("edge_tdn", "run", "--config", str(config), folder=tmp_path) as process:
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
@@ -174,7 +174,7 @@ def test_stop_during_the_imports_of_the_daemon_is_clean(tmp_path: Path, broker: 
 
 
 @pytest.mark.parametrize("module", PROGRAMS)
-def test_interrupt_during_the_imports_is_no_traceback(module: str, tmp_path: Path) -> None:
+def test_interrupt_during_the_imports_ends_without_a_traceback(module: str, tmp_path: Path) -> None:
     with importing(module, *REFUSED[module], folder=tmp_path) as process:
         process.send_signal(signal.SIGINT)
         (tmp_path / "go").touch()

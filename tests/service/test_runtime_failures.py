@@ -1,4 +1,4 @@
-"""A real daemon whose device fails while it serves: it goes on, or it ends with a reason. No event is lost."""
+"""A real daemon whose device fails while it serves: it serves again, or it ends with a reason. No event is lost."""
 
 import re
 import threading
