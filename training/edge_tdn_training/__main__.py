@@ -50,9 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
 
     def run() -> int:
+        import argparse
+
         from edge_tdn_export.command_line import run_command
 
-        return run_command("edge-tdn-train", lambda: _parser(words).parse_args(words))
+        given = argparse.Namespace(words=tuple(words))
+        return run_command("edge-tdn-train", lambda: _parser(words).parse_args(words, given))
 
     return run_program("edge-tdn-train", run)
 

@@ -48,7 +48,12 @@ def load_initial_weights(source: str, labels: tuple[str, ...], seed: int, **opti
     `source`: a file, a run's folder, a model folder or the name of a shipped model. `seed`: for random weights and new
     layers. `options`: of TDNConfig. ModelError: no such file, contradicting options, weights of another network.
     """
-    torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # the generator of the process stays as it is
+        torch.manual_seed(seed)
+        return _load(source, labels, options)
+
+
+def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> InitialWeights:
     if not source:
         model = TDN(TDNConfig.of({"conv_bias": False} | options | {"classes": len(labels)}))
         return InitialWeights(model, "", "", frozenset(), ("random weights",))
