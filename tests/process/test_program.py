@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import pytest
 
 from tests.support.broker import Mosquitto
@@ -76,6 +78,63 @@ def test_pipe_on_standard_error_without_a_reader_changes_no_exit_status(module: 
         assert process.stderr
         process.stderr.close()
         assert (process.stdout.read(), process.wait(60)) == (b"", 78)
+
+
+PROGRESS = """
+import sys, time
+from pathlib import Path
+from edge_tdn.process.program import run_program
+from edge_tdn_export.progress import stepped
+from edge_tdn_training.progress import counting_bar
+def body():
+    while not Path("go").exists():
+        time.sleep(0.01)
+    with stepped(2) as step:
+        step("one")
+        time.sleep(0.3)  # the bar is drawn ten times a second
+        step("two")
+    with counting_bar() as bar:
+        for n in bar.track(range(3)):
+            bar.console.print("a line")
+    Path("done").touch()
+    return 0
+sys.exit(run_program("program", body))
+"""
+
+
+@pytest.mark.parametrize("end", ["pipe", "terminal"])
+def test_work_with_a_progress_bar_is_completed_after_what_shows_it_has_gone(end: str, tmp_path: Path) -> None:
+    """As with `2>&1 | head`, or a terminal that is closed while a training continues in the background."""
+    reading, writing = pty.openpty() if end == "terminal" else os.pipe()
+    command = [sys.executable, "-c", PROGRESS]
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(command, cwd=tmp_path, stderr=writing, env=environment, start_new_session=True) as process:
+        os.close(writing)
+        os.close(reading)
+        (tmp_path / "go").touch()
+        assert process.wait(60) == 0
+    assert (tmp_path / "done").exists()
+
+
+def test_simulated_camera_ends_when_nothing_reads_its_events(tmp_path: Path) -> None:
+    """The event comes on a thread of GStreamer's, where an error would only be printed."""
+    command = [sys.executable, "-m", "edge_tdn", "simulate", "demo:"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    with process:
+        assert process.stdout
+        assert process.stderr
+        address = process.stdout.readline().split()[0]
+        for line in process.stdout:
+            if line.startswith("Ctrl-C ends"):
+                break
+        process.stdout.close()
+        capture = cv2.VideoCapture(address)
+        assert process.wait(60) == 0
+        capture.release()
+        assert process.stderr.read() == ""
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "<&- >&- 2>&-", "2>/dev/full"])
