@@ -123,18 +123,19 @@ def test_simulated_camera_ends_when_nothing_reads_its_events(tmp_path: Path) -> 
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
-    with process:
-        assert process.stdout
-        assert process.stderr
+    assert process.stdout
+    assert process.stderr
+    try:
         address = process.stdout.readline().split()[0]
-        for line in process.stdout:
-            if line.startswith("Ctrl-C ends"):
-                break
+        assert any(line.startswith("Ctrl-C ends") for line in process.stdout)
         process.stdout.close()
         capture = cv2.VideoCapture(address)
         assert process.wait(60) == 0
         capture.release()
         assert process.stderr.read() == ""
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "<&- >&- 2>&-", "2>/dev/full"])
