@@ -16,6 +16,8 @@ from collections.abc import Callable, Collection
 from types import FrameType
 from typing import Protocol
 
+from edge_tdn.errors import EdgeTdnError
+from edge_tdn.process.log import report_error
 from edge_tdn.process.program import HELD_SIGNALS, release_signals
 
 log = logging.getLogger(__name__)
@@ -75,11 +77,14 @@ def run_until_signalled(begin: Callable[[], Process]) -> None:
             runner.stop(signal.Signals(number))
         else:
             log.warning("signal=%s ignored: SIGHUP reloads, SIGTERM stops", signal.Signals(number).name)
-    if runner.failure:
-        raise runner.failure
-    if runner.process and runner.process.hanging:
-        log.warning("left behind: %s", ", ".join(runner.process.hanging))
-        _exit(0)  # the interpreter would free memory that these threads use
+    failure, hanging = runner.failure, runner.process.hanging if runner.process else ()
+    if failure and not (hanging and isinstance(failure, EdgeTdnError)):
+        raise failure
+    if hanging:
+        log.warning("left behind: %s", ", ".join(hanging))
+        if isinstance(failure, EdgeTdnError):
+            report_error(failure)
+        _exit(getattr(failure, "exit_status", 0))  # the interpreter would free memory that these threads use
 
 
 class _ProcessThread:

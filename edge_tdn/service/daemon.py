@@ -84,11 +84,13 @@ class Daemon:
     def run(self) -> None:
         """Serve until `stop`, or until every source has ended for good.
 
-        EdgeTdnError: no source could be played at all, or a thread that all need has failed.
+        EdgeTdnError: no source could be played at all, or a thread that all need has failed; this one, too.
         """
         try:
             self._start()
             self._serve()
+        except Exception as error:  # a fault in the code, or no more threads: what was decided must not be lost
+            self._fail_loop(error)
         finally:
             systemd_notify.stopping()
             self._shut_down()
@@ -167,13 +169,15 @@ class Daemon:
         drop = self._stop.is_set()
         self._computed = shared.scheduler.stop(drop, max(0.0, deadline - time.monotonic()) if drop else None)
         finish_recorders([camera.recorder for camera in running.cameras], timing.record_s)
-        for camera in running.cameras:
-            camera.publish_status()
-        if self._failure:
-            shared.publisher.daemon_status(self._status())
-        shared.publisher.stop(
-            failed=self._failure is not None
-        )  # before the metrics: a scraper that hangs must not hold up the goodbye
+        try:
+            for camera in running.cameras:
+                camera.publish_status()
+            if self._failure:
+                shared.publisher.daemon_status(self._status())
+        except Exception as error:  # a fault in the code: the events are still to be sent
+            self._fail_loop(error)
+        # before the metrics: a scraper that hangs must not hold up the goodbye
+        shared.publisher.stop(failed=self._failure is not None)
         if self._metrics:
             self._metrics.close()
         if self._computed and settled:
@@ -184,8 +188,13 @@ class Daemon:
 
     def _fail(self, error: BaseException) -> None:
         """Stop, because a thread that all need has failed. On that thread."""
-        self._failure = error
+        self._failure = self._failure or error
         self.stop()
+
+    def _fail_loop(self, error: Exception) -> None:
+        """Stop, because of a fault of the main loop. On its thread."""
+        log.error("main loop failed", exc_info=error)
+        self._fail(error)
 
     def _fail_runtime(self, error: BaseException) -> None:
         """Stop, because the runtime thread has failed. On that thread."""

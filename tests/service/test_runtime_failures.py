@@ -10,6 +10,7 @@ import pytest
 
 from edge_tdn.config.load import load
 from edge_tdn.errors import EdgeTdnError, ModelError
+from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon import Daemon
 from tests.support.broker import Mosquitto
 from tests.support.failing_runtime import FailingDevice
@@ -149,6 +150,26 @@ def test_device_that_keeps_failing_ends_the_daemon_with_its_reason(site: ServedS
         assert site.recorder.labels(camera)[-1] == "none"
     assert site.recorder.availability[-1] == "offline"
     assert site.daemon._running.shared.publisher.outbox_status.waiting == 0
+
+
+def test_fault_of_the_main_loop_ends_the_daemon_with_its_reason(
+    site: ServedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one while a status is made: nothing decided is lost, no thread is left behind, the host is not `online`."""
+
+    def fail(_: Camera) -> None:
+        raise KeyError("fps")
+
+    site.wait_for_actions()
+    with monkeypatch.context() as patch:
+        patch.setattr(Camera, "publish_status", fail)
+        site.join()
+    assert isinstance(site.failure, EdgeTdnError)
+    assert str(site.failure) == "stopped: KeyError: 'fps'; the log says where"
+    assert site.recorder.availability[-1] == "offline"
+    for camera in ("a", "b"):
+        assert actions_of(site.recorder.of(camera, "events"))[-1] == ("right", "shutdown")
+    assert not [one for one in threading.enumerate() if one.name in ("runtime", "publisher")]
 
 
 def test_stop_does_not_wait_until_the_model_is_compiled_again(site: ServedSite) -> None:
