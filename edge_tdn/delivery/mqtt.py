@@ -160,10 +160,7 @@ class Connection:
         self._closing.set()
         attempt = self._attempt
         if attempt:
-            if cleanly:
-                attempt.disconnect()
-            else:
-                attempt.cut()
+            (attempt.disconnect if cleanly else attempt.cut)()
             if not attempt.ended.wait(self._timing.close_s):
                 attempt.cut()
         self._thread.join(self._timing.close_s / 2)  # not forever: it may be resolving a name
