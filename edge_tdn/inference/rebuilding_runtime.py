@@ -1,7 +1,9 @@
 """A runtime that is opened again when it fails, with what the cameras' windows hold: no camera loses its clip by it.
 
-ok ──a call fails──► rebuilding ──opened, and the windows encoded again──► ok
- └─memory ran out, failed again within `renewed_s`, or cannot be opened──► the call's error, which ends the thread
+    ok ──a call fails──► rebuilding ──opened, and the windows encoded again──► ok
+     └─memory ran out, failed again within `renewed_s`, or cannot be opened──► an error, which ends the thread
+
+The scheduler, the lanes and a successor use it like any other runtime.
 """
 
 import logging
@@ -15,7 +17,7 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_tdn.errors import EdgeTdnError, last_line, with_type
+from edge_tdn.errors import DeviceError, EdgeTdnError, last_line, with_type
 from edge_tdn.inference.runtime import Ring, Runtime, is_out_of_memory
 from edge_tdn.messages import RuntimeState, RuntimeStatus, iso
 from edge_tdn.process import heartbeat
@@ -104,7 +106,7 @@ class RebuildingRuntime:
 
         EdgeTdnError: it cannot be opened, or has failed again too soon.
         """
-        if is_out_of_memory(error):
+        if _is_out_of_memory(error):
             raise error
         reason, began_s = with_type(error), time.monotonic()
         if began_s < self._rebuilt_s + self._timing.renewed_s:
@@ -120,7 +122,7 @@ class RebuildingRuntime:
                 for ring in list(self._rings):
                     self._restore(ring)
             except Exception as again:
-                if is_out_of_memory(again):
+                if _is_out_of_memory(again):
                     raise
                 raise EdgeTdnError(f"{reason}; compiled again, it fails: {last_line(again)}") from again
         self._rebuilt_s = time.monotonic()
@@ -167,6 +169,10 @@ class RememberingRing:
 
     def newest(self) -> dict[str, NDArray[np.float32]]:
         return self.inner.newest()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, DeviceError) or is_out_of_memory(error)
 
 
 def _own(rings: Sequence[Ring]) -> list[RememberingRing]:

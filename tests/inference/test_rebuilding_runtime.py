@@ -128,6 +128,7 @@ def test_second_failure_ends_it_unless_it_has_served_for_long() -> None:
             "RuntimeError: lost; compiled again, it fails: no device",
         ),
         (RuntimeError("lost"), DeviceError("device GPU ran out of memory"), DeviceError, "ran out of memory"),
+        (RuntimeError("lost"), DeviceError("device CUDA: not enough memory for"), DeviceError, "not enough memory"),
     ],
 )
 def test_what_cannot_be_mended_by_a_rebuild_ends_it(
