@@ -59,3 +59,8 @@ class BrokerError(EdgeTdnError):
 def last_line(error: BaseException) -> str:
     """Return the last line of an error's message, where libraries put it after their call stack, or its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
+def with_type(error: BaseException) -> str:
+    """Return an error in one line: what a library or a fault in the code raises with its type, ours without."""
+    return last_line(error) if isinstance(error, EdgeTdnError) else f"{type(error).__name__}: {last_line(error)}"

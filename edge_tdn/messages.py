@@ -127,11 +127,14 @@ Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
 Score = Annotated[float, Field(ge=0, le=1, description="probability, averaged over the last clips (smoothing_clips)")]
 State = Literal["connecting", "streaming", "frozen", "stalled", "unauthorized", "unreachable", "ended", "disabled"]
 Clock = Literal["camera", "host"]
-EndReason = Literal["below_threshold", "superseded", "max_length", "stream_lost", "disabled", "shutdown", "interrupted"]
+EndReason = Literal[
+    "below_threshold", "superseded", "max_length", "stream_lost", "disabled", "shutdown", "interrupted", "failed"
+]
 DeliveryState = Literal["connecting", "connected", "degraded", "unreachable", "unauthorized", "tls", "taken_over"]
 AvailabilityState = Literal["online", "stopped", "offline"]
 OutboxState = Literal["ok", "full", "read_only", "damaged", "off"]
 ConfigState = Literal["in_force", "checking", "refused"]
+RuntimeState = Literal["ok", "rebuilding", "failed"]
 
 
 class Part(BaseModel):
@@ -190,7 +193,7 @@ class ActionEvent(Payload):
     reason: EndReason | None = Field(
         default=None,
         description="why the action ended; null unless `type` is `end`. `interrupted`: the daemon was killed, and "
-        "published the end at its next start",
+        "published the end at its next start; `failed`: the network failed, or the camera's scores could not be used",
     )
     host: str = Field(description="name of the host, from the configuration")
     camera: str = Field(description="name of the camera, from the configuration")
@@ -289,11 +292,23 @@ class ConfigStatus(Part):
     since: Time
 
 
+class RuntimeStatus(Part):
+    """The state of the compiled network."""
+
+    state: RuntimeState = Field(
+        description="`rebuilding`: it failed while it served, and is compiled again; `failed`: it failed once more, or "
+        "could not be compiled, and the daemon ends so that its supervisor starts it again"
+    )
+    reason: str = Field(description="what failed; empty if nothing does")
+    since: Time
+    rebuilds: int = Field(default=0, ge=0, description="times that it was compiled again after a failure")
+
+
 @dataclass(frozen=True)
 class Availability:
     """The host's availability: plain text on <base>/availability, retained.
 
-    `offline`: published as the last will, or while the host reconnects for a reload.
+    `offline`: published as the last will, after a failure, or while the host reconnects for a reload.
     """
 
     state: AvailabilityState
@@ -319,6 +334,7 @@ class DaemonStatus(Payload):
     outbox: OutboxStatus
     config: ConfigStatus | None = Field(default=None, description="null: published by an earlier version")
     connects: int = Field(default=0, ge=0, description="connections that the broker accepted since the daemon started")
+    runtime: RuntimeStatus | None = Field(default=None, description="null: published by an earlier version")
 
 
 class TopScores(Payload):

@@ -320,8 +320,8 @@ class Decider:
         )
 
 
-def interrupted(events: Sequence[ActionEvent]) -> list[ActionEvent]:
-    """Return the ends that are missing from a camera's last events, in order, because the daemon was killed."""
+def interrupted(events: Sequence[ActionEvent], reason: EndReason = "interrupted") -> list[ActionEvent]:
+    """Return the ends that are missing from a camera's last events, in order, because what decided ended too early."""
     active: dict[str, ActionEvent] = {}
     for event in events:
         active[event.id] = event
@@ -329,7 +329,7 @@ def interrupted(events: Sequence[ActionEvent]) -> list[ActionEvent]:
             del active[event.id]
     ends = []
     for number, last in enumerate(active.values(), 1):
-        end = {"seq": events[-1].seq + number, "type": "end", "reason": "interrupted", "ended_at": last.window.to}
+        end = {"seq": events[-1].seq + number, "type": "end", "reason": reason, "ended_at": last.window.to}
         ends.append(last.model_copy(update={**end, "latency_ms": None}))
     return ends
 

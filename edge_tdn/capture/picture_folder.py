@@ -97,7 +97,7 @@ class PictureCapture:
     """The numbered pictures of a folder. Implements `edge_tdn.capture.capture.Capture`. Used by one thread."""
 
     live = False
-    decoder = ""
+    decoder = silence = ""
 
     def __init__(self, folder: Path, pictures: Pictures, crop: Crop) -> None:
         """`pictures`: with the number of pictures per second. SourceError: as `find_pictures`."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from edge_tdn.process.program import OutputError
 from edge_tdn.simulator.faults import OK, Planned
 from edge_tdn.simulator.simulated_camera import SimulatedCamera
 
@@ -47,5 +48,5 @@ def read_faults(GLib: Any, console: Console, cameras: Mapping[str, SimulatedCame
                 GLib.idle_add(set_fault, fault, chosen)
             elif fault:
                 console.print(f"{line.strip()}: not [CAMERA] FAULT, with one of {', '.join((*allowed, OK))}")
-    except (OSError, ValueError):  # not in the foreground, or stdin is closed
+    except (OSError, ValueError, OutputError):  # not in the foreground, or a stream is closed
         return

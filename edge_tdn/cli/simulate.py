@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from edge_tdn.cli.options import Commands, add_command, whole_number
 from edge_tdn.errors import EdgeTdnError
+from edge_tdn.process.program import OutputError
 from edge_tdn.simulator.faults import FAULTS, HTTP, OK, Planned, possible
 from edge_tdn.text_file import first_line
 
@@ -106,6 +107,15 @@ def run(options: argparse.Namespace) -> int:
     certificate = server_certificate(options.tls) if options.tls else None
     host = _url_host(options.address)
     loop = GLib.MainLoop()
+    failures: list[OutputError] = []
+
+    def print_event(name: str, event: str) -> None:
+        try:
+            console.print(f"{time.strftime('%H:%M:%S')} {name} {event}")
+        except OutputError as error:  # GLib's loop would print a traceback, and continue
+            failures.append(error)
+            loop.quit()
+
     with ExitStack() as stack:
         cameras: dict[str, SimulatedCamera] = {}
         for number, (name, file) in enumerate(zip(names, options.file, strict=True)):
@@ -113,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
             stack.callback(film.close)
             port = options.port + number if options.port else 0
             endpoint = Endpoint(name, options.address, port, options.user, password, certificate)
-            cameras[name] = SimulatedCamera(endpoint, film, partial(_print_event, console, name), options.codec)
+            cameras[name] = SimulatedCamera(endpoint, film, partial(print_event, name), options.codec)
             stack.callback(cameras[name].close)
         sources = {name: camera.url(host) for name, camera in cameras.items()}
         for name, following in zip(names, [*names[1:], names[0]], strict=True):
@@ -128,11 +138,9 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # in the background (&), reading the terminal must not stop it
         threading.Thread(target=read_faults, args=(GLib, console, cameras, allowed), daemon=True).start()
         loop.run()
+    if failures:
+        raise failures[0]
     return 0
-
-
-def _print_event(console: "Console", name: str, event: str) -> None:
-    console.print(f"{time.strftime('%H:%M:%S')} {name} {event}")
 
 
 def _introduce(

@@ -52,14 +52,15 @@ class Host:
 
     @property
     def well(self) -> bool:
-        """True if the host is online, stores and delivers, its configuration is in force, and every camera streams."""
+        """True if the host is online, computes, stores and delivers, as configured, and every camera streams."""
         if self.availability != "online" or self.daemon is None or self.invalid:
             return False
         states = [self.cameras[name].state if name in self.cameras else "" for name in self.names]
         stored = self.daemon.outbox.state in ("ok", "off")
         refused = self.daemon.config is not None and self.daemon.config.state == "refused"
+        computes = self.daemon.runtime is None or self.daemon.runtime.state == "ok"
         delivers = self.daemon.delivery.state == "connected"
-        return stored and delivers and not refused and all(state == "streaming" for state in states)
+        return computes and stored and delivers and not refused and all(state == "streaming" for state in states)
 
     def document(self) -> dict[str, Any]:
         cameras = {
@@ -184,6 +185,8 @@ def _delivery_line(daemon: DaemonStatus) -> Text:
         text.append(f", {name} {count}", "yellow" if count else "dim")
     if daemon.config and daemon.config.reason:
         text.append(plain(f"   configuration {daemon.config.state}: {daemon.config.reason}"), "yellow")
+    if daemon.runtime and daemon.runtime.reason:
+        text.append(plain(f"   {daemon.runtime.reason}"), "bold red")
     return text
 
 

@@ -154,12 +154,12 @@ class Connection:
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Disconnect cleanly: the broker does not publish the last will."""
+    def close(self, cleanly: bool = True) -> None:
+        """Disconnect. `cleanly`: the broker does not publish the last will."""
         self._closing.set()
         attempt = self._attempt
         if attempt:
-            attempt.disconnect()
+            (attempt.disconnect if cleanly else attempt.cut)()
             if not attempt.ended.wait(self._timing.close_s):
                 attempt.cut()
         self._thread.join(self._timing.close_s / 2)  # not forever: it may be resolving a name

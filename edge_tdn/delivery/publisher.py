@@ -40,10 +40,11 @@ class Publisher:
     """The host's publisher. All methods may be called by any thread: they only put something into its thread's inbox.
 
     `boot`: new with every start of the daemon. `connect`: opens a connection with a last will and an inbox for its
-    notes. `failed`: called with what ends the publisher's thread too early. `commanded`: called on that thread with the
-    topic below <base>/cmd/ and the payload of every command. `observe`: called with the seconds until an event was sent
-    ("publish"), and from then until it was acknowledged ("puback"). `record`: keeps the retained topics for the next
-    start; None keeps them in memory. ConfigError: the TLS files cannot be used.
+    notes. `failed`: called with what ends the publisher's thread too early; its `stop` then leaves the last will.
+    `commanded`: called on that thread with the topic below <base>/cmd/ and the payload of every command. `observe`:
+    called with the seconds until an event was sent ("publish"), and from then until it was acknowledged ("puback").
+    `record`: keeps the retained topics for the next start; None keeps them in memory. ConfigError: the TLS files cannot
+    be used.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Publisher:
         self._loop = PublisherLoop(
             self._topics, boot, outbox, self._inbox, connect, commanded, self._stopwatch, timing, published
         )
+        self._crashed = False  # set by the thread, if it fails
         self._thread = threading.Thread(target=self._run, name="publisher")
 
     def start(self) -> None:
@@ -153,7 +155,7 @@ class Publisher:
         """
         self._inbox.put(StopRequest(OFFLINE if failed else STOPPED, remove))
         self._thread.join()
-        self._loop.uplink.close()
+        self._loop.uplink.close(cleanly=not self._crashed)
         left = [self._inbox.get() for _ in range(self._inbox.qsize())]
         events = [item for item in left if isinstance(item, ActionEvent)]  # if the thread has failed
         self._outbox.put([(event.camera, event.seq, event.json_bytes()) for event in events])
@@ -169,4 +171,5 @@ class Publisher:
             self._loop.run()
         except BaseException as error:  # the thread must not die unnoticed: the daemon stops and reports why
             log.exception("publisher thread failed")
+            self._crashed = True
             self._failed(error)

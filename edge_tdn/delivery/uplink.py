@@ -83,9 +83,9 @@ class Uplink:
         self._in_flight.close()
         self._stopwatch.disconnected()
 
-    def close(self) -> None:
-        """Close the connection: the broker does not publish the last will."""
-        self._connection.close()
+    def close(self, cleanly: bool = True) -> None:
+        """Close the connection. `cleanly`: the broker does not publish the last will."""
+        self._connection.close(cleanly)
         self.connection_lost()
 
     def availability(self, state: bytes) -> Message:

@@ -151,7 +151,11 @@ class Scheduler:
                 self.turn()
         except BaseException as error:  # the thread must not die unnoticed: the daemon stops and reports it
             log.exception("runtime thread failed")
-            self._failed(error)
+            try:
+                for lane in self._queue.lanes:
+                    lane.break_off("failed")
+            finally:
+                self._failed(error)
         finally:
             self._queue.end()
 

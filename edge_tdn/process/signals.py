@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGHUP, handled whatever the process is doing.
+"""SIGTERM, SIGINT and SIGHUP, handled whatever the process is doing; and SIGUSR1 and SIGUSR2, which end nothing.
 
 Python handles a signal on its main thread, and there only between two of its own instructions: not while a library
 compiles a network, or waits for a camera. So the main thread of a daemon only waits for signals.
@@ -15,6 +15,10 @@ import threading
 from collections.abc import Callable, Collection
 from types import FrameType
 from typing import Protocol
+
+from edge_tdn.errors import EdgeTdnError
+from edge_tdn.process.log import report_error
+from edge_tdn.process.program import HELD_SIGNALS, release_signals
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +58,16 @@ def disable_signal_stack() -> None:
 def run_until_signalled(begin: Callable[[], Process]) -> None:
     """Start a process and run it, on a thread of its own. SIGTERM and SIGINT stop it, SIGHUP makes it reload.
 
-    Raise what `begin` or `run` raises. Threads that hang in a library do not delay the end: the process exits here.
+    Signals that `run_program` has held back until now count, too. SIGUSR1 and SIGUSR2, which other programs may send
+    when they rotate logs, only leave a line in the log. Raise what `begin` or `run` raises. Threads that hang in a
+    library do not delay the end: the process exits here.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)  # a handler may interrupt anything, itself too: it does nothing
-    for handled in (signal.SIGHUP, *STOP_SIGNALS):
+    for handled in HELD_SIGNALS:
         signal.signal(handled, lambda number, frame: None)
+    release_signals()
     runner = _ProcessThread(begin, lambda: os.write(writer, bytes([ENDED])))
     runner.thread.start()
     while (number := os.read(reader, 1)[0]) != ENDED:
@@ -68,11 +75,16 @@ def run_until_signalled(begin: Callable[[], Process]) -> None:
             runner.reload()
         elif number in STOP_SIGNALS:
             runner.stop(signal.Signals(number))
-    if runner.failure:
-        raise runner.failure
-    if runner.process and runner.process.hanging:
-        log.warning("left behind: %s", ", ".join(runner.process.hanging))
-        _exit(0)  # the interpreter would free memory that these threads use
+        else:
+            log.warning("signal=%s ignored: SIGHUP reloads, SIGTERM stops", signal.Signals(number).name)
+    failure, hanging = runner.failure, runner.process.hanging if runner.process else ()
+    if failure and not (hanging and isinstance(failure, EdgeTdnError)):
+        raise failure
+    if hanging:
+        log.warning("left behind: %s", ", ".join(hanging))
+        if isinstance(failure, EdgeTdnError):
+            report_error(failure)
+        _exit(getattr(failure, "exit_status", 0))  # the interpreter would free memory that these threads use
 
 
 class _ProcessThread:

@@ -9,6 +9,7 @@ come back on the runtime thread (recognition.py). None of these parts refers bac
 lane holds the recognition weakly, so that a camera that has left is freed at once, with its ring and its frames.
 """
 
+from edge_tdn.capture.address import is_live
 from edge_tdn.capture.source import Source
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
@@ -32,13 +33,14 @@ from edge_tdn.service.segment_feed import Pipeline, SegmentFeed
 class Camera:
     """The parts of a served camera, put together. Any thread may use it, unless a method names one.
 
-    `_settings` is replaced as one value, by the runtime thread; all else is fixed.
+    `_settings` is replaced as one value, by the runtime thread, and `_recorded_spec` by the reload thread; all else is
+    fixed.
     """
 
     def __init__(
         self, settings: CameraSettings, scheduler: Scheduler, publisher: Publisher, observe: Observe | None = None
     ) -> None:
-        """`observe`: takes what each stage of a clip took.
+        """`observe`: takes what each stage of a clip took. If it fails, nothing of it stays at work.
 
         ConfigError: this machine cannot record as configured. ValueError: [decide] names labels that the model lacks.
         """
@@ -52,14 +54,23 @@ class Camera:
         clips = ClipStatistics()
         seq = publisher.last_seq(self.name)
         self._recognition = Recognition(settings, self._topics, self._recorder_slot, clips, seq, observe)
-        self._feed = SegmentFeed(scheduler, self._open_pipeline(settings.spec))
         main_stream = open_main_stream(table, settings.config, base, self._recorder_slot.frame, settings.timing.capture)
+        self._recorder_slot.replace(self._open_recorder(settings))
+        self._recorded_spec = settings.spec  # the input that the recorder was opened for
+        try:
+            self._feed = SegmentFeed(scheduler, self._open_pipeline(settings.spec))
+        except BaseException:  # as where the device has no memory left
+            self._close_recorder()
+            raise
         self._status = CameraStatusTracker(
             table, self._topics, self._feed, clips, lambda: main_stream.trouble if main_stream else ""
         )
-        source = Source(table, base, state_report(self._status, self._feed), settings.timing.capture)
-        self._thread = CameraThread(self.name, source, self._feed, self._status, self._recorder_slot, main_stream)
-        self._recorder_slot.replace(self._open_recorder(settings))
+        timing = settings.timing.capture
+        source = Source(table, base, state_report(self._status, self._feed), timing)
+        retry_s = timing.retry_max_s if is_live(table.source) else None
+        self._thread = CameraThread(
+            self.name, source, self._feed, self._status, self._recorder_slot, main_stream, retry_s
+        )
 
     def start(self) -> None:
         """Start the camera's thread."""
@@ -144,13 +155,26 @@ class Camera:
         self._settings = settings
         self._recognition.change(settings)
 
+    @property
+    def recorder_fits(self) -> bool:
+        """The recorder was opened for the input of the current model."""
+        return self._recorded_spec == self._settings.spec
+
     def replace_recorder(self) -> ActionRecorder | None:
         """Let a new recorder take over, as the current settings say. Return the previous one, which is to be closed."""
-        return self._recorder_slot.replace(self._open_recorder(self._settings))
+        settings = self._settings
+        previous = self._recorder_slot.replace(self._open_recorder(settings))
+        self._recorded_spec = settings.spec
+        return previous
 
     def leave(self) -> None:
         """End its actions, and leave the scheduler. On the runtime thread, after it was stopped and joined."""
         self._feed.leave()
+
+    def discard(self) -> None:
+        """Give up a camera that was never started, and of which nothing was published. On the runtime thread."""
+        self._feed.leave()
+        self._close_recorder()
 
     def dismiss(self, removed: bool) -> None:
         """Publish nothing about it any more, after it has left. `removed`: no other camera takes its name."""
@@ -165,6 +189,10 @@ class Camera:
         gate = MotionGate() if self.table.motion_gate else None
         lane = self._scheduler.add_lane(self.table.hop, self._recognition)
         return Pipeline(Window(spec, self.table.max_gap_s, gate=gate), lane)
+
+    def _close_recorder(self) -> None:
+        if recorder := self.recorder:
+            recorder.close()
 
     def _open_recorder(self, settings: CameraSettings) -> ActionRecorder | None:
         return open_recorder(

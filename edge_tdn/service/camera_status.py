@@ -25,9 +25,13 @@ RETRIED = ("stalled", "unreachable", "unauthorized")  # the source connects agai
 
 
 class ClipStatistics:
-    """The clips of one camera: their number and their latency. One lock guards everything here."""
+    """The clips of one camera: their number and their latency, guarded by one lock; and what is wrong with the last.
+
+    `trouble` is replaced as one value by the runtime thread, and may be read by any.
+    """
 
     def __init__(self) -> None:
+        self.trouble = ""  # why the last clip could not be used; empty: it was
         self._lock = threading.Lock()
         self._clips = 0
         self._latencies_ms: deque[float] = deque(maxlen=LATENCY_CLIPS)
@@ -186,4 +190,5 @@ class CameraStatusTracker:
         if self._input.fruitless_runs >= FRUITLESS_RUNS:
             gaps = f"no clip: too long between two frames, see max_gap_s ({self._camera.max_gap_s:g} s)"
             return f"{gaps}; {slow}" if slow else gaps
-        return self._state.reason or pipeline.lane.pace.verdict or slow or self._recording_trouble()
+        verdict = pipeline.lane.pace.verdict
+        return self._state.reason or self._clips.trouble or verdict or slow or self._recording_trouble()

@@ -37,14 +37,18 @@ class CameraThread:
         status: CameraStatusTracker,
         recorder: RecorderSlot,
         main_stream: RecordedStream | None = None,
+        retry_s: float | None = None,
     ) -> None:
-        """`source` reports its states to `state_report`. `main_stream` gives the recorder its frames, in its place."""
+        """`source` reports its states to `state_report`. `main_stream` gives the recorder its frames, in its place.
+
+        `retry_s`: time until a source with an unforeseen failure is played again; None: it has ended for good.
+        """
         self.demand = DemandSwitch()
         self.picture: Picture | None = None  # [H, W, 3], the model's size: the newest segment's centre frame
         self.failure: SourceError | None = None  # why the source ended for good
         self._name, self._source = name, source
         self._feed, self._status, self._recorder = feed, status, recorder
-        self._main_stream = main_stream
+        self._main_stream, self._retry_s = main_stream, retry_s
         self._report = state_report(status, feed)
         self._emptied_log = RateLimitedLog(log, EMPTIED_LOG_EVERY_S)
         self._thread: threading.Thread | None = None
@@ -92,7 +96,8 @@ class CameraThread:
                 return
 
     def _play(self, changed: threading.Event) -> bool:
-        """Take frames until the source ends. Return False if it ended by itself, not because the demand changed."""
+        """Take frames until the source ends. Return False if it ended for good, and not because the demand changed."""
+        retry = False
         try:
             with self._main_stream or nullcontext():
                 for frame in self._source.frames(changed):
@@ -101,15 +106,19 @@ class CameraThread:
             self.failure = SourceError(str(error), error.state)  # the original refers to this frame, and so to us
         except Exception as error:  # one camera's trouble must not reach the others; it is reported, not hidden
             log.exception("camera=%s failed", self._name)
-            self.failure = SourceError(f"camera {self._name} failed: {error!r}")
-            self._report("unreachable", str(self.failure))
+            failure = SourceError(f"camera {self._name} failed: {error!r}")
+            self._report("unreachable", str(failure))
+            retry = self._retry_s is not None
+            self.failure = None if retry else failure
         finally:
             lost: EndReason = "disabled" if changed.is_set() else "stream_lost"  # before the next line reads
             stopped = self.demand.stopped
             self._feed.break_off("shutdown" if stopped else lost)
             if stopped and self._status.state == "streaming":
                 self.end()
-        return changed.is_set()
+        if retry and self._retry_s is not None:
+            heartbeat.wait(changed, self._retry_s)
+        return retry or changed.is_set()
 
     def _take(self, frame: Frame) -> None:
         self._status.frame(frame, self._source.decoder, self._source.clock)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_tdn.config.tables import Config
-from edge_tdn.errors import EdgeTdnError, last_line
+from edge_tdn.errors import DeviceError, EdgeTdnError, last_line, with_type
+from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.manifest import Model
 from edge_tdn.messages import DaemonStatus
@@ -17,6 +18,7 @@ from edge_tdn.process.log import flush_rate_limited
 from edge_tdn.process.malloc import trim, tune_for_daemon
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon_status import daemon_status, status_line
+from edge_tdn.service.network import NetworkOpener, OpenRuntime
 from edge_tdn.service.reloader import Reloader
 from edge_tdn.service.running import finish_recorders, join_all
 from edge_tdn.service.startup import open_running
@@ -42,6 +44,7 @@ class Daemon:
         path: Path | None = None,
         timing: DaemonTiming = DEFAULT_DAEMON_TIMING,
         temporary: bool = False,
+        open_runtime: OpenRuntime = open_configured_runtime,
     ) -> None:
         """Open everything. `base`: where relative paths start; `path`: the file that `reload` reads again.
 
@@ -60,7 +63,10 @@ class Daemon:
         self._metrics = _open_metrics(config, lambda: self.cameras, self._status, timing.metrics)
         systemd_notify.extend(timing.compile_s, "verifying and compiling the model")
         observe = self._metrics.observe if self._metrics else None
-        self._running = open_running(config, base, path, timing, self._stop, self._fail, self._fail_runtime, observe)
+        networks = NetworkOpener(base, open_runtime, timing.rebuild, self._woken.set)
+        self._running = open_running(
+            config, networks, path, timing, self._stop, self._fail, self._fail_runtime, observe
+        )
         self._reloader = Reloader(path, self._running, self._stop, self._woken.set)
 
     @property
@@ -83,11 +89,13 @@ class Daemon:
     def run(self) -> None:
         """Serve until `stop`, or until every source has ended for good.
 
-        EdgeTdnError: no source could be played at all, or a thread that all need has failed.
+        EdgeTdnError: no source could be played at all, or a thread that all need has failed; this one, too.
         """
         try:
             self._start()
             self._serve()
+        except Exception as error:  # a fault in the code, or no more threads: what was decided must not be lost
+            self._fail_loop(error)
         finally:
             systemd_notify.stopping()
             self._shut_down()
@@ -130,7 +138,8 @@ class Daemon:
             reloader.poll()
             if not reloader.under_way and not any(camera.running for camera in self.cameras):
                 return
-            states = publisher.delivery.state, publisher.outbox_status.state, reloader.status
+            runtime = self._running.network.runtime
+            states = publisher.delivery.state, publisher.outbox_status.state, reloader.status, runtime.status
             if states != before or time.monotonic() - published_s >= timing.life_every_s:
                 published_s, before = time.monotonic(), states
                 publisher.daemon_status(self._status())
@@ -169,10 +178,15 @@ class Daemon:
         drop = self._stop.is_set()
         self._computed = shared.scheduler.stop(drop, max(0.0, deadline - time.monotonic()) if drop else None)
         finish_recorders([camera.recorder for camera in running.cameras], timing.record_s)
-        for camera in running.cameras:
-            camera.publish_status()
+        try:
+            for camera in running.cameras:
+                camera.publish_status()
+            if self._failure:
+                shared.publisher.daemon_status(self._status())
+        except Exception as error:  # a fault in the code: the events are still to be sent
+            self._fail_loop(error)
         # before the metrics: a scraper that hangs must not hold up the goodbye
-        shared.publisher.stop(self._failure_of_all is not None, remove=self._temporary)
+        shared.publisher.stop(failed=self._failure_of_all is not None, remove=self._temporary)
         if self._metrics:
             self._metrics.close()
         if self._computed and settled:
@@ -183,14 +197,22 @@ class Daemon:
 
     def _fail(self, error: BaseException) -> None:
         """Stop, because a thread that all need has failed. On that thread."""
-        self._failure = error
+        self._failure = self._failure or error
         self.stop()
+
+    def _fail_loop(self, error: Exception) -> None:
+        """Stop, because of a fault of the main loop. On its thread."""
+        log.error("main loop failed", exc_info=error)
+        self._fail(error)
 
     def _fail_runtime(self, error: BaseException) -> None:
         """Stop, because the runtime thread has failed. On that thread."""
-        if is_out_of_memory(error):
-            error = out_of_memory(self._running.network.runtime.device, f"computing a clip: {last_line(error)}")
-        self._fail(error)
+        runtime = self._running.network.runtime
+        if is_out_of_memory(error) and not isinstance(error, DeviceError):
+            error = out_of_memory(runtime.device, f"computing a clip: {last_line(error)}")
+        reason = f"runtime failed: {with_type(error)}"
+        runtime.report("failed", reason)
+        self._fail(DeviceError(reason) if isinstance(error, DeviceError) else EdgeTdnError(reason))
 
     def _status(self) -> DaemonStatus:
         return daemon_status(self._running, self._reloader.status, self._started_ns)
@@ -223,4 +245,4 @@ def _open_metrics(
 def _as_edge_tdn_error(failure: BaseException) -> EdgeTdnError:
     if isinstance(failure, EdgeTdnError):
         return failure
-    return EdgeTdnError(f"stopped: {type(failure).__name__}: {last_line(failure)}; the log says where")
+    return EdgeTdnError(f"stopped: {with_type(failure)}; the log says where")

@@ -22,15 +22,18 @@ def daemon_status(running: Running, config: ConfigStatus, started_ns: int) -> Da
         outbox=publisher.outbox_status,
         config=config,
         connects=publisher.connects,
+        runtime=network.runtime.status,
     )
 
 
 def status_line(running: Running, config: ConfigStatus) -> str:
     """Return the status in one line, for `systemctl status`."""
     publisher = running.shared.publisher
+    runtime = running.network.runtime.status
     streaming = sum(camera.status().state == "streaming" for camera in running.cameras)
     return (
         f"{streaming} of {len(running.cameras)} cameras streaming; broker {publisher.delivery.state}; "
         f"{publisher.outbox_status.waiting} events wait"
         f"{'; the new configuration was refused' if config.state == 'refused' else ''}"
+        f"{f'; {runtime.reason}' if runtime.reason else ''}"
     )

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
-from edge_tdn.messages import CameraStatus, DaemonStatus, DeliveryState, OutboxState, State
+from edge_tdn.messages import CameraStatus, DaemonStatus, DeliveryState, OutboxState, RuntimeState, State
 from edge_tdn.service.timing import DEFAULT_METRICS_TIMING, MetricsTiming
 
 log = logging.getLogger(__name__)
@@ -109,6 +109,10 @@ class Metrics:
         yield InfoMetricFamily("edge_tdn_build", "Of edge-tdn", {"version": daemon.version})
         network = {"id": model.id, "precision": model.precision, "device": daemon.device, "sha256": model.sha256}
         yield InfoMetricFamily("edge_tdn_model", "What recognises the actions", network)
+        if runtime := daemon.runtime:
+            help_ = "Times that the network was compiled again after a failure"
+            yield _states("edge_tdn_runtime_state", "Whether the network computes", RuntimeState, {(): runtime.state})
+            yield CounterMetricFamily("edge_tdn_runtime_rebuilds", help_, runtime.rebuilds)
         yield from _delivery_metrics(daemon)
         cameras = self._cameras()
         self._remove_all_but({one.camera for one in cameras})

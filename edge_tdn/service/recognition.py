@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from edge_tdn.actions.decider import Decider
+from edge_tdn.actions.decider import Decider, interrupted
 from edge_tdn.delivery.stopwatch import Observe
+from edge_tdn.errors import EdgeTdnError, with_type
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Latency, Scores, TopScores, iso
-from edge_tdn.process.log import value
+from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.service.camera_settings import CameraSettings
 from edge_tdn.service.camera_status import ClipStatistics
 from edge_tdn.service.camera_topics import CameraTopics
@@ -19,13 +20,15 @@ from edge_tdn.service.recorder_slot import RecorderSlot
 log = logging.getLogger(__name__)
 
 TOP_LABELS = 5  # in a scores message
+TROUBLE_LOG_EVERY_S = 60.0  # between two lines about clips that cannot be used
 STAGES = ("capture", "window", "infer", "decide")  # of a clip, as Latency has them
 
 
 class Recognition:
     """Decides on one camera's clips; the `ClipSink` of its lane.
 
-    Everything here belongs to the runtime thread, but for `set_thresholds`.
+    What fails here ends this camera's actions, and is in its status until a clip can be used again: the runtime thread
+    serves the other cameras, too. Everything here belongs to the runtime thread, but for `set_thresholds`.
     """
 
     def __init__(
@@ -40,9 +43,11 @@ class Recognition:
         """`seq`: number of the camera's last event. `observe`: takes what each stage of a clip took."""
         self._settings = settings
         self._topics, self._recorder, self._clips, self._observe = topics, recorder, clips, observe
-        decide = settings.config.decide
-        self._decider = Decider(decide, settings.origin, settings.labels, settings.background, seq)
+        self._decider = self._new_decider(seq)
         self._action: str | None = None  # as last published
+        self._seq = seq  # of the last event that was published
+        self._under_way: dict[str, ActionEvent] = {}  # the last event of each action that has not ended, by id
+        self._trouble_log = RateLimitedLog(log, TROUBLE_LOG_EVERY_S)
 
     def set_thresholds(self, enter: float, exit: float, label: str | None) -> None:  # noqa: A002  (as in TOML)
         """Set the thresholds of one action, or of all, until the daemon ends. From any thread.
@@ -54,6 +59,28 @@ class Recognition:
     def scored(self, scores: Scores) -> None:
         """Publish what a clip changes."""
         self._clips.count(scores)
+        try:
+            self._decide(scores)
+            self._clips.trouble = ""
+        except Exception as error:  # a fault in the code, or scores that mean nothing
+            self._fail(error)
+
+    def broken(self, reason: EndReason) -> None:
+        """Publish the ends of what was under way when the stream broke."""
+        try:
+            self._publish(self._decider.break_off(reason), None)
+        except Exception as error:  # a fault in the code
+            self._fail(error)
+
+    def change(self, settings: CameraSettings) -> None:
+        """Continue with other settings. Actions continue where they can, see `Decider.change`."""
+        self._settings = settings
+        decide = settings.config.decide
+        self._publish(self._decider.change(decide, settings.origin, settings.labels, settings.background), None)
+
+    def _decide(self, scores: Scores) -> None:
+        if not np.isfinite(scores.logits).all():
+            raise EdgeTdnError("the network's scores are not numbers; choose another precision, or export it again")
         self._publish(self._decider.push(scores), scores)
         if log.isEnabledFor(logging.DEBUG):
             label, score = next(iter(self._top(scores).scores.items()))
@@ -71,15 +98,22 @@ class Recognition:
         if self._settings.config.broker.scores:
             self._topics.scores(self._top(scores))
 
-    def broken(self, reason: EndReason) -> None:
-        """Publish the ends of what was under way when the stream broke."""
-        self._publish(self._decider.break_off(reason), None)
+    def _fail(self, error: Exception) -> None:
+        """End the actions under way, and decide afresh from the next clip on: the decider may have stopped midway."""
+        self._clips.trouble = reason = f"no action: {with_type(error)}"
+        trace = None if isinstance(error, EdgeTdnError) else error
+        self._trouble_log.log(logging.ERROR, "camera=%s %s", self._settings.name, reason, exc_info=trace)
+        thresholds = self._decider.thresholds
+        missing = enumerate(interrupted([*self._under_way.values()], "failed"), self._seq + 1)
+        ends = [end.model_copy(update={"seq": seq}) for seq, end in missing]
+        self._decider = self._new_decider(self._seq + len(ends))
+        for label in thresholds.keys() & self._decider.thresholds.keys():  # as last commanded
+            self._decider.set_thresholds(*thresholds[label], label)
+        self._publish(ends, None)
 
-    def change(self, settings: CameraSettings) -> None:
-        """Continue with other settings. Actions continue where they can, see `Decider.change`."""
-        self._settings = settings
-        decide = settings.config.decide
-        self._publish(self._decider.change(decide, settings.origin, settings.labels, settings.background), None)
+    def _new_decider(self, seq: int) -> Decider:
+        settings = self._settings
+        return Decider(settings.config.decide, settings.origin, settings.labels, settings.background, seq)
 
     def _publish(self, events: Sequence[ActionEvent], scores: Scores | None) -> None:
         for event in events:
@@ -94,10 +128,24 @@ class Recognition:
                 event.id,
             )
             self._topics.event(event)
-            self._recorder.event(event, scores)
+            self._seq = event.seq
+            self._under_way[event.id] = event
+            if event.type == "end":
+                del self._under_way[event.id]
+            self._record(event, scores)
         if self._decider.action != self._action:
             self._action = self._decider.action
             self._topics.action(self._action)
+
+    def _record(self, event: ActionEvent, scores: Scores | None) -> None:
+        """Have an event recorded. The event does not depend on it."""
+        try:
+            self._recorder.event(event, scores)
+        except Exception as error:  # a fault in the code
+            text = "camera=%s not recorded: %s; id=%s"
+            self._trouble_log.log(
+                logging.ERROR, text, self._settings.name, with_type(error), event.id, about="recorder", exc_info=error
+            )
 
     def _top(self, scores: Scores) -> TopScores:
         """Return the best labels of a clip."""

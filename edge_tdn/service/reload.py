@@ -5,7 +5,7 @@ tests it if it is another. Only then `apply` changes anything, so that whatever 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,17 @@ from pathlib import Path
 from edge_tdn.actions.labels import check_names
 from edge_tdn.config.credentials import Access, broker_access
 from edge_tdn.config.load import load
-from edge_tdn.config.tables import Config
+from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import last_line
-from edge_tdn.inference.compiled_cache import cache_folder
-from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
+from edge_tdn.inference.open_model import open_configured_model, warn_unless_proven
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.inference.successor import Successor
 from edge_tdn.process.malloc import trim
+from edge_tdn.recording.action_recorder import ActionRecorder
+from edge_tdn.service.camera import Camera
 from edge_tdn.service.config_changes import Changes, changes, in_force
-from edge_tdn.service.running import Network, Running, finish_recorders, join_all
+from edge_tdn.service.network import Network
+from edge_tdn.service.running import Running, finish_recorders, join_all
 from edge_tdn.service.startup import connect, draw_demo
 from edge_tdn.service.verify import verify
 
@@ -50,17 +52,17 @@ def prepare(path: Path, running: Running) -> Plan:
     failed = {camera.name for camera in running.cameras if camera.failure or camera.stopped}
     serving = running.config.model_copy(update={"camera": [camera.table for camera in running.cameras]})
     changed, config = changes(serving, new, failed, running.pending), in_force(running.config, new)
-    base = running.shared.base
+    base = running.shared.networks.base
     access = broker_access(config.broker, base)
     model = open_configured_model(config, base)
     check_names(config, model.labels, model.manifest.background)
     draw_demo(config)
-    ref = model.ref(config.runtime.precision)
     new_runtime = changed.runtime or model.sha256 != running.network.model.sha256
-    runtime = running.network.runtime
     if new_runtime:  # last, so that nothing can fail while it is open
-        runtime = open_configured_runtime(config, model, cache_folder(config.runtime.cache, base))
-    return Plan(config, changed, access, Network(model, ref, runtime), new_runtime)
+        network = running.shared.networks.open(config, model)
+    else:
+        network = Network(model, model.ref(config.runtime.precision), running.network.runtime)
+    return Plan(config, changed, access, network, new_runtime)
 
 
 def apply(plan: Plan, running: Running) -> None:
@@ -68,12 +70,10 @@ def apply(plan: Plan, running: Running) -> None:
 
     If a later one fails, the plan's configuration stays `running.pending`: the next reload does what is missing.
     """
-    input_changed = plan.network.model.manifest.input != running.network.model.manifest.input
     _change_network(plan, running)
     running.pending = plan.config
     _replace_cameras(plan, running)
-    if plan.changes.recorders or input_changed:
-        _replace_recorders(plan, running)
+    _replace_recorders(plan, running)
     running.announce(plan.config)
     if plan.changes.connection or plan.access != running.access:
         _reconnect(plan, running)
@@ -127,18 +127,37 @@ def _replace_cameras(plan: Plan, running: Running) -> None:
     for camera in leaving:
         camera.dismiss(camera.name in changed.removed)
     tables = {table.name: table for table in plan.config.camera}
-    coming = {name: running.new_camera(tables[name], plan.config) for name in changed.added + changed.restarted}
+    coming = _new_cameras([tables[name] for name in changed.added + changed.restarted], plan, running)
     for name in changed.restarted:
         coming[name].set_enabled(before[name].enabled)  # a camera that was switched off by command stays off
     running.serve([(before | coming)[name] for name in tables])
     running.start(list(coming.values()))
 
 
+def _new_cameras(tables: Sequence[CameraConfig], plan: Plan, running: Running) -> dict[str, Camera]:
+    """Return cameras with these tables, by name; or none, if one of them cannot be opened."""
+    opened: dict[str, Camera] = {}
+    try:
+        for table in tables:
+            opened[table.name] = running.new_camera(table, plan.config)
+    except BaseException:
+        for camera in opened.values():
+            running.shared.scheduler.run_between_turns(camera.discard)
+        raise
+    return opened
+
+
 def _replace_recorders(plan: Plan, running: Running) -> None:
-    """Let new recorders take over at the cameras that keep running."""
+    """Let new recorders take over at the cameras that keep running, where they are others or the model's input is."""
     new = plan.changes.added + plan.changes.restarted
-    replaced = [camera.replace_recorder() for camera in running.cameras if camera.name not in new]
-    finish_recorders(replaced, running.timing.record_s)
+    staying = [camera for camera in running.cameras if camera.name not in new]
+    replaced: list[ActionRecorder | None] = []
+    try:
+        for camera in staying:
+            if plan.changes.recorders or not camera.recorder_fits:
+                replaced.append(camera.replace_recorder())
+    finally:
+        finish_recorders(replaced, running.timing.record_s)
 
 
 def _reconnect(plan: Plan, running: Running) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from enum import Enum, auto
 from pathlib import Path
 
-from edge_tdn.errors import EdgeTdnError, last_line
+from edge_tdn.errors import EdgeTdnError, with_type
 from edge_tdn.messages import ConfigState, ConfigStatus, iso
 from edge_tdn.process import heartbeat, systemd_notify
 from edge_tdn.process.passwords import without_password
@@ -92,7 +92,7 @@ class Reloader:
             self._report("refused", str(error))
         except Exception as error:  # what cannot be foreseen must not end what serves
             log.exception("config=%s could not be brought into force", path)
-            self._report("refused", f"{type(error).__name__}: {last_line(error)}; the log says where")
+            self._report("refused", f"{with_type(error)}; the log says where")
         else:
             self._report_in_force(path, plan)
 

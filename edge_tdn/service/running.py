@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from edge_tdn.actions.decider import Origin
@@ -14,31 +13,20 @@ from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
-from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.scheduler import Scheduler
-from edge_tdn.manifest import Model
-from edge_tdn.messages import ModelRef
 from edge_tdn.recording.action_recorder import ActionRecorder
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings
 from edge_tdn.service.control import Control
+from edge_tdn.service.network import Network, NetworkOpener
 from edge_tdn.service.timing import DaemonTiming
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """A model, and the runtime that computes it."""
-
-    model: Model
-    ref: ModelRef
-    runtime: Runtime
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
     """The parts that all cameras share until the daemon ends."""
 
-    base: Path  # where relative paths start
+    networks: NetworkOpener
     boot: str  # random, new with every start of the daemon
     publisher: Publisher
     scheduler: Scheduler
@@ -75,7 +63,7 @@ class Running:
     def settings(self, table: CameraConfig, config: Config, network: Network) -> CameraSettings:
         """Return what a camera with this table is served with, under a configuration and a network."""
         origin = Origin(config.host, table.name, self.shared.boot, network.ref)
-        return CameraSettings(table, config, self.shared.base, network.model, origin, self.timing.camera)
+        return CameraSettings(table, config, self.shared.networks.base, network.model, origin, self.timing.camera)
 
     def new_camera(self, table: CameraConfig, config: Config) -> Camera:
         """Return a camera with this table. It is not started yet."""

@@ -20,30 +20,21 @@ from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.delivery.topic_record import TopicRecord
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
-from edge_tdn.inference.compiled_cache import cache_folder
-from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
+from edge_tdn.inference.open_model import open_configured_model, warn_unless_proven
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.messages import ActionEvent
 from edge_tdn.service.control import Control
-from edge_tdn.service.running import Network, Running, Shared
+from edge_tdn.service.network import NetworkOpener
+from edge_tdn.service.running import Running, Shared
 from edge_tdn.service.timing import DaemonTiming
 
 MAX_PACKET_BYTES = 65_536  # that a broker may send: a command, our own status
 LAST_EVENTS = 200  # of a camera, among which an action that was under way when the daemon was killed has its last one
 
 
-def open_network(config: Config, base: Path) -> Network:
-    """Return the configured model, compiled and tested. ModelError, DeviceError: it does not run here."""
-    model = open_configured_model(config, base)
-    check_names(config, model.labels, model.manifest.background)
-    runtime = open_configured_runtime(config, model, cache_folder(config.runtime.cache, base))
-    warn_unless_proven(model, runtime.precision, runtime.device)
-    return Network(model, model.ref(config.runtime.precision), runtime)
-
-
 def open_running(
     config: Config,
-    base: Path,
+    networks: NetworkOpener,
     path: Path | None,
     timing: DaemonTiming,
     stop: threading.Event,
@@ -56,7 +47,11 @@ def open_running(
     `path`: of the configuration, if it is a file. `publisher_failed`, `runtime_failed`: called with the error that ends
     that thread too early, on that thread.
     """
-    network = open_network(config, base)
+    base = networks.base
+    model = open_configured_model(config, base)
+    check_names(config, model.labels, model.manifest.background)
+    network = networks.open(config, model)
+    warn_unless_proven(model, network.runtime.precision, network.runtime.device)
     access = broker_access(config.broker, base)
     check_camera_access(config, base)
     draw_demo(config)
@@ -78,7 +73,7 @@ def open_running(
     )
     control = Control(publisher)
     scheduler = Scheduler(network.runtime, network.model.manifest.input, runtime_failed, timing.scheduler)
-    shared = Shared(base, boot, publisher, scheduler, control, observe)
+    shared = Shared(networks, boot, publisher, scheduler, control, observe)
     running = Running(shared, config, access, network, timing, stop)
     running.announce(config)
     return running

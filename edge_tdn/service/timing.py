@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from edge_tdn.capture.timing import CaptureTiming
 from edge_tdn.delivery.timing import PublisherTiming
+from edge_tdn.inference.rebuilding_runtime import RebuildTiming
 from edge_tdn.inference.scheduler import SchedulerTiming
 from edge_tdn.recording.timing import RecorderTiming
 
@@ -41,6 +42,7 @@ class DaemonTiming:
     publisher: PublisherTiming = field(default_factory=PublisherTiming)
     camera: CameraTiming = field(default_factory=CameraTiming)
     scheduler: SchedulerTiming = field(default_factory=SchedulerTiming)
+    rebuild: RebuildTiming = field(default_factory=RebuildTiming)
     metrics: MetricsTiming = field(default_factory=MetricsTiming)
 
 

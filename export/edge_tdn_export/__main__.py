@@ -1,14 +1,14 @@
 """The command line of the exporter: edge-tdn-export convert | ensemble | quantize | parity | inspect | explain."""
 
-import argparse
-import logging
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from edge_tdn_export.command_line import run_command
-from edge_tdn_export.commands import convert, ensemble, explain, inspect, parity, quantize
+from edge_tdn.process.program import run_program
 
-COMMANDS = (convert, parity, inspect, ensemble, quantize, explain)
+if TYPE_CHECKING:
+    import argparse
+
 EXIT_STATUS = """\
 exit status: 0 done; 1 outside the parity limits; 66 the video cannot be played; 71 device out of memory;
 78 configuration, model or file wrong; 130 interrupted"""
@@ -16,11 +16,24 @@ exit status: 0 done; 1 outside the parity limits; 66 the video cannot be played;
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. Errors of the user are printed without a traceback."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    return run_command("edge-tdn-export", lambda: _parser().parse_args(arguments))
+
+    def run() -> int:
+        import logging
+
+        from edge_tdn_export.command_line import run_command
+
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        return run_command("edge-tdn-export", lambda: _parser().parse_args(arguments))
+
+    return run_program("edge-tdn-export", run)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> "argparse.ArgumentParser":
+    """Return the parser of all commands. Imports take seconds, and a signal must find the program ready for it."""
+    import argparse
+
+    from edge_tdn_export.commands import convert, ensemble, explain, inspect, parity, quantize
+
     parser = argparse.ArgumentParser(
         prog="edge-tdn-export",
         description="Convert PyTorch weights of a TDN to a model folder for edge-tdn, and prove both equal.",
@@ -28,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
+    for command in (convert, parity, inspect, ensemble, quantize, explain):  # in the order of the help
         command.add_parser(commands)
     return parser
 

@@ -10,9 +10,9 @@ from io import TextIOWrapper
 from types import FrameType
 
 from edge_tdn.errors import ConfigError, DeviceError, EdgeTdnError, last_line
+from edge_tdn.process.program import INTERRUPTED, release_signals
 from edge_tdn.shell import install_extra
 
-INTERRUPTED = 130  # exit status after Ctrl-C or SIGTERM
 OWN = ("edge_tdn", "edge_tdn_export", "edge_tdn_training")  # a module of these that is missing is a fault of ours
 EXTRA = "export"  # the extra of pyproject.toml that both programs need
 NAMES = {  # of the packages that it installs, by module
@@ -48,6 +48,7 @@ def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     options = argparse.Namespace()
     try:
+        release_signals()
         options = parse()  # may import torch, which takes seconds
         status: int = options.command(options)
     except EdgeTdnError as error:

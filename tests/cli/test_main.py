@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge_tdn import __version__
-from edge_tdn.__main__ import COMMANDS, main
+from edge_tdn.__main__ import main
+from edge_tdn.cli.command_line import COMMANDS
 from tests.support.command_line import Run, assert_refused, camera_site
 from tests.support.waiting import PROGRAM_S
 
@@ -50,7 +51,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     """Every start of the program imports the files of all commands; what is heavy waits for `run`."""
-    program = "import sys, edge_tdn.__main__ as m; m._parser().format_help(); print(*sys.modules)"
+    program = "import sys, edge_tdn.cli.command_line as c; c.parser().format_help(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {name.partition(".")[0] for name in done.stdout.split()} & HEAVY
 
@@ -102,7 +103,7 @@ def test_a_broker_that_does_not_answer_is_exit_69(edge_tdn: Run) -> None:
         (
             "ZeroDivisionError('division by zero')",
             1,
-            "stopped: ZeroDivisionError: division by zero; the log says where",
+            "edge-tdn: runtime failed: ZeroDivisionError: division by zero, 0 s after the model was compiled again; ch",
         ),
     ],
     ids=["no memory", "no device memory", "bug"],

@@ -98,6 +98,12 @@ def test_each_host_shows_its_cameras_and_what_is_wrong_with_them(
     )
     assert main(["status", "--broker", broker.url]) == 0
     assert "old" not in capsys.readouterr().out
+    failed = {"state": "rebuilding", "reason": "runtime failed: RuntimeError: no device", "since": ago(5)}
+    states.leave("edge-tdn/attic", status=daemon_status("door", runtime=failed))
+    assert main(["status", "--broker", broker.url]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "outbox ok, waiting 0, dropped 0, lost 0 runtime failed: RuntimeError: no device" in shown
+    states.leave("edge-tdn/attic", status=daemon_status("door"))
     states.leave(
         "edge-tdn/barn",
         availability=b"online",

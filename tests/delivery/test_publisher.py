@@ -199,7 +199,8 @@ def test_a_removed_snapshot_stays_away_and_is_removed_once(start_publisher: Star
     wire.close()
 
 
-def test_events_left_by_a_failed_thread_are_in_the_outbox(broker: Mosquitto, tmp_path: Path) -> None:
+def test_failed_thread_leaves_its_events_in_the_outbox_and_the_host_offline(broker: Mosquitto, tmp_path: Path) -> None:
+    """A host that nothing serves must not stay `online`."""
     failures: list[BaseException] = []
 
     def fail_on_command(topic: str, payload: bytes) -> None:
@@ -223,7 +224,8 @@ def test_events_left_by_a_failed_thread_are_in_the_outbox(broker: Mosquitto, tmp
             publisher.event(action_event(seq))
     finally:
         publisher.stop()
-        recorder.close()
+    recorder.wait_for(lambda: recorder.last("availability") == b"offline")
+    recorder.close()
     assert [str(error) for error in failures] == ["replay"]
     outbox = Outbox(tmp_path, OutboxConfig())
     assert [entry.seq for entry in outbox.after(0, 9)] == [1, 2, 3]

@@ -129,6 +129,7 @@ def test_a_failing_runtime_is_reported_not_swallowed() -> None:
         scheduler.submit(one, segment(n))
     assert done.wait(60)
     assert str(failures[0]) == "no more memory"
+    assert log.received == ["failed"]
     scheduler.stop(drop=True)
 
 

@@ -15,16 +15,17 @@ from tests.support.waiting import eventually
 
 LIMIT_S = 5.0
 # Hangs in a library, where no Python code runs: the compiler of model number `first`, the cameras named stuck*, and
-# runtime and recorders as soon as there is a file named `hang` beside the configuration.
+# runtime and recorders as soon as there is a file named `hang` beside the configuration. With a file `fail` the runtime
+# fails.
 HANG = """
 import ctypes, pathlib, sys
-from edge_tdn.service import reload, startup
+from edge_tdn.inference import open_model
 from edge_tdn.recording.recorder_thread import RecorderThread
 from edge_tdn.inference.openvino import OpenVinoRuntime
 from edge_tdn.capture.source import Source
-compiled, played = startup.open_configured_runtime, Source.frames
+compiled, played = open_model.open_configured_runtime, Source.frames
 first, config = int(sys.argv[1]), sys.argv[2]
-hang = pathlib.Path(config).with_name("hang")
+hang, fail = (pathlib.Path(config).with_name(name) for name in ("hang", "fail"))
 opened = 0
 def open_configured_runtime(*arguments):
     global opened
@@ -42,9 +43,11 @@ def hanging(whole):
         if hang.exists():
             print("hanging", file=sys.stderr, flush=True)
             ctypes.CDLL(None).sleep(60)
+        if fail.exists():
+            raise RuntimeError("device lost")
         return whole(*arguments)
     return method
-startup.open_configured_runtime = reload.open_configured_runtime = open_configured_runtime
+open_model.open_configured_runtime = open_configured_runtime  # before the daemon is imported
 Source.frames = frames
 OpenVinoRuntime.classify = hanging(OpenVinoRuntime.classify)
 RecorderThread._attempt = hanging(RecorderThread._attempt)
@@ -150,6 +153,17 @@ def test_stop_that_has_to_wait_for_everything_is_clean_within_five_seconds(broke
     assert (status, seconds < LIMIT_S) == (0, True), daemon.log
     assert "left behind: recorder demo, camera stuck, runtime, reload" in daemon.log
     assert "Traceback" not in daemon.log
+
+
+def test_failure_keeps_its_exit_status_and_its_reason_while_a_camera_hangs(broker: Mosquitto, tmp_path: Path) -> None:
+    cameras = ['name = "demo"\nsource = "demo:"\nloop = true\nmotion_gate = false', f'name = "stuck"\n{LIVE}']
+    with HangingDaemon(write_site(tmp_path, broker.url, *cameras)) as daemon:
+        daemon.wait_for_log("start label=")
+        (tmp_path / "fail").touch()
+        assert daemon.process.wait(60) == 1
+        assert "left behind: camera stuck\n" in daemon.log
+        last = daemon.log.splitlines()[-1]
+        assert last.startswith("edge-tdn: runtime failed: RuntimeError: device lost; compiled again, it fails: ")
 
 
 def test_hangup_during_the_start_reloads_after_it_and_two_are_one(broker: Mosquitto, tmp_path: Path) -> None:

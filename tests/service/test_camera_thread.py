@@ -38,7 +38,7 @@ class StubStream:
 class Threaded:
     """A camera's thread on a fake source. Clips are computed when the test asks for it."""
 
-    def __init__(self, main_stream: StubStream | None = None) -> None:
+    def __init__(self, main_stream: StubStream | None = None, retry_s: float | None = None) -> None:
         self._scheduler = Scheduler(FakeRuntime(), SPEC, fail)
         self.log, self.source, self.recorder = ClipLog(), FakeSource(), RecorderLog()
         feed = SegmentFeed(self._scheduler, Pipeline(Window(SPEC, 0.5), self._scheduler.add_lane(1, self.log)))
@@ -48,7 +48,7 @@ class Threaded:
         slot = RecorderSlot()
         slot.replace(self.recorder)
         source: Any = self.source
-        self.thread = CameraThread("door", source, feed, self.status, slot, main_stream)
+        self.thread = CameraThread("door", source, feed, self.status, slot, main_stream, retry_s)
 
     def breaks(self) -> list[str]:
         """Compute what was submitted, and return the breaks so far."""
@@ -118,6 +118,24 @@ def test_an_unforeseen_failure_is_logged_and_reported(threaded: Threaded, caplog
     status = threaded.status.status()
     assert (status.state, status.reason) == ("unreachable", "camera door failed: RuntimeError('no such luck')")
     assert "camera=door failed" in caplog.text
+
+
+def test_live_source_with_an_unforeseen_failure_is_played_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Like one that cannot be reached: a camera must not be lost until the daemon is started again."""
+    threaded = Threaded(retry_s=0.01)
+    threaded.thread.start()
+    threaded.source.put(numbered_frame(1, 0.1), RuntimeError("no such luck"))
+    eventually(lambda: threaded.source.plays == 2)
+    status = threaded.status.status()
+    assert (status.state, status.reason) == ("unreachable", "camera door failed: RuntimeError('no such luck')")
+    assert threaded.breaks() == ["stream_lost"]
+    threaded.source.put(numbered_frame(2, 0.2))
+    eventually(lambda: threaded.status.status().frames == 2)
+    assert threaded.thread.running
+    assert threaded.thread.failure is None
+    assert caplog.text.count("camera=door failed") == 1
+    threaded.thread.demand.stop("the test is over")
+    threaded.thread.join(60)
 
 
 def test_a_pause_ends_the_play_and_a_command_starts_it_again(threaded: Threaded) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime
 from edge_tdn.manifest import Model
 from edge_tdn.messages import ConfigStatus, Delivery, OutboxStatus
 from edge_tdn.service.daemon_status import daemon_status, status_line
@@ -27,7 +28,7 @@ def running(motion: Model) -> Any:
     ]
     return SimpleNamespace(
         shared=SimpleNamespace(publisher=publisher, boot="b007"),
-        network=SimpleNamespace(model=motion, ref=motion.ref("fp32"), runtime=FakeRuntime()),
+        network=SimpleNamespace(model=motion, ref=motion.ref("fp32"), runtime=RebuildingRuntime(FakeRuntime, 4)),
         config=SimpleNamespace(host="here"),
         cameras=cameras,
     )
@@ -47,3 +48,16 @@ def test_the_line_for_systemd_mentions_a_refused_configuration(running: Any) -> 
     line = "1 of 2 cameras streaming; broker connected; 5 events wait"
     assert status_line(running, in_force) == line
     assert status_line(running, refused) == f"{line}; the new configuration was refused"
+
+
+def test_the_line_for_systemd_and_the_status_name_what_failed(running: Any) -> None:
+    config = ConfigStatus(state="in_force", reason="", since=MOMENT)
+    running.network.runtime.report("rebuilding", "runtime failed: RuntimeError: no device")
+    assert status_line(running, config).endswith("; 5 events wait; runtime failed: RuntimeError: no device")
+    status = daemon_status(running, config, started_ns=0).runtime
+    assert status
+    assert (status.state, status.reason, status.rebuilds) == (
+        "rebuilding",
+        "runtime failed: RuntimeError: no device",
+        1,
+    )

@@ -14,7 +14,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
-from edge_tdn.messages import CameraStatus, ConfigStatus, DaemonStatus, Delivery, ModelRef, OutboxStatus, State
+from edge_tdn.messages import (
+    CameraStatus,
+    ConfigStatus,
+    DaemonStatus,
+    Delivery,
+    ModelRef,
+    OutboxStatus,
+    RuntimeStatus,
+    State,
+)
 from edge_tdn.service.metrics import Metrics
 from edge_tdn.service.timing import MetricsTiming
 from tests.support.broker import Mosquitto
@@ -175,6 +184,7 @@ def daemon_status() -> DaemonStatus:
         delivery=Delivery(state="connected", reason="", since=MOMENT),
         outbox=OutboxStatus(state="ok", reason="", waiting=0, dropped=0, lost=0),
         config=ConfigStatus(state="in_force", reason="", since=MOMENT),
+        runtime=RuntimeStatus(state="rebuilding", reason="runtime failed: no device", since=MOMENT, rebuilds=2),
     )
 
 
@@ -204,6 +214,8 @@ def test_a_camera_that_leaves_takes_its_metrics_with_it(tmp_path: Path) -> None:
         metrics.observe("one", "infer", 0.03)
         figure = scrape(port)
         assert figure("edge_tdn_camera_state", camera="one", state="streaming") == 1
+        assert figure("edge_tdn_runtime_state", state="rebuilding") == 1
+        assert figure("edge_tdn_runtime_rebuilds_total") == 2
         bucket = {"camera": "one", "stage": "infer"}
         counts = [figure("edge_tdn_latency_seconds_bucket", **bucket, le=le) for le in ("0.02", "0.05", "+Inf")]
         assert counts == [0, 1, 1]

@@ -129,3 +129,60 @@ def test_other_settings_end_what_cannot_continue_under_them(recognised: Recognis
     recognised.recognition.change(recognised.settings(EAGER | {"only": ["right"]}))
     assert recognised.events[-1] == ("end", "left", "shutdown")
     assert recognised.publisher.actions == ["left", None]
+
+
+def test_scores_that_are_not_numbers_end_the_action_and_are_in_the_status_until_a_clip_can_be_used(
+    recognised: Recognised, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of a network that overflows in half precision: no event, and no score, comes from them."""
+    recognised.clip(1.0, "left")
+    for n in range(3):
+        logits = np.full(len(recognised._model.labels), np.nan, np.float32)
+        recognised.recognition.scored(replace(clip_scores(1.5 + n / 4), logits=logits))
+    assert recognised.events == [("start", "left", None), ("end", "left", "failed")]
+    assert recognised.publisher.actions == ["left", None]
+    assert recognised.clips.trouble.startswith("no action: the network's scores are not numbers; choose another prec")
+    assert caplog.text.count("camera=door no action: ") == 1
+    assert "Traceback" not in caplog.text
+    recognised.clip(3.0, "left")
+    assert recognised.events[2:] == [("start", "left", None)]
+    assert [event.seq for event in recognised.publisher.events] == [8, 9, 10]
+    assert recognised.clips.trouble == ""
+
+
+@pytest.mark.parametrize("method", ["push", "break_off"])
+def test_fault_while_deciding_ends_the_action_of_its_camera_and_nothing_else(
+    recognised: Recognised, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The decider may have stopped midway, with numbers already used: events continue after the last published one."""
+
+    def fail(*_: object) -> None:
+        recognised.recognition._decider._seq = 99
+        raise KeyError("left")
+
+    recognised.recognition.set_thresholds(0.7, 0.6, "left")
+    recognised.clip(1.0, "left")
+    monkeypatch.setattr(recognised.recognition._decider, method, fail)
+    if method == "push":
+        recognised.clip(1.5, "left")
+    else:
+        recognised.recognition.broken("stream_lost")
+    assert recognised.clips.trouble == "no action: KeyError: 'left'"
+    assert "camera=door no action: KeyError: 'left'" in caplog.text
+    recognised.clip(3.0, "left")
+    assert recognised.events == [("start", "left", None), ("end", "left", "failed"), ("start", "left", None)]
+    assert [event.seq for event in recognised.publisher.events] == [8, 9, 10]
+    assert recognised.recognition._decider.thresholds["left"] == (0.7, 0.6)
+
+
+def test_recorder_that_fails_changes_no_event(
+    recognised: Recognised, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("left")
+
+    monkeypatch.setattr(recognised.recorder, "event", fail)
+    recognised.clip(1.0, "left")
+    recognised.recognition.broken("stream_lost")
+    assert recognised.events == [("start", "left", None), ("end", "left", "stream_lost")]
+    assert "camera=door not recorded: KeyError: 'left'; id=here/door/b007/8" in caplog.text

@@ -15,11 +15,16 @@ from edge_tdn.config.load import load
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError, DeviceError
 from edge_tdn.inference.feature_ring import FeatureRing
+from edge_tdn.inference.lane import Lane
+from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.openvino import OpenVinoRuntime
+from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime
+from edge_tdn.inference.runtime import Runtime
 from edge_tdn.messages import ConfigStatus
-from edge_tdn.service import reload
+from edge_tdn.recording.recorder import Recorder
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon import Daemon
+from edge_tdn.service.network import OpenRuntime
 from edge_tdn.service.reload import apply, prepare
 from edge_tdn.service.running import Running
 from tests.support.fakes import FakeRuntime
@@ -35,7 +40,8 @@ class InProcessDaemon:
     def __init__(self, path: Path, *cameras: str, extra: str = "") -> None:
         self.path = path
         self.write(*cameras, extra=extra)
-        self.daemon = Daemon(load(path), path.parent, path)
+        self.open_runtime: OpenRuntime = open_configured_runtime
+        self.daemon = Daemon(load(path), path.parent, path, open_runtime=lambda *settings: self.open_runtime(*settings))
         self._thread = threading.Thread(target=self.daemon.run, name="main loop")
         self._thread.start()
 
@@ -72,6 +78,13 @@ class InProcessDaemon:
         recorders = sorted(f"recorder {name}" for name, (_, recorded) in served.items() if recorded)
         eventually(lambda: threads("recorder ") == recorders)
         return served
+
+    def lanes(self) -> list[Lane]:
+        return self.running.shared.scheduler._queue.lanes
+
+    def kept_s(self) -> list[float]:
+        """Return how long each camera's recorder keeps frames."""
+        return [camera.recorder._times.kept_s for camera in self.daemon.cameras]  # type: ignore[union-attr]
 
     def wait_for_clips(self) -> None:
         """Wait until every camera has had another clip."""
@@ -130,21 +143,20 @@ def test_a_plan_changes_nothing_until_it_is_applied(start_daemon: Callable[..., 
     assert one.served() == {"a": (0.9, False), "b": (0.9, False)}
 
 
-def test_a_wrong_file_opens_nothing(
-    start_daemon: Callable[..., InProcessDaemon], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_file_opens_nothing(start_daemon: Callable[..., InProcessDaemon]) -> None:
+    def open_none(*settings: object) -> Runtime:
+        raise AssertionError(settings)
+
     one = start_daemon("a")
-    opened: list[object] = []
-    monkeypatch.setattr(reload, "open_configured_runtime", lambda *arguments: opened.append(arguments))
+    one.open_runtime = open_none
     for extra in ("[decide]\nenter_treshold = 0.5\n", '[decide]\nonly = ["jump"]\n' + THREADS):
         one.write("a", extra=extra)
         with pytest.raises(ConfigError):
             prepare(one.path, one.running)
-    assert opened == []
 
 
 def test_a_plan_whose_runtime_fails_closes_it_and_leaves_the_old_one_serving(
-    start_daemon: Callable[..., InProcessDaemon], monkeypatch: pytest.MonkeyPatch
+    start_daemon: Callable[..., InProcessDaemon],
 ) -> None:
     class NoMemory(FakeRuntime):
         def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[FeatureRing]) -> None:
@@ -153,7 +165,7 @@ def test_a_plan_whose_runtime_fails_closes_it_and_leaves_the_old_one_serving(
     one = start_daemon("a")
     one.wait_for_clips()
     runtime = NoMemory(one.daemon.model.manifest.input.segments)
-    monkeypatch.setattr(reload, "open_configured_runtime", lambda *_: runtime)
+    one.open_runtime = lambda *_: runtime
     one.write("a", extra=THREADS)
     plan = prepare(one.path, one.running)
     assert (plan.new_runtime, runtime.closed) == (True, False)
@@ -224,6 +236,59 @@ def test_a_model_that_fails_at_the_second_camera_leaves_both_to_the_one_before(
     assert one.daemon.model.manifest.id == "motion"
     assert one.reload("a", "b", extra=extra).state == "in_force"
     assert one.daemon.model.manifest.id == "slow"
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "call"),
+    [
+        (Running, "new_camera", 2),
+        (RebuildingRuntime, "ring", 1),
+        (RebuildingRuntime, "ring", 2),
+        (Recorder, "__init__", 2),
+    ],
+)
+def test_cameras_that_cannot_all_be_created_leave_nothing_behind(
+    owner: type,
+    method: str,
+    call: int,
+    start_daemon: Callable[..., InProcessDaemon],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither a lane that waits for segments for ever, nor a recorder's thread."""
+    recording = "[record]\nsnapshot = true\n"
+    one = start_daemon("stays", extra=recording)
+    before, lanes = one.served(), one.lanes()
+    with monkeypatch.context() as patch:
+        fail_once(patch, owner, method, call)
+        assert one.reload("stays", "comes", "too", extra=recording).state == "refused"
+    assert one.served() == before
+    assert one.lanes() == lanes
+    assert one.reload("stays", "comes", "too", extra=recording).state == "in_force"
+    assert list(one.served()) == ["stays", "comes", "too"]
+    assert len(one.lanes()) == 3
+
+
+def test_recorders_fit_the_input_of_a_model_whose_reload_failed_half_way(
+    start_daemon: Callable[..., InProcessDaemon], model_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network is exchanged first; a slower one needs frames for longer, and the next reload sees to that."""
+    recording = "[record]\nsnapshot = true\n"
+    one = start_daemon("stays", "too", extra=recording)
+    one.served()
+    edit_manifest(model_copy, lambda content: content.update(id="slow", input=content["input"] | {"frame_rate": 5.0}))
+    extra = f'{recording}[runtime]\nmodel = "{model_copy}"\n'
+    before = one.kept_s()
+    with monkeypatch.context() as patch:
+        fail_once(patch, Running, "new_camera", call=1)
+        assert one.reload("stays", "too", "comes", extra=extra).state == "refused"
+    assert (one.daemon.model.manifest.id, one.kept_s()) == ("slow", before)
+    with monkeypatch.context() as patch:
+        fail_once(patch, Recorder, "__init__", call=2)
+        assert one.reload("stays", "too", extra=extra).state == "refused"
+    one.served()
+    assert one.reload("stays", "too", extra=extra).state == "in_force"
+    assert all(kept_s > max(before) + 1 for kept_s in one.kept_s())
+    assert list(one.served()) == ["stays", "too"]
 
 
 def test_a_removed_camera_is_freed_without_a_garbage_collection(

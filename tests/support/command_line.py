@@ -6,14 +6,14 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_tdn.__main__ import _parser
+from edge_tdn.cli.command_line import parser
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def parse(*arguments: str | Path) -> argparse.Namespace:
     """Return the options of a command as its own parser reads them."""
-    return _parser().parse_args([*map(str, arguments)])
+    return parser().parse_args([*map(str, arguments)])
 
 
 def camera_site(folder: Path, text: str = "", source: str = "demo:") -> Path:

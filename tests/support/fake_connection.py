@@ -13,7 +13,7 @@ class FakeConnection:
         self.address = "broker:1883"
         self.closed = False
 
-    def close(self) -> None:
+    def close(self, cleanly: bool = True) -> None:
         self.closed = True
 
 

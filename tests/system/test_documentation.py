@@ -30,14 +30,14 @@ def test_every_command_is_accepted_by_its_parser(command: str) -> None:
     """The configuration files that it names exist in this repository."""
     program, *arguments = command.split()
     if program == "edge-tdn":
-        from edge_tdn.__main__ import _parser
+        from edge_tdn.cli.command_line import parser
     elif program == "edge-tdn-train":
         from edge_tdn_training import __main__ as trainer
 
-        _parser = partial(trainer._parser, arguments)
+        parser = partial(trainer._parser, arguments)
     else:
-        from edge_tdn_export.__main__ import _parser
-    options = _parser().parse_args(arguments)
+        from edge_tdn_export.__main__ import _parser as parser
+    options = parser().parse_args(arguments)
     if getattr(options, "config", None):
         assert (ROOT / options.config).is_file()
 

@@ -1,11 +1,13 @@
 """The command line of the trainer. COMMANDS lists its commands."""
 
-import argparse
-import importlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from edge_tdn_export.command_line import run_command
+from edge_tdn.process.program import run_program
+
+if TYPE_CHECKING:
+    import argparse
 
 COMMANDS = {  # name -> its module and its help; own actions first, then the published training, then the shipped model
     "record": ("edge_tdn_training.commands.record", "record clips of one action from a live camera"),
@@ -46,13 +48,23 @@ exit status: 0 done; 66 camera or video cannot be played; 71 not enough memory; 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status. Errors that a user can fix are printed without a traceback."""
     words = sys.argv[1:] if arguments is None else arguments
-    return run_command(
-        "edge-tdn-train", lambda: _parser(words).parse_args(words, argparse.Namespace(words=tuple(words)))
-    )
+
+    def run() -> int:
+        import argparse
+
+        from edge_tdn_export.command_line import run_command
+
+        given = argparse.Namespace(words=tuple(words))
+        return run_command("edge-tdn-train", lambda: _parser(words).parse_args(words, given))
+
+    return run_program("edge-tdn-train", run)
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> "argparse.ArgumentParser":
     """Return a parser with the options of the first word's command. Other modules are not imported: torch is slow."""
+    import argparse
+    import importlib
+
     parser = argparse.ArgumentParser(
         prog="edge-tdn-train",
         description="Train models for edge-tdn on your own actions, and evaluate them.",
