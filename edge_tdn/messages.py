@@ -293,7 +293,7 @@ class ConfigStatus(Part):
 class Availability:
     """The host's availability: plain text on <base>/availability, retained.
 
-    `offline`: published as the last will, or while the host reconnects for a reload.
+    `offline`: published as the last will, by a daemon that failed, or while the host reconnects for a reload.
     """
 
     state: AvailabilityState

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge_tdn.delivery.outbox.folder import lock_holder_pid
+from edge_tdn.delivery.outbox.folder import is_locked
 
 RECORD = "retained.json"
 MACHINE_ID = Path("/etc/machine-id")
@@ -72,7 +72,7 @@ class TopicRecord:
         for path in self._state.glob(f"*/{RECORD}"):
             with suppress(OSError):  # another user's
                 known = not path.samefile(self._path) if self._path.exists() else True
-                if known and _read(path).config == self._config and lock_holder_pid(path.parent) is None:
+                if known and _read(path).config == self._config and not is_locked(path.parent):
                     yield path
 
 
