@@ -68,9 +68,10 @@ def run(options: argparse.Namespace, timing: StatusTiming = DEFAULT_STATUS, cons
     try:
         reader = read(leftovers)
         for topic, reason in reader.refused.items():
-            console.print(f"not examined, because this user may not read {topic}: {reason}", style="yellow")
+            text = f"not examined, because this user may not read {topic}: {reason}"
+            console.print(text, style="yellow", soft_wrap=True)
         leftovers.check(force=options.force)
-        console.print(leftovers)
+        console.print(leftovers, soft_wrap=True)
         count = len(leftovers.messages)
         if not (options.yes or _confirmed(console, count, connection.address)):
             raise EdgeTdnError("nothing was removed; confirm with y, or use --yes")

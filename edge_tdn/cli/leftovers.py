@@ -120,14 +120,14 @@ class Leftovers:
         """Print what is left of `before` messages. Return the exit status."""
         for topic in removal_order(self.messages):
             why = rejected.get(topic, "published again, or not allowed for this user")
-            console.print(Text(f"still retained: {plain(topic)}: {why}", "red"))
+            console.print(Text(f"still retained: {plain(topic)}: {why}", "red"), soft_wrap=True)
         removed = before - len(self.messages)
         console.print(f"{removed} of {before} removed" if self.messages else f"{before} removed", soft_wrap=True)
         return 1 if self.messages else 0
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for topic in removal_order(self.messages):
-            yield Text(f"{plain(topic)}  {len(self.messages[topic])} bytes", overflow="fold")
+            yield Text(f"{plain(topic)}  {len(self.messages[topic])} bytes")
 
     @property
     def _is_served(self) -> bool:

@@ -56,7 +56,8 @@ class RetainedReader:
         while note := self.next(max(0.0, deadline - time.monotonic())):
             match note:
                 case Lost(reason=reason):
-                    raise BrokerError(f"{self._connection.address}: {reason}; is a broker running there? {LOGS_HINT}")
+                    hint = "" if "; " in reason else f"; is a broker running there? {LOGS_HINT}"
+                    raise BrokerError(f"{self._connection.address}: {reason}{hint}")
                 case Connected():
                     deadline, connected = time.monotonic() + timing.marker_s, True
                 case Received(topic=topic) if topic == self._marker and self._complete():

@@ -126,8 +126,8 @@ class PublishedTopics:
         self._read, self._written = True, False
         for address, topics in self._recorded.items():
             if address != self._broker:
-                text = "broker=%s still holds %d retained messages of this host; `edge-tdn forget` removes them"
-                log.warning(text, address, len(topics))
+                text = "broker=%s may still hold %d retained messages of this host; `edge-tdn forget` removes them"
+                log.info(text, address, len(topics))
 
     def _write(self) -> None:
         self._written = False

@@ -62,7 +62,6 @@ class RetainedState:
         self._suspects: dict[str, Suspect] = {}  # by topic
         self._denials: dict[str, Denial] = {}  # by topic
         self._retry_at_s = 0.0  # monotonic time at which denied messages are sent again
-        self._announced: frozenset[str] = frozenset()  # topics of the current announcement
 
     @property
     def denials(self) -> Mapping[str, str]:
@@ -87,14 +86,11 @@ class RetainedState:
         self._queue(message)
 
     def announce(self, documents: Mapping[str, bytes]) -> None:
-        """Replace all announced documents, JSON by topic; those of other topics are removed from the broker."""
-        for topic in self._announced - documents.keys():
-            self.set(Message(topic, b"", retain=True))
+        """Set the documents, JSON by topic, that have changed."""
         for topic, document in documents.items():
             message = Message(topic, document, retain=True, content_type=JSON)
             if self._messages.get(topic) != message:
                 self.set(message)
-        self._announced = frozenset(documents)
 
     def send_once(self, message: Message) -> None:
         """Send a message soon, but not again on later connections."""

@@ -6,13 +6,14 @@ It names topics, never their content.
 
 import errno
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge_tdn.delivery.outbox.folder import lock_holder_pid
+from edge_tdn.delivery.outbox.folder import is_locked
 
 RECORD = "retained.json"
 MACHINE_ID = Path("/etc/machine-id")
@@ -25,6 +26,11 @@ class _Content(BaseModel):
 
     config: str = ""  # the machine and the file of the configuration; empty: none
     brokers: dict[str, list[str]] = {}
+    crc: int = 0  # of all others: a flipped bit must not remove the topic of another host
+
+    @property
+    def actual_crc(self) -> int:
+        return zlib.crc32(self.model_dump_json(exclude={"crc"}).encode())
 
 
 class TopicRecord:
@@ -54,10 +60,11 @@ class TopicRecord:
     def write(self, topics: Mapping[str, set[str]]) -> None:
         """Replace the file as a whole, then delete those of earlier names."""
         brokers = {broker: sorted(names) for broker, names in sorted(topics.items()) if names}
-        content = _Content(config=self._config, brokers=brokers).model_dump_json(indent=1)
+        content = _Content(config=self._config, brokers=brokers)
+        content.crc = content.actual_crc
         scratch = self._path.with_suffix(".tmp")
         with scratch.open("w") as file:
-            file.write(f"{content}\n")
+            file.write(f"{content.model_dump_json(indent=1)}\n")
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(self._path)
@@ -72,16 +79,17 @@ class TopicRecord:
         for path in self._state.glob(f"*/{RECORD}"):
             with suppress(OSError):  # another user's
                 known = not path.samefile(self._path) if self._path.exists() else True
-                if known and _read(path).config == self._config and lock_holder_pid(path.parent) is None:
+                if known and _read(path).config == self._config and not is_locked(path.parent):
                     yield path
 
 
 def _read(path: Path) -> _Content:
     """Return the content of a file; nothing if there is no such file, or if it is damaged."""
-    try:
-        return _Content.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return _Content()
+    with suppress(FileNotFoundError, ValidationError):
+        content = _Content.model_validate_json(path.read_bytes())
+        if content.crc == content.actual_crc:
+            return content
+    return _Content()
 
 
 def _machine_id() -> str:

@@ -182,7 +182,7 @@ class Camera:
         if removed:
             self._thread.end()
             self._topics.action(None)
-        self._topics.close(clear_snapshot=removed and self.recorder is not None)
+        self._topics.close()
         self._status.close()
 
     def _open_pipeline(self, spec: InputSpec) -> Pipeline:

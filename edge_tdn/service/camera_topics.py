@@ -53,9 +53,7 @@ class CameraTopics:
             if not self._closed:
                 self._publisher.snapshot(self._camera, jpeg)
 
-    def close(self, clear_snapshot: bool) -> None:
-        """Publish nothing more. `clear_snapshot`: have the broker delete the last picture."""
+    def close(self) -> None:
+        """Publish nothing more. What is retained of a removed camera is removed by the next announcement."""
         with self._lock:
             self._closed = True
-            if clear_snapshot:
-                self._publisher.snapshot(self._camera, b"")

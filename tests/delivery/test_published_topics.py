@@ -261,6 +261,16 @@ def test_a_record_that_cannot_be_read_yet_is_read_later_and_never_overwritten(
     assert caplog.text.count("retained topics: ") == 1
 
 
+def test_a_flipped_bit_in_the_record_removes_no_topic_of_another_host(tmp_path: Path) -> None:
+    record = TopicRecord(tmp_path)
+    record.write({"broker:1883": {"edge-tdn/attic/status"}})
+    content = (tmp_path / RECORD).read_bytes()
+    assert record.read() == {"broker:1883": {"edge-tdn/attic/status"}}
+    for changed in (b"edge-tdn/ettic/status", b"edge-tdn/+/status"):
+        (tmp_path / RECORD).write_bytes(content.replace(b"edge-tdn/attic/status", changed))
+        assert record.read() == {}
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff", b'{"brokers": 3}', b'{"brokers": {"x": [1]}}', b"[" * 100_000])
 def test_a_damaged_record_removes_nothing_and_is_replaced(
     content: bytes, start_publisher: StartPublisher, broker: Mosquitto, tmp_path: Path

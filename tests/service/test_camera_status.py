@@ -135,7 +135,7 @@ def test_the_rate_is_that_of_the_last_frames_while_it_streams(tracked: Tracked) 
 
 def test_a_camera_that_has_left_keeps_its_state(tracked: Tracked) -> None:
     tracked.tracker.change("streaming", "")
-    tracked.topics.close(clear_snapshot=False)
+    tracked.topics.close()
     tracked.tracker.change("stalled", "no picture")
     tracked.tracker.publish()
     assert tracked.tracker.state == "streaming"

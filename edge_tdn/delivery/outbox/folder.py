@@ -52,6 +52,18 @@ def lock_folder(folder: Path) -> TextIOWrapper | None:
     return file
 
 
+def is_locked(folder: Path) -> bool:
+    """Return whether a daemon on this machine, in this container or another one, has locked the folder."""
+    try:
+        with (folder / LOCK).open() as file:  # unlocked at once, before a daemon that starts finds it locked
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def lock_holder_pid(folder: Path) -> int | None:
     """Return the process id of the daemon that has locked the folder, or None if it is not locked.
 
