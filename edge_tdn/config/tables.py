@@ -12,24 +12,14 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
-from edge_tdn.config.checks import (
-    BROKER_PORTS,
-    WEBSOCKET_PATH,
-    check_broker_url,
-    check_camera_tls,
-    check_camera_user,
-    check_distinct,
-    check_frozen_s,
-    check_region,
-    check_source,
-    check_topic,
-)
+from edge_tdn.config import checks
 from edge_tdn.config.fault import ConfigFile, Keys
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # safe as a level of a topic
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-Topic = Annotated[str, AfterValidator(check_topic)]
+Topic = Annotated[str, AfterValidator(checks.check_topic)]
+Region = Annotated[tuple[Share, Share, Share, Share], Field(strict=False), AfterValidator(checks.check_region)]
 CREDENTIAL = "credential:"  # prefix of the name of a systemd credential, used instead of a file name
 
 
@@ -45,7 +35,7 @@ class _Table(BaseModel):
 class BrokerConfig(_Table):
     """[broker]: the MQTT broker that events are published to."""
 
-    url: Annotated[str, AfterValidator(check_broker_url)] = Field(
+    url: Annotated[str, AfterValidator(checks.check_broker_url)] = Field(
         default="mqtt://localhost:1883",
         description="mqtt://HOST[:PORT] or mqtts:// for TLS, default ports 1883 and 8883; or for WebSocket "
         "ws://HOST[:PORT][/PATH] or wss://, default ports 80 and 443, default path /mqtt",
@@ -84,13 +74,13 @@ class BrokerConfig(_Table):
     def websocket_path(self) -> str:
         """The path of MQTT over WebSocket; empty for MQTT over TCP."""
         parts = urlsplit(self.url)
-        return (parts.path or WEBSOCKET_PATH) if parts.scheme in ("ws", "wss") else ""
+        return (parts.path or checks.WEBSOCKET_PATH) if parts.scheme in ("ws", "wss") else ""
 
     @property
     def address(self) -> tuple[str, int]:
         """Host name and port."""
         parts = urlsplit(self.url)
-        return parts.hostname or "", parts.port or BROKER_PORTS[parts.scheme]
+        return parts.hostname or "", parts.port or checks.BROKER_PORTS[parts.scheme]
 
 
 class RuntimeConfig(_Table):
@@ -144,7 +134,7 @@ class ActionConfig(_Table):
     @field_validator("labels")
     @classmethod
     def _labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        check_distinct(labels, "duplicate label {!r}; list each label once")
+        checks.check_distinct(labels, "duplicate label {!r}; list each label once")
         return labels
 
 
@@ -217,8 +207,8 @@ class DecideConfig(_Table):
     def _distinct(cls, actions: tuple[ActionConfig, ...]) -> tuple[ActionConfig, ...]:
         names = [action.name for action in actions]
         labels = [label for action in actions for label in action.labels or (action.name,)]
-        check_distinct(names, "duplicate action name {!r}; each action needs a unique name")
-        check_distinct(labels, "label {!r} belongs to two actions; assign it to one of them")
+        checks.check_distinct(names, "duplicate action name {!r}; each action needs a unique name")
+        checks.check_distinct(labels, "label {!r} belongs to two actions; assign it to one of them")
         return actions
 
 
@@ -294,7 +284,7 @@ class CameraConfig(_Table):
     """[[camera]]: one camera, file or URL."""
 
     name: Name = Field(description="letters, digits, dot, dash, underscore; part of the topics")
-    source: Annotated[str, Field(min_length=1), AfterValidator(check_source)] = Field(
+    source: Annotated[str, Field(min_length=1), AfterValidator(checks.check_source)] = Field(
         description="file, rtsp(s)://, http(s)://, /dev/video*, gst: and a pipeline, or credential:NAME with a URL",
     )
     loop: bool = Field(default=False, description="start a file again when it ends")
@@ -306,7 +296,7 @@ class CameraConfig(_Table):
     decoder: Literal["auto", "gstreamer", "opencv"] = Field(
         default="auto", description="auto: GStreamer, or OpenCV if GStreamer is missing"
     )
-    frozen_s: Annotated[float, Field(le=600, allow_inf_nan=False), AfterValidator(check_frozen_s)] = Field(
+    frozen_s: Annotated[float, Field(le=600, allow_inf_nan=False), AfterValidator(checks.check_frozen_s)] = Field(
         default=2.0,
         description="seconds of identical pictures after which a camera counts as frozen; at least 1; 0: never",
     )
@@ -325,12 +315,14 @@ class CameraConfig(_Table):
     )
     hardware: bool = Field(default=True, description="decode with the graphics hardware if there is any")
     rotate: Literal[0, 90, 180, 270] = Field(default=0, description="clockwise rotation of the picture, degrees")
-    region: Annotated[tuple[Share, Share, Share, Share], Field(strict=False), AfterValidator(check_region)] = Field(
-        default=(0.0, 0.0, 1.0, 1.0),
-        description="part of the rotated picture that is analysed and recorded: left, top, width and height, as shares "
-        "of it",
+    region: Annotated[tuple[Share, Share, Share, Share], Field(strict=False), AfterValidator(checks.check_region)] = (
+        Field(
+            default=(0.0, 0.0, 1.0, 1.0),
+            description="part of the rotated picture that is analysed and recorded: left, top, width and height, as shares "
+            "of it",
+        )
     )
-    record_source: Annotated[str, AfterValidator(check_source)] = Field(
+    record_source: Annotated[str, AfterValidator(checks.check_source)] = Field(
         default="",
         description="the camera's main stream, written like `source`; used by [record] only; empty: record `source`",
     )
@@ -341,8 +333,8 @@ class CameraConfig(_Table):
             raise ValueError("password_file needs a username")
         for source in (self.source, self.record_source):
             if source and not source.startswith(CREDENTIAL):
-                check_camera_user(source, self.username)
-        check_camera_tls((self.source, self.record_source), self.ca_file)
+                checks.check_camera_user(source, self.username)
+        checks.check_camera_tls((self.source, self.record_source), self.ca_file)
         return self
 
     @property
@@ -362,7 +354,7 @@ class HomeAssistantConfig(_Table):
         default="off",
         description="device: one message per device; component: one per entity, for Home Assistant before 2024.12",
     )
-    prefix: Annotated[str, Field(min_length=1), AfterValidator(check_topic)] = Field(
+    prefix: Annotated[str, Field(min_length=1), AfterValidator(checks.check_topic)] = Field(
         default="homeassistant", description="Home Assistant's discovery prefix"
     )
 
@@ -386,7 +378,7 @@ class Config(_Table):
     @classmethod
     def _unique(cls, cameras: tuple[CameraConfig, ...]) -> tuple[CameraConfig, ...]:
         names = [camera.name for camera in cameras]
-        check_distinct(names, "duplicate camera name {!r}; each camera needs a unique name")
+        checks.check_distinct(names, "duplicate camera name {!r}; each camera needs a unique name")
         return cameras
 
     @property
