@@ -315,12 +315,10 @@ class CameraConfig(_Table):
     )
     hardware: bool = Field(default=True, description="decode with the graphics hardware if there is any")
     rotate: Literal[0, 90, 180, 270] = Field(default=0, description="clockwise rotation of the picture, degrees")
-    region: Annotated[tuple[Share, Share, Share, Share], Field(strict=False), AfterValidator(checks.check_region)] = (
-        Field(
-            default=(0.0, 0.0, 1.0, 1.0),
-            description="part of the rotated picture that is analysed and recorded: left, top, width and height, as shares "
-            "of it",
-        )
+    region: Region = Field(
+        default=(0.0, 0.0, 1.0, 1.0),
+        description="part of the rotated picture that is analysed and recorded: left, top, width and height, as shares "
+        "of it",
     )
     record_source: Annotated[str, AfterValidator(checks.check_source)] = Field(
         default="",
