@@ -6,14 +6,15 @@ import os
 import sys
 
 from edge_tdn import __version__
-from edge_tdn.cli import bench, check, demo, replay, run, simulate, status, watch
+from edge_tdn.cli import bench, check, demo, forget, replay, run, simulate, status, watch
 from edge_tdn.cli.doctor import doctor
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.process import log
 
-COMMANDS = (demo, check, doctor, run, status, watch, replay, bench, simulate)  # in the order of the help
+COMMANDS = (demo, check, doctor, run, status, watch, forget, replay, bench, simulate)  # in the order of the help
 EPILOG = """exit status: 0 ended as requested, 66 no video, 69 no broker, 71 device out of memory,
-  78 invalid configuration or model, 130 interrupted, 1 any other error (status: something is wrong)
+  78 invalid configuration or model, 130 interrupted, 1 any other error (status: something has failed; 3: only
+  stopped on purpose)
 
 first steps:
   edge-tdn demo                        see it work; needs no camera, broker or model
@@ -22,6 +23,7 @@ first steps:
   edge-tdn doctor --config site.toml   try its broker, cameras and model on this machine
   edge-tdn run --config site.toml      serve its cameras
   edge-tdn status --config site.toml   show their state
+  edge-tdn forget HOST                 remove a host that is gone from the broker
   edge-tdn bench --model MODEL         find the fastest settings for this host
   edge-tdn watch                       print the events that hosts publish
   edge-tdn replay VIDEO --config site.toml   print the events of a recording

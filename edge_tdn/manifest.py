@@ -17,6 +17,7 @@ again and returns the bytes that were hashed, so that a file which changes in be
 
 import hashlib
 import json
+import math
 import os
 import re
 import stat
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_tdn.errors import ModelError
+from edge_tdn.label_file import check_labels, parse_labels
 from edge_tdn.messages import FRAMES_PER_SEGMENT, ModelRef
 
 MANIFEST = "manifest.json"
@@ -86,6 +88,16 @@ class InputSpec(_Part):
     def ticks(self) -> int:
         """The ticks that a clip spans, from its first to its last."""
         return (self.segments - 1) * self.segment_stride + self.span
+
+    @property
+    def first_clip_ticks(self) -> int:
+        """The ticks from the first frame of a run to the end of its first clip; a shorter run has no clip."""
+        return min(self.starts) + self.ticks
+
+    def needed_s(self, clips: int = 1) -> float:
+        """Return the seconds of unbroken video, rounded up to tenths, that give so many clips, one per segment."""
+        ticks = self.first_clip_ticks + (clips - 1) * self.segment_stride
+        return math.ceil(round(10 * ticks / self.frame_rate, 6)) / 10
 
     @property
     def video_frames(self) -> int:
@@ -286,37 +298,9 @@ def _labels(path: Path, manifest: Manifest) -> tuple[str, ...]:
         raise ModelError(
             f"{path}: not the labels of the manifest (labels_sha256 differs); copy or export the model again"
         )
-    return check_labels(path, raw, manifest.classes, manifest.background)
-
-
-def check_labels(path: Path, raw: bytes, classes: int, background: Sequence[str]) -> tuple[str, ...]:
-    """Parse a file of labels. ModelError: they do not fit the network, or `background` does not fit them."""
     labels = parse_labels(path, raw)
-    if len(labels) != classes:
-        raise ModelError(f"{path}: {len(labels)} labels, but the model has {classes} classes; list one label per class")
-    if set(labels) <= set(background):
-        raise ModelError(f"{path}: every label is a background label; at least one must be reported")
-    unknown = set(background) - set(labels)
-    if unknown:
-        raise ModelError(f"{path}: background label {sorted(unknown)[0]!r} is not among the labels; add or correct it")
+    check_labels(path, labels, manifest.classes, manifest.background)
     return labels
-
-
-def parse_labels(path: Path, raw: bytes) -> tuple[str, ...]:
-    """Parse labels, one per line, in UTF-8 with or without a byte order mark. ModelError: an empty or duplicate one."""
-    try:
-        lines = raw.decode("utf-8-sig").rstrip().split("\n")
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path}: not UTF-8 (byte {error.start}); save the file as UTF-8") from error
-    labels: list[str] = []
-    for number, line in enumerate(lines, 1):
-        label = line.strip()
-        if not label:
-            raise ModelError(f"{path}:{number}: empty label; remove the line or name the class")
-        if label in labels:
-            raise ModelError(f"{path}:{number}: duplicate label {label!r}; each label must be unique")
-        labels.append(label)
-    return tuple(labels)
 
 
 def records(folder: Path, names: Sequence[str]) -> dict[str, FileRecord]:

@@ -11,7 +11,8 @@ import pytest
 
 from edge_tdn.errors import ModelError
 from edge_tdn.inference.open_runtime import open_runtime
-from edge_tdn.manifest import Model, find_model, open_model, parse_labels, records, shipped_models
+from edge_tdn.label_file import parse_labels
+from edge_tdn.manifest import Model, find_model, open_model, records, shipped_models
 from tests.support.model_folders import Content, edit_manifest, rehash
 
 

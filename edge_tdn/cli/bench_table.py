@@ -7,15 +7,15 @@ from rich.table import Table
 
 from edge_tdn.cli.hop_timing import HOPS, Candidate, refusals
 from edge_tdn.manifest import Model, shipped_models
+from edge_tdn.shell import command
 
 TABLE_WIDTH = 124  # characters
 EXPLANATION = """ms: median (95th percentile). cameras: the maximum for each hop, if this host does nothing else.
 error: of the golden clip's logits, relative to the largest. parity: the result of `edge-tdn-export parity`."""
-HOW_TO_MAKE = {
+HOW_TO_CONVERT = {
     "fp32": "edge-tdn-export convert",
     "fp16": "edge-tdn-export convert ... --precisions fp32 fp16",
     "bf16": "edge-tdn-export convert ... --precisions fp32 bf16",
-    "int8": "edge-tdn-export quantize {folder} --clips VIDEOS",
 }
 
 
@@ -28,11 +28,13 @@ def print_results(console: Console, model: Model, found: Sequence[Candidate]) ->
     console.print(EXPLANATION)
     for line in refusals(found):
         console.print(f"not measured: {line}")
-    for precision, command in HOW_TO_MAKE.items():
+    quantize = command("edge-tdn-export", "quantize", model.folder, "--clips", "VIDEOS")
+    for precision, line in (HOW_TO_CONVERT | {"int8": quantize}).items():
         if precision not in model.manifest.precisions:
-            console.print(f"no {precision} in this folder: {command.format(folder=model.folder)}")
+            console.print(f"no {precision} in this folder: {line}", soft_wrap=True)
     if best.parity != "proven":
-        console.print(f"no precision is proven equal to PyTorch: edge-tdn-export parity {model.folder}")
+        parity = command("edge-tdn-export", "parity", model.folder)
+        console.print(f"no precision is proven equal to PyTorch: {parity}", soft_wrap=True)
     console.print(configuration(model, best, segment_s))
     return measured
 

@@ -36,7 +36,7 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
         url = broker_url or stack.enter_context(embedded_broker())
         config = demo_config(source, url, model)
         console.print(f"broker {url}{'' if broker_url else ' (embedded)'}, topics {config.base_topic}/#")
-        daemon = Daemon(config, Path.cwd())
+        daemon = Daemon(config, Path.cwd(), temporary=True)
         subscriber = Subscriber(config.base_topic, Connection(config.broker, f"edge-tdn-demo-{time.time_ns()}"))
         stack.callback(subscriber.close)
         stop_on_signals(daemon.stop)

@@ -31,15 +31,19 @@ def add_config(parser: argparse.ArgumentParser, explanation: str = "TOML file") 
     parser.add_argument("--config", type=Path, required=True, help=explanation)
 
 
-def add_broker(parser: argparse.ArgumentParser) -> None:
-    """Add the options that cli/chosen_broker.py evaluates."""
+def add_broker(
+    parser: argparse.ArgumentParser,
+    base: str = "edge-tdn/+",
+    base_help: str = "topic prefix of one host, or all (default: edge-tdn/+)",
+) -> None:
+    """Add the options that cli/chosen_broker.py evaluates. `base`: the default of --base."""
     parser.add_argument(
         "--broker",
         default="mqtt://localhost:1883",
         metavar="URL",
         help="address of the broker (default: mqtt://localhost:1883)",
     )
-    parser.add_argument("--base", default="edge-tdn/+", help="topic prefix of one host, or all (default: edge-tdn/+)")
+    parser.add_argument("--base", default=base, help=base_help)
     parser.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version (default: 5)")
     parser.add_argument("--config", type=Path, help="take broker, user and topics from a configuration instead")
 

@@ -12,6 +12,7 @@ from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model
 from edge_tdn.process.passwords import without_password
+from edge_tdn.shell import command
 
 MAX_NAMES = 12  # labels or actions that are listed
 
@@ -52,7 +53,7 @@ def parity_summary(model: Model, name: str) -> str:
     """Return what the exporter found when it compared the build `name` with PyTorch."""
     parity = model.manifest.parity.get(name)
     if parity is None:
-        return f"never compared with PyTorch; `edge-tdn-export parity {model.folder}` does it"
+        return f"never compared with PyTorch; `{command('edge-tdn-export', 'parity', model.folder)}` does it"
     verdict = "proven equal to PyTorch" if parity.proven else "NOT equal to PyTorch"
     error = "not finite" if parity.max_logit_error is None else f"within {parity.max_logit_error:.1g} of the largest"
     return (

@@ -90,8 +90,8 @@ def run(options: argparse.Namespace) -> int:
         title = f"{video.name} as camera {camera.name}, model {model.manifest.id}"
         _write(options.plot, plot(title, chain.clips, chain.thresholds, events, options.at))
     if not chain.clips:
-        spec = model.manifest.input
-        console.print(f"no clip: the recording has no unbroken {spec.ticks / spec.frame_rate:.1f} s")
+        needed_s = model.manifest.input.needed_s()
+        console.print(f"no clip: the recording has no unbroken {needed_s:.1f} s, which a clip of this model needs")
     starts = Counter(event.label for event in events if event.type == "start")
     console.print(
         f"{chain.seconds:.1f} s of video in {took_s:.1f} s: {chain.seconds / took_s:.1f} times real time\n"

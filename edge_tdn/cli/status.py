@@ -22,9 +22,16 @@ messages. The hosts themselves are not contacted.
   edge-tdn status --config site.toml     the host of a configuration, with its broker, user and password
   edge-tdn status --broker mqtt://broker.lan --base edge-tdn/barn --watch
 
-exit status: 0 every host is online and delivers, and every camera streams; 1 something is wrong; 69
-no broker
+A host that was stopped on purpose (a clean stop) is shown as stopped; one that failed, was killed or lost
+its network as offline. If a host does not come back, `edge-tdn forget HOST` removes it from the broker.
+
+exit status:
+  0 every host is online and delivers, and every camera streams
+  1 something has failed, or there is no host
+  3 nothing has failed, but at least one host was stopped on purpose
+  69 no broker
 """
+EXIT_STATUS = {"well": 0, "stopped": 3, "failed": 1}
 
 
 def add_parser(commands: Commands) -> None:
@@ -36,13 +43,13 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, timing: StatusTiming = DEFAULT_STATUS, console: "Console | None" = None) -> int:
-    """Return 0 if all is well, otherwise 1. Raises BrokerError if the broker does not answer or rejects it.
+    """Return a value of EXIT_STATUS. Raises BrokerError if the broker does not answer or rejects it.
 
     With `--watch`, redraw the table in place until Ctrl-C, or with `--json` print a line for every change.
     """
     from edge_tdn.cli.chosen_broker import chosen_broker
     from edge_tdn.cli.console import plain_console
-    from edge_tdn.cli.status_reader import StatusReader, follow
+    from edge_tdn.cli.status_reader import follow, status_reader
     from edge_tdn.cli.status_table import TABLE_WIDTH, Overview
     from edge_tdn.delivery.mqtt import Connection
 
@@ -53,7 +60,7 @@ def run(options: argparse.Namespace, timing: StatusTiming = DEFAULT_STATUS, cons
     overview = Overview(broker.base)
     connection = Connection(broker.config, f"edge-tdn-status-{time.time_ns()}", broker.access)
     try:
-        reader = StatusReader(connection, overview, timing)
+        reader = status_reader(connection, overview, timing)
         reader.collect()
         if options.watch:
             follow(console, reader, overview, options.json, timing.draw_every_s)
@@ -63,4 +70,4 @@ def run(options: argparse.Namespace, timing: StatusTiming = DEFAULT_STATUS, cons
             console.print(overview)
     finally:
         connection.close()
-    return 0 if overview.well else 1
+    return EXIT_STATUS[overview.state]

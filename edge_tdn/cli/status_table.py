@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from edge_tdn.cli.terminal import STATE_STYLE, age, plain
+from edge_tdn.cli.terminal import LOGS_HINT, STATE_STYLE, age, plain
 from edge_tdn.messages import AvailabilityState, CameraStatus, DaemonStatus, Payload
 
 TABLE_WIDTH = 100  # characters, unless a terminal has another width
@@ -20,9 +20,12 @@ RIGHT = {"since", "fps", "size", "every", "latency", "clips", "shed", "gaps"}
 OUTBOX_STYLE = {"ok": "dim", "off": "dim"}
 AWAY = {
     "stopped": "was stopped on request",
-    "offline": "disappeared without signing off: killed, without power, or disconnected",
+    "offline": "failed, or disappeared without signing off: killed, without power, or disconnected",
 }
-LOGS_HINT = "On the camera host, `systemctl status 'edge-tdn*'` and `journalctl -u 'edge-tdn*'` show how the daemon is"
+FORGET_HINT = "It can be started again, or removed from the broker with `edge-tdn forget {}`"
+
+
+HostState = Literal["well", "stopped", "failed"]
 
 
 @dataclass
@@ -41,6 +44,13 @@ class Host:
         return self.daemon.cameras if self.daemon else sorted(self.cameras)
 
     @property
+    def state(self) -> HostState:
+        """`stopped`: on purpose, after which nothing else is expected of the host."""
+        if self.availability == "stopped" and not self.invalid:
+            return "stopped"
+        return "well" if self.well else "failed"
+
+    @property
     def well(self) -> bool:
         """True if the host is online, stores and delivers, its configuration is in force, and every camera streams."""
         if self.availability != "online" or self.daemon is None or self.invalid:
@@ -57,6 +67,7 @@ class Host:
         }
         return {
             "well": self.well,
+            "state": self.state,
             "availability": self.availability or None,
             "status": _json(self.daemon),
             "cameras": cameras,
@@ -80,13 +91,18 @@ class Overview:
         )
 
     @property
-    def well(self) -> bool:
-        return bool(self.hosts) and not self.trouble and all(host.well for host in self.hosts.values())
+    def state(self) -> HostState:
+        """The worst state of a host."""
+        states = {host.state for host in self.hosts.values()}
+        if not self.hosts or self.trouble or "failed" in states:
+            return "failed"
+        return "stopped" if "stopped" in states else "well"
 
     def document(self) -> dict[str, Any]:
         """Return the document that `--json` prints."""
         hosts = {base: host.document() for base, host in sorted(self.hosts.items())}
-        return {"well": self.well, "broker": self.trouble or "connected", "hosts": hosts}
+        broker = self.trouble or "connected"
+        return {"well": self.state == "well", "state": self.state, "broker": broker, "hosts": hosts}
 
     def take(self, topic: str, payload: bytes) -> None:
         """Update the state with one message, retained or not. An empty payload deletes what was retained."""
@@ -124,7 +140,7 @@ class Overview:
             yield Text(
                 "a host publishes below its topic prefix (edge-tdn/HOST) as soon as it is connected to a broker", "dim"
             )
-        elif any(host.availability != "online" for host in self.hosts.values()):
+        elif any(host.availability not in ("online", "stopped") for host in self.hosts.values()):
             yield Text(f"\n{LOGS_HINT}", "dim")
         if self.trouble:
             yield Text(f"broker: {self.trouble}", "bold red")
@@ -134,7 +150,8 @@ def _drawn(base: str, host: Host, hidden: AbstractSet[str]) -> Iterator[Renderab
     """Yield the lines of a host: its name, broker and disk, its cameras, and what is wrong with them."""
     daemon, online = host.daemon, host.availability == "online"
     state = host.availability or "availability unknown"
-    head = Text.assemble((plain(base), "bold"), "  ", (state, "green" if online else "bold red"))
+    style = "green" if online else "yellow" if host.state == "stopped" else "bold red"
+    head = Text.assemble((plain(base), "bold"), "  ", (state, style))
     if daemon:
         up = f", up {age(daemon.started_at)}" if online else ""
         model = f"{daemon.model.id} {daemon.model.precision} on {daemon.device}"
@@ -145,6 +162,8 @@ def _drawn(base: str, host: Host, hidden: AbstractSet[str]) -> Iterator[Renderab
         changed = f"; last change {age(newest)} ago" if newest else ""
         cameras = plain(", ".join(host.names)) or "none"
         yield Text(f"{AWAY[host.availability]}{changed}; its cameras: {cameras}", "dim")
+        if host.state == "stopped":
+            yield Text(FORGET_HINT.format(plain(daemon.host if daemon else base)), "dim")
     else:
         if daemon:
             yield _delivery_line(daemon)

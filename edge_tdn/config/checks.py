@@ -5,23 +5,28 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 Region = tuple[float, float, float, float]  # left, top, width, height, in shares of the picture
-BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}  # scheme: default port
+BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}  # scheme: default port
+WEBSOCKET_PATH = "/mqtt"  # of a ws:// or wss:// URL without a path
 NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https")
 SOURCE_SCHEMES = (*NETWORK_SCHEMES, "file")
 TLS_URLS = ("rtsps://", "https://")
+SOURCE_KINDS = (*SOURCE_SCHEMES, "gst", "demo", "credential")  # before the colon of a source that is not a path
 ROUNDING = 1e-6  # so that 0.9 + 0.1 is not above 1
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+(%[\w.-]+)?")  # name or address; of IPv6 with a zone
 PORT_RANGE = "the port is a number from 1 to 65535"
 
 
 def check_broker_url(url: str) -> str:
-    """Return `url`. Raises ValueError unless it is mqtt://HOST[:PORT] or mqtts://HOST[:PORT]."""
+    """Return `url`. Raises ValueError unless it is mqtt(s)://HOST[:PORT] or ws(s)://HOST[:PORT][/PATH]."""
     parts = urlsplit(url)
     known = parts.scheme in BROKER_PORTS and parts.hostname
-    if not known or parts.path or parts.username or parts.query or " " in url:
+    if not known or parts.username or parts.query or parts.fragment or re.search(r"[^!-~]", parts.path) or " " in url:
         raise ValueError(
-            "allowed: mqtt://HOST[:PORT] or mqtts://HOST[:PORT]; user name and password have keys of their own"
+            "allowed: mqtt://HOST[:PORT], mqtts://HOST[:PORT], ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH]; "
+            "user name and password have keys of their own"
         )
+    if parts.path and not parts.scheme.startswith("ws"):
+        raise ValueError(f"only ws:// and wss:// have a path; remove {parts.path!r}")
     try:
         str(parts.hostname).encode("idna")
     except UnicodeError:
@@ -31,8 +36,15 @@ def check_broker_url(url: str) -> str:
     return url
 
 
+def normal_source(source: str) -> str:
+    """Return `source` with its scheme in lower case: RTSP:// is rtsp://."""
+    scheme, colon, rest = source.partition(":")
+    return f"{scheme.lower()}:{rest}" if colon and scheme.lower() in SOURCE_KINDS else source
+
+
 def check_source(source: str) -> str:
-    """Return `source`. Raises ValueError if it is a URL of a kind that no camera has."""
+    """Return `source`, its scheme in lower case. Raises ValueError if it is a URL of a kind that no camera has."""
+    source = normal_source(source)
     if "://" in source and not source.startswith("gst:"):
         check_camera_url(source, SOURCE_SCHEMES)
     return source

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from edge_tdn.config.checks import check_camera_url, check_camera_user
+from edge_tdn.config.checks import check_camera_url, check_camera_user, normal_source
 from edge_tdn.config.fault import Keys
 from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
 from edge_tdn.config.tls import CAMERA, trust
@@ -71,7 +71,7 @@ def _camera_access(camera: CameraConfig, base: Path, table: _Table, keys: Keys, 
     """`keys` leads to the camera's table; `key` is the one that holds its source."""
     source, password = camera.source, ""
     if source.startswith(CREDENTIAL):
-        source = _first_line(table, [*keys, key], source, base)
+        source = normal_source(_first_line(table, [*keys, key], source, base))
         try:
             check_camera_url(source)
             check_camera_user(source, camera.username)

@@ -14,6 +14,7 @@ from pydantic_core import InitErrorDetails
 
 from edge_tdn.config.checks import (
     BROKER_PORTS,
+    WEBSOCKET_PATH,
     check_broker_url,
     check_camera_tls,
     check_camera_user,
@@ -46,7 +47,8 @@ class BrokerConfig(_Table):
 
     url: Annotated[str, AfterValidator(check_broker_url)] = Field(
         default="mqtt://localhost:1883",
-        description="mqtt://HOST[:PORT], or mqtts:// for TLS; the port defaults to 1883, or 8883",
+        description="mqtt://HOST[:PORT] or mqtts:// for TLS, default ports 1883 and 8883; or for WebSocket "
+        "ws://HOST[:PORT][/PATH] or wss://, default ports 80 and 443, default path /mqtt",
     )
     protocol: Literal["5", "3.1.1"] = Field(default="5", description='MQTT version; "3.1.1" for old brokers')
     username: str = Field(default="", description="empty: anonymous")
@@ -71,12 +73,18 @@ class BrokerConfig(_Table):
         if self.key_file and not self.cert_file:
             raise ValueError("key_file needs a cert_file")
         if (self.ca_file or self.cert_file) and not self.tls:
-            raise ValueError(f"url = {self.url!r} sends in plain text; ca_file and cert_file need mqtts://")
+            raise ValueError(f"url = {self.url!r} sends in plain text; ca_file and cert_file need mqtts:// or wss")
         return self
 
     @property
     def tls(self) -> bool:
-        return urlsplit(self.url).scheme == "mqtts"
+        return urlsplit(self.url).scheme in ("mqtts", "wss")
+
+    @property
+    def websocket_path(self) -> str:
+        """The path of MQTT over WebSocket; empty for MQTT over TCP."""
+        parts = urlsplit(self.url)
+        return (parts.path or WEBSOCKET_PATH) if parts.scheme in ("ws", "wss") else ""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -302,19 +310,12 @@ class CameraConfig(_Table):
         default=2.0,
         description="seconds of identical pictures after which a camera counts as frozen; at least 1; 0: never",
     )
-    transport: Literal["tcp", "udp"] = Field(
-        default="tcp", description="transport of rtsp:// streams; udp for cameras that cannot stream over TCP"
-    )
-    username: str = Field(
-        default="", description="user name for rtsp:// and http(s)://; empty: none, or the one in the URL"
-    )
+    transport: Literal["tcp", "udp"] = Field(default="tcp", description="of rtsp://; udp: for cameras without TCP")
+    username: str = Field(default="", description="for rtsp:// and http(s)://; empty: none, or the one in the URL")
     password_file: str = Field(
         default="", description="file whose first line is the password; or credential:NAME, loaded by systemd"
     )
-    ca_file: str = Field(
-        default="",
-        description="PEM: authorities of rtsps:// and https://, or the camera's own certificate; empty: the system's",
-    )
+    ca_file: str = Field(default="", description="PEM: whom rtsps:// and https:// trust; empty: the system's")
     hardware: bool = Field(default=True, description="decode with the graphics hardware if there is any")
     rotate: Literal[0, 90, 180, 270] = Field(default=0, description="clockwise rotation of the picture, degrees")
     region: Annotated[tuple[Share, Share, Share, Share], Field(strict=False), AfterValidator(check_region)] = Field(
@@ -346,9 +347,8 @@ class CameraConfig(_Table):
 class HomeAssistantConfig(_Table):
     """[home_assistant]: MQTT discovery of the host and its cameras.
 
-    Discovery messages stay on the broker, retained. When discovery is switched off or changes its form, or a camera is
-    removed, a reload (SIGHUP) clears its topics. After a restart delete the device in Home Assistant, which does the
-    same; or clear the topics with empty retained messages.
+    Discovery messages stay on the broker, retained. A start or reload removes those that the configuration no longer
+    has, and with them the devices in Home Assistant.
     """
 
     discovery: Literal["off", "device", "component"] = Field(

@@ -1,7 +1,6 @@
 """The state of delivery to the broker: in the daemon's status, and in the log."""
 
 import logging
-import re
 import time
 from collections.abc import Mapping
 
@@ -29,7 +28,7 @@ class DeliveryStatus:
         """Report a connection. `rejections`: topics that the broker rejects, with the reason; `waiting`: events."""
         before, self._rejected = self._rejected, {}
         for topic, reason in rejections.items():
-            same = _without_numbers(before.get(topic, "")) == _without_numbers(reason)  # every picture has another size
+            same = _without_size(before.get(topic, "")) == _without_size(reason)  # every picture has another one
             self._rejected[topic] = before[topic] if same else reason
         for topic in [*self._rejected][1:]:  # the first one is in the reason of the state
             if topic not in before:
@@ -62,5 +61,6 @@ class DeliveryStatus:
         self._states.flush()
 
 
-def _without_numbers(reason: str) -> str:
-    return re.sub(r"\d+", "", reason)
+def _without_size(reason: str) -> str:
+    """Return a reason without the size of the message in brackets at its end."""
+    return reason.rpartition(" (")[0] or reason

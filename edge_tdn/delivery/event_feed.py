@@ -60,7 +60,7 @@ class EventFeed:
 
     @property
     def rejections(self) -> Mapping[str, str]:
-        """Return the cameras of whose events the broker refuses all, or the large ones, with the reason."""
+        """Return the cameras whose events the broker refuses, all or only large ones, with the reason."""
         too_large = {camera: self._limits.explain(self._message(entry)) for camera, entry in self._too_large.items()}
         return {**too_large, **{camera: rejection.reason for camera, rejection in self._rejections.items()}}
 
@@ -73,11 +73,11 @@ class EventFeed:
     def _one_at_a_time(self) -> bool:
         return self._cursor < self._suspects_until
 
-    @property
-    def has_suspects(self) -> bool:
-        """Return whether `next_alone` has an event to send now."""
-        probe = self._due(ends_connection=True) or self._size_probe()
-        return bool(probe) or (self._one_at_a_time and self.has_more)
+    def has_suspects(self, probes: bool) -> bool:
+        """Return whether `next_alone` has an event to send now; with `probes`, or `next_probe`."""
+        if self._one_at_a_time and self.has_more:
+            return True
+        return probes and (bool(self._due(ends_connection=True)) or self._size_probe() is not None)
 
     def due_s(self) -> float:
         """Return the monotonic time of the next probe or write to the outbox; infinity if there is none."""
@@ -88,8 +88,8 @@ class EventFeed:
             for camera, rejection in self._rejections.items()
             if room and camera not in answering and (empty or not rejection.ends_connection)
         ]
-        if room and empty and self._too_large:
-            due.append(self._limits.probe_at_s)
+        if room and empty:
+            due += [self._limits.probe_due_s(self._message(entry)) for entry in self._too_large.values()]
         return min([*due, self.acknowledgements.due_s])
 
     def next(self) -> Iterator[Entry]:
@@ -104,13 +104,14 @@ class EventFeed:
             yield from self._waiting()
 
     def next_alone(self) -> Entry | None:
-        """Return an event over which the broker may end the connection; None if there is none to send now.
+        """Return an event over which the broker may end the connection; None if there is none.
 
         The caller adds it to `in_flight` as the only message.
         """
-        if self._one_at_a_time:
-            for entry in self._waiting():
-                return entry
+        return next(self._waiting(), None) if self._one_at_a_time else None
+
+    def next_probe(self) -> Entry | None:
+        """Return an event that was left out, if it is time to see what happens. The caller sends it alone."""
         for camera in self._due(ends_connection=True):
             for entry in self._probe(camera):
                 return entry
@@ -123,7 +124,8 @@ class EventFeed:
         """
         self._rejections = {name: one for name, one in self._rejections.items() if one.ends_connection}
         for rejection in self._rejections.values():
-            rejection.retry_at_s, rejection.probing = self._clock() + rejection.wait_s, False
+            rejection.probing = False
+            rejection.retry_at_s = max(rejection.retry_at_s, self._clock() + self._timing.min_retry_s)
         self._accepted = False
         self._start_again()
 
@@ -137,6 +139,8 @@ class EventFeed:
             self._suspects_until = 0
         self.acknowledgements.add(entry)
         self._endings.pop(entry.number, None)
+        if self._too_large.get(entry.camera) == entry:
+            del self._too_large[entry.camera]
         if entry.camera not in self._rejections:
             return False
         del self._rejections[entry.camera]
@@ -168,9 +172,16 @@ class EventFeed:
             self._suspects_until = max(entry.number for entry in self._in_flight.events)
 
     def retry_soon(self) -> None:
-        """Probe the cameras over which the broker ended the connection soon: it may have been restarted."""
+        """Probe the cameras over which connections ended soon: the broker may have been restarted."""
         for rejection in self._rejections.values():
-            rejection.wait_s = self._timing.min_retry_s
+            rejection.wait_s, rejection.retry_at_s = self._timing.min_retry_s, self._clock()
+
+    def forget(self) -> None:
+        """Suspect nothing any more: another broker, or the same one with other settings."""
+        self._rejections.clear()
+        self._endings.clear()
+        self._suspects_until = 0
+        self._start_again()
 
     def _ended_over(self, entry: Entry) -> None:
         self._endings[entry.number] += 1
@@ -187,9 +198,10 @@ class EventFeed:
         """Return the rejected cameras of which an event is to be sent now as a probe."""
         now = self._clock()
         answering = {entry.camera for entry in self._in_flight.events}  # an earlier answer is not the probe's
+        longest_wait_first = sorted(self._rejections.items(), key=lambda item: item[1].retry_at_s)
         return [
             camera
-            for camera, rejection in self._rejections.items()
+            for camera, rejection in longest_wait_first
             if rejection.ends_connection == ends_connection and camera not in answering and now >= rejection.retry_at_s
         ]
 
@@ -207,7 +219,11 @@ class EventFeed:
     def _size_probe(self) -> Entry | None:
         """Return the smallest event that was left out and may be sent now, to see whether the limit still holds."""
         due = [entry for entry in self._too_large.values() if self._limits.may_probe(self._message(entry))]
-        return min(due, key=lambda entry: len(entry.payload), default=None)
+        for entry in sorted(due, key=lambda entry: len(entry.payload)):
+            if self._outbox.after(entry.number - 1, 1)[:1] == [entry]:
+                return entry
+            del self._too_large[entry.camera]  # dropped from the outbox
+        return None
 
     def _waiting(self) -> Iterator[Entry]:
         if (self._outbox.generation, self._limits.generation) != self._generations:

@@ -72,7 +72,7 @@ def _about(device: _Device) -> Entity:
 
 
 def _host(config: Config) -> _Device:
-    base, device = config.base_topic, _id(config.host)
+    base, device = config.base_topic, device_id(config.host)
     on_status = {"state_topic": f"{base}/status", "entity_category": "diagnostic", **_available(base)}
     connection = {
         "name": "Connection",
@@ -115,7 +115,7 @@ def _host(config: Config) -> _Device:
 
 
 def _camera(config: Config, name: str, labels: Sequence[str]) -> _Device:
-    base, device = config.base_topic, _id(config.host, name)
+    base, device = config.base_topic, device_id(config.host, name)
     camera = f"{base}/{name}"
     on_pictures = _available(base, camera)
     on_status = {"state_topic": f"{camera}/status", **_available(base)}  # also while the camera is away
@@ -180,7 +180,7 @@ def _camera(config: Config, name: str, labels: Sequence[str]) -> _Device:
         "suggested_display_precision": 0,
         "value_template": "{{ value_json.latency_ms }}",
     }
-    return _Device(device, name, _identified(device, entities), _id(config.host))
+    return _Device(device, name, _identified(device, entities), device_id(config.host))
 
 
 def _identified(device: str, entities: dict[tuple[str, str], Entity]) -> dict[tuple[str, str], Entity]:
@@ -198,7 +198,7 @@ def _available(base: str, camera: str = "") -> Entity:
     return {"availability": topics, "availability_mode": "all"}
 
 
-def _id(*names: str) -> str:
+def device_id(*names: str) -> str:
     """Return a unique id of the characters that Home Assistant allows in topics: the project's name and these names.
 
     Every name begins with a letter or a digit, so `_` before one of these separates names; `__` is `_`, `_-` a dot.

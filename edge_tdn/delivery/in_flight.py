@@ -1,5 +1,8 @@
 """Messages that were sent to the broker and not yet acknowledged."""
 
+import time
+from collections.abc import Callable
+
 from edge_tdn.delivery.mqtt import Message
 from edge_tdn.delivery.outbox.outbox import Entry
 
@@ -13,7 +16,9 @@ class InFlight:
     beside it until it is answered, so that the end of the connection shows that it ended over this message.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._sent_at_s = 0.0  # time of the last message
         self._sent: dict[int, Entry | Message] = {}
         self._window = 0  # messages that may be in flight; 0 without a connection
         self.alone: Entry | Message | None = None
@@ -34,6 +39,11 @@ class InFlight:
         return 0 if self.alone else max(0, self._window - len(self._sent))
 
     @property
+    def waited_s(self) -> float:
+        """Return the seconds since a message was sent."""
+        return self._clock() - self._sent_at_s
+
+    @property
     def empty(self) -> bool:
         return not self._sent
 
@@ -49,10 +59,15 @@ class InFlight:
 
     def add(self, packet_id: int, item: Entry | Message, alone: bool = False) -> None:
         """Record what was sent. `alone`: send nothing else until it is answered."""
-        self._sent[packet_id] = item
+        self._sent[packet_id], self._sent_at_s = item, self._clock()
         if alone:
             assert len(self._sent) == 1
             self.alone = item
+
+    def give_up(self) -> None:
+        """Forget the message that was sent alone: its answer does not come."""
+        self._sent.clear()
+        self.alone = None
 
     def remove(self, packet_id: int) -> Entry | Message | None:
         """Remove and return what the broker answered to; None if it is not in flight (QoS 0)."""

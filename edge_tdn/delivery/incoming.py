@@ -34,7 +34,12 @@ class DashboardStarted:
     """A dashboard has started, and needs all retained messages."""
 
 
-Incoming = CommandReceived | AvailabilityOverwritten | SecondDaemon | DashboardStarted
+@dataclass(frozen=True)
+class StateRemoved:
+    """Another client has removed our status, and perhaps all that is retained: a host that had this prefix before."""
+
+
+Incoming = CommandReceived | AvailabilityOverwritten | SecondDaemon | DashboardStarted | StateRemoved
 
 
 class IncomingMessages:
@@ -71,7 +76,7 @@ class IncomingMessages:
         if topic == self._topics.availability:
             return AvailabilityOverwritten() if payload != ONLINE and not received.retained else None
         if topic == self._topics.status:
-            return self._second_daemon(received)
+            return self._second_daemon(received) if payload else StateRemoved()
         if topic == self._birth_topic and payload == ONLINE:
             return DashboardStarted()
         return None

@@ -7,16 +7,16 @@ would kill or block it: callbacks only put a note into `notes`, which the owner'
 """
 
 import logging
+import os
 import queue
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -27,8 +27,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_tdn.config.credentials import Access
 from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.backoff import Backoff
+from edge_tdn.delivery.port_diagnosis import diagnose
+from edge_tdn.delivery.refusals import TOO_LARGE, UNSPECIFIED, Trouble, connect_failure, explain, unexplained_end
 from edge_tdn.delivery.timing import ConnectionTiming
-from edge_tdn.delivery.tls import certificate_problem, handshake_problem, tls_context
+from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, last_line
 from edge_tdn.messages import Part
 
@@ -37,11 +39,6 @@ log = logging.getLogger(__name__)
 JSON = "application/json"
 MAX_PACKET_BYTES = 16 << 20  # that we accept from the broker
 PROTOCOL_MAX_PACKET_BYTES, PROTOCOL_MAX_IN_FLIGHT = 268_435_455, 0xFFFF  # where the broker names no limits
-UNSPECIFIED, TAKEN_OVER = 0x80, 0x8E  # reason codes; paho reports the first for a connection that just ended
-UNAUTHORIZED = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad authentication
-UNSUPPORTED_PROTOCOL, TOO_LARGE = 0x84, 0x95
-
-Trouble = Literal["unreachable", "unauthorized", "tls", "taken_over"]
 
 
 @dataclass(frozen=True)
@@ -69,10 +66,11 @@ class Connected:
 
 @dataclass(frozen=True)
 class Lost:
-    """The connection ended or could not be opened. `repeatedly`: the last ones too, soon after they were accepted."""
+    """The end of a connection, perhaps over a message (`blames_message`), as soon as the last ones (`repeatedly`)."""
 
     trouble: Trouble
     reason: str
+    blames_message: bool = True
     repeatedly: bool = False
 
 
@@ -151,6 +149,7 @@ class Connection:
             tls_context(self._access)  # now, while the caller can report what is wrong
         self._closing = threading.Event()
         self._attempt: _Attempt | None = None  # the current one, once it has been opened
+        self._diagnosis: tuple[str, str] = ("", "")  # of a reason that explains nothing, since the last connection
         # a daemon thread, because resolving a name may take minutes
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._thread.start()
@@ -186,18 +185,23 @@ class Connection:
         will = self._will(attempt.number) if self._will else None
         try:
             attempt.connect(self._access, will, self._timing.connect_s, self._max_packet_bytes)
-        except ConfigError as error:
-            return Lost("tls", str(error))
-        except ssl.SSLCertVerificationError as error:
-            return Lost("tls", certificate_problem(error))
-        except ssl.SSLError as error:
-            return Lost("tls", handshake_problem(error.reason or str(error)))
-        except (OSError, ValueError) as error:
-            if self._broker.tls and isinstance(error, ConnectionResetError):  # a closed port refuses, it never resets
-                return Lost("tls", handshake_problem("connection reset"))
-            return Lost("unreachable", getattr(error, "strerror", "") or str(error) or type(error).__name__)
+        except (ConfigError, OSError, ValueError) as error:
+            failure = connect_failure(error, self._broker)
+            lost = Lost(failure.trouble, failure.reason)
+            return self._diagnosed(lost) if failure.unexplained else lost
         self._attempt = attempt
-        return attempt.wait_until_ended(self._timing.connack_s)
+        lost = attempt.wait_until_ended(self._timing.connack_s)
+        if attempt.connected_s() is not None:
+            self._diagnosis = ("", "")
+        return self._diagnosed(lost) if attempt.unanswered else lost
+
+    def _diagnosed(self, lost: Lost) -> Lost:
+        """Replace the reason by what the port itself shows; the port is examined once for each reason."""
+        if self._closing.is_set():
+            return lost
+        if self._diagnosis[0] != lost.reason:
+            self._diagnosis = (lost.reason, diagnose(self._broker, self._timing.probe_s))
+        return replace(lost, reason=self._diagnosis[1] or lost.reason)
 
 
 class _Stage(IntEnum):
@@ -212,8 +216,8 @@ class _Stage(IntEnum):
 class _PahoClient(Client):
     """A paho client that reports the end of its network thread, whatever ended it."""
 
-    def __init__(self, client_id: str, protocol: MQTTProtocolVersion, ended: Callable[[Exception | None], None]):
-        super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False)
+    def __init__(self, ended: Callable[[Exception | None], None], **options: Any) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, reconnect_on_failure=False, **options)
         self._ended = ended
 
     def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
@@ -240,14 +244,20 @@ class _Attempt:
     ) -> None:
         self.number = number
         self.ended = threading.Event()
+        self.unanswered = True  # there was no CONNACK
         self._broker, self._notes, self._closing = broker, notes, closing
         self._answered = threading.Event()  # by CONNACK, or by the end
         self._stage = _Stage.OPENING
         self._connected_at_s: float | None = None  # monotonic
         self._failure: Lost | None = None  # why the connection ended, where it is known
         self._subscribed: dict[int, str] = {}  # packet id -> topic
+        self._tcp: socket.socket | None = None  # another handle of the open connection
         protocol = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
-        self._client = client = _PahoClient(client_id, protocol, self._network_thread_ended)
+        transport = "websockets" if broker.websocket_path else "tcp"
+        options = {"client_id": client_id, "protocol": protocol, "transport": transport}
+        self._client = client = _PahoClient(self._network_thread_ended, **options)
+        if broker.websocket_path:
+            client.ws_set_options(broker.websocket_path)
         client.max_inflight_messages = PROTOCOL_MAX_IN_FLIGHT  # the owner keeps to the broker's window, not paho
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -293,7 +303,9 @@ class _Attempt:
         finally:
             self.cut()
             self._client.loop_stop()
-        return self._failure or self._unexplained_end()
+            if self._tcp:
+                self._tcp.close()
+        return self._failure or Lost(*unexplained_end(self._stage >= _Stage.CONNECTED, self._broker.tls))
 
     def disconnect(self) -> None:
         """Send DISCONNECT."""
@@ -301,17 +313,9 @@ class _Attempt:
 
     def cut(self) -> None:
         """End the connection without a DISCONNECT; this also ends the network thread."""
-        connected = self._client.socket()
-        if connected:
+        if self._tcp:
             with suppress(OSError):
-                connected.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
-
-    def _unexplained_end(self) -> Lost:
-        if self._stage >= _Stage.CONNECTED:
-            return Lost("unreachable", "connection lost")
-        if self._broker.tls:
-            return Lost("tls", "closed after the TLS handshake; does the broker require another broker.cert_file?")
-        return Lost("unreachable", "closed before CONNACK; does it require TLS (mqtts://), or another broker.protocol?")
+                self._tcp.shutdown(socket.SHUT_RDWR)
 
     # ------------------------------------------------------------------------------------ called by the owner's thread
 
@@ -352,16 +356,19 @@ class _Attempt:
 
         OSError: the connection was closed meanwhile; a session now would take over the one that has replaced it.
         """
+        self._tcp = tcp = socket.socket(fileno=os.dup(connected.fileno()))  # a WebSocket hides its own
         if self._closing.is_set():
             self.cut()
+            tcp.close()
             raise ConnectionAbortedError("closed before it was open")
         # small packets are sent at once; Nagle's algorithm would hold an event back until the last is acknowledged
         with suppress(OSError):
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _on_connect(self, client: Client, data: Any, flags: Any, reason: ReasonCode, limits: Properties | None) -> None:
+        self.unanswered = False
         if reason.is_failure:
-            self._failure = _refusal(reason)
+            self._failure = Lost(*explain(reason.value, str(reason)))
         else:
             self._stage, self._connected_at_s = _Stage.CONNECTED, time.monotonic()
             window = min(getattr(limits, "ReceiveMaximum", PROTOCOL_MAX_IN_FLIGHT), PROTOCOL_MAX_IN_FLIGHT)
@@ -375,7 +382,8 @@ class _Attempt:
         text = "connection lost"
         if self._stage is _Stage.PUBLISHED:
             text = "closed after our first messages; does it allow these topics, and messages of this size?"
-        self._failure = Lost("unreachable", text) if reason.value == UNSPECIFIED else _refusal(reason)
+        ended = reason.value == UNSPECIFIED
+        self._failure = Lost("unreachable", text) if ended else Lost(*explain(reason.value, str(reason)))
 
     def _on_publish(self, client: Client, data: Any, packet_id: int, reason: ReasonCode, more: Properties) -> None:
         self._stage = _Stage.ACKNOWLEDGED
@@ -388,13 +396,3 @@ class _Attempt:
 
     def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
         self._notes.put(Received(message.topic, bytes(message.payload), message.retain))
-
-
-def _refusal(reason: ReasonCode) -> Lost:
-    """Explain a reason code of CONNACK or DISCONNECT."""
-    if reason.value == TAKEN_OVER:
-        return Lost("taken_over", "another client has the same id; is a second edge-tdn with this `host` running?")
-    if reason.value in UNAUTHORIZED:
-        return Lost("unauthorized", f"{reason}; are broker.username and broker.password_file right?")
-    hint = '; set broker.protocol = "3.1.1"' if reason.value == UNSUPPORTED_PROTOCOL else ""
-    return Lost("unreachable", f"{reason}{hint}")

@@ -9,15 +9,25 @@ Retained messages are kept in memory and sent at every connect.
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from edge_tdn.delivery.mqtt import Message, json_message
 from edge_tdn.delivery.outbox.outbox import Outbox
-from edge_tdn.delivery.publisher_loop import Announcement, Item, PublisherLoop, ReconnectRequest, StopRequest
+from edge_tdn.delivery.published_topics import PublishedTopics
+from edge_tdn.delivery.publisher_loop import (
+    OFFLINE,
+    STOPPED,
+    Announcement,
+    Item,
+    PublisherLoop,
+    ReconnectRequest,
+    StopRequest,
+)
 from edge_tdn.delivery.replays import ReplayRequest
 from edge_tdn.delivery.stopwatch import Observe, Stopwatch
 from edge_tdn.delivery.timing import PublisherTiming
+from edge_tdn.delivery.topic_record import TopicRecord
 from edge_tdn.delivery.topics import Topics
 from edge_tdn.delivery.uplink import Connect
 from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, Delivery, OutboxStatus, Reply, TopScores
@@ -32,7 +42,8 @@ class Publisher:
     `boot`: new with every start of the daemon. `connect`: opens a connection with a last will and an inbox for its
     notes. `failed`: called with what ends the publisher's thread too early. `commanded`: called on that thread with the
     topic below <base>/cmd/ and the payload of every command. `observe`: called with the seconds until an event was sent
-    ("publish"), and from then until it was acknowledged ("puback"). ConfigError: the TLS files cannot be used.
+    ("publish"), and from then until it was acknowledged ("puback"). `record`: keeps the retained topics for the next
+    start; None keeps them in memory. ConfigError: the TLS files cannot be used.
     """
 
     def __init__(
@@ -45,12 +56,16 @@ class Publisher:
         commanded: Callable[[str, bytes], None] = lambda topic, payload: None,
         observe: Observe | None = None,
         timing: PublisherTiming = PublisherTiming(),  # noqa: B008  (frozen)
+        record: TopicRecord | None = None,
     ) -> None:
         self._topics, self._outbox, self._failed = Topics(base), outbox, failed
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._last_seq: dict[str, int] = {}  # of the events put into the inbox; one writer for each camera
         self._stopwatch = Stopwatch(observe)
-        self._loop = PublisherLoop(self._topics, boot, outbox, self._inbox, connect, commanded, self._stopwatch, timing)
+        published = PublishedTopics(record)
+        self._loop = PublisherLoop(
+            self._topics, boot, outbox, self._inbox, connect, commanded, self._stopwatch, timing, published
+        )
         self._thread = threading.Thread(target=self._run, name="publisher")
 
     def start(self) -> None:
@@ -108,12 +123,15 @@ class Publisher:
     def daemon_status(self, status: DaemonStatus) -> None:
         self._inbox.put(json_message(self._topics.status, status, retain=True))
 
-    def announce(self, documents: Mapping[str, bytes], birth_topic: str) -> None:
+    def announce(
+        self, documents: Mapping[str, bytes], birth_topic: str, cameras: Collection[str] = (), snapshots: bool = False
+    ) -> None:
         """Publish retained JSON documents by topic, at every connect, and when `online` comes on `birth_topic`.
 
-        They replace those announced before; topics that are not among the new ones are cleared.
+        `cameras`: the configured ones; `snapshots`: their snapshots are published. All other retained topics of this
+        host, from now or from earlier starts, are removed from the broker.
         """
-        self._inbox.put(Announcement(documents, birth_topic))
+        self._inbox.put(Announcement(documents, birth_topic, self._topics.retained(cameras, snapshots)))
 
     def reconnect(self, connect: Connect, elsewhere: bool) -> None:
         """Replace the connection. `elsewhere`: by one to another broker; this one gets `stopped` as a goodbye."""
@@ -127,9 +145,13 @@ class Publisher:
         """Publish events again, marked as replayed; then the answer, with their number."""
         self._inbox.put(ReplayRequest(camera, from_seq, to_seq, answer))
 
-    def stop(self) -> None:
-        """Send what waits, publish `stopped` and disconnect; what is not acknowledged in time stays in the outbox."""
-        self._inbox.put(StopRequest())
+    def stop(self, failed: bool = False, remove: bool = False) -> None:
+        """Send what waits, publish `stopped` and disconnect; what is not acknowledged in time stays in the outbox.
+
+        `failed`: publish `offline` instead, because the daemon does not end on request. `remove`: then remove all
+        retained messages.
+        """
+        self._inbox.put(StopRequest(OFFLINE if failed else STOPPED, remove))
         self._thread.join()
         self._loop.uplink.close()
         left = [self._inbox.get() for _ in range(self._inbox.qsize())]

@@ -3,7 +3,8 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,10 +17,12 @@ from edge_tdn.delivery.incoming import (
     DashboardStarted,
     IncomingMessages,
     SecondDaemon,
+    StateRemoved,
 )
 from edge_tdn.delivery.mqtt import Acknowledged, Connected, Lost, Message, Note, Received, SubscriptionRejected
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.outgoing import Outgoing
+from edge_tdn.delivery.published_topics import PublishedTopics
 from edge_tdn.delivery.replays import ReplayRequest
 from edge_tdn.delivery.stopwatch import Stopwatch
 from edge_tdn.delivery.timing import PublisherTiming
@@ -41,10 +44,14 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Announcement:
-    """Documents for a dashboard, and the topic on which it publishes `online` when it has started."""
+    """Documents for a dashboard, and the topic on which it publishes `online` when it has started.
+
+    `topics`: of all other retained messages of the configuration.
+    """
 
     documents: Mapping[str, bytes]
     birth_topic: str
+    topics: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,10 @@ class ReconnectRequest:
 
 @dataclass(frozen=True)
 class StopRequest:
-    """Send what waits, disconnect, and end the thread."""
+    """Send what waits and the goodbye, disconnect, and end the thread. `remove`: leave nothing at the broker."""
+
+    goodbye: bytes = STOPPED
+    remove: bool = False
 
 
 Item = ActionEvent | Message | Reply | ReplayRequest | Announcement | ConnectionNote | ReconnectRequest | StopRequest
@@ -79,6 +89,7 @@ class PublisherLoop:
         commanded: Callable[[str, bytes], None],
         stopwatch: Stopwatch,
         timing: PublisherTiming,
+        published: PublishedTopics,
     ) -> None:
         self._topics, self._outbox, self._inbox = topics, outbox, inbox
         self._commanded, self._timing = commanded, timing
@@ -88,7 +99,7 @@ class PublisherLoop:
         self._in_flight = InFlight()
         self.uplink = Uplink(topics, boot, inbox, self._in_flight, stopwatch, connect)
         self.status = DeliveryStatus(self.uplink.address, timing)
-        self._outgoing = Outgoing(topics, outbox, self._in_flight, self.uplink, self.status, timing)
+        self._outgoing = Outgoing(topics, outbox, self._in_flight, self.uplink, self.status, published, timing)
 
     def run(self) -> None:
         """Serve until a StopRequest comes."""
@@ -99,9 +110,16 @@ class PublisherLoop:
                 self._reconnect(self._request)
             with heartbeat.patience(self._timing.disk_s):
                 self._outbox.tick()
+                self._outgoing.published.tick()
             self._outgoing.send()
+            self._outgoing.report()
             self.status.flush()
-        self._leave(STOPPED)
+        goodbye = self.uplink.availability(self._request.goodbye)
+        if self._request.remove:
+            removals = self._outgoing.published.leave(keep=goodbye.topic)
+            self._leave([*removals, goodbye, Message(goodbye.topic, b"", retain=True)])
+        else:
+            self._leave([goodbye])
 
     # ------------------------------------------------------------------------------------------------------ the inbox
 
@@ -135,7 +153,9 @@ class PublisherLoop:
                 self._outgoing.replays.reply(item)
             case ReplayRequest():
                 self._outgoing.replays.replay(item)
-            case Announcement(documents, birth_topic):
+            case Announcement(documents, birth_topic, topics):
+                with heartbeat.patience(self._timing.disk_s):
+                    self._outgoing.configure({*topics, *documents})
                 self._outgoing.retained.announce(documents)
                 if self._incoming.follow_dashboard(birth_topic):
                     self.uplink.subscribe(self._incoming.subscriptions)
@@ -152,6 +172,8 @@ class PublisherLoop:
         match note:
             case Connected(link):
                 self.uplink.connection_made(link)
+                with heartbeat.patience(self._timing.disk_s):
+                    self._outgoing.published.connected(self.uplink.address)
                 self._outgoing.connected(link, self.uplink.availability(ONLINE))
                 self.uplink.subscribe(self._incoming.subscriptions)
                 self._outgoing.report()
@@ -177,7 +199,7 @@ class PublisherLoop:
             case SecondDaemon(boot):
                 text = f"another edge-tdn publishes below {self._topics.base} (boot {boot!r}): `host` must differ"
                 self.status.warn("second daemon", text, logging.ERROR)
-            case DashboardStarted():
+            case DashboardStarted() | StateRemoved():
                 self._outgoing.retained.send_all(large=True)
 
     # ---------------------------------------------------------------------------------------------------- connections
@@ -186,7 +208,7 @@ class PublisherLoop:
         """Find out what the connection may have ended over, and report it."""
         reason, over = lost.reason, ""
         if self.uplink.connected:
-            over = self._outgoing.disconnected()
+            over = self._outgoing.disconnected(lost.blames_message)
             self._outgoing.report()
         self.uplink.connection_lost()
         if over:
@@ -201,7 +223,9 @@ class PublisherLoop:
         In between the host is `offline`: if the new broker settings turn out to be wrong, nothing could report it.
         """
         self._request = None
-        self._leave(STOPPED if request.elsewhere else OFFLINE)
+        goodbye = self.uplink.availability(STOPPED if request.elsewhere else OFFLINE)
+        removals = self._outgoing.published.leave(keep=goodbye.topic) if request.elsewhere else []
+        self._leave([*removals, goodbye])
         self._outgoing.reconnecting(request.elsewhere)
         self.uplink.close()
         self._phase = Phase.SERVING
@@ -214,20 +238,21 @@ class PublisherLoop:
         self.status.address = self.uplink.address
         self.status.change("connecting", "", self._outbox.waiting)
 
-    def _leave(self, goodbye: bytes) -> None:
-        """Send what waits, then `goodbye`; for a limited time."""
+    def _leave(self, last: Iterable[Message]) -> None:
+        """Send what waits, then the `last` messages; for a limited time, after which only the very last is sent."""
         self._phase = Phase.LEAVING
         deadline = time.monotonic() + self._timing.goodbye_s
-        sent = False
+        unsent, begun = deque(last), False
         while self.uplink.connected and time.monotonic() < deadline:
-            if not sent:
-                self._outgoing.send()
-            if not sent and self._outgoing.finished:
-                self.uplink.publish(self.uplink.availability(goodbye))
-                sent = True
-            if sent and self._in_flight.empty:
+            if not begun:
+                self._outgoing.send(probes=False)
+                begun = self._outgoing.finished
+            while begun and unsent and self._in_flight.room > 0:
+                self.uplink.publish(unsent.popleft())
+            if not unsent and self._in_flight.empty:
                 break
             self._receive(GOODBYE_POLL_S)
-        if self.uplink.connected and not sent:
-            self.uplink.publish(self.uplink.availability(goodbye))
+            self._outgoing.report()
+        if self.uplink.connected and unsent:
+            self.uplink.publish(unsent.pop())
         self._outgoing.events.acknowledgements.store(more_to_come=False)

@@ -4,8 +4,9 @@ All of them are kept here and sent at every connect, so that a broker that forgo
 sent last and one at a time, because they hold up everything behind them.
 
 A message that was in flight when the connection ended is a suspect: the broker may have ended the connection over it.
-Suspects are sent alone, the smallest first. One over which connections keep ending is left out: a message that is
-larger than all that the broker ever acknowledged, until the limits change; any other one until its next probe.
+Suspects are sent alone, the smallest first. One over which connections keep ending is left out. The reason is its size,
+unless the broker has acknowledged a larger one, or no topic with the same first part. Now and then, one of what is left
+out is sent as a probe.
 """
 
 import time
@@ -18,6 +19,7 @@ from edge_tdn.delivery.mqtt import JSON, Message
 from edge_tdn.delivery.timing import PublisherTiming
 
 LARGE_BYTES = 16_384  # of a payload: a picture, a long list of labels
+RULES = "connections ended over it, or over all that is like it; do the broker's rules allow it?"
 MAX_ENDINGS = 2  # connections that ended with a message alone in flight, before it is left out
 
 
@@ -34,8 +36,6 @@ class Suspect:
     """A topic whose message may be what the broker ends the connection over."""
 
     endings: int = 0  # connections that ended with the message alone in flight
-    wait_s: float = 0.0  # between two probes
-    retry_at_s: float = 0.0  # monotonic time before which it is left out
 
     @property
     def left_out(self) -> bool:
@@ -69,11 +69,7 @@ class RetainedState:
         """Return the topics that the broker refuses, with the reason."""
         denied = {topic: denial.reason for topic, denial in self._denials.items()}
         too_large = {topic: self._limits.explain(message) for topic, message in self._too_large.items()}
-        left_out = {
-            topic: f"the connection ended over it {suspect.endings} times; do the broker's rules allow it?"
-            for topic, suspect in self._suspects.items()
-            if suspect.left_out
-        }
+        left_out = {topic: RULES for topic, suspect in self._suspects.items() if suspect.left_out}
         return denied | too_large | left_out
 
     @property
@@ -81,10 +77,9 @@ class RetainedState:
         """Return whether a small message has still to be sent."""
         return bool(self._unsent)
 
-    @property
-    def has_suspects(self) -> bool:
+    def has_suspects(self, probes: bool) -> bool:
         """Return whether `next_alone` has a message to send now."""
-        return self._next_suspect(probes=True) is not None or self._size_probe() is not None
+        return self._next_suspect() is not None or (probes and self._next_probe() is not None)
 
     def set(self, message: Message) -> None:
         """Replace the topic's message; an empty payload removes it from the broker."""
@@ -113,34 +108,43 @@ class RetainedState:
 
     def connected(self, birth: Message) -> None:
         """Send `birth` first, then everything small; of the large messages only those that never arrived."""
+        for topic, denial in self._denials.items():
+            if topic in self._messages and _is_large(denial.message):
+                self._queue(self._messages[topic])
         self._denials.clear()
         self._unsent.clear()
         self.send_once(birth)
         self.send_all(large=False)
 
-    def disconnected(self) -> bool:
-        """Suspect what was in flight, and queue it again. Return False if nothing was.
+    def disconnected(self, blame: bool) -> bool:
+        """Queue what was in flight again. Return False if nothing was.
 
-        The message of `send_once` is not suspected.
+        `blame`: the connection may have ended over it, so it is suspected. The message of `send_once` never is.
         """
-        suspected = [one for one in self._in_flight.messages if one.retain and one.topic in self._messages]
-        for message in suspected:
-            suspect = self._suspects.setdefault(message.topic, Suspect())
-            if message is self._in_flight.alone:
-                self._ended_over(message, suspect)
+        lost = [one for one in self._in_flight.messages if one.retain and one.topic in self._messages]
+        for message in lost:
+            if blame:
+                self._limits.lost(message)
+                suspect = self._suspects.setdefault(message.topic, Suspect())
+                if message is self._in_flight.alone:
+                    self._ended_over(message, suspect)
             self._queue(self._messages[message.topic])
-        return bool(suspected)
+        return bool(lost)
 
     def retry_soon(self) -> None:
-        """Send soon what was denied or left out: the broker's rules have changed, or it may have been restarted."""
+        """Send soon what was denied: the broker's rules have changed."""
         self._retry_at_s = 0.0
-        for suspect in self._suspects.values():
-            suspect.retry_at_s = suspect.wait_s = 0.0
+
+    def forget(self) -> None:
+        """Suspect nothing any more: another broker, or the same one with other settings."""
+        self._suspects.clear()
+        for message in list(self._alone.values()):
+            self._queue(message)
 
     def reconnecting(self, elsewhere: bool) -> None:
         """Queue the large messages that the next connection must send: all to another broker, else those in flight."""
         if elsewhere:
-            self._suspects.clear()
+            self.forget()
             self.send_all(large=True)
         else:
             for message in self._in_flight.messages:
@@ -164,22 +168,31 @@ class RetainedState:
                 return message
         return None
 
-    def next_alone(self, probes: bool) -> Message | None:
-        """Return a message over which the broker may end the connection; None if there is none to send now.
+    def next_alone(self) -> Message | None:
+        """Return a message over which the broker may end the connection; None if there is none.
 
-        `probes`: also one that was left out, and is due again. The caller adds it to `in_flight` as the only message.
+        The caller adds it to `in_flight` as the only message.
         """
-        while message := self._next_suspect(probes):
+        while message := self._next_suspect():
             del self._alone[message.topic]
             if self._fits(message):
                 return message
-        probe = self._size_probe() if probes else None
+        return None
+
+    def next_probe(self) -> Message | None:
+        """Return a message that was left out, if it is time to see what happens. The caller sends it alone."""
+        probe = self._next_probe()
         if probe:
-            del self._too_large[probe.topic]
+            self._alone.pop(probe.topic, None)
+            self._too_large.pop(probe.topic, None)
         return probe
 
     def acknowledged(self, message: Message) -> None:
         """Record that the broker has the message."""
+        suspect = self._suspects.get(message.topic)
+        if suspect and suspect.left_out:  # the others may be accepted too
+            for other in self._suspects.values():
+                other.endings = 0
         self._clear(message.topic)
         if not message.payload and self._messages.get(message.topic) is message:
             del self._messages[message.topic]  # removed: the next connection need not do it again
@@ -205,25 +218,27 @@ class RetainedState:
             self._queue(self._alone[topic])
 
     def _ended_over(self, message: Message, suspect: Suspect) -> None:
+        was_left_out = suspect.left_out
         suspect.endings += 1
         is_size_probe = not self._limits.fits(message)
         endings = max(suspect.endings, self._limits.ended_over(message))
-        if (is_size_probe or endings >= MAX_ENDINGS) and self._limits.refused(message):
+        if not (is_size_probe or endings >= MAX_ENDINGS):
+            return
+        if (is_size_probe or self._limits.is_known(message)) and self._limits.refused(message):
             del self._suspects[message.topic]
-        elif suspect.left_out:
-            suspect.wait_s = min(max(2 * suspect.wait_s, self._timing.min_probe_s), self._timing.max_probe_s)
-            suspect.retry_at_s = self._clock() + suspect.wait_s
+        else:
+            suspect.endings = endings
+            self._limits.refuse_topic(message, probe=was_left_out)
 
-    def _next_suspect(self, probes: bool) -> Message | None:
-        """Return the smallest suspect that may be sent now. `probes`: also one that was left out."""
-        now = self._clock()
-        suspects = [(message, self._suspects[topic]) for topic, message in self._alone.items()]
-        due = [message for message, one in suspects if now >= one.retry_at_s and (probes or not one.left_out)]
-        return min(due, key=lambda message: len(message.payload), default=None)
+    def _next_suspect(self) -> Message | None:
+        """Return a suspect that is not left out: one over which a connection ended, else the smallest."""
+        suspects = [message for topic, message in self._alone.items() if not self._suspects[topic].left_out]
+        return min(suspects, key=lambda one: (-self._suspects[one.topic].endings, len(one.payload)), default=None)
 
-    def _size_probe(self) -> Message | None:
-        """Return the smallest message that was left out and may be sent now, to see whether the limit still holds."""
-        due = [message for message in self._too_large.values() if self._limits.may_probe(message)]
+    def _next_probe(self) -> Message | None:
+        """Return the smallest message of those that were left out and may be sent now."""
+        left_out = [message for topic, message in self._alone.items() if self._suspects[topic].left_out]
+        due = [message for message in [*left_out, *self._too_large.values()] if self._limits.may_probe(message)]
         return min(due, key=lambda message: len(message.payload), default=None)
 
     def _fits(self, message: Message) -> bool:
@@ -231,14 +246,16 @@ class RetainedState:
         fits = self._limits.fits(message)
         if not fits:
             self._suspects.pop(message.topic, None)
-            self._too_large[message.topic] = message
+            if message.topic in self._messages:
+                self._too_large[message.topic] = message
         return fits
 
     def _is_doubtful(self, message: Message) -> bool:
-        """Return whether the message is as large as one over which a connection ended; if so, it is a suspect too."""
-        doubtful = self._limits.is_doubtful(message) and message.topic in self._messages
+        """Return whether connections ended over such a message: as large, or on such a topic. It is a suspect then."""
+        refused = self._limits.is_refused_topic(message)
+        doubtful = (refused or self._limits.is_doubtful(message)) and message.topic in self._messages
         if doubtful:
-            self._suspects[message.topic] = Suspect()
+            self._suspects[message.topic] = Suspect(MAX_ENDINGS if refused else 0)
             self._alone[message.topic] = message
         return doubtful
 
@@ -246,6 +263,8 @@ class RetainedState:
         """Put a message where it waits to be sent, in place of an earlier one of its topic."""
         for waiting in (self._unsent, self._large, self._alone, self._too_large):
             waiting.pop(message.topic, None)
+        if self._limits.is_refused_topic(message):
+            self._suspects[message.topic] = Suspect(MAX_ENDINGS)
         if message.topic in self._suspects:
             self._alone[message.topic] = message
         elif _is_large(message):

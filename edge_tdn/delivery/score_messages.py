@@ -18,7 +18,7 @@ class ScoreMessages:
         self, limits: BrokerLimits, timing: PublisherTiming, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._limits, self._timing, self._clock = limits, timing, clock
-        self._unconfirmed: dict[str, Message] = {}  # by topic, sent since the last acknowledgement
+        self._unconfirmed: set[str] = set()  # topics of those sent since the last acknowledgement
         self._endings: Counter[str] = Counter()
         self._left_out: dict[str, float] = {}  # topic -> monotonic time at which it is tried again
 
@@ -26,16 +26,14 @@ class ScoreMessages:
     def denials(self) -> dict[str, str]:
         """Return the topics on which no scores are sent, with the reason."""
         reason = f"the connection ended over it {MAX_ENDINGS} times; do the broker's rules allow it, and its size?"
-        return dict.fromkeys(self._left_out, reason)
+        return {topic: reason for topic, retry_at_s in self._left_out.items() if self._clock() < retry_at_s}
 
     def may_send(self, message: Message) -> bool:
         """Return whether to send these scores."""
-        if not self._limits.fits(message):
-            return False
-        if self._clock() < self._left_out.get(message.topic, 0.0):
+        if not self._limits.fits(message) or self._clock() < self._left_out.get(message.topic, 0.0):
             return False
         self._left_out.pop(message.topic, None)
-        self._unconfirmed[message.topic] = message
+        self._unconfirmed.add(message.topic)
         return True
 
     def acknowledged(self) -> None:
@@ -44,10 +42,15 @@ class ScoreMessages:
             self._endings.pop(topic, None)
         self._unconfirmed.clear()
 
-    def disconnected(self) -> None:
-        """Count the end of a connection."""
-        for topic, message in self._unconfirmed.items():
+    def disconnected(self, blame: bool) -> None:
+        """Record the end of a connection. `blame`: it may have ended over scores."""
+        for topic in self._unconfirmed if blame else ():
             self._endings[topic] += 1
-            if self._endings[topic] >= MAX_ENDINGS and not self._limits.refused(message):
+            if self._endings[topic] >= MAX_ENDINGS:
                 self._left_out[topic] = self._clock() + self._timing.max_probe_s
         self._unconfirmed.clear()
+
+    def forget(self) -> None:
+        """Leave nothing out any more: another broker, or the same one with other settings."""
+        self._left_out.clear()
+        self._endings.clear()

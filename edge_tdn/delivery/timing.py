@@ -12,8 +12,9 @@ class PublisherTiming:
     store_s: float = 0.2  # longest delay before acknowledgements, which are collected, are stored in the outbox
     min_retry_s: float = 1.0  # first wait before a rejected camera is probed; it doubles with every rejection
     max_retry_s: float = 30.0  # longest wait; rejected retained messages are always tried again after this
-    min_probe_s: float = 300.0  # first wait before something over which the connection ended is tried again
+    min_probe_s: float = 60.0  # first wait before something over which the connection ended is tried again
     max_probe_s: float = 3600.0  # longest wait; it doubles with every connection that ended over it
+    answer_s: float = 60.0  # longest wait for the answer to a message that was sent alone
     goodbye_s: float = 1.0  # how long a clean stop waits for the last acknowledgements
     state_log_s: float = 1.0  # at most one log line about the delivery state in this time
     warning_log_s: float = 60.0  # at most one log line about the same warning in this time
@@ -29,4 +30,5 @@ class ConnectionTiming:
     backoff_reset_s: float = 5.0  # a connection that lasted longer resets the wait to `min_retry_s`
     connect_s: float = 1.5  # TCP connect and TLS handshake, each
     connack_s: float = 3.0  # from then until the broker's CONNACK
+    probe_s: float = 0.4  # for each answer of a port that does not answer as an MQTT broker
     close_s: float = 0.5  # a clean disconnect

@@ -35,4 +35,4 @@ def handshake_problem(reason: str) -> str:
         return f"the broker does not support TLS 1.2 or newer: {reason}"
     if "ALERT" in reason:
         return f"the broker rejected the TLS handshake: {reason}; does it require another broker.cert_file?"
-    return f"the TLS handshake failed: {reason}; is this the broker's TLS port?"
+    return f"the TLS handshake failed: {reason}; is this the broker's TLS port, often 8883? Without TLS use mqtt:// or ws://"

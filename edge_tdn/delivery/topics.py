@@ -1,5 +1,6 @@
 """The MQTT topics of a host."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -48,3 +49,8 @@ class Topics:
     def camera_status(self, camera: str) -> str:
         """A camera's status, retained JSON."""
         return f"{self.base}/{camera}/status"
+
+    def retained(self, cameras: Iterable[str], snapshots: bool) -> set[str]:
+        """All topics of retained messages. `snapshots`: including pictures."""
+        own = [kind for kind in (self.action, self.camera_status, self.snapshot) if snapshots or kind != self.snapshot]
+        return {self.availability, self.status, *(kind(camera) for camera in cameras for kind in own)}

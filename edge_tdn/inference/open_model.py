@@ -9,6 +9,7 @@ from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.process.malloc import trim
+from edge_tdn.shell import command
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def warn_unless_proven(model: Model, precision: str, device: str) -> None:
     """Log a warning for a precision that was not proven equal to PyTorch; it serves nevertheless."""
     reason = unproven(model, precision, device)
     if reason:
-        advice = f"`edge-tdn-export parity {model.folder}` compares it"
+        advice = f"`{command('edge-tdn-export', 'parity', model.folder)}` compares it"
         log.warning("model=%s precision=%s %s; %s", model.manifest.id, precision, reason, advice)
 
 

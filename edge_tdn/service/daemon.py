@@ -36,14 +36,21 @@ class Daemon:
     """
 
     def __init__(
-        self, config: Config, base: Path, path: Path | None = None, timing: DaemonTiming = DEFAULT_DAEMON_TIMING
+        self,
+        config: Config,
+        base: Path,
+        path: Path | None = None,
+        timing: DaemonTiming = DEFAULT_DAEMON_TIMING,
+        temporary: bool = False,
     ) -> None:
         """Open everything. `base`: where relative paths start; `path`: the file that `reload` reads again.
+
+        `temporary`: leave nothing at the broker.
 
         EdgeTdnError: something cannot be opened.
         """
         tune_for_daemon()
-        self._timing = timing
+        self._timing, self._temporary = timing, temporary
         self._started_ns = time.time_ns()
         self._stop = threading.Event()
         self._woken = threading.Event()  # stopped, or something to publish at once
@@ -53,7 +60,7 @@ class Daemon:
         self._metrics = _open_metrics(config, lambda: self.cameras, self._status, timing.metrics)
         systemd_notify.extend(timing.compile_s, "verifying and compiling the model")
         observe = self._metrics.observe if self._metrics else None
-        self._running = open_running(config, base, timing, self._stop, self._fail, self._fail_runtime, observe)
+        self._running = open_running(config, base, path, timing, self._stop, self._fail, self._fail_runtime, observe)
         self._reloader = Reloader(path, self._running, self._stop, self._woken.set)
 
     @property
@@ -85,11 +92,9 @@ class Daemon:
             systemd_notify.stopping()
             self._shut_down()
             self._watchdog.close()
-        if self._failure:
-            raise _as_edge_tdn_error(self._failure) from self._failure
-        failures = [camera.failure for camera in self.cameras if camera.failure]
-        if len(failures) == len(self.cameras):
-            raise failures[0]
+        failure = self._failure_of_all
+        if failure:
+            raise _as_edge_tdn_error(failure) from self._failure
 
     def stop(self) -> None:
         """End `run`. From any thread."""
@@ -136,6 +141,12 @@ class Daemon:
             self._woken.wait(min(timing.status_every_s, self._watchdog.period_s))
             self._woken.clear()
 
+    @property
+    def _failure_of_all(self) -> BaseException | None:
+        """The failure of a thread that all need, or of every camera; None if the daemon did not fail."""
+        failures = [camera.failure for camera in self.cameras if camera.failure]
+        return self._failure or (failures[0] if len(failures) == len(self.cameras) else None)
+
     def _notify_systemd(self) -> None:
         healthy = self._watchdog.look()
         line = status_line(self._running, self._reloader.status)
@@ -160,7 +171,8 @@ class Daemon:
         finish_recorders([camera.recorder for camera in running.cameras], timing.record_s)
         for camera in running.cameras:
             camera.publish_status()
-        shared.publisher.stop()  # before the metrics: a scraper that hangs must not hold up the goodbye
+        # before the metrics: a scraper that hangs must not hold up the goodbye
+        shared.publisher.stop(self._failure_of_all is not None, remove=self._temporary)
         if self._metrics:
             self._metrics.close()
         if self._computed and settled:

@@ -94,10 +94,11 @@ class Running:
                 camera.start()
 
     def announce(self, config: Config) -> None:
-        """Publish the documents from which Home Assistant finds the cameras."""
+        """Publish the documents from which Home Assistant finds the cameras, and remove what has left."""
         model = self.network.model
         labels = list(rules(config.decide, model.labels, model.manifest.background))
-        self.shared.publisher.announce(documents(config, labels), BIRTH_TOPIC)
+        cameras = [camera.name for camera in config.camera]
+        self.shared.publisher.announce(documents(config, labels), BIRTH_TOPIC, cameras, config.record.snapshot)
 
 
 class Joinable(Protocol):

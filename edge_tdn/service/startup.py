@@ -14,10 +14,11 @@ from edge_tdn.actions.labels import check_names
 from edge_tdn.config.credentials import Access, broker_access, check_camera_access
 from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
-from edge_tdn.delivery.outbox.folder import outbox_folder
+from edge_tdn.delivery.outbox.folder import outbox_folder, state_folder
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
+from edge_tdn.delivery.topic_record import TopicRecord
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
 from edge_tdn.inference.compiled_cache import cache_folder
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
@@ -43,6 +44,7 @@ def open_network(config: Config, base: Path) -> Network:
 def open_running(
     config: Config,
     base: Path,
+    path: Path | None,
     timing: DaemonTiming,
     stop: threading.Event,
     publisher_failed: Callable[[BaseException], None],
@@ -51,14 +53,16 @@ def open_running(
 ) -> Running:
     """Return everything that is served, not started yet. EdgeTdnError: something cannot be opened.
 
-    `publisher_failed`, `runtime_failed`: called with the error that ends that thread too early, on that thread.
+    `path`: of the configuration, if it is a file. `publisher_failed`, `runtime_failed`: called with the error that ends
+    that thread too early, on that thread.
     """
     network = open_network(config, base)
     access = broker_access(config.broker, base)
     check_camera_access(config, base)
     draw_demo(config)
     boot = secrets.token_hex(4)
-    outbox = Outbox(outbox_folder(config.outbox.folder, config.host, base), config.outbox)
+    folder = outbox_folder(config.outbox.folder, config.host, base)
+    outbox = Outbox(folder, config.outbox)
     for camera in outbox.cameras:
         _end_interrupted(outbox, camera)
     publisher = Publisher(
@@ -70,6 +74,7 @@ def open_running(
         lambda topic, payload: control.handle(topic, payload),
         observe,
         timing.publisher,
+        TopicRecord(folder, path, state_folder()) if folder else None,
     )
     control = Control(publisher)
     scheduler = Scheduler(network.runtime, network.model.manifest.input, runtime_failed, timing.scheduler)

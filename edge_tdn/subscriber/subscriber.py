@@ -133,6 +133,8 @@ class Subscriber:
             self._pending.extend(HostMessage(f"{gap.topic}/events", gap, b"") for gap in gaps)
 
     def _parse(self, topic: str, payload: bytes, retained: bool) -> Content | None:
+        if not payload:  # what was retained has been removed
+            return None
         levels = topic.split("/")[len(self._base.split("/")) :]
         if levels == ["availability"]:
             available = _AVAILABILITIES.get(payload)

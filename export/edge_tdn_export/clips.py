@@ -4,20 +4,22 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_tdn.capture.video_file import read_file
+from edge_tdn.capture.picture_folder import AS_FOUND, Pictures
+from edge_tdn.capture.video_file import Decoder, read_file
 from edge_tdn.errors import ModelError, SourceError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, Picture, Segment
 from edge_tdn.segments.window import Window
+from edge_tdn_export.lists.read_list import find_listed
+from edge_tdn_export.lists.text import is_text
+from edge_tdn_export.video_files import AS_IT_IS, SUFFIXES, USUAL, FoundVideos, Reading, kind_of, videos_below
 
-SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm")
+MAX_REASONS = 10  # that an error lists
 MAX_SEGMENTS = 2000  # of all videos together; at 224x224 they take 1.5 GB
-Decoder = Literal["auto", "gstreamer", "opencv"]
 Resize = Callable[[Picture], Picture]
 MAX_GAP_S = 0.5  # the default of a camera's max_gap_s
 
@@ -29,6 +31,7 @@ class Recording:
     name: str
     path: Path
     segments: tuple[Segment, ...]
+    pictures: Pictures = AS_FOUND  # how it was read, if it is a folder of pictures
 
     def clip(self, last: int, spec: InputSpec) -> NDArray[np.uint8]:
         """Return the clip that ends with segment number `last`: uint8 RGB [T, InputSpec.frames, H, W, 3]."""
@@ -45,58 +48,78 @@ class Recording:
 
 @dataclass(frozen=True)
 class Clips:
-    """The recordings that a folder of videos gave."""
+    """The recordings that a folder or a list of videos gave."""
 
     recordings: tuple[Recording, ...]
     skipped: tuple[str, ...]  # one reason for each video without a clip
+    note: str = ""  # for the user: the format of a list, as it was recognised
 
 
 def read_clips(
-    folder: Path, spec: InputSpec, step: Callable[[str], None] = lambda _: None, max_segments: int = MAX_SEGMENTS
+    folder: Path,
+    spec: InputSpec,
+    step: Callable[[str], None] = lambda _: None,
+    max_segments: int = MAX_SEGMENTS,
+    reading: Reading = AS_IT_IS,
 ) -> Clips:
-    """Read the videos below `folder`, in the order of their names, up to `max_segments` segments together.
+    """Read the videos below `folder`, or of a list, in their order, up to `max_segments` segments together.
 
     Long videos are read from their beginning. Where there are more videos than can give one clip each, evenly spaced
-    ones are read. ModelError: the folder does not exist, holds no video, or none gives a clip.
+    ones are read. ModelError, ConfigError: the folder does not exist, holds no video, or none gives a clip.
     """
-    videos = find_videos(folder)
+    found = find(folder, reading)
+    videos, pictures = list(found.videos), reading.pictures.at(spec.frame_rate)
+    root = folder if folder.is_dir() else reading.videos_in or folder.parent
     each = max(spec.segments, max_segments // len(videos))  # segments of a video: at least one clip
     videos = videos[:: -(-len(videos) * each // max_segments)]
     recordings: list[Recording] = []
-    skipped: list[str] = []
+    skipped = list(found.skipped)
     for video in videos:
         step(video.name)
         try:
-            runs = _runs(video, spec, each)
+            runs = _runs(video, spec, each, pictures=pictures)
         except SourceError as error:
             skipped.append(str(error))
             continue
-        name = video.relative_to(folder).as_posix() if video != folder else video.name
-        recordings += [Recording(name, video, tuple(run)) for run in runs]
+        name = video.relative_to(root).as_posix() if root in video.parents else video.name
+        recordings += [Recording(name, video, tuple(run), pictures) for run in runs]
         if not runs:
-            skipped.append(f"{video}: too short, a clip of this model spans {spec.ticks / spec.frame_rate:.1f} s")
+            skipped.append(f"{video}: too short, a clip of this model needs {spec.needed_s():.1f} s of unbroken video")
     if not recordings:
         raise ModelError("\n".join([f"{folder}: not one clip in {len(videos)} video(s):", *skipped]))
-    return Clips(tuple(recordings), tuple(skipped))
+    return Clips(tuple(recordings), tuple(skipped), found.note)
 
 
-def find_videos(folder: Path) -> list[Path]:
-    """Return the video files below a folder, sorted, or `folder` itself if it is a file. ModelError: there is none."""
-    if folder.is_file():
-        return [folder]
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: no such folder of videos")
-    videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not videos:
-        raise ModelError(f"{folder}: no video in it; looked for {', '.join(SUFFIXES)}")
-    return videos
+def find(source: Path, reading: Reading = AS_IT_IS) -> FoundVideos:
+    """Return the videos below a folder, sorted, those of a list, or `source` itself if it is a video.
+
+    ModelError, ConfigError: there is none.
+    """
+    kind = kind_of(source)
+    if kind == "file" and source.suffix.lower() not in SUFFIXES and is_text(source):
+        return find_listed(source, reading.videos_in)
+    if kind == "file":
+        return FoundVideos((source,))
+    if kind != "folder":
+        raise ModelError(f"{source}: no such folder of videos")
+    found = videos_below(source)
+    if not found.videos:
+        reasons = found.skipped[:MAX_REASONS]
+        expected = f"looked for {', '.join(USUAL)} and others, and for folders of numbered pictures"
+        raise ModelError("\n".join([f"{source}: no video in it; {expected}", *reasons]))
+    return found
+
+
+def find_videos(source: Path) -> list[Path]:
+    """Return the videos that `find` finds. ModelError, ConfigError: there is none."""
+    return list(find(source).videos)
 
 
 def slide(video: Path, spec: InputSpec) -> Iterator[tuple[Segment, ...]]:
     """Yield every clip of a video, one per segment, holding one at a time. SourceError: it cannot be played."""
     window = Window(spec, MAX_GAP_S)
     newest: deque[Segment] = deque(maxlen=spec.segments)
-    for frame in read_file(video):
+    for frame in read_file(video, pictures=AS_FOUND.at(spec.frame_rate)):
         for segment in window.push(frame):
             if segment.index == 0:
                 newest.clear()
@@ -105,12 +128,14 @@ def slide(video: Path, spec: InputSpec) -> Iterator[tuple[Segment, ...]]:
                 yield tuple(newest)
 
 
-def first_clip(video: Path, spec: InputSpec, decoder: Decoder, resize: Resize | None) -> NDArray[np.uint8] | None:
-    """Return a video's first clip, uint8 RGB [T, InputSpec.frames, H, W, 3], or None if the video is too short.
+def first_clip(
+    recording: Recording, spec: InputSpec, decoder: Decoder, resize: Resize | None
+) -> NDArray[np.uint8] | None:
+    """Return the first clip of a recording's video, uint8 RGB [T, InputSpec.frames, H, W, 3]; None: it is too short.
 
     `resize` replaces the live path's own.
     """
-    runs = _runs(video, spec, spec.segments, decoder, resize)
+    runs = _runs(recording.path, spec, spec.segments, decoder, resize, recording.pictures.at(spec.frame_rate))
     return np.stack([s.frames for s in runs[0][: spec.segments]]) if runs else None
 
 
@@ -120,13 +145,18 @@ def total_clips(recordings: Sequence[Recording], spec: InputSpec) -> int:
 
 
 def _runs(
-    video: Path, spec: InputSpec, max_segments: int, decoder: Decoder = "auto", resize: Resize | None = None
+    video: Path,
+    spec: InputSpec,
+    max_segments: int,
+    decoder: Decoder = "auto",
+    resize: Resize | None = None,
+    pictures: Pictures = AS_FOUND,
 ) -> list[list[Segment]]:
     """Return the unbroken runs that give a clip; reading ends when they have `max_segments` together."""
     window = Window(spec, MAX_GAP_S, resize=resize)
     runs: list[list[Segment]] = []
     newest: list[Segment] = []
-    for frame in read_file(video, decoder):
+    for frame in read_file(video, decoder, pictures=pictures):
         for segment in window.push(frame):
             if segment.index == 0:
                 newest = []

@@ -1,10 +1,12 @@
 """The part that the command lines of exporter and trainer share: errors without a traceback, a clean interrupt."""
 
 import argparse
+import importlib.util
 import io
 import signal
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from types import FrameType
 
 from edge_tdn.errors import ConfigError, DeviceError, EdgeTdnError, last_line
@@ -25,6 +27,13 @@ NAMES = {  # of the packages that it installs, by module
 }
 
 
+def require_extra() -> None:
+    """Raise ModuleNotFoundError, which `run_command` prints, if a package of the extra is missing: before long work."""
+    for module in NAMES:
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+
 def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
     """Parse the command line, call `options.command(options)` and return the exit status.
 
@@ -35,6 +44,8 @@ def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file name in another encoding must not end a training
         sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _interrupt)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     options = argparse.Namespace()
     try:
         options = parse()  # may import torch, which takes seconds

@@ -16,10 +16,12 @@ from edge_tdn.config.load import parse
 from edge_tdn.errors import ModelError
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model, open_model
+from edge_tdn.shell import command
 from tests.conftest import HAS_BF16
 from tests.support.command_line import Run, assert_refused
 from tests.support.model_folders import edit_manifest
 
+PARITY = command("edge-tdn-export", "parity")
 SEGMENT_S = 4 / 15  # of the model `motion`
 
 
@@ -58,7 +60,7 @@ def test_every_hop_is_measured_a_few_times_even_without_time(motion: Model) -> N
 
 @pytest.mark.parametrize(
     ("proven", "best", "remark"),
-    [(("fp32",), "fp32", ""), ((), None, "no precision is proven equal to PyTorch: edge-tdn-export parity")],
+    [(("fp32",), "fp32", ""), ((), None, f"no precision is proven equal to PyTorch: {PARITY}")],
 )
 def test_the_best_is_the_fastest_that_is_proven(
     proven: tuple[str, ...], best: str | None, remark: str, model_copy: Path

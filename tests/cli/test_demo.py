@@ -16,6 +16,7 @@ from edge_tdn.delivery.mqtt import Message
 from edge_tdn.demo.demo_clip import ACTION_S, RATE, STILL_S, demo_clip
 from tests.support.broker import Mosquitto
 from tests.support.command_line import Run, assert_refused
+from tests.support.retained import retained_topics
 from tests.support.waiting import PROGRAM_S
 
 DEMO = [sys.executable, "-m", "edge_tdn", "demo"]
@@ -85,6 +86,7 @@ def test_watch_prints_what_a_demo_publishes_at_a_real_broker(broker: Mosquitto) 
             documents.append(json.loads(watch.stdout.readline()))
         watch.send_signal(signal.SIGINT)
         assert watch.wait(60) == 0
+        assert retained_topics(broker.port) == {"edge-tdn/early/availability"}, "the demo leaves nothing behind"
     finally:
         watch.kill()
         connection.close()

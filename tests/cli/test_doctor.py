@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import socket
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -19,17 +21,18 @@ from edge_tdn.cli.doctor.site import SiteExamination
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import OutboxConfig
-from edge_tdn.delivery.mqtt import Connection, Received
+from edge_tdn.delivery.mqtt import Connection, Message, Received
 from edge_tdn.delivery.outbox.folder import lock_holder_pid
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.messages import PUBLISHED
 from tests.conftest import ROOT
 from tests.support.authority import Authority
+from tests.support.bridge import BridgedBrokers
 from tests.support.broker import Mosquitto
 from tests.support.command_line import Run, parse
 from tests.support.retained import RetainedStates, daemon_status
 from tests.support.rtsp import RtspCamera
-from tests.support.waiting import PROGRAM_S
+from tests.support.waiting import PROGRAM_S, eventually
 
 TIMING = DoctorTiming(first_picture_s=60.0, look_s=1.0, measure_s=0.0, quiet_s=0.15)  # short, but patient
 SECRET = "opensesame"
@@ -242,6 +245,40 @@ def test_a_broker_that_refuses_names_the_remedy(case: str, tmp_path: Path) -> No
         ]
 
 
+def test_a_bridge_with_the_shipped_settings_is_well_while_it_is_connected(tmp_path: Path) -> None:
+    brokers = BridgedBrokers(tmp_path)
+    path = write(tmp_path, at(brokers.edge.url), yard="demo:")
+    try:
+        bridge = eventually(lambda: of_broker(path).get("bridge"))
+        assert [(one.mark, "edge-tdn-bridge/barn is connected" in one.message) for one in bridge] == [("ok", True)]
+        brokers.link.cut()
+        (cut,) = eventually(lambda: [one for one in of_broker(path)["bridge"] if one.mark != "ok"])
+        assert (cut.mark, "is not connected" in cut.message) == ("warning", True)
+    finally:
+        brokers.close()
+
+
+def test_a_bridge_with_default_settings_is_reported_with_what_it_has_dropped(tmp_path: Path) -> None:
+    """The examination itself loses nothing and fails nowhere."""
+    brokers = BridgedBrokers(tmp_path, without="(max_queued_messages|notification_topic)")
+    publisher, link = brokers.edge.link()
+    path = write(tmp_path, at(brokers.edge.url), yard="demo:")
+    try:
+        (bridge,) = eventually(lambda: of_broker(path).get("bridge"))
+        assert (bridge.mark, "keeps 1000 messages while it is cut" in bridge.message) == ("note", True)
+        assert "max_queued_messages 0 in mosquitto.conf on both sides: see docs/bridge.md" in bridge.remedy
+        brokers.link.cut()
+        for number in range(1500):
+            link.publish(Message("edge-tdn/other/door/events", b"%d" % number))
+        found = eventually(lambda: of_broker(path) if len(of_broker(path)["bridge"]) == 2 else None)
+        assert marks(found["bridge"]) == ["warning", "warning"]
+        assert re.search(r"the broker has dropped \d+ messages since its start", found["bridge"][1].message)
+        assert "failed" not in [one.mark for findings in found.values() for one in findings]
+    finally:
+        publisher.close()
+        brokers.close()
+
+
 def test_a_missing_broker_model_or_host_name_fails_and_the_rest_is_examined(
     examine: Examine, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -371,3 +408,13 @@ def test_the_unit_that_serves_this_configuration_is_examined(
     ]
     (other,) = host.service(tmp_path / "another.toml", TIMING, systemd=tmp_path)
     assert "edge-tdn@other.service (active)" in other.message
+
+
+def test_the_command_that_starts_a_unit_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    r"""systemd writes the dash of an instance's name as \x2d."""
+    text = SYSTEMCTL.format(active="inactive", enabled="enabled", restarts=0, path=tmp_path / "site.toml")
+    (tmp_path / "systemctl").write_text(text.replace("edge-tdn@site", r"edge-tdn@front\\x2dyard"))
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    start = next(one.remedy for one in host.service(tmp_path / "site.toml", TIMING, systemd=tmp_path))
+    assert shlex.split(start.strip("`")) == ["systemctl", "start", r"edge-tdn@front\x2dyard.service"]

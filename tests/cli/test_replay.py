@@ -198,7 +198,7 @@ def test_a_recording_shorter_than_a_clip_has_no_events(tmp_path: Path, capsys: p
     assert main(["replay", str(tmp_path / "short.mp4"), *options]) == 0
     output = capsys.readouterr()
     assert output.out == ""
-    assert "no clip: the recording has no unbroken 2.2 s" in output.err
+    assert "no clip: the recording has no unbroken 2.4 s, which a clip of this model needs" in output.err
     assert (tmp_path / "link.png").is_symlink()
     with Image.open(tmp_path / "plot.png") as image:
         assert image.format == "PNG"

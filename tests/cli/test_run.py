@@ -11,8 +11,11 @@ import pytest
 from edge_tdn.config.load import load
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.service.daemon import Daemon
+from edge_tdn.shell import command
 from tests.support.command_line import Run, camera_site
 from tests.support.model_folders import edit_manifest
+
+PARITY = command("edge-tdn-export", "parity")
 
 
 def serve(config: Path) -> None:
@@ -105,7 +108,7 @@ def change_parity(content: dict[str, Any], change: dict[str, object] | None) -> 
     ("change", "warning", "shown"),
     [
         ({}, "", "proven equal to PyTorch on CPU, 128 clips"),
-        (None, "was never proven equal to PyTorch; `edge-tdn-export parity", "never compared with PyTorch"),
+        (None, f"was never proven equal to PyTorch; `{PARITY}", "never compared with PyTorch"),
         (
             {"proven": False, "max_logit_error": 0.2},
             "differs from PyTorch by more than its limit",

@@ -57,11 +57,30 @@ def test_a_daemon_that_serves_is_well_and_one_that_was_stopped_is_not(
         assert columns.split()[:5] == ["camera", "state", "since", "fps", "size"]
         assert re.match(r"a +streaming +\d+ s +[\d.]+ ", row)
         assert daemon.terminate() == 0
-    assert main(["status", "--config", str(path)]) == 1
+    assert main(["status", "--config", str(path)]) == 3
     output = capsys.readouterr().out
     assert "edge-tdn/barn  stopped" in output
     assert re.search(r"was stopped on request; last change \d+ s ago; its cameras: a\n", output)
-    assert "journalctl -u 'edge-tdn*'" in output
+    assert "removed from the broker with `edge-tdn forget barn`" in output
+    assert "journalctl" not in output
+
+
+def test_a_host_that_was_stopped_differs_from_one_that_failed(
+    broker: Mosquitto, states: RetainedStates, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The worst host decides the exit status."""
+    camera = camera_status("door")
+    states.leave("edge-tdn/attic", availability=b"online", status=daemon_status("door"), door__status=camera)
+    for host, availability, exit_status, state in (
+        ("attic", b"online", 0, "well"),
+        ("barn", b"stopped", 3, "stopped"),
+        ("shed", b"offline", 1, "failed"),
+    ):
+        states.leave(f"edge-tdn/{host}", availability=availability, status=daemon_status("door"), door__status=camera)
+        assert main(["status", "--broker", broker.url, "--json"]) == exit_status
+        document = json.loads(capsys.readouterr().out)
+        assert (document["state"], document["hosts"][f"edge-tdn/{host}"]["state"]) == (state, state)
+        assert document["well"] == (exit_status == 0)
 
 
 def test_each_host_shows_its_cameras_and_what_is_wrong_with_them(

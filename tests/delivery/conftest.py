@@ -1,6 +1,6 @@
 """Publishers for the tests of delivery."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.timing import ConnectionTiming, PublisherTiming
+from edge_tdn.delivery.topic_record import TopicRecord
 from tests.support.delivery import BASE, StartPublisher, raise_failure
 
 
@@ -27,12 +28,15 @@ def start_publisher() -> Iterator[StartPublisher]:
         client: str = "daemon",
         timing: PublisherTiming = PublisherTiming(),  # noqa: B008  (frozen)
         connection_timing: ConnectionTiming = ConnectionTiming(),  # noqa: B008  (frozen)
+        base: str = BASE,
+        commanded: Callable[[str, bytes], None] = lambda topic, payload: None,
+        record: TopicRecord | None = None,
     ) -> Publisher:
         def connect(will: Any, inbox: Any) -> Connection:
             return Connection(config, client, access, will, inbox, timing=connection_timing)
 
         outbox = outbox or Outbox(None, OutboxConfig())
-        publisher = Publisher(BASE, boot, outbox, connect, raise_failure, timing=timing)
+        publisher = Publisher(base, boot, outbox, connect, raise_failure, commanded, timing=timing, record=record)
         publisher.start()
         started.append(publisher)
         return publisher

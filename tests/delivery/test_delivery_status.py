@@ -31,12 +31,15 @@ def test_another_size_of_a_rejected_message_changes_nothing(
     status: DeliveryStatus, caplog: pytest.LogCaptureFixture
 ) -> None:
     for size in (15_000, 15_200):
-        status.connected({"snapshot": f"{size} bytes, too large", "status": f"{size} bytes, too large"}, waiting=0)
-    assert status.current.reason == "snapshot was rejected: 15000 bytes, too large; and 1 more topics"
+        reason = f"too large for 6000 bytes ({size} bytes)"
+        status.connected({"snapshot": reason, "status": reason}, waiting=0)
+    assert status.current.reason == "snapshot was rejected: too large for 6000 bytes (15000 bytes); and 1 more topics"
     assert [record.message.partition(" ")[2] for record in caplog.records] == [
-        "status was rejected: 15000 bytes, too large",
-        "degraded: snapshot was rejected: 15000 bytes, too large; and 1 more topics",
+        "status was rejected: too large for 6000 bytes (15000 bytes)",
+        "degraded: snapshot was rejected: too large for 6000 bytes (15000 bytes); and 1 more topics",
     ], "every topic is named once"
+    status.connected({"snapshot": "too large for 7000 bytes (15000 bytes)"}, waiting=0)
+    assert status.current.reason == "snapshot was rejected: too large for 7000 bytes (15000 bytes)"
     status.connected({"snapshot": "Not authorized"}, waiting=0)
     assert status.current.reason == "snapshot was rejected: Not authorized"
 

@@ -10,6 +10,7 @@ import pytest
 from edge_tdn.config.tables import OutboxConfig
 from edge_tdn.delivery.mqtt import Acknowledged, Connected, Inbox, Lost, Message, Received, SubscriptionRejected
 from edge_tdn.delivery.outbox.outbox import Outbox
+from edge_tdn.delivery.published_topics import PublishedTopics
 from edge_tdn.delivery.publisher_loop import Announcement, Item, PublisherLoop, ReconnectRequest, StopRequest
 from edge_tdn.delivery.replays import ReplayRequest
 from edge_tdn.delivery.retained_state import LARGE_BYTES
@@ -48,8 +49,9 @@ class LoopHarness:
         self.links: list[AnsweringLink] = []
         self.rejects: dict[str, str] = {}
         self.commands: list[tuple[str, bytes]] = []
+        topics, stopwatch, published = Topics(BASE), Stopwatch(None), PublishedTopics()
         self.loop = PublisherLoop(
-            Topics(BASE), "b007", self.outbox, self.inbox, self.connect, self._commanded, Stopwatch(None), TIMING
+            topics, "b007", self.outbox, self.inbox, self.connect, self._commanded, stopwatch, TIMING, published
         )
 
     def connect(self, will: Callable[[int], Message], inbox: Inbox) -> Any:
@@ -175,7 +177,7 @@ def test_messages_that_are_too_large_for_the_broker_are_not_sent(
     harness.put(retained("a", b"x" * 1000), action_event(1, label="x" * 1000), action_event(1, "gate"))
     harness.run()
     assert topics(link) == ["availability", "gate/events", "availability"]
-    assert "a was rejected: 1000 bytes, too large for this broker" in caplog.text
+    assert "a was rejected: too large for this broker, which accepts packets of 1000 bytes (1000 bytes)" in caplog.text
     assert harness.outbox.waiting == 1
     assert harness.loop.status.current.state == "degraded"
 

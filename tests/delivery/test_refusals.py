@@ -78,9 +78,15 @@ TLS_CASES = {
     "expired": Case(tls("expired"), "tls", f"{REJECTED}has expired; it must be renewed"),
     "not yet valid": Case(tls("early"), "tls", REJECTED + r"not yet valid; is this host's clock right\?"),
     "TLS 1.1 only": Case(TLS_1_1_ONLY, "tls", r"the broker does not support TLS 1\.2 or newer"),
-    "plain port": Case(ANONYMOUS, "tls", r"the TLS handshake failed: .*; is this the broker's TLS port\?"),
+    "plain port": Case(
+        ANONYMOUS, "tls", r"the TLS handshake failed: .*; is this the broker's TLS port, .* use mqtt://"
+    ),
     "TLS port in plain text": Case(
-        tls("server"), "unreachable", r"does it require TLS \(mqtts://\)", repaired=ANONYMOUS, scheme="mqtt"
+        tls("server"),
+        "unreachable",
+        "the port speaks MQTT with TLS, not MQTT; use mqtts://",
+        repaired=ANONYMOUS,
+        scheme="mqtt",
     ),
     "never answers TLS": Case(never_answers, "unreachable", "handshake .*timed out"),
     "no client certificate": Case(tls("server", MUTUAL), "tls", OUR_CERTIFICATE),

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from edge_tdn.delivery.broker_limits import BrokerLimits
 from edge_tdn.delivery.in_flight import MAX_IN_FLIGHT, InFlight
-from edge_tdn.delivery.mqtt import Message
-from edge_tdn.delivery.retained_state import LARGE_BYTES, RetainedState
+from edge_tdn.delivery.mqtt import PROTOCOL_MAX_PACKET_BYTES, Message
+from edge_tdn.delivery.retained_state import LARGE_BYTES, RULES, RetainedState
 from edge_tdn.delivery.timing import PublisherTiming
 
 TIMING = PublisherTiming(max_retry_s=30)
@@ -32,11 +32,12 @@ class RetainedStateHarness:
 
     def connect(self, window: int = MAX_IN_FLIGHT) -> None:
         self.in_flight.open(window)
+        self.limits.connected(PROTOCOL_MAX_PACKET_BYTES)
         self.state.connected(ONLINE)
 
     def disconnect(self) -> bool:
         """Return whether a message is suspected."""
-        suspected = self.state.disconnected()
+        suspected = self.state.disconnected(blame=True)
         self.in_flight.close()
         return suspected
 
@@ -50,7 +51,7 @@ class RetainedStateHarness:
         if large:
             self._add(large)
             sent.append(large.topic)
-        alone = self.state.next_alone(probes=True) if self.in_flight.empty else None
+        alone = (self.state.next_alone() or self.state.next_probe()) if self.in_flight.empty else None
         if alone:
             self._add(alone, alone=True)
             sent.append(alone.topic)
@@ -165,7 +166,7 @@ def test_what_was_in_flight_when_the_connection_ended_is_sent_alone(
         harness.acknowledge()
         assert harness.send() == [suspect], "the smallest first"
     harness.acknowledge()
-    assert not harness.state.has_suspects
+    assert not harness.state.has_suspects(probes=True)
     assert harness.held["a"] == payload
 
 
@@ -223,8 +224,8 @@ def test_a_topic_over_which_connections_end_is_left_out_until_its_probe(harness:
     harness.disconnect()
     for _ in range(2):
         end_over_a()
-    assert harness.state.denials == {"a": "the connection ended over it 2 times; do the broker's rules allow it?"}
-    for wait_s in (300, 600, 1200):
+    assert harness.state.denials == {"a": RULES}
+    for wait_s in (120, 240, 480):
         harness.connect()
         assert harness.send() == ["availability"]
         harness.acknowledge()
@@ -235,7 +236,7 @@ def test_a_topic_over_which_connections_end_is_left_out_until_its_probe(harness:
         harness.disconnect()
         harness.now_s += 1
         end_over_a()
-    harness.now_s += 2400
+    harness.now_s += 960
     harness.connect()
     harness.send()
     harness.acknowledge()
@@ -297,8 +298,9 @@ def test_one_accepted_topic_makes_the_others_retry_at_once(harness: RetainedStat
     assert harness.send() == ["b"]
 
 
-def test_a_new_connection_forgets_denials(harness: RetainedStateHarness) -> None:
-    harness.state.set(retained("a"))
+@pytest.mark.parametrize("payload", [b"1", LARGE])
+def test_a_new_connection_forgets_denials(harness: RetainedStateHarness, payload: bytes) -> None:
+    harness.state.set(retained("a", payload))
     harness.connect()
     harness.send()
     harness.reject("a")

@@ -30,8 +30,9 @@ FINETUNE = ("edge_tdn_training", "finetune", "--data", "clips", "--out", "model"
         ("torch", FINETUNE, "edge-tdn-train: needs the export extra (PyTorch is not installed): "),
         ("onnx", CONVERT, "edge-tdn-export: needs the export extra (ONNX is not installed): "),
         ("ml_dtypes", CONVERT, "edge-tdn-export: needs the export extra (ml_dtypes is not installed): "),
+        ("nncf", FINETUNE, "edge-tdn-train: needs the export extra (NNCF is not installed): "),
     ],
-    ids=["convert", "finetune", "another package", "a package of a package"],
+    ids=["convert", "finetune", "another package", "a package of a package", "before a training"],
 )
 def test_missing_package_is_reported_in_one_line(module: str, command: tuple[str, ...], message: str) -> None:
     """A blocked module stands for one that is not installed; the exit status is 78, without a traceback."""

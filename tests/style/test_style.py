@@ -23,7 +23,8 @@ TEXTS = [
     for pattern in (
         "*.md",
         "docs/**/*.md",
-        "configs/*",
+        "configs/*.toml",
+        "configs/*/*.conf",
         "systemd/*",
         "packaging/*",
         "Makefile",

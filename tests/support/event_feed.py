@@ -9,7 +9,8 @@ from edge_tdn.delivery.outbox.outbox import Entry, Outbox
 from edge_tdn.delivery.timing import PublisherTiming
 from edge_tdn.delivery.topics import Topics
 
-TIMING = PublisherTiming(min_retry_s=1, max_retry_s=4, store_s=0.2)
+TOPICS = Topics("here")
+TIMING = PublisherTiming(min_retry_s=1, max_retry_s=4, min_probe_s=4, max_probe_s=4, store_s=0.2)
 
 
 class FeedHarness:
@@ -20,7 +21,7 @@ class FeedHarness:
         self.outbox = Outbox(None, OutboxConfig(), lambda: self.now_s)
         self.in_flight = InFlight()
         self.limits = BrokerLimits(TIMING, lambda: self.now_s)
-        self.feed = EventFeed(Topics("here"), self.outbox, self.in_flight, self.limits, TIMING, lambda: self.now_s)
+        self.feed = EventFeed(TOPICS, self.outbox, self.in_flight, self.limits, TIMING, lambda: self.now_s)
         self.seqs: dict[str, int] = {}
         self._packet_id = 1000
         self.connect(window)
@@ -44,7 +45,7 @@ class FeedHarness:
         for entry in self.feed.next():
             self._send(entry)
             sent.append(name(entry))
-        alone = self.feed.next_alone() if self.in_flight.empty else None
+        alone = (self.feed.next_alone() or self.feed.next_probe()) if self.in_flight.empty else None
         if alone:
             self._send(alone, alone=True)
             sent.append(name(alone))
@@ -62,7 +63,7 @@ class FeedHarness:
         if rejection:
             self.feed.rejected(entry, rejection)
         else:
-            self.limits.accepted(Message("", entry.payload))
+            self.limits.accepted(Message(TOPICS.events(entry.camera), entry.payload))
             self.feed.acknowledged(entry)
 
 

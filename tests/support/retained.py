@@ -1,5 +1,6 @@
 """Retained states of hosts and cameras that tests leave at a broker."""
 
+import subprocess
 import time
 
 from edge_tdn.delivery.mqtt import Acknowledged, Message
@@ -49,6 +50,12 @@ def camera_status(name: str, **changed: object) -> bytes:
         "gaps": 0,
     }
     return CameraStatus.model_validate(content | changed).json_bytes()
+
+
+def retained_topics(port: int, topic: str = "#") -> set[str]:
+    """Return the topics of all retained messages at a broker, as Debian's own client receives them."""
+    command = ["mosquitto_sub", "-p", str(port), "-t", topic, "--retained-only", "-F", "%t", "-W", "1"]
+    return set(subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.splitlines())
 
 
 class RetainedStates:

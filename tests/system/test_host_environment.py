@@ -124,12 +124,15 @@ def test_a_command_of_the_host_needs_no_extra(command: str, host: Run) -> None:
 
 @pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 def test_a_host_records_clips_for_a_training(host: Run, make_video: Callable[..., Path], tmp_path: Path) -> None:
-    words = ("--source", make_video(frames=45), "--label", "door", "--out", tmp_path / "clips")
+    """The command that it prints next has a data set, a model folder, and names that a shell keeps together."""
+    words = ("--source", make_video(frames=45), "--label", "door", "--out", tmp_path / "my clips")
     done = host("-m", "edge_tdn_training", "record", *words, "--seconds", "0.5", "--pause", "0", "--count", "2")
     assert done.returncode == 0, done.stderr
-    first, second = sorted((tmp_path / "clips/door").iterdir())
+    first, second = sorted((tmp_path / "my clips/door").iterdir())
     assert length_s(first) == pytest.approx(0.5, abs=0.15)
     assert length_s(second) == pytest.approx(0.5, abs=0.15)
+    _, *finetune = shlex.split(done.stderr.splitlines()[-1].rpartition(": ")[2])
+    assert finetune == ["finetune", "--data", str(tmp_path / "my clips"), "--out", "models/my-clips"]
 
 
 def test_a_host_draws_the_clips_of_the_shipped_model(host: Run, tmp_path: Path) -> None:

@@ -38,6 +38,12 @@ from edge_tdn.messages import DaemonStatus, Reply, TopScores, iso
 
 ACCESS_RULE = "the broker's access rules must let {user} {verb} {base}/#"
 FAILED = BrokerError.exit_status
+TESTED_BRIDGE = "edge-tdn-bridge/"  # in configs/mosquitto/edge.conf
+BRIDGES = ("$SYS/broker/connection/", TESTED_BRIDGE)  # prefixes of the topics with the state of a mosquitto's bridge
+DROPPED = "$SYS/broker/publish/messages/dropped"
+OF_BRIDGES = (*(f"{prefix}#" for prefix in BRIDGES), DROPPED)
+BRIDGE_DOWN = "its messages wait at the broker; is the other broker reachable from there?"
+BRIDGE_REMEDY = "max_queued_messages 0 in mosquitto.conf on both sides: see docs/bridge.md for tested settings"
 
 
 def examine(config: Config, access: Access | None, holder: int | None, timing: DoctorTiming) -> Iterator[Finding]:
@@ -119,7 +125,9 @@ def _login(broker: BrokerConfig, seconds: float) -> Finding:
     who = f"as {broker.username}" if broker.username else "anonymously"
     message = f"MQTT {broker.protocol}, {who}, in {seconds * 1e3:.0f} ms"
     if broker.username and not broker.tls and not is_loopback(broker.address[0]):
-        return Finding("login", "warning", f"{message}; the password is sent in plain text", "mqtts:// in broker.url")
+        return Finding(
+            "login", "warning", f"{message}; the password is sent in plain text", "mqtts:// or wss:// in broker.url"
+        )
     return Finding("login", "ok", message)
 
 
@@ -135,8 +143,8 @@ def _topics(
 ) -> Iterator[Finding]:
     base = config.base_topic
     trial = _Trial(connection, link, timing)
-    for below in ("cmd/#", "availability", "status"):
-        link.subscribe(f"{base}/{below}")
+    for topic in (*(f"{base}/{below}" for below in ("cmd/#", "availability", "status")), *OF_BRIDGES):
+        link.subscribe(topic)
     reply = Reply(command="doctor", id=f"doctor-{secrets.token_hex(6)}", ok=True, error="", result={})
     trial.publish(f"{base}/reply", reply.json_bytes())
     trial.collect()
@@ -148,6 +156,7 @@ def _topics(
             trial.publish(f"{base}/{camera.name}/scores", empty.json_bytes())
         trial.collect()
     yield from _permissions(config, trial, timing)
+    yield from _bridges(trial)
     if online and daemon:
         yield _delivery(config, daemon)
         yield _running(config, daemon, holder)
@@ -162,9 +171,10 @@ def _permissions(config: Config, trial: "_Trial", timing: DoctorTiming) -> Itera
     base, user = config.base_topic, config.broker.username or "anonymous clients"
     read_rule = ACCESS_RULE.format(user=user, verb="read", base=base)
     write_rule = ACCESS_RULE.format(user=user, verb="write", base=base)
-    for topic, why in trial.unreadable.items():
+    unreadable = {topic: why for topic, why in trial.unreadable.items() if topic not in OF_BRIDGES}
+    for topic, why in unreadable.items():
         yield Finding("commands", "warning", f"{topic} may not be read: {why}", read_rule)
-    if not trial.unreadable:
+    if not unreadable:
         yield Finding("commands", "ok", f"{base}/cmd/# may be read")
     if trial.lost:
         yield Finding("topics", "failed", trial.lost, write_rule, FAILED)
@@ -184,6 +194,23 @@ def _permissions(config: Config, trial: "_Trial", timing: DoctorTiming) -> Itera
         yield Finding("topics", "note", message, 'broker.protocol = "5", if the broker supports it')
     elif not trial.rejected:
         yield Finding("topics", "ok", f"{', '.join(trial.accepted)} may be written")
+
+
+def _bridges(trial: "_Trial") -> Iterator[Finding]:
+    """Report the bridges of a mosquitto: what it has acknowledged may be lost on the way behind it."""
+    states = {topic: payload for topic, payload in sorted(trial.retained.items()) if topic.startswith(BRIDGES)}
+    for topic, payload in states.items():
+        connected = payload == b"1"
+        message = f"the broker forwards to another one: {topic} is {'connected' if connected else 'not connected'}"
+        if topic.startswith(TESTED_BRIDGE):  # named as in the shipped settings, with which nothing is dropped
+            yield Finding("bridge", "ok" if connected else "warning", message, "" if connected else BRIDGE_DOWN)
+        else:
+            message += "; with mosquitto's default settings it keeps 1000 messages while it is cut, and drops the rest"
+            yield Finding("bridge", "note" if connected else "warning", message, BRIDGE_REMEDY)
+    dropped = trial.retained.get(DROPPED, b"0")
+    if states and dropped.isdigit() and int(dropped):
+        message = f"the broker has dropped {int(dropped)} messages since its start, for a bridge or another subscriber"
+        yield Finding("bridge", "warning", message, BRIDGE_REMEDY)
 
 
 def _delivery(config: Config, daemon: DaemonStatus) -> Finding:

@@ -4,6 +4,7 @@ import ctypes
 import grp
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,23 +138,24 @@ def service(path: Path, timing: DoctorTiming, systemd: Path = SYSTEMD) -> Iterat
 
 def _unit(unit: dict[str, str], timing: DoctorTiming) -> Iterator[Finding]:
     name, active = unit["Id"], unit["ActiveState"]
+    quoted = shlex.quote(name)  # edge-tdn@front\x2dyard.service
     restarts = int(unit.get("NRestarts", "0") or 0)
     message = f"{name}: {active} ({unit.get('SubState', '')}), process {unit.get('MainPID')}, {restarts} restarts"
-    log = f"`journalctl -u {name} -n 50`"
+    log = f"`journalctl -u {quoted} -n 50`"
     if active == "failed" or (active == "activating" and restarts):
         status = unit.get("ExecMainStatus", "?")
         yield Finding("service", "warning", f"{name}: {active}, the last exit status was {status}", log)
     elif active != "active":
-        yield Finding("service", "warning", f"{name}: {active}", f"`systemctl start {name}`")
+        yield Finding("service", "warning", f"{name}: {active}", f"`systemctl start {quoted}`")
     elif restarts:
         yield Finding("service", "warning", message, f"the log shows why: {log}")
     else:
         yield Finding("service", "ok", message)
     if unit.get("UnitFileState") not in ("enabled", "enabled-runtime", "static", "generated"):
-        yield Finding("service", "warning", f"{name} does not start with the machine", f"`systemctl enable {name}`")
+        yield Finding("service", "warning", f"{name} does not start with the machine", f"`systemctl enable {quoted}`")
     exposure = _exposure(name, timing)
     if exposure is not None and exposure > MAX_EXPOSURE:
-        remedy = f"the unit that `make install` writes is below {MAX_EXPOSURE:g}: compare `systemctl cat {name}`"
+        remedy = f"the unit that `make install` writes is below {MAX_EXPOSURE:g}: compare `systemctl cat {quoted}`"
         yield Finding("sandbox", "warning", f"{name}: exposure {exposure:g} of 10", remedy)
     elif exposure is not None:
         yield Finding("sandbox", "ok", f"{name}: exposure {exposure:g} of 10")

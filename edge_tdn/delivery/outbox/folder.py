@@ -20,9 +20,14 @@ def outbox_folder(configured: str, host: str, base: Path) -> Path | None:
         return None
     if configured != "auto":
         return base / configured
+    return state_folder() / host
+
+
+def state_folder() -> Path:
+    """Return the state directory of systemd, or else of the user. It has a folder for each host."""
     state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     home = os.environ.get("XDG_STATE_HOME", "") or Path.home() / ".local" / "state"
-    return Path(state or Path(home) / "edge-tdn") / host
+    return Path(state or Path(home) / "edge-tdn")
 
 
 def lock_folder(folder: Path) -> TextIOWrapper | None:

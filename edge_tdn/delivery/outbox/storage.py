@@ -20,6 +20,7 @@ from edge_tdn.delivery.outbox.database import DATABASE, Damaged, DiskFull, Entry
 from edge_tdn.delivery.outbox.folder import lock_folder
 from edge_tdn.delivery.outbox.memory import MemoryBuffer
 from edge_tdn.delivery.outbox.rescue import readable_entries, set_aside
+from edge_tdn.errors import ConfigError
 from edge_tdn.messages import OutboxState
 from edge_tdn.process.log import RateLimitedLog
 
@@ -208,8 +209,7 @@ class EventStorage:
         if self._database:
             self._database.close()
             self._database = None
-        if self._lock:
-            self._lock.close()
+        self._unlock()
 
     # --------------------------------------------------------------------------------------------- opening, recovery
 
@@ -235,7 +235,7 @@ class EventStorage:
                     damage = Damaged(str(error))  # without a traceback, which keeps the closed connection
             self._set_aside(self._folder, damage)
             self._use(self._connect(self._folder))
-        except (OSError, StorageError) as error:
+        except (OSError, StorageError, ConfigError) as error:  # another daemon may have locked the folder meanwhile
             self._pause(error)
 
     def _connect(self, folder: Path) -> EventDatabase:
@@ -298,8 +298,14 @@ class EventStorage:
             with suppress(StorageError):
                 waiting = self.memory.without_acknowledged(database.after(0))
                 self.memory.events = {entry.number: entry for entry in waiting} | self.memory.events
+            self._unlock()  # the lock has lost its name too
         database.close()
         self._database = None
+
+    def _unlock(self) -> None:
+        if self._lock:
+            self._lock.close()
+        self._lock = None
 
     def _pause(self, error: Exception) -> None:
         """Keep events in memory until the next try."""

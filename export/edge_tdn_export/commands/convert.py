@@ -14,6 +14,7 @@ from edge_tdn_export.commands.network_options import (
 from edge_tdn_export.commands.output import print_golden_errors
 from edge_tdn_export.convert.precisions import DEFAULT_PRECISIONS, PRECISIONS
 from edge_tdn_export.progress import stepped
+from edge_tdn_export.video_options import LABELS_HELP
 
 EXAMPLES = """a published Something-Something model:
   edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt
@@ -49,7 +50,7 @@ def add_parser(commands: Any) -> None:
         "int8: see quantize)",
     )
     add_network_options(parser)
-    parser.add_argument("--labels", type=Path, required=True, help="one label per line, UTF-8, in the logits' order")
+    parser.add_argument("--labels", type=Path, required=True, help=LABELS_HELP)
     parser.add_argument(
         "--background",
         nargs="*",
@@ -64,9 +65,12 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.convert.convert import InexactExport, Recipe, convert, steps
+    from edge_tdn_export.lists.labels import labels_note
     from edge_tdn_export.network import checkpoint
 
     network = checkpoint.load(options.checkpoint, **network_options(options))
+    for note in labels_note(options.labels):
+        print(note)  # noqa: T201
     recipe = Recipe(
         id=options.id or options.out.name,
         labels=options.labels,

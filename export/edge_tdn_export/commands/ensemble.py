@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         with stepped(steps(options.models)) as step:
             manifest = ensemble(options.models, options.out, id=name, segment_stride=options.segment_stride, step=step)
     except InexactExport as error:
-        advice = "an ensemble has the precisions that all its folders have: convert one of them without this one"
+        advice = "an ensemble has the precisions that all its folders have: convert one of them without it"
         raise ModelError(f"{error}; nothing written; {advice}") from error
     print_golden_errors(options.out, manifest)
     return 0

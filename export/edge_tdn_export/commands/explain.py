@@ -6,7 +6,7 @@ from typing import Any
 
 from edge_tdn.capture.video_file import length_s
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
-from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.errors import ConfigError
 from edge_tdn_export.commands.network_options import (
     INPUT,
     add_input_options,
@@ -16,6 +16,7 @@ from edge_tdn_export.commands.network_options import (
 )
 from edge_tdn_export.commands.output import console
 from edge_tdn_export.progress import bar
+from edge_tdn_export.video_options import LABELS_HELP
 
 EPILOG = """the clip of a recording with the highest score of any action, and where the model sees it:
   edge-tdn-export explain motion garden.mp4 --out why.png
@@ -44,7 +45,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.set_defaults(command=run)
     parser.add_argument("model", metavar="MODEL", help="a model folder, the name of a shipped model, or a checkpoint")
-    parser.add_argument("clip", metavar="CLIP", help=f"a video file, or {DEMO} for the project's own")
+    parser.add_argument(
+        "clip", metavar="CLIP", help=f"a video file, a folder of numbered pictures, or {DEMO} for the project's own"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="the image to write")
     parser.add_argument(
         "--at",
@@ -61,7 +64,7 @@ def add_parser(commands: Any) -> None:
         "them from MODEL",
     )
     described = parser.add_argument_group("if MODEL is a checkpoint")
-    described.add_argument("--labels", type=Path, help="one label per line, UTF-8 (default: labels.txt beside it)")
+    described.add_argument("--labels", type=Path, help=f"{LABELS_HELP} (default: labels.txt beside it)")
     add_input_options(described)
     add_network_options(parser)
 
@@ -77,12 +80,15 @@ def run(options: argparse.Namespace) -> int:
         open_explained,
     )
     from edge_tdn_export.explain.report import check_writable, draw, table
+    from edge_tdn_export.lists.labels import labels_note
     from edge_tdn_export.network import checkpoint
 
     check_writable(options.out)
     path = Path(options.model)
     if path.is_file():
         network = checkpoint.load(path, **network_options(options))
+        for note in labels_note(options.labels) if options.labels else ():
+            print(note)  # noqa: T201
         model = explained_checkpoint(path, network, input_spec(options, network.config.segments), options.labels)
     else:
         _check_no_checkpoint_options(options)
@@ -90,8 +96,6 @@ def run(options: argparse.Namespace) -> int:
     baseline = [open_baseline(options.baseline, model)] if options.baseline else []
     label = model.label(options.label) if options.label is not None else None
     video = demo_clip() if options.clip == DEMO else Path(options.clip)
-    if video.is_dir():
-        raise SourceError(f"{video}: is a directory; choose a video file")
     with bar() as progress:
         task = progress.add_task("looking for the clip", total=length_s(video))
         step = lambda seconds: progress.update(task, completed=seconds)  # noqa: E731

@@ -10,6 +10,7 @@ from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn_export.commands.output import console
 from edge_tdn_export.progress import stepped
+from edge_tdn_export.video_options import add_video_options, reading
 
 EPILOG = """Compare the live path's input with Pillow's, and every node of the graphs, features, logits, labels and
 events with full-precision PyTorch, on clips cut from the videos. The figures are written into the manifest;
@@ -33,7 +34,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.set_defaults(command=run)
     parser.add_argument("model", help="a model folder, or the name of a shipped model")
-    parser.add_argument("--clips", type=Path, metavar="DIR", help="videos to compare on (default: the demo clip)")
+    parser.add_argument(
+        "--clips", type=Path, metavar="PATH", help="folder or list of videos to compare on (default: the demo clip)"
+    )
     parser.add_argument(
         "--precision", nargs="+", metavar="P", help="precisions to compare (default: all that can run here)"
     )
@@ -48,10 +51,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for the reports; the model folder stays unchanged"
     )
+    add_video_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    from edge_tdn_export.clips import find_videos, read_clips
+    from edge_tdn_export.clips import find, read_clips
     from edge_tdn_export.convert.model_folder import write_at_once
     from edge_tdn_export.parity.compare import compare, record, steps
     from edge_tdn_export.parity.report import table, to_html, to_json
@@ -64,8 +68,11 @@ def run(options: argparse.Namespace) -> int:
         raise ModelError(f"{out}: is not a writable folder; choose one for the reports with --out")
     precisions = _precisions(model, options.precision)
     source = options.clips or demo_clip()
-    with stepped(len(find_videos(source))) as step:
-        clips = read_clips(source, model.manifest.input, step)
+    how = reading(options)
+    with stepped(len(find(source, how).videos)) as step:
+        clips = read_clips(source, model.manifest.input, step, reading=how)
+    if clips.note:
+        print(clips.note)  # noqa: T201
     with stepped(steps(clips, model, precisions)) as step:
         report = compare(model, precisions, clips, str(options.clips or "the demo clip"), step, options.max_clips)
     if not options.out:

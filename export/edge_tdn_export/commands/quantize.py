@@ -6,6 +6,7 @@ from typing import Any
 
 from edge_tdn_export.commands.output import console
 from edge_tdn_export.progress import OnProgress, bar
+from edge_tdn_export.video_options import add_video_options, reading
 
 EPILOG = """Some operators may have to stay in floating point to keep the limits. The command measures which ones, and
 keeps as few as possible; int8/quantize.json lists them, with the gain of each.
@@ -32,8 +33,8 @@ def add_parser(commands: Any) -> None:
         "--clips",
         type=Path,
         required=True,
-        metavar="DIR",
-        help="videos like those of the cameras, preferably at least two",
+        metavar="PATH",
+        help="videos like those of the cameras, preferably at least two: a folder, or a list of videos",
     )
     parser.add_argument(
         "--limit",
@@ -54,6 +55,7 @@ def add_parser(commands: Any) -> None:
         "--quick", action="store_true", help="do not try single operators if everything in INT8 keeps the limits"
     )
     parser.add_argument("--replace", action="store_true", help="replace the folder's int8")
+    add_video_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,7 +68,16 @@ def run(options: argparse.Namespace) -> int:
         step: OnProgress = lambda what, done, total: progress.update(  # noqa: E731
             task, description=what, completed=done + 1, total=total
         )
-        report = quantize(options.model, options.clips, limits, options.samples, options.replace, options.quick, step)
+        report = quantize(
+            options.model,
+            options.clips,
+            limits,
+            options.samples,
+            options.replace,
+            options.quick,
+            step,
+            reading(options),
+        )
     console().print(table(report))
     error = f"{report.golden_error:.1g} of the largest logit from PyTorch on the golden clip"
     print(f"{options.model}: int8, {error}")  # noqa: T201

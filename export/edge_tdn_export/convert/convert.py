@@ -18,6 +18,7 @@ from edge_tdn.inference.open_runtime import assemble, open_runtime
 from edge_tdn.inference.openvino import processor_can
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.self_test import golden_error
+from edge_tdn.label_file import check_labels
 from edge_tdn.manifest import (
     GOLDEN,
     ID_PATTERN,
@@ -32,7 +33,6 @@ from edge_tdn.manifest import (
     Manifest,
     Member,
     Model,
-    check_labels,
     dump,
     open_model,
     records,
@@ -44,6 +44,7 @@ from edge_tdn_export.convert.model_folder import whole_or_nothing
 from edge_tdn_export.convert.onnx_runtime import OnnxRuntime
 from edge_tdn_export.convert.precisions import DEFAULT_PRECISIONS, SUFFIXES, folder_of, format_of
 from edge_tdn_export.limits import limits_of
+from edge_tdn_export.lists.labels import read_labels
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.tdn import TDN, normalise
 from edge_tdn_export.progress import Step
@@ -89,11 +90,8 @@ def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) 
     check_id(recipe.id)
     if recipe.input.segments != model.config.segments:
         raise ModelError(f"the input has {recipe.input.segments} segments, the network {model.config.segments}")
-    try:
-        raw_labels = recipe.labels.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{recipe.labels}: {error.strerror}") from error
-    labels = check_labels(recipe.labels, raw_labels, model.config.classes, recipe.background)
+    labels = read_labels(recipe.labels).labels
+    check_labels(recipe.labels, labels, model.config.classes, recipe.background)
     clip = moving_grating(recipe.input)
     logits = _golden_logits(model.eval(), clip, recipe.input)
     with whole_or_nothing(out) as scratch:

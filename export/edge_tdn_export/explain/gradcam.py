@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge_tdn.errors import ModelError
-from edge_tdn.manifest import LABELS, InputSpec, check_labels, find_model, open_model
+from edge_tdn.label_file import check_labels
+from edge_tdn.manifest import LABELS, InputSpec, find_model, open_model
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Segment
 from edge_tdn.spelling import nearest_of_many
 from edge_tdn_export.clips import slide
+from edge_tdn_export.lists.labels import read_labels
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import STAGES
 from edge_tdn_export.network.reference import open_networks
@@ -79,11 +81,11 @@ def explained_checkpoint(path: Path, network: TDN, spec: InputSpec, labels: Path
     ModelError: the labels cannot be read, or do not match the network.
     """
     file = labels or path.with_name(LABELS)
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{file}: {error.strerror}; give a file of labels, one per line, with --labels") from error
-    return ExplainedModel(_short(path), network, spec, check_labels(file, raw, network.config.classes, ()))
+    if not file.is_file():
+        raise ModelError(f"{file}: No such file or directory; give a file of labels with --labels")
+    found = read_labels(file).labels
+    check_labels(file, found, network.config.classes, ())
+    return ExplainedModel(_short(path), network, spec, found)
 
 
 def open_baseline(name: str, model: ExplainedModel) -> ExplainedModel:
@@ -229,5 +231,4 @@ def _short(path: Path) -> str:
 
 
 def _too_short(video: Path, spec: InputSpec) -> ModelError:
-    clip_s = spec.ticks / spec.frame_rate
-    return ModelError(f"{video}: too short, a clip of this model spans {clip_s:.1f} s of unbroken video")
+    return ModelError(f"{video}: too short, a clip of this model needs {spec.needed_s():.1f} s of unbroken video")

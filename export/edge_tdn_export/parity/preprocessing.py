@@ -4,12 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edge_tdn.capture.video_file import Decoder
 from edge_tdn.errors import SourceError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.media.colour import Packed
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame, Picture
 from edge_tdn.segments.window import Window
-from edge_tdn_export.clips import MAX_GAP_S, Decoder, Recording, Resize, first_clip
+from edge_tdn_export.clips import MAX_GAP_S, Recording, Resize, first_clip
 from edge_tdn_export.network.reference import Networks, split
 from edge_tdn_export.parity.result import InputComparison
 
@@ -70,7 +71,7 @@ def compare_pixels(recording: Recording, networks: Networks) -> InputComparison 
 
     def clip(decoder: Decoder, resized: Resize | None) -> NDArray[np.uint8] | None:
         try:
-            return first_clip(recording.path, spec, decoder, resized)
+            return first_clip(recording, spec, decoder, resized)
         except SourceError:
             return None
 

@@ -37,7 +37,7 @@ def divide(recordings: Sequence[Recording], spec: InputSpec, samples: int) -> tu
     if len(clips) < 2:
         raise ModelError(
             f"{recordings[0].path}: one clip cannot be split into a calibration and a held-out set; add videos, or "
-            f"one longer than {spec.ticks / spec.frame_rate:.1f} s"
+            f"one of {spec.needed_s(clips=2):.1f} s"
         )
     by_video: dict[str, list[tuple[Recording, int]]] = {}
     for clip in clips:

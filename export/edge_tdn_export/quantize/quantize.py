@@ -20,7 +20,7 @@ import numpy as np
 
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import Model, open_model
-from edge_tdn_export.clips import Clips, find_videos, read_clips
+from edge_tdn_export.clips import Clips, find, read_clips
 from edge_tdn_export.convert.model_folder import size_of
 from edge_tdn_export.limits import LIMITS, Limits
 from edge_tdn_export.progress import OnProgress
@@ -40,6 +40,7 @@ from edge_tdn_export.quantize.trial import (
     scratch_folder,
     write_trial,
 )
+from edge_tdn_export.video_files import AS_IT_IS, Reading
 
 REPORT = "quantize.json"
 DEFAULT_SAMPLES = 128  # clips, of both sets together
@@ -73,6 +74,7 @@ def quantize(
     replaces: bool = False,
     quick: bool = False,
     step: OnProgress = lambda what, done, total: None,
+    reading: Reading = AS_IT_IS,
 ) -> QuantizationReport:
     """Add precision "int8" to a model folder; nothing in it changes until its manifest is replaced, atomically.
 
@@ -84,8 +86,9 @@ def quantize(
     limits = limits or LIMITS[NAME]
     model = _open(folder, samples, replaces)
     with scratch_folder(folder) as scratch:
-        names = [video.name for video in find_videos(videos)]
-        clips = read_clips(videos, model.manifest.input, lambda name: step(name, names.index(name), len(names)))
+        names = [video.name for video in find(videos, reading).videos]
+        reading_one = lambda name: step(name, names.index(name), len(names))  # noqa: E731
+        clips = read_clips(videos, model.manifest.input, reading_one, reading=reading)
         calibration, held_out = divide(clips.recordings, model.manifest.input, samples)
         inputs = prepare(model, scratch, calibration, held_out, step)
         everything = quantize_everything(inputs, limits)
@@ -98,7 +101,7 @@ def quantize(
         manifest, moves = final_manifest(model, trial, calibration.videos, error)
         report = _report(inputs, limits, clips, everything, ranking, trial, error)
         json = to_json(report, nncf=version("nncf"), preset=PRESET)
-        (moves[0][0] / REPORT).write_text(json, encoding="utf-8")
+        (moves[0][0] / REPORT).write_text(json, encoding="utf-8", errors="backslashreplace")
         commit(model, manifest, moves)
     return report
 
@@ -178,7 +181,8 @@ def _trial(
 def _unreachable(inputs: QuantizationInputs, everything: Trial, reached: Agreement, exceptions: int) -> ModelError:
     return ModelError(
         f"{inputs.model.folder}: the limits cannot be kept in INT8: {everything.agreement}; with {exceptions} of "
-        f"{len(inputs.operators)} operators in floating point {reached}; nothing written; see --limit"
+        f"{len(inputs.operators)} operators in floating point {reached}; nothing written; "
+        "for other limits: edge-tdn-export quantize --limit"
     )
 
 
@@ -197,6 +201,7 @@ def _report(
         calibration=inputs.calibration,
         held_out=inputs.held_out.clips,
         skipped=clips.skipped,
+        video_list=clips.note,
         bias_correction=trial.bias_correction,
         everything=everything.agreement,
         reached=trial.agreement,

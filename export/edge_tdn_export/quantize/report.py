@@ -26,6 +26,7 @@ class QuantizationReport:
     calibration: ClipSet
     held_out: ClipSet
     skipped: tuple[str, ...]  # one reason for each video without a clip
+    video_list: str  # its format, as it was recognised; empty for a folder of videos
     bias_correction: bool  # NNCF's, the fast one
     everything: Agreement  # with all operators in INT8, on the held-out clips
     reached: Agreement  # as written, with the exceptions, on the held-out clips
@@ -52,6 +53,8 @@ def table(report: QuantizationReport) -> RenderableType:
     for name in ("calibration", "held_out"):
         half: ClipSet = getattr(report, name)
         above.add_row(name.replace("_", "-"), Text(f"{len(half.clips)} clips of {_some(half.videos, 6)}"))
+    if report.video_list:
+        above.add_row("list", Text(report.video_list))
     if report.skipped:
         above.add_row("skipped", Text(_some(report.skipped, 1)))
     limits = report.limits

@@ -92,6 +92,40 @@ def test_folder_on_a_read_only_disk_is_created_later(small_disk: Path) -> None:
     outbox.close()
 
 
+def test_folder_that_another_daemon_has_taken_meanwhile_is_used_when_it_is_free(small_disk: Path) -> None:
+    """The disk was read-only when this daemon started, so it has no lock."""
+    remount(small_disk, "ro")
+    clock = ManualClock()
+    outbox = open_outbox(small_disk / "new", clock)
+    outbox.put(make_events(1, 3))
+    remount(small_disk, "rw")
+    other = open_outbox(small_disk / "new")
+    clock.now_s += TIMING.retry_s
+    outbox.tick()
+    assert outbox.status().state == "read_only"
+    assert "another edge-tdn keeps its events there" in outbox.status().reason
+    assert waiting_seqs(outbox) == [1, 2, 3]
+    other.close()
+    clock.now_s += TIMING.retry_s
+    outbox.tick()
+    assert (outbox.status().state, waiting_seqs(outbox)) == ("ok", [1, 2, 3])
+    outbox.close()
+
+
+def test_folder_that_was_replaced_is_locked_again(tmp_path: Path) -> None:
+    """As after a disk was unmounted and mounted again: no second daemon may use the folder."""
+    clock, folder = ManualClock(), tmp_path / "outbox"
+    outbox = open_outbox(folder, clock)
+    outbox.put(make_events(1, 3))
+    folder.rename(tmp_path / "before")
+    clock.now_s += TIMING.retry_s
+    outbox.tick()
+    assert (outbox.status().state, waiting_seqs(outbox)) == ("ok", [1, 2, 3])
+    with pytest.raises(ConfigError, match="another edge-tdn"):
+        open_outbox(folder)
+    outbox.close()
+
+
 def test_events_that_could_not_be_read_are_delivered_later(tmp_path: Path) -> None:
     clock = ManualClock()
     outbox = open_outbox(tmp_path, clock)

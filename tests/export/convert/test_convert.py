@@ -19,7 +19,7 @@ from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import normalise
 
-from edge_tdn.errors import ModelError
+from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.self_test import scores
 from edge_tdn.manifest import Model, open_model
@@ -228,13 +228,13 @@ def test_wrong_labels_leave_nothing_behind(
     content: bytes, message: str, small_model: SmallModel, tmp_path: Path
 ) -> None:
     (tmp_path / "labels.txt").write_bytes(content)
-    with pytest.raises(ModelError, match=rf"labels\.txt.*{message}"):
+    with pytest.raises((ConfigError, ModelError), match=rf"labels\.txt.*{message}"):
         convert(small_model.network, Recipe("small", tmp_path / "labels.txt", SPEC), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
 
 
 def test_missing_labels_file_is_named(small_model: SmallModel, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"gone\.txt: No such file"):
+    with pytest.raises(ConfigError, match=r"gone\.txt: No such file"):
         convert(small_model.network, Recipe("small", tmp_path / "gone.txt", SPEC), tmp_path / "out")
 
 

@@ -7,15 +7,18 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from edge_tdn_export.__main__ import main
 from edge_tdn_export.convert.model_folder import whole_or_nothing
+from edge_tdn_export.limits import LIMITS
 from edge_tdn_export.network import checkpoint
 from safetensors.torch import save_file
 
 from edge_tdn.manifest import open_model
+from tests.conftest import needs_bf16
 from tests.support.exports import LABELS, SmallModel, write_labels
 from tests.support.waiting import PROGRAM_S, eventually
 
@@ -53,6 +56,45 @@ def test_convert_writes_a_model_folder(
     assert model.manifest.members[0].source == source
     assert main(arguments) == 78
     assert "exists already" in capsys.readouterr().err
+
+
+@needs_bf16
+def test_precision_that_exceeds_its_limit_can_be_left_out_as_the_error_proposes(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LIMITS, "bf16", replace(LIMITS["bf16"], max_logit_error=1e-12))
+    assert main(arguments) == 78
+    message, advice = capsys.readouterr().err.splitlines()[-1].split("; nothing written; to leave it out: ")
+    assert message.startswith("edge-tdn-export: the export to bf16 differs from PyTorch by ")
+    assert message.endswith(" of the largest logit, allowed 1e-12")
+    assert left_in(tmp_path) == ["w.safetensors"]
+    assert main([*arguments, *advice.split()]) == 0
+    assert list(open_model(tmp_path / "m").manifest.precisions) == ["fp32"]
+
+
+def test_backgrounds_may_begin_with_a_dash(arguments: list[str], labels: Path, tmp_path: Path) -> None:
+    """As in the command that a failed fine-tuning prints: one option for each label."""
+    labels.write_text("\n".join(["-off", *LABELS[1:]]) + "\n", encoding="utf-8")
+    chosen = ["--background=-off", f"--background={LABELS[2]}"]
+    assert main([*arguments, *chosen, "--precisions", "fp32"]) == 0
+    assert open_model(tmp_path / "m").manifest.background == ("-off", LABELS[2])
+
+
+def test_published_labels_are_recognised_and_written_one_per_line(
+    arguments: list[str], labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list of videos in their place is refused, and nothing is written."""
+    at = arguments.index(str(labels))
+    arguments[at] = str(tmp_path / "classInd.txt")
+    (tmp_path / "classInd.txt").write_text("left/a.mp4 0\nleft/b.mp4 1\nleft/c.mp4 2\n")
+    assert main(arguments) == 78
+    assert "classInd.txt:1: 'left/a.mp4 0': a list of videos, not labels" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+    (tmp_path / "classInd.txt").write_text("2 two\n1 one\n3 three\n")
+    assert main([*arguments, "--precisions", "fp32"]) == 0
+    assert f"{tmp_path}/classInd.txt: numbered labels, 1-based, 3 labels\n" in capsys.readouterr().out
+    assert open_model(tmp_path / "m").labels == LABELS
+    assert (tmp_path / "m/labels.txt").read_text() == "one\ntwo\nthree\n"
 
 
 def test_precision_that_cannot_run_here_is_written_without_golden_error(

@@ -4,10 +4,13 @@ import resource
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from edge_tdn_export.__main__ import main
 from edge_tdn_export.convert.ensemble import ensemble, steps
+from edge_tdn_export.limits import LIMITS
 
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import Build, Manifest, Model
@@ -152,3 +155,15 @@ def largest_file(size: int) -> Iterator[None]:
 def test_full_disk_leaves_nothing_behind(pair: Pair, tmp_path: Path) -> None:
     with largest_file(100_000):
         check_refused([pair.t8, pair.t16], tmp_path, f"{tmp_path / 'out'}: ", "nothing written; is the disk full?")
+
+
+def test_a_precision_that_exceeds_its_limit_is_refused_with_advice_that_the_command_can_follow(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ensemble` has no option for precisions: it has those of its folders."""
+    monkeypatch.setitem(LIMITS, "fp32", replace(LIMITS["fp32"], max_logit_error=1e-12))
+    assert main(["ensemble", str(pair.t8), str(pair.t16), str(tmp_path / "both")]) == 78
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("edge-tdn-export: the export to fp32 differs from PyTorch by ")
+    assert message.endswith("an ensemble has the precisions that all its folders have: convert one of them without it")
+    assert list(tmp_path.iterdir()) == []

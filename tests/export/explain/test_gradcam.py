@@ -312,11 +312,11 @@ def test_files_without_a_clip_exit_with_66_or_78(
     Image.new("RGB", (64, 48)).save(tmp_path / "picture.png")
     (tmp_path / "junk.mp4").write_bytes(b"junk" * 100)
     cases: dict[Path, tuple[list[str], int, str]] = {
-        make_video(20, name="short.mp4"): ([], 78, "short.mp4: too short, a clip of this model spans"),
+        make_video(20, name="short.mp4"): ([], 78, "short.mp4: too short, a clip of this model needs 2.4 s"),
         tmp_path / "picture.png": ([], 78, "picture.png: too short"),
         tmp_path / "junk.mp4": ([], 66, "junk.mp4"),
         tmp_path / "absent.mp4": ([], 66, "absent.mp4"),
-        tmp_path: ([], 66, "is a directory; choose a video file"),
+        tmp_path: ([], 66, "no numbered pictures in it"),
         video: (["--at", "99"], 78, "thing.mp4: no clip at 99 s; the nearest one is from"),
     }
     for path, (more, status, message) in cases.items():

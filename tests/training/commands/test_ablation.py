@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from PIL import Image
 from rich.console import Console
 
 from edge_tdn.demo.scene import MOTIONS
+from edge_tdn.errors import ModelError
 from tests.support.training_tasks import kill_trainer_when
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
@@ -84,6 +86,27 @@ def test_a_killed_ablation_is_resumed_and_trains_nothing_twice(
     assert [one["seeds"] for one in again["models"]] == [one["seeds"] for one in found["models"]]
     assert main(command("--size", "96")) == 78
     assert "this run was started with input.height = 64, now it is 96" in capsys.readouterr().err
+
+
+def test_trained_networks_are_kept_when_the_results_cannot_be_written(
+    command: Callable[..., list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The disk is full at the end; the printed command writes the results without training again."""
+
+    def full(path: Path, content: bytes) -> None:
+        raise ModelError(f"{path}: No space left on device; the file is unchanged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ablation, "write_at_once", full)
+        assert main(command()) == 78
+    kept, again = capsys.readouterr().err.splitlines()[-1].split("; to continue: ")
+    assert kept == f"the networks that were trained are kept in {tmp_path / 'out'}"
+    assert main(shlex.split(again)[1:]) == 0
+    assert "epoch" not in capsys.readouterr().err
+    assert (tmp_path / "out/ablation.json").exists()
 
 
 def result(name: str, predicted: list[list[int]], seconds: list[float], paper: float | None = None) -> AblationResult:

@@ -206,7 +206,7 @@ def test_train_reports_what_it_does_with_videos(
     assert "take-9.mp4: the same file as" in printed
     assert re.search(r"^2 classes; 7 videos to train on, 3 held out, 1 skipped\n  skipped: .*9\.mp4: ", printed, re.M)
     assert "--labels" in printed
-    assert printed.endswith("--background background\n")
+    assert printed.endswith("--background=background\n")
 
 
 def test_training_segments_lie_as_those_of_a_camera() -> None:

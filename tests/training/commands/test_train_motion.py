@@ -1,19 +1,24 @@
 """The recipe of the shipped model: the same loop as every training, on generated clips instead of videos."""
 
+import errno
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from edge_tdn_export.limits import LIMITS
 from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.tdn import TDN
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import train_motion
 from edge_tdn_training.commands.motion_recipe import CLIPS_PER_SEED, SEEDS
+from edge_tdn_training.loop.run_folder import RunFolder
 from edge_tdn_training.synthetic import dataset
 from edge_tdn_training.synthetic.clips import HELD_OUT, SPEC, generate_clip
 from edge_tdn_training.synthetic.dataset import GeneratedClips
@@ -21,6 +26,7 @@ from edge_tdn_training.training_config import TrainingConfig
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.manifest import Model, open_model
+from edge_tdn.shell import command as shell_command
 from tests.support.training_tasks import kill_trainer_when
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
@@ -90,7 +96,9 @@ def test_the_result_is_a_folder_like_the_shipped_one(
     assert {path.name for path in model.folder.iterdir()} == {path.name for path in motion.folder.iterdir()} - {"int8"}
     printed = capsys.readouterr().out
     assert re.search(
-        r"^no int8: the limits .* see --limit; edge-tdn-export quantize has --limit", printed, re.MULTILINE
+        r"^no int8: the limits .*; for other limits: edge-tdn-export quantize --limit; edge-tdn-export quantize also",
+        printed,
+        re.MULTILINE,
     )
     assert (model.manifest.id, model.manifest.background) == (motion.manifest.id, motion.manifest.background)
     assert model.manifest.input == SMALL
@@ -166,3 +174,41 @@ def test_an_option_out_of_range_is_an_error_and_nothing_is_written(
     assert main(command(*more)) == 78
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_what_was_learned_is_kept_when_the_disk_is_full(
+    command: Callable[..., list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While it trains, and when the model folder is made; the printed command continues."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    save = RunFolder.save_epoch
+
+    def second_fails(run: RunFolder, model: TDN, optimiser: Any, metrics: Any, **options: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            if len(metrics) == 2:
+                patch.setattr(os, "fsync", full)
+            save(run, model, optimiser, metrics, **options)
+
+    line = command()
+    again = shell_command("edge-tdn-train", *line)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save_epoch", second_fails)
+        assert main(line) == 78
+    refusal = capsys.readouterr().err
+    assert "metrics.jsonl: No space left on device; the file is unchanged\n" in refusal
+    assert f"what was learned is kept in {tmp_path / 'run'}; to resume: {again}\n" in refusal
+    with monkeypatch.context() as patch:
+        patch.setattr(train_motion, "_film", full)
+        assert main(line) == 78
+    refusal = capsys.readouterr().err
+    assert "resuming after epoch 1\n" in refusal
+    assert f"the trained weights are kept: {tmp_path / 'run/weights.safetensors'}\n" in refusal
+    assert f"to continue from there: {again}\n" in refusal
+    assert not (tmp_path / "run/model").exists()
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 3

@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from edge_tdn_training.data.background import with_background
 from edge_tdn_training.data.dataset import DataSet, Video, open_data
+from edge_tdn_training.data.video_cache import decode
+
+from edge_tdn.capture.video_file import read_file
+from tests.support.published_lists import write_pictures
 
 pytestmark = pytest.mark.training
 
@@ -38,3 +42,20 @@ def test_negatives_of_one_call_of_record_are_one_recording(make_video: Callable[
         (tmp_path / "dataset.toml").write_text(description)
         both, _ = with_background(data, tmp_path / "negatives")
         assert len({video.source for video in both.videos}) == count
+
+
+def test_negatives_may_be_frame_folders_and_are_named_as_other_data_is(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Folders of pictures are videos; a dangling link is skipped; a video that an action has as well is named."""
+    action = make_video(frames=30)
+    folder = tmp_path / "negatives"
+    write_pictures(folder / "street", (frame.picture for frame in read_file(action)))
+    (folder / "linked.mp4").symlink_to(action)
+    (folder / "gone.mkv").symlink_to("/nowhere.mkv")
+    data, notes = with_background(DataSet(("a",), (Video(action, 0, "x"),), (0,)), folder)
+    assert notes == (f"class 'background': 2 video(s) of {folder}",)
+    assert data.skipped == (f"{folder}/gone.mkv: a link to /nowhere.mkv, which does not exist",)
+    (note,) = data.notes
+    assert note.startswith(f"{action}, 'a', and {folder}/linked.mp4, 'background': one video under two labels")
+    assert [len(frames) for frames in decode(data, 15.0, 48, tmp_path / "cache").frames] == [30, 30, 30]

@@ -67,12 +67,11 @@ def test_a_list_file_in_all_its_forms(tmp_path: Path) -> None:
         ("a.mp4", 0, 1.5, 4),
         ("a.mp4", 1, 2, None),
         ("a.mp4", 0, 0, None),
+        ("frames", 1, 0, None),
     ]
+    assert [video.frames for video in data.videos] == [None] * 7 + [30], "a folder of pictures has a number of them"
     assert data.videos[0].source == data.videos[4].source, "parts of one file are of one recording"
-    assert [reason.split(": ", 1)[1] for reason in data.skipped] == [
-        f"{tmp_path / 'gone.mp4'}: no such video",
-        f"{tmp_path / 'frames'}: a folder; join its pictures to a video first",
-    ]
+    assert [reason.split(": ", 1)[1] for reason in data.skipped] == [f"{tmp_path / 'gone.mp4'}: no such video"]
 
 
 def test_dataset_toml_defines_mirror_images_and_recordings(tmp_path: Path) -> None:

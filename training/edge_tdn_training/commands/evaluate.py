@@ -19,9 +19,11 @@ from typing import Any
 import torch
 from edge_tdn_export.convert.convert import open_any, tools
 from edge_tdn_export.convert.model_folder import write_at_once
+from edge_tdn_export.lists.labels import labels_note, read_labels
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.input_spec import input_of
 from edge_tdn_export.network.reference import Networks, open_networks
+from edge_tdn_export.video_options import LABELS_HELP, add_video_options, reading
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -32,8 +34,10 @@ from edge_tdn.config.load import load
 from edge_tdn.config.tables import DecideConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.runtime import enough_memory
-from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, Model, check_labels, find_model, open_model
+from edge_tdn.label_file import check_labels
+from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, Model, find_model, open_model
 from edge_tdn_training.data.dataset import open_data
+from edge_tdn_training.data.decoded import printed
 from edge_tdn_training.data.video_cache import default_cache
 from edge_tdn_training.evaluation import report
 from edge_tdn_training.evaluation.protocols import (
@@ -48,7 +52,7 @@ from edge_tdn_training.evaluation.protocols import (
 )
 from edge_tdn_training.evaluation.streaming import StreamResult, check_length, read_intervals, stream
 from edge_tdn_training.evaluation.timeline import timeline
-from edge_tdn_training.loop.run_folder import RUN, input_of_run
+from edge_tdn_training.loop.run_folder import ESCAPED, RUN, input_of_run
 
 REPORT = "evaluation.json"
 
@@ -88,7 +92,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.set_defaults(command=run)
     data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument("--data", type=Path, metavar="PATH", help="a folder of videos for each class, or a list file")
+    data.add_argument(
+        "--data", type=Path, metavar="PATH", help="a folder of videos for each class, or a list file: see train"
+    )
     data.add_argument(
         "--stream", type=Path, nargs=2, metavar=("VIDEO", "JSON"), help="a long video, and its labelled intervals"
     )
@@ -127,12 +133,13 @@ def add_parser(commands: Any) -> None:
         metavar="DIR",
         help=f"folder for {REPORT} and the pictures (default: evaluation)",
     )
+    add_video_options(parser, labels=True)
     _add_checkpoint_options(parser)
 
 
 def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the description of a checkpoint; a model folder or a run has its own")
-    group.add_argument("--labels", type=Path, help="one label per line (default: labels.txt beside the checkpoint)")
+    group.add_argument("--labels", type=Path, help=f"{LABELS_HELP} (default: labels.txt beside it)")
     group.add_argument("--arch", help="the ResNet (default: resnet50, or that of the weights)")
     group.add_argument(
         "--segments",
@@ -164,7 +171,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _evaluate_clips(options: argparse.Namespace) -> None:
-    data = open_data(options.data)
+    data = open_data(options.data, reading(options), "test")
     precisions = _precisions(options)
     with ExitStack() as opened:
         models = [_evaluated_model(number, options, precisions, opened) for number in range(len(options.model))]
@@ -178,8 +185,10 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
                 step=lambda what: progress.update(task, description=what, advance=1),
             )
     title = " + ".join(model.name for model in models)
+    notes = (*data.notes, *(labels_note(options.labels) if options.labels else ()))
     content = {
         "data": str(options.data),
+        "notes": notes,
         "protocol": options.protocol,
         "models": [{"name": model.name, "sha256": model.sha256} for model in models],
         "labels": models[0].labels,
@@ -191,7 +200,7 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
         for name, one in found.accuracies.items()
     }
     tables = [report.accuracy_table(found.accuracies), report.class_table(found.accuracies)]
-    _write(options.out, content, pictures, tables, found.skipped)
+    _write(options.out, content, pictures, tables, found.skipped, notes)
 
 
 def _precisions(options: argparse.Namespace) -> list[str]:
@@ -215,10 +224,10 @@ def _evaluated_model(
         spec = _input(options, network.config.segments, path.parent)
         check_protocol(options.protocol, spec, PYTORCH, name)
         listed = options.labels or path.parent / LABELS
-        try:
-            labels = check_labels(listed, listed.read_bytes(), network.config.classes, ())
-        except OSError as error:
-            raise ConfigError(f"{listed}: {error.strerror}; give the checkpoint's labels with --labels") from error
+        if not listed.is_file():
+            raise ConfigError(f"{listed}: No such file or directory; give the checkpoint's labels with --labels")
+        labels = read_labels(listed).labels
+        check_labels(listed, labels, network.config.classes, ())
         scorers = {PYTORCH: with_pytorch(Networks([network], spec), device)}
         return EvaluatedModel(Path(name).name, checkpoint.sha256(path), labels, spec, scorers)
     model = open_model(find_model(name, Path.cwd()))
@@ -271,14 +280,15 @@ def _evaluate_stream(options: argparse.Namespace) -> None:
         check_names(site, model.labels, background)
         decide = site.decide
     intervals = read_intervals(labelled, (*rules(decide, model.labels, background), *background))
-    declared_s = length_s(video)
+    pictures_of = reading(options).pictures.at(model.manifest.input.frame_rate)
+    declared_s = length_s(video, pictures=pictures_of)
     check_length(labelled, intervals, video, declared_s)
     found: dict[str, StreamResult] = {}
     for name in dict.fromkeys(options.precision or ["fp32"]):
         with closing(open_any(model, name)) as runtime, _bar(declared_s) as (progress, task):
             step = partial(_seconds_done, progress, task, name)
             with enough_memory(runtime.device, EVALUATING):
-                found[name] = stream(model, runtime, video, intervals, decide, step)
+                found[name] = stream(model, runtime, video, intervals, decide, step, pictures_of)
         check_length(labelled, intervals, video, found[name].matched.seconds)
     content = {
         "video": str(video),
@@ -307,19 +317,26 @@ def _streamed_model(options: argparse.Namespace) -> Model:
 
 
 def _write(
-    out: Path, content: dict[str, Any], pictures: dict[str, bytes], tables: Sequence[Table], skipped: Sequence[str]
+    out: Path,
+    content: dict[str, Any],
+    pictures: dict[str, bytes],
+    tables: Sequence[Table],
+    skipped: Sequence[str],
+    notes: Sequence[str] = (),
 ) -> None:
     """Write the files, and print the tables."""
     whole = {"schema": 1, "evaluated_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "tools": tools(), **content}
     out.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         write_at_once(out / name, picture)
-    write_at_once(out / REPORT, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+    write_at_once(out / REPORT, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode(errors=ESCAPED))
     console = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
+    for line in notes:
+        console.print(line, soft_wrap=True)
     for table in tables:
         console.print(table)
         console.print()
-    for reason in skipped:
+    for reason in printed(skipped):
         console.print(f"skipped: {reason}", soft_wrap=True)
     console.print(f"written: {', '.join(str(out / name) for name in (REPORT, *pictures))}", soft_wrap=True)
 

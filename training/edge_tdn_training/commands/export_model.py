@@ -15,7 +15,9 @@ from edge_tdn_export.parity.report import to_html, to_json
 from edge_tdn_export.parity.result import ParityReport
 from edge_tdn_export.progress import bar, stepped
 from edge_tdn_export.quantize import quantize
+from edge_tdn_export.video_files import Reading
 
+from edge_tdn.capture.picture_folder import AS_FOUND, Pictures
 from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.errors import ModelError, last_line
 from edge_tdn.manifest import Model, open_model
@@ -26,12 +28,13 @@ REFERENCE = "fp32"  # the precision that a folder cannot do without
 
 
 def export_model(
-    network: TDN, recipe: convert.Recipe, videos: Sequence[Path], folder: Path
+    network: TDN, recipe: convert.Recipe, videos: Sequence[Path], folder: Path, pictures: Pictures = AS_FOUND
 ) -> tuple[ParityReport, list[str]]:
     """Fill the empty `folder`; return the comparison with PyTorch, and notes for the user.
 
-    `videos`: whole files that INT8 is calibrated on and everything is compared on, held-out seconds included. A reduced
-    precision that exceeds its limits, or cannot be made, is left out. ModelError: the export fails.
+    `videos`: whole files that INT8 is calibrated on and everything is compared on, held-out seconds included; folders
+    of pictures among them are read as `pictures` describes. A reduced precision that exceeds its limits, or cannot be
+    made, is left out. ModelError: the export fails.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators that no TDN has
     notes = _convert(network, recipe, folder / MODEL)
@@ -43,12 +46,12 @@ def export_model(
         for number, video in enumerate(videos):
             (links / f"{number:04}-{video.name}").symlink_to(video.resolve())
         try:
-            _to_int8(folder, links)
+            _to_int8(folder, links, Reading(pictures=pictures))
         except Exception as error:  # whatever NNCF raises, the other precisions are of use
             reason = last_line(error).removeprefix(f"{folder}: ")  # a temporary name
-            notes.append(f"no int8: {reason}; edge-tdn-export quantize has --limit, and takes other videos for --clips")
+            notes.append(f"no int8: {reason}; edge-tdn-export quantize also takes other videos, with --clips")
         model = open_model(folder)
-        report = _compare(model, links)
+        report = _compare(model, links, Reading(pictures=pictures))
     compare.record(model, report)
     write_at_once(folder / "parity.json", to_json(report).encode())
     write_at_once(folder / "parity.html", to_html(report).encode())
@@ -71,21 +74,21 @@ def _convert(network: TDN, recipe: convert.Recipe, out: Path) -> list[str]:
     return []
 
 
-def _to_int8(folder: Path, videos: Path) -> None:
+def _to_int8(folder: Path, videos: Path, reading: Reading) -> None:
     with bar() as progress:
         task = progress.add_task("")
 
         def step(what: str, done: int, total: int) -> None:
             progress.update(task, description=f"INT8: {what}", completed=done + 1, total=total)
 
-        quantize.quantize(folder, videos, quick=True, step=step)
+        quantize.quantize(folder, videos, quick=True, step=step, reading=reading)
 
 
-def _compare(model: Model, videos: Path) -> ParityReport:
+def _compare(model: Model, videos: Path, reading: Reading) -> ParityReport:
     """Compare all precisions with PyTorch: on the demo clip, if no video is as long as a clip of the model."""
     spec = model.manifest.input
     try:
-        clips, where = read_clips(videos, spec), "whole files of the training data"
+        clips, where = read_clips(videos, spec, reading=reading), "whole files of the training data"
     except ModelError:
         clips, where = read_clips(demo_clip(), spec), "the demo clip"
     precisions = [name for name in model.manifest.precisions if convert.runs_here(name)]

@@ -21,6 +21,7 @@ from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.parity.report import table
 from edge_tdn_export.parity.result import ParityReport
+from edge_tdn_export.video_options import add_video_options
 from rich.console import Console
 
 from edge_tdn.errors import ModelError
@@ -32,7 +33,7 @@ from edge_tdn_training.commands.network_options import add_network_options
 from edge_tdn_training.commands.next_steps import convert_command, noted, same_command, weights_kept
 from edge_tdn_training.data.balance import balance, evaluation_clips
 from edge_tdn_training.data.dataset import DataSet
-from edge_tdn_training.data.decoded import DecodedDataSet
+from edge_tdn_training.data.decoded import DecodedDataSet, printed
 from edge_tdn_training.data.split import DataSplit, split
 from edge_tdn_training.data.video_cache import decode_with_progress, default_cache
 from edge_tdn_training.evaluation.accuracy import Accuracy
@@ -40,7 +41,7 @@ from edge_tdn_training.evaluation.protocols import views, with_runtime
 from edge_tdn_training.evaluation.report import accuracy_json, accuracy_table, class_table
 from edge_tdn_training.loop.distributed import DEFAULT_MICRO_BATCH, distributed_context
 from edge_tdn_training.loop.early_stopping import best_epoch
-from edge_tdn_training.loop.run_folder import CURVES, RUN
+from edge_tdn_training.loop.run_folder import CURVES, ESCAPED, RUN
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
 from edge_tdn_training.training_config import TrainingConfig
@@ -139,6 +140,7 @@ def add_parser(commands: Any) -> None:
         f"later (default: as in --from, but at most {MAX_CLIP_S:g} s per clip)",
     )
     add_machine_options(group, "it is reduced to fit --batch (default: %(default)s)", DEFAULT_MICRO_BATCH, workers=1)
+    add_video_options(parser, labels=True)
     add_network_options(parser)
 
 
@@ -191,7 +193,7 @@ def prepare_data(plan: FinetunePlan, console: Console) -> PreparedData:
     training, held_out = sides.train, sides.held_out
     notes = (*plan.notes, *sides.notes, *_too_short(training, plan.spec), *_not_mirrored(plan.data))
     skipped = dict.fromkeys((*training.data.skipped, *held_out.data.skipped))
-    for line in (*notes, f"{len(skipped)} video(s) skipped", *skipped) if skipped else notes:
+    for line in (*notes, f"{len(skipped)} video(s) skipped", *printed(skipped)) if skipped else notes:
         console.print(f"  {line}")
     console.print(f"  {_counts(training)}; held out: {_counts(held_out)}")
     balanced = balance(training, plan.spec.video_frames)
@@ -224,12 +226,12 @@ def _too_short(training: DecodedDataSet, spec: InputSpec) -> list[str]:
     """Return a note if most videos are shorter than a clip, which on a camera then shows more than they do."""
     lengths = sorted(len(frames) for frames in training.frames)
     middle = lengths[len(lengths) // 2]
-    if middle >= spec.ticks:
+    if middle >= spec.first_clip_ticks:
         return []
     fits = max(1, (middle - FRAMES_PER_SEGMENT + 1) // spec.segments)
     return [
-        f"most videos are shorter than the {spec.ticks / spec.frame_rate:.1f} s that a clip of the model spans; record "
-        f"longer ones, or try --segment-stride {fits}"
+        f"most videos are shorter than the {spec.needed_s():.1f} s that a clip of the model needs; record longer ones, "
+        f"or try --segment-stride {fits}"
     ]
 
 
@@ -272,7 +274,7 @@ def export_network(plan: FinetunePlan, data: PreparedData, folder: Path) -> Expo
         background=plan.background,
         source=(("file", f"{run_folder.name}/{WEIGHTS}"), ("sha256", checkpoint.sha256(run_folder / WEIGHTS))),
     )
-    report, notes = export_model(plan.initial.model.to("cpu").float(), recipe, data.videos, folder)
+    report, notes = export_model(plan.initial.model.to("cpu").float(), recipe, data.videos, folder, plan.data.pictures)
     return Exported(report, tuple(notes))
 
 
@@ -307,4 +309,4 @@ def write_results(
         "recordings_judged": data.recordings,
         "results": {name: accuracy_json(one) for name, one in accuracies.items()},
     }
-    write_at_once(folder / REPORT, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode())
+    write_at_once(folder / REPORT, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode(errors=ESCAPED))

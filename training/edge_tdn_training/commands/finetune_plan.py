@@ -2,19 +2,21 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch.distributed as dist
+from edge_tdn_export.command_line import require_extra
 from edge_tdn_export.convert.convert import check_id
 from edge_tdn_export.network.input_spec import input_of
+from edge_tdn_export.video_options import reading
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import MANIFEST, InputSpec, find_model, open_model
 from edge_tdn_training.commands.network_options import input_options, network_options
 from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.data.background import BACKGROUND, with_background
-from edge_tdn_training.data.dataset import DataSet, open_data
+from edge_tdn_training.data.dataset import DataSet, open_data, open_evaluation_data
 from edge_tdn_training.data.split import check_evaluation_data, check_share
 from edge_tdn_training.loop.checks import check_size
 from edge_tdn_training.loop.distributed import check_device
@@ -65,13 +67,16 @@ class FinetunePlan:
 def make_plan(options: argparse.Namespace) -> FinetunePlan:
     """Check everything that can be checked before videos are decoded. EdgeTdnError: options, data or weights."""
     _check_options(options)
-    data, notes = with_background(open_data(options.data), options.negatives)
+    how = reading(options)
+    data, notes = with_background(open_data(options.data, how, "train"), options.negatives)
     if len(data.labels) < 2:
         raise ConfigError(
             f"{options.data}: only one class, {data.labels[0]!r}; add a folder named {BACKGROUND} of everything else "
             f"that the camera sees, or use --negatives"
         )
-    evaluation = _evaluation_data(options.judge, data, options.data) if options.judge else None
+    evaluation = open_evaluation_data(options.judge, how, data, options.data) if options.judge else None
+    if evaluation:
+        check_evaluation_data(data, evaluation)
     initial = load_initial_weights(options.start, data.labels, options.seed, **network_options(options))
     original = input_of(initial.model.config.segments, initial.spec, **input_options(options))
     stride = options.segment_stride or default_stride(original)
@@ -92,7 +97,13 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
         device=options.device,
         max_micro_batch=options.at_once,
         workers=options.workers,
-        notes=(*notes, *initial.notes, *_shorter_clip(original, spec)),
+        notes=(
+            *data.notes,
+            *(evaluation.notes if evaluation else ()),
+            *notes,
+            *initial.notes,
+            *_shorter_clip(original, spec),
+        ),
     )
 
 
@@ -110,6 +121,7 @@ def _check_options(options: argparse.Namespace) -> None:
     if not options.rate > 0:
         raise ConfigError(f"--rate {options.rate:g}: must be more than 0")
     check_device(options.device)
+    require_extra()
 
 
 def default_stride(original: InputSpec) -> int:
@@ -125,21 +137,6 @@ def _shorter_clip(original: InputSpec, spec: InputSpec) -> list[str]:
         f"a clip spans {now_s:.1f} s (with the initial weights: {before_s:.1f} s); an action cannot be recognised much "
         f"sooner after its start"
     ]
-
-
-def _evaluation_data(path: Path, data: DataSet, where: Path) -> DataSet:
-    """Return separate evaluation data with the labels of `data`, which was read from `where`.
-
-    ConfigError: it has another class, or shares recordings with `data`.
-    """
-    other = open_data(path)
-    unknown = [label for label in other.labels if label not in data.labels]
-    if unknown:
-        raise ConfigError(f"{path}: class {unknown[0]!r} is not a class of {where}: {', '.join(data.labels)}")
-    own = tuple(replace(video, label=data.labels.index(other.labels[video.label])) for video in other.videos)
-    evaluation = replace(data, videos=own, skipped=other.skipped)
-    check_evaluation_data(data, evaluation)
-    return evaluation
 
 
 def _background(source: str, labels: Sequence[str]) -> tuple[str, ...]:

@@ -33,7 +33,8 @@ from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_S, Frame, Rgbx, State
 from edge_tdn.shell import command
-from edge_tdn_training.data.dataset import DESCRIPTION, class_name, recordings
+from edge_tdn_training.data.dataset import class_name
+from edge_tdn_training.data.description import DESCRIPTION, recordings
 
 SESSION = "%Y%m%dT%H%M%SZ"  # start of the names of all clips of one call
 ONE_RECORDING = "source = '([0-9]{8}T[0-9]{6}Z)-[0-9]+'  # clips of one call of edge-tdn-train record\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_tdn_export.network.input_spec import input_of
+from edge_tdn_export.video_options import add_video_options, reading
 from rich.console import Console
 
 from edge_tdn.errors import ConfigError, ModelError
@@ -16,9 +17,10 @@ from edge_tdn_training.commands.network_options import add_network_options, inpu
 from edge_tdn_training.commands.next_steps import convert_command, noted, same_command
 from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.data.background import BACKGROUND
-from edge_tdn_training.data.dataset import DataSet, open_data
-from edge_tdn_training.data.decoded import DecodedDataSet
-from edge_tdn_training.data.split import check_apart, check_evaluation_data, check_share, copies_are_one, hold_out
+from edge_tdn_training.data.copies import copies_are_one
+from edge_tdn_training.data.dataset import DataSet, open_data, open_evaluation_data
+from edge_tdn_training.data.decoded import DecodedDataSet, printed
+from edge_tdn_training.data.split import check_apart, check_evaluation_data, check_share, hold_out
 from edge_tdn_training.data.video_cache import decode_with_progress, default_cache
 from edge_tdn_training.loop.distributed import DistributedContext, distributed_context
 from edge_tdn_training.loop.initial_weights import load_initial_weights
@@ -44,12 +46,20 @@ exit status: 0 trained; 71 not enough memory; 78 data, weights or options are wr
 
 DATA = """the data (--data, --judge) is one of:
   a folder with a folder of videos for each class, named as the class; or
-  a list file, one video per line: `path [frames] label`, beside labels.txt, one label per line; a label in the list is
-  a line number of labels.txt, from 0. Paths are relative to the list's folder; `path#t=2.5,7` is the part from second
-  2.5 to 7. The number of frames is ignored, since the list names videos, not folders of pictures.
+  a list file as it is published, recognised by its content and reported in one line:
+    clips/a.mp4 0                   path and label: mmaction2, PySlowFast, our own; blanks, tabs or commas between them
+    img/78687 117 86                path, number of pictures and label: frame folders of TSN, TSM and TDN
+    Archery/v_Archery_g08_c01.avi 3 UCF101, with classInd.txt beside it
+    brush_hair_test_split1.txt      HMDB51: any file of a split stands for the whole split
+    label,youtube_id,time_start,... Kinetics CSV
+    100218;Turning something over   Something-Something and Jester, and Something-Something's JSON
+  A video is a file, or a folder of numbered pictures, img_00001.jpg and following. `path#t=2.5,7` is the part from
+  second 2.5 to 7. Numbers in a list refer to a file of labels beside it (--labels-of-list), paths to the list's folder
+  (--videos-in). Of a list with a part for training and one for tests, --judge and `evaluate` take the latter.
 
 dataset.toml in the same folder describes the classes of mirrored clips, and the recording that a clip was cut from:
   source = '(.+)-[0-9]+'          # front-door-3.mp4 is of the recording front-door; default: each file is a recording
+  first_label = 0                 # a list's first number, 0 or 1; only for lists that do not show it
   [flip]
   "turn left" = "turn right"      # swapped in mirrored clips; all other classes keep their label
 """
@@ -91,6 +101,7 @@ def add_parser(commands: Any) -> None:
         help="folder of decoded videos: 4 MB per second at 12 frames of 456x256 (default: %(default)s)",
     )
     _add_training_options(parser)
+    add_video_options(parser, labels=True)
     add_network_options(parser)
     machine = parser.add_argument_group("the machine")
     add_machine_options(
@@ -163,9 +174,9 @@ def run(options: argparse.Namespace) -> int:
     console = Console(markup=False, highlight=False, soft_wrap=True)
     with distributed_context(options.device) as context:
         config = _training_config(options)
-        data, evaluation = open_data(options.data), open_data(options.judge) if options.judge else None
-        if evaluation and evaluation.labels != data.labels:
-            raise ConfigError(f"{options.judge}: its classes differ from those of {options.data}, or in their order")
+        how = reading(options)
+        data = open_data(options.data, how, "train")
+        evaluation = open_evaluation_data(options.judge, how, data, options.data) if options.judge else None
         if evaluation:
             check_evaluation_data(data, evaluation)
         initial = load_initial_weights(options.start, data.labels, config.seed, **network_options(options))
@@ -175,7 +186,13 @@ def run(options: argparse.Namespace) -> int:
         if options.hold_out:  # of the videos that can be read
             training, held_out, copies = hold_out_decoded(training, options.hold_out, config.seed)
         if context.is_first:
-            _print_data(console, data, training, held_out, (*initial.notes, *copies))
+            _print_data(
+                console,
+                data,
+                training,
+                held_out,
+                (*data.notes, *(evaluation.notes if evaluation else ()), *initial.notes, *copies),
+            )
         micro_batch = options.at_once or context.micro_batch(config.batch)
         task = TrainingTask(initial, spec, training, held_out, config)
         with noted(ModelError, f"what was learned is kept in {options.out}; to resume: {same_command(options)}"):
@@ -230,7 +247,7 @@ def _print_data(
     console.print(
         f"{len(data.labels)} classes; {len(training.frames)} videos to train on{evaluated}, {len(skipped)} skipped"
     )
-    for reason in skipped:
+    for reason in printed(skipped):
         console.print(f"  skipped: {reason}")
     if data.sideways:
         labels = ", ".join(map(repr, data.sideways))

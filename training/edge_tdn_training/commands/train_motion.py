@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from edge_tdn_export.command_line import require_extra
 from edge_tdn_export.convert.convert import Recipe, runs_here
 from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.network import checkpoint
@@ -137,6 +138,7 @@ def run(options: argparse.Namespace) -> int:
     if (options.out / MODEL).exists():
         raise ConfigError(f"{options.out / MODEL}: exists already; remove it, or choose another folder with --out")
     check_ranges(options, RANGES)
+    require_extra()
     photos = read_photos(options.backdrops) if options.backdrops else ()
     epochs = max(1, round(options.drawings / EPOCH_CLIPS))
     held_out = min(HELD_OUT_CLIPS, options.held_out)

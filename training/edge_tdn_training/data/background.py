@@ -9,11 +9,13 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from edge_tdn_export.clips import find_videos
+from edge_tdn_export.clips import find
+from edge_tdn_export.video_files import FoundVideos
 
 from edge_tdn.capture.video_file import length_s
 from edge_tdn.errors import SourceError
-from edge_tdn_training.data.dataset import DataSet, Video, recordings
+from edge_tdn_training.data.dataset import DataSet, Video, real_path, two_labels
+from edge_tdn_training.data.description import recordings
 
 BACKGROUND = "background"
 MARGIN_S = 0.5  # left out beside a labelled interval: labels are not exact to the frame
@@ -29,7 +31,8 @@ def with_background(data: DataSet, negatives: Path | None) -> tuple[DataSet, tup
     labelled intervals. The recordings that negatives were cut from are read as those of other data. ModelError: no
     video in that folder.
     """
-    given: list[Interval] = [(path, 0.0, None) for path in find_videos(negatives)] if negatives else []
+    found = find(negatives) if negatives else FoundVideos(())
+    given: list[Interval] = [(path, 0.0, None) for path in found.videos]
     recording = recordings(negatives) if negatives else Path.as_posix
     exists = BACKGROUND in data.labels
     between = [] if exists else _unlabelled(data)
@@ -41,12 +44,22 @@ def with_background(data: DataSet, negatives: Path | None) -> tuple[DataSet, tup
     )
     if exists or not videos:
         warning = f"no class {BACKGROUND!r}: the model will take everything for an action; see --negatives"
-        return replace(data, videos=data.videos + videos), () if exists else (warning,)
+        return _extended(data, data.labels, data.swaps, videos, found.skipped), () if exists else (warning,)
     parts = [f"{len(given)} video(s) of {negatives}"] if given else []
     parts += [f"{len(between)} interval(s) outside of the labelled ones"] if between else []
-    labels, swaps = (*data.labels, BACKGROUND), (*data.swaps, label)
-    extended = replace(data, labels=labels, swaps=swaps, videos=data.videos + videos)
+    extended = _extended(data, (*data.labels, BACKGROUND), (*data.swaps, label), videos, found.skipped)
     return extended, (f"class {BACKGROUND!r}: {' and '.join(parts)}",)
+
+
+def _extended(
+    data: DataSet, labels: tuple[str, ...], swaps: tuple[int, ...], more: tuple[Video, ...], skipped: tuple[str, ...]
+) -> DataSet:
+    """Return `data` with more videos, and with notes on those of them that another class has as well."""
+    videos = data.videos + more
+    notes = (note for note in two_labels(labels, videos, real_path) if note not in data.notes)
+    return replace(
+        data, labels=labels, swaps=swaps, videos=videos, skipped=data.skipped + skipped, notes=(*data.notes, *notes)
+    )
 
 
 def _unlabelled(data: DataSet) -> list[Interval]:
@@ -59,7 +72,7 @@ def _unlabelled(data: DataSet) -> list[Interval]:
         end_s: float | None = None
         if all(to_s < float("inf") for _, to_s in parts):  # else nothing follows the last one
             with suppress(SourceError):  # decoding will report it
-                end_s = length_s(path)
+                end_s = length_s(path, pictures=data.pictures)
         edges = [(0.0, 0.0), *sorted(parts), (end_s or 0.0, float("inf"))]
         reached_s = 0.0
         for (_, before_s), (after_s, _) in pairwise(edges):

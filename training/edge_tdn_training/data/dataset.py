@@ -1,37 +1,37 @@
 """A data set: videos and their labels. A folder for each class, or a list file.
 
-    clips/                      train.txt            one video per line: `path [frames] label`, as published
-    ├── dataset.toml            labels.txt           one label per line; the list refers to them by number, from 0
+    clips/                      train.txt            one video per line: `path [frames] label`, or any other of the
+    ├── dataset.toml            labels.txt           published formats: see edge_tdn_export.lists
     ├── turn left/*.mp4         dataset.toml
     └── turn right/*.mp4
 
-Paths in a list are relative to the list's folder. `path#t=2.5,7` is the part of a video from second 2.5 to 7. The
-number of frames, which published lists have, is ignored.
-
-`dataset.toml` is optional and describes what file names do not:
-
-    source = '(.+)-[0-9]+'      # regular expression for a name without its suffix: the recording of a clip
-
-    [flip]                      # the class of a mirrored clip; other classes look the same in a mirror
-    "turn left" = "turn right"
+A video is a file, or a folder of numbered pictures. Paths in a list are relative to the list's folder.
 """
 
+import os
 import re
-import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
-from typing import Any
 
-from edge_tdn_export.clips import SUFFIXES
+from edge_tdn_export.clips import MAX_REASONS
+from edge_tdn_export.lists.labels import find_labels, read_labels
+from edge_tdn_export.lists.named import HMDB51_FILE
+from edge_tdn_export.lists.numbering import class_indices
+from edge_tdn_export.lists.read_list import format_of, locate, read_list
+from edge_tdn_export.lists.text import counted
+from edge_tdn_export.lists.video_list import Part
+from edge_tdn_export.video_files import AS_IT_IS, SUFFIXES, USUAL, Reading, kind_of, videos_below
 
+from edge_tdn.capture.picture_folder import AS_FOUND, Pictures
 from edge_tdn.errors import ConfigError, ModelError
-from edge_tdn.manifest import LABELS, parse_labels
-from edge_tdn.spelling import hint
+from edge_tdn.label_file import parse_labels
+from edge_tdn.spelling import nearest_of_many
+from edge_tdn_training.data.description import Description
 
-DESCRIPTION = "dataset.toml"
-PART = re.compile(r"#t=([0-9.]*)(?:,([0-9.]+))?$")  # the part of a video, as a media fragment
 SIDE = re.compile(r"(?<![^\W_])(left|right)(?![^\W_])", re.IGNORECASE)
+MAX_PAIRS = 10  # videos under two labels that are named one by one
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ class Video:
     source: str  # the recording it was cut from; a split never has clips of one recording on both sides
     from_s: float = 0.0  # the part of the file, in seconds
     to_s: float | None = None  # None: to its end
+    frames: int | None = None  # of a folder of pictures: how many are used; None: all
+
+    def overlaps(self, other: "Video") -> bool:
+        """Return whether it has seconds in common with another part of the same file."""
+        ends = [float("inf") if video.to_s is None else video.to_s for video in (self, other)]
+        return self.from_s < ends[1] and other.from_s < ends[0]
 
     @property
     def name(self) -> str:
@@ -60,6 +66,8 @@ class DataSet:
     videos: tuple[Video, ...]
     swaps: tuple[int, ...]  # for each label, that of its mirror image; itself if it looks the same in a mirror
     skipped: tuple[str, ...] = ()  # file and reason
+    pictures: Pictures = AS_FOUND  # how folders of pictures are read
+    notes: tuple[str, ...] = ()  # for the user: the format of a list, and videos under two labels
 
     @property
     def sideways(self) -> tuple[str, ...]:
@@ -69,36 +77,67 @@ class DataSet:
         )
 
 
-def open_data(path: Path) -> DataSet:
+def open_data(path: Path, reading: Reading = AS_IT_IS, part: Part | None = None) -> DataSet:
     """Read the data set in a folder or a list file. Videos are not opened.
 
-    ConfigError: no such path, an empty class, an invalid class name or `dataset.toml`.
+    `part`: of a list that has videos for training and for tests. ConfigError, ModelError: no such path, an empty class,
+    an invalid label, a wrong line, or an invalid `dataset.toml`.
     """
-    if path.is_dir():
-        return _open_folder(path)
-    if path.is_file():
-        return _open_list(path)
+    kind = kind_of(path)
+    if kind == "folder":
+        return _open_folder(path, reading)
+    if kind == "file":
+        return _open_list(path, reading, part)
     raise ConfigError(f"{path}: no such data; expected a folder with a folder of videos for each class, or a list file")
 
 
-def _open_folder(folder: Path) -> DataSet:
-    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def open_evaluation_data(path: Path, reading: Reading, data: DataSet, where: Path) -> DataSet:
+    """Read separate evaluation data with the labels of `data`, which was read from `where`.
+
+    ConfigError: as `open_data`, or it has another class.
+    """
+    other = open_data(path, reading, "test")
+    unknown = [label for label in other.labels if label not in data.labels]
+    if unknown:
+        known = nearest_of_many(unknown[0], data.labels, "its classes are")
+        raise ConfigError(f"{path}: class {unknown[0]!r} is not a class of {where}; {known}")
+    videos = tuple(replace(video, label=data.labels.index(other.labels[video.label])) for video in other.videos)
+    return replace(data, videos=videos, skipped=other.skipped, notes=other.notes)
+
+
+def _open_folder(folder: Path, reading: Reading) -> DataSet:
+    try:
+        entries = [(entry, kind_of(entry)) for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}") from error
+    classes = [entry for entry, kind in entries if kind == "folder"]
     if not classes:
-        raise ConfigError(f"{folder}: no class in it; create a folder of videos for each class, named as the class")
+        splits = [entry.name for entry, _ in entries if HMDB51_FILE.fullmatch(entry.name)]
+        hint = f"; of a split of HMDB51 name one file: {splits[0]}" if splits else ""
+        raise ConfigError(
+            f"{folder}: no class in it; create a folder of videos for each class, named as the class{hint}"
+        )
     labels = tuple(class_name(entry) for entry in classes)
-    source, swaps = _description(folder / DESCRIPTION, labels)
+    description = Description(folder)
+    swaps = description.swaps(labels)
     videos: list[Video] = []
+    skipped = [
+        f"{entry}: {'is not in the folder of a class' if kind else 'a link that leads nowhere'}"
+        for entry, kind in entries
+        if not kind or (kind != "folder" and entry.suffix.lower() in SUFFIXES)
+    ]
     for label, entry in enumerate(classes):
-        own = sorted(path for path in entry.rglob("*") if _is_video(path))
+        found = videos_below(entry)
+        own = [path for path in found.videos if path != entry]
+        skipped += found.skipped
+        if len(own) < len(found.videos):
+            skipped.append(f"{entry}: pictures of a class; each video needs a folder of its own for its pictures")
         if not own:
-            raise ConfigError(f"{entry}: no video of this class; looked for {', '.join(SUFFIXES)}")
-        videos += [Video(path, label, source(path.relative_to(folder))) for path in own]
-    skipped = tuple(f"{path}: is not in the folder of a class" for path in sorted(folder.iterdir()) if _is_video(path))
-    return DataSet(labels, tuple(videos), swaps, skipped)
-
-
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+            reasons = [f"{entry}: no video of this class; looked for {', '.join(USUAL)} and others", *skipped]
+            raise ConfigError("\n".join(reasons[: MAX_REASONS + 1]))
+        videos += [Video(path, label, description.source(path.relative_to(folder))) for path in own]
+    notes = two_labels(labels, videos, real_path)
+    return DataSet(labels, tuple(videos), swaps, tuple(skipped), reading.pictures, notes)
 
 
 def class_name(folder: Path) -> str:
@@ -108,129 +147,56 @@ def class_name(folder: Path) -> str:
         fits = parse_labels(folder, name.encode()) == (name,)
     except (UnicodeEncodeError, ModelError):
         fits = False
-    if not fits or not name.isprintable():
+    if not fits:
         raise ConfigError(
             f"{name!r} in {folder.parent}: not a valid class name: use one line of UTF-8 without blanks around it"
         )
     return name
 
 
-def _open_list(path: Path) -> DataSet:
-    labels = parse_labels(path.parent / LABELS, _read(path.parent / LABELS))
-    source, swaps = _description(path.parent / DESCRIPTION, labels)
-    try:
-        lines = _read(path).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 (byte {error.start}); a list of videos must be a text file") from error
-    videos: list[Video] = []
-    skipped: list[str] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        named, label = line.rsplit(maxsplit=1) if len(line.split()) > 1 else ("", "")
-        if not named or not label.isascii() or not label.isdigit() or int(label) >= len(labels):
-            raise ConfigError(
-                f"{where}: {line.strip()[:80]!r}; expected: path, and a label from 0 to {len(labels) - 1}"
-            )
-        video = _video(path.parent, named.strip(), int(label), where)
-        if video.path.is_file():
-            videos.append(replace(video, source=source(video.path)))
-        else:
-            folder = "a folder; join its pictures to a video first" if video.path.is_dir() else "no such video"
-            skipped.append(f"{where}: {video.path}: {folder}")
-    if not videos:
-        raise ConfigError("\n".join([f"{path}: none of its videos exists", *skipped[:10]]))
-    return DataSet(labels, tuple(videos), swaps, tuple(skipped))
+def _open_list(path: Path, reading: Reading, part: Part | None) -> DataSet:
+    listed = read_list(path, part)
+    file = reading.labels or find_labels(path)
+    label_file = read_labels(file) if file else None
+    description = Description(path.parent)
+    classes = class_indices(listed, label_file, description.first_label)
+    located, skipped = locate(listed, reading.videos_in or path.parent)
+    videos = tuple(
+        Video(
+            one.path,
+            classes.indices[one.index],
+            description.source(one.path),
+            one.place.from_s,
+            one.place.to_s,
+            one.place.frames if one.is_folder else None,
+        )
+        for one in located
+    )
+    labels, swaps = classes.labels, description.swaps(classes.labels)
+    counts = f"{counted(len(videos), 'video')}, {counted(len(labels), 'label')}"
+    of = f" of {label_file.path.name}" if label_file else ", sorted"
+    note = f"{path}: {format_of(listed, located)}{classes.base}; {counts}{of}"
+    notes = (note, *two_labels(labels, videos, real_path))
+    return DataSet(labels, videos, swaps, tuple(skipped), reading.pictures, notes)
 
 
-def _video(base: Path, named: str, label: int, where: str) -> Video:
-    """Parse `path` or `path frames`; file names may contain blanks and may end with a number."""
-    part = PART.search(named)
-    try:
-        from_s, to_s = (float(part[1] or 0), float(part[2]) if part[2] else None) if part else (0.0, None)
-    except ValueError:
-        from_s = to_s = -1.0
-    if to_s is not None and from_s >= to_s:
-        raise ConfigError(f"{where}: {named!r}: not a part of a video; expected: #t=FROM,TO in seconds")
-    path = base / (named[: part.start()] if part else named)
-    shorter, _, frames = named.rpartition(" ")
-    if not part and shorter and frames.isdigit() and not path.exists():
-        return _video(base, shorter.rstrip(), label, where)
-    return Video(path, label, "", from_s, to_s)
+def real_path(video: Video) -> str:
+    """Return the path of a video with links resolved."""
+    return os.path.realpath(video.path)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-
-
-def recordings(folder: Path) -> Callable[[Path], str]:
-    """Return a function from a video's path to its recording, for the videos in `folder`, which may be a class's.
-
-    The recordings are described by `dataset.toml` in this folder or in its parent. ConfigError: it is not valid.
-    """
-    beside = [place / DESCRIPTION for place in (folder, folder.parent)]
-    path = next((path for path in beside if path.is_file()), beside[0])
-    return _source(path, _table(path).get("source"))
-
-
-def _description(path: Path, labels: tuple[str, ...]) -> tuple[Callable[[Path], str], tuple[int, ...]]:
-    """Read `dataset.toml`: a function from a path to its recording, and the labels of mirror images."""
-    table = _table(path)
-    return _source(path, table.get("source")), _swaps(path, table.get("flip", {}), labels)
-
-
-def _table(path: Path) -> dict[str, Any]:
-    """Return the keys of `dataset.toml`; none if the file does not exist."""
-    table: dict[str, Any] = {}
-    if path.exists():
-        try:
-            table = tomllib.loads(_read(path).decode("utf-8-sig"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: {error}") from error
-    for key in table:
-        if key not in ("source", "flip"):
-            raise ConfigError(f"{path}: {key}: unknown key; allowed: source, flip")
-    return table
-
-
-def _source(path: Path, pattern: object) -> Callable[[Path], str]:
-    """Return a function from a path to its recording: by the file's name alone, in whichever class it is."""
-    if pattern is None:
-        return Path.as_posix  # every file is a recording of its own
-    if not isinstance(pattern, str):
-        raise ConfigError(f"{path}: source: {pattern!r} is not a text; expected: a regular expression")
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"{path}: source: {pattern!r} is not a regular expression: {error}") from error
-    if compiled.groups != 1:
-        raise ConfigError(f"{path}: source: {pattern!r}: must have one group, the recording: '(.+)-[0-9]+'")
-
-    def source(video: Path) -> str:
-        found = compiled.fullmatch(video.stem)
-        return found[1] if found else video.as_posix()
-
-    return source
-
-
-def _swaps(path: Path, flip: object, labels: tuple[str, ...]) -> tuple[int, ...]:
-    if not isinstance(flip, dict):
-        raise ConfigError(f'{path}: flip: {flip!r} is not a table; expected: [flip], then label = "label in a mirror"')
-    swaps: dict[str, str] = {}
-    for label, other in flip.items():
-        for name in (label, other):
-            if name not in labels:
-                raise ConfigError(f"{path}: flip: {name!r} is not a label{_nearest(name, labels)}")
-        for one, two in ((label, other), (other, label)):
-            if swaps.setdefault(one, two) != two:
-                raise ConfigError(f"{path}: flip: {one!r} cannot become both {swaps[one]!r} and {two!r}")
-    return tuple(labels.index(swaps.get(label, label)) for label in labels)
-
-
-def _nearest(name: object, labels: Iterable[str]) -> str:
-    known = list(labels)
-    return "; " + (hint(str(name), known) or f"there are: {', '.join(known[:8])}")
+def two_labels(labels: Sequence[str], videos: Sequence[Video], key: Callable[[Video], str]) -> tuple[str, ...]:
+    """Return notes on videos under two labels: those of the same key with seconds in common."""
+    same: dict[str, list[Video]] = {}
+    for video in videos:
+        same.setdefault(key(video), []).append(video)
+    pairs = [
+        f"{one.name}, {labels[one.label]!r}, and {other.name}, {labels[other.label]!r}: one video under two labels; "
+        f"remove one of them"
+        for own in same.values()
+        if len({video.label for video in own}) > 1
+        for one, other in combinations(own, 2)
+        if one.label != other.label and one.overlaps(other)
+    ]
+    more = [f"{len(pairs) - MAX_PAIRS} more pairs of videos under two labels"] if len(pairs) > MAX_PAIRS else []
+    return (*pairs[:MAX_PAIRS], *more)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from edge_tdn.errors import ConfigError
@@ -12,6 +13,7 @@ from edge_tdn_training.data.loader import EvalClips, TrainClips
 from edge_tdn_training.training_config import TrainingConfig
 
 MAX_SKIPPED_LISTED = 10  # skipped videos that an error lists
+MAX_SKIPPED_PRINTED = 50  # skipped videos that a command prints
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ def _check_classes(data: DataSet) -> None:
     if missing:
         skipped = ["skipped:", *data.skipped[:MAX_SKIPPED_LISTED]] if data.skipped else []
         raise ConfigError("\n".join([f"class {missing[0]!r}: no video to train on", *skipped]))
+
+
+def printed(skipped: Collection[str]) -> list[str]:
+    """Return the reasons that a command prints: of published lists, thousands of videos may be missing."""
+    more = len(skipped) - MAX_SKIPPED_PRINTED
+    return [*list(skipped)[:MAX_SKIPPED_PRINTED], *([f"and {more} more; the JSON file has all"] if more > 0 else ())]
 
 
 def digest(*parts: object) -> str:

@@ -6,7 +6,6 @@ before it. Clips so close together look alike: the accuracy then says how well t
 little about others.
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +15,8 @@ import numpy as np
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import FRAMES_PER_SEGMENT
-from edge_tdn_training.data.dataset import DataSet, Video
+from edge_tdn_training.data.copies import content_keys, copies_are_one
+from edge_tdn_training.data.dataset import DataSet, Video, real_path
 from edge_tdn_training.data.decoded import DecodedDataSet
 from edge_tdn_training.data.frames import Frames
 
@@ -105,13 +105,13 @@ def _is_named(video: Video) -> bool:
 def check_apart(train: DataSet, held_out: DataSet) -> None:
     """ConfigError: something held out is trained on as well: the same seconds of a file, or a copy of it."""
     both = replace(train, videos=(*train.videos, *held_out.videos))
-    copies = _copies(both)
+    copies = content_keys(both)
     trained: dict[str, list[Video]] = {}
     for video in train.videos:
-        trained.setdefault(copies[_real(video)], []).append(video)
+        trained.setdefault(copies[real_path(video)], []).append(video)
     for video in held_out.videos:
-        for other in trained.get(copies[_real(video)], ()):
-            if video.from_s < _end(other) and other.from_s < _end(video):
+        for other in trained.get(copies[real_path(video)], ()):
+            if video.overlaps(other):
                 raise ConfigError(
                     f"{video.name}: would be evaluated on and is trained on, as {other.name}: the accuracy would mean "
                     f"nothing; remove it from one of them"
@@ -186,44 +186,3 @@ def _natural(item: Item) -> tuple[list[str | int], float]:
     pieces: list[str | int] = list(re.split("([0-9]+)", item[0].path.as_posix()))
     pieces[1::2] = map(int, pieces[1::2])
     return pieces, item[0].from_s
-
-
-def copies_are_one(data: DataSet) -> tuple[DataSet, list[str]]:
-    """Return `data` with a file and its copies as one recording, whatever their names are, and notes for the user."""
-    copies = _copies(data)
-    firsts: dict[str, int] = {}
-    notes: list[str] = []
-    videos = list(data.videos)
-    for number, video in enumerate(data.videos):
-        first = firsts.setdefault(copies[_real(video)], number)
-        old, new = videos[number].source, videos[first].source
-        if old == new:
-            continue
-        notes.append(f"{video.path}: the same file as {videos[first].path}; both are treated as one recording")
-        videos = [replace(one, source=new) if one.source == old else one for one in videos]
-    return replace(data, videos=tuple(videos)), notes
-
-
-def _copies(data: DataSet) -> dict[str, str]:
-    """Return for each file a key that it shares with its copies. Only files of the same size are read."""
-    sizes: dict[int, set[str]] = {}
-    for video in data.videos:
-        sizes.setdefault(video.path.stat().st_size, set()).add(_real(video))
-    keys: dict[str, str] = {}
-    for files in sizes.values():
-        for file in files:
-            keys[file] = file if len(files) == 1 else _sha256(file)
-    return keys
-
-
-def _sha256(file: str) -> str:
-    with open(file, "rb") as content:  # noqa: PTH123  (a path as text, which is the key)
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _real(video: Video) -> str:
-    return str(video.path.resolve())
-
-
-def _end(video: Video) -> float:
-    return float("inf") if video.to_s is None else video.to_s

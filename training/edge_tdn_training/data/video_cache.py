@@ -3,9 +3,10 @@
 Decoding uses the camera's own path (`edge_tdn.capture.video_file`), and tick n takes the frame nearest to it in time,
 as `edge_tdn.segments.window` does. So a training clip consists of the same pixels as a camera's clip.
 
-The name of a cache file identifies the video's path, size and time of change, the rate and the size of the pictures. A
-video is decoded again when one of them changes. Cache files are written under a temporary name and renamed when they
-are complete: a killed process leaves no file that looks complete.
+The name of a cache file identifies the video's path, size and time of change, the rate and the size of the pictures; of
+a folder of pictures those of the first and the last one. A video is decoded again when one of them changes. Cache files
+are written under a temporary name and renamed when they are complete: a killed process leaves no file that looks
+complete.
 """
 
 import io
@@ -15,7 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +25,8 @@ from edge_tdn_export.clips import MAX_GAP_S
 from edge_tdn_export.convert.model_folder import clear_scratch, scratch_of
 from numpy.lib import format as npy
 
+from edge_tdn.capture.picture_folder import Pictures, find_pictures
+from edge_tdn.capture.stream_position import MAX_MISSING_S
 from edge_tdn.capture.video_file import read_file
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import InputSpec
@@ -62,7 +65,7 @@ def decode(
 
     `step` is called after each video. ConfigError: no video can be used, or the cache cannot be written.
     """
-    cache = cache or default_cache()
+    decoding = _Decoding(cache or default_cache(), rate, short_side, data.pictures.at(rate))
     by_file: dict[Path, list[Video]] = {}
     for video in dict.fromkeys(data.videos):
         by_file.setdefault(video.path.resolve(), []).append(video)
@@ -70,7 +73,7 @@ def decode(
     skipped = list(data.skipped)
     stop = threading.Event()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        opened = [(own, pool.submit(_open, path, own, cache, rate, short_side, stop)) for path, own in by_file.items()]
+        opened = [(own, pool.submit(_open, path, own, decoding, stop)) for path, own in by_file.items()]
         try:
             for videos, frames in ((own, future.result()) for own, future in opened):
                 for video, got in zip(videos, frames, strict=True):
@@ -90,27 +93,59 @@ def decode(
     return DecodedDataSet(replace(data, videos=kept, skipped=tuple(skipped)), tuple(found[video] for video in kept))
 
 
-def _open(
-    path: Path, videos: Sequence[Video], cache: Path, rate: float, short_side: int, stop: threading.Event
-) -> list[Frames | str]:
+@dataclass(frozen=True)
+class _Decoding:
+    """Where videos are decoded to, and in which form."""
+
+    cache: Path
+    rate: float  # frames per second
+    short_side: int  # pixels
+    pictures: Pictures  # how folders of pictures are read
+
+    def target(self, path: Path, video: Video, stamp: str) -> Path:
+        """Return the cache file of a part of a video."""
+        key: list[object] = [str(path), video.from_s, video.to_s, self.rate, self.short_side, VERSION]
+        if path.is_dir():
+            key += [video.frames, self.pictures.names, self.pictures.per_second]
+        return self.cache / digest(*key) / f"{stamp}.npy"
+
+    def until_s(self, video: Video) -> float:
+        """Return the second of the file at which a part ends."""
+        if video.to_s is not None:
+            return video.to_s
+        return math.inf if video.frames is None else video.frames / self.pictures.per_second
+
+
+def _open(path: Path, videos: Sequence[Video], decoding: _Decoding, stop: threading.Event) -> list[Frames | str]:
     """Return the frames of each part of a file, or the reason why there are none.
 
     ConfigError: the cache cannot be written.
     """
     name = videos[0].path  # as the user wrote it
-    try:
-        status = path.stat()
-    except OSError as error:
-        return [f"{name}: {error.strerror}"] * len(videos)
-    stamp = digest(status.st_size, status.st_mtime_ns)
-    folders = [digest(str(path), video.from_s, video.to_s, rate, short_side, VERSION) for video in videos]
-    targets = [cache / folder / f"{stamp}.npy" for folder in folders]
+    targets: list[Path] = []
     fault = ""
     try:
-        _decode_file(videos, targets, rate, short_side, stop)
+        stamp = _stamp(path, decoding.pictures)
+        targets = [decoding.target(path, video, stamp) for video in videos]
+        _decode_file(videos, targets, decoding, stop)
     except SourceError as error:
         fault = str(error) if str(name) in str(error) else f"{name}: {error}"
-    return [_cached(video, target, rate, fault) for video, target in zip(videos, targets, strict=True)]
+    if not targets:
+        return [fault] * len(videos)
+    return [_cached(video, target, decoding.rate, fault) for video, target in zip(videos, targets, strict=True)]
+
+
+def _stamp(path: Path, pictures: Pictures) -> str:
+    """Return what changes when a video does. SourceError: it cannot be read."""
+    try:
+        status = path.stat()
+        if not path.is_dir():
+            return digest(status.st_size, status.st_mtime_ns)
+        found = find_pictures(path, pictures.names)
+        ends = [picture.stat() for _, picture in (found[0], found[-1])]
+        return digest(len(found), status.st_mtime_ns, *((end.st_size, end.st_mtime_ns) for end in ends))
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}") from error
 
 
 def _cached(video: Video, target: Path, rate: float, fault: str) -> Frames | str:
@@ -123,9 +158,7 @@ def _cached(video: Video, target: Path, rate: float, fault: str) -> Frames | str
     return frames
 
 
-def _decode_file(
-    videos: Sequence[Video], targets: Sequence[Path], rate: float, short_side: int, stop: threading.Event
-) -> None:
+def _decode_file(videos: Sequence[Video], targets: Sequence[Path], decoding: _Decoding, stop: threading.Event) -> None:
     """Write the missing cache files of one file's parts, reading it once; return early when `stop` is set.
 
     SourceError: the file cannot be played. ConfigError: the cache cannot be written.
@@ -136,9 +169,9 @@ def _decode_file(
     parts: list[_PartWriter] = []
     try:
         resize = resizer()
-        parts = [_PartWriter(target, video, rate, short_side, resize) for target, video in missing.items()]
+        parts = [_PartWriter(target, video, decoding, resize) for target, video in missing.items()]
         first_ns: int | None = None
-        for frame in read_file(videos[0].path):
+        for frame in read_file(videos[0].path, pictures=decoding.pictures):
             if stop.is_set():
                 return
             first_ns = frame.pts_ns if first_ns is None else first_ns
@@ -147,11 +180,14 @@ def _decode_file(
                 parts.remove(part)
             if not parts:
                 break
+        faults = {part: fault for part in parts if (fault := part.missing)}
         for part in parts:
-            part.finish()
+            if part not in faults:
+                part.finish()
+        if faults:
+            raise SourceError(next(iter(faults.values())))
     except OSError as error:
-        cache = targets[0].parent.parent
-        raise ConfigError(f"{cache}: {error.strerror}; choose another folder with --cache") from error
+        raise ConfigError(f"{decoding.cache}: {error.strerror}; choose another folder with --cache") from error
     finally:
         for part in parts:
             part.close()
@@ -160,8 +196,9 @@ def _decode_file(
 class _PartWriter:
     """One part of a video, resampled to the model's rate and written to its cache file."""
 
-    def __init__(self, target: Path, video: Video, rate: float, short_side: int, resize: Resize) -> None:
-        self._video, self._rate, self._short_side = video, rate, short_side
+    def __init__(self, target: Path, video: Video, decoding: _Decoding, resize: Resize) -> None:
+        self._video, self._rate, self._short_side = video, decoding.rate, decoding.short_side
+        self._until_s = decoding.until_s(video)
         self._resize = resize
         self._file = _FrameFile(target)
         self._tick = 0
@@ -170,7 +207,7 @@ class _PartWriter:
 
     def push(self, second: float, frame: Frame) -> bool:
         """Write the ticks that this frame completes. Return False after the end of the part."""
-        before, until = self._before, math.inf if self._video.to_s is None else self._video.to_s
+        before, until = self._before, self._until_s
         if before is not None and second < before[0]:
             return True
         if before is not None and second - before[0] > MAX_GAP_S:  # a gap: its ticks are left out
@@ -196,6 +233,17 @@ class _PartWriter:
             self._file.open(size)
             self._resized = (frame, self._resize(rgbx, size[1], size[0])[..., :3].tobytes())
         self._file.write(self._resized[1])
+
+    @property
+    def missing(self) -> str:
+        """A message if the folder of pictures ended before the number of pictures that a list states, else nothing."""
+        missing_s = 0.0 if self._video.frames is None else self._until_s - self._tick / self._rate
+        if missing_s <= MAX_MISSING_S:
+            return ""
+        return (
+            f"{self._video.path}: the last {missing_s:.1f} s of the {self._video.frames} pictures that the list states "
+            f"are missing; extract them again, or correct the list"
+        )
 
     def finish(self) -> None:
         """Give the file its final name: all frames are written."""

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_tdn.capture.picture_folder import AS_FOUND
 from edge_tdn.capture.video_file import read_file
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.manifest import InputSpec
@@ -103,7 +104,7 @@ def _parts(video: Path, spec: InputSpec, limit: int) -> Iterator[Part]:
     ticks: list[Picture] = []
     before: tuple[float, Picture] | None = None
     origin = given = tick = 0
-    for frame in read_file(video):
+    for frame in read_file(video, pictures=AS_FOUND.at(spec.frame_rate)):
         if before is None:
             origin = frame.pts_ns
         now = (frame.pts_ns - origin) * spec.frame_rate / NS_PER_S

@@ -19,6 +19,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
+from edge_tdn.capture.picture_folder import AS_FOUND, Pictures
 from edge_tdn.capture.video_file import read_file
 from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
 from edge_tdn.errors import ConfigError, SourceError
@@ -108,14 +109,16 @@ def stream(
     intervals: Sequence[Interval],
     decide: DecideConfig,
     step: Step = lambda _: None,
+    pictures: Pictures = AS_FOUND,
 ) -> StreamResult:
     """Play `video` as a camera, and match its events with the intervals. `step` is called with the seconds done.
 
     SourceError: the video cannot be played, or is a single picture.
     """
     camera = CameraConfig(name="recording", source=str(video.resolve()))
+    frames = read_file(video, pictures=pictures.at(model.manifest.input.frame_rate))
     one = ReplayChain(Config(camera=(camera,), decide=decide), camera, model, runtime)
-    events = _events(one.play(_counted(read_file(video), step)))
+    events = _events(one.play(_counted(frames, step)))
     if not one.seconds:
         raise SourceError(f"{video}: a single picture; expected a video file")
     matched = match_events(intervals, events, one.seconds, model.manifest.background)

@@ -22,7 +22,8 @@ from edge_tdn_export.network.tdn import TDN
 from torch import Tensor, nn
 
 from edge_tdn.errors import ModelError, last_line
-from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, find_model, open_model, parse_labels
+from edge_tdn.label_file import parse_labels
+from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, find_model, open_model
 from edge_tdn_training.loop.run_folder import RUN, input_of_run
 
 FIRST_NORM = "bn1"  # the one batch norm that the published training never freezes

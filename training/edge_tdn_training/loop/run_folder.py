@@ -39,6 +39,7 @@ METRICS = "metrics.jsonl"
 CURVES = "curves.png"
 CHECKPOINT = "checkpoint.pt"
 LIBRARIES = ("torch", "numpy", "opencv-python-headless", "pillow", *(("cykooz-resizer",) if VECTORS else ()))
+ESCAPED = "backslashreplace"  # names of files that are not UTF-8 are escapes in JSON
 NOT_COMPARED = ("from", "said", "skipped", "device", "processes", "at_once")  # keys for people; hashes are compared
 REDRAW_S = 10.0  # drawing the curves takes longer than an epoch of few clips
 
@@ -90,7 +91,7 @@ class RunFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{self.folder}: {error.strerror}; choose another folder with --out") from error
-        write_at_once(self.folder / RUN, content.encode())  # first: by it the folder is known as a run
+        write_at_once(self.folder / RUN, content.encode(errors=ESCAPED))  # first: by it the folder is known as a run
         write_at_once(self.folder / LABELS, "".join(f"{label}\n" for label in labels).encode())
 
     def restore(self, model: TDN, optimiser: torch.optim.Optimizer) -> list[Metrics]:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from edge_tdn_export.clips import find_videos
 
+from edge_tdn.capture.picture_folder import AS_FOUND
 from edge_tdn.capture.video_file import read_file
 from edge_tdn.messages import NS_PER_S, Picture
 from edge_tdn_training.synthetic.ranges import Range
@@ -13,6 +14,7 @@ from edge_tdn_training.synthetic.ranges import Range
 MAX_PHOTO_SIDE_PX = 480  # larger photos are shrunk
 PHOTO_INTERVAL_S = 2.0  # of one video
 MAX_PHOTOS_PER_VIDEO = 20
+PICTURE_RATE = 25.0  # of a folder of pictures
 
 
 def read_photos(folder: Path) -> tuple[Picture, ...]:
@@ -24,7 +26,7 @@ def read_photos(folder: Path) -> tuple[Picture, ...]:
     for video in find_videos(folder):
         own: list[Picture] = []
         next_ns = 0
-        for frame in read_file(video):
+        for frame in read_file(video, pictures=AS_FOUND.at(PICTURE_RATE)):
             if own and frame.pts_ns < next_ns:
                 continue
             picture = frame.picture

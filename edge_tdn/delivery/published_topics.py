@@ -1,0 +1,168 @@
+"""The retained topics of this host at each broker, and the removal of those that the configuration no longer has.
+
+Before anything is published at a broker, all topics of the configuration are recorded for it. Recorded topics that the
+configuration no longer has are removed with empty retained messages, one at a time, pictures first, and stay recorded
+until the broker has acknowledged that. Topics at other brokers are kept for the day when one of them is used again.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Collection, Iterable
+
+from edge_tdn.delivery.mqtt import Message
+from edge_tdn.delivery.topic_record import TopicRecord, TopicsByBroker
+
+log = logging.getLogger(__name__)
+
+MAX_LOST_CONNECTIONS = 2  # with a removal in flight, before removals are given up until the next start
+
+
+class PublishedTopics:
+    """Owned by the publisher's thread. `record`: None keeps the topics in memory."""
+
+    def __init__(self, record: TopicRecord | None = None) -> None:
+        self._record = record
+        self._recorded: TopicsByBroker = {}
+        self._read = record is None  # the record has been read
+        self._written = True  # the record on disk is up to date
+        self._configured: frozenset[str] = frozenset()
+        self._broker = ""  # address of the connected broker; empty: not connected
+        self._leaving = False  # it for another
+        self._queue: deque[str] = deque()  # topics to remove from it
+        self._in_flight: Message | None = None  # the removal that the broker has not answered yet
+        self._lost_connections = 0  # with a removal in flight
+        self._complaint = ""  # what the disk refused last, logged once
+
+    def configure(self, topics: Collection[str]) -> list[str]:
+        """Set the topics of the configuration. Return those that it no longer has and that were published since."""
+        dropped = self._configured - set(topics)
+        self._configured = frozenset(topics)
+        if self._broker:
+            self._expect()
+        return removal_order(dropped)
+
+    def connected(self, broker: str) -> None:
+        """Record the topics that are going to be published, and queue the removal of all others."""
+        self._broker, self._in_flight, self._leaving = broker, None, False
+        self._expect()
+
+    def disconnected(self) -> bool:
+        """Forget what is in flight. Return True if removals are given up until the next start.
+
+        That is after several connections which ended while one was in flight: the broker may have ended them over it.
+        """
+        given_up = False
+        if self._in_flight:
+            self._lost_connections += 1
+            given_up = self._lost_connections == MAX_LOST_CONNECTIONS
+        self._broker, self._in_flight = "", None
+        self._queue.clear()
+        return given_up
+
+    @property
+    def has_removals(self) -> bool:
+        """Return whether `next_removal` may have one."""
+        return bool(self._queue) and not self._in_flight
+
+    def next_removal(self) -> Message | None:
+        """Return the next removal to send; None if there is none, or if the last one is not answered yet."""
+        while self._queue and not self._in_flight:
+            topic = self._queue.popleft()
+            if topic not in self._configured:  # it may have returned since
+                self._in_flight = Message(topic, b"", retain=True)
+                return self._in_flight
+        return None
+
+    def leave(self, keep: str) -> list[Message]:
+        """Return the removals of everything that the connected broker holds, except the topic `keep`."""
+        self._leaving = True
+        self._queue.clear()
+        topics = removal_order(self._recorded.get(self._broker, set()) - {keep})
+        return [Message(topic, b"", retain=True) for topic in topics]
+
+    def answered(self, message: Message, rejection: str | None) -> bool:
+        """Record the broker's answer to a retained message. Return True if it rejected one of the removals above."""
+        ours = message is self._in_flight
+        if ours:
+            self._in_flight = None
+        if not message.payload and not rejection:
+            self._removed(message.topic)
+        return ours and rejection is not None
+
+    def tick(self) -> None:
+        """Try again what the disk has refused. Call it about once a second."""
+        if self._broker and not self._read:
+            self._expect()
+        elif not self._written:
+            self._write()
+
+    def _expect(self) -> None:
+        """Record the configured topics for the connected broker, and queue the removal of its others."""
+        self._read_record()
+        recorded = self._recorded.setdefault(self._broker, set())
+        if not self._configured <= recorded:
+            recorded |= self._configured
+            self._write()
+        if self._lost_connections < MAX_LOST_CONNECTIONS:
+            in_flight = {self._in_flight.topic} if self._in_flight else set()
+            self._queue = deque(removal_order(recorded - self._configured - in_flight))
+
+    def _removed(self, topic: str) -> None:
+        recorded = self._recorded.get(self._broker, set())
+        if topic in recorded and (self._leaving or topic not in self._configured):
+            recorded.discard(topic)
+            self._written = False  # written soon: to remove a topic twice does no harm
+
+    def _read_record(self) -> None:
+        """Add what the disk has; until that can be read, nothing is written."""
+        if self._read or not self._record:
+            return
+        try:
+            for broker, topics in self._record.read().items():
+                self._recorded.setdefault(broker, set()).update(topics)
+        except OSError as error:
+            self._complain(error)
+            return
+        self._read, self._written = True, False
+        for address, topics in self._recorded.items():
+            if address != self._broker:
+                text = "broker=%s still holds %d retained messages of this host; `edge-tdn forget` removes them"
+                log.warning(text, address, len(topics))
+
+    def _write(self) -> None:
+        self._written = False
+        if not self._read:
+            return
+        try:
+            if self._record:
+                self._record.write(self._recorded)
+        except OSError as error:
+            self._complain(error)
+            return
+        self._written, self._complaint = True, ""
+
+    def _complain(self, error: OSError) -> None:
+        complaint = error.strerror or str(error)
+        if complaint != self._complaint:
+            log.warning(
+                "retained topics: %s: %s; retried, else `edge-tdn forget` removes them", self._record, complaint
+            )
+        self._complaint = complaint
+
+
+def removal_order(topics: Iterable[str]) -> list[str]:
+    """Return topics in the order of their removal: pictures first, and last what shows that a host is there.
+
+    A daemon that publishes below the same prefix restores all its topics when its status is removed.
+    """
+    topics = set(topics)
+
+    def rank(topic: str) -> int:
+        prefix, _, name = topic.rpartition("/")
+        if name == "snapshot":
+            return 0
+        if name == "availability":
+            return 3
+        return 2 if name == "status" and f"{prefix}/availability" in topics else 1
+
+    return sorted(topics, key=lambda topic: (rank(topic), topic))

@@ -1,0 +1,1 @@
+"""Read published lists of videos and files of labels, each recognised by its content."""

@@ -1,0 +1,207 @@
+"""`edge-tdn forget` at a real broker: the retained messages of a host that is gone, and only these, are removed."""
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_tdn.__main__ import main
+from edge_tdn.config.load import parse as parse_config
+from edge_tdn.delivery.home_assistant import documents
+from tests.support.broker import Mosquitto
+from tests.support.command_line import camera_site
+from tests.support.daemon import DaemonProcess
+from tests.support.retained import RetainedStates, camera_status, daemon_status, retained_topics
+from tests.support.waiting import eventually
+
+
+class Brokerful:
+    """A broker, and hosts that have left everything there."""
+
+    def __init__(self, broker: Mosquitto) -> None:
+        self.broker = broker
+        self._states = RetainedStates(broker)
+
+    def leave(
+        self, host: str, *cameras: str, base: str = "", availability: bytes = b"offline", discovery: str = "device"
+    ) -> set[str]:
+        """Leave everything that a host retains. Return the topics."""
+        prefix = base or f"edge-tdn/{host}"
+        payloads = {f"{prefix}/availability": availability, f"{prefix}/status": daemon_status(*cameras, host=host)}
+        for camera in cameras:
+            payloads |= {f"{prefix}/{camera}/status": camera_status(camera), f"{prefix}/{camera}/action": b"none"}
+            payloads[f"{prefix}/{camera}/snapshot"] = b"jpeg" * 1000
+        content = {
+            "host": host,
+            "broker": {"base": base},
+            "home_assistant": {"discovery": discovery},
+            "record": {"snapshot": True},
+            "camera": [{"name": camera, "source": "demo:"} for camera in cameras],
+        }
+        payloads |= documents(parse_config(content, "test"), ["left"])
+        self.leave_on(payloads)
+        return set(payloads)
+
+    def leave_on(self, payloads: dict[str, bytes]) -> None:
+        self._states.leave_on(payloads)
+
+    def forget(self, *arguments: str) -> int:
+        return main(["forget", *arguments, "--broker", self.broker.url])
+
+    @property
+    def topics(self) -> set[str]:
+        return retained_topics(self.broker.port)
+
+    def close(self) -> None:
+        self._states.close()
+
+
+@pytest.fixture
+def site(broker: Mosquitto) -> Iterator[Brokerful]:
+    one = Brokerful(broker)
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize("discovery", ["device", "component"])
+def test_everything_of_a_host_is_removed_and_nothing_of_others(
+    discovery: str, site: Brokerful, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The names of the others begin with its name."""
+    own = site.leave("attic", "door", "yard", discovery=discovery)
+    others = site.leave("attic_2", "door", discovery=discovery) | site.leave("attic.b", "door", discovery=discovery)
+    foreign = {"homeassistant/device/lamp/config", "homeassistant/light/lamp/x/config", "homeassistant/status"}
+    site.leave_on(dict.fromkeys(foreign, b"{}"))
+    assert site.topics == own | others | foreign
+    assert site.forget("attic", "--yes") == 0
+    assert site.topics == others | foreign
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split("  ")[0] for line in lines[:-1]} == own
+    assert lines[0] == "edge-tdn/attic/door/snapshot  4000 bytes"
+    assert lines[-1] == f"{len(own)} removed"
+
+
+def test_one_camera_is_removed(site: Brokerful) -> None:
+    own = site.leave("attic", "door", "door.2")
+    assert site.forget("attic/door", "--yes") == 0
+    of_camera = {topic for topic in own if "attic/door/" in topic or topic.endswith("edge-tdn_attic_door/config")}
+    assert len(of_camera) == 4
+    assert site.topics == own - of_camera
+
+
+def test_a_host_that_is_online_is_refused_unless_forced(site: Brokerful, capsys: pytest.CaptureFixture[str]) -> None:
+    own = site.leave("attic", "door", availability=b"online")
+    assert site.forget("attic", "--yes") == 1
+    assert "attic is online, and would publish everything again: stop its daemon first" in capsys.readouterr().err
+    assert site.forget("attic/door", "--yes") == 1
+    assert "remove it from the configuration first, or use --force" in capsys.readouterr().err
+    assert site.topics == own
+    earlier = {"edge-tdn/attic/earlier/status": b"{}", "edge-tdn/attic/earlier/snapshot": b"jpeg"}
+    site.leave_on(earlier)
+    assert site.forget("attic/earlier", "--yes") == 0, "its host does not have it any more"
+    assert site.topics == own
+    assert site.forget("attic", "--yes", "--force") == 0
+    assert site.topics == set()
+
+
+def test_documents_with_another_topic_prefix_protect_a_host_that_may_be_online(
+    site: Brokerful, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = site.leave("attic", "door", base="home/cams", availability=b"online")
+    assert site.forget("attic", "--yes") == 1
+    assert "name the topic prefix home/cams, not edge-tdn/attic; use --base home/cams" in capsys.readouterr().err
+    assert site.forget("attic", "--yes", "--base", "home/cams") == 1
+    assert "attic is online" in capsys.readouterr().err
+    site.leave_on({"home/cams/availability": b"stopped"})
+    assert site.topics == own
+    assert site.forget("attic", "--yes", "--base", "home/cams") == 0
+    assert site.topics == set()
+
+
+def test_a_name_that_left_nothing_is_an_error_with_a_suggestion(
+    site: Brokerful, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = site.leave("attic", "door")
+    assert site.forget("atic", "--yes") == 1
+    assert "atic: nothing is retained below edge-tdn/atic" in (error := capsys.readouterr().err)
+    assert "did you mean 'attic'?" in error
+    assert site.forget("attic/dor", "--yes") == 1
+    assert "it has no such camera" in capsys.readouterr().err
+    assert site.topics == own
+
+
+def test_nothing_is_removed_without_a_confirmation(site: Brokerful, capsys: pytest.CaptureFixture[str]) -> None:
+    own = site.leave("attic", "door")
+    command = [sys.executable, "-m", "edge_tdn", "forget", "attic", "--broker", site.broker.url]
+    piped = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+    assert piped.returncode == 1
+    assert "edge-tdn/attic/door/snapshot  4000 bytes" in piped.stdout
+    assert "nothing was removed; confirm with y, or use --yes" in piped.stderr
+    assert site.topics == own
+    for answer, status, left in ((b"n\n", 1, own), (b"\n", 1, own), (b"y\n", 0, set())):
+        outside, inside = pty.openpty()
+        with subprocess.Popen(command, stdin=inside, stdout=subprocess.PIPE) as process:
+            os.write(outside, answer)
+            assert process.wait(60) == status
+        os.close(outside)
+        os.close(inside)
+        assert site.topics == left
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_what_the_broker_does_not_let_go_is_named(
+    protocol: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With MQTT 3.1.1 the broker acknowledges what it rejects."""
+    rules = tmp_path / "rules"
+    rules.write_text("topic read #\ntopic write edge-tdn/attic/#\n")
+    rules.chmod(0o600)
+    broker = Mosquitto(tmp_path, f"allow_anonymous true\nacl_file {rules}")
+    site = Brokerful(broker)
+    try:
+        own = site.leave("attic", "door")
+        kept = {topic for topic in own if topic.startswith("homeassistant/")}
+        url = f"mqtt://127.0.0.1:{broker.guarded_port}"
+        assert main(["forget", "attic", "--yes", "--broker", url, "--protocol", protocol]) == 1
+        output = capsys.readouterr().out.replace("\n", " ")
+        assert site.topics == kept
+        assert all(f"still retained: {topic}: " in output for topic in kept)
+        assert ("Not authorized" in output) == (protocol == "5")
+        assert f"{len(own) - 2} of {len(own)} removed" in output
+    finally:
+        site.close()
+        broker.stop()
+
+
+@pytest.mark.parametrize("name", ["", "/", "attic/", "attic/door/x", "a b", "+", "#"])
+def test_a_name_that_no_host_can_have_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forget", name, "--yes"]) == 78
+    assert "HOST or HOST/CAMERA" in capsys.readouterr().err
+
+
+def test_a_wildcard_never_removes_several_hosts(site: Brokerful, capsys: pytest.CaptureFixture[str]) -> None:
+    own = site.leave("attic", "door")
+    assert site.forget("attic", "--yes", "--base", "edge-tdn/+") == 78
+    assert "--base 'edge-tdn/+': a topic without + #" in capsys.readouterr().err
+    assert site.topics == own
+
+
+def test_no_broker_is_exit_69(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forget", "attic", "--yes", "--broker", "mqtt://127.0.0.1:1"]) == 69
+    assert "Connection refused; is a broker running there?" in capsys.readouterr().err
+
+
+def test_a_killed_daemon_is_forgotten_with_its_devices(broker: Mosquitto, tmp_path: Path) -> None:
+    text = f'host = "barn"\n[broker]\nurl = "{broker.url}"\nbase = "home"\n[home_assistant]\ndiscovery = "device"'
+    path = camera_site(tmp_path, f'{text}\nprefix = "ha"\n[outbox]\nfolder = "off"')
+    path.write_text(path.read_text() + "loop = true\n")
+    with DaemonProcess(path) as daemon:
+        eventually(lambda: len(retained_topics(broker.port)) == 6, describe=daemon.log)
+        assert main(["forget", "barn", "--yes", "--config", str(path)]) == 1, "it is online"
+        daemon.process.kill()
+    eventually(lambda: main(["forget", "barn", "--yes", "--config", str(path)]) == 0)
+    assert retained_topics(broker.port) == set()

@@ -1,0 +1,287 @@
+"""The retained messages at a real broker after the configuration of a host has changed."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from edge_tdn.config.tables import BrokerConfig
+from edge_tdn.delivery.mqtt import Connection
+from edge_tdn.delivery.outbox.folder import lock_folder
+from edge_tdn.delivery.published_topics import removal_order
+from edge_tdn.delivery.publisher import Publisher
+from edge_tdn.delivery.timing import ConnectionTiming
+from edge_tdn.delivery.topic_record import RECORD, TopicRecord
+from edge_tdn.messages import DaemonStatus
+from tests.support.broker import Mosquitto
+from tests.support.delivery import BASE, DeliveryRecorder, StartPublisher, action_event, camera_status
+from tests.support.retained import RetainedStates, daemon_status, retained_topics
+from tests.support.scripted_broker import CONNACK_5, ScriptedBroker, is_connect, is_publish, puback, topic_of
+from tests.support.waiting import eventually
+
+OWN = {f"{BASE}/availability", f"{BASE}/status"}
+DOCUMENT = "homeassistant/device/edge-tdn_here/config"
+QUICK_RETRY = ConnectionTiming(min_retry_s=0.1, max_retry_s=0.1)
+
+
+def of_camera(camera: str, base: str = BASE) -> set[str]:
+    return {f"{base}/{camera}/{name}" for name in ("action", "snapshot", "status")}
+
+
+def publish(publisher: Publisher, *cameras: str, documents: tuple[str, ...] = ()) -> None:
+    """Publish everything that a configuration with these cameras retains."""
+    publisher.announce(dict.fromkeys(documents, b"{}"), "homeassistant/status", cameras, snapshots=True)
+    for camera in cameras:
+        publisher.camera_status(camera_status().model_copy(update={"camera": camera}))
+        publisher.action(camera, "left")
+        publisher.snapshot(camera, b"jpeg")
+    publisher.daemon_status(DaemonStatus.model_validate_json(daemon_status(*cameras, boot="b007")))
+
+
+def wait_for(broker: Mosquitto, topics: set[str]) -> None:
+    eventually(lambda: retained_topics(broker.port) == topics, describe=lambda: retained_topics(broker.port))
+
+
+@pytest.fixture
+def second_broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    folder = tmp_path / "second"
+    folder.mkdir()
+    broker = Mosquitto(folder)
+    yield broker
+    broker.stop()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_the_next_start_removes_what_the_configuration_no_longer_has(
+    protocol: str, start_publisher: StartPublisher, broker: Mosquitto, tmp_path: Path
+) -> None:
+    """First a camera and a document leave, then the topic prefix changes. What others retain stays."""
+    others = RetainedStates(broker)
+    others.leave_on({"edge-tdn/attic/status": b"{}", f"{BASE}/note": b"from the user"})
+    foreign = {"edge-tdn/attic/status", f"{BASE}/note"}
+    first = start_publisher(broker.config(protocol), record=TopicRecord(tmp_path))
+    publish(first, "door", "yard", documents=(DOCUMENT,))
+    wait_for(broker, OWN | of_camera("door") | of_camera("yard") | {DOCUMENT} | foreign)
+    first.stop()
+    second = start_publisher(broker.config(protocol), record=TopicRecord(tmp_path))
+    publish(second, "door")
+    wait_for(broker, OWN | of_camera("door") | foreign)
+    second.stop()
+    third = start_publisher(broker.config(protocol), base="home", record=TopicRecord(tmp_path))
+    publish(third, "door")
+    wait_for(broker, {"home/availability", "home/status"} | of_camera("door", "home") | foreign)
+    others.close()
+
+
+def test_a_reload_removes_a_camera_that_was_never_published_to_this_broker(
+    start_publisher: StartPublisher, broker: Mosquitto
+) -> None:
+    """The broker is away when the camera is removed."""
+    broker.stop()
+    publisher = start_publisher(broker.config(), connection_timing=QUICK_RETRY)
+    publish(publisher, "door", "yard", documents=(DOCUMENT,))
+    publish(publisher, "door")
+    broker.start()
+    wait_for(broker, OWN | of_camera("door"))
+
+
+def test_topics_are_removed_only_from_the_broker_that_holds_them(
+    start_publisher: StartPublisher, broker: Mosquitto, second_broker: Mosquitto, tmp_path: Path
+) -> None:
+    others = RetainedStates(second_broker)
+    others.leave(BASE, yard__status=b"of another host")
+    first = start_publisher(broker.config(), record=TopicRecord(tmp_path))
+    publish(first, "door", "yard")
+    wait_for(broker, OWN | of_camera("door") | of_camera("yard"))
+    first.stop()
+    second = start_publisher(second_broker.config(), record=TopicRecord(tmp_path))
+    publish(second, "door")
+    wait_for(second_broker, OWN | of_camera("door") | {f"{BASE}/yard/status"})
+    second.stop()
+    third = start_publisher(broker.config(), record=TopicRecord(tmp_path))
+    publish(third, "door")
+    wait_for(broker, OWN | of_camera("door"))
+    others.close()
+
+
+def test_a_reload_to_another_broker_leaves_only_the_goodbye_at_the_one_before(
+    start_publisher: StartPublisher, broker: Mosquitto, second_broker: Mosquitto
+) -> None:
+    everything = OWN | of_camera("door") | {DOCUMENT}
+    publisher = start_publisher(broker.config())
+    publish(publisher, "door", documents=(DOCUMENT,))
+    wait_for(broker, everything)
+    publisher.reconnect(lambda will, inbox: Connection(second_broker.config(), "x", None, will, inbox), True)
+    wait_for(second_broker, everything)
+    wait_for(broker, {f"{BASE}/availability"})
+    recorder = DeliveryRecorder(broker.port)
+    recorder.wait_for(lambda: recorder.last("availability") == b"stopped")
+    recorder.close()
+    publisher.reconnect(lambda will, inbox: Connection(broker.config(), "x", None, will, inbox), True)
+    wait_for(broker, everything)
+
+
+def test_a_renamed_host_removes_what_it_published_under_its_earlier_name(
+    start_publisher: StartPublisher, broker: Mosquitto, tmp_path: Path
+) -> None:
+    """Recognised by its configuration file. The topics of a host that is running, or of another file, stay."""
+    state, site = tmp_path / "state", tmp_path / "site.toml"
+    kept = set[str]()
+    for host, file in (("here", "site.toml"), ("running", "site.toml"), ("other", "other.toml")):
+        (state / host).mkdir(parents=True)
+        record = TopicRecord(state / host, tmp_path / file, state)
+        publisher = start_publisher(broker.config(), base=f"edge-tdn/{host}", record=record)
+        publish(publisher, "door")
+        own = {f"edge-tdn/{host}/availability", f"edge-tdn/{host}/status"} | of_camera("door", f"edge-tdn/{host}")
+        eventually(lambda own=own: own <= retained_topics(broker.port))  # type: ignore[misc]
+        publisher.stop()
+        kept |= own if host != "here" else set()
+        if host == "here":
+            (state / host / RECORD).rename(tmp_path / "hidden")  # from the two that follow
+    (tmp_path / "hidden").rename(state / "here" / RECORD)
+    lock = lock_folder(state / "running")
+    assert lock
+    (state / "there").mkdir()
+    renamed = start_publisher(broker.config(), base="edge-tdn/there", record=TopicRecord(state / "there", site, state))
+    publish(renamed, "door")
+    there = {"edge-tdn/there/availability", "edge-tdn/there/status"} | of_camera("door", "edge-tdn/there")
+    wait_for(broker, there | kept)
+    assert not (state / "here" / RECORD).exists()
+    lock.close()
+
+
+def test_a_rejected_removal_is_reported_and_tried_again_at_the_next_start(
+    start_publisher: StartPublisher, broker: Mosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker lets the host write below its new prefix only."""
+    first = start_publisher(broker.config(), record=TopicRecord(tmp_path))
+    publish(first, "door")
+    old = OWN | of_camera("door")
+    wait_for(broker, old)
+    first.stop()
+    rules = tmp_path / "rules"
+    rules.write_text("topic read #\ntopic write home/#\n")
+    rules.chmod(0o600)
+    broker.stop()
+    broker.guard(f"allow_anonymous true\nacl_file {rules}")
+    broker.start()
+    wait_for(broker, set())  # this broker keeps nothing across a restart
+    states = RetainedStates(broker)
+    states.leave_on(dict.fromkeys(old, b"old"))
+    record = TopicRecord(tmp_path)
+    known = record.read()
+    record.write({f"127.0.0.1:{broker.guarded_port}": known[f"127.0.0.1:{broker.port}"]})
+    guarded = BrokerConfig(url=f"mqtt://127.0.0.1:{broker.guarded_port}")
+    second = start_publisher(guarded, base="home", record=TopicRecord(tmp_path))
+    publish(second, "door")
+    second.event(action_event(1))
+    new = {"home/availability", "home/status"} | of_camera("door", "home")
+    eventually(
+        lambda: all(f"{topic} stays at the broker" in caplog.text for topic in old), describe=lambda: caplog.text
+    )
+    eventually(lambda: second.outbox_status.waiting == 0 and second.delivery.state == "connected")
+    assert retained_topics(broker.port) == old | new
+    second.stop()
+    broker.stop()
+    rules.write_text("topic readwrite #\n")
+    broker.start()
+    states.close()
+    states = RetainedStates(broker)
+    states.leave_on(dict.fromkeys(old, b"old"))
+    third = start_publisher(guarded, base="home", record=TopicRecord(tmp_path))
+    publish(third, "door")
+    wait_for(broker, new)
+    states.close()
+
+
+def test_removals_over_which_the_broker_ends_the_connection_do_not_stop_events(
+    start_publisher: StartPublisher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    delivered = []
+
+    def ends_over_old_topics(client: socket.socket, first: int, body: bytes) -> bool:
+        if is_connect(first):
+            client.sendall(CONNACK_5)
+        if is_publish(first):
+            if topic_of(body).startswith("old/"):
+                return False
+            delivered.append(topic_of(body))
+            client.sendall(puback(body))
+        return True
+
+    with closing(ScriptedBroker(ends_over_old_topics)) as broker:
+        record = TopicRecord(tmp_path)
+        record.write({f"127.0.0.1:{broker.port}": {f"old/{number}" for number in range(20)}})
+        url = BrokerConfig(url=f"mqtt://127.0.0.1:{broker.port}")
+        publisher = start_publisher(url, record=record, connection_timing=QUICK_RETRY)
+        publish(publisher, "door")
+        eventually(lambda: "the broker ends the connection over their removal" in caplog.text)
+        for seq in range(1, 21):
+            publisher.event(action_event(seq))
+        eventually(lambda: delivered.count(f"{BASE}/door/events") >= 20, describe=lambda: publisher.delivery)
+        eventually(lambda: publisher.delivery.state == "connected" and publisher.outbox_status.waiting == 0)
+        assert publisher.connects == 3
+
+
+def test_a_host_whose_topics_another_client_removes_restores_them(
+    start_publisher: StartPublisher, broker: Mosquitto
+) -> None:
+    """Two hosts have swapped their names: the other one removes what it published under this one."""
+    publisher = start_publisher(broker.config())
+    publish(publisher, "door", documents=(DOCUMENT,))
+    everything = OWN | of_camera("door") | {DOCUMENT}
+    wait_for(broker, everything)
+    recorder, states = DeliveryRecorder(broker.port), RetainedStates(broker)
+    states.leave_on(dict.fromkeys(removal_order(everything), b""))
+    recorder.wait_for(lambda: b"" in [one.payload for one in recorder.below("door/snapshot")])
+    wait_for(broker, everything)
+    recorder.close()
+    states.close()
+
+
+def test_a_record_that_cannot_be_read_yet_is_read_later_and_never_overwritten(
+    start_publisher: StartPublisher, broker: Mosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk with the record is not mounted when the daemon starts."""
+    folder, unmounted = tmp_path / "outbox", tmp_path / "unmounted"
+    folder.mkdir()
+    first = start_publisher(broker.config(), record=TopicRecord(folder))
+    publish(first, "door", "yard")
+    wait_for(broker, OWN | of_camera("door") | of_camera("yard"))
+    first.stop()
+    folder.rename(unmounted)
+    second = start_publisher(broker.config(), record=TopicRecord(folder))
+    publish(second, "door")
+    eventually(lambda: "retained topics: " in caplog.text)
+    unmounted.rename(folder)
+    wait_for(broker, OWN | of_camera("door"))
+    eventually(lambda: "yard" not in (folder / RECORD).read_text())
+    assert caplog.text.count("retained topics: ") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b'{"brokers": 3}', b'{"brokers": {"x": [1]}}', b"[" * 100_000])
+def test_a_damaged_record_removes_nothing_and_is_replaced(
+    content: bytes, start_publisher: StartPublisher, broker: Mosquitto, tmp_path: Path
+) -> None:
+    (tmp_path / RECORD).write_bytes(content)
+    publisher = start_publisher(broker.config(), record=TopicRecord(tmp_path))
+    publish(publisher, "door")
+    wait_for(broker, OWN | of_camera("door"))
+    expected = {f"127.0.0.1:{broker.port}": OWN | of_camera("door")}
+    eventually(lambda: TopicRecord(tmp_path).read() == expected)
+
+
+def test_pictures_are_removed_first_and_what_shows_a_host_last() -> None:
+    topics = {*OWN, *of_camera("door"), "old/availability", "old/status", DOCUMENT}
+    assert removal_order(topics) == [
+        f"{BASE}/door/snapshot",
+        f"{BASE}/door/action",
+        f"{BASE}/door/status",
+        DOCUMENT,
+        f"{BASE}/status",
+        "old/status",
+        f"{BASE}/availability",
+        "old/availability",
+    ]
