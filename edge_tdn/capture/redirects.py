@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 from edge_tdn.capture.address import Address, split_user
 from edge_tdn.capture.capture import Capture, CapturedFrame
 from edge_tdn.capture.diagnosis import RESOLVE_TIMEOUT_S
-from edge_tdn.config.checks import TLS_URLS, check_camera_url
+from edge_tdn.config.checks import TLS_URLS, check_camera_url, normal_source
 from edge_tdn.config.tables import CREDENTIAL
 from edge_tdn.errors import ExplainedError
 from edge_tdn.process import heartbeat
@@ -101,7 +101,7 @@ def redirected(address: Address, location: str) -> Address:
     try:
         if any(character.isspace() or not character.isprintable() for character in location):
             raise ValueError("a space or a control character in it")
-        target = urljoin(address.location, location)
+        target = normal_source(urljoin(address.location, location))
         check_camera_url(target)
         target, user, password = split_user(target)
         host = urlsplit(target).hostname

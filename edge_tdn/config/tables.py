@@ -300,19 +300,12 @@ class CameraConfig(_Table):
         default=2.0,
         description="seconds of identical pictures after which a camera counts as frozen; at least 1; 0: never",
     )
-    transport: Literal["tcp", "udp"] = Field(
-        default="tcp", description="transport of rtsp:// streams; udp for cameras that cannot stream over TCP"
-    )
-    username: str = Field(
-        default="", description="user name for rtsp:// and http(s)://; empty: none, or the one in the URL"
-    )
+    transport: Literal["tcp", "udp"] = Field(default="tcp", description="of rtsp://; udp: for cameras without TCP")
+    username: str = Field(default="", description="for rtsp:// and http(s)://; empty: none, or the one in the URL")
     password_file: str = Field(
         default="", description="file whose first line is the password; or credential:NAME, loaded by systemd"
     )
-    ca_file: str = Field(
-        default="",
-        description="PEM: authorities of rtsps:// and https://, or the camera's own certificate; empty: the system's",
-    )
+    ca_file: str = Field(default="", description="PEM: whom rtsps:// and https:// trust; empty: the system's")
     hardware: bool = Field(default=True, description="decode with the graphics hardware if there is any")
     rotate: Literal[0, 90, 180, 270] = Field(default=0, description="clockwise rotation of the picture, degrees")
     region: Region = Field(

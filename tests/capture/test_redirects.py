@@ -209,6 +209,11 @@ def test_a_redirect_never_leaves_tls(scheme: str, target: str) -> None:
     assert redirected(address("http://camera/"), "https://camera/").location == "https://camera/"
 
 
+def test_a_scheme_in_capitals_is_the_same() -> None:
+    assert redirected(address(), "HTTP://camera/x").location == "http://camera/x"
+    assert redirected(address(), "RTSP://camera/x").location == "rtsp://camera/x"
+
+
 def test_a_relative_location_is_of_the_same_host() -> None:
     before = address("http://camera:81/cgi/live?x=1", username="u", password="p")
     assert redirected(before, "/mjpg?y=2").location == "http://camera:81/mjpg?y=2"
