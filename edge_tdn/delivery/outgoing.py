@@ -54,6 +54,7 @@ class Outgoing:
         self.replays = Replays(topics, outbox, in_flight)
         self._scores = ScoreMessages(self._limits, timing, clock)
         self._turn = Turn.BATCH
+        self._retained_is_probed_next = False  # in turn with an event
 
     @property
     def finished(self) -> bool:
@@ -217,8 +218,11 @@ class Outgoing:
         message = self.published.next_removal() or self.retained.next_alone()
         entry = None if message else self.events.next_alone()
         if probes and not message and not entry:
-            entry = self.events.next_probe()
-            message = None if entry else self.retained.next_probe()
+            message = self.retained.next_probe() if self._retained_is_probed_next else None
+            entry = None if message else self.events.next_probe()
+            message = message or (None if entry else self.retained.next_probe())
+            if message or entry:
+                self._retained_is_probed_next = bool(entry)
         if message:
             self._uplink.publish(message, alone=True)
         elif entry:

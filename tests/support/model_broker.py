@@ -104,7 +104,7 @@ class Host:
                 assert self.connections < max_connections, self.status.current
                 self.now_s += RECONNECT_S
                 self.connect()
-            if self.step():
+            if self.step() or self.step():
                 continue
             self.outgoing.events.acknowledgements.store(more_to_come=False)
             self.outgoing.report()
