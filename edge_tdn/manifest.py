@@ -28,7 +28,7 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_tdn.errors import ModelError
 from edge_tdn.messages import FRAMES_PER_SEGMENT, ModelRef
@@ -168,6 +168,7 @@ class Parity(_Part):
     """The comparison of a precision with PyTorch on other clips than the golden one (`edge-tdn-export parity`)."""
 
     clips: int = Field(ge=1)
+    recordings: int = Field(default=0, ge=0, description="that the clips are of; 0: not recorded")
     device: str = Field(description="device of the comparison; another one may compute differently")
     max_logit_error: float | None = Field(
         ge=0, allow_inf_nan=False, description="largest logit difference / largest logit; null: not finite"
@@ -177,7 +178,11 @@ class Parity(_Part):
         ge=0, allow_inf_nan=False, description="Kullback-Leibler divergence KL(PyTorch || this), nats; null: not finite"
     )
     same_events: bool = Field(description="both gave the same event log for every recording")
-    proven: bool = Field(description="within the limits of `edge-tdn-export parity`")
+    differing: int = Field(default=0, ge=0, description="recordings with another event log")
+    within_limits: bool = Field(
+        validation_alias=AliasChoices("within_limits", "proven"),  # as older manifests have it
+        description="within the limits of `edge-tdn-export parity`; see edge_tdn.verdict",
+    )
     checked_at: str = Field(description="ISO 8601, UTC")
 
 

@@ -18,7 +18,7 @@ threads. Print the lines to put into the configuration.
   edge-tdn bench --precision int8 --device CPU --seconds 20 --json bench.json
 
 Stop other work first, including running cameras. The best is the fastest of those that
-`edge-tdn-export parity` has proven equal to PyTorch. If the network uses all cores, none is left
+`edge-tdn-export parity` has found equal to PyTorch or within limits. If the network uses all cores, none is left
 for decoding: prefer fewer threads if they are almost as fast.
 """
 

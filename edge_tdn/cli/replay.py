@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn.cli.console import plain_console
     from edge_tdn.config.load import load
     from edge_tdn.demo.demo_clip import DEMO, demo_clip
-    from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
+    from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_of_doubt
     from edge_tdn.messages import ActionEvent
     from edge_tdn.process.passwords import without_password
     from edge_tdn.replay.plot import plot, require_matplotlib
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     model = open_configured_model(config, options.config.parent)
     check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
-        warn_unless_proven(model, runtime.precision, runtime.device)
+        warn_of_doubt(model, runtime.precision, runtime.device)
         chain = ReplayChain(config, camera, model, runtime, options.at)
         began, events = time.monotonic(), list[ActionEvent]()
         frames = read_file(video, camera.decoder, camera.rotate, camera.region)

@@ -44,6 +44,18 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder for results, and those above it. ModelError: it cannot be created, or not be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        blocking = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+        reason = "is a file" if blocking.is_file() else f"cannot be created: {error.strerror}"
+        raise ModelError(f"{blocking if blocking.is_file() else folder}: {reason}; choose another folder") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ModelError(f"{folder}: this user cannot write there; choose another folder")
+
+
 def scratch_of(path: Path) -> Path:
     """Return the path of this process's scratch file or folder for `path`."""
     return path.with_name(f".{path.name}-{platform.node()}-{os.getpid()}")
