@@ -1,6 +1,7 @@
 """The part that the command lines of exporter and trainer share: errors without a traceback, a clean interrupt."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -24,9 +25,9 @@ EXTRA = {  # modules that the extra `export` installs, and their names
 def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
     """Parse the command line, call `options.command(options)` and return the exit status.
 
-    An EdgeTdnError, and a missing package of the extra `export`, are printed without a traceback. Ctrl-C and SIGTERM
-    end the command with status 130; then `options.stopped`, where the command sets it, is the message that describes
-    what was kept.
+    An EdgeTdnError, an OSError and a missing package of the extra `export` are printed without a traceback. Ctrl-C and
+    SIGTERM end the command with status 130; then `options.stopped`, where the command sets it, is the message that
+    describes what was kept.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     options = argparse.Namespace()
@@ -47,6 +48,13 @@ def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
         )
         _print_error(f"{program} {what}: install the extra `export` (in a checkout: make test)")
         return ConfigError.exit_status
+    except BrokenPipeError:  # the reader has closed the pipe, as in `edge-tdn-export inspect motion | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _print_error(f"{program}: {where}{error.strerror or error}")
+        return EdgeTdnError.exit_status
     except KeyboardInterrupt:
         _print_error(f"{program}: {getattr(options, 'stopped', 'stopped, nothing written')}")
         return INTERRUPTED

@@ -1,7 +1,9 @@
 """The command lines of exporter and trainer on a machine without the packages of the extra `export`."""
 
+import argparse
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from edge_tdn_export.command_line import run_command
@@ -48,3 +50,22 @@ def test_missing_module_of_the_project_is_a_fault_of_ours() -> None:
 
     with pytest.raises(ModuleNotFoundError):
         run_command("edge-tdn-train", parse)  # type: ignore[arg-type]
+
+
+def test_error_of_the_system_is_reported_with_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a name that is too long, a full disk, or a file that this user cannot read."""
+
+    def parse() -> argparse.Namespace:
+        return argparse.Namespace(command=lambda options: (tmp_path / "gone" / "labels.txt").read_bytes())
+
+    assert run_command("edge-tdn-export", parse) == 1
+    assert capsys.readouterr().err == f"edge-tdn-export: {tmp_path}/gone/labels.txt: No such file or directory\n"
+
+
+def test_closed_pipe_ends_a_command_quietly() -> None:
+    """As `edge-tdn-export inspect motion | head` closes it."""
+    command = f"{sys.executable} -m edge_tdn_export inspect motion --json | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

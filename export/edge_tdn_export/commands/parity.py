@@ -7,6 +7,7 @@ from typing import Any
 from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import Model, find_model, open_model
+from edge_tdn.output import check_output_folder
 from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS, Verdict
 from edge_tdn_export.commands.output import add_allow_few_clips, console, exit_status
 from edge_tdn_export.progress import stepped
@@ -60,7 +61,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.clips import find_videos, read_clips
-    from edge_tdn_export.convert.model_folder import make_folder, write_at_once
+    from edge_tdn_export.convert.model_folder import write_at_once
     from edge_tdn_export.parity.compare import compare, record, steps
     from edge_tdn_export.parity.report import table, to_html, to_json
 
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"--max-clips {options.max_clips}: must be at least 1")
     model = open_model(find_model(options.model, Path.cwd()))
     out = options.out or model.folder
-    make_folder(out)
+    check_output_folder(out)
     precisions = _precisions(model, options.precision)
     source = options.clips or demo_clip()
     with stepped(len(find_videos(source))) as step:

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -44,18 +44,6 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def make_folder(folder: Path) -> None:
-    """Create a folder for results, and those above it. ModelError: it cannot be created, or not be written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        blocking = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
-        reason = "is a file" if blocking.is_file() else f"cannot be created: {error.strerror}"
-        raise ModelError(f"{blocking if blocking.is_file() else folder}: {reason}; choose another folder") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ModelError(f"{folder}: this user cannot write there; choose another folder")
-
-
 def scratch_of(path: Path) -> Path:
     """Return the path of this process's scratch file or folder for `path`."""
     return path.with_name(f".{path.name}-{platform.node()}-{os.getpid()}")
@@ -88,9 +76,10 @@ def _alive(process: int) -> bool:
 
 
 def write_at_once(path: Path, content: bytes) -> None:
-    """Replace a file atomically. ModelError: it cannot be written."""
+    """Replace a file atomically, and create its folder. ModelError: it cannot be written."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with scratch.open("wb") as file:
             file.write(content)
             file.flush()
@@ -99,7 +88,8 @@ def write_at_once(path: Path, content: bytes) -> None:
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}; the file is unchanged") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink()
 
 
 def replace_manifest(model: Model, manifest: Manifest) -> None:

@@ -7,7 +7,6 @@ evaluation.json and a picture for each precision.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -33,6 +32,7 @@ from edge_tdn.config.tables import DecideConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.runtime import enough_memory
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, Model, check_labels, find_model, open_model
+from edge_tdn.output import check_output_folder
 from edge_tdn_training.data.dataset import open_data
 from edge_tdn_training.data.video_cache import default_cache
 from edge_tdn_training.evaluation import report
@@ -153,9 +153,7 @@ def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate; return the exit status 0. EdgeTdnError: models, data or intervals are wrong; nothing is written."""
-    existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ConfigError(f"--out {options.out}: {existing} is not a writable folder; choose another one")
+    check_output_folder(options.out)
     if options.stream:
         _evaluate_stream(options)
     else:
@@ -311,7 +309,6 @@ def _write(
 ) -> None:
     """Write the files, and print the tables."""
     whole = {"schema": 1, "evaluated_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "tools": tools(), **content}
-    out.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         write_at_once(out / name, picture)
     write_at_once(out / REPORT, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
