@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_tdn.errors import ModelError
+from edge_tdn.foreign_file import HEAD_BYTES, failed_copy
 from edge_tdn.messages import FRAMES_PER_SEGMENT, ModelRef
 
 MANIFEST = "manifest.json"
@@ -260,12 +261,16 @@ def find_model(name: str, base: Path) -> Path:
 def open_model(folder: Path) -> Model:
     """Open a model folder and verify every file in it. ModelError: a file is missing, changed or invalid."""
     path = folder / MANIFEST
+    if folder.is_file():
+        raise ModelError(f"{folder}: is a file, not a model folder; create one with `edge-tdn-export convert`")
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder; create one with `edge-tdn-export convert`")
     raw = _read_regular(path)
     try:
         manifest = Manifest.model_validate_json(raw, strict=False)
     except ValidationError as error:
+        if reason := failed_copy(raw[:HEAD_BYTES]):
+            raise ModelError(f"{path}: {reason}") from error
         first = error.errors()[0]
         key = ".".join(str(k) for k in first["loc"]) or "not a manifest"
         raise ModelError(f"{path}: {key}: {first['msg']}; export the model again") from error
@@ -340,12 +345,14 @@ def _verify(folder: Path, name: str, record: FileRecord) -> None:
     """Verify a file without keeping its content, most of which is not needed yet."""
     path = _inside(folder, name)
     with _open_regular(path) as file:
-        _compare(path, record, os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        _compare(path, record, os.fstat(file.fileno()).st_size, sha256, file.read(HEAD_BYTES))
 
 
 def _read_verified(folder: Path, name: str, record: FileRecord) -> bytes:
     raw = _read_regular(_inside(folder, name))
-    _compare(folder / name, record, len(raw), hashlib.sha256(raw).hexdigest())
+    _compare(folder / name, record, len(raw), hashlib.sha256(raw).hexdigest(), raw[:HEAD_BYTES])
     return raw
 
 
@@ -355,7 +362,9 @@ def _inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _compare(path: Path, record: FileRecord, size: int, sha256: str) -> None:
+def _compare(path: Path, record: FileRecord, size: int, sha256: str, head: bytes) -> None:
+    if sha256 != record.sha256 and (reason := failed_copy(head)):
+        raise ModelError(f"{path}: {reason}")
     if size != record.size:
         raise ModelError(f"{path}: {size} bytes, but {record.size} in the manifest; copy or export the model again")
     if sha256 != record.sha256:

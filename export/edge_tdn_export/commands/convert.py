@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.convert.convert import Recipe, convert, steps
     from edge_tdn_export.network import checkpoint
 
-    network = checkpoint.load(options.checkpoint, **network_options(options))
+    network = checkpoint.load(options.checkpoint, note=print, **network_options(options))
     recipe = Recipe(
         id=options.id or options.out.name,
         labels=options.labels,

@@ -245,9 +245,9 @@ def test_options_that_contradict_the_file_are_refused(options: dict[str, Any], m
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ("{", "damaged, or not a checkpoint"),
-        ("", "damaged, or not a checkpoint"),
-        ("[" * 100_000, "damaged, or not a checkpoint"),
+        ("{", "damaged or incomplete"),
+        ("", "damaged or incomplete"),
+        ("[" * 100_000, "damaged or incomplete"),
         ("[8]", "metadata 'tdn' is not a JSON object"),
         ("null", "metadata 'tdn' is not a JSON object"),
         ('"resnet18"', "metadata 'tdn' is not a JSON object"),

@@ -133,6 +133,7 @@ def add_parser(commands: Any) -> None:
 def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the description of a checkpoint; a model folder or a run has its own")
     group.add_argument("--labels", type=Path, help="one label per line (default: labels.txt beside the checkpoint)")
+    group.add_argument("--entry", metavar="NAME", help="entry that holds its weights, such as model_ema")
     group.add_argument("--arch", help="the ResNet (default: resnet50, or that of the weights)")
     group.add_argument(
         "--segments",
@@ -209,7 +210,7 @@ def _evaluated_model(
     name = options.model[number]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if path := _checkpoint(name):
-        network = checkpoint.load(path, **_network(options, number))
+        network = checkpoint.load(path, note=print, **_network(options, number))
         spec = _input(options, network.config.segments, path.parent)
         check_protocol(options.protocol, spec, PYTORCH, name)
         listed = options.labels or path.parent / LABELS
@@ -240,7 +241,7 @@ def _checkpoint(name: str) -> Path | None:
 
 def _network(options: argparse.Namespace, number: int) -> dict[str, Any]:
     """Return the options of the network that were given on the command line."""
-    given = {"arch": options.arch} if options.arch else {}
+    given = {name: getattr(options, name) for name in ("arch", "entry") if getattr(options, name)}
     segments = options.segments
     if segments and len(segments) not in (1, len(options.model)):
         raise ConfigError(f"--segments: {len(segments)} given for {len(options.model)} models; give 1 or as many")

@@ -46,8 +46,10 @@ def load_initial_weights(source: str, labels: tuple[str, ...], seed: int, **opti
     """Return the network for `labels` with the weights of `source`, or random ones if that is empty.
 
     `source`: a file, a run's folder, a model folder or the name of a shipped model. `seed`: for random weights and new
-    layers. `options`: of TDNConfig. ModelError: no such file, contradicting options, weights of another network.
+    layers. `options`: of TDNConfig, and `entry` of a checkpoint where several hold weights. ModelError: no such file,
+    contradicting options, weights of another network.
     """
+    entry = options.pop("entry", "")
     torch.manual_seed(seed)
     if not source:
         model = TDN(TDNConfig.of({"conv_bias": False} | options | {"classes": len(labels)}))
@@ -60,14 +62,15 @@ def load_initial_weights(source: str, labels: tuple[str, ...], seed: int, **opti
     if path.is_dir():  # a run
         path = path / WEIGHTS
         spec = input_of_run(folder) if (folder / RUN).is_file() else None
-    state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path)[0]
-    state = {name.removeprefix("module."): value for name, value in state.items()}
+    state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path, entry)[0].state
     if any(name.startswith("layer1.") for name in state):
         return _from_imagenet(path, state, labels, options)
     listed = path.parent / LABELS
     known = parse_labels(listed, listed.read_bytes()) if listed.is_file() else None
-    initial = _from_tdn(checkpoint.load(path, **options), known, labels, path.name, checkpoint.sha256(path))
-    return replace(initial, spec=spec)
+    origin: list[str] = []
+    network = checkpoint.load(path, entry, origin.append, **options)
+    initial = _from_tdn(network, known, labels, path.name, checkpoint.sha256(path))
+    return replace(initial, spec=spec, notes=(*origin, *initial.notes))
 
 
 def _from_folder(folder: Path, labels: tuple[str, ...], options: Mapping[str, Any]) -> InitialWeights:
