@@ -30,7 +30,7 @@ class Claim:
     precision: str
     within_limits: bool
     clips: int
-    recordings: int  # that the clips are of; 0: unknown
+    recordings: int  # held-out ones that the clips are of; 0: none, or unknown
     differing: int = 0  # recordings whose events differ
 
     @property
@@ -49,7 +49,7 @@ class Claim:
     @property
     def evidence(self) -> str:
         """Return the number of clips and recordings, and of those whose events differ."""
-        of = _counted(self.recordings, "recording") if self.recordings else "an unknown number of recordings"
+        of = _counted(self.recordings, "recording") if self.recordings else "no known held-out recording"
         parts = [f"{_counted(self.clips, 'clip')} of {of}"]
         if self.differing:
             parts.append(f"other events in {self.differing} of them")

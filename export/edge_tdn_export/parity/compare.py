@@ -147,19 +147,20 @@ def _compare(
     sampling_agrees: bool,
     step: Step,
 ) -> PrecisionComparison:
-    """Compare one precision. INT8 is compared on clips that did not calibrate it, where there are any."""
+    """Compare one precision. INT8 is compared on recordings that did not calibrate it, where there are any."""
     step(f"{precision}: every node")
     nodes = node_errors(model, graphs, precision)
     limits = limits_of(precision)
     calibration = model.build(precision).calibrated_on
-    held_out = [one for one in expected if one.recording.name not in calibration] or expected
+    held_out = [one for one in expected if one.recording.name not in calibration]
+    compared = held_out or expected
     runtime = open_any(model, precision)
     try:
         clips: list[ComparedClip] = []
         events = []
         for one in expected:
             step(f"{precision}: {one.recording.name}")
-            if one not in held_out:
+            if one not in compared:
                 continue
             scored = _score(runtime, one, model)
             clips += scored
@@ -181,6 +182,7 @@ def _compare(
         top5_agreement=float(np.mean([clip.expected.argmax() in np.argsort(clip.got)[-5:] for clip in clips])),
         mean_kl=float(np.mean([clip.kl for clip in clips])),
         failures=(),
+        calibrated=not held_out,
         size=size_of(model, model.build(precision)),
     )
     failures = _failures(found)

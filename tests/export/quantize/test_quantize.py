@@ -16,7 +16,7 @@ import numpy as np
 import openvino as ov
 import pytest
 from edge_tdn_export.__main__ import main
-from edge_tdn_export.clips import read_clips
+from edge_tdn_export.clips import Clips, read_clips
 from edge_tdn_export.convert.ensemble import ensemble
 from edge_tdn_export.limits import LIMITS, Limits
 from edge_tdn_export.parity.compare import compare
@@ -48,13 +48,14 @@ def quantised(exported: Path, videos: Path, tmp_path_factory: pytest.TempPathFac
     with redirect_stdout(output):
         limits = ["--limit", "top1=0.8", "--limit", "kl=0.05"]
         options = ["--clips", str(videos), "--samples", str(SAMPLES), "--quick", *limits]
-        assert main(["quantize", str(folder), *options, "--allow-few-clips"]) == 0
+        assert main(["quantize", str(folder), *options]) == 1  # written, but measured on too few clips
     return folder, output.getvalue()
 
 
 def test_quantize_command_prints_clips_exceptions_and_golden_error(quantised: tuple[Path, str]) -> None:
     _, output = quantised
-    for text in ("calibration", "held-out", "none: everything in INT8 keeps the limits", "golden clip"):
+    verdict = f"too few clips: {SAMPLES // 2} clips of "
+    for text in ("calibration", "held-out", "none: everything in INT8 keeps the limits", "golden clip", verdict):
         assert text in output
     assert "approach.mp4" in output
     assert "nncf" not in output.lower()
@@ -98,6 +99,12 @@ def test_parity_compares_int8_on_videos_that_did_not_calibrate_it(quantised: tup
     fp32, int8 = ({clip.recording for clip in found.clips} for found in report.comparisons)
     assert fp32 == everything
     assert int8 == everything - calibrated
+    assert report.comparisons[1].claim.recordings == len(int8)
+    only_calibration = [one for one in read_clips(videos, SPEC).recordings if one.name in calibrated]
+    report = compare(model, ["int8"], Clips(tuple(only_calibration), ()), "videos", lambda what: None)
+    (again,) = report.comparisons
+    assert {clip.recording for clip in again.clips} == calibrated
+    assert again.claim.evidence.startswith(f"{len(again.clips)} clips of no known held-out recording")
 
 
 def test_all_operators_but_the_mean_over_segments_are_in_int8(quantised: tuple[Path, str], exported: Path) -> None:

@@ -22,6 +22,7 @@ from edge_tdn_export.network.tdn import TDN
 from torch import Tensor, nn
 
 from edge_tdn.errors import ModelError, last_line
+from edge_tdn.foreign_file import HEAD_BYTES, failed_copy
 from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, find_model, open_model, parse_labels
 from edge_tdn_training.loop.run_folder import RUN, input_of_run
 
@@ -163,7 +164,14 @@ def _arch(path: Path, backbone: Mapping[str, Tensor]) -> str:
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
+        with path.open("rb") as file:
+            reason = failed_copy(file.read(HEAD_BYTES))
+        if reason:
+            raise ModelError(f"{path}: {reason}")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
+    except ModelError:
+        raise
     except Exception as error:  # a damaged file makes numpy's own code raise almost anything
-        raise ModelError(f"{path}: damaged, or does not contain weights: {last_line(error)}") from error
+        reason = "" if "pickle" in str(error) else f": {last_line(error)}"  # advice on loading it as code
+        raise ModelError(f"{path}: damaged, or does not contain weights{reason}") from error
