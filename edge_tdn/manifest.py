@@ -18,7 +18,9 @@ again and returns the bytes that were hashed, so that a file which changes in be
 import hashlib
 import json
 import os
+import re
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -244,6 +246,12 @@ class Model:
 def shipped_models() -> Path:
     """Return the folder of the models that come with the package."""
     return Path(str(resources.files("edge_tdn") / "models"))
+
+
+def model_id(name: str) -> str:
+    """Return an id, as ID_PATTERN requires it, that resembles a name."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub("[^A-Za-z0-9._-]+", "-", plain).strip("-.")[:64] or "model"
 
 
 def find_model(name: str, base: Path) -> Path:

@@ -25,6 +25,7 @@ from tests.conftest import HAS_BF16, ROOT
 from tests.support.exports import export
 from tests.support.model_folders import rehash
 from tests.support.networks import small_network
+from tests.support.waiting import PROGRAM_S
 
 pytestmark = pytest.mark.slow
 FILES = (
@@ -269,7 +270,9 @@ def outcomes(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tupl
     while len(found) < sum(FORGERIES.values()):
         arguments = f"Path({str(whole)!r}), Path({str(scratch)!r}), {len(found)}"
         program = f"from tests.test_damaged_models import *; forge({arguments})"
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=200)
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=PROGRAM_S
+        )
         lines = [line.split("\t") for line in done.stdout.splitlines() if line]
         assert lines, done.stderr
         found += [(name, kind, outcome or f"ended by {done.returncode}") for _, name, kind, outcome in lines]
@@ -306,6 +309,6 @@ def test_a_graph_that_crashes_openvino_serves_nothing(whole: Path, tmp_path: Pat
         "from edge_tdn.inference.open_runtime import open_runtime; "
         "open_runtime(open_model(Path(sys.argv[1]))); print('served')"
     )
-    done = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True, timeout=PROGRAM_S)
     assert done.returncode != 0
     assert "served" not in done.stdout

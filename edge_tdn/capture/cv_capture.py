@@ -11,7 +11,7 @@ from edge_tdn.capture.crop import Crop
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.media.colour import Packed
-from edge_tdn.media.gstreamer import HOW_TO_INSTALL
+from edge_tdn.media.gstreamer import how_to_install
 from edge_tdn.messages import NS_PER_MS, NS_PER_S
 
 TIMEOUT_MS = 5000  # of opening and of one read, during which OpenCV cannot be stopped
@@ -89,7 +89,7 @@ class CvCapture:
 def check_supported(address: Address, camera: CameraConfig) -> None:
     """Raise SourceError for what OpenCV cannot do: GStreamer pipelines, and RTSP over UDP."""
     if address.location.startswith("gst:"):
-        raise SourceError(address.message(f"gst: needs the decoder gstreamer; {HOW_TO_INSTALL}"), "ended")
+        raise SourceError(address.message(f"gst: needs the decoder gstreamer; {how_to_install()}"), "ended")
     if address.location.startswith("rtsp") and camera.transport != "tcp":
-        reason = f'transport = "{camera.transport}" needs the decoder gstreamer; {HOW_TO_INSTALL}'
+        reason = f'transport = "{camera.transport}" needs the decoder gstreamer; {how_to_install()}'
         raise SourceError(address.message(reason), "ended")

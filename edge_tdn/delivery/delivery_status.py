@@ -1,6 +1,7 @@
 """The state of delivery to the broker: in the daemon's status, and in the log."""
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 
@@ -20,13 +21,21 @@ class DeliveryStatus:
     def __init__(self, address: str, timing: PublisherTiming) -> None:
         self.address = address
         self.current = Delivery(state="connecting", reason="", since=iso(time.time_ns()))
+        self._rejected: dict[str, str] = {}  # topic -> reason, at the last report
         self._states = RateLimitedLog(log, timing.state_log_s)
         self._warnings = RateLimitedLog(log, timing.warning_log_s)
 
     def connected(self, rejections: Mapping[str, str], waiting: int) -> None:
         """Report a connection. `rejections`: topics that the broker rejects, with the reason; `waiting`: events."""
+        before, self._rejected = self._rejected, {}
+        for topic, reason in rejections.items():
+            same = _without_numbers(before.get(topic, "")) == _without_numbers(reason)  # every picture has another size
+            self._rejected[topic] = before[topic] if same else reason
+        for topic in [*self._rejected][1:]:  # the first one is in the reason of the state
+            if topic not in before:
+                self.warn(topic, f"{topic} was rejected: {self._rejected[topic]}")
         if rejections:
-            topic, reason = next(iter(rejections.items()))
+            topic, reason = next(iter(self._rejected.items()))
             more = f"; and {len(rejections) - 1} more topics" if len(rejections) > 1 else ""
             self.change("degraded", f"{topic} was rejected: {reason}{more}", waiting)
         else:
@@ -51,3 +60,7 @@ class DeliveryStatus:
     def flush(self) -> None:
         """Log the newest state if it was held back and is due."""
         self._states.flush()
+
+
+def _without_numbers(reason: str) -> str:
+    return re.sub(r"\d+", "", reason)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Literal, Protocol
 
@@ -39,7 +39,7 @@ MAX_PACKET_BYTES = 16 << 20  # that we accept from the broker
 PROTOCOL_MAX_PACKET_BYTES, PROTOCOL_MAX_IN_FLIGHT = 268_435_455, 0xFFFF  # where the broker names no limits
 UNSPECIFIED, TAKEN_OVER = 0x80, 0x8E  # reason codes; paho reports the first for a connection that just ended
 UNAUTHORIZED = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad authentication
-UNSUPPORTED_PROTOCOL = 0x84
+UNSUPPORTED_PROTOCOL, TOO_LARGE = 0x84, 0x95
 
 Trouble = Literal["unreachable", "unauthorized", "tls", "taken_over"]
 
@@ -69,10 +69,11 @@ class Connected:
 
 @dataclass(frozen=True)
 class Lost:
-    """The connection ended or could not be opened; the next one is tried soon."""
+    """The connection ended or could not be opened. `repeatedly`: the last ones too, soon after they were accepted."""
 
     trouble: Trouble
     reason: str
+    repeatedly: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Acknowledged:
 
     packet_id: int
     rejection: str | None
+    too_large: bool = False  # the reason is the size
 
 
 @dataclass(frozen=True)
@@ -175,8 +177,7 @@ class Connection:
                 log.exception("broker=%s connection failed", self.address)
                 lost = Lost("unreachable", last_line(error))
             backoff.ended(attempt.connected_s() if attempt else None, taken_over=lost.trouble == "taken_over")
-            if backoff.keeps_ending and lost.trouble == "unreachable":
-                lost = Lost("unreachable", f"{lost.reason}; repeatedly: does a second edge-tdn have this `host`?")
+            lost = replace(lost, repeatedly=backoff.keeps_ending and lost.trouble == "unreachable")
             self._inbox.put(lost)
             self._closing.wait(backoff.next_wait_s())
 
@@ -378,7 +379,7 @@ class _Attempt:
 
     def _on_publish(self, client: Client, data: Any, packet_id: int, reason: ReasonCode, more: Properties) -> None:
         self._stage = _Stage.ACKNOWLEDGED
-        self._notes.put(Acknowledged(packet_id, str(reason) if reason.is_failure else None))
+        self._notes.put(Acknowledged(packet_id, str(reason) if reason.is_failure else None, reason.value == TOO_LARGE))
 
     def _on_subscribe(self, client: Client, data: Any, packet_id: int, reasons: list[ReasonCode], more: Any) -> None:
         for reason in reasons:

@@ -1,7 +1,4 @@
-"""The publisher's thread: takes from the inbox, and sends what the window allows.
-
-The order of sending is: small retained messages, events, replies and replays, large retained messages.
-"""
+"""The publisher's thread: takes from the inbox, keeps the connection, and sends what the window allows."""
 
 import logging
 import queue
@@ -11,7 +8,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edge_tdn.delivery.delivery_status import DeliveryStatus
-from edge_tdn.delivery.event_feed import EventFeed
 from edge_tdn.delivery.in_flight import InFlight
 from edge_tdn.delivery.incoming import (
     ONLINE,
@@ -21,10 +17,10 @@ from edge_tdn.delivery.incoming import (
     IncomingMessages,
     SecondDaemon,
 )
-from edge_tdn.delivery.mqtt import JSON, Acknowledged, Connected, Lost, Message, Note, Received, SubscriptionRejected
-from edge_tdn.delivery.outbox.outbox import Entry, Outbox
-from edge_tdn.delivery.replays import ReplayRequest, Replays
-from edge_tdn.delivery.retained_state import RetainedState
+from edge_tdn.delivery.mqtt import Acknowledged, Connected, Lost, Message, Note, Received, SubscriptionRejected
+from edge_tdn.delivery.outbox.outbox import Outbox
+from edge_tdn.delivery.outgoing import Outgoing
+from edge_tdn.delivery.replays import ReplayRequest
 from edge_tdn.delivery.stopwatch import Stopwatch
 from edge_tdn.delivery.timing import PublisherTiming
 from edge_tdn.delivery.topics import Topics
@@ -86,15 +82,13 @@ class PublisherLoop:
     ) -> None:
         self._topics, self._outbox, self._inbox = topics, outbox, inbox
         self._commanded, self._timing = commanded, timing
-        self._in_flight = InFlight()
-        self._feed = EventFeed(outbox, self._in_flight, timing)
-        self._retained = RetainedState(self._in_flight, timing)
-        self._replays = Replays(topics, outbox, self._in_flight)
         self._incoming = IncomingMessages(topics, boot)
         self._request: ReconnectRequest | StopRequest | None = None  # the next thing to do; a stop comes last
         self._phase = Phase.SERVING
+        self._in_flight = InFlight()
         self.uplink = Uplink(topics, boot, inbox, self._in_flight, stopwatch, connect)
         self.status = DeliveryStatus(self.uplink.address, timing)
+        self._outgoing = Outgoing(topics, outbox, self._in_flight, self.uplink, self.status, timing)
 
     def run(self) -> None:
         """Serve until a StopRequest comes."""
@@ -105,7 +99,7 @@ class PublisherLoop:
                 self._reconnect(self._request)
             with heartbeat.patience(self._timing.disk_s):
                 self._outbox.tick()
-            self._send()
+            self._outgoing.send()
             self.status.flush()
         self._leave(STOPPED)
 
@@ -113,7 +107,7 @@ class PublisherLoop:
 
     def _idle_s(self) -> float:
         """Return how long to wait for the inbox."""
-        return min(self._timing.tick_s, max(0.0, self._feed.due_s() - time.monotonic()))
+        return min(self._timing.tick_s, max(0.0, self._outgoing.events.due_s() - time.monotonic()))
 
     def _receive(self, timeout_s: float) -> None:
         """Handle what is in the inbox, or what comes within the timeout."""
@@ -129,20 +123,20 @@ class PublisherLoop:
                 self._outbox.put([(event.camera, event.seq, event.json_bytes()) for event in events])
         for item in items:
             self._handle(item)
-        self._feed.store_acknowledged(more_to_come=bool(items))
+        self._outgoing.events.acknowledgements.store(more_to_come=bool(items))
 
     def _handle(self, item: Item) -> None:
         match item:
             case Message(qos=0):
-                self.uplink.send(item)
+                self._outgoing.scores(item)
             case Message(retain=True):
-                self._retained.set(item)
+                self._outgoing.retained.set(item)
             case Reply():
-                self._replays.reply(item)
+                self._outgoing.replays.reply(item)
             case ReplayRequest():
-                self._replays.replay(item)
+                self._outgoing.replays.replay(item)
             case Announcement(documents, birth_topic):
-                self._retained.announce(documents)
+                self._outgoing.retained.announce(documents)
                 if self._incoming.follow_dashboard(birth_topic):
                     self.uplink.subscribe(self._incoming.subscriptions)
             case ConnectionNote(note=note):
@@ -158,39 +152,20 @@ class PublisherLoop:
         match note:
             case Connected(link):
                 self.uplink.connection_made(link)
-                self._feed.connected()
-                self._retained.connected(self.uplink.availability(ONLINE))
+                self._outgoing.connected(link, self.uplink.availability(ONLINE))
                 self.uplink.subscribe(self._incoming.subscriptions)
-                self._report_connected()
-            case Lost(trouble, reason):
-                self._connection_lost()
-                self.status.change(trouble, reason, self._outbox.waiting)
-            case Acknowledged(packet_id, rejection):
-                self._answered(packet_id, rejection)
+                self._outgoing.report()
+            case Lost():
+                self._connection_lost(note)
+            case Acknowledged(rejection=rejection):
+                item = self._outgoing.answered(note)
+                if isinstance(item, Message) and not rejection:
+                    self._incoming.acknowledged(item.topic)
             case SubscriptionRejected(topic, reason):
                 self.status.warn(topic, f"subscribing to {topic} was rejected: {reason}; its messages are not received")
             case Received():
                 if self._phase is Phase.SERVING:  # not the echo of our own goodbye
                     self._interpret(note)
-
-    def _answered(self, packet_id: int, rejection: str | None) -> None:
-        """Handle a PUBACK."""
-        match self.uplink.answered(packet_id, rejection):
-            case Entry() as entry:
-                if rejection:
-                    self._feed.rejected(entry, rejection)
-                elif self._feed.acknowledged(entry):
-                    self._retained.retry_soon()
-            case Message(retain=True) as message:
-                if rejection:
-                    self._retained.rejected(message, rejection)
-                else:
-                    self._retained.acknowledged(message)
-                    self._incoming.acknowledged(message.topic)
-            case Message(topic=topic):
-                if rejection:
-                    self.status.warn(topic, f"{topic} was rejected: {rejection}")
-        self._report_connected()
 
     def _interpret(self, received: Received) -> None:
         match self._incoming.interpret(received):
@@ -198,25 +173,27 @@ class PublisherLoop:
                 self._commanded(topic, payload)
             case AvailabilityOverwritten():
                 if self.uplink.connected:
-                    self._retained.send_once(self.uplink.availability(ONLINE))
+                    self._outgoing.retained.send_once(self.uplink.availability(ONLINE))
             case SecondDaemon(boot):
                 text = f"another edge-tdn publishes below {self._topics.base} (boot {boot!r}): `host` must differ"
                 self.status.warn("second daemon", text, logging.ERROR)
             case DashboardStarted():
-                self._retained.send_all(large=True)
+                self._outgoing.retained.send_all(large=True)
 
     # ---------------------------------------------------------------------------------------------------- connections
 
-    def _connection_lost(self) -> None:
-        """Find out what the connection may have ended over, and forget what was in flight."""
+    def _connection_lost(self, lost: Lost) -> None:
+        """Find out what the connection may have ended over, and report it."""
+        reason, over = lost.reason, ""
         if self.uplink.connected:
-            self._feed.disconnected()
-            self._report_connected()
-            for message in self._retained.disconnected():
-                text = "given up: the line is too slow for it, or broker.keepalive_s too short"
-                self.status.warn(message.topic, f"{message.topic}: {len(message.payload)} bytes, {text}")
+            over = self._outgoing.disconnected()
+            self._outgoing.report()
         self.uplink.connection_lost()
-        self._replays.clear()
+        if over:
+            reason = f"{reason}; {over}"
+        elif lost.repeatedly:
+            reason = f"{reason}; repeatedly: does a second edge-tdn have this `host`?"
+        self.status.change(lost.trouble, reason, self._outbox.waiting)
 
     def _reconnect(self, request: ReconnectRequest) -> None:
         """Replace the connection; what the old one leaves unacknowledged is sent again on the new one.
@@ -225,7 +202,7 @@ class PublisherLoop:
         """
         self._request = None
         self._leave(STOPPED if request.elsewhere else OFFLINE)
-        self._retained.reconnecting(request.elsewhere)
+        self._outgoing.reconnecting(request.elsewhere)
         self.uplink.close()
         self._phase = Phase.SERVING
         try:
@@ -244,57 +221,13 @@ class PublisherLoop:
         sent = False
         while self.uplink.connected and time.monotonic() < deadline:
             if not sent:
-                self._send()
-            if not sent and self._in_flight.room > 0 and not self._retained.has_unsent and not self._feed.has_more:
-                self._publish(self.uplink.availability(goodbye))
+                self._outgoing.send()
+            if not sent and self._outgoing.finished:
+                self.uplink.publish(self.uplink.availability(goodbye))
                 sent = True
             if sent and self._in_flight.empty:
                 break
             self._receive(GOODBYE_POLL_S)
         if self.uplink.connected and not sent:
-            self._publish(self.uplink.availability(goodbye))
-        self._feed.store_acknowledged(more_to_come=False)
-
-    # -------------------------------------------------------------------------------------------------------- sending
-
-    def _send(self) -> None:
-        """Send as much as the window allows."""
-        if not self.uplink.connected:
-            return
-        for message in self._retained.next_small():
-            self._publish(message)
-        for entry in self._feed.next():
-            self._publish_event(entry)
-        for message in self._replays.next():
-            self._publish(message)
-        large = self._retained.next_large()
-        if large:
-            self._publish(large)
-        self._report_connected()
-
-    def _publish(self, message: Message) -> None:
-        if self.uplink.fits(message):
-            self.uplink.publish(message)
-        else:
-            text = f"{message.topic}: {len(message.payload)} bytes, too large for this broker"
-            self.status.warn(message.topic, text)
-
-    def _publish_event(self, entry: Entry) -> None:
-        message = Message(
-            self._topics.events(entry.camera),
-            entry.payload,
-            content_type=JSON,
-            expiry_s=self._outbox.expiry_s(entry),
-            user=(("camera", entry.camera), ("seq", str(entry.seq))),
-        )
-        if self.uplink.fits(message):
-            self.uplink.publish_event(message, entry)
-        else:
-            self._feed.rejected(entry, f"{len(entry.payload)} bytes, too large for this broker")
-
-    def _report_connected(self) -> None:
-        """Report the connection, if there is one, and what the broker rejects."""
-        if not self.uplink.connected:
-            return
-        events = {self._topics.events(camera): reason for camera, reason in self._feed.rejections.items()}
-        self.status.connected({**events, **self._retained.denials}, self._outbox.waiting)
+            self.uplink.publish(self.uplink.availability(goodbye))
+        self._outgoing.events.acknowledgements.store(more_to_come=False)

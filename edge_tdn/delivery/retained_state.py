@@ -2,19 +2,23 @@
 
 All of them are kept here and sent at every connect, so that a broker that forgot them gets them back. Large ones are
 sent last and one at a time, because they hold up everything behind them.
+
+A message that was in flight when the connection ended is a suspect: the broker may have ended the connection over it.
+Suspects are sent alone, the smallest first. One over which connections keep ending is left out: a message that is
+larger than all that the broker ever acknowledged, until the limits change; any other one until its next probe.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from edge_tdn.delivery.broker_limits import BrokerLimits
 from edge_tdn.delivery.in_flight import InFlight
 from edge_tdn.delivery.mqtt import JSON, Message
 from edge_tdn.delivery.timing import PublisherTiming
 
 LARGE_BYTES = 16_384  # of a payload: a picture, a long list of labels
-MAX_LOST_CONNECTIONS = 2  # with one large message in flight, before it is given up
+MAX_ENDINGS = 2  # connections that ended with a message alone in flight, before it is left out
 
 
 @dataclass(frozen=True)
@@ -25,37 +29,67 @@ class Denial:
     reason: str
 
 
+@dataclass
+class Suspect:
+    """A topic whose message may be what the broker ends the connection over."""
+
+    endings: int = 0  # connections that ended with the message alone in flight
+    wait_s: float = 0.0  # between two probes
+    retry_at_s: float = 0.0  # monotonic time before which it is left out
+
+    @property
+    def left_out(self) -> bool:
+        return self.endings >= MAX_ENDINGS
+
+
 class RetainedState:
     """The retained messages of the host. Owned by the publisher's thread."""
 
     def __init__(
-        self, in_flight: InFlight, timing: PublisherTiming, clock: Callable[[], float] = time.monotonic
+        self,
+        in_flight: InFlight,
+        limits: BrokerLimits,
+        timing: PublisherTiming,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._in_flight, self._timing, self._clock = in_flight, timing, clock
+        self._in_flight, self._limits, self._timing, self._clock = in_flight, limits, timing, clock
         self._messages: dict[str, Message] = {}  # the newest, by topic
         self._unsent: dict[str, Message] = {}  # of these, the small ones that this connection has still to send
         self._large: dict[str, Message] = {}  # the same of the large ones
-        self._lost_connections: Counter[str] = Counter()  # with the topic's large message in flight
+        self._alone: dict[str, Message] = {}  # the same of the suspects
+        self._too_large: dict[str, Message] = {}  # those that do not fit
+        self._generation = limits.generation  # at that time
+        self._suspects: dict[str, Suspect] = {}  # by topic
         self._denials: dict[str, Denial] = {}  # by topic
         self._retry_at_s = 0.0  # monotonic time at which denied messages are sent again
         self._announced: frozenset[str] = frozenset()  # topics of the current announcement
 
     @property
     def denials(self) -> Mapping[str, str]:
-        """Return the topics that the broker rejects, with the reason."""
-        return {topic: denial.reason for topic, denial in self._denials.items()}
+        """Return the topics that the broker refuses, with the reason."""
+        denied = {topic: denial.reason for topic, denial in self._denials.items()}
+        too_large = {topic: self._limits.explain(message) for topic, message in self._too_large.items()}
+        left_out = {
+            topic: f"the connection ended over it {suspect.endings} times; do the broker's rules allow it?"
+            for topic, suspect in self._suspects.items()
+            if suspect.left_out
+        }
+        return denied | too_large | left_out
 
     @property
     def has_unsent(self) -> bool:
         """Return whether a small message has still to be sent."""
         return bool(self._unsent)
 
+    @property
+    def has_suspects(self) -> bool:
+        """Return whether `next_alone` has a message to send now."""
+        return self._next_suspect(probes=True) is not None or self._size_probe() is not None
+
     def set(self, message: Message) -> None:
         """Replace the topic's message; an empty payload removes it from the broker."""
         self._messages[message.topic] = message
-        for waiting in (self._unsent, self._large):  # the one before need not be sent any more
-            waiting.pop(message.topic, None)
-        self._queue_of(message)[message.topic] = message
+        self._queue(message)
 
     def announce(self, documents: Mapping[str, bytes]) -> None:
         """Replace all announced documents, JSON by topic; those of other topics are removed from the broker."""
@@ -73,9 +107,9 @@ class RetainedState:
 
     def send_all(self, large: bool) -> None:
         """Send everything again. `large`: also large messages that the broker has already."""
-        for topic, message in self._messages.items():
+        for message in self._messages.values():
             if large or not _is_large(message):
-                self._queue_of(message)[topic] = message
+                self._queue(message)
 
     def connected(self, birth: Message) -> None:
         """Send `birth` first, then everything small; of the large messages only those that never arrived."""
@@ -84,45 +118,69 @@ class RetainedState:
         self.send_once(birth)
         self.send_all(large=False)
 
-    def disconnected(self) -> list[Message]:
-        """Queue the large messages in flight again. Return those that are given up.
+    def disconnected(self) -> bool:
+        """Suspect what was in flight, and queue it again. Return False if nothing was.
 
-        That is after several connections which ended while the message was in flight: the line is too slow for it.
+        The message of `send_once` is not suspected.
         """
-        given_up = []
-        for message in self._large_in_flight:
-            self._lost_connections[message.topic] += 1
-            if self._messages.get(message.topic) is not message:
-                continue  # replaced or removed since
-            if self._lost_connections[message.topic] < MAX_LOST_CONNECTIONS:
-                self._large[message.topic] = message
-            else:
-                given_up.append(message)
-        return given_up
+        suspected = [one for one in self._in_flight.messages if one.retain and one.topic in self._messages]
+        for message in suspected:
+            suspect = self._suspects.setdefault(message.topic, Suspect())
+            if message is self._in_flight.alone:
+                self._ended_over(message, suspect)
+            self._queue(self._messages[message.topic])
+        return bool(suspected)
+
+    def retry_soon(self) -> None:
+        """Send soon what was denied or left out: the broker's rules have changed, or it may have been restarted."""
+        self._retry_at_s = 0.0
+        for suspect in self._suspects.values():
+            suspect.retry_at_s = suspect.wait_s = 0.0
 
     def reconnecting(self, elsewhere: bool) -> None:
         """Queue the large messages that the next connection must send: all to another broker, else those in flight."""
         if elsewhere:
+            self._suspects.clear()
             self.send_all(large=True)
         else:
-            unsent = (message for message in self._large_in_flight if self._messages.get(message.topic) is message)
-            self._large |= {message.topic: message for message in unsent if message.topic not in self._large}
+            for message in self._in_flight.messages:
+                if _is_large(message) and self._messages.get(message.topic) is message:
+                    self._queue(message)
 
     def next_small(self) -> Iterator[Message]:
         """Yield the small messages to send now, while there is room in flight."""
         self._retry_denied()
+        self._retry_too_large()
         while self._in_flight.room > 0 and self._unsent:
-            yield self._unsent.pop(next(iter(self._unsent)))
+            message = self._unsent.pop(next(iter(self._unsent)))
+            if self._fits(message) and not self._is_doubtful(message):
+                yield message
 
     def next_large(self) -> Message | None:
         """Return the next large message, if there is room and none is in flight."""
-        if self._in_flight.room > 0 and self._large and not self._large_in_flight:
-            return self._large.pop(next(iter(self._large)))
+        while self._in_flight.room > 0 and self._large and not any(map(_is_large, self._in_flight.messages)):
+            message = self._large.pop(next(iter(self._large)))
+            if self._fits(message) and not self._is_doubtful(message):
+                return message
         return None
+
+    def next_alone(self, probes: bool) -> Message | None:
+        """Return a message over which the broker may end the connection; None if there is none to send now.
+
+        `probes`: also one that was left out, and is due again. The caller adds it to `in_flight` as the only message.
+        """
+        while message := self._next_suspect(probes):
+            del self._alone[message.topic]
+            if self._fits(message):
+                return message
+        probe = self._size_probe() if probes else None
+        if probe:
+            del self._too_large[probe.topic]
+        return probe
 
     def acknowledged(self, message: Message) -> None:
         """Record that the broker has the message."""
-        self._lost_connections.pop(message.topic, None)
+        self._clear(message.topic)
         if not message.payload and self._messages.get(message.topic) is message:
             del self._messages[message.topic]  # removed: the next connection need not do it again
         if self._denials.pop(message.topic, None):
@@ -130,21 +188,70 @@ class RetainedState:
 
     def rejected(self, message: Message, reason: str) -> None:
         """Keep the message to send it again later."""
-        self._lost_connections.pop(message.topic, None)
+        self._clear(message.topic)
         if not self._denials:
             self._retry_at_s = self._clock() + self._timing.max_retry_s
         self._denials[message.topic] = Denial(message, reason)
 
-    def retry_soon(self) -> None:
-        """Send denied messages again at once: the broker's access rules have changed."""
-        self._retry_at_s = 0.0
+    def too_large(self, message: Message) -> None:
+        """Leave the message out until the limits change; a newer one of its topic may fit."""
+        self._clear(message.topic)
+        self._queue(self._messages.get(message.topic, message))
 
-    @property
-    def _large_in_flight(self) -> list[Message]:
-        return [message for message in self._in_flight.messages if message.retain and _is_large(message)]
+    def _clear(self, topic: str) -> None:
+        """Suspect the topic no longer."""
+        self._suspects.pop(topic, None)
+        if topic in self._alone:  # a newer message
+            self._queue(self._alone[topic])
 
-    def _queue_of(self, message: Message) -> dict[str, Message]:
-        return self._large if _is_large(message) else self._unsent
+    def _ended_over(self, message: Message, suspect: Suspect) -> None:
+        suspect.endings += 1
+        is_size_probe = not self._limits.fits(message)
+        endings = max(suspect.endings, self._limits.ended_over(message))
+        if (is_size_probe or endings >= MAX_ENDINGS) and self._limits.refused(message):
+            del self._suspects[message.topic]
+        elif suspect.left_out:
+            suspect.wait_s = min(max(2 * suspect.wait_s, self._timing.min_probe_s), self._timing.max_probe_s)
+            suspect.retry_at_s = self._clock() + suspect.wait_s
+
+    def _next_suspect(self, probes: bool) -> Message | None:
+        """Return the smallest suspect that may be sent now. `probes`: also one that was left out."""
+        now = self._clock()
+        suspects = [(message, self._suspects[topic]) for topic, message in self._alone.items()]
+        due = [message for message, one in suspects if now >= one.retry_at_s and (probes or not one.left_out)]
+        return min(due, key=lambda message: len(message.payload), default=None)
+
+    def _size_probe(self) -> Message | None:
+        """Return the smallest message that was left out and may be sent now, to see whether the limit still holds."""
+        due = [message for message in self._too_large.values() if self._limits.may_probe(message)]
+        return min(due, key=lambda message: len(message.payload), default=None)
+
+    def _fits(self, message: Message) -> bool:
+        """Return whether the broker accepts a message of this size; if not, leave it out."""
+        fits = self._limits.fits(message)
+        if not fits:
+            self._suspects.pop(message.topic, None)
+            self._too_large[message.topic] = message
+        return fits
+
+    def _is_doubtful(self, message: Message) -> bool:
+        """Return whether the message is as large as one over which a connection ended; if so, it is a suspect too."""
+        doubtful = self._limits.is_doubtful(message) and message.topic in self._messages
+        if doubtful:
+            self._suspects[message.topic] = Suspect()
+            self._alone[message.topic] = message
+        return doubtful
+
+    def _queue(self, message: Message) -> None:
+        """Put a message where it waits to be sent, in place of an earlier one of its topic."""
+        for waiting in (self._unsent, self._large, self._alone, self._too_large):
+            waiting.pop(message.topic, None)
+        if message.topic in self._suspects:
+            self._alone[message.topic] = message
+        elif _is_large(message):
+            self._large[message.topic] = message
+        else:
+            self._unsent[message.topic] = message
 
     def _retry_denied(self) -> None:
         now = self._clock()
@@ -152,7 +259,14 @@ class RetainedState:
             self._retry_at_s = now + self._timing.max_retry_s
             for topic, denial in self._denials.items():
                 message = self._messages.get(topic, denial.message)
-                self._queue_of(message).setdefault(topic, message)
+                if topic not in self._unsent and topic not in self._large and topic not in self._alone:
+                    self._queue(message)
+
+    def _retry_too_large(self) -> None:
+        if self._generation != self._limits.generation:
+            self._generation = self._limits.generation
+            for message in list(self._too_large.values()):
+                self._queue(message)
 
 
 def _is_large(message: Message) -> bool:

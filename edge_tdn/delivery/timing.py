@@ -11,7 +11,9 @@ class PublisherTiming:
     disk_s: float = 60.0  # one write to a slow disk: a restart during it would lose the events that wait in memory
     store_s: float = 0.2  # longest delay before acknowledgements, which are collected, are stored in the outbox
     min_retry_s: float = 1.0  # first wait before a rejected camera is probed; it doubles with every rejection
-    max_retry_s: float = 30.0  # longest wait; rejected retained messages are always retried after this
+    max_retry_s: float = 30.0  # longest wait; rejected retained messages are always tried again after this
+    min_probe_s: float = 300.0  # first wait before something over which the connection ended is tried again
+    max_probe_s: float = 3600.0  # longest wait; it doubles with every connection that ended over it
     goodbye_s: float = 1.0  # how long a clean stop waits for the last acknowledgements
     state_log_s: float = 1.0  # at most one log line about the delivery state in this time
     warning_log_s: float = 60.0  # at most one log line about the same warning in this time

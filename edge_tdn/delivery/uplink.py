@@ -11,8 +11,6 @@ from edge_tdn.delivery.outbox.outbox import Entry
 from edge_tdn.delivery.stopwatch import Stopwatch
 from edge_tdn.delivery.topics import Topics
 
-HEADER_BYTES = 200  # upper bound for a message's properties and lengths
-
 Connect = Callable[[Callable[[int], Message], Inbox], Connection]
 
 
@@ -99,26 +97,21 @@ class Uplink:
             for topic in topics:
                 self._link.subscribe(topic)
 
-    def fits(self, message: Message) -> bool:
-        """Return False if the broker would end the connection over a message that is too large."""
-        assert self._link
-        return len(message.payload) + len(message.topic.encode()) + HEADER_BYTES <= self._link.max_packet_bytes
-
     def send(self, message: Message) -> None:
         """Publish a message with QoS 0; without a connection it is dropped."""
         if self._link:
             self._link.publish(message)
 
-    def publish(self, message: Message) -> None:
-        """Publish a message with QoS 1."""
+    def publish(self, message: Message, alone: bool = False) -> None:
+        """Publish a message with QoS 1. `alone`: send nothing else until it is answered."""
         assert self._link
-        self._in_flight.add(self._link.publish(message), message)
+        self._in_flight.add(self._link.publish(message), message, alone)
 
-    def publish_event(self, message: Message, entry: Entry) -> None:
+    def publish_event(self, message: Message, entry: Entry, alone: bool = False) -> None:
         """Publish the message of an event."""
         assert self._link
         packet_id = self._link.publish(message)
-        self._in_flight.add(packet_id, entry)
+        self._in_flight.add(packet_id, entry, alone)
         self._stopwatch.sent(entry.camera, entry.seq, packet_id)
 
     def answered(self, packet_id: int, rejection: str | None) -> Entry | Message | None:

@@ -35,6 +35,7 @@ from edge_tdn.inference.feature_store import PADDING_SLOT, FeatureStore, SlotRin
 from edge_tdn.inference.runtime import CUDA, Ring
 from edge_tdn.manifest import Graphs, Model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
+from edge_tdn.shell import install
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class TorchDevice:
         try:
             import torch
         except ImportError as error:
-            raise ModelError("device CUDA needs PyTorch on this host: pip install torch") from error
+            raise ModelError(f"device CUDA needs PyTorch on this host: {install('torch')}") from error
         if name == CUDA and not torch.cuda.is_available():
             raise ModelError(f"device CUDA is not available: PyTorch {torch.__version__} finds none; see `nvidia-smi`")
         if name == CUDA and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):

@@ -12,10 +12,10 @@ from typing import Any
 
 from edge_tdn.errors import SourceError
 from edge_tdn.process.passwords import without_password
+from edge_tdn.shell import install_extra
 
 log = logging.getLogger(__name__)
 
-HOW_TO_INSTALL = "install GStreamer: run `make packages`, then install the extra `gstreamer` of edge-tdn"
 RTSP_SERVER = "gir1.2-gst-rtsp-server-1.0"  # Debian's package; not needed on a camera host
 # The arguments of a GstLogFunction: category and level; file and function; line, object and message.
 _CATEGORY = (ctypes.c_void_p, ctypes.c_int)
@@ -43,11 +43,11 @@ def load() -> tuple[Any, Any]:
         gi.require_version("GstVideo", "1.0")
         from gi.repository import Gst, GstApp, GstVideo  # noqa: F401  (GstApp registers appsink's methods)
     except (ImportError, ValueError) as error:
-        raise GStreamerMissing(f"GStreamer is not installed ({error}); {HOW_TO_INSTALL}") from error
+        raise GStreamerMissing(f"GStreamer is not installed ({error}); {how_to_install()}") from error
     with _once:
         ready, _ = Gst.init_check(None)
     if not ready:
-        raise GStreamerMissing(f"GStreamer cannot be initialised; {HOW_TO_INSTALL}")
+        raise GStreamerMissing(f"GStreamer cannot be initialised; {how_to_install()}")
     if os.environ.get("GST_DEBUG"):
         _log_debug_output(Gst)
     return Gst, GstVideo
@@ -65,6 +65,11 @@ def load_rtsp_server() -> tuple[Any, Any]:
         reason = f"GStreamer's RTSP server is not installed ({error})"
         raise GStreamerMissing(f"{reason}; Debian: apt-get install {RTSP_SERVER}") from error
     return GLib, GstRtspServer
+
+
+def how_to_install() -> str:
+    """Return what the user has to do where GStreamer or its bindings are missing."""
+    return f"install GStreamer (in a checkout: `make packages`), then its bindings: `{install_extra('gstreamer')}`"
 
 
 def available() -> bool:

@@ -13,7 +13,7 @@ def verify(record: RecordConfig, base: Path) -> None:
     `base`: the folder that relative paths start from.
     """
     if record.clip and not gstreamer.available():
-        raise ConfigError(record.fault(["record", "clip"], True, gstreamer.HOW_TO_INSTALL))
+        raise ConfigError(record.fault(["record", "clip"], True, gstreamer.how_to_install()))
     folder = base / record.folder
     if record.folder and folder.exists() and not folder.is_dir():
         message = f"{folder} is a file; allowed: a folder, or a new name"

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from edge_tdn.errors import EdgeTdnError
+from edge_tdn.errors import ConfigError
 from edge_tdn.messages import NS_PER_S, ActionEvent
+from edge_tdn.shell import install
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,9 +32,9 @@ class ScoredClip:
 
 
 def require_matplotlib() -> None:
-    """Raise EdgeTdnError if matplotlib is not installed; a camera host does not need it."""
+    """Raise ConfigError if matplotlib is not installed; a camera host does not need it."""
     if not importlib.util.find_spec("matplotlib"):
-        raise EdgeTdnError("--plot needs matplotlib, which is not installed: pip install matplotlib")
+        raise ConfigError(f"--plot needs matplotlib, which is not installed: {install('matplotlib')}")
 
 
 def plot(

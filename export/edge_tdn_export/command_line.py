@@ -1,16 +1,20 @@
 """The part that the command lines of exporter and trainer share: errors without a traceback, a clean interrupt."""
 
 import argparse
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
 
-from edge_tdn.errors import ConfigError, EdgeTdnError, last_line
+from edge_tdn.errors import ConfigError, DeviceError, EdgeTdnError, last_line
+from edge_tdn.shell import install_extra
 
 INTERRUPTED = 130  # exit status after Ctrl-C or SIGTERM
-EXTRA = {  # modules that the extra `export` installs, and their names
+OWN = ("edge_tdn", "edge_tdn_export", "edge_tdn_training")  # a module of these that is missing is a fault of ours
+EXTRA = "export"  # the extra of pyproject.toml that both programs need
+NAMES = {  # of the packages that it installs, by module
     "jinja2": "Jinja2",
     "matplotlib": "Matplotlib",
     "nncf": "NNCF",
@@ -25,44 +29,47 @@ EXTRA = {  # modules that the extra `export` installs, and their names
 def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
     """Parse the command line, call `options.command(options)` and return the exit status.
 
-    An EdgeTdnError, an OSError and a missing package of the extra `export` are printed without a traceback. Ctrl-C and
-    SIGTERM end the command with status 130; then `options.stopped`, where the command sets it, is the message that
-    describes what was kept.
+    Errors that a user can fix are printed with their notes, without a traceback: an EdgeTdnError, a file or a disk that
+    fails, too little memory, a missing package. Ctrl-C and SIGTERM end the command with status 130; then
+    `options.stopped`, where the command sets it, is the message that describes what was kept.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name in another encoding must not end a training
+        sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _interrupt)
     options = argparse.Namespace()
     try:
         options = parse()  # may import torch, which takes seconds
         status: int = options.command(options)
     except EdgeTdnError as error:
-        _print_error(f"{program}: {error}")
+        _print_error(f"{program}: {error}", error)
         return error.exit_status
-    except ImportError as error:
-        package = EXTRA.get((error.name or "").partition(".")[0])
-        if package is None:
-            raise
-        what = (
-            f"needs {package}"
-            if isinstance(error, ModuleNotFoundError)
-            else f"cannot import {package} ({last_line(error)})"
-        )
-        _print_error(f"{program} {what}: install the extra `export` (in a checkout: make test)")
-        return ConfigError.exit_status
     except BrokenPipeError:  # the reader has closed the pipe, as in `edge-tdn-export inspect motion | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _print_error(f"{program}: {where}{error.strerror or error}")
+        _print_error(f"{program}: {error}", error)
         return EdgeTdnError.exit_status
-    except KeyboardInterrupt:
-        _print_error(f"{program}: {getattr(options, 'stopped', 'stopped, nothing written')}")
+    except MemoryError as error:
+        _print_error(f"{program}: not enough memory", error)
+        return DeviceError.exit_status
+    except ImportError as error:
+        module = (error.name or "").partition(".")[0]
+        if not module or module in OWN:
+            raise
+        package = NAMES.get(module, module)
+        missing = isinstance(error, ModuleNotFoundError)
+        reason = f"{package} is not installed" if missing else f"{package} cannot be imported: {last_line(error)}"
+        _print_error(f"{program}: needs the {EXTRA} extra ({reason}): {install_extra(EXTRA)}", error)
+        return ConfigError.exit_status
+    except KeyboardInterrupt as error:
+        _print_error(f"{program}: {getattr(options, 'stopped', 'stopped, nothing written')}", error)
         return INTERRUPTED
     return status
 
 
-def _print_error(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201
+def _print_error(message: str, error: BaseException) -> None:
+    for line in (message, *getattr(error, "__notes__", ())):
+        print(line, file=sys.stderr)  # noqa: T201
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -27,7 +27,7 @@ from tests.support.http_camera import serving
 from tests.support.ports import free_port
 from tests.support.rtsp import RtspCamera
 from tests.support.running_source import RunningSource
-from tests.support.waiting import eventually
+from tests.support.waiting import PROGRAM_S, eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 RATE = 15  # frames a second of the camera
@@ -244,7 +244,7 @@ def test_gstreamer_logs_no_password(guarded: RtspCamera, tmp_path: Path) -> None
     debug = {"GST_DEBUG": "*:4,*rtsp*:9,GST_PIPELINE:9", "GST_DEBUG_NO_COLOR": "1"}
     url = guarded.url("camera:s3cret@")
     command = [sys.executable, "-c", program, url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | debug)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_S, env=os.environ | debug)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "rtspsrc" in done.stderr
     for secret in ("s3cret", b64encode(b"camera:s3cret").decode()):

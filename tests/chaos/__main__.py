@@ -28,6 +28,7 @@ from tests.chaos.disk import disk
 from tests.chaos.flips import flips
 from tests.chaos.inference import inference
 from tests.chaos.latency import latency
+from tests.chaos.limits import limits
 from tests.chaos.row import ChaosRow, ChaosRows, Skipped, table
 from tests.chaos.storm import storm
 
@@ -39,6 +40,7 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace, Step], ChaosRows]] = {
     ),
     "forgetful": lambda folder, _, step: forgetful(folder, step),
     "away": lambda folder, options, step: away(folder, options.events, step),
+    "limits": lambda folder, options, step: limits(folder, options.limit_s, step),
     "disk": lambda folder, _, step: disk(folder, step),
     "flips": lambda folder, options, step: flips(folder, options.events // 10, options.seed, step),
     "latency": lambda folder, _, step: latency(folder, 1000, step),
@@ -81,6 +83,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--rounds", type=int, default=10, help="number of rounds of `inference`, two or more (default: 10)"
+    )
+    parser.add_argument(
+        "--limit-s", type=float, default=60, help="seconds of events to each broker of `limits` (default: 60)"
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of the random faults (default: 1)")
     parser.add_argument(

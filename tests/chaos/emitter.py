@@ -33,7 +33,7 @@ STATUS_INTERVAL_S = 0.1
 MODEL = ModelRef(id="chaos", precision="fp32", sha256="0" * 64)
 LATENCY = Latency(capture=1.5, window=0.2, infer=9.8, decide=0.1, total=11.6)
 
-Status = dict[str, Any]  # of the outbox, with done, connected and memory_mb
+Status = dict[str, Any]  # of the outbox, with done, connected, connects and memory_mb
 
 
 class LoggedOutbox(Outbox):
@@ -73,6 +73,7 @@ class Emitter:
 
     def __init__(self, port: int, folder: Path, log: Path, **config: float) -> None:
         self._log = log
+        self.protocol, self.snapshot_bytes = "5", 0  # bytes of a picture that is published with every event; 0: none
         self._arguments = ["--port", str(port), "--folder", str(folder), "--log", str(log)]
         self._arguments += ["--outbox", json.dumps(config)]
         self.status: Status = {}  # newest
@@ -82,6 +83,7 @@ class Emitter:
         """Emit `rate` events a second until the log has `events`; return when the outbox is open."""
         self.status, self.memory_mb = {}, []
         command = [sys.executable, "-m", "tests.chaos.emitter", "--rate", str(rate), "--events", str(events)]
+        command += ["--protocol", self.protocol, "--snapshot-bytes", str(self.snapshot_bytes)]
         with self._log.with_suffix(".err").open("ab") as errors:
             self.process = subprocess.Popen(
                 [*command, *self._arguments], stdout=subprocess.PIPE, stderr=errors, text=True
@@ -136,7 +138,7 @@ def main() -> None:
     boot = secrets.token_hex(4)
     before = options.log.read_text().count("\n") if options.log.exists() else 0
     outbox = LoggedOutbox(options.folder, OutboxConfig.model_validate(json.loads(options.outbox)), options.log)
-    broker = BrokerConfig(url=f"mqtt://127.0.0.1:{options.port}", keepalive_s=2)
+    broker = BrokerConfig(url=f"mqtt://127.0.0.1:{options.port}", keepalive_s=2, protocol=options.protocol)
 
     def on_command(topic: str, payload: bytes) -> None:
         request = json.loads(payload)
@@ -160,12 +162,15 @@ def main() -> None:
             camera = CAMERAS[number % len(CAMERAS)]
             seqs[camera] += 1
             publisher.event(make_event(camera, seqs[camera], boot))
+            if options.snapshot_bytes:
+                publisher.action(camera, f"label {number}")
+                publisher.snapshot(camera, secrets.token_bytes(options.snapshot_bytes + number % 1000))
         made = max(made, due)
         if time.monotonic() - reported_s >= STATUS_INTERVAL_S:
             reported_s = time.monotonic()
             stored = sum(outbox.last_seq(camera) == seq for camera, seq in seqs.items()) == len(CAMERAS)
             status = outbox.status().model_dump() | {"done": before + made >= options.events and stored}
-            status |= {"connected": publisher.connected, "memory_mb": _memory_mb()}
+            status |= {"connected": publisher.connected, "connects": publisher.connects, "memory_mb": _memory_mb()}
             sys.stdout.write(json.dumps(status) + "\n")
             sys.stdout.flush()
     publisher.stop()
@@ -180,6 +185,8 @@ def _options() -> argparse.Namespace:
         ("outbox", str),
         ("rate", float),
         ("events", int),
+        ("protocol", str),
+        ("snapshot-bytes", int),
     ):
         parser.add_argument(f"--{name}", type=kind, required=True)
     return parser.parse_args()

@@ -16,6 +16,7 @@ from edge_tdn.delivery.mqtt import Message
 from edge_tdn.demo.demo_clip import ACTION_S, RATE, STILL_S, demo_clip
 from tests.support.broker import Mosquitto
 from tests.support.command_line import Run, assert_refused
+from tests.support.waiting import PROGRAM_S
 
 DEMO = [sys.executable, "-m", "edge_tdn", "demo"]
 
@@ -142,7 +143,7 @@ def test_a_full_disk_ends_the_drawing_of_the_clip_with_a_message(tmp_path: Path)
     try:
         environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
         command = [*DEMO, "--seconds", "3"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PROGRAM_S)
         assert_refused(done, 1, "cannot be written")
     finally:
         subprocess.run(["umount", tmp_path], check=True)

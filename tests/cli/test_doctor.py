@@ -29,6 +29,7 @@ from tests.support.broker import Mosquitto
 from tests.support.command_line import Run, parse
 from tests.support.retained import RetainedStates, daemon_status
 from tests.support.rtsp import RtspCamera
+from tests.support.waiting import PROGRAM_S
 
 TIMING = DoctorTiming(first_picture_s=60.0, look_s=1.0, measure_s=0.0, quiet_s=0.15)  # short, but patient
 SECRET = "opensesame"
@@ -113,8 +114,8 @@ def test_a_healthy_host_passes_without_disturbing_its_daemon(
     states = RetainedStates(mosquitto)
     states.leave("edge-tdn/barn", availability=b"stopped", door__status=b"{}")
     twin = Connection(mosquitto.config(), "edge-tdn-barn")  # the client id of the daemon
-    twin.notes.get(timeout=30).link.subscribe("edge-tdn/#")
-    assert {twin.notes.get(timeout=30).topic for _ in range(2)} == {
+    twin.notes.get(timeout=PROGRAM_S).link.subscribe("edge-tdn/#")
+    assert {twin.notes.get(timeout=PROGRAM_S).topic for _ in range(2)} == {
         "edge-tdn/barn/availability",
         "edge-tdn/barn/door/status",
     }
@@ -130,7 +131,7 @@ def test_a_healthy_host_passes_without_disturbing_its_daemon(
     assert "2 cameras take" in found["speed"][0].message
     assert found["daemon"][0].message == "no host named barn is online"
     assert "edge-tdn/barn/reply, edge-tdn/barn/yard/scores, edge-tdn/barn/file/scores" in found["topics"][0].message
-    received = [twin.notes.get(timeout=30) for _ in range(3)]
+    received = [twin.notes.get(timeout=PROGRAM_S) for _ in range(3)]
     assert twin.notes.empty()
     for note, name in zip(received, ("reply", "scores", "scores"), strict=True):
         assert isinstance(note, Received)

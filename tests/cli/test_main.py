@@ -12,6 +12,7 @@ import pytest
 from edge_tdn import __version__
 from edge_tdn.__main__ import COMMANDS, main
 from tests.support.command_line import Run, assert_refused, camera_site
+from tests.support.waiting import PROGRAM_S
 
 NAMES = [command.__name__.rpartition(".")[2] for command in COMMANDS]
 HEAVY = {"numpy", "pydantic", "cv2", "openvino", "rich", "paho", "gi", "PIL", "prometheus_client", "tomllib"}
@@ -118,7 +119,7 @@ def test_a_device_that_fails_while_serving_ends_the_daemon_with_one_line(
         "sys.exit(main(['run', '--config', sys.argv[1]]))"
     )
     command = [sys.executable, "-c", program, str(camera_site(tmp_path))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_S)
     assert done.returncode == status, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("edge-tdn: ")]
     assert message in line

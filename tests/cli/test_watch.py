@@ -19,7 +19,7 @@ from edge_tdn.messages import CameraStatus
 from edge_tdn.subscriber import Subscriber
 from tests.support.broker import Mosquitto
 from tests.support.subscriber import MOMENT, MessageLog, ReplayingHost
-from tests.support.waiting import eventually
+from tests.support.waiting import PROGRAM_S, eventually
 
 
 @pytest.fixture
@@ -46,7 +46,9 @@ def test_watch_prints_events_and_gaps_and_a_summary(broker: Mosquitto, host: Rep
     eventually(lambda: "filled" in str(printed("json")) and "all there" in str(printed("text")))
     for process in (for_people, for_programs):
         process.send_signal(signal.SIGINT)
-        assert re.fullmatch(r"events 5, duplicates \d+, gaps filled 1, left 0\n", process.communicate(timeout=60)[1])
+        assert re.fullmatch(
+            r"events 5, duplicates \d+, gaps filled 1, left 0\n", process.communicate(timeout=PROGRAM_S)[1]
+        )
         assert process.returncode == 0
     connection.close()
     first, second, *rest = printed("text")

@@ -27,6 +27,20 @@ def test_a_rejected_topic_degrades_the_delivery(status: DeliveryStatus) -> None:
     assert (status.current.state, status.current.reason) == ("connected", "")
 
 
+def test_another_size_of_a_rejected_message_changes_nothing(
+    status: DeliveryStatus, caplog: pytest.LogCaptureFixture
+) -> None:
+    for size in (15_000, 15_200):
+        status.connected({"snapshot": f"{size} bytes, too large", "status": f"{size} bytes, too large"}, waiting=0)
+    assert status.current.reason == "snapshot was rejected: 15000 bytes, too large; and 1 more topics"
+    assert [record.message.partition(" ")[2] for record in caplog.records] == [
+        "status was rejected: 15000 bytes, too large",
+        "degraded: snapshot was rejected: 15000 bytes, too large; and 1 more topics",
+    ], "every topic is named once"
+    status.connected({"snapshot": "Not authorized"}, waiting=0)
+    assert status.current.reason == "snapshot was rejected: Not authorized"
+
+
 def test_since_changes_with_the_state_alone(status: DeliveryStatus, monkeypatch: pytest.MonkeyPatch) -> None:
     now_ns = 0
     monkeypatch.setattr("time.time_ns", lambda: now_ns)

@@ -158,7 +158,9 @@ def test_a_snapshot_that_is_too_large_for_the_line_does_not_hold_up_events(
     for seq in range(1, 6):
         publisher.event(action_event(seq))
         time.sleep(0.2)
-    recorder.wait_for(lambda: "door/snapshot: 200000 bytes, given up: the line is too slow" in caplog.text)
+    recorder.wait_for(
+        lambda: "door/snapshot was rejected: 200000 bytes, too large for this broker or this line" in caplog.text
+    )
     publisher.event(action_event(6))
     recorder.wait_for(lambda: recorder.seqs()[-1:] == [6])
     assert list(dict.fromkeys(recorder.seqs())) == [1, 2, 3, 4, 5, 6]

@@ -175,7 +175,7 @@ def test_messages_that_are_too_large_for_the_broker_are_not_sent(
     harness.put(retained("a", b"x" * 1000), action_event(1, label="x" * 1000), action_event(1, "gate"))
     harness.run()
     assert topics(link) == ["availability", "gate/events", "availability"]
-    assert "a: 1000 bytes, too large for this broker" in caplog.text
+    assert "a was rejected: 1000 bytes, too large for this broker" in caplog.text
     assert harness.outbox.waiting == 1
     assert harness.loop.status.current.state == "degraded"
 

@@ -11,7 +11,7 @@ from edge_tdn.delivery.mqtt import Inbox, Lost, Message
 from edge_tdn.delivery.outbox.outbox import Entry
 from edge_tdn.delivery.stopwatch import Stopwatch
 from edge_tdn.delivery.topics import Topics
-from edge_tdn.delivery.uplink import HEADER_BYTES, ConnectionNote, Uplink
+from edge_tdn.delivery.uplink import ConnectionNote, Uplink
 from edge_tdn.errors import ConfigError
 from tests.support.fake_connection import FakeConnection, FakeLink
 
@@ -112,8 +112,16 @@ def test_a_lost_connection_leaves_nothing_in_flight(harness: UplinkHarness) -> N
     harness.uplink.subscribe(["a"])  # does nothing
 
 
-def test_the_brokers_limits_are_kept(harness: UplinkHarness) -> None:
-    harness.connected(1, window=3, max_packet_bytes=1000)
+def test_the_brokers_window_is_kept(harness: UplinkHarness) -> None:
+    harness.connected(1, window=3)
     assert harness.in_flight.room == 3
-    assert harness.uplink.fits(Message("ä", b"x" * (1000 - HEADER_BYTES - 2)))
-    assert not harness.uplink.fits(Message("ä", b"x" * (1000 - HEADER_BYTES - 1)))
+
+
+def test_nothing_is_sent_beside_a_message_that_is_sent_alone(harness: UplinkHarness) -> None:
+    harness.connected(1)
+    harness.uplink.publish(Message("a", b""), alone=True)
+    assert harness.in_flight.alone == Message("a", b"")
+    assert harness.in_flight.room == 0
+    harness.uplink.answered(1, None)
+    assert harness.in_flight.alone is None
+    assert harness.in_flight.room > 0

@@ -1,16 +1,20 @@
 """The command lines of exporter and trainer on a machine without the packages of the extra `export`."""
 
-import argparse
+import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from edge_tdn_export.command_line import run_command
 
+from edge_tdn.errors import ModelError
+from edge_tdn.shell import install_extra
+from tests.support.waiting import PROGRAM_S
+
+EXTRA = install_extra("export")
+
 BLOCKED = """
 import importlib, sys
-
 blocked, program, *arguments = sys.argv[1:]
 sys.modules[blocked] = None
 sys.exit(importlib.import_module(f"{program}.__main__").main(arguments))
@@ -22,17 +26,18 @@ FINETUNE = ("edge_tdn_training", "finetune", "--data", "clips", "--out", "model"
 @pytest.mark.parametrize(
     ("module", "command", "message"),
     [
-        ("torch", CONVERT, "edge-tdn-export needs PyTorch: install the extra `export` (in a checkout: make test)\n"),
-        ("torch", FINETUNE, "edge-tdn-train needs PyTorch: install the extra `export` (in a checkout: make test)\n"),
-        ("onnx", CONVERT, "edge-tdn-export needs ONNX: install the extra `export` (in a checkout: make test)\n"),
+        ("torch", CONVERT, "edge-tdn-export: needs the export extra (PyTorch is not installed): "),
+        ("torch", FINETUNE, "edge-tdn-train: needs the export extra (PyTorch is not installed): "),
+        ("onnx", CONVERT, "edge-tdn-export: needs the export extra (ONNX is not installed): "),
+        ("ml_dtypes", CONVERT, "edge-tdn-export: needs the export extra (ml_dtypes is not installed): "),
     ],
-    ids=["convert", "finetune", "another package"],
+    ids=["convert", "finetune", "another package", "a package of a package"],
 )
 def test_missing_package_is_reported_in_one_line(module: str, command: tuple[str, ...], message: str) -> None:
     """A blocked module stands for one that is not installed; the exit status is 78, without a traceback."""
     program = [sys.executable, "-c", BLOCKED, module, *command]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr, done.stdout) == (78, message, "")
+    done = subprocess.run(program, capture_output=True, text=True, timeout=PROGRAM_S)
+    assert (done.returncode, done.stderr, done.stdout) == (78, message + EXTRA + "\n", "")
 
 
 def test_damaged_package_is_reported_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,8 +45,8 @@ def test_damaged_package_is_reported_with_its_reason(capsys: pytest.CaptureFixtu
         raise ImportError("libtorch.so: cannot open shared object file", name="torch._C")
 
     assert run_command("edge-tdn-train", parse) == 78  # type: ignore[arg-type]
-    message = "edge-tdn-train cannot import PyTorch (libtorch.so: cannot open shared object file): install the extra"
-    assert capsys.readouterr().err.startswith(message)
+    reason = "PyTorch cannot be imported: libtorch.so: cannot open shared object file"
+    assert f"edge-tdn-train: needs the export extra ({reason}): " in capsys.readouterr().err
 
 
 def test_missing_module_of_the_project_is_a_fault_of_ours() -> None:
@@ -52,20 +57,40 @@ def test_missing_module_of_the_project_is_a_fault_of_ours() -> None:
         run_command("edge-tdn-train", parse)  # type: ignore[arg-type]
 
 
-def test_error_of_the_system_is_reported_with_its_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Such as a name that is too long, a full disk, or a file that this user cannot read."""
-
-    def parse() -> argparse.Namespace:
-        return argparse.Namespace(command=lambda options: (tmp_path / "gone" / "labels.txt").read_bytes())
-
-    assert run_command("edge-tdn-export", parse) == 1
-    assert capsys.readouterr().err == f"edge-tdn-export: {tmp_path}/gone/labels.txt: No such file or directory\n"
-
-
 def test_closed_pipe_ends_a_command_quietly() -> None:
     """As `edge-tdn-export inspect motion | head` closes it."""
     command = f"{sys.executable} -m edge_tdn_export inspect motion --json | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (ModelError("the model is damaged"), 78, "the model is damaged"),
+        (OSError(28, "No space left on device"), 1, "[Errno 28] No space left on device"),
+        (MemoryError(), 71, "not enough memory"),
+        (ModuleNotFoundError("", name="nncf"), 78, "needs the export extra (NNCF is not installed): " + EXTRA),
+    ],
+)
+def test_an_error_is_printed_with_its_notes(
+    error: Exception, status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def parse() -> None:
+        error.add_note("the weights are kept")
+        raise error
+
+    assert run_command("edge-tdn-train", parse) == status  # type: ignore[arg-type]
+    assert capsys.readouterr().err == f"edge-tdn-train: {message}\nthe weights are kept\n"
+
+
+def test_a_file_name_that_the_terminal_cannot_show_is_printed_nevertheless() -> None:
+    """An old terminal's encoding has neither arrows nor the bytes of another encoding."""
+    program = (
+        "import argparse; from edge_tdn_export.command_line import run_command\n"
+        "options = argparse.Namespace(command=lambda _: print('run → \\udcff: done') or 0)\n"
+        "raise SystemExit(run_command('edge-tdn-train', lambda: options))"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"run \\u2192 \\udcff: done\n"), done.stderr

@@ -17,6 +17,7 @@ from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.self_test import scores
 from edge_tdn.manifest import Model, shipped_models
 from tests.conftest import without_the_processor
+from tests.support.waiting import PROGRAM_S
 
 KEY = cache_key({"test": 1})
 
@@ -237,7 +238,7 @@ def test_two_daemons_can_fill_the_cache_at_once(motion: Model, tmp_path: Path) -
     command = [sys.executable, "-c", program, str(shipped_models() / "motion"), str(tmp_path / "cache")]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PROGRAM_S)
         assert (process.returncode, without_the_processor(errors.splitlines())) == (0, [])
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".compiled"] * 2
     assert start(motion, tmp_path / "cache")[0] == {"golden.npz"}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.style.rules import PACKAGES, ROOT
+from tests.support.waiting import PROGRAM_S
 
 pytestmark = pytest.mark.style
 
@@ -61,7 +62,9 @@ def test_a_stray_module_breaks_the_contracts(package: str, copy: Path) -> None:
             f"import sys; sys.path[:0] = [{str(copy)!r}, {str(copy / 'export')!r}, {str(copy / 'training')!r}];"
             "from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
         )
-        done = subprocess.run([sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, timeout=PROGRAM_S
+        )
     finally:
         stray.unlink()
     assert done.returncode == 1, done.stdout + done.stderr

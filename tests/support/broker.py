@@ -17,7 +17,7 @@ from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.subscriber import Subscriber
 from tests.support.ports import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PROGRAM_S, eventually
 
 
 class Mosquitto:
@@ -66,7 +66,7 @@ class Mosquitto:
     def link(self, client_id: str = "test") -> tuple[Connection, Link]:
         """Connect a client of its own."""
         connection = Connection(self.config(), client_id)
-        note = connection.notes.get(timeout=30)
+        note = connection.notes.get(timeout=PROGRAM_S)
         assert isinstance(note, Connected), note
         return connection, note.link
 

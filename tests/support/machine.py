@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.support.waiting import eventually
+from tests.support.waiting import PROGRAM_S, eventually
 
 BOOT_S = 60.0
 PYTHON = "/usr/bin/python3"  # services cannot read a home directory
@@ -49,7 +49,7 @@ class Machine:
         assert self._container
         (pid,) = _children(self._container.pid)
         entered = ["nsenter", "-t", str(pid), *("-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"), *command]
-        done = subprocess.run(entered, check=False, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(entered, check=False, capture_output=True, text=True, timeout=PROGRAM_S)
         assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 

@@ -5,6 +5,7 @@ import time
 from edge_tdn.delivery.mqtt import Acknowledged, Message
 from edge_tdn.messages import NS_PER_S, CameraStatus, DaemonStatus, iso
 from tests.support.broker import Mosquitto
+from tests.support.waiting import PROGRAM_S
 
 
 def ago(seconds: float) -> str:
@@ -64,7 +65,7 @@ class RetainedStates:
         for topic, payload in payloads.items():
             self._link.publish(Message(topic, payload, retain=True))
         for _ in payloads:
-            assert isinstance(self._connection.notes.get(timeout=60), Acknowledged)
+            assert isinstance(self._connection.notes.get(timeout=PROGRAM_S), Acknowledged)
 
     def close(self) -> None:
         self._connection.close()

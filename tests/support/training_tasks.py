@@ -1,9 +1,12 @@
 """Small training tasks that a CPU finishes in seconds, and a way to run the trainer in a process that can be killed."""
 
+import itertools
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from edge_tdn_export.network import checkpoint
@@ -16,6 +19,7 @@ from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
 from edge_tdn_training.training_config import TrainingConfig
 
+from tests.conftest import ROOT
 from tests.support.training_clips import SPEC
 from tests.support.waiting import eventually
 
@@ -40,6 +44,12 @@ def train_here(task: TrainingTask, folder: Path, micro_batch: int = 4, workers: 
     return train(task, folder, DistributedContext(), micro_batch, workers)
 
 
+def environment() -> dict[str, str]:
+    """Return an environment in which a process finds the three packages and the tests of this working tree."""
+    folders = os.pathsep.join(map(str, (ROOT, ROOT / "export", ROOT / "training")))
+    return {**os.environ, "PYTHONPATH": folders, "OMP_NUM_THREADS": "1"}
+
+
 def run_weights(folder: Path) -> dict[str, torch.Tensor]:
     """Return the weights of a run."""
     weights: dict[str, torch.Tensor] = checkpoint.load(folder / "weights.safetensors").state_dict()
@@ -54,3 +64,26 @@ def kill_trainer_when(arguments: Sequence[str], condition: Callable[[], bool]) -
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL, "the trainer ended before it was killed"
+
+
+def kill_trainer_at(arguments: Sequence[str], owner: Any, function: str, call: int) -> None:
+    """Run `edge-tdn-train` in a process that sends itself SIGKILL instead of calling `owner.function` once more.
+
+    `call`: the number of that call, from 1.
+    """
+
+    def run() -> None:
+        real, calls = getattr(owner, function), itertools.count(1)
+
+        def counted(*values: Any, **options: Any) -> Any:
+            if next(calls) == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*values, **options)
+
+        setattr(owner, function, counted)  # in this process only
+        main(arguments)
+
+    process = FORK.Process(target=run)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, f"{function} was not called {call} times"

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-PATIENCE_S = 90.0  # generous: a test must not fail because the machine is busy
+PATIENCE_S = 240.0  # generous: a test must not fail because the machine is busy
+PROGRAM_S = 900.0  # the same for a whole program, which may compile or learn
 POLL_S = 0.01
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from edge_tdn.messages import PUBLISHED
 from tests.conftest import ROOT
+from tests.support.waiting import PROGRAM_S
 
 INSIDE = (
     *(f"edge_tdn/schemas/{name}.json" for name in PUBLISHED),
@@ -48,14 +49,14 @@ def test_an_empty_environment_demonstrates_and_serves(wheel: Path, tmp_path: Pat
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True)
     python, program = tmp_path / "env/bin/python", tmp_path / "env/bin/edge-tdn"
     install = [python, "-m", "pip", "install", "--quiet", "-c", str(ROOT / "constraints.txt"), str(wheel)]
-    subprocess.run([str(part) for part in install], check=True, cwd=tmp_path, timeout=280)
+    subprocess.run([str(part) for part in install], check=True, cwd=tmp_path, timeout=PROGRAM_S)
     listed = subprocess.run([str(python), "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
     assert "torch" not in listed
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
     def run(*arguments: str) -> str:
         command = [str(program), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=PROGRAM_S)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

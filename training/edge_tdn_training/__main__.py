@@ -46,7 +46,9 @@ exit status: 0 done; 66 camera or video cannot be played; 71 not enough memory; 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status. Errors that a user can fix are printed without a traceback."""
     words = sys.argv[1:] if arguments is None else arguments
-    return run_command("edge-tdn-train", lambda: _parser(words).parse_args(words))
+    return run_command(
+        "edge-tdn-train", lambda: _parser(words).parse_args(words, argparse.Namespace(words=tuple(words)))
+    )
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -78,7 +78,7 @@ def decoders(config: Config | None) -> Iterator[Finding]:
     if not gstreamer.available():
         expected = config is not None and all(camera.decoder == "opencv" for camera in config.camera)
         message = "GStreamer is not installed: OpenCV takes its place, with fewer kinds of sources and no clips"
-        yield Finding("decoders", "note" if expected else "warning", message, gstreamer.HOW_TO_INSTALL)
+        yield Finding("decoders", "note" if expected else "warning", message, gstreamer.how_to_install())
         return
     found = {codec: gstreamer.decoders(media) for codec, (media, _) in DECODERS.items()}
     listed = ", ".join(f"{codec} by {names[0]}" for codec, names in found.items() if names) or "nothing"

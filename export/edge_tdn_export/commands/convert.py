@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from edge_tdn.errors import ModelError
 from edge_tdn_export.commands.network_options import (
     add_input_options,
     add_network_options,
@@ -50,14 +51,19 @@ def add_parser(commands: Any) -> None:
     add_network_options(parser)
     parser.add_argument("--labels", type=Path, required=True, help="one label per line, UTF-8, in the logits' order")
     parser.add_argument(
-        "--background", nargs="*", default=[], metavar="LABEL", help="labels that never start an action"
+        "--background",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="LABEL",
+        help="labels that never start an action",
     )
     parser.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
     add_input_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    from edge_tdn_export.convert.convert import Recipe, convert, steps
+    from edge_tdn_export.convert.convert import InexactExport, Recipe, convert, steps
     from edge_tdn_export.network import checkpoint
 
     network = checkpoint.load(options.checkpoint, note=print, **network_options(options))
@@ -69,7 +75,12 @@ def run(options: argparse.Namespace) -> int:
         source=(("file", options.checkpoint.name), ("sha256", checkpoint.sha256(options.checkpoint))),
         precisions=tuple(p for p in PRECISIONS if p in options.precisions),
     )
-    with stepped(steps(recipe.precisions)) as step:
-        manifest = convert(network, recipe, options.out, step)
+    try:
+        with stepped(steps(recipe.precisions)) as step:
+            manifest = convert(network, recipe, options.out, step)
+    except InexactExport as error:
+        others = [name for name in recipe.precisions if name not in error.precisions]
+        advice = f"; to leave it out: --precisions {' '.join(others)}" if others else ""
+        raise ModelError(f"{error}; nothing written{advice}") from error
     print_golden_errors(options.out, manifest)
     return 0

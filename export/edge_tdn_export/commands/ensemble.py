@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from edge_tdn.errors import ModelError
 from edge_tdn_export.commands.output import print_golden_errors
 from edge_tdn_export.progress import stepped
 
@@ -48,10 +49,15 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from edge_tdn_export.convert.convert import InexactExport
     from edge_tdn_export.convert.ensemble import ensemble, steps
 
     name = options.id or options.out.name
-    with stepped(steps(options.models)) as step:
-        manifest = ensemble(options.models, options.out, id=name, segment_stride=options.segment_stride, step=step)
+    try:
+        with stepped(steps(options.models)) as step:
+            manifest = ensemble(options.models, options.out, id=name, segment_stride=options.segment_stride, step=step)
+    except InexactExport as error:
+        advice = "an ensemble has the precisions that all its folders have: convert one of them without this one"
+        raise ModelError(f"{error}; nothing written; {advice}") from error
     print_golden_errors(options.out, manifest)
     return 0

@@ -3,7 +3,7 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -61,6 +61,21 @@ class Recipe:
     precisions: tuple[str, ...] = DEFAULT_PRECISIONS
 
 
+class InexactExport(ModelError):
+    """Raised for precisions whose golden clip exceeds their limits; other precisions may be exact."""
+
+    def __init__(self, errors: Mapping[str, float]) -> None:
+        """`errors`: of each such precision, the largest difference from PyTorch, relative to the largest logit."""
+        self.precisions = tuple(errors)
+        super().__init__(
+            "; ".join(
+                f"the export to {name} differs from PyTorch by {error:.3g} of the largest logit, allowed "
+                f"{_golden_limit(name):g}"
+                for name, error in errors.items()
+            )
+        )
+
+
 def steps(precisions: Sequence[str]) -> int:
     """Return the number of steps that `convert` reports."""
     return 3 + len(precisions)
@@ -69,7 +84,7 @@ def steps(precisions: Sequence[str]) -> int:
 def convert(model: TDN, recipe: Recipe, out: Path, step: Step = lambda _: None) -> Manifest:
     """Write the model folder `out`, whole or not at all, and test every precision on its golden clip.
 
-    ModelError: `out` exists, labels do not match, or an exported graph differs from PyTorch by more than LIMITS.
+    ModelError: `out` exists or labels do not match. InexactExport: a graph differs from PyTorch by more than LIMITS.
     """
     check_id(recipe.id)
     if recipe.input.segments != model.config.segments:
@@ -97,9 +112,9 @@ def measure_golden(folder: Path, manifest: Manifest, precisions: Sequence[str], 
     """Run the golden clip through every precision as a host would, and record the errors in the manifest.
 
     Precisions that this machine cannot run keep no error; the host's self-test will run them.
-    ModelError: an error is above the precision's limit.
+    InexactExport: errors are above the limits of their precisions.
     """
-    builds = dict(manifest.precisions)
+    builds, inexact = dict(manifest.precisions), {}
     (folder / MANIFEST).write_bytes(dump(seal(manifest)))
     model = open_model(folder)
     for name in precisions:
@@ -109,16 +124,19 @@ def measure_golden(folder: Path, manifest: Manifest, precisions: Sequence[str], 
         runtime = open_any(model, name)
         error = golden_error(model, runtime)
         runtime.close()
-        limit = limits_of(name).max_logit_error or WORST_GOLDEN_ERROR
-        if not error <= limit:
-            raise ModelError(
-                f"the export to {name} differs from PyTorch by {error:.3g} of the largest logit, allowed {limit:g}; "
-                "nothing written; --precisions can leave it out"
-            )
-        builds[name] = builds[name].model_copy(update={"golden_error": error})
+        if not error <= _golden_limit(name):
+            inexact[name] = error
+        else:
+            builds[name] = builds[name].model_copy(update={"golden_error": error})
+    if inexact:
+        raise InexactExport(inexact)
     manifest = seal(manifest.model_copy(update={"precisions": builds}))
     (folder / MANIFEST).write_bytes(dump(manifest))
     return manifest
+
+
+def _golden_limit(precision: str) -> float:
+    return limits_of(precision).max_logit_error or WORST_GOLDEN_ERROR
 
 
 def runs_here(name: str) -> bool:

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from edge_tdn.errors import ModelError, last_line
 from edge_tdn.manifest import MANIFEST, Build, Manifest, Model, dump
 
@@ -34,11 +32,7 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
         yield scratch
         scratch.chmod(0o755)
         scratch.rename(out)
-    except (
-        OSError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # OpenVINO and torch raise RuntimeError when the disk is full
+    except (OSError, RuntimeError) as error:  # OpenVINO and torch raise RuntimeError when the disk is full
         raise ModelError(f"{out}: {last_line(error)}; nothing written; is the disk full?") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -77,9 +71,10 @@ def _alive(process: int) -> bool:
 
 def write_at_once(path: Path, content: bytes) -> None:
     """Replace a file atomically, and create its folder. ModelError: it cannot be written."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = scratch_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        clear_scratch(path.parent, glob.escape(path.name))
         with scratch.open("wb") as file:
             file.write(content)
             file.flush()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -88,9 +89,12 @@ def load(path: Path | str, entry: str = "", note: OnNote = lambda _: None, **opt
 
 
 def save(model: TDN, path: Path) -> None:
-    """Write `.safetensors` with its TDNConfig, so that `load` needs no options."""
+    """Write `.safetensors` with its TDNConfig, so that `load` needs no options. OSError: it cannot be written."""
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    save_file(state, path, {METADATA: json.dumps(model.config.as_dict())})
+    try:
+        save_file(state, path, {METADATA: json.dumps(model.config.as_dict())})
+    except SafetensorError as error:  # the disk is full
+        raise OSError(str(error)) from error
     path.chmod(0o644)  # safetensors creates it readable only by its owner
 
 

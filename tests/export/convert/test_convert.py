@@ -26,6 +26,7 @@ from edge_tdn.manifest import Model, open_model
 from tests.conftest import HAS_BF16, needs_bf16
 from tests.support.exports import LABELS, SPEC, SmallModel, export, noise, relative_error, sliding_error, write_labels
 from tests.support.networks import T_CONV, TSN, small_network
+from tests.support.waiting import PROGRAM_S
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LIMIT = {"fp32": 1e-4, "onnx": 1e-4, "fp16": 2e-2, "bf16": 2e-2}  # of the largest logit
@@ -195,7 +196,7 @@ def test_cuda_program_loads_without_the_exporter(
     clip = noise(8, seed=3)
     np.save(tmp_path / "clip.npy", clip)
     program = [sys.executable, "-c", WITHOUT_EXPORTER, small_model.folder, precision, "clip.npy", "logits.npy"]
-    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=PROGRAM_S)
     assert done.returncode == 0, done.stderr
     assert relative_error(np.load(tmp_path / "logits.npy"), whole(small_model.network, clip, SPEC)) <= limit
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from edge_tdn.manifest import open_model
 from tests.support.exports import LABELS, SmallModel, write_labels
-from tests.support.waiting import eventually
+from tests.support.waiting import PROGRAM_S, eventually
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -123,7 +123,7 @@ def test_interrupt_leaves_nothing_behind(number: signal.Signals, arguments: list
 
     eventually(has_begun)
     process.send_signal(number)
-    errors = process.communicate(timeout=60)[1]
+    errors = process.communicate(timeout=PROGRAM_S)[1]
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "edge-tdn-export: stopped, nothing written"
     assert "Traceback" not in errors
@@ -161,7 +161,7 @@ def test_full_disk_leaves_nothing_behind(largest: int, arguments: list[str], tmp
 
     command = [sys.executable, "-m", "edge_tdn_export", *arguments, "--precisions", "fp32", "cuda-fp32"]
     done = subprocess.run(
-        command, preexec_fn=small_disk, capture_output=True, text=True, timeout=120, env=environment(tmp_path)
+        command, preexec_fn=small_disk, capture_output=True, text=True, timeout=PROGRAM_S, env=environment(tmp_path)
     )
     check_refused(done, tmp_path / "m")
     assert left_in(tmp_path) == ["tmp", "w.safetensors"]
@@ -177,7 +177,7 @@ def test_full_disk_under_openvino_leaves_nothing_behind(arguments: list[str], tm
     try:
         arguments[2] = str(disk / "m")
         command = [sys.executable, "-m", "edge_tdn_export", *arguments, "--precisions", "fp32"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment(tmp_path))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_S, env=environment(tmp_path))
         check_refused(done, disk / "m")
         assert list(disk.iterdir()) == []
     finally:

@@ -30,6 +30,7 @@ from tests.conftest import HAS_BF16
 from tests.support.action_video import write_action
 from tests.support.exports import SPEC, SmallModel
 from tests.support.model_folders import reseal
+from tests.support.waiting import PROGRAM_S
 
 PRECISIONS = ["fp32", "fp16", *(["bf16"] if HAS_BF16 else []), "onnx"]  # that run on this CPU
 
@@ -247,7 +248,7 @@ def test_wrong_options_exit_with_78(
 def without_change(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
     """Run a Python program; assert that it changes no file of the folder and prints no traceback."""
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PROGRAM_S)
     assert "Traceback" not in found.stderr
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
     return found

@@ -35,7 +35,7 @@ from tests.support.exports import SPEC, export
 from tests.support.model_folders import reseal
 from tests.support.networks import TSN, small_network
 from tests.support.quantized import LABELS, hashes, logits_of, mean_kl, quantised_inputs, read_graph
-from tests.support.waiting import eventually
+from tests.support.waiting import PROGRAM_S, eventually
 
 SAMPLES = 12
 
@@ -272,9 +272,11 @@ def test_interrupt_leaves_the_folder_unchanged(exported: Path, videos: Path, tmp
     arguments = ["quantize", str(folder), "--clips", str(videos), "--samples", "4"]
     command = [sys.executable, "-m", "edge_tdn_export", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    eventually(lambda: process.poll() is not None or list(folder.glob(".int8-*/trial-*/0/head.bin")), timeout_s=200)
+    eventually(
+        lambda: process.poll() is not None or list(folder.glob(".int8-*/trial-*/0/head.bin")), timeout_s=PROGRAM_S
+    )
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=PROGRAM_S)
     assert process.returncode == 130
     assert output == ""  # in particular none of NNCF's
     assert "stopped, nothing written" in errors

@@ -29,10 +29,17 @@ from PIL import Image
 from torch import nn
 
 from edge_tdn.errors import ConfigError, DeviceError
-from tests.conftest import ROOT
 from tests.support.training_clips import SPEC, decode_clips, make_clips
-from tests.support.training_tasks import CONFIG, NETWORK, kill_trainer_when, make_task, run_weights, train_here
-from tests.support.waiting import eventually
+from tests.support.training_tasks import (
+    CONFIG,
+    NETWORK,
+    environment,
+    kill_trainer_when,
+    make_task,
+    run_weights,
+    train_here,
+)
+from tests.support.waiting import PROGRAM_S, eventually
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 
@@ -60,12 +67,6 @@ def command(clips: Path, tmp_path: Path) -> Callable[..., list[str]]:
         return [*line.split(), *map(str, more)]
 
     return make
-
-
-def environment() -> dict[str, str]:
-    """Return an environment in which a process finds the three packages and the tests of this working tree."""
-    folders = os.pathsep.join(map(str, (ROOT, ROOT / "export", ROOT / "training")))
-    return {**os.environ, "PYTHONPATH": folders, "OMP_NUM_THREADS": "1"}
 
 
 def test_it_learns_the_direction_of_motion(decoded: DecodedDataSet, tmp_path: Path) -> None:
@@ -121,9 +122,10 @@ def test_a_killed_and_interrupted_run_gives_the_weights_of_an_undisturbed_one(
 TWO = """
 import sys
 from pathlib import Path
+from dataclasses import replace
 import torch
 from tests.support.training_clips import decode_clips
-from tests.support.training_tasks import make_task
+from tests.support.training_tasks import CONFIG, make_task
 from edge_tdn_training.loop.trainer import train
 from edge_tdn_training.loop.distributed import distributed_context
 
@@ -131,7 +133,7 @@ clips, out = map(Path, sys.argv[1:])
 with distributed_context("cpu") as context:
     assert (context.world, context.local_rank) == (2, 0)
     decoded = decode_clips(clips, clips.parent / "cache")
-    task = make_task(decoded, held_out=True)
+    task = make_task(decoded, replace(CONFIG, dropout=0.5), held_out=True)
     metrics = train(task, out / "two", context, micro_batch=1, workers=0)
     torch.save((task.initial.model.state_dict(), metrics), out / f"{context.rank}.pt")
 """
@@ -139,7 +141,7 @@ with distributed_context("cpu") as context:
 
 def test_two_machines_give_the_weights_of_one(clips: Path, decoded: DecodedDataSet, tmp_path: Path) -> None:
     """Torchrun starts one process on each, which takes half of every step's clips; both use the same folder. The
-    micro-batch is one clip in either case.
+    micro-batch is one clip in either case, and every clip has the same dropout.
     """
     (tmp_path / "two.py").write_text(TWO)
     with socket.socket() as probe:
@@ -157,7 +159,7 @@ def test_two_machines_give_the_weights_of_one(clips: Path, decoded: DecodedDataS
     ]
     try:
         for machine in machines:
-            _, log = machine.communicate(timeout=120)
+            _, log = machine.communicate(timeout=PROGRAM_S)
             assert machine.returncode == 0, log
     finally:
         for machine in machines:
@@ -167,7 +169,7 @@ def test_two_machines_give_the_weights_of_one(clips: Path, decoded: DecodedDataS
     (one, metrics), (other, other_metrics) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert one.keys() == run_weights(tmp_path / "two").keys()
-    alone = make_task(decoded, held_out=True)
+    alone = make_task(decoded, replace(CONFIG, dropout=0.5), held_out=True)
     expected = train_here(alone, tmp_path / "one", micro_batch=1)
     for name, value in alone.initial.model.named_parameters():
         torch.testing.assert_close(one[name], value.detach(), rtol=1e-3, atol=1e-5, msg=name)

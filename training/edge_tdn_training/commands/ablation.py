@@ -25,10 +25,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from edge_tdn.demo.scene import MOTIONS
+from edge_tdn.errors import ModelError
 from edge_tdn.manifest import WEIGHTS, InputSpec
 from edge_tdn_training.commands.ablation_report import FULL, AblationResult, markdown, notes, picture, table, to_json
 from edge_tdn_training.commands.machine_options import add_machine_options
 from edge_tdn_training.commands.motion_recipe import CLIPS_PER_SEED, NETWORK, SEEDS, one_cycle
+from edge_tdn_training.commands.next_steps import noted, same_command
 from edge_tdn_training.commands.option_checks import MAX_WORKERS, check_ranges
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.motion_clips import generated_clips
@@ -156,9 +158,18 @@ def run(options: argparse.Namespace) -> int:
     check_ranges(options, ranges)
     variants = chosen(options.tables)
     spec = SPEC.model_copy(update={"height": options.size, "width": options.size})
-    jobs = [(variant, seed) for seed in range(1, options.seeds + 1) for variant in variants]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators that no TDN has
-    with distributed_context(options.device) as context, counting_bar(shown=context.is_first) as bars:
+    kept = f"the networks that were trained are kept in {options.out}; to continue: {same_command(options)}"
+    with noted(ModelError, kept), distributed_context(options.device) as context:
+        return _compare(options, variants, spec, context)
+
+
+def _compare(
+    options: argparse.Namespace, variants: Sequence[Variant], spec: InputSpec, context: DistributedContext
+) -> int:
+    """Train the missing networks, evaluate all, and write the results; return the exit status 0."""
+    jobs = [(variant, seed) for seed in range(1, options.seeds + 1) for variant in variants]
+    with counting_bar(shown=context.is_first) as bars:
         whole = bars.add_task("networks", total=len(jobs))
         for variant, seed in jobs:
             bars.update(whole, description=f"networks: {variant.name}, seed {seed}")

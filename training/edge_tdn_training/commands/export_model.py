@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edge_tdn_export.clips import read_clips
@@ -21,6 +22,7 @@ from edge_tdn.manifest import Model, open_model
 
 MAX_CLIPS = 64  # that precisions are compared on
 MODEL = "model"
+REFERENCE = "fp32"  # the precision that a folder cannot do without
 
 
 def export_model(
@@ -28,23 +30,21 @@ def export_model(
 ) -> tuple[ParityReport, list[str]]:
     """Fill the empty `folder`; return the comparison with PyTorch, and notes for the user.
 
-    `videos`: whole files that INT8 is calibrated on and everything is compared on, held-out seconds included. If INT8
-    cannot be made of these, the folder has no INT8. ModelError: the export fails.
+    `videos`: whole files that INT8 is calibrated on and everything is compared on, held-out seconds included. A reduced
+    precision that exceeds its limits, or cannot be made, is left out. ModelError: the export fails.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators that no TDN has
-    with stepped(convert.steps(recipe.precisions), "exporting") as step:
-        convert.convert(network, recipe, folder / MODEL, step)
+    notes = _convert(network, recipe, folder / MODEL)
     for path in (folder / MODEL).iterdir():
         path.rename(folder / path.name)
     (folder / MODEL).rmdir()
-    notes: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         links = Path(scratch)
         for number, video in enumerate(videos):
             (links / f"{number:04}-{video.name}").symlink_to(video.resolve())
         try:
             _to_int8(folder, links)
-        except ModelError as error:
+        except Exception as error:  # whatever NNCF raises, the other precisions are of use
             reason = last_line(error).removeprefix(f"{folder}: ")  # a temporary name
             notes.append(f"no int8: {reason}; edge-tdn-export quantize has --limit, and takes other videos for --clips")
         model = open_model(folder)
@@ -53,6 +53,22 @@ def export_model(
     write_at_once(folder / "parity.json", to_json(report).encode())
     write_at_once(folder / "parity.html", to_html(report).encode())
     return report, notes
+
+
+def _convert(network: TDN, recipe: convert.Recipe, out: Path) -> list[str]:
+    """Create the folder `out` without the precisions that exceed their limits; return a note about these.
+
+    ModelError: the export fails, or it is FP32 that exceeds its limit.
+    """
+    try:
+        with stepped(convert.steps(recipe.precisions), "exporting") as step:
+            convert.convert(network, recipe, out, step)
+    except convert.InexactExport as error:
+        if REFERENCE in error.precisions:
+            raise
+        kept = tuple(name for name in recipe.precisions if name not in error.precisions)
+        return [f"no {', '.join(error.precisions)}: {error}", *_convert(network, replace(recipe, precisions=kept), out)]
+    return []
 
 
 def _to_int8(folder: Path, videos: Path) -> None:

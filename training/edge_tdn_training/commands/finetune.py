@@ -23,11 +23,13 @@ from edge_tdn_export.parity.report import table
 from edge_tdn_export.parity.result import ParityReport
 from rich.console import Console
 
+from edge_tdn.errors import ModelError
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, open_model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn_training.commands.finetune_plan import MAX_CLIP_S, FinetunePlan, make_plan
 from edge_tdn_training.commands.machine_options import add_machine_options
 from edge_tdn_training.commands.network_options import add_network_options
+from edge_tdn_training.commands.next_steps import convert_command, noted, same_command, weights_kept
 from edge_tdn_training.data.balance import balance, evaluation_clips
 from edge_tdn_training.data.dataset import DataSet
 from edge_tdn_training.data.decoded import DecodedDataSet
@@ -167,9 +169,11 @@ def run(options: argparse.Namespace) -> int:
     console.print("1/4 videos")
     data = prepare_data(plan, console)
     console.print(f"2/4 training, at most {data.config.epochs} epochs of {len(data.train.frames)} clips")
-    train_network(plan, data, console)
+    with noted(ModelError, f"what was learned is kept in {plan.run_folder}; to resume: {same_command(options)}"):
+        train_network(plan, data, console)
     console.print("3/4 model folder")
-    with whole_or_nothing(plan.out) as scratch:
+    fewer_steps = convert_command(plan.run_folder, plan.out, plan.spec, plan.background, plan.id, ("fp32",))
+    with weights_kept(options, plan.run_folder, fewer_steps), whole_or_nothing(plan.out) as scratch:
         exported = export_network(plan, data, scratch)
         console.print("4/4 evaluation")
         accuracies = evaluate_model(scratch, data.held_out)

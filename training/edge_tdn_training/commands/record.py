@@ -28,9 +28,11 @@ from edge_tdn.capture.source import Source
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import ConfigError, EdgeTdnError, SourceError
+from edge_tdn.manifest import model_id
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_S, Frame, Rgbx, State
+from edge_tdn.shell import command
 from edge_tdn_training.data.dataset import DESCRIPTION, class_name, recordings
 
 SESSION = "%Y%m%dT%H%M%SZ"  # start of the names of all clips of one call
@@ -138,9 +140,9 @@ def run(options: argparse.Namespace) -> int:
     if made < plan.count:
         where = f"; they are in {plan.folder}" if made else ""
         raise SourceError(f"the source ended after {made} of {plan.count} clip(s){where}", "ended")
-    console.print(
-        f"{made} clip(s) of one recording in {plan.folder}; next: edge-tdn-train finetune --data {options.out}"
-    )
+    model = Path("models", model_id(options.out.resolve().name))
+    finetune = command("edge-tdn-train", "finetune", "--data", options.out, "--out", model)
+    console.print(f"{made} clip(s) of one recording in {plan.folder}; when all classes are recorded: {finetune}")
     return 0
 
 
@@ -236,7 +238,7 @@ def _plan(options: argparse.Namespace) -> RecordingPlan:
 def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:
     """Return the camera, and the folder that its relative paths refer to."""
     if not gstreamer.available():
-        raise ConfigError(gstreamer.HOW_TO_INSTALL)
+        raise ConfigError(gstreamer.how_to_install())
     if options.config:
         cameras = {camera.name: camera for camera in load(options.config).camera}
         if options.source not in cameras:

@@ -9,10 +9,11 @@ from typing import Any
 from edge_tdn_export.network.input_spec import input_of
 from rich.console import Console
 
-from edge_tdn.errors import ConfigError
-from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec
+from edge_tdn.errors import ConfigError, ModelError
+from edge_tdn.manifest import InputSpec, model_id
 from edge_tdn_training.commands.machine_options import add_machine_options
 from edge_tdn_training.commands.network_options import add_network_options, input_options, network_options
+from edge_tdn_training.commands.next_steps import convert_command, noted, same_command
 from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.data.background import BACKGROUND
 from edge_tdn_training.data.dataset import DataSet, open_data
@@ -177,7 +178,8 @@ def run(options: argparse.Namespace) -> int:
             _print_data(console, data, training, held_out, (*initial.notes, *copies))
         micro_batch = options.at_once or context.micro_batch(config.batch)
         task = TrainingTask(initial, spec, training, held_out, config)
-        metrics = train(task, options.out, context, micro_batch, options.workers)
+        with noted(ModelError, f"what was learned is kept in {options.out}; to resume: {same_command(options)}"):
+            metrics = train(task, options.out, context, micro_batch, options.workers)
         if context.is_first:
             _print_result(console, options.out, spec, data.labels, metrics[-1])
     return 0
@@ -240,10 +242,5 @@ def _print_result(
 ) -> None:
     held_out = f", held out {metrics['held_out_top1']:.1%}" if "held_out_top1" in metrics else ""
     console.print(f"{out}: {metrics['epoch']:.0f} epochs, top-1 {metrics['top1']:.1%}{held_out}; see curves.png")
-    size = f"--size {spec.height} --resize {spec.resize}"
-    size += f" --short-side {spec.short_side}" if spec.short_side else ""
-    size += f" --frame-rate {spec.frame_rate:g} --segment-stride {spec.segment_stride}"
-    background = f" --background {BACKGROUND}" if BACKGROUND in labels else ""
-    console.print(
-        f"next: edge-tdn-export convert {out / WEIGHTS} models/{out.name} --labels {out / LABELS} {size}{background}"
-    )
+    background = [label for label in labels if label == BACKGROUND]
+    console.print(f"next: {convert_command(out, Path('models', model_id(out.resolve().name)), spec, background)}")

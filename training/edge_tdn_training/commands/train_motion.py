@@ -20,12 +20,13 @@ from edge_tdn_export.parity.report import table
 from rich.console import Console
 
 from edge_tdn.demo.scene import MOTIONS
-from edge_tdn.errors import ConfigError
+from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import LABELS, WEIGHTS, Model, open_model
 from edge_tdn.media.video_writer import write_video
 from edge_tdn_training.commands.machine_options import add_machine_options
 from edge_tdn_training.commands.motion_recipe import CLIPS_PER_SEED, NETWORK, SEEDS, one_cycle
+from edge_tdn_training.commands.next_steps import convert_command, noted, same_command, weights_kept
 from edge_tdn_training.commands.option_checks import MAX_WORKERS, check_ranges
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.motion_clips import evaluate_clips, generated_clips, print_accuracy
@@ -153,9 +154,12 @@ def run(options: argparse.Namespace) -> int:
             for line in (*task.initial.notes, _summary(task)):
                 console.print(line)
         micro_batch = options.at_once or max(1, options.batch // context.world)
-        train(task, options.out, context, micro_batch, options.workers)
+        with noted(ModelError, f"what was learned is kept in {options.out}; to resume: {same_command(options)}"):
+            train(task, options.out, context, micro_batch, options.workers)
     if context.is_first:
-        _make_folder(task.initial.model.to("cpu").float(), options, console)
+        fewer_steps = convert_command(options.out, options.out / MODEL, SPEC, BACKGROUND, ID, ("fp32",))
+        with weights_kept(options, options.out, fewer_steps):
+            _make_folder(task.initial.model.to("cpu").float(), options, console)
     return 0
 
 

@@ -132,6 +132,7 @@ def train_loader(
     return DataLoader(
         dataset,
         batch_sampler=order,
+        generator=torch.Generator(),  # every iterator draws from it, from that of the process otherwise
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pinned,
@@ -145,7 +146,9 @@ def eval_loader(
 ) -> DataLoader[tuple[Tensor, Any]]:
     """Return a loader of a process's share of the evaluation clips: every `world`-th."""
     own = torch.utils.data.Subset(dataset, range(share.rank, len(dataset), share.world))  # type: ignore[arg-type]
-    return DataLoader(own, share.micro_batch, num_workers=workers, worker_init_fn=_start_worker)
+    return DataLoader(
+        own, share.micro_batch, generator=torch.Generator(), num_workers=workers, worker_init_fn=_start_worker
+    )
 
 
 def _start_worker(_: int) -> None:

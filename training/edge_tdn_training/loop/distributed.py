@@ -1,7 +1,7 @@
 """The processes of a training: one alone, or several that `torchrun` has started, on one machine or many."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -57,6 +57,20 @@ class DistributedContext:
         dist.all_reduce(tensor)
         totals: list[float] = tensor.tolist()
         return totals
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace the tensors, which have one type, by their means over all processes.
+
+        They are always added in the same order. DistributedDataParallel changes it after its first step, so that a
+        resumed run would round differently.
+        """
+        if self.world == 1:
+            return
+        together = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(together)
+        parts = torch.split(together / self.world, [tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
 
     def broadcast(self, tensors: Iterator[Tensor]) -> None:
         """Copy the first process's values into the tensors of all."""

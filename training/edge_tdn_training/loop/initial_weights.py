@@ -50,8 +50,13 @@ def load_initial_weights(source: str, labels: tuple[str, ...], seed: int, **opti
     layers. `options`: of TDNConfig, and `entry` of a checkpoint where several hold weights. ModelError: no such file,
     contradicting options, weights of another network.
     """
+    with torch.random.fork_rng(devices=[]):  # the generator of the process stays as it is
+        torch.manual_seed(seed)
+        return _load(source, labels, options)
+
+
+def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> InitialWeights:
     entry = options.pop("entry", "")
-    torch.manual_seed(seed)
     if not source:
         model = TDN(TDNConfig.of({"conv_bias": False} | options | {"classes": len(labels)}))
         return InitialWeights(model, "", "", frozenset(), ("random weights",))

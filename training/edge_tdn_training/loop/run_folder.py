@@ -61,7 +61,7 @@ class RunFolder:
                 self._create(identity, labels)
         elif not writes:
             raise ConfigError(f"{folder}: does not exist; all machines of a training need the same folder")
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        elif folder.exists() and not _is_new(folder):
             raise ConfigError(f"{folder}: exists already and is not a run; choose another folder with --out")
         else:
             self._create(identity, labels)
@@ -90,8 +90,8 @@ class RunFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{self.folder}: {error.strerror}; choose another folder with --out") from error
+        write_at_once(self.folder / RUN, content.encode())  # first: by it the folder is known as a run
         write_at_once(self.folder / LABELS, "".join(f"{label}\n" for label in labels).encode())
-        write_at_once(self.folder / RUN, content.encode())
 
     def restore(self, model: TDN, optimiser: torch.optim.Optimizer) -> list[Metrics]:
         """Load the checkpoint into model and optimiser; return the metrics of the epochs so far, none in a new run.
@@ -143,6 +143,11 @@ def input_of_run(folder: Path) -> InputSpec:
         return InputSpec.model_validate(json.loads((folder / RUN).read_bytes())["input"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / RUN}: not a run.json that a training wrote: {last_line(error)}") from error
+
+
+def _is_new(folder: Path) -> bool:
+    """Return whether a folder is empty, except for the file of a process that was killed when it created the run."""
+    return folder.is_dir() and all(path.name.startswith(f".{RUN}-") for path in folder.iterdir())
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,13 +10,13 @@ norm: all but the first) depends on the batch: the published commands let them l
 So the size of the micro-batch changes the result. run.json records that of the first epoch, but does not compare it: a
 run that has too little memory can be resumed with a smaller one.
 
-No random generator lives longer than an epoch, so a run that is killed and resumed gives the same weights as one that
-is never interrupted.
+Everything random has a generator of its own, seeded with the run's seed and the place where it is used: the order of
+the clips with the epoch, a clip with epoch and number, dropout with epoch, step and clip. So a run that is killed and
+resumed gives the same weights as one that is never interrupted, with any number of workers.
 """
 
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -24,14 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.tdn import normalise
 from rich.progress import Progress
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
 from edge_tdn.errors import ConfigError, DeviceError, last_line
@@ -42,6 +40,7 @@ from edge_tdn.process.malloc import tune_for_training
 from edge_tdn_training.data.loader import BatchOrder, ProcessShare, eval_loader, train_loader
 from edge_tdn_training.loop.checks import check_batch, check_size
 from edge_tdn_training.loop.distributed import DistributedContext
+from edge_tdn_training.loop.dropout import ClipDropout, StepPlace
 from edge_tdn_training.loop.early_stopping import best_epoch, has_stalled
 from edge_tdn_training.loop.metrics import Metrics
 from edge_tdn_training.loop.optimiser import make_optimiser
@@ -80,7 +79,6 @@ def train(
     with context.leader_first(context.is_first):
         run = RunFolder(folder, task.identity() | {"computed": computed}, task.train.labels, writes=context.is_first)
     model.to(device=context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.dropout.p = config.dropout
     optimiser = make_optimiser(model, task.initial.frozen_norms, config)
     metrics = run.restore(model, optimiser)
     trainer = _Trainer(task, dataset, optimiser, context, micro_batch, workers)
@@ -97,6 +95,7 @@ def train(
     if patience:
         with context.leader_first(context.is_first):
             model.load_state_dict(checkpoint.load(folder / WEIGHTS).state_dict())
+    model.dropout = nn.Dropout(config.dropout)  # the exporter names nodes after torch's own layers
     model.eval()
     return metrics
 
@@ -124,8 +123,7 @@ class _Trainer:
         config, model = task.config, task.initial.model
         self._task, self._context, self._micro_batch = task, context, micro_batch
         self._model, self._optimiser = model, optimiser
-        warnings.filterwarnings("ignore", "Grad strides do not match")  # of axes that have one element
-        self._net: nn.Module = DistributedDataParallel(model) if context.world > 1 else model
+        self._dropout = model.dropout = ClipDropout(config.dropout, config.seed, model.config.segments)
         self._micro_batches = config.batch // (context.world * micro_batch)  # of this process in a step
         share = ProcessShare(context.rank, context.world, micro_batch // config.views)
         self._order = BatchOrder(len(task.train), config.batch // config.views, share, config.seed)
@@ -152,7 +150,6 @@ class _Trainer:
 
     def _run_epoch(self, epoch: int, progress: Progress) -> Metrics:
         config = self._task.config
-        torch.manual_seed(int(np.random.SeedSequence((config.seed, epoch, self._context.rank)).generate_state(1)[0]))
         self._order.epoch = epoch
         began = time.monotonic()
         loss, correct, clips, waited_s = self._train_epoch(epoch, progress)
@@ -184,7 +181,7 @@ class _Trainer:
         for step in range(steps):
             for group in self._optimiser.param_groups:
                 group["lr"] = group["scale"] * config.rate_at(epoch + step / steps)
-            loss, hits = self._step(batches, waited)
+            loss, hits = self._step(epoch, step, batches, waited)
             loss_sum, correct = loss_sum + loss, correct + hits
             clips += self._micro_batches * self._micro_batch
             progress.update(bar, advance=1, description=f"{name}, loss {loss_sum / clips:.3f}")
@@ -192,7 +189,7 @@ class _Trainer:
         self._context.broadcast(self._model.buffers())
         return (*self._context.sum(loss_sum, correct, clips), waited.seconds)  # type: ignore[return-value]
 
-    def _step(self, batches: Iterator[Any], waited: "_Timer") -> tuple[float, float]:
+    def _step(self, epoch: int, step: int, batches: Iterator[Any], waited: "_Timer") -> tuple[float, float]:
         """Take one step of SGD; return the sums of loss and correct answers of this process's clips."""
         device = self._context.device
         self._optimiser.zero_grad(set_to_none=True)
@@ -201,22 +198,23 @@ class _Trainer:
             with waited:
                 frames, labels = (tensor.to(device, non_blocking=True) for tensor in next(batches))
             frames, labels = frames.flatten(0, -6), labels.flatten()  # uint8 [B * views, T, 5, H, W, 3], [B * views]
-            last = part == self._micro_batches - 1
-            with nullcontext() if last or not isinstance(self._net, DistributedDataParallel) else self._net.no_sync():
-                logits = self._forward(self._net, frames)
-                loss = F.cross_entropy(logits, labels)
-                (loss / self._micro_batches).backward()  # type: ignore[no-untyped-call]
+            share = part * self._context.world + self._context.rank  # number of the micro-batch, as in BatchOrder
+            self._dropout.place = StepPlace(epoch, step, share * self._micro_batch)
+            logits = self._forward(frames)
+            loss = F.cross_entropy(logits, labels)
+            (loss / self._micro_batches).backward()  # type: ignore[no-untyped-call]
             loss_sum = loss_sum + loss.detach() * len(labels)
             correct = correct + (logits.detach().argmax(1) == labels).sum()
+        self._context.average([p.grad for p in self._model.parameters() if p.grad is not None])
         nn.utils.clip_grad_norm_(self._model.parameters(), self._task.config.clip)
         self._optimiser.step()
         return float(loss_sum), float(correct)
 
-    def _forward(self, net: nn.Module, frames: Tensor) -> Tensor:
+    def _forward(self, frames: Tensor) -> Tensor:
         """Return logits float32 [B, classes] of frames uint8 [B, T, 5, H, W, 3]."""
         spec, mixed = self._task.spec, self._task.config.precision == "bf16"
         with torch.autocast(self._context.device.type, torch.bfloat16, enabled=mixed):
-            logits: Tensor = net(normalise(frames, spec.mean, spec.std))
+            logits: Tensor = self._model(normalise(frames, spec.mean, spec.std))
         return logits.float()
 
     @torch.inference_mode()
@@ -229,7 +227,7 @@ class _Trainer:
         bar = progress.add_task("evaluating", total=len(self._held_out))
         for frames, labels in self._held_out:
             labels = labels.to(self._context.device)
-            logits = self._forward(self._model, frames.to(self._context.device))
+            logits = self._forward(frames.to(self._context.device))
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             correct, clips = correct + float((logits.argmax(1) == labels).sum()), clips + len(labels)
             progress.update(bar, advance=1)
@@ -256,7 +254,7 @@ class _Trainer:
         shape = (int(clips * MEMORY_HEADROOM), spec.segments, FRAMES_PER_SEGMENT, spec.height, spec.width, 3)
         try:
             frames = torch.zeros(shape, dtype=torch.uint8).to(self._context.device)
-            self._forward(self._model, frames).sum().backward()  # type: ignore[no-untyped-call]
+            self._forward(frames).sum().backward()  # type: ignore[no-untyped-call]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -1,0 +1,156 @@
+"""The three programs in a real environment of a camera host, which has no PyTorch and no package of the exporter."""
+
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+import venv
+from collections.abc import Callable
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from edge_tdn_export.__main__ import COMMANDS as EXPORT_COMMANDS
+from edge_tdn_training.__main__ import COMMANDS as TRAIN_COMMANDS
+from packaging.requirements import Requirement
+
+from edge_tdn.__main__ import COMMANDS as HOST_COMMANDS
+from edge_tdn.capture.video_file import length_s
+from edge_tdn.media import gstreamer
+from tests.conftest import ROOT
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+EXPORT = {
+    "convert": "weights.pth model --labels labels.txt",
+    "parity": "motion",
+    "inspect": "motion",
+    "ensemble": "one two both",
+    "quantize": "motion --clips .",
+    "explain": "motion demo: --out why.png",
+}
+TRAIN = {
+    "finetune": "--data clips --out model",
+    "evaluate": "--data clips --model motion",
+    "train": "--data clips --out run",
+    "motion": "--out run",
+    "judge-motion": "motion",
+    "ablation": "--out run",
+}
+WITHOUT_EXTRA = {"record", "show-motion"}  # of the trainer: both only read and draw pictures
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """host("-m", "edge_tdn", "run", ...) -> the result of Python in an environment with the host's packages alone."""
+    folder = tmp_path_factory.mktemp("host")
+    venv.create(folder)
+    (site,) = folder.glob("lib/python*/site-packages")
+    for name in needed_by("edge-tdn", "gstreamer" if gstreamer.available() else ""):
+        found = distribution(name)
+        for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
+            (site / top).symlink_to(Path(str(found.locate_file(top))))
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "export", ROOT / "training")))
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [folder / "bin/python", *map(str, words)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+
+    return run
+
+
+def needed_by(name: str, extra: str) -> set[str]:
+    """Return the installed packages that a package requires with an extra, directly or not, and itself."""
+    names, waiting = {name}, [(name, extra)]
+    while waiting:
+        for line in distribution(waiting[-1][0]).requires or ():
+            requirement = Requirement(line)
+            applies = requirement.marker is None or requirement.marker.evaluate({"extra": waiting[-1][1]})
+            if applies and requirement.name not in names:
+                names.add(requirement.name)
+                waiting.insert(0, (requirement.name, ""))
+        waiting.pop()
+    return names
+
+
+def test_the_environment_is_that_of_a_host(host: Run) -> None:
+    for module in ("torch", "safetensors", "onnx", "matplotlib", "nncf", "jinja2"):
+        assert host("-m", module).stderr.strip().endswith(f"No module named {module}")
+
+
+@pytest.mark.parametrize(
+    ("program", "module", "command", "words"),
+    [
+        *(("edge-tdn-export", "edge_tdn_export", *item) for item in EXPORT.items()),
+        *(("edge-tdn-train", "edge_tdn_training", *item) for item in TRAIN.items()),
+    ],
+)
+def test_a_command_that_needs_the_extra_prints_the_command_that_installs_it(
+    program: str, module: str, command: str, words: str, host: Run
+) -> None:
+    """The printed words are those of pip, for this interpreter, and name an extra of this project."""
+    done = host("-m", module, command, *words.split())
+    assert (done.returncode, done.stdout) == (78, "")
+    (line,) = done.stderr.splitlines()
+    reason, _, install = line.partition("): ")
+    assert reason.startswith(f"{program}: needs the export extra (")
+    assert reason.endswith(" is not installed")
+    python, *pip, what = shlex.split(install)
+    assert Path(python).is_file()
+    assert pip[:3] == ["-m", "pip", "install"]
+    source, extra = what.removesuffix("]").split("[")
+    project = tomllib.loads((Path(source) / "pyproject.toml").read_text())["project"]
+    assert project["name"] == "edge-tdn"
+    assert extra in project["optional-dependencies"]
+
+
+def test_every_command_is_examined_here() -> None:
+    assert {command.__name__.rpartition(".")[2] for command in EXPORT_COMMANDS} == EXPORT.keys()
+    assert set(TRAIN_COMMANDS) - {"show-motion", "record"} == TRAIN.keys()
+
+
+@pytest.mark.parametrize("command", [one.__name__.rpartition(".")[2] for one in HOST_COMMANDS])
+def test_a_command_of_the_host_needs_no_extra(command: str, host: Run) -> None:
+    done = host("-m", "edge_tdn", command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: edge-tdn {command} ")
+
+
+@pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
+def test_a_host_records_clips_for_a_training(host: Run, make_video: Callable[..., Path], tmp_path: Path) -> None:
+    words = ("--source", make_video(frames=45), "--label", "door", "--out", tmp_path / "clips")
+    done = host("-m", "edge_tdn_training", "record", *words, "--seconds", "0.5", "--pause", "0", "--count", "2")
+    assert done.returncode == 0, done.stderr
+    first, second = sorted((tmp_path / "clips/door").iterdir())
+    assert length_s(first) == pytest.approx(0.5, abs=0.15)
+    assert length_s(second) == pytest.approx(0.5, abs=0.15)
+
+
+def test_a_host_draws_the_clips_of_the_shipped_model(host: Run, tmp_path: Path) -> None:
+    done = host("-m", "edge_tdn_training", "show-motion", tmp_path / "sheet.png")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_missing_package_of_the_host_is_named_with_the_command_that_installs_it(host: Run, tmp_path: Path) -> None:
+    """`--plot` draws with matplotlib, and the device CUDA is PyTorch's; neither is in an extra of the host."""
+    (tmp_path / "site.toml").write_text('[[camera]]\nname = "a"\nsource = "demo:"\n')
+    words = ("replay", "demo:", "--config", tmp_path / "site.toml", "--plot", tmp_path / "plot.png")
+    plot = host("-m", "edge_tdn", *words)
+    assert plot.returncode == 78
+    assert plot.stderr.startswith("edge-tdn: --plot needs matplotlib, which is not installed: ")
+    assert plot.stderr.endswith("/bin/python -m pip install matplotlib\n")
+    cuda = host("-c", "from edge_tdn.inference.cuda import TorchDevice; TorchDevice('CUDA', 'fp32')")
+    assert "ModelError: device CUDA needs PyTorch on this host: " in cuda.stderr
+    assert cuda.stderr.endswith("/bin/python -m pip install torch\n")
+
+
+def test_the_interpreter_of_the_tests_has_what_a_host_lacks() -> None:
+    """So the tests above examine the environment, not a package that is missing everywhere."""
+    subprocess.run([sys.executable, "-c", "import torch, safetensors, onnx, matplotlib, nncf, jinja2"], check=True)

@@ -1,0 +1,89 @@
+"""Printed commands: a real shell makes the same words of them."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_tdn.shell import command, install, install_extra
+
+NAMES = (
+    "plain",
+    "two words",
+    "Tür öffnen (50 %)",
+    "it's",
+    'a "quoted" name',
+    "C:\\clips\\my run",
+    "$HOME",
+    "`id`",
+    "~",
+    "*",
+    "a;b&c|d>e",
+    "new\nline",
+    "#comment",
+    "",
+)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_a_shell_makes_the_same_words(shell: str) -> None:
+    line = command("printf", "%s\\0", *NAMES, *(Path("runs", name) for name in NAMES))
+    printed = subprocess.run([shell, "-c", line], capture_output=True, text=True, check=True).stdout
+    assert printed.split("\0")[:-1] == [*NAMES, *(str(Path("runs", name)) for name in NAMES)]
+
+
+def test_a_path_that_begins_with_a_dash_is_not_taken_for_an_option() -> None:
+    assert command("edge-tdn", "check", "--config", Path("-a b.toml")).endswith("check --config './-a b.toml'")
+
+
+def test_a_program_is_named_by_its_path_where_the_shell_would_not_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a checkout whose environment is not activated."""
+    programs = tmp_path / "my env/bin"
+    programs.mkdir(parents=True)
+    (programs / "edge-tdn-export").write_text('#!/bin/sh\necho "$@"\n')
+    (programs / "edge-tdn-export").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    line = command("edge-tdn-export", "inspect", "motion")
+    assert subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout == "inspect motion\n"
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    assert command("edge-tdn-export", "inspect") == "edge-tdn-export inspect"
+    assert command("edge-tdn-missing", "x") == "edge-tdn-missing x"
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ({"url": "file://{home}", "dir_info": {"editable": True}}, ["-c", "{pins}", "-e", "{home}[export]"]),
+        ({"url": "file://{home}", "dir_info": {}}, ["-c", "{pins}", "{home}[export]"]),
+        ({"url": "file://{home}/edge_tdn.whl", "archive_info": {}}, ["{home}/edge_tdn.whl[export]"]),
+        ({"url": "file://{home}/gone.whl", "archive_info": {}}, ["edge-tdn[export]"]),
+        ({"url": "https://example.org/edge_tdn.whl", "archive_info": {}}, ["edge-tdn[export]"]),
+        (None, ["edge-tdn[export]"]),
+    ],
+    ids=["checkout", "make install", "wheel", "wheel that is gone", "download", "index"],
+)
+def test_an_extra_is_installed_from_where_the_project_came(
+    origin: dict[str, object] | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the record that pip keeps of every installation (PEP 610)."""
+    home = tmp_path / "my projects/edge-tdn"
+    home.mkdir(parents=True)
+    (home / "constraints.txt").touch()
+    (home / "edge_tdn.whl").touch()
+    installed = tmp_path / "site/edge_tdn-9.9.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: edge-tdn\nVersion: 9.9\n")
+    if origin:
+        text = json.dumps(origin).replace("{home}", home.as_posix().replace(" ", "%20"))
+        (installed / "direct_url.json").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    places = {"{home}": str(home), "{pins}": str(home / "constraints.txt")}
+    words = [word.replace("{home}", places["{home}"]).replace("{pins}", places["{pins}"]) for word in expected]
+    assert shlex.split(install_extra("export")) == [sys.executable, "-m", "pip", "install", *words]
+    assert shlex.split(install("matplotlib")) == [sys.executable, "-m", "pip", "install", "matplotlib"]

@@ -1,0 +1,140 @@
+"""The commands that a training prints can be pasted, and what was learned outlives every later failure."""
+
+import errno
+import io
+import subprocess
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from edge_tdn_export.convert import convert
+from edge_tdn_export.limits import LIMITS
+from edge_tdn_training.__main__ import main
+from edge_tdn_training.commands import export_model
+
+from edge_tdn.manifest import open_model
+from tests.conftest import needs_bf16
+from tests.support.training_clips import make_clips
+from tests.support.training_tasks import environment
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+NAME = '-it\'s der "Flur" (ü) $HOME; C:\\clips'  # of a folder, which a shell or argparse would take apart
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of clips below NAME."""
+    folder = tmp_path_factory.mktemp("next")
+    make_clips(folder / NAME / "clips")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(workspace: Path) -> str:
+    """The output of a training below NAME, at a rate that no short decimal describes."""
+    network = ("--arch=resnet18", "--width=0.125", "--segments=4", "--size=64", f"--frame-rate={30000 / 1001 / 2}")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as output:
+        patch.chdir(workspace)
+        line = (f"--data={NAME}/clips", f"--out={NAME}/my run", "--cache=cache", *network)
+        assert main(["train", *line, "--epochs=1", "--batch=4", "--device=cpu", "--workers=0"]) == 0
+    return output.getvalue()
+
+
+def paste(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a printed command line in a shell."""
+    return subprocess.run(
+        ["sh", "-c", line], capture_output=True, text=True, cwd=folder, env=environment(), timeout=250
+    )
+
+
+def lines_after(text: str, *starts: str) -> list[str]:
+    """Return for each start the rest of the one line that begins with it."""
+    found = []
+    for start in starts:
+        (line,) = (line for line in text.splitlines() if line.startswith(start))
+        found.append(line.removeprefix(start))
+    return found
+
+
+def test_the_command_that_train_prints_makes_a_model_folder(trained: str, workspace: Path) -> None:
+    (line,) = lines_after(trained, "next: ")
+    done = paste(line, workspace)
+    assert done.returncode == 0, done.stderr
+    model = open_model(workspace / "models/my-run")
+    assert model.manifest.id == "my-run"
+    assert model.labels == ("left", "right")
+    assert model.manifest.input.frame_rate == 30000 / 1001 / 2
+
+
+@pytest.fixture
+def finetune(trained: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+    """finetune("out") -> the exit status of a fine-tuning of the run, with the id `door`."""
+    monkeypatch.chdir(workspace)
+    line = (f"--data={NAME}/clips", f"--from={NAME}/my run", "--cache=cache", "--epochs=1", "--id=door")
+    return lambda out: main(["finetune", *line, f"--out={out}", "--device=cpu", "--workers=0"])
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("no kernel")])
+def test_weights_are_kept_when_the_export_fails_and_the_printed_commands_continue(
+    fault: Exception,
+    finetune: Callable[[str], int],
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The first command is the one that was typed; the second makes a model folder of what there is."""
+    out = f"{NAME}/{type(fault).__name__}"
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(convert, "_fill", fail)
+        assert finetune(out) == 78
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    weights, again, fewer = lines_after(
+        shown,
+        "the trained weights are kept: ",
+        "to continue from there: ",
+        "without INT8, comparison and evaluation: ",
+    )
+    assert (workspace / weights).stat().st_size > 100_000
+    assert not (workspace / out).exists()
+    words = subprocess.run(
+        ["sh", "-c", f"for word in {again}; do printf '%s\\0' \"$word\"; done"], capture_output=True, text=True
+    ).stdout.split("\0")[:-1]
+    assert Path(words[0]).name == "edge-tdn-train"
+    assert [words[1], words[-3]] == ["finetune", f"--out={out}"]
+    if isinstance(fault, OSError):
+        done = paste(fewer, workspace)
+        assert done.returncode == 0, done.stderr
+        made = open_model(workspace / out)
+        assert (made.manifest.id, list(made.manifest.precisions)) == ("door", ["fp32"])
+
+
+@needs_bf16
+@pytest.mark.training
+def test_no_learning_is_lost_to_a_precision_that_misses_its_limit(
+    finetune: Callable[[str], int],
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """BF16 differs by more than it may, and INT8 cannot be made at all: the folder has FP32, and states why."""
+
+    def fail(*_: object) -> None:
+        raise TypeError("NNCF has changed")
+
+    monkeypatch.setitem(LIMITS, "bf16", replace(LIMITS["bf16"], max_logit_error=1e-12))
+    monkeypatch.setattr(export_model, "_to_int8", fail)
+    assert finetune("reduced") == 0
+    shown = capsys.readouterr().out
+    assert "no bf16: the export to bf16 differs from PyTorch by " in shown
+    assert "no int8: NNCF has changed" in shown
+    model = open_model(workspace / "reduced")
+    assert list(model.manifest.precisions) == ["fp32"]
+    assert model.manifest.parity["fp32"].max_logit_error is not None
+    assert '"no bf16: ' in (workspace / "reduced/finetune.json").read_text()

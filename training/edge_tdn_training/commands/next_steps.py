@@ -1,0 +1,62 @@
+"""The commands that continue where a command ends or fails: what was learned is never lost."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch.distributed as dist
+
+from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec
+from edge_tdn.shell import command
+
+
+def same_command(options: argparse.Namespace) -> str:
+    """Return the command line that is running."""
+    if dist.is_torchelastic_launched():
+        return "the same torchrun command"
+    return command("edge-tdn-train", *options.words)
+
+
+def convert_command(
+    run: Path,
+    out: Path,
+    spec: InputSpec,
+    background: Sequence[str],
+    id: str = "",  # noqa: A002
+    precisions: Sequence[str] = (),
+) -> str:
+    """Return the command that makes the model folder `out` of a run's weights. `id`: as for `edge-tdn-export`."""
+    words: list[str | Path] = [run / WEIGHTS, out, "--labels", run / LABELS]
+    words += ["--size", str(spec.height), "--resize", spec.resize]
+    words += ["--short-side", str(spec.short_side)] if spec.short_side else []
+    words += ["--frame-rate", str(spec.frame_rate).removesuffix(".0"), "--segment-stride", str(spec.segment_stride)]
+    words += [f"--background={label}" for label in background]
+    words += [f"--id={id}"] if id else []
+    words += ["--precisions", *precisions] if precisions else []
+    return command("edge-tdn-export", "convert", *words)
+
+
+@contextmanager
+def noted(kind: type[Exception], *lines: str) -> Iterator[None]:
+    """Add lines to an error of this kind; they are printed below its message."""
+    try:
+        yield
+    except kind as error:
+        error.add_note("\n".join(lines))
+        raise
+
+
+@contextmanager
+def weights_kept(options: argparse.Namespace, run: Path, otherwise: str) -> Iterator[None]:
+    """Add to any error that the weights are kept in `run`, and how to continue. `otherwise`: a command of fewer steps.
+
+    An error that is none of ours keeps its traceback, and Python prints the lines below it.
+    """
+    with noted(
+        Exception,
+        f"the trained weights are kept: {run / WEIGHTS}",
+        f"to continue from there: {same_command(options)}",
+        f"without INT8, comparison and evaluation: {otherwise}",
+    ):
+        yield
