@@ -50,7 +50,6 @@ PUBLISHED = (
 
 
 OnNote = Callable[[str], None]
-MAX_NAMES = 4  # entries in a message
 
 
 def load(path: Path | str, entry: str = "", note: OnNote = lambda _: None, **options: Any) -> TDN:
@@ -72,9 +71,10 @@ def load(path: Path | str, entry: str = "", note: OnNote = lambda _: None, **opt
     linear = state.get("linear.bias")
     if linear is None or linear.dim() != 1:
         where = f" ({weights})" if str(weights) else ""
-        names = ", ".join(list(weights.state)[:MAX_NAMES])
-        count = f"its {len(state)} entries{where} begin with {names}"
-        raise ModelError(f"{path}: not a TDN: it has no linear layer (`new_fc` or `linear`); {count}")
+        raise ModelError(
+            f"{path}: not a TDN: it has no linear layer (`new_fc` or `linear`); its weights{where} are below: "
+            f"{weights.contents}"
+        )
     if "segments" not in options | stored:
         raise ModelError(f"{path}: does not state its T, and its weights fit any; give the trained one with --segments")
     found = {"classes": linear.shape[0]}

@@ -29,6 +29,13 @@ SAVE_WEIGHTS = "in the program that wrote it, save the weights alone: torch.save
 HARMLESS = (
     "argparse.Namespace",
     "types.SimpleNamespace",
+    "builtins.frozenset",
+    "builtins.slice",
+    "datetime.date",
+    "datetime.datetime",
+    "datetime.timedelta",
+    "datetime.timezone",
+    "torch.torch_version.TorchVersion",
     "pathlib.PosixPath",
     "pathlib.WindowsPath",
     "pathlib._local.PosixPath",  # as Python 3.13 writes them

@@ -43,9 +43,18 @@ class FoundWeights:
             parts.append(f"averaged weights (EMA) are in {names}: --entry {self.averaged[0]} takes them")
         return ", ".join(parts)
 
+    @property
+    def contents(self) -> str:
+        """Count the entries below each first part of the names: model (62), criterion (1)."""
+        counts = Counter(name.partition(".")[0] for name in self.state)
+        more = ", ..." if len(counts) > MAX_LISTED else ""
+        return ", ".join(f"{part[:80]} ({number})" for part, number in list(counts.items())[:MAX_LISTED]) + more
+
 
 def find_weights(path: Path, content: object, entry: str = "") -> FoundWeights:
-    """Return the weights in a checkpoint's content; `entry`: the entry that holds them, where there are several.
+    """Return the weights in a checkpoint's content.
+
+    `entry`: the entry that holds them, where there are several; with `.NAME` behind it, only those below this name.
 
     ModelError: there are none, none of this name, or several without averaged ones or `state_dict` among them.
     """
@@ -56,6 +65,7 @@ def find_weights(path: Path, content: object, entry: str = "") -> FoundWeights:
     plain = [name for name in found if name not in averaged]
     names = ", ".join(f"`{name}`" for name in found if name)
     if entry:
+        found |= _below(found, entry)
         if entry not in found:
             raise ModelError(f"{path}: no entry {entry!r} with weights; it has: {names or 'one only, without a name'}")
         chosen = entry
@@ -79,12 +89,18 @@ def _entries(content: object) -> dict[str, Mapping[str, Tensor]]:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Mapping):
             continue
-        if _is_state(value):
-            found |= _families(name, value)
-        else:
-            inner = {f"{name}.{key}": part for key, part in value.items() if isinstance(key, str) and _is_state(part)}
-            found |= {key: part for key, part in inner.items() if any("." in one for one in part)}
+        inner = {f"{name}.{key}": part for key, part in value.items() if isinstance(key, str)}
+        for place, part in {name: value, **inner}.items():
+            if _is_state(part) and any("." in key for key in part):  # others are figures, such as of an optimiser
+                found |= _families(place, part)
     return found
+
+
+def _below(found: Mapping[str, Mapping[str, Tensor]], entry: str) -> dict[str, Mapping[str, Tensor]]:
+    """Return the weights below a part of the names: entry `state_dict.model` is `model.` in `state_dict`."""
+    name, _, part = entry.rpartition(".")
+    own = {key: value for key, value in found.get(name, {}).items() if key.startswith(f"{part}.")}
+    return {entry: own} if own else {}
 
 
 def _families(name: str, state: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:

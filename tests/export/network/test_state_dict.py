@@ -49,7 +49,7 @@ def assert_same(got: State, expected: State) -> None:
 def test_only_entry_with_weights_is_taken_whatever_its_name(entry: str, state: State, tmp_path: Path) -> None:
     outer, _, inner = entry.partition(".")
     others = {"epoch": 3, "optimizer": {"state": {0: {"step": torch.ones(1)}}, "param_groups": [{"lr": 0.1}]}}
-    content = {**others, outer: {"epoch": 3, inner: state} if inner else state, "metrics": {}}
+    content = {**others, outer: {"epoch": 3, inner: state} if inner else state, "metrics": {"top1": torch.ones(1)}}
     got, note = loaded(content, tmp_path / "w.pth")
     assert_same(got, state)
     assert note == f"w.pth: entry `{entry}`"
@@ -153,13 +153,23 @@ def test_several_entries_need_a_choice(state: State, tmp_path: Path) -> None:
 
 
 def test_other_network_is_described_by_its_entry_prefix_and_names(tmp_path: Path) -> None:
-    torch.save({"model": {"encoder.a.weight": torch.ones(2), "encoder.b.bias": torch.ones(2)}}, tmp_path / "w.pth")
+    torch.save({"model": {f"encoder.{name}": torch.ones(2) for name in ("a.w", "b.w", "b.bias")}}, tmp_path / "w.pth")
     message = (
-        r"w\.pth: not a TDN: it has no linear layer \(`new_fc` or `linear`\); its 2 entries \(entry `model`, prefix "
-        r"`encoder\.` taken off\) begin with a\.weight, b\.bias"
+        r"w\.pth: not a TDN: it has no linear layer \(`new_fc` or `linear`\); its weights \(entry `model`, prefix "
+        r"`encoder\.` taken off\) are below: a \(1\), b \(2\)"
     )
     with pytest.raises(ModelError, match=message):
         checkpoint.load(tmp_path / "w.pth", segments=8)
+
+
+def test_weights_beside_others_in_an_entry_are_taken_by_their_first_name(state: State, tmp_path: Path) -> None:
+    """As Lightning saves a network beside the weights of its loss."""
+    content = {"state_dict": prefixed("model.", state) | {"criterion.weight": torch.ones(5)}}
+    with pytest.raises(ModelError, match=rf"are below: model \({len(state)}\), criterion \(1\)"):
+        loaded(content, tmp_path / "w.pth")
+    got, note = loaded(content, tmp_path / "w.pth", "state_dict.model")
+    assert_same(got, state)
+    assert note == "w.pth: entry `state_dict.model`, prefix `model.` taken off"
 
 
 def test_names_that_become_the_same_are_refused(state: State, tmp_path: Path) -> None:
