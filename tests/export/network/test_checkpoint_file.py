@@ -175,7 +175,7 @@ def mutated_names(state: dict[str, Any], rng: np.random.Generator) -> Any:
     """Return the content of a checkpoint with other entries, names, prefixes and values."""
     state = dict(state)
     for _ in range(rng.integers(1, 5)):
-        name = str(rng.choice(list(state)))
+        name = str(rng.choice([name for name, value in state.items() if isinstance(value, torch.Tensor)]))
         value = state.pop(name)
         match rng.integers(8):
             case 0:
