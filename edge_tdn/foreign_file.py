@@ -2,8 +2,9 @@
 
 import re
 
-HEAD_BYTES = 1024  # of a file's beginning, enough for `foreign`
+HEAD_BYTES = 1024  # of a file's beginning, enough for these functions
 PAGE = re.compile(rb"<(!doctype|html|head|body|script|meta|!--)", re.IGNORECASE)
+XHTML = re.compile(rb"<(!doctype html|html)\b", re.IGNORECASE)
 FORMATS = (  # beginning of the file, name of its format
     (rb"\x1f\x8b", "compressed with gzip; unpack it"),
     (rb"BZh[1-9]1AY&SY", "compressed with bzip2; unpack it"),
@@ -31,7 +32,7 @@ def failed_copy(head: bytes) -> str:
     if head.startswith(b"/annex/objects/") or b".git/annex/objects/" in head[:200]:
         return "is a git-annex pointer, not the file itself; fetch the file with `git annex get`"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if PAGE.match(text) or (text.startswith(b"<?xml") and PAGE.search(text)):
+    if PAGE.match(text) or (text.startswith(b"<?xml") and XHTML.search(text)):
         return "is a web page, not the file itself; download it again, from the link to the raw file"
     if text.startswith(b"<?xml") and re.search(rb"<(error|code|message)>", text, re.IGNORECASE):
         return "is an error message of the server, not the file itself; download it again"

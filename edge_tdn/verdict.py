@@ -52,7 +52,8 @@ class Claim:
         of = _counted(self.recordings, "recording") if self.recordings else "no known held-out recording"
         parts = [f"{_counted(self.clips, 'clip')} of {of}"]
         if self.differing:
-            parts.append(f"other events in {self.differing} of them")
+            among = f"{self.differing} of them" if self.recordings else _counted(self.differing, "recording")
+            parts.append(f"other events in {among}")
         if self.verdict is Verdict.TOO_FEW:
             parts.append(f"at least {MIN_CLIPS} of {MIN_RECORDINGS} are needed")
         return ", ".join(parts)

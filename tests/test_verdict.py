@@ -51,7 +51,7 @@ def test_manifest_of_an_older_export_is_read_and_has_too_few_recordings(model_co
     edit_manifest(model_copy, make_older)
     text = recorded_comparison(open_model(model_copy), "int8")
     assert text.startswith(
-        "too few clips: 142 clips of no known held-out recording, other events in 1 of them, at least 50"
+        "too few clips: 142 clips of no known held-out recording, other events in 1 recording, at least 50"
     )
 
 

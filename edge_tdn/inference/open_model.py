@@ -38,8 +38,8 @@ def open_configured_runtime(config: Config, model: Model, cache: Path | None = N
 def warn_of_doubt(model: Model, precision: str, device: str) -> None:
     """Log a warning for a precision that is in doubt; it serves nevertheless."""
     if in_doubt(model, precision, device):
-        name = build_name(precision, device)
-        log.warning("model=%s precision=%s parity: %s", model.manifest.id, precision, recorded_comparison(model, name))
+        comparison = recorded_comparison(model, build_name(precision, device))
+        log.warning("model=%s precision=%s device=%s parity: %s", model.manifest.id, precision, device, comparison)
 
 
 def in_doubt(model: Model, precision: str, device: str) -> bool:

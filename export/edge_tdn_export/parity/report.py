@@ -88,7 +88,8 @@ def _measures(c: PrecisionComparison) -> tuple[Measure, ...]:
     logit_limit = "" if limits.max_logit_error is None else f"≤ {limits.max_logit_error:g}"
     kl_limit = "" if limits.mean_kl is None else f"≤ {limits.mean_kl:g}"
     differ = c.claim.differing
-    events = "-" if not c.events else "yes" if not differ else f"{differ} of {c.claim.recordings} differ"
+    recordings = len({log.recording for log in c.events})
+    events = "-" if not c.events else "yes" if not differ else f"{differ} of {recordings} differ"
     events_state: State = "kept" if not differ else "exceeded" if limits.same_events else "warning"
     logit_kept = limits.max_logit_error is None or c.max_logit_error <= limits.max_logit_error
     top1_kept = c.top1_agreement >= limits.top1_agreement
