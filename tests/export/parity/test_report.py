@@ -261,6 +261,26 @@ def test_page_has_every_section(page: Page) -> None:
         assert text in page.texts
 
 
+def test_differing_events_are_a_warning_unless_they_are_a_limit() -> None:
+    other = (EventLog("b.mp4", ("start left",), ("start wave",)),)
+    exact, rounded = comparison(events=other), comparison("bf16", events=other, limits=Limits(2e-2, 0.99, 1e-1))
+    shown = to_html(report(exact, rounded))
+    assert shown.count('<span class="exceeded-text">1 of 1 differ</span>') == 1
+    assert shown.count('<span class="warning-text">1 of 1 differ</span>') == 1
+    assert "bf16: 60 clips of 3 recordings, other events in 1 of them" in Page(shown).texts
+
+
+def test_too_few_clips_are_the_verdict_at_the_top_in_the_table_and_above_the_section() -> None:
+    few = report(comparison("int8", clips=clips("a.mp4", 5, 0.01)))
+    shown = Page(to_html(few))
+    assert shown.texts.count("too few clips") == 3
+    evidence = "5 clips of 1 recording, at least 50 of 3 are needed"
+    assert f"int8: {evidence}" in shown.texts
+    assert evidence in shown.texts
+    assert f"too few clips: {evidence}" in printed(few)
+    assert json.loads(to_json(few))["comparisons"][0]["verdict"] == "too few clips"
+
+
 def test_plot_of_nodes_names_stages_limit_and_first_diverging_node(page: Page) -> None:
     texts = page.plot("Error per node of bf16")
     assert {"encoder", "head", "input", "stdm", "res1", "res2", "res3", "res4", "linear", "limit 0.1"} <= set(texts)
