@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make parity", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="(default: ../shared/data)")
     parser.add_argument("--out", type=Path, default=Path("runs/parity"), help="(default: runs/parity)")
-    parser.add_argument("--clips", type=int, default=100, help="maximum number of real clips (default: 100)")
+    parser.add_argument("--clips", type=int, default=200, help="maximum number of real clips (default: 200)")
     parser.add_argument("--only", nargs="*", help="names of networks, as in the table")
     options = parser.parse_args()
     videos = options.data / "videos"
@@ -97,7 +97,8 @@ def _rows(name: str, folder: Path, seconds: dict[str, float]) -> list[str]:
             f"{v:.1e}" if v is not None else "not finite" for v in (found["max_logit_error"], found["mean_kl"])
         )
         agreement = percent(found["top1_agreement"])
-        figures = f"{error} | {agreement} | {kl} | {found['size'] / MB:.0f} | {took}"
+        size = found["size"] / MB
+        figures = f"{error} | {agreement} | {kl} | {size:.{0 if size >= 10 else 1}f} | {took}"
         rows.append(f"| {name} | {found['precision']} | {found['verdict']} | {figures} |")
         name = ""
     return rows
