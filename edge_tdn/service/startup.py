@@ -21,7 +21,7 @@ from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.delivery.topic_record import TopicRecord
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
 from edge_tdn.inference.compiled_cache import cache_folder
-from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
+from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_of_doubt
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.messages import ActionEvent
 from edge_tdn.service.control import Control
@@ -37,7 +37,7 @@ def open_network(config: Config, base: Path) -> Network:
     model = open_configured_model(config, base)
     check_names(config, model.labels, model.manifest.background)
     runtime = open_configured_runtime(config, model, cache_folder(config.runtime.cache, base))
-    warn_unless_proven(model, runtime.precision, runtime.device)
+    warn_of_doubt(model, runtime.precision, runtime.device)
     return Network(model, model.ref(config.runtime.precision), runtime)
 
 

@@ -10,7 +10,7 @@ from edge_tdn_export.commands import convert, ensemble, explain, inspect, parity
 
 COMMANDS = (convert, parity, inspect, ensemble, quantize, explain)
 EXIT_STATUS = """\
-exit status: 0 done; 1 outside the parity limits; 66 the video cannot be played; 71 device out of memory;
+exit status: 0 done; 1 outside limits, or too few clips; 66 the video cannot be played; 71 device out of memory;
 78 configuration, model or file wrong; 130 interrupted"""
 
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edge-tdn-export",
-        description="Convert PyTorch weights of a TDN to a model folder for edge-tdn, and prove both equal.",
+        description="Convert PyTorch weights of a TDN to a model folder for edge-tdn, and compare both.",
         epilog=f"{convert.EXAMPLES}\n{EXIT_STATUS}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -106,7 +106,7 @@ def check_id(name: str) -> None:
         raise ModelError(f"id {name!r}: letters, digits, dot, dash and underscore, at most 64; see --id")
 
 
-def prove_golden(folder: Path, manifest: Manifest, precisions: Sequence[str], step: Step) -> Manifest:
+def measure_golden(folder: Path, manifest: Manifest, precisions: Sequence[str], step: Step) -> Manifest:
     """Run the golden clip through every precision as a host would, and record the errors in the manifest.
 
     Precisions that this machine cannot run keep no error; the host's self-test will run them.
@@ -217,7 +217,7 @@ def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
         tools=tools(),
         files=files,
     )
-    return prove_golden(folder, manifest, recipe.precisions, step)
+    return measure_golden(folder, manifest, recipe.precisions, step)
 
 
 def _graphs(precision: str, chosen: Sequence[str], features: dict[str, tuple[int, ...]]) -> Graphs:
