@@ -1,11 +1,13 @@
 """The verdict on a precision: its words, and the evidence that it needs."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_tdn.manifest import Model, open_model
+from edge_tdn.manifest import open_model
+from edge_tdn.shell import command
 from edge_tdn.verdict import Claim, Verdict, percent, recorded_claim, recorded_comparison
 from tests.support.model_folders import Content, edit_manifest
 
@@ -55,6 +57,12 @@ def test_manifest_of_an_older_export_is_read_and_has_too_few_recordings(model_co
     )
 
 
-def test_precision_without_a_record_is_not_compared(motion: Model) -> None:
-    assert recorded_claim(motion, "fp16") is None
-    assert recorded_comparison(motion, "fp16").startswith("not compared with PyTorch; `edge-tdn-export parity ")
+def test_precision_without_a_record_is_not_compared(model_copy: Path) -> None:
+    """The command that compares it can be pasted, whatever the name of the folder is."""
+    folder = model_copy.rename(model_copy.with_name("Bob's model"))
+    model = open_model(folder)
+    assert recorded_claim(model, "fp16") is None
+    before, printed, after = recorded_comparison(model, "fp16").split("`")
+    assert (before, after) == ("not compared with PyTorch; ", " does it")
+    assert printed == command("edge-tdn-export", "parity", folder, "--clips", "VIDEOS")
+    assert shlex.split(printed)[1:] == ["parity", str(folder), "--clips", "VIDEOS"]
