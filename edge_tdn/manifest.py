@@ -20,22 +20,21 @@ import json
 import math
 import os
 import re
-import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import resources
-from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_tdn.errors import ModelError
+from edge_tdn.foreign_file import HEAD_BYTES, failed_copy
 from edge_tdn.label_file import check_labels, parse_labels
 from edge_tdn.messages import FRAMES_PER_SEGMENT, ModelRef
+from edge_tdn.verified_file import FileRecord, Sha256, read_regular, read_verified, record_of, verify_file
 
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
@@ -44,11 +43,8 @@ GOLDEN = "golden.npz"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
 WORST_GOLDEN_ERROR = 0.5  # relative to the largest logit; a larger error means that the build is broken
-MAX_FILE_BYTES = 2 << 30
 UNSEALED = "0" * 64  # stands for the manifest's digest while that is computed
 ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
-
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class _Part(BaseModel):
@@ -173,15 +169,11 @@ class Build(_Part):
     calibrated_on: tuple[str, ...] = Field(default=(), description="videos that INT8 was calibrated on")
 
 
-class FileRecord(_Part):
-    size: int = Field(ge=0, le=MAX_FILE_BYTES)
-    sha256: Sha256
-
-
 class Parity(_Part):
     """The comparison of a precision with PyTorch on other clips than the golden one (`edge-tdn-export parity`)."""
 
     clips: int = Field(ge=1)
+    recordings: int = Field(default=0, ge=0, description="held-out ones, of which the clips are; 0: none, or unknown")
     device: str = Field(description="device of the comparison; another one may compute differently")
     max_logit_error: float | None = Field(
         ge=0, allow_inf_nan=False, description="largest logit difference / largest logit; null: not finite"
@@ -191,7 +183,11 @@ class Parity(_Part):
         ge=0, allow_inf_nan=False, description="Kullback-Leibler divergence KL(PyTorch || this), nats; null: not finite"
     )
     same_events: bool = Field(description="both gave the same event log for every recording")
-    proven: bool = Field(description="within the limits of `edge-tdn-export parity`")
+    differing: int = Field(default=0, ge=0, description="recordings with another event log")
+    within_limits: bool = Field(
+        validation_alias=AliasChoices("within_limits", "proven"),  # as older manifests have it
+        description="within the limits of `edge-tdn-export parity`; see edge_tdn.verdict",
+    )
     checked_at: str = Field(description="ISO 8601, UTC")
 
 
@@ -228,7 +224,7 @@ class Model:
 
     def read(self, name: str) -> bytes:
         """Return the verified content of a listed file."""
-        return _read_verified(self.folder, name, self.record(name))
+        return read_verified(_inside(self.folder, name), self.record(name))
 
     def record(self, name: str) -> FileRecord:
         """Return a file's size and hash. ModelError: the manifest does not list it."""
@@ -275,12 +271,16 @@ def find_model(name: str, base: Path) -> Path:
 def open_model(folder: Path) -> Model:
     """Open a model folder and verify every file in it. ModelError: a file is missing, changed or invalid."""
     path = folder / MANIFEST
+    if folder.is_file():
+        raise ModelError(f"{folder}: is a file, not a model folder; create one with `edge-tdn-export convert`")
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder; create one with `edge-tdn-export convert`")
-    raw = _read_regular(path)
+    raw = read_regular(path)
     try:
         manifest = Manifest.model_validate_json(raw, strict=False)
     except ValidationError as error:
+        if reason := failed_copy(raw[:HEAD_BYTES]):
+            raise ModelError(f"{path}: {reason}") from error
         first = error.errors()[0]
         key = ".".join(str(k) for k in first["loc"]) or "not a manifest"
         raise ModelError(f"{path}: {key}: {first['msg']}; export the model again") from error
@@ -288,12 +288,12 @@ def open_model(folder: Path) -> Model:
     if hashlib.sha256(unsealed).hexdigest() != manifest.digest:
         raise ModelError(f"{path}: content changed since export (digest differs); copy or export the model again")
     for name, record in manifest.files.items():
-        _verify(folder, name, record)
+        verify_file(_inside(folder, name), record)
     return Model(folder, manifest, hashlib.sha256(raw).hexdigest(), _labels(folder / LABELS, manifest))
 
 
 def _labels(path: Path, manifest: Manifest) -> tuple[str, ...]:
-    raw = _read_regular(path)
+    raw = read_regular(path)
     if hashlib.sha256(raw).hexdigest() != manifest.labels_sha256:
         raise ModelError(
             f"{path}: not the labels of the manifest (labels_sha256 differs); copy or export the model again"
@@ -305,11 +305,7 @@ def _labels(path: Path, manifest: Manifest) -> tuple[str, ...]:
 
 def records(folder: Path, names: Sequence[str]) -> dict[str, FileRecord]:
     """Return size and hash of files in a folder, for a manifest."""
-    found = {}
-    for name in names:
-        raw = (folder / name).read_bytes()
-        found[name] = FileRecord(size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
-    return found
+    return {name: record_of(folder / name) for name in names}
 
 
 def seal(manifest: Manifest) -> Manifest:
@@ -323,53 +319,7 @@ def dump(manifest: Manifest) -> bytes:
     return (json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _verify(folder: Path, name: str, record: FileRecord) -> None:
-    """Verify a file without keeping its content, most of which is not needed yet."""
-    path = _inside(folder, name)
-    with _open_regular(path) as file:
-        _compare(path, record, os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
-
-
-def _read_verified(folder: Path, name: str, record: FileRecord) -> bytes:
-    raw = _read_regular(_inside(folder, name))
-    _compare(folder / name, record, len(raw), hashlib.sha256(raw).hexdigest())
-    return raw
-
-
 def _inside(folder: Path, name: str) -> Path:
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise ModelError(f"{folder / MANIFEST}: {name!r} is outside the model folder; export the model again")
     return folder / name
-
-
-def _compare(path: Path, record: FileRecord, size: int, sha256: str) -> None:
-    if size != record.size:
-        raise ModelError(f"{path}: {size} bytes, but {record.size} in the manifest; copy or export the model again")
-    if sha256 != record.sha256:
-        raise ModelError(f"{path}: content changed since export (sha256 differs); copy or export the model again")
-
-
-def _read_regular(path: Path) -> bytes:
-    with _open_regular(path) as file:
-        return file.read()
-
-
-@contextmanager
-def _open_regular(path: Path) -> Iterator[BufferedReader]:
-    """Open a regular file, not a link: a model folder is data and must not point elsewhere."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # opening a pipe must not block
-    try:
-        descriptor = os.open(path, flags)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"{path}: {reason}; copy or export the model again") from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
-            raise ModelError(
-                f"{path}: not a regular file of at most {MAX_FILE_BYTES} bytes; copy or export the model again"
-            )
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            yield file
-    finally:
-        os.close(descriptor)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,3 +229,41 @@ def test_a_path_takes_precedence_over_the_name_of_a_shipped_model(tmp_path: Path
     assert find_model("motion", tmp_path) == tmp_path / "motion"
     with pytest.raises(ModelError, match="no such model folder"):
         open_model(find_model("nothing", tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "manifest.json",
+        "labels.txt",
+        "golden.npz",
+        "weights.safetensors",
+        "fp32/encoder.xml",
+        "fp32/encoder.bin",
+        "int8/head.xml",
+        "int8/head.bin",
+    ],
+)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n",
+            "is a Git LFS pointer, not the file",
+        ),
+        (b"<!DOCTYPE html>\n<title>404</title>", "is a web page, not the file itself; download it again"),
+        (b"", "is empty; download or copy it again"),
+    ],
+)
+def test_failed_download_in_a_model_folder_is_described(
+    name: str, content: bytes, message: str, model_copy: Path
+) -> None:
+    (model_copy / name).write_bytes(content)
+    with pytest.raises(ModelError, match=f"{re.escape(str(model_copy / name))}: {message}"):
+        open_model(model_copy)
+
+
+def test_file_in_place_of_a_model_folder_is_described(tmp_path: Path) -> None:
+    (tmp_path / "best.pth.tar").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"best\.pth\.tar: is a file, not a model folder; create one with `edge-tdn-e"):
+        open_model(tmp_path / "best.pth.tar")

@@ -18,7 +18,7 @@ threads. Print the lines to put into the configuration.
   edge-tdn bench --precision int8 --device CPU --seconds 20 --json bench.json
 
 Stop other work first, including running cameras. The best is the fastest of those that
-`edge-tdn-export parity` has proven equal to PyTorch. If the network uses all cores, none is left
+`edge-tdn-export parity` has found equal to PyTorch or within limits. If the network uses all cores, none is left
 for decoding: prefer fewer threads if they are almost as fast.
 """
 
@@ -50,11 +50,15 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn.cli.console import plain_console
     from edge_tdn.cli.hop_timing import measure_candidates
     from edge_tdn.manifest import find_model, open_model
+    from edge_tdn.output import check_output_file, write_output
 
+    if options.json:
+        check_output_file(options.json)
     model = open_model(find_model(options.model, Path.cwd()))
     with TemporaryDirectory() as cache:  # the daemon's cache is limited, and would be filled by this
         found = measure_candidates(model, options.seconds, options.precision, options.device, Path(cache))
     measured = print_results(plain_console(width=TABLE_WIDTH, soft_wrap=True), model, found)
     if options.json:
-        options.json.write_text(json.dumps(figures(measured, model.manifest.input.segment_s), indent=1) + "\n")
+        content = json.dumps(figures(measured, model.manifest.input.segment_s), indent=1) + "\n"
+        write_output(options.json, content.encode())
     return 0

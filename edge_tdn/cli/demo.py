@@ -35,6 +35,9 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     from edge_tdn.cli.console import plain_console
     from edge_tdn.cli.demo_session import demo
+    from edge_tdn.output import check_output_file
 
+    if options.screenshot:
+        check_output_file(options.screenshot)
     demo(plain_console(), options.source, options.broker, options.model, options.seconds, options.screenshot)
     return 0

@@ -21,6 +21,7 @@ from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.demo.embedded_broker import embedded_broker
 from edge_tdn.errors import BrokerError, SourceError
 from edge_tdn.messages import ActionEvent, CameraStatus
+from edge_tdn.output import write_output
 from edge_tdn.process.signals import stop_on_signals
 from edge_tdn.service.daemon import Daemon
 from edge_tdn.subscriber import HostMessage, Subscriber
@@ -127,8 +128,7 @@ def _serve(daemon: Daemon, failure: list[BaseException]) -> None:
 
 
 def _save(view: LiveView, path: Path) -> None:
-    """Save the view as SVG, and create the folder if it does not exist."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Save the view as SVG."""
     recorder = Console(record=True, width=100, force_terminal=True, color_system="truecolor", file=StringIO())
     recorder.print(view)
-    recorder.save_svg(str(path), title="edge-tdn demo")
+    write_output(path, recorder.export_svg(title="edge-tdn demo").encode())

@@ -18,6 +18,7 @@ from edge_tdn.inference.openvino import devices
 from edge_tdn.inference.runtime import CUDA, Runtime, build_name, enough_memory
 from edge_tdn.inference.self_test import SELF_TEST_LIMIT, golden_error
 from edge_tdn.manifest import Model
+from edge_tdn.verdict import NOT_COMPARED, recorded_claim
 
 HOPS = (1, 2, 4)  # segments from one clip to the next
 MIN_ROUNDS = 3  # hops of each kind at each visit, even if the time is over
@@ -140,9 +141,9 @@ def measure(model: Model, runtime: Runtime, candidate: Candidate, until: float) 
 
 
 def _verdict(model: Model, precision: str, device: str) -> str:
-    parity = model.manifest.parity.get(build_name(precision, device))
-    if parity is None:
-        return "not compared"
-    if not parity.proven:
-        return "NOT equal"
-    return "proven" if parity.device == device else f"proven on {parity.device}"
+    name = build_name(precision, device)
+    claim = recorded_claim(model, name)
+    if claim is None:
+        return NOT_COMPARED
+    compared_on = model.manifest.parity[name].device
+    return claim.verdict if compared_on == device else f"{claim.verdict} on {compared_on}"

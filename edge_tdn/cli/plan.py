@@ -12,7 +12,7 @@ from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model
 from edge_tdn.process.passwords import without_password
-from edge_tdn.shell import command
+from edge_tdn.verdict import recorded_comparison
 
 MAX_NAMES = 12  # labels or actions that are listed
 
@@ -24,7 +24,7 @@ def print_plan(console: Console, config: Config, base: Path, model: Model, runti
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
     table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
-    table.add_row("parity", parity_summary(model, build_name(runtime.precision, runtime.device)))
+    table.add_row("parity", recorded_comparison(model, build_name(runtime.precision, runtime.device)))
     segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
     table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
     table.add_row("labels", _listed(model.labels))
@@ -47,19 +47,6 @@ def print_plan(console: Console, config: Config, base: Path, model: Model, runti
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, {every}")
     console.print(table)
     console.print("configuration and model are right")
-
-
-def parity_summary(model: Model, name: str) -> str:
-    """Return what the exporter found when it compared the build `name` with PyTorch."""
-    parity = model.manifest.parity.get(name)
-    if parity is None:
-        return f"never compared with PyTorch; `{command('edge-tdn-export', 'parity', model.folder)}` does it"
-    verdict = "proven equal to PyTorch" if parity.proven else "NOT equal to PyTorch"
-    error = "not finite" if parity.max_logit_error is None else f"within {parity.max_logit_error:.1g} of the largest"
-    return (
-        f"{verdict} on {parity.device}, {parity.clips} clips: logits {error}, "
-        f"top-1 agreement {parity.top1_agreement:.1%}, {parity.checked_at[:10]}"
-    )
 
 
 def _listed(names: Sequence[str]) -> str:

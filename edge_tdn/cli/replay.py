@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import time
 from collections import Counter
 from contextlib import closing
@@ -10,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_tdn.cli.options import Commands, add_command, add_config
-from edge_tdn.errors import EdgeTdnError, SourceError
+from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.output import check_output_file, write_output
 
 HELP = """\
 Run a recording through the model and [decide] of a configuration, in place of one of its cameras
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn.cli.console import plain_console
     from edge_tdn.config.load import load
     from edge_tdn.demo.demo_clip import DEMO, demo_clip
-    from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_unless_proven
+    from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_of_doubt
     from edge_tdn.messages import ActionEvent
     from edge_tdn.process.passwords import without_password
     from edge_tdn.replay.plot import plot, require_matplotlib
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     model = open_configured_model(config, options.config.parent)
     check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
-        warn_unless_proven(model, runtime.precision, runtime.device)
+        warn_of_doubt(model, runtime.precision, runtime.device)
         chain = ReplayChain(config, camera, model, runtime, options.at)
         began, events = time.monotonic(), list[ActionEvent]()
         frames = read_file(video, camera.decoder, camera.rotate, camera.region)
@@ -85,10 +85,10 @@ def run(options: argparse.Namespace) -> int:
     if not chain.seconds:
         raise SourceError(f"{video}: a single picture, not a recording; name a video file")
     if options.json:
-        _write(options.json, b"".join(event.json_bytes() + b"\n" for event in events))
+        write_output(options.json, b"".join(event.json_bytes() + b"\n" for event in events))
     if options.plot:
         title = f"{video.name} as camera {camera.name}, model {model.manifest.id}"
-        _write(options.plot, plot(title, chain.clips, chain.thresholds, events, options.at))
+        write_output(options.plot, plot(title, chain.clips, chain.thresholds, events, options.at))
     if not chain.clips:
         needed_s = model.manifest.input.needed_s()
         console.print(f"no clip: the recording has no unbroken {needed_s:.1f} s, which a clip of this model needs")
@@ -113,23 +113,7 @@ def _moment(text: str) -> int:
 
 def _check_outputs(events: Path | None, picture: Path | None) -> None:
     for out in (events, picture):
-        if out and not (folder := Path(os.path.realpath(out)).parent).is_dir():
-            raise EdgeTdnError(f"{out}: there is no folder {folder}")
-        if out and out.is_dir():
-            raise EdgeTdnError(f"{out} is a folder; name a file")
+        if out:
+            check_output_file(out)
     if picture and picture.suffix.lower() not in ("", ".png"):
-        raise EdgeTdnError(f"{picture}: --plot writes a PNG; choose a name that ends in .png")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all. A device or a pipe is written to and not replaced."""
-    if path.exists() and not path.is_file():
-        path.write_bytes(content)
-        return
-    path = Path(os.path.realpath(path))  # so that a link is not replaced
-    scratch = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+        raise ConfigError(f"{picture}: --plot writes a PNG; choose a name that ends in .png")

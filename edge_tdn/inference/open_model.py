@@ -9,7 +9,7 @@ from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.process.malloc import trim
-from edge_tdn.shell import command
+from edge_tdn.verdict import recorded_claim, recorded_comparison
 
 log = logging.getLogger(__name__)
 
@@ -35,19 +35,15 @@ def open_configured_runtime(config: Config, model: Model, cache: Path | None = N
     return runtime
 
 
-def warn_unless_proven(model: Model, precision: str, device: str) -> None:
-    """Log a warning for a precision that was not proven equal to PyTorch; it serves nevertheless."""
-    reason = unproven(model, precision, device)
-    if reason:
-        advice = f"`{command('edge-tdn-export', 'parity', model.folder)}` compares it"
-        log.warning("model=%s precision=%s %s; %s", model.manifest.id, precision, reason, advice)
+def warn_of_doubt(model: Model, precision: str, device: str) -> None:
+    """Log a warning for a precision that is in doubt; it serves nevertheless."""
+    if in_doubt(model, precision, device):
+        comparison = recorded_comparison(model, build_name(precision, device))
+        log.warning("model=%s precision=%s device=%s parity: %s", model.manifest.id, precision, device, comparison)
 
 
-def unproven(model: Model, precision: str, device: str) -> str:
-    """Return why a precision does not count as proven on a device; empty if it was proven equal to PyTorch there."""
-    parity = model.manifest.parity.get(build_name(precision, device))
-    if parity is None:
-        return "was never proven equal to PyTorch"
-    if not parity.proven:
-        return "differs from PyTorch by more than its limit"
-    return "" if parity.device == device else f"was proven equal to PyTorch on {parity.device}, not on {device}"
+def in_doubt(model: Model, precision: str, device: str) -> bool:
+    """Return True unless a precision was found equal to PyTorch or within its limits on this device."""
+    name = build_name(precision, device)
+    claim = recorded_claim(model, name)
+    return claim is None or not claim.holds or model.manifest.parity[name].device != device

@@ -14,6 +14,15 @@ from edge_tdn.manifest import GOLDEN, Model
 SELF_TEST_LIMIT = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 5e-2, "int8": 5e-2}
 
 
+class InexactRuntime(ModelError):
+    """Raised for a runtime that differs from PyTorch by `error` of the largest logit, more than the `allowed` one."""
+
+    def __init__(self, message: str, error: float, allowed: float) -> None:
+        super().__init__(message)
+        self.error = error
+        self.allowed = allowed
+
+
 def golden_error(model: Model, runtime: Runtime) -> float:
     """Return the golden clip's largest logit difference from PyTorch, relative to the largest logit.
 
@@ -42,7 +51,10 @@ def scores(runtime: Runtime, clip: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def self_test(model: Model, runtime: Runtime, limit: float) -> None:
-    """Close the runtime and raise a ModelError if the golden error exceeds `limit`. DeviceError: out of memory."""
+    """Close the runtime and raise InexactRuntime if the golden error exceeds `limit`.
+
+    ModelError: the golden clip does not run. DeviceError: out of memory.
+    """
     try:
         error = golden_error(model, runtime)
     except ModelError:
@@ -55,8 +67,10 @@ def self_test(model: Model, runtime: Runtime, limit: float) -> None:
         raise ModelError(f"{model.folder}: self-test failed: {last_line(cause)}; export the model again") from cause
     if not error <= limit:  # also true for NaN
         runtime.close()
-        raise ModelError(
+        raise InexactRuntime(
             f"{model.folder}: self-test failed on {runtime.device} {runtime.precision}: the golden clip's logits "
             f"differ from PyTorch's by {error:.2g} of the largest logit, allowed {limit:.2g}; export the model again "
-            "or choose another precision"
+            "or choose another precision",
+            error,
+            limit,
         )

@@ -15,7 +15,7 @@ from edge_tdn.config.credentials import Access, broker_access
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import last_line
-from edge_tdn.inference.open_model import open_configured_model, warn_unless_proven
+from edge_tdn.inference.open_model import open_configured_model, warn_of_doubt
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.inference.successor import Successor
 from edge_tdn.process.malloc import trim
@@ -110,7 +110,7 @@ def _exchange_runtime(plan: Plan, running: Running, change_cameras: Callable[[],
     before, running.network = running.network, plan.network
     before.runtime.close()
     trim()
-    warn_unless_proven(model, runtime.precision, runtime.device)
+    warn_of_doubt(model, runtime.precision, runtime.device)
 
 
 def _replace_cameras(plan: Plan, running: Running) -> None:

@@ -20,7 +20,7 @@ from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.delivery.topic_record import TopicRecord
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
-from edge_tdn.inference.open_model import open_configured_model, warn_unless_proven
+from edge_tdn.inference.open_model import open_configured_model, warn_of_doubt
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.messages import ActionEvent
 from edge_tdn.service.control import Control
@@ -51,7 +51,7 @@ def open_running(
     model = open_configured_model(config, base)
     check_names(config, model.labels, model.manifest.background)
     network = networks.open(config, model)
-    warn_unless_proven(model, network.runtime.precision, network.runtime.device)
+    warn_of_doubt(model, network.runtime.precision, network.runtime.device)
     access = broker_access(config.broker, base)
     check_camera_access(config, base)
     draw_demo(config)

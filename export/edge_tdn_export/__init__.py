@@ -1,4 +1,4 @@
-"""Convert PyTorch weights to model folders for the camera host, and prove both equal. Imports torch; hosts do not."""
+"""Convert PyTorch weights to model folders for the camera host, and compare both. Imports torch; hosts do not."""
 
 import os
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import argparse
 
 EXIT_STATUS = """\
-exit status: 0 done; 1 outside the parity limits; 66 the video cannot be played; 71 device out of memory;
+exit status: 0 done; 1 outside limits, or too few clips; 66 the video cannot be played; 71 device out of memory;
 78 configuration, model or file wrong; 130 interrupted"""
 
 
@@ -36,7 +36,7 @@ def _parser() -> "argparse.ArgumentParser":
 
     parser = argparse.ArgumentParser(
         prog="edge-tdn-export",
-        description="Convert PyTorch weights of a TDN to a model folder for edge-tdn, and prove both equal.",
+        description="Convert PyTorch weights of a TDN to a model folder for edge-tdn, and compare both.",
         epilog=f"{convert.EXAMPLES}\n{EXIT_STATUS}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

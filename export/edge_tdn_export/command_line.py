@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -54,6 +55,9 @@ def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
     except EdgeTdnError as error:
         _print_error(f"{program}: {error}", error)
         return error.exit_status
+    except BrokenPipeError:  # the reader has closed the pipe, as in `edge-tdn-export inspect motion | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         _print_error(f"{program}: {error}", error)
         return EdgeTdnError.exit_status

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edge_tdn.manifest import Model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
+from edge_tdn.verdict import NOT_COMPARED, recorded_claim, recorded_comparison
 from edge_tdn_export.convert.model_folder import size_of
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.reference import open_networks
@@ -55,6 +56,8 @@ def inspect(model: Model) -> dict[str, Any]:
                 "bytes": size_of(model, build),
                 "golden_error": build.golden_error,
                 "parity": manifest.parity[name].model_dump() if name in manifest.parity else None,
+                "verdict": claim.verdict if (claim := recorded_claim(model, name)) else NOT_COMPARED,
+                "comparison": recorded_comparison(model, name),
             }
             for name, build in manifest.precisions.items()
         },
@@ -99,25 +102,18 @@ def page(found: dict[str, Any]) -> RenderableType:
     if found["background"]:
         head.add_row("background", ", ".join(found["background"]))
     head.add_row("written by", ", ".join(f"{name} {version}" for name, version in found["tools"].items()))
-    note = "golden, logits: largest difference from PyTorch / largest logit; `edge-tdn-export parity` compares"
+    note = "golden: largest difference of the golden clip's logits from PyTorch / largest logit"
     return Group(head, "", _precisions(found["precisions"]), "", note)
 
 
 def _precisions(precisions: dict[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("precision", "format", "MB", "golden", "clips", "logits", "top-1", "KL", "parity"):
-        table.add_column(column, justify="left" if column in ("precision", "format", "parity") else "right")
+    for column in ("precision", "format"):
+        table.add_column(column, no_wrap=True)
+    for column in ("MB", "golden"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("parity", overflow="fold")
     for name, build in precisions.items():
-        row = [name, build["format"], f"{build['bytes'] / MB:.1f}", _figure(build["golden_error"], "-")]
-        parity = build["parity"]
-        if parity is None:
-            table.add_row(*row, "", "", "", "", "not compared")
-            continue
-        verdict = "proven" if parity["proven"] else "NOT equal"
-        figures = [_figure(parity["max_logit_error"]), f"{parity['top1_agreement']:.1%}", _figure(parity["mean_kl"])]
-        table.add_row(*row, str(parity["clips"]), *figures, f"{verdict}, {parity['checked_at'][:10]}")
+        error = "-" if build["golden_error"] is None else f"{build['golden_error']:.1e}"
+        table.add_row(name, build["format"], f"{build['bytes'] / MB:.1f}", error, build["comparison"])
     return table
-
-
-def _figure(value: float | None, otherwise: str = "not finite") -> str:
-    return otherwise if value is None else f"{value:.1e}"

@@ -107,23 +107,21 @@ def change_parity(content: dict[str, Any], change: dict[str, object] | None) -> 
 @pytest.mark.parametrize(
     ("change", "warning", "shown"),
     [
-        ({}, "", "proven equal to PyTorch on CPU, 128 clips"),
-        (None, f"was never proven equal to PyTorch; `{PARITY}", "never compared with PyTorch"),
+        ({}, "", "equal: 142 clips of 16 recordings; compared with PyTorch on CPU"),
+        (None, f"not compared with PyTorch; `{PARITY}", "not compared with PyTorch"),
+        ({"within_limits": False, "max_logit_error": 0.2}, "outside limits: 142 clips of", "outside limits: 142 clips"),
+        ({"within_limits": False, "max_logit_error": None}, "outside limits", "logits not finite"),
+        ({"device": "GPU"}, "equal: 142 clips of", "compared with PyTorch on GPU"),
         (
-            {"proven": False, "max_logit_error": 0.2},
-            "differs from PyTorch by more than its limit",
-            "NOT equal to PyTorch",
+            {"clips": 5, "recordings": 1},
+            "too few clips: 5 clips of 1 recording,",
+            "at least 50 of 3 are needed",
         ),
-        (
-            {"device": "GPU"},
-            "was proven equal to PyTorch on GPU, not on CPU",
-            "proven equal to PyTorch on GPU, 128 clips",
-        ),
-        ({"proven": False, "max_logit_error": None}, "differs from PyTorch", "logits not finite"),
+        ({"differing": 2, "same_events": False}, "", "142 clips of 16 recordings, other events in 2 of them"),
     ],
-    ids=["proven", "never compared", "differs", "another device", "not finite"],
+    ids=["equal", "never compared", "outside", "not finite", "another device", "few clips", "other events"],
 )
-def test_an_unproven_precision_is_a_warning_of_run_and_shown_by_check(
+def test_a_precision_in_doubt_is_a_warning_of_run_and_its_verdict_is_shown_by_check(
     change: dict[str, object] | None,
     warning: str,
     shown: str,
@@ -151,4 +149,4 @@ def test_a_warning_of_run_is_a_line_on_stderr(
     edit_manifest(model_copy, lambda content: change_parity(content, None))
     result = edge_tdn("run", "--config", camera_site(tmp_path, '[runtime]\nmodel = "model"', str(make_video(6))))
     (line,) = [line for line in result.stderr.splitlines() if "WARNING" in line and "model=motion" in line]
-    assert "was never proven equal to PyTorch" in line
+    assert "not compared with PyTorch" in line

@@ -58,6 +58,13 @@ def test_missing_module_of_the_project_is_a_fault_of_ours() -> None:
         run_command("edge-tdn-train", parse)  # type: ignore[arg-type]
 
 
+def test_closed_pipe_ends_a_command_quietly() -> None:
+    """As `edge-tdn-export inspect motion | head` closes it."""
+    command = f"{sys.executable} -m edge_tdn_export inspect motion --json | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [

@@ -10,7 +10,6 @@ from pathlib import Path
 from edge_tdn.actions.labels import check_names
 from edge_tdn.cli.doctor.finding import Finding, credential_remedy
 from edge_tdn.cli.hop_timing import Candidate, measure
-from edge_tdn.cli.plan import parity_summary
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.credentials import Access, broker_access
 from edge_tdn.config.load import load
@@ -18,11 +17,12 @@ from edge_tdn.config.tables import Config
 from edge_tdn.delivery.outbox.folder import lock_holder_pid, outbox_folder
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, EdgeTdnError
-from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, unproven
+from edge_tdn.inference.open_model import in_doubt, open_configured_model, open_configured_runtime
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model
 from edge_tdn.recording.verify import verify as verify_record
 from edge_tdn.service.verify import outbox_writable
+from edge_tdn.verdict import recorded_comparison
 
 MAX_LOAD = 0.8  # share of the runtime's time, above which it cannot catch up after a delay
 BYTES_PER_MB = 1_000_000
@@ -142,6 +142,6 @@ def _existing_parent(folder: Path) -> Path:
 
 
 def _parity(model: Model, runtime: Runtime) -> Finding:
-    doubtful = unproven(model, runtime.precision, runtime.device)
-    summary = parity_summary(model, build_name(runtime.precision, runtime.device))
-    return Finding("parity", "warning" if doubtful else "ok", summary)
+    doubtful = in_doubt(model, runtime.precision, runtime.device)
+    comparison = recorded_comparison(model, build_name(runtime.precision, runtime.device))
+    return Finding("parity", "warning" if doubtful else "ok", comparison)

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.lists.labels import labels_note
     from edge_tdn_export.network import checkpoint
 
-    network = checkpoint.load(options.checkpoint, **network_options(options))
+    network = checkpoint.load(options.checkpoint, note=print, **network_options(options))
     for note in labels_note(options.labels):
         print(note)  # noqa: T201
     recipe = Recipe(

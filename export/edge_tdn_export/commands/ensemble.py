@@ -16,7 +16,7 @@ EPILOG = """the published ensemble, of 8 and of 16 segments of the same 52 frame
 Both networks read every stream, the first a segment every 6 frames, the second one every 3, so that their clips span
 the same time. The folder serves like any other: set it as `model` in the configuration of edge-tdn.
 
-exit status: 0 written and proven equal to PyTorch; 78 the folders do not match (nothing is written)
+exit status: 0 written, and run on the golden clip; 78 the folders do not match (nothing is written)
 """
 
 

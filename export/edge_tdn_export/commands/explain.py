@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     check_writable(options.out)
     path = Path(options.model)
     if path.is_file():
-        network = checkpoint.load(path, **network_options(options))
+        network = checkpoint.load(path, note=print, **network_options(options))
         for note in labels_note(options.labels) if options.labels else ():
             print(note)  # noqa: T201
         model = explained_checkpoint(path, network, input_spec(options, network.config.segments), options.labels)

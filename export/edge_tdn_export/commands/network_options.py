@@ -33,6 +33,12 @@ def add_input_options(options: Any) -> None:
 
 def add_network_options(command: argparse.ArgumentParser) -> None:
     """Add the fields of TDNConfig; our own .safetensors files state them."""
+    command.add_argument(
+        "--entry",
+        metavar="NAME",
+        help="entry of the checkpoint that holds the weights, such as model_ema (default: state_dict, or the only one "
+        "that is not averaged)",
+    )
     network = command.add_argument_group("network, for checkpoints that do not state it")
     network.add_argument("--arch", choices=tuple(DEPTHS), help="the ResNet (default: resnet50)")
     network.add_argument(
@@ -84,8 +90,9 @@ def add_network_options(command: argparse.ArgumentParser) -> None:
 
 
 def network_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of TDNConfig that the command line gives."""
-    given = {field.name: getattr(options, field.name, None) for field in fields(TDNConfig)}
+    """Return the options of `checkpoint.load` that the command line gives: `entry` and fields of TDNConfig."""
+    names = ("entry", *(field.name for field in fields(TDNConfig)))
+    given = {name: getattr(options, name, None) for name in names}
     return {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v is not None}
 
 

@@ -1,18 +1,19 @@
 """edge-tdn-export parity: compare a model folder with PyTorch."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
 from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import Model, find_model, open_model
-from edge_tdn_export.commands.output import console
+from edge_tdn.output import check_output_folder
+from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS, Verdict
+from edge_tdn_export.commands.output import add_allow_few_clips, console, exit_status
 from edge_tdn_export.progress import stepped
 from edge_tdn_export.video_options import add_video_options, reading
 
-EPILOG = """Compare the live path's input with Pillow's, and every node of the graphs, features, logits, labels and
+EPILOG = f"""Compare the live path's input with Pillow's, and every node of the graphs, features, logits, labels and
 events with full-precision PyTorch, on clips cut from the videos. The figures are written into the manifest;
 `edge-tdn check` prints them.
 
@@ -20,7 +21,11 @@ limits: fp32, onnx   logits within 1e-4 of the largest, same top-1, same events
         fp16, bf16   logits within 2e-2, top-1 agreement at least 99 %
         int8         top-1 agreement at least 99 %, mean KL at most 0.01
 
-exit status: 0 within the limits; 1 outside the limits; 78 model or videos wrong
+verdict: {Verdict.EQUAL} (fp32 and onnx), {Verdict.WITHIN} (the others), {Verdict.OUTSIDE}, or
+         {Verdict.TOO_FEW}: fewer than {MIN_CLIPS} clips or {MIN_RECORDINGS} recordings
+Events may differ within limits; the table counts the recordings in which they do.
+
+exit status: 0 every precision is {Verdict.EQUAL} or {Verdict.WITHIN}; 1 one is not; 78 model, videos or folder wrong
 """
 
 
@@ -28,7 +33,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "parity",
         help="compare a model folder with PyTorch: table, parity.json, parity.html, verdict",
-        description="Compare a model folder with full-precision PyTorch, and record whether it is equal.",
+        description="Compare a model folder with full-precision PyTorch, and record the verdict on every precision.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,9 +54,13 @@ def add_parser(commands: Any) -> None:
         help="compare up to N clips, evenly spaced if there are more (default: 200)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder for the reports; the model folder stays unchanged"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the reports, created if it does not exist; the model folder stays unchanged",
     )
     add_video_options(parser)
+    add_allow_few_clips(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,8 +73,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"--max-clips {options.max_clips}: must be at least 1")
     model = open_model(find_model(options.model, Path.cwd()))
     out = options.out or model.folder
-    if not out.is_dir() or not os.access(out, os.W_OK):
-        raise ModelError(f"{out}: is not a writable folder; choose one for the reports with --out")
+    check_output_folder(out)
     precisions = _precisions(model, options.precision)
     source = options.clips or demo_clip()
     how = reading(options)
@@ -82,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     console().print(table(report))
     also = "" if options.out else ", and the manifest"
     print(f"written: {out / 'parity.html'}, {out / 'parity.json'}{also}")  # noqa: T201
-    return 0 if all(comparison.proven for comparison in report.comparisons) else 1
+    return exit_status([comparison.claim for comparison in report.comparisons], options.allow_few_clips)
 
 
 def _precisions(model: Model, requested: list[str] | None) -> list[str]:

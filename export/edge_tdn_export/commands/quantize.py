@@ -4,18 +4,23 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edge_tdn_export.commands.output import console
+from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS
+from edge_tdn_export.commands.output import add_allow_few_clips, console, exit_status
 from edge_tdn_export.progress import OnProgress, bar
 from edge_tdn_export.video_options import add_video_options, reading
 
-EPILOG = """Some operators may have to stay in floating point to keep the limits. The command measures which ones, and
+DEFAULT_SAMPLES = 128  # clips, of both sets together
+EPILOG = f"""Some operators may have to stay in floating point to keep the limits. The command measures which ones, and
 keeps as few as possible; int8/quantize.json lists them, with the gain of each.
 
   edge-tdn-export quantize models/ssv2 --clips videos/
   edge-tdn-export quantize models/ssv2 --clips videos/ --limit top1=0.98 --limit kl=0.02 --replace
 
-exit status: 0 written, within the limits; 78 model, videos or limits wrong, or the limits cannot be kept (nothing is
-written)
+INT8 is measured on the videos that did not calibrate it: half of them. A verdict needs {MIN_CLIPS} clips of
+{MIN_RECORDINGS} recordings, as six videos and the default of --samples give.
+
+exit status: 0 written, within limits; 1 written, but too few clips; 78 model, videos or limits wrong, or the
+limits cannot be kept (nothing is written)
 """
 
 
@@ -34,7 +39,7 @@ def add_parser(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="PATH",
-        help="videos like those of the cameras, preferably at least two: a folder, or a list of videos",
+        help="videos like those of the cameras, preferably at least six: a folder, or a list of videos",
     )
     parser.add_argument(
         "--limit",
@@ -47,15 +52,16 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--samples",
         type=int,
-        default=128,
+        default=DEFAULT_SAMPLES,
         metavar="N",
-        help="number of clips, for calibration and measurement together (default: 128)",
+        help="number of clips, for calibration and measurement together (default: %(default)s)",
     )
     parser.add_argument(
         "--quick", action="store_true", help="do not try single operators if everything in INT8 keeps the limits"
     )
     parser.add_argument("--replace", action="store_true", help="replace the folder's int8")
     add_video_options(parser)
+    add_allow_few_clips(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,4 +87,4 @@ def run(options: argparse.Namespace) -> int:
     console().print(table(report))
     error = f"{report.golden_error:.1g} of the largest logit from PyTorch on the golden clip"
     print(f"{options.model}: int8, {error}")  # noqa: T201
-    return 0
+    return exit_status([report.claim], options.allow_few_clips)

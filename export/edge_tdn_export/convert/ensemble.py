@@ -25,7 +25,7 @@ from edge_tdn.manifest import (
     open_model,
     records,
 )
-from edge_tdn_export.convert.convert import check_id, moving_grating, prove_golden, tools, write_golden
+from edge_tdn_export.convert.convert import check_id, measure_golden, moving_grating, tools, write_golden
 from edge_tdn_export.convert.model_folder import whole_or_nothing
 from edge_tdn_export.network.reference import Networks, open_networks
 from edge_tdn_export.progress import Step
@@ -103,7 +103,7 @@ def _fill(
         tools=tools(),
         files=files,
     )
-    return prove_golden(scratch, manifest, precisions, step)
+    return measure_golden(scratch, manifest, precisions, step)
 
 
 def _check_alike(models: Sequence[Model]) -> None:

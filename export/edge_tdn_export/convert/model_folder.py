@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_tdn.errors import ModelError, last_line
@@ -70,9 +70,10 @@ def _alive(process: int) -> bool:
 
 
 def write_at_once(path: Path, content: bytes) -> None:
-    """Replace a file atomically. ModelError: it cannot be written."""
+    """Replace a file atomically, and create its folder. ModelError: it cannot be written."""
     scratch = scratch_of(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         clear_scratch(path.parent, glob.escape(path.name))
         with scratch.open("wb") as file:
             file.write(content)
@@ -82,7 +83,8 @@ def write_at_once(path: Path, content: bytes) -> None:
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}; the file is unchanged") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink()
 
 
 def replace_manifest(model: Model, manifest: Manifest) -> None:

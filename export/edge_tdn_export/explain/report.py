@@ -4,7 +4,6 @@ The image is the paper's figures 3 to 6, transposed: one column per segment with
 model over that frame, and D(X), the four differences that the S-TDM reads.
 """
 
-import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from rich.text import Text
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import CENTRE, NS_PER_S, Segment
+from edge_tdn.output import check_output_file
 from edge_tdn.replay.plot import png
 from edge_tdn_export.explain.gradcam import ModelView
 from edge_tdn_export.network.config import TDNConfig
@@ -38,13 +38,9 @@ BRIGHTEST = 0.999  # quantile of D(X) with the brightest colour, so that single 
 
 def check_writable(out: Path) -> None:
     """Check that a PNG can be written there. ConfigError: it cannot."""
-    folder = Path(os.path.realpath(out)).parent
     if out.suffix.lower() != ".png":
         raise ConfigError(f"{out}: the output is a PNG; choose a name that ends in .png")
-    if out.is_dir():
-        raise ConfigError(f"{out}: is a directory; choose a file")
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ConfigError(f"{out}: {folder} is not a writable folder")
+    check_output_file(out)
 
 
 def draw(video: str, label: int, segments: Sequence[Segment], views: Sequence[ModelView]) -> bytes:

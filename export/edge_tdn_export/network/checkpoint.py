@@ -1,29 +1,29 @@
 """Load published checkpoints and our own weights into a TDN. No code is run; every key must match.
 
-Published files (`best.pth.tar` of MCG-NJU/TDN) are PyTorch pickles `{epoch, arch, state_dict, ...}`; names carry a
-`module.` prefix when the distributed trainer wrote them. `PUBLISHED` maps their names to those of
-`edge_tdn_export.network.tdn`. Our own `.safetensors` files keep their TDNConfig in their metadata.
+Published files (`best.pth.tar` of MCG-NJU/TDN) are PyTorch pickles `{epoch, arch, state_dict, ...}`. `PUBLISHED` maps
+their names to those of `edge_tdn_export.network.tdn`. Our own `.safetensors` files keep their TDNConfig in their
+metadata.
 """
 
 import hashlib
 import json
-import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from edge_tdn.errors import ModelError
+from edge_tdn_export.network.checkpoint_file import METADATA, StandIn, read_content
 from edge_tdn_export.network.config import TDNConfig
+from edge_tdn_export.network.state_dict import FoundWeights, find_weights
 from edge_tdn_export.network.tdn import TDN
 
 IGNORED = re.compile(r"base_model\.conv1_temp\.")  # entries of the published files that no layer uses
-METADATA = "tdn"  # metadata key of our own files: their TDNConfig as JSON
 
 # published name -> ours, applied in this order
 PUBLISHED = (
@@ -48,39 +48,33 @@ PUBLISHED = (
     (r"\.shift\.conv\.", ".temporal."),
 )
 
-# Classes that trainers save beside the weights. Each is replaced with a _StandIn, so that none of their code runs.
-HARMLESS = (
-    "argparse.Namespace",
-    "types.SimpleNamespace",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "pathlib._local.PosixPath",  # as Python 3.13 writes them
-    "pathlib._local.WindowsPath",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
-    "numpy.dtype",
-    "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray._reconstruct",
-    "numpy.ndarray",
-)
+
+OnNote = Callable[[str], None]
 
 
-def load(path: Path | str, **options: Any) -> TDN:
+def load(path: Path | str, entry: str = "", note: OnNote = lambda _: None, **options: Any) -> TDN:
     """Load a checkpoint and return its network in evaluation mode.
 
-    `path`: a published pickle, a bare `state_dict`, or `.safetensors`. `options`: fields of TDNConfig; missing ones are
-    taken from the file's metadata, else from TDNConfig's defaults. T has no default: a wrong one would load and give
-    other logits. `classes` is read from the weights.
+    `path`: a file of torch.save, or `.safetensors`. `entry`: see `find_weights`. `note` is called with the entry and
+    the prefix that were found. `options`: fields of TDNConfig; missing ones are taken from the file's metadata, else
+    from TDNConfig's defaults. T has no default: a wrong one would load and give other logits. `classes` is read from
+    the weights.
     ModelError: options that contradict the file; every key that is missing, unexpected or of another shape.
     """
     path = Path(path)
-    state, stored = read(path)
-    state = {name.removeprefix("module."): value for name, value in state.items()}
+    weights, stored = read(path, entry)
+    state = weights.state
+    if str(weights):
+        note(f"{path.name}: {weights}")
     if any(name.startswith("base_model.") for name in state):
         state = rename_published(state)
     linear = state.get("linear.bias")
     if linear is None or linear.dim() != 1:
-        raise ModelError(f"{path}: not a TDN: it has no linear layer (`new_fc` or `linear`)")
+        where = f" ({weights})" if str(weights) else ""
+        raise ModelError(
+            f"{path}: not a TDN: it has no linear layer (`new_fc` or `linear`); its weights{where} are below: "
+            f"{weights.contents}"
+        )
     if "segments" not in options | stored:
         raise ModelError(f"{path}: does not state its T, and its weights fit any; give the trained one with --segments")
     found = {"classes": linear.shape[0]}
@@ -145,81 +139,24 @@ def check(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], config: T
         raise ModelError(f"{path}: {len(bad)} entries are not finite, the first is {bad[0]}; the training diverged")
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the `state_dict` of a file and the fields of TDNConfig that it states. ModelError: it cannot be read."""
-    if not path.is_file():
-        raise ModelError(f"{path}: no such checkpoint")
+def read(path: Path, entry: str = "") -> tuple[FoundWeights, dict[str, Any]]:
+    """Return the weights of a file and the fields of TDNConfig that it states. ModelError: it cannot be read.
+
+    `entry`: see `find_weights`.
+    """
+    content, stored = read_content(path)
+    weights = find_weights(path, content, entry)
+    if stored is None:
+        return weights, _trained_with(content)
     try:
-        if path.suffix == ".safetensors":
-            return _read_safetensors(path)
-        content = _unpickle(path)
-    except ModelError:
-        raise
-    except Exception as error:  # a damaged file makes torch's own code raise almost anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path}: damaged, or not a checkpoint: {reason}") from error
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if (
-        not isinstance(content, Mapping)
-        or not isinstance(state, Mapping)
-        or not state
-        or not all(isinstance(name, str) and _is_plain(value) for name, value in state.items())
-    ):
-        raise ModelError(f"{path}: holds no `state_dict` of dense tensors")
-    return dict(state), _trained_with(content)
-
-
-def _is_plain(value: object) -> bool:
-    """Check for a dense tensor: not sparse, nested, quantised or on the meta device."""
-    return (
-        isinstance(value, Tensor)
-        and value.layout is torch.strided
-        and value.device.type == "cpu"
-        and not (value.is_nested or value.is_quantized)
-    )
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with safe_open(path, "pt") as file:
-        stored = json.loads((file.metadata() or {}).get(METADATA, "{}"))
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    if not isinstance(stored, dict):
-        raise ValueError(f"metadata {METADATA!r} is not a JSON object")
-    try:
-        return state, TDNConfig.of(stored).as_dict() if stored else {}
+        return weights, TDNConfig.of(stored).as_dict() if stored else {}
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
 
 
-def _unpickle(path: Path) -> Any:
-    try:
-        with torch.serialization.safe_globals([(_StandIn, name) for name in HARMLESS]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        if found:
-            name = found[1] if "." in found[1] else f"builtins.{found[1]}"  # omitted by torch
-            raise ModelError(f"{path}: refused: loading it would run code: it calls {name}") from error
-        reason = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
-        raise ModelError(
-            f"{path}: damaged, or not a checkpoint: {reason[1] if reason else str(error)[:200]}"
-        ) from error
-
-
-class _StandIn:
-    """A replacement for a harmless object, which keeps its state and runs nothing."""
-
-    content: object = None
-
-    def __init__(self, *_: object) -> None: ...
-
-    def __setstate__(self, state: object) -> None:
-        self.content = state
-
-
 def _trained_with(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the trained T where the trainer saved its arguments beside the weights."""
-    arguments = [value.content for value in content.values() if isinstance(value, _StandIn)]
+    arguments = [value.content for value in content.values() if isinstance(value, StandIn)]
     known = [a["num_segments"] for a in arguments if isinstance(a, dict) and type(a.get("num_segments")) is int]
     return {"segments": known[0]} if known else {}
 

@@ -90,13 +90,16 @@ def record(model: Model, report: ParityReport) -> Manifest:
     """Write the results into the folder's manifest, atomically. ModelError: it has changed since it was opened."""
     parity = dict(model.manifest.parity)
     for found in report.comparisons:
+        claim = found.claim
         parity[found.precision] = Parity(
-            clips=len(found.clips),
+            clips=claim.clips,
+            recordings=claim.recordings,
             max_logit_error=_finite(found.max_logit_error),
             top1_agreement=found.top1_agreement,
             mean_kl=_finite(found.mean_kl),
-            same_events=all(log.same for log in found.events),
-            proven=found.proven,
+            same_events=not claim.differing,
+            differing=claim.differing,
+            within_limits=claim.within_limits,
             device=found.device,
             checked_at=report.checked_at,
         )
@@ -144,19 +147,20 @@ def _compare(
     sampling_agrees: bool,
     step: Step,
 ) -> PrecisionComparison:
-    """Compare one precision. INT8 is compared on clips that did not calibrate it, where there are any."""
+    """Compare one precision. INT8 is compared on recordings that did not calibrate it, where there are any."""
     step(f"{precision}: every node")
     nodes = node_errors(model, graphs, precision)
     limits = limits_of(precision)
     calibration = model.build(precision).calibrated_on
-    held_out = [one for one in expected if one.recording.name not in calibration] or expected
+    held_out = [one for one in expected if one.recording.name not in calibration]
+    compared = held_out or expected
     runtime = open_any(model, precision)
     try:
         clips: list[ComparedClip] = []
         events = []
         for one in expected:
             step(f"{precision}: {one.recording.name}")
-            if one not in held_out:
+            if one not in compared:
                 continue
             scored = _score(runtime, one, model)
             clips += scored
@@ -178,6 +182,7 @@ def _compare(
         top5_agreement=float(np.mean([clip.expected.argmax() in np.argsort(clip.got)[-5:] for clip in clips])),
         mean_kl=float(np.mean([clip.kl for clip in clips])),
         failures=(),
+        calibrated=not held_out,
         size=size_of(model, model.build(precision)),
     )
     failures = _failures(found)
@@ -268,7 +273,9 @@ def _failures(found: PrecisionComparison) -> list[str]:
             f"logits: off by {found.max_logit_error:.2g} of the largest, allowed {limits.max_logit_error:g}"
         )
     if not found.top1_agreement >= limits.top1_agreement:
-        failures.append(f"top-1 agreement: {found.top1_agreement:.1%}, required at least {limits.top1_agreement:.0%}")
+        same = sum(not clip.flips for clip in found.clips)
+        required = f"required at least {limits.top1_agreement:.0%}"
+        failures.append(f"top-1 agreement: {same} of {len(found.clips)} clips, {required}")
     if limits.mean_kl is not None and not found.mean_kl <= limits.mean_kl:
         failures.append(f"mean KL: {found.mean_kl:.2g} nats, allowed {limits.mean_kl:g}")
     differ = [log.recording for log in found.events if not log.same]

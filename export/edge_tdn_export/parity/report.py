@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -23,13 +23,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edge_tdn.verdict import Verdict, percent
 from edge_tdn_export.parity import plots
 from edge_tdn_export.parity.result import ComparedClip, EventLog, NodeError, ParityReport, PrecisionComparison
 
-SCHEMA = 1  # of the JSON
+SCHEMA = 2  # of the JSON
 MAX_RECORDINGS = 6  # whose scores are drawn
 MAX_FLIPS = 12  # shown for each precision
 THUMBNAIL = 112  # longer side, pixels
+State = Literal["kept", "warning", "exceeded"]
+STYLES = {"kept": "", "warning": "yellow", "exceeded": "red"}
+COLOURS = {Verdict.EQUAL: "green", Verdict.WITHIN: "green", Verdict.TOO_FEW: "yellow", Verdict.OUTSIDE: "red"}
 
 
 # --- terminal -------------------------------------------------------------------------------------------------------
@@ -51,22 +55,22 @@ def table(report: ParityReport) -> RenderableType:
     rows.add_column("same\nevents", justify="right", min_width=8, max_width=9)
     rows.add_column("first diverging node", overflow="fold")
     rows.add_column("MB", justify="right", no_wrap=True)
-    rows.add_column("verdict", no_wrap=True)
     for c in report.comparisons:
         rows.add_row(
             _two_lines(_printable(c.precision), f"{len(c.clips)} clips"),
-            *(_two_lines(m.value, m.limit, "" if m.kept else "red") for m in _measures(c)),
+            *(_two_lines(m.value, m.limit, STYLES[m.state]) for m in _measures(c)),
             _two_lines(*_where(c.first_diverging)),
             f"{c.size / 1e6:.1f}",
-            Text("proven", "bold green") if c.proven else Text("NOT equal", "bold red"),
         )
     below = Table.grid(padding=(0, 2))
     for c in report.comparisons:
+        verdict = Text.assemble((c.claim.verdict, f"bold {COLOURS[c.claim.verdict]}"), f": {c.claim.evidence}")
+        below.add_row(Text(_printable(c.precision), "bold"), verdict)
         for failure in c.failures:
-            below.add_row(Text(_printable(c.precision), "bold red"), Text(_printable(failure)))
+            below.add_row("", Text(_printable(failure)))
     if not report.comparisons:
         return Group(above, Text("no precision was compared"))
-    return Group(above, Text(), rows, Text(), below) if below.row_count else Group(above, Text(), rows)
+    return Group(above, Text(), rows, Text(), below)
 
 
 @dataclass(frozen=True)
@@ -76,25 +80,31 @@ class Measure:
     name: str
     value: str
     limit: str  # empty: unlimited
-    kept: bool
+    state: State  # of the limit; differing events are a warning where no limit forbids them
 
 
 def _measures(c: PrecisionComparison) -> tuple[Measure, ...]:
     limits = c.limits
     logit_limit = "" if limits.max_logit_error is None else f"≤ {limits.max_logit_error:g}"
     kl_limit = "" if limits.mean_kl is None else f"≤ {limits.mean_kl:g}"
-    differ = sum(not log.same for log in c.events)
-    events = "-" if not c.events else "yes" if not differ else f"{differ} of {len(c.events)} differ"
+    differ = c.claim.differing
+    recordings = len({log.recording for log in c.events})
+    events = "-" if not c.events else "yes" if not differ else f"{differ} of {recordings} differ"
+    events_state: State = "kept" if not differ else "exceeded" if limits.same_events else "warning"
     logit_kept = limits.max_logit_error is None or c.max_logit_error <= limits.max_logit_error
     top1_kept = c.top1_agreement >= limits.top1_agreement
     kl_kept = limits.mean_kl is None or c.mean_kl <= limits.mean_kl
     return (
-        Measure("logit error", _error(c.max_logit_error), logit_limit, logit_kept),
-        Measure("top-1", _percent(c.top1_agreement), f"≥ {limits.top1_agreement * 100:g}%", top1_kept),
-        Measure("top-5", _percent(c.top5_agreement), "", kept=True),
-        Measure("mean KL", _error(c.mean_kl), kl_limit, kl_kept),
-        Measure("same events", events, "required" if limits.same_events else "", not (differ and limits.same_events)),
+        Measure("logit error", _error(c.max_logit_error), logit_limit, _state(logit_kept)),
+        Measure("top-1", percent(c.top1_agreement), f"≥ {limits.top1_agreement * 100:g}%", _state(top1_kept)),
+        Measure("top-5", percent(c.top5_agreement), "", "kept"),
+        Measure("mean KL", _error(c.mean_kl), kl_limit, _state(kl_kept)),
+        Measure("same events", events, "required" if limits.same_events else "", events_state),
     )
+
+
+def _state(kept: bool) -> State:
+    return "kept" if kept else "exceeded"
 
 
 def _preprocessing(report: ParityReport) -> str:
@@ -130,11 +140,6 @@ def _error(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
-def _percent(value: float) -> str:
-    """Format a share, rounded down: 100 % means all."""
-    return f"{math.floor(value * 1000 + 1e-9) / 10:.1f}%" if math.isfinite(value) else "nan"
-
-
 # --- JSON -----------------------------------------------------------------------------------------------------------
 
 
@@ -151,7 +156,7 @@ def _plain(value: Any) -> Any:
         plain = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name != "thumbnails"}
         match value:
             case PrecisionComparison():
-                plain["proven"] = value.proven
+                plain |= {"verdict": str(value.claim.verdict), "recordings": value.claim.recordings}
             case ComparedClip():
                 plain["flips"] = value.flips
         return plain
@@ -181,16 +186,23 @@ def to_html(report: ParityReport) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"error": _error, "percent": _percent}
+    environment.filters |= {"error": _error, "percent": percent}
     with plots.style(), np.errstate(all="ignore"):  # logits may be infinite
         page = environment.get_template("parity.html.j2").render(
             report=report,
-            proven=sum(c.proven for c in report.comparisons),
+            verdicts=[(verdict, *_group(report.comparisons, verdict)) for verdict in Verdict],
+            colours=COLOURS,
             preprocessing=_preprocessing(report),
             overview=plots.overview(report.comparisons) if len(report.comparisons) > 1 else "",
             parts=[_part(c, report.labels) for c in report.comparisons],
         )
     return _encodable(page)
+
+
+def _group(comparisons: Sequence[PrecisionComparison], verdict: Verdict) -> tuple[str, list[str]]:
+    """Return the class of the style sheet for a verdict, and the precisions with it, each with its evidence."""
+    claims = [c.claim for c in comparisons if c.claim.verdict == verdict]
+    return COLOURS[verdict], [f"{claim.precision}: {claim.evidence}" for claim in claims]
 
 
 def _part(c: PrecisionComparison, labels: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_tdn.verdict import Claim
 from edge_tdn_export.limits import Floats, Limits, divergence, log_softmax
 
 MIN_SHOWN = 1e-15  # smaller errors, divergences and largest logits are shown as this
@@ -92,12 +93,16 @@ class PrecisionComparison:
     top1_agreement: float
     top5_agreement: float  # share of clips with PyTorch's first label among the first five
     mean_kl: float  # nats
-    failures: tuple[str, ...]  # limits that are exceeded; empty: proven
+    failures: tuple[str, ...]  # limits that are exceeded
+    calibrated: bool = False  # on these clips: none was held out
     size: int = 0  # bytes of the graphs on disk
 
     @property
-    def proven(self) -> bool:
-        return not self.failures
+    def claim(self) -> Claim:
+        """Return what this comparison allows to be stated. Unbroken runs of one video are one recording."""
+        recordings = set() if self.calibrated else {clip.recording for clip in self.clips}
+        differing = {log.recording for log in self.events if not log.same}
+        return Claim(self.precision, not self.failures, len(self.clips), len(recordings), len(differing))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_tdn.manifest import InputSpec
+from edge_tdn.verdict import percent
 from edge_tdn_export.limits import Limits, divergence
 from edge_tdn_export.progress import OnProgress
 from edge_tdn_export.quantize.clip_split import ClipSet
@@ -26,7 +27,7 @@ class Agreement:
         return self.top1_agreement >= limits.top1_agreement and self.mean_kl <= limits.mean_kl
 
     def __str__(self) -> str:
-        return f"top-1 agreement {self.top1_agreement:.1%}, mean KL {self.mean_kl:.2g}"
+        return f"top-1 agreement {percent(self.top1_agreement)}, mean KL {self.mean_kl:.2g}"
 
 
 @dataclass(frozen=True, eq=False)

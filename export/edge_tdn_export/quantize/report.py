@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edge_tdn.verdict import Claim
 from edge_tdn_export.limits import Limits
 from edge_tdn_export.quantize.clip_split import ClipSet
 from edge_tdn_export.quantize.held_out import Agreement
@@ -37,6 +38,11 @@ class QuantizationReport:
     size_fp32: int  # bytes of the graphs
     size_int8: int
 
+    @property
+    def claim(self) -> Claim:
+        """Return what the held-out clips allow to be stated: the written files are within the limits."""
+        return Claim("int8", True, len(self.held_out.clips), len(self.held_out.videos))
+
 
 def to_json(report: QuantizationReport, **more: str) -> str:
     """Return the content of quantize.json: all fields, with numbers and videos in place of the clips."""
@@ -44,6 +50,7 @@ def to_json(report: QuantizationReport, **more: str) -> str:
     for half in ("calibration", "held_out"):
         clips: ClipSet = getattr(report, half)
         plain[half] = {"clips": len(clips.clips), "videos": clips.videos}
+    plain["verdict"] = str(report.claim.verdict)
     return json.dumps(plain | more, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -64,6 +71,7 @@ def table(report: QuantizationReport) -> RenderableType:
     exceptions = f"{count} of {len(report.sensitivities)} operators stay in floating point"
     above.add_row("exceptions", exceptions if count else "none: everything in INT8 keeps the limits")
     above.add_row("as written", Text(str(report.reached), "bold"))
+    above.add_row("verdict", Text(str(report.claim), "bold"))
     above.add_row("size", f"{report.size_fp32 / 1e6:.1f} -> {report.size_int8 / 1e6:.1f} MB")
     if not report.sensitivities:
         return above

@@ -11,13 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from edge_tdn_export.__main__ import main
+from edge_tdn_export.convert.convert import moving_grating, whole
 from edge_tdn_export.convert.model_folder import whole_or_nothing
 from edge_tdn_export.limits import LIMITS
 from edge_tdn_export.network import checkpoint
 from safetensors.torch import save_file
 
-from edge_tdn.manifest import open_model
+from edge_tdn.inference.self_test import SELF_TEST_LIMIT
+from edge_tdn.manifest import InputSpec, open_model
 from tests.conftest import needs_bf16
 from tests.support.exports import LABELS, SmallModel, write_labels
 from tests.support.waiting import PROGRAM_S, eventually
@@ -67,6 +70,27 @@ def test_precision_that_exceeds_its_limit_can_be_left_out_as_the_error_proposes(
     message, advice = capsys.readouterr().err.splitlines()[-1].split("; nothing written; to leave it out: ")
     assert message.startswith("edge-tdn-export: the export to bf16 differs from PyTorch by ")
     assert message.endswith(" of the largest logit, allowed 1e-12")
+    assert left_in(tmp_path) == ["w.safetensors"]
+    assert main([*arguments, *advice.split()]) == 0
+    assert list(open_model(tmp_path / "m").manifest.precisions) == ["fp32"]
+
+
+@needs_bf16
+def test_precision_that_the_host_would_refuse_can_be_left_out_too(
+    small_model: SmallModel, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The logits are small sums of large terms, which BF16 rounds: it exceeds the limit of the self-test as well."""
+    state = {name: value.contiguous() for name, value in small_model.network.state_dict().items()}
+    spec = InputSpec(segments=8, height=64, width=64, resize="stretch", frame_rate=25, segment_stride=8)
+    logits = torch.from_numpy(whole(small_model.network, moving_grating(spec), spec))
+    save_file(state | {"linear.bias": state["linear.bias"] - 0.99 * logits}, tmp_path / "w.safetensors")
+    assert main(arguments) == 78
+    message, advice = capsys.readouterr().err.splitlines()[-1].split("; nothing written; to leave it out: ")
+    found = re.fullmatch(
+        r"edge-tdn-export: the export to bf16 differs from PyTorch by (\S+) of .*, allowed 0.02", message
+    )
+    assert found is not None
+    assert float(found[1]) > SELF_TEST_LIMIT["bf16"]
     assert left_in(tmp_path) == ["w.safetensors"]
     assert main([*arguments, *advice.split()]) == 0
     assert list(open_model(tmp_path / "m").manifest.precisions) == ["fp32"]

@@ -2,6 +2,7 @@
 
 import argparse
 import builtins
+import datetime
 import json
 import os
 import zipfile
@@ -99,6 +100,9 @@ def test_content_of_trainers_is_read_as_data(zipped: bool, state: dict[str, torc
     left = {
         "args": argparse.Namespace(num_segments=8, root=Path("/data"), lr=0.1, steps=[30, 45], resume=None, n=2**70),
         "log": Path("/var/log/train.txt"),
+        "finished": datetime.datetime(2021, 6, 1, tzinfo=datetime.UTC),
+        "frozen": frozenset({"bn1"}),
+        "version": torch.torch_version.TorchVersion("1.9"),
         "empty": argparse.Namespace(),
         "prec1": np.float32(49.2),
         "optimizer": {"state": {0: {"momentum_buffer": torch.zeros(2)}}, "param_groups": [{"lr": 0.1, "params": [0]}]},
@@ -245,9 +249,9 @@ def test_options_that_contradict_the_file_are_refused(options: dict[str, Any], m
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ("{", "damaged, or not a checkpoint"),
-        ("", "damaged, or not a checkpoint"),
-        ("[" * 100_000, "damaged, or not a checkpoint"),
+        ("{", "damaged or incomplete"),
+        ("", "damaged or incomplete"),
+        ("[" * 100_000, "damaged or incomplete"),
         ("[8]", "metadata 'tdn' is not a JSON object"),
         ("null", "metadata 'tdn' is not a JSON object"),
         ('"resnet18"', "metadata 'tdn' is not a JSON object"),

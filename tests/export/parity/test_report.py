@@ -55,8 +55,8 @@ def flipped(recording: str, at_s: float, count: int) -> ComparedClip:
 
 
 def comparison(precision: str = "fp32", **changes: object) -> PrecisionComparison:
-    """Return a proven comparison with the given changes."""
-    scored = clips("a.mp4", 12, 1e-6)
+    """Return a comparison on 60 clips of three recordings, within its limits, with the given changes."""
+    scored = tuple(clip for name in "abc" for clip in clips(f"{name}.mp4", 20, 1e-6))
     usual = PrecisionComparison(
         precision=precision,
         device="CPU",
@@ -160,12 +160,13 @@ def row(text: str, start: str) -> str:
 
 def test_table_has_verdicts_figures_and_failures() -> None:
     text = printed(report())
-    assert row(text, "fp32").split() == ["fp32", "2.5e-06", "100.0%", "100.0%", "1.0e-12", "yes", "-", "98.7", "proven"]
+    assert row(text, "fp32").split() == ["fp32", "2.5e-06", "100.0%", "100.0%", "1.0e-12", "yes", "-", "98.7"]
     wrong = row(text, "bf16 ")
-    assert "NOT equal" in wrong
     assert "1 of 2" in wrong
     assert "res4.0.conv1" in wrong
-    assert row(text, "12 clips").split() == ["12", "clips", "≤", "0.0001", "≥", "100%", "required"]
+    assert row(text, "60 clips").split() == ["60", "clips", "≤", "0.0001", "≥", "100%", "required"]
+    assert "fp32  equal: 60 clips of 3 recordings\n" in "\n".join(line.rstrip() for line in text.splitlines())
+    assert "bf16  outside limits: 11 clips of 2 recordings, other events in 1 of them" in text
     assert f"logits: 0.31 off, allowed 0.02, in {VIDEO}" in text
     assert "0.30 grey levels from Pillow on average, 4 at most" in text  # a mean over frames, not over recordings
     assert "same frames as published" in text
@@ -186,8 +187,8 @@ def test_other_frames_than_published_are_reported() -> None:
 def test_table_fits_a_terminal_and_a_pipe(width: int) -> None:
     text = printed(report(), width)
     assert max(map(len, text.splitlines())) <= width
-    assert text.count("NOT equal") == 1
-    assert "98.7 proven" in text
+    assert text.count("outside limits") == 1
+    assert text.count("equal") == 1
     assert "\x1b" not in text  # control characters of a failure are replaced
 
 
@@ -197,7 +198,7 @@ def test_json_is_strict_and_has_all_figures() -> None:
 
     broken = replace(failing(), max_logit_error=float("nan"), features={"h": float("inf")})
     data = json.loads(to_json(report(comparison(), broken)), parse_constant=refuse)
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert data["tools"] == {"torch": "2.13.0", "openvino": "2025.3"}
     assert data["labels"] == list(LABELS)
     assert data["preprocessing"][1] == {
@@ -209,7 +210,8 @@ def test_json_is_strict_and_has_all_figures() -> None:
         "logit_error": 3e-4,
     }
     fine, wrong = data["comparisons"]
-    assert (fine["proven"], wrong["proven"]) == (True, False)
+    assert (fine["verdict"], wrong["verdict"]) == ("equal", "outside limits")
+    assert (fine["recordings"], wrong["recordings"]) == (3, 2)
     assert (wrong["max_logit_error"], wrong["features"]) == (None, {"h": None})
     assert wrong["limits"] == {
         "max_logit_error": 0.02,
@@ -248,11 +250,35 @@ def test_page_has_every_section(page: Page) -> None:
         assert page.texts.count(heading) == 1, heading
     for heading in ("Error per node", "Features of the encoder", "Logits", "Scores over time", "Flips", "Events"):
         assert page.texts.count(heading) == 2, heading
-    assert page.texts.count("proven") == 2  # in the table and above its section
-    assert page.texts.count("NOT equal") == 2
-    figures = ("1 of 2 precisions NOT equal", "kitchen-r50", "resnet50, T = 8", "torch 2.13.0", "skip", "1.2e-06")
+    for verdict in ("equal", "outside limits"):
+        assert page.texts.count(verdict) == 3, verdict  # at the top, in the table and above its section
+    figures = ("kitchen-r50", "resnet50, T = 8", "torch 2.13.0", "skip", "1.2e-06")
+    evidence = ("60 clips of 3 recordings", "11 clips of 2 recordings, other events in 1 of them")
+    for precision, text in zip(("fp32", "bf16"), evidence, strict=True):
+        assert page.texts.count(f"{precision}: {text}") == 1
+        assert page.texts.count(text) == 1
     for text in (*figures, "short.mp4: too short", *failing().failures):
         assert text in page.texts
+
+
+def test_differing_events_are_a_warning_unless_they_are_a_limit() -> None:
+    other = (EventLog("b.mp4", ("start left",), ("start wave",)),)
+    exact, rounded = comparison(events=other), comparison("bf16", events=other, limits=Limits(2e-2, 0.99, 1e-1))
+    shown = to_html(report(exact, rounded))
+    assert shown.count('<span class="exceeded-text">1 of 1 differ</span>') == 1
+    assert shown.count('<span class="warning-text">1 of 1 differ</span>') == 1
+    assert "bf16: 60 clips of 3 recordings, other events in 1 of them" in Page(shown).texts
+
+
+def test_too_few_clips_are_the_verdict_at_the_top_in_the_table_and_above_the_section() -> None:
+    few = report(comparison("int8", clips=clips("a.mp4", 5, 0.01)))
+    shown = Page(to_html(few))
+    assert shown.texts.count("too few clips") == 3
+    evidence = "5 clips of 1 recording, at least 50 of 3 are needed"
+    assert f"int8: {evidence}" in shown.texts
+    assert evidence in shown.texts
+    assert f"too few clips: {evidence}" in printed(few)
+    assert json.loads(to_json(few))["comparisons"][0]["verdict"] == "too few clips"
 
 
 def test_plot_of_nodes_names_stages_limit_and_first_diverging_node(page: Page) -> None:
@@ -273,8 +299,8 @@ def test_texts_of_plots_are_escaped() -> None:
 def test_flip_shows_both_labels_with_both_scores(page: Page) -> None:
     at = page.texts.index(", until 7.25 s")
     scores = np.exp([2, 1]) / (np.exp([2, 1]) + len(LABELS) - 1)
-    sure, drawn = (f"{np.floor(1000 * score) / 10:.1f}%" for score in scores)
-    others = [f"{np.floor(1000 / (np.exp(x) + len(LABELS) - 1)) / 10:.1f}%" for x in (2, 1)]
+    sure, drawn = (f"{score:.1%}" for score in scores)
+    others = [f"{1 / (np.exp(x) + len(LABELS) - 1):.1%}" for x in (2, 1)]
     assert page.texts[at + 1 : at + 9] == ["PyTorch", "bf16", SCRIPT, sure, others[1], "wave", others[0], drawn]
 
 
@@ -343,7 +369,7 @@ def test_every_report_can_be_shown(name: str) -> None:
     assert not re.search(r"(?i)\b(nan|inf)\b", paths)
     assert len(json.loads(to_json(shown).encode())["comparisons"]) == len(shown.comparisons)
     text = printed(shown)
-    assert text.count("proven") == len(shown.comparisons)
+    assert len(re.findall("^ *fp32|^ *bf16|^ *int3", text, re.M)) == 2 * len(shown.comparisons)
     assert ("no precision was compared" in text) == (not shown.comparisons)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import openvino as ov
 import pytest
 from edge_tdn_export.__main__ import main
-from edge_tdn_export.clips import read_clips
+from edge_tdn_export.clips import Clips, read_clips
 from edge_tdn_export.convert.ensemble import ensemble
 from edge_tdn_export.limits import LIMITS, Limits
 from edge_tdn_export.parity.compare import compare
@@ -48,13 +48,14 @@ def quantised(exported: Path, videos: Path, tmp_path_factory: pytest.TempPathFac
     with redirect_stdout(output):
         limits = ["--limit", "top1=0.8", "--limit", "kl=0.05"]
         options = ["--clips", str(videos), "--samples", str(SAMPLES), "--quick", *limits]
-        assert main(["quantize", str(folder), *options]) == 0
+        assert main(["quantize", str(folder), *options]) == 1  # written, but measured on too few clips
     return folder, output.getvalue()
 
 
 def test_quantize_command_prints_clips_exceptions_and_golden_error(quantised: tuple[Path, str]) -> None:
     _, output = quantised
-    for text in ("calibration", "held-out", "none: everything in INT8 keeps the limits", "golden clip"):
+    verdict = f"too few clips: {SAMPLES // 2} clips of "
+    for text in ("calibration", "held-out", "none: everything in INT8 keeps the limits", "golden clip", verdict):
         assert text in output
     assert "approach.mp4" in output
     assert "nncf" not in output.lower()
@@ -98,6 +99,12 @@ def test_parity_compares_int8_on_videos_that_did_not_calibrate_it(quantised: tup
     fp32, int8 = ({clip.recording for clip in found.clips} for found in report.comparisons)
     assert fp32 == everything
     assert int8 == everything - calibrated
+    assert report.comparisons[1].claim.recordings == len(int8)
+    only_calibration = [one for one in read_clips(videos, SPEC).recordings if one.name in calibrated]
+    report = compare(model, ["int8"], Clips(tuple(only_calibration), ()), "videos", lambda what: None)
+    (again,) = report.comparisons
+    assert {clip.recording for clip in again.clips} == calibrated
+    assert again.claim.evidence.startswith(f"{len(again.clips)} clips of no known held-out recording")
 
 
 def test_all_operators_but_the_mean_over_segments_are_in_int8(quantised: tuple[Path, str], exported: Path) -> None:
@@ -132,7 +139,7 @@ def replaced(videos: Path, quantised: tuple[Path, str], tmp_path_factory: pytest
         top1_agreement=1.0,
         mean_kl=0.0,
         same_events=True,
-        proven=True,
+        within_limits=True,
         checked_at="2026-01-01T00:00:00Z",
     )
     reseal(folder, parity={"int8": parity, "fp32": parity})
@@ -254,7 +261,7 @@ def test_existing_int8_stays_without_replace(quantised: tuple[Path, str], videos
 def test_old_int8_serves_until_the_manifest_is_replaced(replaced: Replaced) -> None:
     assert replaced.during == {replaced.before}
     model = open_model(replaced.folder)
-    assert set(model.manifest.parity) == {"fp32"}  # the old int8 was proven, the new one is not
+    assert set(model.manifest.parity) == {"fp32"}  # the old int8 was compared, the new one is not
     assert {path.name for path in replaced.folder.iterdir() if path.is_dir()} == {"fp32", "int8-2"}
     assert {name.split("/")[0] for name in model.manifest.files if name.startswith("int8")} == {"int8-2"}
 

@@ -174,6 +174,12 @@ def test_files_without_valid_weights_are_an_error(imagenet: dict[str, Tensor], t
     (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 not an archive")
     with pytest.raises(ModelError, match=r"x\.npz: damaged, or does not contain weights"):
         load_initial_weights(str(tmp_path / "x.npz"), CLASSES, 1)
+    np.savez(tmp_path / "code.npz", a=np.array([{}], object))
+    with pytest.raises(ModelError, match=r"code\.npz: damaged, or does not contain weights$"):  # no advice on pickles
+        load_initial_weights(str(tmp_path / "code.npz"), CLASSES, 1)
+    (tmp_path / "lfs.npz").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n")
+    with pytest.raises(ModelError, match=r"lfs\.npz: is a Git LFS pointer"):
+        load_initial_weights(str(tmp_path / "lfs.npz"), CLASSES, 1)
     with pytest.raises(ModelError, match="no such checkpoint"):
         load_initial_weights("gone.pth", CLASSES, 1)
     with pytest.raises(ModelError, match=r"weights\.safetensors: no such checkpoint"):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import InputSpec, find_model, open_model
+from edge_tdn.output import check_output_file
 from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.evaluation.clip_sheet import write_sheet
 from edge_tdn_training.evaluation.real_crops import real_crops
@@ -54,6 +55,7 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the picture; return the exit status 0. EdgeTdnError: the model, the videos or the path are wrong."""
     check_ranges(options, {"first": (0, None), "rows": (1, None)})
+    check_output_file(options.sheet)
     spec = open_model(find_model(options.model, Path.cwd())).manifest.input
     clips = _crops(options, spec) if options.crops else _generated(options, spec)
     shown = ((f"{name}\n{label}", frames) for name, label, frames in clips if options.label in (None, label))

@@ -7,7 +7,6 @@ evaluation.json and a picture for each precision.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -36,6 +35,7 @@ from edge_tdn.errors import ConfigError
 from edge_tdn.inference.runtime import enough_memory
 from edge_tdn.label_file import check_labels
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, Model, find_model, open_model
+from edge_tdn.output import check_output_folder
 from edge_tdn_training.data.dataset import open_data
 from edge_tdn_training.data.decoded import printed
 from edge_tdn_training.data.video_cache import default_cache
@@ -140,6 +140,7 @@ def add_parser(commands: Any) -> None:
 def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the description of a checkpoint; a model folder or a run has its own")
     group.add_argument("--labels", type=Path, help=f"{LABELS_HELP} (default: labels.txt beside it)")
+    group.add_argument("--entry", metavar="NAME", help="entry that holds its weights, such as model_ema")
     group.add_argument("--arch", help="the ResNet (default: resnet50, or that of the weights)")
     group.add_argument(
         "--segments",
@@ -160,9 +161,7 @@ def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate; return the exit status 0. EdgeTdnError: models, data or intervals are wrong; nothing is written."""
-    existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ConfigError(f"--out {options.out}: {existing} is not a writable folder; choose another one")
+    check_output_folder(options.out)
     if options.stream:
         _evaluate_stream(options)
     else:
@@ -220,7 +219,7 @@ def _evaluated_model(
     name = options.model[number]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if path := _checkpoint(name):
-        network = checkpoint.load(path, **_network(options, number))
+        network = checkpoint.load(path, note=print, **_network(options, number))
         spec = _input(options, network.config.segments, path.parent)
         check_protocol(options.protocol, spec, PYTORCH, name)
         listed = options.labels or path.parent / LABELS
@@ -251,7 +250,7 @@ def _checkpoint(name: str) -> Path | None:
 
 def _network(options: argparse.Namespace, number: int) -> dict[str, Any]:
     """Return the options of the network that were given on the command line."""
-    given = {"arch": options.arch} if options.arch else {}
+    given = {name: getattr(options, name) for name in ("arch", "entry") if getattr(options, name)}
     segments = options.segments
     if segments and len(segments) not in (1, len(options.model)):
         raise ConfigError(f"--segments: {len(segments)} given for {len(options.model)} models; give 1 or as many")
@@ -326,7 +325,6 @@ def _write(
 ) -> None:
     """Write the files, and print the tables."""
     whole = {"schema": 1, "evaluated_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "tools": tools(), **content}
-    out.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         write_at_once(out / name, picture)
     write_at_once(out / REPORT, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode(errors=ESCAPED))

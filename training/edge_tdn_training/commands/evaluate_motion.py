@@ -19,6 +19,7 @@ from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import find_model, open_model
+from edge_tdn.output import check_output_file
 from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.evaluation.clip_sheet import Row, write_sheet
 from edge_tdn_training.evaluation.motion_clips import (
@@ -71,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
     check_ranges(options, {"generated": (0, None), "seed": (0, None)})
     if not (options.generated or options.crops):
         raise ConfigError("--generated 0 without --crops: nothing to evaluate on")
+    if options.wrong:
+        check_output_file(options.wrong)
     model = open_model(find_model(options.model, Path.cwd()))
     check_labels(model)
     spec = model.manifest.input

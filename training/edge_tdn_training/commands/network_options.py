@@ -12,6 +12,9 @@ from edge_tdn.errors import ConfigError
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Add the group of options that `network_options` and `input_options` read."""
+    parser.add_argument(
+        "--entry", metavar="NAME", help="entry of a checkpoint that holds its weights, such as model_ema"
+    )
     network = parser.add_argument_group("the network and its input, if --from does not define them")
     network.add_argument("--arch", choices=tuple(DEPTHS), help="the ResNet (default: resnet50)")
     network.add_argument("--segments", type=int, metavar="T", help="segments per clip (default: 8)")
@@ -35,10 +38,9 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
 
 
 def network_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the given options of TDNConfig, and no others. ConfigError: --network names an unknown one."""
-    given = {
-        name: getattr(options, name) for name in ("arch", "segments", "width") if getattr(options, name) is not None
-    }
+    """Return the given options of TDNConfig, and `entry`. ConfigError: --network names an unknown one."""
+    names = ("entry", "arch", "segments", "width")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     for pair in options.network:
         name, _, text = pair.partition("=")
         if name not in {field.name for field in fields(TDNConfig)} - {"classes"}:

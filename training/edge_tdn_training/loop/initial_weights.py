@@ -22,6 +22,7 @@ from edge_tdn_export.network.tdn import TDN
 from torch import Tensor, nn
 
 from edge_tdn.errors import ModelError, last_line
+from edge_tdn.foreign_file import HEAD_BYTES, failed_copy
 from edge_tdn.label_file import parse_labels
 from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, find_model, open_model
 from edge_tdn_training.loop.run_folder import RUN, input_of_run
@@ -47,7 +48,8 @@ def load_initial_weights(source: str, labels: tuple[str, ...], seed: int, **opti
     """Return the network for `labels` with the weights of `source`, or random ones if that is empty.
 
     `source`: a file, a run's folder, a model folder or the name of a shipped model. `seed`: for random weights and new
-    layers. `options`: of TDNConfig. ModelError: no such file, contradicting options, weights of another network.
+    layers. `options`: of TDNConfig, and `entry` of a checkpoint where several hold weights. ModelError: no such file,
+    contradicting options, weights of another network.
     """
     with torch.random.fork_rng(devices=[]):  # the generator of the process stays as it is
         torch.manual_seed(seed)
@@ -55,6 +57,7 @@ def load_initial_weights(source: str, labels: tuple[str, ...], seed: int, **opti
 
 
 def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> InitialWeights:
+    entry = options.pop("entry", "")
     if not source:
         model = TDN(TDNConfig.of({"conv_bias": False} | options | {"classes": len(labels)}))
         return InitialWeights(model, "", "", frozenset(), ("random weights",))
@@ -66,14 +69,15 @@ def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> Init
     if path.is_dir():  # a run
         path = path / WEIGHTS
         spec = input_of_run(folder) if (folder / RUN).is_file() else None
-    state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path)[0]
-    state = {name.removeprefix("module."): value for name, value in state.items()}
+    state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path, entry)[0].state
     if any(name.startswith("layer1.") for name in state):
         return _from_imagenet(path, state, labels, options)
     listed = path.parent / LABELS
     known = parse_labels(listed, listed.read_bytes()) if listed.is_file() else None
-    initial = _from_tdn(checkpoint.load(path, **options), known, labels, path.name, checkpoint.sha256(path))
-    return replace(initial, spec=spec)
+    origin: list[str] = []
+    network = checkpoint.load(path, entry, origin.append, **options)
+    initial = _from_tdn(network, known, labels, path.name, checkpoint.sha256(path))
+    return replace(initial, spec=spec, notes=(*origin, *initial.notes))
 
 
 def _from_folder(folder: Path, labels: tuple[str, ...], options: Mapping[str, Any]) -> InitialWeights:
@@ -166,7 +170,14 @@ def _arch(path: Path, backbone: Mapping[str, Tensor]) -> str:
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
     try:
+        with path.open("rb") as file:
+            reason = failed_copy(file.read(HEAD_BYTES))
+        if reason:
+            raise ModelError(f"{path}: {reason}")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
+    except ModelError:
+        raise
     except Exception as error:  # a damaged file makes numpy's own code raise almost anything
-        raise ModelError(f"{path}: damaged, or does not contain weights: {last_line(error)}") from error
+        reason = "" if "pickle" in str(error) else f": {last_line(error)}"  # advice on loading it as code
+        raise ModelError(f"{path}: damaged, or does not contain weights{reason}") from error
