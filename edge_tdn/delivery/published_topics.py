@@ -120,7 +120,7 @@ class PublishedTopics:
         try:
             for broker, topics in self._record.read().items():
                 self._recorded.setdefault(broker, set()).update(topics)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._complain(error)
             return
         self._read, self._written = True, False
@@ -136,13 +136,13 @@ class PublishedTopics:
         try:
             if self._record:
                 self._record.write(self._recorded)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._complain(error)
             return
         self._written, self._complaint = True, ""
 
-    def _complain(self, error: OSError) -> None:
-        complaint = error.strerror or str(error)
+    def _complain(self, error: Exception) -> None:
+        complaint = getattr(error, "strerror", "") or str(error)
         if complaint != self._complaint:
             log.warning(
                 "retained topics: %s: %s; retried, else `edge-tdn forget` removes them", self._record, complaint

@@ -42,7 +42,7 @@ class TopicRecord:
     def __init__(self, folder: Path, config: Path | None = None, state: Path | None = None) -> None:
         """`folder`: of the outbox. `config`: the file of the configuration. `state`: the parent of hosts' folders."""
         self._path, self._state = folder / RECORD, state
-        self._config = f"{_machine_id()}:{config.resolve()}" if config else ""
+        self._config = _config_id(config) if config else ""
 
     def __str__(self) -> str:
         return str(self._path)
@@ -63,7 +63,7 @@ class TopicRecord:
         content = _Content(config=self._config, brokers=brokers)
         content.crc = content.actual_crc
         scratch = self._path.with_suffix(".tmp")
-        with scratch.open("w") as file:
+        with scratch.open("w", encoding="utf-8") as file:
             file.write(f"{content.model_dump_json(indent=1)}\n")
             file.flush()
             os.fsync(file.fileno())
@@ -90,6 +90,11 @@ def _read(path: Path) -> _Content:
         if content.crc == content.actual_crc:
             return content
     return _Content()
+
+
+def _config_id(config: Path) -> str:
+    """Return the machine and the path of a configuration file, which need not be UTF-8."""
+    return f"{_machine_id()}:{os.fsencode(config.resolve()).decode('utf-8', 'backslashreplace')}"
 
 
 def _machine_id() -> str:

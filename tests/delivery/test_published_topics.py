@@ -1,5 +1,6 @@
 """The retained messages at a real broker after the configuration of a host has changed."""
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,7 +11,7 @@ import pytest
 from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.delivery.outbox.folder import lock_folder
-from edge_tdn.delivery.published_topics import removal_order
+from edge_tdn.delivery.published_topics import PublishedTopics, removal_order
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.timing import ConnectionTiming
 from edge_tdn.delivery.topic_record import RECORD, TopicRecord
@@ -150,6 +151,28 @@ def test_a_renamed_host_removes_what_it_published_under_its_earlier_name(
     wait_for(broker, there | kept)
     assert not (state / "here" / RECORD).exists()
     lock.close()
+
+
+def test_a_configuration_file_whose_path_is_not_utf_8_is_recognised(
+    start_publisher: StartPublisher, broker: Mosquitto, tmp_path: Path
+) -> None:
+    state, site = tmp_path / "state", tmp_path / os.fsdecode(b"caf\xe9") / "site.toml"
+    for host in ("here", "there"):
+        (state / host).mkdir(parents=True)
+        record = TopicRecord(state / host, site, state)
+        publisher = start_publisher(broker.config(), base=f"edge-tdn/{host}", record=record)
+        publish(publisher, "door")
+        own = {f"edge-tdn/{host}/availability", f"edge-tdn/{host}/status"} | of_camera("door", f"edge-tdn/{host}")
+        wait_for(broker, own)
+        publisher.stop()
+
+
+def test_topics_that_cannot_be_recorded_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    published = PublishedTopics(TopicRecord(tmp_path))
+    published.configure({"not UTF-8: \udce9"})
+    published.connected("broker:1883")
+    assert "retained topics: " in caplog.text
+    assert "surrogates not allowed" in caplog.text
 
 
 def test_a_rejected_removal_is_reported_and_tried_again_at_the_next_start(
