@@ -26,8 +26,9 @@ A daemon does this itself for what its own configuration no longer has, when it 
   edge-tdn forget attic --broker mqtt://old.lan   at another broker
   edge-tdn forget attic --base home/cams          a host with a broker.base of its own
 
-The messages are listed first, and removed after a confirmation or with --yes. A host that is online is
-refused: stop it first, or it publishes everything again. Events in its outbox are not touched.
+The messages are listed first, and removed after a confirmation or with --yes. What other programs retain
+below the topic prefix stays. A host that is online is refused: stop it first, or it publishes everything
+again. Events in its outbox are not touched.
 
 exit status:
   0 removed: nothing of it is retained any more
@@ -72,8 +73,8 @@ def run(options: argparse.Namespace, timing: StatusTiming = DEFAULT_STATUS, cons
             console.print(text, style="yellow", soft_wrap=True)
         leftovers.check(force=options.force)
         console.print(leftovers, soft_wrap=True)
-        count = len(leftovers.messages)
-        if not (options.yes or _confirmed(console, count, connection.address)):
+        topics = list(leftovers.messages)
+        if not (options.yes or _confirmed(console, len(topics), connection.address)):
             raise EdgeTdnError("nothing was removed; confirm with y, or use --yes")
         rejected = leftovers.remove(reader, timing.connect_s, console)
     finally:
@@ -84,7 +85,7 @@ def run(options: argparse.Namespace, timing: StatusTiming = DEFAULT_STATUS, cons
         read(left)
     finally:
         connection.close()
-    return left.report(console, count, rejected)
+    return left.report(console, topics, rejected)
 
 
 def _confirmed(console: "Console", count: int, address: str) -> bool:

@@ -4,7 +4,7 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +20,7 @@ from edge_tdn.config.tables import HomeAssistantConfig, Name
 from edge_tdn.delivery.home_assistant import device_id
 from edge_tdn.delivery.mqtt import Acknowledged, Lost, Message, Received
 from edge_tdn.delivery.published_topics import removal_order
+from edge_tdn.delivery.topics import Topics
 from edge_tdn.errors import BrokerError, ConfigError, EdgeTdnError
 from edge_tdn.messages import DaemonStatus
 from edge_tdn.spelling import nearest
@@ -37,7 +38,7 @@ class Leftovers:
     def __init__(self, host: str, camera: str, base: str, prefix: str) -> None:
         self._host, self._camera = host, camera
         self.base, self._prefix = base, prefix
-        self.messages: dict[str, bytes] = {}  # by topic
+        self._retained: dict[str, bytes] = {}  # by topic: below the prefix, of any program, and documents of the host
         self._availability, self._status = b"", b""  # of the host
         self._hosts: set[str] = set()  # that have published anything below edge-tdn/
 
@@ -62,24 +63,33 @@ class Leftovers:
             self._status = payload
         if topic.startswith("edge-tdn/") and topic.endswith(AVAILABILITY) and payload:
             self._hosts.add(topic.removeprefix("edge-tdn/").removesuffix(AVAILABILITY))
-        if not self._belongs(topic):
-            return
-        if received.retained and payload:
-            self.messages[topic] = payload
+        if received.retained and payload and (self._is_below(topic) or self._is_document(topic)):
+            self._retained[topic] = payload
         elif not payload:
-            self.messages.pop(topic, None)
+            self._retained.pop(topic, None)
+
+    @property
+    def messages(self) -> dict[str, bytes]:
+        """The messages of the host or camera, by topic."""
+        return {topic: payload for topic, payload in self._retained.items() if self._belongs(topic)}
+
+    @property
+    def others(self) -> str:
+        """The messages of other programs or hosts below the topic prefix, in words; empty: none."""
+        count = len(self._retained) - len(self.messages)
+        return f"{count} other retained messages below {plain(self.base)}" if count else ""
 
     def check(self, force: bool) -> None:
         """Raise EdgeTdnError if there is nothing to remove, or if a running daemon would publish it again."""
         name = f"{self._host}/{self._camera}" if self._camera else self._host
-        if not self.messages:
+        messages = self.messages
+        if not messages:
             known = nearest(self._host, sorted(self._hosts), "hosts there") if self._hosts else "no host is known there"
             if self._host in self._hosts:
                 known = "it has no such camera"
-            raise EdgeTdnError(
-                f"{name}: nothing is retained below {self.base}, and no document below {self._prefix}; {known}"
-            )
-        other = next((base for base in map(base_of, self.messages.values()) if base and base != self.base), "")
+            below = f"none of the {self.others} is its" if self.others else f"nothing is retained below {self.base}"
+            raise EdgeTdnError(f"{name}: {below}, and no document below {self._prefix}; {known}")
+        other = next((base for base in map(base_of, messages.values()) if base and base != self.base), "")
         if other and not force:
             raise EdgeTdnError(
                 f"{name}: its documents for Home Assistant name the topic prefix {plain(other)}, not {self.base}; "
@@ -92,9 +102,9 @@ class Leftovers:
             )
 
     def remove(self, reader: RetainedReader, patience_s: float, console: Console) -> dict[str, str]:
-        """Remove all messages. Return the topics whose removal the broker rejected, and why."""
+        """Remove the messages of the host or camera. Return the topics whose removal the broker rejected, and why."""
         waiting, sent, rejected = removal_order(self.messages)[::-1], dict[int, str](), dict[str, str]()
-        total = len(waiting)  # of `messages`, which shrink as the removals return
+        total = len(waiting)
         deadline = time.monotonic() + patience_s
         with console.status("") as progress:
             while waiting or sent:
@@ -116,18 +126,22 @@ class Leftovers:
                             rejected[topic] = rejection
         return rejected
 
-    def report(self, console: Console, before: int, rejected: Mapping[str, str]) -> int:
-        """Print what is left of `before` messages. Return the exit status."""
-        for topic in removal_order(self.messages):
+    def report(self, console: Console, before: Collection[str], rejected: Mapping[str, str]) -> int:
+        """Print which of the topics `before` still have a message. Return the exit status."""
+        left = removal_order(self._retained.keys() & set(before))
+        for topic in left:
             why = rejected.get(topic, "published again, or not allowed for this user")
             console.print(Text(f"still retained: {plain(topic)}: {why}", "red"), soft_wrap=True)
-        removed = before - len(self.messages)
-        console.print(f"{removed} of {before} removed" if self.messages else f"{before} removed", soft_wrap=True)
-        return 1 if self.messages else 0
+        total = len(before)
+        console.print(f"{total - len(left)} of {total} removed" if left else f"{total} removed", soft_wrap=True)
+        return 1 if left else 0
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for topic in removal_order(self.messages):
-            yield Text(f"{plain(topic)}  {len(self.messages[topic])} bytes")
+        messages = self.messages
+        for topic in removal_order(messages):
+            yield Text(f"{plain(topic)}  {len(messages[topic])} bytes")
+        if self.others:
+            yield Text(f"not removed: {self.others}")
 
     @property
     def _is_served(self) -> bool:
@@ -138,9 +152,29 @@ class Leftovers:
             return True
 
     def _belongs(self, topic: str) -> bool:
-        scope = f"{self.base}/{self._camera}/" if self._camera else f"{self.base}/"
-        if topic.startswith(scope):
+        """Return whether this project publishes such a topic: the prefix may have other programs' below it, too."""
+        if not self._is_below(topic):
+            return True  # a document of the host
+        topics = Topics(self.base)
+        camera = topic.removeprefix(f"{self.base}/").rpartition("/")[0]
+        if not camera:
+            return topic in topics.retained((), snapshots=True)
+        return "/" not in camera and topic in topics.retained([camera], snapshots=True) and self._is_camera(camera)
+
+    def _is_camera(self, name: str) -> bool:
+        """Return whether a level below the prefix is a camera, shown by its status; below edge-tdn/HOST all are."""
+        if self.base == f"edge-tdn/{self._host}":
             return True
+        try:
+            content: Any = json.loads(self._retained.get(Topics(self.base).camera_status(name), b""))
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(content, dict) and "schema" in content and content.get("camera") == name
+
+    def _is_below(self, topic: str) -> bool:
+        return topic.startswith(f"{self.base}/{self._camera}/" if self._camera else f"{self.base}/")
+
+    def _is_document(self, topic: str) -> bool:
         levels = topic.removeprefix(f"{self._prefix}/").split("/")
         if not topic.startswith(f"{self._prefix}/") or len(levels) not in (3, 4) or levels[-1] != "config":
             return False

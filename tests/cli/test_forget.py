@@ -85,6 +85,32 @@ def test_everything_of_a_host_is_removed_and_nothing_of_others(
     assert lines[-1] == f"{len(own)} removed"
 
 
+def test_what_other_programs_and_hosts_retain_below_the_topic_prefix_stays(
+    site: Brokerful, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The prefix is `home`, which a whole house uses. A name or two are those of this project."""
+    own = site.leave("barn", "door", base="home")
+    other_host = site.leave("attic", "yard", base="home/attic")
+    foreign = {
+        "home/note": b"from the user",
+        "home/kitchen/lamp/state": b"on",
+        "home/kitchen/status": b'{"schema": 1, "power": "on"}',
+        "home/kitchen/snapshot": b"of another program",
+        "home/hall/status": b"\xff",
+        "home/hall/action": b"open",
+        "home/door/settings": b"{}",
+        "home/door/lock/status": b"{}",
+    }
+    site.leave_on(foreign)
+    assert site.forget("barn/kitchen", "--yes", "--base", "home") == 1
+    assert "barn/kitchen: none of the 3 other retained messages below home is its" in capsys.readouterr().err
+    assert site.forget("barn", "--yes", "--base", "home") == 0
+    assert site.topics == other_host | set(foreign)
+    others = len(foreign) + len({topic for topic in other_host if topic.startswith("home/")})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [f"not removed: {others} other retained messages below home", f"{len(own)} removed"]
+
+
 def test_one_camera_is_removed(site: Brokerful) -> None:
     own = site.leave("attic", "door", "door.2")
     assert site.forget("attic/door", "--yes") == 0
