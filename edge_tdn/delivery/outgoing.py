@@ -82,7 +82,7 @@ class Outgoing:
         """
         alone = self._in_flight.alone if blame else None
         self._scores.disconnected(blame)
-        if self.published.disconnected():
+        if self.published.disconnected(blame):
             text = "retained messages of an earlier configuration stay: the broker ends the connection over"
             self._status.warn("removal", f"{text} their removal; `edge-tdn forget` removes them, as a user who may")
         if self._in_flight.empty:  # it did not end over one of our messages; perhaps the broker was restarted

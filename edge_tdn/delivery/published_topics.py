@@ -14,7 +14,7 @@ from edge_tdn.delivery.topic_record import TopicRecord, TopicsByBroker
 
 log = logging.getLogger(__name__)
 
-MAX_LOST_CONNECTIONS = 2  # with a removal in flight, before removals are given up until the next start
+MAX_LOST_CONNECTIONS = 2  # perhaps over a removal, and none accepted in between, before removals are given up
 
 
 class PublishedTopics:
@@ -26,36 +26,40 @@ class PublishedTopics:
         self._read = record is None  # the record has been read
         self._written = True  # the record on disk is up to date
         self._configured: frozenset[str] = frozenset()
-        self._broker = ""  # address of the connected broker; empty: not connected
+        self._broker = ""  # address of the connected broker, or of the last one
+        self._connected = False
         self._leaving = False  # it for another
         self._queue: deque[str] = deque()  # topics to remove from it
         self._in_flight: Message | None = None  # the removal that the broker has not answered yet
-        self._lost_connections = 0  # with a removal in flight
+        self._lost_connections = 0  # to this broker with a removal in flight, since it accepted one
         self._complaint = ""  # what the disk refused last, logged once
 
     def configure(self, topics: Collection[str]) -> list[str]:
         """Set the topics of the configuration. Return those that it no longer has and that were published since."""
         dropped = self._configured - set(topics)
         self._configured = frozenset(topics)
-        if self._broker:
+        if self._connected:
             self._expect()
         return removal_order(dropped)
 
     def connected(self, broker: str) -> None:
         """Record the topics that are going to be published, and queue the removal of all others."""
-        self._broker, self._in_flight, self._leaving = broker, None, False
+        if broker != self._broker:
+            self._lost_connections = 0
+        self._broker, self._connected, self._leaving = broker, True, False
         self._expect()
 
-    def disconnected(self) -> bool:
-        """Forget what is in flight. Return True if removals are given up until the next start.
+    def disconnected(self, blame: bool) -> bool:
+        """Forget what is in flight. Return True if removals at this broker are given up until the next start.
 
-        That is after several connections which ended while one was in flight: the broker may have ended them over it.
+        `blame`: the broker may have ended the connection over what was in flight. It is given up after several that
+        ended with a removal in flight.
         """
         given_up = False
-        if self._in_flight:
+        if self._in_flight and blame:
             self._lost_connections += 1
             given_up = self._lost_connections == MAX_LOST_CONNECTIONS
-        self._broker, self._in_flight = "", None
+        self._connected, self._in_flight = False, None
         self._queue.clear()
         return given_up
 
@@ -85,13 +89,15 @@ class PublishedTopics:
         ours = message is self._in_flight
         if ours:
             self._in_flight = None
+            if not rejection:
+                self._lost_connections = 0
         if not message.payload and not rejection:
             self._removed(message.topic)
         return ours and rejection is not None
 
     def tick(self) -> None:
         """Try again what the disk has refused. Call it about once a second."""
-        if self._broker and not self._read:
+        if self._connected and not self._read:
             self._expect()
         elif not self._written:
             self._write()

@@ -18,6 +18,7 @@ from edge_tdn.delivery.topic_record import RECORD, TopicRecord
 from edge_tdn.messages import DaemonStatus
 from tests.support.broker import Mosquitto
 from tests.support.delivery import BASE, DeliveryRecorder, StartPublisher, action_event, camera_status
+from tests.support.model_broker import Host, ModelBroker
 from tests.support.retained import RetainedStates, daemon_status, retained_topics
 from tests.support.scripted_broker import CONNACK_5, ScriptedBroker, is_connect, is_publish, puback, topic_of
 from tests.support.waiting import eventually
@@ -246,6 +247,51 @@ def test_removals_over_which_the_broker_ends_the_connection_do_not_stop_events(
         eventually(lambda: delivered.count(f"{BASE}/door/events") >= 20, describe=lambda: publisher.delivery)
         eventually(lambda: publisher.delivery.state == "connected" and publisher.outbox_status.waiting == 0)
         assert publisher.connects == 3
+
+
+def published_before(*topics: str) -> PublishedTopics:
+    """Return the topics of a host that has published these at the broker "here", and has none any more."""
+    published = PublishedTopics()
+    published.configure(topics)
+    published.connected("here")
+    published.disconnected(blame=False)
+    published.configure(())
+    return published
+
+
+def test_a_connection_that_the_broker_ends_with_a_reason_did_not_end_over_a_removal() -> None:
+    host = Host(ModelBroker(10**6, silent=frozenset(["old"])))
+    host.outgoing.published = published = published_before("old")
+    for _ in range(5):
+        published.connected("here")
+        host.connect()
+        host.run(host.connections, for_s=1)
+        assert [message.topic for message in host.in_flight.messages] == ["old"]
+        host.outgoing.disconnected(blame=False)
+        host.uplink.connection_lost()
+
+
+def test_an_accepted_removal_and_another_broker_end_the_count_of_lost_connections() -> None:
+    published = published_before("a", "b", "c")
+    published.connected("here")
+    assert published.next_removal()
+    assert not published.disconnected(blame=True)
+    published.connected("here")
+    removal = published.next_removal()
+    assert removal
+    published.answered(removal, None)
+    assert published.next_removal()
+    assert not published.disconnected(blame=True), "the first since one was accepted"
+    published.connected("here")
+    assert published.next_removal()
+    assert published.disconnected(blame=True)
+    published.connected("here")
+    assert not published.has_removals
+    published.disconnected(blame=True)
+    published.connected("elsewhere")
+    published.disconnected(blame=True)
+    published.connected("here")
+    assert published.has_removals
 
 
 def test_a_host_whose_topics_another_client_removes_restores_them(
