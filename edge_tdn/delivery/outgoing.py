@@ -63,9 +63,8 @@ class Outgoing:
         return self._in_flight.room > 0 and not unsent
 
     def configure(self, topics: Collection[str]) -> None:
-        """Set the retained topics of the configuration, and remove the others that were published since the start."""
-        for topic in self.published.configure(topics):
-            self.retained.set(Message(topic, b"", retain=True))
+        """Set the retained topics of the configuration; those that it no longer has are removed."""
+        self.retained.drop(self.published.configure(topics))
 
     def connected(self, link: Link, birth: Message) -> None:
         """Start on a new connection, with the message `birth`."""

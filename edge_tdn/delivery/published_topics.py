@@ -34,19 +34,19 @@ class PublishedTopics:
         self._lost_connections = 0  # to this broker with a removal in flight, since it accepted one
         self._complaint = ""  # what the disk refused last, logged once
 
-    def configure(self, topics: Collection[str]) -> list[str]:
-        """Set the topics of the configuration. Return those that it no longer has and that were published since."""
+    def configure(self, topics: Collection[str]) -> frozenset[str]:
+        """Set the topics of the configuration. Return those that it no longer has; they are removed from here."""
         dropped = self._configured - set(topics)
         self._configured = frozenset(topics)
         if self._connected:
             self._expect()
-        return removal_order(dropped)
+        return dropped
 
     def connected(self, broker: str) -> None:
         """Record the topics that are going to be published, and queue the removal of all others."""
         if broker != self._broker:
             self._lost_connections = 0
-        self._broker, self._connected, self._leaving = broker, True, False
+        self._broker, self._connected, self._leaving, self._in_flight = broker, True, False, None
         self._expect()
 
     def disconnected(self, blame: bool) -> bool:

@@ -10,7 +10,7 @@ out is sent as a probe.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from edge_tdn.delivery.broker_limits import BrokerLimits
@@ -59,6 +59,7 @@ class RetainedState:
         self._alone: dict[str, Message] = {}  # the same of the suspects
         self._too_large: dict[str, Message] = {}  # those that do not fit
         self._generation = limits.generation  # at that time
+        self._dropped: set[str] = set()  # topics: an answer that is still to come says nothing
         self._suspects: dict[str, Suspect] = {}  # by topic
         self._denials: dict[str, Denial] = {}  # by topic
         self._retry_at_s = 0.0  # monotonic time at which denied messages are sent again
@@ -82,8 +83,18 @@ class RetainedState:
 
     def set(self, message: Message) -> None:
         """Replace the topic's message; an empty payload removes it from the broker."""
+        self._dropped.discard(message.topic)
         self._messages[message.topic] = message
         self._queue(message)
+
+    def drop(self, topics: Collection[str]) -> None:
+        """Forget the messages of topics that the configuration no longer has."""
+        self._dropped.update(topics)
+        for topic in topics:
+            for known in (self._messages, self._unsent, self._large, self._alone, self._too_large):
+                known.pop(topic, None)
+            self._suspects.pop(topic, None)
+            self._denials.pop(topic, None)
 
     def announce(self, documents: Mapping[str, bytes]) -> None:
         """Set the documents, JSON by topic, that have changed."""
@@ -198,6 +209,8 @@ class RetainedState:
     def rejected(self, message: Message, reason: str) -> None:
         """Keep the message to send it again later."""
         self._clear(message.topic)
+        if message.topic in self._dropped:
+            return
         if not self._denials:
             self._retry_at_s = self._clock() + self._timing.max_retry_s
         self._denials[message.topic] = Denial(message, reason)
@@ -205,7 +218,8 @@ class RetainedState:
     def too_large(self, message: Message) -> None:
         """Leave the message out until the limits change; a newer one of its topic may fit."""
         self._clear(message.topic)
-        self._queue(self._messages.get(message.topic, message))
+        if message.topic not in self._dropped:
+            self._queue(self._messages.get(message.topic, message))
 
     def _clear(self, topic: str) -> None:
         """Suspect the topic no longer."""

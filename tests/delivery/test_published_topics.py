@@ -1,6 +1,7 @@
 """The retained messages at a real broker after the configuration of a host has changed."""
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -87,6 +88,57 @@ def test_a_reload_removes_a_camera_that_was_never_published_to_this_broker(
     publish(publisher, "door")
     broker.start()
     wait_for(broker, OWN | of_camera("door"))
+
+
+def test_a_reload_removes_each_topic_once(start_publisher: StartPublisher, broker: Mosquitto) -> None:
+    """With a connection, and at the next one without."""
+    publisher = start_publisher(broker.config(), connection_timing=QUICK_RETRY)
+    recorder = DeliveryRecorder(broker.port)
+    publish(publisher, "door", "yard", "shed")
+    recorder.wait_for(lambda: recorder.last("shed/snapshot"))
+    publish(publisher, "door", "yard")
+    wait_for(broker, OWN | of_camera("door") | of_camera("yard"))
+    publish(publisher, "door")
+    wait_for(broker, OWN | of_camera("door"))
+    publisher.event(action_event(1))
+    recorder.wait_for(lambda: recorder.events())
+    removals = [message.topic for message in recorder.messages if not message.payload]
+    assert sorted(removals) == sorted(of_camera("yard") | of_camera("shed"))
+    recorder.close()
+
+
+def test_a_rejected_removal_at_a_reload_is_a_warning(
+    start_publisher: StartPublisher, broker: Mosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker's rules allow the topics of a camera no longer, then it leaves."""
+    rules = tmp_path / "rules"
+    rules.write_text("topic readwrite #\n")
+    rules.chmod(0o600)
+    broker.stop()
+    broker.guard(f"allow_anonymous true\nacl_file {rules}")
+    broker.start()
+    url = BrokerConfig(url=f"mqtt://127.0.0.1:{broker.guarded_port}")
+    publisher = start_publisher(url, connection_timing=QUICK_RETRY)
+    publish(publisher, "door", "yard")
+    wait_for(broker, OWN | of_camera("door") | of_camera("yard"))
+    rules.write_text(f"topic read #\ntopic write {BASE}/+\ntopic write {BASE}/door/#\n")
+    broker.process.send_signal(signal.SIGHUP)
+
+    def is_denied() -> bool:
+        publisher.action("yard", "right")
+        return publisher.delivery.state == "degraded"
+
+    eventually(is_denied)
+    publish(publisher, "door")
+    eventually(
+        lambda: all(f"{topic} stays at the broker" in caplog.text for topic in of_camera("yard")),
+        describe=lambda: caplog.text,
+    )
+    publisher.event(action_event(1))
+    eventually(
+        lambda: publisher.outbox_status.waiting == 0 and publisher.delivery.state == "connected",
+        describe=lambda: publisher.delivery,
+    )
 
 
 def test_topics_are_removed_only_from_the_broker_that_holds_them(

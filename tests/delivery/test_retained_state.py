@@ -261,6 +261,34 @@ def test_a_removed_topic_is_cleared_once(harness: RetainedStateHarness) -> None:
     assert "a" not in harness.send()
 
 
+def test_a_dropped_topic_is_never_sent_again(harness: RetainedStateHarness) -> None:
+    """It waited, was denied, was a suspect, or is rejected only after it was dropped."""
+    harness.state.set(retained("suspect"))
+    harness.connect()
+    harness.send()
+    harness.disconnect()
+    harness.connect()
+    for topic, payload in (("denied", b"1"), ("late", b"1"), ("large", LARGE), ("huge", LARGE)):
+        harness.state.set(retained(topic, payload))
+    assert harness.send() == ["availability", "denied", "late", "large"]
+    harness.reject("denied")
+    harness.state.set(retained("waits"))
+    harness.state.drop(["suspect", "denied", "late", "large", "huge", "waits"])
+    harness.reject("late")
+    harness.acknowledge()
+    assert harness.state.denials == {}
+    assert not harness.state.has_suspects(probes=True)
+    harness.now_s += 10 * TIMING.max_retry_s
+    assert harness.send() == []
+    harness.disconnect()
+    harness.connect()
+    assert harness.send() == ["availability"]
+    harness.state.set(retained("late"))
+    assert harness.send() == ["late"]
+    harness.reject("late")
+    assert harness.state.denials == {"late": "Not authorized"}
+
+
 def test_a_denied_message_is_sent_again_later(harness: RetainedStateHarness) -> None:
     harness.state.set(retained("a"))
     harness.connect()
