@@ -5,26 +5,20 @@ configuration no longer has are removed with empty retained messages, one at a t
 until the broker has acknowledged that. Topics at other brokers are kept for the day when one of them is used again.
 """
 
-import logging
 from collections import deque
 from collections.abc import Collection, Iterable
 
 from edge_tdn.delivery.mqtt import Message
-from edge_tdn.delivery.topic_record import TopicRecord, TopicsByBroker
-
-log = logging.getLogger(__name__)
+from edge_tdn.delivery.recorded_topics import RecordedTopics
 
 MAX_LOST_CONNECTIONS = 2  # perhaps over a removal, and none accepted in between, before removals are given up
 
 
 class PublishedTopics:
-    """Owned by the publisher's thread. `record`: None keeps the topics in memory."""
+    """Owned by the publisher's thread."""
 
-    def __init__(self, record: TopicRecord | None = None) -> None:
-        self._record = record
-        self._recorded: TopicsByBroker = {}
-        self._read = record is None  # the record has been read
-        self._written = True  # the record on disk is up to date
+    def __init__(self, recorded: RecordedTopics | None = None) -> None:
+        self._recorded = recorded or RecordedTopics()
         self._configured: frozenset[str] = frozenset()
         self._broker = ""  # address of the connected broker, or of the last one
         self._connected = False
@@ -32,7 +26,7 @@ class PublishedTopics:
         self._queue: deque[str] = deque()  # topics to remove from it
         self._in_flight: Message | None = None  # the removal that the broker has not answered yet
         self._lost_connections = 0  # to this broker with a removal in flight, since it accepted one
-        self._complaint = ""  # what the disk refused last, logged once
+        self._rejected: set[str] = set()  # topics whose removal this connection has rejected
 
     def configure(self, topics: Collection[str]) -> frozenset[str]:
         """Set the topics of the configuration. Return those that it no longer has; they are removed from here."""
@@ -47,6 +41,7 @@ class PublishedTopics:
         if broker != self._broker:
             self._lost_connections = 0
         self._broker, self._connected, self._leaving, self._in_flight = broker, True, False, None
+        self._rejected.clear()
         self._expect()
 
     def disconnected(self, blame: bool) -> bool:
@@ -79,9 +74,9 @@ class PublishedTopics:
 
     def leave(self, keep: str) -> list[Message]:
         """Return the removals of everything that the connected broker holds, except the topic `keep`."""
-        self._leaving = True
+        self._leaving, self._connected = True, False
         self._queue.clear()
-        topics = removal_order(self._recorded.get(self._broker, set()) - {keep})
+        topics = removal_order(self._recorded.at(self._broker) - {keep})
         return [Message(topic, b"", retain=True) for topic in topics]
 
     def answered(self, message: Message, rejection: str | None) -> bool:
@@ -89,71 +84,28 @@ class PublishedTopics:
         ours = message is self._in_flight
         if ours:
             self._in_flight = None
-            if not rejection:
+            if rejection:
+                self._rejected.add(message.topic)
+            else:
                 self._lost_connections = 0
-        if not message.payload and not rejection:
-            self._removed(message.topic)
+        if not message.payload and not rejection and (self._leaving or message.topic not in self._configured):
+            self._recorded.remove(self._broker, message.topic)
         return ours and rejection is not None
 
     def tick(self) -> None:
-        """Try again what the disk has refused. Call it about once a second."""
-        if self._connected and not self._read:
+        """Write what has changed, and try again what the disk has refused. Call it about once a second."""
+        if self._recorded.is_read:
+            self._recorded.synchronise(self._broker)
+        elif self._connected:
             self._expect()
-        elif not self._written:
-            self._write()
 
     def _expect(self) -> None:
         """Record the configured topics for the connected broker, and queue the removal of its others."""
-        self._read_record()
-        recorded = self._recorded.setdefault(self._broker, set())
-        if not self._configured <= recorded:
-            recorded |= self._configured
-            self._write()
+        self._recorded.add(self._broker, self._configured)
+        self._recorded.synchronise(self._broker)
         if self._lost_connections < MAX_LOST_CONNECTIONS:
-            in_flight = {self._in_flight.topic} if self._in_flight else set()
-            self._queue = deque(removal_order(recorded - self._configured - in_flight))
-
-    def _removed(self, topic: str) -> None:
-        recorded = self._recorded.get(self._broker, set())
-        if topic in recorded and (self._leaving or topic not in self._configured):
-            recorded.discard(topic)
-            self._written = False  # written soon: to remove a topic twice does no harm
-
-    def _read_record(self) -> None:
-        """Add what the disk has; until that can be read, nothing is written."""
-        if self._read or not self._record:
-            return
-        try:
-            for broker, topics in self._record.read().items():
-                self._recorded.setdefault(broker, set()).update(topics)
-        except (OSError, ValueError) as error:
-            self._complain(error)
-            return
-        self._read, self._written = True, False
-        for address, topics in self._recorded.items():
-            if address != self._broker:
-                text = "broker=%s may still hold %d retained messages of this host; `edge-tdn forget` removes them"
-                log.info(text, address, len(topics))
-
-    def _write(self) -> None:
-        self._written = False
-        if not self._read:
-            return
-        try:
-            if self._record:
-                self._record.write(self._recorded)
-        except (OSError, ValueError) as error:
-            self._complain(error)
-            return
-        self._written, self._complaint = True, ""
-
-    def _complain(self, error: Exception) -> None:
-        complaint = getattr(error, "strerror", "") or str(error)
-        if complaint != self._complaint:
-            log.warning(
-                "retained topics: %s: %s; retried, else `edge-tdn forget` removes them", self._record, complaint
-            )
-        self._complaint = complaint
+            done = {self._in_flight.topic, *self._rejected} if self._in_flight else self._rejected
+            self._queue = deque(removal_order(self._recorded.at(self._broker) - self._configured - done))
 
 
 def removal_order(topics: Iterable[str]) -> list[str]:

@@ -24,6 +24,7 @@ from edge_tdn.delivery.publisher_loop import (
     ReconnectRequest,
     StopRequest,
 )
+from edge_tdn.delivery.recorded_topics import RecordedTopics
 from edge_tdn.delivery.replays import ReplayRequest
 from edge_tdn.delivery.stopwatch import Observe, Stopwatch
 from edge_tdn.delivery.timing import PublisherTiming
@@ -63,7 +64,7 @@ class Publisher:
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._last_seq: dict[str, int] = {}  # of the events put into the inbox; one writer for each camera
         self._stopwatch = Stopwatch(observe)
-        published = PublishedTopics(record)
+        published = PublishedTopics(RecordedTopics(record, timing))
         self._loop = PublisherLoop(
             self._topics, boot, outbox, self._inbox, connect, commanded, self._stopwatch, timing, published
         )

@@ -10,7 +10,7 @@ class PublisherTiming:
     tick_s: float = 1.0  # longest sleep while there is nothing to do
     disk_s: float = 60.0  # one write to a slow disk: a restart during it would lose the events that wait in memory
     store_s: float = 0.2  # longest delay before acknowledgements, which are collected, are stored in the outbox
-    min_retry_s: float = 1.0  # first wait before a rejected camera is probed; it doubles with every rejection
+    min_retry_s: float = 1.0  # first wait before a rejected camera, or a disk, is tried again; it doubles each time
     max_retry_s: float = 30.0  # longest wait; rejected retained messages are always tried again after this
     min_probe_s: float = 60.0  # first wait before something over which the connection ended is tried again
     max_probe_s: float = 3600.0  # longest wait; it doubles with every connection that ended over it

@@ -1,6 +1,7 @@
 """The retained messages at a real broker after the configuration of a host has changed."""
 
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from edge_tdn.config.tables import BrokerConfig
+from edge_tdn.delivery import topic_record
 from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.delivery.outbox.folder import lock_folder
 from edge_tdn.delivery.published_topics import PublishedTopics, removal_order
 from edge_tdn.delivery.publisher import Publisher
-from edge_tdn.delivery.timing import ConnectionTiming
+from edge_tdn.delivery.recorded_topics import RecordedTopics
+from edge_tdn.delivery.timing import ConnectionTiming, PublisherTiming
 from edge_tdn.delivery.topic_record import RECORD, TopicRecord
 from edge_tdn.messages import DaemonStatus
 from tests.support.broker import Mosquitto
@@ -31,6 +34,15 @@ QUICK_RETRY = ConnectionTiming(min_retry_s=0.1, max_retry_s=0.1)
 
 def of_camera(camera: str, base: str = BASE) -> set[str]:
     return {f"{base}/{camera}/{name}" for name in ("action", "snapshot", "status")}
+
+
+@pytest.fixture
+def machine_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file with the id of this machine; a container may have none."""
+    file = tmp_path / "machine-id"
+    file.write_text("0123456789abcdef0123456789abcdef\n")
+    monkeypatch.setattr(topic_record, "MACHINE_ID", file)
+    return file
 
 
 def publish(publisher: Publisher, *cameras: str, documents: tuple[str, ...] = ()) -> None:
@@ -177,6 +189,7 @@ def test_a_reload_to_another_broker_leaves_only_the_goodbye_at_the_one_before(
     wait_for(broker, everything)
 
 
+@pytest.mark.usefixtures("machine_id")
 def test_a_renamed_host_removes_what_it_published_under_its_earlier_name(
     start_publisher: StartPublisher, broker: Mosquitto, tmp_path: Path
 ) -> None:
@@ -206,6 +219,7 @@ def test_a_renamed_host_removes_what_it_published_under_its_earlier_name(
     lock.close()
 
 
+@pytest.mark.usefixtures("machine_id")
 def test_a_configuration_file_whose_path_is_not_utf_8_is_recognised(
     start_publisher: StartPublisher, broker: Mosquitto, tmp_path: Path
 ) -> None:
@@ -220,8 +234,27 @@ def test_a_configuration_file_whose_path_is_not_utf_8_is_recognised(
         publisher.stop()
 
 
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_without_a_machine_id_the_record_of_another_host_is_never_taken_over(
+    is_empty: bool, machine_id: Path, tmp_path: Path
+) -> None:
+    """Two containers have their configuration at the same path, and share the volume with their outboxes."""
+    if is_empty:
+        machine_id.write_text("")
+    else:
+        machine_id.unlink()
+    state, site, topics = tmp_path / "state", tmp_path / "site.toml", {"broker:1883": {"edge-tdn/attic/status"}}
+    for host in ("attic", "barn"):
+        (state / host).mkdir(parents=True)
+    attic, barn = (TopicRecord(state / host, site, state) for host in ("attic", "barn"))
+    attic.write(topics)
+    assert barn.read() == {}
+    barn.write({})
+    assert attic.read() == topics
+
+
 def test_topics_that_cannot_be_recorded_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    published = PublishedTopics(TopicRecord(tmp_path))
+    published = PublishedTopics(RecordedTopics(TopicRecord(tmp_path)))
     published.configure({"not UTF-8: \udce9"})
     published.connected("broker:1883")
     assert "retained topics: " in caplog.text
@@ -344,6 +377,45 @@ def test_an_accepted_removal_and_another_broker_end_the_count_of_lost_connection
     published.disconnected(blame=True)
     published.connected("here")
     assert published.has_removals
+
+
+def test_a_rejected_removal_is_sent_again_on_the_next_connection_only() -> None:
+    published = published_before("a")
+    published.connected("here")
+    removal = published.next_removal()
+    assert removal
+    published.answered(removal, "Not authorized")
+    published.configure(["b"])
+    published.tick()
+    assert not published.has_removals
+    published.disconnected(blame=False)
+    published.connected("here")
+    assert published.has_removals
+
+
+def test_a_disk_that_refuses_is_tried_again_ever_less_often(tmp_path: Path) -> None:
+    now_s, folder = 100.0, tmp_path / "unmounted"
+    topics = RecordedTopics(TopicRecord(folder), PublisherTiming(min_retry_s=1, max_retry_s=30), lambda: now_s)
+    for wait_s in (1, 2, 4, 8, 16, 30, 30):
+        topics.synchronise("here")  # refused
+        folder.mkdir()
+        now_s += wait_s - 0.5
+        topics.synchronise("here")
+        assert not topics.is_read
+        folder.rmdir()
+        now_s += 0.5
+    folder.mkdir()
+    topics.synchronise("here")
+    assert topics.is_read
+    shutil.rmtree(folder)
+    topics.add("here", {"a"})
+    topics.synchronise("here")
+    folder.mkdir()
+    topics.synchronise("here")
+    assert not (folder / RECORD).exists()
+    now_s += 1
+    topics.synchronise("here")
+    assert TopicRecord(folder).read() == {"here": {"a"}}
 
 
 def test_a_host_whose_topics_another_client_removes_restores_them(
