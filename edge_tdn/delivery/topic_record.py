@@ -93,8 +93,12 @@ def _read(path: Path) -> _Content:
 
 
 def _config_id(config: Path) -> str:
-    """Return the machine and the path of a configuration file, which need not be UTF-8."""
-    return f"{_machine_id()}:{os.fsencode(config.resolve()).decode('utf-8', 'backslashreplace')}"
+    """Return the machine and the path of a configuration file, which need not be UTF-8; empty without a machine id.
+
+    Hosts in containers may have equal paths, and share the parent of their folders.
+    """
+    machine = _machine_id()
+    return f"{machine}:{os.fsencode(config.resolve()).decode('utf-8', 'backslashreplace')}" if machine else ""
 
 
 def _machine_id() -> str:
