@@ -62,6 +62,11 @@ class Outgoing:
         unsent = self.retained.has_unsent or self.events.has_more or self._has_suspects(probes=False)
         return self._in_flight.room > 0 and not unsent
 
+    def due_s(self) -> float:
+        """Return the monotonic time at which `send` has something to do although nothing happens; infinity: never."""
+        waits = not self._in_flight.empty and self._turn is not Turn.ONLY_BATCHES and self._has_suspects(probes=True)
+        return self.events.acknowledgements.due_s if waits else self.events.due_s()
+
     def configure(self, topics: Collection[str]) -> None:
         """Set the retained topics of the configuration; those that it no longer has are removed."""
         self.retained.drop(self.published.configure(topics))

@@ -155,8 +155,10 @@ class Publisher:
         retained messages.
         """
         self._inbox.put(StopRequest(OFFLINE if failed else STOPPED, remove))
-        self._thread.join()
-        self._loop.uplink.close(cleanly=not self._crashed)
+        has_run = self._thread.ident is not None
+        if has_run:
+            self._thread.join()
+        self._loop.uplink.close(cleanly=has_run and not self._crashed)
         left = [self._inbox.get() for _ in range(self._inbox.qsize())]
         events = [item for item in left if isinstance(item, ActionEvent)]  # if the thread has failed
         self._outbox.put([(event.camera, event.seq, event.json_bytes()) for event in events])

@@ -125,7 +125,7 @@ class PublisherLoop:
 
     def _idle_s(self) -> float:
         """Return how long to wait for the inbox."""
-        return min(self._timing.tick_s, max(0.0, self._outgoing.events.due_s() - time.monotonic()))
+        return min(self._timing.tick_s, max(0.0, self._outgoing.due_s() - time.monotonic()))
 
     def _receive(self, timeout_s: float) -> None:
         """Handle what is in the inbox, or what comes within the timeout."""

@@ -13,6 +13,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from types import FrameType
 from typing import Protocol
 
@@ -164,5 +165,6 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
 def _exit(status: int) -> None:
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with suppress(Exception):  # of a reader that has gone: nothing may keep the process alive
+            stream.flush()
     os._exit(status)

@@ -1,4 +1,4 @@
-"""The command line of the exporter: edge-tdn-export convert | ensemble | quantize | parity | inspect | explain."""
+"""The command line of the exporter. COMMANDS lists its commands."""
 
 import sys
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from edge_tdn.process.program import run_program
 if TYPE_CHECKING:
     import argparse
 
+COMMANDS = ("convert", "parity", "inspect", "ensemble", "quantize", "explain")  # in the order of the help
 EXIT_STATUS = """\
 exit status: 0 done; 1 outside limits, or too few clips; 66 the video cannot be played; 71 device out of memory;
 78 configuration, model or file wrong; 130 interrupted"""
@@ -31,18 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> "argparse.ArgumentParser":
     """Return the parser of all commands. Imports take seconds, and a signal must find the program ready for it."""
     import argparse
+    from importlib import import_module
 
-    from edge_tdn_export.commands import convert, ensemble, explain, inspect, parity, quantize
-
+    modules = [import_module(f"edge_tdn_export.commands.{name}") for name in COMMANDS]
     parser = argparse.ArgumentParser(
         prog="edge-tdn-export",
         description="Convert PyTorch weights of a TDN to a model folder for edge-tdn, and compare both.",
-        epilog=f"{convert.EXAMPLES}\n{EXIT_STATUS}\n",
+        epilog=f"{modules[0].EXAMPLES}\n{EXIT_STATUS}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (convert, parity, inspect, ensemble, quantize, explain):  # in the order of the help
-        command.add_parser(commands)
+    for module in modules:
+        module.add_parser(commands)
     return parser
 
 

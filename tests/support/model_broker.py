@@ -104,20 +104,24 @@ class Host:
                 assert self.connections < max_connections, self.status.current
                 self.now_s += RECONNECT_S
                 self.connect()
-            if self.step() or self.step():
+            if self.step():
                 continue
-            self.outgoing.events.acknowledgements.store(more_to_come=False)
-            self.outgoing.report()
-            assert self.outgoing.events.due_s() > self.now_s, "the publisher's thread would not sleep"
             if self.now_s >= end_s:
                 return
             self.now_s += max(1.0, for_s / 200)
 
     def step(self, probes: bool = True) -> bool:
-        """Send once, and let the broker answer. Return whether anything was sent."""
-        sent = len(self.link.published)
-        self.outgoing.send(probes)
-        self._arriving.extend(enumerate(self.link.published[sent:], sent + 1))
+        """Send all that can be sent, and let the broker answer. Return whether anything was sent."""
+        idle = 0
+        while idle < 2:  # one turn may only find out what does not fit, which is a probe in the next one
+            sent = len(self.link.published)
+            self.outgoing.send(probes)
+            self.outgoing.report()
+            self.outgoing.events.acknowledgements.store(more_to_come=False)
+            published = list(enumerate(self.link.published[sent:], sent + 1))
+            self._arriving.extend(published)
+            idle = 0 if published else idle + 1
+        assert not probes or self.outgoing.due_s() > self.now_s, "the publisher's thread would not sleep"
         arrives = bool(self._arriving)
         if arrives:
             self._answer()
