@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unicodedata import category
 
@@ -15,7 +16,7 @@ from edge_tdn_export.lists.labels import find_labels
 from edge_tdn_export.video_files import Reading
 from edge_tdn_training.data.augment import centre_crop, decoded_short_side
 from edge_tdn_training.data.copies import copies_are_one
-from edge_tdn_training.data.dataset import DataSet, open_data
+from edge_tdn_training.data.dataset import DataSet, open_data, open_evaluation_data
 from edge_tdn_training.data.sampling import centre_segments
 from edge_tdn_training.data.split import check_evaluation_data
 from edge_tdn_training.data.video_cache import decode
@@ -235,6 +236,40 @@ def test_how_a_list_counts_is_found_stated_or_asked_for(tmp_path: Path) -> None:
         assert [video.label for video in data.videos] == expected, "as classInd.txt counts, unless the list has a 0"
     few = open_data(put(tmp_path, "a.mp4 1\nb.mp4 1\n", labels))
     assert [video.label for video in few.videos] == [1, 1], "a few lines of a list count from 0, as documented"
+    assert "list of videos, assumed to count from 0; `first_label` in dataset.toml states it; 2 videos" in few.notes[0]
+    assert (
+        open_data(put(tmp_path, "a.mp4 0\nb.mp4 1\n", labels))
+        .notes[0]
+        .startswith(f"{tmp_path}/list.txt: list of videos, 0-based; 2 videos")
+    )
+
+
+def test_evaluation_data_count_as_the_list_that_is_trained_on(tmp_path: Path) -> None:
+    """A list of a few lines does not show how it counts, alone; a list that counts otherwise is refused."""
+    labels = "".join(f"{letter}\n" for letter in "cdefghijkl")
+    (tmp_path / "other").mkdir()
+
+    def evaluated(train: str, val: str, folder: Path = tmp_path) -> list[str]:
+        where = put(tmp_path, train, labels, "train.txt")
+        data = open_data(where)
+        data = replace(data, labels=(*data.labels, "background"), swaps=(*data.swaps, 10))  # as finetune extends it
+        other = open_evaluation_data(put(folder, val, labels, "val.txt"), Reading(), data, where)
+        return [other.labels[video.label] for video in other.videos]
+
+    for folder in (tmp_path, tmp_path / "other"):
+        assert evaluated("a.mp4 1\nb.mp4 10\n", "a.mp4 1\nleft/a.mp4 5\n", folder) == ["c", "g"]
+        assert evaluated("a.mp4 0\nb.mp4 9\n", "a.mp4 1\nleft/a.mp4 5\n", folder) == ["d", "h"]
+        for train, val, counts in (
+            ("a.mp4 1\nb.mp4 10\n", "left/a.mp4 0\n", (0, 1)),
+            ("a.mp4 1\nb.mp4 5\n", "left/a.mp4 10\n", (1, 0)),
+        ):
+            message = (
+                rf"val\.txt: counts its labels from {counts[0]}, but .*train\.txt, .* from {counts[1]}; .*first_label"
+            )
+            with pytest.raises(ConfigError, match=message):
+                evaluated(train, val, folder)
+    (tmp_path / "other/dataset.toml").write_text("first_label = 0\n")
+    assert evaluated("a.mp4 1\nb.mp4 10\n", "left/a.mp4 0\na.mp4 1\n", tmp_path / "other") == ["c", "d"]
 
 
 def test_labels_in_another_order_than_the_folders_of_the_list_are_refused(clips: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from edge_tdn_export.clips import MAX_REASONS
 from edge_tdn_export.lists.labels import find_labels, read_labels
 from edge_tdn_export.lists.named import HMDB51_FILE
-from edge_tdn_export.lists.numbering import class_indices
+from edge_tdn_export.lists.numbering import Counting, class_indices
 from edge_tdn_export.lists.read_list import format_of, locate, read_list
 from edge_tdn_export.lists.text import counted
 from edge_tdn_export.lists.video_list import Part
@@ -68,6 +68,7 @@ class DataSet:
     skipped: tuple[str, ...] = ()  # file and reason
     pictures: Pictures = AS_FOUND  # how folders of pictures are read
     notes: tuple[str, ...] = ()  # for the user: the format of a list, and videos under two labels
+    counting: Counting | None = None  # how its list counts; None: it has none, or one with the names of the classes
 
     @property
     def sideways(self) -> tuple[str, ...]:
@@ -77,26 +78,29 @@ class DataSet:
         )
 
 
-def open_data(path: Path, reading: Reading = AS_IT_IS, part: Part | None = None) -> DataSet:
+def open_data(
+    path: Path, reading: Reading = AS_IT_IS, part: Part | None = None, other: Counting | None = None
+) -> DataSet:
     """Read the data set in a folder or a list file. Videos are not opened.
 
-    `part`: of a list that has videos for training and for tests. ConfigError, ModelError: no such path, an empty class,
-    an invalid label, a wrong line, or an invalid `dataset.toml`.
+    `part`: of a list that has videos for training and for tests; `other`: how another list of the same labels counts.
+    ConfigError, ModelError: no such path, an empty class, an invalid label, a wrong line, or an invalid `dataset.toml`.
     """
     kind = kind_of(path)
     if kind == "folder":
         return _open_folder(path, reading)
     if kind == "file":
-        return _open_list(path, reading, part)
+        return _open_list(path, reading, part, other)
     raise ConfigError(f"{path}: no such data; expected a folder with a folder of videos for each class, or a list file")
 
 
 def open_evaluation_data(path: Path, reading: Reading, data: DataSet, where: Path) -> DataSet:
     """Read separate evaluation data with the labels of `data`, which was read from `where`.
 
-    ConfigError: as `open_data`, or it has another class.
+    Its list counts as that of `data`, if both have the same labels. ConfigError: as `open_data`, or it has another
+    class.
     """
-    other = open_data(path, reading, "test")
+    other = open_data(path, reading, "test", data.counting)
     unknown = [label for label in other.labels if label not in data.labels]
     if unknown:
         known = nearest_of_many(unknown[0], data.labels, "its classes are")
@@ -154,12 +158,12 @@ def class_name(folder: Path) -> str:
     return name
 
 
-def _open_list(path: Path, reading: Reading, part: Part | None) -> DataSet:
+def _open_list(path: Path, reading: Reading, part: Part | None, other: Counting | None) -> DataSet:
     listed = read_list(path, part)
     file = reading.labels or find_labels(path)
     label_file = read_labels(file) if file else None
     description = Description(path.parent)
-    classes = class_indices(listed, label_file, description.first_label)
+    classes = class_indices(listed, label_file, description.first_label, other)
     located, skipped = locate(listed, reading.videos_in or path.parent)
     videos = tuple(
         Video(
@@ -177,7 +181,7 @@ def _open_list(path: Path, reading: Reading, part: Part | None) -> DataSet:
     of = f" of {label_file.path.name}" if label_file else ", sorted"
     note = f"{path}: {format_of(listed, located)}{classes.base}; {counts}{of}"
     notes = (note, *two_labels(labels, videos, real_path))
-    return DataSet(labels, videos, swaps, tuple(skipped), reading.pictures, notes)
+    return DataSet(labels, videos, swaps, tuple(skipped), reading.pictures, notes, classes.counting)
 
 
 def real_path(video: Video) -> str:
