@@ -202,6 +202,7 @@ def put(folder: Path, content: str, labels: str = "left\nright\n", name: str = "
         ("a.mp4 5 0 1\nb.mp4 5 1 0\n", r"list\.txt:1: .*three numbers after the path.*several labels or offsets"),
         ("gone.mp4 0\nC:\\clips\\b.mp4 1\n", r"none of its videos exists below .*--videos-in\n.*\n.*a path of Windows"),
         ("\n \n", r"list\.txt: no video in it"),
+        ("<!DOCTYPE html>\n<html></html>\n", r"list\.txt: is a web page, not the file itself"),
         ("17;Rotating something\n", r"list\.txt:1: unknown label 'Rotating something'; it is not in .*labels\.txt"),
         ("17\n18\n", r"list\.txt:1: '17'"),
         ("./ 0\na.mp4 1\n", r"list\.txt:1: .*an empty path"),
