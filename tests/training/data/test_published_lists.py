@@ -12,6 +12,7 @@ from unicodedata import category
 import cv2
 import numpy as np
 import pytest
+from edge_tdn_export.clips import find_videos
 from edge_tdn_export.lists.labels import find_labels
 from edge_tdn_export.video_files import Reading
 from edge_tdn_training.data.augment import centre_crop, decoded_short_side
@@ -125,7 +126,25 @@ def test_class_folders_may_contain_folders_of_pictures(clips: Path, tmp_path: Pa
     data = open_data(tmp_path / "data")
     assert [video.path.name for video in data.videos] == ["take-9", "take-0.mp4", "take-1.mp4"] * 2
     assert data.skipped == ()
+    assert data.notes == (
+        f"{tmp_path}/data: 2 folders of pictures are read as videos: left/deeper/take-9, right/deeper/take-9",
+    )
     assert [len(frames) for frames in decode(data, 12.0, 80, tmp_path / "cache").frames] == [9, 24, 24] * 2
+    for number in range(60):
+        write_pictures(tmp_path / f"data/left/{number:02}", [np.zeros((80, 112, 3), np.uint8)])
+    (note,) = open_data(tmp_path / "data").notes
+    assert note.startswith(f"{tmp_path}/data: 62 folders of pictures are read as videos: left/00, left/01, ")
+    assert note.endswith(", left/49 and 12 more")
+
+
+def test_frames_beside_their_video_are_not_a_second_recording(clips: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(clips, tmp_path / "data"))
+    write_pictures(folder / "left/take-0", [np.zeros((80, 112, 3), np.uint8)] * 9)
+    data = open_data(folder)
+    assert [video.path.name for video in data.videos] == ["take-0.mp4", "take-1.mp4"] * 2
+    assert data.skipped == (f"{folder}/left/take-0: its frames are those of take-0.mp4",)
+    assert data.notes == ()
+    assert find_videos(folder / "left") == [folder / "left/take-0.mp4", folder / "left/take-1.mp4"]
 
 
 def test_files_that_are_not_read_are_named(clips: Path, tmp_path: Path) -> None:

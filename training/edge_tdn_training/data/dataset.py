@@ -32,6 +32,7 @@ from edge_tdn_training.data.description import Description
 
 SIDE = re.compile(r"(?<![^\W_])(left|right)(?![^\W_])", re.IGNORECASE)
 MAX_PAIRS = 10  # videos under two labels that are named one by one
+MAX_FOLDERS = 50  # folders of pictures that a note names
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class DataSet:
     swaps: tuple[int, ...]  # for each label, that of its mirror image; itself if it looks the same in a mirror
     skipped: tuple[str, ...] = ()  # file and reason
     pictures: Pictures = AS_FOUND  # how folders of pictures are read
-    notes: tuple[str, ...] = ()  # for the user: the format of a list, and videos under two labels
+    notes: tuple[str, ...] = ()  # for the user: the format of a list, folders of pictures, videos under two labels
     counting: Counting | None = None  # how its list counts; None: it has none, or one with the names of the classes
 
     @property
@@ -125,6 +126,7 @@ def _open_folder(folder: Path, reading: Reading) -> DataSet:
     description = Description(folder)
     swaps = description.swaps(labels)
     videos: list[Video] = []
+    pictures: list[Path] = []
     skipped = [
         f"{entry}: {'is not in the folder of a class' if kind else 'a link that leads nowhere'}"
         for entry, kind in entries
@@ -140,8 +142,18 @@ def _open_folder(folder: Path, reading: Reading) -> DataSet:
             reasons = [f"{entry}: no video of this class; looked for {', '.join(USUAL)} and others", *skipped]
             raise ConfigError("\n".join(reasons[: MAX_REASONS + 1]))
         videos += [Video(path, label, description.source(path.relative_to(folder))) for path in own]
-    notes = two_labels(labels, videos, real_path)
+        pictures += [path for path in found.folders if path != entry]
+    notes = (*folders_note(pictures, folder), *two_labels(labels, videos, real_path))
     return DataSet(labels, tuple(videos), swaps, tuple(skipped), reading.pictures, notes)
+
+
+def folders_note(folders: Sequence[Path], root: Path) -> list[str]:
+    """Return a note on folders of pictures below `root`, if there are any: they may be thumbnails and not videos."""
+    folders = [folder for folder in folders if folder != root]  # which was named itself
+    shown = ", ".join(str(folder.relative_to(root)) for folder in folders[:MAX_FOLDERS])
+    more = f" and {len(folders) - MAX_FOLDERS} more" if len(folders) > MAX_FOLDERS else ""
+    read = "is read as a video" if len(folders) == 1 else "are read as videos"
+    return [f"{root}: {counted(len(folders), 'folder')} of pictures {read}: {shown}{more}"] if folders else []
 
 
 def class_name(folder: Path) -> str:
