@@ -78,10 +78,11 @@ def asking(address: Address) -> Iterator[Answer]:
     with ExitStack() as connections:
         with _reporting(address):
             connection = connections.enter_context(_connect(address))
-            answer = _answer(connection, _request(address))
-            if isinstance(connection, ssl.SSLSocket):
+            expires_s = 0.0
+            if isinstance(connection, ssl.SSLSocket):  # now: it is forgotten when the camera closes the connection
                 certificate = connection.getpeercert() or {}
-                answer = replace(answer, expires_s=ssl.cert_time_to_seconds(str(certificate["notAfter"])))
+                expires_s = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+            answer = replace(_answer(connection, _request(address)), expires_s=expires_s)
         yield answer
 
 

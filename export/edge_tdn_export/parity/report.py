@@ -42,6 +42,8 @@ COLOURS = {Verdict.EQUAL: "green", Verdict.WITHIN: "green", Verdict.TOO_FEW: "ye
 def table(report: ParityReport) -> RenderableType:
     """Return one row per precision, the comparison of inputs above and the failures below; fits 80 columns."""
     above = Table.grid(padding=(0, 2))
+    above.add_column(no_wrap=True)
+    above.add_column(overflow="fold")  # a path is shown whole
     above.add_row("preprocessing", Text(_preprocessing(report)))
     sampling = "same frames as published" if report.sampling_agrees else "OTHER frames than published"
     above.add_row("sampling", Text(sampling, "" if report.sampling_agrees else "bold red"))

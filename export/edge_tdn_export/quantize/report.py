@@ -57,6 +57,8 @@ def to_json(report: QuantizationReport, **more: str) -> str:
 def table(report: QuantizationReport) -> RenderableType:
     """Return the exceptions and the most sensitive operators, for the terminal."""
     above = Table.grid(padding=(0, 2))
+    above.add_column(no_wrap=True)
+    above.add_column(overflow="fold")  # a path is shown whole
     for name in ("calibration", "held_out"):
         half: ClipSet = getattr(report, name)
         above.add_row(name.replace("_", "-"), Text(f"{len(half.clips)} clips of {_some(half.videos, 6)}"))
