@@ -1,6 +1,7 @@
 """Find the videos below a folder: files by their suffix, and folders of numbered pictures.
 
-What cannot be a video is named, except for what commonly lies beside videos: texts, tables, single pictures.
+What cannot be a video is named, except for what commonly lies beside videos: texts, tables, single pictures. So is a
+folder of pictures beside a video of its name: they are the frames of that video.
 """
 
 import os
@@ -46,6 +47,7 @@ class FoundVideos:
     videos: tuple[Path, ...]  # files, and folders of numbered pictures
     skipped: tuple[str, ...] = ()  # file and reason
     note: str = ""  # for the user: the format of a list, as it was recognised
+    folders: tuple[Path, ...] = ()  # those of the videos below a folder that are folders of pictures
 
 
 def videos_below(folder: Path) -> FoundVideos:
@@ -54,13 +56,19 @@ def videos_below(folder: Path) -> FoundVideos:
     Hidden files are left out.
     """
     videos: list[Path] = []
+    folders: list[Path] = []
     skipped: list[str] = []
     for entry, kind in _entries(folder, frozenset(), skipped):
-        if kind == "folder" or (kind == "file" and entry.suffix.lower() in SUFFIXES):
+        if kind == "folder":
+            folders.append(entry)
+        elif kind == "file" and entry.suffix.lower() in SUFFIXES:
             videos.append(entry)
         elif reason := _why_no_video(entry, kind):
             skipped.append(f"{entry}: {reason}")
-    return FoundVideos(tuple(sorted(videos)), tuple(sorted(skipped)))
+    beside = {video.with_suffix(""): video.name for video in videos}
+    skipped += [f"{frames}: its frames are those of {beside[frames]}" for frames in folders if frames in beside]
+    folders = sorted(frames for frames in folders if frames not in beside)
+    return FoundVideos(tuple(sorted(videos + folders)), tuple(sorted(skipped)), folders=tuple(folders))
 
 
 def kind_of(path: Path) -> Kind:

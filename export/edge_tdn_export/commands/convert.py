@@ -65,12 +65,11 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.convert.convert import InexactExport, Recipe, convert, steps
-    from edge_tdn_export.lists.labels import labels_note
+    from edge_tdn_export.lists.labels import read_labels
     from edge_tdn_export.network import checkpoint
 
     network = checkpoint.load(options.checkpoint, note=print, **network_options(options))
-    for note in labels_note(options.labels):
-        print(note)  # noqa: T201
+    print(read_labels(options.labels).note)  # noqa: T201
     recipe = Recipe(
         id=options.id or options.out.name,
         labels=options.labels,

@@ -80,15 +80,15 @@ def run(options: argparse.Namespace) -> int:
         open_explained,
     )
     from edge_tdn_export.explain.report import check_writable, draw, table
-    from edge_tdn_export.lists.labels import labels_note
+    from edge_tdn_export.lists.labels import read_labels
     from edge_tdn_export.network import checkpoint
 
     check_writable(options.out)
     path = Path(options.model)
     if path.is_file():
         network = checkpoint.load(path, note=print, **network_options(options))
-        for note in labels_note(options.labels) if options.labels else ():
-            print(note)  # noqa: T201
+        if options.labels:
+            print(read_labels(options.labels).note)  # noqa: T201
         model = explained_checkpoint(path, network, input_spec(options, network.config.segments), options.labels)
     else:
         _check_no_checkpoint_options(options)

@@ -3,6 +3,7 @@
 Turn left                      one label per line: labels.txt; category.txt of TSM and TDN
 1 ApplyEyeMakeup               numbered, from 1 or from 0: classInd.txt of UCF101; "0,abseiling" with or without
                                a header line "id,name": the labels of Kinetics
+ApplyEyeMakeup 1               numbered at the end
 {"Turning something": "0"}     JSON with a number for each label: Something-Something V2; or the other way round
 ["up", "down"]                 JSON
 """
@@ -19,7 +20,8 @@ from edge_tdn.manifest import LABELS, WEIGHTS
 from edge_tdn_export.lists.text import Line, Pairs, counted, excerpt, lines_of, read_json, read_text, unquoted
 from edge_tdn_export.video_files import SUFFIXES
 
-NUMBERED = re.compile(r"([0-9]{1,9})[\s,;:]+(\S.*)")
+NUMBERED = re.compile(r"(?P<number>[0-9]{1,9})[\s,;:]+(?P<label>\S.*)")
+NUMBER_LAST = re.compile(r"(?P<label>.*[^\s,;:])[\s,;:]+(?P<number>[0-9]{1,9})")
 HEADER = re.compile(r"(id|index|number|class_?id|label_?id)[\s,;:]+(name|label|class|class_?name)", re.IGNORECASE)
 LISTED = re.compile(rf"\S({'|'.join(map(re.escape, SUFFIXES))})[\"']?([\s,;]+[0-9]+)*$", re.IGNORECASE)
 PLAIN = "one label per line"
@@ -54,23 +56,19 @@ def read_labels(path: Path) -> LabelFile:
     lines = lines_of(text)
     _check_no_list(path, lines)
     header = bool(lines) and HEADER.fullmatch(lines[0][1][:MAX_LISTED]) is not None
-    pairs: list[tuple[str, int, str]] = []
-    for number, line in lines[header:]:
-        if found := NUMBERED.fullmatch(line):
-            pairs.append((f"{path}:{number}", int(found[1]), unquoted(found[2].strip())))
-        elif header:
-            raise ConfigError(f"{path}:{number}: {excerpt(line)}; expected a number and a label, as the header says")
-    if header or (len(pairs) == len(lines) and _counts(pairs)):
+    pairs = _pairs(path, lines[header:], NUMBERED)
+    if header and len(pairs) < len(lines) - 1:
+        number, line = next(one for one in lines[1:] if not NUMBERED.fullmatch(one[1]))
+        raise ConfigError(f"{path}:{number}: {excerpt(line)}; expected a number and a label, as the header says")
+    if header or _counts(pairs):
         return _numbered(path, "numbered labels", pairs)
-    if pairs and len(pairs) == len(lines) and all(";" in line for _, line in lines):
+    if pairs and all(";" in line for _, line in lines):
         raise ConfigError(f"{path}:1: {excerpt(lines[0][1])}: a list of videos and their labels, not labels alone")
+    if len({label for _, _, label in pairs}) == len(lines):  # without numbers they differ: an error of the numbers
+        return _numbered(path, "numbered labels", pairs)
+    if _counts(last := _pairs(path, lines, NUMBER_LAST)):
+        return _numbered(path, "labels with their numbers", last)
     return LabelFile(path, parse_labels(path, text.encode()), PLAIN)
-
-
-def labels_note(path: Path) -> list[str]:
-    """Return a note on the format of a file of labels, for the user; none for one label per line."""
-    found = read_labels(path)
-    return [] if found.format == PLAIN else [found.note]
 
 
 def find_labels(listed: Path) -> Path | None:
@@ -100,6 +98,13 @@ def _of_json(path: Path, content: Any) -> LabelFile:
     raise ConfigError(f"{path}: JSON, but not labels; expected a number for each label, or a list of labels")
 
 
+def _pairs(path: Path, lines: Sequence[Line], pattern: re.Pattern[str]) -> list[tuple[str, int, str]]:
+    """Return place, number and label of each line; none unless every line has both."""
+    found = [(f"{path}:{number}", pattern.fullmatch(line)) for number, line in lines]
+    pairs = [(where, int(one["number"]), unquoted(one["label"].strip())) for where, one in found if one]
+    return pairs if len(pairs) == len(lines) else []
+
+
 def _counts(pairs: Sequence[tuple[str, int, str]]) -> bool:
     """Return whether the numbers count from 0 or 1, and the labels differ without them: "2 hands" may be a label."""
     numbers = sorted(number for _, number, _ in pairs)
@@ -114,7 +119,8 @@ def _numbered(path: Path, name: str, pairs: Sequence[tuple[str, int, str]]) -> L
     for expected, (where, number, label) in enumerate(ordered, first):
         if number != expected or first > 1:
             raise ConfigError(
-                f"{where}: label {excerpt(label)} has the number {number}; expected numbers from 0 or 1 on, each once"
+                f"{where}: label {excerpt(label)} has the number {number}; expected numbers from 0 or 1 on, each once, "
+                f"or a JSON list if the numbers belong to the labels"
             )
     labels = _unique(path, ((where, unquoted(label.strip())) for where, _, label in ordered))
     return LabelFile(path, labels, name, first)

@@ -20,7 +20,7 @@ MAX_DIGITS = 9
 
 
 def read_numbered(path: Path, lines: Sequence[Line]) -> VideoList:
-    """Parse the lines of a list. ConfigError: a line is wrong, or each has several labels."""
+    """Parse the lines of a list. ConfigError: a line is wrong."""
     if all(UCF101.fullmatch(line) for _, line in lines):
         return _without_numbers(path, lines)
     videos = []
@@ -35,15 +35,14 @@ def read_numbered(path: Path, lines: Sequence[Line]) -> VideoList:
         videos.append(ListedVideo(where, places, int(label)))
         shorter, frames = _last_field(named)
         several += _is_number(frames) and _is_number(_last_field(shorter)[1])
-    if several == len(lines):
-        number, line = lines[0]
-        raise ConfigError(
-            f"{path}:{number}: {excerpt(line)}: three numbers after the path, as in mmaction2's lists with several "
-            f"labels or offsets, which are not read; {EXPECTED}"
-        )
     if all(any(UCF101.fullmatch(place.path) for place in video.places) for video in videos):
         return VideoList(path, "UCF101 list", tuple(videos))
-    return VideoList(path, "list of videos", tuple(videos))
+    number, line = lines[0]
+    doubt = (
+        f"{path}:{number}: {excerpt(line)}: three numbers after the path, as in mmaction2's lists with several labels "
+        f"or offsets, which are not read; {EXPECTED}"
+    )
+    return VideoList(path, "list of videos", tuple(videos), doubt=doubt if several == len(lines) else "")
 
 
 def _without_numbers(path: Path, lines: Sequence[Line]) -> VideoList:

@@ -1,12 +1,14 @@
 """From the labels of a list, numbers or names, to the classes of a model: which number is which label.
 
 A list with the number 0 counts from 0; one whose largest number is the number of labels counts from 1. Where neither
-occurs, folders that are named as classes decide, then the numbers in the file of labels.
+occurs, folders that are named as classes decide, then another list of the same labels, which is read first, then the
+numbers in the file of labels.
 """
 
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.label_file import unique_labels
@@ -19,23 +21,31 @@ FIRST_KEY = "first_label"  # of dataset.toml
 
 
 @dataclass(frozen=True)
+class Counting:
+    """The way in which a list counts its labels: another list of the same labels counts likewise."""
+
+    path: Path  # of the list
+    labels: tuple[str, ...]
+    first: int  # the number of the first label
+
+
+@dataclass(frozen=True)
 class ClassIndices:
     """The classes of a list, and the class of each of its videos."""
 
     labels: tuple[str, ...]
     indices: tuple[int, ...]  # into `labels`, in the order of the list
-    first: int | None  # the number of the first label; None: the list has names
-
-    @property
-    def base(self) -> str:
-        """The first number of the list, for the user."""
-        return "" if self.first is None else f", {self.first}-based"
+    counting: Counting | None = None  # None: the list has names
+    base: str = ""  # how the list counts, for the user
 
 
-def class_indices(listed: VideoList, file: LabelFile | None, first: int | None = None) -> ClassIndices:
-    """Return the classes of a list's videos. `file`: its labels; `first`: the number of the first one, if known.
+def class_indices(
+    listed: VideoList, file: LabelFile | None, first: int | None = None, other: Counting | None = None
+) -> ClassIndices:
+    """Return the classes of a list's videos. `file`: its labels; `first`: the number of the first one, if stated.
 
-    ConfigError, ModelError: an unknown label, no labels, or it cannot be known how the list counts.
+    `other`: of a list that was read before. ConfigError, ModelError: an unknown label, no labels, it cannot be known
+    how the list counts, or it counts otherwise than the other list of the same labels.
     """
     if listed.classes:
         return _of_names(listed, file)
@@ -46,7 +56,8 @@ def class_indices(listed: VideoList, file: LabelFile | None, first: int | None =
             f"--labels-of-list"
         )
     numbers = [int(video.label) for video in listed.videos]
-    base = _first(listed, numbers, file) if first is None else first
+    same = other if other and other.labels == file.labels else None
+    base, shown = _first(listed, numbers, file, same) if first is None else (first, f"{first}-based")
     for video, number in zip(listed.videos, numbers, strict=True):
         if not base <= number < base + len(file.labels):
             raise ConfigError(
@@ -55,7 +66,8 @@ def class_indices(listed: VideoList, file: LabelFile | None, first: int | None =
             )
     if first is None:
         _check_folders(listed, numbers, file, base)
-    return ClassIndices(file.labels, tuple(number - base for number in numbers), base)
+    counting = Counting(listed.path, file.labels, base)
+    return ClassIndices(file.labels, tuple(number - base for number in numbers), counting, f", {shown}")
 
 
 def _of_names(listed: VideoList, file: LabelFile | None) -> ClassIndices:
@@ -72,28 +84,44 @@ def _of_names(listed: VideoList, file: LabelFile | None) -> ClassIndices:
             where = f"; it is not in {file.path}" if file else ""
             raise ConfigError(f"{video.where}: unknown label {name!r}{where}; {nearest_of_many(name, labels, 'known')}")
         indices.append(own)
-    return ClassIndices(labels, tuple(indices), None)
+    return ClassIndices(labels, tuple(indices))
 
 
-def _first(listed: VideoList, numbers: Sequence[int], file: LabelFile) -> int:
-    """Return the number of the first label: 0 or 1. ConfigError: the list may count from either."""
+def _first(listed: VideoList, numbers: Sequence[int], file: LabelFile, other: Counting | None) -> tuple[int, str]:
+    """Return the number of the first label, 0 or 1, and how the list counts, for the user.
+
+    ConfigError: the list may count from either, or counts otherwise than `other`.
+    """
     count = len(file.labels)
-    if min(numbers) == 0:
-        return 0
-    if max(numbers) == count:
-        return 1
-    agreeing = [first for first in (0, 1) if _agreement(listed, numbers, file, first) == 1.0]
-    if len(agreeing) == 1:
-        return agreeing[0]
+    found = _shown(listed, numbers, file)
+    if other and found not in (None, other.first):
+        raise ConfigError(
+            f"{listed.path}: counts its labels from {found}, but {other.path}, a list of the same labels, from "
+            f"{other.first}; correct one of them, or state how each counts with `{FIRST_KEY}` in dataset.toml beside it"
+        )
+    if found is not None:
+        return found, f"{found}-based"
+    if other:
+        return other.first, f"{other.first}-based as {other.path.name}"
     if file.first is not None:
-        return file.first
+        return file.first, f"{file.first}-based"
     if len(numbers) < count or max(numbers) > count:  # a few lines, which need not have the first label; or an error
-        return 0
+        return 0, f"assumed to count from 0; `{FIRST_KEY}` in dataset.toml states it"
     raise ConfigError(
         f"{listed.videos[0].where}: {listed.format} with the labels {min(numbers)} to {max(numbers)}, and {file.path} "
         f"with {count}: it may count from 0 or from 1; add `{FIRST_KEY} = 0` or `{FIRST_KEY} = 1` to dataset.toml "
         f"beside the list"
     )
+
+
+def _shown(listed: VideoList, numbers: Sequence[int], file: LabelFile) -> int | None:
+    """Return the number of the first label as the list itself shows it. None: it does not."""
+    if min(numbers) == 0:
+        return 0
+    if max(numbers) == len(file.labels):
+        return 1
+    agreeing = [first for first in (0, 1) if _agreement(listed, numbers, file, first) == 1.0]
+    return agreeing[0] if len(agreeing) == 1 else None
 
 
 def _check_folders(listed: VideoList, numbers: Sequence[int], file: LabelFile, first: int) -> None:

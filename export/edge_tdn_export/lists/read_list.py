@@ -69,6 +69,8 @@ def locate(listed: VideoList, folder: Path) -> tuple[list[LocatedVideo], list[st
         else:
             likely = next((place for place in video.places if place.frames is not None), video.places[0])
             skipped.append(f"{video.where}: {printable(folder / likely.path)}: no such video{_hint(video)}")
+    if not located and listed.doubt:
+        raise ConfigError(listed.doubt)
     if not located:
         raise ConfigError(
             "\n".join(

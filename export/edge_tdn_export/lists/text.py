@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_tdn.errors import ConfigError
+from edge_tdn.foreign_file import HEAD_BYTES, failed_copy
 
 ENCODINGS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}  # by the byte order mark; else UTF-8
 SAMPLE_BYTES = 4096
@@ -15,11 +16,16 @@ Line = tuple[int, str]  # number from 1, text without blanks around it
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file, UTF-8, or UTF-16 with its mark. ConfigError: it cannot be read, or is not a text."""
+    """Return the text of a file, UTF-8, or UTF-16 with its mark.
+
+    ConfigError: it cannot be read, is not a text, or is what a failed download or copy leaves.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
+    if reason := failed_copy(raw[:HEAD_BYTES]):
+        raise ConfigError(f"{path}: {reason}")
     encoding = ENCODINGS.get(raw[:2], "utf-8-sig")
     try:
         return raw.decode(encoding)

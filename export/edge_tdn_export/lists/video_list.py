@@ -35,3 +35,4 @@ class VideoList:
     format: str  # as it was recognised
     videos: tuple[ListedVideo, ...]
     classes: tuple[str, ...] = ()  # all class names that the list has, sorted; none if its labels are numbers
+    doubt: str = ""  # why it may be another format, which is not read: an error if none of its videos exists

@@ -50,7 +50,9 @@ def test_convert_writes_a_model_folder(
     (tmp_path / "bom.txt").write_bytes("\ufeff".encode() + "\r\n".join(LABELS).encode())
     arguments[arguments.index(str(labels))] = f"{tmp_path}/bom.txt"
     assert main([*arguments, "--background", "one"]) == 0
-    assert "of the largest logit from PyTorch" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{tmp_path}/bom.txt: one label per line, 3 labels\n" in printed
+    assert "of the largest logit from PyTorch" in printed
     model = open_model(tmp_path / "m")
     assert model.labels == LABELS
     assert model.manifest.input.short_side == 73

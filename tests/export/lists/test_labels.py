@@ -33,7 +33,10 @@ from edge_tdn.errors import ConfigError, ModelError
         ("odd.txt", "[up]\n{down}\n", ("[up]", "{down}"), "one label per line"),
         ("digits.txt", "0\n1\n2\n", ("0", "1", "2"), "one label per line"),
         ("hands.txt", "1 finger\n2 fingers\n3 fingers\n", ("1 finger", "2 fingers", "3 fingers"), "one label per line"),
-        ("words.txt", "2 up\n9 down\n", ("2 up", "9 down"), "one label per line"),
+        ("words.txt", "up 2\ndown 9\n", ("up 2", "down 9"), "one label per line, 2 labels"),
+        ("steps.txt", "step 1\nstep 2\n", ("step 1", "step 2"), "one label per line"),
+        ("last.txt", "Lipstick 2\nEyeMakeup 1\n", ("EyeMakeup", "Lipstick"), "labels with their numbers, 1-based"),
+        ("last.csv", 'Abseiling,0\n"a, b",1\n', ("Abseiling", "a, b"), "labels with their numbers, 0-based"),
     ],
 )
 def test_published_labels_are_read_in_the_order_of_their_numbers(
@@ -68,6 +71,16 @@ def test_labels_of_a_run_are_never_renumbered(tmp_path: Path) -> None:
         ("n.json", "[" * 100000, r"not JSON"),
         ("h.csv", "id,name\n0,up\ndown\n", r"h\.csv:3: 'down'; expected a number and a label"),
         ("h.csv", "id,name\n", "no label in the file"),
+        (
+            "lost.csv",
+            "1,a\n2,b\n4,c\n",
+            r"lost\.csv:3: label 'c' has the number 4; expected .* JSON list",
+        ),
+        ("words.txt", "2 up\n9 down\n", r"words\.txt:1: label 'up' has the number 2"),
+        ("twice.txt", "1 a\n1 b\n", r"twice\.txt:2: label 'b' has the number 1"),
+        ("l.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "is a Git LFS pointer"),
+        ("l.txt", "\n<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", r"l\.txt: is a web page"),
+        ("l.txt", "", r"l\.txt: is empty"),
         ("l.txt", "up\nd\x07own\n", r"l\.txt:2: label 'd\\x07own' has a control character"),
         ("l.txt", "up\nup\n", r"l\.txt:2: duplicate label"),
     ],

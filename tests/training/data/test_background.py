@@ -54,7 +54,11 @@ def test_negatives_may_be_frame_folders_and_are_named_as_other_data_is(
     (folder / "linked.mp4").symlink_to(action)
     (folder / "gone.mkv").symlink_to("/nowhere.mkv")
     data, notes = with_background(DataSet(("a",), (Video(action, 0, "x"),), (0,)), folder)
-    assert notes == (f"class 'background': 2 video(s) of {folder}",)
+    assert notes == (
+        f"{folder}: 1 folder of pictures is read as a video: street",
+        f"class 'background': 2 video(s) of {folder}",
+    )
+    assert len(with_background(data, folder / "street")[1]) == 0, "it was named itself"
     assert data.skipped == (f"{folder}/gone.mkv: a link to /nowhere.mkv, which does not exist",)
     (note,) = data.notes
     assert note.startswith(f"{action}, 'a', and {folder}/linked.mp4, 'background': one video under two labels")

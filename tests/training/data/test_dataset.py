@@ -74,6 +74,19 @@ def test_a_list_file_in_all_its_forms(tmp_path: Path) -> None:
     assert [reason.split(": ", 1)[1] for reason in data.skipped] == [f"{tmp_path / 'gone.mp4'}: no such video"]
 
 
+def test_names_of_videos_may_end_with_a_number(tmp_path: Path) -> None:
+    """Only if none of them exists, the three numbers of each line are taken for several labels."""
+    for name in ("take 1", "take 2"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "labels.txt").write_text("up\ndown\n")
+    (tmp_path / "train.txt").write_text("take 1 30 0\ntake 2 30 1\n")
+    data = open_data(tmp_path / "train.txt")
+    assert [(video.path.name, video.label, video.frames) for video in data.videos] == [
+        ("take 1", 0, 30),
+        ("take 2", 1, 30),
+    ]
+
+
 def test_dataset_toml_defines_mirror_images_and_recordings(tmp_path: Path) -> None:
     touch(
         tmp_path,

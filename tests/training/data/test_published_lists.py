@@ -5,17 +5,19 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unicodedata import category
 
 import cv2
 import numpy as np
 import pytest
+from edge_tdn_export.clips import find_videos
 from edge_tdn_export.lists.labels import find_labels
 from edge_tdn_export.video_files import Reading
 from edge_tdn_training.data.augment import centre_crop, decoded_short_side
 from edge_tdn_training.data.copies import copies_are_one
-from edge_tdn_training.data.dataset import DataSet, open_data
+from edge_tdn_training.data.dataset import DataSet, open_data, open_evaluation_data
 from edge_tdn_training.data.sampling import centre_segments
 from edge_tdn_training.data.split import check_evaluation_data
 from edge_tdn_training.data.video_cache import decode
@@ -124,7 +126,25 @@ def test_class_folders_may_contain_folders_of_pictures(clips: Path, tmp_path: Pa
     data = open_data(tmp_path / "data")
     assert [video.path.name for video in data.videos] == ["take-9", "take-0.mp4", "take-1.mp4"] * 2
     assert data.skipped == ()
+    assert data.notes == (
+        f"{tmp_path}/data: 2 folders of pictures are read as videos: left/deeper/take-9, right/deeper/take-9",
+    )
     assert [len(frames) for frames in decode(data, 12.0, 80, tmp_path / "cache").frames] == [9, 24, 24] * 2
+    for number in range(60):
+        write_pictures(tmp_path / f"data/left/{number:02}", [np.zeros((80, 112, 3), np.uint8)])
+    (note,) = open_data(tmp_path / "data").notes
+    assert note.startswith(f"{tmp_path}/data: 62 folders of pictures are read as videos: left/00, left/01, ")
+    assert note.endswith(", left/49 and 12 more")
+
+
+def test_frames_beside_their_video_are_not_a_second_recording(clips: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(clips, tmp_path / "data"))
+    write_pictures(folder / "left/take-0", [np.zeros((80, 112, 3), np.uint8)] * 9)
+    data = open_data(folder)
+    assert [video.path.name for video in data.videos] == ["take-0.mp4", "take-1.mp4"] * 2
+    assert data.skipped == (f"{folder}/left/take-0: its frames are those of take-0.mp4",)
+    assert data.notes == ()
+    assert find_videos(folder / "left") == [folder / "left/take-0.mp4", folder / "left/take-1.mp4"]
 
 
 def test_files_that_are_not_read_are_named(clips: Path, tmp_path: Path) -> None:
@@ -201,6 +221,7 @@ def put(folder: Path, content: str, labels: str = "left\nright\n", name: str = "
         ("a.mp4 5 0 1\nb.mp4 5 1 0\n", r"list\.txt:1: .*three numbers after the path.*several labels or offsets"),
         ("gone.mp4 0\nC:\\clips\\b.mp4 1\n", r"none of its videos exists below .*--videos-in\n.*\n.*a path of Windows"),
         ("\n \n", r"list\.txt: no video in it"),
+        ("<!DOCTYPE html>\n<html></html>\n", r"list\.txt: is a web page, not the file itself"),
         ("17;Rotating something\n", r"list\.txt:1: unknown label 'Rotating something'; it is not in .*labels\.txt"),
         ("17\n18\n", r"list\.txt:1: '17'"),
         ("./ 0\na.mp4 1\n", r"list\.txt:1: .*an empty path"),
@@ -235,6 +256,40 @@ def test_how_a_list_counts_is_found_stated_or_asked_for(tmp_path: Path) -> None:
         assert [video.label for video in data.videos] == expected, "as classInd.txt counts, unless the list has a 0"
     few = open_data(put(tmp_path, "a.mp4 1\nb.mp4 1\n", labels))
     assert [video.label for video in few.videos] == [1, 1], "a few lines of a list count from 0, as documented"
+    assert "list of videos, assumed to count from 0; `first_label` in dataset.toml states it; 2 videos" in few.notes[0]
+    assert (
+        open_data(put(tmp_path, "a.mp4 0\nb.mp4 1\n", labels))
+        .notes[0]
+        .startswith(f"{tmp_path}/list.txt: list of videos, 0-based; 2 videos")
+    )
+
+
+def test_evaluation_data_count_as_the_list_that_is_trained_on(tmp_path: Path) -> None:
+    """A list of a few lines does not show how it counts, alone; a list that counts otherwise is refused."""
+    labels = "".join(f"{letter}\n" for letter in "cdefghijkl")
+    (tmp_path / "other").mkdir()
+
+    def evaluated(train: str, val: str, folder: Path = tmp_path) -> list[str]:
+        where = put(tmp_path, train, labels, "train.txt")
+        data = open_data(where)
+        data = replace(data, labels=(*data.labels, "background"), swaps=(*data.swaps, 10))  # as finetune extends it
+        other = open_evaluation_data(put(folder, val, labels, "val.txt"), Reading(), data, where)
+        return [other.labels[video.label] for video in other.videos]
+
+    for folder in (tmp_path, tmp_path / "other"):
+        assert evaluated("a.mp4 1\nb.mp4 10\n", "a.mp4 1\nleft/a.mp4 5\n", folder) == ["c", "g"]
+        assert evaluated("a.mp4 0\nb.mp4 9\n", "a.mp4 1\nleft/a.mp4 5\n", folder) == ["d", "h"]
+        for train, val, counts in (
+            ("a.mp4 1\nb.mp4 10\n", "left/a.mp4 0\n", (0, 1)),
+            ("a.mp4 1\nb.mp4 5\n", "left/a.mp4 10\n", (1, 0)),
+        ):
+            message = (
+                rf"val\.txt: counts its labels from {counts[0]}, but .*train\.txt, .* from {counts[1]}; .*first_label"
+            )
+            with pytest.raises(ConfigError, match=message):
+                evaluated(train, val, folder)
+    (tmp_path / "other/dataset.toml").write_text("first_label = 0\n")
+    assert evaluated("a.mp4 1\nb.mp4 10\n", "left/a.mp4 0\na.mp4 1\n", tmp_path / "other") == ["c", "d"]
 
 
 def test_labels_in_another_order_than_the_folders_of_the_list_are_refused(clips: Path, tmp_path: Path) -> None:

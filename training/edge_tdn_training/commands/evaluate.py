@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from edge_tdn_export.convert.convert import open_any, tools
 from edge_tdn_export.convert.model_folder import write_at_once
-from edge_tdn_export.lists.labels import labels_note, read_labels
+from edge_tdn_export.lists.labels import read_labels
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.input_spec import input_of
 from edge_tdn_export.network.reference import Networks, open_networks
@@ -184,7 +184,7 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
                 step=lambda what: progress.update(task, description=what, advance=1),
             )
     title = " + ".join(model.name for model in models)
-    notes = (*data.notes, *(labels_note(options.labels) if options.labels else ()))
+    notes = (*data.notes, *([read_labels(options.labels).note] if options.labels else ()))
     content = {
         "data": str(options.data),
         "notes": notes,

@@ -14,7 +14,7 @@ from edge_tdn_export.video_files import FoundVideos
 
 from edge_tdn.capture.video_file import length_s
 from edge_tdn.errors import SourceError
-from edge_tdn_training.data.dataset import DataSet, Video, real_path, two_labels
+from edge_tdn_training.data.dataset import DataSet, Video, folders_note, real_path, two_labels
 from edge_tdn_training.data.description import recordings
 
 BACKGROUND = "background"
@@ -32,6 +32,7 @@ def with_background(data: DataSet, negatives: Path | None) -> tuple[DataSet, tup
     video in that folder.
     """
     found = find(negatives) if negatives else FoundVideos(())
+    notes = folders_note(found.folders, negatives) if negatives else []
     given: list[Interval] = [(path, 0.0, None) for path in found.videos]
     recording = recordings(negatives) if negatives else Path.as_posix
     exists = BACKGROUND in data.labels
@@ -43,12 +44,13 @@ def with_background(data: DataSet, negatives: Path | None) -> tuple[DataSet, tup
         for path, from_s, to_s in [*given, *between]
     )
     if exists or not videos:
-        warning = f"no class {BACKGROUND!r}: the model will take everything for an action; see --negatives"
-        return _extended(data, data.labels, data.swaps, videos, found.skipped), () if exists else (warning,)
+        if not exists:
+            notes.append(f"no class {BACKGROUND!r}: the model will take everything for an action; see --negatives")
+        return _extended(data, data.labels, data.swaps, videos, found.skipped), tuple(notes)
     parts = [f"{len(given)} video(s) of {negatives}"] if given else []
     parts += [f"{len(between)} interval(s) outside of the labelled ones"] if between else []
     extended = _extended(data, (*data.labels, BACKGROUND), (*data.swaps, label), videos, found.skipped)
-    return extended, (f"class {BACKGROUND!r}: {' and '.join(parts)}",)
+    return extended, (*notes, f"class {BACKGROUND!r}: {' and '.join(parts)}")
 
 
 def _extended(

@@ -18,7 +18,7 @@ from pathlib import Path
 from edge_tdn_export.clips import MAX_REASONS
 from edge_tdn_export.lists.labels import find_labels, read_labels
 from edge_tdn_export.lists.named import HMDB51_FILE
-from edge_tdn_export.lists.numbering import class_indices
+from edge_tdn_export.lists.numbering import Counting, class_indices
 from edge_tdn_export.lists.read_list import format_of, locate, read_list
 from edge_tdn_export.lists.text import counted
 from edge_tdn_export.lists.video_list import Part
@@ -32,6 +32,7 @@ from edge_tdn_training.data.description import Description
 
 SIDE = re.compile(r"(?<![^\W_])(left|right)(?![^\W_])", re.IGNORECASE)
 MAX_PAIRS = 10  # videos under two labels that are named one by one
+MAX_FOLDERS = 50  # folders of pictures that a note names
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class DataSet:
     swaps: tuple[int, ...]  # for each label, that of its mirror image; itself if it looks the same in a mirror
     skipped: tuple[str, ...] = ()  # file and reason
     pictures: Pictures = AS_FOUND  # how folders of pictures are read
-    notes: tuple[str, ...] = ()  # for the user: the format of a list, and videos under two labels
+    notes: tuple[str, ...] = ()  # for the user: the format of a list, folders of pictures, videos under two labels
+    counting: Counting | None = None  # how its list counts; None: it has none, or one with the names of the classes
 
     @property
     def sideways(self) -> tuple[str, ...]:
@@ -77,26 +79,29 @@ class DataSet:
         )
 
 
-def open_data(path: Path, reading: Reading = AS_IT_IS, part: Part | None = None) -> DataSet:
+def open_data(
+    path: Path, reading: Reading = AS_IT_IS, part: Part | None = None, other: Counting | None = None
+) -> DataSet:
     """Read the data set in a folder or a list file. Videos are not opened.
 
-    `part`: of a list that has videos for training and for tests. ConfigError, ModelError: no such path, an empty class,
-    an invalid label, a wrong line, or an invalid `dataset.toml`.
+    `part`: of a list that has videos for training and for tests; `other`: how another list of the same labels counts.
+    ConfigError, ModelError: no such path, an empty class, an invalid label, a wrong line, or an invalid `dataset.toml`.
     """
     kind = kind_of(path)
     if kind == "folder":
         return _open_folder(path, reading)
     if kind == "file":
-        return _open_list(path, reading, part)
+        return _open_list(path, reading, part, other)
     raise ConfigError(f"{path}: no such data; expected a folder with a folder of videos for each class, or a list file")
 
 
 def open_evaluation_data(path: Path, reading: Reading, data: DataSet, where: Path) -> DataSet:
     """Read separate evaluation data with the labels of `data`, which was read from `where`.
 
-    ConfigError: as `open_data`, or it has another class.
+    Its list counts as that of `data`, if both have the same labels. ConfigError: as `open_data`, or it has another
+    class.
     """
-    other = open_data(path, reading, "test")
+    other = open_data(path, reading, "test", data.counting)
     unknown = [label for label in other.labels if label not in data.labels]
     if unknown:
         known = nearest_of_many(unknown[0], data.labels, "its classes are")
@@ -121,6 +126,7 @@ def _open_folder(folder: Path, reading: Reading) -> DataSet:
     description = Description(folder)
     swaps = description.swaps(labels)
     videos: list[Video] = []
+    pictures: list[Path] = []
     skipped = [
         f"{entry}: {'is not in the folder of a class' if kind else 'a link that leads nowhere'}"
         for entry, kind in entries
@@ -136,8 +142,18 @@ def _open_folder(folder: Path, reading: Reading) -> DataSet:
             reasons = [f"{entry}: no video of this class; looked for {', '.join(USUAL)} and others", *skipped]
             raise ConfigError("\n".join(reasons[: MAX_REASONS + 1]))
         videos += [Video(path, label, description.source(path.relative_to(folder))) for path in own]
-    notes = two_labels(labels, videos, real_path)
+        pictures += [path for path in found.folders if path != entry]
+    notes = (*folders_note(pictures, folder), *two_labels(labels, videos, real_path))
     return DataSet(labels, tuple(videos), swaps, tuple(skipped), reading.pictures, notes)
+
+
+def folders_note(folders: Sequence[Path], root: Path) -> list[str]:
+    """Return a note on folders of pictures below `root`, if there are any: they may be thumbnails and not videos."""
+    folders = [folder for folder in folders if folder != root]  # which was named itself
+    shown = ", ".join(str(folder.relative_to(root)) for folder in folders[:MAX_FOLDERS])
+    more = f" and {len(folders) - MAX_FOLDERS} more" if len(folders) > MAX_FOLDERS else ""
+    read = "is read as a video" if len(folders) == 1 else "are read as videos"
+    return [f"{root}: {counted(len(folders), 'folder')} of pictures {read}: {shown}{more}"] if folders else []
 
 
 def class_name(folder: Path) -> str:
@@ -154,12 +170,12 @@ def class_name(folder: Path) -> str:
     return name
 
 
-def _open_list(path: Path, reading: Reading, part: Part | None) -> DataSet:
+def _open_list(path: Path, reading: Reading, part: Part | None, other: Counting | None) -> DataSet:
     listed = read_list(path, part)
     file = reading.labels or find_labels(path)
     label_file = read_labels(file) if file else None
     description = Description(path.parent)
-    classes = class_indices(listed, label_file, description.first_label)
+    classes = class_indices(listed, label_file, description.first_label, other)
     located, skipped = locate(listed, reading.videos_in or path.parent)
     videos = tuple(
         Video(
@@ -177,7 +193,7 @@ def _open_list(path: Path, reading: Reading, part: Part | None) -> DataSet:
     of = f" of {label_file.path.name}" if label_file else ", sorted"
     note = f"{path}: {format_of(listed, located)}{classes.base}; {counts}{of}"
     notes = (note, *two_labels(labels, videos, real_path))
-    return DataSet(labels, videos, swaps, tuple(skipped), reading.pictures, notes)
+    return DataSet(labels, videos, swaps, tuple(skipped), reading.pictures, notes, classes.counting)
 
 
 def real_path(video: Video) -> str:
