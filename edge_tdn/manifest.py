@@ -167,6 +167,9 @@ class Build(_Part):
         description="largest logit difference from PyTorch on the golden clip / largest logit; null: not measured",
     )
     calibrated_on: tuple[str, ...] = Field(default=(), description="videos that INT8 was calibrated on")
+    calibrated_sha256: tuple[Sha256, ...] = Field(
+        default=(), description="hashes of the content of these videos; older manifests have none"
+    )
 
 
 class Parity(_Part):

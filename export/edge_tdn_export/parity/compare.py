@@ -4,10 +4,12 @@ The model runs as on a host, with the same runtime, ring and decider; the full-p
 segments, which the live path cuts from video. These inputs are independent of the golden clip.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 import cv2
 import numpy as np
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from edge_tdn.actions.decider import Decider, Origin
 from edge_tdn.config.tables import DecideConfig
 from edge_tdn.inference.runtime import Runtime
-from edge_tdn.manifest import Manifest, Model, Parity, seal
+from edge_tdn.manifest import Build, Manifest, Model, Parity, seal
 from edge_tdn.messages import CENTRE, ActionEvent, Scores
 from edge_tdn_export.clips import Clips, Recording, total_clips
 from edge_tdn_export.convert.convert import open_any, tools
@@ -29,6 +31,7 @@ from edge_tdn_export.parity import preprocessing
 from edge_tdn_export.parity.nodes import NodeReference, node_errors, references, relative_error
 from edge_tdn_export.parity.result import ComparedClip, EventLog, ParityReport, PrecisionComparison, logit_errors
 from edge_tdn_export.progress import Step
+from edge_tdn_export.video_files import content_sha256
 
 MAX_PIXEL_RECORDINGS = 10  # recordings whose pixels are compared with Pillow's
 THUMBNAIL_WIDTH = 112  # pixels, of the frames of a flip
@@ -151,8 +154,8 @@ def _compare(
     step(f"{precision}: every node")
     nodes = node_errors(model, graphs, precision)
     limits = limits_of(precision)
-    calibration = model.build(precision).calibrated_on
-    held_out = [one for one in expected if one.recording.name not in calibration]
+    calibration = _calibration(model.build(precision), [one.recording for one in expected])
+    held_out = [one for one in expected if one.recording not in calibration]
     compared = held_out or expected
     runtime = open_any(model, precision)
     try:
@@ -191,6 +194,24 @@ def _compare(
     if not nodes and model.build(precision).format != "torch":
         failures.append("nodes: not one could be compared")
     return replace(found, failures=tuple(failures))
+
+
+def _calibration(build: Build, recordings: Sequence[Recording]) -> list[Recording]:
+    """Return the recordings that a build was calibrated on. OSError: one cannot be read any more.
+
+    A video is known by its content, whatever its name. An older manifest has names only: a video of the same name is
+    taken for the same, wherever it is.
+    """
+    if build.calibrated_sha256:
+        hashes = {path: content_sha256(path) for path in {recording.path for recording in recordings}}
+        return [one for one in recordings if hashes[one.path] in build.calibrated_sha256]
+    names = {_own_name(name) for name in build.calibrated_on}
+    return [one for one in recordings if _own_name(one.name) in names]
+
+
+def _own_name(name: str) -> str:
+    """Return a video's name without its folders, and without the number that `finetune` puts before it."""
+    return re.sub(r"^[0-9]{4}-", "", PurePosixPath(name).name)
 
 
 def _score(runtime: Runtime, one: _Expected, model: Model) -> list[ComparedClip]:

@@ -107,6 +107,33 @@ def test_parity_compares_int8_on_videos_that_did_not_calibrate_it(quantised: tup
     assert again.claim.evidence.startswith(f"{len(again.clips)} clips of no known held-out recording")
 
 
+@pytest.mark.parametrize("by", ["content", "name"])
+def test_calibration_videos_are_known_wherever_they_are(
+    by: str, quantised: tuple[Path, str], videos: Path, tmp_path: Path
+) -> None:
+    """In a folder above theirs, behind `finetune`'s links, and, by their content, under another name."""
+    folder = Path(shutil.copytree(quantised[0], tmp_path / "model"))
+    int8 = open_model(folder).manifest.precisions["int8"]
+    assert len(int8.calibrated_sha256) == len(int8.calibrated_on) > 0
+    if by == "name":  # as in an older manifest
+        reseal(folder, precisions={"int8": int8.model_copy(update={"calibrated_sha256": ()})})
+    calibrated = [videos / name for name in int8.calibrated_on]
+    (tmp_path / "above/links").mkdir(parents=True)
+    for number, video in enumerate(calibrated):
+        (tmp_path / f"above/links/{number:04}-{video.name}").symlink_to(video)
+    if by == "content":
+        shutil.copy(calibrated[0], tmp_path / "above/renamed.mp4")
+    clips = read_clips(tmp_path / "above", SPEC)
+    (found,) = compare(open_model(folder), ["int8"], clips, "videos", lambda what: None).comparisons
+    assert found.calibrated
+    assert found.claim.recordings == 0
+    (held_out,) = (video for video in videos.iterdir() if video not in calibrated)
+    shutil.copy(held_out, tmp_path / "above/links/0007-new.mp4")
+    clips = read_clips(tmp_path / "above", SPEC)
+    (found,) = compare(open_model(folder), ["int8"], clips, "videos", lambda what: None).comparisons
+    assert {clip.recording for clip in found.clips} == {"links/0007-new.mp4"}
+
+
 def test_all_operators_but_the_mean_over_segments_are_in_int8(quantised: tuple[Path, str], exported: Path) -> None:
     folder, _ = quantised
     for half in ("encoder", "head"):
