@@ -19,7 +19,7 @@ from edge_tdn_export.__main__ import main
 from edge_tdn_export.clips import Clips, read_clips
 from edge_tdn_export.convert.ensemble import ensemble
 from edge_tdn_export.limits import LIMITS, Limits
-from edge_tdn_export.parity.compare import compare
+from edge_tdn_export.parity.compare import MAX_CLIPS, compare
 from edge_tdn_export.quantize.clip_split import divide
 from edge_tdn_export.quantize.operators import operators
 from edge_tdn_export.quantize.quantize import parse_limits, quantize
@@ -29,6 +29,7 @@ from rich.console import Console
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import MANIFEST, Parity, open_model
+from edge_tdn.verdict import MIN_CLIPS
 from tests.conftest import ROOT
 from tests.support.action_video import write_action
 from tests.support.exports import SPEC, export
@@ -105,6 +106,19 @@ def test_parity_compares_int8_on_videos_that_did_not_calibrate_it(quantised: tup
     (again,) = report.comparisons
     assert {clip.recording for clip in again.clips} == calibrated
     assert again.claim.evidence.startswith(f"{len(again.clips)} clips of no known held-out recording")
+
+
+def test_calibration_videos_take_no_share_of_the_clips(quantised: tuple[Path, str], videos: Path) -> None:
+    """Clips are as near to each other as the number of those that are compared allows, for each precision."""
+    clips = read_clips(videos, SPEC)
+    calibrated = open_model(quantised[0]).manifest.precisions["int8"].calibrated_on
+    (own,) = (one for one in clips.recordings if one.name not in calibrated)
+    every = len(own.lasts(SPEC))
+    report = compare(open_model(quantised[0]), ["fp32", "int8"], clips, "videos", lambda what: None, max_clips=every)
+    fp32, int8 = report.comparisons
+    assert every / 2 <= len(fp32.clips) <= every
+    assert [clip.at_s for clip in int8.clips] == [own.seconds(last) for last in own.lasts(SPEC)]
+    assert MAX_CLIPS >= 2 * MIN_CLIPS
 
 
 @pytest.mark.parametrize("by", ["content", "name"])
