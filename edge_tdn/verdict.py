@@ -7,6 +7,7 @@ too few clips   within the limits, but on fewer than MIN_CLIPS clips or MIN_RECO
 """
 
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
 from enum import StrEnum
 
 from edge_tdn.manifest import Model
@@ -80,7 +81,11 @@ def recorded_comparison(model: Model, name: str) -> str:
         parity_command = command("edge-tdn-export", "parity", model.folder, "--clips", "VIDEOS")
         return f"{NOT_COMPARED} with PyTorch; `{parity_command}` does it"
     parity = model.manifest.parity[name]
-    error = "not finite" if parity.max_logit_error is None else f"within {parity.max_logit_error:.1g} of the largest"
+    error = (
+        "not finite"
+        if parity.max_logit_error is None
+        else f"within {rounded_up(parity.max_logit_error)} of the largest"
+    )
     return (
         f"{claim}; compared with PyTorch on {parity.device}, {parity.checked_at[:10]}: logits {error}, "
         f"top-1 agreement {percent(parity.top1_agreement)}"
@@ -90,6 +95,11 @@ def recorded_comparison(model: Model, name: str) -> str:
 def percent(share: float) -> str:
     """Format a share, 0 to 1. 100.0% means all: a lower share is never rounded up to it."""
     return f"{share if share >= 1 else min(share, 0.999):.1%}"
+
+
+def rounded_up(figure: float) -> str:
+    """Format a figure that is not exceeded, with two digits: never below it."""
+    return f"{float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(repr(float(figure)))):.2g}"
 
 
 def _counted(number: int, what: str) -> str:

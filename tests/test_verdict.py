@@ -8,7 +8,7 @@ import pytest
 
 from edge_tdn.manifest import open_model
 from edge_tdn.shell import command
-from edge_tdn.verdict import Claim, Verdict, percent, recorded_claim, recorded_comparison
+from edge_tdn.verdict import Claim, Verdict, percent, recorded_claim, recorded_comparison, rounded_up
 from tests.support.model_folders import Content, edit_manifest
 
 
@@ -40,6 +40,18 @@ def test_verdict_needs_limits_clips_and_recordings(claim: Claim, text: str) -> N
 @pytest.mark.parametrize(("share", "text"), [(1.0, "100.0%"), (0.99999, "99.9%"), (133 / 142, "93.7%"), (0.0, "0.0%")])
 def test_only_all_is_100_percent(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"), [(3.099e-07, "3.1e-07"), (3.11e-07, "3.2e-07"), (0.02, "0.02"), (0.996, "1"), (0.0, "0")]
+)
+def test_figure_is_never_below_what_it_bounds(figure: float, text: str, model_copy: Path) -> None:
+    def make(content: Content) -> None:
+        content["parity"]["int8"]["max_logit_error"] = figure
+
+    assert rounded_up(figure) == text
+    edit_manifest(model_copy, make)
+    assert f"logits within {text} of the largest, " in recorded_comparison(open_model(model_copy), "int8")
 
 
 def test_manifest_of_an_older_export_is_read_and_has_too_few_recordings(model_copy: Path) -> None:
