@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 import resource
 import shutil
 import signal
@@ -17,6 +18,7 @@ import openvino as ov
 import pytest
 from edge_tdn_export.__main__ import main
 from edge_tdn_export.clips import Clips, read_clips
+from edge_tdn_export.commands.quantize import golden_line
 from edge_tdn_export.convert.ensemble import ensemble
 from edge_tdn_export.limits import LIMITS, Limits
 from edge_tdn_export.parity.compare import MAX_CLIPS, compare
@@ -58,8 +60,20 @@ def test_quantize_command_prints_clips_exceptions_and_golden_error(quantised: tu
     verdict = f"too few clips: {SAMPLES // 2} clips of "
     for text in ("calibration", "held-out", "none: everything in INT8 keeps the limits", "golden clip", verdict):
         assert text in output
+    assert re.search(r": int8 is off by [0-9.]+ % of the largest logit on the golden clip, a host allows 50 %", output)
     assert "approach.mp4" in output
     assert "nncf" not in output.lower()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (0.47, "warning: m: int8 is off by 47 % of the largest logit on the golden clip, a host allows 50 %"),
+        (0.0257, "m: int8 is off by 2.6 % of the largest logit on the golden clip, a host allows 50 %"),
+    ],
+)
+def test_golden_error_is_beside_the_largest_one_that_a_host_allows(error: float, line: str) -> None:
+    assert golden_line(Path("m"), error) == line
 
 
 def test_int8_opens_and_is_a_quarter_of_the_size(exported: Path, quantised: tuple[Path, str]) -> None:
