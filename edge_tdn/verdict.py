@@ -32,14 +32,14 @@ class Claim:
     precision: str
     within_limits: bool
     clips: int
-    recordings: int  # held-out ones that the clips are of; 0: none, or unknown
+    recordings: int | None  # held-out ones that the clips are of; None: not recorded
     differing: int = 0  # recordings whose events differ
 
     @property
     def verdict(self) -> Verdict:
         if not self.within_limits:
             return Verdict.OUTSIDE
-        if self.clips < MIN_CLIPS or self.recordings < MIN_RECORDINGS:
+        if self.clips < MIN_CLIPS or (self.recordings or 0) < MIN_RECORDINGS:
             return Verdict.TOO_FEW
         return Verdict.EQUAL if self.precision in FULL_PRECISIONS else Verdict.WITHIN
 
@@ -52,7 +52,8 @@ class Claim:
     def evidence(self) -> str:
         """Return the number of clips and recordings, and of those whose events differ."""
         of = _counted(self.recordings, "recording") if self.recordings else "no known held-out recording"
-        parts = [f"{_counted(self.clips, 'clip')} of {of}"]
+        recordings = ", recordings not recorded" if self.recordings is None else f" of {of}"
+        parts = [_counted(self.clips, "clip") + recordings]
         if self.differing:
             among = f"{self.differing} of them" if self.recordings else _counted(self.differing, "recording")
             parts.append(f"other events in {among}")
@@ -77,8 +78,8 @@ def recorded_claim(model: Model, name: str) -> Claim | None:
 def recorded_comparison(model: Model, name: str) -> str:
     """Describe the comparison of the build `name` that the manifest records: verdict, evidence and figures."""
     claim = recorded_claim(model, name)
+    parity_command = command("edge-tdn-export", "parity", model.folder, "--clips", "VIDEOS")
     if claim is None:
-        parity_command = command("edge-tdn-export", "parity", model.folder, "--clips", "VIDEOS")
         return f"{NOT_COMPARED} with PyTorch; `{parity_command}` does it"
     parity = model.manifest.parity[name]
     error = (
@@ -86,9 +87,10 @@ def recorded_comparison(model: Model, name: str) -> str:
         if parity.max_logit_error is None
         else f"within {rounded_up(parity.max_logit_error)} of the largest"
     )
+    again = f"; compare again with `{parity_command}`" if claim.recordings is None else ""
     return (
         f"{claim}; compared with PyTorch on {parity.device}, {parity.checked_at[:10]}: logits {error}, "
-        f"top-1 agreement {percent(parity.top1_agreement)}"
+        f"top-1 agreement {percent(parity.top1_agreement)}{again}"
     )
 
 

@@ -65,8 +65,11 @@ def test_manifest_of_an_older_export_is_read_and_has_too_few_recordings(model_co
     edit_manifest(model_copy, make_older)
     text = recorded_comparison(open_model(model_copy), "int8")
     assert text.startswith(
-        "too few clips: 142 clips of no known held-out recording, other events in 1 recording, at least 50"
+        "too few clips: 142 clips, recordings not recorded, other events in 1 recording, at least 50 of 3 are needed; "
     )
+    parity_command = command("edge-tdn-export", "parity", model_copy, "--clips", "VIDEOS")
+    assert text.endswith(f"; compare again with `{parity_command}`")
+    assert "compare again" not in recorded_comparison(open_model(model_copy), "fp32")
 
 
 def test_precision_without_a_record_is_not_compared(model_copy: Path) -> None:
