@@ -167,13 +167,20 @@ class Build(_Part):
         description="largest logit difference from PyTorch on the golden clip / largest logit; null: not measured",
     )
     calibrated_on: tuple[str, ...] = Field(default=(), description="videos that INT8 was calibrated on")
+    calibrated_sha256: tuple[Sha256, ...] = Field(
+        default=(), description="hashes of the content of these videos; older manifests have none"
+    )
 
 
 class Parity(_Part):
     """The comparison of a precision with PyTorch on other clips than the golden one (`edge-tdn-export parity`)."""
 
     clips: int = Field(ge=1)
-    recordings: int = Field(default=0, ge=0, description="held-out ones, of which the clips are; 0: none, or unknown")
+    recordings: int | None = Field(
+        default=None,
+        ge=0,
+        description="held-out ones, of which the clips are; null: not recorded (older manifests)",
+    )
     device: str = Field(description="device of the comparison; another one may compute differently")
     max_logit_error: float | None = Field(
         ge=0, allow_inf_nan=False, description="largest logit difference / largest logit; null: not finite"

@@ -7,6 +7,7 @@ too few clips   within the limits, but on fewer than MIN_CLIPS clips or MIN_RECO
 """
 
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
 from enum import StrEnum
 
 from edge_tdn.manifest import Model
@@ -31,14 +32,14 @@ class Claim:
     precision: str
     within_limits: bool
     clips: int
-    recordings: int  # held-out ones that the clips are of; 0: none, or unknown
+    recordings: int | None  # held-out ones that the clips are of; None: not recorded
     differing: int = 0  # recordings whose events differ
 
     @property
     def verdict(self) -> Verdict:
         if not self.within_limits:
             return Verdict.OUTSIDE
-        if self.clips < MIN_CLIPS or self.recordings < MIN_RECORDINGS:
+        if self.clips < MIN_CLIPS or (self.recordings or 0) < MIN_RECORDINGS:
             return Verdict.TOO_FEW
         return Verdict.EQUAL if self.precision in FULL_PRECISIONS else Verdict.WITHIN
 
@@ -51,7 +52,8 @@ class Claim:
     def evidence(self) -> str:
         """Return the number of clips and recordings, and of those whose events differ."""
         of = _counted(self.recordings, "recording") if self.recordings else "no known held-out recording"
-        parts = [f"{_counted(self.clips, 'clip')} of {of}"]
+        recordings = ", recordings not recorded" if self.recordings is None else f" of {of}"
+        parts = [_counted(self.clips, "clip") + recordings]
         if self.differing:
             among = f"{self.differing} of them" if self.recordings else _counted(self.differing, "recording")
             parts.append(f"other events in {among}")
@@ -76,20 +78,30 @@ def recorded_claim(model: Model, name: str) -> Claim | None:
 def recorded_comparison(model: Model, name: str) -> str:
     """Describe the comparison of the build `name` that the manifest records: verdict, evidence and figures."""
     claim = recorded_claim(model, name)
+    parity_command = command("edge-tdn-export", "parity", model.folder, "--clips", "VIDEOS")
     if claim is None:
-        parity_command = command("edge-tdn-export", "parity", model.folder, "--clips", "VIDEOS")
         return f"{NOT_COMPARED} with PyTorch; `{parity_command}` does it"
     parity = model.manifest.parity[name]
-    error = "not finite" if parity.max_logit_error is None else f"within {parity.max_logit_error:.1g} of the largest"
+    error = (
+        "not finite"
+        if parity.max_logit_error is None
+        else f"within {rounded_up(parity.max_logit_error)} of the largest"
+    )
+    again = f"; compare again with `{parity_command}`" if claim.recordings is None else ""
     return (
         f"{claim}; compared with PyTorch on {parity.device}, {parity.checked_at[:10]}: logits {error}, "
-        f"top-1 agreement {percent(parity.top1_agreement)}"
+        f"top-1 agreement {percent(parity.top1_agreement)}{again}"
     )
 
 
 def percent(share: float) -> str:
     """Format a share, 0 to 1. 100.0% means all: a lower share is never rounded up to it."""
     return f"{share if share >= 1 else min(share, 0.999):.1%}"
+
+
+def rounded_up(figure: float) -> str:
+    """Format a figure that is not exceeded, with two digits: never below it."""
+    return f"{float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(repr(float(figure)))):.2g}"
 
 
 def _counted(number: int, what: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from edge_tdn.manifest import open_model
 from edge_tdn.shell import command
-from edge_tdn.verdict import Claim, Verdict, percent, recorded_claim, recorded_comparison
+from edge_tdn.verdict import Claim, Verdict, percent, recorded_claim, recorded_comparison, rounded_up
 from tests.support.model_folders import Content, edit_manifest
 
 
@@ -42,6 +42,18 @@ def test_only_all_is_100_percent(share: float, text: str) -> None:
     assert percent(share) == text
 
 
+@pytest.mark.parametrize(
+    ("figure", "text"), [(3.099e-07, "3.1e-07"), (3.11e-07, "3.2e-07"), (0.02, "0.02"), (0.996, "1"), (0.0, "0")]
+)
+def test_figure_is_never_below_what_it_bounds(figure: float, text: str, model_copy: Path) -> None:
+    def make(content: Content) -> None:
+        content["parity"]["int8"]["max_logit_error"] = figure
+
+    assert rounded_up(figure) == text
+    edit_manifest(model_copy, make)
+    assert f"logits within {text} of the largest, " in recorded_comparison(open_model(model_copy), "int8")
+
+
 def test_manifest_of_an_older_export_is_read_and_has_too_few_recordings(model_copy: Path) -> None:
     """It has neither the number of recordings nor that of the differing ones, and `proven` in place of a verdict."""
 
@@ -53,8 +65,11 @@ def test_manifest_of_an_older_export_is_read_and_has_too_few_recordings(model_co
     edit_manifest(model_copy, make_older)
     text = recorded_comparison(open_model(model_copy), "int8")
     assert text.startswith(
-        "too few clips: 142 clips of no known held-out recording, other events in 1 recording, at least 50"
+        "too few clips: 142 clips, recordings not recorded, other events in 1 recording, at least 50 of 3 are needed; "
     )
+    parity_command = command("edge-tdn-export", "parity", model_copy, "--clips", "VIDEOS")
+    assert text.endswith(f"; compare again with `{parity_command}`")
+    assert "compare again" not in recorded_comparison(open_model(model_copy), "fp32")
 
 
 def test_precision_without_a_record_is_not_compared(model_copy: Path) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from io import TextIOWrapper
 from types import FrameType
 
 from edge_tdn.errors import ConfigError, DeviceError, EdgeTdnError, last_line
@@ -45,8 +44,6 @@ def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file name in another encoding must not end a training
         sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _interrupt)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     options = argparse.Namespace()
     try:
         release_signals()

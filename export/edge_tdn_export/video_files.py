@@ -4,6 +4,7 @@ What cannot be a video is named, except for what commonly lies beside videos: te
 folder of pictures beside a video of its name: they are the frames of that video.
 """
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -78,6 +79,22 @@ def kind_of(path: Path) -> Kind:
     except (OSError, ValueError):  # no such file, a loop of links, a NUL in the name
         return ""
     return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
+
+
+def content_files(video: Path) -> list[Path]:
+    """Return the files that a video consists of, in order: itself, or the pictures of a folder. OSError: no access."""
+    if not video.is_dir():
+        return [video]
+    return sorted(path for path in video.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+
+
+def content_sha256(video: Path) -> str:
+    """Return the hexadecimal SHA-256 of a video's content, which its copies share. OSError: it cannot be read."""
+    found = hashlib.sha256()
+    for path in content_files(video):
+        with path.open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()
 
 
 def _why_no_video(path: Path, kind: Kind) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from edge_tdn.manifest import Manifest
-from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS, Claim, Verdict
+from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS, Claim, Verdict, rounded_up
 
 
 def console() -> Console:
@@ -35,5 +35,9 @@ def print_golden_errors(out: Path, manifest: Manifest) -> None:
     """Print the golden clip's error of every precision of a new model folder."""
     for name, build in manifest.precisions.items():
         error = build.golden_error
-        result = f"{error:.1g} of the largest logit from PyTorch" if error is not None else "this machine cannot run it"
+        result = (
+            f"{rounded_up(error)} of the largest logit from PyTorch"
+            if error is not None
+            else "this machine cannot run it"
+        )
         print(f"{out}: {name}, golden clip: {result}")  # noqa: T201

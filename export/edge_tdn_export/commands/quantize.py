@@ -4,12 +4,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS
+from edge_tdn.manifest import WORST_GOLDEN_ERROR
+from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS, rounded_up
 from edge_tdn_export.commands.output import add_allow_few_clips, console, exit_status
 from edge_tdn_export.progress import OnProgress, bar
 from edge_tdn_export.video_options import add_video_options, reading
 
 DEFAULT_SAMPLES = 128  # clips, of both sets together
+LARGE_GOLDEN_ERROR = 0.1  # of the largest logit; a larger one is a warning
 EPILOG = f"""Some operators may have to stay in floating point to keep the limits. The command measures which ones, and
 keeps as few as possible; int8/quantize.json lists them, with the gain of each.
 
@@ -85,6 +87,12 @@ def run(options: argparse.Namespace) -> int:
             reading(options),
         )
     console().print(table(report))
-    error = f"{report.golden_error:.1g} of the largest logit from PyTorch on the golden clip"
-    print(f"{options.model}: int8, {error}")  # noqa: T201
+    print(golden_line(options.model, report.golden_error))  # noqa: T201
     return exit_status([report.claim], options.allow_few_clips)
+
+
+def golden_line(model: Path, error: float) -> str:
+    """Return the line on the golden clip's error, beside the largest one with which a host starts."""
+    warning = "warning: " if error > LARGE_GOLDEN_ERROR else ""
+    share = f"{rounded_up(100 * error)} % of the largest logit on the golden clip"
+    return f"{warning}{model}: int8 is off by {share}, a host allows {100 * WORST_GOLDEN_ERROR:g} %"

@@ -21,6 +21,7 @@ AVERAGED = re.compile(r"(^|[._-])(ema|swa|averaged?)([._-]|$)", re.IGNORECASE)  
 WRAPPERS = {"module", "_orig_mod", "_forward_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # First parts of names in a TDN, ours and published, and in torchvision's ResNets: no prefix
 OWN = re.compile(r"(conv1|bn1|stdm|res[2-5]|linear|base_model|new_fc|layer[1-4]|fc|last_linear)$")
+CLASSIFIER = re.compile(r"\.(linear|new_fc|fc_cls)\.bias$")  # of a network with a prefix
 MAX_LISTED = 6  # entries in a message
 
 
@@ -45,10 +46,18 @@ class FoundWeights:
 
     @property
     def contents(self) -> str:
-        """Count the entries below each first part of the names: model (62), criterion (1)."""
+        """Count the entries below each first part of the names: model (62), criterion (1).
+
+        If just one of these parts has a classifier, the option that takes it alone follows.
+        """
         counts = Counter(name.partition(".")[0] for name in self.state)
         more = ", ..." if len(counts) > MAX_LISTED else ""
-        return ", ".join(f"{part[:80]} ({number})" for part, number in list(counts.items())[:MAX_LISTED]) + more
+        listed = ", ".join(f"{part[:80]} ({number})" for part, number in list(counts.items())[:MAX_LISTED]) + more
+        networks = {name.partition(".")[0] for name in self.state if CLASSIFIER.search(name)}
+        if len(networks) != 1 or self.prefix:
+            return listed
+        (one,) = networks
+        return f"{listed}; --entry {f'{self.entry}.{one}'.lstrip('.')} takes {one} alone"
 
 
 def find_weights(path: Path, content: object, entry: str = "") -> FoundWeights:

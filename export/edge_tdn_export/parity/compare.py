@@ -4,10 +4,12 @@ The model runs as on a host, with the same runtime, ring and decider; the full-p
 segments, which the live path cuts from video. These inputs are independent of the golden clip.
 """
 
+import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 import cv2
 import numpy as np
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from edge_tdn.actions.decider import Decider, Origin
 from edge_tdn.config.tables import DecideConfig
 from edge_tdn.inference.runtime import Runtime
-from edge_tdn.manifest import Manifest, Model, Parity, seal
+from edge_tdn.manifest import Build, InputSpec, Manifest, Model, Parity, seal
 from edge_tdn.messages import CENTRE, ActionEvent, Scores
 from edge_tdn_export.clips import Clips, Recording, total_clips
 from edge_tdn_export.convert.convert import open_any, tools
@@ -29,21 +31,29 @@ from edge_tdn_export.parity import preprocessing
 from edge_tdn_export.parity.nodes import NodeReference, node_errors, references, relative_error
 from edge_tdn_export.parity.result import ComparedClip, EventLog, ParityReport, PrecisionComparison, logit_errors
 from edge_tdn_export.progress import Step
+from edge_tdn_export.video_files import content_sha256
 
 MAX_PIXEL_RECORDINGS = 10  # recordings whose pixels are compared with Pillow's
 THUMBNAIL_WIDTH = 112  # pixels, of the frames of a flip
-MAX_CLIPS = 200  # compared in each precision; of more, evenly spaced ones
+MAX_CLIPS = 200  # compared in each precision; of more, evenly spaced ones, at least half as many: enough for a verdict
 
 Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
+class _Sample:
+    """The clips that one precision is compared on: INT8's are of recordings that did not calibrate it, if any are."""
+
+    lasts: dict[Recording, tuple[int, ...]]  # number of each clip's last segment
+    calibrated: bool  # none was held out
+
+
+@dataclass(frozen=True, eq=False)
 class _Expected:
-    """A recording and PyTorch's logits of its clips."""
+    """A recording and PyTorch's logits of its clips, in any precision's sample."""
 
     recording: Recording
-    lasts: tuple[int, ...]  # number of each clip's last segment
-    logits: tuple[Logits, ...]
+    logits: dict[int, Logits]  # by the number of the clip's last segment
     first: Features  # features of the first segment
 
 
@@ -58,19 +68,19 @@ def compare(
 ) -> ParityReport:
     """Compare the given precisions of a model folder with PyTorch. ModelError: one cannot be opened, or fails.
 
-    `clips_from` is the source of the clips as the report states it. Where the recordings hold more than `max_clips`,
-    clips are some segments apart, as with a camera's `hop`.
+    `clips_from` is the source of the clips as the report states it. Where the recordings of a precision hold more than
+    `max_clips`, its clips are some segments apart, as with a camera's `hop`.
     """
     networks = open_networks(model)
     spec = model.manifest.input
-    hop = -(-total_clips(clips.recordings, spec) // max(1, max_clips))
-    expected = [_expect(networks, recording, hop, step) for recording in clips.recordings]
+    samples = {name: _sample(model.build(name), clips.recordings, spec, max_clips) for name in precisions}
+    expected = [_expect(networks, recording, samples.values(), step) for recording in clips.recordings]
     pixels = []
     for recording in _pixel_recordings(clips):
         step(f"preprocessing against Pillow: {recording.name}")
         pixels += [found for found in [preprocessing.compare_pixels(recording, networks)] if found]
     step("PyTorch: every node")
-    graphs = references(networks, expected[0].recording.clip(expected[0].lasts[0], spec))
+    graphs = references(networks, clips.recordings[0].clip(spec.segments - 1, spec))
     agrees = preprocessing.sampling_agrees(spec)
     return ParityReport(
         model=model.manifest.id,
@@ -81,7 +91,9 @@ def compare(
         clips_from=clips_from,
         sampling_agrees=agrees,
         preprocessing=tuple(pixels),
-        comparisons=tuple(_compare(model, networks, name, expected, graphs, agrees, step) for name in precisions),
+        comparisons=tuple(
+            _compare(model, networks, name, sample, expected, graphs, agrees, step) for name, sample in samples.items()
+        ),
         skipped=clips.skipped,
     )
 
@@ -112,18 +124,25 @@ def _finite(figure: float) -> float | None:
     return figure if np.isfinite(figure) else None
 
 
-def _expect(networks: Networks, recording: Recording, hop: int, step: Step) -> _Expected:
+def _sample(build: Build, recordings: Sequence[Recording], spec: InputSpec, max_clips: int) -> _Sample:
+    calibration = _calibration(build, recordings)
+    held_out = [one for one in recordings if one not in calibration]
+    compared = held_out or recordings
+    hop = -(-total_clips(compared, spec) // max(1, max_clips))
+    return _Sample({one: tuple(one.lasts(spec, hop)) for one in compared}, calibrated=not held_out)
+
+
+def _expect(networks: Networks, recording: Recording, samples: Iterable[_Sample], step: Step) -> _Expected:
     step(f"PyTorch: {recording.name}")
-    spec = networks.spec
-    lasts = tuple(recording.lasts(spec, hop))
+    lasts = {last for sample in samples for last in sample.lasts.get(recording, ())}
     first = networks.encode(recording.segments[0].frames[None])
-    window: deque[Features] = deque(maxlen=spec.segments)
-    logits = []
-    for number, segment in enumerate(recording.segments[: lasts[-1] + 1]):
+    window: deque[Features] = deque(maxlen=networks.spec.segments)
+    logits = {}
+    for number, segment in enumerate(recording.segments[: max(lasts, default=-1) + 1]):
         window.append(networks.encode(segment.frames[None]) if number else first)
         if number in lasts:
-            logits.append(networks.classify(_window(window)))
-    return _Expected(recording, lasts, tuple(logits), first)
+            logits[number] = networks.classify(_window(window))
+    return _Expected(recording, logits, first)
 
 
 def _window(features: Iterable[Features]) -> Features:
@@ -142,29 +161,27 @@ def _compare(
     model: Model,
     networks: Networks,
     precision: str,
+    sample: _Sample,
     expected: Sequence[_Expected],
     graphs: Sequence[NodeReference],
     sampling_agrees: bool,
     step: Step,
 ) -> PrecisionComparison:
-    """Compare one precision. INT8 is compared on recordings that did not calibrate it, where there are any."""
     step(f"{precision}: every node")
     nodes = node_errors(model, graphs, precision)
     limits = limits_of(precision)
-    calibration = model.build(precision).calibrated_on
-    held_out = [one for one in expected if one.recording.name not in calibration]
-    compared = held_out or expected
     runtime = open_any(model, precision)
     try:
         clips: list[ComparedClip] = []
         events = []
         for one in expected:
             step(f"{precision}: {one.recording.name}")
-            if one not in compared:
+            lasts = sample.lasts.get(one.recording)
+            if lasts is None:
                 continue
-            scored = _score(runtime, one, model)
+            scored = _score(runtime, one, lasts, model)
             clips += scored
-            events.append(_events(model, precision, one, scored))
+            events.append(_events(model, precision, one.recording, lasts, scored))
         features = _features(runtime, networks, expected[0])
     finally:
         runtime.close()
@@ -182,7 +199,7 @@ def _compare(
         top5_agreement=float(np.mean([clip.expected.argmax() in np.argsort(clip.got)[-5:] for clip in clips])),
         mean_kl=float(np.mean([clip.kl for clip in clips])),
         failures=(),
-        calibrated=not held_out,
+        calibrated=sample.calibrated,
         size=size_of(model, model.build(precision)),
     )
     failures = _failures(found)
@@ -193,17 +210,34 @@ def _compare(
     return replace(found, failures=tuple(failures))
 
 
-def _score(runtime: Runtime, one: _Expected, model: Model) -> list[ComparedClip]:
+def _calibration(build: Build, recordings: Sequence[Recording]) -> list[Recording]:
+    """Return the recordings that a build was calibrated on. OSError: one cannot be read any more.
+
+    A video is known by its content, whatever its name. An older manifest has names only: a video of the same name is
+    taken for the same, wherever it is.
+    """
+    if build.calibrated_sha256:
+        hashes = {path: content_sha256(path) for path in {recording.path for recording in recordings}}
+        return [one for one in recordings if hashes[one.path] in build.calibrated_sha256]
+    names = {_own_name(name) for name in build.calibrated_on}
+    return [one for one in recordings if _own_name(one.name) in names]
+
+
+def _own_name(name: str) -> str:
+    """Return a video's name without its folders, and without the number that `finetune` puts before it."""
+    return re.sub(r"^[0-9]{4}-", "", PurePosixPath(name).name)
+
+
+def _score(runtime: Runtime, one: _Expected, lasts: Sequence[int], model: Model) -> list[ComparedClip]:
     """Run a recording as a stream, one segment after the other, and classify a clip at each hop."""
     spec, ring = model.manifest.input, runtime.ring()
-    lasts = dict(zip(one.lasts, one.logits, strict=True))
     clips = []
     for number, segment in enumerate(one.recording.segments):
         runtime.encode([segment.frames], [ring])
         if number not in lasts:
             continue
         got = runtime.classify([ring])[0]
-        scored = ComparedClip(one.recording.name, one.recording.seconds(number), lasts[number], got)
+        scored = ComparedClip(one.recording.name, one.recording.seconds(number), one.logits[number], got)
         if scored.flips:
             clip = one.recording.segments[number + 1 - spec.segments : number + 1]
             scored = replace(scored, thumbnails=tuple(_thumbnail(segment.frames[CENTRE]) for segment in clip))
@@ -211,22 +245,24 @@ def _score(runtime: Runtime, one: _Expected, model: Model) -> list[ComparedClip]
     return clips
 
 
-def _events(model: Model, precision: str, one: _Expected, scored: Sequence[ComparedClip]) -> EventLog:
+def _events(
+    model: Model, precision: str, recording: Recording, lasts: Sequence[int], scored: Sequence[ComparedClip]
+) -> EventLog:
     return EventLog(
-        one.recording.name,
-        expected=_log(model, precision, one, [clip.expected for clip in scored]),
-        got=_log(model, precision, one, [clip.got for clip in scored]),
+        recording.name,
+        expected=_log(model, precision, recording, dict(zip(lasts, [clip.expected for clip in scored], strict=True))),
+        got=_log(model, precision, recording, dict(zip(lasts, [clip.got for clip in scored], strict=True))),
     )
 
 
-def _log(model: Model, precision: str, one: _Expected, logits: Sequence[Logits]) -> tuple[str, ...]:
+def _log(model: Model, precision: str, recording: Recording, logits: Mapping[int, Logits]) -> tuple[str, ...]:
     """Return the events that the live decider, with its default thresholds, makes of these logits."""
     origin = Origin("parity", "parity", "parity", model.ref(precision))
     decider = Decider(DecideConfig(), origin, model.labels, model.manifest.background)
     spec = model.manifest.input
     events: list[ActionEvent] = []
-    for last, scores in zip(one.lasts, logits, strict=True):
-        newest, oldest = one.recording.segments[last], one.recording.segments[last + 1 - spec.segments]
+    for last, scores in logits.items():
+        newest, oldest = recording.segments[last], recording.segments[last + 1 - spec.segments]
         events += decider.push(
             Scores(
                 logits=scores,

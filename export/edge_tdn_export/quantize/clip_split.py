@@ -8,6 +8,7 @@ import numpy as np
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import InputSpec
 from edge_tdn_export.clips import Recording
+from edge_tdn_export.video_files import content_sha256
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,10 @@ class ClipSet:
     def videos(self) -> tuple[str, ...]:
         """Return the names of the videos, sorted."""
         return tuple(sorted({recording.name for recording, _ in self.clips}))
+
+    def hashes(self) -> tuple[str, ...]:
+        """Return the hashes of the videos' content, sorted. OSError: one cannot be read."""
+        return tuple(sorted({content_sha256(path) for path in {recording.path for recording, _ in self.clips}}))
 
     def evenly(self, max_clips: int) -> "ClipSet":
         """Return at most `max_clips` of the clips, evenly spaced."""

@@ -98,7 +98,7 @@ def quantize(
         ranking = Ranking() if quick and keeps else rank_operators(inputs, everything.graphs)
         trial = everything if keeps else choose_exceptions(inputs, everything, ranking, limits)
         error = measure_golden_error(trial)
-        manifest, moves = final_manifest(model, trial, calibration.videos, error)
+        manifest, moves = final_manifest(model, trial, calibration, error)
         report = _report(inputs, limits, clips, everything, ranking, trial, error)
         json = to_json(report, nncf=version("nncf"), preset=PRESET)
         (moves[0][0] / REPORT).write_text(json, encoding="utf-8", errors="backslashreplace")

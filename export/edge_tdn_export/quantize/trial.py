@@ -15,6 +15,7 @@ from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.self_test import golden_error, scores
 from edge_tdn.manifest import MANIFEST, WORST_GOLDEN_ERROR, Build, Manifest, Model, dump, records, seal
 from edge_tdn_export.convert.model_folder import check_unchanged, files_of, write_at_once
+from edge_tdn_export.quantize.clip_split import ClipSet
 from edge_tdn_export.quantize.compiled import GraphMap
 from edge_tdn_export.quantize.graph_rewrites import features_in_8_bits, quantise_behind_views
 from edge_tdn_export.quantize.held_out import Agreement
@@ -60,12 +61,10 @@ def measure_golden_error(trial: Trial) -> float:
     return error
 
 
-def final_manifest(
-    model: Model, trial: Trial, calibrated_on: tuple[str, ...], golden_error: float
-) -> tuple[Manifest, Moves]:
+def final_manifest(model: Model, trial: Trial, calibration: ClipSet, golden_error: float) -> tuple[Manifest, Moves]:
     """Return the sealed manifest with the trial as precision "int8", and the moves that make it true.
 
-    `calibrated_on`: names of the calibration videos.
+    OSError: a calibration video cannot be read any more.
     """
     source, old = trial.model.manifest, model.manifest
     targets = _targets(model)
@@ -73,7 +72,13 @@ def final_manifest(
         own.model_copy(update={"encoder": f"{target}/encoder.xml", "head": f"{target}/head.xml"})
         for own, target in zip(source.precisions[NAME].graphs, targets, strict=True)
     ]
-    build = Build(format="openvino", graphs=tuple(graphs), golden_error=golden_error, calibrated_on=calibrated_on)
+    build = Build(
+        format="openvino",
+        graphs=tuple(graphs),
+        golden_error=golden_error,
+        calibrated_on=calibration.videos,
+        calibrated_sha256=calibration.hashes(),
+    )
     files = {name: record for name, record in old.files.items() if name not in _int8_files(old)}
     for before, after in zip(files_of(source.precisions[NAME]), files_of(build), strict=True):
         files[after] = source.files[before]

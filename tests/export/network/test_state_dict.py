@@ -164,9 +164,16 @@ def test_other_network_is_described_by_its_entry_prefix_and_names(tmp_path: Path
 
 def test_weights_beside_others_in_an_entry_are_taken_by_their_first_name(state: State, tmp_path: Path) -> None:
     """As Lightning saves a network beside the weights of its loss."""
-    content = {"state_dict": prefixed("model.", state) | {"criterion.weight": torch.ones(5)}}
-    with pytest.raises(ModelError, match=rf"are below: model \({len(state)}\), criterion \(1\)"):
+    state_dict = prefixed("model.", state) | {"criterion.weight": torch.ones(5)}
+    content = {"state_dict": state_dict}
+    advice = "--entry state_dict.model takes model alone"
+    with pytest.raises(ModelError, match=rf"are below: model \({len(state)}\), criterion \(1\); {advice}$"):
         loaded(content, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"criterion \(1\); --entry model takes model alone$"):
+        loaded(state_dict, tmp_path / "w.pth")
+    assert_same(loaded(state_dict, tmp_path / "w.pth", "model")[0], state)
+    with pytest.raises(ModelError, match=r"teacher \([0-9]+\)$"):  # it is open which one is meant
+        loaded({"state_dict": prefixed("model.", state) | prefixed("teacher.", state)}, tmp_path / "w.pth")
     got, note = loaded(content, tmp_path / "w.pth", "state_dict.model")
     assert_same(got, state)
     assert note == "w.pth: entry `state_dict.model`, prefix `model.` taken off"

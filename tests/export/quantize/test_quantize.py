@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 import resource
 import shutil
 import signal
@@ -17,9 +18,10 @@ import openvino as ov
 import pytest
 from edge_tdn_export.__main__ import main
 from edge_tdn_export.clips import Clips, read_clips
+from edge_tdn_export.commands.quantize import golden_line
 from edge_tdn_export.convert.ensemble import ensemble
 from edge_tdn_export.limits import LIMITS, Limits
-from edge_tdn_export.parity.compare import compare
+from edge_tdn_export.parity.compare import MAX_CLIPS, compare
 from edge_tdn_export.quantize.clip_split import divide
 from edge_tdn_export.quantize.operators import operators
 from edge_tdn_export.quantize.quantize import parse_limits, quantize
@@ -29,6 +31,7 @@ from rich.console import Console
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import MANIFEST, Parity, open_model
+from edge_tdn.verdict import MIN_CLIPS
 from tests.conftest import ROOT
 from tests.support.action_video import write_action
 from tests.support.exports import SPEC, export
@@ -57,8 +60,20 @@ def test_quantize_command_prints_clips_exceptions_and_golden_error(quantised: tu
     verdict = f"too few clips: {SAMPLES // 2} clips of "
     for text in ("calibration", "held-out", "none: everything in INT8 keeps the limits", "golden clip", verdict):
         assert text in output
+    assert re.search(r": int8 is off by [0-9.]+ % of the largest logit on the golden clip, a host allows 50 %", output)
     assert "approach.mp4" in output
     assert "nncf" not in output.lower()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (0.47, "warning: m: int8 is off by 47 % of the largest logit on the golden clip, a host allows 50 %"),
+        (0.0257, "m: int8 is off by 2.6 % of the largest logit on the golden clip, a host allows 50 %"),
+    ],
+)
+def test_golden_error_is_beside_the_largest_one_that_a_host_allows(error: float, line: str) -> None:
+    assert golden_line(Path("m"), error) == line
 
 
 def test_int8_opens_and_is_a_quarter_of_the_size(exported: Path, quantised: tuple[Path, str]) -> None:
@@ -105,6 +120,46 @@ def test_parity_compares_int8_on_videos_that_did_not_calibrate_it(quantised: tup
     (again,) = report.comparisons
     assert {clip.recording for clip in again.clips} == calibrated
     assert again.claim.evidence.startswith(f"{len(again.clips)} clips of no known held-out recording")
+
+
+def test_calibration_videos_take_no_share_of_the_clips(quantised: tuple[Path, str], videos: Path) -> None:
+    """Clips are as near to each other as the number of those that are compared allows, for each precision."""
+    clips = read_clips(videos, SPEC)
+    calibrated = open_model(quantised[0]).manifest.precisions["int8"].calibrated_on
+    (own,) = (one for one in clips.recordings if one.name not in calibrated)
+    every = len(own.lasts(SPEC))
+    report = compare(open_model(quantised[0]), ["fp32", "int8"], clips, "videos", lambda what: None, max_clips=every)
+    fp32, int8 = report.comparisons
+    assert every / 2 <= len(fp32.clips) <= every
+    assert [clip.at_s for clip in int8.clips] == [own.seconds(last) for last in own.lasts(SPEC)]
+    assert MAX_CLIPS >= 2 * MIN_CLIPS
+
+
+@pytest.mark.parametrize("by", ["content", "name"])
+def test_calibration_videos_are_known_wherever_they_are(
+    by: str, quantised: tuple[Path, str], videos: Path, tmp_path: Path
+) -> None:
+    """In a folder above theirs, behind `finetune`'s links, and, by their content, under another name."""
+    folder = Path(shutil.copytree(quantised[0], tmp_path / "model"))
+    int8 = open_model(folder).manifest.precisions["int8"]
+    assert len(int8.calibrated_sha256) == len(int8.calibrated_on) > 0
+    if by == "name":  # as in an older manifest
+        reseal(folder, precisions={"int8": int8.model_copy(update={"calibrated_sha256": ()})})
+    calibrated = [videos / name for name in int8.calibrated_on]
+    (tmp_path / "above/links").mkdir(parents=True)
+    for number, video in enumerate(calibrated):
+        (tmp_path / f"above/links/{number:04}-{video.name}").symlink_to(video)
+    if by == "content":
+        shutil.copy(calibrated[0], tmp_path / "above/renamed.mp4")
+    clips = read_clips(tmp_path / "above", SPEC)
+    (found,) = compare(open_model(folder), ["int8"], clips, "videos", lambda what: None).comparisons
+    assert found.calibrated
+    assert found.claim.recordings == 0
+    (held_out,) = (video for video in videos.iterdir() if video not in calibrated)
+    shutil.copy(held_out, tmp_path / "above/links/0007-new.mp4")
+    clips = read_clips(tmp_path / "above", SPEC)
+    (found,) = compare(open_model(folder), ["int8"], clips, "videos", lambda what: None).comparisons
+    assert {clip.recording for clip in found.clips} == {"links/0007-new.mp4"}
 
 
 def test_all_operators_but_the_mean_over_segments_are_in_int8(quantised: tuple[Path, str], exported: Path) -> None:

@@ -7,12 +7,18 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from edge_tdn_export.convert import convert
 from edge_tdn_export.limits import LIMITS
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import export_model
+from edge_tdn_training.commands.finetune import CONFUSION, Exported, write_results
+from edge_tdn_training.evaluation.accuracy import Accuracy
+from edge_tdn_training.loop.run_folder import CURVES, RUN
 
 from edge_tdn.manifest import open_model
 from tests.conftest import needs_bf16
@@ -21,6 +27,20 @@ from tests.support.training_tasks import environment
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAME = '-it\'s der "Flur" (ü) $HOME; C:\\clips'  # of a folder, which a shell or argparse would take apart
+
+
+def test_confusion_matrix_is_that_of_the_precision_that_a_host_runs_by_default(tmp_path: Path) -> None:
+    truth = np.array([0, 1])
+    right, wrong = (
+        Accuracy(("a", "b"), logits, truth) for logits in (np.eye(2, dtype="f4"), np.eye(2, dtype="f4")[::-1])
+    )
+    for name, content in ((CURVES, b""), (RUN, b"{}")):
+        (tmp_path / name).write_bytes(content)
+    plan: Any = SimpleNamespace(id="door", run_folder=tmp_path)
+    data: Any = SimpleNamespace(notes=(), recordings=2)
+    write_results(plan, data, Exported(cast(Any, None), ()), {"bf16": wrong, "fp32": right, "int8": wrong}, tmp_path)
+    expected = right.picture("door, fp32: top-1 100.0% of 2 clips of 2 recording(s)")
+    assert (tmp_path / CONFUSION).read_bytes() == expected
 
 
 @pytest.fixture(scope="module")

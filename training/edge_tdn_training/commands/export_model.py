@@ -22,7 +22,6 @@ from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.errors import ModelError, last_line
 from edge_tdn.manifest import Model, open_model
 
-MAX_CLIPS = 64  # that precisions are compared on
 MODEL = "model"
 REFERENCE = "fp32"  # the precision that a folder cannot do without
 
@@ -93,4 +92,4 @@ def _compare(model: Model, videos: Path, reading: Reading) -> ParityReport:
         clips, where = read_clips(demo_clip(), spec), "the demo clip"
     precisions = [name for name in model.manifest.precisions if convert.runs_here(name)]
     with stepped(compare.steps(clips, model, precisions), "comparing") as step:
-        return compare.compare(model, precisions, clips, where, step, MAX_CLIPS)
+        return compare.compare(model, precisions, clips, where, step)

@@ -24,6 +24,7 @@ from edge_tdn_export.parity.result import ParityReport
 from edge_tdn_export.video_options import add_video_options
 from rich.console import Console
 
+from edge_tdn.config.tables import RuntimeConfig
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, open_model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
@@ -57,8 +58,8 @@ EPILOG = """a folder of clips for each action, at least ten clips in each; the f
   edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips
   edge-tdn-train finetune --data clips --out models/door
 
-Stopped, killed, or out of power? Run the same command again to resume. Then look at models/door/confusion.png, name the
-folder in site.toml ([runtime], model), and try it:
+Stopped, killed, or out of power? Run the same command again to resume. Then look at models/door/confusion.png (FP32, a
+host's default), name the folder in site.toml ([runtime], model), and try it:
   edge-tdn check --config site.toml && edge-tdn replay new.mp4 --config site.toml
 
 from a published checkpoint, which does not describe its network:
@@ -296,7 +297,7 @@ def write_results(
     plan: FinetunePlan, data: PreparedData, exported: Exported, accuracies: dict[str, Accuracy], folder: Path
 ) -> None:
     """Write figures and pictures into the model folder."""
-    precision = "int8" if "int8" in accuracies else next(iter(accuracies))  # what most hosts run
+    precision = RuntimeConfig().precision  # a host runs it unless its configuration names another one
     shown = accuracies[precision]
     clips = f"{len(shown.truth)} clips of {data.recordings} recording(s)"
     title = f"{plan.id}, {precision}: top-1 {shown.top1:.1%} of {clips}"

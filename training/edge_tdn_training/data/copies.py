@@ -1,10 +1,10 @@
 """Find the same video in several places of a data set: the same file or folder, or a copy of its content."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from edge_tdn.capture.picture_folder import SUFFIXES
+from edge_tdn_export.video_files import content_files, content_sha256
+
 from edge_tdn_training.data.dataset import DataSet, real_path, two_labels
 
 
@@ -37,26 +37,15 @@ def copies_are_one(data: DataSet) -> tuple[DataSet, list[str]]:
 def _size(path: str) -> tuple[int, ...]:
     """Return the size of a file; of a folder the number of its pictures, and the sizes of the first and the last."""
     try:
-        files = _files(Path(path))
+        files = content_files(Path(path))
         return (len(files), *(file.stat().st_size for file in (files[:1] + files[-1:])))
     except OSError:  # decoding reports it
         return ()
 
 
-def _files(path: Path) -> list[Path]:
-    """Return the files that a video consists of, in order: itself, or the pictures of a folder."""
-    if not path.is_dir():
-        return [path]
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-
-
 def _sha256(path: str) -> str:
     """Return the hash of a video's content, or its path if it cannot be read, which decoding reports."""
-    found = hashlib.sha256()
     try:
-        for file in _files(Path(path)):
-            with file.open("rb") as content:
-                found.update(hashlib.file_digest(content, "sha256").digest())
+        return content_sha256(Path(path))
     except OSError:
         return path
-    return found.hexdigest()
