@@ -221,7 +221,7 @@ def test_existing_files_and_folders_are_not_touched(
         (b"one\ntwo\ntwo\n", ":3: duplicate label 'two'"),
         (b"one\n\ntwo\n", ":2: empty label"),
         (b"one\ntw\xf6\nthree\n", r"not UTF-8 \(byte 6\)"),
-        (b"", ":1: empty label"),
+        (b"", "is empty"),
     ],
 )
 def test_wrong_labels_leave_nothing_behind(
