@@ -7,12 +7,18 @@ from hypothesis import strategies as st
 from tests.support.model_broker import CAMERAS, TIMING, TOPICS, Host, ModelBroker
 
 STATUS, SNAPSHOT = TOPICS.status, TOPICS.snapshot("door")
+PROBES_PER_H = 3600 // TIMING.min_probe_s  # at most
 SIZES = st.sampled_from([0, 10, 100, 500, 900, 1500, 3000, 4500, 15_000, 20_000])
 STEPS = st.one_of(
     st.tuples(st.just("event"), st.sampled_from(CAMERAS), SIZES),
     st.tuples(st.just("retained"), st.sampled_from([STATUS, SNAPSHOT, "homeassistant/a", "homeassistant/b"]), SIZES),
     st.tuples(st.just("run"), st.just(""), st.just(0)),
 )
+
+
+def bound(host: Host, too_large: int) -> int:
+    """Return how many connections are allowed. `too_large`: messages that do not fit."""
+    return 6 + 5 * too_large + int(host.now_s / TIMING.min_probe_s)
 
 
 @given(
@@ -42,8 +48,8 @@ def test_everything_that_fits_arrives_in_order_within_few_connections(
                 newest[name] = size
                 too_large += len(name) + size > limit
             case _:
-                host.run(max_connections=3 + 4 * too_large)
-    host.run(max_connections=7 + 4 * too_large, for_s=8 * TIMING.min_probe_s)  # with some probes
+                host.run(max_connections=bound(host, too_large))
+    host.run(bound(host, too_large) + 3 * PROBES_PER_H, for_s=3 * TIMING.max_probe_s)
     assert {camera: list(dict.fromkeys(seqs)) for camera, seqs in broker.events.items()} == host.expected
     for topic, size in newest.items():
         if len(topic) + size <= limit:
