@@ -160,8 +160,7 @@ class EventFeed:
     def too_large(self, entry: Entry) -> None:
         """Leave the event out until the limits change."""
         self._rejections.pop(entry.camera, None)
-        smallest = self._too_large.get(entry.camera, entry)
-        self._too_large[entry.camera] = min(smallest, entry, key=lambda one: len(one.payload))
+        self._leave_out(entry)
         self._cursor = 0
 
     def disconnected(self, only_events: bool) -> None:
@@ -241,10 +240,14 @@ class EventFeed:
                 if self._limits.fits(self._message(entry)):
                     yield entry
                 else:
-                    smallest = self._too_large.setdefault(entry.camera, entry)
-                    self._too_large[entry.camera] = min(smallest, entry, key=lambda one: len(one.payload))
+                    self._leave_out(entry)
             if len(entries) < limit:
                 return
+
+    def _leave_out(self, entry: Entry) -> None:
+        """Keep the smallest of the camera's events that do not fit."""
+        smallest = self._too_large.get(entry.camera, entry)
+        self._too_large[entry.camera] = min(smallest, entry, key=lambda one: len(one.payload))
 
     def _start_again(self) -> None:
         """Begin with the first event that waits: events may have come back, or fit now."""

@@ -78,7 +78,7 @@ class RetainedState:
         return bool(self._unsent)
 
     def has_suspects(self, probes: bool) -> bool:
-        """Return whether `next_alone` has a message to send now."""
+        """Return whether `next_alone` has a message to send now; with `probes`, or `next_probe`."""
         return self._next_suspect() is not None or (probes and self._next_probe() is not None)
 
     def set(self, message: Message) -> None:
@@ -91,8 +91,8 @@ class RetainedState:
         """Forget the messages of topics that the configuration no longer has."""
         self._dropped.update(topics)
         for topic in topics:
-            for known in (self._messages, self._unsent, self._large, self._alone, self._too_large):
-                known.pop(topic, None)
+            self._messages.pop(topic, None)
+            self._unqueue(topic)
             self._suspects.pop(topic, None)
             self._denials.pop(topic, None)
 
@@ -190,8 +190,7 @@ class RetainedState:
         """Return a message that was left out, if it is time to see what happens. The caller sends it alone."""
         probe = self._next_probe()
         if probe:
-            self._alone.pop(probe.topic, None)
-            self._too_large.pop(probe.topic, None)
+            self._unqueue(probe.topic)
         return probe
 
     def acknowledged(self, message: Message) -> None:
@@ -271,8 +270,7 @@ class RetainedState:
 
     def _queue(self, message: Message) -> None:
         """Put a message where it waits to be sent, in place of an earlier one of its topic."""
-        for waiting in (self._unsent, self._large, self._alone, self._too_large):
-            waiting.pop(message.topic, None)
+        self._unqueue(message.topic)
         if self._limits.is_refused_topic(message):
             self._suspects[message.topic] = Suspect(MAX_ENDINGS)
         if message.topic in self._suspects:
@@ -281,6 +279,10 @@ class RetainedState:
             self._large[message.topic] = message
         else:
             self._unsent[message.topic] = message
+
+    def _unqueue(self, topic: str) -> None:
+        for waiting in (self._unsent, self._large, self._alone, self._too_large):
+            waiting.pop(topic, None)
 
     def _retry_denied(self) -> None:
         now = self._clock()
