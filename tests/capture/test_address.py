@@ -28,6 +28,7 @@ from tests.support.http_camera import serving
 from tests.support.ports import free_port
 from tests.support.rtsp import RtspCamera
 from tests.support.running_source import RunningSource
+from tests.support.site import write_camera
 from tests.support.waiting import PROGRAM_S, eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
@@ -94,12 +95,6 @@ def test_a_whole_address_comes_from_a_credential(credentials: Path) -> None:
     )
 
 
-def site(folder: Path, keys: str) -> Path:
-    path = folder / "site.toml"
-    path.write_text(f'[[camera]]\nname = "a"\n{keys}')
-    return path
-
-
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
@@ -128,7 +123,7 @@ def test_a_secret_that_cannot_be_read_is_named_with_file_and_key(
     for name, content in {**contents, "two": "rtsp://a:s3cret@h/x"}.items():
         (credentials / name).write_text(content)
     (credentials / "wide").write_text("rtsp://a:s3cret@h/x", encoding="utf-16")
-    config = load(site(tmp_path, keys))
+    config = load(write_camera(tmp_path, keys))
     with pytest.raises(ConfigError, match=message) as fault:
         check_camera_access(config, tmp_path)
     assert "s3cret" not in str(fault.value)
@@ -139,7 +134,7 @@ def test_a_secret_that_cannot_be_read_is_named_with_file_and_key(
 
 def test_without_systemd_there_is_no_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    config = load(site(tmp_path, 'source = "credential:x"\n'))
+    config = load(write_camera(tmp_path, 'source = "credential:x"\n'))
     with pytest.raises(ConfigError, match=r"no \$CREDENTIALS_DIRECTORY; systemd sets it"):
         check_camera_access(config, tmp_path)
 
@@ -165,14 +160,14 @@ def test_without_systemd_there_is_no_credential(tmp_path: Path, monkeypatch: pyt
 )
 def test_a_wrong_value_is_reported_with_the_allowed_ones(tmp_path: Path, keys: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as fault:
-        load(site(tmp_path, keys))
+        load(write_camera(tmp_path, keys))
     assert "s3cret" not in str(fault.value)
     assert "s3c/ret" not in str(fault.value)
 
 
 def test_a_region_may_be_written_in_tenths(tmp_path: Path) -> None:
     """0.7 + 0.1 + 0.2 is a little more than 1."""
-    assert load(site(tmp_path, 'source = "a"\nregion = [0.7, 0.9, 0.3, 0.1]\n')).camera[0].region[0] == 0.7
+    assert load(write_camera(tmp_path, 'source = "a"\nregion = [0.7, 0.9, 0.3, 0.1]\n')).camera[0].region[0] == 0.7
 
 
 # Cameras with a password

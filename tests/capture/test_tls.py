@@ -22,6 +22,7 @@ from edge_tdn.media import gstreamer
 from tests.support.authority import Authority, Certificate, self_signed
 from tests.support.rtsp import RtspCamera
 from tests.support.running_source import RunningSource
+from tests.support.site import write_camera
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
@@ -218,12 +219,6 @@ def test_the_address_of_a_redirect_is_verified_with_the_same_file(tmp_path: Path
 # The configuration
 
 
-def site(folder: Path, keys: str) -> Path:
-    path = folder / "site.toml"
-    path.write_text(f'[[camera]]\nname = "a"\n{keys}')
-    return path
-
-
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
@@ -237,7 +232,7 @@ def site(folder: Path, keys: str) -> Path:
 def test_a_wrong_ca_file_is_reported_with_line_and_key(tmp_path: Path, keys: str, message: str) -> None:
     (tmp_path / "text").write_text("nothing")
     with pytest.raises(ConfigError, match=message):
-        check_camera_access(load(site(tmp_path, keys)), tmp_path)
+        check_camera_access(load(write_camera(tmp_path, keys)), tmp_path)
 
 
 def test_a_file_that_is_damaged_later_is_a_fault_of_the_camera(tmp_path: Path) -> None:
@@ -257,7 +252,7 @@ def test_the_main_stream_is_verified_as_the_sub_stream_is(rtsp: Cameras, tmp_pat
     camera = secured(rtsp, "h264", own)
     (tmp_path / "password").write_text("s3cret\n")
     keys = f'source = "rtsp://h/sub"\nrecord_source = "rtsps://127.0.0.1:{camera.port}/test"\nca_file = "own.pem"\n'
-    loaded = load(site(tmp_path, f'{keys}username = "camera"\npassword_file = "password"\n'))
+    loaded = load(write_camera(tmp_path, f'{keys}username = "camera"\npassword_file = "password"\n'))
     check_camera_access(loaded, tmp_path)
     main = loaded.camera[0].recorded
     with closing(open_capture(main, tmp_path)) as capture:

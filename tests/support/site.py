@@ -15,3 +15,10 @@ def write_site(folder: Path, url: str, *cameras: str, extra: str = "", host: str
         f'host = "{host}"\n[broker]\nurl = "{url}"\nscores = true\n{extra}\n[outbox]\nfolder = "outbox"\n{tables}'
     )
     return path
+
+
+def write_camera(folder: Path, keys: str) -> Path:
+    """Write a site.toml of nothing but one camera, and return its path. `keys`: TOML, from the third line on."""
+    path = folder / "site.toml"
+    path.write_text(f'[[camera]]\nname = "a"\n{keys}')
+    return path
