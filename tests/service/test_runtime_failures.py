@@ -78,6 +78,8 @@ class ServedSite:
         self.daemon.stop()
         self.join()
         self.recorder.close()
+        # a stop does not wait for a compiler; the next test would find its log line, and have a slower processor
+        eventually(lambda: "runtime" not in [one.name for one in threading.enumerate()])
 
 
 @pytest.fixture
