@@ -33,7 +33,7 @@ TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-
 	systemd
 
 # Most tests wait: more of them than processors run side by side, each file in one process. One thread for each is enough.
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn

@@ -24,8 +24,9 @@ from tests.support.rtsp import RtspCamera
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # a shared machine is slow at times, and tests do not measure speed
-# A suite that runs in the background inherits an ignored SIGINT, and so would the programs that tests interrupt.
+# A suite that runs in the background or under nohup inherits ignored signals, and so would the programs that tests stop.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 ROOT = Path(__file__).parent.parent
 HAS_BF16 = processor_can("bf16")
 needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="this processor does not compute in BF16")
