@@ -5,13 +5,25 @@ import logging
 from collections.abc import Sequence
 
 from edge_tdn import __version__
-from edge_tdn.cli import bench, check, demo, forget, replay, run, simulate, status, watch
+from edge_tdn.cli import bench, check, demo, forget, record, replay, run, simulate, status, watch
 from edge_tdn.cli.doctor import doctor
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.process import log
 from edge_tdn.process.program import release_signals
 
-COMMANDS = (demo, check, doctor, run, status, watch, forget, replay, bench, simulate)  # in the order of the help
+COMMANDS = (
+    demo,
+    check,
+    doctor,
+    run,
+    status,
+    watch,
+    forget,
+    replay,
+    record,
+    bench,
+    simulate,
+)  # in the order of the help
 EPILOG = """exit status: 0 ended as requested, 66 no video, 69 no broker, 71 device out of memory,
   78 invalid configuration or model, 130 interrupted, 1 any other error (status: something has failed; 3: only
   stopped on purpose)
@@ -27,6 +39,7 @@ first steps:
   edge-tdn bench --model MODEL         find the fastest settings for this host
   edge-tdn watch                       print the events that hosts publish
   edge-tdn replay VIDEO --config site.toml   print the events of a recording
+  edge-tdn record --source CAMERA --label NAME --out DIR   record clips to learn an action from
   edge-tdn simulate demo:              serve a simulated camera
 """
 

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     import argparse
 
 COMMANDS = {  # name -> its module and its help; own actions first, then the published training, then the shipped model
-    "record": ("edge_tdn_training.commands.record", "record clips of one action from a live camera"),
     "finetune": ("edge_tdn_training.commands.finetune", "fine-tune a model on your own clips"),
     "evaluate": (
         "edge_tdn_training.commands.evaluate",
@@ -33,8 +32,8 @@ COMMANDS = {  # name -> its module and its help; own actions first, then the pub
 }
 
 EPILOG = """your own actions, from a camera to a model that recognises them:
-  edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
-  edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips
+  edge-tdn record --source rtsp://192.168.1.20/stream --label "door open" --out clips
+  edge-tdn record --source rtsp://192.168.1.20/stream --label background --out clips
   edge-tdn-train finetune --data clips --out models/door
   edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/door
 
