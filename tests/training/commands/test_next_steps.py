@@ -92,7 +92,14 @@ def test_the_command_that_train_prints_makes_a_model_folder(trained: str, worksp
 def finetune(trained: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
     """finetune("out") -> the exit status of a fine-tuning of the run, with the id `door`."""
     monkeypatch.chdir(workspace)
-    line = (f"--data={NAME}/clips", f"--from={NAME}/my run", "--cache=cache", "--epochs=1", "--id=door")
+    line = (
+        f"--data={NAME}/clips",
+        f"--from={NAME}/my run",
+        "--cache=cache",
+        "--epochs=1",
+        "--id=door",
+        "--without-background",
+    )
     return lambda out: main(["finetune", *line, f"--out={out}", "--device=cpu", "--workers=0"])
 
 
