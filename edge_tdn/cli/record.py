@@ -38,7 +38,12 @@ def add_parser(commands: Commands) -> None:
         metavar="CAMERA",
         help="rtsp://, http(s)://, /dev/video*, file, gst: PIPELINE; or with --config a camera's name",
     )
-    parser.add_argument("--config", type=Path, metavar="TOML", help="the configuration of the camera")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="TOML",
+        help="the configuration of the camera (default: that of an installed host)",
+    )
     parser.add_argument(
         "--label", required=True, metavar="NAME", help="action that the clips show, or background: their folder's name"
     )

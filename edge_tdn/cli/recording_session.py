@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import re
 import shlex
 import signal
 import socket
@@ -31,6 +32,8 @@ from edge_tdn.teaching.class_folder import BACKGROUND, class_name, count_clips, 
 from edge_tdn.teaching.clip_cutter import RecordingPlan, cut_clips
 
 SESSION = "%Y%m%dT%H%M%SZ"  # start of the names of all clips of one call
+INSTALLED_SITE = Path("/etc/edge-tdn/site.toml")  # of an installed host
+NAME = re.compile("[A-Za-z0-9._-]+")  # of a camera; an address has a colon or a slash
 MAX_SECONDS = 3600.0  # of a clip, or of a pause
 EXAMPLE = "door open"
 OTHER_DAYS = "Record again on other days: a model is evaluated on recordings that it was not trained on."
@@ -145,14 +148,19 @@ def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:
     """Return the camera, and the folder that its relative paths refer to."""
     if not gstreamer.available():
         raise ConfigError(gstreamer.how_to_install())
-    if options.config:
-        cameras = {camera.name: camera for camera in load(options.config).camera}
+    is_name = NAME.fullmatch(options.source) and not Path(options.source).exists()
+    site = options.config or (INSTALLED_SITE if is_name and INSTALLED_SITE.is_file() else None)
+    if site:
+        cameras = {camera.name: camera for camera in load(site).camera}
         if options.source not in cameras:
             raise ConfigError(
-                f"--source {options.source}: not a camera of {options.config}; "
-                f"{nearest(options.source, cameras, 'its cameras')}"
+                f"--source {options.source}: not a camera of {site}; {nearest(options.source, cameras, 'its cameras')}"
             )
-        return cameras[options.source], options.config.parent
+        return cameras[options.source], site.parent
+    if is_name:
+        raise ConfigError(
+            f"--source {options.source}: no such file; if it is a camera of a configuration, add --config FILE"
+        )
     try:
         return CameraConfig(name="camera", source=options.source), Path.cwd()
     except ValidationError as error:

@@ -123,6 +123,7 @@ def test_without_a_clip_no_class_is_created_and_a_leak_is_reported(
         (["--label", "wave", "--count", "0"], "--count 0: must be 1 or more"),
         (["--label", "wave", "--source", "ftp://x/y"], "--source: unknown kind of source ftp://"),
         (["--label", "wave", "--source", "unknown", "--config", "configs/reference.toml"], "not a camera of"),
+        (["--label", "wave", "--source", "hall"], "--source hall: no such file; if it is a camera of a configuration"),
     ],
 )
 def test_a_wrong_option_is_an_error_and_nothing_is_written(
