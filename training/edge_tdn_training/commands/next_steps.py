@@ -49,7 +49,7 @@ def serve_lines(model: Path) -> list[str]:
     """
     if (INSTALLED / SITE).is_file() and not SITE.is_file():
         return [
-            "next, copy it to where the service can read it, and name it in /etc/edge-tdn/site.toml:",
+            f"next, copy it to where the service can read it, and name it in {INSTALLED / SITE}:",
             f"  {shlex.join(['sudo', 'cp', '-r', str(model.resolve()), str(INSTALLED)])}",
             *_runtime(model.name),
             "then check and reload it; the cameras that are running continue:",
