@@ -112,14 +112,16 @@ def _again(options: argparse.Namespace, label: str) -> list[str]:
     words += ["--label", label, "--out", options.out]
     for name in ("count", "seconds", "pause"):
         if (value := getattr(options, name)) is not None:
-            words += [f"--{name}", f"{value:g}"]
+            words += [f"--{name}", str(value)]
     hidden = ["  (with the camera's password in place of ***)"] if source != options.source else []
     return [f"  {command('edge-tdn', 'record', *words)}", *hidden]
 
 
 def _elsewhere(clips: Path, model: Path) -> list[str]:
     """Return the commands that fetch the clips to another machine and train there."""
-    address = f"{getpass.getuser()}@{socket.gethostname()}:{clips}"
+    address = f"{socket.gethostname()}:{clips}"
+    with suppress(KeyError, OSError):  # in a container this user may have no name
+        address = f"{getpass.getuser()}@{address}"
     return [
         f"  {shlex.join(['scp', '-r', address, '.'])}",
         f"  {shlex.join(['edge-tdn-train', 'finetune', f'--data={clips.name}', f'--out={model}'])}",

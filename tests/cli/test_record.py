@@ -158,7 +158,7 @@ def test_background_is_asked_for_by_name_with_the_same_camera_and_folder(recorde
     assert "the class background: everything else that this camera sees" in text
     ((program, *words),) = printed_commands(text)
     assert Path(program).name == "edge-tdn"
-    same = "--source video.mp4 --label background --out 'my clips' --count 2 --seconds 0.5 --pause 0"
+    same = "--source video.mp4 --label background --out 'my clips' --count 2 --seconds 0.5 --pause 0.0"
     assert words == ["record", *shlex.split(same)]
 
 
