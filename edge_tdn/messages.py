@@ -211,6 +211,16 @@ class ActionEvent(Payload):
         default=None, description="null if no clip caused the event (stream lost, shutdown)"
     )
     replayed: bool = Field(default=False, description="true: sent again because a command requested it")
+    snapshot: str | None = Field(
+        default=None,
+        description="name of the action's JPEG below `[record] folder`, written a moment after the event that names it "
+        "first; null: none is recorded",
+    )
+    clip: str | None = Field(
+        default=None,
+        description="name of the action's MP4 below `[record] folder`, complete `post_roll_s` after the end; null: "
+        "none is recorded. A file that could not be written, or was deleted to make room, does not exist",
+    )
 
 
 class CameraStatus(Payload):

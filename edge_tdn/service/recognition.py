@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -129,18 +130,21 @@ class Recognition:
             )
             self._topics.event(event)
             self._seq = event.seq
+            if before := self._under_way.get(event.id):  # an action keeps the names of its files
+                event = event.model_copy(update={"snapshot": before.snapshot, "clip": before.clip})
+            event = self._recorded(event, self._recorder.named)
             self._under_way[event.id] = event
             if event.type == "end":
                 del self._under_way[event.id]
-            self._record(event, scores)
+            self._recorded(event, partial(self._recorder.event, scores=scores))
         if self._decider.action != self._action:
             self._action = self._decider.action
             self._topics.action(self._action)
 
-    def _record(self, event: ActionEvent, scores: Scores | None) -> None:
-        """Have an event recorded. The event does not depend on it."""
+    def _recorded(self, event: ActionEvent, work: Callable[[ActionEvent], ActionEvent | None]) -> ActionEvent:
+        """Have the recorder do something with an event; return the event as it is then. It does not depend on it."""
         try:
-            self._recorder.event(event, scores)
+            return work(event) or event
         except Exception as error:  # a fault in the code
             text = "camera=%s not recorded: %s; id=%s"
             self._trouble_log.log(
@@ -158,6 +162,7 @@ class Recognition:
             latency_ms=round(scores.latency_ms, 1),
         )
 
+            return event
 
 def _latency(scores: Scores) -> Latency:
     spans_ms = [1000 * span for span in _spans_s(scores)]

@@ -17,7 +17,7 @@ from edge_tdn.service.camera_topics import CameraTopics
 from edge_tdn.service.recognition import STAGES, Recognition
 from edge_tdn.service.recorder_slot import RecorderSlot
 from tests.support.actions import clip_scores
-from tests.support.fakes import PublisherLog, RecorderLog
+from tests.support.fakes import PublisherLog, RecorderLog, fail
 
 EAGER = {"smoothing_clips": 1, "min_length_s": 0.0}  # an action starts with its first clip
 
@@ -93,6 +93,26 @@ def test_a_break_ends_the_action_without_a_clip_that_decided(recognised: Recogni
     assert recognised.publisher.actions == ["left", None]
     event, scores = recognised.recorder.events[-1]
     assert (event.latency_ms, scores) == (None, None)
+
+
+def test_an_action_keeps_the_names_of_its_files(recognised: Recognised) -> None:
+    """Even if another recorder has taken over, whose files have other names."""
+    recognised.recorder.snapshot = "door/one.jpg"
+    recognised.clip(1.0, "left")
+    recognised.recorder.snapshot = "door/two.jpg"
+    recognised.recognition.broken("stream_lost")
+    recognised.clip(2.0, "left")
+    named = [(event.type, event.snapshot) for event in recognised.publisher.events]
+    assert named == [("start", "door/one.jpg"), ("end", "door/one.jpg"), ("start", "door/two.jpg")]
+    assert [event.snapshot for event, _ in recognised.recorder.events] == ["door/one.jpg"] * 2 + ["door/two.jpg"]
+
+
+def test_an_event_is_published_even_if_the_recorder_fails(
+    recognised: Recognised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recognised.recorder, "named", fail)
+    recognised.clip(1.0, "left")
+    assert recognised.events == [("start", "left", None)]
 
 
 def test_repeated_scores_are_not_timed(recognised: Recognised) -> None:
