@@ -223,6 +223,21 @@ class ActionEvent(Payload):
     )
 
 
+class Thresholds(Part):
+    """The scores at which an action starts and ends."""
+
+    enter: float = Field(ge=0, le=1, description="score at which an action starts")
+    exit: float = Field(ge=0, le=1, description="score below which it ends")
+
+
+class CameraThresholds(Thresholds):
+    """The thresholds of a camera's actions, as configured or as last set by a command."""
+
+    actions: dict[str, Thresholds] = Field(
+        default_factory=dict, description="those of the actions that differ, by the name of the action"
+    )
+
+
 class CameraStatus(Payload):
     """The state and counters of one camera. Retained."""
 
@@ -261,6 +276,7 @@ class CameraStatus(Payload):
     repeated: int = Field(
         default=0, ge=0, description="frames that the model saw twice because the camera delivered no other in time"
     )
+    thresholds: CameraThresholds | None = Field(default=None, description="null: published by an earlier version")
 
 
 class Delivery(Part):

@@ -180,6 +180,7 @@ def test_fault_while_deciding_ends_the_action_of_its_camera_and_nothing_else(
         recognised.recognition._decider._seq = 99
         raise KeyError("left")
 
+    recognised.recognition.set_thresholds(0.9, 0.3, None)
     recognised.recognition.set_thresholds(0.7, 0.6, "left")
     recognised.clip(1.0, "left")
     monkeypatch.setattr(recognised.recognition._decider, method, fail)
@@ -192,7 +193,9 @@ def test_fault_while_deciding_ends_the_action_of_its_camera_and_nothing_else(
     recognised.clip(3.0, "left")
     assert recognised.events == [("start", "left", None), ("end", "left", "failed"), ("start", "left", None)]
     assert [event.seq for event in recognised.publisher.events] == [8, 9, 10]
-    assert recognised.recognition._decider.thresholds["left"] == (0.7, 0.6)
+    thresholds = recognised.recognition.thresholds
+    assert (thresholds.enter, thresholds.exit) == (0.9, 0.3)
+    assert thresholds.actions["left"].model_dump() == {"enter": 0.7, "exit": 0.6}
 
 
 def test_recorder_that_fails_changes_no_event(
