@@ -146,8 +146,8 @@ class Decider:
     def set_thresholds(
         self,
         enter: float,
-        exit: float | None = None,
-        label: str | None = None,  # noqa: A002  (as in TOML)
+        exit: float | None = None,  # noqa: A002  (as in TOML)
+        label: str | None = None,
     ) -> tuple[float, float]:
         """Change the thresholds of the action reported as `label`, or of all actions, from the next clip on.
 

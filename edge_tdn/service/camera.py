@@ -114,8 +114,8 @@ class Camera:
     def set_thresholds(
         self,
         enter: float,
-        exit: float | None,
-        label: str | None,  # noqa: A002  (as in TOML)
+        exit: float | None,  # noqa: A002  (as in TOML)
+        label: str | None,
     ) -> tuple[float, float]:
         """Set the thresholds of one action, or of all, until the daemon ends; publish and return them.
 

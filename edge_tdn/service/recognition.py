@@ -58,8 +58,8 @@ class Recognition:
     def set_thresholds(
         self,
         enter: float,
-        exit: float | None,
-        label: str | None,  # noqa: A002  (as in TOML)
+        exit: float | None,  # noqa: A002  (as in TOML)
+        label: str | None,
     ) -> tuple[float, float]:
         """Set the thresholds of one action, or of all, until the daemon ends, and return them. From any thread.
 

@@ -18,7 +18,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_tdn.delivery.home_assistant import BIRTH, BIRTH_TOPIC, documents
+from edge_tdn.delivery.home_assistant import BIRTH, BIRTH_TOPIC, _key, documents
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.discovery import DAEMON_STATUS, camera_status_payload, discovery_site, event_payload
@@ -46,10 +46,10 @@ class HomeAssistant:
             text=True,
         )
 
-    def ask(self, what: str, entity: str = "") -> Any:
+    def ask(self, what: str, entity: str = "", **more: Any) -> Any:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps({"ask": what, "entity": entity}) + "\n")
+        self._process.stdin.write(json.dumps({"ask": what, "entity": entity, **more}) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
@@ -130,7 +130,7 @@ def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: 
     daemon.publish(f"{BASE}/front.door/snapshot", PICTURE)
     assert daemon.received.get(timeout=WAIT_S) == (BIRTH_TOPIC, BIRTH)
 
-    entities = home.until("entities", lambda found: len(found) == 24)
+    entities = home.until("entities", lambda found: len(found) == 38)
     assert home.ask("devices") == {
         "edge-tdn_attic_-1": ["attic.1", None],
         ONE: ["front.door", "edge-tdn_attic_-1"],
@@ -151,6 +151,16 @@ def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: 
     shown(enabled, "on")
     assert shown(fps, "25.0")["unit_of_measurement"] == "fps"
     shown(latency, "31.5")
+    sensors = {name: entities[f"{ONE}_action_{_key(name)}"] for name in LABELS}
+    for sensor in sensors.values():
+        shown(sensor, "off")
+    threshold = entities[f"{ONE}_threshold"]
+    assert shown(threshold, "0.6")["exit"] == 0.4
+    assert entities[f"{ONE}_threshold_{_key(LABELS[0])}"] not in home.ask("states"), "disabled"
+    home.ask("set_value", threshold, value=0.55)
+    assert daemon.received.get(timeout=WAIT_S) == (f"{BASE}/cmd/front.door/set/threshold", b'{"enter": 0.55}')
+    daemon.publish(f"{BASE}/front.door/status", camera_status_payload("streaming", enter=0.55))
+    shown(threshold, "0.55")
     assert shown(state, "streaming")["reason"] == ""
     assert bytes.fromhex(home.ask("image", snapshot)) == PICTURE
     host = {key: entities[f"edge-tdn_attic_-1_{key}"] for key in ("connection", "delivery", "waiting", "started")}
@@ -163,6 +173,8 @@ def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: 
         daemon.publish(f"{BASE}/front.door/events", event_payload("start", name), retain=False)
         daemon.publish(f"{BASE}/front.door/action", name.encode())
         shown(label, name)
+        for other, sensor in sensors.items():
+            shown(sensor, "on" if other == name else "off")
         shown(action, "on")
         attributes = home.ask("states")[started][1]
         assert attributes["event_type"] == name

@@ -13,6 +13,7 @@ import logging
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 from homeassistant import bootstrap, config_entries, loader
 from homeassistant.components import image
@@ -57,7 +58,7 @@ async def start(port: int, folder: Path) -> HomeAssistant:
     return home
 
 
-async def answer(home: HomeAssistant, question: dict[str, str], warnings: WarningCollector) -> object:
+async def answer(home: HomeAssistant, question: dict[str, Any], warnings: WarningCollector) -> object:
     match question["ask"]:
         case "version":
             return __version__
@@ -72,6 +73,10 @@ async def answer(home: HomeAssistant, question: dict[str, str], warnings: Warnin
         case "image":
             entity = home.data[image.DATA_COMPONENT].get_entity(question["entity"])
             return ((await entity.async_image()) or b"").hex()
+        case "set_value":
+            data = {"entity_id": question["entity"], "value": question["value"]}
+            await home.services.async_call("number", "set_value", data, blocking=True)
+            return None
         case "turn_on" | "turn_off" as service:
             await home.services.async_call("switch", service, {"entity_id": question["entity"]}, blocking=True)
             return None
