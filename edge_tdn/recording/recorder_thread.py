@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from edge_tdn.config.tables import RecordConfig
 from edge_tdn.errors import EdgeTdnError, last_line
+from edge_tdn.jpeg_comment import with_comment
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.process import heartbeat
 from edge_tdn.process.log import RateLimitedLog, value
@@ -89,7 +90,7 @@ class RecorderThread:
             clip.end(last_ns if note.until_ns is None else note.until_ns)
 
     def _make_snapshot(self, event: ActionEvent, picture: Frame) -> None:
-        jpeg = draw(picture.decoded, event.label, event.label_index, event.score)
+        jpeg = with_comment(draw(picture.decoded, event.label, event.label_index, event.score), event.id)
         self._publish(jpeg)
         if self._recordings and event.snapshot:
             scratch = self._recordings.begin(event.snapshot)

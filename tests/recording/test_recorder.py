@@ -23,6 +23,7 @@ from edge_tdn.config.load import parse
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.scheduler import Scheduler
+from edge_tdn.jpeg_comment import comment_in
 from edge_tdn.manifest import Model
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
@@ -94,6 +95,7 @@ def test_an_action_of_a_camera_gives_its_best_picture_and_a_clip_around_it(
     surest = max((clip for clip in runtime.clips if clip[-1] in ACTION), key=lambda clip: clip[-1])
     assert message.retained
     assert message.payload == jpg.read_bytes()
+    assert comment_in(message.payload) == client.on("test/door/events")[0].json()["id"]
     picture = cv2.imdecode(np.frombuffer(message.payload, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (120, 160, 3), "the camera's own size"
     assert number_in(picture[:90]) == surest[len(surest) // 2]
