@@ -129,6 +129,8 @@ class Recognition:
         return Decider(settings.config.decide, settings.origin, settings.labels, settings.background, seq)
 
     def _publish(self, events: Sequence[ActionEvent], scores: Scores | None) -> None:
+        """Publish events and the current action, and then have them recorded: a snapshot follows its start."""
+        published = []
         for event in events:
             if before := self._under_way.get(event.id):  # an action keeps the names of its files
                 event = event.model_copy(update={"snapshot": before.snapshot, "clip": before.clip})
@@ -148,10 +150,12 @@ class Recognition:
             self._under_way[event.id] = event
             if event.type == "end":
                 del self._under_way[event.id]
-            self._recorded(event, partial(self._recorder.event, scores=scores))
+            published.append(event)
         if self._decider.action != self._action:
             self._action = self._decider.action
             self._topics.action(self._action)
+        for event in published:
+            self._recorded(event, partial(self._recorder.event, scores=scores))
 
     def _recorded(self, event: ActionEvent, work: Callable[[ActionEvent], ActionEvent | None]) -> ActionEvent:
         """Have the recorder do something with an event; return the event as it is then. It does not depend on it."""
