@@ -238,7 +238,7 @@ def test_the_current_action_is_a_state() -> None:
 
 
 def test_each_action_is_a_binary_sensor() -> None:
-    """It follows the retained label, or with several actions at a time the events; "none" is no action."""
+    """Each follows the retained label, or with several actions at a time the events; "none" gets none."""
     all_ = entities(discovery_site("device"))
     assert ("hall", "none") not in all_
     for label in LABELS[:2]:

@@ -107,6 +107,18 @@ def test_an_action_keeps_the_names_of_its_files(recognised: Recognised) -> None:
     assert [event.snapshot for event, _ in recognised.recorder.events] == ["door/one.jpg"] * 2 + ["door/two.jpg"]
 
 
+def test_a_snapshot_cannot_overtake_its_event_and_the_current_action(
+    recognised: Recognised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = []
+    publisher = recognised.publisher
+    monkeypatch.setattr(
+        recognised.recorder, "event", lambda *_, **__: published.append((len(publisher.events), publisher.actions[-1:]))
+    )
+    recognised.clip(1.0, "left")
+    assert published == [(1, ["left"])]
+
+
 def test_an_event_is_published_even_if_the_recorder_fails(
     recognised: Recognised, monkeypatch: pytest.MonkeyPatch
 ) -> None:

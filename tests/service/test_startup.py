@@ -1,4 +1,4 @@
-"""What a start does about actions that were under way when the daemon was killed."""
+"""The ends of actions that were under way when the daemon was killed."""
 
 from pathlib import Path
 

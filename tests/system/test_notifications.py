@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from edge_tdn.delivery.mqtt import Message
-from edge_tdn.jpeg_comment import with_comment
+from edge_tdn.jpeg_comment import comment_in, with_comment
 from edge_tdn.messages import ActionEvent
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
+from tests.support.daemon import DaemonProcess
+from tests.support.site import write_site
 from tests.support.subscriber import ReplayingHost, make_event
 from tests.support.waiting import eventually
 from tests.support.webhook import HttpRequest, WebhookServer
@@ -45,7 +47,7 @@ def start(broker: Mosquitto, tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
-class Host:
+class PublishingHost:
     """Publishes events and pictures, as a host does."""
 
     def __init__(self, broker: Mosquitto) -> None:
@@ -63,8 +65,8 @@ class Host:
 
 
 @pytest.fixture
-def host(broker: Mosquitto) -> Iterator[Host]:
-    host = Host(broker)
+def host(broker: Mosquitto) -> Iterator[PublishingHost]:
+    host = PublishingHost(broker)
     yield host
     host.connection.close()
 
@@ -80,7 +82,9 @@ def received(server: WebhookServer, count: int) -> list[HttpRequest]:
     return server.requests
 
 
-def test_ntfy_gets_each_start_once_with_its_own_picture(server: WebhookServer, host: Host, start: Start) -> None:
+def test_ntfy_gets_each_start_once_with_its_own_picture(
+    server: WebhookServer, host: PublishingHost, start: Start
+) -> None:
     host.picture("here/door/b0/9")  # of an earlier action, retained
     start("--ntfy", f"{server.url}/my-secret_topic", "--message", "{label} an der Tür, {score:.0%}")
     host.event(1, label="öffnen")
@@ -107,7 +111,7 @@ def test_ntfy_gets_each_start_once_with_its_own_picture(server: WebhookServer, h
 
 
 def test_a_webhook_gets_the_event_and_only_chosen_actions(
-    server: WebhookServer, host: Host, start: Start, tmp_path: Path
+    server: WebhookServer, host: PublishingHost, start: Start, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text("secret\n")
     start("--webhook", f"{server.url}/hook", "--action", "left", "--token-file", str(tmp_path / "token"))
@@ -123,7 +127,7 @@ def test_a_webhook_gets_the_event_and_only_chosen_actions(
 
 
 def test_what_a_server_rejects_is_sent_again_or_without_the_picture(
-    server: WebhookServer, host: Host, start: Start
+    server: WebhookServer, host: PublishingHost, start: Start
 ) -> None:
     server.answers = [(503, "0"), (429, "0"), (413, ""), (200, ""), (403, ""), (200, "")]
     start("--ntfy", f"{server.url}/topic")
@@ -141,7 +145,7 @@ def test_what_a_server_rejects_is_sent_again_or_without_the_picture(
 def test_nothing_is_lost_or_sent_twice_over_a_restart(
     server: WebhookServer, broker: Mosquitto, start: Start, tmp_path: Path
 ) -> None:
-    """What a host published while the program was away is requested from it; the server was away before that."""
+    """Events that a host published while the program was away are requested from it."""
     replaying = ReplayingHost(broker)
     state = ("--state", str(tmp_path / "state.json"), "--webhook", server.url)
     server.answers = [(503, "600")]
@@ -169,7 +173,23 @@ def test_nothing_is_lost_or_sent_twice_over_a_restart(
     assert sorted(keys()) == [f"here/door/b1/{seq}" for seq in range(1, 7)]
 
 
-def test_an_old_start_is_not_sent(server: WebhookServer, host: Host, start: Start) -> None:
+def test_a_daemons_action_arrives_with_its_picture_and_the_name_of_its_file(
+    server: WebhookServer, broker: Mosquitto, start: Start, tmp_path: Path
+) -> None:
+    """From a camera that plays the demo's clip to the form that a webhook receives: every part is the real one."""
+    camera = 'name = "t"\nsource = "demo:"\nloop = true'
+    config = write_site(tmp_path, broker.url, camera, extra='[record]\nsnapshot = true\nfolder = "seen"')
+    start("--webhook", server.url)
+    with DaemonProcess(config):
+        form = received(server, 1)[0].form()
+    event = ActionEvent.model_validate_json(form["event"])
+    assert event.type == "start"
+    assert event.snapshot
+    assert comment_in(form["picture"]) == event.id
+    assert comment_in((tmp_path / "seen" / event.snapshot).read_bytes()) == event.id
+
+
+def test_an_old_start_is_not_sent(server: WebhookServer, host: PublishingHost, start: Start) -> None:
     start("--webhook", server.url, "--max-age-s", "600", "--action", "left")
     host.event(1)
     host.event(2, started_at="2999-01-01T00:00:00.000Z")
