@@ -88,8 +88,8 @@ class _End:
 class Decider:
     """Turns the scores of one camera, in order, into its events, in order.
 
-    Owned by the runtime thread. `thresholds` and `set_thresholds` may be called from any thread: they read and replace
-    whole rules, which are frozen.
+    Owned by the runtime thread. `thresholds`, `camera_thresholds` and `set_thresholds` may be called from any thread:
+    they read and replace whole values: rules, which are frozen, and `_common`.
 
     `seq`: the last event number that this camera has used. ValueError: the configuration names unknown labels.
     """
