@@ -11,13 +11,17 @@ from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.text_file import decode
 
+EVERY_KEY = "`edge-tdn reference` prints every key"
+
 
 def load(path: Path) -> Config:
     """Read a configuration file. Raises ConfigError."""
     try:
         text = decode(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: {error.strerror}; name yours with --config, and {EVERY_KEY}") from error
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; configs/reference.toml documents every key") from error
+        raise ConfigError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
     try:
