@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edge_tdn.cli.options import Commands, add_command, seconds
+from edge_tdn.cli.options import Commands, add_command, device, seconds
 from edge_tdn.help.command_help import CommandHelp, Example
 
 HELP = CommandHelp(
@@ -42,11 +42,13 @@ def add_parser(commands: Commands) -> None:
         nargs="+",
         default=[],
         choices=("fp32", "fp16", "bf16", "int8"),
-        help="precisions to measure (default: all of the model folder)",
+        metavar="P",
+        help="fp32 fp16 bf16 int8 (default: all of the model folder)",
     )
     parser.add_argument(
         "--device",
         nargs="+",
+        type=device,
         default=[],
         metavar="D",
         help="CPU GPU NPU CUDA (default: all devices that work)",

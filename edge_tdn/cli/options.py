@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_tdn.config.checks import check_device
 from edge_tdn.help import parser as help_parser
 from edge_tdn.help.command_help import CommandHelp
 from edge_tdn.help.parser import Commands, Parser
@@ -52,6 +53,14 @@ def add_broker(
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="take broker, user and topics from a configuration instead"
     )
+
+
+def device(text: str) -> str:
+    """Return the name of a device in its usual capitals."""
+    try:
+        return check_device(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
 
 
 def seconds(text: str) -> float:

@@ -48,7 +48,7 @@ def add_parser(commands: Commands, summary: str) -> None:
     parser.add_argument("sheet", type=Path, metavar="PNG", help="the picture to write")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first clip (default: 0)")
     parser.add_argument("--rows", type=int, default=24, metavar="N", help="number of clips (default: 24)")
-    parser.add_argument("--label", choices=MOTIONS, help="show clips of this label only")
+    parser.add_argument("--label", choices=MOTIONS, metavar="LABEL", help="show clips of this label only")
     parser.add_argument("--backdrops", type=Path, metavar="DIR", help="videos whose pictures become backgrounds")
     parser.add_argument("--crops", type=Path, metavar="DIR", help="show windows that move over real videos instead")
     parser.add_argument(

@@ -34,6 +34,7 @@ from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_S, Frame, Rgbx, State
 from edge_tdn.shell import command
+from edge_tdn.spelling import nearest
 from edge_tdn_training.data.dataset import class_name
 from edge_tdn_training.data.description import DESCRIPTION, recordings
 
@@ -252,7 +253,8 @@ def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:
     if options.config:
         cameras = {camera.name: camera for camera in load(options.config).camera}
         if options.source not in cameras:
-            raise ConfigError(f"--source {options.source}: not a camera of {options.config}: {', '.join(cameras)}")
+            near = nearest(options.source, cameras, "there are")
+            raise ConfigError(f"--source {options.source}: not a camera of {options.config}; {near}")
         return cameras[options.source], options.config.parent
     try:
         return CameraConfig(name="camera", source=options.source), Path.cwd()
