@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from edge_tdn_training.commands import finetune
+from edge_tdn_training.__main__ import _parser
 from edge_tdn_training.commands.finetune_plan import make_plan
 from edge_tdn_training.data import video_cache
 
@@ -23,11 +23,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(clips: Path, *more: str | Path) -> argparse.Namespace:
     """Parse the options of a fine-tuning from the shipped model."""
-    parser = argparse.ArgumentParser()
-    finetune.add_parser(parser.add_subparsers())
     out = clips.parent / "model"
     line = ["finetune", "--data", str(clips), "--out", str(out), "--without-background", *map(str, more)]
-    return parser.parse_args(line)
+    return _parser(line[:1]).parse_args(line)
 
 
 def test_a_plan_contains_everything_that_the_steps_need(clips: Path) -> None:
