@@ -4,29 +4,44 @@ import argparse
 import logging
 from pathlib import Path
 
-from edge_tdn.cli.options import Commands, add_command
+from edge_tdn.cli.options import SITE, add_command
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands
 
 ACTION = (10, 3.0, 3.0)  # clips, their length and the countdown before each, seconds
 BACKGROUND_CLIPS = (60, 10.0, 0.0)  # the same of the class background: nothing has to be performed for it
 
-HELP = """\
-Record clips of an action from a live camera, to teach it to a model with edge-tdn-train finetune.
-A countdown precedes each clip, and the terminal rings at its start and end. The class background
-is everything else that the camera sees: by default ten minutes of it, without a countdown. What
-to type next is printed. Needs no PyTorch.
+HELP = CommandHelp(
+    description="""\
+Record clips of an action from a live camera, with a countdown before each; the terminal rings at each start and end.
+Use it to teach an action of your own: record the action, then the class `background`, which is everything else that
+this camera sees, then train with edge-tdn-train finetune. What to type next is printed. It needs no PyTorch.
 
-  edge-tdn record --source rtsp://192.168.1.20/stream --label "door open" --out clips
-  edge-tdn record --source rtsp://192.168.1.20/stream --label background --out clips
-
-a camera of a configuration, with its password, rotation and region; ten more clips, of five seconds:
-  edge-tdn record --config site.toml --source front-door --label wave --out clips --seconds 5
-
-Each call is one recording. Record on several days, in other light, with other people: a model is
-evaluated on recordings that it was not trained on.
-
-exit status: 0 recorded; 66 the source cannot be played, or ended too soon; 78 name or options are
-wrong; 130 interrupted, finished clips stay
-"""
+Record on several days, in other light, with other people: each call is one recording, and a model is evaluated on
+recordings that it was not trained on.
+""",
+    examples=(
+        Example(
+            "ten clips of three seconds, with a countdown of three before each",
+            'edge-tdn record --source rtsp://192.168.1.20/stream --label "door open" --out clips',
+        ),
+        Example(
+            "ten minutes of the class background, without a countdown",
+            "edge-tdn record --source rtsp://192.168.1.20/stream --label background --out clips",
+        ),
+        Example(
+            "a camera of a configuration, with its password, rotation and region; longer clips",
+            "edge-tdn record --config site.toml --source front-door --label wave --out clips --seconds 5",
+        ),
+    ),
+    exit_status={
+        0: "recorded",
+        66: "the source cannot be played, or ended too soon",
+        78: "name or options are wrong",
+        130: "interrupted; finished clips stay",
+    },
+    files={str(SITE): "the configuration of the camera, where --source is its name and --config names no other"},
+)
 
 
 def add_parser(commands: Commands) -> None:

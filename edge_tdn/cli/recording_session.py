@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from edge_tdn.capture.open_capture import verify
 from edge_tdn.capture.source import Source
 from edge_tdn.cli.console import plain_console
+from edge_tdn.cli.options import SITE
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import ConfigError, SourceError
@@ -32,7 +33,6 @@ from edge_tdn.teaching.class_folder import BACKGROUND, class_name, count_clips, 
 from edge_tdn.teaching.clip_cutter import RecordingPlan, cut_clips
 
 SESSION = "%Y%m%dT%H%M%SZ"  # start of the names of all clips of one call
-INSTALLED_SITE = Path("/etc/edge-tdn/site.toml")  # of an installed host
 NAME = re.compile("[A-Za-z0-9._-]+")  # of a camera; an address has a colon or a slash
 MAX_SECONDS = 3600.0  # of a clip, or of a pause
 EXAMPLE = "door open"
@@ -151,7 +151,7 @@ def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:
     if not gstreamer.available():
         raise ConfigError(gstreamer.how_to_install())
     is_name = NAME.fullmatch(options.source) and not Path(options.source).exists()
-    site = options.config or (INSTALLED_SITE if is_name and INSTALLED_SITE.is_file() else None)
+    site = options.config or (SITE if is_name and SITE.is_file() else None)
     if site:
         cameras = {camera.name: camera for camera in load(site).camera}
         if options.source not in cameras:
