@@ -249,7 +249,7 @@ def test_the_command_prints_addresses_and_configuration_and_follows_its_plan(mak
         (["rtsp://host/x"], 66, "rtsp://host/x: only files are served, and demo:, test:, noise:"),
         (["{text}"], 66, "text file"),
         (["test:", "--port", "{taken}"], 66, "camera test: port {taken} is taken; see --port"),
-        (["test:", "--fault", "melt@3"], 2, "melt@3: no fault melt; one of drop, freeze"),
+        (["test:", "--fault", "melt@3"], 2, "melt@3: no fault melt; allowed: drop, freeze"),
         (["test:", "--fault", "drop"], 2, "drop: as in freeze@20"),
         (["test:", "--fault", "yard:drop@1"], 1, "--fault drop: no camera yard; there are test"),
         (["test:", "--codec", "mjpeg", "--fault", "corrupt@1"], 1, "--fault corrupt: not with this --codec"),
