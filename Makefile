@@ -29,9 +29,9 @@ LIBRARY := $(PREFIX)/lib/edge-tdn
 HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev libcairo2-dev \
 	gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-# Debian packages of the tests: a real broker, a real RTSP server, systemd to verify the units.
+# Debian packages of the tests: a real broker, a real RTSP server, systemd, and what reads manual pages and completion.
 TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates openssl \
-	systemd
+	systemd groff-base mandoc zsh fish
 
 # Most tests wait: more of them than processors run side by side, each file in one process. One thread for each is enough.
 WORKERS ?= 4

@@ -251,7 +251,7 @@ def test_the_command_prints_addresses_and_configuration_and_follows_its_plan(mak
         (["test:", "--port", "{taken}"], 66, "camera test: port {taken} is taken; see --port"),
         (["test:", "--fault", "melt@3"], 2, "melt@3: no fault melt; allowed: drop, freeze"),
         (["test:", "--fault", "drop"], 2, "drop: as in freeze@20"),
-        (["test:", "--fault", "yard:drop@1"], 1, "--fault drop: no camera yard; there are test"),
+        (["test:", "--fault", "yard:drop@1"], 1, "--fault drop: no camera yard; there are: test"),
         (["test:", "--codec", "mjpeg", "--fault", "corrupt@1"], 1, "--fault corrupt: not with this --codec"),
         (["test:", "--size", "641x480"], 2, "641x480: width x height, even"),
         (["test:", "--rate", "0"], 2, "0: a whole number from 1 to 120"),
