@@ -7,7 +7,8 @@ from pathlib import Path
 from edge_tdn.config.checks import check_device
 from edge_tdn.help import parser as help_parser
 from edge_tdn.help.command_help import CommandHelp
-from edge_tdn.help.parser import Commands, Parser
+from edge_tdn.help.parser import Commands as Commands
+from edge_tdn.help.parser import Parser
 
 SITE = Path("/etc/edge-tdn/site.toml")  # where packages and `make install` put the configuration
 

@@ -19,6 +19,7 @@ from edge_tdn.errors import EdgeTdnError
 from edge_tdn.help.command_help import WIDTH, CommandHelp, Example
 from edge_tdn.process.program import OutputError
 from edge_tdn.simulator.faults import FAULTS, HTTP, OK, Planned, possible
+from edge_tdn.spelling import nearest
 from edge_tdn.text_file import first_line
 
 if TYPE_CHECKING:
@@ -218,7 +219,9 @@ def _password(user: str, file: Path | None) -> str:
 def _check_faults(planned: Sequence[Planned], names: Sequence[str], allowed: Sequence[str]) -> None:
     for one in planned:
         if one.camera and one.camera not in names:
-            raise EdgeTdnError(f"--fault {one.fault}: no camera {one.camera}; there are {', '.join(names)}")
+            raise EdgeTdnError(
+                f"--fault {one.fault}: no camera {one.camera}; {nearest(one.camera, names, 'there are')}"
+            )
         if one.fault not in allowed:
             raise EdgeTdnError(f"--fault {one.fault}: not with this --codec")
 

@@ -49,6 +49,7 @@ def run(options: argparse.Namespace, timing: WatchTiming = DEFAULT_WATCH) -> int
     """
     from edge_tdn.cli.chosen_broker import chosen_broker
     from edge_tdn.cli.console import plain_console
+    from edge_tdn.cli.terminal import BROKER_HINT
     from edge_tdn.cli.watch_output import Screen, document, summary
     from edge_tdn.delivery.mqtt import Connection
     from edge_tdn.subscriber import Subscriber
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace, timing: WatchTiming = DEFAULT_WATCH) -> int
                 deadline = float("inf")
             elif time.monotonic() > deadline:
                 reason = subscriber.connection_error or "no answer"
-                raise BrokerError(f"{connection.address}: {reason}; is a broker running there?")
+                raise BrokerError(f"{connection.address}: {reason}; {BROKER_HINT}")
     except KeyboardInterrupt:
         sys.stderr.write(f"{summary(subscriber.counts)}\n")
     finally:

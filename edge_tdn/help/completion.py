@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from edge_tdn.help.documents import pages, reference_file, tables
 from edge_tdn.help.parser import Parser, arguments_of, command_parsers, command_summaries
 
 SHELLS = ("bash", "zsh", "fish")
@@ -14,17 +15,29 @@ def completion(parser: Parser, shell: str) -> str:
     """Return the script. The parser is changed: it is of no further use."""
     import shtab
 
-    models = _models()
+    models, known = _models(), _known()
     for name, command in command_parsers(parser).items():
         command.description = command_summaries(parser)[name]
         for argument in arguments_of(command):
-            if argument.dest in ("model", "models", "baseline"):
+            if argument.choices is None and argument.dest in known:
+                argument.choices = known[argument.dest]
+            elif argument.dest in ("model", "models", "baseline"):
                 _complete(argument, models)
             elif argument.metavar == "DIR" or argument.dest == "out":
                 _complete(argument, shtab.DIRECTORY)
             elif argument.type is Path or argument.metavar in ("CLIP", "FILE"):
                 _complete(argument, shtab.FILE)
     return str(shtab.complete(parser, shell=shell)) + "\n"
+
+
+def _known() -> dict[str, list[str]]:
+    """Return the values of arguments that a parser does not restrict, by the name of the argument."""
+    return {
+        "topic": list(pages()),
+        "table": list(tables(reference_file().read_text(encoding="utf-8"))),
+        "device": ["CPU", "GPU", "NPU", "CUDA"],
+        "precision": ["fp32", "fp16", "bf16", "int8"],
+    }
 
 
 def _complete(argument: argparse.Action, how: Any) -> None:

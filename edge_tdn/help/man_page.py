@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Iterable, Iterator
 
+from edge_tdn import __version__
 from edge_tdn.help.command_help import CommandHelp, is_verbatim
 from edge_tdn.help.parser import Parser, arguments_of, command_parsers, command_summaries
 
@@ -13,7 +14,8 @@ SEE_ALSO = ("edge-tdn", "edge-tdn-export", "edge-tdn-train")
 
 def man_page(parser: Parser) -> str:
     """Return the page of a program with all of its commands."""
-    return "\n".join(_lines(parser)) + "\n"
+    page = "\n".join(_lines(parser)) + "\n"
+    return re.sub(r"^(\.S[HS] .*\n)\.PP\n", r"\1", page, flags=re.M)  # a heading begins a paragraph by itself
 
 
 def _lines(parser: Parser) -> Iterator[str]:
@@ -21,8 +23,8 @@ def _lines(parser: Parser) -> Iterator[str]:
     assert whole
     name = parser.prog
     summary = whole.description.split(". ")[0].replace("\n", " ").rstrip(".")
-    others = [other for other in SEE_ALSO if other != name]
-    yield f'.TH "{name.upper()}" "{SECTION}" "" "edge-tdn" "User Commands"'
+    others = [rf".BR {_text(other)} ({SECTION})" for other in SEE_ALSO if other != name]
+    yield f'.TH "{name.upper()}" "{SECTION}" "" "edge-tdn {__version__}" "User Commands"'
     yield from (".SH NAME", _text(f"{name} - {summary[0].lower()}{summary[1:]}"))
     yield from (".SH SYNOPSIS", f".B {_text(name)}", r"\fICOMMAND\fR [\fIOPTION\fR ...]")
     yield from (".SH DESCRIPTION", *_paragraphs(whole.description))
@@ -31,7 +33,7 @@ def _lines(parser: Parser) -> Iterator[str]:
     summaries = command_summaries(parser)
     for command, own in command_parsers(parser).items():
         yield f'.SS "{_text(f"{name} {command}")} - {_text(summaries[command])}"'
-        yield from (r".HP", _text(" ".join(own.format_usage().removeprefix("usage:").split())))
+        yield from (".PP", _text(" ".join(own.format_usage().removeprefix("usage:").split())))
         assert own.command_help
         yield from _paragraphs(own.command_help.description)
         yield from _options(arguments_of(own))
@@ -39,13 +41,10 @@ def _lines(parser: Parser) -> Iterator[str]:
         yield from _paragraphs(own.command_help.notes)
         yield from _statuses(own.command_help)
     yield from (".SH EXAMPLES", *_examples(whole))
-    yield from (".SH EXIT STATUS", *_statuses(whole))
+    yield from (".SH EXIT STATUS", *_rows(_status_rows(whole)))
     if whole.files:
         yield from (".SH FILES", *_rows(whole.files.items()))
-    yield from (
-        ".SH SEE ALSO",
-        ",\n".join(f".BR {_text(other)} ({SECTION})" for other in others).replace(")", ") ,", 1),
-    )
+    yield from (".SH SEE ALSO", " ,\n".join(others))
 
 
 def _text(text: str) -> str:
@@ -93,9 +92,15 @@ def _examples(shown: CommandHelp) -> Iterator[str]:
 
 def _statuses(shown: CommandHelp) -> Iterator[str]:
     yield from (".PP", "Exit status:")
-    yield from _rows((str(number), text) for number, text in shown.statuses.items())
+    yield from _rows(_status_rows(shown))
+
+
+def _status_rows(shown: CommandHelp) -> list[tuple[str, str]]:
+    return [(str(number), text) for number, text in shown.statuses.items()]
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    yield ".PD 0"
     for name, text in rows:
         yield from (".TP 6", _text(name), _text(text))
+    yield ".PD"

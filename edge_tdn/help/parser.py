@@ -24,14 +24,17 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 class Parser(argparse.ArgumentParser):
     """An argparse parser whose errors are one line with a suggestion, and that knows the help it was made from."""
 
-    def __init__(self, *arguments: Any, command_help: CommandHelp | None = None, **options: Any) -> None:
+    def __init__(self, *, command_help: CommandHelp | None = None, **options: Any) -> None:
         self.command_help = command_help
         if command_help:
             options |= {"description": command_help.above_options(), "epilog": command_help.below_options()}
-        super().__init__(*arguments, formatter_class=_Formatter, **options)
+        super().__init__(formatter_class=_Formatter, **options)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Report what is unknown here, where the options of the command are known."""
+        if self._subparsers and not (sys.argv[1:] if args is None else args):
+            self.print_help(sys.stderr)  # the name of the program alone is a question
+            sys.exit(USAGE)
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]

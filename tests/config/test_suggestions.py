@@ -68,7 +68,7 @@ def test_a_natural_but_wrong_name_or_value_gets_the_key_or_answer_that_was_looke
 
 
 def test_every_synonym_is_of_a_table_and_names_a_key_of_it_or_answers_in_words() -> None:
-    """A key that is renamed must be renamed here; a name that has become a key is no synonym any more."""
+    """A key that is renamed must be renamed here; a name that has become a key must be removed."""
     tables = config_tables()
     assert set(SYNONYMS) <= set(tables)
     for table, synonyms in SYNONYMS.items():

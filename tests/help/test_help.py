@@ -142,6 +142,14 @@ def test_a_misspelt_command_option_or_choice_gets_the_nearest(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_name_of_a_program_alone_prints_its_help(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        PROGRAMS[program].parse_args([])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == PROGRAMS[program].format_help()
+
+
 def test_the_detailed_log_may_be_requested_before_or_after_the_command() -> None:
     for line in ("--verbose check", "check --verbose"):
         assert PROGRAMS["edge-tdn"].parse_args(line.split()).verbose
