@@ -1,5 +1,6 @@
 """Commands that are printed for the user: they can be pasted into a shell, whatever the names of files are."""
 
+import importlib.util
 import json
 import os
 import shlex
@@ -35,28 +36,31 @@ def install(package: str) -> str:
     """Return the command that installs a package beside the running program."""
     if _record("INSTALLER") == "dpkg":
         return _in_own_environment(str(_source() or PROJECT), package)
-    return shlex.join([*_installer(), package])
+    return f"{_pip_install()} {shlex.quote(package)}"
 
 
 def install_extra(extra: str) -> str:
     """Return the command that installs an extra of this project, from where the project itself was installed."""
     source = _source()
     if not source:  # from an index
-        return shlex.join([*_installer(), f"{PROJECT}[{extra}]"])
+        return f"{_pip_install()} {shlex.quote(f'{PROJECT}[{extra}]')}"
     if _record("INSTALLER") == "dpkg":
         return _in_own_environment(f"{source}[{extra}]")
     pinned = source / "constraints.txt"
     options = ["-c", str(pinned)] if pinned.is_file() else []
     editable = ["-e"] if _origin().get("dir_info", {}).get("editable") else []
-    return shlex.join([*_installer(), *options, *editable, f"{source}[{extra}]"])
+    return f"{_pip_install()} {shlex.join([*options, *editable, f'{source}[{extra}]'])}"
 
 
-def _installer() -> list[str]:
-    """Return the command that installs packages in this environment. One that is made by uv has no pip."""
+def _pip_install() -> str:
+    """Return the command that installs packages in this environment. One that is made by uv or pipx may have no pip."""
     sudo = [] if os.access(sysconfig.get_path("purelib"), os.W_OK) else ["sudo"]
-    if _record("INSTALLER") == "uv":
-        return [*sudo, "uv", "pip", "install", "--python", sys.executable]
-    return [*sudo, sys.executable, "-m", "pip", "install"]
+    python = shlex.join([*sudo, sys.executable])
+    if importlib.util.find_spec("pip"):
+        return f"{python} -m pip install"
+    if shutil.which("uv"):
+        return shlex.join([*sudo, "uv", "pip", "install", "--python", sys.executable])
+    return f"{python} -m ensurepip && {python} -m pip install"
 
 
 def _in_own_environment(*packages: str) -> str:

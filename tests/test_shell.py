@@ -5,11 +5,13 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
 
 from edge_tdn.shell import command, install, install_extra
+from tests.conftest import ROOT
 
 NAMES = (
     "plain",
@@ -95,22 +97,34 @@ def test_an_extra_is_installed_from_where_the_project_came(
     assert shlex.split(install("matplotlib")) == [sys.executable, "-m", "pip", "install", "matplotlib"]
 
 
-WHEEL: dict[str, object] = {"url": "file://{home}/edge_tdn.whl", "archive_info": {}}
-
-
-def test_uv_installs_where_uv_has_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its environments have no pip."""
-    home = _installed(tmp_path, monkeypatch, "uv", WHEEL)
-    uv = ["uv", "pip", "install", "--python", sys.executable]
-    assert shlex.split(install_extra("export")) == [*uv, f"{home}/edge_tdn.whl[export]"]
-    assert shlex.split(install("matplotlib")) == [*uv, "matplotlib"]
+@pytest.mark.parametrize(
+    ("programs", "expected"),
+    [
+        (("uv",), "uv pip install --python {python} matplotlib"),
+        ((), "{python} -m ensurepip && {python} -m pip install matplotlib"),
+    ],
+)
+def test_an_environment_without_pip_is_extended_by_uv_or_gets_pip(
+    programs: tuple[str, ...], expected: str, tmp_path: Path
+) -> None:
+    """As uv and pipx make them."""
+    venv.create(tmp_path / "env")
+    (tmp_path / "bin").mkdir()
+    for name in programs:
+        (tmp_path / "bin" / name).touch(0o755)
+    python = tmp_path / "env/bin/python"
+    script = "from edge_tdn.shell import install; print(install('matplotlib'))"
+    environment = {"PATH": str(tmp_path / "bin"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([python, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == expected.replace("{python}", str(python))
 
 
 def test_the_debian_package_is_extended_in_an_environment_of_the_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shell expands ~, also where the wheel's name has to be quoted."""
-    home = _installed(tmp_path, monkeypatch, "dpkg", WHEEL)
+    origin: dict[str, object] = {"url": "file://{home}/edge_tdn.whl", "archive_info": {}}
+    home = _installed(tmp_path, monkeypatch, "dpkg", origin)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "edge-tdn-env/bin").mkdir(parents=True)
     pip = tmp_path / "edge-tdn-env/bin/pip"
