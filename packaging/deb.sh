@@ -33,6 +33,8 @@ documents=$root/usr/share/doc/edge-tdn
 echo "== $root"
 rm -rf "$root"
 mkdir -p "$library/bin" "$share" "$root/DEBIAN"
+# Once for this machine, to print the manual pages, and once for the package.
+"$tools/uv" pip install --quiet --python "$tools/python" --reinstall-package edge-tdn -c constraints.txt "$wheel"
 "$tools/uv" pip install --quiet --target "$site" --python "$tools/python" --python-version 3.11 \
     --python-platform "$platform" --only-binary :all: --link-mode copy -c constraints.txt "$wheel"
 
@@ -52,7 +54,9 @@ printf '{"url": "file:///usr/share/edge-tdn/%s", "archive_info": {}}\n' "${wheel
 rm -f "$site"/*.dist-info/RECORD "$site"/*.dist-info/REQUESTED "$site"/*.dist-info/uv_*.json "$site/.lock"
 "$tools/python" -m compileall -qq --invalidation-mode unchecked-hash -s "$root" -p / "$site" || true
 
-"$MAKE" -s files "DESTDIR=$root" PREFIX=/usr
+"$MAKE" -s files "DESTDIR=$root" PREFIX=/usr ZSH="$root/usr/share/zsh/vendor-completions" \
+    RUN="$tools/python -I"
+gzip -9n "$root"/usr/share/man/man1/*.1
 gzip -9n <CHANGELOG.md >"$documents/CHANGELOG.md.gz"
 printf 'edge-tdn (%s) bookworm; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n -- %s  %s\n' "$version" \
     "$(sed -n 's/^Maintainer: //p' packaging/debian/control)" "$(date -uRd "@$SOURCE_DATE_EPOCH")" |

@@ -55,9 +55,9 @@ def test_a_model_whose_file_has_changed_is_exit_78(model_copy: Path, tmp_path: P
 
 
 def test_a_missing_device_is_exit_78_and_the_devices_are_listed(tmp_path: Path) -> None:
-    error = failure_of(camera_site(tmp_path, '[runtime]\ndevice = "NPU9"'))
+    error = failure_of(camera_site(tmp_path, '[runtime]\ndevice = "npu.9"'))
     assert error.exit_status == 78
-    assert "device 'NPU9' is not available; OpenVINO finds:" in str(error)
+    assert "site.toml:2: runtime.device = 'NPU.9': device 'NPU.9' is not available; OpenVINO finds:" in str(error)
     assert "CPU" in str(error)
 
 

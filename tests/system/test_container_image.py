@@ -22,6 +22,7 @@ CMD ["mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]
 FOLDERS = ("/var/lib/edge-tdn", "/var/cache/edge-tdn")
 BUILD = ("build", "--format", "docker", "--network", "host")
 STOP_S = 10
+SETTINGS = ("--change", f"ENV SSL_CERT_FILE={AUTHORITIES}", "--change", "ENV DPKG_DEB_COMPRESSOR_LEVEL=0")  # 6: minutes
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     try:
         archive = folder / "debian.tar"
         fresh_system(archive)
-        environment = f"ENV SSL_CERT_FILE={AUTHORITIES} DPKG_DEB_COMPRESSOR_LEVEL=0"  # the smallest takes minutes
-        podman.run("import", "--change", environment, str(archive), DEBIAN)
+        podman.run("import", *SETTINGS, str(archive), DEBIAN)
         (folder / "Containerfile").write_text(BROKER_FILE)
         podman.run(*BUILD, "-t", BROKER, str(folder))
         sources = Sources(tmp_path_factory.mktemp("sources"))
