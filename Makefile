@@ -144,7 +144,7 @@ dist: $(TOOLS)/.installed
 	@$(TOOLS)/bin/python -m build --outdir dist .
 
 deb: dist
-	@MAKE="$(MAKE)" DEPENDS="$(GSTREAMER_PACKAGES)" packaging/deb.sh $(ARCH)
+	@DEPENDS="$(GSTREAMER_PACKAGES)" packaging/deb.sh $(ARCH)
 
 packages:
 	@packaging/packages.sh $(HOST_PACKAGES)

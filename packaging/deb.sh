@@ -54,7 +54,7 @@ printf '{"url": "file:///usr/share/edge-tdn/%s", "archive_info": {}}\n' "${wheel
 rm -f "$site"/*.dist-info/RECORD "$site"/*.dist-info/REQUESTED "$site"/*.dist-info/uv_*.json "$site/.lock"
 "$tools/python" -m compileall -qq --invalidation-mode unchecked-hash -s "$root" -p / "$site" || true
 
-"$MAKE" -s files "DESTDIR=$root" PREFIX=/usr ZSH="$root/usr/share/zsh/vendor-completions" \
+make -s files "DESTDIR=$root" PREFIX=/usr ZSH="$root/usr/share/zsh/vendor-completions" \
     RUN="$tools/python -I"
 gzip -9n "$root"/usr/share/man/man1/*.1
 gzip -9n <CHANGELOG.md >"$documents/CHANGELOG.md.gz"
