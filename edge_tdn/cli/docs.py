@@ -83,4 +83,4 @@ def _print_laid_out(topic: str, text: str) -> None:
     console = plain_console()
     text = PICTURE.sub(r"(picture: \1)", text)
     text = INTERNAL_LINK.sub(lambda link: f"{link[1]} (`edge-tdn docs {link[2] or topic}{link[3] or ''}`)", text)
-    console.print(Markdown(text), width=min(console.width, MAX_WIDTH))
+    console.print(Markdown(text, hyperlinks=False), width=min(console.width, MAX_WIDTH))
