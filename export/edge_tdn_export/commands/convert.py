@@ -16,12 +16,15 @@ from edge_tdn_export.convert.precisions import DEFAULT_PRECISIONS, PRECISIONS
 from edge_tdn_export.progress import stepped
 from edge_tdn_export.video_options import LABELS_HELP
 
-EXAMPLES = """a published Something-Something model:
-  edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt
+EXAMPLES = """a published Something-Something model (its folder or --segments tells 8 from 16):
+  edge-tdn-export convert best.pth.tar models/ssv2 --segments 8 --labels something-something-v2-labels.json
 
-a Kinetics model, trained at 25 frames per second with a segment every 8 frames:
-  edge-tdn-export convert best.pth.tar models/k400 --arch resnet50 --segments 8 --labels labels.txt \\
-      --frame-rate 25 --segment-stride 8
+weights that edge-tdn-train wrote: labels, network and preprocessing are known:
+  edge-tdn-export convert runs/mine models/mine
+
+a Kinetics model whose videos had 30 frames per second:
+  edge-tdn-export convert best.pth.tar models/k400 --segments 8 --labels label_map_k400.txt \\
+      --frame-rate 30 --segment-stride 8
 
 compare it with PyTorch on your own videos, in every precision:
   edge-tdn-export parity models/ssv2 --clips videos/
@@ -38,7 +41,11 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=run)
-    parser.add_argument("checkpoint", type=Path, help="published .pth.tar, bare state_dict, or .safetensors")
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        help="a published .pth.tar, a bare state_dict, .safetensors, or the folder of a training or a model",
+    )
     parser.add_argument("out", type=Path, help="folder to create; must not exist")
     parser.add_argument(
         "--precisions",
@@ -50,14 +57,14 @@ def add_parser(commands: Any) -> None:
         "int8: see quantize)",
     )
     add_network_options(parser)
-    parser.add_argument("--labels", type=Path, required=True, help=LABELS_HELP)
+    parser.add_argument("--labels", type=Path, help=f"{LABELS_HELP} (default: labels.txt beside the checkpoint)")
     parser.add_argument(
         "--background",
         nargs="*",
         action="extend",
         default=[],
         metavar="LABEL",
-        help="labels that never start an action",
+        help="labels that never start an action (default: those of a model folder, else none)",
     )
     parser.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
     add_input_options(parser)
@@ -67,15 +74,18 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.convert.convert import InexactExport, Recipe, convert, steps
     from edge_tdn_export.lists.labels import read_labels
     from edge_tdn_export.network import checkpoint
+    from edge_tdn_export.network.source import find_source
 
-    network = checkpoint.load(options.checkpoint, note=print, **network_options(options))
-    print(read_labels(options.labels).note)  # noqa: T201
+    source = find_source(options.checkpoint)
+    network = checkpoint.load(source.weights, note=print, **network_options(options))
+    labels = read_labels(options.labels or source.labels_for(network.config.classes))
+    print(labels.note)  # noqa: T201
     recipe = Recipe(
         id=options.id or options.out.name,
-        labels=options.labels,
-        input=input_spec(options, network.config.segments),
-        background=tuple(options.background),
-        source=(("file", options.checkpoint.name), ("sha256", checkpoint.sha256(options.checkpoint))),
+        labels=labels.path,
+        input=input_spec(options, network.config, source.input, print),
+        background=tuple(options.background) or source.background,
+        source=(("file", source.weights.name), ("sha256", checkpoint.sha256(source.weights))),
         precisions=tuple(p for p in PRECISIONS if p in options.precisions),
     )
     try:
