@@ -1,7 +1,6 @@
 """`edge-tdn bench`: measure which precision, device and number of threads are fastest on this host."""
 
 import argparse
-import json
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,11 +41,12 @@ def add_parser(commands: Commands) -> None:
         metavar="D",
         help="CPU GPU NPU CUDA (default: all devices that work)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to a file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, versions and measurements to a file")
 
 
 def run(options: argparse.Namespace) -> int:
-    from edge_tdn.cli.bench_table import TABLE_WIDTH, figures, print_results
+    from edge_tdn.cli.bench_report import bench_report
+    from edge_tdn.cli.bench_table import TABLE_WIDTH, print_results
     from edge_tdn.cli.console import plain_console
     from edge_tdn.cli.hop_timing import measure_candidates
     from edge_tdn.manifest import find_model, open_model
@@ -59,6 +59,6 @@ def run(options: argparse.Namespace) -> int:
         found = measure_candidates(model, options.seconds, options.precision, options.device, Path(cache))
     measured = print_results(plain_console(width=TABLE_WIDTH, soft_wrap=True), model, found)
     if options.json:
-        content = json.dumps(figures(measured, model.manifest.input.segment_s), indent=1) + "\n"
+        content = bench_report(model, measured).model_dump_json(by_alias=True, indent=1) + "\n"
         write_output(options.json, content.encode())
     return 0
