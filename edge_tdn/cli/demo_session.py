@@ -133,6 +133,8 @@ class DemoSession:
         self._console, self._view, self._graphics, self._timing = console, view, graphics, timing
         self._lines_reason = lines_reason
         self._place: PicturePlace | None = None  # of the picture that the terminal shows as graphics
+        self._picture: Picture | None = None  # likewise
+        self._sequence = ""  # that draws it there
         self._camera_state = ""
         self._starts: Counter[str] = Counter()
         self._latencies_ms: list[float] = []
@@ -168,9 +170,12 @@ class DemoSession:
             place = self._view.place
             if place != self._place:
                 write(self._graphics.clear())
-            self._place = place
-            if place and picture is not None:
-                write(self._graphics.draw(picture, place))
+            changed = place != self._place or picture is not self._picture
+            self._place, self._picture = place, picture
+            if place and picture is not None and changed:
+                self._sequence = self._graphics.draw(picture, place)
+            if place and (changed or self._graphics.replaced_by_text):
+                write(self._sequence)
         write(END_DRAWING)
         self._console.file.flush()
 

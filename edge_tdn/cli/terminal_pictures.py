@@ -41,6 +41,7 @@ class KittyGraphics:
     """Draws by kitty's protocol, which kitty, Ghostty, Konsole, WezTerm and iTerm2 have."""
 
     max_columns: int | None = None
+    replaced_by_text = False
 
     def __init__(self, cell: tuple[int, int]) -> None:
         """`cell`: width and height of a character, pixels; zeros: not known."""
@@ -67,6 +68,8 @@ class KittyGraphics:
 class SixelGraphics:
     """Draws sixels, which xterm, foot, mlterm, WezTerm, Konsole, Windows Terminal and tmux can have."""
 
+    replaced_by_text = True  # which is written under the picture, too
+
     def __init__(self, cell: tuple[int, int]) -> None:
         """`cell`: width and height of a character, pixels."""
         self._cell = cell
@@ -77,7 +80,7 @@ class SixelGraphics:
         """Return the sequence that shows a picture in whole bands within the place."""
         height = place.rows * self._cell[1] // SIXEL_BAND * SIXEL_BAND
         pixels = cv2.resize(picture, (place.columns * self._cell[0], height), interpolation=cv2.INTER_LINEAR)
-        return f"\x1b[{place.row};{place.column}H{''.join(_sixels(pixels))}"
+        return f"\x1b[{place.row};{place.column}H{''.join(_sixels(pixels.astype(np.uint8)))}"
 
     def clear(self) -> str:
         """Return nothing: the text that is written next replaces the picture."""
@@ -104,9 +107,8 @@ def _sixels(pixels: Picture) -> Iterator[str]:
     indexed = Image.fromarray(pixels).quantize(SIXEL_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     indices = np.asarray(indexed)  # [H, W]
     yield f'\x1bP0;1;0q"1;1;{pixels.shape[1]};{pixels.shape[0]}'
-    for number, colour in enumerate(np.reshape(indexed.getpalette(), (-1, 3))):
-        red, green, blue = np.rint(colour / 255 * 100).astype(int)  # per cent
-        yield f"#{number};2;{red};{green};{blue}"
+    palette = np.rint(np.array(indexed.getpalette() or []).reshape(-1, 3) / 2.55).astype(int)  # per cent
+    yield from (f"#{number};2;{red};{green};{blue}" for number, (red, green, blue) in enumerate(palette.tolist()))
     yield "-".join(_band(indices[top : top + SIXEL_BAND]) for top in range(0, len(indices), SIXEL_BAND))
     yield "\x1b\\"
 

@@ -1,4 +1,4 @@
-"""The live view of `edge-tdn demo` in real pseudo-terminals: its picture, its size, and what it says without one."""
+"""The live view of `edge-tdn demo` in real pseudo-terminals: its picture, its size, and its hints without one."""
 
 import os
 import re
@@ -169,7 +169,7 @@ def test_kitty_pictures_are_sent_in_chunks_without_loss() -> None:
 
 
 def test_inside_tmux_kitty_is_not_asked_for(demo: list[str], tmp_path: Path) -> None:
-    """It would take the question for a window title; the sixels that newer versions have are found."""
+    """Because tmux would take the question for a window title; the sixels that newer versions have are found."""
     with Terminal(demo, 80, 24, "sixel", {"TMUX": f"{tmp_path},1,0", "TERM": "tmux-256color"}) as terminal:
         picture = until_whole(terminal, 80)
         assert picture.pixels.shape[1] == picture.columns * CELL[0]

@@ -16,7 +16,7 @@ from edge_tdn_export.convert.precisions import DEFAULT_PRECISIONS, PRECISIONS
 from edge_tdn_export.progress import stepped
 from edge_tdn_export.video_options import LABELS_HELP
 
-EXAMPLES = """a published Something-Something model (its folder or --segments tells 8 from 16):
+EXAMPLES = """a published Something-Something model (with 16 segments: --segments 16):
   edge-tdn-export convert best.pth.tar models/ssv2 --segments 8 --labels something-something-v2-labels.json
 
 weights that edge-tdn-train wrote: labels, network and preprocessing are known:

@@ -1,4 +1,4 @@
-"""What a checkpoint shows of its network: what it states, and what the names and shapes of its weights allow only once.
+"""Evidence of a checkpoint's network: what the file states, and what names and shapes of its weights show.
 
 Trainers save arguments beside the weights (`arch`, `args`, `hyper_parameters`, the text of mmaction2's configuration).
 Depth, width, classes and modules follow from the weights. T does not: the weights of any T have the same names and
@@ -97,7 +97,7 @@ def settled(path: Path, given: Mapping[str, Any], stated: Stated, state: Mapping
     both.
     """
     shown = shown_by(state)
-    values: dict[str, Any] = {}
+    values = dict(given)
     for field in fields(TDNConfig):
         name, seen = field.name, shown.get(field.name)
         claims = stated.get(name, ())
@@ -109,7 +109,6 @@ def settled(path: Path, given: Mapping[str, Any], stated: Stated, state: Mapping
                 raise ModelError(f"{path}: {_claim(name, wrong)}, requested is {value!r}{_by(wrong)}")
             if seen and not confirmed:
                 raise ModelError(f"{path}: its weights have {name} = {seen.value!r}, requested is {value!r}{_by(seen)}")
-            values[name] = value
         elif claims:
             first, *others = claims
             if seen and (wrong := next((one for one in claims if not _same(name, one.value, seen.value)), None)):
@@ -194,7 +193,7 @@ def _channels(width: float) -> list[int]:
 
 
 def _same(name: str, one: Any, other: Any) -> bool:
-    if name == "width" and all(MIN_WIDTH <= width <= MAX_WIDTH for width in (one, other)):
+    if name == "width" and all(isinstance(w, float | int) and MIN_WIDTH <= w <= MAX_WIDTH for w in (one, other)):
         return _channels(one) == _channels(other)
     if isinstance(one, tuple) and isinstance(other, tuple):  # stages, in any order
         return set(one) == set(other)

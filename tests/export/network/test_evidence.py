@@ -1,4 +1,4 @@
-"""What a checkpoint shows of its network: options are needed only where nothing else shows it."""
+"""Evidence of a checkpoint's network: options are needed only where nothing else shows it."""
 
 import argparse
 from pathlib import Path
