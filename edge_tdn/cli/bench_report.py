@@ -18,9 +18,10 @@ from edge_tdn.cli.hop_timing import HOPS, Candidate
 from edge_tdn.errors import ConfigError, last_line
 from edge_tdn.inference.cpu_features import cpu_flags
 from edge_tdn.inference.openvino import device_names
-from edge_tdn.manifest import Model
+from edge_tdn.manifest import Member, Model
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+BUSY_SHARE = 0.25  # of the cores
 FEATURES = {  # instruction sets that decide how fast a network is: Linux's name, and ours
     "avx2": "AVX2",
     "avx512f": "AVX-512",
@@ -46,15 +47,21 @@ class Machine(_Part):
     features: tuple[str, ...]
     cores: int = Field(ge=1, description="that the process may use")
     memory_mb: int = Field(ge=1)
+    load: float = Field(ge=0, description="processes that ran or waited in the minute before")
     devices: dict[str, str] = Field(description="OpenVINO's devices besides the CPU, with their names")
     system: str
     kernel: str
+
+    @property
+    def busy(self) -> bool:
+        """Other work took a good part of the processor, so that the figures are too slow."""
+        return self.load > BUSY_SHARE * self.cores
 
 
 class MeasuredModel(_Part):
     id: str
     sha256: str
-    network: str = Field(description="the ResNet of each network")
+    network: str = Field(description="the ResNet of each network, and its width if that is not 1")
     segments: int
     width: int = Field(description="of the input, pixels")
     height: int
@@ -85,18 +92,18 @@ class BenchReport(_Part):
     rows: tuple[MeasuredRow, ...] = Field(min_length=1, description="the fastest hop first")
 
 
-def bench_report(model: Model, measured: Sequence[Candidate]) -> BenchReport:
-    """Return the report of what was measured on this machine."""
+def bench_report(machine: Machine, model: Model, measured: Sequence[Candidate]) -> BenchReport:
+    """Return the report of what was measured. `machine`: this one, as it was before."""
     manifest, spec = model.manifest, model.manifest.input
     return BenchReport(
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         edge_tdn=__version__,
         software={"python": platform.python_version(), "openvino": version("openvino")},
-        machine=this_machine(),
+        machine=machine,
         model=MeasuredModel(
             id=manifest.id,
             sha256=model.sha256,
-            network=" + ".join(str(member.network.get("arch", "")) for member in manifest.members),
+            network=" + ".join(_network(member) for member in manifest.members),
             segments=spec.segments,
             width=spec.width,
             height=spec.height,
@@ -140,11 +147,17 @@ def this_machine() -> Machine:
         architecture=platform.machine(),
         features=tuple(dict.fromkeys(name for flag, name in FEATURES.items() if flag in flags)),
         cores=len(os.sched_getaffinity(0)),
+        load=round(os.getloadavg()[0], 2),
         memory_mb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         devices=device_names(),
         system=_system(),
         kernel=platform.release(),
     )
+
+
+def _network(member: Member) -> str:
+    width = float(str(member.network.get("width", 1)))
+    return f"{member.network.get('arch', '')}" + (f" x {width:g}" if width != 1 else "")
 
 
 def _processor() -> str:

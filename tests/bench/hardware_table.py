@@ -40,12 +40,13 @@ def _rows(report: BenchReport) -> Iterator[list[str]]:
     )
     network = f"`{model.id}`: {model.network}, T = {model.segments}, {model.width}x{model.height}"
     when = f"{report.measured_at[:10]}, edge-tdn {report.edge_tdn}, OpenVINO {report.software.get('openvino', '?')}"
+    when += f"; busy (load {machine.load:g}), so too slow" if machine.busy else ""
     fastest: dict[tuple[str, str], MeasuredRow] = {}
     for row in report.rows:  # the fastest first
         fastest.setdefault((row.precision, row.device), row)
     for row in fastest.values():
         device = machine.devices.get(row.device, row.device)
-        threads = f", {row.threads} threads" if row.threads else ""
+        threads = f", {row.threads} thread{'s' * (row.threads > 1)}" if row.threads else ""
         yield [
             name,
             network,

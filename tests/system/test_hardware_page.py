@@ -37,6 +37,7 @@ def report() -> BenchReport:
             features=("AVX2", "VNNI"),
             cores=4,
             memory_mb=7900,
+            load=0.1,
             devices={},
             system="Debian",
             kernel="6",
@@ -61,6 +62,8 @@ def test_the_fastest_threads_of_each_precision_are_a_row() -> None:
         f"| {machine} | int8, CPU, 4 threads | 50.0 (75.0) | 8, 15, 30 | {when} |",
         f"| {machine} | fp32, CPU, 4 threads | 200.0 (300.0) | 2, 3, 7 | {when} |",
     ]
+    busy = report().model_copy(update={"machine": report().machine.model_copy(update={"load": 3.0})})
+    assert table([busy]).count(f"{when}; busy (load 3), so too slow |") == 2
 
 
 def test_a_contributed_file_becomes_a_row_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

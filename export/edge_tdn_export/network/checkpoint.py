@@ -77,8 +77,11 @@ def load(path: Path | str, entry: str = "", note: OnNote = lambda _: None, **opt
             f"{path}: not a TDN: it has no linear layer (`new_fc` or `linear`); its weights{where} are below: "
             f"{weights.contents}"
         )
-    if "segments" not in options | claims:
-        claims |= {"segments": segments_of_names(path)}
+    named = () if "segments" in claims else segments_of_names(path)
+    if "segments" not in options:
+        claims |= {"segments": named} if named else {}
+    elif named and named[0].value != options["segments"]:
+        note(f"{path.name}: {named[0].source} states T = {named[0].value}, but {options['segments']} is requested")
     values = settled(path, options, claims, state)
     if "segments" not in values:
         raise ModelError(
@@ -97,7 +100,7 @@ def load(path: Path | str, entry: str = "", note: OnNote = lambda _: None, **opt
 
 
 def save(model: TDN, path: Path, spec: InputSpec | None = None) -> None:
-    """Write `.safetensors` with its TDNConfig and input, so that `load` and `input_of_file` need no options.
+    """Write `.safetensors` with its TDNConfig and input, so that `load` and `read_input` need no options.
 
     OSError: it cannot be written.
     """

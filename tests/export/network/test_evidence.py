@@ -98,6 +98,9 @@ def test_number_of_segments_is_read_from_the_names_last(
     other = 24 - segments
     stated = {"state_dict": state, "args": {"num_segments": other}}
     assert config_of(stated, tmp_path / folder / file)[0].segments == other, "what the file states comes first"
+    got, note = config_of({"state_dict": state}, tmp_path / folder / file, segments=other)
+    assert got.segments == other, "a name proves nothing"
+    assert f"states T = {segments}, but {other} is requested" in note
 
 
 @pytest.mark.parametrize("name", ["best.pth.tar", "segment4.pth", "1080f.pth", "segment8-16f.pth"])
