@@ -8,6 +8,7 @@ from rich.text import Text
 from edge_tdn.messages import ActionEvent
 
 MAX_FOREIGN_CHARACTERS = 300  # of a text that another host has written
+BROKER_HINT = "is a broker running there? See `edge-tdn docs troubleshooting#broker`."
 LOGS_HINT = "On the camera host, `systemctl status 'edge-tdn*'` and `journalctl -u 'edge-tdn*'` show how the daemon is"
 STATE_STYLE = {"streaming": "green", "connected": "green", "connecting": "yellow", "ended": "dim"}
 TYPE_STYLE = {"start": "bold green", "update": "dim", "end": "cyan"}
@@ -24,8 +25,9 @@ def event_cells(event: ActionEvent) -> tuple[RenderableType, ...]:
 
 
 def event_line(event: ActionEvent) -> str:
-    """Return an event as a line of plain text, for logs and pipes."""
-    cells = [cell.plain if isinstance(cell, Text) else str(cell) for cell in event_cells(event)]
+    """Return an event as a line of plain text, for logs and pipes, with the file that is new in the recordings."""
+    file = {"start": event.snapshot, "end": event.clip}.get(event.type)
+    cells = [cell.plain if isinstance(cell, Text) else str(cell) for cell in (*event_cells(event), file or "")]
     return "  ".join(cell for cell in cells if cell)
 
 
