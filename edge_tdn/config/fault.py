@@ -1,7 +1,7 @@
 """The text of a configuration error: file, line, key, value, and what is allowed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,15 +20,44 @@ TABLE_ARRAYS = {"camera": "for each camera, and at least one", "decide.action": 
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a key of the configuration stands."""
+
+    file: "ConfigFile"
+    keys: Keys  # in that file
+    written: str = ""  # the value before environment variables were put in; empty: it has none
+    hides: "Origin | None" = None  # the same key in a file that was read before
+
+    def place(self, rest: Keys = ()) -> str:
+        """Return the file and the line, `site.toml:7`, of the key, or of the key `rest` below it."""
+        return self.file.line([*self.keys, *rest])
+
+
+@dataclass(frozen=True)
 class ConfigFile:
-    """The file that a configuration was read from. Without `text`, errors have no line number."""
+    """The file that a configuration was read from. Without `text`, errors have no line number.
+
+    The main file of a configuration has `origins`: where each key of the whole stands.
+    """
 
     name: str = "configuration"
     text: str = field(default="", repr=False)  # may contain passwords
+    origins: Mapping[tuple[str | int, ...], tuple[Origin, ...]] = field(default_factory=dict, repr=False)
+    read: tuple[str, ...] = ()  # the names of all files, in the order in which they were read
+
+    def elsewhere(self) -> Iterator[tuple[Keys, Origin]]:
+        """Yield the keys whose values stand in another file, contain variables, or hide those of another file."""
+        for keys, origins in self.origins.items():
+            below = any(other[: len(keys)] == keys and other != keys for other in self.origins)
+            if not below and (origins[-1].file.name != self.name or origins[-1].written or origins[-1].hides):
+                yield keys, origins[-1]
 
     def fault(self, keys: Keys, value: object, message: str) -> str:
         """Describe what is wrong with the value at `keys`, in one line without passwords."""
         shown = "" if isinstance(value, dict | list | tuple) else f" = {value!r}"
+        origins = self.origins.get(tuple(keys), ())
+        if shown and origins and origins[-1].written:
+            shown += f" (from {origins[-1].written!r})"
         return re.sub(r"//.*@", "//***@", f"{self._place(keys)}{shown}: {message}")
 
     def unknown_key(self, keys: Keys, allowed: Sequence[str]) -> str:
@@ -43,11 +72,21 @@ class ConfigFile:
         message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
         return self.fault(keys, {} if kind == "missing" else error["input"], PLAINER.get(kind) or message)
 
+    def line(self, keys: Keys) -> str:
+        """Return the file and the line of a key: `site.toml:7`."""
+        return f"{self.name}:{line_of(self.text, keys)}" if self.text else self.name
+
     def _place(self, keys: Keys) -> str:
-        """`site.toml:7: camera[1].name`."""
-        name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
-        line = f":{line_of(self.text, keys)}" if self.text else ""
-        return f"{self.name}{line}: {name or 'configuration'}"
+        """`site.toml:7: camera[1].name`; all files and lines if a table stands in several."""
+        known = next((n for n in range(len(keys), 0, -1) if tuple(keys[:n]) in self.origins), 0)
+        origins = self.origins.get(tuple(keys[:known])) or (Origin(self, keys[:known]),)
+        places = ", ".join(origin.place(keys[known:]) for origin in origins)
+        return f"{places}: {key_name([*origins[-1].keys, *keys[known:]]) or 'configuration'}"
+
+
+def key_name(keys: Keys) -> str:
+    """Return the name of a key: `camera[1].name`."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
 
 
 def line_of(text: str, keys: Keys) -> int:

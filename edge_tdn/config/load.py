@@ -1,35 +1,28 @@
-"""Reading a configuration file. An error names file, line, key, value and what is allowed; all errors at once."""
+"""Loading a configuration. An error names file, line, key, value and what is allowed; all errors at once."""
 
-import tomllib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from edge_tdn.config.fault import ConfigFile, Keys
+from edge_tdn.config.fault import ConfigFile
+from edge_tdn.config.include import merged, read_parts
+from edge_tdn.config.key_types import table_at
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
-from edge_tdn.text_file import decode
 
 
 def load(path: Path) -> Config:
-    """Read a configuration file. Raises ConfigError."""
-    try:
-        text = decode(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; configs/reference.toml documents every key") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    try:
-        content = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: invalid TOML: {error}") from error
-    return parse(content, str(path), text)
+    """Read a configuration file and those that it includes. Raises ConfigError."""
+    return _validated(*merged(read_parts(path)))
 
 
-def parse(content: dict[str, Any], where: str, text: str = "") -> Config:
-    """Return the configuration in parsed TOML. Raises ConfigError, with the line numbers of `text` if it is given."""
-    file = ConfigFile(where, text)
+def parse(content: dict[str, Any], where: str) -> Config:
+    """Return the configuration in parsed TOML. Raises ConfigError, whose message begins with `where`."""
+    return _validated(content, ConfigFile(where))
+
+
+def _validated(content: dict[str, Any], file: ConfigFile) -> Config:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
@@ -43,19 +36,6 @@ def parse(content: dict[str, Any], where: str, text: str = "") -> Config:
 
 def _describe(file: ConfigFile, fault: dict[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
-        return file.unknown_key(fault["loc"], list(_table_at(fault["loc"][:-1]).model_fields))
+        table = table_at(fault["loc"][:-1])
+        return file.unknown_key(fault["loc"], list(table.model_fields) if table else [])
     return file.rejected(fault)
-
-
-def _table_at(keys: Keys) -> type[BaseModel]:
-    """Return the model of the table at `keys`, such as CameraConfig for ["camera", 1]."""
-    table: type[BaseModel] = Config
-    for key in keys:
-        if isinstance(key, str):
-            annotation = table.model_fields[key].annotation
-            table = next(one for one in (annotation, *get_args(annotation)) if _is_table(one))
-    return table
-
-
-def _is_table(annotation: object) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -351,8 +351,13 @@ class HomeAssistantConfig(_Table):
 
 
 class Config(_Table):
-    """The whole file."""
+    """The whole configuration."""
 
+    include: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="further files, as names or patterns relative to this file; what stands here wins over them",
+    )
     host: Name = Field(
         default_factory=lambda: host_name(), description="name of this host in topics and ids; default: the machine's"
     )
@@ -376,8 +381,13 @@ class Config(_Table):
     def base_topic(self) -> str:
         return self.broker.base or f"edge-tdn/{self.host}"
 
+    @property
+    def file(self) -> ConfigFile:
+        """The file that this configuration was read from, and those that it includes."""
+        return self._file
+
     def remember(self, file: ConfigFile) -> None:
-        """Name the file that this configuration was read from, for errors that are found later."""
+        """Set the file that this configuration was read from, for errors that are found later."""
         self._file = self.broker._file = self.record._file = file
 
 
