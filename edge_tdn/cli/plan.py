@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge_tdn.actions.labels import Rule, rules
-from edge_tdn.config.fault import Keys, Origin, key_name
+from edge_tdn.config.fault import KeyOrigin, Keys, key_name
 from edge_tdn.config.tables import Config, DecideConfig, RecordConfig
 from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.inference.runtime import Runtime, build_name
@@ -25,8 +25,10 @@ def print_plan(console: Console, config: Config, base: Path, model: Model, runti
     spec = model.manifest.input
     clip_s = spec.ticks / spec.frame_rate
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(overflow="fold")
     if len(config.file.read) > 1:
-        table.add_row("files", ", ".join(config.file.read))
+        table.add_row("files", "\n".join(config.file.read))
     table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
     table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
     table.add_row("parity", recorded_comparison(model, build_name(runtime.precision, runtime.device)))
@@ -56,7 +58,7 @@ def print_plan(console: Console, config: Config, base: Path, model: Model, runti
     console.print("configuration and model are right")
 
 
-def _origins(config: Config, origins: Iterable[tuple[Keys, Origin]]) -> Table:
+def _origins(config: Config, origins: Iterable[tuple[Keys, KeyOrigin]]) -> Table:
     """Return a table of the values that do not stand literally in the main file, and where they come from."""
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("key", "value", "from"):

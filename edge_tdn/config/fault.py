@@ -20,13 +20,13 @@ TABLE_ARRAYS = {"camera": "for each camera, and at least one", "decide.action": 
 
 
 @dataclass(frozen=True)
-class Origin:
+class KeyOrigin:
     """Where a key of the configuration stands."""
 
     file: "ConfigFile"
     keys: Keys  # in that file
     written: str = ""  # the value before environment variables were put in; empty: it has none
-    hides: "Origin | None" = None  # the same key in a file that was read before
+    hides: "KeyOrigin | None" = None  # the same key in a file that was read before
 
     def place(self, rest: Keys = ()) -> str:
         """Return the file and the line, `site.toml:7`, of the key, or of the key `rest` below it."""
@@ -42,10 +42,10 @@ class ConfigFile:
 
     name: str = "configuration"
     text: str = field(default="", repr=False)  # may contain passwords
-    origins: Mapping[tuple[str | int, ...], tuple[Origin, ...]] = field(default_factory=dict, repr=False)
+    origins: Mapping[tuple[str | int, ...], tuple[KeyOrigin, ...]] = field(default_factory=dict, repr=False)
     read: tuple[str, ...] = ()  # the names of all files, in the order in which they were read
 
-    def elsewhere(self) -> Iterator[tuple[Keys, Origin]]:
+    def elsewhere(self) -> Iterator[tuple[Keys, KeyOrigin]]:
         """Yield the keys whose values stand in another file, contain variables, or hide those of another file."""
         for keys, origins in self.origins.items():
             below = any(other[: len(keys)] == keys and other != keys for other in self.origins)
@@ -79,7 +79,7 @@ class ConfigFile:
     def _place(self, keys: Keys) -> str:
         """`site.toml:7: camera[1].name`; all files and lines if a table stands in several."""
         known = next((n for n in range(len(keys), 0, -1) if tuple(keys[:n]) in self.origins), 0)
-        origins = self.origins.get(tuple(keys[:known])) or (Origin(self, keys[:known]),)
+        origins = self.origins.get(tuple(keys[:known])) or (KeyOrigin(self, keys[:known]),)
         places = ", ".join(origin.place(keys[known:]) for origin in origins)
         return f"{places}: {key_name([*origins[-1].keys, *keys[known:]]) or 'configuration'}"
 

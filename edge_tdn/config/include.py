@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_tdn.config.checks import SOURCE_KINDS
-from edge_tdn.config.fault import TABLE_ARRAYS, ConfigFile, Origin
+from edge_tdn.config.fault import TABLE_ARRAYS, ConfigFile, KeyOrigin
 from edge_tdn.config.variables import Variables
 from edge_tdn.errors import ConfigError
 from edge_tdn.text_file import decode
@@ -25,7 +25,7 @@ WORDS = ("", "auto", "off")  # in place of a path
 
 
 @dataclass(frozen=True)
-class Part:
+class ConfigPart:
     """One file of a configuration."""
 
     path: Path
@@ -34,13 +34,13 @@ class Part:
     written: Mapping[tuple[str | int, ...], str]  # the values that contain a variable, as they stand in the file
 
 
-def read_parts(path: Path) -> list[Part]:
+def read_parts(path: Path) -> list[ConfigPart]:
     """Return the files of a configuration, the main one last. Raises ConfigError."""
     main = _read(path)
     return [*(_included(path, main, number) for number, path in _paths(main)), main]
 
 
-def merged(parts: Sequence[Part]) -> tuple[dict[str, Any], ConfigFile]:
+def merged(parts: Sequence[ConfigPart]) -> tuple[dict[str, Any], ConfigFile]:
     """Return the content of all files, and the main file, which knows where each key stands."""
     main = parts[-1]
     merge = _Merge(main.path.parent)
@@ -50,7 +50,7 @@ def merged(parts: Sequence[Part]) -> tuple[dict[str, Any], ConfigFile]:
     return merge.content, ConfigFile(main.file.name, main.file.text, merge.origins, names)
 
 
-def _read(path: Path, missing: str = "configs/reference.toml documents every key") -> Part:
+def _read(path: Path, missing: str = "configs/reference.toml documents every key") -> ConfigPart:
     try:
         text = decode(path.read_bytes())
     except OSError as error:
@@ -66,10 +66,10 @@ def _read(path: Path, missing: str = "configs/reference.toml documents every key
     content = variables.put_into(content)
     if variables.faults:
         raise ConfigError("\n".join(variables.faults))
-    return Part(path, file, content, variables.written)
+    return ConfigPart(path, file, content, variables.written)
 
 
-def _included(path: Path, main: Part, number: int) -> Part:
+def _included(path: Path, main: ConfigPart, number: int) -> ConfigPart:
     part = _read(path, main.file.fault(["include", number], main.content["include"][number], "names this file"))
     if "include" in part.content:
         message = f"only the main file, {main.path}, may include others"
@@ -77,7 +77,7 @@ def _included(path: Path, main: Part, number: int) -> Part:
     return part
 
 
-def _paths(main: Part) -> Iterator[tuple[int, Path]]:
+def _paths(main: ConfigPart) -> Iterator[tuple[int, Path]]:
     """Yield each included file once, with the number of the pattern that names it. Raises ConfigError."""
     patterns = main.content.get("include", [])
     if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
@@ -104,14 +104,14 @@ class _Merge:
 
     base: Path
     content: dict[str, Any] = field(default_factory=dict)
-    origins: dict[tuple[str | int, ...], tuple[Origin, ...]] = field(default_factory=dict)
+    origins: dict[tuple[str | int, ...], tuple[KeyOrigin, ...]] = field(default_factory=dict)
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ConfigPart) -> None:
         self._add_table(part, self.content, part.content, (), ())
 
     def _add_table(
         self,
-        part: Part,
+        part: ConfigPart,
         into: dict[str, Any],
         table: dict[str, Any],
         keys: tuple[str | int, ...],
@@ -120,7 +120,7 @@ class _Merge:
         """Add a table of a file. `keys` leads to it in the whole content, `own` in its file."""
         for key, value in table.items():
             at, here = (*keys, key), (*own, key)
-            origin = Origin(part.file, here, part.written.get(here, ""))
+            origin = KeyOrigin(part.file, here, part.written.get(here, ""))
             before = into.get(key)
             if _is_array(at) or isinstance(value, dict) or isinstance(before, dict):
                 kind = list if _is_array(at) else dict
@@ -132,11 +132,11 @@ class _Merge:
                     self._collect(part, collected, value, at, here)
                     continue
             hidden = self.origins.get(at, (None,))[-1]
-            self.origins[at] = (Origin(part.file, here, origin.written, hidden),)
+            self.origins[at] = (KeyOrigin(part.file, here, origin.written, hidden),)
             into[key] = self._located(part, key, value)
 
     def _collect(
-        self, part: Part, into: Any, value: Any, at: tuple[str | int, ...], here: tuple[str | int, ...]
+        self, part: ConfigPart, into: Any, value: Any, at: tuple[str | int, ...], here: tuple[str | int, ...]
     ) -> None:
         """Add a table to a table, or the tables of an array to those of an array."""
         if isinstance(value, dict):
@@ -144,12 +144,12 @@ class _Merge:
             return
         for number, table in enumerate(value):
             index = len(into)
-            self.origins[*at, index] = (Origin(part.file, (*here, number)),)
+            self.origins[*at, index] = (KeyOrigin(part.file, (*here, number)),)
             into.append({} if isinstance(table, dict) else table)
             if isinstance(table, dict):
                 self._add_table(part, into[index], table, (*at, index), (*here, number))
 
-    def _located(self, part: Part, key: str, value: Any) -> Any:
+    def _located(self, part: ConfigPart, key: str, value: Any) -> Any:
         """Return a value; if it is a relative path in a file of another folder, the path from there."""
         folder = part.path.parent
         if key not in PATH_KEYS or not isinstance(value, str) or value in WORDS or folder == self.base:
