@@ -4,7 +4,7 @@ import argparse
 from typing import NamedTuple
 
 from edge_tdn.config.credentials import Access, broker_access
-from edge_tdn.config.load import load, parse
+from edge_tdn.config.load import NO_CAMERA, load, parse
 from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.errors import ConfigError
 
@@ -22,11 +22,11 @@ class ChosenBroker(NamedTuple):
 def chosen_broker(options: argparse.Namespace) -> ChosenBroker:
     """Evaluate the options of `options.add_broker`. Raises ConfigError."""
     if options.config:
-        config = load(options.config)
+        config = load(options.config, needs_camera=False)
         access = broker_access(config.broker, options.config.parent)
     else:
         broker = {"url": options.broker, "protocol": options.protocol}
-        config = parse({"broker": broker, "camera": [{"name": "any", "source": "any"}]}, "command line")
+        config = parse({"broker": broker, "camera": [NO_CAMERA]}, "command line")
         access = Access()
     base = options.base
     if base is None:

@@ -11,10 +11,18 @@ from edge_tdn.config.key_types import table_at
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 
+NO_CAMERA = {"name": "none", "source": "none"}
 
-def load(path: Path) -> Config:
-    """Read a configuration file and those that it includes. Raises ConfigError."""
-    return _validated(*merged(read_parts(path)))
+
+def load(path: Path, needs_camera: bool = True) -> Config:
+    """Read a configuration file and those that it includes. Raises ConfigError.
+
+    `needs_camera`: False for programs that need only the broker; a file without cameras then has one that is not used.
+    """
+    content, file = merged(read_parts(path))
+    if not needs_camera:
+        content.setdefault("camera", [NO_CAMERA])
+    return _validated(content, file)
 
 
 def parse(content: dict[str, Any], where: str) -> Config:

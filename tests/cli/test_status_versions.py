@@ -14,7 +14,6 @@ from edge_tdn.cli.status_table import Overview
 from edge_tdn.cli.status_versions import NEWEST, Expected, outdated, version_order
 from edge_tdn.messages import DaemonStatus
 from tests.support.broker import Mosquitto
-from tests.support.command_line import camera_site
 from tests.support.retained import RetainedStates, camera_status, daemon_status
 
 OLD, NEW = {"version": "0.9.0"}, {"version": "0.10.0"}
@@ -149,8 +148,9 @@ def test_brief_shows_a_line_for_each_host_within_eighty_columns() -> None:
 def test_a_configuration_gives_the_broker_and_base_gives_the_hosts(
     broker: Mosquitto, fleet: RetainedStates, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a password in the configuration, an operator can still see all hosts."""
-    path = str(camera_site(tmp_path, f'host = "barn"\n[broker]\nurl = "{broker.url}"'))
+    """The configuration of an operator needs no camera."""
+    path = str(tmp_path / "operator.toml")
+    Path(path).write_text(f'host = "barn"\n[broker]\nurl = "{broker.url}"\n')
     assert main(["status", "--config", path, "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)["hosts"]) == ["edge-tdn/barn"]
     assert main(["status", "--config", path, "--base", "edge-tdn/+", "--json"]) == 0

@@ -24,14 +24,15 @@ TEXTS = [
         "*.md",
         "docs/**/*.md",
         "configs/*.toml",
-        "configs/*/*.conf",
+        "configs/*/*",
         "systemd/*",
-        "packaging/*",
+        "packaging/**/*",
         "Makefile",
         "pyproject.toml",
         ".ci/run",
     )
     for path in sorted(ROOT.glob(pattern))
+    if path.is_file()
 ] + [*sorted((ROOT / "edge_tdn/schemas").glob("*.json")), ROOT / "edge_tdn/models/README.md"]
 
 
