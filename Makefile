@@ -3,6 +3,7 @@
 # make test-slow       run the tests that take minutes each
 # make test-training   run the tests of edge-tdn-train that take minutes
 # make test-systemd    as root: install, boot systemd in a container, and test the units (minutes)
+# make test-operate    install Prometheus and Ansible, and test the alerts, the dashboard and the role (minutes)
 # make check           run the linter, the type checker, the import contracts and the style rules
 # make install         as root: install the camera host for all users, with systemd units (PREFIX=/usr/local, DESTDIR=)
 # make uninstall       remove it again; configuration and state stay
@@ -40,7 +41,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn
 SYSTEMD := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SYSUSERS := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
-.PHONY: demo test test-slow test-training test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
+.PHONY: demo test test-slow test-training test-systemd test-operate check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
@@ -56,7 +57,13 @@ test-training: test-packages $(VENV)/.test
 
 test-systemd: test-packages $(VENV)/.test
 	@packaging/packages.sh systemd-container
-	$(BIN)/pytest -m nspawn -rP tests/system/test_systemd.py
+	$(BIN)/pytest -m nspawn -rP tests/system/test_systemd.py tests/operate/test_host.py
+
+test-operate: test-packages $(VENV)/.test
+	@packaging/packages.sh prometheus
+	@test -x build/ansible/bin/ansible-playbook || { $(PYTHON) -m venv build/ansible && \
+		build/ansible/bin/pip install --quiet --disable-pip-version-check 'ansible-core>=2.14'; }
+	EDGE_TDN_ANSIBLE=$(CURDIR)/build/ansible/bin $(BIN)/pytest -m 'prometheus or ansible' tests/operate
 
 check: test-packages $(VENV)/.test
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from typing import Any
 from edge_tdn.spelling import nearest
 
 Keys = Sequence[str | int]  # the way to a key from the top of the file: ["camera", 1, "name"]
+KeyPath = tuple[str | int, ...]  # the same, as a key of a dictionary
 PLAINER = {  # type of a pydantic error: a message that a user of TOML understands
     "string_pattern_mismatch": "allowed: up to 64 letters, digits, dots, dashes and underscores, starting with a "
     "letter or a digit",
@@ -42,7 +43,7 @@ class ConfigFile:
 
     name: str = "configuration"
     text: str = field(default="", repr=False)  # may contain passwords
-    origins: Mapping[tuple[str | int, ...], tuple[KeyOrigin, ...]] = field(default_factory=dict, repr=False)
+    origins: Mapping[KeyPath, tuple[KeyOrigin, ...]] = field(default_factory=dict, repr=False)
     read: tuple[str, ...] = ()  # the names of all files, in the order in which they were read
 
     def elsewhere(self) -> Iterator[tuple[Keys, KeyOrigin]]:

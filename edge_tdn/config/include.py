@@ -8,12 +8,12 @@ import glob
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edge_tdn.config.checks import SOURCE_KINDS
-from edge_tdn.config.fault import TABLE_ARRAYS, ConfigFile, KeyOrigin
+from edge_tdn.config.fault import TABLE_ARRAYS, ConfigFile, KeyOrigin, KeyPath
 from edge_tdn.config.variables import Variables
 from edge_tdn.errors import ConfigError
 from edge_tdn.text_file import decode
@@ -31,7 +31,7 @@ class ConfigPart:
     path: Path
     file: ConfigFile
     content: dict[str, Any]
-    written: Mapping[tuple[str | int, ...], str]  # the values that contain a variable, as they stand in the file
+    written: Mapping[KeyPath, str]  # the values that contain a variable, as they stand in the file
 
 
 def read_parts(path: Path) -> list[ConfigPart]:
@@ -104,7 +104,7 @@ class _Merge:
 
     base: Path
     content: dict[str, Any] = field(default_factory=dict)
-    origins: dict[tuple[str | int, ...], tuple[KeyOrigin, ...]] = field(default_factory=dict)
+    origins: dict[KeyPath, tuple[KeyOrigin, ...]] = field(default_factory=dict)
 
     def add(self, part: ConfigPart) -> None:
         self._add_table(part, self.content, part.content, (), ())
@@ -114,8 +114,8 @@ class _Merge:
         part: ConfigPart,
         into: dict[str, Any],
         table: dict[str, Any],
-        keys: tuple[str | int, ...],
-        own: tuple[str | int, ...],
+        keys: KeyPath,
+        own: KeyPath,
     ) -> None:
         """Add a table of a file. `keys` leads to it in the whole content, `own` in its file."""
         for key, value in table.items():
@@ -131,13 +131,10 @@ class _Merge:
                     collected = into.setdefault(key, kind())
                     self._collect(part, collected, value, at, here)
                     continue
-            hidden = self.origins.get(at, (None,))[-1]
-            self.origins[at] = (KeyOrigin(part.file, here, origin.written, hidden),)
+            self.origins[at] = (replace(origin, hides=self.origins.get(at, (None,))[-1]),)
             into[key] = self._located(part, key, value)
 
-    def _collect(
-        self, part: ConfigPart, into: Any, value: Any, at: tuple[str | int, ...], here: tuple[str | int, ...]
-    ) -> None:
+    def _collect(self, part: ConfigPart, into: Any, value: Any, at: KeyPath, here: KeyPath) -> None:
         """Add a table to a table, or the tables of an array to those of an array."""
         if isinstance(value, dict):
             self._add_table(part, into, value, at, here)
@@ -161,5 +158,5 @@ class _Merge:
         return str(folder / value)
 
 
-def _is_array(keys: tuple[str | int, ...]) -> bool:
+def _is_array(keys: KeyPath) -> bool:
     return ".".join(map(str, keys)) in TABLE_ARRAYS

@@ -9,7 +9,7 @@ import re
 import tomllib
 from typing import Any
 
-from edge_tdn.config.fault import ConfigFile
+from edge_tdn.config.fault import ConfigFile, KeyPath
 from edge_tdn.config.key_types import is_number
 from edge_tdn.process.passwords import hide
 from edge_tdn.spelling import hint
@@ -17,18 +17,17 @@ from edge_tdn.spelling import hint
 VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 REFERENCE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.S)  # name, default
 SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|(?:^|_)(?:PW|PIN|KEY)(?:_|$)", re.I)
-Path = tuple[str | int, ...]  # the way to a value, as Keys
 
 
 class Variables:
     """Puts the environment's variables into the values of one file. Collects what is wrong with them."""
 
     def __init__(self, file: ConfigFile) -> None:
-        self.written: dict[Path, str] = {}  # the values that contain a variable, as they stand in the file
+        self.written: dict[KeyPath, str] = {}  # the values that contain a variable, as they stand in the file
         self.faults: list[str] = []
         self._file = file
 
-    def put_into(self, value: Any, keys: Path = ()) -> Any:
+    def put_into(self, value: Any, keys: KeyPath = ()) -> Any:
         """Return a value, or a table or list of values, with its variables replaced."""
         if isinstance(value, dict):
             return {key: self.put_into(one, (*keys, key)) for key, one in value.items()}
@@ -40,7 +39,7 @@ class Variables:
         text = VARIABLE.sub(lambda found: self._replacement(found, keys, value), value)
         return _number(text) if keys and is_number(keys) else text
 
-    def _replacement(self, found: re.Match[str], keys: Path, value: str) -> str:
+    def _replacement(self, found: re.Match[str], keys: KeyPath, value: str) -> str:
         if found[1] is None:
             return "${"
         reference = REFERENCE.fullmatch(found[1])
@@ -64,7 +63,9 @@ class Variables:
 
 
 def _how_to_set(name: str) -> str:
-    return f"set it where the program is started (systemd: Environment=), or write ${{{name}:-DEFAULT}}"
+    return (
+        f"set it where the program is started (for the service in /etc/default/edge-tdn), or write ${{{name}:-DEFAULT}}"
+    )
 
 
 def _number(text: str) -> Any:
