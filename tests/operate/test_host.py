@@ -1,9 +1,12 @@
 """What docs/operate.md says of a host, on a machine with its own systemd (`make test-systemd`)."""
 
 import json
+import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -73,7 +76,8 @@ def test_a_host_is_configured_as_the_page_says(machine: Machine) -> None:
     assert "broker.username" in checked
     assert "configuration and model are right" in checked
     machine.run("systemctl", "start", UNIT)
-    wait_for(machine, '"state": "streaming"')
+    for state in ("streaming", "unreachable"):
+        wait_for(machine, f'"state": "{state}"')
     allowed = machine.show(UNIT, "IPAddressAllow")
     assert "192.168.20.0/24" in allowed
     assert "10.0.0.0/8" not in allowed
@@ -115,3 +119,49 @@ def test_the_unit_starts_without_the_file_of_variables(machine: Machine) -> None
     machine.run("systemctl", "start", site)
     assert machine.show(site, "ActiveState") == "active"
     machine.run("systemctl", "stop", site)
+
+
+def test_the_ansible_role_configures_reloads_and_restarts_the_service(machine: Machine) -> None:
+    """With the role's own check, by systemd-run with the credentials of the service; Ansible runs inside."""
+    if not os.environ.get("EDGE_TDN_ANSIBLE"):
+        pytest.skip("no ansible-playbook: pip install ansible-core, and set EDGE_TDN_ANSIBLE to its folder bin")
+    shutil.copytree(Path(os.environ["EDGE_TDN_ANSIBLE"]).parent, machine.root / "opt/ansible", symlinks=True)
+    shutil.copytree(ROOT / "packaging/ansible", machine.root / "opt/role")
+    (machine.root / "opt/role/local.yml").write_text("- {hosts: localhost, connection: local, roles: [edge_tdn]}\n")
+    for path in (f"etc/systemd/system/{UNIT}.d", "etc/edge-tdn/conf.d", "etc/credstore", "etc/credstore.encrypted"):
+        shutil.rmtree(machine.root / path, ignore_errors=True)
+
+    def play(fleet: str = "") -> str:
+        variables = {
+            "edge_tdn_host": "mill",
+            "edge_tdn_fleet": '[broker]\nurl = "mqtt://localhost:1883"\nusername = "${EDGE_TDN_USER}"\n'
+            f'password_file = "credential:mqtt-password"\n{fleet}',
+            "edge_tdn_site": '[[camera]]\nname = "gate"\nsource = "credential:gate"\n'
+            '[[camera]]\nname = "door"\nsource = "demo:"\nloop = true\n',
+            "edge_tdn_environment": {"EDGE_TDN_USER": "mill"},
+            "edge_tdn_mqtt_password": "hunter22",
+            "edge_tdn_credentials": {"gate": "rtsp://me:hunter23@127.0.0.1:1/x"},
+            "edge_tdn_ip_allow": ["192.168.10.0/24"],
+        }
+        environment = ("env", "ANSIBLE_PYTHON_INTERPRETER=/usr/bin/python3", "ANSIBLE_NOCOLOR=1", "LC_ALL=C.UTF-8")
+        ansible = ("/opt/ansible/bin/python", "-m", "ansible", "playbook", "-i", "localhost,")
+        return machine.run(*environment, *ansible, "-e", json.dumps(variables), "/opt/role/local.yml", check=False)
+
+    assert re.search(r"changed=[1-9]\d* .*failed=0", first := play()), first
+    eventually(lambda: machine.show(UNIT, "StatusText").startswith("1 of 2 cameras streaming; broker connected"), 120)
+    assert machine.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
+    assert "192.168.10.0/24" in machine.show(UNIT, "IPAddressAllow")
+    pid = machine.show(UNIT, "MainPID")
+    assert re.search(r"changed=0 .*failed=0", second := play()), second
+    assert machine.show(UNIT, "MainPID") == pid
+
+    assert re.search(r"changed=[1-9] .*failed=0", third := play("[decide]\nenter_threshold = 0.8\n")), third
+    wait_for(machine, "in force: changed: decide.enter_threshold")
+    assert machine.show(UNIT, "MainPID") == pid, "a reload is enough"
+    reported = machine.journal(UNIT).count("refused")
+    refused = play("[decide]\nenter_treshold = 0.8\n")
+    assert re.search(r"enter_treshold: unknown key; did you mean", refused), refused
+    assert "failed=1" in refused
+    assert machine.show(UNIT, "MainPID") == pid
+    assert machine.journal(UNIT).count("refused") == reported, "the service was not asked to read it"
+    assert "hunter2" not in first + second + third + refused + machine.journal(UNIT)
