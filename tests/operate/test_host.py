@@ -94,7 +94,7 @@ def test_a_host_is_configured_as_the_page_says(machine: Machine) -> None:
     machine.run("systemctl", "reload", UNIT)
     wait_for(machine, "NOT_SET is not set")
     assert machine.show(UNIT, "ActiveState") == "active"
-    fleet.write_text(fleet.read_text().replace("${NOT_SET}", "0.8"))
+    fleet.write_text(fleet.read_text().replace('"${NOT_SET}"', "0.8"))
     machine.run("systemctl", "reload", UNIT)
     wait_for(machine, "in force: changed: decide.enter_threshold")
 
