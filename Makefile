@@ -4,6 +4,7 @@
 # make test-training   run the tests of edge-tdn-train that take minutes
 # make test-systemd    as root: install, boot systemd in a container, and test the units (minutes)
 # make test-install    as root: install Debian package and container image in fresh systems, and test them (half an hour)
+# make test-operate    install Prometheus and Ansible, and test the alerts, the dashboard and the role (minutes)
 # make check           run the linter, the type checker, the import contracts and the style rules
 # make install         as root: install the camera host for all users, with systemd units (PREFIX=/usr/local, DESTDIR=)
 # make uninstall       remove it again; configuration and state stay
@@ -54,7 +55,7 @@ ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 MANUALS ?= build/manuals
 
-.PHONY: demo test test-slow test-training test-systemd test-install check install files uninstall dist deb python packages test-packages schemas manuals parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
+.PHONY: demo test test-slow test-training test-systemd test-install test-operate check install files uninstall dist deb python packages test-packages schemas manuals parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
@@ -70,7 +71,13 @@ test-training: test-packages $(VENV)/.test
 
 test-systemd: test-packages $(VENV)/.test
 	@packaging/packages.sh systemd-container
-	$(BIN)/pytest -m nspawn -rP tests/system/test_systemd.py
+	$(BIN)/pytest -m nspawn -rP tests/system/test_systemd.py tests/operate/test_host.py
+
+test-operate: test-packages $(VENV)/.test
+	@packaging/packages.sh prometheus
+	@test -x build/ansible/bin/ansible-playbook || { $(PYTHON) -m venv build/ansible && \
+		build/ansible/bin/pip install --quiet --disable-pip-version-check 'ansible-core>=2.14'; }
+	EDGE_TDN_ANSIBLE=$(CURDIR)/build/ansible/bin $(BIN)/pytest -m 'prometheus or ansible' tests/operate
 
 test-install: test-packages $(VENV)/.test
 	@packaging/packages.sh $(INSTALL_PACKAGES)

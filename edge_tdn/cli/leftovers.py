@@ -195,7 +195,7 @@ def chosen_leftovers(options: argparse.Namespace) -> tuple[ChosenBroker, Leftove
             raise ConfigError(
                 f"{options.name!r}: HOST or HOST/CAMERA, each up to 64 letters, digits, dots, dashes and underscores"
             ) from None
-    config = load(options.config) if options.config else None
+    config = load(options.config, needs_camera=False) if options.config else None
     own = f"edge-tdn/{host}"
     base = options.base or (config.base_topic if config and config.host == host else own)
     prefix = options.prefix or (config.home_assistant if config else HomeAssistantConfig()).prefix

@@ -39,8 +39,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 def add_broker(
     parser: argparse.ArgumentParser,
-    base: str = "edge-tdn/+",
-    base_help: str = "topic prefix of one host, or all (default: edge-tdn/+)",
+    base: str | None = None,
+    base_help: str = "topic prefix, in which + stands for any one level (default: edge-tdn/+, or that of --config)",
 ) -> None:
     """Add the options that cli/chosen_broker.py evaluates. `base`: the default of --base."""
     parser.add_argument(

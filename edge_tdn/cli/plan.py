@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
 from edge_tdn.actions.labels import Rule, rules
+from edge_tdn.config.fault import KeyOrigin, Keys, key_name
 from edge_tdn.config.tables import Config, DecideConfig, RecordConfig
 from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.inference.runtime import Runtime, build_name
@@ -22,6 +25,10 @@ def print_plan(console: Console, config: Config, base: Path, model: Model, runti
     spec = model.manifest.input
     clip_s = spec.ticks / spec.frame_rate
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(overflow="fold")
+    if len(config.file.read) > 1:
+        table.add_row("files", "\n".join(config.file.read))
     table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
     table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
     table.add_row("parity", recorded_comparison(model, build_name(runtime.precision, runtime.device)))
@@ -46,7 +53,28 @@ def print_plan(console: Console, config: Config, base: Path, model: Model, runti
         every = f"a decision every {camera.hop * spec.segment_s:.2f} s"
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, {every}")
     console.print(table)
+    if origins := list(config.file.elsewhere()):
+        console.print(_origins(config, origins))
     console.print("configuration and model are right")
+
+
+def _origins(config: Config, origins: Iterable[tuple[Keys, KeyOrigin]]) -> Table:
+    """Return a table of the values that do not stand literally in the main file, and where they come from."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("key", "value", "from"):
+        table.add_column(column, overflow="fold")
+    beside = f"{Path(config.file.name).parent}/"
+    for keys, origin in origins:
+        value: Any = config
+        for key in keys:
+            value = value[key] if isinstance(key, int) else getattr(value, key)
+        if not isinstance(value, BaseModel):  # a table without keys
+            written = f"{origin.written} in " if origin.written else ""
+            hidden = f", instead of {origin.hides.place()}" if origin.hides else ""
+            shown = list(value) if isinstance(value, tuple) else value
+            place = f"{written}{origin.place()}{hidden}".replace(beside, "")
+            table.add_row(key_name(keys), without_password(repr(shown)), place)
+    return table
 
 
 def _listed(names: Sequence[str]) -> str:

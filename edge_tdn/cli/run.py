@@ -6,6 +6,7 @@ import logging
 
 from edge_tdn.cli.options import Commands, add_command, add_config
 from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.process import log
 from edge_tdn.process.signals import Process, run_until_signalled
 
 HELP = CommandHelp(
@@ -46,7 +47,9 @@ def run(options: argparse.Namespace) -> int:
         from edge_tdn.config.load import load
         from edge_tdn.service.daemon import Daemon
 
-        return Daemon(load(options.config), options.config.parent, options.config)
+        config = load(options.config)
+        log.configure(config.log.level, config.log.format)
+        return Daemon(config, options.config.parent, options.config)
 
     faulthandler.enable(file=2)  # prints the stacks of all threads when a library crashes or the watchdog aborts
     run_until_signalled(begin)

@@ -22,6 +22,10 @@ script that watches over hosts. The state comes from messages that the broker ke
 
 A host that was stopped on purpose (a clean stop) is shown as stopped; one that failed, was killed or lost its network
 as offline. If a host does not come back, `edge-tdn forget HOST` removes it from the broker.
+
+Hosts that run an older version of edge-tdn or of a model than others are named. Of models whose names differ only in
+the number at the end (door-v3, door-v12) the highest number is the newest; of models with the same name and different
+contents, those that most hosts have are taken as current.
 """,
     examples=(
         Example("all hosts at the broker of this machine", "edge-tdn status"),
@@ -32,16 +36,21 @@ as offline. If a host does not come back, `edge-tdn forget HOST` removes it from
             "one host, and every change until Ctrl-C",
             "edge-tdn status --broker mqtt://broker.lan --base edge-tdn/barn --watch",
         ),
+        Example(
+            "all hosts at the broker of a configuration, one line each",
+            "edge-tdn status --config site.toml --base edge-tdn/+ --brief",
+        ),
+        Example("is the roll-out of a version complete?", "edge-tdn status --expect-version 0.2.0"),
     ),
     exit_status={
         0: "every host is online and delivers, and every camera streams",
         1: "something has failed, or there is no host",
         3: "nothing has failed, but at least one host was stopped on purpose",
+        4: "nothing has failed, but a host runs another version or model than --expect-version, --expect-model",
         69: "",
         78: "",
     },
 )
-EXIT_STATUS = {"well": 0, "stopped": 3, "failed": 1}
 
 
 def add_parser(commands: Commands) -> None:
@@ -49,11 +58,18 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "status", run, logging.ERROR, summary, HELP)
     add_broker(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document; with --watch one per line")
+    parser.add_argument("--brief", action="store_true", help="print one line for each host")
+    parser.add_argument(
+        "--expect-version", default="", metavar="VERSION", help="name hosts with any other (default: the newest shown)"
+    )
+    parser.add_argument(
+        "--expect-model", default="", metavar="ID[@SHA256]", help="the same for models; SHA256: its first characters"
+    )
     parser.add_argument("--watch", action="store_true", help="follow changes until Ctrl-C")
 
 
 def run(options: argparse.Namespace, timing: StatusTiming = DEFAULT_STATUS, console: "Console | None" = None) -> int:
-    """Return a value of EXIT_STATUS. Raises BrokerError if the broker does not answer or rejects it.
+    """Return the exit status, see HELP. Raises BrokerError if the broker does not answer or rejects it.
 
     With `--watch`, redraw the table in place until Ctrl-C, or with `--json` print a line for every change.
     """
@@ -61,13 +77,14 @@ def run(options: argparse.Namespace, timing: StatusTiming = DEFAULT_STATUS, cons
     from edge_tdn.cli.console import plain_console
     from edge_tdn.cli.status_reader import follow, status_reader
     from edge_tdn.cli.status_table import TABLE_WIDTH, Overview
+    from edge_tdn.cli.status_versions import Expected
     from edge_tdn.delivery.mqtt import Connection
 
     broker = chosen_broker(options)
     console = console or plain_console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
     if options.watch and not options.json and not console.is_terminal:
         raise ConfigError("--watch needs a terminal; for a pipe use `--watch --json` or `edge-tdn watch`")
-    overview = Overview(broker.base)
+    overview = Overview(broker.base, Expected(options.expect_version, options.expect_model), options.brief)
     connection = Connection(broker.config, f"edge-tdn-status-{time.time_ns()}", broker.access)
     try:
         reader = status_reader(connection, overview, timing)
@@ -80,4 +97,4 @@ def run(options: argparse.Namespace, timing: StatusTiming = DEFAULT_STATUS, cons
             console.print(overview)
     finally:
         connection.close()
-    return EXIT_STATUS[overview.state]
+    return overview.exit_status

@@ -1,7 +1,8 @@
 """The last known state of hosts and their cameras, as a table and as JSON."""
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -10,6 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from edge_tdn.cli.status_versions import NEWEST, Expected, Outdated, outdated
 from edge_tdn.cli.terminal import LOGS_HINT, STATE_STYLE, age, plain
 from edge_tdn.messages import AvailabilityState, CameraStatus, DaemonStatus, Payload
 
@@ -26,6 +28,11 @@ FORGET_HINT = "It can be started again, or removed from the broker with `edge-td
 
 
 HostState = Literal["well", "stopped", "failed"]
+EXIT_STATUS: dict[HostState, int] = {"well": 0, "stopped": 3, "failed": 1}
+HOST_STYLE: dict[HostState, str] = {"well": "green", "stopped": "yellow", "failed": "bold red"}
+OUTDATED = 4  # exit status
+PREFIX = "edge-tdn/"  # of a host's topics, unless broker.base is set; left out
+OLD_MARK = " old"
 
 
 @dataclass
@@ -62,7 +69,8 @@ class Host:
         delivers = self.daemon.delivery.state == "connected"
         return computes and stored and delivers and not refused and all(state == "streaming" for state in states)
 
-    def document(self) -> dict[str, Any]:
+    def document(self, outdated: Sequence[Outdated]) -> dict[str, Any]:
+        """Return the host's part of the document that `--json` prints."""
         cameras = {
             name: {"status": _json(self.cameras.get(name)), "action": self.actions.get(name)} for name in self.names
         }
@@ -73,14 +81,18 @@ class Host:
             "status": _json(self.daemon),
             "cameras": cameras,
             "invalid": self.invalid,
+            "outdated": {one.what: one.expected for one in outdated},
         }
 
 
 class Overview:
-    """All hosts below the topic prefix `base`, in which + stands for any one level. Drawn by rich."""
+    """All hosts below the topic prefix `base`, in which + stands for any one level. Drawn by rich.
 
-    def __init__(self, base: str) -> None:
-        self.base = base
+    `brief`: one line for each host. `expected`: the version and the model that they are expected to run.
+    """
+
+    def __init__(self, base: str, expected: Expected = NEWEST, brief: bool = False) -> None:
+        self.base, self.expected, self.brief = base, expected, brief
         self.hosts: dict[str, Host] = {}  # by their <base>
         self.trouble = ""  # why there is no connection to the broker
 
@@ -99,9 +111,22 @@ class Overview:
             return "failed"
         return "stopped" if "stopped" in states else "well"
 
+    @property
+    def outdated(self) -> dict[str, list[Outdated]]:
+        """The old versions and models by host; hosts that are up to date are left out."""
+        return outdated({base: host.daemon for base, host in self.hosts.items() if host.daemon}, self.expected)
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of `edge-tdn status`. What is old counts only if the user has named what is expected."""
+        if self.state != "failed" and any(self.expected) and self.outdated:
+            return OUTDATED
+        return EXIT_STATUS[self.state]
+
     def document(self) -> dict[str, Any]:
         """Return the document that `--json` prints."""
-        hosts = {base: host.document() for base, host in sorted(self.hosts.items())}
+        old = self.outdated
+        hosts = {base: host.document(old.get(base, [])) for base, host in sorted(self.hosts.items())}
         broker = self.trouble or "connected"
         return {"well": self.state == "well", "state": self.state, "broker": broker, "hosts": hosts}
 
@@ -132,10 +157,16 @@ class Overview:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         hidden = WIDE_ONLY if options.max_width < TABLE_WIDTH else set()
-        for number, (base, host) in enumerate(sorted(self.hosts.items())):
+        old = self.outdated
+        if self.brief and self.hosts:
+            yield _brief(self.hosts, old)
+        for number, (base, host) in enumerate(sorted(self.hosts.items()) if not self.brief else ()):
             if number:
                 yield Text()
-            yield from _drawn(base, host, hidden)
+            yield from _drawn(base, host, hidden, old.get(base, []))
+        if len(self.hosts) > 1:
+            yield Text(f"\n{_counted(self.hosts)}", "dim")
+        yield from _outdated_lines(old if len(self.hosts) > 1 or self.brief else {})
         if not self.hosts:
             yield Text(f"no host has published anything below {plain(self.base)}", "yellow")
             yield Text(
@@ -147,7 +178,48 @@ class Overview:
             yield Text(f"broker: {self.trouble}", "bold red")
 
 
-def _drawn(base: str, host: Host, hidden: AbstractSet[str]) -> Iterator[RenderableType]:
+def _brief(hosts: Mapping[str, Host], old: Mapping[str, Sequence[Outdated]]) -> Table:
+    """Return a table with one line for each host; what is old is marked."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column, at_right in (("host", 0), ("state", 0), ("version", 0), ("model", 0), ("cameras", 1), ("waiting", 1)):
+        table.add_column(column, overflow="fold", justify="right" if at_right else "left")
+    for base, host in sorted(hosts.items()):
+        daemon = host.daemon
+        state = host.availability or "unknown"
+        if host.availability == "online" and not host.well:
+            state = "failing"
+        cells = [Text(plain(base.removeprefix(PREFIX)), "bold"), Text(state, HOST_STYLE[host.state])]
+        if daemon:
+            marks: dict[str, str] = {one.what: OLD_MARK for one in old.get(base, ())}
+            for what, text in (("version", daemon.version), ("model", daemon.model.id)):
+                cells.append(Text(plain(text) + marks.get(what, ""), "yellow" if what in marks else ""))
+            here = [host.cameras[name] for name in host.names if name in host.cameras]
+            streaming = sum(one.state == "streaming" for one in here if host.availability == "online")
+            cells.append(Text(f"{streaming} of {len(host.names)}", "" if streaming == len(host.names) else "bold red"))
+            cells.append(Text(str(daemon.outbox.waiting)))
+        table.add_row(*cells)
+    return table
+
+
+def _counted(hosts: Mapping[str, Host]) -> str:
+    """Return the number of hosts in each state: `50 hosts: 47 well, 1 stopped, 2 failed`."""
+    counts = Counter(host.state for host in hosts.values())
+    return (
+        f"{len(hosts)} hosts: {', '.join(f'{counts[state]} {state}' for state in get_args(HostState) if counts[state])}"
+    )
+
+
+def _outdated_lines(old: Mapping[str, Sequence[Outdated]]) -> Iterator[Text]:
+    """Yield a line that names the hosts for each version or model that is old."""
+    hosts: dict[Outdated, list[str]] = {}
+    for base, remarks in sorted(old.items()):
+        for one in remarks:
+            hosts.setdefault(one, []).append(base.removeprefix(PREFIX))
+    for one, names in sorted(hosts.items()):
+        yield Text(plain(f"{one}: {', '.join(names)}"), "yellow")
+
+
+def _drawn(base: str, host: Host, hidden: AbstractSet[str], old: Sequence[Outdated]) -> Iterator[RenderableType]:
     """Yield the lines of a host: its name, broker and disk, its cameras, and what is wrong with them."""
     daemon, online = host.daemon, host.availability == "online"
     state = host.availability or "availability unknown"
@@ -158,6 +230,7 @@ def _drawn(base: str, host: Host, hidden: AbstractSet[str]) -> Iterator[Renderab
         model = f"{daemon.model.id} {daemon.model.precision} on {daemon.device}"
         head.append(plain(f"  edge-tdn {daemon.version}, {model}{up}"))
     yield head
+    yield from (Text(plain(str(one)), "yellow") for one in old)
     if host.availability in AWAY:
         newest = max((host.cameras[name].since for name in host.names if name in host.cameras), default="")
         changed = f"; last change {age(newest)} ago" if newest else ""

@@ -1,7 +1,7 @@
 """The text of a configuration error: file, line, key, value, and what is allowed."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ from edge_tdn.config.synonyms import Tables, suggestion
 from edge_tdn.spelling import hint
 
 Keys = Sequence[str | int]  # the way to a key from the top of the file: ["camera", 1, "name"]
+KeyPath = tuple[str | int, ...]  # the same, as a key of a dictionary
 PLAINER = {  # type of a pydantic error: a message that a user of TOML understands
     "string_pattern_mismatch": "allowed: up to 64 letters, digits, dots, dashes and underscores, starting with a "
     "letter or a digit",
@@ -18,19 +19,49 @@ PLAINER = {  # type of a pydantic error: a message that a user of TOML understan
     "missing": "required key is missing",
 }
 UNQUOTED = ("bool_type", "int_type", "float_type")  # pydantic errors
+EVERY_KEY = "`edge-tdn reference` prints every key"
 TABLE_ARRAYS = {"camera": "for each camera, and at least one", "decide.action": "for each action"}
 
 
 @dataclass(frozen=True)
+class KeyOrigin:
+    """Where a key of the configuration stands."""
+
+    file: "ConfigFile"
+    keys: Keys  # in that file
+    written: str = ""  # the value before environment variables were put in; empty: it has none
+    hides: "KeyOrigin | None" = None  # the same key in a file that was read before
+
+    def place(self, rest: Keys = ()) -> str:
+        """Return the file and the line, `site.toml:7`, of the key, or of the key `rest` below it."""
+        return self.file.line([*self.keys, *rest])
+
+
+@dataclass(frozen=True)
 class ConfigFile:
-    """The file that a configuration was read from. Without `text`, errors have no line number."""
+    """The file that a configuration was read from. Without `text`, errors have no line number.
+
+    The main file of a configuration has `origins`: where each key of the whole stands.
+    """
 
     name: str = "configuration"
     text: str = field(default="", repr=False)  # may contain passwords
+    origins: Mapping[KeyPath, tuple[KeyOrigin, ...]] = field(default_factory=dict, repr=False)
+    read: tuple[str, ...] = ()  # the names of all files, in the order in which they were read
+
+    def elsewhere(self) -> Iterator[tuple[Keys, KeyOrigin]]:
+        """Yield the keys whose values stand in another file, contain variables, or hide those of another file."""
+        for keys, origins in self.origins.items():
+            below = any(other[: len(keys)] == keys and other != keys for other in self.origins)
+            if not below and (origins[-1].file.name != self.name or origins[-1].written or origins[-1].hides):
+                yield keys, origins[-1]
 
     def fault(self, keys: Keys, value: object, message: str) -> str:
         """Describe what is wrong with the value at `keys`, in one line without passwords."""
         shown = "" if isinstance(value, dict | list | tuple) else f" = {value!r}"
+        origins = self.origins.get(tuple(keys), ())
+        if shown and origins and origins[-1].written:
+            shown += f" (from {origins[-1].written!r})"
         return re.sub(r"//.*@", "//***@", f"{self._place(keys)}{shown}: {message}")
 
     def unknown_key(self, keys: Keys, tables: Tables) -> str:
@@ -48,11 +79,21 @@ class ConfigFile:
         value = {} if kind == "missing" else error["input"]
         return self.fault(keys, value, (PLAINER.get(kind) or message) + _advice(kind, value, error.get("ctx", {})))
 
+    def line(self, keys: Keys) -> str:
+        """Return the file and the line of a key: `site.toml:7`."""
+        return f"{self.name}:{line_of(self.text, keys)}" if self.text else self.name
+
     def _place(self, keys: Keys) -> str:
-        """`site.toml:7: camera[1].name`."""
-        name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
-        line = f":{line_of(self.text, keys)}" if self.text else ""
-        return f"{self.name}{line}: {name or 'configuration'}"
+        """`site.toml:7: camera[1].name`; all files and lines if a table stands in several."""
+        known = next((n for n in range(len(keys), 0, -1) if tuple(keys[:n]) in self.origins), 0)
+        origins = self.origins.get(tuple(keys[:known])) or (KeyOrigin(self, keys[:known]),)
+        places = ", ".join(origin.place(keys[known:]) for origin in origins)
+        return f"{places}: {key_name([*origins[-1].keys, *keys[known:]]) or 'configuration'}"
+
+
+def key_name(keys: Keys) -> str:
+    """Return the name of a key: `camera[1].name`."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
 
 
 def _advice(kind: str, value: object, context: Mapping[str, Any]) -> str:

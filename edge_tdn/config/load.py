@@ -1,40 +1,36 @@
-"""Reading a configuration file. An error names file, line, key, value and what is allowed; all errors at once."""
+"""Loading a configuration. An error names file, line, key, value and what is allowed; all errors at once."""
 
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from edge_tdn.config.fault import ConfigFile
+from edge_tdn.config.include import merged, read_parts
+from edge_tdn.config.key_types import config_tables
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
-from edge_tdn.text_file import decode
 
-EVERY_KEY = "`edge-tdn reference` prints every key"
-
-
-def load(path: Path) -> Config:
-    """Read a configuration file. Raises ConfigError."""
-    try:
-        text = decode(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: {error.strerror}; name yours with --config, and {EVERY_KEY}") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    try:
-        content = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: invalid TOML: {error}") from error
-    return parse(content, str(path), text)
+NO_CAMERA = {"name": "none", "source": "none"}
 
 
-def parse(content: dict[str, Any], where: str, text: str = "") -> Config:
-    """Return the configuration in parsed TOML. Raises ConfigError, with the line numbers of `text` if it is given."""
-    file = ConfigFile(where, text)
+def load(path: Path, needs_camera: bool = True) -> Config:
+    """Read a configuration file and those that it includes. Raises ConfigError.
+
+    `needs_camera`: False for programs that need only the broker; a file without cameras then has one that is not used.
+    """
+    content, file = merged(read_parts(path))
+    if not needs_camera:
+        content.setdefault("camera", [NO_CAMERA])
+    return _validated(content, file)
+
+
+def parse(content: dict[str, Any], where: str) -> Config:
+    """Return the configuration in parsed TOML. Raises ConfigError, whose message begins with `where`."""
+    return _validated(content, ConfigFile(where))
+
+
+def _validated(content: dict[str, Any], file: ConfigFile) -> Config:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
@@ -50,17 +46,3 @@ def _describe(file: ConfigFile, fault: dict[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
         return file.unknown_key(fault["loc"], config_tables())
     return file.rejected(fault)
-
-
-def config_tables() -> dict[str, dict[str, str]]:
-    """Return the tables of the configuration by name, "" for the top of the file, each with its keys described."""
-    return dict(_tables("", Config))
-
-
-def _tables(name: str, table: type[BaseModel]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield a table and all tables in it: the name, and the keys with their descriptions."""
-    yield name, {key: field.description or "" for key, field in table.model_fields.items()}
-    for key, field in table.model_fields.items():
-        for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from _tables(f"{name}.{key}".lstrip("."), kind)

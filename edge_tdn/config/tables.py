@@ -9,11 +9,13 @@ import socket
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
 from edge_tdn.config import checks
-from edge_tdn.config.fault import ConfigFile, Keys
+from edge_tdn.config.fault import ConfigFile
+from edge_tdn.config.process_tables import LogConfig, MetricsConfig
+from edge_tdn.config.table import ConfigTable
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # safe as a level of a topic
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -23,16 +25,7 @@ Region = Annotated[tuple[Share, Share, Share, Share], Field(strict=False), After
 CREDENTIAL = "credential:"  # prefix of the name of a systemd credential, used instead of a file name
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    _file: ConfigFile = ConfigFile()
-
-    def fault(self, keys: Keys, value: object, message: str) -> str:
-        """Describe a value that only the model or the machine shows to be wrong, in the form of errors from `load`."""
-        return self._file.fault(keys, value, message)
-
-
-class BrokerConfig(_Table):
+class BrokerConfig(ConfigTable):
     """[broker]: the MQTT broker that events are published to."""
 
     url: Annotated[str, AfterValidator(checks.check_broker_url)] = Field(
@@ -83,7 +76,7 @@ class BrokerConfig(_Table):
         return parts.hostname or "", parts.port or checks.BROKER_PORTS[parts.scheme]
 
 
-class RuntimeConfig(_Table):
+class RuntimeConfig(ConfigTable):
     """[runtime]: the network, and the device that computes it."""
 
     model: str = Field(
@@ -102,7 +95,7 @@ class RuntimeConfig(_Table):
     )
 
 
-class ActionConfig(_Table):
+class ActionConfig(ConfigTable):
     """[[decide.action]]: exceptions from [decide] for one action. A limit that is left out is that of [decide]."""
 
     name: str = Field(min_length=1, description="a label of the model, or a name of your own for `labels`")
@@ -137,7 +130,7 @@ class ActionConfig(_Table):
         return labels
 
 
-class DecideConfig(_Table):
+class DecideConfig(ConfigTable):
     """[decide]: the limits that turn scores into actions."""
 
     smoothing_clips: int = Field(
@@ -211,7 +204,7 @@ class DecideConfig(_Table):
         return actions
 
 
-class OutboxConfig(_Table):
+class OutboxConfig(ConfigTable):
     """[outbox]: events on disk until the broker has acknowledged them."""
 
     folder: str = Field(
@@ -233,7 +226,7 @@ class OutboxConfig(_Table):
     )
 
 
-class RecordConfig(_Table):
+class RecordConfig(ConfigTable):
     """[record]: snapshots and clips of actions."""
 
     snapshot: bool = Field(default=False, description="publish a JPEG of every action, and save it if folder is set")
@@ -265,21 +258,7 @@ class RecordConfig(_Table):
         return self.snapshot or self.clip
 
 
-class MetricsConfig(_Table):
-    """[metrics]: the endpoint that Prometheus reads."""
-
-    port: int = Field(default=0, ge=0, le=65_535, description="TCP port; 0 disables the metrics endpoint")
-    address: str = Field(
-        default="127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0: all addresses of this host"
-    )
-
-    @property
-    def url(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"http://{host}:{self.port}/metrics"
-
-
-class CameraConfig(_Table):
+class CameraConfig(ConfigTable):
     """[[camera]]: one camera, file or URL."""
 
     name: Name = Field(description="letters, digits, dot, dash, underscore; part of the topics")
@@ -333,7 +312,7 @@ class CameraConfig(_Table):
         return self.model_copy(update={"source": self.record_source, "record_source": ""})
 
 
-class HomeAssistantConfig(_Table):
+class HomeAssistantConfig(ConfigTable):
     """[home_assistant]: MQTT discovery of the host and its cameras.
 
     Discovery messages stay on the broker, retained. A start or reload removes those that the configuration no longer
@@ -349,9 +328,14 @@ class HomeAssistantConfig(_Table):
     )
 
 
-class Config(_Table):
-    """The whole file."""
+class Config(ConfigTable):
+    """The whole configuration."""
 
+    include: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="further files, as names or patterns relative to this file; what stands here wins over them",
+    )
     host: Name = Field(
         default_factory=lambda: host_name(), description="name of this host in topics and ids; default: the machine's"
     )
@@ -362,6 +346,7 @@ class Config(_Table):
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: RecordConfig = Field(default_factory=RecordConfig)
     metrics: MetricsConfig = MetricsConfig()
+    log: LogConfig = LogConfig()
     camera: tuple[CameraConfig, ...] = Field(min_length=1, description="one table per camera", strict=False)
 
     @field_validator("camera")
@@ -375,8 +360,13 @@ class Config(_Table):
     def base_topic(self) -> str:
         return self.broker.base or f"edge-tdn/{self.host}"
 
+    @property
+    def file(self) -> ConfigFile:
+        """The file that this configuration was read from, and those that it includes."""
+        return self._file
+
     def remember(self, file: ConfigFile) -> None:
-        """Name the file that this configuration was read from, for errors that are found later."""
+        """Set the file that this configuration was read from, for errors that are found later."""
         self._file = self.broker._file = self.record._file = file
 
 

@@ -1,9 +1,11 @@
 """The log on stderr: one line a record, without passwords, and with a limit on repeated lines.
 
 A line begins with its subject, as key=value: `camera=yard state=streaming`, `broker=localhost:1883 connected`. Under
-systemd, journald adds the time; on a terminal a line has the time of day, in a file the date too.
+systemd, journald adds the time; on a terminal a line has the time of day, in a file the date too. As JSON, a line is an
+object with the time, the level, the logger, the message, each key=value of it, and the traceback if there is one.
 """
 
+import json
 import logging
 import os
 import re
@@ -12,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, TextIO
 from weakref import WeakSet
@@ -27,6 +30,11 @@ UNPRINTABLE = re.compile(  # or misleading
 )
 SUBJECT = re.compile(r"(?:camera|broker)=\S+ ")
 PLAIN = re.compile(r'[^\s"=\\]+')
+FIELD = re.compile(  # key, quoted value, plain value; a comma, semicolon or colon may follow
+    r'(?<!\S)([a-z]\w*)=(?:"((?:[^"\\]|\\.)*)"|([^\s"=]+?))(?=[,;:]?(?:\s|$))'
+)
+Kind = Literal["journal", "terminal", "file"]
+Format = Literal["text", "json"]
 
 
 # -------------------------------------------------------------------------------------------------------------- lines
@@ -50,6 +58,7 @@ def set_up(level: int, stream: TextIO | None = None) -> None:
     handler.setFormatter(_Formatter(_kind(stream)))
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])
     logging.getLogger(OURS).setLevel(level)
+    _set_up[:] = [(handler, level)]
     logging.captureWarnings(True)
     log = logging.getLogger(OURS)
 
@@ -70,14 +79,33 @@ def set_up(level: int, stream: TextIO | None = None) -> None:
     sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught, of_thread, unraisable
 
 
+def configure(level: Literal["debug", "info", "warning", "error"], form: Format) -> None:
+    """Change the level and the format of the log that `set_up` began; at the level debug it stays there."""
+    for handler, first_level in _set_up:
+        number = logging.getLevelNamesMapping()[level.upper()]
+        logging.getLogger(OURS).setLevel(logging.DEBUG if first_level == logging.DEBUG else number)
+        logging.getLogger().setLevel(max(number, logging.WARNING))
+        kind = _kind(handler.stream)
+        handler.setFormatter(_JsonFormatter(kind) if form == "json" else _Formatter(kind))
+
+
 def report_error(error: Exception) -> None:
     """Write the error that ends the program to stderr: one line, or one for each fault."""
-    prefix = f"<{PRIORITIES[logging.ERROR]}>" if _kind(sys.stderr) == "journal" else ""
-    for line in f"edge-tdn: {without_password(str(error))}".split("\n"):
-        sys.stderr.write(f"{prefix}{escaped(line)}\n")
+    lines = without_password(str(error)).split("\n")
+    formatter = _set_up[0][0].formatter if _set_up else None
+    if isinstance(formatter, _JsonFormatter):
+        shown = [formatter.line(logging.ERROR, time.time(), OURS, line) for line in lines]
+    else:
+        prefix = f"<{PRIORITIES[logging.ERROR]}>" if _kind(sys.stderr) == "journal" else ""
+        shown = [prefix + escaped(line) for line in (f"edge-tdn: {lines[0]}", *lines[1:])]
+    for line in shown:
+        sys.stderr.write(f"{line}\n")
 
 
-def _kind(stream: TextIO) -> Literal["journal", "terminal", "file"]:
+_set_up: list[tuple["logging.StreamHandler[TextIO]", int]] = []  # the handler of `set_up` and its level; at most one
+
+
+def _kind(stream: TextIO) -> Kind:
     try:
         opened = os.fstat(stream.fileno())
     except (OSError, ValueError):  # not a file of the system
@@ -90,7 +118,7 @@ def _kind(stream: TextIO) -> Literal["journal", "terminal", "file"]:
 class _Formatter(logging.Formatter):
     """Formats a record as one line, and a traceback as further lines with the same subject."""
 
-    def __init__(self, kind: Literal["journal", "terminal", "file"]) -> None:
+    def __init__(self, kind: Kind) -> None:
         super().__init__(datefmt=TIMES[kind])
         self._kind = kind
         self._coloured = kind == "terminal" and not os.environ.get("NO_COLOR")
@@ -114,6 +142,32 @@ class _Formatter(logging.Formatter):
         if self._coloured:
             level = f"\x1b[{COLOURS.get(record.levelno, 0)}m{level}\x1b[0m"
         return f"{self.formatTime(record, self.datefmt)} {level} "
+
+
+class _JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON. For journald it begins with its priority."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def format(self, record: logging.LogRecord) -> str:
+        trace = self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
+        return self.line(record.levelno, record.created, record.name, record.getMessage(), trace)
+
+    def line(self, level: int, at_s: float, logger: str, message: str, trace: str = "") -> str:
+        """Return a line. `at_s`: seconds since 1970 UTC; `trace`: the traceback."""
+        text = without_password(message)
+        moment = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        content = {"time": moment, "level": logging.getLevelName(level).lower(), "logger": logger, "message": text}
+        if trace:
+            content["exception"] = without_password(trace)
+        for found in FIELD.finditer(text):
+            content.setdefault(found[1], re.sub(r"\\(.)", r"\1", found[2]) if found[3] is None else found[3])
+        prefix = f"<{PRIORITIES.get(level, 6)}>" if self._kind == "journal" else ""  # see sd-daemon(3)
+        return prefix + UNPRINTABLE.sub(
+            lambda found: json.dumps(found[0])[1:-1], json.dumps(content, ensure_ascii=False)
+        )
 
 
 def escaped(text: str) -> str:

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
-from edge_tdn.messages import CameraStatus, DaemonStatus, DeliveryState, OutboxState, RuntimeState, State
+from edge_tdn.messages import CameraStatus, ConfigState, DaemonStatus, DeliveryState, OutboxState, RuntimeState, State
 from edge_tdn.service.timing import DEFAULT_METRICS_TIMING, MetricsTiming
 
 log = logging.getLogger(__name__)
@@ -113,6 +113,9 @@ class Metrics:
             help_ = "Times that the network was compiled again after a failure"
             yield _states("edge_tdn_runtime_state", "Whether the network computes", RuntimeState, {(): runtime.state})
             yield CounterMetricFamily("edge_tdn_runtime_rebuilds", help_, runtime.rebuilds)
+        if config := daemon.config:
+            help_ = "Whether the configuration file that was read last is in force"
+            yield _states("edge_tdn_config_state", help_, ConfigState, {(): config.state})
         yield from _delivery_metrics(daemon)
         cameras = self._cameras()
         self._remove_all_but({one.camera for one in cameras})

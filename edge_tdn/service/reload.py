@@ -18,6 +18,7 @@ from edge_tdn.errors import last_line
 from edge_tdn.inference.open_model import open_configured_model, warn_of_doubt
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.inference.successor import Successor
+from edge_tdn.process.log import configure
 from edge_tdn.process.malloc import trim
 from edge_tdn.recording.action_recorder import ActionRecorder
 from edge_tdn.service.camera import Camera
@@ -78,6 +79,7 @@ def apply(plan: Plan, running: Running) -> None:
     if plan.changes.connection or plan.access != running.access:
         _reconnect(plan, running)
     running.config, running.access, running.pending = plan.config, plan.access, None
+    configure(plan.config.log.level, plan.config.log.format)
 
 
 def _change_network(plan: Plan, running: Running) -> None:

@@ -31,7 +31,7 @@ def verify(config: Config, path: Path) -> None:
                 if one.source:
                     verify_source(one, path.parent)
             except SourceError as error:
-                faults.append(f"{path}: camera[{number}].{key}: {error}")
+                faults.append(config.fault(["camera", number, key], {}, str(error)))
     if faults:
         raise ConfigError("\n".join(faults))
 

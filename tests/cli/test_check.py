@@ -102,3 +102,29 @@ def test_a_label_count_that_differs_from_the_classes_is_refused(here: Run, model
 def test_text_in_square_brackets_is_not_markup(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=re.escape("[/off]")):
         check(Console(markup=False), camera_site(tmp_path, source="[/off].mp4"))
+
+
+def test_the_plan_names_the_files_and_where_values_come_from(
+    here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values that stand literally in the main file are not listed; passwords are not shown."""
+    monkeypatch.setenv("SITE_BROKER", "broker.lan")
+    monkeypatch.setenv("CAMERA_PASSWORD", "hunter22")
+    (tmp_path / "fleet.toml").write_text(
+        '[broker]\nurl = "mqtt://${SITE_BROKER}"\n[decide]\nenter_threshold = 0.7\n'
+        '[[camera]]\nname = "gate"\nsource = "rtsp://me:${CAMERA_PASSWORD}@cam/1"\n'
+    )
+    site = 'include = ["fleet.toml"]\nhost = "barn"\n[decide]\nenter_threshold = 0.8\n'
+    result = here("check", "--config", camera_site(tmp_path, site))
+    assert result.returncode == 0, result.stderr
+    plan = "".join(result.stdout.split())  # long cells are folded
+    for part in (
+        "broker.url 'mqtt://broker.lan' mqtt://${SITE_BROKER} in fleet.toml:2",
+        "decide.enter_threshold 0.8 site.toml:4, instead of fleet.toml:4",
+        "camera[0].name 'gate' fleet.toml:6",
+        "camera[0].source 'rtsp://me:***@cam/1' rtsp://me:${CAMERA_PASSWORD}@cam/1",
+    ):
+        assert part.replace(" ", "") in plan
+    assert plan.startswith(f"files{tmp_path}/fleet.toml{tmp_path}/site.tomlmodel")
+    assert "host'barn'" not in plan
+    assert "hunter22" not in result.stdout

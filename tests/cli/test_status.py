@@ -121,7 +121,8 @@ def test_each_host_shows_its_cameras_and_what_is_wrong_with_them(
     )
     assert main(["status", "--broker", broker.url]) == 1
     lasted_s = time.monotonic() - began
-    attic, barn, shed, hint = capsys.readouterr().out.split("\n\n")
+    attic, barn, shed, counted, hint = capsys.readouterr().out.split("\n\n")
+    assert counted == "3 hosts: 1 well, 2 failed"
     assert re.search(r"door +streaming +3 h +25.0 +1920x1080 +0.50 s +31 ms +1.2 M +0 +0 +none", attic)
     assert "up 1 d 1 h" in attic
     assert "delivery degraded for 2 min: yard: Not authorized   outbox full: no space, waiting 5, dropped 7" in barn

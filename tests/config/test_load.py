@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_tdn.config.load import load
+from edge_tdn.config.process_tables import LogConfig, MetricsConfig
 from edge_tdn.config.tables import (
     BrokerConfig,
     CameraConfig,
     DecideConfig,
     HomeAssistantConfig,
-    MetricsConfig,
     OutboxConfig,
     RecordConfig,
     RuntimeConfig,
@@ -29,6 +29,7 @@ TABLES = {
     "home_assistant": HomeAssistantConfig,
     "record": RecordConfig,
     "metrics": MetricsConfig,
+    "log": LogConfig,
 }
 ACTION = '[[decide.action]]\nname = "fall"\n'
 CAMERA = '[[camera]]\nname = "a"\nsource = "a.mp4"\n'

@@ -48,6 +48,7 @@ def test_the_reference_has_every_table() -> None:
         "home_assistant",
         "record",
         "metrics",
+        "log",
         "camera",
     }
 

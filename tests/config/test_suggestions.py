@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_tdn.config.load import config_tables, load
+from edge_tdn.config.key_types import config_tables
+from edge_tdn.config.load import load
 from edge_tdn.config.synonyms import SYNONYMS
 from edge_tdn.errors import ConfigError
 

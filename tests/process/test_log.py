@@ -1,5 +1,6 @@
 """The log on stderr: its form for journald, a terminal and a file, without passwords, and with limited repetition."""
 
+import json
 import logging
 import os
 import pty
@@ -7,19 +8,21 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from edge_tdn.process import passwords
-from edge_tdn.process.log import RateLimitedLog, escaped, flush_rate_limited, value
+from edge_tdn.process.log import RateLimitedLog, _JsonFormatter, escaped, flush_rate_limited, value
 
 PROGRAM = r"""
-import logging, threading, warnings
+import logging, os, threading, warnings
 from edge_tdn.errors import EdgeTdnError
-from edge_tdn.process.log import report_error, set_up, value
+from edge_tdn.process.log import configure, report_error, set_up, value
 from edge_tdn.process.passwords import hide, hide_in
 
 set_up(logging.INFO)
+configure("info", os.environ.get("TEST_FORMAT", "text"))
 hide('s3cret/"9')
 hide_in("rtsp://me:pa%20ss@host/x")
 log = logging.getLogger("edge_tdn.service.camera")
@@ -103,6 +106,61 @@ def test_file_lines_have_a_date_and_no_control_characters(journal: str) -> None:
         assert not re.search(r"[\x00-\x1f\u202e]", line)
         assert not [secret for secret in SECRETS if secret in line]
     assert len([line for line in lines if "***" in line]) == 6
+
+
+def _without_duplicates(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    assert len(dict(pairs)) == len(pairs), pairs
+    return dict(pairs)
+
+
+@pytest.mark.parametrize("journal", ["", "ours"])
+def test_json_lines_are_objects_with_the_fields_of_their_message(journal: str) -> None:
+    lines = _stderr(journal=journal, TEST_FORMAT="json")
+    if journal:
+        assert all(re.match(r"<[2346]>{", line) for line in lines), lines
+        lines = [line[3:] for line in lines]
+    for line in lines:
+        assert not re.search(r"[\x00-\x1f\u202e]", line)
+        assert not [secret for secret in SECRETS if secret in line]
+    contents = [json.loads(line, object_pairs_hook=_without_duplicates) for line in lines]
+    for content in contents:
+        assert list(content)[:4] == ["time", "level", "logger", "message"]
+        assert abs((datetime.now(UTC) - datetime.fromisoformat(content["time"])).total_seconds()) < 600
+    start, lost, failed = contents[:3]
+    assert start["message"] == 'camera=yard event=start label="a \\"b\\"\n<2>forged \u202e\x1b[31m\udcff ü"'
+    fields = {"camera": "yard", "event": "start", "label": 'a "b"\n<2>forged \u202e\x1b[31m\udcff ü'}
+    assert {key: start[key] for key in list(start)[4:]} == fields
+    assert (start["level"], start["logger"]) == ("info", "edge_tdn.service.camera")
+    assert (lost["level"], lost["broker"]) == ("warning", "b:1")
+    assert (failed["level"], failed["message"], failed["camera"]) == ("error", "camera=yard failed", "yard")
+    assert failed["exception"].startswith("Traceback (most recent call last):\n")
+    assert [one["message"] for one in contents if one["logger"] == "paho"] == ["of a library"]
+    ours = [one for one in contents if one["logger"] == "edge_tdn"]
+    assert [one["thread"] for one in ours if "thread" in one] == ["a worker"]
+    assert [one["message"] for one in ours if one["level"] == "error"] == ["wrong:", "*** \x1b[31m"]
+    assert contents[-1]["level"] == "critical"
+    assert contents[-1]["exception"].endswith("RuntimeError: *** at the end")
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        ("camera=a state=unreachable reason=\"no 'x' at y=1\"", {"state": "unreachable", "reason": "no 'x' at y=1"}),
+        ("command=set id=7 refused: a=b id=8", {"command": "set", "id": "7", "a": "b"}),
+        ("camera=a not recorded: full; id=barn/a/1 left_out=3", {"id": "barn/a/1", "left_out": "3"}),
+        ("config=/etc/site.toml in force: changed: log.level; level=9", {"config": "/etc/site.toml"}),
+        ("broker=localhost:1883 connected", {"broker": "localhost:1883"}),
+        ("parity=1, =x y= http://h/?q=1 A=2", {"parity": "1"}),
+    ],
+)
+def test_each_key_and_value_of_a_message_is_a_field_unless_the_line_has_one_of_that_name(
+    message: str, fields: dict[str, str]
+) -> None:
+    content = json.loads(_JsonFormatter("file").line(logging.INFO, 0.0, "edge_tdn", message))
+    assert (content["time"], content["level"], content["message"]) == ("1970-01-01T00:00:00.000Z", "info", message)
+    assert {key: content.get(key) for key in fields} == fields
+    if "level=9" in message or "A=2" in message:
+        assert len(content) == 4 + len(fields)
 
 
 @pytest.mark.parametrize("colour", [True, False])

@@ -12,7 +12,8 @@ from edge_tdn.cli.doctor.finding import Finding, credential_remedy
 from edge_tdn.cli.hop_timing import Candidate, measure
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.credentials import Access, broker_access
-from edge_tdn.config.load import EVERY_KEY, load
+from edge_tdn.config.fault import EVERY_KEY
+from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
 from edge_tdn.delivery.outbox.folder import lock_holder_pid, outbox_folder
 from edge_tdn.delivery.tls import tls_context
