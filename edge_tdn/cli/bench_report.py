@@ -40,7 +40,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Machine(_Part):
+class MeasuredMachine(_Part):
     processor: str = Field(min_length=1, description="as the system names it")
     board: str = Field(default="", description="of a single-board computer")
     architecture: str
@@ -87,12 +87,12 @@ class BenchReport(_Part):
     measured_at: str = Field(description="ISO 8601, UTC")
     edge_tdn: str
     software: dict[str, str] = Field(description="versions")
-    machine: Machine
+    machine: MeasuredMachine
     model: MeasuredModel
     rows: tuple[MeasuredRow, ...] = Field(min_length=1, description="the fastest hop first")
 
 
-def bench_report(machine: Machine, model: Model, measured: Sequence[Candidate]) -> BenchReport:
+def bench_report(machine: MeasuredMachine, model: Model, measured: Sequence[Candidate]) -> BenchReport:
     """Return the report of what was measured. `machine`: this one, as it was before."""
     manifest, spec = model.manifest, model.manifest.input
     return BenchReport(
@@ -138,10 +138,10 @@ def read_report(path: Path) -> BenchReport:
         raise ConfigError(f"{path}: {last_line(error)}") from error
 
 
-def this_machine() -> Machine:
+def this_machine() -> MeasuredMachine:
     """Describe this machine."""
     flags = cpu_flags()
-    return Machine(
+    return MeasuredMachine(
         processor=_processor(),
         board=_read("/proc/device-tree/model").strip("\0 \n"),
         architecture=platform.machine(),

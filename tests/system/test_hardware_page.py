@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_tdn.cli.bench_report import BenchReport, Machine, MeasuredModel, MeasuredRow
+from edge_tdn.cli.bench_report import BenchReport, MeasuredMachine, MeasuredModel, MeasuredRow
 from edge_tdn.errors import ConfigError
 from tests.bench import hardware_table
 from tests.bench.hardware_table import FOLDER, PAGE, read_reports, table, with_table
@@ -31,7 +31,7 @@ def report() -> BenchReport:
         measured_at="2026-05-01T10:00:00+00:00",
         edge_tdn="0.1.0",
         software={"openvino": "2026.4.1"},
-        machine=Machine(
+        machine=MeasuredMachine(
             processor="Some CPU",
             architecture="x86_64",
             features=("AVX2", "VNNI"),
