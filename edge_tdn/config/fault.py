@@ -16,6 +16,10 @@ PLAINER = {  # type of a pydantic error: a message that a user of TOML understan
     "string_too_short": "must not be empty",
     "missing": "required key is missing",
 }
+REPLACED = {  # a key of an earlier version: what to write instead
+    "decide.smoothing_clips": "replaced by smoothing_s, seconds instead of clips: multiply the clips by the seconds "
+    "from one to the next, which are hop * 4 / 15 for the shipped model; 3 clips are smoothing_s = 0.8",
+}
 TABLE_ARRAYS = {"camera": "for each camera, and at least one", "decide.action": "for each action"}
 
 
@@ -32,7 +36,8 @@ class ConfigFile:
         return re.sub(r"//.*@", "//***@", f"{self._place(keys)}{shown}: {message}")
 
     def unknown_key(self, keys: Keys, allowed: Sequence[str]) -> str:
-        return f"{self._place(keys)}: unknown key; {nearest(str(keys[-1]), allowed)}"
+        replaced = REPLACED.get(".".join(map(str, keys)))
+        return f"{self._place(keys)}: {replaced or f'unknown key; {nearest(str(keys[-1]), allowed)}'}"
 
     def rejected(self, error: dict[str, Any]) -> str:
         """Describe one of the errors of a pydantic ValidationError, other than an unknown key."""

@@ -34,7 +34,7 @@ from tests.support.site import write_site
 
 EAGER = """
 [decide]
-smoothing_clips = 1
+smoothing_s = 0.0
 enter_threshold = 0.2
 exit_threshold = 0.2
 min_length_s = 0.0
