@@ -146,7 +146,7 @@ def test_a_served_camera_publishes_the_same_events(
         ("start", "right", None),
         ("end", "right", "below_threshold"),
         ("start", "left", None),
-        ("end", "left", "stream_lost"),
+        ("end", "left", "video_ended"),
     ]
     assert actions(log.events) == expected
     assert actions(events) == expected
