@@ -245,6 +245,11 @@ class RecordConfig(_Table):
     clip: bool = Field(default=False, description="save an MP4 of every action; needs a folder and GStreamer")
     folder: str = Field(default="", description="folder for the files, relative to this file; empty: none are written")
     max_mb: int = Field(default=1000, ge=1, description="MB of files, all cameras together; the oldest are deleted")
+    min_free_mb: int = Field(
+        default=500,
+        ge=0,
+        description="MB of the disk that stay free; the oldest files are deleted, then none is written",
+    )
     pre_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip before the action's start")
     post_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip after the action's end")
     clip_most_s: float = Field(
