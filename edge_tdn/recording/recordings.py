@@ -31,19 +31,19 @@ class Recordings:
         `max_bytes`: of all cameras' files together. `min_free_bytes`: of the disk.
         """
         self.removed = 0  # files that were deleted to make room
-        self._folder, self._camera = folder, folder / camera
-        self._max_bytes, self._min_free_bytes = max_bytes, min_free_bytes
+        self._folder, self._max_bytes, self._min_free_bytes = folder, max_bytes, min_free_bytes
         with suppress(OSError):
-            for entry in os.scandir(self._camera):
+            for entry in os.scandir(folder / camera):
                 if UNFINISHED.fullmatch(entry.name):
                     Path(entry.path).unlink()
 
-    def begin(self, event: ActionEvent, suffix: str) -> Path:
-        """Return the path to write a file of an action to; `suffix`: jpg or mp4. It counts once it is kept.
+    def begin(self, name: str) -> Path:
+        """Return the path to write the file of this name to, as events have it. It counts once it is kept.
 
         EdgeTdnError: the disk has too little free space, even without all recordings.
         """
-        self._camera.mkdir(parents=True, exist_ok=True)
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._make_room()
         if (missing_bytes := self._missing_bytes()) > 0:
             free_mb, min_mb = (self._min_free_bytes - missing_bytes) // MB, self._min_free_bytes // MB
@@ -51,7 +51,7 @@ class Recordings:
                 f"{self._folder}: its disk has {free_mb} MB left, and record.min_free_mb keeps {min_mb} free; delete "
                 "other files there, or choose another folder"
             )
-        return self._camera / f".{file_name(event)}.{suffix}.part"
+        return path.with_name(f".{path.name}.part")
 
     def keep(self, scratch: Path) -> Path:
         """Give a written file its final name, and return that. An earlier file of the same name is replaced."""
@@ -93,8 +93,12 @@ class Recordings:
         return self._min_free_bytes - disk.f_bavail * disk.f_frsize
 
 
-def file_name(event: ActionEvent) -> str:
-    """Return `20260301T120000.250Z_left_12`: the same for all events of one action, safe on every file system."""
+def file_name(event: ActionEvent, suffix: str) -> str:
+    """Return the name of an action's file below the folder: `front-door/20260301T120000.250Z_left_12.jpg`.
+
+    It is safe on every file system. `suffix`: jpg or mp4.
+    """
     plain = unicodedata.normalize("NFKD", event.label).encode("ascii", "ignore").decode()
     label = re.sub(r"[^A-Za-z0-9]+", "-", plain)[:MAX_LABEL].strip("-") or f"label-{event.label_index}"
-    return f"{re.sub('[-:]', '', event.started_at)}_{label}_{event.id.rpartition('/')[2]}"
+    number = event.id.rpartition("/")[2]
+    return f"{event.camera}/{re.sub('[-:]', '', event.started_at)}_{label}_{number}.{suffix}"

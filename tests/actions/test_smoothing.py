@@ -69,7 +69,7 @@ def test_without_smoothing_only_the_newest_clip_counts() -> None:
 def test_a_smoother_continues_with_the_clips_of_another_as_far_as_its_own_seconds_reach() -> None:
     earlier = smoother(seconds=2)
     for number in range(4):
-        earlier.push(logits(1 - number / 10, number / 10, 1e-9), number * NS_PER_S // 2)
+        earlier.push(logits(1 - number / 10, number / 10 + 1e-9, 1e-9), number * NS_PER_S // 2)
     config = DecideConfig.model_validate({"action": [{"name": "sideways", "labels": ["left", "right"]}]})
     scores = ScoreSmoother(rules(config, LABELS), len(LABELS), 1.0, earlier.recent)
     assert [clip.at_ns for clip in scores.recent] == [NS_PER_S, 3 * NS_PER_S // 2]

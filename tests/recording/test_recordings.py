@@ -27,8 +27,9 @@ def test_only_the_oldest_of_our_own_files_are_deleted_to_make_room(tmp_path: Pat
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(bytes(5000))
     kept = []
-    for number, recordings in enumerate((yard, door, yard, door), 1):
-        scratch = recordings.begin(action_event(number, "start", number), "jpg")
+    for number, camera in enumerate(("yard", "door", "yard", "door"), 1):
+        recordings = {"yard": yard, "door": door}[camera]
+        scratch = recordings.begin(f"{camera}/20260301T12000{number}.000Z_left_{number}.jpg")
         scratch.write_bytes(bytes(1000))
         assert not OURS.fullmatch(scratch.name)
         kept.append(recordings.keep(scratch))
@@ -41,6 +42,10 @@ def test_only_the_oldest_of_our_own_files_are_deleted_to_make_room(tmp_path: Pat
 
 def test_the_oldest_files_make_room_on_a_disk_that_fills_and_then_nothing_is_recorded(tmp_path: Path) -> None:
     """10 MB, of which 4 stay free; a file has 2 MB."""
+
+    def name(number: int) -> str:
+        return file_name(action_event(number, "start", number), "mp4")
+
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", disk]).returncode:
@@ -49,19 +54,19 @@ def test_the_oldest_files_make_room_on_a_disk_that_fills_and_then_nothing_is_rec
         recordings = Recordings(disk, "door", 1_000_000_000, min_free_bytes=4_000_000)
         kept = []
         for number in range(1, 5):
-            scratch = recordings.begin(action_event(number, "start", number), "mp4")
+            scratch = recordings.begin(name(number))
             scratch.write_bytes(bytes(2_000_000))
             kept.append(recordings.keep(scratch))
         assert [path.exists() for path in kept] == [False, True, True, True]
         (disk / "filler").write_bytes(bytes(4_000_000))
-        recordings.begin(action_event(5, "start", 5), "mp4")
+        recordings.begin(name(5))
         assert [path.exists() for path in kept] == [False, False, False, True]
         (disk / "more").write_bytes(bytes(4_000_000))
         with pytest.raises(EdgeTdnError, match=r"disk: its disk has 2 MB left, and record\.min_free_mb keeps 4 free"):
-            recordings.begin(action_event(6, "start", 6), "mp4")
+            recordings.begin(name(6))
         assert not any(path.exists() for path in kept)
         (disk / "more").unlink()
-        recordings.begin(action_event(7, "start", 7), "mp4")  # it recovers by itself
+        recordings.begin(name(7))  # it recovers by itself
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -77,6 +82,6 @@ def test_the_oldest_files_make_room_on_a_disk_that_fills_and_then_nothing_is_rec
     ],
 )
 def test_a_label_is_safe_in_a_file_name(label: str, part: str) -> None:
-    name = file_name(action_event(12, "start", 0.25, label=label))
-    assert name == f"20260301T120000.250Z_{part}_12"
-    assert OURS.fullmatch(f"{name}.jpg")
+    name = file_name(action_event(12, "start", 0.25, label=label), "jpg")
+    assert name == f"door/20260301T120000.250Z_{part}_12.jpg"
+    assert OURS.fullmatch(name.removeprefix("door/"))
