@@ -8,6 +8,7 @@
 # make uninstall       remove it again; configuration and state stay
 # make packages        install the Debian packages alone
 # make schemas         write edge_tdn/schemas from the code
+# make manuals         write manual pages and completion scripts of all three programs into MANUALS=build/manuals
 # make parity          measure the table of precisions in docs/models.md (most of an hour on 2 cores)
 # make bench           measure speed and memory, each beside its baseline (a quarter of an hour; options: make bench BENCH=--help)
 # make bench-cameras   measure 1 to 16 cameras on one runtime (BENCH="--model ... --help")
@@ -28,9 +29,9 @@ LIBRARY := $(PREFIX)/lib/edge-tdn
 HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev libcairo2-dev \
 	gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-# Debian packages of the tests: a real broker, a real RTSP server, systemd to verify the units.
+# Debian packages of the tests: a real broker, a real RTSP server, systemd, and what reads manual pages and completion.
 TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates openssl \
-	systemd
+	systemd groff-base mandoc zsh fish
 
 # Most tests wait: more of them than processors run side by side, each file in one process. One thread for each is enough.
 WORKERS ?= 4
@@ -39,8 +40,13 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn
 SYSTEMD := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SYSUSERS := $(DESTDIR)$(PREFIX)/lib/sysusers.d
+MAN1 := $(DESTDIR)$(PREFIX)/share/man/man1
+BASH := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+MANUALS ?= build/manuals
 
-.PHONY: demo test test-slow test-training test-systemd check install uninstall python packages test-packages schemas parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
+.PHONY: demo test test-slow test-training test-systemd check install uninstall python packages test-packages schemas manuals parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
@@ -86,12 +92,16 @@ install: packages python
 	@sed '1,3d; /^DefaultInstance/d; s|%i|site|g' $(SYSTEMD)/edge-tdn@.service >$(SYSTEMD)/edge-tdn.service
 	@install -m 644 systemd/sysusers.conf $(SYSUSERS)/edge-tdn.conf
 	@install -m 644 configs/reference.toml systemd/site.conf systemd/rtsp-cpu.conf systemd/cuda.conf $(SHARE)
+	@install -d $(MAN1) $(BASH) $(ZSH) $(FISH)
+	@set -e; edge_tdn="$(DESTDIR)$(LIBRARY)/bin/python -I -m edge_tdn"; $$edge_tdn man >$(MAN1)/edge-tdn.1; \
+		$$edge_tdn completion bash >$(BASH)/edge-tdn; $$edge_tdn completion zsh >$(ZSH)/_edge-tdn; \
+		$$edge_tdn completion fish >$(FISH)/edge-tdn.fish
 	@test -e $(DESTDIR)/etc/edge-tdn/site.toml || install -m 644 configs/demo.toml $(DESTDIR)/etc/edge-tdn/site.toml
 	@test -n "$(DESTDIR)" || ! command -v systemd-sysusers >/dev/null || systemd-sysusers
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 	@echo "Installed. Now:"
-	@echo "  edit /etc/edge-tdn/site.toml         your cameras and broker; $(PREFIX)/share/doc/edge-tdn explains every key"
-	@echo "  edge-tdn doctor --config /etc/edge-tdn/site.toml   tests them all"
+	@echo "  edit /etc/edge-tdn/site.toml         your cameras and broker; edge-tdn reference prints every key"
+	@echo "  edge-tdn doctor                      tests them all; man edge-tdn has every command"
 	@echo "  systemctl enable --now edge-tdn      (a second site: /etc/edge-tdn/yard.toml, edge-tdn@yard)"
 	@echo "  systemctl status edge-tdn; journalctl -fu edge-tdn"
 	@echo "After an update: systemctl try-restart 'edge-tdn*'"
@@ -101,7 +111,8 @@ uninstall:
 		systemctl list-units --all --plain --no-legend 'edge-tdn*.service' | \
 		while read -r unit rest; do systemctl disable --now "$$unit"; done
 	rm -rf $(DESTDIR)$(LIBRARY) $(DESTDIR)$(LIBRARY).new $(DESTDIR)$(PREFIX)/bin/edge-tdn $(SHARE)
-	rm -f $(SYSTEMD)/edge-tdn@.service $(SYSTEMD)/edge-tdn.service $(SYSUSERS)/edge-tdn.conf
+	rm -f $(SYSTEMD)/edge-tdn@.service $(SYSTEMD)/edge-tdn.service $(SYSUSERS)/edge-tdn.conf \
+		$(MAN1)/edge-tdn.1 $(BASH)/edge-tdn $(ZSH)/_edge-tdn $(FISH)/edge-tdn.fish
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || \
 		{ systemctl daemon-reload; systemctl reset-failed 'edge-tdn*' 2>/dev/null || true; }
 	@echo "Not removed: /etc/edge-tdn, /etc/credstore, drop-ins in /etc/systemd/system, /var/lib/private/edge-tdn (events), /var/cache/private/edge-tdn"
@@ -115,6 +126,12 @@ test-packages: packages
 schemas: $(VENV)/.host
 	$(BIN)/python -c 'from pathlib import Path; from edge_tdn import messages as m; \
 		[Path(f"edge_tdn/schemas/{n}.json").write_text(m.json_schema(n)) for n in m.PUBLISHED]'
+
+manuals: $(VENV)/.test
+	@mkdir -p $(MANUALS)
+	@set -e; for program in edge-tdn edge-tdn-export edge-tdn-train; do \
+		$(BIN)/$$program man >$(MANUALS)/$$program.1; \
+		for shell in bash zsh fish; do $(BIN)/$$program completion $$shell >$(MANUALS)/$$program.$$shell; done; done
 
 parity: test-packages $(VENV)/.test
 	$(BIN)/python -m tests.bench.parity_table --data $${EDGE_TDN_DATA:-../shared/data} $(PARITY)

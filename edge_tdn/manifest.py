@@ -34,6 +34,7 @@ from edge_tdn.errors import ModelError
 from edge_tdn.foreign_file import HEAD_BYTES, failed_copy
 from edge_tdn.label_file import check_labels, parse_labels
 from edge_tdn.messages import FRAMES_PER_SEGMENT, ModelRef
+from edge_tdn.spelling import hint
 from edge_tdn.verified_file import FileRecord, Sha256, read_regular, read_verified, record_of, verify_file
 
 MANIFEST = "manifest.json"
@@ -275,13 +276,22 @@ def find_model(name: str, base: Path) -> Path:
     return shipped
 
 
+def not_a_folder(folder: Path) -> str:
+    """Return why a path is not a folder, the nearest model and what to do; empty: it is one."""
+    if folder.is_dir():
+        return ""
+    if folder.is_file():
+        return "is a file, not a model folder; create one with `edge-tdn-export convert`"
+    beside = {path.parent.name for parent in (folder.parent, shipped_models()) for path in parent.glob(f"*/{MANIFEST}")}
+    near = hint(folder.name, sorted(beside))
+    return f"no such model folder; {f'{near} ' if near else ''}create one with `edge-tdn-export convert`"
+
+
 def open_model(folder: Path) -> Model:
     """Open a model folder and verify every file in it. ModelError: a file is missing, changed or invalid."""
     path = folder / MANIFEST
-    if folder.is_file():
-        raise ModelError(f"{folder}: is a file, not a model folder; create one with `edge-tdn-export convert`")
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: no such model folder; create one with `edge-tdn-export convert`")
+    if reason := not_a_folder(folder):
+        raise ModelError(f"{folder}: {reason}")
     raw = read_regular(path)
     try:
         manifest = Manifest.model_validate_json(raw, strict=False)

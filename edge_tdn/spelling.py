@@ -18,6 +18,7 @@ def nearest_of_many(name: str, known: Sequence[str], before: str = "allowed") ->
 
 
 def hint(name: str, known: Collection[str]) -> str:
-    """Return `did you mean 'b'?`, or an empty string if no known name is similar."""
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]!r}?" if near else ""
+    """Return `did you mean 'b'?`, or an empty string if no known name is similar. Capitals make no difference."""
+    by_case = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name.casefold(), by_case, 1)
+    return f"did you mean {by_case[near[0]]!r}?" if near else ""

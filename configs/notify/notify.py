@@ -42,8 +42,8 @@ class Pending:
 
     topic: str  # <base>/<camera>
     event: ActionEvent
-    picture_until_s: float  # monotonic: send it then, with or without its picture
-    with_picture: bool = True
+    picture_until_s: float  # monotonic: wait for its picture until then
+    jpeg: bytes | None = None
 
 
 class Notifier:
@@ -60,23 +60,25 @@ class Notifier:
         """Take what a host has published."""
         topic = message.topic.rpartition("/")[0]
         match message.content:
-            case Snapshot() as snapshot:
+            case Snapshot(jpeg, id_) as snapshot:
                 self._snapshots[topic] = snapshot
+                for one in self.pending:
+                    if one.event.id == id_:
+                        one.jpeg = jpeg
             case ActionEvent(type="start") as event if event.id not in self.sent:
                 if not self._options.action or event.label in self._options.action:
-                    self.pending.append(Pending(topic, event, time.monotonic() + PICTURE_S))
+                    newest = self._snapshots.get(topic)  # it may have come first: the broker retains it
+                    jpeg = newest.jpeg if newest and newest.id == event.id else None
+                    self.pending.append(Pending(topic, event, time.monotonic() + PICTURE_S, jpeg))
 
     def work(self) -> bool:
         """Send what is due; return whether something was sent or given up."""
         done = False
         while self.pending and time.monotonic() >= self._retry_at_s:
             first = self.pending[0]
-            picture = self._snapshots.get(first.topic)
-            if picture and picture.id != first.event.id:
-                picture = None
-            if not picture and first.with_picture and time.monotonic() < first.picture_until_s:
+            if not first.jpeg and time.monotonic() < first.picture_until_s:
                 break
-            if not self._attempt(first, picture.jpeg if picture and first.with_picture else None):
+            if not self._attempt(first, first.jpeg):
                 break
             self.pending.popleft()
             self.sent.append(first.event.id)
@@ -103,7 +105,7 @@ class Notifier:
             text = error.read(200).decode(errors="replace").strip()
             if error.code in NO_PICTURE and jpeg:
                 log.warning("the server accepts no picture (%d %s): sent without", error.code, text)
-                one.with_picture = False
+                one.jpeg, one.picture_until_s = None, 0.0
                 return self._attempt(one, None)
             if error.code not in BUSY:
                 log.error("%s not sent: the server answered %d %s", one.event.id, error.code, text)
@@ -127,8 +129,8 @@ def request(options: argparse.Namespace, event: ActionEvent, jpeg: bytes | None)
     """Return the request that notifies of an event."""
     text = options.message.format(host=event.host, camera=event.camera, label=event.label, score=event.score)
     headers = {"Idempotency-Key": event.id}  # a receiver can recognise what it has already received
-    if options.token_file:
-        headers["Authorization"] = f"Bearer {options.token_file.read_text().strip()}"
+    if options.token:
+        headers["Authorization"] = f"Bearer {options.token}"
     if options.ntfy:  # https://docs.ntfy.sh/publish: the body is the attachment, or else the message
         headers |= {"Title": encoded(event.label), "Priority": options.priority}
         if jpeg:
@@ -176,6 +178,7 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if not (options.ntfy or options.webhook).startswith(("http://", "https://")):
         parser.error(f"{options.ntfy or options.webhook} is not an address; write http:// or https:// before it")
+    options.token = options.token_file.read_text().strip() if options.token_file else ""
     try:
         options.message.format(host="", camera="", label="", score=0.5)
     except (ValueError, LookupError) as error:

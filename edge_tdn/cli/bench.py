@@ -6,21 +6,30 @@ import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edge_tdn.cli.options import Commands, add_command, seconds
+from edge_tdn.cli.options import Commands, add_command, device, seconds
+from edge_tdn.help.command_help import CommandHelp, Example
 
-HELP = """\
-Measure on this host, in about a minute, how long a hop takes: encoding 1, 2 or 4 new segments and
-classifying the clip, in each precision of the model, on each device, with one, half and all
-threads. Print the lines to put into the configuration.
+HELP = CommandHelp(
+    description="""\
+Measure, in about a minute, which precision, device and number of threads are fastest on this host, and how many
+cameras it can serve. Use it before you choose hardware or a model. The lines to put into the configuration are printed
+at the end.
 
-  edge-tdn bench                               the model that comes with the package
-  edge-tdn bench --model models/ssv2           yours: a folder that edge-tdn-export wrote
-  edge-tdn bench --precision int8 --device CPU --seconds 20 --json bench.json
-
-Stop other work first, including running cameras. The best is the fastest of those that
-`edge-tdn-export parity` has found equal to PyTorch or within limits. If the network uses all cores, none is left
-for decoding: prefer fewer threads if they are almost as fast.
-"""
+It times a hop: encoding 1, 2 or 4 new segments and classifying the clip, in each precision of the model, on each
+device, with one, half and all threads. Stop other work first, including running cameras. The best is the fastest of
+those that `edge-tdn-export parity` has found equal to PyTorch or within limits. If the network uses all cores, none is
+left for decoding: prefer fewer threads if they are almost as fast.
+""",
+    examples=(
+        Example("measure the model that comes with the package", "edge-tdn bench"),
+        Example("measure yours, a folder that edge-tdn-export wrote", "edge-tdn bench --model models/ssv2"),
+        Example(
+            "measure one precision for 20 seconds, and keep the figures",
+            "edge-tdn bench --precision int8 --device CPU --seconds 20 --json bench.json",
+        ),
+    ),
+    exit_status={0: "measured", 1: "", 78: ""},
+)
 
 
 def add_parser(commands: Commands) -> None:
@@ -33,11 +42,13 @@ def add_parser(commands: Commands) -> None:
         nargs="+",
         default=[],
         choices=("fp32", "fp16", "bf16", "int8"),
-        help="precisions to measure (default: all of the model folder)",
+        metavar="P",
+        help="fp32 fp16 bf16 int8 (default: all of the model folder)",
     )
     parser.add_argument(
         "--device",
         nargs="+",
+        type=device,
         default=[],
         metavar="D",
         help="CPU GPU NPU CUDA (default: all devices that work)",

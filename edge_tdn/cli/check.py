@@ -7,17 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_tdn.cli.options import Commands, add_command, add_config
+from edge_tdn.help.command_help import CommandHelp, Example
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-HELP = """\
-Open everything that `run` would open on this machine, including the model, and print what it would
-do. Errors name file, line, key and what is allowed. It connects neither to cameras nor to the
-broker; `doctor` does.
+HELP = CommandHelp(
+    description="""\
+Validate a configuration and its model, and print what `run` would do with them: cameras, labels, thresholds, topics
+and files. Use it after every edit, before a reload or a restart. An error names the file, the line, the key and what
+is allowed.
 
-  edge-tdn check --config site.toml
-"""
+It opens everything that `run` opens on this machine, and connects neither to cameras nor to the broker; `doctor` does.
+""",
+    examples=(
+        Example("validate the installed configuration", "edge-tdn check"),
+        Example("validate one in this folder", "edge-tdn check --config site.toml"),
+        Example("validate it, and reload the daemon only then", "edge-tdn check && systemctl reload edge-tdn"),
+    ),
+    exit_status={0: "configuration and model are right", 71: "", 78: ""},
+)
 
 
 def add_parser(commands: Commands) -> None:

@@ -1,34 +1,48 @@
 """The command line of `edge-tdn`: its commands, and what becomes of their errors."""
 
-import argparse
 import logging
 from collections.abc import Sequence
 
 from edge_tdn import __version__
-from edge_tdn.cli import bench, check, demo, forget, replay, run, simulate, status, watch
+from edge_tdn.cli import bench, check, demo, docs, forget, reference, replay, run, simulate, status, watch
 from edge_tdn.cli.doctor import doctor
+from edge_tdn.cli.options import SITE
 from edge_tdn.errors import EdgeTdnError
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Parser, program
+from edge_tdn.help.shell_commands import add_shell_commands
 from edge_tdn.process import log
 from edge_tdn.process.program import release_signals
 
-COMMANDS = (demo, check, doctor, run, status, watch, forget, replay, bench, simulate)  # in the order of the help
-EPILOG = """exit status: 0 ended as requested, 66 no video, 69 no broker, 71 device out of memory,
-  78 invalid configuration or model, 130 interrupted, 1 any other error (status: something has failed; 3: only
-  stopped on purpose)
-
-first steps:
-  edge-tdn demo                        see it work; needs no camera, broker or model
-  edge-tdn demo --source /dev/video0   the same with your camera
-  edge-tdn check --config site.toml    validate a configuration
-  edge-tdn doctor --config site.toml   try its broker, cameras and model on this machine
-  edge-tdn run --config site.toml      serve its cameras
-  edge-tdn status --config site.toml   show their state
-  edge-tdn forget HOST                 remove a host that is gone from the broker
-  edge-tdn bench --model MODEL         find the fastest settings for this host
-  edge-tdn watch                       print the events that hosts publish
-  edge-tdn replay VIDEO --config site.toml   print the events of a recording
-  edge-tdn simulate demo:              serve a simulated camera
-"""
+COMMANDS = (  # in the order of the help
+    demo,
+    check,
+    doctor,
+    run,
+    status,
+    watch,
+    forget,
+    replay,
+    bench,
+    simulate,
+    reference,
+    docs,
+)
+HELP = CommandHelp(
+    description="""\
+Recognise actions in live cameras with a Temporal Difference Network, and publish them as MQTT events. Every command
+has a help of its own, with examples: edge-tdn check --help.
+""",
+    examples=(
+        Example("see it work; needs no camera, broker or model", "edge-tdn demo"),
+        Example("start a configuration of your own, then validate it", "edge-tdn check --config site.toml"),
+        Example("try its broker, cameras and model on this machine", "edge-tdn doctor --config site.toml"),
+        Example("serve its cameras", "edge-tdn run --config site.toml"),
+        Example("print the events that hosts publish", "edge-tdn watch"),
+    ),
+    exit_status={0: "ended as requested", 1: "", 66: "", 69: "", 71: "", 78: ""},
+    files={str(SITE): "the configuration, where --config names no other"},
+)
 
 
 def run_command(arguments: Sequence[str] | None) -> int:
@@ -48,17 +62,11 @@ def run_command(arguments: Sequence[str] | None) -> int:
     return exit_status
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the parser of all commands."""
-    whole = argparse.ArgumentParser(
-        prog="edge-tdn",
-        description="Recognise actions in live cameras with a Temporal Difference Network, and publish MQTT events.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    whole.add_argument("--version", action="version", version=f"edge-tdn {__version__}")
+    whole, commands = program("edge-tdn", HELP, __version__)
     whole.add_argument("--verbose", action="store_true", help="log debug messages too")
-    commands = whole.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
+    add_shell_commands(commands, parser)
     return whole

@@ -5,15 +5,25 @@ import logging
 from pathlib import Path
 
 from edge_tdn.cli.options import Commands, add_command, seconds
+from edge_tdn.help.command_help import CommandHelp, Example
 
-HELP = """\
-Recognise actions in the project's own clip, or in a camera of yours, and show them as they happen.
-The demo brings its own broker and model.
+HELP = CommandHelp(
+    description="""\
+Recognise actions in a sample clip, or in a camera of yours, and show them as they happen. Use it to see what edge-tdn
+does before you configure anything: the demo brings its own broker and model, and leaves nothing behind.
 
-  edge-tdn demo
-  edge-tdn demo --source /dev/video0
-  edge-tdn demo --broker mqtt://broker.lan --seconds 0      and `edge-tdn watch` in another terminal
-"""
+The model that comes with the package knows directions of movement. Your own actions, see `edge-tdn docs models`.
+""",
+    examples=(
+        Example("see it work; needs no camera, broker or model", "edge-tdn demo"),
+        Example("the same with a camera at this machine", "edge-tdn demo --source /dev/video0"),
+        Example(
+            "publish to your broker until Ctrl-C; `edge-tdn watch` in another terminal shows what arrives",
+            "edge-tdn demo --broker mqtt://broker.lan --seconds 0",
+        ),
+    ),
+    exit_status={0: "shown", 66: "the source has no picture", 69: "", 78: ""},
+)
 
 
 def add_parser(commands: Commands) -> None:

@@ -9,32 +9,40 @@ from typing import TYPE_CHECKING
 from edge_tdn.cli.options import Commands, add_broker, add_command
 from edge_tdn.cli.timing import DEFAULT_STATUS, StatusTiming
 from edge_tdn.errors import EdgeTdnError
+from edge_tdn.help.command_help import CommandHelp, Example
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-HELP = """\
-Remove what a host, or one of its cameras, has left at the broker: statuses, the last action, the last
-picture, and the documents with which Home Assistant found it. Its devices disappear there, too.
+HELP = CommandHelp(
+    description="""\
+Remove what a host, or one of its cameras, has left at the broker: statuses, the last action, the last picture, and the
+documents with which Home Assistant found it. Its devices disappear there, too. Use it for a host that is out of
+service, or for a broker that is no longer used: what its own configuration no longer has, a daemon removes itself when
+it starts or reloads.
 
-A daemon does this itself for what its own configuration no longer has, when it starts or reloads. Use
-`forget` for a host that is out of service, or for a broker that is no longer used.
-
-  edge-tdn forget attic                           the host and all of its cameras
-  edge-tdn forget attic/door                      one camera
-  edge-tdn forget attic --config site.toml        with the broker, user and password of a configuration
-  edge-tdn forget attic --broker mqtt://old.lan   at another broker
-  edge-tdn forget attic --base home/cams          a host with a broker.base of its own
-
-The messages are listed first, and removed after a confirmation or with --yes. What other programs retain
-below the topic prefix stays. A host that is online is refused: stop it first, or it publishes everything
-again. Events in its outbox are not touched.
-
-exit status:
-  0 removed: nothing of it is retained any more
-  1 nothing was found, or it is online, or not confirmed, or something could not be removed
-  69 no broker; 78 an option is invalid
-"""
+The messages are listed first, and removed after a confirmation or with --yes. What other programs retain below the
+topic prefix stays. A host that is online is refused: stop it first, or it publishes everything again. Events in its
+outbox are not touched.
+""",
+    examples=(
+        Example("the host `attic` and all of its cameras", "edge-tdn forget attic"),
+        Example(
+            "one camera, with the broker, user and password of a configuration",
+            "edge-tdn forget attic/door --config site.toml",
+        ),
+        Example(
+            "a host with a broker.base of its own, at another broker",
+            "edge-tdn forget attic --broker mqtt://old.lan --base home/cams",
+        ),
+    ),
+    exit_status={
+        0: "removed: nothing of it is retained any more",
+        1: "nothing was found, or it is online, or not confirmed, or something could not be removed",
+        69: "",
+        78: "",
+    },
+)
 
 
 def add_parser(commands: Commands) -> None:

@@ -3,9 +3,14 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from edge_tdn.config.checks import check_device
+from edge_tdn.help import parser as help_parser
+from edge_tdn.help.command_help import CommandHelp
+from edge_tdn.help.parser import Commands as Commands
+from edge_tdn.help.parser import Parser
+
+SITE = Path("/etc/edge-tdn/site.toml")  # where packages and `make install` put the configuration
 
 
 def add_command(
@@ -14,21 +19,22 @@ def add_command(
     run: Callable[[argparse.Namespace], int],
     log_level: int,
     summary: str,
-    description: str,
-) -> argparse.ArgumentParser:
-    """Add a command that is carried out by `run` and logs from `log_level` upwards.
-
-    `summary` is its line in `edge-tdn --help`; `description` is printed by its own help, as it is.
-    """
-    parser = commands.add_parser(
-        name, help=summary, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.set_defaults(run=run, log_level=log_level)
+    command_help: CommandHelp,
+) -> Parser:
+    """Add a command that is carried out by `run` and logs from `log_level` upwards."""
+    parser = help_parser.add_command(commands, name, run, summary, command_help, log_level=log_level)
+    parser.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help="log debug messages too")
     return parser
 
 
-def add_config(parser: argparse.ArgumentParser, explanation: str = "TOML file") -> None:
-    parser.add_argument("--config", type=Path, required=True, help=explanation)
+def add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=SITE,
+        metavar="FILE",
+        help="the configuration, TOML; see `edge-tdn reference` (default: %(default)s)",
+    )
 
 
 def add_broker(
@@ -45,7 +51,17 @@ def add_broker(
     )
     parser.add_argument("--base", default=base, help=base_help)
     parser.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version (default: 5)")
-    parser.add_argument("--config", type=Path, help="take broker, user and topics from a configuration instead")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="take broker, user and topics from a configuration instead"
+    )
+
+
+def device(text: str) -> str:
+    """Return the name of a device in its usual capitals."""
+    try:
+        return check_device(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
 
 
 def seconds(text: str) -> float:

@@ -10,21 +10,32 @@ from pathlib import Path
 
 from edge_tdn.cli.options import Commands, add_command, add_config
 from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.output import check_output_file, write_output
 
-HELP = """\
-Run a recording through the model and [decide] of a configuration, in place of one of its cameras
-and faster than real time, and print the events as JSON lines. No broker is needed. The same
-recording gives the same events every time: change a threshold, replay, and compare.
+HELP = CommandHelp(
+    description="""\
+Run a recording through the model and [decide] of a configuration, in place of one of its cameras and faster than real
+time, and print the events as JSON lines. Use it to choose thresholds: the same recording gives the same events every
+time, so change one, replay, and compare. No broker is needed.
 
-  edge-tdn replay yard.mp4 --config site.toml
-  edge-tdn replay yard.mp4 --config site.toml --camera yard --at 2026-03-01T22:00:00Z
-  edge-tdn replay yard.mp4 --config site.toml --json after.jsonl && diff before.jsonl after.jsonl
-  edge-tdn replay demo: --config configs/demo.toml --plot demo.png
-
-Of the camera's table, hop, max_gap_s, motion_gate, decoder, rotate and region apply. The summary
-(length, speed, actions) is printed to stderr.
-"""
+Of the camera's table, hop, max_gap_s, motion_gate, decoder, rotate and region apply. The summary (length, speed,
+actions) is printed to stderr.
+""",
+    examples=(
+        Example("a recording as the first camera of a configuration", "edge-tdn replay yard.mp4 --config site.toml"),
+        Example(
+            "as another camera, with the time at which it was recorded",
+            "edge-tdn replay yard.mp4 --camera yard --at 2026-03-01T22:00:00Z",
+        ),
+        Example(
+            "keep the events, to compare them after a change",
+            "edge-tdn replay yard.mp4 --json after.jsonl && diff before.jsonl after.jsonl",
+        ),
+        Example("draw scores, thresholds and events of the sample clip", "edge-tdn replay demo: --plot demo.png"),
+    ),
+    exit_status={0: "replayed, whether or not there was an action", 66: "", 71: "", 78: ""},
+)
 NS_PER_MS = 1_000_000
 
 

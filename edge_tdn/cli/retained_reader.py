@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 
-from edge_tdn.cli.terminal import LOGS_HINT
+from edge_tdn.cli.terminal import BROKER_HINT, LOGS_HINT
 from edge_tdn.cli.timing import StatusTiming
 from edge_tdn.delivery.mqtt import (
     Acknowledged,
@@ -56,7 +56,7 @@ class RetainedReader:
         while note := self.next(max(0.0, deadline - time.monotonic())):
             match note:
                 case Lost(reason=reason):
-                    hint = "" if "; " in reason else f"; is a broker running there? {LOGS_HINT}"
+                    hint = "" if "; " in reason else f"; {BROKER_HINT} {LOGS_HINT}"
                     raise BrokerError(f"{self._connection.address}: {reason}{hint}")
                 case Connected():
                     deadline, connected = time.monotonic() + timing.marker_s, True
@@ -71,7 +71,7 @@ class RetainedReader:
                 case Received(retained=True):  # more may follow
                     deadline = max(deadline, time.monotonic() + timing.quiet_s)
         if not connected:
-            raise BrokerError(f"{self._connection.address}: no answer; is a broker running there? {LOGS_HINT}")
+            raise BrokerError(f"{self._connection.address}: no answer; {BROKER_HINT} {LOGS_HINT}")
         if len(self.refused) == len(self._topics):
             topic, reason = next(iter(self.refused.items()))
             raise BrokerError(f"{self._connection.address}: this user may not read {topic}: {reason}")

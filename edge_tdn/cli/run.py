@@ -5,24 +5,40 @@ import faulthandler
 import logging
 
 from edge_tdn.cli.options import Commands, add_command, add_config
+from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.process.signals import Process, run_until_signalled
 
-HELP = """\
-Serve the cameras of a configuration until SIGTERM or Ctrl-C.
+HELP = CommandHelp(
+    description="""\
+Serve the cameras of a configuration until SIGTERM or Ctrl-C: recognise actions and publish them. This is the daemon
+that systemd starts; start it by hand to watch its log while you set it up.
 
-On SIGHUP the configuration is read again, and the model too if its folder has changed. The new
-configuration is prepared while the current one keeps running: if anything is wrong with it, the log
-and the daemon's status report it and nothing changes. Cameras whose tables have not changed keep
-running. `host`, broker.base, [outbox] and [metrics] need a restart.
-
-  edge-tdn run --config site.toml
-  kill -HUP PID
-"""
+On SIGHUP the configuration is read again, and the model too if its folder has changed. The new configuration is
+prepared while the current one keeps running: if anything is wrong with it, the log and the daemon's status report it
+and nothing changes. Cameras whose tables have not changed keep running. `host`, broker.base, [outbox] and [metrics]
+need a restart.
+""",
+    examples=(
+        Example("serve the installed configuration", "edge-tdn run"),
+        Example("serve one in this folder, with a detailed log", "edge-tdn run --config site.toml --verbose"),
+        Example(
+            "only if the configuration is right",
+            "edge-tdn check --config site.toml && edge-tdn run --config site.toml",
+        ),
+    ),
+    exit_status={
+        0: "stopped as requested, or every file has ended",
+        66: "no camera could be played, and all are files",
+        71: "",
+        78: "configuration, credential or model is wrong; systemd does not restart the service",
+        1: "",
+    },
+)
 
 
 def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "run", run, logging.INFO, "serve the cameras of a configuration", HELP)
-    add_config(parser, "TOML file; configs/reference.toml documents every key")
+    add_config(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ import logging
 import re
 import signal
 import socket
+import textwrap
 import threading
 import time
 from collections.abc import Sequence
@@ -15,42 +16,63 @@ from typing import TYPE_CHECKING
 
 from edge_tdn.cli.options import Commands, add_command, whole_number
 from edge_tdn.errors import EdgeTdnError
+from edge_tdn.help.command_help import WIDTH, CommandHelp, Example
 from edge_tdn.process.program import OutputError
 from edge_tdn.simulator.faults import FAULTS, HTTP, OK, Planned, possible
+from edge_tdn.spelling import nearest
 from edge_tdn.text_file import first_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-HELP = """\
-Serve videos as cameras, in a loop, to try a configuration without a camera or with one that
-fails. Print the address of each, and the lines to put into the configuration. Every camera has a
-port of its own, starting at --port.
 
-  edge-tdn simulate yard.mp4                    rtsp://127.0.0.1:8554/yard
-  edge-tdn simulate yard.mp4 door.mp4 --size 640x480 --rate 15
-  edge-tdn simulate demo: test: noise:          the project's clip, a moving ball, a still scene with sensor noise
-  edge-tdn simulate demo: --address 0.0.0.0     for the whole network; then require a password:
-  edge-tdn simulate demo: --user camera --password-file secret.txt
-  edge-tdn simulate demo: --tls camera.pem      rtsps://; makes a self-signed certificate if there is none
-  edge-tdn simulate demo: --codec http          http://, MJPEG
+def _faults() -> str:
+    """Return the names of all faults and their effects, as a list for the help."""
+    return "\n".join(
+        textwrap.fill(effect, WIDTH, initial_indent=f"  {name:<10}", subsequent_indent=" " * 12)
+        for name, effect in FAULTS.items()
+    )
 
-faults, one at a time for each camera; type the name of a fault and Enter, or plan it:
-{faults}
-  --fault freeze@20+10        from second 20, for 10 s
-  --fault drop@20+10/60       the same, repeated every 60 s
-  --fault yard:size@30        one camera only, until you type `ok`
-  yard drop                   typed: one camera only; `drop`: all cameras; `ok` ends the fault
-"""
+
+HELP = CommandHelp(
+    description="""\
+Serve videos as RTSP or HTTP cameras, in a loop. Use it to try a configuration without a camera, or with one that
+fails. The address of each camera is printed, and the lines to put into the configuration. Every camera has a port of
+its own, starting at --port. Besides files there are demo: (the project's clip), test: (a moving ball) and noise: (a
+still scene with sensor noise).
+""",
+    examples=(
+        Example("serve a recording as rtsp://127.0.0.1:8554/yard", "edge-tdn simulate yard.mp4"),
+        Example("two cameras, smaller and slower", "edge-tdn simulate yard.mp4 door.mp4 --size 640x480 --rate 15"),
+        Example(
+            "for the whole network, with a password",
+            "edge-tdn simulate demo: --address 0.0.0.0 --user camera --password-file secret.txt",
+        ),
+        Example(
+            "rtsps://, with a certificate that is made if there is none", "edge-tdn simulate demo: --tls camera.pem"
+        ),
+        Example("a camera that freezes for 10 s, from second 20 on", "edge-tdn simulate demo: --fault freeze@20+10"),
+    ),
+    exit_status={0: "ended with Ctrl-C", 1: "", 66: "a file cannot be played, or a port is in use", 78: ""},
+    notes=f"""\
+Faults, one at a time for each camera; type the name of a fault and Enter, or plan it with --fault:
+
+{_faults()}
+
+  freeze@20+10        from second 20, for 10 s
+  drop@20+10/60       the same, repeated every 60 s
+  yard:size@30        one camera only, until you type `ok`
+  yard drop           typed: one camera only; `drop`: all cameras; `ok` ends it
+""",
+)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (recognised, not bound)
 MAX_NAME_CHARACTERS = 56  # leaves room for a number in a name of 64
 
 
 def add_parser(commands: Commands) -> None:
-    faults = "\n".join(f"  {name:<27} {effect}" for name, effect in FAULTS.items())
     summary = "serve videos as RTSP or HTTP cameras, with faults on request"
-    parser = add_command(commands, "simulate", run, logging.WARNING, summary, HELP.format(faults=faults))
+    parser = add_command(commands, "simulate", run, logging.WARNING, summary, HELP)
     parser.add_argument("file", nargs="+", metavar="FILE", help="a video file, demo:, test: or noise:")
     parser.add_argument(
         "--address", default="127.0.0.1", help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)"
@@ -197,7 +219,9 @@ def _password(user: str, file: Path | None) -> str:
 def _check_faults(planned: Sequence[Planned], names: Sequence[str], allowed: Sequence[str]) -> None:
     for one in planned:
         if one.camera and one.camera not in names:
-            raise EdgeTdnError(f"--fault {one.fault}: no camera {one.camera}; there are {', '.join(names)}")
+            raise EdgeTdnError(
+                f"--fault {one.fault}: no camera {one.camera}; {nearest(one.camera, names, 'there are')}"
+            )
         if one.fault not in allowed:
             raise EdgeTdnError(f"--fault {one.fault}: not with this --codec")
 

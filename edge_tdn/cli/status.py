@@ -10,27 +10,37 @@ from typing import TYPE_CHECKING
 from edge_tdn.cli.options import Commands, add_broker, add_command
 from edge_tdn.cli.timing import DEFAULT_STATUS, StatusTiming
 from edge_tdn.errors import ConfigError
+from edge_tdn.help.command_help import CommandHelp, Example
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-HELP = """\
-Show the state of the hosts that publish at a broker, and of their cameras, from their retained
-messages. The hosts themselves are not contacted.
+HELP = CommandHelp(
+    description="""\
+Show the state of the hosts that publish at a broker, and of their cameras. Use it to see what runs where, or in a
+script that watches over hosts. The state comes from messages that the broker keeps; the hosts are not contacted.
 
-  edge-tdn status                        all hosts at the broker of this machine
-  edge-tdn status --config site.toml     the host of a configuration, with its broker, user and password
-  edge-tdn status --broker mqtt://broker.lan --base edge-tdn/barn --watch
-
-A host that was stopped on purpose (a clean stop) is shown as stopped; one that failed, was killed or lost
-its network as offline. If a host does not come back, `edge-tdn forget HOST` removes it from the broker.
-
-exit status:
-  0 every host is online and delivers, and every camera streams
-  1 something has failed, or there is no host
-  3 nothing has failed, but at least one host was stopped on purpose
-  69 no broker
-"""
+A host that was stopped on purpose (a clean stop) is shown as stopped; one that failed, was killed or lost its network
+as offline. If a host does not come back, `edge-tdn forget HOST` removes it from the broker.
+""",
+    examples=(
+        Example("all hosts at the broker of this machine", "edge-tdn status"),
+        Example(
+            "the host of a configuration, with its broker, user and password", "edge-tdn status --config site.toml"
+        ),
+        Example(
+            "one host, and every change until Ctrl-C",
+            "edge-tdn status --broker mqtt://broker.lan --base edge-tdn/barn --watch",
+        ),
+    ),
+    exit_status={
+        0: "every host is online and delivers, and every camera streams",
+        1: "something has failed, or there is no host",
+        3: "nothing has failed, but at least one host was stopped on purpose",
+        69: "",
+        78: "",
+    },
+)
 EXIT_STATUS = {"well": 0, "stopped": 3, "failed": 1}
 
 

@@ -8,6 +8,7 @@ from rich.text import Text
 from edge_tdn.messages import ActionEvent
 
 MAX_FOREIGN_CHARACTERS = 300  # of a text that another host has written
+BROKER_HINT = "is a broker running there? See `edge-tdn docs troubleshooting#broker`."
 LOGS_HINT = "On the camera host, `systemctl status 'edge-tdn*'` and `journalctl -u 'edge-tdn*'` show how the daemon is"
 STATE_STYLE = {"streaming": "green", "connected": "green", "connecting": "yellow", "ended": "dim"}
 TYPE_STYLE = {"start": "bold green", "update": "dim", "end": "cyan"}

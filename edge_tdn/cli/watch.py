@@ -9,15 +9,24 @@ import time
 from edge_tdn.cli.options import Commands, add_broker, add_command
 from edge_tdn.cli.timing import DEFAULT_WATCH, WatchTiming
 from edge_tdn.errors import BrokerError
+from edge_tdn.help.command_help import CommandHelp, Example
 
-HELP = """\
-Print the events that hosts publish, as they arrive, until Ctrl-C. Events that were missed are
-requested from their host again, and printed when it replays them.
-
-  edge-tdn watch                                   all hosts at the broker of this machine
-  edge-tdn watch --config site.toml                the host of a configuration, with its broker, user and password
-  edge-tdn watch --broker mqtt://broker.lan --base edge-tdn/barn --json
-"""
+HELP = CommandHelp(
+    description="""\
+Print the events that hosts publish at a broker, as they arrive, until Ctrl-C. Use it to see whether actions reach the
+broker, and what a program of yours would receive. Events that were missed are requested from their host again, and
+printed when it replays them.
+""",
+    examples=(
+        Example("all hosts at the broker of this machine", "edge-tdn watch"),
+        Example("the host of a configuration, with its broker, user and password", "edge-tdn watch --config site.toml"),
+        Example(
+            "one host, as JSON lines for a program",
+            "edge-tdn watch --broker mqtt://broker.lan --base edge-tdn/barn --json",
+        ),
+    ),
+    exit_status={0: "ended with Ctrl-C", 69: "", 78: ""},
+)
 POLL_S = 0.5
 
 
@@ -40,6 +49,7 @@ def run(options: argparse.Namespace, timing: WatchTiming = DEFAULT_WATCH) -> int
     """
     from edge_tdn.cli.chosen_broker import chosen_broker
     from edge_tdn.cli.console import plain_console
+    from edge_tdn.cli.terminal import BROKER_HINT
     from edge_tdn.cli.watch_output import Screen, document, summary
     from edge_tdn.delivery.mqtt import Connection
     from edge_tdn.subscriber import Subscriber
@@ -65,7 +75,7 @@ def run(options: argparse.Namespace, timing: WatchTiming = DEFAULT_WATCH) -> int
                 deadline = float("inf")
             elif time.monotonic() > deadline:
                 reason = subscriber.connection_error or "no answer"
-                raise BrokerError(f"{connection.address}: {reason}; is a broker running there?")
+                raise BrokerError(f"{connection.address}: {reason}; {BROKER_HINT}")
     except KeyboardInterrupt:
         sys.stderr.write(f"{summary(subscriber.counts)}\n")
     finally:

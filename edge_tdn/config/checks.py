@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from edge_tdn.spelling import nearest_of_many
+
 Region = tuple[float, float, float, float]  # left, top, width, height, in shares of the picture
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}  # scheme: default port
 WEBSOCKET_PATH = "/mqtt"  # of a ws:// or wss:// URL without a path
@@ -11,6 +13,8 @@ NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https")
 SOURCE_SCHEMES = (*NETWORK_SCHEMES, "file")
 SOURCE_KINDS = (*SOURCE_SCHEMES, "gst", "demo", "credential")  # before the colon of a source that is not a path
 TLS_URLS = ("rtsps://", "https://")
+DEVICES = ("auto", "CPU", "GPU", "NPU", "CUDA")
+NUMBERED_DEVICES = ("GPU", "NPU")  # of which there may be several
 ROUNDING = 1e-6  # so that 0.9 + 0.1 is not above 1
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+(%[\w.-]+)?")  # name or address; of IPv6 with a zone
 PORT_RANGE = "the port is a number from 1 to 65535"
@@ -91,6 +95,15 @@ def _has_valid_port(url: str) -> bool:
         return urlsplit(url).port != 0
     except ValueError:
         return False
+
+
+def check_device(device: str) -> str:
+    """Return `device` in its usual capitals. Raises ValueError if it is neither auto nor a kind of device."""
+    kind, dot, number = device.partition(".")
+    known = next((known for known in DEVICES if known.casefold() == kind.casefold()), "")
+    if not known or (dot and (known not in NUMBERED_DEVICES or not number.isdecimal())):
+        raise ValueError(f"unknown device; {nearest_of_many(device, DEVICES)}; a further GPU is GPU.1")
+    return f"{known}{dot}{number}"
 
 
 def check_topic(topic: str) -> str:

@@ -1,11 +1,12 @@
 """The text of a configuration error: file, line, key, value, and what is allowed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_tdn.spelling import nearest
+from edge_tdn.config.synonyms import Tables, suggestion
+from edge_tdn.spelling import hint
 
 Keys = Sequence[str | int]  # the way to a key from the top of the file: ["camera", 1, "name"]
 PLAINER = {  # type of a pydantic error: a message that a user of TOML understands
@@ -16,10 +17,7 @@ PLAINER = {  # type of a pydantic error: a message that a user of TOML understan
     "string_too_short": "must not be empty",
     "missing": "required key is missing",
 }
-REPLACED = {  # a key of an earlier version: what to write instead
-    "decide.smoothing_clips": "replaced by smoothing_s, seconds instead of clips: multiply the clips by the seconds "
-    "from one to the next, which are hop * 4 / 15 for the shipped model; 3 clips are smoothing_s = 0.8",
-}
+UNQUOTED = ("bool_type", "int_type", "float_type")  # pydantic errors
 TABLE_ARRAYS = {"camera": "for each camera, and at least one", "decide.action": "for each action"}
 
 
@@ -35,9 +33,10 @@ class ConfigFile:
         shown = "" if isinstance(value, dict | list | tuple) else f" = {value!r}"
         return re.sub(r"//.*@", "//***@", f"{self._place(keys)}{shown}: {message}")
 
-    def unknown_key(self, keys: Keys, allowed: Sequence[str]) -> str:
-        replaced = REPLACED.get(".".join(map(str, keys)))
-        return f"{self._place(keys)}: {replaced or f'unknown key; {nearest(str(keys[-1]), allowed)}'}"
+    def unknown_key(self, keys: Keys, tables: Tables) -> str:
+        """Describe a key that the table does not have. `tables`: all tables of the configuration."""
+        *parents, name = (str(key) for key in keys if not isinstance(key, int))
+        return f"{self._place(keys)}: unknown key; {suggestion('.'.join(parents), name, tables)}"
 
     def rejected(self, error: dict[str, Any]) -> str:
         """Describe one of the errors of a pydantic ValidationError, other than an unknown key."""
@@ -46,13 +45,26 @@ class ConfigFile:
         if array in TABLE_ARRAYS and kind in ("tuple_type", "too_short"):
             return f"{self._place(keys)}: write [[{array}]], with two brackets: one table {TABLE_ARRAYS[array]}"
         message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
-        return self.fault(keys, {} if kind == "missing" else error["input"], PLAINER.get(kind) or message)
+        value = {} if kind == "missing" else error["input"]
+        return self.fault(keys, value, (PLAINER.get(kind) or message) + _advice(kind, value, error.get("ctx", {})))
 
     def _place(self, keys: Keys) -> str:
         """`site.toml:7: camera[1].name`."""
         name = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
         line = f":{line_of(self.text, keys)}" if self.text else ""
         return f"{self.name}{line}: {name or 'configuration'}"
+
+
+def _advice(kind: str, value: object, context: Mapping[str, Any]) -> str:
+    """Return what to do about a value of a wrong type, or about a misspelt one; empty: the message is enough."""
+    if kind == "literal_error" and isinstance(value, str):
+        near = hint(value, re.findall(r"'([^']*)'", context["expected"]))
+        return f"; {near}" if near else ""
+    if kind in UNQUOTED and isinstance(value, str):
+        return "; write it without quotation marks"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return "; write it in quotation marks"
+    return ""
 
 
 def line_of(text: str, keys: Keys) -> int:

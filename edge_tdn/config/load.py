@@ -1,23 +1,28 @@
 """Reading a configuration file. An error names file, line, key, value and what is allowed; all errors at once."""
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from edge_tdn.config.fault import ConfigFile, Keys
+from edge_tdn.config.fault import ConfigFile
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.text_file import decode
+
+EVERY_KEY = "`edge-tdn reference` prints every key"
 
 
 def load(path: Path) -> Config:
     """Read a configuration file. Raises ConfigError."""
     try:
         text = decode(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: {error.strerror}; name yours with --config, and {EVERY_KEY}") from error
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; configs/reference.toml documents every key") from error
+        raise ConfigError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
     try:
@@ -43,19 +48,19 @@ def parse(content: dict[str, Any], where: str, text: str = "") -> Config:
 
 def _describe(file: ConfigFile, fault: dict[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
-        return file.unknown_key(fault["loc"], list(_table_at(fault["loc"][:-1]).model_fields))
+        return file.unknown_key(fault["loc"], config_tables())
     return file.rejected(fault)
 
 
-def _table_at(keys: Keys) -> type[BaseModel]:
-    """Return the model of the table at `keys`, such as CameraConfig for ["camera", 1]."""
-    table: type[BaseModel] = Config
-    for key in keys:
-        if isinstance(key, str):
-            annotation = table.model_fields[key].annotation
-            table = next(one for one in (annotation, *get_args(annotation)) if _is_table(one))
-    return table
+def config_tables() -> dict[str, dict[str, str]]:
+    """Return the tables of the configuration by name, "" for the top of the file, each with its keys described."""
+    return dict(_tables("", Config))
 
 
-def _is_table(annotation: object) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _tables(name: str, table: type[BaseModel]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield a table and all tables in it: the name, and the keys with their descriptions."""
+    yield name, {key: field.description or "" for key, field in table.model_fields.items()}
+    for key, field in table.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _tables(f"{name}.{key}".lstrip("."), kind)

@@ -89,9 +89,8 @@ class RuntimeConfig(_Table):
     model: str = Field(
         default="motion", min_length=1, description="a model folder (relative to this file), or a shipped model's name"
     )
-    device: str = Field(
+    device: Annotated[str, AfterValidator(checks.check_device)] = Field(
         default="auto",
-        min_length=1,
         description="CPU, GPU, NPU, CUDA; auto: the first of CUDA, GPU, NPU and CPU that works",
     )
     precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from edge_tdn.errors import DeviceError, EdgeTdnError, ModelError, last_line
 from edge_tdn.inference.feature_store import PADDING_SLOT, FeatureStore, SlotRing
-from edge_tdn.inference.runtime import CUDA, Ring
+from edge_tdn.inference.runtime import CUDA, Ring, UnavailableDeviceError
 from edge_tdn.manifest import Graphs, Model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn.shell import install
@@ -91,9 +91,10 @@ class TorchDevice:
         try:
             import torch
         except ImportError as error:
-            raise ModelError(f"device CUDA needs PyTorch on this host: {install('torch')}") from error
+            raise UnavailableDeviceError(f"device CUDA needs PyTorch on this host: {install('torch')}") from error
         if name == CUDA and not torch.cuda.is_available():
-            raise ModelError(f"device CUDA is not available: PyTorch {torch.__version__} finds none; see `nvidia-smi`")
+            reason = f"PyTorch {torch.__version__} finds none; see `nvidia-smi`"
+            raise UnavailableDeviceError(f"device CUDA is not available: {reason}")
         if name == CUDA and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
             raise ModelError(f"{torch.cuda.get_device_name()} has no bf16; choose the precision fp16 or fp32")
         self.name, self._precision, self.torch = name, precision, torch

@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 
 from edge_tdn.config.tables import Config
+from edge_tdn.errors import ConfigError
 from edge_tdn.inference.open_runtime import open_runtime
-from edge_tdn.inference.runtime import Runtime, build_name
-from edge_tdn.manifest import Model, find_model, open_model
+from edge_tdn.inference.runtime import Runtime, UnavailableDeviceError, build_name
+from edge_tdn.manifest import Model, find_model, not_a_folder, open_model
 from edge_tdn.process.malloc import trim
 from edge_tdn.verdict import recorded_claim, recorded_comparison
 
@@ -16,14 +17,25 @@ log = logging.getLogger(__name__)
 
 def open_configured_model(config: Config, base: Path) -> Model:
     """Return the verified model that [runtime] names. `base`: folder of relative paths."""
-    return open_model(find_model(config.runtime.model, base))
+    folder = find_model(config.runtime.model, base)
+    if reason := not_a_folder(folder):
+        raise ConfigError(config.fault(["runtime", "model"], config.runtime.model, f"{folder}: {reason}"))
+    return open_model(folder)
 
 
 def open_configured_runtime(config: Config, model: Model, cache: Path | None = None) -> Runtime:
     """Return the runtime that [runtime] describes, compiled and self-tested. `cache`: folder of compiled graphs."""
     settings = config.runtime
     began = time.monotonic()
-    runtime = open_runtime(model, settings.precision, settings.device, settings.threads, cache)
+    has = dict.fromkeys(name.removeprefix("cuda-") for name in model.manifest.precisions)
+    if settings.precision not in has:
+        reason = f"the model {model.manifest.id} has: {', '.join(has)}"
+        raise ConfigError(config.fault(["runtime", "precision"], settings.precision, reason))
+    try:
+        runtime = open_runtime(model, settings.precision, settings.device, settings.threads, cache)
+    except UnavailableDeviceError as error:
+        reason = f'{error}; "auto" takes the first device that works'
+        raise ConfigError(config.fault(["runtime", "device"], settings.device, reason)) from error
     trim()
     log.info(
         "model=%s precision=%s device=%s ready in %.1f s, self-test passed",

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from edge_tdn.errors import EdgeTdnError, ModelError, last_line
 from edge_tdn.inference.compiled_cache import CompiledCache
-from edge_tdn.inference.runtime import CUDA, Runtime, build_name, is_out_of_memory, out_of_memory
+from edge_tdn.inference.runtime import (
+    CUDA,
+    Runtime,
+    UnavailableDeviceError,
+    build_name,
+    is_out_of_memory,
+    out_of_memory,
+)
 from edge_tdn.inference.self_test import SELF_TEST_LIMIT, self_test
 from edge_tdn.manifest import Graphs, Model
 
@@ -60,7 +67,13 @@ def _open_on(model: Model, precision: str, device: str, threads: int, folder: Pa
 
 
 def _compile_and_test(model: Model, precision: str, device: str, threads: int, cache: CompiledCache | None) -> Runtime:
-    build = model.build(build_name(precision, device))
+    name = build_name(precision, device)
+    if device == CUDA and name not in model.manifest.precisions:
+        raise UnavailableDeviceError(
+            f"{model.folder}: has no graphs for CUDA in {precision}; convert the checkpoint with --precisions {name}, "
+            "or choose another device"
+        )
+    build = model.build(name)
 
     def open_one(graphs: Graphs, segments: int) -> Runtime:
         return _open_network(model, graphs, segments, precision, device, threads, cache)

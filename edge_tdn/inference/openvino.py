@@ -17,7 +17,7 @@ from edge_tdn.errors import ModelError, last_line
 from edge_tdn.inference.compiled_cache import CompiledCache, cache_key
 from edge_tdn.inference.cpu_features import cpu_flags, slow_processor
 from edge_tdn.inference.feature_ring import FeatureRing
-from edge_tdn.inference.runtime import Ring, is_out_of_memory, out_of_memory
+from edge_tdn.inference.runtime import Ring, UnavailableDeviceError, is_out_of_memory, out_of_memory
 from edge_tdn.manifest import Graphs, Model
 from edge_tdn.process.signals import disable_signal_stack
 
@@ -148,7 +148,7 @@ def _arithmetic(core: ov.Core, model: Model, precision: str, device: str) -> str
     if device != "CPU":  # listing the devices loads all plugins: 20 MB that the CPU does not need
         here = core.available_devices
         if device not in here and f"{device}.0" not in here:
-            raise ModelError(f"device {device!r} is not available; OpenVINO finds: {', '.join(here)}")
+            raise UnavailableDeviceError(f"device {device!r} is not available; OpenVINO finds: {', '.join(here)}")
     capable = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
     if found := arithmetic_for(precision, capable):
         return found

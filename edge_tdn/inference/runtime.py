@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_tdn.errors import DeviceError
+from edge_tdn.errors import DeviceError, ModelError
 
 CUDA = "CUDA"  # the device of the PyTorch programs in a model folder; all other devices are OpenVINO's
 
@@ -21,6 +21,10 @@ OUT_OF_MEMORY = re.compile(
     r"|could not create a (primitive|memory)",  # oneDNN's
     re.I,
 )
+
+
+class UnavailableDeviceError(ModelError):
+    """The device does not exist on this host, or the model has no graphs for it."""
 
 
 class Ring(Protocol):

@@ -99,10 +99,11 @@ def _end_interrupted(outbox: Outbox, camera: str, folder: Path) -> None:
     entries = outbox.replay(camera, last - LAST_EVENTS + 1, last, LAST_EVENTS)
     with suppress(ValidationError):  # written by another version
         ends = interrupted([ActionEvent.model_validate_json(entry.payload) for entry in entries])
-        for end in ends:
-            missing = {name: None for name in ("snapshot", "clip") if not _is_file(folder, getattr(end, name))}
-            outbox.put([(end.camera, end.seq, end.model_copy(update=missing).json_bytes())])
+        outbox.put([(end.camera, end.seq, _with_complete_files(end, folder).json_bytes()) for end in ends])
 
 
-def _is_file(folder: Path, name: str | None) -> bool:
-    return name is not None and (folder / name).is_file()
+def _with_complete_files(event: ActionEvent, folder: Path) -> ActionEvent:
+    names = {"snapshot": event.snapshot, "clip": event.clip}
+    return event.model_copy(
+        update={key: name if name and (folder / name).is_file() else None for key, name in names.items()}
+    )

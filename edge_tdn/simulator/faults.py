@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from edge_tdn.spelling import nearest
+
 FLIPPED, LOST = 1 / 2000, 1 / 20  # share of the video's bytes, and of its packets
 OK = "ok"
 FAULTS = {
@@ -54,7 +56,7 @@ class Planned:
         if not found:
             raise ValueError(f"{text}: as in freeze@20, freeze@20+10, freeze@20+10/60 or yard:freeze@20+10")
         if found[2] not in FAULTS:
-            raise ValueError(f"{text}: no fault {found[2]}; one of {', '.join(FAULTS)}")
+            raise ValueError(f"{text}: no fault {found[2]}; {nearest(found[2], FAULTS)}")
         planned = cls(found[2], float(found[3]), float(found[4] or 0), float(found[5] or 0), found[1] or "")
         if found[4] and not planned.length_s:
             raise ValueError(f"{text}: its length must be above 0 s")

@@ -2,17 +2,30 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Parser
 from edge_tdn.process.program import run_program
 
-if TYPE_CHECKING:
-    import argparse
-
 COMMANDS = ("convert", "parity", "inspect", "ensemble", "quantize", "explain")  # in the order of the help
-EXIT_STATUS = """\
-exit status: 0 done; 1 outside limits, or too few clips; 66 the video cannot be played; 71 device out of memory;
-78 configuration, model or file wrong; 130 interrupted"""
+HELP = CommandHelp(
+    description="""\
+Convert PyTorch weights of a TDN to a model folder for edge-tdn, make it faster, and compare both. Use it on the machine
+that has PyTorch; hosts need only the folder. Every command has a help of its own, with examples: edge-tdn-export
+convert --help.
+""",
+    examples=(
+        Example(
+            "convert a published Something-Something model",
+            "edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt",
+        ),
+        Example("add INT8, calibrated on your videos", "edge-tdn-export quantize models/ssv2 --clips videos/"),
+        Example(
+            "compare every precision with PyTorch, on your videos", "edge-tdn-export parity models/ssv2 --clips videos/"
+        ),
+    ),
+    exit_status={0: "", 1: "outside limits, too few clips, or any other error", 66: "", 71: "", 78: ""},
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,21 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_program("edge-tdn-export", run)
 
 
-def _parser() -> "argparse.ArgumentParser":
+def _parser() -> Parser:
     """Return the parser of all commands. Imports take seconds, and a signal must find the program ready for it."""
-    import argparse
     from importlib import import_module
 
-    modules = [import_module(f"edge_tdn_export.commands.{name}") for name in COMMANDS]
-    parser = argparse.ArgumentParser(
-        prog="edge-tdn-export",
-        description="Convert PyTorch weights of a TDN to a model folder for edge-tdn, and compare both.",
-        epilog=f"{modules[0].EXAMPLES}\n{EXIT_STATUS}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in modules:
-        module.add_parser(commands)
+    from edge_tdn import __version__
+    from edge_tdn.help.parser import program
+    from edge_tdn.help.shell_commands import add_shell_commands
+
+    parser, commands = program("edge-tdn-export", HELP, __version__)
+    for name in COMMANDS:
+        import_module(f"edge_tdn_export.commands.{name}").add_parser(commands)
+    add_shell_commands(commands, _parser)
     return parser
 
 

@@ -35,7 +35,7 @@ def require_extra() -> None:
 
 
 def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
-    """Parse the command line, call `options.command(options)` and return the exit status.
+    """Parse the command line, call `options.run(options)` and return the exit status.
 
     Errors that a user can fix are printed with their notes, without a traceback: an EdgeTdnError, a file or a disk that
     fails, too little memory, a missing package. Ctrl-C and SIGTERM end the command with status 130; then
@@ -48,7 +48,7 @@ def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
     try:
         release_signals()
         options = parse()  # may import torch, which takes seconds
-        status: int = options.command(options)
+        status: int = options.run(options)
     except EdgeTdnError as error:
         _print_error(f"{program}: {error}", error)
         return error.exit_status

@@ -282,7 +282,7 @@ def test_a_bridge_with_default_settings_is_reported_with_what_it_has_dropped(tmp
     try:
         (bridge,) = eventually(lambda: of_broker(path).get("bridge"))
         assert (bridge.mark, "keeps 1000 messages while it is cut" in bridge.message) == ("note", True)
-        assert "max_queued_messages 0 in mosquitto.conf on both sides: see docs/bridge.md" in bridge.remedy
+        assert "max_queued_messages 0 in mosquitto.conf on both sides: see `edge-tdn docs bridge`" in bridge.remedy
         brokers.link.cut()
         for number in range(1500):
             link.publish(Message("edge-tdn/other/door/events", b"%d" % number))

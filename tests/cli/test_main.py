@@ -11,35 +11,10 @@ import pytest
 
 from edge_tdn import __version__
 from edge_tdn.__main__ import main
-from edge_tdn.cli.command_line import COMMANDS
 from tests.support.command_line import Run, assert_refused, camera_site
 from tests.support.waiting import PROGRAM_S
 
-NAMES = [command.__name__.rpartition(".")[2] for command in COMMANDS]
 HEAVY = {"numpy", "pydantic", "cv2", "openvino", "rich", "paho", "gi", "PIL", "prometheus_client", "tomllib"}
-
-
-def help_of(*command: str, capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as ended:
-        main([*command, "--help"])
-    assert ended.value.code == 0
-    return capsys.readouterr().out
-
-
-def test_help_lists_every_command_with_a_sentence_and_teaches_the_first_steps(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    text = help_of(capsys=capsys)
-    for name in NAMES:
-        assert re.search(rf"^    {name} +\w+ \w+", text, re.M), name
-    first_steps = text.partition("first steps:")[2]
-    assert {line.split()[1] for line in first_steps.splitlines() if line.strip()} == {*NAMES}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_help_of_every_command_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    text = help_of(name, capsys=capsys)
-    assert re.search(rf"^  edge-tdn {name}( |$)", text, re.M)
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

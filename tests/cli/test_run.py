@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge_tdn.config.load import load
 from edge_tdn.errors import EdgeTdnError
+from edge_tdn.manifest import shipped_models
 from edge_tdn.service.daemon import Daemon
 from edge_tdn.shell import command
 from tests.support.command_line import Run, camera_site
@@ -54,10 +56,37 @@ def test_a_model_whose_file_has_changed_is_exit_78(model_copy: Path, tmp_path: P
     assert "head.bin: content changed since export" in str(error)
 
 
-def test_a_missing_device_is_exit_78_and_the_devices_are_listed(tmp_path: Path) -> None:
-    error = failure_of(camera_site(tmp_path, '[runtime]\ndevice = "NPU9"'))
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            'model = "motino"',
+            "site.toml:2: runtime.model = 'motino': {}/motino: no such model folder; did you mean 'motion'?",
+        ),
+        (
+            'model = "golden.npz"',
+            "site.toml:2: runtime.model = 'golden.npz': {}/golden.npz: is a file, not a model folder",
+        ),
+        ('precision = "fp16"', "site.toml:2: runtime.precision = 'fp16': the model motion has: fp32, bf16, int8"),
+        (
+            'device = "Cuda"',
+            "site.toml:2: runtime.device = 'CUDA': {models}/motion: has no graphs for CUDA in fp32; convert",
+        ),
+    ],
+)
+def test_a_wrong_model_precision_or_device_is_exit_78_with_file_line_and_advice(
+    line: str, message: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "golden.npz", clip=np.zeros(3))
+    error = failure_of(camera_site(tmp_path, f"[runtime]\n{line}"))
     assert error.exit_status == 78
-    assert "device 'NPU9' is not available; OpenVINO finds:" in str(error)
+    assert message.format(tmp_path, models=shipped_models()) in str(error)
+
+
+def test_a_missing_device_is_exit_78_and_the_devices_are_listed(tmp_path: Path) -> None:
+    error = failure_of(camera_site(tmp_path, '[runtime]\ndevice = "npu.9"'))
+    assert error.exit_status == 78
+    assert "site.toml:2: runtime.device = 'NPU.9': device 'NPU.9' is not available; OpenVINO finds:" in str(error)
     assert "CPU" in str(error)
 
 

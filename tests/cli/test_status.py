@@ -195,7 +195,8 @@ def test_an_unknown_host_is_exit_1_and_no_broker_exit_69(broker: Mosquitto, caps
     broker.stop()
     assert main(["status", "--broker", broker.url]) == 69
     error = capsys.readouterr().err
-    assert "Connection refused; is a broker running there? On the camera host, `systemctl status" in error
+    assert "Connection refused; is a broker running there? See `edge-tdn docs troubleshooting#broker`." in error
+    assert "On the camera host, `systemctl status" in error
 
 
 def test_watch_needs_a_terminal_or_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,10 @@ def error_of(tmp_path: Path, text: str) -> str:
         ("[decide]\nenter_threshold = nan\n" + CAMERA, r":2: decide\.enter_threshold = nan: should be a finite"),
         ("[decide]\nsmoothing_s = true\n" + CAMERA, r":2: decide\.smoothing_s = True: should be a valid number"),
         ("[decide]\nsmoothing_s = '3'\n" + CAMERA, r":2: decide\.smoothing_s = '3': should be a valid number"),
-        ("[decide]\nsmoothing_clips = 3\n" + CAMERA, r":2: decide\.smoothing_clips: replaced by smoothing_s, seconds"),
+        (
+            "[decide]\nsmoothing_clips = 3\n" + CAMERA,
+            r":2: decide\.smoothing_clips: unknown key; replaced by smoothing_s",
+        ),
         ("[outbox]\nsmoothing_clips = 3\n" + CAMERA, r":2: outbox\.smoothing_clips: unknown key; allowed: folder"),
         ("[decide]\nexit_threshold = 0.8\n" + CAMERA, r":1: decide: exit_threshold 0\.8 is above enter_threshold 0\.7"),
         (

@@ -89,7 +89,7 @@ def test_a_file_name_that_the_terminal_cannot_show_is_printed_nevertheless() -> 
     """An old terminal's encoding has neither arrows nor the bytes of another encoding."""
     program = (
         "import argparse; from edge_tdn_export.command_line import run_command\n"
-        "options = argparse.Namespace(command=lambda _: print('run → \\udcff: done') or 0)\n"
+        "options = argparse.Namespace(run=lambda _: print('run → \\udcff: done') or 0)\n"
         "raise SystemExit(run_command('edge-tdn-train', lambda: options))"
     )
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}

@@ -142,6 +142,19 @@ def test_what_a_server_rejects_is_sent_again_or_without_the_picture(
     assert keys == ["here/door/b1/2", "here/door/b1/3"], "what is forbidden is not tried again"
 
 
+def test_each_start_keeps_its_picture_while_the_server_is_away(
+    server: WebhookServer, host: PublishingHost, start: Start
+) -> None:
+    server.answers = [(503, "2"), (200, ""), (200, "")]
+    start("--webhook", server.url)
+    pictures = []
+    for seq in (1, 2):
+        host.event(seq)
+        pictures.append(host.picture(f"here/door/b1/{seq}"))
+        received(server, 1)
+    assert [request.form()["picture"] for request in received(server, 3)] == [pictures[0], *pictures]
+
+
 def test_nothing_is_lost_or_sent_twice_over_a_restart(
     server: WebhookServer, broker: Mosquitto, start: Start, tmp_path: Path
 ) -> None:
@@ -202,6 +215,7 @@ def test_an_old_start_is_not_sent(server: WebhookServer, host: PublishingHost, s
         ([], "one of the arguments --ntfy --webhook is required"),
         (["--ntfy", "ntfy.sh/x"], "ntfy.sh/x is not an address; write http:// or https:// before it"),
         (["--ntfy", "https://x/y", "--message", "{who}"], "allowed: {host}, {camera}, {label}, {score}"),
+        (["--ntfy", "https://x/y", "--token-file", "/none"], "No such file or directory: '/none'"),
         (["--ntfy", "https://x/y", "--username", "u", "--password-file", "/none"], "/none"),
     ],
 )

@@ -16,6 +16,8 @@ INSIDE = (
     *(f"edge_tdn/schemas/{name}.json" for name in PUBLISHED),
     "edge_tdn/demo/demo.toml",
     "edge_tdn/models/motion/manifest.json",
+    "edge_tdn/pages/reference.toml",
+    *(f"edge_tdn/pages/{page.name}" for page in (ROOT / "docs").glob("*.md")),
     "edge_tdn/models/motion/fp32/head.bin",
     "edge_tdn/py.typed",
     "edge_tdn_export/network/tdn.py",
@@ -40,7 +42,9 @@ def test_model_configuration_schemas_and_licence_are_inside(wheel: Path) -> None
     for name in INSIDE:
         assert name in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert not [name for name in names if name.startswith("tests/")]
+    assert not [
+        name for name in names if name.startswith(("tests/", "docs/", "configs/")) or name.endswith("/README.png")
+    ]
 
 
 @pytest.mark.slow
@@ -61,6 +65,8 @@ def test_an_empty_environment_demonstrates_and_serves(wheel: Path, tmp_path: Pat
         return done.stdout
 
     assert "actions recognised: right 1" in run("demo", "--seconds", "11")
+    assert "# Troubleshooting" in run("docs", "troubleshooting")
+    assert "enter_threshold = " in run("reference", "decide")
     (tmp_path / "site.toml").write_text('[[camera]]\nname = "a"\nsource = "demo:"\n')
     assert "configuration and model are right" in run("check", "--config", "site.toml")
     command = [str(program), "run", "--config", "site.toml"]

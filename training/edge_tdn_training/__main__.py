@@ -1,13 +1,11 @@
 """The command line of the trainer. COMMANDS lists its commands."""
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Parser
 from edge_tdn.process.program import run_program
-
-if TYPE_CHECKING:
-    import argparse
 
 COMMANDS = {  # name -> its module and its help; own actions first, then the published training, then the shipped model
     "record": ("edge_tdn_training.commands.record", "record clips of one action from a live camera"),
@@ -32,17 +30,28 @@ COMMANDS = {  # name -> its module and its help; own actions first, then the pub
     ),
 }
 
-EPILOG = """your own actions, from a camera to a model that recognises them:
-  edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
-  edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips
-  edge-tdn-train finetune --data clips --out models/door
-  edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/door
-
-every command has its own help, with examples: edge-tdn-train finetune --help
-
-exit status: 0 done; 66 camera or video cannot be played; 71 not enough memory; 78 data, model or options are wrong;
-130 interrupted
-"""
+HELP = CommandHelp(
+    description="""\
+Train models for edge-tdn on your own actions, and evaluate them. Every command has a help of its own, with examples:
+edge-tdn-train finetune --help.
+""",
+    examples=(
+        Example(
+            "record clips of an action",
+            'edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips',
+        ),
+        Example(
+            "record everything else that the camera sees",
+            "edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips",
+        ),
+        Example("make a model that recognises it", "edge-tdn-train finetune --data clips --out models/door"),
+        Example(
+            "measure it on a long video",
+            "edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/door",
+        ),
+    ),
+    exit_status={0: "", 66: "", 71: "", 78: "data, model or options are wrong"},
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,28 +64,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from edge_tdn_export.command_line import run_command
 
         given = argparse.Namespace(words=tuple(words))
-        return run_command("edge-tdn-train", lambda: _parser(words).parse_args(words, given))
+        return run_command("edge-tdn-train", lambda: _parser(words[:1]).parse_args(words, given))
 
     return run_program("edge-tdn-train", run)
 
 
-def _parser(words: Sequence[str]) -> "argparse.ArgumentParser":
-    """Return a parser with the options of the first word's command. Other modules are not imported: torch is slow."""
-    import argparse
+def _parser(words: Collection[str] = tuple(COMMANDS)) -> Parser:
+    """Return a parser with the options of the commands in `words`. Other modules are not imported: torch is slow."""
     import importlib
 
-    parser = argparse.ArgumentParser(
-        prog="edge-tdn-train",
-        description="Train models for edge-tdn on your own actions, and evaluate them.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    from edge_tdn import __version__
+    from edge_tdn.help.parser import program
+    from edge_tdn.help.shell_commands import add_shell_commands
+
+    parser, commands = program("edge-tdn-train", HELP, __version__)
     for name, (module, summary) in COMMANDS.items():
-        if name in words[:1]:
-            importlib.import_module(module).add_parser(commands)
+        if name in words:
+            importlib.import_module(module).add_parser(commands, summary)
         else:
             commands.add_parser(name, help=summary)
+    add_shell_commands(commands, _parser)
     return parser
 
 

@@ -43,7 +43,7 @@ BRIDGES = ("$SYS/broker/connection/", TESTED_BRIDGE)  # prefixes of the topics w
 DROPPED = "$SYS/broker/publish/messages/dropped"
 OF_BRIDGES = (*(f"{prefix}#" for prefix in BRIDGES), DROPPED)
 BRIDGE_DOWN = "its messages wait at the broker; is the other broker reachable from there?"
-BRIDGE_REMEDY = "max_queued_messages 0 in mosquitto.conf on both sides: see docs/bridge.md for tested settings"
+BRIDGE_REMEDY = "max_queued_messages 0 in mosquitto.conf on both sides: see `edge-tdn docs bridge` for tested settings"
 
 
 def examine(config: Config, access: Access | None, holder: int | None, timing: DoctorTiming) -> Iterator[Finding]:

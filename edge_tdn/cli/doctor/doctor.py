@@ -6,18 +6,30 @@ import logging
 
 from edge_tdn.cli.options import Commands, add_command, add_config
 from edge_tdn.cli.timing import DEFAULT_DOCTOR, DoctorTiming
+from edge_tdn.help.command_help import CommandHelp, Example
 
-HELP = """\
-Try once everything that `run` would use: configuration, model and its speed, folders, broker, and
-every camera for some seconds. Examine clock, decoders, devices and service of this machine. Report
-what is wrong and how to fix it. A running daemon is not disturbed. Permissions are examined for the
-user who runs the command: the service has a user of its own.
+HELP = CommandHelp(
+    description="""\
+Try once everything that `run` would use, and report what is wrong and how to fix it: configuration, model and its
+speed, folders, broker, and every camera for some seconds; clock, decoders, devices and service of this machine. Use it
+when a new host is set up, and when something has stopped working.
 
-  edge-tdn doctor --config site.toml
-
-exit status: 0 nothing has failed, although there may be warnings; otherwise the first of these that has failed:
-  78 configuration or model, 69 broker, 66 a camera, 1 anything else
-"""
+A running daemon is not disturbed. Permissions are examined for the user who runs the command: the service has a user
+of its own.
+""",
+    examples=(
+        Example("examine the installed configuration", "edge-tdn doctor"),
+        Example("examine one in this folder", "edge-tdn doctor --config site.toml"),
+        Example("for a program: every finding as JSON", "edge-tdn doctor --json"),
+    ),
+    exit_status={
+        0: "nothing has failed, although there may be warnings",
+        66: "a camera has failed; 69 and 78 come first",
+        69: "the broker has failed; 78 comes first",
+        78: "configuration or model has failed",
+        1: "anything else has failed",
+    },
+)
 
 
 def add_parser(commands: Commands) -> None:

@@ -12,7 +12,7 @@ from edge_tdn.cli.doctor.finding import Finding, credential_remedy
 from edge_tdn.cli.hop_timing import Candidate, measure
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.credentials import Access, broker_access
-from edge_tdn.config.load import load
+from edge_tdn.config.load import EVERY_KEY, load
 from edge_tdn.config.tables import Config
 from edge_tdn.delivery.outbox.folder import lock_holder_pid, outbox_folder
 from edge_tdn.delivery.tls import tls_context
@@ -45,7 +45,7 @@ class SiteExamination:
         try:
             config = self.config = load(self._path)
         except ConfigError as error:
-            yield Finding("configuration", "failed", str(error), "configs/reference.toml explains every key", FAILED)
+            yield Finding("configuration", "failed", str(error), EVERY_KEY, FAILED)
             return
         folder = outbox_folder(config.outbox.folder, config.host, self.base)
         self.holder = lock_holder_pid(folder) if folder else None

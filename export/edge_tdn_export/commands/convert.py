@@ -2,9 +2,10 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from edge_tdn.errors import ModelError
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands, add_command
 from edge_tdn_export.commands.network_options import (
     add_input_options,
     add_network_options,
@@ -16,28 +17,33 @@ from edge_tdn_export.convert.precisions import DEFAULT_PRECISIONS, PRECISIONS
 from edge_tdn_export.progress import stepped
 from edge_tdn_export.video_options import LABELS_HELP
 
-EXAMPLES = """a published Something-Something model:
-  edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt
+HELP = CommandHelp(
+    description="""\
+Convert PyTorch weights of a TDN to a model folder, which `edge-tdn run` serves without PyTorch, and test it on a golden
+clip. Use it for a published checkpoint or for one that you have trained elsewhere. Afterwards `parity` compares the
+folder with PyTorch on your own videos, in every precision.
+""",
+    examples=(
+        Example(
+            "a published Something-Something model",
+            "edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt",
+        ),
+        Example(
+            "a Kinetics model, trained at 25 frames per second with a segment every 8 frames",
+            "edge-tdn-export convert best.pth.tar models/k400 --arch resnet50 --segments 8 --labels labels.txt "
+            "--frame-rate 25 --segment-stride 8",
+        ),
+        Example(
+            "weights of edge-tdn-train, which describe their network themselves",
+            "edge-tdn-export convert runs/mine/weights.safetensors models/mine --labels runs/mine/labels.txt",
+        ),
+    ),
+    exit_status={0: "written", 71: "", 78: "checkpoint, labels or sizes are wrong (nothing is written)"},
+)
 
-a Kinetics model, trained at 25 frames per second with a segment every 8 frames:
-  edge-tdn-export convert best.pth.tar models/k400 --arch resnet50 --segments 8 --labels labels.txt \\
-      --frame-rate 25 --segment-stride 8
 
-compare it with PyTorch on your own videos, in every precision:
-  edge-tdn-export parity models/ssv2 --clips videos/
-"""
-EPILOG = f"{EXAMPLES}\nexit status: 0 written; 78 checkpoint, labels or sizes wrong (nothing is written)\n"
-
-
-def add_parser(commands: Any) -> None:
-    parser = commands.add_parser(
-        "convert",
-        help="convert a checkpoint to a model folder",
-        description="Convert PyTorch weights of a TDN to a model folder, and test it on a golden clip.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=run)
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "convert", run, "convert a checkpoint to a model folder", HELP)
     parser.add_argument("checkpoint", type=Path, help="published .pth.tar, bare state_dict, or .safetensors")
     parser.add_argument("out", type=Path, help="folder to create; must not exist")
     parser.add_argument(

@@ -2,11 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from edge_tdn.capture.video_file import length_s
 from edge_tdn.demo.demo_clip import DEMO, demo_clip
 from edge_tdn.errors import ConfigError
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands, add_command
 from edge_tdn_export.commands.network_options import (
     INPUT,
     add_input_options,
@@ -18,32 +19,41 @@ from edge_tdn_export.commands.output import console
 from edge_tdn_export.progress import bar
 from edge_tdn_export.video_options import LABELS_HELP
 
-EPILOG = """the clip of a recording with the highest score of any action, and where the model sees it:
-  edge-tdn-export explain motion garden.mp4 --out why.png
+HELP = CommandHelp(
+    description="""\
+Draw, as a PNG, where a network sees an action (Grad-CAM), and the differences that its S-TDM reads. Use it when a model
+recognises something that you do not see, or does not recognise what you see.
 
-the clip around 12.5 s, explained for the label `left` instead of the model's first label:
-  edge-tdn-export explain motion garden.mp4 --at 12.5 --label left --out left.png
+From top to bottom: the centre frames of the segments; Grad-CAM (Selvaraju et al., 2017) over them, one row per network,
+each row with its own scale; D(X), the four differences of a segment that the S-TDM reads, grey where nothing changes.
+""",
+    examples=(
+        Example(
+            "the clip of a recording with the highest score of any action",
+            "edge-tdn-export explain motion garden.mp4 --out why.png",
+        ),
+        Example(
+            "the clip around 12.5 s, explained for the label `left` instead of the model's first label",
+            "edge-tdn-export explain motion garden.mp4 --at 12.5 --label left --out left.png",
+        ),
+        Example(
+            "beside the same network trained as TSN, as in the paper's figures 3 to 6",
+            "edge-tdn-export explain models/tdn garden.mp4 --baseline models/tsn --out both.png",
+        ),
+    ),
+    exit_status={
+        0: "written",
+        66: "the video cannot be played",
+        71: "",
+        78: "model, label, moment or file is wrong (nothing is written)",
+    },
+)
 
-beside the same network trained as TSN, as in the paper's figures 3 to 6:
-  edge-tdn-export explain models/tdn garden.mp4 --baseline models/tsn --out both.png
 
-from top to bottom: the centre frames of the segments; Grad-CAM (Selvaraju et al., 2017) over them, one row per network,
-each row with its own scale; D(X), the four differences of a segment that the S-TDM reads, grey where nothing changes
-
-exit status: 0 written; 66 the video cannot be played; 78 model, label, moment or file wrong (nothing is written)
-"""
-
-
-def add_parser(commands: Any) -> None:
-    parser = commands.add_parser(
-        "explain",
-        help="draw where a model sees an action: Grad-CAM and D(X) of one clip, as a PNG",
-        usage="edge-tdn-export explain MODEL CLIP --out PNG [--at SECONDS] [--label LABEL] [--baseline MODEL2] ...",
-        description="Draw where a network sees an action (Grad-CAM), and the differences that its S-TDM reads.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def add_parser(commands: Commands) -> None:
+    parser = add_command(
+        commands, "explain", run, "draw where a model sees an action: Grad-CAM and D(X), as a PNG", HELP
     )
-    parser.set_defaults(command=run)
     parser.add_argument("model", metavar="MODEL", help="a model folder, the name of a shipped model, or a checkpoint")
     parser.add_argument(
         "clip", metavar="CLIP", help=f"a video file, a folder of numbered pictures, or {DEMO} for the project's own"

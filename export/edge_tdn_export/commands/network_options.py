@@ -51,8 +51,8 @@ def add_network_options(command: argparse.ArgumentParser) -> None:
     network.add_argument("--width", type=float, help="channels relative to the named ResNet (default: 1)")
     paper = command.add_argument_group(
         "ablations of the paper (the published weights need none of these)",
-        "for TSN: pass --stdm-stages, --ltdm-stages and --temporal-conv-stages, all three without values\n"
-        "for T-Conv: pass the first two without values",
+        "for TSN: --stdm-stages, --ltdm-stages, --temporal-conv-stages without values\n"
+        "for T-Conv: the first two of these without values",
     )
     paper.add_argument(
         "--stdm-stages",

@@ -2,10 +2,11 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.errors import ConfigError, ModelError
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import Model, find_model, open_model
 from edge_tdn.output import check_output_folder
 from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS, Verdict
@@ -13,31 +14,50 @@ from edge_tdn_export.commands.output import add_allow_few_clips, console, exit_s
 from edge_tdn_export.progress import stepped
 from edge_tdn_export.video_options import add_video_options, reading
 
-EPILOG = f"""Compare the live path's input with Pillow's, and every node of the graphs, features, logits, labels and
-events with full-precision PyTorch, on clips cut from the videos. The figures are written into the manifest;
-`edge-tdn check` prints them.
+HELP = CommandHelp(
+    description="""\
+Compare a model folder with full-precision PyTorch, and record a verdict on every precision. Use it after `convert` and
+before a model goes to a host, with videos like those of your cameras: a precision without a verdict serves, with a
+warning.
 
-limits: fp32, onnx   logits within 1e-4 of the largest, same top-1, same events
-        fp16, bf16   logits within 2e-2, top-1 agreement at least 99 %
-        int8         top-1 agreement at least 99 %, mean KL at most 0.01
+It compares the live path's input with Pillow's, and every node of the graphs, features, logits, labels and events with
+PyTorch, on clips cut from the videos. The figures are written into the manifest, where `edge-tdn check` finds them, and
+into parity.json and parity.html.
+""",
+    examples=(
+        Example("a folder, on your videos", "edge-tdn-export parity models/ssv2 --clips videos/"),
+        Example(
+            "two precisions, on at most 50 clips",
+            "edge-tdn-export parity models/ssv2 --clips videos/ --precision fp32 int8 --max-clips 50",
+        ),
+        Example(
+            "the shipped model, with the reports in a folder of their own",
+            "edge-tdn-export parity motion --out reports --allow-few-clips",
+        ),
+    ),
+    exit_status={
+        0: f"every precision is {Verdict.EQUAL} or {Verdict.WITHIN}",
+        1: "a precision is not, or there are too few clips",
+        66: "",
+        71: "",
+        78: "model, videos or folder is wrong",
+    },
+    notes=f"""\
+Limits:
 
-verdict: {Verdict.EQUAL} (fp32 and onnx), {Verdict.WITHIN} (the others), {Verdict.OUTSIDE}, or
-         {Verdict.TOO_FEW}: fewer than {MIN_CLIPS} clips or {MIN_RECORDINGS} recordings
-Events may differ within limits; the table counts the recordings in which they do.
+  fp32, onnx   logits within 1e-4 of the largest, same top-1, same events
+  fp16, bf16   logits within 2e-2, top-1 agreement at least 99 %
+  int8         top-1 agreement at least 99 %, mean KL at most 0.01
 
-exit status: 0 every precision is {Verdict.EQUAL} or {Verdict.WITHIN}; 1 one is not; 78 model, videos or folder wrong
-"""
+The verdict is `{Verdict.EQUAL}` (fp32 and onnx), `{Verdict.WITHIN}` (the others), `{Verdict.OUTSIDE}`, or
+`{Verdict.TOO_FEW}`: fewer than {MIN_CLIPS} clips or {MIN_RECORDINGS} recordings. Events may differ within limits; the
+table counts the recordings in which they do.
+""",
+)
 
 
-def add_parser(commands: Any) -> None:
-    parser = commands.add_parser(
-        "parity",
-        help="compare a model folder with PyTorch: table, parity.json, parity.html, verdict",
-        description="Compare a model folder with full-precision PyTorch, and record the verdict on every precision.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=run)
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "parity", run, "compare a model folder with PyTorch: table, report, verdict", HELP)
     parser.add_argument("model", help="a model folder, or the name of a shipped model")
     parser.add_argument(
         "--clips", type=Path, metavar="PATH", help="folder or list of videos to compare on (default: the demo clip)"

@@ -2,8 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import WORST_GOLDEN_ERROR
 from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS, rounded_up
 from edge_tdn_export.commands.output import add_allow_few_clips, console, exit_status
@@ -12,29 +13,38 @@ from edge_tdn_export.video_options import add_video_options, reading
 
 DEFAULT_SAMPLES = 128  # clips, of both sets together
 LARGE_GOLDEN_ERROR = 0.1  # of the largest logit; a larger one is a warning
-EPILOG = f"""Some operators may have to stay in floating point to keep the limits. The command measures which ones, and
-keeps as few as possible; int8/quantize.json lists them, with the gain of each.
+HELP = CommandHelp(
+    description=f"""\
+Add the precision int8 to a model folder: calibrated on half of your clips, measured on the other half, and kept within
+limits on its accuracy. Use it for a model that is too slow on its host; `edge-tdn bench` shows the gain.
 
-  edge-tdn-export quantize models/ssv2 --clips videos/
-  edge-tdn-export quantize models/ssv2 --clips videos/ --limit top1=0.98 --limit kl=0.02 --replace
+Some operators may have to stay in floating point to keep the limits. The command measures which ones, and keeps as few
+as possible; int8/quantize.json lists them, with the gain of each. A verdict needs {MIN_CLIPS} clips of {MIN_RECORDINGS}
+recordings, as six videos and the default of --samples give.
+""",
+    examples=(
+        Example("calibrate on your videos", "edge-tdn-export quantize models/ssv2 --clips videos/"),
+        Example(
+            "the same in less time, without a trial of single operators",
+            "edge-tdn-export quantize models/ssv2 --clips videos/ --quick",
+        ),
+        Example(
+            "with looser limits, in place of the folder's int8",
+            "edge-tdn-export quantize models/ssv2 --clips videos/ --limit top1=0.98 --limit kl=0.02 --replace",
+        ),
+    ),
+    exit_status={
+        0: "written, within limits",
+        1: "written, but too few clips",
+        66: "",
+        71: "",
+        78: "model, videos or limits are wrong, or the limits cannot be kept (nothing is written)",
+    },
+)
 
-INT8 is measured on the videos that did not calibrate it: half of them. A verdict needs {MIN_CLIPS} clips of
-{MIN_RECORDINGS} recordings, as six videos and the default of --samples give.
 
-exit status: 0 written, within limits; 1 written, but too few clips; 78 model, videos or limits wrong, or the
-limits cannot be kept (nothing is written)
-"""
-
-
-def add_parser(commands: Any) -> None:
-    parser = commands.add_parser(
-        "quantize",
-        help="add INT8 to a model folder, calibrated on your videos",
-        description="Add precision int8 to a model folder: calibrated on half of the clips, measured on the others.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=run)
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "quantize", run, "add INT8 to a model folder, calibrated on your videos", HELP)
     parser.add_argument("model", type=Path, metavar="MODEL", help="a model folder with precision fp32")
     parser.add_argument(
         "--clips",

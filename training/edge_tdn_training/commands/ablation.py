@@ -26,6 +26,8 @@ from rich.progress import Progress
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ModelError
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import WEIGHTS, InputSpec
 from edge_tdn_training.commands.ablation_report import FULL, AblationResult, markdown, notes, picture, table, to_json
 from edge_tdn_training.commands.machine_options import add_machine_options
@@ -49,18 +51,31 @@ BATCH, RATE = 32, 0.4  # as for the shipped model
 MIN_TABLE_WIDTH = 110  # columns: a narrower terminal wraps the table instead of cutting it off
 RESULTS, PICTURE = "ablation.json", "ablation.png"
 
-EPILOG = """TSN, T-Conv, S-TDM, L-TDM, TDN, as in tables 1c and 1d (half an hour on 2 cores):
-  edge-tdn-train ablation --out runs/ablation
-
-fusion of short-term differences, and parts of the long-term module, with three seeds:
-  edge-tdn-train ablation --out runs/ablation --tables 1a 1b --seeds 3
+HELP = CommandHelp(
+    description="""\
+Train networks with and without the parts of TDN, alike and on the same generated clips, and compare their accuracy and
+time, as the paper does in its table 1. Use it for research: to see what each part is worth, or to try a change of the
+network. A model for a host comes from `finetune` or `train`.
 
 Stopped, killed, or out of power? Run the same command again to resume; at most 1000 drawings are lost. With more tables
 or seeds it trains the missing networks.
-
-exit status: 0 done; 71 not enough memory; 78 options are wrong, or the folder was created with other options;
-130 interrupted
-"""
+""",
+    examples=(
+        Example(
+            "TSN, T-Conv, S-TDM, L-TDM, TDN, as in tables 1c and 1d (half an hour on 2 cores)",
+            "edge-tdn-train ablation --out runs/ablation",
+        ),
+        Example(
+            "fusion of short-term differences, and parts of the long-term module, with three seeds",
+            "edge-tdn-train ablation --out runs/ablation --tables 1a 1b --seeds 3",
+        ),
+        Example(
+            "a first look in a few minutes, and the table for a document",
+            "edge-tdn-train ablation --out runs/short --tables 1d --drawings 1000 --markdown",
+        ),
+    ),
+    exit_status={0: "", 71: "", 78: "options are wrong, or the folder was created with other options"},
+)
 
 
 @dataclass(frozen=True)
@@ -99,15 +114,16 @@ TABLES = {
 ORDER = (TSN, T_CONV, S_TDM, L_TDM, FULL_TDN)  # then the variants of TDN
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands, summary: str) -> None:
     """Add the subcommand `ablation`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "ablation",
-        description="Train networks with and without the parts of TDN on generated clips, and compare them.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        run,
+        summary,
+        HELP,
+        stopped="stopped; run the same command again to resume after the last whole epoch",
     )
-    parser.set_defaults(command=run, stopped="stopped; run the same command again to resume after the last whole epoch")
     parser.add_argument(
         "--out", type=Path, required=True, help=f"folder for the runs of all networks, {RESULTS}, {PICTURE}"
     )

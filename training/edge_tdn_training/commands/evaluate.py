@@ -32,6 +32,8 @@ from edge_tdn.capture.video_file import length_s
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import DecideConfig
 from edge_tdn.errors import ConfigError
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.inference.runtime import enough_memory
 from edge_tdn.label_file import check_labels
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, Model, find_model, open_model
@@ -56,41 +58,50 @@ from edge_tdn_training.loop.run_folder import ESCAPED, RUN, input_of_run
 
 REPORT = "evaluation.json"
 
-EPILOG = """a folder with a folder of videos for each class, in the precisions of the daemon and in PyTorch:
-  edge-tdn-train evaluate --data clips/test --model models/mine --precision pytorch fp32 int8
+HELP = CommandHelp(
+    description="""\
+Measure how good a model is: on clips, by the published protocols, or on a long video, played like a camera. Use it to
+compare models and precisions on videos that none of them was trained on.
 
-the published ensemble by the Kinetics protocol, ten clips and three crops of each:
-  edge-tdn-train evaluate --data val.txt --model tdn8.pth.tar tdn16.pth.tar --segments 8 16 \\
-      --labels labels.txt --frame-rate 25 --protocol 10x3
+With --stream, an event is right if it overlaps an interval of its label that no other event has; further ones, and
+those that overlap no interval of their label, are false. The delay ends when the start event is published.
+""",
+    examples=(
+        Example(
+            "a folder with a folder of videos for each class, in the precisions of the daemon and in PyTorch",
+            "edge-tdn-train evaluate --data clips/test --model models/mine --precision pytorch fp32 int8",
+        ),
+        Example(
+            "the published ensemble by the Kinetics protocol, ten clips and three crops of each",
+            "edge-tdn-train evaluate --data val.txt --model tdn8.pth.tar tdn16.pth.tar --segments 8 16 "
+            "--labels labels.txt --frame-rate 25 --protocol 10x3",
+        ),
+        Example(
+            "a long video, played like a camera, and a JSON file with the intervals of its actions",
+            "edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/mine --config site.toml",
+        ),
+    ),
+    exit_status={0: "evaluated", 66: "", 71: "", 78: "model, labels or intervals are wrong"},
+    notes="""\
+The JSON file of --stream:
 
-a long video, played like a camera, and a JSON file with the intervals of its actions:
-  edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/mine --precision fp32 int8
-  edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/mine --config site.toml
+  {"segments": [
+    {"label": "door_open", "start_s": 12.0, "end_s": 15.5},
+    {"label": "background", "start_s": 15.5, "end_s": 60.0}]}
 
-  {"segments": [{"label": "door_open", "start_s": 12.0, "end_s": 15.5},
-                {"label": "background", "start_s": 15.5, "end_s": 60.0}]}
+Protocols:
 
-An event is right if it overlaps an interval of its label that no other event has; further ones, and those that overlap
-no interval of their label, are false. The delay ends when the start event is published.
-
-protocol 1x1: one clip over the whole video, the model's own resize and centre crop
-        10x3: ten clips of 64 frames, three crops each, scores averaged before softmax; PyTorch only, or a folder that
-              was exported for that size (--size 256 --short-side 256)
-
-exit status: 0 evaluated; 66 a video cannot be played; 71 not enough memory; 78 model, labels or intervals are wrong;
-130 interrupted
-"""
+  1x1   one clip over the whole video, the model's own resize and centre crop
+  10x3  ten clips of 64 frames, three crops each, scores averaged before
+        softmax; PyTorch only, or a folder that was exported for that size
+        (--size 256 --short-side 256)
+""",
+)
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands, summary: str) -> None:
     """Add the subcommand `evaluate`."""
-    parser = commands.add_parser(
-        "evaluate",
-        description="Measure how good a model is, on clips or on a long video, played like a camera.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=run)
+    parser = add_command(commands, "evaluate", run, summary, HELP)
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument(
         "--data", type=Path, metavar="PATH", help="a folder of videos for each class, or a list file: see train"

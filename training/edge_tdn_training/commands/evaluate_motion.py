@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from edge_tdn_export.clips import find_videos
 from rich.console import Console
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ConfigError
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import find_model, open_model
 from edge_tdn.output import check_output_file
@@ -33,23 +34,29 @@ from edge_tdn_training.evaluation.motion_clips import (
 from edge_tdn_training.evaluation.real_crops import MAX_PARTS, real_crops
 from edge_tdn_training.progress import counting_bar
 
-EPILOG = """the shipped model, on 500 generated clips and on windows that move over your own videos:
-  edge-tdn-train judge-motion motion --generated 500 --crops videos/
+HELP = CommandHelp(
+    description="""\
+Measure how well a model recognises motions, in generated clips that it was not trained on, and in windows that move
+over real videos. Use it for the model `motion` and for variants of it; for your own actions use `evaluate`.
+""",
+    examples=(
+        Example("the shipped model, on 500 generated clips", "edge-tdn-train judge-motion motion"),
+        Example(
+            "the same, and on windows that move over your own videos",
+            "edge-tdn-train judge-motion motion --generated 500 --crops videos/",
+        ),
+        Example(
+            "the clips that it gets wrong, as a picture with a row for each",
+            "edge-tdn-train judge-motion motion --crops videos/ --wrong wrong.png",
+        ),
+    ),
+    exit_status={0: "measured", 66: "", 71: "", 78: "model, videos or options are wrong"},
+)
 
-the clips that it gets wrong, as a picture with a row for each:
-  edge-tdn-train judge-motion motion --crops videos/ --wrong wrong.png
-"""
 
-
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands, summary: str) -> None:
     """Add the subcommand `judge-motion`."""
-    parser = commands.add_parser(
-        "judge-motion",
-        description="Measure how well a model recognises motions, in generated and in real clips.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=run)
+    parser = add_command(commands, "judge-motion", run, summary, HELP)
     parser.add_argument("model", help="a model folder, or the name of a shipped model")
     parser.add_argument(
         "--generated", type=int, default=500, metavar="N", help="number of held-out clips (default: 500; 0: none)"

@@ -13,7 +13,6 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from edge_tdn_export.convert.convert import Recipe, open_any, runs_here
@@ -26,6 +25,8 @@ from rich.console import Console
 
 from edge_tdn.config.tables import RuntimeConfig
 from edge_tdn.errors import ModelError
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, open_model
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn_training.commands.finetune_plan import MAX_CLIP_S, FinetunePlan, make_plan
@@ -53,44 +54,58 @@ TOTAL_CLIPS = 8000  # that are trained on without --epochs
 EPOCHS = (6, 80)  # fewest and most without --epochs
 MIN_PATIENCE = 3  # epochs without improvement after which the training ends
 
-EPILOG = """a folder of clips for each action, at least ten clips in each; the folder's name is the label:
-  edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
-  edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips
-  edge-tdn-train finetune --data clips --out models/door
+HELP = CommandHelp(
+    description="""\
+Fine-tune a model on your own clips, and make a model folder of it that `edge-tdn run` can serve. Use it to teach your
+own actions: a folder of clips for each action, at least ten clips in each; the folder's name is the label.
 
-Stopped, killed, or out of power? Run the same command again to resume. Then look at models/door/confusion.png (FP32, a
-host's default), name the folder in site.toml ([runtime], model), and try it:
-  edge-tdn check --config site.toml && edge-tdn replay new.mp4 --config site.toml
-
-from a published checkpoint, which does not describe its network:
-  edge-tdn-train finetune --data clips --from best.pth.tar --arch resnet101 --segments 8 --out models/door
-
-The class `background` is everything that must not be published as an action. It is made of
-  --negatives DIR      videos in which no action happens, preferably of the same cameras on a usual day
-  a list file's videos outside of their labelled intervals (without half a second beside these), if there is no class of
-                       this name yet
-  and of nothing else: clips in the folder of a class are assumed to show it from beginning to end. Without background
-  the model reports one of its actions for everything it sees; a note warns of that.
+Stopped, killed, or out of power? Run the same command again to resume. Then look at confusion.png in the new folder
+(FP32, a host's default), name the folder in site.toml ([runtime], model), and try it with `edge-tdn replay`.
+""",
+    examples=(
+        Example("from clips that `record` has made", "edge-tdn-train finetune --data clips --out models/door"),
+        Example(
+            "with videos in which no action happens as background",
+            "edge-tdn-train finetune --data clips --negatives usual-days --out models/door",
+        ),
+        Example(
+            "from a published checkpoint, which does not describe its network",
+            "edge-tdn-train finetune --data clips --from best.pth.tar --arch resnet101 --segments 8 --out models/door",
+        ),
+        Example(
+            "afterwards: validate the configuration that names the folder, and try it",
+            "edge-tdn check --config site.toml && edge-tdn replay new.mp4 --config site.toml",
+        ),
+    ),
+    exit_status={0: "", 66: "", 71: "", 78: "data, model or options are wrong; --out is not created"},
+    notes="""\
+The class `background` is everything that must not be published as an action. It is made of the clips in the folder
+`background`; of --negatives, videos in which no action happens, preferably of the same cameras on a usual day; and, if
+there is no class of this name yet, of a list file's videos outside of their labelled intervals (without half a second
+beside these). Clips in the folder of another class are assumed to show it from beginning to end. Without background
+the model reports one of its actions for everything it sees; a note warns of that.
 
 A share of every class is held out for the evaluation, by recording: each file is one, unless dataset.toml describes
 which belong together (record writes it). A class of one recording is split in time, with a video or five frames left
-out between; a note reports that. An epoch has the same number of clips of every action, and every video of background.
-Half of the clips begin with a part of another one, as on a camera where one action follows another. If the classes of
---from differ from those of --data, the last layer is new. INT8 is calibrated on whole files, including held-out parts.
+out between; a note reports that.
 
-exit status: 0 done; 71 not enough memory; 78 data, model or options are wrong, --out is not created; 130 interrupted
-"""
+An epoch has the same number of clips of every action, and every video of background. Half of the clips begin with a
+part of another one, as on a camera where one action follows another. If the classes of --from differ from those of
+--data, the last layer is new. INT8 is calibrated on whole files, including held-out parts.
+""",
+)
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands, summary: str) -> None:
     """Add the subcommand `finetune`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "finetune",
-        description="Fine-tune a model on your own clips, and make a model folder of it that `edge-tdn run` can serve.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        run,
+        summary,
+        HELP,
+        stopped="stopped; --out is not created; run the same command again to resume",
     )
-    parser.set_defaults(command=run, stopped="stopped; --out is not created; run the same command again to resume")
     parser.add_argument("--data", type=Path, required=True, help="folder of class folders, or list file: see train")
     parser.add_argument("--negatives", type=Path, metavar="DIR", help="videos of the class background; see below")
     parser.add_argument(

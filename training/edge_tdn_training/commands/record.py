@@ -14,7 +14,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from edge_tdn_export.clips import MAX_GAP_S
@@ -28,11 +27,14 @@ from edge_tdn.capture.source import Source
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import ConfigError, EdgeTdnError, SourceError
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import model_id
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_S, Frame, Rgbx, State
 from edge_tdn.shell import command
+from edge_tdn.spelling import nearest
 from edge_tdn_training.data.dataset import class_name
 from edge_tdn_training.data.description import DESCRIPTION, recordings
 
@@ -45,22 +47,36 @@ MAX_SECONDS = 3600.0  # of a clip, or of a pause
 
 Report = Callable[[str, float], None]  # receives the current activity, and the share of it that is done
 
-EPILOG = """ten clips of three seconds, with a countdown of three before each; the terminal rings at each start and end:
-  edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips
-
-ten minutes of the class background, which is everything else that this camera sees:
-  edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips --count 60 --seconds 10 \\
-      --pause 0
-
-a camera of a host's configuration, with its password, rotation and region:
-  edge-tdn-train record --config site.toml --source front-door --label wave --out clips
+HELP = CommandHelp(
+    description="""\
+Record clips of one action from a live camera, with a countdown before each; the terminal rings at each start and end.
+Use it first when you teach an action of your own: record the action, then the class `background`, which is everything
+else that this camera sees, then `finetune`.
 
 Record on several days, in other light, with other people: each call is one recording, and a model is evaluated on
 recordings that it was not trained on.
-
-exit status: 0 recorded; 66 the source cannot be played, or ended too soon; 78 name or options are wrong;
-130 interrupted
-"""
+""",
+    examples=(
+        Example(
+            "ten clips of three seconds, with a countdown of three before each",
+            'edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips',
+        ),
+        Example(
+            "ten minutes of the class background",
+            "edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips --count 60 "
+            "--seconds 10 --pause 0",
+        ),
+        Example(
+            "a camera of a host's configuration, with its password, rotation and region",
+            "edge-tdn-train record --config site.toml --source front-door --label wave --out clips",
+        ),
+    ),
+    exit_status={
+        0: "recorded",
+        66: "the source cannot be played, or ended too soon",
+        78: "name or options are wrong",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -84,15 +100,9 @@ class RecordingPlan:
                 path.unlink(missing_ok=True)
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands, summary: str) -> None:
     """Add the subcommand `record`."""
-    parser = commands.add_parser(
-        "record",
-        description="Record clips of one action from a live camera, with a countdown before each.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=run, stopped="stopped; no clip recorded")
+    parser = add_command(commands, "record", run, summary, HELP, stopped="stopped; no clip recorded")
     parser.add_argument(
         "--source",
         required=True,
@@ -243,7 +253,8 @@ def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:
     if options.config:
         cameras = {camera.name: camera for camera in load(options.config).camera}
         if options.source not in cameras:
-            raise ConfigError(f"--source {options.source}: not a camera of {options.config}: {', '.join(cameras)}")
+            near = nearest(options.source, cameras, "there are")
+            raise ConfigError(f"--source {options.source}: not a camera of {options.config}; {near}")
         return cameras[options.source], options.config.parent
     try:
         return CameraConfig(name="camera", source=options.source), Path.cwd()

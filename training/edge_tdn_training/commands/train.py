@@ -4,13 +4,14 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 from edge_tdn_export.network.input_spec import input_of
 from edge_tdn_export.video_options import add_video_options, reading
 from rich.console import Console
 
 from edge_tdn.errors import ConfigError, ModelError
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import InputSpec, model_id
 from edge_tdn_training.commands.machine_options import add_machine_options
 from edge_tdn_training.commands.network_options import add_network_options, input_options, network_options
@@ -28,52 +29,73 @@ from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
 from edge_tdn_training.training_config import PUBLISHED, TrainingConfig
 
-EPILOG = """your own clips, from ImageNet weights, with a fifth of the recordings held out:
-  edge-tdn-train train --data clips --hold-out 0.2 --from resnet50.pth --out runs/mine --batch 16
-
-Something-Something as published, on all GPUs of a machine:
-  torchrun --nproc-per-node gpu -m edge_tdn_training train --data train.txt --judge val.txt --from resnet50.pth \\
-      --out runs/ssv2
-
-on two machines, the same command on each; --out is one folder that both see, the videos and --cache may be copies
-  torchrun --nnodes 2 --nproc-per-node gpu --rdzv-backend c10d --rdzv-endpoint first-machine:29500 \\
-      -m edge_tdn_training train --data train.txt --judge val.txt --from resnet50.pth --out /shared/runs/ssv2
+HELP = CommandHelp(
+    description="""\
+Train a network as published, on videos of several classes, on one machine or several. Use it for large data sets; for
+some hundred clips of your own, `finetune` is faster and better.
 
 Stopped, killed, or out of power? Run the same command again to resume; at most one epoch is lost.
+""",
+    examples=(
+        Example(
+            "your own clips, from ImageNet weights, with a fifth of the recordings held out",
+            "edge-tdn-train train --data clips --hold-out 0.2 --from resnet50.pth --out runs/mine --batch 16",
+        ),
+        Example(
+            "Something-Something as published, on all GPUs of a machine",
+            "torchrun --nproc-per-node gpu -m edge_tdn_training train --data train.txt --judge val.txt "
+            "--from resnet50.pth --out runs/ssv2",
+        ),
+        Example(
+            "on two machines, the same command on each; --out is one folder that both see, the videos and --cache may "
+            "be copies",
+            "torchrun --nnodes 2 --nproc-per-node gpu --rdzv-backend c10d --rdzv-endpoint first-machine:29500 "
+            "-m edge_tdn_training train --data train.txt --judge val.txt --from resnet50.pth --out /shared/runs/ssv2",
+        ),
+    ),
+    exit_status={0: "trained", 66: "", 71: "", 78: "data, weights or options are wrong"},
+    notes="""\
+The data (--data, --judge) is a folder with a folder of videos for each class, named as the class; or a list file as it
+is published, recognised by its content and reported in one line:
 
-exit status: 0 trained; 71 not enough memory; 78 data, weights or options are wrong; 130 interrupted
-"""
+  clips/a.mp4 0                 path and label: mmaction2, PySlowFast, our own;
+                                blanks, tabs or commas between them
+  img/78687 117 86              path, number of pictures and label: frame
+                                folders of TSN, TSM and TDN
+  Archery/v_Archery.avi 3       UCF101, with classInd.txt beside it
+  brush_hair_test_split1.txt    HMDB51: any file of a split is the whole split
+  label,youtube_id,start,...    Kinetics CSV
+  100218;Turning something over Something-Something and Jester, and
+                                Something-Something's JSON
 
-DATA = """the data (--data, --judge) is one of:
-  a folder with a folder of videos for each class, named as the class; or
-  a list file as it is published, recognised by its content and reported in one line:
-    clips/a.mp4 0                   path and label: mmaction2, PySlowFast, our own; blanks, tabs or commas between them
-    img/78687 117 86                path, number of pictures and label: frame folders of TSN, TSM and TDN
-    Archery/v_Archery_g08_c01.avi 3 UCF101, with classInd.txt beside it
-    brush_hair_test_split1.txt      HMDB51: any file of a split stands for the whole split
-    label,youtube_id,time_start,... Kinetics CSV
-    100218;Turning something over   Something-Something and Jester, and Something-Something's JSON
-  A video is a file, or a folder of numbered pictures, img_00001.jpg and following. `path#t=2.5,7` is the part from
-  second 2.5 to 7. Numbers in a list refer to a file of labels beside it (--labels-of-list), paths to the list's folder
-  (--videos-in). Of a list with a part for training and one for tests, --judge and `evaluate` take the latter.
+A video is a file, or a folder of numbered pictures, img_00001.jpg and following. `path#t=2.5,7` is the part from second
+2.5 to 7. Numbers in a list refer to a file of labels beside it (--labels-of-list), paths to the list's folder
+(--videos-in). Of a list with a part for training and one for tests, --judge and `evaluate` take the latter.
 
-dataset.toml in the same folder describes the classes of mirrored clips, and the recording that a clip was cut from:
-  source = '(.+)-[0-9]+'          # front-door-3.mp4 is of the recording front-door; default: each file is a recording
-  first_label = 0                 # a list's first number, 0 or 1; only for lists that do not show it
+A file dataset.toml in the same folder describes the classes of mirrored clips, and the recording that a clip was cut
+from. In the example front-door-3.mp4 is of the recording front-door (without `source`, each file is a recording);
+`first_label` is a list's first number, only for lists that do not show it:
+
+  source = '(.+)-[0-9]+'
+  first_label = 0
   [flip]
-  "turn left" = "turn right"      # swapped in mirrored clips; all other classes keep their label
-"""
+  "turn left" = "turn right"
+
+In mirrored clips the labels in [flip] are swapped; all other classes keep theirs.
+""",
+)
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands, summary: str) -> None:
     """Add the subcommand `train`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "train",
-        description="Train a network as published, on videos of several classes, on one machine or several.",
-        epilog=f"{EPILOG}\n{DATA}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        run,
+        summary,
+        HELP,
+        stopped="stopped; run the same command again to resume after the last whole epoch",
     )
-    parser.set_defaults(command=run, stopped="stopped; run the same command again to resume after the last whole epoch")
     parser.add_argument(
         "--data", type=Path, required=True, help="training data: folder of class folders, or list file; see below"
     )

@@ -10,7 +10,6 @@ import json
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from edge_tdn_export.command_line import require_extra
 from edge_tdn_export.convert.convert import Recipe, runs_here
@@ -22,6 +21,8 @@ from rich.console import Console
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ConfigError, ModelError
+from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import LABELS, WEIGHTS, Model, open_model
 from edge_tdn.media.video_writer import write_video
@@ -56,22 +57,46 @@ RANGES = {
     "at_once": (0, 1 << 20),
 }
 
-EPILOG = """the shipped model with its own settings; the result is runs/motion/model:
-  edge-tdn-train motion --out runs/motion
+HELP = CommandHelp(
+    description="""\
+Train the model `motion`, which comes with the package, again: on generated clips of moving things, in one go from
+nothing to a model folder with INT8, compared with PyTorch and evaluated. Use it to reproduce the shipped model, or to
+make a variant of it; an hour on 2 cores. Your own actions are taught with `finetune`, not with this command.
 
 Stopped, killed, or out of power? Run the same command again to resume; at most 4000 drawings are lost.
-"""
+""",
+    examples=(
+        Example(
+            "the shipped model with its own settings; the result is runs/motion/model",
+            "edge-tdn-train motion --out runs/motion",
+        ),
+        Example(
+            "with pictures of your own videos as backgrounds",
+            "edge-tdn-train motion --out runs/mine --backdrops videos/",
+        ),
+        Example(
+            "continue from the shipped model, with more clips",
+            "edge-tdn-train motion --out runs/longer --from motion --drawings 80000",
+        ),
+    ),
+    exit_status={
+        0: "trained, exported and evaluated",
+        71: "",
+        78: "options are wrong, or the folder is of another run",
+    },
+)
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands, summary: str) -> None:
     """Add the subcommand `motion`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "motion",
-        description="Train the shipped model on generated clips, export and evaluate it.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        run,
+        summary,
+        HELP,
+        stopped="stopped; run the same command again to resume after the last whole epoch",
     )
-    parser.set_defaults(command=run, stopped="stopped; run the same command again to resume after the last whole epoch")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
     parser.add_argument(
         "--drawings",

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from edge_tdn.errors import ModelError, last_line
 from edge_tdn.foreign_file import HEAD_BYTES, failed_copy
 from edge_tdn.label_file import parse_labels
-from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, find_model, open_model
+from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, find_model, open_model, shipped_models
+from edge_tdn.spelling import hint
 from edge_tdn_training.loop.run_folder import RUN, input_of_run
 
 FIRST_NORM = "bn1"  # the one batch norm that the published training never freezes
@@ -69,6 +70,8 @@ def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> Init
     if path.is_dir():  # a run
         path = path / WEIGHTS
         spec = input_of_run(folder) if (folder / RUN).is_file() else None
+    if not path.exists() and (near := hint(source, [model.name for model in shipped_models().iterdir()])):
+        raise ModelError(f"{source}: no such checkpoint, model folder or shipped model; {near}")
     state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path, entry)[0].state
     if any(name.startswith("layer1.") for name in state):
         return _from_imagenet(path, state, labels, options)
