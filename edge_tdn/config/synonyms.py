@@ -14,8 +14,8 @@ USER_AND_PASSWORD = {"user": "username", "login": "username", "password": "passw
 MODEL_RATE = "the model defines how many frames per second it reads; reduce work with `hop`, or in the camera"
 SIZE = "the model defines its input's size; choose the camera's stream with `source`, a part of it with `region`"
 SMOOTHING_CLIPS = (
-    "replaced by smoothing_s, seconds instead of clips: multiply the clips by the seconds from one to the next, which are "
-    "hop * 4 / 15 for the shipped model; 3 clips are smoothing_s = 0.8"
+    "replaced by smoothing_s, seconds instead of clips: multiply the clips by the seconds from one to the next, which "
+    "are hop * 4 / 15 for the shipped model; 3 clips are smoothing_s = 0.8"
 )
 SCORES = {
     "threshold": "enter_threshold",
