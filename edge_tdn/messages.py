@@ -127,17 +127,8 @@ Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
 Score = Annotated[float, Field(ge=0, le=1, description="probability, averaged over the clips of the last smoothing_s")]
 State = Literal["connecting", "streaming", "frozen", "stalled", "unauthorized", "unreachable", "ended", "disabled"]
 Clock = Literal["camera", "host"]
-EndReason = Literal[
-    "below_threshold",
-    "superseded",
-    "max_length",
-    "video_ended",
-    "stream_lost",
-    "disabled",
-    "shutdown",
-    "interrupted",
-    "failed",
-]
+BreakReason = Literal["video_ended", "stream_lost", "disabled", "shutdown", "interrupted", "failed"]  # no more scores
+EndReason = Literal["below_threshold", "superseded", "max_length", BreakReason]
 DeliveryState = Literal["connecting", "connected", "degraded", "unreachable", "unauthorized", "tls", "taken_over"]
 AvailabilityState = Literal["online", "stopped", "offline"]
 OutboxState = Literal["ok", "full", "read_only", "damaged", "off"]

@@ -150,7 +150,7 @@ class DecideConfig(_Table):
     enter_threshold: Share = Field(default=0.7, description="score at which an action starts")
     exit_threshold: Share = Field(default=0.4, description="score below which it ends")
     min_length_s: Seconds = Field(
-        default=0.5, description="seconds that a score must stay up before its start is published; minimum duration"
+        default=0.4, description="seconds that a score must stay up before its start is published; minimum duration"
     )
     max_length_s: Seconds = Field(default=0.0, description="seconds after which an action is ended; 0: never")
     merge_gap_s: Seconds = Field(

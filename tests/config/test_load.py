@@ -72,7 +72,7 @@ def error_of(tmp_path: Path, text: str) -> str:
             ACTION + "exit_threshold = 0.8\n" + CAMERA,
             r"action 'fall': exit_threshold 0\.8 is above enter_threshold 0\.7",
         ),
-        (ACTION + "max_length_s = 0.1\n" + CAMERA, r"action 'fall': max_length_s 0\.1 is below min_length_s 0\.5"),
+        (ACTION + "max_length_s = 0.1\n" + CAMERA, r"action 'fall': max_length_s 0\.1 is below min_length_s 0\.4"),
         (
             "[decide]\n" + ACTION + ACTION.replace("fall", "run") + "enter_threshold = 0.3\n" + CAMERA,
             r":4: decide\.action\[1\]: action 'run': exit_threshold 0\.4 \(its default\) is above enter_thr",
