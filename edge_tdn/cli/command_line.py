@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from edge_tdn import __version__
-from edge_tdn.cli import bench, check, demo, docs, forget, reference, replay, run, simulate, status, watch
+from edge_tdn.cli import bench, check, demo, docs, forget, record, reference, replay, run, simulate, status, watch
 from edge_tdn.cli.doctor import doctor
 from edge_tdn.cli.options import SITE
 from edge_tdn.errors import EdgeTdnError
@@ -23,6 +23,7 @@ COMMANDS = (  # in the order of the help
     watch,
     forget,
     replay,
+    record,
     bench,
     simulate,
     reference,

@@ -28,12 +28,13 @@ TEXTS = [
         "configs/*/*.py",
         "configs/*/*.yaml",
         "systemd/*",
-        "packaging/*",
+        "packaging/**/*",
         "Makefile",
         "pyproject.toml",
         ".ci/run",
     )
     for path in sorted(ROOT.glob(pattern))
+    if path.is_file()
 ] + [*sorted((ROOT / "edge_tdn/schemas").glob("*.json")), ROOT / "edge_tdn/models/README.md"]
 
 

@@ -1,6 +1,7 @@
 """README and docs: the commands exist, the links lead to something, every page is linked."""
 
 import re
+import shlex
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ def test_there_are_commands_targets_and_links_to_test() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_accepted_by_its_parser(command: str) -> None:
     """The configuration files that it names exist in this repository."""
-    program, *arguments = command.split()
+    program, *arguments = shlex.split(command)
     if program == "edge-tdn":
         from edge_tdn.cli.command_line import parser
     elif program == "edge-tdn-train":

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from edge_tdn_export.convert.model_folder import size_of
 from edge_tdn_training.synthetic.clips import HELD_OUT, SPEC, LabelledClip, generate_clip
 from edge_tdn_training.synthetic.motions import OPPOSITE
 
@@ -11,6 +12,8 @@ from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.self_test import scores
 from edge_tdn.manifest import WEIGHTS, Model
+from edge_tdn.verdict import recorded_claim
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,31 @@ def test_the_shipped_model_has_the_input_of_the_clips(motion: Model) -> None:
 def test_the_card_names_the_shipped_weights(motion: Model) -> None:
     weights = (motion.folder / WEIGHTS).read_bytes()
     assert hashlib.sha256(weights).hexdigest() in (motion.folder.parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16", "int8"])
+def test_card_and_documents_state_the_size_and_verdict_of_the_manifest(name: str, motion: Model) -> None:
+    """One size and one verdict for each precision, wherever it is named."""
+    claim, parity = recorded_claim(motion, name), motion.manifest.parity[name]
+    assert claim
+    megabytes = f"{size_of(motion, motion.manifest.precisions[name]) / 1e6:.2g}"
+    page, card = ((ROOT / path).read_text() for path in ("docs/models.md", "edge_tdn/models/README.md"))
+    row = (
+        claim.verdict,
+        f"{parity.max_logit_error:.1e}",
+        f"{100 * parity.top1_agreement:.3g} %",
+        f"{parity.mean_kl:.1e}",
+    )
+    _, _, table = page.partition("\n| `motion` |")
+    assert f" {name} | {' | '.join(row)} | {megabytes} |" in table
+    assert f"{claim.clips} clips of {claim.recordings}" in page
+    assert f"{claim.clips} clips of {claim.recordings} real recordings" in card
+    if name == "int8":
+        assert f"{megabytes} MB in INT8" in page
+        assert f"INT8 ({megabytes} MB) {claim.verdict}" in " ".join(card.split())
+    if name == "fp32":
+        assert f"`motion` ({megabytes} MB;" in page
+        assert f"FP32 ({megabytes} MB) is {claim.verdict}" in " ".join(card.split())
 
 
 def test_the_shipped_model_recognises_held_out_clips(motion: Model, held_out: list[LabelledClip]) -> None:

@@ -8,7 +8,6 @@ from edge_tdn.help.parser import Parser
 from edge_tdn.process.program import run_program
 
 COMMANDS = {  # name -> its module and its help; own actions first, then the published training, then the shipped model
-    "record": ("edge_tdn_training.commands.record", "record clips of one action from a live camera"),
     "finetune": ("edge_tdn_training.commands.finetune", "fine-tune a model on your own clips"),
     "evaluate": (
         "edge_tdn_training.commands.evaluate",
@@ -38,11 +37,11 @@ edge-tdn-train finetune --help.
     examples=(
         Example(
             "record clips of an action",
-            'edge-tdn-train record --source rtsp://192.168.1.20/stream --label "door open" --out clips',
+            'edge-tdn record --source rtsp://192.168.1.20/stream --label "door open" --out clips',
         ),
         Example(
             "record everything else that the camera sees",
-            "edge-tdn-train record --source rtsp://192.168.1.20/stream --label background --out clips",
+            "edge-tdn record --source rtsp://192.168.1.20/stream --label background --out clips",
         ),
         Example("make a model that recognises it", "edge-tdn-train finetune --data clips --out models/door"),
         Example(

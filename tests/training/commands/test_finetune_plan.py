@@ -1,10 +1,12 @@
 """The plan of a fine-tuning: what is refused before any video is decoded."""
 
 import argparse
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
-from edge_tdn_training.commands import finetune
+from edge_tdn_training.__main__ import _parser
 from edge_tdn_training.commands.finetune_plan import make_plan
 from edge_tdn_training.data import video_cache
 
@@ -21,10 +23,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(clips: Path, *more: str | Path) -> argparse.Namespace:
     """Parse the options of a fine-tuning from the shipped model."""
-    parser = argparse.ArgumentParser()
-    finetune.add_parser(parser.add_subparsers())
     out = clips.parent / "model"
-    return parser.parse_args(["finetune", "--data", str(clips), "--out", str(out), *map(str, more)])
+    line = ["finetune", "--data", str(clips), "--out", str(out), "--without-background", *map(str, more)]
+    return _parser(line[:1]).parse_args(line)
 
 
 def test_a_plan_contains_everything_that_the_steps_need(clips: Path) -> None:
@@ -62,3 +63,36 @@ def test_evaluation_data_with_another_class_is_an_error(clips: Path, tmp_path: P
     (other / "dataset.toml").unlink()
     with pytest.raises(ConfigError, match="class 'up' is not a class of"):
         make_plan(options(clips, "--judge", other))
+
+
+def test_data_without_background_is_an_error_with_the_command_that_records_it(clips: Path, tmp_path: Path) -> None:
+    """A name that resembles it is pointed out; a list needs a folder of its own."""
+    other = Path(shutil.copytree(clips, tmp_path / "my clips"))
+    (other / "dataset.toml").unlink()
+    (other / "left").rename(other / "backround")
+    line = options(other)
+    line.without_background = False
+    with pytest.raises(
+        ConfigError, match="would take everything that the camera sees for 'backround' or 'right'"
+    ) as no:
+        make_plan(line)
+    _, near, _, printed, *rest = str(no.value).splitlines()
+    assert near == "if it is 'backround', rename that class to background"
+    assert shlex.split(printed)[1:] == ["record", "--source", "CAMERA", "--label", "background", "--out", str(other)]
+    assert [text.rpartition(": ")[2] for text in rest] == ["--negatives DIR", "--without-background"]
+    (other / "backround").rename(other / "Background")
+    assert make_plan(line).background == ("Background",)
+    (other / "list.txt").write_text("right/take-0.mp4 0\n")
+    (other / "labels.txt").write_text("right\n")
+    line.data = other / "list.txt"
+    with pytest.raises(ConfigError, match=r"--negatives negatives/background:\n.* --out negatives\n.*--negatives DIR$"):
+        make_plan(line)
+
+
+def test_a_label_that_the_initial_model_does_not_report_is_background(clips: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(clips, tmp_path / "clips"))
+    (other / "dataset.toml").unlink()
+    (other / "left").rename(other / "still")
+    line = options(other)
+    line.without_background = False
+    assert make_plan(line).background == ("still",)

@@ -154,7 +154,7 @@ def test_finetune_on_frame_folders_calibrates_and_compares_on_them(
     initial = load_initial_weights("", CLASSES, 1, **SMALL, stdm_fusion="add")
     train_here(TrainingTask(initial, SPEC, decode_clips(clips, tmp_path / "cache"), None, config), tmp_path / "run")
     command = ["finetune", *chosen, "--from", str(tmp_path / "run"), "--out", str(tmp_path / "own")]
-    quick = ["--epochs", "1", "--batch", "2", "--workers", "0", "--device", "cpu"]
+    quick = ["--without-background", "--epochs", "1", "--batch", "2", "--workers", "0", "--device", "cpu"]
     assert main([*command, "--cache", str(tmp_path / "cache"), *quick]) == 0
     printed = capsys.readouterr().out
     assert f"{published.path}: {published.shown}; 4 videos, 2 labels of category.txt\n" in printed

@@ -2,7 +2,9 @@
 
 import errno
 import io
+import shlex
 import subprocess
+import tomllib
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -15,8 +17,9 @@ import pytest
 from edge_tdn_export.convert import convert
 from edge_tdn_export.limits import LIMITS
 from edge_tdn_training.__main__ import main
-from edge_tdn_training.commands import export_model
+from edge_tdn_training.commands import export_model, next_steps
 from edge_tdn_training.commands.finetune import CONFUSION, Exported, write_results
+from edge_tdn_training.commands.next_steps import serve_lines
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.loop.run_folder import CURVES, RUN
 
@@ -41,6 +44,29 @@ def test_confusion_matrix_is_that_of_the_precision_that_a_host_runs_by_default(t
     write_results(plan, data, Exported(cast(Any, None), ()), {"bf16": wrong, "fp32": right, "int8": wrong}, tmp_path)
     expected = right.picture("door, fp32: top-1 100.0% of 2 clips of 2 recording(s)")
     assert (tmp_path / CONFUSION).read_bytes() == expected
+
+
+def test_the_lines_that_serve_a_model_are_toml_and_commands_for_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the configuration in this folder, or if there is none, for that of an installed host."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/site.toml").touch()
+    monkeypatch.setattr(next_steps, "INSTALLED", tmp_path / "etc")
+    made = Path("models", NAME)
+    _, copied, *toml, _, check, reload = serve_lines(made)
+    assert shlex.split(copied) == ["sudo", "cp", "-r", str(tmp_path / made), str(tmp_path / "etc")]
+    assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": NAME}}
+    assert shlex.split(check)[1:] == ["check", "--config", str(tmp_path / "etc/site.toml")]
+    assert reload == "  sudo systemctl reload edge-tdn"
+    (tmp_path / "site.toml").touch()
+    _, *toml, _, check, run = serve_lines(made)
+    assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": str(tmp_path / made)}}
+    assert [shlex.split(line)[1:] for line in (check, run)] == [
+        ["check", "--config", "site.toml"],
+        ["run", "--config", "site.toml"],
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +118,14 @@ def test_the_command_that_train_prints_makes_a_model_folder(trained: str, worksp
 def finetune(trained: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
     """finetune("out") -> the exit status of a fine-tuning of the run, with the id `door`."""
     monkeypatch.chdir(workspace)
-    line = (f"--data={NAME}/clips", f"--from={NAME}/my run", "--cache=cache", "--epochs=1", "--id=door")
+    line = (
+        f"--data={NAME}/clips",
+        f"--from={NAME}/my run",
+        "--cache=cache",
+        "--epochs=1",
+        "--id=door",
+        "--without-background",
+    )
     return lambda out: main(["finetune", *line, f"--out={out}", "--device=cpu", "--workers=0"])
 
 

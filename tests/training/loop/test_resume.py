@@ -132,7 +132,7 @@ def test_a_fine_tuning_that_is_killed_gives_the_weights_of_an_undisturbed_one(
 
     def line(out: str, *more: str | int) -> list[str]:
         options = f"finetune --data {folder / 'data'} --from {undisturbed} --out {folder / out} --epochs 4 --device cpu"
-        return [*options.split(), "--cache", str(folder / "cache"), *map(str, more)]
+        return [*options.split(), "--without-background", "--cache", str(folder / "cache"), *map(str, more)]
 
     export = (finetune, "whole_or_nothing", 1)
     kill_trainer_at(line("whole"), *export)

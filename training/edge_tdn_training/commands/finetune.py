@@ -32,7 +32,7 @@ from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn_training.commands.finetune_plan import MAX_CLIP_S, FinetunePlan, make_plan
 from edge_tdn_training.commands.machine_options import add_machine_options
 from edge_tdn_training.commands.network_options import add_network_options
-from edge_tdn_training.commands.next_steps import convert_command, noted, same_command, weights_kept
+from edge_tdn_training.commands.next_steps import convert_command, noted, same_command, serve_lines, weights_kept
 from edge_tdn_training.data.balance import balance, evaluation_clips
 from edge_tdn_training.data.dataset import DataSet
 from edge_tdn_training.data.decoded import DecodedDataSet, printed
@@ -46,6 +46,7 @@ from edge_tdn_training.loop.early_stopping import best_epoch
 from edge_tdn_training.loop.run_folder import CURVES, ESCAPED, RUN
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
+from edge_tdn_training.progress import counting_bar
 from edge_tdn_training.training_config import TrainingConfig
 
 REPORT = "finetune.json"
@@ -60,10 +61,10 @@ Fine-tune a model on your own clips, and make a model folder of it that `edge-td
 own actions: a folder of clips for each action, at least ten clips in each; the folder's name is the label.
 
 Stopped, killed, or out of power? Run the same command again to resume. Then look at confusion.png in the new folder
-(FP32, a host's default), name the folder in site.toml ([runtime], model), and try it with `edge-tdn replay`.
+(FP32, a host's default). The last lines that it prints put the model into service.
 """,
     examples=(
-        Example("from clips that `record` has made", "edge-tdn-train finetune --data clips --out models/door"),
+        Example("from clips that `edge-tdn record` has made", "edge-tdn-train finetune --data clips --out models/door"),
         Example(
             "with videos in which no action happens as background",
             "edge-tdn-train finetune --data clips --negatives usual-days --out models/door",
@@ -82,8 +83,8 @@ Stopped, killed, or out of power? Run the same command again to resume. Then loo
 The class `background` is everything that must not be published as an action. It is made of the clips in the folder
 `background`; of --negatives, videos in which no action happens, preferably of the same cameras on a usual day; and, if
 there is no class of this name yet, of a list file's videos outside of their labelled intervals (without half a second
-beside these). Clips in the folder of another class are assumed to show it from beginning to end. Without background
-the model reports one of its actions for everything it sees; a note warns of that.
+beside these). Clips in the folder of another class are assumed to show it from beginning to end. A model without
+background reports one of its actions for everything it sees: see --without-background.
 
 A share of every class is held out for the evaluation, by recording: each file is one, unless dataset.toml describes
 which belong together (record writes it). A class of one recording is split in time, with a video or five frames left
@@ -108,6 +109,11 @@ def add_parser(commands: Commands, summary: str) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of class folders, or list file: see train")
     parser.add_argument("--negatives", type=Path, metavar="DIR", help="videos of the class background; see below")
+    parser.add_argument(
+        "--without-background",
+        action="store_true",
+        help="accept data without the class background, as of a published benchmark",
+    )
     parser.add_argument(
         "--from",
         dest="start",
@@ -200,6 +206,8 @@ def run(options: argparse.Namespace) -> int:
         console.print(shown)
     top1 = ", ".join(f"{name} {one.top1:.1%}" for name, one in accuracies.items())
     console.print(f"{plan.out}: {top1}; see {CONFUSION}, parity.html, {REPORT}; the run: {plan.run_folder}")
+    for line in serve_lines(plan.out):
+        console.print(line)
     return 0
 
 
@@ -299,12 +307,18 @@ def evaluate_model(folder: Path, held_out: DecodedDataSet) -> dict[str, Accuracy
     model = open_model(folder)
     spec = model.manifest.input
     truth = np.array([video.label for video in held_out.data.videos])
+    names = list(filter(runs_here, model.manifest.precisions))
     found: dict[str, Accuracy] = {}
-    for name in filter(runs_here, model.manifest.precisions):
-        with closing(open_any(model, name)) as runtime:
-            score = with_runtime(runtime)
-            logits = [score(clip)[0] for frames in held_out.frames for clip in views(frames, spec, "1x1")]
-        found[name] = Accuracy(model.labels, np.stack(logits), truth)
+    with counting_bar() as progress:
+        bar = progress.add_task("evaluating", total=len(names) * len(held_out.frames))
+        for name in names:
+            logits = []
+            with closing(open_any(model, name)) as runtime:
+                score = with_runtime(runtime)
+                for frames in held_out.frames:
+                    logits += [score(clip)[0] for clip in views(frames, spec, "1x1")]
+                    progress.update(bar, advance=1, description=f"evaluating {name}")
+            found[name] = Accuracy(model.labels, np.stack(logits), truth)
     return found
 
 

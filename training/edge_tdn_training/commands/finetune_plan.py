@@ -1,6 +1,7 @@
 """The plan of a fine-tuning: everything that can be refused is refused here, before any work is done."""
 
 import argparse
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from edge_tdn_export.video_options import reading
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import MANIFEST, InputSpec, find_model, open_model
+from edge_tdn.shell import command
+from edge_tdn.teaching.class_folder import BACKGROUND, is_background
 from edge_tdn_training.commands.network_options import input_options, network_options
 from edge_tdn_training.commands.option_checks import check_ranges
-from edge_tdn_training.data.background import BACKGROUND, with_background
+from edge_tdn_training.data.background import with_background
 from edge_tdn_training.data.dataset import DataSet, open_data, open_evaluation_data
 from edge_tdn_training.data.split import check_evaluation_data, check_share
 from edge_tdn_training.loop.checks import check_size
@@ -27,6 +30,7 @@ MAX_CLIP_S = 1.5  # seconds that a clip spans without --segment-stride: an actio
 SPLICED_SHARE = 0.5  # clips that begin in another video: where events start and end, recognition is hardest
 LAST_LAYER_RATE = 5.0  # relative to the other layers, as published for small data sets
 MILESTONES = (0.6, 0.85)
+MAX_LISTED = 5  # actions that an error names
 RANGES = {
     "epochs": (1, None),
     "batch": (2, None),
@@ -69,11 +73,9 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
     _check_options(options)
     how = reading(options)
     data, notes = with_background(open_data(options.data, how, "train"), options.negatives)
-    if len(data.labels) < 2:
-        raise ConfigError(
-            f"{options.data}: only one class, {data.labels[0]!r}; add a folder named {BACKGROUND} of everything else "
-            f"that the camera sees, or use --negatives"
-        )
+    background = _background(options.start, data.labels)
+    if not background and (len(data.labels) < 2 or not options.without_background):
+        raise ConfigError(_no_background(options.data, data.labels))
     evaluation = open_evaluation_data(options.judge, how, data, options.data) if options.judge else None
     if evaluation:
         check_evaluation_data(data, evaluation)
@@ -91,7 +93,7 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
         cache=options.cache,
         initial=initial,
         spec=spec,
-        background=_background(options.start, data.labels),
+        background=background,
         config=_training_config(options, data, spec),
         epochs=options.epochs,
         device=options.device,
@@ -145,10 +147,30 @@ def _background(source: str, labels: Sequence[str]) -> tuple[str, ...]:
     folder = find_model(source, Path.cwd())
     if (folder / MANIFEST).is_file():
         known = open_model(folder).manifest.background
-    found = tuple(label for label in labels if label == BACKGROUND or label in known)
+    found = tuple(label for label in labels if is_background(label) or label in known)
     if len(found) == len(labels):
-        raise ConfigError(f"{', '.join(found)}: all classes are background; no event would ever be published")
+        raise ConfigError(
+            f"{', '.join(found)}: all classes are background; no event would ever be published; record an action too"
+        )
     return found
+
+
+def _no_background(data: Path, labels: Sequence[str]) -> str:
+    """Return the message of an error: what to record as background, and why."""
+    actions = " or ".join(map(repr, labels[:MAX_LISTED])) + (" ..." if len(labels) > MAX_LISTED else "")
+    near = difflib.get_close_matches(BACKGROUND, labels, 1)
+    out = data if data.is_dir() else Path("negatives")
+    recorded = "" if data.is_dir() else f", and add --negatives {out / BACKGROUND}"
+    lines = [
+        f"{data}: no class {BACKGROUND!r}: the model would take everything that the camera sees for {actions}",
+        *([f"if it is {near[0]!r}, rename that class to {BACKGROUND}"] if near else []),
+        f"record everything else that the camera sees on a usual day, ten minutes or more (CAMERA: as for the other "
+        f"clips){recorded}:",
+        f"  {command('edge-tdn', 'record', '--source', 'CAMERA', '--label', BACKGROUND, '--out', out)}",
+        "or name a folder of videos in which no action happens: --negatives DIR",
+        *(["or accept such a model: --without-background"] if len(labels) > 1 else []),
+    ]
+    return "\n".join(lines)
 
 
 def _training_config(options: argparse.Namespace, data: DataSet, spec: InputSpec) -> TrainingConfig:

@@ -1,6 +1,8 @@
 """The commands that continue where a command ends or fails: what was learned is never lost."""
 
 import argparse
+import json
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +11,9 @@ import torch.distributed as dist
 
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec
 from edge_tdn.shell import command
+
+SITE = Path("site.toml")
+INSTALLED = Path("/etc/edge-tdn")  # configuration and models of an installed host; its services cannot read /home
 
 
 def same_command(options: argparse.Namespace) -> str:
@@ -35,6 +40,33 @@ def convert_command(
     words += [f"--id={id}"] if id else []
     words += ["--precisions", *precisions] if precisions else []
     return command("edge-tdn-export", "convert", *words)
+
+
+def serve_lines(model: Path) -> list[str]:
+    """Return the lines that put a model folder into service on this machine, each command in a line of its own.
+
+    They name the configuration in this folder, or else that of an installed host, whose models are beside it.
+    """
+    if (INSTALLED / SITE).is_file() and not SITE.is_file():
+        return [
+            f"next, copy it to where the service can read it, and name it in {INSTALLED / SITE}:",
+            f"  {shlex.join(['sudo', 'cp', '-r', str(model.resolve()), str(INSTALLED)])}",
+            *_runtime(model.name),
+            "then check and reload it; the cameras that are running continue:",
+            f"  {command('edge-tdn', 'check', '--config', INSTALLED / SITE)}",
+            "  sudo systemctl reload edge-tdn",
+        ]
+    return [
+        f"next, name it in {SITE}, the configuration of your cameras (on another machine: copy the folder there):",
+        *_runtime(str(model.resolve())),
+        "then check and run it (a daemon that runs already: send it SIGHUP):",
+        f"  {command('edge-tdn', 'check', '--config', SITE)}",
+        f"  {command('edge-tdn', 'run', '--config', SITE)}",
+    ]
+
+
+def _runtime(model: str) -> list[str]:
+    return ["  [runtime]", f"  model = {json.dumps(model, ensure_ascii=False)}"]
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import InputSpec, model_id
+from edge_tdn.teaching.class_folder import is_background
 from edge_tdn_training.commands.machine_options import add_machine_options
 from edge_tdn_training.commands.network_options import add_network_options, input_options, network_options
 from edge_tdn_training.commands.next_steps import convert_command, noted, same_command
 from edge_tdn_training.commands.option_checks import check_ranges
-from edge_tdn_training.data.background import BACKGROUND
 from edge_tdn_training.data.copies import copies_are_one
 from edge_tdn_training.data.dataset import DataSet, open_data, open_evaluation_data
 from edge_tdn_training.data.decoded import DecodedDataSet, printed
@@ -281,5 +281,5 @@ def _print_result(
 ) -> None:
     held_out = f", held out {metrics['held_out_top1']:.1%}" if "held_out_top1" in metrics else ""
     console.print(f"{out}: {metrics['epoch']:.0f} epochs, top-1 {metrics['top1']:.1%}{held_out}; see curves.png")
-    background = [label for label in labels if label == BACKGROUND]
+    background = [label for label in labels if is_background(label)]
     console.print(f"next: {convert_command(out, Path('models', model_id(out.resolve().name)), spec, background)}")

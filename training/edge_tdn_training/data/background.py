@@ -14,10 +14,10 @@ from edge_tdn_export.video_files import FoundVideos
 
 from edge_tdn.capture.video_file import length_s
 from edge_tdn.errors import SourceError
+from edge_tdn.teaching.class_folder import BACKGROUND, is_background
 from edge_tdn_training.data.dataset import DataSet, Video, folders_note, real_path, two_labels
 from edge_tdn_training.data.description import recordings
 
-BACKGROUND = "background"
 MARGIN_S = 0.5  # left out beside a labelled interval: labels are not exact to the frame
 MIN_NEGATIVE_S = 1.0  # shorter gaps between labelled intervals are left out
 
@@ -35,9 +35,9 @@ def with_background(data: DataSet, negatives: Path | None) -> tuple[DataSet, tup
     notes = folders_note(found.folders, negatives) if negatives else []
     given: list[Interval] = [(path, 0.0, None) for path in found.videos]
     recording = recordings(negatives) if negatives else Path.as_posix
-    exists = BACKGROUND in data.labels
+    label = next((number for number, name in enumerate(data.labels) if is_background(name)), len(data.labels))
+    exists = label < len(data.labels)
     between = [] if exists else _unlabelled(data)
-    label = data.labels.index(BACKGROUND) if exists else len(data.labels)
     sources = {video.path: video.source for video in data.videos}
     videos = tuple(
         Video(path, label, sources.get(path) or recording(path), from_s, to_s)
@@ -45,7 +45,7 @@ def with_background(data: DataSet, negatives: Path | None) -> tuple[DataSet, tup
     )
     if exists or not videos:
         if not exists:
-            notes.append(f"no class {BACKGROUND!r}: the model will take everything for an action; see --negatives")
+            notes.append(f"no class {BACKGROUND!r}: the model will take everything for an action")
         return _extended(data, data.labels, data.swaps, videos, found.skipped), tuple(notes)
     parts = [f"{len(given)} video(s) of {negatives}"] if given else []
     parts += [f"{len(between)} interval(s) outside of the labelled ones"] if between else []

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edge_tdn_training.data.background import BACKGROUND
+from edge_tdn.teaching.class_folder import is_background
 from edge_tdn_training.data.decoded import DecodedDataSet
 from edge_tdn_training.data.split import Item, part
 
@@ -23,7 +23,7 @@ def balance(decoded: DecodedDataSet, clip: int) -> DecodedDataSet:
     videos = Counter(video.label for video in decoded.data.videos)
     for item in zip(decoded.data.videos, decoded.frames, strict=True):
         items.setdefault(item[0].label, []).extend([item] * max(1, round(len(item[1]) / clip)))
-    background = {label for label in items if decoded.data.labels[label] == BACKGROUND}
+    background = {label for label in items if is_background(decoded.data.labels[label])}
     actions = [len(own) for label, own in items.items() if label not in background]
     spread = (-(-videos[label] // max(1, len(actions))) for label in background)
     each = max(MIN_CLIPS_PER_CLASS, *actions, *spread)
@@ -45,10 +45,12 @@ def evaluation_clips(decoded: DecodedDataSet, clip: int) -> DecodedDataSet:
         starts = range(0, len(item[1]) - clip + 1, max(1, clip // EVALUATION_STEP))
         items.setdefault(item[0].label, []).extend([part(item, first, clip) for first in starts] or [item])
     labels = decoded.data.labels
-    limit = max((len(own) for label, own in items.items() if labels[label] != BACKGROUND), default=MIN_CLIPS_PER_CLASS)
+    limit = max(
+        (len(own) for label, own in items.items() if not is_background(labels[label])), default=MIN_CLIPS_PER_CLASS
+    )
     taken = []
     for label, own in sorted(items.items()):
-        each = min(limit, len(own)) if labels[label] == BACKGROUND else len(own)
+        each = min(limit, len(own)) if is_background(labels[label]) else len(own)
         taken += [own[number * len(own) // each] for number in range(each)]
     return _of_items(decoded, taken)
 

@@ -25,9 +25,9 @@ from edge_tdn_export.lists.video_list import Part
 from edge_tdn_export.video_files import AS_IT_IS, SUFFIXES, USUAL, Reading, kind_of, videos_below
 
 from edge_tdn.capture.picture_folder import AS_FOUND, Pictures
-from edge_tdn.errors import ConfigError, ModelError
-from edge_tdn.label_file import parse_labels
+from edge_tdn.errors import ConfigError
 from edge_tdn.spelling import nearest_of_many
+from edge_tdn.teaching.class_folder import class_name
 from edge_tdn_training.data.description import Description
 
 SIDE = re.compile(r"(?<![^\W_])(left|right)(?![^\W_])", re.IGNORECASE)
@@ -154,20 +154,6 @@ def folders_note(folders: Sequence[Path], root: Path) -> list[str]:
     more = f" and {len(folders) - MAX_FOLDERS} more" if len(folders) > MAX_FOLDERS else ""
     read = "is read as a video" if len(folders) == 1 else "are read as videos"
     return [f"{root}: {counted(len(folders), 'folder')} of pictures {read}: {shown}{more}"] if folders else []
-
-
-def class_name(folder: Path) -> str:
-    """Return the name of a class's folder, which need not exist. ConfigError: not a valid line of labels.txt."""
-    name = folder.name
-    try:
-        fits = parse_labels(folder, name.encode()) == (name,)
-    except (UnicodeEncodeError, ModelError):
-        fits = False
-    if not fits:
-        raise ConfigError(
-            f"{name!r} in {folder.parent}: not a valid class name: use one line of UTF-8 without blanks around it"
-        )
-    return name
 
 
 def _open_list(path: Path, reading: Reading, part: Part | None, other: Counting | None) -> DataSet:

@@ -7,8 +7,6 @@ first_label = 0             # the number of the first label in a list, 0 or 1; o
 "turn left" = "turn right"
 """
 
-import re
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ from edge_tdn_export.lists.numbering import FIRST_KEY
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.spelling import hint
+from edge_tdn.teaching.class_folder import DESCRIPTION, read_description, recording_of
 
-DESCRIPTION = "dataset.toml"
 KEYS = ("source", "flip", FIRST_KEY)
 
 
@@ -28,7 +26,7 @@ class Description:
     def __init__(self, folder: Path) -> None:
         self._path = folder / DESCRIPTION
         self._table = _table(self._path)
-        self.source = _source(self._path, self._table.get("source"))  # from a video's path to its recording
+        self.source = recording_of(self._path, self._table.get("source"))  # from a video's path to its recording
 
     @property
     def first_label(self) -> int | None:
@@ -54,38 +52,11 @@ def recordings(folder: Path) -> Callable[[Path], str]:
 
 def _table(path: Path) -> dict[str, Any]:
     """Return the keys of `dataset.toml`; none if the file does not exist."""
-    table: dict[str, Any] = {}
-    if path.exists():
-        try:
-            table = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: {error}") from error
+    table = read_description(path)
     for key in table:
         if key not in KEYS:
             raise ConfigError(f"{path}: {key}: unknown key; allowed: {', '.join(KEYS)}")
     return table
-
-
-def _source(path: Path, pattern: object) -> Callable[[Path], str]:
-    """Return a function from a path to its recording: by the file's name alone, in whichever class it is."""
-    if pattern is None:
-        return Path.as_posix  # every file is a recording of its own
-    if not isinstance(pattern, str):
-        raise ConfigError(f"{path}: source: {pattern!r} is not a text; expected: a regular expression")
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"{path}: source: {pattern!r} is not a regular expression: {error}") from error
-    if compiled.groups != 1:
-        raise ConfigError(f"{path}: source: {pattern!r}: must have one group, the recording: '(.+)-[0-9]+'")
-
-    def source(video: Path) -> str:
-        found = compiled.fullmatch(video.stem)
-        return found[1] if found else video.as_posix()
-
-    return source
 
 
 def _swaps(path: Path, flip: object, labels: Sequence[str]) -> tuple[int, ...]:

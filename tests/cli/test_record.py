@@ -1,6 +1,7 @@
-"""Recording clips from real camera servers: complete files, of one recording."""
+"""`edge-tdn record`, from real camera servers: complete files, of one recording, and what to type next."""
 
 import os
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -8,21 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from edge_tdn_training.__main__ import main
-from edge_tdn_training.commands.record import RecordingPlan, record
 from edge_tdn_training.data.dataset import open_data
 
+from edge_tdn.__main__ import main
 from edge_tdn.capture.video_file import read_file
 from edge_tdn.media import gstreamer
 from edge_tdn.messages import NS_PER_S, Frame
+from edge_tdn.teaching.clip_cutter import RecordingPlan, cut_clips
 from tests.conftest import number_in
+from tests.support.command_line import Run
 from tests.support.rtsp import RtspCamera
 from tests.support.waiting import eventually
 
-pytestmark = [
-    pytest.mark.training,
-    pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages"),
-]
+pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 
 
 def length_s(path: Path) -> float:
@@ -79,7 +78,7 @@ def test_no_clip_spans_a_gap_and_each_has_its_countdown(make_video: Callable[...
     rung: list[int] = []
     plan = RecordingPlan(tmp_path, "s", count=2, seconds=1.0, pause=1.0)
     frames = broken(make_video(frames=90), at=20)
-    clips = list(record(frames, plan, lambda what, _: reported.append(what), lambda: rung.append(len(reported))))
+    clips = list(cut_clips(frames, plan, lambda what, _: reported.append(what), lambda: rung.append(len(reported))))
     assert [path.name for path in clips] == ["s-001.mp4", "s-002.mp4"]
     shown = [[number_in(frame.picture) for frame in read_file(path)] for path in clips]
     assert shown == [list(range(35, 51)), list(range(65, 81))]
@@ -87,6 +86,9 @@ def test_no_clip_spans_a_gap_and_each_has_its_countdown(make_video: Callable[...
     assert reported.count("clip 1 of 2: get ready, 1") == 30
     assert reported.count("clip 2 of 2: recording") == 16
     assert {path.name for path in tmp_path.iterdir()} == {"video.mp4", "s-001.mp4", "s-002.mp4"}
+    plan = replace(plan, seconds=0.5, pause=0.0)
+    assert len(list(cut_clips(read_file(tmp_path / "video.mp4"), plan, ring=lambda: rung.append(0)))) == 2
+    assert len(rung) == 5, "nothing has to be performed without a countdown"
 
 
 def test_a_source_that_ends_too_soon_is_an_error(
@@ -121,6 +123,7 @@ def test_without_a_clip_no_class_is_created_and_a_leak_is_reported(
         (["--label", "wave", "--count", "0"], "--count 0: must be 1 or more"),
         (["--label", "wave", "--source", "ftp://x/y"], "--source: unknown kind of source ftp://"),
         (["--label", "wave", "--source", "unknown", "--config", "configs/reference.toml"], "not a camera of"),
+        (["--label", "wave", "--source", "hall"], "--source hall: no such file; if it is a camera of a configuration"),
     ],
 )
 def test_a_wrong_option_is_an_error_and_nothing_is_written(
@@ -129,3 +132,66 @@ def test_a_wrong_option_is_an_error_and_nothing_is_written(
     assert main(["record", "--source", "gst: videotestsrc", "--out", str(tmp_path / "clips"), *more]) == 78
     assert message in capsys.readouterr().err
     assert not (tmp_path / "clips").exists()
+
+
+def printed_commands(text: str) -> list[list[str]]:
+    """Return the words of the commands that were printed, each in an indented line of its own."""
+    return [shlex.split(line) for line in text.splitlines() if line.startswith("  ") and "edge-tdn" in line]
+
+
+@pytest.fixture
+def recorded(make_video: Callable[..., Path], here: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """recorded("a label", ...) -> what a recording of two clips prints; it runs in the folder of video.mp4."""
+    monkeypatch.chdir(make_video(frames=40).parent)
+
+    def record(label: str, *more: str) -> str:
+        line = ("--source", "video.mp4", "--out", "my clips", "--seconds", "0.5", "--count", "2", "--pause", "0")
+        done = here("record", *line, "--label", label, *more)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    return record
+
+
+def test_background_is_asked_for_by_name_with_the_same_camera_and_folder(recorded: Callable[..., str]) -> None:
+    text = recorded("it's open")
+    assert "the class background: everything else that this camera sees" in text
+    ((program, *words),) = printed_commands(text)
+    assert Path(program).name == "edge-tdn"
+    same = "--source video.mp4 --label background --out 'my clips' --count 2 --seconds 0.5 --pause 0.0"
+    assert words == ["record", *shlex.split(same)]
+
+
+def test_the_training_comes_when_action_and_background_are_there(recorded: Callable[..., str]) -> None:
+    """The model gets a name that is free: of the action, or if there are several, of the folder."""
+    assert printed_commands(recorded("Background"))[0][4:6] == ["--label", "door open"]
+    text = recorded("it's open")
+    ((program, *words),) = printed_commands(text)
+    assert Path(program).name == "edge-tdn-train"
+    assert words == ["finetune", "--data", "my clips", "--out", "models/it-s-open"]
+    assert "'Background' 2" in text
+    assert '"it\'s open" 2' in text
+    Path("models/it-s-open").mkdir(parents=True)
+    assert printed_commands(recorded("it's open"))[0][-1] == "models/it-s-open-2"
+    assert printed_commands(recorded("closed"))[0][-1] == "models/my-clips"
+
+
+def test_the_password_of_a_camera_is_not_printed(rtsp: Callable[..., RtspCamera], here: Run, tmp_path: Path) -> None:
+    url = rtsp("s3cr3t-Pa55").url("camera:s3cr3t-Pa55@")
+    line = ("--seconds", "0.5", "--count", "1", "--pause", "0", "--label", "wave", "--out", tmp_path / "clips")
+    done = here("record", "--source", url, *line)
+    assert done.returncode == 0, done.stderr
+    assert "s3cr3t-Pa55" not in done.stderr
+    assert "with the camera's password in place of ***" in done.stderr
+    assert printed_commands(done.stderr)[0][3].startswith("rtsp://camera:***@127.0.0.1:")
+
+
+def test_background_is_recorded_for_ten_minutes_without_countdown(
+    make_video: Callable[..., Path], here: Run, tmp_path: Path
+) -> None:
+    """The clips of an action are fewer and shorter."""
+    video = make_video(frames=16)
+    shown = here("record", "--source", video, "--label", "background", "--out", tmp_path / "clips", "--seconds", "0.5")
+    assert (shown.returncode, "after 1 of 60 clip(s)" in shown.stderr) == (66, True), shown.stderr
+    shown = here("record", "--source", video, "--label", "wave", "--out", tmp_path / "clips", "--seconds", "0.5")
+    assert (shown.returncode, "after 0 of 10 clip(s)" in shown.stderr) == (66, True), "one second of a countdown of 3 s"

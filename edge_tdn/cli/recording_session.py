@@ -1,0 +1,174 @@
+"""`edge-tdn record` at work: the camera, the clips, and the commands that come next."""
+
+import argparse
+import getpass
+import re
+import shlex
+import signal
+import socket
+import threading
+import time
+from contextlib import closing, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from edge_tdn.capture.open_capture import verify
+from edge_tdn.capture.source import Source
+from edge_tdn.cli.console import plain_console
+from edge_tdn.cli.options import SITE
+from edge_tdn.config.load import load
+from edge_tdn.config.tables import CameraConfig
+from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.manifest import model_id
+from edge_tdn.media import gstreamer
+from edge_tdn.messages import State
+from edge_tdn.process.passwords import without_password
+from edge_tdn.shell import command
+from edge_tdn.spelling import nearest
+from edge_tdn.teaching.class_folder import BACKGROUND, class_name, count_clips, create_class, is_background
+from edge_tdn.teaching.clip_cutter import RecordingPlan, cut_clips
+
+SESSION = "%Y%m%dT%H%M%SZ"  # start of the names of all clips of one call
+NAME = re.compile("[A-Za-z0-9._-]+")  # of a camera; an address has a colon or a slash
+MAX_SECONDS = 3600.0  # of a clip, or of a pause
+EXAMPLE = "door open"
+OTHER_DAYS = "Record again on other days: a model is evaluated on recordings that it was not trained on."
+
+
+def record(options: argparse.Namespace, count: int, seconds: float, pause: float) -> int:
+    """Record; return the exit status. The numbers apply where the options have none; see RecordingPlan.
+
+    EdgeTdnError: name, options, source or disk; finished clips stay.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: an unfinished clip is deleted
+    plan = _plan(options, count, seconds, pause)
+    camera, base = _camera(options)
+    verify(camera, base)
+    console = plain_console(stderr=True, soft_wrap=True)
+    if forgotten := create_class(plan.folder, plan.clip(1).name, plan.clip(2).name):
+        console.print(forgotten)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn())
+    made = 0
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            bar = progress.add_task("", total=1.0)
+            report = lambda what, share: progress.update(bar, description=what, completed=share)  # noqa: E731
+            source = Source(camera, base, lambda state, reason: _print_state(console, state, reason))
+            with closing(source.frames(threading.Event())) as frames:  # type: ignore[type-var]
+                for path in cut_clips(frames, plan, report, console.bell):
+                    made += 1
+                    console.print(f"{path}: {plan.seconds:g} s", style="green")
+    except KeyboardInterrupt:
+        console.print(f"stopped; {made} of {plan.count} clip(s) recorded")
+        return 130
+    finally:
+        with suppress(OSError):  # it stays if it contains a clip
+            plan.folder.rmdir()
+    if made < plan.count:
+        where = f"; they are in {plan.folder}" if made else ""
+        raise SourceError(f"the source ended after {made} of {plan.count} clip(s){where}", "ended")
+    for line in (f"{made} clip(s) of one recording in {plan.folder}", *_next_steps(options)):
+        console.print(line)
+    return 0
+
+
+def _next_steps(options: argparse.Namespace) -> list[str]:
+    """Return the lines that name the class that is still missing, or how to train; each command is a line."""
+    found = count_clips(options.out)
+    actions = [label for label in found if not is_background(label)]
+    if not actions:
+        return [f"next, an action (its name in place of {EXAMPLE!r}):", *_again(options, EXAMPLE)]
+    if len(actions) == len(found):
+        return [
+            f"next, the class {BACKGROUND}: everything else that this camera sees, on a usual day. Without it a model "
+            f"takes everything for {' or '.join(map(repr, actions[:3]))}:",
+            *_again(options, BACKGROUND),
+        ]
+    name = model_id(actions[0] if len(actions) == 1 else options.out.resolve().name)
+    model = next(
+        path for n in range(1, 1000) if not (path := Path("models", f"{name}-{n}" if n > 1 else name)).exists()
+    )
+    counts = ", ".join(f"{label!r} {count}" for label, count in found.items())
+    if find_spec("torch"):
+        return [
+            f"next, the training (clips: {counts}). {OTHER_DAYS}",
+            f"  {command('edge-tdn-train', 'finetune', '--data', options.out, '--out', model)}",
+        ]
+    return [
+        f"next, the training (clips: {counts}), on a machine with PyTorch, which this one does not have. {OTHER_DAYS}",
+        *_elsewhere(options.out.resolve(), model),
+    ]
+
+
+def _again(options: argparse.Namespace, label: str) -> list[str]:
+    """Return the command that is running, with another label; a password in it is not shown."""
+    source = without_password(options.source)
+    words: list[str | Path] = ["--source", source]
+    words += ["--config", options.config] if options.config else []
+    words += ["--label", label, "--out", options.out]
+    for name in ("count", "seconds", "pause"):
+        if (value := getattr(options, name)) is not None:
+            words += [f"--{name}", str(value)]
+    hidden = ["  (with the camera's password in place of ***)"] if source != options.source else []
+    return [f"  {command('edge-tdn', 'record', *words)}", *hidden]
+
+
+def _elsewhere(clips: Path, model: Path) -> list[str]:
+    """Return the commands that fetch the clips to another machine and train there."""
+    address = f"{socket.gethostname()}:{clips}"
+    with suppress(KeyError, OSError):  # in a container this user may have no name
+        address = f"{getpass.getuser()}@{address}"
+    return [
+        f"  {shlex.join(['scp', '-r', address, '.'])}",
+        f"  {shlex.join(['edge-tdn-train', 'finetune', f'--data={clips.name}', f'--out={model}'])}",
+    ]
+
+
+def _plan(options: argparse.Namespace, count: int, seconds: float, pause: float) -> RecordingPlan:
+    """Return the clips to record. ConfigError: label or numbers are wrong."""
+    count = count if options.count is None else options.count
+    seconds = seconds if options.seconds is None else options.seconds
+    pause = pause if options.pause is None else options.pause
+    if not 0.5 <= seconds <= MAX_SECONDS:
+        raise ConfigError(f"--seconds {seconds:g}: must be from 0.5 to {MAX_SECONDS:g}")
+    if count < 1:
+        raise ConfigError(f"--count {count}: must be 1 or more")
+    if not 0 <= pause <= MAX_SECONDS:
+        raise ConfigError(f"--pause {pause:g}: must be from 0 to {MAX_SECONDS:g}")
+    if "/" in options.label or options.label.startswith(".") or not options.label:
+        raise ConfigError(f"--label {options.label!r}: not a valid folder name: use no / and no dot at its start")
+    folder = options.out / options.label
+    class_name(folder)
+    return RecordingPlan(folder, time.strftime(SESSION, time.gmtime()), count, seconds, pause)
+
+
+def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:
+    """Return the camera, and the folder that its relative paths refer to."""
+    if not gstreamer.available():
+        raise ConfigError(gstreamer.how_to_install())
+    is_name = NAME.fullmatch(options.source) and not Path(options.source).exists()
+    site = options.config or (SITE if is_name and SITE.is_file() else None)
+    if site:
+        cameras = {camera.name: camera for camera in load(site).camera}
+        if options.source not in cameras:
+            raise ConfigError(
+                f"--source {options.source}: not a camera of {site}; {nearest(options.source, cameras, 'its cameras')}"
+            )
+        return cameras[options.source], site.parent
+    if is_name:
+        raise ConfigError(
+            f"--source {options.source}: no such file; if it is a camera of a configuration, add --config FILE"
+        )
+    try:
+        return CameraConfig(name="camera", source=options.source), Path.cwd()
+    except ValidationError as error:
+        raise ConfigError(f"--source: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+
+
+def _print_state(console: Console, state: State, reason: str) -> None:
+    if state not in ("streaming", "ended"):
+        console.print(f"{state}{f': {reason}' if reason else ''}")

@@ -1,0 +1,124 @@
+"""Cut clips of equal length from the frames of a camera, with a countdown before each.
+
+The pictures come from the same source as the daemon's, and keep their times. A clip that is interrupted by a stop or a
+lost connection is deleted, and recorded again. All clips of one call are of one recording, by their names and
+`dataset.toml`, so that none of them is evaluated on while others are trained on.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from edge_tdn.errors import EdgeTdnError
+from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
+from edge_tdn.messages import NS_PER_S, Frame, Rgbx
+
+FINISH_TIMEOUT_S = 30.0  # for a slow disk to complete a clip
+MAX_GAP_S = 0.5  # seconds between two frames above which a clip is recorded again; the default of a camera's max_gap_s
+SCRATCH_SUFFIX = ".part"
+
+Report = Callable[[str, float], None]  # receives the current activity, and the share of it that is done
+
+
+@dataclass(frozen=True)
+class RecordingPlan:
+    """The clips to record."""
+
+    folder: Path  # of the class
+    session: str  # start of the names of all clips
+    count: int
+    seconds: float  # of each clip
+    pause: float  # seconds before each
+
+    def clip(self, number: int) -> Path:
+        """Return the path of clip `number`, from 1."""
+        return self.folder / f"{self.session}-{number:03}.mp4"
+
+    def remove_unfinished(self) -> None:
+        """Delete the files of clips that were not completed."""
+        for path in self.folder.glob(f".{self.session}-*{SCRATCH_SUFFIX}"):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def cut_clips(
+    frames: Iterator[Frame],
+    plan: RecordingPlan,
+    report: Report = lambda what, share: None,
+    ring: Callable[[], object] = lambda: None,
+) -> Iterator[Path]:
+    """Yield each clip when its file is complete; return early when the frames end.
+
+    `report` is called with every frame, `ring` at the start and end of a clip that follows a countdown. EdgeTdnError: a
+    clip cannot be written.
+    """
+    number, stream, from_ns, last_ns = 1, None, 0, 0
+    clip: _Clip | None = None
+    if not plan.pause:
+        ring = lambda: None  # noqa: E731
+    try:
+        for frame in frames:
+            if frame.stream != stream or frame.pts_ns - last_ns > MAX_GAP_S * NS_PER_S:  # a gap in the stream
+                if clip:
+                    clip.discard()
+                clip = None
+                stream, from_ns = frame.stream, frame.pts_ns + round(plan.pause * NS_PER_S)
+            last_ns = frame.pts_ns
+            name = f"clip {number} of {plan.count}"
+            if frame.pts_ns < from_ns:
+                left_s = (from_ns - frame.pts_ns) / NS_PER_S
+                report(f"{name}: get ready, {ceil(left_s)}", 1 - left_s / plan.pause)
+                continue
+            if clip is None:
+                clip = _Clip(plan.clip(number), frame)
+                ring()
+            clip.write(frame)
+            done_s = (frame.pts_ns - clip.from_ns) / NS_PER_S
+            report(f"{name}: recording", done_s / plan.seconds)
+            if done_s < plan.seconds:
+                continue
+            ring()
+            yield clip.keep()
+            clip = None
+            if number == plan.count:
+                return
+            number, from_ns = number + 1, frame.pts_ns + round(plan.pause * NS_PER_S)
+    finally:
+        if clip:
+            clip.discard()
+        plan.remove_unfinished()  # a stop may come before `clip` is assigned
+
+
+class _Clip:
+    """A video file that gets its name when it is complete."""
+
+    def __init__(self, path: Path, first: Frame) -> None:
+        self._path, self.from_ns = path, first.pts_ns
+        self._scratch = path.with_name(f".{path.name}{SCRATCH_SUFFIX}")
+        self._writer = VideoWriter(self._scratch, LIVE_ENCODERS)
+        self._rgbx: Rgbx = np.empty((*first.decoded.size, 4), np.uint8)
+
+    def write(self, frame: Frame) -> None:
+        frame.decoded.rgbx(self._rgbx)
+        self._writer.write(self._rgbx, frame.pts_ns - self.from_ns)
+
+    def keep(self) -> Path:
+        try:
+            self._writer.finish(FINISH_TIMEOUT_S)
+            with self._scratch.open("rb") as file:
+                os.fsync(file.fileno())  # before the name: a power cut must not leave an empty file under it
+            return self._scratch.replace(self._path)
+        except OSError as error:
+            raise EdgeTdnError(f"{self._path}: {error.strerror}") from error
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        self._writer.close()
+        with suppress(OSError):
+            self._scratch.unlink(missing_ok=True)
