@@ -124,12 +124,11 @@ def iso(wall_ns: int) -> str:
 
 
 Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="ISO 8601, UTC")]
-Score = Annotated[float, Field(ge=0, le=1, description="probability, averaged over the last clips (smoothing_clips)")]
+Score = Annotated[float, Field(ge=0, le=1, description="probability, averaged over the clips of the last smoothing_s")]
 State = Literal["connecting", "streaming", "frozen", "stalled", "unauthorized", "unreachable", "ended", "disabled"]
 Clock = Literal["camera", "host"]
-EndReason = Literal[
-    "below_threshold", "superseded", "max_length", "stream_lost", "disabled", "shutdown", "interrupted", "failed"
-]
+BreakReason = Literal["video_ended", "stream_lost", "disabled", "shutdown", "interrupted", "failed"]  # no more scores
+EndReason = Literal["below_threshold", "superseded", "max_length", BreakReason]
 DeliveryState = Literal["connecting", "connected", "degraded", "unreachable", "unauthorized", "tls", "taken_over"]
 AvailabilityState = Literal["online", "stopped", "offline"]
 OutboxState = Literal["ok", "full", "read_only", "damaged", "off"]
@@ -192,8 +191,9 @@ class ActionEvent(Payload):
     type: Literal["start", "update", "end"] = Field(description="one start, any number of updates, one end")
     reason: EndReason | None = Field(
         default=None,
-        description="why the action ended; null unless `type` is `end`. `interrupted`: the daemon was killed, and "
-        "published the end at its next start; `failed`: the network failed, or the camera's scores could not be used",
+        description="why the action ended; null unless `type` is `end`. `video_ended`: the video file is over, or "
+        "begins again; `interrupted`: the daemon was killed, and published the end at its next start; `failed`: the "
+        "network failed, or the camera's scores could not be used",
     )
     host: str = Field(description="name of the host, from the configuration")
     camera: str = Field(description="name of the camera, from the configuration")

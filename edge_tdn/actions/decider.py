@@ -106,7 +106,7 @@ class Decider:
         self._origin = origin
         self._labels = tuple(labels)
         self._rules = rules(config, labels, background)
-        self._smoother = ScoreSmoother(self._rules, len(labels), config.smoothing_clips)
+        self._smoother = ScoreSmoother(self._rules, len(labels), config.smoothing_s)
         self._clock = StreamClock()
         self._pending: dict[str, _Pending] = {}
         self._active: dict[str, _Active] = {}
@@ -172,7 +172,7 @@ class Decider:
     def push(self, scores: Scores) -> list[ActionEvent]:
         """Return the events that the newest clip causes."""
         self._clock.advance(scores)
-        self._smoother.push(scores.logits)
+        self._smoother.push(scores.logits, self._clock.now_ns)
         for action in self._active.values():
             self._follow(action)
         self._pending = {name: self._pending.get(name) or self._rise(name) for name in self._candidates()}
@@ -216,7 +216,7 @@ class Decider:
         events = [self._cut(action, "shutdown") for action in [*self._active.values()] if not continues(action)]
         recent = self._smoother.recent if same_labels else ()
         self._config, self._origin, self._labels, self._rules = config, origin, tuple(labels), found
-        self._smoother = ScoreSmoother(found, len(labels), config.smoothing_clips, recent)
+        self._smoother = ScoreSmoother(found, len(labels), config.smoothing_s, recent)
         return events
 
     def _follow(self, action: _Active) -> None:

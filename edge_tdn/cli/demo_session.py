@@ -92,6 +92,7 @@ def demo_config(source: str, broker_url: str, model: str) -> Config:
     content["broker"]["url"] = broker_url
     content["runtime"] = {"model": model}
     content["outbox"] = {"folder": "off"}
+    content["decide"] = {"merge_gap_s": 0.0, "cool_down_s": 0.0}  # show every action, and its end at once
     content["camera"][0]["source"] = source
     return parse(content, "edge-tdn demo")
 

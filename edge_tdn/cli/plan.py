@@ -93,7 +93,9 @@ def _thresholds(decide: DecideConfig, reported: Iterable[Rule]) -> str:
         for rule in reported
         if (rule.enter_threshold, rule.exit_threshold) != usual
     ]
-    return f"starts at {usual[0]:g}, ends below {usual[1]:g}" + (f"; {_listed(exceptions)}" if exceptions else "")
+    again = [f"again {decide.cool_down_s:g} s after its end"] if decide.cool_down_s else []
+    listed = [_listed(exceptions)] if exceptions else []
+    return "; ".join([f"starts at {usual[0]:g}, ends below {usual[1]:g}", *listed, *again])
 
 
 def _recorded(record: RecordConfig) -> str:

@@ -106,9 +106,16 @@ def run(options: argparse.Namespace) -> int:
     starts = Counter(event.label for event in events if event.type == "start")
     console.print(
         f"{chain.seconds:.1f} s of video in {took_s:.1f} s: {chain.seconds / took_s:.1f} times real time\n"
-        f"actions recognised: {', '.join(f'{label} {count}' for label, count in starts.items()) or 'none'}"
+        f"actions recognised: {_counted(starts, chain.seconds)}"
     )
     return 0
+
+
+def _counted(starts: Counter[str], seconds: float) -> str:
+    if not starts:
+        return "none"
+    counts = ", ".join(f"{label} {count}" for label, count in starts.items())
+    return f"{counts} ({starts.total() * 60 / seconds:.1f} starts a minute)"
 
 
 def _moment(text: str) -> int:

@@ -13,6 +13,10 @@ ARRAYS = ("camera", "decide.action")  # tables with two brackets
 USER_AND_PASSWORD = {"user": "username", "login": "username", "password": "password_file", "pass": "password_file"}
 MODEL_RATE = "the model defines how many frames per second it reads; reduce work with `hop`, or in the camera"
 SIZE = "the model defines its input's size; choose the camera's stream with `source`, a part of it with `region`"
+SMOOTHING_CLIPS = (
+    "replaced by smoothing_s, seconds instead of clips: multiply the clips by the seconds from one to the next, which "
+    "are hop * 4 / 15 for the shipped model; 3 clips are smoothing_s = 0.8"
+)
 SCORES = {
     "threshold": "enter_threshold",
     "confidence": "enter_threshold",
@@ -79,8 +83,10 @@ SYNONYMS: Mapping[str, Mapping[str, str]] = {
     },
     "decide": {
         **SCORES,
-        "average": "smoothing_clips",
-        "window": "smoothing_clips",
+        "average": "smoothing_s",
+        "window": "smoothing_s",
+        "smoothing": "smoothing_s",
+        "smoothing_clips": SMOOTHING_CLIPS,
         "labels": "only",
         "objects": "only",
         "include": "only",

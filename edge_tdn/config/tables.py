@@ -133,21 +133,25 @@ class ActionConfig(ConfigTable):
 class DecideConfig(ConfigTable):
     """[decide]: the limits that turn scores into actions."""
 
-    smoothing_clips: int = Field(
-        default=3, ge=1, le=100, description="number of clips that scores are averaged over; 1: no averaging"
+    smoothing_s: float = Field(
+        default=0.8,
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="seconds of the stream whose clips scores are averaged over; 0: no averaging",
     )
-    enter_threshold: Share = Field(default=0.6, description="score at which an action starts")
+    enter_threshold: Share = Field(default=0.7, description="score at which an action starts")
     exit_threshold: Share = Field(default=0.4, description="score below which it ends")
     min_length_s: Seconds = Field(
-        default=0.5, description="seconds that a score must stay up before its start is published; minimum duration"
+        default=0.4, description="seconds that a score must stay up before its start is published; minimum duration"
     )
     max_length_s: Seconds = Field(default=0.0, description="seconds after which an action is ended; 0: never")
     merge_gap_s: Seconds = Field(
-        default=0.0,
+        default=2.0,
         description="a score that returns within this many seconds continues the action; its end is published later",
     )
     cool_down_s: Seconds = Field(
-        default=0.0, description="minimum seconds from an action's end to the next start of the same action"
+        default=60.0, description="minimum seconds from an action's end to the next start of the same action"
     )
     several: bool = Field(default=False, description="several actions at a time; false: only the strongest")
     update_rise: Share = Field(default=0.1, description="rise of the peak score after which an update is published")
@@ -233,6 +237,11 @@ class RecordConfig(ConfigTable):
     clip: bool = Field(default=False, description="save an MP4 of every action; needs a folder and GStreamer")
     folder: str = Field(default="", description="folder for the files, relative to this file; empty: none are written")
     max_mb: int = Field(default=1000, ge=1, description="MB of files, all cameras together; the oldest are deleted")
+    min_free_mb: int = Field(
+        default=500,
+        ge=0,
+        description="MB of the disk that stay free; the oldest files are deleted, then none is written",
+    )
     pre_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip before the action's start")
     post_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip after the action's end")
     clip_most_s: float = Field(

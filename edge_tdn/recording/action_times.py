@@ -45,9 +45,13 @@ class ActionTimes:
         from_ns = max(_start_ns(event, scores) - self.pre_roll_ns, oldest_ns)  # the wall clock may have jumped
         return from_ns + self._shift_ns(scores)
 
-    def clip_end_ns(self, scores: Scores) -> int:
-        """Return the PTS that a clip ends at. `scores`: of the clip that ended the action."""
-        return scores.to_ns + self.post_roll_ns + self._shift_ns(scores)
+    def clip_end_ns(self, event: ActionEvent, scores: Scores) -> int:
+        """Return the PTS that a clip ends at. `event`: the action's end; `scores`: of the clip that decided it.
+
+        With a merge gap, the clip that decided is later than the end.
+        """
+        decided_after_ns = _wall_ns(event.window.to) - _wall_ns(str(event.ended_at))  # on the action's own time line
+        return scores.to_ns - max(0, decided_after_ns) + self.post_roll_ns + self._shift_ns(scores)
 
     def _shift_ns(self, scores: Scores) -> int:
         return scores.received_ns - scores.to_ns if self.main_stream else 0
@@ -64,5 +68,8 @@ def _needed_s(centre: int, spec: InputSpec, hop: int, config: Config) -> float:
 
 def _start_ns(event: ActionEvent, scores: Scores) -> int:
     """Return the PTS of an action's start."""
-    wall_ns = round(datetime.fromisoformat(event.started_at).timestamp() * 1000) * NS_PER_MS
-    return min(scores.to_ns - (scores.wall_ns - wall_ns), scores.to_ns)
+    return min(scores.to_ns - (scores.wall_ns - _wall_ns(event.started_at)), scores.to_ns)
+
+
+def _wall_ns(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000) * NS_PER_MS

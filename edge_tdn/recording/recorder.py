@@ -20,13 +20,11 @@ from edge_tdn.recording.action_times import ActionTimes
 from edge_tdn.recording.recent_frames import RecentFrames
 from edge_tdn.recording.recorder_inbox import RecorderInbox, RecorderNote
 from edge_tdn.recording.recorder_thread import RecorderThread
-from edge_tdn.recording.recordings import Recordings, file_name
+from edge_tdn.recording.recordings import MB, Recordings, file_name
 from edge_tdn.recording.timing import DEFAULT_TIMING, RecorderTiming
 from edge_tdn.recording.verify import verify
 
 log = logging.getLogger(__name__)
-
-MB = 1_000_000
 
 
 class Recorder:
@@ -59,7 +57,8 @@ class Recorder:
         self._inbox = RecorderInbox()
         self._best: dict[str, float] = {}  # the score in the last snapshot of each action that has not ended, by its id
         self._rate_logged = False
-        recordings = Recordings(base / record.folder, camera.name, record.max_mb * MB) if record.folder else None
+        limits = record.max_mb * MB, record.min_free_mb * MB
+        recordings = Recordings(base / record.folder, camera.name, *limits) if record.folder else None
         self._thread = RecorderThread(camera.name, record, self._recent, self._inbox, recordings, publish, timing)
 
     @property
@@ -106,7 +105,7 @@ class Recorder:
             if event.type == "start" and self._config.clip:
                 from_ns = self._times.clip_start_ns(event, scores)
             elif event.type == "end":
-                until_ns = self._times.clip_end_ns(scores)
+                until_ns = self._times.clip_end_ns(event, scores)
         if event.type == "end":
             self._best.pop(event.id, None)
         if picture or from_ns is not None or event.type == "end":

@@ -1,4 +1,7 @@
-"""The folder of snapshots and clips: each file is written whole or not at all; above the limit the oldest are deleted.
+"""The folder of snapshots and clips: each file is written whole or not at all.
+
+Above the limit on their size, and below that on the free space of the disk, the oldest files are deleted. A disk that
+other files fill gets no recording.
 
 <folder>/<camera>/<start>_<label>_<number>.jpg and .mp4; the order of names is the order of time. Files with other names
 are not ours: they do not count, and are never deleted.
@@ -10,8 +13,10 @@ import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
+from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import ActionEvent
 
+MB = 1_000_000
 OURS = re.compile(r"\d{8}T\d{6}\.\d{3}Z_[A-Za-z0-9-]+_\d+\.(?:jpg|mp4)")
 UNFINISHED = re.compile(rf"\.{OURS.pattern}\.part")
 MAX_LABEL = 60  # characters of a label in a file name
@@ -20,19 +25,32 @@ MAX_LABEL = 60  # characters of a label in a file name
 class Recordings:
     """One camera's part of the folder. Raises OSError as the disk does. Used by one thread."""
 
-    def __init__(self, folder: Path, camera: str, max_bytes: int) -> None:
-        """Remove what a killed daemon left unfinished. `max_bytes`: of all cameras' files together."""
+    def __init__(self, folder: Path, camera: str, max_bytes: int, min_free_bytes: int = 0) -> None:
+        """Remove what a killed daemon left unfinished.
+
+        `max_bytes`: of all cameras' files together. `min_free_bytes`: of the disk.
+        """
         self.removed = 0  # files that were deleted to make room
-        self._folder, self._max_bytes = folder, max_bytes
+        self._folder, self._max_bytes, self._min_free_bytes = folder, max_bytes, min_free_bytes
         with suppress(OSError):
             for entry in os.scandir(folder / camera):
                 if UNFINISHED.fullmatch(entry.name):
                     Path(entry.path).unlink()
 
     def begin(self, name: str) -> Path:
-        """Return the path to write the file of this name to, as events have it. It counts once it is kept."""
+        """Return the path to write the file of this name to, as events have it. It counts once it is kept.
+
+        EdgeTdnError: the disk has too little free space, even without all recordings.
+        """
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_room()
+        if (missing_bytes := self._missing_bytes()) > 0:
+            free_mb, min_mb = (self._min_free_bytes - missing_bytes) // MB, self._min_free_bytes // MB
+            raise EdgeTdnError(
+                f"{self._folder}: its disk has {free_mb} MB left, and record.min_free_mb keeps {min_mb} free; delete "
+                "other files there, or choose another folder"
+            )
         return path.with_name(f".{path.name}.part")
 
     def keep(self, scratch: Path) -> Path:
@@ -52,7 +70,7 @@ class Recordings:
             scratch.unlink(missing_ok=True)
 
     def _make_room(self) -> None:
-        """Delete the oldest files of all cameras until the rest is small enough."""
+        """Delete the oldest files of all cameras until the rest is small enough, and enough of the disk is free."""
         files = []
         for camera in os.scandir(self._folder):
             if not camera.is_dir(follow_symlinks=False):
@@ -61,13 +79,18 @@ class Recordings:
                 if OURS.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                     with suppress(FileNotFoundError):  # another camera's thread was quicker
                         files.append((entry.name, entry.path, entry.stat(follow_symlinks=False).st_size))
-        excess = sum(size for _, _, size in files) - self._max_bytes
+        excess = max(sum(size for _, _, size in files) - self._max_bytes, self._missing_bytes())
         for _, path, size in sorted(files):
             if excess <= 0:
                 break
             Path(path).unlink(missing_ok=True)
             self.removed += 1
             excess -= size
+
+    def _missing_bytes(self) -> int:
+        """Return how much more of the disk has to be free; 0 or less: enough is."""
+        disk = os.statvfs(self._folder)
+        return self._min_free_bytes - disk.f_bavail * disk.f_frsize
 
 
 def file_name(event: ActionEvent, suffix: str) -> str:

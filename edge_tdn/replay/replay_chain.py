@@ -50,7 +50,7 @@ class ReplayChain:
         for frame in frames:
             self.seconds = frame.pts_ns / NS_PER_S
             yield from self._take(replace(frame, received_ns=frame.pts_ns, wall_ns=self._at_ns + frame.pts_ns))
-        yield from self._compute("stream_lost")
+        yield from self._compute("video_ended")
 
     def _take(self, frame: Frame) -> Iterator[ActionEvent]:
         runs = self._window.runs

@@ -98,10 +98,12 @@ class CameraThread:
     def _play(self, changed: threading.Event) -> bool:
         """Take frames until the source ends. Return False if it ended for good, and not because the demand changed."""
         retry = False
+        lost: EndReason = "stream_lost"
         try:
             with self._main_stream or nullcontext():
                 for frame in self._source.frames(changed):
                     self._take(frame)
+            lost = "video_ended"
         except SourceError as error:
             self.failure = SourceError(str(error), error.state)  # the original refers to this frame, and so to us
         except Exception as error:  # one camera's trouble must not reach the others; it is reported, not hidden
@@ -111,7 +113,7 @@ class CameraThread:
             retry = self._retry_s is not None
             self.failure = None if retry else failure
         finally:
-            lost: EndReason = "disabled" if changed.is_set() else "stream_lost"  # before the next line reads
+            lost = "disabled" if changed.is_set() else lost  # before the next line reads
             stopped = self.demand.stopped
             self._feed.break_off("shutdown" if stopped else lost)
             if stopped and self._status.state == "streaming":
@@ -141,10 +143,14 @@ class CameraThread:
 
 
 def state_report(status: CameraStatusTracker, feed: SegmentFeed) -> Callable[[State, str], None]:
-    """Return what takes over the states of the source. One that stops streaming breaks the stream."""
+    """Return what takes over the states of the source. One that stops streaming breaks the stream.
+
+    From streaming to connecting, without a fault between them, comes only a file that begins again. The break of one
+    that has ended follows: by the thread, or by the first frame of the next run.
+    """
 
     def report(state: State, reason: str) -> None:
-        if status.change(state, reason):
-            feed.break_off("stream_lost")
+        if status.change(state, reason) and state != "ended":
+            feed.break_off("video_ended" if state == "connecting" else "stream_lost")
 
     return report

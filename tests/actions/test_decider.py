@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from edge_tdn.actions.decider import interrupted
-from edge_tdn.config.tables import DecideConfig
 from edge_tdn.messages import NS_PER_S, ActionEvent, ModelRef
-from tests.support.decisions import HOP_MS, LABELS, LEFT, ORIGIN, RIGHT, STILL, at, decider, run, scores
+from tests.support.decisions import HOP_MS, LABELS, LEFT, ORIGIN, RIGHT, STILL, at, decider, prompt_config, run, scores
 
 
 def kinds(events: list[ActionEvent]) -> list[tuple[str, str]]:
@@ -52,10 +51,10 @@ def test_a_stronger_action_supersedes_the_active_one() -> None:
     assert at(events[2].started_at) == pytest.approx(2 * 0.25 - 0.3, abs=0.001)
 
 
-def test_scores_are_averaged_over_the_smoothing_clips() -> None:
-    d = decider(smoothing_clips=3, enter_threshold=0.6)
+def test_scores_are_averaged_over_the_last_seconds() -> None:
+    d = decider(smoothing_s=0.75, enter_threshold=0.6)
     assert kinds(run(d, [STILL, STILL, LEFT, LEFT])) == [("start", "left")]
-    d = decider(smoothing_clips=3, enter_threshold=0.6)
+    d = decider(smoothing_s=0.75, enter_threshold=0.6)
     assert run(d, [STILL, STILL, LEFT, STILL, STILL, LEFT]) == []
 
 
@@ -69,7 +68,7 @@ def test_updates_are_published_at_a_rise_and_at_every_interval() -> None:
 
 
 def test_a_break_ends_the_active_action_and_clears_the_average() -> None:
-    d = decider(smoothing_clips=3, enter_threshold=0.6)
+    d = decider(smoothing_s=0.75, enter_threshold=0.6)
     run(d, [LEFT] * 3)
     events = d.break_off("stream_lost")
     assert kinds(events) == [("end", "left")]
@@ -223,7 +222,7 @@ def test_an_exit_threshold_that_is_left_out_stays_or_is_lowered_to_the_enter_thr
     assert d.thresholds == {"left": (0.2, 0.2), "right": (0.2, 0.1)}
     d.set_thresholds(0.5, 0.4)
     assert d.camera_thresholds.model_dump() == {"enter": 0.5, "exit": 0.4, "actions": {}}
-    d.change(DecideConfig(enter_threshold=0.9), ORIGIN, LABELS, ("still",))
+    d.change(prompt_config(enter_threshold=0.9), ORIGIN, LABELS, ("still",))
     assert d.camera_thresholds.model_dump() == {"enter": 0.9, "exit": 0.4, "actions": {}}
 
 
@@ -233,10 +232,10 @@ OTHER = replace(ORIGIN, model=ModelRef(id="n", precision="fp32", sha256="1" * 64
 def test_an_active_action_continues_with_other_limits_and_another_model_of_the_same_labels() -> None:
     d = decider(enter_threshold=0.8, exit_threshold=0.3)
     events = run(d, [STILL, LEFT])
-    events += d.change(DecideConfig(smoothing_clips=1, min_length_s=0, exit_threshold=0.01), OTHER, LABELS, ("still",))
+    events += d.change(prompt_config(exit_threshold=0.01), OTHER, LABELS, ("still",))
     assert d.action == "left"
     events += run(d, [STILL, STILL], start=2)
-    events += d.change(DecideConfig(smoothing_clips=1, min_length_s=0), ORIGIN, LABELS, ("still",))
+    events += d.change(prompt_config(), ORIGIN, LABELS, ("still",))
     events += run(d, [STILL], start=4)
     assert [(event.type, event.seq, event.model.id) for event in events] == [("start", 1, "m"), ("end", 2, "m")]
     assert at(events[1].ended_at) == pytest.approx(4 * 0.25, abs=0.001)
@@ -256,8 +255,7 @@ def test_an_active_action_ends_if_its_labels_or_several_change(
 ) -> None:
     d = decider()
     events = run(d, [STILL, LEFT, LEFT])
-    config = DecideConfig.model_validate({"smoothing_clips": 1, "min_length_s": 0.0, **settings})
-    events += d.change(config, OTHER, labels, ("still",))
+    events += d.change(prompt_config(**settings), OTHER, labels, ("still",))
     assert d.action is None
     events += run(d, [LEFT, STILL], start=3)
     ended = events[1]
@@ -272,10 +270,10 @@ def test_an_active_action_ends_if_its_labels_or_several_change(
 def test_thresholds_set_at_run_time_outlast_a_new_model_but_not_a_new_configuration() -> None:
     d = decider()
     d.set_thresholds(0.9, 0.8, "left")
-    same = DecideConfig(smoothing_clips=1, min_length_s=0.0, update_interval_s=0.0)
+    same = prompt_config()
     assert d.change(same, OTHER, LABELS, ("still",)) == []
     assert d.thresholds == {"left": (0.9, 0.8), "right": (0.6, 0.4)}
-    d.change(same.model_copy(update={"smoothing_clips": 2}), OTHER, LABELS, ("still",))
+    d.change(same.model_copy(update={"smoothing_s": 0.5}), OTHER, LABELS, ("still",))
     assert d.thresholds == {"left": (0.6, 0.4), "right": (0.6, 0.4)}
 
 

@@ -31,7 +31,7 @@ def configurations(draw: st.DrawFn) -> dict[str, object]:
     return {
         **limits(),
         "several": draw(st.booleans()),
-        "smoothing_clips": draw(st.integers(1, 4)),
+        "smoothing_s": draw(st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 1.2))),
         "update_interval_s": draw(st.sampled_from([0.0, 1.0])),
         "action": draw(st.sampled_from([[], [], *exceptions])),
     }

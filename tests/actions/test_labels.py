@@ -27,7 +27,7 @@ def test_a_label_is_reported_by_its_own_name_unless_an_action_renames_it(tmp_pat
     check_names(config, LABELS, BACKGROUND)
     found = rules(config.decide, LABELS, BACKGROUND)
     assert {name: rule.members for name, rule in found.items()} == {"fall": (2, 1), "running": (3,)}
-    assert [rule.enter_threshold for rule in found.values()] == [0.9, 0.6]
+    assert [rule.enter_threshold for rule in found.values()] == [0.9, 0.7]
     assert {rule.min_length_ns for rule in found.values()} == {1_500_000_000}
 
 

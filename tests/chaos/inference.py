@@ -43,6 +43,8 @@ url = "mqtt://127.0.0.1:{port}"
 threads = 1
 [decide]
 update_interval_s = 0.001
+merge_gap_s = 0.0
+cool_down_s = 0.0
 [outbox]
 folder = "{outbox}"
 """

@@ -39,7 +39,7 @@ port = 9464
     plan = " ".join(result.stdout.split())
     for part in (
         "sideways (left + right)",
-        "starts at 0.6, ends below 0.3; sideways 0.5 and 0.3",
+        "starts at 0.7, ends below 0.3; sideways 0.5 and 0.3; again 60 s after its end",
         "nothing: snapshot and clip are false",
         "by device, homeassistant/...",
         "http://127.0.0.1:9464/metrics",

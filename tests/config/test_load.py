@@ -53,22 +53,27 @@ def error_of(tmp_path: Path, text: str) -> str:
         (CAMERA + "loops = true\n", r"site\.toml:4: camera\[0\]\.loops: unknown key; did you mean 'loop'\?"),
         ("[decide]\nenter_treshold = 0.5\n" + CAMERA, r":2: decide\.enter_treshold: .*did you mean 'enter_threshold'"),
         ("[brocker]\n" + CAMERA, r":1: brocker: unknown key; did you mean 'broker'"),
-        ("[decide]\nzzz = 1\n" + CAMERA, r":2: decide\.zzz: unknown key; allowed: smoothing_clips, enter_threshold"),
+        ("[decide]\nzzz = 1\n" + CAMERA, r":2: decide\.zzz: unknown key; allowed: smoothing_s, enter_threshold"),
         ("[decide]\nenter_threshold = 1.5\n" + CAMERA, r":2: decide\.enter_threshold = 1\.5: should be less than .* 1"),
         ("[decide]\nenter_threshold = nan\n" + CAMERA, r":2: decide\.enter_threshold = nan: should be a finite"),
-        ("[decide]\nsmoothing_clips = true\n" + CAMERA, r":2: decide\.smoothing_clips = True: should be a valid int"),
-        ("[decide]\nsmoothing_clips = '3'\n" + CAMERA, r":2: decide\.smoothing_clips = '3': should be a valid int"),
-        ("[decide]\nexit_threshold = 0.7\n" + CAMERA, r":1: decide: exit_threshold 0\.7 is above enter_threshold 0\.6"),
+        ("[decide]\nsmoothing_s = true\n" + CAMERA, r":2: decide\.smoothing_s = True: should be a valid number"),
+        ("[decide]\nsmoothing_s = '3'\n" + CAMERA, r":2: decide\.smoothing_s = '3': should be a valid number"),
+        (
+            "[decide]\nsmoothing_clips = 3\n" + CAMERA,
+            r":2: decide\.smoothing_clips: unknown key; replaced by smoothing_s",
+        ),
+        ("[outbox]\nsmoothing_clips = 3\n" + CAMERA, r":2: outbox\.smoothing_clips: unknown key; allowed: folder"),
+        ("[decide]\nexit_threshold = 0.8\n" + CAMERA, r":1: decide: exit_threshold 0\.8 is above enter_threshold 0\.7"),
         (
             ACTION + ACTION.replace("fall", "run") + "exit_treshold = 0.5\n" + CAMERA,
             r":5: decide\.action\[1\]\.exit_treshold: .*did you mean 'exit_threshold'",
         ),
         (ACTION + "labels = ['a', 7]\n" + CAMERA, r":3: decide\.action\[0\]\.labels\[1\] = 7: should be a valid str"),
         (
-            ACTION + "exit_threshold = 0.7\n" + CAMERA,
-            r"action 'fall': exit_threshold 0\.7 is above enter_threshold 0\.6",
+            ACTION + "exit_threshold = 0.8\n" + CAMERA,
+            r"action 'fall': exit_threshold 0\.8 is above enter_threshold 0\.7",
         ),
-        (ACTION + "max_length_s = 0.1\n" + CAMERA, r"action 'fall': max_length_s 0\.1 is below min_length_s 0\.5"),
+        (ACTION + "max_length_s = 0.1\n" + CAMERA, r"action 'fall': max_length_s 0\.1 is below min_length_s 0\.4"),
         (
             "[decide]\n" + ACTION + ACTION.replace("fall", "run") + "enter_threshold = 0.3\n" + CAMERA,
             r":4: decide\.action\[1\]: action 'run': exit_threshold 0\.4 \(its default\) is above enter_thr",
@@ -125,7 +130,7 @@ def test_an_error_names_file_line_key_value_and_what_is_allowed(text: str, messa
 
 
 def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
-    message = error_of(tmp_path, "[decide]\nsmoothing_clips = 0\nupdate_rise = 2.0\n" + CAMERA + "hop = 0\n")
+    message = error_of(tmp_path, "[decide]\nsmoothing_s = -1\nupdate_rise = 2.0\n" + CAMERA + "hop = 0\n")
     assert [line.split(":")[1] for line in message.splitlines()] == ["2", "3", "7"]
 
 
@@ -143,7 +148,7 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
 def test_a_configuration_is_frozen(tmp_path: Path) -> None:
     config = load(write(tmp_path, CAMERA))
     with pytest.raises(ValueError, match="frozen"):
-        config.decide.smoothing_clips = 9  # type: ignore[misc]
+        config.decide.smoothing_s = 9  # type: ignore[misc]
 
 
 def test_the_topic_prefix_is_the_host_unless_base_is_set(tmp_path: Path) -> None:

@@ -20,7 +20,13 @@ def times(main_stream: bool = False, **record: object) -> ActionTimes:
 def test_a_clip_lasts_from_its_pre_roll_to_its_post_roll() -> None:
     one, scores = times(), clip_scores(at_s=10.0)
     assert one.clip_start_ns(action_event(1, "start", 10.0, began_s=9.5), scores) == 8.5 * NS_PER_S
-    assert one.clip_end_ns(scores) == 10.5 * NS_PER_S
+    assert one.clip_end_ns(action_event(2, "end", 10.0), scores) == 10.5 * NS_PER_S
+
+
+def test_a_merge_gap_makes_no_clip_longer() -> None:
+    """The end of an action that fell at 8 s is decided at 10 s."""
+    end = action_event(2, "end", 10.0).model_copy(update={"ended_at": action_event(2, "end", 8.0).ended_at})
+    assert times().clip_end_ns(end, clip_scores(at_s=10.0)) == 8.5 * NS_PER_S
 
 
 @pytest.mark.parametrize(("began_s", "start_s"), [(-3590.0, None), (3610.0, 9.0)])
@@ -42,7 +48,8 @@ def test_a_snapshot_shows_the_centre_of_its_clip() -> None:
 def test_times_in_a_main_stream_are_on_the_hosts_clock() -> None:
     scores = replace(clip_scores(at_s=10.0), received_ns=500 * NS_PER_S)
     sub, main = times(), times(main_stream=True)
-    assert main.clip_end_ns(scores) - sub.clip_end_ns(scores) == 490 * NS_PER_S
+    end = action_event(2, "end", 10.0)
+    assert main.clip_end_ns(end, scores) - sub.clip_end_ns(end, scores) == 490 * NS_PER_S
     centre_ns, within_ns = main.snapshot(scores)
     assert within_ns == (centre_ns - MAX_APART_NS, centre_ns + MAX_APART_NS)
 

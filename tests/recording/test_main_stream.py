@@ -47,7 +47,7 @@ class RecordedCamera:
         config = Config.model_validate(
             {
                 "broker": {"url": broker.url},
-                "decide": {"smoothing_clips": 1},
+                "decide": {"smoothing_s": 0.0, "merge_gap_s": 0.0},
                 "record": {"snapshot": True, "clip": True, "folder": "seen", "pre_roll_s": 0.5, "post_roll_s": 0.5},
                 "camera": [{"name": "door", "motion_gate": False, **keys}],
             }

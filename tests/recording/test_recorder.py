@@ -58,7 +58,7 @@ def test_an_action_of_a_camera_gives_its_best_picture_and_a_clip_around_it(
     config = Config.model_validate(
         {
             "broker": {"url": broker.url},
-            "decide": {"smoothing_clips": 1, "update_rise": 0.01},
+            "decide": {"smoothing_s": 0.0, "merge_gap_s": 0.2, "update_rise": 0.01},
             "record": {"snapshot": True, "clip": True, "folder": "seen", "pre_roll_s": 1.0, "post_roll_s": 0.5},
             "camera": [{"name": "door", "source": str(video), "motion_gate": False}],
         }
@@ -261,7 +261,7 @@ def test_a_full_disk_costs_files_and_nothing_else(
     try:
         with pytest.raises(OSError, match="No space left"):
             (disk / "filler").write_bytes(bytes(1 << 21))
-        recorder = make_recorder(replace(PATIENT, log_every_s=1000.0))
+        recorder = make_recorder(replace(PATIENT, log_every_s=1000.0), min_free_mb=0)
         with caplog.at_level(logging.WARNING):
             play(recorder, 0, 41)
             for number in (1, 2):

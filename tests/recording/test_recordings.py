@@ -1,9 +1,12 @@
 """The folder of recordings: names that sort by time, and room for new files."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from edge_tdn.errors import EdgeTdnError
 from edge_tdn.recording.recordings import OURS, Recordings, file_name
 from tests.support.actions import action_event
 
@@ -35,6 +38,37 @@ def test_only_the_oldest_of_our_own_files_are_deleted_to_make_room(tmp_path: Pat
     assert all(path.exists() for path in foreign)
     assert outside.exists()
     assert (tmp_path / "yard/20260101T000000.000Z_link_1.jpg").is_symlink()
+
+
+def test_the_oldest_files_make_room_on_a_disk_that_fills_and_then_nothing_is_recorded(tmp_path: Path) -> None:
+    """10 MB, of which 4 stay free; a file has 2 MB."""
+
+    def name(number: int) -> str:
+        return file_name(action_event(number, "start", number), "mp4")
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", disk]).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        recordings = Recordings(disk, "door", 1_000_000_000, min_free_bytes=4_000_000)
+        kept = []
+        for number in range(1, 5):
+            scratch = recordings.begin(name(number))
+            scratch.write_bytes(bytes(2_000_000))
+            kept.append(recordings.keep(scratch))
+        assert [path.exists() for path in kept] == [False, True, True, True]
+        (disk / "filler").write_bytes(bytes(4_000_000))
+        recordings.begin(name(5))
+        assert [path.exists() for path in kept] == [False, False, False, True]
+        (disk / "more").write_bytes(bytes(4_000_000))
+        with pytest.raises(EdgeTdnError, match=r"disk: its disk has 2 MB left, and record\.min_free_mb keeps 4 free"):
+            recordings.begin(name(6))
+        assert not any(path.exists() for path in kept)
+        (disk / "more").unlink()
+        recordings.begin(name(7))  # it recovers by itself
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ import pytest
 from edge_tdn.actions.decider import Origin
 from edge_tdn.config.tables import Config
 from edge_tdn.inference.pace import MIN_LATE_HOPS
+from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model
 from edge_tdn.messages import CameraStatus
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings
+from tests.support.actions import NumberReader
 from tests.support.fakes import FakeRuntime, PublisherLog, fail
 from tests.support.rtsp import RtspCamera
 from tests.support.waiting import eventually
@@ -27,12 +29,21 @@ class Served:
     """A camera, and what it needs. Nothing is started yet."""
 
     def __init__(
-        self, motion: Model, folder: Path, source: str, classify_s: float = 0.0, record: dict[str, object] | None = None
+        self,
+        motion: Model,
+        folder: Path,
+        source: str,
+        classify_s: float = 0.0,
+        record: dict[str, object] | None = None,
+        runtime: Runtime | None = None,
+        loop: bool = False,
     ) -> None:
-        config = Config.model_validate({"record": record or {}, "camera": [{"name": "door", "source": source}]})
+        """`runtime`: replaces the fake one, in which a clip takes `classify_s`."""
+        camera = {"name": "door", "source": source, "loop": loop}
+        config = Config.model_validate({"record": record or {}, "camera": [camera]})
         spec = motion.manifest.input
         self.publisher: Any = PublisherLog()
-        self.scheduler = Scheduler(FakeRuntime(spec.segments, classify_s), spec, fail)
+        self.scheduler = Scheduler(runtime or FakeRuntime(spec.segments, classify_s), spec, fail)
         origin = Origin("here", "door", "b007", motion.ref("fp32"))
         settings = CameraSettings(config.camera[0], config, folder, motion, origin)
         self.camera = Camera(settings, self.scheduler, self.publisher)
@@ -118,6 +129,28 @@ def test_a_camera_that_leaves_keeps_its_counts_and_its_end_is_logged(
         assert len(served.publisher.statuses) == published
     finally:
         served.scheduler.stop(drop=True)
+
+
+def test_a_looped_file_ends_an_action_where_it_begins_again(
+    motion: Model, make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    """And not as one that was lost, which would read like a fault of the camera."""
+    video = make_video(frames=150, rate=30, height=120, width=160)
+    runtime = NumberReader(motion.manifest.input.segments, range(90, 150))
+    served = Served(motion, tmp_path, str(video), runtime=runtime, loop=True)
+    served.scheduler.start()
+    try:
+        served.camera.start()
+        eventually(lambda: served.camera.status().connects == 2)
+        events = served.publisher.events
+        eventually(lambda: any(event.type == "end" for event in events))
+        served.camera.stop()
+        served.camera.join(60)
+    finally:
+        served.scheduler.stop(drop=True)
+    start, *_, end = [event for event in events if event.id == events[0].id]
+    assert (start.type, end.type, end.reason) == ("start", "end", "video_ended")
+    assert {status.state for status in served.publisher.statuses[:-1]} == {"connecting", "streaming"}
 
 
 @pytest.mark.parametrize("source", ["video", "absent.mp4"])

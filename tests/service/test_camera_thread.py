@@ -98,7 +98,7 @@ def test_a_source_that_ends_by_itself_ends_the_thread(threaded: Threaded) -> Non
     threaded.thread.join(60)
     assert not threaded.thread.running
     assert threaded.thread.failure is None
-    assert threaded.breaks() == ["stream_lost"]
+    assert threaded.breaks() == ["video_ended"]
 
 
 def test_a_source_that_fails_for_good_leaves_its_reason(threaded: Threaded) -> None:
@@ -109,6 +109,7 @@ def test_a_source_that_fails_for_good_leaves_its_reason(threaded: Threaded) -> N
     assert threaded.thread.failure is not None
     assert threaded.thread.failure.state == "ended"
     assert threaded.thread.failure.__traceback__ is None, "it would keep the whole camera"
+    assert threaded.breaks() == ["stream_lost"]
 
 
 def test_an_unforeseen_failure_is_logged_and_reported(threaded: Threaded, caplog: pytest.LogCaptureFixture) -> None:

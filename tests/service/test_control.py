@@ -16,7 +16,7 @@ from tests.support.site import write_site
 BASE = "edge-tdn/test"
 CAMERA = 'name = "t"\nsource = "demo:"\nloop = true'
 # an action lasts until another takes its place: at any moment one is under way
-ENDLESS = "[decide]\nmin_length_s = 0.0\nexit_threshold = 0.0\n"
+ENDLESS = "[decide]\nmin_length_s = 0.0\nexit_threshold = 0.0\ncool_down_s = 0.0\n"
 
 
 class Dashboard(RecordingClient):

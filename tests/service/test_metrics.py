@@ -34,10 +34,12 @@ from tests.support.site import write_site
 
 EAGER = """
 [decide]
-smoothing_clips = 1
+smoothing_s = 0.0
 enter_threshold = 0.2
 exit_threshold = 0.2
 min_length_s = 0.0
+merge_gap_s = 0.0
+cool_down_s = 0.0
 update_interval_s = 0.3
 """
 STAGES = ("capture", "window", "infer", "decide")

@@ -17,9 +17,8 @@ from edge_tdn.service.camera_topics import CameraTopics
 from edge_tdn.service.recognition import STAGES, Recognition
 from edge_tdn.service.recorder_slot import RecorderSlot
 from tests.support.actions import clip_scores
+from tests.support.decisions import PROMPT
 from tests.support.fakes import PublisherLog, RecorderLog, fail
-
-EAGER = {"smoothing_clips": 1, "min_length_s": 0.0}  # an action starts with its first clip
 
 
 class Recognised:
@@ -34,7 +33,7 @@ class Recognised:
         slot.replace(self.recorder)
         self.clips = ClipStatistics()
         self.recognition = Recognition(
-            self.settings(EAGER),
+            self.settings(PROMPT),
             CameraTopics(self.publisher, "door"),
             slot,
             self.clips,
@@ -156,9 +155,9 @@ def test_thresholds_can_be_set_while_it_runs(recognised: Recognised) -> None:
 
 def test_other_settings_end_what_cannot_continue_under_them(recognised: Recognised) -> None:
     recognised.clip(1.0, "left")
-    recognised.recognition.change(recognised.settings(EAGER | {"enter_threshold": 0.7}))
+    recognised.recognition.change(recognised.settings(PROMPT | {"enter_threshold": 0.7}))
     assert recognised.events == [("start", "left", None)], "it continues"
-    recognised.recognition.change(recognised.settings(EAGER | {"only": ["right"]}))
+    recognised.recognition.change(recognised.settings(PROMPT | {"only": ["right"]}))
     assert recognised.events[-1] == ("end", "left", "shutdown")
     assert recognised.publisher.actions == ["left", None]
 

@@ -28,9 +28,15 @@ from tests.support.waiting import eventually
 
 BASE = "edge-tdn/test"
 LIVE = 'name = "live"\nsource = "{url}"\nmotion_gate = false'
-OFTEN = "[decide]\nenter_threshold = 0.2\nexit_threshold = 0.1\nupdate_interval_s = 0.01"  # an event a clip
+OFTEN = """[decide]
+enter_threshold = 0.2
+exit_threshold = 0.1
+merge_gap_s = 0.0
+cool_down_s = 0.0
+update_interval_s = 0.01"""  # an event a clip
 DEMO = 'name = "demo"\nsource = "demo:"\nloop = true'
-LASTS = '[decide]\nonly = ["right"]\nexit_threshold = 0.0'  # an action that only the camera's leaving ends
+# an action that only the camera's leaving ends
+LASTS = '[decide]\nonly = ["right"]\nexit_threshold = 0.0\ncool_down_s = 0.0'
 
 
 class ReloadedSite:

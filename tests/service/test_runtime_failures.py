@@ -22,7 +22,7 @@ from tests.support.waiting import PATIENCE_S, eventually
 LOST = RuntimeError("Exception from src/inference/src/x.cpp:1\n[GPU] device lost")
 REASON = "runtime failed: RuntimeError: [GPU] device lost"
 CAMERAS = [f'name = "{name}"\nsource = "demo:"\nloop = true\nmotion_gate = false' for name in ("a", "b")]
-LASTS = '[decide]\nonly = ["right"]\nexit_threshold = 0.0'  # an action that no score ends
+LASTS = '[decide]\nonly = ["right"]\nexit_threshold = 0.0\ncool_down_s = 0.0'  # an action that no score ends
 
 
 class ServedSite:

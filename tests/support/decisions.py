@@ -42,10 +42,23 @@ def scores(
 STILL, LEFT, RIGHT = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.05, 0.05, 0.9)
 
 
+PROMPT: dict[str, object] = {  # an action starts and ends with the clip that shows it, again and again
+    "smoothing_s": 0.0,
+    "min_length_s": 0.0,
+    "merge_gap_s": 0.0,
+    "cool_down_s": 0.0,
+}
+
+
+def prompt_config(**settings: object) -> DecideConfig:
+    """Return PROMPT with thresholds of 0.6 and 0.4 and without timed updates, but for `settings`."""
+    limits = {"enter_threshold": 0.6, "exit_threshold": 0.4, "update_interval_s": 0.0}
+    return DecideConfig.model_validate({**PROMPT, **limits, **settings})
+
+
 def decider(seq: int = 0, **settings: object) -> Decider:
-    """Return a decider without smoothing, minimum length and update interval, but for `settings`."""
-    chosen = {"smoothing_clips": 1, "min_length_s": 0.0, "update_interval_s": 0.0, **settings}
-    return Decider(DecideConfig.model_validate(chosen), ORIGIN, LABELS, ("still",), seq)
+    """Return a decider with a `prompt_config`."""
+    return Decider(prompt_config(**settings), ORIGIN, LABELS, ("still",), seq)
 
 
 def run(d: Decider, sequence: list[tuple[float, ...]], start: int = 0) -> list[ActionEvent]:

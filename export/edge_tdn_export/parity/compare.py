@@ -278,7 +278,7 @@ def _log(model: Model, precision: str, recording: Recording, logits: Mapping[int
                 scored_ns=0,
             )
         )
-    events += decider.break_off("stream_lost")
+    events += decider.break_off("video_ended")
     return tuple(_line(event) for event in events)
 
 

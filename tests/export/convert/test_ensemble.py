@@ -212,7 +212,7 @@ def test_daemon_publishes_scores_of_both_networks_on_one_stream(
     expected = [softmax(added(pair, decoded, n * 2 * STRIDE)) for n in range(hops + 1)]
     extra = (
         f'[runtime]\nmodel = "{both.folder}"\n'
-        "[decide]\nsmoothing_clips = 1\nenter_threshold = 0.01\nexit_threshold = 0\nmin_length_s = 0"
+        "[decide]\nsmoothing_s = 0.0\nenter_threshold = 0.01\nexit_threshold = 0\nmin_length_s = 0"
     )
     raw = HostRecorder(broker.port, "edge-tdn/test")
     with DaemonProcess(write_site(tmp_path, broker.url, f'name = "film"\nsource = "{video}"', extra=extra)) as daemon:
