@@ -3,10 +3,13 @@
 # make test-slow       run the tests that take minutes each
 # make test-training   run the tests of edge-tdn-train that take minutes
 # make test-systemd    as root: install, boot systemd in a container, and test the units (minutes)
+# make test-install    as root: install Debian package and container image in fresh systems, and test them (half an hour)
 # make check           run the linter, the type checker, the import contracts and the style rules
 # make install         as root: install the camera host for all users, with systemd units (PREFIX=/usr/local, DESTDIR=)
 # make uninstall       remove it again; configuration and state stay
-# make packages        install the Debian packages alone
+# make deb             build dist/edge-tdn_VERSION_ARCH.deb for Debian 12 (ARCH=amd64 or arm64), and the wheel
+# make dist            build the wheel and the source distribution in dist/
+# make packages        install the Debian packages that edge-tdn needs, and nothing else
 # make schemas         write edge_tdn/schemas from the code
 # make manuals         write manual pages and completion scripts of all three programs into MANUALS=build/manuals
 # make parity          measure the table of precisions in docs/models.md (most of an hour on 2 cores)
@@ -24,14 +27,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 PREFIX ?= /usr/local
 LIBRARY := $(PREFIX)/lib/edge-tdn
+PROGRAMS := edge-tdn edge-tdn-export edge-tdn-train
+TOOLS := build/tools
 
-# Debian packages of the camera host: GStreamer, and the build dependencies of its Python bindings.
-HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev libcairo2-dev \
-	gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+# Debian packages of the camera host: GStreamer, and the build dependencies of its Python bindings. The Debian package
+# of edge-tdn depends on the former.
+GSTREAMER_PACKAGES := gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base \
+	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+HOST_PACKAGES := gcc pkg-config python3-dev python3-venv libgirepository1.0-dev libcairo2-dev $(GSTREAMER_PACKAGES)
 # Debian packages of the tests: a real broker, a real RTSP server, systemd, and what reads manual pages and completion.
 TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-server-1.0 ca-certificates openssl \
 	systemd groff-base mandoc zsh fish
+# Of the tests of the Debian package and the container image: fresh systems, and what runs them.
+INSTALL_PACKAGES := mmdebstrap systemd-container lintian podman podman-compose runc netavark aardvark-dns iptables
 
 # Most tests wait: more of them than processors run side by side, each file in one process. One thread for each is enough.
 WORKERS ?= 4
@@ -46,7 +54,7 @@ ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 MANUALS ?= build/manuals
 
-.PHONY: demo test test-slow test-training test-systemd check install uninstall python packages test-packages schemas manuals parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
+.PHONY: demo test test-slow test-training test-systemd test-install check install files uninstall dist deb python packages test-packages schemas manuals parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo $(DEMO)
@@ -64,6 +72,10 @@ test-systemd: test-packages $(VENV)/.test
 	@packaging/packages.sh systemd-container
 	$(BIN)/pytest -m nspawn -rP tests/system/test_systemd.py
 
+test-install: test-packages $(VENV)/.test
+	@packaging/packages.sh $(INSTALL_PACKAGES)
+	$(BIN)/pytest -m install -rP tests/system/test_debian_package.py tests/system/test_container_image.py
+
 check: test-packages $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -75,8 +87,7 @@ check: test-packages $(VENV)/.test
 install: packages python
 	@case $$($(PYTHON) -c 'import sys; print(sys.base_prefix)') in /home/*|/root/*) \
 		echo "$(PYTHON) is in a home directory, which services cannot read; use: make install PYTHON=/usr/bin/python3"; exit 1;; esac
-	@install -d $(DESTDIR)$(PREFIX)/bin $(SYSTEMD) $(SYSUSERS) $(SHARE) $(DESTDIR)/etc/edge-tdn || { \
-		echo "As root: sudo make install"; exit 1; }
+	@install -d $(DESTDIR)$(PREFIX)/lib || { echo "As root: sudo make install"; exit 1; }
 	@echo "== $(DESTDIR)$(LIBRARY) (a minute or so)"
 	@rm -rf $(DESTDIR)$(LIBRARY).new
 	@$(PYTHON) -m venv $(DESTDIR)$(LIBRARY).new
@@ -84,19 +95,10 @@ install: packages python
 		".$$(PYTHON=$(PYTHON) packaging/packages.sh --extra)"
 	@$(DESTDIR)$(LIBRARY).new/bin/python -m compileall -qq -s $(DESTDIR)$(LIBRARY).new -p $(LIBRARY) \
 		$(DESTDIR)$(LIBRARY).new/lib || true
-	@sed -i 's|$(DESTDIR)$(LIBRARY).new|$(LIBRARY)|g' $(DESTDIR)$(LIBRARY).new/bin/edge-tdn
+	@cd $(DESTDIR)$(LIBRARY).new/bin && sed -i 's|$(DESTDIR)$(LIBRARY).new|$(LIBRARY)|g' $(PROGRAMS)
 	@rm -rf $(DESTDIR)$(LIBRARY)
 	@mv $(DESTDIR)$(LIBRARY).new $(DESTDIR)$(LIBRARY)
-	@ln -sfn $(LIBRARY)/bin/edge-tdn $(DESTDIR)$(PREFIX)/bin/edge-tdn
-	@sed 's|/usr/local|$(PREFIX)|g' systemd/edge-tdn@.service >$(SYSTEMD)/edge-tdn@.service
-	@sed '1,3d; /^DefaultInstance/d; s|%i|site|g' $(SYSTEMD)/edge-tdn@.service >$(SYSTEMD)/edge-tdn.service
-	@install -m 644 systemd/sysusers.conf $(SYSUSERS)/edge-tdn.conf
-	@install -m 644 configs/reference.toml systemd/site.conf systemd/rtsp-cpu.conf systemd/cuda.conf $(SHARE)
-	@install -d $(MAN1) $(BASH) $(ZSH) $(FISH)
-	@set -e; edge_tdn="$(DESTDIR)$(LIBRARY)/bin/python -I -m edge_tdn"; $$edge_tdn man >$(MAN1)/edge-tdn.1; \
-		$$edge_tdn completion bash >$(BASH)/edge-tdn; $$edge_tdn completion zsh >$(ZSH)/_edge-tdn; \
-		$$edge_tdn completion fish >$(FISH)/edge-tdn.fish
-	@test -e $(DESTDIR)/etc/edge-tdn/site.toml || install -m 644 configs/demo.toml $(DESTDIR)/etc/edge-tdn/site.toml
+	@$(MAKE) -s files
 	@test -n "$(DESTDIR)" || ! command -v systemd-sysusers >/dev/null || systemd-sysusers
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 	@echo "Installed. Now:"
@@ -106,16 +108,43 @@ install: packages python
 	@echo "  systemctl status edge-tdn; journalctl -fu edge-tdn"
 	@echo "After an update: systemctl try-restart 'edge-tdn*'"
 
+# What is installed beside the Python packages; also for the Debian package, which cannot run its own Python here.
+# edge-tdn-train prints its manual page only with PyTorch: `make manuals`.
+RUN = $(DESTDIR)$(LIBRARY)/bin/python -I
+files:
+	@install -d $(DESTDIR)$(PREFIX)/bin $(SYSTEMD) $(SYSUSERS) $(SHARE) $(MAN1) $(BASH) $(ZSH) $(FISH) $(DESTDIR)/etc/edge-tdn
+	@sed 's|/usr/local|$(PREFIX)|g' systemd/edge-tdn@.service >$(SYSTEMD)/edge-tdn@.service
+	@sed '1,3d; /^DefaultInstance/d; s|%i|site|g' $(SYSTEMD)/edge-tdn@.service >$(SYSTEMD)/edge-tdn.service
+	@install -m 644 systemd/sysusers.conf $(SYSUSERS)/edge-tdn.conf
+	@install -m 644 configs/reference.toml systemd/site.conf systemd/rtsp-cpu.conf systemd/cuda.conf $(SHARE)
+	@test -e $(DESTDIR)/etc/edge-tdn/site.toml || install -m 644 configs/demo.toml $(DESTDIR)/etc/edge-tdn/site.toml
+	@for name in $(PROGRAMS); do ln -sfn ../lib/edge-tdn/bin/$$name $(DESTDIR)$(PREFIX)/bin/$$name; done
+	@set -e; for name in edge-tdn edge-tdn-export; do \
+		program="$(RUN) $(DESTDIR)$(LIBRARY)/bin/$$name"; \
+		$$program man >$(MAN1)/$$name.1; \
+		$$program completion bash >$(BASH)/$$name; \
+		$$program completion zsh >$(ZSH)/_$$name; \
+		$$program completion fish >$(FISH)/$$name.fish; done
+
 uninstall:
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || \
 		systemctl list-units --all --plain --no-legend 'edge-tdn*.service' | \
 		while read -r unit rest; do systemctl disable --now "$$unit"; done
-	rm -rf $(DESTDIR)$(LIBRARY) $(DESTDIR)$(LIBRARY).new $(DESTDIR)$(PREFIX)/bin/edge-tdn $(SHARE)
-	rm -f $(SYSTEMD)/edge-tdn@.service $(SYSTEMD)/edge-tdn.service $(SYSUSERS)/edge-tdn.conf \
-		$(MAN1)/edge-tdn.1 $(BASH)/edge-tdn $(ZSH)/_edge-tdn $(FISH)/edge-tdn.fish
+	rm -rf $(DESTDIR)$(LIBRARY) $(DESTDIR)$(LIBRARY).new $(SHARE)
+	rm -f $(SYSTEMD)/edge-tdn@.service $(SYSTEMD)/edge-tdn.service $(SYSUSERS)/edge-tdn.conf
+	rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/bin/%) $(PROGRAMS:%=$(MAN1)/%.1) $(PROGRAMS:%=$(BASH)/%) \
+		$(PROGRAMS:%=$(ZSH)/_%) $(PROGRAMS:%=$(FISH)/%.fish)
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || \
 		{ systemctl daemon-reload; systemctl reset-failed 'edge-tdn*' 2>/dev/null || true; }
 	@echo "Not removed: /etc/edge-tdn, /etc/credstore, drop-ins in /etc/systemd/system, /var/lib/private/edge-tdn (events), /var/cache/private/edge-tdn"
+
+# The source distribution first, and the wheel from it. Of one version only, so that dist/*.whl names one file.
+dist: $(TOOLS)/.installed
+	@rm -rf dist/edge_tdn-*
+	@$(TOOLS)/bin/python -m build --outdir dist .
+
+deb: dist
+	@DEPENDS="$(GSTREAMER_PACKAGES)" packaging/deb.sh $(ARCH)
 
 packages:
 	@packaging/packages.sh $(HOST_PACKAGES)
@@ -161,6 +190,12 @@ python: packages
 $(VENV)/bin/pip: | python
 	@echo "== Python environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
+
+$(TOOLS)/.installed: pyproject.toml constraints.txt
+	@echo "== Python environment $(TOOLS)"
+	@$(PYTHON) -m venv --clear $(TOOLS)
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt build uv
+	@touch $@
 
 # Rewritten only when GStreamer was installed or removed. Without it everything runs on OpenCV.
 $(VENV)/.extra: packages $(VENV)/bin/pip

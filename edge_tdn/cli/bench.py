@@ -1,7 +1,6 @@
 """`edge-tdn bench`: measure which precision, device and number of threads are fastest on this host."""
 
 import argparse
-import json
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,11 +52,12 @@ def add_parser(commands: Commands) -> None:
         metavar="D",
         help="CPU GPU NPU CUDA (default: all devices that work)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to a file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, versions and measurements to a file")
 
 
 def run(options: argparse.Namespace) -> int:
-    from edge_tdn.cli.bench_table import TABLE_WIDTH, figures, print_results
+    from edge_tdn.cli.bench_report import bench_report, this_machine
+    from edge_tdn.cli.bench_table import TABLE_WIDTH, print_results
     from edge_tdn.cli.console import plain_console
     from edge_tdn.cli.hop_timing import measure_candidates
     from edge_tdn.manifest import find_model, open_model
@@ -66,10 +66,17 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         check_output_file(options.json)
     model = open_model(find_model(options.model, Path.cwd()))
+    machine = this_machine()
     with TemporaryDirectory() as cache:  # the daemon's cache is limited, and would be filled by this
         found = measure_candidates(model, options.seconds, options.precision, options.device, Path(cache))
-    measured = print_results(plain_console(width=TABLE_WIDTH, soft_wrap=True), model, found)
+    console = plain_console(width=TABLE_WIDTH, soft_wrap=True)
+    measured = print_results(console, model, found)
+    if machine.busy:
+        console.print(
+            f"\nThe host was busy (load {machine.load:g}, {machine.cores} cores): it is faster than this; stop other "
+            f"work and measure again"
+        )
     if options.json:
-        content = json.dumps(figures(measured, model.manifest.input.segment_s), indent=1) + "\n"
+        content = bench_report(machine, model, measured).model_dump_json(by_alias=True, indent=1) + "\n"
         write_output(options.json, content.encode())
     return 0

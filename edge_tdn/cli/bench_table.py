@@ -61,27 +61,6 @@ def configuration(model: Model, best: Candidate, segment_s: float) -> str:
     return "\n".join(lines)
 
 
-def figures(measured: Sequence[Candidate], segment_s: float) -> list[dict[str, object]]:
-    """Return all measurements for JSON; times in seconds."""
-    return [
-        {
-            "precision": one.precision,
-            "device": one.device,
-            "threads": one.threads,
-            "hop": hop,
-            "median_s": one.hop_s(hop),
-            "p95_s": one.p95_s(hop),
-            "hops_per_s": 1 / one.hop_s(hop),
-            "cameras": one.cameras(hop, segment_s),
-            "golden_error": one.golden_error,
-            "parity": one.parity,
-            "seconds": one.seconds[hop],
-        }
-        for one in measured
-        for hop in HOPS
-    ]
-
-
 def _table(measured: Sequence[Candidate], best: Candidate, segment_s: float) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("", "precision", "device", "threads", *(f"hop {hop}, ms" for hop in HOPS), "hops/s", "cameras"):

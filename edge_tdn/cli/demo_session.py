@@ -1,5 +1,6 @@
 """A run of the demo: a daemon with one camera, a broker, and a subscriber that shows what is published."""
 
+import os
 import threading
 import time
 import tomllib
@@ -13,25 +14,37 @@ from statistics import median
 from rich.console import Console
 from rich.live import Live
 
-from edge_tdn.cli.live_view import LiveView
+from edge_tdn.cli.live_view import FULL_SIZE, MIN_SIZE, LiveView
 from edge_tdn.cli.terminal import event_line
+from edge_tdn.cli.terminal_pictures import Graphics, PicturePlace
+from edge_tdn.cli.terminal_query import find_graphics
+from edge_tdn.cli.timing import DEFAULT_DEMO, DemoTiming
 from edge_tdn.config.load import parse
 from edge_tdn.config.tables import Config, host_name
 from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.demo.embedded_broker import embedded_broker
 from edge_tdn.errors import BrokerError, SourceError
-from edge_tdn.messages import ActionEvent, CameraStatus
+from edge_tdn.messages import ActionEvent, CameraStatus, Picture
 from edge_tdn.output import write_output
 from edge_tdn.process.signals import stop_on_signals
 from edge_tdn.service.daemon import Daemon
 from edge_tdn.subscriber import HostMessage, Subscriber
 
-DRAWS_PER_S = 8
-MIN_VIEW_LINES, MIN_PICTURE_LINES = 23, 38  # height of a terminal in which the view, and the picture in it, are drawn
+SCREENSHOT_SIZE = 100, 34  # columns and lines
+MAX_LEFT_EVENTS = 10  # printed below each other when the view has ended
+BEGIN_DRAWING, END_DRAWING = "\x1b[?2026h", "\x1b[?2026l"  # terminals show what is between them at once
 MAX_HOST_CHARACTERS = 59  # leaves room for "-demo" in a name of 64
 
 
-def demo(console: Console, source: str, broker_url: str, model: str, seconds: float, screenshot: Path | None) -> None:
+def demo(
+    console: Console,
+    source: str,
+    broker_url: str,
+    model: str,
+    seconds: float,
+    screenshot: Path | None,
+    timing: DemoTiming = DEFAULT_DEMO,
+) -> None:
     """Run the demo for `seconds` (0: until stopped) and print a summary. An empty `broker_url` starts a broker."""
     with ExitStack() as stack:
         url = broker_url or stack.enter_context(embedded_broker())
@@ -45,11 +58,16 @@ def demo(console: Console, source: str, broker_url: str, model: str, seconds: fl
         thread = threading.Thread(target=_serve, args=(daemon, failure), name="daemon")
         thread.start()
         try:
-            with_picture = screenshot or (console.height >= MIN_PICTURE_LINES and not console.no_color)
+            lines_reason = no_view(console)
+            graphics = None if lines_reason else find_graphics(timing.answer_s)
             view = LiveView(
-                "edge-tdn demo   (Ctrl-C ends)", lambda: daemon.cameras[0].picture if with_picture else None
+                "edge-tdn demo   (Ctrl-C ends)",
+                lambda: daemon.cameras[0].picture,
+                stretched=daemon.model.manifest.input.resize == "stretch",
+                graphics=graphics,
+                no_picture="" if graphics else no_colours(console),
             )
-            session = DemoSession(console, view)
+            session = DemoSession(console, view, graphics, lines_reason, timing)
             session.follow(subscriber, daemon, thread, seconds)
         finally:
             daemon.stop()
@@ -78,12 +96,45 @@ def demo_config(source: str, broker_url: str, model: str) -> Config:
     return parse(content, "edge-tdn demo")
 
 
-class DemoSession:
-    """Shows messages, in a view if the terminal is large enough, otherwise as lines, and counts for the summary."""
+def no_view(console: Console) -> str:
+    """Return why the live view cannot be drawn on a console, and what to do; empty: it can."""
+    columns, lines = MIN_SIZE
+    if not console.is_terminal:
+        return "events as lines: the output is not a terminal, which the live view needs; --screenshot FILE saves it"
+    if console.is_dumb_terminal:
+        term = os.environ.get("TERM", "")
+        return f"events as lines: TERM is {term!r}; set it to the terminal's type, such as xterm-256color"
+    if console.width < columns or console.height < lines:
+        return (
+            f"events as lines: the terminal has {console.width}x{console.height} characters; the live view needs "
+            f"{columns}x{lines}, and {'x'.join(map(str, FULL_SIZE))} with its picture"
+        )
+    return ""
 
-    def __init__(self, console: Console, view: LiveView) -> None:
-        self._console, self._view = console, view
-        self._drawn = console.is_terminal and not console.is_dumb_terminal and console.height >= MIN_VIEW_LINES
+
+def no_colours(console: Console) -> str:
+    """Return why a console cannot show a picture in coloured characters, and what to do; empty: it can."""
+    if console.no_color:
+        return "no picture: it needs colours, and NO_COLOR is set; unset it"
+    if console.color_system is None:
+        return "no picture: this terminal has no colours; set TERM to its type, such as xterm-256color"
+    if not console.encoding.startswith("utf"):
+        return f"no picture: the encoding is {console.encoding}; set LANG to a UTF-8 locale, such as C.UTF-8"
+    return ""
+
+
+class DemoSession:
+    """Shows messages, in a view if the terminal can, otherwise as lines, and counts for the summary."""
+
+    def __init__(
+        self, console: Console, view: LiveView, graphics: Graphics | None, lines_reason: str, timing: DemoTiming
+    ) -> None:
+        """`lines_reason`: why messages are printed as lines; empty: the view is drawn."""
+        self._console, self._view, self._graphics, self._timing = console, view, graphics, timing
+        self._lines_reason = lines_reason
+        self._place: PicturePlace | None = None  # of the picture that the terminal shows as graphics
+        self._picture: Picture | None = None  # likewise
+        self._sequence = ""  # that draws it there
         self._camera_state = ""
         self._starts: Counter[str] = Counter()
         self._latencies_ms: list[float] = []
@@ -91,14 +142,46 @@ class DemoSession:
     def follow(self, subscriber: Subscriber, daemon: Daemon, thread: threading.Thread, seconds: float) -> None:
         """Show what arrives until the time is over or the daemon ends."""
         deadline = time.monotonic() + seconds if seconds else float("inf")
-        live = Live(self._view, console=self._console, refresh_per_second=DRAWS_PER_S) if self._drawn else ExitStack()
-        with live:
+        if self._lines_reason:
+            self._console.print(self._lines_reason, style="dim", soft_wrap=True)
+        with ExitStack() as stack:
+            live = None
+            if not self._lines_reason:
+                live = stack.enter_context(Live(self._view, console=self._console, screen=True, auto_refresh=False))
+                stack.callback(self._clear)
             while thread.is_alive():
                 if time.monotonic() > deadline:
                     daemon.stop()
-                for message in subscriber.messages(1 / DRAWS_PER_S):
+                for message in subscriber.messages(self._timing.draw_every_s):
                     self._show(message)
                 self._view.connection_error = subscriber.connection_error
+                if live:
+                    self._draw(live, daemon.cameras[0].picture)
+        if live:
+            for event in list(self._view.events)[-MAX_LEFT_EVENTS:]:
+                self._console.print(event_line(event))
+
+    def _draw(self, live: Live, picture: Picture | None) -> None:
+        """Draw the view, and the picture on top of it where the terminal has graphics."""
+        write = self._console.file.write
+        write(BEGIN_DRAWING)
+        live.refresh()
+        if self._graphics:
+            place = self._view.place
+            if place != self._place:
+                write(self._graphics.clear())
+            changed = place != self._place or picture is not self._picture
+            self._place, self._picture = place, picture
+            if place and picture is not None and changed:
+                self._sequence = self._graphics.draw(picture, place)
+            if place and (changed or self._graphics.replaced_by_text):
+                write(self._sequence)
+        write(END_DRAWING)
+        self._console.file.flush()
+
+    def _clear(self) -> None:
+        if self._graphics:
+            self._console.file.write(self._graphics.clear())
 
     def _show(self, message: HostMessage) -> None:
         content = message.content
@@ -107,9 +190,9 @@ class DemoSession:
             if content.type == "start" and content.latency_ms:
                 self._starts[content.label] += 1
                 self._latencies_ms.append(content.latency_ms.total)
-            if not self._drawn:
+            if self._lines_reason:
                 self._console.print(event_line(content))
-        elif isinstance(content, CameraStatus) and not self._drawn and content.state != self._camera_state:
+        elif isinstance(content, CameraStatus) and self._lines_reason and content.state != self._camera_state:
             self._camera_state = content.state
             self._console.print(f"{content.camera}: {content.state} {content.reason}".rstrip())
 
@@ -128,7 +211,11 @@ def _serve(daemon: Daemon, failure: list[BaseException]) -> None:
 
 
 def _save(view: LiveView, path: Path) -> None:
-    """Save the view as SVG."""
-    recorder = Console(record=True, width=100, force_terminal=True, color_system="truecolor", file=StringIO())
+    """Save the view as SVG, with its picture in half blocks."""
+    view.graphics, view.no_picture = None, ""
+    columns, lines = SCREENSHOT_SIZE
+    recorder = Console(
+        record=True, width=columns, height=lines, force_terminal=True, color_system="truecolor", file=StringIO()
+    )
     recorder.print(view)
     write_output(path, recorder.export_svg(title="edge-tdn demo").encode())

@@ -37,4 +37,13 @@ class DoctorTiming:
     command_s: float = 5.0  # for systemctl and systemd-analyze to answer
 
 
+@dataclass(frozen=True)
+class DemoTiming:
+    """Time limits of `edge-tdn demo`."""
+
+    answer_s: float = 1.0  # for the terminal to answer how it can show pictures
+    draw_every_s: float = 0.125
+
+
+DEFAULT_DEMO = DemoTiming()
 DEFAULT_WATCH, DEFAULT_STATUS, DEFAULT_DOCTOR = WatchTiming(), StatusTiming(), DoctorTiming()

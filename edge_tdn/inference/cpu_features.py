@@ -40,7 +40,8 @@ def cpu_flags() -> frozenset[str]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return frozenset()
-    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ()))
+    listed = (line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features")))  # x86, ARM
+    return frozenset(next(listed, ()))
 
 
 def _has(kernels: Collection[str], kind: str) -> bool:

@@ -143,6 +143,12 @@ def devices() -> list[str]:
     return [name for kind in PREFERRED for name in here if name.split(".")[0] == kind]
 
 
+def device_names() -> dict[str, str]:
+    """Return the full names of OpenVINO's devices on this host, except the CPU's."""
+    core = ov.Core()
+    return {device: str(core.get_property(device, "FULL_DEVICE_NAME")) for device in devices() if device != "CPU"}
+
+
 def _arithmetic(core: ov.Core, model: Model, precision: str, device: str) -> str:
     """Return a device's arithmetic for a precision. ModelError: no such device, or it lacks the precision."""
     if device != "CPU":  # listing the devices loads all plugins: 20 MB that the CPU does not need

@@ -1,19 +1,24 @@
 """`edge-tdn bench`: its measurements are consistent, and the lines that it prints are a valid configuration."""
 
 import json
+import os
 import tomllib
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from rich.console import Console
 
 from edge_tdn.cli import hop_timing
+from edge_tdn.cli.bench_report import bench_report, read_report, this_machine
 from edge_tdn.cli.bench_table import configuration, print_results
 from edge_tdn.cli.hop_timing import HOPS, MIN_ROUNDS, Candidate, measure_candidates
 from edge_tdn.config.load import parse
-from edge_tdn.errors import ModelError
+from edge_tdn.errors import ConfigError, ModelError
+from edge_tdn.inference.cpu_features import cpu_flags
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model, open_model
 from edge_tdn.shell import command
@@ -37,19 +42,57 @@ def test_the_table_is_sorted_by_speed_and_the_lines_are_a_valid_configuration(he
     result = here("bench", "--seconds", "2", "--precision", "fp32", "--json", tmp_path / "bench.json")
     assert result.returncode == 0, result.stderr
     assert "no fp16 in this folder: edge-tdn-export convert" in result.stdout
-    site = result.stdout[result.stdout.index("[runtime]") :]
+    site = result.stdout[result.stdout.index("[runtime]") :].partition("\nThe host was busy")[0]
     config = parse(tomllib.loads(f'{site}\nname = "a"\nsource = "demo:"'), "bench")
     assert (config.runtime.model, config.runtime.device, config.runtime.precision) == ("motion", "CPU", "fp32")
-    measured = json.loads((tmp_path / "bench.json").read_text())
-    assert config.runtime.threads == measured[0]["threads"]
-    firsts = [one["median_s"] for one in measured if one["hop"] == 1]
-    assert firsts == sorted(firsts)
-    for one in measured:
-        assert min(one["seconds"]) <= one["median_s"] <= one["p95_s"] <= max(one["seconds"])
-        assert one["hops_per_s"] * one["median_s"] == pytest.approx(1)
-        assert one["cameras"] == int(one["hop"] * SEGMENT_S / one["median_s"])
-        assert one["golden_error"] < 1e-3
-    assert f"best  {measured[0]['precision']}" in result.stdout
+    report = read_report(tmp_path / "bench.json")
+    assert config.runtime.threads == report.rows[0].threads
+    assert [row.median_ms[1] for row in report.rows] == sorted(row.median_ms[1] for row in report.rows)
+    for row in report.rows:
+        assert row.golden_error < 1e-3
+        for hop in HOPS:
+            assert 0 < row.median_ms[hop] <= row.p95_ms[hop]
+            assert row.hops[hop] >= 2 * MIN_ROUNDS
+            assert row.cameras[hop] == pytest.approx(hop * SEGMENT_S * 1e3 / row.median_ms[hop], abs=1)
+    assert f"best  {report.rows[0].precision}" in result.stdout
+    assert ("The host was busy (load " in result.stdout) == report.machine.busy
+    assert (report.model.id, report.model.segments, report.model.segment_s) == ("motion", 8, SEGMENT_S)
+    assert report.model.network == "resnet18 x 0.5"
+
+
+def test_the_report_describes_this_machine_and_names_no_host(motion: Model) -> None:
+    """As psutil and the kernel describe it; the file may be published."""
+    _, measured = output(motion, ("fp32",))
+    report = bench_report(this_machine(), motion, measured)
+    assert report.machine.cores == len(psutil.Process().cpu_affinity() or ())
+    assert report.machine.memory_mb == psutil.virtual_memory().total // 2**20
+    assert report.machine.processor in " ".join(Path("/proc/cpuinfo").read_text().split())
+    assert report.machine.kernel == os.uname().release
+    assert ("AVX-512" in report.machine.features) == ("avx512f" in cpu_flags())
+    assert report.software["openvino"] == version("openvino")
+    assert os.uname().nodename not in report.model_dump_json()
+
+
+@pytest.mark.parametrize(("load", "cores", "busy"), [(0.4, 2, False), (0.6, 2, True), (2.0, 16, False)])
+def test_other_work_on_the_host_is_noticed(load: float, cores: int, busy: bool) -> None:
+    assert this_machine().model_copy(update={"load": load, "cores": cores}).busy == busy
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [("schema", 2, "schema"), ("rows", [], "rows"), ("host", "barn", "host"), ("edge_tdn", 1, "edge_tdn")],
+)
+def test_a_file_that_is_not_a_report_is_refused_by_key(
+    key: str, value: object, named: str, motion: Model, tmp_path: Path
+) -> None:
+    _, measured = output(motion, ("fp32",))
+    content = json.loads(bench_report(this_machine(), motion, measured).model_dump_json(by_alias=True))
+    path = tmp_path / "row.json"
+    path.write_text(json.dumps(content))
+    assert read_report(path).rows[0].precision == "fp32"
+    path.write_text(json.dumps({**content, key: value}))
+    with pytest.raises(ConfigError, match=rf"row\.json: {named}: .*edge-tdn bench --json"):
+        read_report(path)
 
 
 def test_every_hop_is_measured_a_few_times_even_without_time(motion: Model) -> None:

@@ -44,6 +44,7 @@ def test_the_demo_brings_its_own_broker_and_recognises_actions(tmp_path: Path) -
     result = demo_until("start  right", "--screenshot", tmp_path / "view.svg")
     assert result.returncode == 0, result.stderr
     assert "(embedded)" in result.stdout
+    assert "events as lines: the output is not a terminal, which the live view needs" in result.stdout
     lines = [line for line in result.stdout.splitlines() if "  demo  " in line]
     assert any("start  right" in line for line in lines)
     assert "actions recognised: right 1" in result.stdout

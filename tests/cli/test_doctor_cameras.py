@@ -88,3 +88,10 @@ def test_a_password_in_plain_text_over_the_network_is_a_warning(
     picture, password = examined(tmp_path, here.replace("127.0.0.1", own))
     assert (picture.mark, password.mark, password.what) == ("ok", "warning", "camera a, password")
     assert "its password is sent in plain text" in password.message
+
+
+def test_the_demo_clip_is_drawn_where_nothing_has_played_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after the installation of the Debian package, whose configuration plays it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (finding,) = examined(tmp_path, "demo:")
+    assert (finding.mark, finding.exit_status) == ("ok", 0)

@@ -48,7 +48,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("host")
     venv.create(folder)
     (site,) = folder.glob("lib/python*/site-packages")
-    for name in needed_by("edge-tdn", "gstreamer" if gstreamer.available() else ""):
+    for name in {"pip", *needed_by("edge-tdn", "gstreamer" if gstreamer.available() else "")}:
         found = distribution(name)
         for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
             (site / top).symlink_to(Path(str(found.locate_file(top))))

@@ -23,6 +23,7 @@ from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError, ExplainedError, SourceError, last_line
 from edge_tdn.messages import NS_PER_S, Luma
 from edge_tdn.service.frame_rate import MIN_SHARE
+from edge_tdn.service.startup import draw_demo
 
 POLL_S = 0.2
 MIN_CONTRAST = 2.0  # standard deviation of the luma, below which a picture counts as one colour
@@ -66,6 +67,7 @@ class Look:
 
 def examine(config: Config, base: Path, frame_rate: float, timing: DoctorTiming) -> Iterator[Finding]:
     """`frame_rate`: that of the model, frames per second; 0 if it is not known."""
+    draw_demo(config)
     streams = {f"camera {camera.name}": camera for camera in config.camera}
     for camera in config.camera:
         if camera.record_source and config.record.enabled:

@@ -25,9 +25,9 @@ def outbox_folder(configured: str, host: str, base: Path) -> Path | None:
 
 def state_folder() -> Path:
     """Return the state directory of systemd, or else of the user. It has a folder for each host."""
-    state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    home = os.environ.get("XDG_STATE_HOME", "") or Path.home() / ".local" / "state"
-    return Path(state or Path(home) / "edge-tdn")
+    if given := os.environ.get("STATE_DIRECTORY"):  # several folders are separated by colons
+        return Path(given.split(":")[0])
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-tdn"
 
 
 def lock_folder(folder: Path) -> TextIOWrapper | None:

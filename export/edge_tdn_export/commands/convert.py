@@ -25,17 +25,17 @@ folder with PyTorch on your own videos, in every precision.
 """,
     examples=(
         Example(
-            "a published Something-Something model",
-            "edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt",
+            "a published Something-Something model of 8 segments",
+            "edge-tdn-export convert best.pth.tar models/ssv2 --segments 8 --labels something-something-v2-labels.json",
         ),
         Example(
-            "a Kinetics model, trained at 25 frames per second with a segment every 8 frames",
-            "edge-tdn-export convert best.pth.tar models/k400 --arch resnet50 --segments 8 --labels labels.txt "
-            "--frame-rate 25 --segment-stride 8",
+            "a Kinetics model whose videos had 30 frames per second",
+            "edge-tdn-export convert best.pth.tar models/k400 --segments 8 --labels label_map_k400.txt "
+            "--frame-rate 30 --segment-stride 8",
         ),
         Example(
-            "weights of edge-tdn-train, which describe their network themselves",
-            "edge-tdn-export convert runs/mine/weights.safetensors models/mine --labels runs/mine/labels.txt",
+            "a training of edge-tdn-train, which states labels, network and preprocessing",
+            "edge-tdn-export convert runs/mine models/mine",
         ),
     ),
     exit_status={0: "written", 71: "", 78: "checkpoint, labels or sizes are wrong (nothing is written)"},
@@ -44,7 +44,11 @@ folder with PyTorch on your own videos, in every precision.
 
 def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "convert", run, "convert a checkpoint to a model folder", HELP)
-    parser.add_argument("checkpoint", type=Path, help="published .pth.tar, bare state_dict, or .safetensors")
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        help="a published .pth.tar, a bare state_dict, .safetensors, or the folder of a training or a model",
+    )
     parser.add_argument("out", type=Path, help="folder to create; must not exist")
     parser.add_argument(
         "--precisions",
@@ -56,14 +60,14 @@ def add_parser(commands: Commands) -> None:
         "int8: see quantize)",
     )
     add_network_options(parser)
-    parser.add_argument("--labels", type=Path, required=True, help=LABELS_HELP)
+    parser.add_argument("--labels", type=Path, help=f"{LABELS_HELP} (default: labels.txt beside the checkpoint)")
     parser.add_argument(
         "--background",
         nargs="*",
         action="extend",
         default=[],
         metavar="LABEL",
-        help="labels that never start an action",
+        help="labels that never start an action (default: those of a model folder, else none)",
     )
     parser.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
     add_input_options(parser)
@@ -73,15 +77,18 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.convert.convert import InexactExport, Recipe, convert, steps
     from edge_tdn_export.lists.labels import read_labels
     from edge_tdn_export.network import checkpoint
+    from edge_tdn_export.network.source import find_source
 
-    network = checkpoint.load(options.checkpoint, note=print, **network_options(options))
-    print(read_labels(options.labels).note)  # noqa: T201
+    source = find_source(options.checkpoint)
+    network = checkpoint.load(source.weights, note=print, **network_options(options))
+    labels = read_labels(options.labels or source.labels_for(network.config.classes))
+    print(labels.note)  # noqa: T201
     recipe = Recipe(
         id=options.id or options.out.name,
-        labels=options.labels,
-        input=input_spec(options, network.config.segments),
-        background=tuple(options.background),
-        source=(("file", options.checkpoint.name), ("sha256", checkpoint.sha256(options.checkpoint))),
+        labels=labels.path,
+        input=input_spec(options, network.config, source.input, print),
+        background=tuple(options.background) or source.background,
+        source=(("file", source.weights.name), ("sha256", checkpoint.sha256(source.weights))),
         precisions=tuple(p for p in PRECISIONS if p in options.precisions),
     )
     try:

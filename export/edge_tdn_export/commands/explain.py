@@ -92,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.explain.report import check_writable, draw, table
     from edge_tdn_export.lists.labels import read_labels
     from edge_tdn_export.network import checkpoint
+    from edge_tdn_export.network.source import find_source
 
     check_writable(options.out)
     path = Path(options.model)
@@ -99,7 +100,8 @@ def run(options: argparse.Namespace) -> int:
         network = checkpoint.load(path, note=print, **network_options(options))
         if options.labels:
             print(read_labels(options.labels).note)  # noqa: T201
-        model = explained_checkpoint(path, network, input_spec(options, network.config.segments), options.labels)
+        spec = input_spec(options, network.config, find_source(path).input, print)
+        model = explained_checkpoint(path, network, spec, options.labels)
     else:
         _check_no_checkpoint_options(options)
         model = open_explained(options.model)

@@ -1,6 +1,7 @@
-"""Options that describe a network and its input where the checkpoint does not; the defaults are the published ones."""
+"""Options that describe a network and its input where neither the checkpoint nor its weights do."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -12,22 +13,29 @@ INPUT = ("size", "resize", "short_side", "frame_rate", "segment_stride")
 
 def add_input_options(options: Any) -> None:
     """Add the fields of InputSpec to a parser or group."""
-    options.add_argument("--size", type=int, help="height and width of the network's input in pixels (default: 224)")
+    options.add_argument(
+        "--size",
+        type=int,
+        help="height and width of the network's input in pixels (default: as the weights state; published: 224)",
+    )
     options.add_argument(
         "--resize",
         choices=("short_side_centre_crop", "stretch"),
-        help="method of resizing frames (default: short_side_centre_crop, as published)",
+        help="method of resizing frames (default: as the weights state; published: short_side_centre_crop)",
     )
     options.add_argument(
         "--short-side", type=int, help="shorter side of a frame before the crop, pixels (default: size * 256 / 224)"
     )
     options.add_argument(
-        "--frame-rate", type=float, help="frames per second of the training videos (default: 12, Something-Something)"
+        "--frame-rate",
+        type=float,
+        help="frames per second of the training videos (default: as the weights state; published: 12, Kinetics: 25)",
     )
     options.add_argument(
         "--segment-stride",
         type=int,
-        help="frames from one segment to the next (default: 5: a clip of 8 spans 3.3 s)",
+        help="frames from one segment to the next (default: as the weights state; published: 5 with 8 segments, 3 with "
+        "16, Kinetics: 8 and 4)",
     )
 
 
@@ -39,16 +47,18 @@ def add_network_options(command: argparse.ArgumentParser) -> None:
         help="entry of the checkpoint that holds the weights, such as model_ema (default: state_dict, or the only one "
         "that is not averaged)",
     )
-    network = command.add_argument_group("network, for checkpoints that do not state it")
-    network.add_argument("--arch", choices=tuple(DEPTHS), help="the ResNet (default: resnet50)")
+    network = command.add_argument_group("network, where weights and checkpoint do not show it")
+    network.add_argument("--arch", choices=tuple(DEPTHS), help="the ResNet (default: read from the weights)")
     network.add_argument(
         "--segments",
         type=int,
         choices=(8, 16),
         metavar="T",
-        help="segments per clip, 8 or 16; required if the checkpoint does not state it",
+        help="segments per clip, 8 or 16; required if neither the checkpoint nor its name states it",
     )
-    network.add_argument("--width", type=float, help="channels relative to the named ResNet (default: 1)")
+    network.add_argument(
+        "--width", type=float, help="channels relative to the named ResNet (default: read from the weights)"
+    )
     paper = command.add_argument_group(
         "ablations of the paper (the published weights need none of these)",
         "for TSN: --stdm-stages, --ltdm-stages, --temporal-conv-stages without values\n"
@@ -96,8 +106,19 @@ def network_options(options: argparse.Namespace) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v is not None}
 
 
-def input_spec(options: argparse.Namespace, segments: int) -> InputSpec:
-    """Return the input that the command line describes. ConfigError: it is invalid."""
-    from edge_tdn_export.network.input_spec import input_of
+def input_spec(
+    options: argparse.Namespace, config: TDNConfig, known: InputSpec | None, note: Callable[[str], None]
+) -> InputSpec:
+    """Return the input that the command line describes, else the `known` one, else that of published weights.
 
-    return input_of(segments, **{name: getattr(options, name) for name in INPUT})
+    `note` is called with what was assumed. ConfigError: it is invalid.
+    """
+    from edge_tdn_export.network.input_spec import input_of, published_input
+
+    given = {name: getattr(options, name) for name in INPUT}
+    if known is None and None in (options.frame_rate, options.segment_stride):
+        assumed = published_input(config.classes, config.segments)
+        for name in ("frame_rate", "segment_stride"):
+            given[name] = getattr(assumed, name) if given[name] is None else given[name]
+        note(f"{assumed}; if its videos were different: --frame-rate and --segment-stride")
+    return input_of(config.segments, known, **given)

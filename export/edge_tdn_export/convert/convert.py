@@ -196,7 +196,7 @@ def _golden_logits(model: TDN, clip: NDArray[np.uint8], spec: InputSpec) -> NDAr
 def _fill(model: TDN, recipe: Recipe, folder: Path, step: Step) -> Manifest:
     """Write weights, graphs and manifest into `folder`, which holds labels and golden clip already."""
     step("weights")
-    checkpoint.save(model, folder / WEIGHTS)
+    checkpoint.save(model, folder / WEIGHTS, recipe.input)
     features = feature_shapes(model, recipe.input)
     graphs = {name: _graphs(name, recipe.precisions, features) for name in recipe.precisions}
     step("PyTorch -> ONNX")

@@ -18,8 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from edge_tdn.errors import ModelError
-from edge_tdn_export.network.checkpoint_file import METADATA, StandIn, read_content
+from edge_tdn.manifest import InputSpec
+from edge_tdn_export.network.checkpoint_file import INPUT, METADATA, read_content
 from edge_tdn_export.network.config import TDNConfig
+from edge_tdn_export.network.evidence import Evidence, Stated, segments_of_names, settled, stated
 from edge_tdn_export.network.state_dict import FoundWeights, find_weights
 from edge_tdn_export.network.tdn import TDN
 
@@ -55,14 +57,14 @@ OnNote = Callable[[str], None]
 def load(path: Path | str, entry: str = "", note: OnNote = lambda _: None, **options: Any) -> TDN:
     """Load a checkpoint and return its network in evaluation mode.
 
-    `path`: a file of torch.save, or `.safetensors`. `entry`: see `find_weights`. `note` is called with the entry and
-    the prefix that were found. `options`: fields of TDNConfig; missing ones are taken from the file's metadata, else
-    from TDNConfig's defaults. T has no default: a wrong one would load and give other logits. `classes` is read from
-    the weights.
-    ModelError: options that contradict the file; every key that is missing, unexpected or of another shape.
+    `path`: a file of torch.save, or `.safetensors`. `entry`: see `find_weights`. `note` is called with the entry, the
+    prefix and the network that were found. `options`: fields of TDNConfig; missing ones are read from the file, see
+    `evidence`, else they are TDNConfig's defaults. T has no default: a wrong one would load and give other logits.
+    ModelError: options or statements that contradict the file; every key that is missing, unexpected or of another
+    shape.
     """
     path = Path(path)
-    weights, stored = read(path, entry)
+    weights, claims = read(path, entry)
     state = weights.state
     if str(weights):
         note(f"{path.name}: {weights}")
@@ -75,27 +77,45 @@ def load(path: Path | str, entry: str = "", note: OnNote = lambda _: None, **opt
             f"{path}: not a TDN: it has no linear layer (`new_fc` or `linear`); its weights{where} are below: "
             f"{weights.contents}"
         )
-    if "segments" not in options | stored:
-        raise ModelError(f"{path}: does not state its T, and its weights fit any; give the trained one with --segments")
-    found = {"classes": linear.shape[0]}
-    config = TDNConfig.of({"conv_bias": "conv1.bias" in state} | stored | found | options)
-    for name in found | options:
-        value, origin = getattr(config, name), "requested" if name in options else "in its weights"
-        if name in stored and stored[name] != value:
-            raise ModelError(f"{path}: was trained with {name} = {stored[name]!r}, {origin} is {value!r}")
+    named = () if "segments" in claims else segments_of_names(path)
+    if "segments" not in options:
+        claims |= {"segments": named} if named else {}
+    elif named and named[0].value != options["segments"]:
+        note(f"{path.name}: {named[0].source} states T = {named[0].value}, but {options['segments']} is requested")
+    values = settled(path, options, claims, state)
+    if "segments" not in values:
+        raise ModelError(
+            f"{path}: does not state its T, and its weights fit any; give the trained one with --segments, 8 or 16 "
+            f"(the published trainer names its folder after it, such as ..._segment8_e60)"
+        )
+    try:
+        config = TDNConfig.of(values)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    if read_from := _found_out(config, options, claims):
+        note(f"{path.name}: {read_from}")
     model = TDN(config)
     fill(model, state, path)
     return model.eval()
 
 
-def save(model: TDN, path: Path) -> None:
-    """Write `.safetensors` with its TDNConfig, so that `load` needs no options. OSError: it cannot be written."""
+def save(model: TDN, path: Path, spec: InputSpec | None = None) -> None:
+    """Write `.safetensors` with its TDNConfig and input, so that `load` and `read_input` need no options.
+
+    OSError: it cannot be written.
+    """
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     try:
-        save_file(state, path, {METADATA: json.dumps(model.config.as_dict())})
+        save_file(state, path, metadata(model.config, spec))
     except SafetensorError as error:  # the disk is full
         raise OSError(str(error)) from error
     path.chmod(0o644)  # safetensors creates it readable only by its owner
+
+
+def metadata(config: TDNConfig, spec: InputSpec | None = None) -> dict[str, str]:
+    """Return the metadata of our own `.safetensors` files."""
+    network = {METADATA: json.dumps(config.as_dict())}
+    return network | ({INPUT: spec.model_dump_json()} if spec else {})
 
 
 def rename_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -139,26 +159,30 @@ def check(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], config: T
         raise ModelError(f"{path}: {len(bad)} entries are not finite, the first is {bad[0]}; the training diverged")
 
 
-def read(path: Path, entry: str = "") -> tuple[FoundWeights, dict[str, Any]]:
-    """Return the weights of a file and the fields of TDNConfig that it states. ModelError: it cannot be read.
+def read(path: Path, entry: str = "") -> tuple[FoundWeights, dict[str, tuple[Evidence, ...]]]:
+    """Return the weights of a file and what it states about its network. ModelError: it cannot be read.
 
     `entry`: see `find_weights`.
     """
     content, stored = read_content(path)
     weights = find_weights(path, content, entry)
     if stored is None:
-        return weights, _trained_with(content)
+        return weights, dict(stated(content))
     try:
-        return weights, TDNConfig.of(stored).as_dict() if stored else {}
+        own = TDNConfig.of(stored).as_dict() if stored else {}
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
+    return weights, {name: (Evidence(value, ""),) for name, value in own.items()}
 
 
-def _trained_with(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the trained T where the trainer saved its arguments beside the weights."""
-    arguments = [value.content for value in content.values() if isinstance(value, StandIn)]
-    known = [a["num_segments"] for a in arguments if isinstance(a, dict) and type(a.get("num_segments")) is int]
-    return {"segments": known[0]} if known else {}
+def _found_out(config: TDNConfig, options: Mapping[str, Any], claims: Stated) -> str:
+    """Describe the network of a file where neither the options nor its own metadata do; else return an empty string."""
+    sources = [claim.source for claim in claims.get("segments", ())]
+    if ("arch" in options and "segments" in options) or (sources and not sources[0]):
+        return ""
+    by = f" by {', '.join(sources)}" if "segments" not in options else ""
+    width = f", width {config.width:g}" if config.width != 1 else ""
+    return f"{config.arch}{width}, {config.classes} classes, T = {config.segments}{by}"
 
 
 def sha256(path: Path) -> str:

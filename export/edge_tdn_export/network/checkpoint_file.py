@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from edge_tdn.errors import ModelError
 from edge_tdn.foreign_file import HEAD_BYTES, failed_copy, other_format
-from edge_tdn.manifest import MANIFEST
+from edge_tdn.manifest import MANIFEST, InputSpec
 
 METADATA = "tdn"  # metadata key of our own safetensors: their TDNConfig as JSON
+INPUT = "input"  # likewise: their InputSpec
 WEIGHT_FILES = re.compile(r"\.(pth|pt|ckpt|bin|tar|pkl|safetensors)$")
 ADVICE = re.compile(r"(?i)weights.only|torch\.load|trust|documentation|github|https?:|operand")
 MAX_NAMES = 3  # of an archive, or of a folder, in a message
@@ -82,6 +83,21 @@ def read_content(path: Path) -> tuple[Any, Any]:
         raise
     except Exception as error:  # a damaged file makes torch's own code raise almost anything
         raise ModelError(f"{path}: damaged or incomplete{_reason(error)}; download or copy it again") from error
+
+
+def read_input(path: Path) -> InputSpec | None:
+    """Return the input that our own safetensors state; None: another file. ModelError: not a valid one."""
+    with path.open("rb") as file:
+        if file.read(9)[4:] != b"\0\0\0\0{":
+            return None
+    try:
+        with safe_open(path, "pt") as opened:
+            stored = (opened.metadata() or {}).get(INPUT)
+        return None if stored is None else InputSpec.model_validate_json(stored)
+    except (SafetensorError, ValueError) as error:
+        raise ModelError(
+            f"{path}: metadata {INPUT!r} is not an input{_reason(error)}; train or convert again"
+        ) from error
 
 
 def _folder(path: Path) -> str:

@@ -11,6 +11,7 @@ BASIC = ("resnet18", "resnet34")  # blocks of two 3x3 convolutions; the others h
 STAGES = (2, 3, 4, 5)  # the residual stages; stage 1 is the stem
 FUSIONS = ("weighted", "add", "attention")
 UPSAMPLINGS = ("nearest", "bilinear")
+MIN_WIDTH, MAX_WIDTH = 0.125, 2.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class TDNConfig:
             raise ModelError(f"segments {self.segments} is too few: long-term differences need at least 2")
         if self.classes < 1:
             raise ModelError(f"classes {self.classes} is too few: at least 1")
-        if not 0.125 <= self.width <= 2:
-            raise ModelError(f"width {self.width} is out of range: 0.125 to 2")
+        if not MIN_WIDTH <= self.width <= MAX_WIDTH:
+            raise ModelError(f"width {self.width} is out of range: {MIN_WIDTH:g} to {MAX_WIDTH:g}")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,5 +1,6 @@
 """The input of a network whose checkpoint does not state it: as given on the command line, else as published."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,38 @@ PUBLISHED = {
     "frame_rate": 12.0,
     "segment_stride": 5,
 }
+PUBLISHED_STRIDES = {8: 5, 16: 3}  # by T, of Something-Something: clips of 3.7 and 4.2 s
+SOMETHING_CLASSES, KINETICS_CLASSES = 174, 400
+
+
+@dataclass(frozen=True)
+class PublishedInput:
+    """The preprocessing that published weights were trained with, which they do not state."""
+
+    data_set: str
+    reason: str  # for taking it to be that of the weights
+    frame_rate: float  # frames per second
+    segment_stride: int  # frames
+
+    def __str__(self) -> str:
+        return (
+            f"assumed preprocessing: that of {self.data_set} ({self.reason}), which is {self.frame_rate:g} frames per "
+            f"second and a segment every {self.segment_stride} frames"
+        )
+
+
+def published_input(classes: int, segments: int) -> PublishedInput:
+    """Return the preprocessing of the published weights with so many classes and segments.
+
+    Something-Something's videos have 12 frames per second and last about 4 s, over which the published sampling spreads
+    the T segments. Kinetics' have about 25; its test protocol reads windows of 64 frames.
+    """
+    if classes == KINETICS_CLASSES:
+        return PublishedInput("Kinetics", f"{classes} classes", 25.0, max(1, 64 // segments))
+    stride = PUBLISHED_STRIDES.get(segments, 5)
+    if classes == SOMETHING_CLASSES:
+        return PublishedInput("Something-Something", f"{classes} classes", 12.0, stride)
+    return PublishedInput("Something-Something", f"no published weights have {classes} classes", 12.0, stride)
 
 
 def input_of(segments: int, known: InputSpec | None = None, **given: Any) -> InputSpec:

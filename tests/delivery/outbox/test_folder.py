@@ -1,5 +1,6 @@
 """The outbox's folder and its lock."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,13 @@ def test_folder_follows_the_configuration_and_the_environment(tmp_path: Path, mo
     assert outbox_folder("auto", "barn", tmp_path) == tmp_path / "edge-tdn" / "barn"
     assert outbox_folder("events", "barn", tmp_path) == tmp_path / "events"
     assert outbox_folder("off", "barn", tmp_path) is None
+
+
+def test_systemds_folder_needs_no_user_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A dynamic user has no entry where libnss-systemd is not installed, as in a minimal Debian."""
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/edge-tdn")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 64018)
+    with pytest.raises(RuntimeError, match="home directory"):
+        Path.home()
+    assert outbox_folder("auto", "barn", tmp_path) == Path("/var/lib/edge-tdn/barn")

@@ -1,5 +1,7 @@
 """`edge-tdn-export convert`: exit statuses, messages, and no files left behind by interrupts and full disks."""
 
+import argparse
+import json
 import os
 import platform
 import re
@@ -9,20 +11,27 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from edge_tdn_export.__main__ import main
+from edge_tdn_export.commands.network_options import add_input_options, input_spec
 from edge_tdn_export.convert.convert import moving_grating, whole
 from edge_tdn_export.convert.model_folder import whole_or_nothing
 from edge_tdn_export.limits import LIMITS
 from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.checkpoint_file import read_input
+from edge_tdn_export.network.config import TDNConfig
 from safetensors.torch import save_file
 
 from edge_tdn.inference.self_test import SELF_TEST_LIMIT
 from edge_tdn.manifest import InputSpec, open_model
 from tests.conftest import needs_bf16
-from tests.support.exports import LABELS, SmallModel, write_labels
+from tests.support.exports import LABELS, SPEC, SmallModel, write_labels
+from tests.support.model_folders import edit_manifest
+from tests.support.networks import small_network
 from tests.support.waiting import PROGRAM_S, eventually
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -61,6 +70,116 @@ def test_convert_writes_a_model_folder(
     assert model.manifest.members[0].source == source
     assert main(arguments) == 78
     assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["", "/weights.safetensors"])
+def test_our_own_weights_need_no_options(
+    given: str, small_model: SmallModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder of a training, or the weights in it: network and preprocessing are in the file, labels beside it."""
+    (tmp_path / "run").mkdir()
+    checkpoint.save(small_model.network, tmp_path / "run/weights.safetensors", SPEC)
+    write_labels(tmp_path / "run/labels.txt")
+    assert main(["convert", f"{tmp_path}/run{given}", f"{tmp_path}/m", "--precisions", "fp32"]) == 0
+    assert "assumed" not in capsys.readouterr().out
+    model = open_model(tmp_path / "m")
+    assert (model.labels, model.manifest.input) == (LABELS, SPEC)
+    assert read_input(model.folder / "weights.safetensors") == SPEC
+
+
+def test_a_model_folder_is_converted_again_with_all_that_it_states(small_model: SmallModel, tmp_path: Path) -> None:
+    """To add a precision, for example; the options that are given are taken."""
+    arguments = ["convert", str(small_model.folder), f"{tmp_path}/m", "--precisions", "fp32", "--frame-rate", "30"]
+    assert main(arguments) == 0
+    before, after = open_model(small_model.folder), open_model(tmp_path / "m")
+    assert after.labels == before.labels
+    assert after.manifest.background == before.manifest.background == ("one",)
+    assert after.manifest.input == before.manifest.input.model_copy(update={"frame_rate": 30.0})
+    assert after.manifest.members[0].network == before.manifest.members[0].network
+
+
+def test_an_ensemble_is_refused_as_a_source(
+    model_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    member = json.loads((model_copy / "manifest.json").read_text())["members"][0]
+    graphs = json.loads((model_copy / "manifest.json").read_text())["precisions"]
+
+    def change(content: dict[str, Any]) -> None:
+        content["members"] = [member, member]
+        content["input"]["per_segment"] = [1, 1]
+        content["precisions"] = {name: {**build, "graphs": build["graphs"] * 2} for name, build in graphs.items()}
+
+    edit_manifest(model_copy, change)
+    assert main(["convert", str(model_copy), f"{tmp_path}/m"]) == 78
+    assert f"{model_copy}: is an ensemble; give one of the model folders" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("classes", "where"),
+    [
+        (3, "one line per class in the order of the training"),
+        (174, "Something-Something V2: something-something-v2-labels.json"),
+        (400, "Kinetics-400: tools/data/kinetics/label_map_k400.txt of https://github.com/open-mmlab/mmaction2"),
+    ],
+)
+def test_without_labels_the_error_says_where_they_are(
+    classes: int, where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = small_network(width=0.125, classes=classes).state_dict()
+    torch.save({"state_dict": state}, tmp_path / "best.pth.tar")
+    assert main(["convert", f"{tmp_path}/best.pth.tar", f"{tmp_path}/m", "--segments", "8"]) == 78
+    (message,) = capsys.readouterr().err.splitlines()
+    assert f"best.pth.tar: {classes} classes, and no labels.txt beside it; give the labels with --labels" in message
+    assert where in message
+
+
+@pytest.mark.parametrize(
+    ("classes", "segments", "reason", "rate", "stride"),
+    [
+        (174, 8, "that of Something-Something (174 classes)", 12, 5),
+        (174, 16, "that of Something-Something (174 classes)", 12, 3),
+        (400, 8, "that of Kinetics (400 classes)", 25, 8),
+        (400, 16, "that of Kinetics (400 classes)", 25, 4),
+        (3, 8, "that of Something-Something (no published weights have 3 classes)", 12, 5),
+    ],
+)
+def test_assumed_preprocessing_is_printed_with_its_reason(
+    classes: int, segments: int, reason: str, rate: float, stride: int
+) -> None:
+    """And only what is not given is assumed."""
+    parser = argparse.ArgumentParser()
+    add_input_options(parser)
+    config, notes = TDNConfig(classes=classes, segments=segments), list[str]()
+    spec = input_spec(parser.parse_args([]), config, None, notes.append)
+    assert (spec.frame_rate, spec.segment_stride, spec.short_side) == (rate, stride, 256)
+    assert notes[0].startswith(f"assumed preprocessing: {reason}, which is {rate} frames per second and a segment")
+    given = parser.parse_args(["--frame-rate", "30", "--segment-stride", "7"])
+    assert input_spec(given, config, None, notes.append).segment_stride == 7
+    assert input_spec(parser.parse_args(["--frame-rate", "30"]), config, SPEC, notes.append).segment_stride == 3
+    assert len(notes) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_published_case_is_converted_as_documented(
+    published: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights, entries and folder as the published trainer writes them, and the labels as the data set has them."""
+    state = {f"module.{name}": torch.from_numpy(v) for name, v in published.state_dict("tdn_resnet50_8f_174c").items()}
+    folder = tmp_path / "TDN__somethingv2_RGB_resnet50_avg_segment8_e60"
+    folder.mkdir()
+    torch.save({"epoch": 60, "arch": "resnet50", "state_dict": state, "best_prec1": 64.0}, folder / "best.pth.tar")
+    labels = tmp_path / "something-something-v2-labels.json"
+    labels.write_text(json.dumps({f"Pushing something {number}": str(number) for number in range(174)}))
+    arguments = ["convert", f"{folder}/best.pth.tar", f"{tmp_path}/ssv2", "--labels", str(labels)]
+    assert main([*arguments, "--precisions", "fp32"]) == 0
+    printed = capsys.readouterr().out
+    assert f"best.pth.tar: resnet50, 174 classes, T = 8 by the name `{folder.name}`\n" in printed
+    assert "assumed preprocessing: that of Something-Something (174 classes), which is 12 frames per second" in printed
+    manifest = open_model(tmp_path / "ssv2").manifest
+    assert manifest.members[0].network == TDNConfig().as_dict()
+    assert (manifest.input.frame_rate, manifest.input.segment_stride) == (12, 5)
+    assert manifest.precisions["fp32"].golden_error < 1e-4
 
 
 @needs_bf16
@@ -139,10 +258,11 @@ def test_precision_that_cannot_run_here_is_written_without_golden_error(
     [
         (["--segment-stride", "0"], "segment_stride"),
         (["--size", "32"], "the network cannot take frames of 32x32"),
-        (["--arch", "resnet34"], "missing ("),
-        (["--width", "0.25"], "misshapen ("),
-        (["--ltdm-stages", "3", "4"], "unexpected ("),
-        (["--no-ltdm-multiscale"], "res3.0.ltdm.fine.weight"),
+        (["--arch", "resnet34"], "its weights have arch = 'resnet18', requested is 'resnet34' (by 2, 2, 2, 2 blocks"),
+        (["--width", "0.25"], "its weights have width = 0.125, requested is 0.25 (by 8 channels of conv1)"),
+        (["--ltdm-stages", "3", "4"], "its weights have ltdm_stages = (3, 4, 5), requested is (3, 4)"),
+        (["--no-ltdm-multiscale"], "its weights have ltdm_multiscale = True, requested is False"),
+        (["--stdm-stages", "1", "2", "3"], "missing ("),
         (["--stdm-stages", "7"], "stdm_stages 7 is not known; allowed: 1 to 5"),
     ],
 )

@@ -86,20 +86,20 @@ def test_the_real_imagenet_weights(data: Path) -> None:
 
 
 def test_a_published_checkpoint_gives_everything_but_its_classes(tmp_path: Path) -> None:
-    """The options describe the network, because the names in the file do not."""
+    """The network is read from the file; only its T has to be given, and a wrong network is refused."""
     torch.manual_seed(3)
     before = TDN(replace(TINY, arch="resnet34", classes=174)).state_dict()
     path = tmp_path / "best.pth.tar"
     torch.save({"epoch": 60, "arch": "resnet34", "state_dict": published_names(before)}, path)
     assert "module.base_model.layer3_bak.0.mse.conv3_smallscale4.weight" in published_names(before)
-    start = load_initial_weights(str(path), CLASSES, 1, arch="resnet34", width=0.125, segments=16)
+    start = load_initial_weights(str(path), CLASSES, 1, segments=16)
     state = start.model.state_dict()
     assert all(torch.equal(state[name], before[name]) for name in before if not name.startswith("linear."))
     assert start.model.config == replace(TINY, arch="resnet34", segments=16)
     assert {"res2.0.bn1", "stdm.bn", "res3.0.ltdm.squeeze_bn"} <= start.frozen_norms
     assert "everything but the linear layer from best.pth.tar" in start.notes
-    with pytest.raises(ModelError, match="not the weights of resnet50"):
-        load_initial_weights(str(path), CLASSES, 1, width=0.125, segments=16)
+    with pytest.raises(ModelError, match="was trained with arch = 'resnet34', requested is 'resnet50'"):
+        load_initial_weights(str(path), CLASSES, 1, arch="resnet50", segments=16)
     with pytest.raises(ModelError, match="does not state its T"):
         load_initial_weights(str(path), CLASSES, 1, arch="resnet34", width=0.125)
 

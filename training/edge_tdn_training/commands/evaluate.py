@@ -20,6 +20,7 @@ from edge_tdn_export.convert.convert import open_any, tools
 from edge_tdn_export.convert.model_folder import write_at_once
 from edge_tdn_export.lists.labels import read_labels
 from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.checkpoint_file import read_input
 from edge_tdn_export.network.input_spec import input_of
 from edge_tdn_export.network.reference import Networks, open_networks
 from edge_tdn_export.video_options import LABELS_HELP, add_video_options, reading
@@ -231,7 +232,7 @@ def _evaluated_model(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if path := _checkpoint(name):
         network = checkpoint.load(path, note=print, **_network(options, number))
-        spec = _input(options, network.config.segments, path.parent)
+        spec = _input(options, network.config.segments, path)
         check_protocol(options.protocol, spec, PYTORCH, name)
         listed = options.labels or path.parent / LABELS
         if not listed.is_file():
@@ -268,11 +269,11 @@ def _network(options: argparse.Namespace, number: int) -> dict[str, Any]:
     return given | ({"segments": segments[number if len(segments) > 1 else 0]} if segments else {})
 
 
-def _input(options: argparse.Namespace, segments: int, run: Path) -> InputSpec:
-    """Return the input of a checkpoint: as given, else as in its run, else as published. ConfigError: impossible."""
+def _input(options: argparse.Namespace, segments: int, path: Path) -> InputSpec:
+    """Return the input of a checkpoint: as given, as it or its run states, or as published. ConfigError: impossible."""
     return input_of(
         segments,
-        input_of_run(run) if (run / RUN).is_file() else None,
+        input_of_run(path.parent) if (path.parent / RUN).is_file() else read_input(path),
         size=options.size,
         resize=None if options.size is None else "short_side_centre_crop",
         short_side=options.short_side,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.checkpoint_file import read_input
 from edge_tdn_export.network.config import DEPTHS, STAGES, TDNConfig
 from edge_tdn_export.network.reference import open_networks
 from edge_tdn_export.network.tdn import TDN
@@ -70,6 +71,8 @@ def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> Init
     if path.is_dir():  # a run
         path = path / WEIGHTS
         spec = input_of_run(folder) if (folder / RUN).is_file() else None
+    elif path.is_file():
+        spec = read_input(path)
     if not path.exists() and (near := hint(source, [model.name for model in shipped_models().iterdir()])):
         raise ModelError(f"{source}: no such checkpoint, model folder or shipped model; {near}")
     state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path, entry)[0].state

@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from edge_tdn_export.convert.model_folder import write_at_once
+from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.tdn import TDN
 from safetensors.torch import save
 from torch import Tensor
@@ -55,6 +56,7 @@ class RunFolder:
         self.folder = folder
         self._writes = writes
         self._drawn = -REDRAW_S
+        self._input = InputSpec.model_validate(identity["input"]) if "input" in identity else None
         identity = json.loads(json.dumps(identity))
         if (folder / RUN).is_file():
             self._compare(identity)
@@ -120,7 +122,7 @@ class RunFolder:
         if not self._writes:
             return
         weights: dict[str, Tensor] = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
-        network = {"tdn": json.dumps(model.config.as_dict())}
+        network = checkpoint.metadata(model.config, self._input)
         lines = "".join(json.dumps(epoch) + "\n" for epoch in metrics)
         state = {"model": weights, "optimiser": optimiser.state_dict(), "metrics": list(metrics)}
         torch.save(state, buffer := io.BytesIO())
