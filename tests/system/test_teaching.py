@@ -32,7 +32,7 @@ pytestmark = [
 ]
 RATE = 15
 ACTION = "door open"
-TRAINING_S = 3 * PROGRAM_S  # two minutes on an idle machine
+TRAINING_S = 3 * PROGRAM_S  # eight minutes on a busy machine
 MAX_CLIP_BYTES = 20_000
 
 
