@@ -158,7 +158,7 @@ def test_a_missing_package_of_the_host_is_named_with_the_command_that_installs_i
     assert plot.stderr.startswith("edge-tdn: --plot needs matplotlib, which is not installed: ")
     assert plot.stderr.endswith("/bin/python -m pip install matplotlib\n")
     cuda = host("-c", "from edge_tdn.inference.cuda import TorchDevice; TorchDevice('CUDA', 'fp32')")
-    assert "ModelError: device CUDA needs PyTorch on this host: " in cuda.stderr
+    assert "UnavailableDeviceError: device CUDA needs PyTorch on this host: " in cuda.stderr
     assert cuda.stderr.endswith("/bin/python -m pip install torch\n")
 
 
