@@ -5,12 +5,15 @@ import logging
 from pathlib import Path
 
 from edge_tdn.cli.options import Commands, add_command, seconds
+from edge_tdn.demo.demo_scenes import DEMO, DRAWN, SCENES
+from edge_tdn.spelling import nearest
 
 HELP = """\
-Recognise actions in the project's own clip, or in a camera of yours, and show them as they happen.
-The demo brings its own broker and model.
+Recognise actions in one of the project's own scenes, or in a camera of yours, and show them as they
+happen. The demo brings its own broker and model.
 
-  edge-tdn demo
+  edge-tdn demo                                             a drawn object that makes every motion
+  edge-tdn demo --scene people                              recorded people, whose hands move
   edge-tdn demo --source /dev/video0
   edge-tdn demo --broker mqtt://broker.lan --seconds 0      and `edge-tdn watch` in another terminal
 """
@@ -19,8 +22,17 @@ The demo brings its own broker and model.
 def add_parser(commands: Commands) -> None:
     summary = "recognise actions in a sample clip, or in your camera"
     parser = add_command(commands, "demo", run, logging.ERROR, summary, HELP)
-    parser.add_argument(
-        "--source", default="demo:", help="a file, rtsp://, http(s)://, /dev/video*, gst: (default: the sample clip)"
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--scene",
+        dest="source",
+        type=_scene,
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help=f"{' or '.join(SCENES)} (default: {DRAWN})",
+    )
+    shown.add_argument(
+        "--source", default=DEMO, help="your camera or recording: a file, rtsp://, http(s)://, /dev/video*, gst:"
     )
     parser.add_argument(
         "--broker", default="", metavar="URL", help="mqtt://HOST[:PORT] (default: a broker inside the demo)"
@@ -41,3 +53,10 @@ def run(options: argparse.Namespace) -> int:
         check_output_file(options.screenshot)
     demo(plain_console(), options.source, options.broker, options.model, options.seconds, options.screenshot)
     return 0
+
+
+def _scene(name: str) -> str:
+    """Return the address of a scene."""
+    if name not in SCENES:
+        raise argparse.ArgumentTypeError(f"unknown scene {name!r}; {nearest(name, SCENES)}")
+    return SCENES[name]

@@ -31,7 +31,7 @@ NS_PER_MS = 1_000_000
 def add_parser(commands: Commands) -> None:
     summary = "run a recording through a configuration and print its events"
     parser = add_command(commands, "replay", run, logging.WARNING, summary, HELP)
-    parser.add_argument("file", metavar="FILE", help="a video file; demo: for the project's own clip")
+    parser.add_argument("file", metavar="FILE", help="a video file; demo: or demo:people for the project's own")
     add_config(parser)
     parser.add_argument("--camera", metavar="NAME", help="camera that the recording replaces (default: the first)")
     parser.add_argument(
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn.capture.video_file import read_file
     from edge_tdn.cli.console import plain_console
     from edge_tdn.config.load import load
-    from edge_tdn.demo.demo_clip import DEMO, demo_clip
+    from edge_tdn.demo.demo_scenes import video_path
     from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_of_doubt
     from edge_tdn.messages import ActionEvent
     from edge_tdn.process.passwords import without_password
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     console = plain_console(stderr=True, soft_wrap=True)
     config = load(options.config)
     camera = choose_camera(console, config, options.config, options.camera)
-    video = demo_clip() if options.file == DEMO else Path(options.file)
+    video = video_path(options.file)
     if is_live(options.file) or is_live(locate(str(video.resolve()), Path())):
         raise SourceError(f"{without_password(options.file)}: not a recording; name a video file")
     model = open_configured_model(config, options.config.parent)

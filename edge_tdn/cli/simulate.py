@@ -51,7 +51,7 @@ def add_parser(commands: Commands) -> None:
     faults = "\n".join(f"  {name:<27} {effect}" for name, effect in FAULTS.items())
     summary = "serve videos as RTSP or HTTP cameras, with faults on request"
     parser = add_command(commands, "simulate", run, logging.WARNING, summary, HELP.format(faults=faults))
-    parser.add_argument("file", nargs="+", metavar="FILE", help="a video file, demo:, test: or noise:")
+    parser.add_argument("file", nargs="+", metavar="FILE", help="a video file, demo:, demo:people, test: or noise:")
     parser.add_argument(
         "--address", default="127.0.0.1", help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)"
     )
