@@ -44,7 +44,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="write the events to a file, one per line, instead of stdout"
     )
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw scores, thresholds and events over time")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw pictures, scores, limits and events over time")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn.process.passwords import without_password
     from edge_tdn.replay.plot import plot, require_matplotlib
     from edge_tdn.replay.replay_chain import ReplayChain, choose_camera, with_progress
+    from edge_tdn.replay.thumbnails import Thumbnails
 
     _check_outputs(options.json, options.plot)
     if options.plot:
@@ -74,9 +75,11 @@ def run(options: argparse.Namespace) -> int:
     check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
         warn_of_doubt(model, runtime.precision, runtime.device)
-        chain = ReplayChain(config, camera, model, runtime, options.at)
+        chain, thumbnails = ReplayChain(config, camera, model, runtime, options.at), Thumbnails()
         began, events = time.monotonic(), list[ActionEvent]()
         frames = read_file(video, camera.decoder, camera.rotate, camera.region)
+        if options.plot:
+            frames = thumbnails.watch(frames)
         for event in chain.play(with_progress(console, frames, video, camera)):
             events.append(event)
             if not options.json:
@@ -88,7 +91,8 @@ def run(options: argparse.Namespace) -> int:
         write_output(options.json, b"".join(event.json_bytes() + b"\n" for event in events))
     if options.plot:
         title = f"{video.name} as camera {camera.name}, model {model.manifest.id}"
-        write_output(options.plot, plot(title, chain.clips, chain.thresholds, events, options.at))
+        picture = plot(title, chain.clips, chain.thresholds, events, options.at, thumbnails.spread())
+        write_output(options.plot, picture)
     if not chain.clips:
         needed_s = model.manifest.input.needed_s()
         console.print(f"no clip: the recording has no unbroken {needed_s:.1f} s, which a clip of this model needs")

@@ -84,6 +84,18 @@ def test_two_runs_give_the_same_bytes_and_a_picture(
     assert first["latency_ms"] is None
 
 
+def test_the_scene_of_people_replays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Hands fall, and a person moves to the side."""
+    plot = tmp_path / "people.png"
+    assert main(["replay", "demo:people", "--config", str(site(tmp_path)), "--plot", str(plot)]) == 0
+    output = capsys.readouterr()
+    labels = [event["label"] for event in map(json.loads, output.out.splitlines()) if event["type"] == "start"]
+    assert {"down", "left"} <= set(labels)
+    with Image.open(plot) as image:
+        orange = [colour for _, colour in image.convert("RGB").getcolors(1 << 20) or [] if colour[0] > colour[2] + 150]
+    assert len(orange) > 100, "the pullover of the first person, in the thumbnails"
+
+
 def test_the_motion_gate_changes_no_event(
     motion: Model, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
