@@ -137,9 +137,8 @@ def anchor_of(title: str) -> str:
 
 def invocations(command: str) -> list[list[str]]:
     """Return the program and arguments of every call of edge-tdn, the exporter or the trainer in a command."""
-    lexer = shlex.shlex(
-        command.splitlines()[0] if HEREDOC.search(command) else command, True, punctuation_chars="|&;<>()"
-    )
+    line = command.splitlines()[0] if HEREDOC.search(command) else command
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>()")
     lexer.whitespace_split = True
     calls, call, at_start = list[list[str]](), list[str](), True
     for word in lexer:

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.document_walk import Reader
-from tests.support.documents import PAGES, README, Page, invocations
+from tests.support.documents import PAGES, README, Block, Page, invocations
 
 CAMERA = "needs a camera"
 ROOT_RIGHTS = "needs root, and changes the machine"
@@ -62,6 +62,42 @@ def test_there_are_commands_to_test() -> None:
     assert len(COMMANDS) >= 30
     typed = {invocations(command)[0][1] for command in README.commands if not reason(command)}
     assert {"demo", "check", "doctor", "run", "status", "watch"} <= typed
+
+
+def test_a_block_is_split_into_commands() -> None:
+    text = """\
+$ edge-tdn watch --topic 'a/#'    # a comment
+# only a comment
+
+edge-tdn run \\   # continued
+    --config a.toml
+cat >a.toml <<'END'
+[broker]    # not a comment of the shell
+END
+curl -d '{
+ "a": 1}' URL
+"""
+    assert Block(README, "sh", text).commands == [
+        "edge-tdn watch --topic 'a/#'",
+        "edge-tdn run --config a.toml",
+        "cat >a.toml <<'END'\n[broker]    # not a comment of the shell\nEND",
+        "curl -d '{\n \"a\": 1}' URL",
+    ]
+    assert Block(README, "json", text).commands == []
+
+
+@pytest.mark.parametrize(
+    ("command", "calls"),
+    [
+        ('.venv/bin/edge-tdn record --label "door open"', [["edge-tdn", "record", "--label", "door open"]]),
+        ("sudo A=1 edge-tdn run --config a >log 2>&1 &", [["edge-tdn", "run", "--config", "a"]]),
+        ("edge-tdn check; edge-tdn-train train | tee log", [["edge-tdn", "check"], ["edge-tdn-train", "train"]]),
+        ("sudo systemctl restart edge-tdn", []),
+        ("make demo && edge-tdn-export inspect m", [["edge-tdn-export", "inspect", "m"]]),
+    ],
+)
+def test_calls_are_found_in_commands(command: str, calls: list[list[str]]) -> None:
+    assert invocations(command) == calls
 
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=lambda value: getattr(value, "name", value))
