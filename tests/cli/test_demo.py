@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from edge_tdn.__main__ import main
 from edge_tdn.delivery.mqtt import Message
 from edge_tdn.demo.demo_clip import ACTION_S, RATE, STILL_S, demo_clip
-from edge_tdn.demo.demo_scenes import PEOPLE, RECORDED
+from edge_tdn.demo.demo_scenes import CREDITS, PEOPLE, RECORDED, SCENES
 from tests.support.broker import Mosquitto
 from tests.support.command_line import Run, assert_refused, camera_site
 from tests.support.retained import retained_topics
@@ -87,6 +88,9 @@ def test_a_scene_and_a_camera_exclude_each_other(edge_tdn: Run) -> None:
 def test_the_video_of_people_is_small_and_has_its_licence_beside_it() -> None:
     assert PEOPLE_VIDEO.stat().st_size < 500_000
     assert "Attribution 4.0 International" in (PEOPLE_VIDEO.parent / "LICENSE.people.CC-BY-4.0.txt").read_text()
+    card = (PEOPLE_VIDEO.parent / "README.md").read_text()
+    for part in (*re.findall(r"https://\S+", CREDITS[SCENES[PEOPLE]]), "licenses/by/4.0/", "\nChanged: "):
+        assert part in card
 
 
 def test_a_terminal_shows_picture_state_scores_and_events() -> None:
