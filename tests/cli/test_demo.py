@@ -65,6 +65,7 @@ def test_the_scene_of_people_is_credited_recognised_and_looped(tmp_path: Path) -
         assert part in result.stdout
     assert "does not read the signs" in result.stdout, "printed without a line break in it"
     assert "start  down" in result.stdout
+    assert result.stdout.count("start  left") == 2
     assert list(tmp_path.rglob("*.mp4")) == []
 
 
