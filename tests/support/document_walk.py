@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from tests.conftest import ROOT
 from tests.support.documents import README, Block, invocations
 from tests.support.waiting import PATIENCE_S, PROGRAM_S, eventually
 
@@ -22,7 +23,10 @@ BROKER = "mqtt://localhost:1883"  # in the pages; the reader of a test has anoth
 
 
 class Reader:
-    """Types commands in `folder`, which has the site.toml of the README. `broker`: the URL of the reader's broker."""
+    """Types commands in `folder`, made to look like a checkout with the site.toml of the README.
+
+    `broker`: the URL of the reader's broker.
+    """
 
     def __init__(self, folder: Path, broker: str) -> None:
         self._folder, self._broker = folder, broker
@@ -33,6 +37,8 @@ class Reader:
             "STATE_DIRECTORY": str(folder / "state"),
             "NO_COLOR": "1",
         }
+        (folder / ".venv").symlink_to(sys.prefix)
+        (folder / "configs").symlink_to(ROOT / "configs")
         for block in README.blocks:
             self.save(block)
 

@@ -19,7 +19,7 @@ TRAINING = "trains a network, minutes; tests/training runs the same on small one
 PROJECT = "a target of the project itself: sets up an environment, or takes minutes to hours"
 NOT_RUN = {  # pattern of whole commands: why no reader of a test types them
     r"export PATH=.*": "the tests have a PATH of their own",
-    r"sudo .*": ROOT_RIGHTS,
+    r"(.*\| )?sudo .*": ROOT_RIGHTS,
     r"make [\w-]+": PROJECT,
     r"edge-tdn demo --source /dev/video0": CAMERA,
     r"edge-tdn record --source rtsp://.*": CAMERA,
