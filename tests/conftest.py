@@ -24,7 +24,7 @@ from tests.support.rtsp import RtspCamera
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # a shared machine is slow at times, and tests do not measure speed
-# A suite that runs in the background or under nohup inherits ignored signals, and so would the programs that tests stop.
+# A suite that runs in the background or under nohup inherits ignored signals, which its programs would inherit too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 ROOT = Path(__file__).parent.parent

@@ -4,11 +4,11 @@ import re
 from typing import Any
 
 from edge_tdn.capture.address import Address
-from edge_tdn.capture.camera_clock import CameraClock
 from edge_tdn.capture.capture import CapturedFrame, EndOfStream
 from edge_tdn.capture.crop import Crop
 from edge_tdn.capture.decoders import Decoders, decoder, elements
 from edge_tdn.capture.diagnosis import ask, diagnose
+from edge_tdn.capture.frame_times import FrameTimes
 from edge_tdn.capture.key_frames import KeyFrames
 from edge_tdn.capture.pipeline import SINK, decode_on_one_thread, decodebin, expect_one_stream, parse, source_element
 from edge_tdn.capture.redirects import Redirected
@@ -46,7 +46,7 @@ class GstCapture:
         decoding = decodebin(self._pipeline, address)
         self._streams = StreamWatch(decoding) if decoding else None
         self._source = SourceWatch(source_element(self._pipeline, address))
-        self._clock = CameraClock(camera.name)
+        self._times = FrameTimes(self._pipeline, camera.name)
         self._frames = YuvReader()
         self._sink = self._pipeline.get_by_name(SINK)
         change = self._pipeline.set_state(Gst.State.PAUSED)
@@ -85,8 +85,8 @@ class GstCapture:
             raise SourceError(self._address.message(str(error)), error.state) from error
         return CapturedFrame(
             decoded,
-            self._running_ns(sample, buffer),
-            self._clock.wall_ns(buffer),
+            self._times.shown_ns(sample),
+            self._times.taken_ns(sample),
             self._key_frames.shown(buffer.pts) if self._key_frames else None,
         )
 
@@ -95,14 +95,6 @@ class GstCapture:
         if not self._frames.any:
             self._decoders.fruitless(self._pipeline)
         self._pipeline.set_state(Gst.State.NULL)
-
-    def _running_ns(self, sample: Any, buffer: Any) -> int:
-        """Return the running time, not the buffer's own: it begins at 0 and still grows where a file's clock jumps."""
-        Gst, _ = gstreamer.load()
-        running_ns: int = sample.get_segment().to_running_time(Gst.Format.TIME, buffer.pts)
-        if running_ns == Gst.CLOCK_TIME_NONE:
-            running_ns = self._pipeline.get_current_running_time()
-        return running_ns
 
     def _query_duration(self) -> None:
         Gst, _ = gstreamer.load()

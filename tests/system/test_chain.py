@@ -43,7 +43,8 @@ def test_the_demo_clip_is_recognised_action_by_action(broker: Mosquitto, tmp_pat
     assert median(unexplained_ms) > -1  # timestamps are whole ms; the median, since a wall clock may be adjusted
     assert median(totals_ms) < 1000
     states = [status["state"] for status in raw.of("demo", "status")]
-    assert list(dict.fromkeys(states)) == ["connecting", "streaming", "ended"]
+    states = [state for state in states if state != "connecting"]  # which a busy host may replace before it is sent
+    assert list(dict.fromkeys(states)) == ["streaming", "ended"]
     assert 25 <= median(status["fps"] for status in raw.of("demo", "status") if status["fps"]) <= 35
     assert raw.availability == ["online", "stopped"]
     assert raw.labels("demo")[-1] == "none"

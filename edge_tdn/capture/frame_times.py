@@ -1,0 +1,41 @@
+"""The times of one connection's frames."""
+
+from typing import Any
+
+from edge_tdn.capture.camera_clock import CameraClock
+from edge_tdn.media import gstreamer
+from edge_tdn.messages import NS_PER_MS
+
+# A time that is at most this much before the one of the frame before is inaccurate; beyond, the stream has jumped.
+MAX_BACK_NS = 100 * NS_PER_MS
+
+
+class FrameTimes:
+    """The moments at which one connection's frames are shown, and were taken. Used by the thread that reads.
+
+    An HTTP camera sends no times. GStreamer gives its frames the time at which their first bytes were read: the same to
+    frames that arrive together, and none to those that arrive while the pipeline starts.
+    """
+
+    def __init__(self, pipeline: Any, camera: str) -> None:
+        self._pipeline = pipeline
+        self._camera_clock = CameraClock(camera)
+        self._last_ns: int | None = None  # the last frame's time
+
+    def shown_ns(self, sample: Any) -> int:
+        """Return the running time, not the buffer's own: it begins at 0 and still grows where a file's clock jumps.
+
+        Inaccurate times are corrected to at least 1 ms after the frame before.
+        """
+        Gst, _ = gstreamer.load()
+        shown_ns: int = sample.get_segment().to_running_time(Gst.Format.TIME, sample.get_buffer().pts)
+        if shown_ns == Gst.CLOCK_TIME_NONE:
+            shown_ns = self._pipeline.get_current_running_time()
+        if self._last_ns is not None and 0 <= self._last_ns - shown_ns <= MAX_BACK_NS:
+            shown_ns = self._last_ns + NS_PER_MS
+        self._last_ns = shown_ns
+        return shown_ns
+
+    def taken_ns(self, sample: Any) -> int | None:
+        """Return when the camera took a frame, in ns since 1970; None if it does not send its time, or a wrong one."""
+        return self._camera_clock.wall_ns(sample.get_buffer())
