@@ -44,7 +44,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="write the events to a file, one per line, instead of stdout"
     )
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw pictures, scores, limits and events over time")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw pictures, scores, thresholds and events")
 
 
 def run(options: argparse.Namespace) -> int:
