@@ -211,6 +211,31 @@ class ActionEvent(Payload):
         default=None, description="null if no clip caused the event (stream lost, shutdown)"
     )
     replayed: bool = Field(default=False, description="true: sent again because a command requested it")
+    snapshot: str | None = Field(
+        default=None,
+        description="name of the action's JPEG below `[record] folder`, written a moment after the event that names it "
+        "first; null: none is recorded",
+    )
+    clip: str | None = Field(
+        default=None,
+        description="name of the action's MP4 below `[record] folder`, complete `post_roll_s` after the end; null: "
+        "none is recorded. A file that could not be written, or was deleted to make room, does not exist",
+    )
+
+
+class Thresholds(Part):
+    """The scores at which an action starts and ends."""
+
+    enter: float = Field(ge=0, le=1, description="score at which an action starts")
+    exit: float = Field(ge=0, le=1, description="score below which it ends")
+
+
+class CameraThresholds(Thresholds):
+    """The thresholds of a camera's actions, as configured or as last set by a command."""
+
+    actions: dict[str, Thresholds] = Field(
+        default_factory=dict, description="those of the actions that differ, by the name of the action"
+    )
 
 
 class CameraStatus(Payload):
@@ -251,6 +276,7 @@ class CameraStatus(Payload):
     repeated: int = Field(
         default=0, ge=0, description="frames that the model saw twice because the camera delivered no other in time"
     )
+    thresholds: CameraThresholds | None = Field(default=None, description="null: published by an earlier version")
 
 
 class Delivery(Part):

@@ -28,7 +28,17 @@ from edge_tdn.actions.labels import rules
 from edge_tdn.actions.smoothing import Probabilities, ScoreSmoother
 from edge_tdn.actions.stream_clock import StreamClock
 from edge_tdn.config.tables import DecideConfig
-from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, EventWindow, ModelRef, Scores, iso
+from edge_tdn.messages import (
+    NS_PER_S,
+    ActionEvent,
+    CameraThresholds,
+    EndReason,
+    EventWindow,
+    ModelRef,
+    Scores,
+    Thresholds,
+    iso,
+)
 from edge_tdn.spelling import nearest
 
 MAX_JITTER_NS = 5 * NS_PER_S  # a wall clock that steps back by less only shows that frames arrive early and late
@@ -78,8 +88,8 @@ class _End:
 class Decider:
     """Turns the scores of one camera, in order, into its events, in order.
 
-    Owned by the runtime thread. `thresholds` and `set_thresholds` may be called from any thread: they read and replace
-    whole rules, which are frozen.
+    Owned by the runtime thread. `thresholds`, `camera_thresholds` and `set_thresholds` may be called from any thread:
+    they read and replace whole values: rules, which are frozen, and `_common`.
 
     `seq`: the last event number that this camera has used. ValueError: the configuration names unknown labels.
     """
@@ -103,6 +113,7 @@ class Decider:
         self._ends: dict[str, _End] = {}  # of the last action of each name
         self._last_end: _End | None = None  # of all names
         self._seq = seq
+        self._common = config.enter_threshold, config.exit_threshold  # of the actions that have no others
 
     @property
     def action(self) -> str | None:
@@ -123,18 +134,40 @@ class Decider:
         """The enter and exit thresholds, by action name."""
         return {name: (rule.enter_threshold, rule.exit_threshold) for name, rule in self._rules.items()}
 
-    def set_thresholds(self, enter: float, exit: float, label: str | None = None) -> None:  # noqa: A002  (as in TOML)
+    @property
+    def camera_thresholds(self) -> CameraThresholds:
+        """The thresholds as the camera's status has them. From any thread."""
+        common = self._common
+        own = {
+            name: Thresholds(enter=pair[0], exit=pair[1]) for name, pair in self.thresholds.items() if pair != common
+        }
+        return CameraThresholds(enter=common[0], exit=common[1], actions=own)
+
+    def set_thresholds(
+        self,
+        enter: float,
+        exit: float | None = None,  # noqa: A002  (as in TOML)
+        label: str | None = None,
+    ) -> tuple[float, float]:
         """Change the thresholds of the action reported as `label`, or of all actions, from the next clip on.
+
+        `exit`: None leaves exit thresholds as they are, or lowers them to `enter`. Return both thresholds; of all
+        actions those that hold unless an action has others.
 
         ValueError: the thresholds are out of range, or there is no such action.
         """
-        if not 0 <= exit <= enter <= 1:
+        if not 0 <= (0 if exit is None else exit) <= enter <= 1:
             raise ValueError(f"enter threshold {enter}, exit threshold {exit}: 0 <= exit <= enter <= 1 is required")
         if label is not None and label not in self._rules:
             raise ValueError(f"no action {label!r} is reported; {nearest(label, self._rules, 'there are')}")
         known = self._rules  # one dict throughout, even if `change` replaces it meanwhile
         for name in known if label is None else [label]:
-            known[name] = replace(known[name], enter_threshold=enter, exit_threshold=exit)
+            leave = min(known[name].exit_threshold, enter) if exit is None else exit
+            known[name] = replace(known[name], enter_threshold=enter, exit_threshold=leave)
+        if label is not None:
+            return known[label].enter_threshold, known[label].exit_threshold
+        self._common = enter, min(self._common[1], enter) if exit is None else exit
+        return self._common
 
     def push(self, scores: Scores) -> list[ActionEvent]:
         """Return the events that the newest clip causes."""
@@ -173,6 +206,7 @@ class Decider:
         found = self._rules if same_labels and config == self._config else rules(config, labels, background)
         if found is not self._rules:
             self._pending.clear()
+            self._common = config.enter_threshold, config.exit_threshold
 
         def continues(action: _Active) -> bool:
             if not same_labels or config.several != self._config.several or action.name not in found:

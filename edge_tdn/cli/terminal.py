@@ -24,8 +24,9 @@ def event_cells(event: ActionEvent) -> tuple[RenderableType, ...]:
 
 
 def event_line(event: ActionEvent) -> str:
-    """Return an event as a line of plain text, for logs and pipes."""
-    cells = [cell.plain if isinstance(cell, Text) else str(cell) for cell in event_cells(event)]
+    """Return an event as a line of plain text, for logs and pipes, with the file that is new in the recordings."""
+    file = {"start": event.snapshot, "end": event.clip}.get(event.type)
+    cells = [cell.plain if isinstance(cell, Text) else str(cell) for cell in (*event_cells(event), file or "")]
     return "  ".join(cell for cell in cells if cell)
 
 

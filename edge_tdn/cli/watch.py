@@ -35,7 +35,8 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace, timing: WatchTiming = DEFAULT_WATCH) -> int:
     """Print until Ctrl-C, then a summary to stderr. Raises BrokerError if the broker does not answer in time.
 
-    With `--json` a line is {"topic": ..., "message": as received}, or {"gap": ...} or {"recount": ...}.
+    With `--json` a line is {"topic": ..., "message": as received}; of a picture, {"topic": ..., "snapshot": its id and
+    size}; or {"gap": ...} or {"recount": ...}.
     """
     from edge_tdn.cli.chosen_broker import chosen_broker
     from edge_tdn.cli.console import plain_console

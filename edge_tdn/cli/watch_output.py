@@ -10,7 +10,7 @@ from rich.console import Console
 
 from edge_tdn.cli.terminal import event_line
 from edge_tdn.messages import ActionEvent, Availability, CameraStatus
-from edge_tdn.subscriber import EventCounts, Gap, HostMessage, Recount
+from edge_tdn.subscriber import EventCounts, Gap, HostMessage, Recount, Snapshot
 
 
 class Screen:
@@ -88,6 +88,8 @@ def document(message: HostMessage) -> dict[str, Any]:
     match message.content:
         case Gap() | Recount() as noticed:
             return {type(noticed).__name__.lower(): dataclasses.asdict(noticed)}
+        case Snapshot(jpeg, id_):
+            return {"topic": message.topic, "snapshot": {"id": id_, "bytes": len(jpeg)}}
         case Availability(state):  # plain text, not JSON
             return {"topic": message.topic, "message": state}
     return {"topic": message.topic, "message": json.loads(message.raw)}

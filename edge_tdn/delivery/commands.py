@@ -2,7 +2,7 @@
 
     replay                   {"camera": "front-door", "from_seq": 12, "to_seq": 40}     to_seq: optional
     <camera>/set/enabled     {"enabled": true}                                          or ON, OFF, true, false
-    <camera>/set/threshold   {"enter": 0.7, "exit": 0.4, "label": "left"}               label: optional
+    <camera>/set/threshold   {"enter": 0.7, "exit": 0.4, "label": "left"}               exit, label: optional
 
 Each may have an "id", which the reply repeats. Every client that may publish there can send anything, so parsing is
 strict: nothing is guessed, nothing is ignored, and nothing is parsed before its size and depth are known to be small.
@@ -93,17 +93,20 @@ class SetEnabled:
 class SetThreshold:
     """Set the scores at which a camera's actions start and end.
 
-    `label`: None for all labels. It is not checked here: the model's labels are not known.
+    `exit`: None leaves it as it is, or lowers it to `enter`. `label`: None for all labels. It is not checked here: the
+    model's labels are not known.
     """
 
     camera: str
     enter: Score
-    exit: Score
+    exit: Annotated[
+        float | None, Field(ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1, not above enter")
+    ] = None
     label: Label = None
     id: Id = None
 
     def __post_init__(self) -> None:
-        if self.exit > self.enter:
+        if self.exit is not None and self.exit > self.enter:
             raise ValueError(f"exit {self.exit} is above enter {self.enter}; an action would end as it starts")
 
 

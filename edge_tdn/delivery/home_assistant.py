@@ -5,7 +5,9 @@ https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery. The publisher r
 again when Home Assistant has started.
 """
 
+import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -21,6 +23,8 @@ ACTION_STARTED = (  # Home Assistant ignores what renders to nothing: other mess
     "{{ dict(value_json, event_type=value_json.label) | tojson }}{% endif %}"
 )
 ONLINE = "{{ 'online' if value == 'online' else 'offline' }}"  # `stopped` after a clean stop
+MAX_ACTIONS = 16  # of a camera, that have entities of their own
+MISSED_UPDATES = 3  # after which an action counts as over, if its end was missed
 DELIVERS_PICTURES = "{{ 'online' if value_json.state in ['streaming', 'frozen'] else 'offline' }}"
 
 Entity = dict[str, Any]
@@ -30,6 +34,7 @@ Entity = dict[str, Any]
 class _Device:
     id: str
     name: str
+    model: str
     entities: dict[tuple[str, str], Entity]  # (platform, object id) -> the entity's settings
     via: str = ""  # id of the device that it is connected to
 
@@ -65,7 +70,13 @@ def _one_per_entity(device: _Device) -> dict[str, Entity]:
 
 def _about(device: _Device) -> Entity:
     return {
-        "device": {"identifiers": [device.id], "name": device.name, "sw_version": __version__}
+        "device": {
+            "identifiers": [device.id],
+            "name": device.name,
+            "manufacturer": PROJECT,
+            "model": device.model,
+            "sw_version": __version__,
+        }
         | ({"via_device": device.via} if device.via else {}),
         "origin": {"name": PROJECT, "sw_version": __version__},
     }
@@ -111,7 +122,7 @@ def _host(config: Config) -> _Device:
         ("sensor", "model"): {"name": "Model", **on_status, "value_template": "{{ value_json.model.id }}"},
         ("sensor", "started"): started,
     }
-    return _Device(device, config.host, _identified(device, entities))
+    return _Device(device, config.host, "Camera host", _identified(device, entities))
 
 
 def _camera(config: Config, name: str, labels: Sequence[str]) -> _Device:
@@ -145,6 +156,8 @@ def _camera(config: Config, name: str, labels: Sequence[str]) -> _Device:
         "state_topic": f"{camera}/action",
         **on_pictures,
     }
+    entities |= _actions(config, name, labels, on_pictures)
+    entities |= _thresholds(config, name, labels, on_status)
     entities["switch", "enabled"] = {
         "name": "Enabled",
         **on_status,
@@ -180,7 +193,82 @@ def _camera(config: Config, name: str, labels: Sequence[str]) -> _Device:
         "suggested_display_precision": 0,
         "value_template": "{{ value_json.latency_ms }}",
     }
-    return _Device(device, name, _identified(device, entities), device_id(config.host))
+    return _Device(device, name, "Camera", _identified(device, entities), device_id(config.host))
+
+
+def _actions(config: Config, name: str, labels: Sequence[str], available: Entity) -> dict[tuple[str, str], Entity]:
+    """Return a binary sensor for each action, on while it is active.
+
+    With several actions at a time, they follow the events: the retained label is that of the strongest action only.
+    """
+    camera, decide = f"{config.base_topic}/{name}", config.decide
+    entities: dict[tuple[str, str], Entity] = {}
+    for label in _few(config, labels):
+        sensor: Entity = {"name": label, "device_class": "motion", **available}
+        if decide.several:
+            sensor["state_topic"] = f"{camera}/events"
+            sensor["value_template"] = (
+                f"{{% if value_json.label == {_quoted(label)} and not value_json.replayed %}}"
+                "{{ 'OFF' if value_json.type == 'end' else 'ON' }}{% endif %}"
+            )
+            if decide.update_interval_s:
+                gap_s = max([decide.merge_gap_s, *(action.merge_gap_s or 0 for action in decide.action)])
+                sensor["off_delay"] = math.ceil(MISSED_UPDATES * decide.update_interval_s + gap_s)
+        else:
+            sensor["state_topic"] = f"{camera}/action"
+            sensor["value_template"] = f"{{{{ 'ON' if value == {_quoted(label)} else 'OFF' }}}}"
+        entities["binary_sensor", f"action_{_key(label)}"] = sensor
+    return entities
+
+
+def _thresholds(config: Config, name: str, labels: Sequence[str], on_status: Entity) -> dict[tuple[str, str], Entity]:
+    """Return a number for the enter threshold of all actions, and one for each action, disabled at first."""
+    number = {
+        **on_status,
+        "entity_category": "config",
+        "command_topic": f"{config.base_topic}/cmd/{name}/set/threshold",
+        "min": 0,
+        "max": 1,
+        "step": 0.01,
+    }
+    entities: dict[tuple[str, str], Entity] = {}
+    entities["number", "threshold"] = {
+        "name": "Threshold",
+        **number,
+        "value_template": "{{ value_json.thresholds.enter }}",
+        "command_template": "{{ {'enter': value} | tojson }}",
+        "json_attributes_topic": on_status["state_topic"],
+        "json_attributes_template": "{{ {'exit': value_json.thresholds.exit} | tojson }}",
+    }
+    for label in _few(config, labels):
+        own = f"value_json.thresholds.actions[{_quoted(label)}]"
+        entities["number", f"threshold_{_key(label)}"] = {
+            "name": f"{label} threshold",
+            **number,
+            "enabled_by_default": False,
+            "value_template": f"{{{{ ({own} | default(value_json.thresholds)).enter }}}}",
+            "command_template": f"{{{{ {{'enter': value, 'label': {_quoted(label)}}} | tojson }}}}",
+        }
+    return entities
+
+
+def _few(config: Config, labels: Sequence[str]) -> list[str]:
+    """Return the actions that have entities of their own: all, or if that is too many, those in [[decide.action]]."""
+    actions = [label for label in labels if label != "none"]  # which means that there is no action
+    if len(actions) > MAX_ACTIONS:
+        configured = [action.name for action in config.decide.action]
+        actions = [label for label in actions if label in configured]
+    return actions[:MAX_ACTIONS]
+
+
+def _quoted(label: str) -> str:
+    """Return a label as a string of a template."""
+    return json.dumps(label, ensure_ascii=False)
+
+
+def _key(label: str) -> str:
+    """Return a label's part of an id: the same for the same label, whatever the model."""
+    return hashlib.sha256(label.encode()).hexdigest()[:8]
 
 
 def _identified(device: str, entities: dict[tuple[str, str], Entity]) -> dict[tuple[str, str], Entity]:

@@ -11,6 +11,9 @@ class ActionRecorder(Protocol):
     def frame(self, frame: Frame) -> None:
         """Keep a frame for a while, as an action may turn out to contain it."""
 
+    def named(self, event: ActionEvent) -> ActionEvent:
+        """Return an event with the names of the files that are recorded of its action."""
+
     def event(self, event: ActionEvent, scores: Scores | None) -> None:
         """Record what an event is about. `scores`: of the clip that decided; None where the stream broke."""
 

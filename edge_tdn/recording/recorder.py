@@ -20,7 +20,7 @@ from edge_tdn.recording.action_times import ActionTimes
 from edge_tdn.recording.recent_frames import RecentFrames
 from edge_tdn.recording.recorder_inbox import RecorderInbox, RecorderNote
 from edge_tdn.recording.recorder_thread import RecorderThread
-from edge_tdn.recording.recordings import Recordings
+from edge_tdn.recording.recordings import Recordings, file_name
 from edge_tdn.recording.timing import DEFAULT_TIMING, RecorderTiming
 from edge_tdn.recording.verify import verify
 
@@ -57,7 +57,7 @@ class Recorder:
         self._times = ActionTimes.of(spec, camera.hop, config, timing.late_s, main_stream)
         self._recent = RecentFrames(self._times.kept_s, record.memory_mb * MB)
         self._inbox = RecorderInbox()
-        self._best: tuple[str, float] = ("", 0.0)  # the action of the last snapshot, and its score then
+        self._best: dict[str, float] = {}  # the score in the last snapshot of each action that has not ended, by its id
         self._rate_logged = False
         recordings = Recordings(base / record.folder, camera.name, record.max_mb * MB) if record.folder else None
         self._thread = RecorderThread(camera.name, record, self._recent, self._inbox, recordings, publish, timing)
@@ -80,6 +80,19 @@ class Recorder:
             needed_mb = -(-needed_bytes // MB)
             log.info("camera=%s recording fewer frames: all would take record.memory_mb = %d", self.camera, needed_mb)
 
+    def named(self, event: ActionEvent) -> ActionEvent:
+        """Return an event with the names of the files that `event` will have written of its action.
+
+        Names that it already has stay. While there are no frames to record, there is no name. On the runtime thread.
+        """
+        names = {}
+        if self._config.folder and self._recent.newest:
+            if event.snapshot is None and self._is_better(event):
+                names["snapshot"] = file_name(event, "jpg")
+            if event.type == "start" and self._config.clip:
+                names["clip"] = file_name(event, "mp4")
+        return event.model_copy(update=names)
+
     def event(self, event: ActionEvent, scores: Scores | None) -> None:
         """Record what an event is about. `scores`: of the clip that decided; None where the stream broke.
 
@@ -87,12 +100,15 @@ class Recorder:
         """
         from_ns = until_ns = picture = None
         if scores is not None:
-            if self._config.snapshot and event.type != "end" and self._is_better(event):
+            if self._is_better(event):
                 picture = self._inbox.reserve(self._recent.nearest(*self._times.snapshot(scores)))
+                self._best[event.id] = event.score
             if event.type == "start" and self._config.clip:
                 from_ns = self._times.clip_start_ns(event, scores)
             elif event.type == "end":
                 until_ns = self._times.clip_end_ns(scores)
+        if event.type == "end":
+            self._best.pop(event.id, None)
         if picture or from_ns is not None or event.type == "end":
             self._inbox.put(RecorderNote(event, picture, from_ns, until_ns))
 
@@ -105,8 +121,5 @@ class Recorder:
         self._thread.join(timeout_s)
 
     def _is_better(self, event: ActionEvent) -> bool:
-        """Return whether an action has no snapshot yet, or scores higher than in its last one."""
-        if event.id == self._best[0] and event.score <= self._best[1]:
-            return False
-        self._best = event.id, event.score
-        return True
+        """Return whether a snapshot is due: the action has none yet, or scores higher than in its last one."""
+        return self._config.snapshot and event.type != "end" and event.score > self._best.get(event.id, -1.0)

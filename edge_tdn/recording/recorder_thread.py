@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from edge_tdn.config.tables import RecordConfig
 from edge_tdn.errors import EdgeTdnError, last_line
+from edge_tdn.jpeg_comment import with_comment
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.process import heartbeat
 from edge_tdn.process.log import RateLimitedLog, value
@@ -89,10 +90,10 @@ class RecorderThread:
             clip.end(last_ns if note.until_ns is None else note.until_ns)
 
     def _make_snapshot(self, event: ActionEvent, picture: Frame) -> None:
-        jpeg = draw(picture.decoded, event.label, event.label_index, event.score)
+        jpeg = with_comment(draw(picture.decoded, event.label, event.label_index, event.score), event.id)
         self._publish(jpeg)
-        if self._recordings:
-            scratch = self._recordings.begin(event, "jpg")
+        if self._recordings and event.snapshot:
+            scratch = self._recordings.begin(event.snapshot)
             try:
                 scratch.write_bytes(jpeg)
                 self._recordings.keep(scratch)
@@ -102,10 +103,10 @@ class RecorderThread:
     def _open_clip(self, event: ActionEvent, from_ns: int) -> None:
         assert self._recordings is not None  # the configuration requires a folder for clips
         newest = self._recent.newest
-        if newest is None:
+        if newest is None or event.clip is None:
             raise EdgeTdnError(NO_FRAMES_YET)
         until_ns = from_ns + round(self._config.clip_most_s * NS_PER_S)
-        scratch = self._recordings.begin(event, "mp4")
+        scratch = self._recordings.begin(event.clip)
         self._clips[event.id] = ClipFile(event, scratch, newest.stream, from_ns, until_ns)
 
     def _follow(self, clip: ClipFile) -> None:

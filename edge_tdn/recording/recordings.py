@@ -23,17 +23,17 @@ class Recordings:
     def __init__(self, folder: Path, camera: str, max_bytes: int) -> None:
         """Remove what a killed daemon left unfinished. `max_bytes`: of all cameras' files together."""
         self.removed = 0  # files that were deleted to make room
-        self._folder, self._camera = folder, folder / camera
-        self._max_bytes = max_bytes
+        self._folder, self._max_bytes = folder, max_bytes
         with suppress(OSError):
-            for entry in os.scandir(self._camera):
+            for entry in os.scandir(folder / camera):
                 if UNFINISHED.fullmatch(entry.name):
                     Path(entry.path).unlink()
 
-    def begin(self, event: ActionEvent, suffix: str) -> Path:
-        """Return the path to write a file of an action to; `suffix`: jpg or mp4. It counts once it is kept."""
-        self._camera.mkdir(parents=True, exist_ok=True)
-        return self._camera / f".{file_name(event)}.{suffix}.part"
+    def begin(self, name: str) -> Path:
+        """Return the path to write the file of this name to, as events have it. It counts once it is kept."""
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.with_name(f".{path.name}.part")
 
     def keep(self, scratch: Path) -> Path:
         """Give a written file its final name, and return that. An earlier file of the same name is replaced."""
@@ -70,8 +70,12 @@ class Recordings:
             excess -= size
 
 
-def file_name(event: ActionEvent) -> str:
-    """Return `20260301T120000.250Z_left_12`: the same for all events of one action, safe on every file system."""
+def file_name(event: ActionEvent, suffix: str) -> str:
+    """Return the name of an action's file below the folder: `front-door/20260301T120000.250Z_left_12.jpg`.
+
+    It is safe on every file system. `suffix`: jpg or mp4.
+    """
     plain = unicodedata.normalize("NFKD", event.label).encode("ascii", "ignore").decode()
     label = re.sub(r"[^A-Za-z0-9]+", "-", plain)[:MAX_LABEL].strip("-") or f"label-{event.label_index}"
-    return f"{re.sub('[-:]', '', event.started_at)}_{label}_{event.id.rpartition('/')[2]}"
+    number = event.id.rpartition("/")[2]
+    return f"{event.camera}/{re.sub('[-:]', '', event.started_at)}_{label}_{number}.{suffix}"

@@ -53,7 +53,7 @@ class Camera:
         self._recorder_slot = RecorderSlot()
         clips = ClipStatistics()
         seq = publisher.last_seq(self.name)
-        self._recognition = Recognition(settings, self._topics, self._recorder_slot, clips, seq, observe)
+        recognition = self._recognition = Recognition(settings, self._topics, self._recorder_slot, clips, seq, observe)
         main_stream = open_main_stream(table, settings.config, base, self._recorder_slot.frame, settings.timing.capture)
         self._recorder_slot.replace(self._open_recorder(settings))
         self._recorded_spec = settings.spec  # the input that the recorder was opened for
@@ -63,7 +63,12 @@ class Camera:
             self._close_recorder()
             raise
         self._status = CameraStatusTracker(
-            table, self._topics, self._feed, clips, lambda: main_stream.trouble if main_stream else ""
+            table,
+            self._topics,
+            self._feed,
+            clips,
+            lambda: main_stream.trouble if main_stream else "",
+            lambda: recognition.thresholds,
         )
         timing = settings.timing.capture
         source = Source(table, base, state_report(self._status, self._feed), timing)
@@ -106,12 +111,20 @@ class Camera:
         """Take frames, or none, soon."""
         self._thread.demand.set_enabled(enabled)
 
-    def set_thresholds(self, enter: float, exit: float, label: str | None) -> None:  # noqa: A002  (as in TOML)
-        """Set the thresholds of one action, or of all, until the daemon ends.
+    def set_thresholds(
+        self,
+        enter: float,
+        exit: float | None,  # noqa: A002  (as in TOML)
+        label: str | None,
+    ) -> tuple[float, float]:
+        """Set the thresholds of one action, or of all, until the daemon ends; publish and return them.
 
-        ValueError: they are out of order, or there is no such action.
+        `exit`: None leaves it as it is, or lowers it to `enter`. ValueError: they are out of order, or there is no such
+        action.
         """
-        self._recognition.set_thresholds(enter, exit, label)
+        both = self._recognition.set_thresholds(enter, exit, label)
+        self._status.publish()
+        return both
 
     @property
     def picture(self) -> Picture | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from edge_tdn.config.tables import CameraConfig
-from edge_tdn.messages import CameraStatus, Clock, Frame, Scores, State, iso
+from edge_tdn.messages import CameraStatus, CameraThresholds, Clock, Frame, Scores, State, iso
 from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.process.passwords import without_password
 from edge_tdn.service.camera_topics import CameraTopics
@@ -90,9 +90,10 @@ class CameraStatusTracker:
         feed: SegmentFeed,
         clips: ClipStatistics,
         recording_trouble: Callable[[], str] = str,
+        thresholds: Callable[[], CameraThresholds | None] = lambda: None,
     ) -> None:
-        """`recording_trouble`: returns why the main stream gives no frames; empty while it does."""
-        self._camera, self._topics = camera, topics
+        """`recording_trouble`: returns why the main stream gives no frames. `thresholds`: returns those in force."""
+        self._camera, self._topics, self._thresholds = camera, topics, thresholds
         self._feed, self._clips, self._recording_trouble = feed, clips, recording_trouble
         self._lock = threading.RLock()
         self._state = _StateSince("connecting", "", time.time_ns())
@@ -181,6 +182,7 @@ class CameraStatusTracker:
                 frames=self._input.frames,
                 connects=self._input.connects,
                 repeated=counts.repeated,
+                thresholds=self._thresholds(),
             )
 
     def _stream_trouble(self) -> str:

@@ -82,7 +82,7 @@ def _carry_out(command: Command, camera: Camera) -> dict[str, int | float | str 
             return {"enabled": enabled}
         case SetThreshold(enter=enter, exit=leave, label=label):
             try:
-                camera.set_thresholds(enter, leave, label)
+                enter, leave = camera.set_thresholds(enter, leave, label)
             except ValueError as error:
                 raise CommandError(str(error), command.id) from error
             return {"enter": enter, "exit": leave, "label": label}

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from edge_tdn.actions.decider import Decider, interrupted
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.errors import EdgeTdnError, with_type
-from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Latency, Scores, TopScores, iso
+from edge_tdn.messages import NS_PER_S, ActionEvent, CameraThresholds, EndReason, Latency, Scores, TopScores, iso
 from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.service.camera_settings import CameraSettings
 from edge_tdn.service.camera_status import ClipStatistics
@@ -28,7 +29,7 @@ class Recognition:
     """Decides on one camera's clips; the `ClipSink` of its lane.
 
     What fails here ends this camera's actions, and is in its status until a clip can be used again: the runtime thread
-    serves the other cameras, too. Everything here belongs to the runtime thread, but for `set_thresholds`.
+    serves the other cameras, too. Everything here belongs to the runtime thread, but for the thresholds.
     """
 
     def __init__(
@@ -49,12 +50,23 @@ class Recognition:
         self._under_way: dict[str, ActionEvent] = {}  # the last event of each action that has not ended, by id
         self._trouble_log = RateLimitedLog(log, TROUBLE_LOG_EVERY_S)
 
-    def set_thresholds(self, enter: float, exit: float, label: str | None) -> None:  # noqa: A002  (as in TOML)
-        """Set the thresholds of one action, or of all, until the daemon ends. From any thread.
+    @property
+    def thresholds(self) -> CameraThresholds:
+        """The thresholds in force. From any thread."""
+        return self._decider.camera_thresholds
 
-        ValueError: they are out of order, or there is no such action.
+    def set_thresholds(
+        self,
+        enter: float,
+        exit: float | None,  # noqa: A002  (as in TOML)
+        label: str | None,
+    ) -> tuple[float, float]:
+        """Set the thresholds of one action, or of all, until the daemon ends, and return them. From any thread.
+
+        `exit`: None leaves it as it is, or lowers it to `enter`. ValueError: they are out of order, or there is no such
+        action.
         """
-        self._decider.set_thresholds(enter, exit, label)
+        return self._decider.set_thresholds(enter, exit, label)
 
     def scored(self, scores: Scores) -> None:
         """Publish what a clip changes."""
@@ -103,10 +115,11 @@ class Recognition:
         self._clips.trouble = reason = f"no action: {with_type(error)}"
         trace = None if isinstance(error, EdgeTdnError) else error
         self._trouble_log.log(logging.ERROR, "camera=%s %s", self._settings.name, reason, exc_info=trace)
-        thresholds = self._decider.thresholds
+        common, thresholds = self._decider.camera_thresholds, self._decider.thresholds
         missing = enumerate(interrupted([*self._under_way.values()], "failed"), self._seq + 1)
         ends = [end.model_copy(update={"seq": seq}) for seq, end in missing]
         self._decider = self._new_decider(self._seq + len(ends))
+        self._decider.set_thresholds(common.enter, common.exit)
         for label in thresholds.keys() & self._decider.thresholds.keys():  # as last commanded
             self._decider.set_thresholds(*thresholds[label], label)
         self._publish(ends, None)
@@ -116,7 +129,12 @@ class Recognition:
         return Decider(settings.config.decide, settings.origin, settings.labels, settings.background, seq)
 
     def _publish(self, events: Sequence[ActionEvent], scores: Scores | None) -> None:
+        """Publish events and the current action, and then have them recorded: a snapshot follows its start."""
+        published = []
         for event in events:
+            if before := self._under_way.get(event.id):  # an action keeps the names of its files
+                event = event.model_copy(update={"snapshot": before.snapshot, "clip": before.clip})
+            event = self._recorded(event, self._recorder.named)
             if scores is not None:
                 event = event.model_copy(update={"latency_ms": _latency(scores)})
             log.info(
@@ -132,20 +150,23 @@ class Recognition:
             self._under_way[event.id] = event
             if event.type == "end":
                 del self._under_way[event.id]
-            self._record(event, scores)
+            published.append(event)
         if self._decider.action != self._action:
             self._action = self._decider.action
             self._topics.action(self._action)
+        for event in published:
+            self._recorded(event, partial(self._recorder.event, scores=scores))
 
-    def _record(self, event: ActionEvent, scores: Scores | None) -> None:
-        """Have an event recorded. The event does not depend on it."""
+    def _recorded(self, event: ActionEvent, work: Callable[[ActionEvent], ActionEvent | None]) -> ActionEvent:
+        """Have the recorder do something with an event; return the event as it is then. It does not depend on it."""
         try:
-            self._recorder.event(event, scores)
+            return work(event) or event
         except Exception as error:  # a fault in the code
             text = "camera=%s not recorded: %s; id=%s"
             self._trouble_log.log(
                 logging.ERROR, text, self._settings.name, with_type(error), event.id, about="recorder", exc_info=error
             )
+            return event
 
     def _top(self, scores: Scores) -> TopScores:
         """Return the best labels of a clip."""

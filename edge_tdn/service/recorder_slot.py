@@ -18,6 +18,11 @@ class RecorderSlot:
         if recorder := self.recorder:
             recorder.frame(frame)
 
+    def named(self, event: ActionEvent) -> ActionEvent:
+        """Return an event with the names of the files that are recorded of its action. On the runtime thread."""
+        recorder = self.recorder
+        return recorder.named(event) if recorder else event
+
     def event(self, event: ActionEvent, scores: Scores | None) -> None:
         """Pass on an event, and the clip that decided. On the runtime thread."""
         if recorder := self.recorder:

@@ -60,7 +60,7 @@ def open_running(
     folder = outbox_folder(config.outbox.folder, config.host, base)
     outbox = Outbox(folder, config.outbox)
     for camera in outbox.cameras:
-        _end_interrupted(outbox, camera)
+        _end_interrupted(outbox, camera, base / config.record.folder)
     publisher = Publisher(
         config.base_topic,
         boot,
@@ -91,10 +91,19 @@ def draw_demo(config: Config) -> None:
         demo_clip()
 
 
-def _end_interrupted(outbox: Outbox, camera: str) -> None:
-    """Store the ends of actions that were under way when the daemon was killed."""
+def _end_interrupted(outbox: Outbox, camera: str, folder: Path) -> None:
+    """Store the ends of actions that were under way when the daemon was killed.
+
+    They name the files in `folder` that were complete then: of a clip that was still written, nothing is left.
+    """
     last = outbox.last_seq(camera)
     entries = outbox.replay(camera, last - LAST_EVENTS + 1, last, LAST_EVENTS)
     with suppress(ValidationError):  # written by another version
         ends = interrupted([ActionEvent.model_validate_json(entry.payload) for entry in entries])
-        outbox.put([(end.camera, end.seq, end.json_bytes()) for end in ends])
+        for end in ends:
+            missing = {name: None for name in ("snapshot", "clip") if not _is_file(folder, getattr(end, name))}
+            outbox.put([(end.camera, end.seq, end.model_copy(update=missing).json_bytes())])
+
+
+def _is_file(folder: Path, name: str | None) -> bool:
+    return name is not None and (folder / name).is_file()

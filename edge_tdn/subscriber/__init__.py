@@ -20,6 +20,8 @@ Every event is yielded once. Missing events are requested from their host, and y
 newer ones, with `replayed` set. To continue after a restart of your program, save `subscriber.complete` and pass it as
 `since`; then an event may be yielded once more. How missing events are detected: gaps.py.
 
+A camera's picture is a `Snapshot`: its `id` is that of the action that it shows.
+
 Availability is whether a host is running. The last status of a camera stays on the broker when its host is down.
 
 While the broker is away, no messages arrive and nothing is raised: the connection is retried, and
@@ -33,7 +35,7 @@ from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.messages import ActionEvent, Availability, CameraStatus, DaemonStatus, Reply, TopScores
 from edge_tdn.subscriber.gaps import EventCounts, Gap, Recount
-from edge_tdn.subscriber.subscriber import Content, HostMessage, Subscriber
+from edge_tdn.subscriber.subscriber import Content, HostMessage, Snapshot, Subscriber
 
 __all__ = [
     "ActionEvent",
@@ -48,6 +50,7 @@ __all__ = [
     "HostMessage",
     "Recount",
     "Reply",
+    "Snapshot",
     "Subscriber",
     "TopScores",
     "broker_access",

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, get_args
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from edge_tdn.delivery.commands import MAX_SEQ
 from edge_tdn.delivery.mqtt import Connected, Connection, Link, Lost, Message, Received
+from edge_tdn.jpeg_comment import comment_in
 from edge_tdn.messages import (
     ActionEvent,
     Availability,
@@ -25,13 +26,22 @@ from edge_tdn.messages import (
 )
 from edge_tdn.subscriber.gaps import EventCounts, Gap, GapTracker, Recount
 
-Content = ActionEvent | CameraStatus | DaemonStatus | Availability | TopScores | Reply | Gap | Recount
-
 REQUEST_CHECK_S = 0.25  # from one check for due replay requests to the next
 
 _CAMERA_PAYLOADS: dict[str, type[Payload]] = {"events": ActionEvent, "status": CameraStatus, "scores": TopScores}
 _HOST_PAYLOADS: dict[str, type[Payload]] = {"status": DaemonStatus, "reply": Reply}
 _AVAILABILITIES = {state.encode(): Availability(state) for state in get_args(AvailabilityState)}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The picture of a camera's newest action. The broker retains it: it may be older than the subscription."""
+
+    jpeg: bytes = field(repr=False)
+    id: str  # of the action's events, from the JPEG's comment; empty if it has none
+
+
+Content = ActionEvent | CameraStatus | DaemonStatus | Availability | TopScores | Reply | Snapshot | Gap | Recount
 
 
 @dataclass(frozen=True)
@@ -140,6 +150,8 @@ class Subscriber:
             available = _AVAILABILITIES.get(payload)
             self.invalid += available is None
             return available
+        if len(levels) == 2 and levels[1] == "snapshot":
+            return Snapshot(payload, comment_in(payload))
         kind = {1: _HOST_PAYLOADS, 2: _CAMERA_PAYLOADS}.get(len(levels), {}).get(levels[-1] if levels else "")
         if kind is None:
             return None

@@ -208,6 +208,25 @@ def test_thresholds_can_be_changed_at_run_time() -> None:
             d.set_thresholds(enter, leave, label)
 
 
+def test_an_exit_threshold_that_is_left_out_stays_or_is_lowered_to_the_enter_threshold() -> None:
+    """The status has the thresholds of all actions once, and those that differ by name."""
+    d = decider(action=[{"name": "right", "exit_threshold": 0.1}])
+    assert d.set_thresholds(0.8) == (0.8, 0.4)
+    assert d.thresholds == {"left": (0.8, 0.4), "right": (0.8, 0.1)}
+    assert d.set_thresholds(0.3, label="left") == (0.3, 0.3)
+    assert d.camera_thresholds.model_dump() == {
+        "enter": 0.8,
+        "exit": 0.4,
+        "actions": {"left": {"enter": 0.3, "exit": 0.3}, "right": {"enter": 0.8, "exit": 0.1}},
+    }
+    assert d.set_thresholds(0.2) == (0.2, 0.2)
+    assert d.thresholds == {"left": (0.2, 0.2), "right": (0.2, 0.1)}
+    d.set_thresholds(0.5, 0.4)
+    assert d.camera_thresholds.model_dump() == {"enter": 0.5, "exit": 0.4, "actions": {}}
+    d.change(DecideConfig(enter_threshold=0.9), ORIGIN, LABELS, ("still",))
+    assert d.camera_thresholds.model_dump() == {"enter": 0.9, "exit": 0.4, "actions": {}}
+
+
 OTHER = replace(ORIGIN, model=ModelRef(id="n", precision="fp32", sha256="1" * 64))
 
 

@@ -13,12 +13,13 @@ import pytest
 from rich.console import Console
 
 from edge_tdn.cli.live_view import LiveView
+from edge_tdn.cli.terminal import event_line
 from edge_tdn.cli.watch_output import Screen
 from edge_tdn.delivery.mqtt import Connection, Message
 from edge_tdn.messages import CameraStatus
 from edge_tdn.subscriber import Subscriber
 from tests.support.broker import Mosquitto
-from tests.support.subscriber import MOMENT, MessageLog, ReplayingHost
+from tests.support.subscriber import MOMENT, MessageLog, ReplayingHost, make_event
 from tests.support.waiting import PROGRAM_S, eventually
 
 
@@ -80,6 +81,16 @@ def status(camera: str, state: str = "streaming") -> bytes:
     counts = dict.fromkeys(("clips", "gated", "shed", "gaps"), 0)
     values = {"camera": camera, "state": state, "reason": "", "since": MOMENT, "fps": 25, "width": 640, "height": 480}
     return CameraStatus.model_validate({**values, "hop": 1, "latency_ms": 20, **counts}).json_bytes()
+
+
+def test_an_events_line_ends_with_the_file_that_is_new() -> None:
+    """That is the picture of a start, and the clip of an end: each exists soon."""
+    files = {"snapshot": "door/a.jpg", "clip": "door/a.mp4"}
+    lines = [
+        event_line(make_event(1).model_copy(update={"type": kind, **files})) for kind in ("start", "update", "end")
+    ]
+    assert [line.rsplit("  ", 1)[1] for line in lines] == ["door/a.jpg", "0.90", "door/a.mp4"]
+    assert event_line(make_event(1)).endswith("  left  0.90")
 
 
 def test_availability_of_a_host_replaces_the_last_status_of_its_cameras(broker: Mosquitto) -> None:

@@ -36,6 +36,7 @@ THRESHOLD = '{"enter": %s, "exit": 0.1}'
         ("yard/set/enabled", "true", SetEnabled("yard", True)),
         ("yard/set/enabled", "false", SetEnabled("yard", False)),
         ("yard/set/threshold", '{"enter": 1, "exit": 0.4}', SetThreshold("yard", 1, 0.4)),
+        ("yard/set/threshold", '{"enter": 0.7}', SetThreshold("yard", 0.7)),
         ("yard/set/threshold", '{"enter": 0.4, "exit": 0.4, "label": "left"}', SetThreshold("yard", 0.4, 0.4, "left")),
     ],
 )
@@ -98,6 +99,7 @@ def test_a_valid_command_is_parsed(topic: str, payload: str, command: object) ->
         ("yard/set/threshold", THRESHOLD % "true", "enter = True: a number from 0 to 1"),
         ("yard/set/threshold", THRESHOLD % "1.01", "from 0 to 1"),
         ("yard/set/threshold", THRESHOLD % "0.05", "exit 0.1 is above enter 0.05"),
+        ("yard/set/threshold", '{"enter": 1, "exit": 2}', "exit = 2: a number from 0 to 1, not above enter"),
         ("yard/set/threshold", '{"enter": 1, "exit": 0, "label": ""}', "label = '': one of the model's labels"),
         ("yard/set/source", "{}", "unknown command 'yard/set/source'; allowed: replay, <camera>/set/enabled"),
         ("bogus", "1", "unknown command 'bogus'; allowed: replay, "),

@@ -11,7 +11,9 @@ import jinja2.sandbox
 import pytest
 
 from edge_tdn.config.tables import Config
-from edge_tdn.delivery.home_assistant import documents
+from edge_tdn.delivery.commands import SetThreshold
+from edge_tdn.delivery.commands import parse as parse_command
+from edge_tdn.delivery.home_assistant import MAX_ACTIONS, documents
 from edge_tdn.messages import CameraStatus, DaemonStatus, State
 from tests.support.discovery import DAEMON_STATUS, camera_status_payload, discovery_site, event_payload
 
@@ -58,6 +60,23 @@ PLATFORMS: dict[str, tuple[set[str], set[str]]] = {  # required and optional key
         },
     ),
     "image": ({"image_topic"}, {"content_type", "image_encoding"}),
+    "number": (
+        {"command_topic"},
+        {
+            "command_template",
+            "device_class",
+            "max",
+            "min",
+            "mode",
+            "optimistic",
+            "payload_reset",
+            "retain",
+            "state_topic",
+            "step",
+            "unit_of_measurement",
+            "value_template",
+        },
+    ),
     "switch": (
         {"command_topic"},
         {
@@ -91,7 +110,7 @@ DEVICE = {
 ORIGIN = {"name", "sw_version", "support_url"}
 AVAILABILITY = {"payload_available", "payload_not_available", "topic", "value_template"}
 CLASSES = {
-    "binary_sensor": {"connectivity", "running"},
+    "binary_sensor": {"connectivity", "motion", "running"},
     "sensor": {"enum", "timestamp", "duration"},
 }  # only those that we use
 UNITS = {"duration": {"d", "h", "min", "s", "ms", "µs"}, "timestamp": {None}, "enum": {None}}
@@ -105,10 +124,10 @@ def parsed(config: Config, labels: Sequence[str] = LABELS) -> dict[str, Any]:
     return {topic: json.loads(document) for topic, document in documents(config, labels).items()}
 
 
-def entities(config: Config) -> dict[tuple[str, str], dict[str, Any]]:
+def entities(config: Config, labels: Sequence[str] = LABELS) -> dict[tuple[str, str], dict[str, Any]]:
     """Return each entity's settings with its platform by (device, name), from either form."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for topic, document in parsed(config).items():
+    for topic, document in parsed(config, labels).items():
         about = document["device"]["name"]
         match = TOPIC.fullmatch(topic)
         assert match
@@ -121,11 +140,11 @@ def entities(config: Config) -> dict[tuple[str, str], dict[str, Any]]:
     return found
 
 
-def render(template: str, payload: bytes | str) -> str:
-    """Render a template as Home Assistant does; a key that the payload lacks is an error."""
+def render(template: str, payload: bytes | str | float) -> str:
+    """Render a template as Home Assistant does; a key that the payload lacks is an error. A number: for a command."""
     value = payload.decode() if isinstance(payload, bytes) else payload
     try:
-        values = {"value_json": json.loads(value)}
+        values = {"value_json": json.loads(value)} if isinstance(value, str) else {}
     except ValueError:
         values = {}
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
@@ -216,6 +235,62 @@ def test_the_current_action_is_a_state() -> None:
     assert render(action["value_template"], "倒水") == "ON"
     assert "value_template" not in label
     assert label["options"] == ["none", *LABELS[:2]]
+
+
+def test_each_action_is_a_binary_sensor() -> None:
+    """Each follows the retained label, or with several actions at a time the events; "none" gets none."""
+    all_ = entities(discovery_site("device"))
+    assert ("hall", "none") not in all_
+    for label in LABELS[:2]:
+        sensor = all_["hall", label]
+        assert (sensor["platform"], sensor["state_topic"]) == ("binary_sensor", "edge-tdn/attic/hall/action")
+        shown = [render(sensor["value_template"], name) for name in ("none", *LABELS[:2])]
+        assert shown == ["OFF", *("ON" if name == label else "OFF" for name in LABELS[:2])]
+        several = entities(discovery_site("device", decide={"several": True, "merge_gap_s": 2.5}))["hall", label]
+        assert (several["state_topic"], several["off_delay"]) == ("edge-tdn/attic/hall/events", 18)
+        template = several["value_template"]
+        shown = [render(template, event_payload(kind, label)) for kind in ("start", "update", "end")]
+        assert shown == ["ON", "ON", "OFF"]
+        assert render(template, event_payload("start", label, replayed=True)) == ""
+        assert render(template, event_payload("start", "another")) == ""
+    unending = entities(discovery_site("device", decide={"several": True, "update_interval_s": 0.0}))
+    assert "off_delay" not in unending["hall", "倒水"]  # no update would keep it on
+
+
+def test_thresholds_are_numbers_whose_commands_are_accepted() -> None:
+    """That of all actions at once; those of single actions are disabled until someone needs them."""
+    all_ = entities(discovery_site("device"))
+    payload = camera_status_payload("streaming", enter=0.7, actions={"倒水": 0.25})
+    for name, label, value in (
+        ("Threshold", None, "0.7"),
+        (f"{LABELS[0]} threshold", LABELS[0], "0.7"),
+        ("倒水 threshold", "倒水", "0.25"),
+    ):
+        number = all_["hall", name]
+        assert number.get("enabled_by_default", True) == (label is None)
+        assert number["state_topic"] == "edge-tdn/attic/hall/status"
+        assert render(number["value_template"], payload) == value
+        command = render(number["command_template"], 0.55)
+        topic = number["command_topic"].removeprefix("edge-tdn/attic/cmd/")
+        assert parse_command(topic, command.encode(), {"hall"}) == SetThreshold("hall", 0.55, None, label)
+    assert json.loads(render(all_["hall", "Threshold"]["json_attributes_template"], payload)) == {"exit": 0.4}
+
+
+def test_many_labels_do_not_flood_home_assistant() -> None:
+    """Beyond a limit, only the actions in [[decide.action]] have entities of their own."""
+    labels = [f"action {n}" for n in range(174)]
+
+    def sensors(count: int, configured: int = 0) -> list[str]:
+        decide = {"action": [{"name": f"action {n}"} for n in range(configured)]}
+        found = entities(discovery_site("device", decide=decide), labels[:count])
+        own = [name for (_, name), entity in found.items() if "device_class" in entity and name in labels]
+        assert len([name for _, name in found if name.endswith(" threshold")]) == len(own)
+        return own
+
+    assert sensors(MAX_ACTIONS) == labels[:MAX_ACTIONS]
+    assert sensors(174) == []
+    assert sensors(174, configured=2) == labels[:2]
+    assert sensors(174, configured=100) == labels[:MAX_ACTIONS]
 
 
 @pytest.mark.parametrize("state", CameraStatus.model_json_schema()["properties"]["state"]["enum"])

@@ -9,6 +9,7 @@ It needs a Python of its own, because it pins its dependencies. For example:
 import json
 import os
 import queue
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_tdn.delivery.home_assistant import BIRTH, BIRTH_TOPIC, documents
+from edge_tdn.delivery.home_assistant import BIRTH, BIRTH_TOPIC, _key, documents
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.discovery import DAEMON_STATUS, camera_status_payload, discovery_site, event_payload
@@ -30,6 +31,7 @@ LABELS = ["Pouring [something] into 'it'", "倒水", 'sağa "kaydır"']
 BASE = "edge-tdn/attic.1"
 ONE, TWO = "edge-tdn_attic_-1_front_-door", "edge-tdn_attic_-1_front__door"  # front.door, front_door
 PICTURE = bytes(range(256))  # not decoded on the way
+CONFIGS = ROOT / "configs/home-assistant"
 WAIT_S = 20
 
 
@@ -46,10 +48,10 @@ class HomeAssistant:
             text=True,
         )
 
-    def ask(self, what: str, entity: str = "") -> Any:
+    def ask(self, what: str, entity: str = "", **more: Any) -> Any:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps({"ask": what, "entity": entity}) + "\n")
+        self._process.stdin.write(json.dumps({"ask": what, "entity": entity, **more}) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
@@ -130,7 +132,7 @@ def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: 
     daemon.publish(f"{BASE}/front.door/snapshot", PICTURE)
     assert daemon.received.get(timeout=WAIT_S) == (BIRTH_TOPIC, BIRTH)
 
-    entities = home.until("entities", lambda found: len(found) == 24)
+    entities = home.until("entities", lambda found: len(found) == 38)
     assert home.ask("devices") == {
         "edge-tdn_attic_-1": ["attic.1", None],
         ONE: ["front.door", "edge-tdn_attic_-1"],
@@ -151,6 +153,16 @@ def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: 
     shown(enabled, "on")
     assert shown(fps, "25.0")["unit_of_measurement"] == "fps"
     shown(latency, "31.5")
+    sensors = {name: entities[f"{ONE}_action_{_key(name)}"] for name in LABELS}
+    for sensor in sensors.values():
+        shown(sensor, "off")
+    threshold = entities[f"{ONE}_threshold"]
+    assert shown(threshold, "0.6")["exit"] == 0.4
+    assert entities[f"{ONE}_threshold_{_key(LABELS[0])}"] not in home.ask("states"), "disabled"
+    home.ask("set_value", threshold, value=0.55)
+    assert daemon.received.get(timeout=WAIT_S) == (f"{BASE}/cmd/front.door/set/threshold", b'{"enter": 0.55}')
+    daemon.publish(f"{BASE}/front.door/status", camera_status_payload("streaming", enter=0.55))
+    shown(threshold, "0.55")
     assert shown(state, "streaming")["reason"] == ""
     assert bytes.fromhex(home.ask("image", snapshot)) == PICTURE
     host = {key: entities[f"edge-tdn_attic_-1_{key}"] for key in ("connection", "delivery", "waiting", "started")}
@@ -163,6 +175,8 @@ def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: 
         daemon.publish(f"{BASE}/front.door/events", event_payload("start", name), retain=False)
         daemon.publish(f"{BASE}/front.door/action", name.encode())
         shown(label, name)
+        for other, sensor in sensors.items():
+            shown(sensor, "on" if other == name else "off")
         shown(action, "on")
         attributes = home.ask("states")[started][1]
         assert attributes["event_type"] == name
@@ -204,4 +218,88 @@ def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: 
     for topic in announced:
         daemon.publish(topic, b"")
     home.until("entities", lambda found: not found)
+    again = "No device components to cleanup"  # Home Assistant removes a device with disabled entities twice
+    assert [line for line in home.ask("warnings") if again not in line] == []
+
+
+def test_the_blueprint_and_the_automation_notify_with_the_picture_of_the_event(
+    home: HomeAssistant, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    """The start of an action comes before its picture, while the picture of an earlier one is retained."""
+    blueprints = tmp_path / "home_assistant/blueprints/automation/edge-tdn"
+    blueprints.mkdir(parents=True)
+    shutil.copy(CONFIGS / "edge_tdn_notify.yaml", blueprints)
+    labels = ["approach", "fall"]
+    for topic, document in documents(discovery_site("device", "attic.1", ["front-door", "yard"]), labels).items():
+        daemon.publish(topic, document)
+    daemon.publish(f"{BASE}/availability", b"online")
+    for camera in ("front-door", "yard"):
+        daemon.publish(f"{BASE}/{camera}/status", camera_status_payload("streaming"))
+        daemon.publish(f"{BASE}/{camera}/action", b"none")
+    daemon.publish(f"{BASE}/front-door/snapshot", b"an earlier action")
+    home.until("states", lambda states: states.get("image.front_door_snapshot", ["unknown"])[0] != "unknown")
+    home.until("states", lambda states: states.get("binary_sensor.front_door_approach", [""])[0] == "off")
+    assert "event.yard_action_started" in home.ask("states")
+
+    phone, media = home.ask("add_phone", name="Pixel 8"), Path(home.ask("media_folder"))
+    for service in ("notify.mobile_app_pixel_8", "notify.family", "notify.mobile_app_phone"):
+        home.ask("record_calls", service=service)
+
+    def automation(**inputs: object) -> dict[str, object]:
+        return {"use_blueprint": {"path": "edge-tdn/edge_tdn_notify.yaml", "input": inputs}}
+
+    settings = [
+        automation(
+            camera=["event.front_door_action_started"],
+            phones=[phone],
+            other_action="notify.family",
+            labels=["fall"],
+            message="{{ label }} at {{ camera_name }} on {{ host }}, {{ score }} %",
+            media_folder=str(media),
+        ),
+        automation(camera=["event.yard_action_started"], other_action="notify.family", media_folder="", cool_down=0),
+    ]
+    assert home.ask("automate", files=[str(CONFIGS / "automation.yaml")], settings=settings) == 3
+
+    def start(camera: str, label: str, number: int, picture: bytes | None) -> None:
+        event = json.loads(event_payload("start", label)) | {"id": f"attic.1/{camera}/b/{number}", "camera": camera}
+        event["host"] = "attic.1"
+        daemon.publish(f"{BASE}/{camera}/events", json.dumps(event).encode(), retain=False)
+        daemon.publish(f"{BASE}/{camera}/action", label.encode())
+        if picture:
+            daemon.publish(f"{BASE}/{camera}/snapshot", picture)
+
+    def calls(count: int) -> list[Any]:
+        return list(home.until("calls", lambda calls: len(calls) >= count))
+
+    start("front-door", "approach", 6, b"the approach")  # the automation's; the blueprint's takes only `fall`
+    ((service, data),) = calls(1)
+    assert (service, data["data"]) == (
+        "notify.mobile_app_phone",
+        {"image": "/api/image_proxy/image.front_door_snapshot"},
+    )
+    start("front-door", "fall", 107, PICTURE)
+    start("front-door", "fall", 108, b"within the cool-down")
+    _, app, family = calls(3)
+    assert (app[0], family[0]) == ("notify.mobile_app_pixel_8", "notify.family")
+    assert app[1] == family[1]
+    assert (app[1]["title"], app[1]["message"]) == ("front-door", "fall at front-door on attic.1, 75 %")
+    assert app[1]["data"]["image"] == "/media/local/edge-tdn/attic.1_front-door_7.jpg"
+    assert (media / "edge-tdn/attic.1_front-door_7.jpg").read_bytes() == PICTURE
+
+    start("yard", "approach", 1, b"the yard")
+    start("yard", "fall", 2, None)  # without a picture: that of the approach is not of this event
+    yard, without = calls(5)[3:]
+    assert (yard[1]["message"], yard[1]["data"].get("image")) == (
+        "approach (75 %)",
+        "/api/image_proxy/image.yard_snapshot",
+    )
+    assert (without[1]["message"], "image" in without[1]["data"]) == ("fall (75 %)", False)
+
+    daemon.publish(f"{BASE}/availability", b"offline")
+    home.until("states", lambda states: states["event.yard_action_started"][0] == "unavailable")
+    daemon.publish(f"{BASE}/availability", b"online")
+    home.until("states", lambda states: states["event.yard_action_started"][0] != "unavailable")
+    start("yard", "fall", 3, None)
+    assert len(calls(6)) == 6, "a host that returns notifies of nothing"
     assert home.ask("warnings") == []

@@ -23,6 +23,7 @@ from edge_tdn.config.load import parse
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.scheduler import Scheduler
+from edge_tdn.jpeg_comment import comment_in
 from edge_tdn.manifest import Model
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
@@ -88,10 +89,13 @@ def test_an_action_of_a_camera_gives_its_best_picture_and_a_clip_around_it(
     assert [OURS.fullmatch(path.name) and path.suffix for path in (jpg, mp4)] == [".jpg", ".mp4"]
     assert jpg.stem == mp4.stem
     assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z_up_\d+", jpg.stem)
+    names = {(one.json()["snapshot"], one.json()["clip"]) for one in client.on("test/door/events")}
+    assert names == {(f"door/{jpg.name}", f"door/{mp4.name}")}, "each event of the action names both"
 
     surest = max((clip for clip in runtime.clips if clip[-1] in ACTION), key=lambda clip: clip[-1])
     assert message.retained
     assert message.payload == jpg.read_bytes()
+    assert comment_in(message.payload) == client.on("test/door/events")[0].json()["id"]
     picture = cv2.imdecode(np.frombuffer(message.payload, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (120, 160, 3), "the camera's own size"
     assert number_in(picture[:90]) == surest[len(surest) // 2]
@@ -142,10 +146,17 @@ def play(recorder: Recorder, first: int, last: int, stream: int = 1, size: tuple
     wait_until_written(recorder)
 
 
+def give(recorder: Recorder, event: ActionEvent, scores: Scores | None) -> ActionEvent:
+    """Hand over an event as the runtime thread does; return it as it is published."""
+    named = recorder.named(event)
+    recorder.event(named, scores)
+    return named
+
+
 def record(recorder: Recorder, event: ActionEvent, scores: Scores | None) -> None:
     """Hand over an event; its clip has been opened, or its end is known, when this returns."""
     clips = recorder._thread._clips
-    recorder.event(event, scores)
+    give(recorder, event, scores)
     if event.type == "start":
         eventually(lambda: event.id in clips)
     else:
@@ -231,7 +242,7 @@ def test_a_clip_that_cannot_be_finished_in_time_leaves_no_file(make_recorder: Ma
     foreign.write_bytes(b"mine")
     recorder = make_recorder(replace(PATIENT, close_s=0.0), snapshot=False)
     play(recorder, 0, 40)
-    recorder.event(action_event(1, "start", 2.0, 1.5), clip_scores(2.0))
+    give(recorder, action_event(1, "start", 2.0, 1.5), clip_scores(2.0))
     eventually(lambda: any(path.suffix == ".part" and path != foreign for path in left.parent.iterdir()))
     recorder.close()
     recorder.join(60)
@@ -254,8 +265,8 @@ def test_a_full_disk_costs_files_and_nothing_else(
         with caplog.at_level(logging.WARNING):
             play(recorder, 0, 41)
             for number in (1, 2):
-                recorder.event(action_event(number, "start", 2.0, 1.5), clip_scores(2.0))
-                recorder.event(action_event(number, "end", 2.0, 1.5), clip_scores(2.0))
+                give(recorder, action_event(number, "start", 2.0, 1.5), clip_scores(2.0))
+                give(recorder, action_event(number, "end", 2.0, 1.5), clip_scores(2.0))
             play(recorder, 41, 61)
             eventually(lambda: recorder.dropped == 4)
         (line,) = (one.getMessage() for one in caplog.records if one.name == recorder_thread.log.name)  # within 1000 s
@@ -264,8 +275,8 @@ def test_a_full_disk_costs_files_and_nothing_else(
         assert len(published) == 2
         assert not list((disk / "door").iterdir()), "nothing half-written"
         (disk / "filler").unlink()
-        recorder.event(action_event(3, "start", 3.0, 2.5), clip_scores(3.0))
-        recorder.event(action_event(3, "end", 3.0, 2.5), None)
+        give(recorder, action_event(3, "start", 3.0, 2.5), clip_scores(3.0))
+        give(recorder, action_event(3, "end", 3.0, 2.5), None)
         eventually(lambda: recorder.clips == 1)
         assert {path.suffix for path in (disk / "door").iterdir()} == {".jpg", ".mp4"}, "it recovers by itself"
     finally:
@@ -288,12 +299,44 @@ def test_snapshots_that_come_too_fast_are_dropped_and_counted(
     recorder = make_recorder(clip=False, folder="")
     play(recorder, 0, 41)
     for number in range(1, 21):
-        recorder.event(action_event(number, "start", 2.0), clip_scores(2.0))
+        give(recorder, action_event(number, "start", 2.0), clip_scores(2.0))
     complete.set()
     eventually(lambda: len(published) + recorder.dropped == 20)
     assert recorder.dropped == 20 - MAX_WAITING_SNAPSHOTS
-    recorder.event(action_event(30, "start", 9.0), clip_scores(9.0))
+    give(recorder, action_event(30, "start", 9.0), clip_scores(9.0))
     assert recorder.dropped == 20 - MAX_WAITING_SNAPSHOTS + 1, "its frames never came"
+
+
+def test_the_best_picture_of_each_action_is_kept_while_several_are_under_way(
+    make_recorder: Make, published: list[bytes], tmp_path: Path
+) -> None:
+    recorder = make_recorder(clip=False)
+    play(recorder, 0, 41)
+    for score, numbers in ((0.5, (1, 2)), (0.4, (1, 2)), (0.6, (2,))):
+        for number in numbers:
+            event = action_event(number, "start" if score == 0.5 else "update", 2.0)
+            give(recorder, event.model_copy(update={"score": score}), clip_scores(2.0))
+            eventually(lambda: recorder._inbox._snapshots == 0)
+    assert len(published) == 3, "not for a lower score, whatever the other action's"
+    assert len(list((tmp_path / "seen/door").iterdir())) == 2
+
+
+def test_events_name_only_what_is_recorded(make_recorder: Make) -> None:
+    start = action_event(1, "start", 2.0)
+    name = "door/20260301T120002.000Z_left_1"
+    recorder = make_recorder()
+    assert (recorder.named(start).snapshot, recorder.named(start).clip) == (None, None), "there are no frames"
+    for keys, files in (
+        ({}, (f"{name}.jpg", f"{name}.mp4")),
+        ({"clip": False}, (f"{name}.jpg", None)),
+        ({"snapshot": False}, (None, f"{name}.mp4")),
+        ({"clip": False, "folder": ""}, (None, None)),  # published, and not written
+    ):
+        recorder = make_recorder(**keys)
+        play(recorder, 0, 3)
+        assert (recorder.named(start).snapshot, recorder.named(start).clip) == files
+        end = start.model_copy(update={"type": "end", "snapshot": "door/kept.jpg"})
+        assert (recorder.named(end).snapshot, recorder.named(end).clip) == ("door/kept.jpg", None)
 
 
 def test_a_wrong_record_table_is_an_error_that_names_the_key(tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ def test_only_the_oldest_of_our_own_files_are_deleted_to_make_room(tmp_path: Pat
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(bytes(5000))
     kept = []
-    for number, recordings in enumerate((yard, door, yard, door), 1):
-        scratch = recordings.begin(action_event(number, "start", number), "jpg")
+    for number, camera in enumerate(("yard", "door", "yard", "door"), 1):
+        recordings = {"yard": yard, "door": door}[camera]
+        scratch = recordings.begin(f"{camera}/20260301T12000{number}.000Z_left_{number}.jpg")
         scratch.write_bytes(bytes(1000))
         assert not OURS.fullmatch(scratch.name)
         kept.append(recordings.keep(scratch))
@@ -47,6 +48,6 @@ def test_only_the_oldest_of_our_own_files_are_deleted_to_make_room(tmp_path: Pat
     ],
 )
 def test_a_label_is_safe_in_a_file_name(label: str, part: str) -> None:
-    name = file_name(action_event(12, "start", 0.25, label=label))
-    assert name == f"20260301T120000.250Z_{part}_12"
-    assert OURS.fullmatch(f"{name}.jpg")
+    name = file_name(action_event(12, "start", 0.25, label=label), "jpg")
+    assert name == f"door/20260301T120000.250Z_{part}_12.jpg"
+    assert OURS.fullmatch(name.removeprefix("door/"))

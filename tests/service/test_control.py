@@ -91,7 +91,15 @@ def test_commands_are_carried_out_and_answered(broker: Mosquitto, dashboard: Das
             assert reply.command == command
 
         labels = ["left", "right", "up", "down", "approach", "recede"]
-        assert dashboard.ask("t/set/threshold", {"enter": 0.0, "exit": 0.0, "label": "wave"}).ok
+        wave = {"enter": 0.0, "exit": 0.0}
+        assert dashboard.ask("t/set/threshold", {"enter": 0.0, "label": "wave"}).result == {
+            "camera": "t",
+            "label": "wave",
+            **wave,
+        }
+        dashboard.wait_for(
+            lambda: dashboard.on(f"{BASE}/t/status")[-1].json()["thresholds"]["actions"] == {"wave": wave}
+        )
         for label in labels:
             assert dashboard.ask("t/set/threshold", {"enter": 1.0, "exit": 1.0, "label": label}).ok
         count = len(dashboard.events())

@@ -17,7 +17,7 @@ from edge_tdn.service.camera_topics import CameraTopics
 from edge_tdn.service.recognition import STAGES, Recognition
 from edge_tdn.service.recorder_slot import RecorderSlot
 from tests.support.actions import clip_scores
-from tests.support.fakes import PublisherLog, RecorderLog
+from tests.support.fakes import PublisherLog, RecorderLog, fail
 
 EAGER = {"smoothing_clips": 1, "min_length_s": 0.0}  # an action starts with its first clip
 
@@ -95,6 +95,38 @@ def test_a_break_ends_the_action_without_a_clip_that_decided(recognised: Recogni
     assert (event.latency_ms, scores) == (None, None)
 
 
+def test_an_action_keeps_the_names_of_its_files(recognised: Recognised) -> None:
+    """Even if another recorder has taken over, whose files have other names."""
+    recognised.recorder.snapshot = "door/one.jpg"
+    recognised.clip(1.0, "left")
+    recognised.recorder.snapshot = "door/two.jpg"
+    recognised.recognition.broken("stream_lost")
+    recognised.clip(2.0, "left")
+    named = [(event.type, event.snapshot) for event in recognised.publisher.events]
+    assert named == [("start", "door/one.jpg"), ("end", "door/one.jpg"), ("start", "door/two.jpg")]
+    assert [event.snapshot for event, _ in recognised.recorder.events] == ["door/one.jpg"] * 2 + ["door/two.jpg"]
+
+
+def test_a_snapshot_cannot_overtake_its_event_and_the_current_action(
+    recognised: Recognised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = []
+    publisher = recognised.publisher
+    monkeypatch.setattr(
+        recognised.recorder, "event", lambda *_, **__: published.append((len(publisher.events), publisher.actions[-1:]))
+    )
+    recognised.clip(1.0, "left")
+    assert published == [(1, ["left"])]
+
+
+def test_an_event_is_published_even_if_the_recorder_fails(
+    recognised: Recognised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recognised.recorder, "named", fail)
+    recognised.clip(1.0, "left")
+    assert recognised.events == [("start", "left", None)]
+
+
 def test_repeated_scores_are_not_timed(recognised: Recognised) -> None:
     recognised.recognition.scored(replace(clip_scores(1.0), repeated=True))
     assert recognised.observed == []
@@ -160,6 +192,7 @@ def test_fault_while_deciding_ends_the_action_of_its_camera_and_nothing_else(
         recognised.recognition._decider._seq = 99
         raise KeyError("left")
 
+    recognised.recognition.set_thresholds(0.9, 0.3, None)
     recognised.recognition.set_thresholds(0.7, 0.6, "left")
     recognised.clip(1.0, "left")
     monkeypatch.setattr(recognised.recognition._decider, method, fail)
@@ -172,7 +205,9 @@ def test_fault_while_deciding_ends_the_action_of_its_camera_and_nothing_else(
     recognised.clip(3.0, "left")
     assert recognised.events == [("start", "left", None), ("end", "left", "failed"), ("start", "left", None)]
     assert [event.seq for event in recognised.publisher.events] == [8, 9, 10]
-    assert recognised.recognition._decider.thresholds["left"] == (0.7, 0.6)
+    thresholds = recognised.recognition.thresholds
+    assert (thresholds.enter, thresholds.exit) == (0.9, 0.3)
+    assert thresholds.actions["left"].model_dump() == {"enter": 0.7, "exit": 0.6}
 
 
 def test_recorder_that_fails_changes_no_event(

@@ -25,6 +25,8 @@ TEXTS = [
         "docs/**/*.md",
         "configs/*.toml",
         "configs/*/*.conf",
+        "configs/*/*.py",
+        "configs/*/*.yaml",
         "systemd/*",
         "packaging/*",
         "Makefile",

@@ -10,16 +10,22 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import edge_tdn.subscriber
+from edge_tdn.cli.watch_output import document
 from edge_tdn.config.tables import BrokerConfig
-from edge_tdn.delivery.mqtt import Connection
-from edge_tdn.subscriber import Gap, Subscriber, broker_access
+from edge_tdn.delivery.mqtt import Connection, Message
+from edge_tdn.jpeg_comment import with_comment
+from edge_tdn.subscriber import Gap, Snapshot, Subscriber, broker_access
 from tests.support.broker import Mosquitto
 from tests.support.subscriber import MessageLog, ReplayingHost
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
+
+JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
 
 
 @pytest.fixture
@@ -134,6 +140,24 @@ def test_each_host_replays_its_own_events_and_may_have_lost_them(broker: Mosquit
             "edge-tdn/there/gone": Gap("edge-tdn/there/gone", 2, 2, "lost", 1, "unknown camera 'gone'; allowed: door"),
         }
     there.close()
+
+
+def test_a_snapshot_names_the_action_that_it_shows(broker: Mosquitto) -> None:
+    """Also the retained one, from before the subscription; a picture of another program has no id."""
+    connection, link = broker.link()
+    for host, payload in (("here", with_comment(JPEG, "here/door/b1/7")), ("there", JPEG), ("gone", b"")):
+        link.publish(Message(f"edge-tdn/{host}/door/snapshot", payload, retain=True))
+    with Subscriber("edge-tdn/+", Connection(broker.config(), "late")) as subscriber:
+        log = MessageLog(subscriber)
+        log.wait_for(lambda: len(log.messages) == 2)
+    connection.close()
+    assert sorted((message.topic, message.content) for message in log.messages) == [
+        ("edge-tdn/here/door/snapshot", Snapshot(with_comment(JPEG, "here/door/b1/7"), "here/door/b1/7")),
+        ("edge-tdn/there/door/snapshot", Snapshot(JPEG, "")),
+    ]
+    assert "jpeg" not in repr(log.messages[0].content), "thousands of bytes"
+    shown = [document(message)["snapshot"] for message in sorted(log.messages, key=lambda message: message.topic)]
+    assert shown == [{"id": "here/door/b1/7", "bytes": len(JPEG) + 18}, {"id": "", "bytes": len(JPEG)}]
 
 
 def test_without_replay_gaps_are_only_reported(broker: Mosquitto, host: ReplayingHost) -> None:

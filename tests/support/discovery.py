@@ -6,7 +6,7 @@ from typing import Any
 from edge_tdn import __version__
 from edge_tdn.config.load import parse
 from edge_tdn.config.tables import Config
-from edge_tdn.messages import ActionEvent, CameraStatus, EventWindow, ModelRef, State
+from edge_tdn.messages import ActionEvent, CameraStatus, CameraThresholds, EventWindow, ModelRef, State, Thresholds
 
 MOMENT = "2026-03-01T12:00:00.000Z"
 MODEL = ModelRef(id="motion", precision="fp32", sha256="0" * 64)
@@ -27,12 +27,18 @@ DAEMON_STATUS: dict[str, Any] = {
 
 
 def discovery_site(
-    discovery: str, host: str = "attic", cameras: Sequence[str] = ("hall",), snapshot: bool = True, **other: str
+    discovery: str,
+    host: str = "attic",
+    cameras: Sequence[str] = ("hall",),
+    snapshot: bool = True,
+    decide: dict[str, Any] | None = None,
+    **other: str,
 ) -> Config:
     return parse(
         {
             "host": host,
             "record": {"snapshot": snapshot},
+            "decide": decide or {},
             "home_assistant": {"discovery": discovery, **other},
             "camera": [{"name": name, "source": "demo:"} for name in cameras],
         },
@@ -63,7 +69,11 @@ def event_payload(kind: str, label: str, replayed: bool = False) -> bytes:
     ).json_bytes()
 
 
-def camera_status_payload(state: State, reason: str = "") -> bytes:
+def camera_status_payload(
+    state: State, reason: str = "", enter: float = 0.6, actions: dict[str, float] | None = None
+) -> bytes:
+    """`enter`: the enter threshold of all actions; `actions`: those of single ones."""
+    own = {label: Thresholds(enter=score, exit=0.0) for label, score in (actions or {}).items()}
     return CameraStatus(
         camera="hall",
         state=state,
@@ -78,4 +88,5 @@ def camera_status_payload(state: State, reason: str = "") -> bytes:
         gated=0,
         shed=0,
         gaps=0,
+        thresholds=CameraThresholds(enter=enter, exit=0.4, actions=own),
     ).json_bytes()

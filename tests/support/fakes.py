@@ -112,9 +112,13 @@ class RecorderLog:
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.events: list[tuple[ActionEvent, Scores | None]] = []
+        self.snapshot: str | None = None  # the name that it gives to events
 
     def frame(self, frame: Frame) -> None:
         self.frames.append(frame)
+
+    def named(self, event: ActionEvent) -> ActionEvent:
+        return event.model_copy(update={"snapshot": event.snapshot or self.snapshot})
 
     def event(self, event: ActionEvent, scores: Scores | None) -> None:
         self.events.append((event, scores))

@@ -13,6 +13,7 @@ import logging
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 from homeassistant import bootstrap, config_entries, loader
 from homeassistant.components import image
@@ -21,6 +22,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.core_config import async_process_ha_core_config
 from homeassistant.helpers import device_registry, entity_registry
 from homeassistant.setup import async_setup_component
+from homeassistant.util.yaml import load_yaml
 
 
 class WarningCollector(logging.Handler):
@@ -57,7 +59,10 @@ async def start(port: int, folder: Path) -> HomeAssistant:
     return home
 
 
-async def answer(home: HomeAssistant, question: dict[str, str], warnings: WarningCollector) -> object:
+calls: list[list[Any]] = []  # of the services that are recorded: name and data
+
+
+async def answer(home: HomeAssistant, question: dict[str, Any], warnings: WarningCollector) -> object:
     match question["ask"]:
         case "version":
             return __version__
@@ -72,6 +77,30 @@ async def answer(home: HomeAssistant, question: dict[str, str], warnings: Warnin
         case "image":
             entity = home.data[image.DATA_COMPONENT].get_entity(question["entity"])
             return ((await entity.async_image()) or b"").hex()
+        case "media_folder":
+            return home.config.media_dirs["local"]
+        case "add_phone":
+            (entry,) = home.config_entries.async_entries("mqtt")
+            registry, identifiers = device_registry.async_get(home), {("mobile_app", question["name"])}
+            created = registry.async_get_or_create(
+                config_entry_id=entry.entry_id, identifiers=identifiers, name=question["name"]
+            )
+            return created.id
+        case "record_calls":
+            domain, _, service = question["service"].partition(".")
+            home.services.async_register(domain, service, lambda call: calls.append([question["service"], call.data]))
+            return None
+        case "calls":
+            return calls
+        case "automate":
+            automations = [load_yaml(path) for path in question["files"]] + question["settings"]
+            done = await async_setup_component(home, "automation", {"automation": automations})
+            await home.async_block_till_done()
+            return done and len(home.states.async_entity_ids("automation"))
+        case "set_value":
+            data = {"entity_id": question["entity"], "value": question["value"]}
+            await home.services.async_call("number", "set_value", data, blocking=True)
+            return None
         case "turn_on" | "turn_off" as service:
             await home.services.async_call("switch", service, {"entity_id": question["entity"]}, blocking=True)
             return None
