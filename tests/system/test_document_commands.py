@@ -16,6 +16,7 @@ CAMERA = "needs a camera"
 ROOT_RIGHTS = "needs root, and changes the machine"
 CHECKPOINT = "needs a published checkpoint, and minutes; tests/export runs the same on small networks"
 TRAINING = "trains a network, minutes; tests/training runs the same on small ones"
+SERVER = "sends to a server until it is stopped; tests/system/test_notifications.py runs the program"
 PROJECT = "a target of the project itself: sets up an environment, or takes minutes to hours"
 NOT_RUN = {  # pattern of whole commands: why no reader of a test types them
     r"export PATH=.*": "the tests have a PATH of their own",
@@ -23,6 +24,7 @@ NOT_RUN = {  # pattern of whole commands: why no reader of a test types them
     r"make [\w-]+": PROJECT,
     r"edge-tdn demo --source /dev/video0": CAMERA,
     r"edge-tdn record --source rtsp://.*": CAMERA,
+    r"\.venv/bin/python configs/notify/notify\.py .*": SERVER,
     r"(\.venv/bin/)?edge-tdn-train record .*": CAMERA,
     r"(\.venv/bin/)?edge-tdn-train (finetune|train|evaluate) .*": TRAINING,
     r"(\.venv/bin/)?edge-tdn-export (convert|quantize|parity|inspect|explain|ensemble) models/ssv2.*|.*best\.pth\.tar.*"
