@@ -8,7 +8,7 @@ from edge_tdn.capture.content import HEAD_BYTES, not_video
 from edge_tdn.config.checks import NETWORK_SCHEMES
 from edge_tdn.config.credentials import camera_access
 from edge_tdn.config.tables import CREDENTIAL, CameraConfig
-from edge_tdn.demo.demo_clip import DEMO, demo_clip_path
+from edge_tdn.demo.demo_scenes import DEMO, scene_path
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.process.passwords import hide, hide_in, without_password
 
@@ -77,12 +77,12 @@ def is_live(source: str) -> bool:
 def locate(source: str, base: Path) -> str:
     """Return a file's absolute path (a relative one begins at `base`), or a live source as it is.
 
-    Raises SourceError if the file does not exist, cannot be read, or is not a video.
+    Raises SourceError if the file does not exist, cannot be read, or is not a video, or a scene is unknown.
     """
     if is_live(source):
         return source
-    if source == DEMO:
-        return str(demo_clip_path())
+    if source.startswith(DEMO):
+        return str(scene_path(source))
     path = Path(source.removeprefix("file://"))
     try:
         path = base / path.expanduser()

@@ -5,7 +5,7 @@ rtsp(s)://       camera, over TCP or UDP
 http(s)://       MJPEG camera, or a video file
 /dev/video*      V4L2 camera
 gst: PIPELINE    any GStreamer pipeline that ends in raw video; conversion and the appsink are added
-demo:            the project's own clip, drawn by `demo_clip`
+demo:[SCENE]     a scene of the project's own, see edge_tdn/demo/demo_scenes.py
 credential:      a systemd credential that contains an rtsp:// or http(s):// address
 """
 

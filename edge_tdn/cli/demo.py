@@ -5,17 +5,20 @@ import logging
 from pathlib import Path
 
 from edge_tdn.cli.options import Commands, add_command, seconds
+from edge_tdn.demo.demo_scenes import DEMO, DRAWN, SCENES
 from edge_tdn.help.command_help import CommandHelp, Example
+from edge_tdn.spelling import nearest
 
 HELP = CommandHelp(
     description="""\
-Recognise actions in a sample clip, or in a camera of yours, and show them as they happen. Use it to see what edge-tdn
-does before you configure anything: the demo brings its own broker and model, and leaves nothing behind.
+Recognise actions in a scene of the project's own, or in a camera of yours, and show them as they happen. Use it to see
+what edge-tdn does before you configure anything: the demo brings its own broker and model, and leaves nothing behind.
 
-The model that comes with the package knows directions of movement. Your own actions, see `edge-tdn docs models`.
+The model that comes with the package knows directions of movement. Your own actions, see `edge-tdn docs teach`.
 """,
     examples=(
         Example("see it work; needs no camera, broker or model", "edge-tdn demo"),
+        Example("recorded people, whose hands rise and fall", "edge-tdn demo --scene people"),
         Example("the same with a camera at this machine", "edge-tdn demo --source /dev/video0"),
         Example(
             "publish to your broker until Ctrl-C; `edge-tdn watch` in another terminal shows what arrives",
@@ -29,8 +32,17 @@ The model that comes with the package knows directions of movement. Your own act
 def add_parser(commands: Commands) -> None:
     summary = "recognise actions in a sample clip, or in your camera"
     parser = add_command(commands, "demo", run, logging.ERROR, summary, HELP)
-    parser.add_argument(
-        "--source", default="demo:", help="a file, rtsp://, http(s)://, /dev/video*, gst: (default: the sample clip)"
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--scene",
+        dest="source",
+        type=_scene,
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help=f"{' or '.join(SCENES)} (default: {DRAWN})",
+    )
+    shown.add_argument(
+        "--source", default=DEMO, help="your camera or recording: a file, rtsp://, http(s)://, /dev/video*, gst:"
     )
     parser.add_argument(
         "--broker", default="", metavar="URL", help="mqtt://HOST[:PORT] (default: a broker inside the demo)"
@@ -51,3 +63,10 @@ def run(options: argparse.Namespace) -> int:
         check_output_file(options.screenshot)
     demo(plain_console(), options.source, options.broker, options.model, options.seconds, options.screenshot)
     return 0
+
+
+def _scene(name: str) -> str:
+    """Return the address of a scene."""
+    if name not in SCENES:
+        raise argparse.ArgumentTypeError(f"unknown scene {name!r}; {nearest(name, SCENES)}")
+    return SCENES[name]

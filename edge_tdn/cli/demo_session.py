@@ -22,6 +22,7 @@ from edge_tdn.cli.timing import DEFAULT_DEMO, DemoTiming
 from edge_tdn.config.load import parse
 from edge_tdn.config.tables import Config, host_name
 from edge_tdn.delivery.mqtt import Connection
+from edge_tdn.demo.demo_scenes import CREDITS
 from edge_tdn.demo.embedded_broker import embedded_broker
 from edge_tdn.errors import BrokerError, SourceError
 from edge_tdn.messages import ActionEvent, CameraStatus, Picture
@@ -50,6 +51,8 @@ def demo(
         url = broker_url or stack.enter_context(embedded_broker())
         config = demo_config(source, url, model)
         console.print(f"broker {url}{'' if broker_url else ' (embedded)'}, topics {config.base_topic}/#")
+        if source in CREDITS:
+            console.print(CREDITS[source])
         daemon = Daemon(config, Path.cwd(), temporary=True)
         subscriber = Subscriber(config.base_topic, Connection(config.broker, f"edge-tdn-demo-{time.time_ns()}"))
         stack.callback(subscriber.close)

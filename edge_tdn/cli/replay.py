@@ -42,7 +42,7 @@ NS_PER_MS = 1_000_000
 def add_parser(commands: Commands) -> None:
     summary = "run a recording through a configuration and print its events"
     parser = add_command(commands, "replay", run, logging.WARNING, summary, HELP)
-    parser.add_argument("file", metavar="FILE", help="a video file; demo: for the project's own clip")
+    parser.add_argument("file", metavar="FILE", help="a video file; demo: or demo:people for the project's own")
     add_config(parser)
     parser.add_argument("--camera", metavar="NAME", help="camera that the recording replaces (default: the first)")
     parser.add_argument(
@@ -55,7 +55,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="write the events to a file, one per line, instead of stdout"
     )
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw scores, thresholds and events over time")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw pictures, scores, thresholds and events")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -65,12 +65,13 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn.capture.video_file import read_file
     from edge_tdn.cli.console import plain_console
     from edge_tdn.config.load import load
-    from edge_tdn.demo.demo_clip import DEMO, demo_clip
+    from edge_tdn.demo.demo_scenes import video_path
     from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_of_doubt
     from edge_tdn.messages import ActionEvent
     from edge_tdn.process.passwords import without_password
     from edge_tdn.replay.plot import plot, require_matplotlib
     from edge_tdn.replay.replay_chain import ReplayChain, choose_camera, with_progress
+    from edge_tdn.replay.thumbnails import Thumbnails
 
     _check_outputs(options.json, options.plot)
     if options.plot:
@@ -78,16 +79,18 @@ def run(options: argparse.Namespace) -> int:
     console = plain_console(stderr=True, soft_wrap=True)
     config = load(options.config)
     camera = choose_camera(console, config, options.config, options.camera)
-    video = demo_clip() if options.file == DEMO else Path(options.file)
+    video = video_path(options.file)
     if is_live(options.file) or is_live(locate(str(video.resolve()), Path())):
         raise SourceError(f"{without_password(options.file)}: not a recording; name a video file")
     model = open_configured_model(config, options.config.parent)
     check_names(config, model.labels, model.manifest.background)
     with closing(open_configured_runtime(config, model)) as runtime:
         warn_of_doubt(model, runtime.precision, runtime.device)
-        chain = ReplayChain(config, camera, model, runtime, options.at)
+        chain, thumbnails = ReplayChain(config, camera, model, runtime, options.at), Thumbnails()
         began, events = time.monotonic(), list[ActionEvent]()
         frames = read_file(video, camera.decoder, camera.rotate, camera.region)
+        if options.plot:
+            frames = thumbnails.watch(frames)
         for event in chain.play(with_progress(console, frames, video, camera)):
             events.append(event)
             if not options.json:
@@ -99,7 +102,8 @@ def run(options: argparse.Namespace) -> int:
         write_output(options.json, b"".join(event.json_bytes() + b"\n" for event in events))
     if options.plot:
         title = f"{video.name} as camera {camera.name}, model {model.manifest.id}"
-        write_output(options.plot, plot(title, chain.clips, chain.thresholds, events, options.at))
+        picture = plot(title, chain.clips, chain.thresholds, events, options.at, thumbnails.spread())
+        write_output(options.plot, picture)
     if not chain.clips:
         needed_s = model.manifest.input.needed_s()
         console.print(f"no clip: the recording has no unbroken {needed_s:.1f} s, which a clip of this model needs")

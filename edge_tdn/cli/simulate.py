@@ -73,7 +73,7 @@ MAX_NAME_CHARACTERS = 56  # leaves room for a number in a name of 64
 def add_parser(commands: Commands) -> None:
     summary = "serve videos as RTSP or HTTP cameras, with faults on request"
     parser = add_command(commands, "simulate", run, logging.WARNING, summary, HELP)
-    parser.add_argument("file", nargs="+", metavar="FILE", help="a video file, demo:, test: or noise:")
+    parser.add_argument("file", nargs="+", metavar="FILE", help="a video file, demo:, demo:people, test: or noise:")
     parser.add_argument(
         "--address", default="127.0.0.1", help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)"
     )

@@ -1,1 +1,1 @@
-"""The drawn clip and the embedded broker of `edge-tdn demo`."""
+"""The scenes and the embedded broker of `edge-tdn demo`."""

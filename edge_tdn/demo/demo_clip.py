@@ -1,6 +1,6 @@
 """The demo's video: an object that makes every motion of the `motion` model. Drawn once, kept in the user's cache.
 
-A daemon imports this for the clip's name: OpenCV, 16 MB, is imported only to draw.
+A daemon imports this for the clip's path: OpenCV, 16 MB, is imported only to draw.
 """
 
 import os
@@ -14,7 +14,6 @@ import numpy as np
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import Picture
 
-DEMO = "demo:"  # the clip's name as a source
 HEIGHT, WIDTH, RATE = 360, 480, 30  # pixels, frames per second
 SEED = 35  # training clips use other seeds, from 1 << 24 on
 NAME = "demo-1.mp4"  # another number when the clip changes

@@ -1,4 +1,4 @@
-"""The picture of a replay: a row for each action, with its score over time and the spans in which it was active."""
+"""The picture of a replay: thumbnails, and for each action a row with its score and when it was active."""
 
 import importlib.util
 import io
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import NS_PER_S, ActionEvent
+from edge_tdn.replay.thumbnails import HEIGHT, Thumbnail
 from edge_tdn.shell import install
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 12  # actions
 WIDTH, ROW_HEIGHT, AROUND, DPI = 12.0, 0.85, 1.5, 110  # inches; pixels per inch
+PICTURES = HEIGHT / DPI  # inches, of the row of thumbnails
+POINTS_PER_INCH = 72
 NAME_WIDTH = 22  # characters of a line of a name
 INK, SPAN, ENTER, EXIT = "#1f3b57", "#f2a541", "#2a9d5c", "#c0392b"
 
@@ -43,10 +46,13 @@ def plot(
     thresholds: Mapping[str, tuple[float, float]],
     events: Sequence[ActionEvent],
     at_ns: int,
+    thumbnails: Sequence[Thumbnail] = (),
 ) -> bytes:
     """Return a PNG. `thresholds`: name of the action -> enter, exit. `at_ns`: wall clock at 0 s."""
     names = most_active(clips, thresholds, {event.label for event in events})
-    figure, rows = rows_over_time(title, len(names), ROW_HEIGHT, AROUND)
+    figure, rows = rows_over_time(title, len(names), ROW_HEIGHT, AROUND, PICTURES if thumbnails else 0.0)
+    if thumbnails:
+        _draw_thumbnails(rows.pop(0), thumbnails)
     for axes, name in zip(rows, names, strict=True):
         _row(axes, name, clips, thresholds[name], [event for event in events if event.label == name], at_ns)
     rows[0].set_xlim(0, max((one.seconds for one in clips), default=1.0))
@@ -58,13 +64,20 @@ def plot(
     return png(figure)
 
 
-def rows_over_time(title: str, count: int, row_height: float, around: float) -> tuple["Figure", "list[Axes]"]:
-    """Return a figure with `count` rows over one axis of seconds. `row_height` and `around`, the rest, in inches."""
+def rows_over_time(
+    title: str, count: int, row_height: float, around: float, first_height: float = 0.0
+) -> tuple["Figure", "list[Axes]"]:
+    """Return a figure with `count` rows over one axis of seconds.
+
+    `row_height`, `around`, the rest, and `first_height`, of one more row above the others, if any, are in inches.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, row_height * count + around), dpi=DPI, layout="constrained")
+    heights = [first_height] * (first_height > 0) + [row_height] * count
+    figure = Figure(figsize=(WIDTH, sum(heights) + around), dpi=DPI, layout="constrained")
     figure.suptitle(title, parse_math=False, x=0.01, ha="left", fontsize=11)
-    return figure, list(figure.subplots(count, sharex=True, squeeze=False)[:, 0])
+    grid = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)
+    return figure, list(grid[:, 0])
 
 
 def draw_score(axes: "Axes", name: str, clips: Sequence[ScoredClip]) -> None:
@@ -92,6 +105,16 @@ def most_active(
     peaks = {name: max((one.scores.get(name, 0.0) for one in clips), default=0.0) for name in thresholds}
     shown = sorted(thresholds, key=lambda name: (name not in happened, -peaks[name]))[:MAX_ROWS]
     return [name for name in thresholds if name in shown]
+
+
+def _draw_thumbnails(axes: "Axes", thumbnails: Sequence[Thumbnail]) -> None:
+    """Draw each thumbnail above its moment, pixel by pixel."""
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    for one in thumbnails:
+        image = OffsetImage(one.picture, zoom=POINTS_PER_INCH / DPI, interpolation="nearest")
+        axes.add_artist(AnnotationBbox(image, (one.seconds, 0.5), frameon=False, pad=0.0))
+    axes.set_axis_off()
 
 
 def _row(

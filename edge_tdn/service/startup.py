@@ -19,7 +19,8 @@ from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.delivery.topic_record import TopicRecord
-from edge_tdn.demo.demo_clip import DEMO, demo_clip
+from edge_tdn.demo.demo_clip import demo_clip
+from edge_tdn.demo.demo_scenes import DEMO
 from edge_tdn.inference.open_model import open_configured_model, warn_of_doubt
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.messages import ActionEvent

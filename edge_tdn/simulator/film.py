@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_tdn.capture.address import is_live, locate
-from edge_tdn.demo.demo_clip import DEMO, demo_clip
+from edge_tdn.demo.demo_clip import demo_clip
+from edge_tdn.demo.demo_scenes import DEMO
 from edge_tdn.errors import SourceError
 from edge_tdn.media import gstreamer
 from edge_tdn.media.streams import StreamWatch

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,24 +15,29 @@ import pytest
 from edge_tdn.__main__ import main
 from edge_tdn.delivery.mqtt import Message
 from edge_tdn.demo.demo_clip import ACTION_S, RATE, STILL_S, demo_clip
+from edge_tdn.demo.demo_scenes import CREDITS, PEOPLE, RECORDED, SCENES
 from tests.support.broker import Mosquitto
-from tests.support.command_line import Run, assert_refused
+from tests.support.command_line import Run, assert_refused, camera_site
 from tests.support.retained import retained_topics
 from tests.support.waiting import PROGRAM_S
 
+PEOPLE_VIDEO = RECORDED[PEOPLE]
 DEMO = [sys.executable, "-m", "edge_tdn", "demo"]
 
 
-def demo_until(printed: str, *arguments: str | Path, interrupts: int = 1) -> subprocess.CompletedProcess[str]:
-    """Run the demo until it has printed a text, then end it with Ctrl-C."""
-    command = [*DEMO, *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+def demo_until(
+    printed: str, *arguments: str | Path, interrupts: int = 1, times: int = 1, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the demo until it has printed a text, in `times` lines, then end it with Ctrl-C."""
+    command, environ = [*DEMO, *map(str, arguments)], os.environ | environment
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as process:
         assert process.stdout
         assert process.stderr
         output = ""
         while line := process.stdout.readline():
             output += line
-            if printed in line:
+            times -= printed in line
+            if times == 0:
                 break
         for number in range(interrupts):
             time.sleep(0.1 * (number > 0))
@@ -49,6 +55,44 @@ def test_the_demo_brings_its_own_broker_and_recognises_actions(tmp_path: Path) -
     assert any("start  right" in line for line in lines)
     assert "actions recognised: right 1" in result.stdout
     assert "<svg" in (tmp_path / "view.svg").read_text()
+
+
+def test_the_scene_of_people_is_credited_recognised_and_looped(tmp_path: Path) -> None:
+    """The package contains it: nothing is drawn. The second `left` is in the second round."""
+    result = demo_until("start  left", "--scene", "people", times=2, XDG_CACHE_HOME=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert "(embedded)" in result.stdout
+    for part in ("https://github.com/intel-iot-devkit/sample-videos", "CC BY 4.0", "cut and joined"):
+        assert part in result.stdout
+    assert "does not read the signs" in result.stdout, "printed without a line break in it"
+    assert "start  down" in result.stdout
+    assert result.stdout.count("start  left") == 2
+    assert list(tmp_path.rglob("*.mp4")) == []
+
+
+def test_a_misspelt_scene_is_refused_with_the_nearest(edge_tdn: Run, tmp_path: Path) -> None:
+    result = edge_tdn("demo", "--scene", "peopel")
+    assert result.returncode == 2
+    assert "did you mean 'people'?" in result.stderr
+    site = camera_site(tmp_path, source="demo:peopel")
+    assert_refused(edge_tdn("check", "--config", site), 78, "camera[0].source", "did you mean 'people'?")
+    assert_refused(
+        edge_tdn("demo", "--source", "demo:cars"), 66, "demo:cars", "unknown scene 'cars'; there are: people"
+    )
+
+
+def test_a_scene_and_a_camera_exclude_each_other(edge_tdn: Run) -> None:
+    result = edge_tdn("demo", "--scene", "people", "--source", "/dev/video0")
+    assert result.returncode == 2
+    assert "not allowed with" in result.stderr
+
+
+def test_the_video_of_people_is_small_and_has_its_licence_beside_it() -> None:
+    assert PEOPLE_VIDEO.stat().st_size < 500_000
+    assert "Attribution 4.0 International" in (PEOPLE_VIDEO.parent / "LICENSE.people.CC-BY-4.0.txt").read_text()
+    card = (PEOPLE_VIDEO.parent / "README.md").read_text()
+    for part in (*re.findall(r"https://\S+", CREDITS[SCENES[PEOPLE]]), "licenses/by/4.0/", "\nChanged: "):
+        assert part in card
 
 
 def test_a_terminal_shows_picture_state_scores_and_events() -> None:

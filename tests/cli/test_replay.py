@@ -27,6 +27,7 @@ from edge_tdn.output import write_output
 from edge_tdn.replay.replay_chain import ReplayChain
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings
+from tests.support.command_line import camera_site
 
 SECONDS = 8  # of the demo's clip: an object moves right, then left
 STANDS_AND_MOVES = [(round(a * RATE), round(b * RATE)) for a, b in ((0, 0.1), (1.8, 4.4), (4.4, 4.5), (6.2, 8.8))]
@@ -83,6 +84,19 @@ def test_two_runs_give_the_same_bytes_and_a_picture(
     assert first["id"] == "test/door/replay/1"
     assert first["started_at"].startswith("2026-03-01T22:00:0")
     assert first["latency_ms"] is None
+
+
+@pytest.mark.parametrize("decoder", ["auto", "opencv"])
+def test_the_scene_of_people_replays(decoder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Hands fall, and a person moves to the side."""
+    config, plot = camera_site(tmp_path, source=f'demo:people"\ndecoder = "{decoder}'), tmp_path / "people.png"
+    assert main(["replay", "demo:people", "--config", str(config), "--plot", str(plot)]) == 0
+    output = capsys.readouterr()
+    labels = [event["label"] for event in map(json.loads, output.out.splitlines()) if event["type"] == "start"]
+    assert {"down", "left"} <= set(labels)
+    with Image.open(plot) as image:
+        orange = [colour for _, colour in image.convert("RGB").getcolors(1 << 20) or [] if colour[0] > colour[2] + 150]
+    assert len(orange) > 100, "the pullover of the first person, in the thumbnails"
 
 
 def test_the_motion_gate_changes_no_event(

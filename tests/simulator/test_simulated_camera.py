@@ -247,6 +247,7 @@ def test_the_command_prints_addresses_and_configuration_and_follows_its_plan(mak
     [
         (["none.mp4"], 66, "none.mp4: No such file or directory"),
         (["rtsp://host/x"], 66, "rtsp://host/x: only files are served, and demo:, test:, noise:"),
+        (["demo:peopel"], 66, "demo:peopel: unknown scene 'peopel'; did you mean 'people'?"),
         (["{text}"], 66, "text file"),
         (["test:", "--port", "{taken}"], 66, "camera test: port {taken} is taken; see --port"),
         (["test:", "--fault", "melt@3"], 2, "melt@3: no fault melt; allowed: drop, freeze"),
@@ -283,6 +284,12 @@ def test_a_file_with_sound_only_is_refused_from_its_streams(tmp_path: Path) -> N
     for _ in range(5):
         with pytest.raises(SourceError, match=r"sound\.ogg: no video in it"):
             Film(str(path), first_frame_s=100_000.0)
+
+
+def test_the_scene_of_people_is_served_in_its_own_size() -> None:
+    with closing(Film("demo:people")) as film:
+        assert (film.size, film.rate) == ((480, 360), 30)
+        assert film.next().get_buffer().get_size() == 480 * 360 * 3 // 2
 
 
 def test_a_planned_fault_is_parsed() -> None:

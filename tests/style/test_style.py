@@ -33,7 +33,7 @@ TEXTS = [
     )
     for path in sorted(ROOT.glob(pattern))
     if path.is_file()
-] + [*sorted((ROOT / "edge_tdn/schemas").glob("*.json")), ROOT / "edge_tdn/models/README.md"]
+] + [*sorted((ROOT / "edge_tdn/schemas").glob("*.json")), *(ROOT / "edge_tdn").glob("*/README.md")]
 
 
 def test_the_words_are_those_of_the_field() -> None:

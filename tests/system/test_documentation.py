@@ -1,77 +1,82 @@
-"""README and docs: the commands exist, the links lead to something, every page is linked."""
+"""README and docs: short, linked, and every link and anchor leads to something."""
 
+import json
 import re
-import shlex
-import subprocess
-from functools import partial
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from edge_tdn.__main__ import main
+from edge_tdn.messages import json_schema
 from tests.conftest import ROOT
+from tests.support.documents import PAGES, README, Page, anchor_of
 
-README = ROOT / "README.md"
-PAGES = sorted([README, ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
-SHELL = "\n".join(block for page in PAGES for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S))
-COMMANDS = re.findall(r"^(?:\.venv/bin/)?(edge-tdn(?:-export|-train)? .*?)(?: +#.*)?$", SHELL, re.M)
-TARGETS = re.findall(r"^make ([\w-]+)", SHELL, re.M)
-LINKS = [(page, target) for page in PAGES for target in re.findall(r"\]\(([^)\s:]+)\)", page.read_text())]
+MAX_README_LINES = 130
+MAX_PICTURE_BYTES = 200_000
+LINKS = [(page, link) for page in PAGES for link in page.links]
+PICTURES = sorted((ROOT / "docs").glob("*.png"))
 
 
-def test_there_are_commands_targets_and_links_to_test() -> None:
+def test_there_are_pages_links_and_pictures_to_test() -> None:
     """The parametrised tests below would pass on empty lists."""
-    assert len(COMMANDS) >= 15
-    assert len(TARGETS) >= 5
-    assert len(LINKS) >= 15
+    assert len(PAGES) >= 15
+    assert len(LINKS) >= 40
+    assert len(PICTURES) >= 4
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_is_accepted_by_its_parser(command: str) -> None:
-    """The configuration files that it names exist in this repository."""
-    program, *arguments = shlex.split(command)
-    if program == "edge-tdn":
-        from edge_tdn.cli.command_line import parser
-    elif program == "edge-tdn-train":
-        from edge_tdn_training import __main__ as trainer
-
-        parser = partial(trainer._parser, arguments)
-    else:
-        from edge_tdn_export.__main__ import _parser as parser
-    options = parser().parse_args(arguments)
-    if getattr(options, "config", None) and options.config.name != "operator.toml":  # see tests/operate
-        assert (ROOT / options.config).is_file()
+def test_the_readme_is_short() -> None:
+    assert len(README.text.splitlines()) <= MAX_README_LINES
 
 
-def test_the_check_command_of_the_readme_runs(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
-    (command,) = [command for command in COMMANDS if " check " in command]
-    assert main(command.split()[1:]) == 0
-    assert "configuration and model are right" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_every_make_target_exists(target: str) -> None:
-    assert subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True).returncode == 0
-
-
-def _anchors(page: Path) -> set[str]:
-    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
-@pytest.mark.parametrize(("page", "target"), LINKS, ids=lambda value: getattr(value, "name", value))
-def test_every_link_leads_to_a_file_and_anchor(page: Path, target: str) -> None:
-    file, _, anchor = target.partition("#")
-    path = (page.parent / file).resolve() if file else page
-    assert path.exists(), f"{page}: {target}"
+@pytest.mark.parametrize(("page", "link"), LINKS, ids=lambda value: getattr(value, "name", value))
+def test_every_link_leads_to_a_file_and_anchor(page: Page, link: str) -> None:
+    path, anchor = page.target(link)
+    assert path.exists(), f"{page.name}: {link}"
     if anchor:
-        assert anchor in _anchors(path), f"{page}: {target}"
+        assert path.suffix == ".md", f"{page.name}: {link}: only pages have anchors"
+        assert anchor in Page(path).anchors, f"{page.name}: {link}: there are {sorted(Page(path).anchors)}"
 
 
-def test_every_page_is_linked() -> None:
-    """A page without a link to it is not found by readers."""
-    linked = {(page.parent / target.partition("#")[0]).resolve() for page, target in LINKS}
-    assert {page.resolve() for page in PAGES} - linked <= {README}
+def test_every_page_and_picture_is_reached_from_the_readme() -> None:
+    """Readers do not find a page without a link to it, and an unused picture is only carried along."""
+    pages, reached, waiting = {page.path.resolve(): page for page in PAGES}, set(), [README.path.resolve()]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting += [pages[path].target(link)[0] for link in pages[path].links] if path in pages else []
+    assert {*pages, *(picture.resolve() for picture in PICTURES)} - reached == set()
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)
+def test_a_picture_loads_quickly(picture: Path) -> None:
+    assert picture.stat().st_size <= MAX_PICTURE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("title", "anchor"),
+    [
+        ("Put it on MQTT", "put-it-on-mqtt"),
+        ("What it sees, and what it does not", "what-it-sees-and-what-it-does-not"),
+        ("`[decide]`: when an action starts", "decide-when-an-action-starts"),
+        ("State of [mosquitto](https://example.org) 2.0", "state-of-mosquitto-20"),
+        ("clip_most_s - seconds", "clip_most_s---seconds"),
+    ],
+)
+def test_anchors_are_those_of_github(title: str, anchor: str) -> None:
+    assert anchor_of(title) == anchor
+
+
+def test_the_event_of_the_readme_is_a_valid_one() -> None:
+    """Shown as it is published."""
+    (example,) = [json.loads(block.text) for block in README.blocks if block.language == "json"]
+    schema = json.loads(json_schema("event"))
+    jsonschema.validate(example, schema)
+    assert set(schema["required"]) <= set(example) <= set(schema["properties"])
+    assert example["type"] == "start"
+
+
+def test_every_table_of_the_configuration_is_in_its_page() -> None:
+    reference = (ROOT / "configs/reference.toml").read_text()
+    page = (ROOT / "docs/configuration.md").read_text()
+    assert re.findall(r"^\| `(\[.+?\])` \|", page, re.M) == re.findall(r"^\[.+\]$", reference, re.M)

@@ -19,6 +19,8 @@ INSTALL = ROOT / "docs/install.md"
 INSIDE = (
     *(f"edge_tdn/schemas/{name}.json" for name in PUBLISHED),
     "edge_tdn/demo/demo.toml",
+    "edge_tdn/demo/people.mp4",
+    "edge_tdn/demo/README.md",
     "edge_tdn/models/motion/manifest.json",
     "edge_tdn/pages/reference.toml",
     *(f"edge_tdn/pages/{page.name}" for page in (ROOT / "docs").glob("*.md")),
@@ -48,7 +50,8 @@ def test_model_configuration_schemas_and_licence_are_inside(wheel: Path) -> None
         names = archive.namelist()
     for name in INSIDE:
         assert name in names
-    assert any(name.endswith("licenses/LICENSE") for name in names)
+    for licence in ("LICENSE", "edge_tdn/demo/LICENSE.people.CC-BY-4.0.txt"):
+        assert any(name.endswith(f"licenses/{licence}") for name in names)
     assert not [
         name for name in names if name.startswith(("tests/", "docs/", "configs/")) or name.endswith("/README.png")
     ]

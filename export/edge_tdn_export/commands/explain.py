@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from edge_tdn.capture.video_file import length_s
-from edge_tdn.demo.demo_clip import DEMO, demo_clip
+from edge_tdn.demo.demo_scenes import SCENES, video_path
 from edge_tdn.errors import ConfigError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
@@ -56,7 +56,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="a model folder, the name of a shipped model, or a checkpoint")
     parser.add_argument(
-        "clip", metavar="CLIP", help=f"a video file, a folder of numbered pictures, or {DEMO} for the project's own"
+        "clip", metavar="CLIP", help=f"a video file, a folder of numbered pictures, or {' or '.join(SCENES.values())}"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="the image to write")
     parser.add_argument(
@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
         model = open_explained(options.model)
     baseline = [open_baseline(options.baseline, model)] if options.baseline else []
     label = model.label(options.label) if options.label is not None else None
-    video = demo_clip() if options.clip == DEMO else Path(options.clip)
+    video = video_path(options.clip)
     with bar() as progress:
         task = progress.add_task("looking for the clip", total=length_s(video))
         step = lambda seconds: progress.update(task, completed=seconds)  # noqa: E731

@@ -1,0 +1,155 @@
+"""The commands of README and docs: each is accepted by its parser, and run here, or listed with what it needs."""
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.support.broker import Mosquitto
+from tests.support.document_walk import Reader
+from tests.support.documents import PAGES, README, Block, Page, invocations
+
+CAMERA = "needs a camera"
+ROOT_RIGHTS = "needs root, and changes the machine"
+CHECKPOINT = "needs a published checkpoint, and minutes; tests/export runs the same on small networks"
+TRAINING = "trains a network, minutes; tests/training runs the same on small ones"
+SERVER = "sends to a server until it is stopped; tests/system/test_notifications.py runs the program"
+PROJECT = "a target of the project itself: sets up an environment, or takes minutes to hours"
+NOT_RUN = {  # pattern of whole commands: why no reader of a test types them
+    r"export PATH=.*": "the tests have a PATH of their own",
+    r"(.*\| )?sudo .*": ROOT_RIGHTS,
+    r"make [\w-]+": PROJECT,
+    r"edge-tdn demo --source /dev/video0": CAMERA,
+    r"edge-tdn record --source rtsp://.*": CAMERA,
+    r"\.venv/bin/python configs/notify/notify\.py .*": SERVER,
+    r"(\.venv/bin/)?edge-tdn-train record .*": CAMERA,
+    r"(\.venv/bin/)?edge-tdn-train (finetune|train|evaluate) .*": TRAINING,
+    r"(\.venv/bin/)?edge-tdn-export (convert|quantize|parity|inspect|explain|ensemble) models/ssv2.*|.*best\.pth\.tar.*"
+    r"|.*models/t8 .*": CHECKPOINT,
+}
+COMMANDS = [(page, command) for page in PAGES for command in page.commands]
+TARGETS = sorted({found[1] for _, command in COMMANDS if (found := re.match(r"(?:sudo )?make ([a-z][\w-]*)", command))})
+SPANS = [(page, span) for page in PAGES for span in page.inline if re.match(r"edge-tdn(-export|-train)? \S", span)]
+OPTION = re.compile(r"--[a-z][\w-]*")
+
+
+def reason(command: str) -> str:
+    """Return why a command is not run, or an empty string."""
+    return next((why for pattern, why in NOT_RUN.items() if re.fullmatch(pattern, command, re.S)), "")
+
+
+WALKED = [page for page in PAGES if any(not reason(command) for command in page.commands)]
+
+
+def parser_of(program: str, arguments: list[str]) -> argparse.ArgumentParser:
+    """Return the parser of a program; `arguments`: of the command, since the trainer imports only that one's module."""
+    if program == "edge-tdn":
+        from edge_tdn.cli.command_line import parser
+
+        return parser()
+    if program == "edge-tdn-train":
+        from edge_tdn_training.__main__ import _parser as parser_for
+
+        return parser_for(arguments)
+    from edge_tdn_export.__main__ import _parser
+
+    return _parser()
+
+
+def test_there_are_commands_to_test() -> None:
+    """The parametrised tests below would pass on empty lists."""
+    assert len(COMMANDS) >= 30
+    typed = {invocations(command)[0][1] for command in README.commands if not reason(command)}
+    assert {"demo", "check", "doctor", "run", "status", "watch"} <= typed
+
+
+def test_a_block_is_split_into_commands() -> None:
+    text = """\
+$ edge-tdn watch --topic 'a/#'    # a comment
+# only a comment
+
+edge-tdn run \\   # continued
+    --config a.toml
+cat >a.toml <<'END'
+[broker]    # not a comment of the shell
+END
+curl -d '{
+ "a": 1}' URL
+"""
+    assert Block(README, "sh", text).commands == [
+        "edge-tdn watch --topic 'a/#'",
+        "edge-tdn run --config a.toml",
+        "cat >a.toml <<'END'\n[broker]    # not a comment of the shell\nEND",
+        "curl -d '{\n \"a\": 1}' URL",
+    ]
+    assert Block(README, "json", text).commands == []
+
+
+@pytest.mark.parametrize(
+    ("command", "calls"),
+    [
+        ('.venv/bin/edge-tdn record --label "door open"', [["edge-tdn", "record", "--label", "door open"]]),
+        ("sudo A=1 edge-tdn run --config a >log 2>&1 &", [["edge-tdn", "run", "--config", "a"]]),
+        ("edge-tdn check; edge-tdn-train train | tee log", [["edge-tdn", "check"], ["edge-tdn-train", "train"]]),
+        ("sudo systemctl restart edge-tdn", []),
+        ("make demo && edge-tdn-export inspect m", [["edge-tdn-export", "inspect", "m"]]),
+    ],
+)
+def test_calls_are_found_in_commands(command: str, calls: list[list[str]]) -> None:
+    assert invocations(command) == calls
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=lambda value: getattr(value, "name", value))
+def test_every_command_is_accepted_by_its_parser(page: Page, command: str) -> None:
+    for program, *arguments in invocations(command):
+        parser_of(program, arguments).parse_args(arguments)
+
+
+def test_every_listed_command_occurs() -> None:
+    """A pattern that matches nothing would hide a command that is written again."""
+    commands = [command for _, command in COMMANDS]
+    unused = [pattern for pattern in NOT_RUN if not any(re.fullmatch(pattern, one, re.S) for one in commands)]
+    assert unused == []
+
+
+def test_the_named_tests_exist() -> None:
+    for path in re.findall(r"tests/[\w/.]+", " ".join(NOT_RUN.values())):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", WALKED, ids=lambda page: page.name)
+def test_the_commands_of_a_page_run_one_after_the_other(page: Page, reader: Reader) -> None:
+    for block in page.blocks:
+        reader.save(block)
+        for command in block.commands:
+            if not reason(command):
+                reader.type(command)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_make_target_exists(target: str) -> None:
+    assert re.search(rf"^(?:[\w -]+ )?{target}(?: [\w -]+)?:", (ROOT / "Makefile").read_text(), re.M)
+
+
+@pytest.mark.parametrize(("page", "span"), SPANS, ids=lambda value: getattr(value, "name", value))
+def test_commands_in_the_text_have_such_options(page: Page, span: str) -> None:
+    """A span such as `edge-tdn check --config FILE` names a command, and options that it has."""
+    program, *words = span.split()
+    parser = parser_of(program, words)
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    command = next((word for word in words if not word.startswith("-")), "COMMAND")
+    if command != "COMMAND":
+        assert command in commands.choices, f"{page.name}: {span}"
+        parser = commands.choices[command]
+    known = {option for action in parser._actions for option in action.option_strings}
+    assert set(OPTION.findall(span)) <= known, f"{page.name}: {span}"
+
+
+@pytest.fixture
+def reader(tmp_path: Path, broker: Mosquitto) -> Iterator[Reader]:
+    reader = Reader(tmp_path, broker.url)
+    yield reader
+    reader.close()
