@@ -20,7 +20,12 @@ def test_commands_that_need_a_configuration_read_the_installed_one() -> None:
     """Those that take a broker from it instead of --broker do so only on request."""
     installed = {name for name, defaults in CONFIGURED.items() if defaults == [Path("/etc/edge-tdn/site.toml")]}
     assert installed == {"check", "doctor", "run", "replay"}
-    assert {name for name, defaults in CONFIGURED.items() if defaults == [None]} == {"status", "watch", "forget"}
+    assert {name for name, defaults in CONFIGURED.items() if defaults == [None]} == {
+        "status",
+        "watch",
+        "forget",
+        "record",
+    }
     assert parse("check", "--config", "site.toml").config == Path("site.toml")
 
 

@@ -68,7 +68,8 @@ def reason(url: str, protocol: str = "5", ca: Path | None = None) -> str:
     """Return why a connection with a retained last will fails."""
     config = BrokerConfig.model_validate({"url": url, "protocol": protocol})
     will = Message("reason/will", b"offline", retain=True)
-    connection = Connection(config, f"reason-{os.urandom(4).hex()}", Access(ca=ca), lambda session: will)
+    timing = ConnectionTiming(probe_s=5)  # a busy machine answers late
+    connection = Connection(config, f"reason-{os.urandom(4).hex()}", Access(ca=ca), lambda session: will, timing=timing)
     try:
         note = connection.notes.get(timeout=PATIENCE_S)
         assert isinstance(note, Lost), note
