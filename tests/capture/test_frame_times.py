@@ -17,7 +17,7 @@ def pipeline() -> Iterator[Any]:
     Gst, _ = gstreamer.load()
     playing = Gst.parse_launch("audiotestsrc is-live=true ! fakesink")
     playing.set_state(Gst.State.PLAYING)
-    eventually(lambda: 0 < playing.get_current_running_time() < NS_PER_S * 3600)
+    eventually(lambda: 2 * NS_PER_MS < playing.get_current_running_time() < 3600 * NS_PER_S)
     yield playing
     playing.set_state(Gst.State.NULL)
 

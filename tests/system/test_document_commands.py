@@ -18,14 +18,23 @@ CHECKPOINT = "needs a published checkpoint, and minutes; tests/export runs the s
 TRAINING = "trains a network, minutes; tests/training runs the same on small ones"
 SERVER = "sends to a server until it is stopped; tests/system/test_notifications.py runs the program"
 PROJECT = "a target of the project itself: sets up an environment, or takes minutes to hours"
+CONTAINER = "needs podman; tests/system/test_container_image.py runs the same"
+PACKAGE = "changes the environment; tests/system/test_wheel.py runs the same in one of its own"
+HOSTS = "needs several hosts; tests/operate/test_page.py runs the same"
+ANSIBLE = "needs Ansible; tests/operate/test_ansible.py runs the same"
+BENCHMARK = "measures for minutes; tests/cli/test_bench.py runs the same on a small model"
 NOT_RUN = {  # pattern of whole commands: why no reader of a test types them
     r"export PATH=.*": "the tests have a PATH of their own",
     r"(.*\| )?sudo .*": ROOT_RIGHTS,
     r"make [\w-]+": PROJECT,
     r"edge-tdn demo --source /dev/video0": CAMERA,
     r"edge-tdn record --source rtsp://.*": CAMERA,
+    r"podman(-compose)? .*": CONTAINER,
+    r"(pip|pipx|uv tool) install .*": PACKAGE,
+    r"edge-tdn .*--config operator\.toml.*": HOSTS,
+    r"ansible-playbook .*": ANSIBLE,
+    r"edge-tdn bench.*|python -m tests\.bench\..*": BENCHMARK,
     r"\.venv/bin/python configs/notify/notify\.py .*": SERVER,
-    r"(\.venv/bin/)?edge-tdn-train record .*": CAMERA,
     r"(\.venv/bin/)?edge-tdn-train (finetune|train|evaluate) .*": TRAINING,
     r"(\.venv/bin/)?edge-tdn-export (convert|quantize|parity|inspect|explain|ensemble) models/ssv2.*|.*best\.pth\.tar.*"
     r"|.*models/t8 .*": CHECKPOINT,

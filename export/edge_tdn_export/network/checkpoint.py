@@ -113,9 +113,9 @@ def save(model: TDN, path: Path, spec: InputSpec | None = None) -> None:
 
 
 def metadata(config: TDNConfig, spec: InputSpec | None = None) -> dict[str, str]:
-    """Return the metadata of our own `.safetensors` files."""
-    network = {METADATA: json.dumps(config.as_dict())}
-    return network | ({INPUT: spec.model_dump_json()} if spec else {})
+    """Return the metadata of our own `.safetensors` files: one entry, since the library shuffles several."""
+    stated = config.as_dict() | ({INPUT: spec.model_dump(mode="json")} if spec else {})
+    return {METADATA: json.dumps(stated)}
 
 
 def rename_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -19,8 +19,8 @@ from edge_tdn.errors import ModelError
 from edge_tdn.foreign_file import HEAD_BYTES, failed_copy, other_format
 from edge_tdn.manifest import MANIFEST, InputSpec
 
-METADATA = "tdn"  # metadata key of our own safetensors: their TDNConfig as JSON
-INPUT = "input"  # likewise: their InputSpec
+METADATA = "tdn"  # metadata key of our own safetensors: their TDNConfig as JSON ...
+INPUT = "input"  # ... and in it their InputSpec
 WEIGHT_FILES = re.compile(r"\.(pth|pt|ckpt|bin|tar|pkl|safetensors)$")
 ADVICE = re.compile(r"(?i)weights.only|torch\.load|trust|documentation|github|https?:|operand")
 MAX_NAMES = 3  # of an archive, or of a folder, in a message
@@ -92,8 +92,8 @@ def read_input(path: Path) -> InputSpec | None:
             return None
     try:
         with safe_open(path, "pt") as opened:
-            stored = (opened.metadata() or {}).get(INPUT)
-        return None if stored is None else InputSpec.model_validate_json(stored)
+            stored = _metadata(opened).get(INPUT)
+        return None if stored is None else InputSpec.model_validate_json(json.dumps(stored))
     except (SafetensorError, ValueError) as error:
         raise ModelError(
             f"{path}: metadata {INPUT!r} is not an input{_reason(error)}; train or convert again"
@@ -147,11 +147,18 @@ def _reason(error: Exception) -> str:
 
 def _read_safetensors(path: Path) -> tuple[Any, Any]:
     with safe_open(path, "pt") as file:
-        stored = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+        stored = _metadata(file)
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    stored.pop(INPUT, None)
+    return state, stored
+
+
+def _metadata(file: Any) -> dict[str, Any]:
+    """Return what our own safetensors state about themselves; empty for others'."""
+    stored = json.loads((file.metadata() or {}).get(METADATA, "{}"))
     if not isinstance(stored, dict):
         raise ValueError(f"metadata {METADATA!r} is not a JSON object")
-    return state, stored
+    return stored
 
 
 def _unpickle(path: Path) -> Any:

@@ -160,7 +160,7 @@ def test_shipped_model_gives_the_same_events_on_the_demo_clip() -> None:
         (log,) = found.events
         assert log.same
         assert sum("start" in line for line in log.expected) == 7
-        assert log.expected[0].split() == ["2.53", "s", "start", "right"]
+        assert log.expected[0].split() == ["2.80", "s", "start", "right"]
         assert found.claim.within_limits
         assert found.claim.verdict == Verdict.TOO_FEW  # one recording
 
