@@ -20,6 +20,7 @@ from edge_tdn.config.tables import (
     RuntimeConfig,
 )
 from edge_tdn.errors import ConfigError
+from tests.support.site import error_of, write_text
 
 TABLES = {
     "broker": BrokerConfig,
@@ -33,18 +34,6 @@ TABLES = {
 }
 ACTION = '[[decide.action]]\nname = "fall"\n'
 CAMERA = '[[camera]]\nname = "a"\nsource = "a.mp4"\n'
-
-
-def write(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "site.toml"
-    path.write_text(text)
-    return path
-
-
-def error_of(tmp_path: Path, text: str) -> str:
-    with pytest.raises(ConfigError) as raised:
-        load(write(tmp_path, text))
-    return str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -146,14 +135,14 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_configuration_is_frozen(tmp_path: Path) -> None:
-    config = load(write(tmp_path, CAMERA))
+    config = load(write_text(tmp_path, CAMERA))
     with pytest.raises(ValueError, match="frozen"):
         config.decide.smoothing_s = 9  # type: ignore[misc]
 
 
 def test_the_topic_prefix_is_the_host_unless_base_is_set(tmp_path: Path) -> None:
-    assert load(write(tmp_path, 'host = "barn"\n' + CAMERA)).base_topic == "edge-tdn/barn"
-    assert load(write(tmp_path, "[broker]\nbase = 'farm/x'\n" + CAMERA)).base_topic == "farm/x"
+    assert load(write_text(tmp_path, 'host = "barn"\n' + CAMERA)).base_topic == "edge-tdn/barn"
+    assert load(write_text(tmp_path, "[broker]\nbase = 'farm/x'\n" + CAMERA)).base_topic == "farm/x"
 
 
 TOML_VALUES = st.one_of(st.booleans(), st.integers(-(2**62), 2**62), st.floats(), st.text(max_size=20))

@@ -7,22 +7,10 @@ import pytest
 from edge_tdn.config.key_types import config_tables
 from edge_tdn.config.load import load
 from edge_tdn.config.synonyms import SYNONYMS
-from edge_tdn.errors import ConfigError
+from tests.support.site import error_of, write_text
 
 ACTION = '[[decide.action]]\nname = "fall"\n'
 CAMERA = '[[camera]]\nname = "a"\nsource = "a.mp4"\n'
-
-
-def write(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "site.toml"
-    path.write_text(text)
-    return path
-
-
-def error_of(tmp_path: Path, text: str) -> str:
-    with pytest.raises(ConfigError) as raised:
-        load(write(tmp_path, text))
-    return str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +70,7 @@ def test_every_synonym_is_of_a_table_and_names_a_key_of_it_or_answers_in_words()
     ("written", "read"), [("cuda", "CUDA"), ("Gpu", "GPU"), ("AUTO", "auto"), ("gpu.1", "GPU.1"), ("CPU", "CPU")]
 )
 def test_the_capitals_of_a_device_make_no_difference(written: str, read: str, tmp_path: Path) -> None:
-    assert load(write(tmp_path, f"[runtime]\ndevice = '{written}'\n" + CAMERA)).runtime.device == read
+    assert load(write_text(tmp_path, f"[runtime]\ndevice = '{written}'\n" + CAMERA)).runtime.device == read
 
 
 @pytest.mark.parametrize("device", ["", "CPU.1", "GPU.x", "TPU", "auto.0"])

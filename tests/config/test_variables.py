@@ -7,8 +7,8 @@ import pytest
 
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
-from edge_tdn.errors import ConfigError
 from edge_tdn.process import passwords
+from tests.support.site import error_of, write_text
 
 CAMERA = '[[camera]]\nname = "a"\nsource = "a.mp4"\n'
 
@@ -21,15 +21,7 @@ def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def loaded(tmp_path: Path, text: str) -> Config:
-    path = tmp_path / "site.toml"
-    path.write_text(text)
-    return load(path)
-
-
-def error_of(tmp_path: Path, text: str) -> str:
-    with pytest.raises(ConfigError) as raised:
-        loaded(tmp_path, text)
-    return str(raised.value)
+    return load(write_text(tmp_path, text))
 
 
 def test_variables_are_replaced_anywhere_in_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
