@@ -1,5 +1,6 @@
 """The plan of a configuration: what `edge-tdn run` would do, as a table."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from edge_tdn.process.passwords import without_password
 from edge_tdn.verdict import recorded_comparison
 
 MAX_NAMES = 12  # labels or actions that are listed
+WITH_VARIABLE = re.compile(r"(://[^/@:]*:\$\{\w+\}@)")  # user and password in a URL, the latter from a variable
 
 
 def print_plan(console: Console, config: Config, base: Path, model: Model, runtime: Runtime, writable: bool) -> None:
@@ -64,17 +66,26 @@ def _origins(config: Config, origins: Iterable[tuple[Keys, KeyOrigin]]) -> Table
     for column in ("key", "value", "from"):
         table.add_column(column, overflow="fold")
     beside = f"{Path(config.file.name).parent}/"
+
+    def place(origin: KeyOrigin) -> str:
+        return origin.place().removeprefix(beside)
+
     for keys, origin in origins:
         value: Any = config
         for key in keys:
             value = value[key] if isinstance(key, int) else getattr(value, key)
         if not isinstance(value, BaseModel):  # a table without keys
-            written = f"{origin.written} in " if origin.written else ""
-            hidden = f", instead of {origin.hides.place()}" if origin.hides else ""
+            written = f"{_as_written(origin.written)} in " if origin.written else ""
+            hidden = f", instead of {place(origin.hides)}" if origin.hides else ""
             shown = list(value) if isinstance(value, tuple) else value
-            place = f"{written}{origin.place()}{hidden}".replace(beside, "")
-            table.add_row(key_name(keys), without_password(repr(shown)), place)
+            table.add_row(key_name(keys), without_password(repr(shown)), f"{written}{place(origin)}{hidden}")
     return table
+
+
+def _as_written(text: str) -> str:
+    """Return a value as it stands in the file, without passwords, but with the variable that holds one."""
+    parts = WITH_VARIABLE.split(text)
+    return "".join(part if WITH_VARIABLE.fullmatch(part) else without_password(part) for part in parts)
 
 
 def _listed(names: Sequence[str]) -> str:

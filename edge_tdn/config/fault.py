@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_tdn.config.synonyms import Tables, suggestion
+from edge_tdn.config.synonyms import TABLE_ARRAYS, Tables, suggestion
 from edge_tdn.spelling import hint
 
 Keys = Sequence[str | int]  # the way to a key from the top of the file: ["camera", 1, "name"]
@@ -20,7 +20,6 @@ PLAINER = {  # type of a pydantic error: a message that a user of TOML understan
 }
 UNQUOTED = ("bool_type", "int_type", "float_type")  # pydantic errors
 EVERY_KEY = "`edge-tdn reference` prints every key"
-TABLE_ARRAYS = {"camera": "for each camera, and at least one", "decide.action": "for each action"}
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,9 @@ class ConfigFile:
 
     def elsewhere(self) -> Iterator[tuple[Keys, KeyOrigin]]:
         """Yield the keys whose values stand in another file, contain variables, or hide those of another file."""
+        tables = {keys[:length] for keys in self.origins for length in range(len(keys))}
         for keys, origins in self.origins.items():
-            below = any(other[: len(keys)] == keys and other != keys for other in self.origins)
-            if not below and (origins[-1].file.name != self.name or origins[-1].written or origins[-1].hides):
+            if keys not in tables and (origins[-1].file.name != self.name or origins[-1].written or origins[-1].hides):
                 yield keys, origins[-1]
 
     def fault(self, keys: Keys, value: object, message: str) -> str:

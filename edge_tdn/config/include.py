@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_tdn.config.checks import SOURCE_KINDS
-from edge_tdn.config.fault import EVERY_KEY, TABLE_ARRAYS, ConfigFile, KeyOrigin, KeyPath
+from edge_tdn.config.fault import EVERY_KEY, ConfigFile, KeyOrigin, KeyPath
+from edge_tdn.config.synonyms import TABLE_ARRAYS
 from edge_tdn.config.variables import Variables
 from edge_tdn.errors import ConfigError
 from edge_tdn.text_file import decode
@@ -122,7 +123,8 @@ class _Merge:
         """Add a table of a file. `keys` leads to it in the whole content, `own` in its file."""
         for key, value in table.items():
             at, here = (*keys, key), (*own, key)
-            origin = KeyOrigin(part.file, here, part.written.get(here, ""))
+            written = ", ".join(text for place, text in part.written.items() if place[: len(here)] == here)
+            origin = KeyOrigin(part.file, here, written)
             before = into.get(key)
             if _is_array(at) or isinstance(value, dict) or isinstance(before, dict):
                 kind = list if _is_array(at) else dict
@@ -153,11 +155,12 @@ class _Merge:
         folder = part.path.parent
         if key not in PATH_KEYS or not isinstance(value, str) or value in WORDS or folder == self.base:
             return value
+        value = value.removeprefix("file://")
         if value.partition(":")[0].lower() in SOURCE_KINDS or value.startswith("~"):
             return value
         if key == "model" and os.sep not in value and not (folder / value).exists():
             return value  # the name of a shipped model
-        return str(folder / value)
+        return str(folder.absolute() / value)  # the consumers start a relative one at the main file's folder
 
 
 def _is_array(keys: KeyPath) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from edge_tdn.spelling import nearest
 
 Tables = Mapping[str, Mapping[str, str]]  # name of a table, "" for the top of the file -> its keys -> description
-ARRAYS = ("camera", "decide.action")  # tables with two brackets
+TABLE_ARRAYS = {"camera": "for each camera, and at least one", "decide.action": "for each action"}
 USER_AND_PASSWORD = {"user": "username", "login": "username", "password": "password_file", "pass": "password_file"}
 MODEL_RATE = "the model defines how many frames per second it reads; reduce work with `hop`, or in the camera"
 SIZE = "the model defines its input's size; choose the camera's stream with `source`, a part of it with `region`"
@@ -160,4 +160,4 @@ def suggestion(table: str, name: str, tables: Tables) -> str:
 def _place(table: str) -> str:
     if not table:
         return "to the top of the file, above the first table"
-    return f"to [[{table}]]" if table in ARRAYS else f"to [{table}]"
+    return f"to [[{table}]]" if table in TABLE_ARRAYS else f"to [{table}]"

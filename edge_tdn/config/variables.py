@@ -51,6 +51,7 @@ class Variables:
         content = os.environ.get(name)
         if SECRET_NAME.search(name):
             hide(content or "")
+            hide(default or "")
         if default is not None:
             return content or default
         if content is None:

@@ -128,3 +128,30 @@ def test_the_plan_names_the_files_and_where_values_come_from(
     assert plan.startswith(f"files{tmp_path}/fleet.toml{tmp_path}/site.tomlmodel")
     assert "host'barn'" not in plan
     assert "hunter22" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "source", ["rtsp://me:hunter22@${CAMERA_HOST}/1", "rtsp://me:${CAMERA_PASSWORD:-hunter22}@cam/1"]
+)
+def test_the_plan_hides_a_password_that_stands_beside_a_variable(
+    source: str, here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAMERA_HOST", "cam")
+    (tmp_path / "fleet.toml").write_text(f'[[camera]]\nname = "gate"\nsource = "{source}"\n')
+    result = here("check", "--config", camera_site(tmp_path, 'include = ["fleet.toml"]\n'))
+    assert result.returncode == 0, result.stderr
+    assert "'rtsp://me:***@cam/1'" in "".join(result.stdout.split())
+    assert "hunter22" not in result.stdout
+
+
+def test_the_plan_shows_the_path_of_a_file_in_another_folder_and_the_variables_in_a_list(
+    here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACTION", "wave")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "shared.toml").write_text('[decide]\nonly = ["up", "${ACTION}"]\n')
+    camera_site(tmp_path / "site", 'include = ["../shared.toml"]\n')
+    monkeypatch.chdir(tmp_path / "site")
+    result = here("check", "--config", "site.toml")
+    assert result.returncode == 0, result.stderr
+    assert "decide.only ['up', 'wave'] ${ACTION} in ../shared.toml:2" in " ".join(result.stdout.split())

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_tdn.capture.address import locate
 from edge_tdn.config.credentials import broker_access, camera_access
 from edge_tdn.config.load import load
+from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.errors import ConfigError
 
 CAMERA = '[[camera]]\nname = "a"\nsource = "a.mp4"\n'
@@ -113,6 +115,18 @@ def test_relative_paths_start_at_the_file_in_which_they_stand(tmp_path: Path) ->
     assert config.runtime.model == f"{tmp_path}/conf.d/models/door"
     assert (config.outbox.folder, config.runtime.cache) == ("auto", "off")
     assert (config.camera[0].source, config.camera[2].source) == ("rtsp://cam/1", "b.mp4")
+
+
+def test_relative_paths_start_at_their_file_however_the_main_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `--config etc/site.toml`."""
+    (tmp_path / "etc").mkdir()
+    write(tmp_path / "etc", a='[[camera]]\nname = "gate"\nsource = "file://gate.mp4"\n', site=INCLUDE + CAMERA)
+    (tmp_path / "etc/conf.d/gate.mp4").symlink_to(demo_clip())
+    monkeypatch.chdir(tmp_path)
+    camera = load(Path("etc/site.toml")).camera[0]
+    assert locate(camera.source, Path("etc")) == f"{tmp_path}/etc/conf.d/gate.mp4"
 
 
 def test_the_name_of_a_shipped_model_is_not_a_path_unless_there_is_such_a_folder(tmp_path: Path) -> None:
