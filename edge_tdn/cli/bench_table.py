@@ -1,4 +1,4 @@
-"""The results of `edge-tdn bench`: a table, the lines for a configuration, and JSON."""
+"""The results of `edge-tdn bench`: a table, and the lines for a configuration."""
 
 from collections.abc import Sequence
 

@@ -41,9 +41,11 @@ class Outdated(NamedTuple):
 def outdated(hosts: Mapping[str, DaemonStatus], expected: Expected) -> dict[str, list[Outdated]]:
     """Return what is old, by host; nothing for the hosts that are up to date."""
     version = expected.version or max((one.version for one in hosts.values()), key=version_order, default="")
+    models = [one.model for one in hosts.values()]
+    current_of = {model: expected.model or _current_model(model, models) for model in set(models)}
     found: dict[str, list[Outdated]] = {}
     for base, one in hosts.items():
-        current = expected.model or _current_model(one.model, [other.model for other in hosts.values()])
+        current = current_of[one.model]
         remarks = []
         if one.version != version:
             remarks.append(Outdated("version", one.version, version))

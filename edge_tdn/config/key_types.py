@@ -11,20 +11,9 @@ from edge_tdn.config.tables import Config
 NUMBERS = (bool, int, float)
 
 
-def table_at(keys: Keys) -> type[BaseModel] | None:
-    """Return the model of the table at `keys`, such as CameraConfig for ["camera", 1]; None: there is no such table."""
-    table: type[BaseModel] | None = Config
-    for key in keys:
-        if isinstance(key, str):
-            field = table.model_fields.get(key) if table else None
-            types = (field.annotation, *get_args(field.annotation)) if field else ()
-            table = next((one for one in types if isinstance(one, type) and issubclass(one, BaseModel)), None)
-    return table
-
-
 def is_number(keys: Keys) -> bool:
     """Return whether the value at `keys` is a number, true or false: not a text, list or table."""
-    table = table_at(keys[:-1])
+    table = dict(_tables("", Config)).get(".".join(key for key in keys[:-1] if isinstance(key, str)))
     field = table.model_fields.get(str(keys[-1])) if table else None
     types = (field.annotation, *get_args(field.annotation)) if field else ()
     return any(one in NUMBERS or isinstance(one, NUMBERS) for one in types)  # a Literal's arguments are its values
@@ -32,12 +21,15 @@ def is_number(keys: Keys) -> bool:
 
 def config_tables() -> dict[str, dict[str, str]]:
     """Return the tables of the configuration by name, "" for the top of the file, each with its keys described."""
-    return dict(_tables("", Config))
+    return {
+        name: {key: field.description or "" for key, field in table.model_fields.items()}
+        for name, table in _tables("", Config)
+    }
 
 
-def _tables(name: str, table: type[BaseModel]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield a table and all tables in it: the name, and the keys with their descriptions."""
-    yield name, {key: field.description or "" for key, field in table.model_fields.items()}
+def _tables(name: str, table: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield a table and all tables in it, each with its name."""
+    yield name, table
     for key, field in table.model_fields.items():
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
