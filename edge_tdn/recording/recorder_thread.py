@@ -110,7 +110,15 @@ class RecorderThread:
         self._clips[event.id] = ClipFile(event, scratch, newest.stream, from_ns, until_ns)
 
     def _follow(self, clip: ClipFile) -> None:
-        """Write the frames that have come, and finish the clip if it is complete."""
+        """Write the frames that have come, and finish the clip if it is complete. An error discards it."""
+        try:
+            self._continue(clip)
+        except Exception:
+            if self._clips.pop(clip.event.id, None):
+                self._discard(clip)
+            raise
+
+    def _continue(self, clip: ClipFile) -> None:
         for frame in self._recent.after(clip.last_ns, clip.stream):
             if self._closing.is_set():
                 return
@@ -132,10 +140,15 @@ class RecorderThread:
             clip.finish(None if deadline is None else max(0.0, deadline - time.monotonic()))
             path = self._recordings.keep(clip.scratch)
         finally:
-            clip.close()
-            self._recordings.discard(clip.scratch)
+            self._discard(clip)
         self.finished_clips += 1
         log.info("camera=%s clip=%s", self._camera, value(path))
+
+    def _discard(self, clip: ClipFile) -> None:
+        """Free the encoder, and delete the file if it was not kept."""
+        assert self._recordings is not None
+        clip.close()
+        self._recordings.discard(clip.scratch)
 
     def _attempt(self, event: ActionEvent, work: Callable[..., None], *arguments: object) -> None:
         """Do one piece of work. An error ends this snapshot or clip, and nothing else."""
@@ -146,9 +159,6 @@ class RecorderThread:
             self._give_up(event, error)
 
     def _give_up(self, event: ActionEvent, error: Exception) -> None:
-        if (clip := self._clips.pop(event.id, None)) and self._recordings:
-            clip.close()
-            self._recordings.discard(clip.scratch)
         self._inbox.drop()
         expected = isinstance(error, OSError | EdgeTdnError)
         self._trouble_log.log(

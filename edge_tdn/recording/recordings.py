@@ -9,6 +9,7 @@ are not ours: they do not count, and are never deleted.
 
 import os
 import re
+import shutil
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
@@ -44,7 +45,8 @@ class Recordings:
         """
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._make_room()
+        if self._missing_bytes() > 0:
+            self._make_room()
         if (missing_bytes := self._missing_bytes()) > 0:
             free_mb, min_mb = (self._min_free_bytes - missing_bytes) // MB, self._min_free_bytes // MB
             raise EdgeTdnError(
@@ -89,8 +91,7 @@ class Recordings:
 
     def _missing_bytes(self) -> int:
         """Return how much more of the disk has to be free; 0 or less: enough is."""
-        disk = os.statvfs(self._folder)
-        return self._min_free_bytes - disk.f_bavail * disk.f_frsize
+        return self._min_free_bytes - shutil.disk_usage(self._folder).free
 
 
 def file_name(event: ActionEvent, suffix: str) -> str:

@@ -251,6 +251,22 @@ def test_a_clip_that_cannot_be_finished_in_time_leaves_no_file(make_recorder: Ma
     assert (recorder.clips, recorder.dropped) == (0, 1)
 
 
+def test_a_snapshot_that_cannot_be_written_leaves_the_clip_of_its_action(make_recorder: Make, tmp_path: Path) -> None:
+    recorder = make_recorder()
+    play(recorder, 0, 41)
+    record(recorder, start := action_event(1, "start", 2.0, 1.5), clip_scores(2.0))
+    (picture,) = (tmp_path / "seen/door").glob("*.jpg")
+    picture.unlink()
+    picture.mkdir()  # in place of the file
+    better = {"type": "update", "score": 0.95, "snapshot": f"door/{picture.name}"}
+    give(recorder, start.model_copy(update=better), clip_scores(2.0))
+    eventually(lambda: recorder.dropped == 1)
+    record(recorder, action_event(1, "end", 2.0, 1.5), clip_scores(2.0))
+    play(recorder, 41, 61)
+    eventually(lambda: recorder.clips == 1)
+    assert picture.with_suffix(".mp4").is_file()
+
+
 def test_a_full_disk_costs_files_and_nothing_else(
     make_recorder: Make, published: list[bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,7 @@
 """A reserve file, deleted when the disk is full so that SQLite can still delete rows: that needs room for its log."""
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +14,7 @@ def create(folder: Path) -> None:
     """Create the reserve if it is missing and the disk has room for four of it."""
     path = folder / NAME
     with suppress(OSError):
-        if not path.exists() and _free_bytes(folder) >= 4 * RESERVE_BYTES:
+        if not path.exists() and shutil.disk_usage(folder).free >= 4 * RESERVE_BYTES:
             with path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
 
@@ -36,11 +37,6 @@ def is_full(folder: Path, error: Exception) -> bool:
         return True
     try:
         read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
-        return not read_only and _free_bytes(folder) < FULL_BYTES
+        return not read_only and shutil.disk_usage(folder).free < FULL_BYTES
     except OSError:
         return False
-
-
-def _free_bytes(folder: Path) -> int:
-    disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize
