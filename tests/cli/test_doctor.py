@@ -348,6 +348,16 @@ def test_folders_and_credentials_that_cannot_be_used_are_failures(tmp_path: Path
     assert not (tmp_path / "pictures").exists()
 
 
+def test_recordings_need_the_space_that_stays_free_as_well(tmp_path: Path) -> None:
+    text = '[record]\nsnapshot = true\nfolder = "pictures"\nmax_mb = 1\nmin_free_mb = 999_999_999'
+    site = SiteExamination(write(tmp_path, at("mqtt://127.0.0.1:1", text), yard="demo:"))
+    list(site.configuration())
+    assert site.config
+    (found,) = by_name(site.folders(site.config))["record"]
+    assert found.mark == "warning"
+    assert "record.min_free_mb" in found.remedy
+
+
 def test_the_checklist_is_printed_without_gstreamer_and_with_an_invalid_configuration(
     edge_tdn: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

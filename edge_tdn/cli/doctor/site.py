@@ -122,18 +122,22 @@ class SiteExamination:
                 if config.record.folder:
                     folder = self.base / config.record.folder
                     writable = os.access(_existing_parent(folder), os.W_OK | os.X_OK)
-                    yield _folder("record", folder, writable, config.record.max_mb)
+                    needed_mb = config.record.max_mb + config.record.min_free_mb
+                    yield _folder("record", folder, writable, needed_mb, keys="record.max_mb or record.min_free_mb")
 
 
-def _folder(what: str, folder: Path, writable: bool, max_mb: float, used: str = "") -> Finding:
+def _folder(
+    what: str, folder: Path, writable: bool, needed_mb: float, used: str = "", keys: str = "outbox.max_mb"
+) -> Finding:
+    """Return what a folder has; `keys`: of the configuration, which determine what it needs."""
     existing = _existing_parent(folder)
     if not writable:
         owner = f"as the user that the daemon runs as, `ls -ld {existing}` and correct its owner or mode"
         return Finding(what, "warning", f"{folder}: user {os.getuid()} cannot write there{used}", owner)
     free_mb = shutil.disk_usage(existing).free / BYTES_PER_MB
-    message = f"{folder}: {free_mb:,.0f} MB free, at most {max_mb:g} MB needed{used}"
-    if free_mb < max_mb and not used:
-        return Finding(what, "warning", message, f"free some, or lower {what}.max_mb")
+    message = f"{folder}: {free_mb:,.0f} MB free, at most {needed_mb:g} MB needed{used}"
+    if free_mb < needed_mb and not used:
+        return Finding(what, "warning", message, f"free some, or lower {keys}")
     return Finding(what, "ok", message)
 
 
