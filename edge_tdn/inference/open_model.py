@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
-from edge_tdn.inference.open_runtime import open_runtime
+from edge_tdn.inference.open_runtime import AUTO, open_runtime
 from edge_tdn.inference.runtime import Runtime, UnavailableDeviceError, build_name
 from edge_tdn.manifest import Model, find_model, not_a_folder, open_model
 from edge_tdn.process.malloc import trim
@@ -34,6 +34,8 @@ def open_configured_runtime(config: Config, model: Model, cache: Path | None = N
     try:
         runtime = open_runtime(model, settings.precision, settings.device, settings.threads, cache)
     except UnavailableDeviceError as error:
+        if settings.device == AUTO:
+            raise
         reason = f'{error}; "auto" takes the first device that works'
         raise ConfigError(config.fault(["runtime", "device"], settings.device, reason)) from error
     trim()

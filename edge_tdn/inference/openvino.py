@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -145,8 +146,13 @@ def devices() -> list[str]:
 
 def device_names() -> dict[str, str]:
     """Return the full names of OpenVINO's devices on this host, except the CPU's."""
-    core = ov.Core()
-    return {device: str(core.get_property(device, "FULL_DEVICE_NAME")) for device in devices() if device != "CPU"}
+    core, names = ov.Core(), dict[str, str]()
+    for device in devices():
+        if device != "CPU":
+            names[device] = device
+            with suppress(RuntimeError):  # it is listed, but fails
+                names[device] = str(core.get_property(device, "FULL_DEVICE_NAME"))
+    return names
 
 
 def _arithmetic(core: ov.Core, model: Model, precision: str, device: str) -> str:

@@ -20,6 +20,12 @@ from tests.support.model_folders import edit_manifest
 PARITY = command("edge-tdn-export", "parity")
 
 
+def cuda_is_available() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def serve(config: Path) -> None:
     """Run the daemon of `edge-tdn run` in this process, until it ends."""
     Daemon(load(config), config.parent, config).run()
@@ -81,6 +87,21 @@ def test_a_wrong_model_precision_or_device_is_exit_78_with_file_line_and_advice(
     error = failure_of(camera_site(tmp_path, f"[runtime]\n{line}"))
     assert error.exit_status == 78
     assert message.format(tmp_path, models=shipped_models()) in str(error)
+
+
+def test_a_device_that_was_not_chosen_is_not_blamed_on_its_key(model_copy: Path, tmp_path: Path) -> None:
+    """A folder for CUDA alone, and `device` is left at `auto`: its advice would be what is in force."""
+    if cuda_is_available():
+        pytest.skip("this host has CUDA")
+
+    def only_cuda(content: dict[str, Any]) -> None:
+        content["precisions"] = {"cuda-fp32": content["precisions"]["fp32"]}
+
+    edit_manifest(model_copy, only_cuda)
+    error = failure_of(camera_site(tmp_path, f'[runtime]\nmodel = "{model_copy}"'))
+    assert error.exit_status == 78
+    assert "CUDA" in str(error)
+    assert "runtime.device" not in str(error)
 
 
 def test_a_missing_device_is_exit_78_and_the_devices_are_listed(tmp_path: Path) -> None:
