@@ -166,8 +166,10 @@ class Decider:
             known[name] = replace(known[name], enter_threshold=enter, exit_threshold=leave)
         if label is not None:
             return known[label].enter_threshold, known[label].exit_threshold
-        self._common = enter, min(self._common[1], enter) if exit is None else exit
-        return self._common
+        common = enter, min(self._common[1], enter) if exit is None else exit
+        if known is self._rules:
+            self._common = common
+        return common
 
     def push(self, scores: Scores) -> list[ActionEvent]:
         """Return the events that the newest clip causes."""

@@ -117,11 +117,7 @@ class Camera:
         exit: float | None,  # noqa: A002  (as in TOML)
         label: str | None,
     ) -> tuple[float, float]:
-        """Set the thresholds of one action, or of all, until the daemon ends; publish and return them.
-
-        `exit`: None leaves it as it is, or lowers it to `enter`. ValueError: they are out of order, or there is no such
-        action.
-        """
+        """Set the thresholds until the daemon ends, see `Decider.set_thresholds`, and publish them."""
         both = self._recognition.set_thresholds(enter, exit, label)
         self._status.publish()
         return both

@@ -61,11 +61,7 @@ class Recognition:
         exit: float | None,  # noqa: A002  (as in TOML)
         label: str | None,
     ) -> tuple[float, float]:
-        """Set the thresholds of one action, or of all, until the daemon ends, and return them. From any thread.
-
-        `exit`: None leaves it as it is, or lowers it to `enter`. ValueError: they are out of order, or there is no such
-        action.
-        """
+        """Set the thresholds until the daemon ends, see `Decider.set_thresholds`. From any thread."""
         return self._decider.set_thresholds(enter, exit, label)
 
     def scored(self, scores: Scores) -> None:
@@ -115,13 +111,13 @@ class Recognition:
         self._clips.trouble = reason = f"no action: {with_type(error)}"
         trace = None if isinstance(error, EdgeTdnError) else error
         self._trouble_log.log(logging.ERROR, "camera=%s %s", self._settings.name, reason, exc_info=trace)
-        common, thresholds = self._decider.camera_thresholds, self._decider.thresholds
+        before = self._decider.camera_thresholds  # as last commanded
         missing = enumerate(interrupted([*self._under_way.values()], "failed"), self._seq + 1)
         ends = [end.model_copy(update={"seq": seq}) for seq, end in missing]
         self._decider = self._new_decider(self._seq + len(ends))
-        self._decider.set_thresholds(common.enter, common.exit)
-        for label in thresholds.keys() & self._decider.thresholds.keys():  # as last commanded
-            self._decider.set_thresholds(*thresholds[label], label)
+        self._decider.set_thresholds(before.enter, before.exit)
+        for label in before.actions.keys() & self._decider.thresholds.keys():
+            self._decider.set_thresholds(before.actions[label].enter, before.actions[label].exit, label)
         self._publish(ends, None)
 
     def _new_decider(self, seq: int) -> Decider:

@@ -1,5 +1,6 @@
 """Opens everything that the daemon serves with."""
 
+import os
 import secrets
 import threading
 from collections.abc import Callable
@@ -104,7 +105,8 @@ def _end_interrupted(outbox: Outbox, camera: str, folder: Path) -> None:
 
 
 def _with_complete_files(event: ActionEvent, folder: Path) -> ActionEvent:
-    names = {"snapshot": event.snapshot, "clip": event.clip}
-    return event.model_copy(
-        update={key: name if name and (folder / name).is_file() else None for key, name in names.items()}
-    )
+    def complete(name: str | None) -> str | None:
+        there = name and os.path.isfile(folder / name)  # noqa: PTH113  (False, too, where the disk fails)
+        return name if there else None
+
+    return event.model_copy(update={"snapshot": complete(event.snapshot), "clip": complete(event.clip)})
