@@ -149,6 +149,16 @@ def test_an_invalid_configuration_ends_the_play_with_its_error(play: Play) -> No
     assert "RUNNING HANDLER" not in result.stdout
 
 
+def test_a_service_that_has_not_read_what_was_written_is_restarted_by_the_next_play(play: Play) -> None:
+    """The files are as the play wants them, and it would find nothing changed."""
+    assert changed(play.run(edge_tdn_environment={"PORT": 9464})) > 0
+    assert play.run(edge_tdn_environment={"PORT": 9465}, edge_tdn_site="x").returncode != 0
+    mended = play.run(edge_tdn_environment={"PORT": 9465})
+    assert changed(mended) == 2
+    assert re.search(r"Restart if an earlier play ended at the check\] \*+\nchanged:", mended.stdout)
+    assert changed(play.run(edge_tdn_environment={"PORT": 9465})) == 0
+
+
 @pytest.mark.parametrize("version", ["0.2.0", "0.1.0"])
 def test_a_version_is_installed_from_its_package(version: str, play: Play, tmp_path: Path) -> None:
     """With --check, as this machine must not change: Ansible asks apt whether it could. Older versions are accepted."""
