@@ -30,6 +30,7 @@ PREFIX ?= /usr/local
 LIBRARY := $(PREFIX)/lib/edge-tdn
 PROGRAMS := edge-tdn edge-tdn-export edge-tdn-train
 TOOLS := build/tools
+ANSIBLE := build/ansible/bin/ansible-playbook
 
 # Debian packages of the camera host: GStreamer, and the build dependencies of its Python bindings. The Debian package
 # of edge-tdn depends on the former.
@@ -69,15 +70,17 @@ test-slow: test-packages $(VENV)/.test
 test-training: test-packages $(VENV)/.test
 	$(BIN)/pytest -m training
 
-test-systemd: test-packages $(VENV)/.test
+test-systemd: test-packages $(VENV)/.test $(ANSIBLE)
 	@packaging/packages.sh systemd-container
-	$(BIN)/pytest -m nspawn -rP tests/system/test_systemd.py tests/operate/test_host.py
+	EDGE_TDN_ANSIBLE=$(CURDIR)/$(dir $(ANSIBLE)) $(BIN)/pytest -m nspawn -rP tests/system/test_systemd.py tests/operate/test_host.py
 
-test-operate: test-packages $(VENV)/.test
+test-operate: test-packages $(VENV)/.test $(ANSIBLE)
 	@packaging/packages.sh prometheus
-	@test -x build/ansible/bin/ansible-playbook || { $(PYTHON) -m venv build/ansible && \
-		build/ansible/bin/pip install --quiet --disable-pip-version-check 'ansible-core>=2.14'; }
-	EDGE_TDN_ANSIBLE=$(CURDIR)/build/ansible/bin $(BIN)/pytest -m 'prometheus or ansible' tests/operate
+	EDGE_TDN_ANSIBLE=$(CURDIR)/$(dir $(ANSIBLE)) $(BIN)/pytest -m 'prometheus or ansible' tests/operate
+
+$(ANSIBLE):
+	@$(PYTHON) -m venv build/ansible
+	@build/ansible/bin/pip install --quiet --disable-pip-version-check 'ansible-core>=2.14'
 
 test-install: test-packages $(VENV)/.test
 	@packaging/packages.sh $(INSTALL_PACKAGES)
