@@ -21,7 +21,7 @@ if ! "$tools/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))';
 fi
 wheel=$(echo dist/edge_tdn-*.whl)
 version=${wheel#dist/edge_tdn-}
-version=${version%%-*}
+version=$(echo "${version%%-*}" | sed -E 's/(a|b|rc)[0-9]/~&/; s/\.dev/~dev/') # before the release, as dpkg compares
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}
 export SOURCE_DATE_EPOCH
 root=$PWD/build/deb/$arch

@@ -57,5 +57,5 @@ class Sources:
         lines = [line for line in file.read_text().splitlines() if not line.startswith("__version__ = ")]
         file.write_text("\n".join([*lines, f'__version__ = "{version}"', ""]))
         self.make("deb", "PYTHON=/usr/bin/python3")
-        (package,) = (self.folder / "dist").glob(f"edge-tdn_{version}_*.deb")
+        (package,) = (self.folder / "dist").glob(f"edge-tdn_{version.replace('rc', '~rc')}_*.deb")
         return package

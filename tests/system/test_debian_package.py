@@ -22,7 +22,7 @@ CACHE = "/var/cache/private/edge-tdn"
 
 
 class Packages(NamedTuple):
-    """Two versions of the package; the later one ships another configuration."""
+    """A release candidate, and the release, which ships another configuration."""
 
     first: Path
     later: Path
@@ -33,11 +33,11 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     skip_without(("mmdebstrap", "dpkg-deb", "lintian", "make", "git"), "test-install")
     sources = Sources(tmp_path_factory.mktemp("sources"))
     began = time.monotonic()
-    first = sources.debian_package("0.1.0")
+    first = sources.debian_package("0.1.0rc1")
     built_s = time.monotonic() - began
     with (sources.folder / "configs/demo.toml").open("a") as file:
         file.write("# shipped later\n")
-    later = sources.debian_package("0.1.1")
+    later = sources.debian_package("0.1.0")
     print(f"{first.name}: {first.stat().st_size / 1e6:.0f} MB, built in {built_s:.0f} s")
     return Packages(first, later)
 
@@ -69,7 +69,7 @@ def test_lintian_finds_no_error(packages: Packages) -> None:
 
 def test_the_same_sources_give_the_same_package(packages: Packages, tmp_path: Path) -> None:
     """Byte for byte, at another time and in another folder."""
-    again = Sources(tmp_path).debian_package("0.1.0")
+    again = Sources(tmp_path).debian_package("0.1.0rc1")
     assert again.read_bytes() == packages.first.read_bytes()
 
 
@@ -78,6 +78,13 @@ def test_no_compiler_and_no_other_python_packages_are_needed(root: Path) -> None
     installed = {line.split()[0] for line in listed.splitlines() if line.endswith(" installed")}
     assert "edge-tdn" in installed
     assert not [name for name in installed if name.endswith("-dev") or name in ("gcc", "make", "python3-numpy")]
+
+
+def test_the_licence_of_the_video_of_the_demo_is_stated(root: Path) -> None:
+    stated = (root / "usr/share/doc/edge-tdn/copyright").read_text()
+    (video,) = re.findall(r"^(/usr/lib/.*): CC-BY-4\.0$", stated, re.M)
+    assert (root / video[1:]).is_file()
+    assert (root / video[1:]).with_name("LICENSE.people.CC-BY-4.0.txt").is_file()
 
 
 def test_the_printed_command_adds_a_missing_package(root: Path) -> None:
@@ -128,7 +135,7 @@ def _is_upgraded(booted: Booted, package: Path) -> None:
     confold = ("-o", "Dpkg::Options::=--force-confold")
     shutil.copy(package, booted.root / "later.deb")
     booted.run(*APT, *confold, "install", "--no-install-recommends", "/later.deb")
-    assert booted.run("edge-tdn", "--version").strip().endswith("0.1.1")
+    assert booted.run("edge-tdn", "--version").strip().endswith("0.1.0")
     assert booted.show("edge-tdn", "MainPID") not in (pid, "0")
     assert booted.show("edge-tdn@yard", "ActiveState") == "inactive"
     assert file.read_text() == changed
