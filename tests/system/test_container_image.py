@@ -1,5 +1,6 @@
 """The container image and compose.yaml: built and run with podman (`make test-install`)."""
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -69,7 +70,7 @@ def test_compose_serves_the_demo_clip(podman: Podman) -> None:
     (broker,) = [name for name in names if "mosquitto" in name]
     (host,) = [name for name in names if name != broker]
     event = ("exec", broker, "mosquitto_sub", "-t", "edge-tdn/camera-host/demo/events", "-C", "1", "-W", "120")
-    assert '"phase"' in podman.run(*event).stdout
+    assert json.loads(podman.run(*event).stdout)["type"] == "start"
     eventually(lambda: podman.is_healthy(host), describe=lambda: podman.run("logs", host).stderr[-2000:])
     script = "edge-tdn status --config /etc/edge-tdn/site.toml >/dev/null && times"
     times = podman.run("exec", host, "sh", "-c", script).stdout.splitlines()[1]
@@ -84,6 +85,7 @@ def test_compose_serves_the_demo_clip(podman: Podman) -> None:
     podman.run("stop", "-t", str(2 * STOP_S), host)
     assert time.monotonic() - began < STOP_S
     assert podman.inspect(host)["State"]["ExitCode"] == 0
-    podman.run("exec", broker, "mosquitto_sub", "-t", "edge-tdn/camera-host/availability", "-C", "1", "-W", "10")
+    availability = ("mosquitto_sub", "-t", "edge-tdn/camera-host/availability", "-C", "1", "-W", "10")
+    assert podman.run("exec", broker, *availability).stdout == "stopped\n"
     podman.run(*compose, "down", "--volumes", program="podman-compose")
     assert podman.run("ps", "--all", "--quiet").stdout == ""
