@@ -27,6 +27,7 @@ from edge_tdn.manifest import model_id
 from edge_tdn.media import gstreamer
 from edge_tdn.messages import State
 from edge_tdn.process.passwords import without_password
+from edge_tdn.process.program import INTERRUPTED
 from edge_tdn.shell import command
 from edge_tdn.spelling import nearest
 from edge_tdn.teaching.class_folder import BACKGROUND, class_name, count_clips, create_class, is_background
@@ -64,7 +65,7 @@ def record(options: argparse.Namespace, count: int, seconds: float, pause: float
                     console.print(f"{path}: {plan.seconds:g} s", style="green")
     except KeyboardInterrupt:
         console.print(f"stopped; {made} of {plan.count} clip(s) recorded")
-        return 130
+        return INTERRUPTED
     finally:
         with suppress(OSError):  # it stays if it contains a clip
             plan.folder.rmdir()
