@@ -19,6 +19,7 @@ from edge_tdn.inference.openvino import processor_can
 from edge_tdn.manifest import Model, open_model, shipped_models
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture
+from edge_tdn.process import passwords
 from tests.support.broker import Mosquitto
 from tests.support.rtsp import RtspCamera
 
@@ -45,6 +46,15 @@ def _signal_handlers_are_kept() -> Iterator[None]:
     """Assert that no test leaves a handler of its own for Ctrl-C: `edge-tdn run` needs a process of its own."""
     yield
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.fixture(autouse=True)
+def _hidden_passwords_are_forgotten() -> Iterator[None]:
+    """Forget the passwords of the test that ends: another one may use such a word in what it reads."""
+    before = dict(passwords._hidden)
+    yield
+    passwords._hidden.clear()
+    passwords._hidden.update(before)
 
 
 def without_the_processor(lines: Iterable[str]) -> list[str]:

@@ -14,8 +14,7 @@ CAMERA = '[[camera]]\nname = "a"\nsource = "a.mp4"\n'
 
 
 @pytest.fixture(autouse=True)
-def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_hidden", {})
+def _own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SITE", "EDGE_BROKER"):
         monkeypatch.delenv(name, raising=False)
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from edge_tdn.process import passwords
 from edge_tdn.process.log import RateLimitedLog, _JsonFormatter, escaped, flush_rate_limited, value
 
 PROGRAM = r"""
@@ -47,11 +46,6 @@ report_error(EdgeTdnError("wrong:\ns3cret/\"9 \x1b[31m"))
 raise RuntimeError("s3cret/\"9 at the end")
 """
 SECRETS = ('s3cret/"9', "s3cret%2F%229", 's3cret/\\"9', "p@ss", "pa ss", "pa%20ss", "top1", "bWU6cGEgc3M=")
-
-
-@pytest.fixture(autouse=True)
-def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_hidden", {})
 
 
 def _stderr(*, terminal: bool = False, **environment: str) -> list[str]:

@@ -1,17 +1,10 @@
 """Passwords are hidden in every text, in every form."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_tdn.process import passwords
 from edge_tdn.process.passwords import hide, hide_in, without_password
-
-
-@pytest.fixture(autouse=True)
-def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_hidden", {})
-
 
 LETTERS = st.characters(blacklist_characters="*", blacklist_categories=["Cs"])
 
