@@ -1,4 +1,4 @@
-# make demo            install the camera host, then show actions being recognised
+# make demo            install the camera host (Debian packages with sudo), then show actions being recognised
 # make test            install exporter and trainer too, then run the tests (about ten minutes)
 # make test-slow       run the tests that take minutes each
 # make test-training   run the tests of edge-tdn-train that take minutes
@@ -48,6 +48,7 @@ WORKERS ?= 4
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn
+EXAMPLES := mosquitto notify home-assistant node-red prometheus grafana
 SYSTEMD := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SYSUSERS := $(DESTDIR)$(PREFIX)/lib/sysusers.d
 MAN1 := $(DESTDIR)$(PREFIX)/share/man/man1
@@ -127,6 +128,8 @@ files:
 	@sed '1,3d; /^DefaultInstance/d; s|%i|site|g' $(SYSTEMD)/edge-tdn@.service >$(SYSTEMD)/edge-tdn.service
 	@install -m 644 systemd/sysusers.conf $(SYSUSERS)/edge-tdn.conf
 	@install -m 644 configs/reference.toml systemd/site.conf systemd/rtsp-cpu.conf systemd/cuda.conf $(SHARE)
+	@set -e; for name in $(EXAMPLES); do \
+		install -d $(SHARE)/examples/$$name; install -m 644 configs/$$name/*.* $(SHARE)/examples/$$name; done
 	@test -e $(DESTDIR)/etc/edge-tdn/site.toml || install -m 644 configs/demo.toml $(DESTDIR)/etc/edge-tdn/site.toml
 	@for name in $(PROGRAMS); do ln -sfn ../lib/edge-tdn/bin/$$name $(DESTDIR)$(PREFIX)/bin/$$name; done
 	@set -e; for name in edge-tdn edge-tdn-export; do \
@@ -207,7 +210,7 @@ $(TOOLS)/.installed: pyproject.toml constraints.txt
 	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt build uv
 	@touch $@
 
-# Rewritten only when GStreamer was installed or removed. Without it everything runs on OpenCV.
+# Rewritten only when GStreamer was installed or removed. Without it, OpenCV plays the cameras.
 $(VENV)/.extra: packages $(VENV)/bin/pip
 	@packaging/packages.sh --extra | cmp -s - $@ || packaging/packages.sh --extra >$@
 
