@@ -18,7 +18,7 @@ from tests.support.mqtt import RecordingClient
 from tests.support.retained import retained_topics
 from tests.support.waiting import PROGRAM_S, eventually
 
-USERS = ("barn", "mill", "home-assistant", "operator", "viewer", "bridge")
+USERS = ("barn", "mill", "home-assistant", "operator", "viewer", "notify", "bridge")
 COMMAND = "edge-tdn/barn/cmd/door/set/threshold"
 SITE = """
 host = "barn"
@@ -107,6 +107,7 @@ def test_a_host_serves_with_the_rights_of_its_own_user(form: str, guarded: Mosqu
         ("barn", ["edge-tdn/barn/status", "edge-tdn/barn/door/events", "homeassistant/device/edge-tdn_barn/config"]),
         ("home-assistant", [COMMAND, "homeassistant/status"]),
         ("operator", ["edge-tdn/barn/status", "edge-tdn/mill/cmd/replay", "homeassistant/device/edge-tdn_barn/config"]),
+        ("notify", ["edge-tdn/barn/cmd/replay"]),
         ("bridge", ["edge-tdn/barn/door/events", "edge-tdn-bridge/barn", "homeassistant/device/edge-tdn_barn/config"]),
     ],
 )
@@ -129,6 +130,7 @@ def test_each_user_may_write_what_belongs_to_it(user: str, topics: list[str], gu
         ),
         ("home-assistant", ["edge-tdn/barn/status", "edge-tdn/barn/door/events", "edge-tdn-bridge/barn"]),
         ("viewer", ["edge-tdn/barn/status", COMMAND, "homeassistant/status"]),
+        ("notify", ["edge-tdn/barn/status", "edge-tdn/barn/door/events", COMMAND, "homeassistant/status"]),
         ("bridge", ["other/topic", "edge-tdn-bridges/barn"]),
         ("operator", ["other/topic", "$SYS/broker/version"]),
     ],
@@ -144,6 +146,7 @@ def test_what_belongs_to_others_is_rejected(user: str, topics: list[str], guarde
         ("barn", {"edge-tdn/barn/cmd/x", "edge-tdn/barn/status", "homeassistant/status"}),
         ("mill", {"edge-tdn/mill/status", "homeassistant/status"}),
         ("viewer", {"edge-tdn/barn/cmd/x", "edge-tdn/barn/status", "edge-tdn/mill/status", "homeassistant/status"}),
+        ("notify", {"edge-tdn/barn/cmd/x", "edge-tdn/barn/status", "edge-tdn/mill/status", "homeassistant/status"}),
         ("bridge", {"edge-tdn/barn/cmd/x", "edge-tdn/barn/status", "edge-tdn/mill/status", "homeassistant/status"}),
     ],
 )
