@@ -34,10 +34,9 @@ NOT_RUN = {  # pattern of whole commands: why no reader of a test types them
     r"edge-tdn .*--config operator\.toml.*": HOSTS,
     r"ansible-playbook .*": ANSIBLE,
     r"edge-tdn bench.*|python -m tests\.bench\..*": BENCHMARK,
-    r"\.venv/bin/python configs/notify/notify\.py .*": SERVER,
-    r"(\.venv/bin/)?edge-tdn-train (finetune|train|evaluate) .*": TRAINING,
-    r"(\.venv/bin/)?edge-tdn-export (convert|quantize|parity|inspect|explain|ensemble) models/ssv2.*|.*best\.pth\.tar.*"
-    r"|.*models/t8 .*": CHECKPOINT,
+    r"python configs/notify/notify\.py .*": SERVER,
+    r"edge-tdn-train (finetune|train|evaluate) .*": TRAINING,
+    r"edge-tdn-export (quantize|parity|inspect|explain|ensemble) models/ssv2.*|.*best\.pth\.tar .*": CHECKPOINT,
 }
 COMMANDS = [(page, command) for page in PAGES for command in page.commands]
 TARGETS = sorted({found[1] for _, command in COMMANDS if (found := re.match(r"(?:sudo )?make ([a-z][\w-]*)", command))})
