@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install those of the given Debian packages that are missing, with sudo if necessary.
-# Without apt or root it names them and continues: everything runs on OpenCV without GStreamer.
+# Without apt or root it names them and continues: without GStreamer, OpenCV plays the cameras. Clips of actions,
+# rtsps://, https:// and decoding by hardware need GStreamer.
 # --extra prints the pip extra that this machine can build ("[gstreamer]"), or nothing.
 set -eu
 
@@ -14,7 +15,7 @@ if [ "${1:-}" = --extra ]; then
 fi
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    echo "edge-tdn: apt-get not found, continuing with the installed packages (OpenCV replaces a missing GStreamer). On Debian, install: $*"
+    echo "edge-tdn: apt-get not found, continuing with the installed packages (without GStreamer: no clips, no rtsps:// and https://). On Debian, install: $*"
     exit 0
 fi
 
@@ -29,7 +30,7 @@ if [ "$(id -u)" = 0 ]; then
 elif command -v sudo >/dev/null; then
     sudo=sudo
 else
-    echo "edge-tdn: neither root nor sudo, continuing without GStreamer (OpenCV replaces it). As root, run: apt-get install$missing"
+    echo "edge-tdn: neither root nor sudo, continuing with the installed packages (without GStreamer: no clips, no rtsps:// and https://). As root, run: apt-get install$missing"
     exit 0
 fi
 
@@ -37,4 +38,4 @@ echo "== Debian packages (a minute or so):$missing"
 # A failed update is not fatal: an unrelated source may be unavailable.
 $sudo sh -c 'export DEBIAN_FRONTEND=noninteractive; apt-get update -qq
     apt-get install -y -qq --no-install-recommends "$@" >/dev/null' sh $missing ||
-    echo "edge-tdn: installation failed (see above), continuing without GStreamer (OpenCV replaces it)"
+    echo "edge-tdn: installation failed (see above), continuing with the installed packages (without GStreamer: no clips, no rtsps:// and https://)"
