@@ -101,8 +101,7 @@ def test_a_host_is_configured_as_the_page_says(machine: Machine) -> None:
     machine.run("install", "-d", "-m", "700", "/etc/credstore.encrypted")
     machine.run("sh", "-c", command("printf .* systemd-creds ").replace("sudo ", ""))
     machine.run(*shlex.split(command("rm /etc/credstore/").strip()))
-    gate = DROP_INS[1].replace("LoadCredential=\n", "LoadCredential=\nLoadCredential=gate:edge-tdn.site.gate\n")
-    drop_in(machine, "gate.conf", gate)
+    drop_in(machine, "gate.conf", DROP_INS[1])
     machine.run("systemctl", "restart", UNIT)
     machine.until(
         lambda: machine.show(UNIT, "StatusText").startswith("1 of 2 cameras streaming; broker connected"), 120
