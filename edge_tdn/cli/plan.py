@@ -52,7 +52,7 @@ def print_plan(console: Console, config: Config, base: Path, model: Model, runti
     if config.metrics.port:
         table.add_row("metrics", config.metrics.url)
     for camera in config.camera:
-        every = f"a decision every {camera.hop * spec.segment_s:.2f} s"
+        every = f"a clip every {camera.hop * spec.segment_s:.2f} s"
         table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, {every}")
     console.print(table)
     if origins := list(config.file.elsewhere()):

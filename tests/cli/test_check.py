@@ -15,7 +15,7 @@ from tests.support.model_folders import edit_manifest, rehash
 def test_the_plan_names_model_precision_topics_and_pace(here: Run, tmp_path: Path) -> None:
     result = here("check", "--config", camera_site(tmp_path, 'host = "barn"'))
     assert result.returncode == 0, result.stderr
-    for part in ("motion: 8 labels", "fp32 on CPU, self-test passed", "edge-tdn/barn/", "a decision every 0.27 s"):
+    for part in ("motion: 8 labels", "fp32 on CPU, self-test passed", "edge-tdn/barn/", "a clip every 0.27 s"):
         assert part in result.stdout
 
 

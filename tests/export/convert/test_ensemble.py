@@ -199,7 +199,7 @@ def test_check_command_prints_both_networks(
     plan = " ".join(done.stdout.split())
     assert "8 + 16 segments of 5 frames at 12 fps" in plan
     assert "fp32 on CPU, self-test passed" in plan
-    assert "a decision every 0.50 s" in plan
+    assert "a clip every 0.50 s" in plan
 
 
 def test_daemon_publishes_scores_of_both_networks_on_one_stream(
