@@ -12,7 +12,8 @@ from edge_tdn.spelling import nearest
 HELP = CommandHelp(
     description="""\
 Recognise actions in a scene of the project's own, or in a camera of yours, and show them as they happen. Use it to see
-what edge-tdn does before you configure anything: the demo brings its own broker and model, and leaves nothing behind.
+what edge-tdn does before you configure anything: the demo brings its own broker and model, and leaves nothing behind
+but a cache of some 25 MB, ~/.cache/edge-tdn.
 
 The model that comes with the package knows directions of movement. Your own actions, see `edge-tdn docs teach`.
 """,
