@@ -40,7 +40,7 @@ def _rows(report: BenchReport) -> Iterator[list[str]]:
     )
     network = f"`{model.id}`: {model.network}, T = {model.segments}, {model.width}x{model.height}"
     when = f"{report.measured_at[:10]}, edge-tdn {report.edge_tdn}, OpenVINO {report.software.get('openvino', '?')}"
-    when += f"; busy (load {machine.load:g}), so too slow" if machine.busy else ""
+    when += f"; other programs ran (load {machine.load:g}): an idle machine is faster" if machine.busy else ""
     fastest: dict[tuple[str, str], MeasuredRow] = {}
     for row in report.rows:  # the fastest first
         fastest.setdefault((row.precision, row.device), row)
