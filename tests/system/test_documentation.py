@@ -60,7 +60,7 @@ def test_a_picture_loads_quickly(picture: Path) -> None:
         ("What it sees, and what it does not", "what-it-sees-and-what-it-does-not"),
         ("`[decide]`: when an action starts", "decide-when-an-action-starts"),
         ("State of [mosquitto](https://example.org) 2.0", "state-of-mosquitto-20"),
-        ("clip_most_s - seconds", "clip_most_s---seconds"),
+        ("max_clip_s - seconds", "max_clip_s---seconds"),
     ],
 )
 def test_anchors_are_those_of_github(title: str, anchor: str) -> None:
