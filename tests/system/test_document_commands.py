@@ -16,25 +16,33 @@ from tests.support.programs import PROGRAMS
 CAMERA = "needs a camera"
 ROOT_RIGHTS = "needs root, and changes the machine"
 CHECKPOINT = "needs a published checkpoint, and minutes; tests/export runs the same on small networks"
-TRAINING = "trains a network, minutes; tests/training runs the same on small ones"
+TRAINING = "trains or evaluates a network, minutes; tests/training runs the same on small ones"
 SERVER = "sends to a server until it is stopped; tests/system/test_notifications.py runs the program"
-PROJECT = "a target of the project itself: sets up an environment, or takes minutes to hours"
-CONTAINER = "needs podman; tests/system/test_container_image.py runs the same"
-PACKAGE = "changes the environment; tests/system/test_wheel.py runs the same in one of its own"
+PROJECT = "sets up an environment, or takes minutes to hours"
+CONTAINER = "needs podman; tests/system/test_container_image.py builds the image, and runs it, also with compose.yaml"
+PACKAGE = "changes the environment; tests/system/test_wheel.py installs the wheel with each program in one of its own"
 HOSTS = "needs several hosts; tests/operate/test_page.py runs the same"
-ANSIBLE = "needs Ansible; tests/operate/test_ansible.py runs the same"
-BENCHMARK = "measures for minutes; tests/cli/test_bench.py runs the same on a small model"
+WATCH = "needs several hosts, and runs until it is stopped; tests/cli/test_watch.py runs the program"
+ANSIBLE = "needs Ansible; tests/operate/test_ansible.py checks the playbook, and runs its role on this machine"
+BENCHMARK = "measures for a minute or more; tests/cli/test_bench.py measures the shipped model for seconds"
+TABLE = "writes docs/hardware.md; tests/system/test_hardware_page.py runs the same on a copy"
+TARGETS_NOT_RUN = (
+    *("demo", "check", "test", "test-slow", "test-training", "test-systemd"),
+    *("deb", "dist", "bench", "bench-cameras", "chaos", "chaos-cameras"),
+)
 NOT_RUN = {  # pattern of whole commands: why no reader of a test types them
     r"export PATH=.*": "the tests have a PATH of their own",
     r"(.*\| )?sudo .*": ROOT_RIGHTS,
-    r"make [\w-]+": PROJECT,
+    **{f"make {target}": PROJECT for target in TARGETS_NOT_RUN},
     r"edge-tdn demo --source /dev/video0": CAMERA,
     r"edge-tdn record --source rtsp://.*": CAMERA,
     r"podman(-compose)? .*": CONTAINER,
     r"(pip|pipx|uv tool) install .*": PACKAGE,
-    r"edge-tdn .*--config operator\.toml.*": HOSTS,
+    r"edge-tdn (status|forget) .*--config operator\.toml.*": HOSTS,
+    r"edge-tdn watch --config operator\.toml .*": WATCH,
     r"ansible-playbook .*": ANSIBLE,
-    r"edge-tdn bench.*|python -m tests\.bench\..*": BENCHMARK,
+    r"edge-tdn bench.*": BENCHMARK,
+    r"python -m tests\.bench\.hardware_table": TABLE,
     r"\.venv/bin/python configs/notify/notify\.py .*": SERVER,
     r"(\.venv/bin/)?edge-tdn-train (finetune|train|evaluate) .*": TRAINING,
     r"(\.venv/bin/)?edge-tdn-export (convert|quantize|parity|inspect|explain|ensemble) models/ssv2.*|.*best\.pth\.tar.*"
