@@ -34,7 +34,7 @@ def test_sections_end_at_the_next_heading_of_their_level() -> None:
         ("The broker", "the-broker"),
         ("`--config`, and more", "--config-and-more"),
         ("a_b: c?", "a_b-c"),
-        ("clip_most_s - seconds", "clip_most_s---seconds"),
+        ("max_clip_s - seconds", "max_clip_s---seconds"),
         ("State of [mosquitto](https://example.org) 2.0", "state-of-mosquitto-20"),
     ],
 )
