@@ -244,7 +244,7 @@ class RecordConfig(ConfigTable):
     )
     pre_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip before the action's start")
     post_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip after the action's end")
-    clip_most_s: float = Field(
+    max_clip_s: float = Field(
         default=60.0, ge=1, le=600, description="maximum length of a clip, seconds; above pre_roll_s"
     )
     memory_mb: int = Field(
@@ -255,9 +255,9 @@ class RecordConfig(ConfigTable):
     def _consistent(self) -> Self:
         if self.clip and not self.folder:
             raise ValueError("clip needs a folder to write to")
-        if self.clip_most_s <= self.pre_roll_s:
+        if self.max_clip_s <= self.pre_roll_s:
             raise ValueError(
-                f"clip_most_s {self.clip_most_s} is not above pre_roll_s {self.pre_roll_s}; a clip would end before "
+                f"max_clip_s {self.max_clip_s} is not above pre_roll_s {self.pre_roll_s}; a clip would end before "
                 "its action starts"
             )
         return self

@@ -1,6 +1,7 @@
 """The documentation pages and the commented reference configuration, in the package or in a checkout."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
@@ -21,13 +22,18 @@ def reference_file() -> Path:
 
 
 def sections(text: str) -> dict[str, str]:
-    """Return the sections of a page by anchor, each up to the next heading of its level or above, in order."""
-    headings = []
+    """Return the sections of a page by anchor, each up to the next heading of its level or above, in order.
+
+    Of equal headings, the second one has the anchor `name-1`.
+    """
+    headings, equal = [], Counter[str]()
     fenced = False
     for number, line in enumerate(text.splitlines()):
         fenced ^= line.startswith("```")
         if not fenced and (found := re.match(r"(#+) (.+)", line)):
-            headings.append((number, len(found[1]), anchor(found[2])))
+            name = anchor(found[2])
+            headings.append((number, len(found[1]), f"{name}-{equal[name]}" if equal[name] else name))
+            equal[name] += 1
     lines, result = text.splitlines(), dict[str, str]()
     for place, (first, level, name) in enumerate(headings):
         end = next((number for number, depth, _ in headings[place + 1 :] if depth <= level), len(lines))
@@ -37,7 +43,8 @@ def sections(text: str) -> dict[str, str]:
 
 def anchor(heading: str) -> str:
     """Return the anchor that GitHub gives to a heading."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+    shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+    return re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
 
 
 def tables(text: str) -> dict[str, str]:

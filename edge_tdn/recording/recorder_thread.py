@@ -105,7 +105,7 @@ class RecorderThread:
         newest = self._recent.newest
         if newest is None or event.clip is None:
             raise EdgeTdnError(NO_FRAMES_YET)
-        until_ns = from_ns + round(self._config.clip_most_s * NS_PER_S)
+        until_ns = from_ns + round(self._config.max_clip_s * NS_PER_S)
         scratch = self._recordings.begin(event.clip)
         self._clips[event.id] = ClipFile(event, scratch, newest.stream, from_ns, until_ns)
 

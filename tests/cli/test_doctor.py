@@ -63,7 +63,7 @@ def examine(capsys: pytest.CaptureFixture[str]) -> Callable[[Path], tuple[int, F
         document = json.loads(output.out)
         assert document["exit_status"] == status
         return status, by_name(
-            Finding(found["what"], found["mark"], found["said"], found["remedy"], found["exit_status"])
+            Finding(found["check"], found["result"], found["message"], found["remedy"], found["exit_status"])
             for found in document["findings"]
         )
 

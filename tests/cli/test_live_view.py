@@ -1,6 +1,5 @@
 """The live view of `edge-tdn demo` in real pseudo-terminals: its picture, its size, and its hints without one."""
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -170,8 +169,15 @@ def test_kitty_pictures_are_sent_in_chunks_without_loss() -> None:
 
 def test_inside_tmux_kitty_is_not_asked_for(demo: list[str], tmp_path: Path) -> None:
     """Because tmux would take the question for a window title; the sixels that newer versions have are found."""
-    with Terminal(demo, 80, 24, "sixel", {"TMUX": f"{tmp_path},1,0", "TERM": "tmux-256color"}) as terminal:
+
+    class Tmux(Terminal):
+        received = ""
+
+        def _kitty(self, sequence: str) -> None:
+            self.received += sequence
+
+    with Tmux(demo, 80, 24, "sixel", {"TMUX": f"{tmp_path},1,0", "TERM": "tmux-256color"}) as terminal:
         picture = until_whole(terminal, 80)
         assert picture.pixels.shape[1] == picture.columns * CELL[0]
         assert terminal.interrupt() == 0
-    assert os.environ.get("TMUX") != f"{tmp_path},1,0"
+    assert terminal.received == ""

@@ -78,7 +78,7 @@ CAMERA = '[[camera]]\nname = "a"\nsource = "a.mp4"\n'
         ),
         (ACTION.replace("fall", "a\\tb") + CAMERA, r":2: decide\.action\[0\]\.name = 'a\\tb': allowed: 1 to 200"),
         (ACTION.replace("fall", "a" * 201) + CAMERA, r"a': allowed: 1 to 200 characters"),
-        ("[record]\npre_roll_s = 5.0\nclip_most_s = 5.0\n" + CAMERA, r":1: record: clip_most_s 5\.0 is not above pre"),
+        ("[record]\npre_roll_s = 5.0\nmax_clip_s = 5.0\n" + CAMERA, r":1: record: max_clip_s 5\.0 is not above pre"),
         (ACTION + ACTION + CAMERA, r":1: decide\.action: duplicate action name 'fall'; each"),
         (
             ACTION + ACTION.replace("fall", "run") + "labels = ['x', 'fall']\n" + CAMERA,

@@ -19,17 +19,24 @@ def test_every_page_of_the_repository_is_a_topic_with_a_title() -> None:
 
 
 def test_sections_end_at_the_next_heading_of_their_level() -> None:
-    text = "# Page\nintroduction\n## One `key` (more)\na\n### Deep\nb\n```sh\n# comment\n```\n## Two\nc\n"
+    text = "# Page\nintroduction\n## One `key` (more)\na\n### Deep\nb\n```sh\n# comment\n```\n## Two\nc\n### Deep\nd\n"
     found = sections(text)
-    assert list(found) == ["page", "one-key-more", "deep", "two"]
+    assert list(found) == ["page", "one-key-more", "deep", "two", "deep-1"]
     assert found["one-key-more"] == "## One `key` (more)\na\n### Deep\nb\n```sh\n# comment\n```\n"
     assert found["deep"] == "### Deep\nb\n```sh\n# comment\n```\n"
+    assert found["deep-1"] == "### Deep\nd\n"
     assert found["page"] == text
 
 
 @pytest.mark.parametrize(
     ("heading", "expected"),
-    [("The broker", "the-broker"), ("`--config`, and more", "--config-and-more"), ("a_b: c?", "a_b-c")],
+    [
+        ("The broker", "the-broker"),
+        ("`--config`, and more", "--config-and-more"),
+        ("a_b: c?", "a_b-c"),
+        ("max_clip_s - seconds", "max_clip_s---seconds"),
+        ("State of [mosquitto](https://example.org) 2.0", "state-of-mosquitto-20"),
+    ],
 )
 def test_an_anchor_is_that_of_github(heading: str, expected: str) -> None:
     assert anchor(heading) == expected

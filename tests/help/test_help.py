@@ -6,15 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 from edge_tdn_export.__main__ import COMMANDS as EXPORT_COMMANDS
-from edge_tdn_export.__main__ import _parser as export_parser
 from edge_tdn_training.__main__ import COMMANDS as TRAIN_COMMANDS
-from edge_tdn_training.__main__ import _parser as train_parser
 
-from edge_tdn.cli.command_line import COMMANDS, parser
+from edge_tdn.cli.command_line import COMMANDS
 from edge_tdn.help.command_help import Example, wrapped
 from edge_tdn.help.parser import Parser, arguments_of, command_parsers, command_summaries
+from tests.support.programs import PROGRAMS
 
-PROGRAMS: dict[str, Parser] = {one.prog: one for one in (parser(), export_parser(), train_parser())}
 HELPS = [
     *((name, "", program) for name, program in PROGRAMS.items()),
     *((name, command, own) for name, program in PROGRAMS.items() for command, own in command_parsers(program).items()),

@@ -5,15 +5,12 @@ import shutil
 import subprocess
 
 import pytest
-from edge_tdn_export.__main__ import _parser as export_parser
-from edge_tdn_training.__main__ import _parser as train_parser
 
-from edge_tdn.cli.command_line import parser
 from edge_tdn.help.man_page import man_page
 from edge_tdn.help.parser import Parser, arguments_of, command_parsers
+from tests.support.programs import PROGRAMS
 from tests.support.waiting import PROGRAM_S
 
-PROGRAMS: dict[str, Parser] = {one.prog: one for one in (parser(), export_parser(), train_parser())}
 PLAIN = {"GROFF_NO_SGR": "1", "LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}
 
 

@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,21 +12,19 @@ from edge_tdn.__main__ import main
 from edge_tdn.config.load import load
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
-from tests.support.command_line import parse
+from tests.support.documents import Page
 from tests.support.retained import RetainedStates, camera_status, daemon_status, retained_topics
+from tests.support.units import verify, write_unit
 
-PAGE = (ROOT / "docs/operate.md").read_text()
-COMMANDS = re.findall(r"^(edge-tdn (?:status|forget|watch) .*)$", PAGE, re.M)
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.M | re.S)
+PAGE = Page(ROOT / "docs/operate.md")
+COMMANDS = [command for command in PAGE.commands if re.match(r"edge-tdn (status|forget) ", command)]
+DROP_INS = PAGE.texts("ini")
 
 
 @pytest.fixture
 def here(broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mosquitto]:
     """The broker of two hosts with the versions and models of the page; operator.toml in the current folder."""
-    (operator,) = (block for block in blocks("toml") if block.startswith("# operator.toml\n"))
+    (operator,) = (block for block in PAGE.texts("toml") if block.startswith("# operator.toml\n"))
     assert "mqtts://broker.lan" in operator
     (tmp_path / "operator.toml").write_text(operator.replace("mqtts://broker.lan", broker.url))
     (tmp_path / "operator.password").write_text("secret\n")
@@ -45,7 +41,7 @@ def here(broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_files_of_barn_load_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_TDN_USER", "barn")
     (tmp_path / "conf.d").mkdir()
-    for block in blocks("toml"):
+    for block in PAGE.texts("toml"):
         if name := re.match(r"# (site\.toml|conf\.d/\S+)", block):
             (tmp_path / name[1]).write_text(block.replace("/etc/edge-tdn/", ""))
     config = load(tmp_path / "site.toml")
@@ -54,23 +50,15 @@ def test_the_files_of_barn_load_together(tmp_path: Path, monkeypatch: pytest.Mon
     assert (config.metrics.port, config.log.format, config.camera[0].name) == (9464, "json", "door")
 
 
-@pytest.mark.parametrize("number", range(len(blocks("ini"))))
+@pytest.mark.parametrize("number", range(len(DROP_INS)))
 def test_systemd_accepts_each_drop_in(number: int, tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed: make test-packages")
-    unit = tmp_path / "edge-tdn@yard.service"
-    text = (ROOT / "systemd/edge-tdn@.service").read_text()
-    unit.write_text(text.replace("/usr/local/bin/edge-tdn", "/bin/true").replace("/usr/local/share", "/usr/share"))
-    (tmp_path / f"{unit.name}.d").mkdir()
-    (tmp_path / f"{unit.name}.d/site.conf").write_text(blocks("ini")[number])
-    verified = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
-    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+    verify(write_unit(tmp_path, DROP_INS[number]))
 
 
 def test_there_are_commands_and_drop_ins() -> None:
     """The parametrised tests would pass on empty lists."""
-    assert len(blocks("ini")) == 3
-    assert len(COMMANDS) >= 6
+    assert len(DROP_INS) == 3
+    assert len(COMMANDS) >= 5
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if " status " in command])
@@ -92,16 +80,11 @@ def test_the_host_that_is_taken_out_of_service_leaves_the_broker(here: Mosquitto
     assert "edge-tdn/barn/status" in left
 
 
-def test_the_watch_command_is_accepted_by_its_parser() -> None:
-    (command,) = (command for command in COMMANDS if " watch " in command)
-    assert parse(*shlex.split(command)[1:]).base == "edge-tdn/+"
-
-
 def test_the_exit_statuses_of_the_page_are_those_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["status", "--help"])
     shown = capsys.readouterr().out
-    text = " ".join(PAGE.split())
+    text = " ".join(PAGE.text.split())
     for status in (0, 1, 3, 4, 69):
         assert re.search(rf"^  {status}\b", shown, re.M), status
     assert "exit status is 0 if all is well, 1 if something has failed, 3 if a host was stopped on purpose, 69" in text
@@ -109,7 +92,7 @@ def test_the_exit_statuses_of_the_page_are_those_of_the_help(capsys: pytest.Capt
 
 def test_the_page_names_each_alert_key_and_file_as_they_are() -> None:
     rules = (ROOT / "configs/prometheus/edge-tdn.rules.yml").read_text()
-    for alert in re.findall(r"`(EdgeTdn\w+)`", PAGE):
+    for alert in re.findall(r"`(EdgeTdn\w+)`", PAGE.text):
         assert f"alert: {alert}\n" in rules
-    for path in re.findall(r"(?:configs|packaging)/[\w./-]+", PAGE):
+    for path in re.findall(r"(?:configs|packaging)/[\w./-]+", PAGE.text):
         assert (ROOT / path.rstrip(".")).exists(), path

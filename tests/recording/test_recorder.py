@@ -213,7 +213,7 @@ def test_a_wall_clock_that_jumps_moves_no_clip(jump_s: int, make_recorder: Make,
 
 
 def test_a_clip_ends_with_its_stream_at_its_longest_and_at_the_stop(make_recorder: Make, tmp_path: Path) -> None:
-    recorder = make_recorder(snapshot=False, clip_most_s=2.0)
+    recorder = make_recorder(snapshot=False, max_clip_s=2.0)
     play(recorder, 0, 40)
     record(recorder, action_event(1, "start", 2.0, 1.5), clip_scores(2.0))
     play(recorder, 40, 60)

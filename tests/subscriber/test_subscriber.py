@@ -10,8 +10,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 import edge_tdn.subscriber
@@ -21,11 +19,9 @@ from edge_tdn.delivery.mqtt import Connection, Message
 from edge_tdn.jpeg_comment import with_comment
 from edge_tdn.subscriber import Gap, Snapshot, Subscriber, broker_access
 from tests.support.broker import Mosquitto
-from tests.support.subscriber import MessageLog, ReplayingHost
+from tests.support.subscriber import JPEG, MessageLog, ReplayingHost
 from tests.support.waiting import eventually
 from tests.support.wire import Wire
-
-JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_tdn.cli.command_line import parser
+from tests.support.site import write_text
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -18,9 +19,7 @@ def parse(*arguments: str | Path) -> argparse.Namespace:
 
 def camera_site(folder: Path, text: str = "", source: str = "demo:") -> Path:
     """Write site.toml with `text` and one camera, `a`, and return its path."""
-    path = folder / "site.toml"
-    path.write_text(f'{text}\n[[camera]]\nname = "a"\nsource = "{source}"\n')
-    return path
+    return write_text(folder, f'{text}\n[[camera]]\nname = "a"\nsource = "{source}"\n')
 
 
 def assert_refused(result: subprocess.CompletedProcess[str], status: int, *parts: str) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.support.documents import README, Block, invocations
+from tests.support.documents import README, Block, invocation
 from tests.support.waiting import PATIENCE_S, PROGRAM_S, eventually
 
 PRINTED = {  # a command that does not end by itself: what it prints once it works
@@ -46,12 +46,12 @@ class Reader:
         """Save a block that begins with `# NAME` as the file NAME."""
         first = block.text.partition("\n")[0]
         if block.language == "toml" and first.startswith("# ") and first.endswith(".toml"):
-            (self._folder / first[2:]).write_text(block.text.replace(BROKER, self._broker) + "\n")
+            (self._folder / first[2:]).write_text(block.text.replace(BROKER, self._broker))
 
     def type(self, command: str) -> None:
         """Run a command to its end, or until it has printed what shows that it works. AssertionError if it fails."""
-        calls = invocations(command)
-        name = calls[0][1] if calls and calls[0][0] == "edge-tdn" else ""
+        called = invocation(command)
+        name = called[1] if called[:1] == ["edge-tdn"] else ""
         if name in PRINTED:
             self._until_printed(name, command)
             return

@@ -27,8 +27,8 @@ class Machine(Booted):
         try:
             command = ["make", "-C", str(ROOT), "install", f"DESTDIR={root}", f"PYTHON={PYTHON}"]
             subprocess.run(command, check=True, capture_output=True, timeout=600)
+            subprocess.run(["systemd-sysusers", f"--root={root}"], check=True, capture_output=True)
             super().__init__(root)
-            self.run("systemd-sysusers")
         except BaseException:
             subprocess.run(["umount", str(root)], check=False)
             raise

@@ -1,9 +1,12 @@
-"""Events, a host that replays them, and a log of what a subscriber yields."""
+"""Events, a picture, a host that replays events, and a log of what a subscriber yields."""
 
 import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty
+
+import cv2
+import numpy as np
 
 from edge_tdn.delivery.commands import CommandError, Replay, parse
 from edge_tdn.delivery.mqtt import Acknowledged, Connected, Connection, Link, Message, Received
@@ -13,6 +16,7 @@ from tests.support.broker import Mosquitto
 from tests.support.waiting import eventually
 
 MOMENT = "2026-03-01T12:00:00.000Z"
+JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()  # a small black picture
 
 
 def make_event(

@@ -7,9 +7,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from edge_tdn.help.documents import sections
 from edge_tdn.messages import json_schema
 from tests.conftest import ROOT
-from tests.support.documents import PAGES, README, Page, anchor_of
+from tests.support.documents import PAGES, README, Page
 
 MAX_README_LINES = 130
 MAX_PICTURE_BYTES = 200_000
@@ -34,7 +35,8 @@ def test_every_link_leads_to_a_file_and_anchor(page: Page, link: str) -> None:
     assert path.exists(), f"{page.name}: {link}"
     if anchor:
         assert path.suffix == ".md", f"{page.name}: {link}: only pages have anchors"
-        assert anchor in Page(path).anchors, f"{page.name}: {link}: there are {sorted(Page(path).anchors)}"
+        anchors = list(sections(path.read_text()))
+        assert anchor in anchors, f"{page.name}: {link}: there are {anchors}"
 
 
 def test_every_page_and_picture_is_reached_from_the_readme() -> None:
@@ -53,23 +55,9 @@ def test_a_picture_loads_quickly(picture: Path) -> None:
     assert picture.stat().st_size <= MAX_PICTURE_BYTES
 
 
-@pytest.mark.parametrize(
-    ("title", "anchor"),
-    [
-        ("Put it on MQTT", "put-it-on-mqtt"),
-        ("What it sees, and what it does not", "what-it-sees-and-what-it-does-not"),
-        ("`[decide]`: when an action starts", "decide-when-an-action-starts"),
-        ("State of [mosquitto](https://example.org) 2.0", "state-of-mosquitto-20"),
-        ("clip_most_s - seconds", "clip_most_s---seconds"),
-    ],
-)
-def test_anchors_are_those_of_github(title: str, anchor: str) -> None:
-    assert anchor_of(title) == anchor
-
-
 def test_the_event_of_the_readme_is_a_valid_one() -> None:
     """Shown as it is published."""
-    (example,) = [json.loads(block.text) for block in README.blocks if block.language == "json"]
+    (example,) = map(json.loads, README.texts("json"))
     schema = json.loads(json_schema("event"))
     jsonschema.validate(example, schema)
     assert set(schema["required"]) <= set(example) <= set(schema["properties"])

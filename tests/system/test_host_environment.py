@@ -36,7 +36,7 @@ TRAIN = {
     "evaluate": "--data clips --model motion",
     "train": "--data clips --out run",
     "motion": "--out run",
-    "judge-motion": "motion",
+    "evaluate-motion": "motion",
     "ablation": "--out run",
 }
 WITHOUT_EXTRA = {"show-motion"}  # of the trainer: it only reads and draws pictures

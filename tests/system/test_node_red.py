@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 
 from edge_tdn.delivery.mqtt import Message
@@ -23,12 +21,11 @@ from edge_tdn.jpeg_comment import with_comment
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.ports import free_port
-from tests.support.subscriber import make_event
+from tests.support.subscriber import JPEG, make_event
 from tests.support.waiting import eventually
 from tests.support.webhook import WebhookServer
 
 FLOW = ROOT / "configs/node-red/notify.json"
-JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
 START_S = 300
 
 

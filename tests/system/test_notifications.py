@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from edge_tdn.delivery.mqtt import Message
@@ -17,12 +15,11 @@ from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
 from tests.support.site import write_site
-from tests.support.subscriber import ReplayingHost, make_event
+from tests.support.subscriber import JPEG, ReplayingHost, make_event
 from tests.support.waiting import eventually
 from tests.support.webhook import HttpRequest, WebhookServer
 
 PROGRAM = ROOT / "configs/notify/notify.py"
-JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
 ALWAYS = ("--max-age-s", "1e12")  # the events of these tests are old
 Start = Callable[..., subprocess.Popen[bytes]]
 

@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[Program, list[str]]] = {
     "explain": (export, ["explain", "motion", "demo:", "--out", "{}.png"]),
     "evaluate": (train, ["evaluate", "--data", "clips", "--model", "motion", "--out", "{}"]),
     "show-motion": (train, ["show-motion", "{}.png", "--rows", "1"]),
-    "judge-motion": (train, ["judge-motion", "motion", "--wrong", "{}.png"]),
+    "evaluate-motion": (train, ["evaluate-motion", "motion", "--wrong", "{}.png"]),
     "motion": (train, ["motion", "--out", "{}", "--drawings", "32", "--workers", "0"]),
     "ablation": (train, ["ablation", "--out", "{}", "--drawings", "32", "--workers", "0", "--tables", "1d"]),
 }

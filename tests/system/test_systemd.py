@@ -12,8 +12,8 @@ import pytest
 from edge_tdn.demo.demo_clip import demo_clip
 from tests.conftest import ROOT
 from tests.support.machine import Machine
+from tests.support.units import UNITS, verify, write_unit
 
-UNITS = ROOT / "systemd"
 BROKER = '[broker]\nurl = "mqtt://localhost:1883"\n'
 CAMERA = '[[camera]]\nname = "gate"\nsource = "rtsp://10.255.255.2/stream"\n'
 AWAY = '[broker]\nurl = "mqtt://10.255.255.1"\n' + CAMERA
@@ -25,16 +25,8 @@ WATCHDOG_S = 20  # of the unit
 )
 def test_the_units_are_valid_and_expose_little(drop_in: str, exposure: int, tmp_path: Path) -> None:
     """systemd-analyze: no warning, and an exposure of at most a tenth of this."""
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed: make test-packages")
-    unit = tmp_path / "edge-tdn@yard.service"
-    text = (UNITS / "edge-tdn@.service").read_text()
-    unit.write_text(text.replace("/usr/local/bin/edge-tdn", "/bin/true").replace("/usr/local/share", "/usr/share"))
-    if drop_in:
-        (tmp_path / f"{unit.name}.d").mkdir()
-        shutil.copy(UNITS / drop_in, tmp_path / f"{unit.name}.d")
-    verified = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
-    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+    unit = write_unit(tmp_path, (UNITS / drop_in).read_text() if drop_in else "")
+    verify(unit)
     assessed = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={exposure}", unit],
         capture_output=True,

@@ -19,7 +19,7 @@ COMMANDS = {  # name -> its module and its help; own actions first, then the pub
         "edge_tdn_training.commands.contact_sheet",
         "draw the clips on which the shipped model is trained or evaluated",
     ),
-    "judge-motion": (
+    "evaluate-motion": (
         "edge_tdn_training.commands.evaluate_motion",
         "measure how well a model recognises motions, in generated and in real clips",
     ),

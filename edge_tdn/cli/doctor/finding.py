@@ -27,9 +27,9 @@ class Finding:
     def document(self) -> dict[str, object]:
         """Return the finding as a part of the JSON document."""
         return {
-            "what": self.what,
-            "mark": self.mark,
-            "said": self.message,
+            "check": self.what,
+            "result": self.mark,
+            "message": self.message,
             "remedy": self.remedy,
             "exit_status": self.exit_status,
         }

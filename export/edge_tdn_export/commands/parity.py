@@ -67,7 +67,6 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--max-clips",
-        "--most-clips",
         type=int,
         default=200,
         metavar="N",

@@ -51,7 +51,7 @@ def test_a_killed_ablation_is_resumed_and_trains_nothing_twice(
     """Results are the same when the networks are evaluated in PyTorch instead of OpenVINO."""
     kill_trainer_when(command(), (tmp_path / "out/tsn-1/checkpoint.pt").exists)
     capsys.readouterr()
-    assert main(command("--at-once", "4")) == 0
+    assert main(command("--micro-batch", "4")) == 0
     printed = capsys.readouterr()
     assert "tsn-1: resuming after epoch" in printed.err
     rows = [line for line in printed.out.splitlines() if re.match("T[\\w-]+ +[0-9]", line)]
@@ -74,7 +74,9 @@ def test_a_killed_ablation_is_resumed_and_trains_nothing_twice(
     assert Image.open(tmp_path / "out/ablation.png").size[0] > 1000
     runs = [json.loads((tmp_path / f"out/{name}-1/run.json").read_text()) for name in ("tsn", "t-conv")]
     assert all(runs[0][key] == runs[1][key] for key in ("course", "data", "input")), "trained alike"
-    assert [run["computed"]["at_once"] for run in runs] == [8, 4], "except for the option that was changed in between"
+    assert [run["computed"]["micro_batch"] for run in runs] == [8, 4], (
+        "except for the option that was changed in between"
+    )
     trained = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/*-1/*") if path.name != "curves.png"}
     monkeypatch.setattr(ablation, "compile_whole", lambda network, spec: lambda clip: whole(network, clip, spec))
     assert main(command("--markdown")) == 0
@@ -163,8 +165,11 @@ def test_every_row_of_the_papers_tables_is_a_different_network() -> None:
         (["--held-out", "1"], "--held-out 1: must be from 2 to"),
         (["--size", "16"], "--size 16: must be from 32 to 1024"),
         (["--workers", "-1"], "--workers -1: must be from 0"),
-        (["--at-once", "9"], "--at-once 9: must be from 0 to 8"),
-        (["--at-once", "6"], "6 clip(s) at once: a process's share of a step is 2 x 4 clip(s); use --at-once 4 or 8"),
+        (["--micro-batch", "9"], "--micro-batch 9: must be from 0 to 8"),
+        (
+            ["--micro-batch", "6"],
+            "6 clip(s) at once: a process's share of a step is 2 x 4 clip(s); use --micro-batch 4 or 8",
+        ),
     ],
 )
 def test_an_option_out_of_range_is_an_error_and_nothing_is_written(

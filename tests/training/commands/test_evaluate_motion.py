@@ -50,7 +50,7 @@ def test_a_sheet_has_a_row_for_each_clip_of_the_label(tmp_path: Path, motion: Mo
 
 def test_the_shipped_model_is_evaluated(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The model runs in the runtime, on the given number of clips; wrong clips are drawn."""
-    assert main(["judge-motion", "motion", "--generated", "5", "--wrong", str(tmp_path / "wrong.png")]) == 0
+    assert main(["evaluate-motion", "motion", "--generated", "5", "--wrong", str(tmp_path / "wrong.png")]) == 0
     printed = capsys.readouterr().out
     assert re.search(
         r"generated: 5 clips, top-1 \d+\.\d%; left and right swapped [\d.%-]+, still called moving", printed
@@ -91,8 +91,8 @@ def test_clips_of_an_ensemble_contain_the_frames_of_each_network(motion: Model) 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("judge-motion motion --generated 0", "--generated 0 without --crops: nothing to evaluate on"),
-        ("judge-motion motion --seed -1", "--seed -1: must be 0 or more"),
+        ("evaluate-motion motion --generated 0", "--generated 0 without --crops: nothing to evaluate on"),
+        ("evaluate-motion motion --seed -1", "--seed -1: must be 0 or more"),
         ("show-motion sheet.png --first -1", "--first -1: must be 0 or more"),
     ],
 )

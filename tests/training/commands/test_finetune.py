@@ -168,7 +168,7 @@ def test_evaluation_data_that_leaks_is_an_error(
             (side / "dataset.toml").write_text(described)
 
     def refusal() -> str:
-        line = ["--data", clips, "--judge", held_out, "--from", workspace / "run", "--out", tmp_path / "own"]
+        line = ["--data", clips, "--evaluate-on", held_out, "--from", workspace / "run", "--out", tmp_path / "own"]
         accepted = ["--without-background"] if command == "finetune" else []
         assert main([command, *map(str, line), "--cache", str(workspace / "cache"), "--device", "cpu", *accepted]) == 78
         assert {path.name for path in tmp_path.iterdir()} == {"clips", "held_out"}

@@ -43,7 +43,7 @@ def test_a_plan_contains_everything_that_the_steps_need(clips: Path) -> None:
     [
         (("--rate", "101"), "rate 101.0: must be from 0 to 100"),
         (("--seed", str(1 << 32)), "seed 4294967296: must be from 0 to"),
-        (("--judge", "gone"), "gone: no such data"),
+        (("--evaluate-on", "gone"), "gone: no such data"),
         (("--from", "gone.pth"), "gone.pth: no such checkpoint"),
         (("--segment-stride", "0"), "--segment-stride 0: must be 1 or more"),
         (("--from", "", "--arch", "resnet18", "--width", "0.125", "--size", "32"), "size 32x32: too small"),
@@ -62,7 +62,7 @@ def test_evaluation_data_with_another_class_is_an_error(clips: Path, tmp_path: P
     (other / "left").rename(other / "up")
     (other / "dataset.toml").unlink()
     with pytest.raises(ConfigError, match="class 'up' is not a class of"):
-        make_plan(options(clips, "--judge", other))
+        make_plan(options(clips, "--evaluate-on", other))
 
 
 def test_data_without_background_is_an_error_with_the_command_that_records_it(clips: Path, tmp_path: Path) -> None:

@@ -41,9 +41,9 @@ def paths(folder: Path) -> list[str]:
 def test_train_states_the_format_and_takes_the_part_of_a_split_that_is_meant(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """HMDB51: one file stands for the split; --data are its training videos, --judge its test videos."""
+    """HMDB51: one file stands for the split; --data are its training videos, --evaluate-on its test videos."""
     split = published_lists.hmdb51_train(clips, tmp_path)
-    data = ["--data", str(split.path), "--judge", str(split.path), "--videos-in", str(split.reading.videos_in)]
+    data = ["--data", str(split.path), "--evaluate-on", str(split.path), "--videos-in", str(split.reading.videos_in)]
     assert main(["train", *data, *NETWORK, *paths(tmp_path)]) == 0
     printed = capsys.readouterr().out
     for part in ("train", "test"):
@@ -60,13 +60,13 @@ def test_evaluation_data_may_lack_classes_but_has_no_other(
     listed.write_text("\n".join(row for row in rows if "idright1" not in row) + "\n")
     fewer = listed.with_name("validate.csv")
     fewer.write_text("\n".join([rows[0], *(row for row in rows if "idright1" in row)]) + "\n")
-    assert main(["train", "--data", str(listed), "--judge", str(fewer), *NETWORK, *paths(tmp_path)]) == 0
+    assert main(["train", "--data", str(listed), "--evaluate-on", str(fewer), *NETWORK, *paths(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert f"{listed}: Kinetics CSV; 3 videos, 2 labels, sorted\n" in printed
     assert f"{fewer}: Kinetics CSV; 1 video, 1 label, sorted\n" in printed
     fewer.write_text(fewer.read_text().replace("moving right", "moving up"))
     (tmp_path / "train/moving_right").rename(tmp_path / "moving_up")
-    assert main(["train", "--data", str(listed), "--judge", str(fewer), *NETWORK, *paths(tmp_path)]) == 78
+    assert main(["train", "--data", str(listed), "--evaluate-on", str(fewer), *NETWORK, *paths(tmp_path)]) == 78
     assert f"{fewer}: class 'moving up' is not a class of {listed}; " in capsys.readouterr().err
 
 
@@ -159,7 +159,7 @@ def test_finetune_on_frame_folders_calibrates_and_compares_on_them(
     printed = capsys.readouterr().out
     assert f"{published.path}: {published.shown}; 4 videos, 2 labels of category.txt\n" in printed
     assert open_model(tmp_path / "own").labels == CLASSES
-    notes = json.loads((tmp_path / "own/finetune.json").read_text())["said"]
+    notes = json.loads((tmp_path / "own/finetune.json").read_text())["notes"]
     assert not any("not one clip" in note for note in notes), (
         "INT8 was tried on them, whether it keeps its limits or not"
     )

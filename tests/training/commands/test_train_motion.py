@@ -103,7 +103,7 @@ def test_the_result_is_a_folder_like_the_shipped_one(
     assert (model.manifest.id, model.manifest.background) == (motion.manifest.id, motion.manifest.background)
     assert model.manifest.input == SMALL
     assert all(parity.within_limits and parity.clips == 4 for parity in model.manifest.parity.values())
-    results = json.loads((tmp_path / "run/judged.json").read_text())["results"]
+    results = json.loads((tmp_path / "run/evaluation.json").read_text())["results"]
     assert results.keys() == model.manifest.precisions.keys()
     assert all(sum(map(sum, one["confusion"])) == 4 for one in results.values())
     assert (tmp_path / "run/confusion.png").exists()
@@ -161,8 +161,8 @@ def test_one_cycle() -> None:
         (["--drawings", "2"], "batch 8: a step would need more clips than an epoch has, 4; use --batch 4 or less"),
         (["--batch", "3"], "batch 3: not a multiple of 2 views; change --batch"),
         (
-            ["--at-once", "3"],
-            "a process's share of a step is 4 x 2 clip(s); use --at-once 2, 4 or 8",
+            ["--micro-batch", "3"],
+            "a process's share of a step is 4 x 2 clip(s); use --micro-batch 2, 4 or 8",
         ),
         (["--workers", "-1"], "--workers -1: must be from 0"),
         (["--from", "motion"], "its network has width = 0.5, not 0.125"),

@@ -165,7 +165,7 @@ def test_two_machines_give_the_weights_of_one(clips: Path, decoded: DecodedDataS
         for machine in machines:
             machine.kill()
     recorded = json.loads((tmp_path / "two/run.json").read_text())
-    assert recorded["computed"] == {"device": "cpu", "processes": 2, "at_once": 1}
+    assert recorded["computed"] == {"device": "cpu", "processes": 2, "micro_batch": 1}
     (one, metrics), (other, other_metrics) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert one.keys() == run_weights(tmp_path / "two").keys()
@@ -231,7 +231,7 @@ def test_run_json_keeps_its_keys(decoded: DecodedDataSet, tmp_path: Path) -> Non
     """A run of an older version can be resumed only while the keys are the same."""
     identity = make_task(decoded, held_out=True).identity()
     assert list(identity) == ["network", "input", "course", "start", "data", "held_out"]
-    assert list(identity["start"]) == ["from", "sha256", "said"]
+    assert list(identity["start"]) == ["from", "sha256", "notes"]
     assert list(identity["data"]) == ["videos", "labels", "swaps", "skipped", "sha256"]
     assert " ".join(identity["course"]) == (
         "epochs milestones rate warm_up_epochs cosine batch weight_decay momentum nesterov dropout clip last_layer "
@@ -239,7 +239,7 @@ def test_run_json_keeps_its_keys(decoded: DecodedDataSet, tmp_path: Path) -> Non
     )
     train_here(make_task(decoded, replace(CONFIG, epochs=1)), tmp_path / "run")
     recorded = json.loads((tmp_path / "run/run.json").read_text())
-    assert recorded["computed"] == {"device": "cpu", "processes": 1, "at_once": 4}
+    assert recorded["computed"] == {"device": "cpu", "processes": 1, "micro_batch": 4}
 
 
 def test_the_published_schedules() -> None:
@@ -282,19 +282,22 @@ def test_a_folder_of_another_run_is_an_error(decoded: DecodedDataSet, tmp_path: 
     ("more", "message"),
     [
         (["--batch", 64], "batch 64: a step would need more clips than an epoch has, 8; use --batch 8 or less"),
-        (["--at-once", 3], "3 clip(s) at once: a process's share of a step is 4 x 1 clip(s); use --at-once 1, 2 or 4"),
+        (
+            ["--micro-batch", 3],
+            "3 clip(s) at once: a process's share of a step is 4 x 1 clip(s); use --micro-batch 1, 2 or 4",
+        ),
         (["--size", 32], "size 32x32: too small for this network"),
         (["--size", 8], "height: Input should be greater than or equal to 32, got 8"),
         (["--size", 0], "height: Input should be greater than or equal to 32, got 0"),
         (["--frame-rate", 0], "frame_rate: Input should be greater than"),
-        (["--judge", "{data}/left"], "no class in it"),
+        (["--evaluate-on", "{data}/left"], "no class in it"),
         (["--network", "colour=3"], "not an option of the network"),
         (["--network", "ltdm_stages=[7]"], "ltdm_stages 7 is not known"),
         (["--rate", "-1"], "rate -1.0: must be from 0 to 100"),
         (["--seed", "-1"], "seed -1: must be from 0 to"),
         (["--workers", "-1"], "--workers -1: must be 0 or more"),
         (["--from", "gone.pth"], "gone.pth: no such checkpoint"),
-        (["--hold-out", "0.2", "--judge", "{data}"], "--judge and --hold-out: use one of them"),
+        (["--hold-out", "0.2", "--evaluate-on", "{data}"], "--evaluate-on and --hold-out: use one of them"),
     ],
 )
 def test_a_wrong_option_is_an_error_and_nothing_is_written(
@@ -361,10 +364,12 @@ def test_too_little_memory_is_an_error_that_names_the_largest_micro_batch(
 
     monkeypatch.setattr(TDN, "encode", greedy)
     config = replace(CONFIG, epochs=1, batch=8)
-    with pytest.raises(DeviceError, match=r"not enough memory on cpu for 8 clip.s. at once; 2 fit: use --at-once 2 "):
+    with pytest.raises(
+        DeviceError, match=r"not enough memory on cpu for 8 clip.s. at once; 2 fit: use --micro-batch 2 "
+    ):
         train_here(make_task(decoded, config), tmp_path / "run", micro_batch=8)
     assert len(train_here(make_task(decoded, config), tmp_path / "run", micro_batch=2)) == 1
-    assert json.loads((tmp_path / "run/run.json").read_text())["computed"]["at_once"] == 2
+    assert json.loads((tmp_path / "run/run.json").read_text())["computed"]["micro_batch"] == 2
 
 
 def test_a_worker_that_is_killed_for_its_memory_is_an_error(

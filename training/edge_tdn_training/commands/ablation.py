@@ -168,7 +168,7 @@ def run(options: argparse.Namespace) -> int:
         "drawings": (BATCH // VIEWS, CLIPS_PER_SEED),
         "held_out": (2, CLIPS_PER_SEED),
         "size": (32, 1024),
-        "at_once": (0, BATCH),
+        "micro_batch": (0, BATCH),
         "workers": (0, MAX_WORKERS),
     }
     check_ranges(options, ranges)
@@ -230,7 +230,7 @@ def _train(
     config = one_cycle(epochs, context, RATE, BATCH, VIEWS, seed)
     initial = load_initial_weights("", MOTIONS, seed, **NETWORK, **variant.network)
     clips = GeneratedClips(seed * CLIPS_PER_SEED, options.drawings // epochs)
-    micro_batch = options.at_once or BATCH // context.world
+    micro_batch = options.micro_batch or BATCH // context.world
     task = TrainingTask(initial, spec, clips, None, config)
     train(task, folder, context, micro_batch, options.workers, bars=bars)
 

@@ -1,6 +1,6 @@
-"""`edge-tdn-train judge-motion`: evaluate a model of motions on generated held-out clips, and on crops of real video.
+"""`edge-tdn-train evaluate-motion`: a model of motions, on generated held-out clips and on crops of real video.
 
-    edge-tdn-train judge-motion motion --crops VIDEOS
+    edge-tdn-train evaluate-motion motion --crops VIDEOS
 
 The model runs in the daemon's own runtime, in any precision of its folder.
 """
@@ -40,14 +40,14 @@ Measure how well a model recognises motions, in generated clips that it was not 
 over real videos. Use it for the model `motion` and for variants of it; for your own actions use `evaluate`.
 """,
     examples=(
-        Example("the shipped model, on 500 generated clips", "edge-tdn-train judge-motion motion"),
+        Example("the shipped model, on 500 generated clips", "edge-tdn-train evaluate-motion motion"),
         Example(
             "the same, and on windows that move over your own videos",
-            "edge-tdn-train judge-motion motion --generated 500 --crops videos/",
+            "edge-tdn-train evaluate-motion motion --generated 500 --crops videos/",
         ),
         Example(
             "the clips that it gets wrong, as a picture with a row for each",
-            "edge-tdn-train judge-motion motion --crops videos/ --wrong wrong.png",
+            "edge-tdn-train evaluate-motion motion --crops videos/ --wrong wrong.png",
         ),
     ),
     exit_status={0: "measured", 66: "", 71: "", 78: "model, videos or options are wrong"},
@@ -55,8 +55,8 @@ over real videos. Use it for the model `motion` and for variants of it; for your
 
 
 def add_parser(commands: Commands, summary: str) -> None:
-    """Add the subcommand `judge-motion`."""
-    parser = add_command(commands, "judge-motion", run, summary, HELP)
+    """Add the subcommand `evaluate-motion`."""
+    parser = add_command(commands, "evaluate-motion", run, summary, HELP)
     parser.add_argument("model", help="a model folder, or the name of a shipped model")
     parser.add_argument(
         "--generated", type=int, default=500, metavar="N", help="number of held-out clips (default: 500; 0: none)"

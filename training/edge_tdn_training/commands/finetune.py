@@ -131,7 +131,7 @@ def add_parser(commands: Commands, summary: str) -> None:
         metavar="SHARE",
         help="share of every class to evaluate on (default: 0.3)",
     )
-    parser.add_argument("--judge", type=Path, metavar="DATA", help="evaluate on other data, of the same classes")
+    parser.add_argument("--evaluate-on", type=Path, metavar="DATA", help="evaluate on other data, of the same classes")
     parser.add_argument(
         "--cache",
         type=Path,
@@ -334,9 +334,9 @@ def write_results(
     write_at_once(folder / CURVES, (plan.run_folder / CURVES).read_bytes())
     results = {
         "schema": 1,
-        "said": [*data.notes, *exported.notes],
+        "notes": [*data.notes, *exported.notes],
         "run": json.loads((plan.run_folder / RUN).read_bytes()),
-        "recordings_judged": data.recordings,
+        "recordings_evaluated": data.recordings,
         "results": {name: accuracy_json(one) for name, one in accuracies.items()},
     }
     write_at_once(folder / REPORT, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode(errors=ESCAPED))

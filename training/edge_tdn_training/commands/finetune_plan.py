@@ -34,7 +34,7 @@ MAX_LISTED = 5  # actions that an error names
 RANGES = {
     "epochs": (1, None),
     "batch": (2, None),
-    "at_once": (1, None),
+    "micro_batch": (1, None),
     "workers": (0, None),
     "seed": (0, None),
     "segments": (1, None),
@@ -76,7 +76,7 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
     background = _background(options.start, data.labels)
     if not background and (len(data.labels) < 2 or not options.without_background):
         raise ConfigError(_no_background(options.data, data.labels))
-    evaluation = open_evaluation_data(options.judge, how, data, options.data) if options.judge else None
+    evaluation = open_evaluation_data(options.evaluate_on, how, data, options.data) if options.evaluate_on else None
     if evaluation:
         check_evaluation_data(data, evaluation)
     initial = load_initial_weights(options.start, data.labels, options.seed, **network_options(options))
@@ -97,7 +97,7 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
         config=_training_config(options, data, spec),
         epochs=options.epochs,
         device=options.device,
-        max_micro_batch=options.at_once,
+        max_micro_batch=options.micro_batch,
         workers=options.workers,
         notes=(
             *data.notes,

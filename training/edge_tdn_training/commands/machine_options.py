@@ -8,7 +8,7 @@ from edge_tdn_training.loop.distributed import DEVICES, default_workers
 def add_machine_options(
     parser: argparse._ActionsContainer, micro_batch: str, default_micro_batch: int = 0, workers: int | None = None
 ) -> None:
-    """Add --device, --at-once and --workers. `micro_batch`: the end of the help of --at-once.
+    """Add --device, --micro-batch and --workers. `micro_batch`: the end of the help of --micro-batch.
 
     `workers`: the default; None: `default_workers()`.
     """
@@ -16,7 +16,7 @@ def add_machine_options(
         "--device", choices=DEVICES, default="auto", help="device for training (default: auto, a GPU if there is one)"
     )
     parser.add_argument(
-        "--at-once",
+        "--micro-batch",
         type=int,
         default=default_micro_batch,
         metavar="N",

@@ -43,20 +43,21 @@ Stopped, killed, or out of power? Run the same command again to resume; at most 
         ),
         Example(
             "Something-Something as published, on all GPUs of a machine",
-            "torchrun --nproc-per-node gpu -m edge_tdn_training train --data train.txt --judge val.txt "
+            "torchrun --nproc-per-node gpu -m edge_tdn_training train --data train.txt --evaluate-on val.txt "
             "--from resnet50.pth --out runs/ssv2",
         ),
         Example(
             "on two machines, the same command on each; --out is one folder that both see, the videos and --cache may "
             "be copies",
             "torchrun --nnodes 2 --nproc-per-node gpu --rdzv-backend c10d --rdzv-endpoint first-machine:29500 "
-            "-m edge_tdn_training train --data train.txt --judge val.txt --from resnet50.pth --out /shared/runs/ssv2",
+            "-m edge_tdn_training train --data train.txt --evaluate-on val.txt --from resnet50.pth "
+            "--out /shared/runs/ssv2",
         ),
     ),
     exit_status={0: "trained", 66: "", 71: "", 78: "data, weights or options are wrong"},
     notes="""\
-The data (--data, --judge) is a folder with a folder of videos for each class, named as the class; or a list file as it
-is published, recognised by its content and reported in one line:
+The data (--data, --evaluate-on) is a folder with a folder of videos for each class, named as the class; or a list file
+as it is published, recognised by its content and reported in one line:
 
   clips/a.mp4 0                 path and label: mmaction2, PySlowFast, our own;
                                 blanks, tabs or commas between them
@@ -70,7 +71,7 @@ is published, recognised by its content and reported in one line:
 
 A video is a file, or a folder of numbered pictures, img_00001.jpg and following. `path#t=2.5,7` is the part from second
 2.5 to 7. Numbers in a list refer to a file of labels beside it (--labels-of-list), paths to the list's folder
-(--videos-in). Of a list with a part for training and one for tests, --judge and `evaluate` take the latter.
+(--videos-in). Of a list with a part for training and one for tests, --evaluate-on and `evaluate` take the latter.
 
 A file dataset.toml in the same folder describes the classes of mirrored clips, and the recording that a clip was cut
 from. In the example front-door-3.mp4 is of the recording front-door (without `source`, each file is a recording);
@@ -99,7 +100,9 @@ def add_parser(commands: Commands, summary: str) -> None:
     parser.add_argument(
         "--data", type=Path, required=True, help="training data: folder of class folders, or list file; see below"
     )
-    parser.add_argument("--judge", type=Path, metavar="DATA", help="other data, of the same classes, to evaluate on")
+    parser.add_argument(
+        "--evaluate-on", type=Path, metavar="DATA", help="other data, of the same classes, to evaluate on"
+    )
     parser.add_argument(
         "--hold-out",
         type=float,
@@ -190,15 +193,17 @@ def run(options: argparse.Namespace) -> int:
     """Train, or resume; return the exit status 0. EdgeTdnError: data, weights or options are wrong."""
     if options.hold_out is not None:
         check_share(options.hold_out)
-    if options.judge and options.hold_out:
-        raise ConfigError("--judge and --hold-out: use one of them; held-out videos are from other data or from --data")
+    if options.evaluate_on and options.hold_out:
+        raise ConfigError(
+            "--evaluate-on and --hold-out: use one of them; held-out videos are from other data or from --data"
+        )
     check_ranges(options, {"workers": (0, None)})
     console = Console(markup=False, highlight=False, soft_wrap=True)
     with distributed_context(options.device) as context:
         config = _training_config(options)
         how = reading(options)
         data = open_data(options.data, how, "train")
-        evaluation = open_evaluation_data(options.judge, how, data, options.data) if options.judge else None
+        evaluation = open_evaluation_data(options.evaluate_on, how, data, options.data) if options.evaluate_on else None
         if evaluation:
             check_evaluation_data(data, evaluation)
         initial = load_initial_weights(options.start, data.labels, config.seed, **network_options(options))
@@ -215,7 +220,7 @@ def run(options: argparse.Namespace) -> int:
                 held_out,
                 (*data.notes, *(evaluation.notes if evaluation else ()), *initial.notes, *copies),
             )
-        micro_batch = options.at_once or context.micro_batch(config.batch)
+        micro_batch = options.micro_batch or context.micro_batch(config.batch)
         task = TrainingTask(initial, spec, training, held_out, config)
         with noted(ModelError, f"what was learned is kept in {options.out}; to resume: {same_command(options)}"):
             metrics = train(task, options.out, context, micro_batch, options.workers)

@@ -48,13 +48,13 @@ HELD_OUT_CLIPS = 500  # that are evaluated after each epoch
 CALIBRATION_CLIPS = 128  # that INT8 is calibrated on
 ID, BACKGROUND = "motion", ("still",)
 MODEL = "model"
-RESULTS, CONFUSION = "judged.json", "confusion.png"
+RESULTS, CONFUSION = "evaluation.json", "confusion.png"
 RANGES = {
     "seed": (0, SEEDS - 1),
     "drawings": (1, CLIPS_PER_SEED),
     "held_out": (0, CLIPS_PER_SEED),
     "workers": (0, MAX_WORKERS),
-    "at_once": (0, 1 << 20),
+    "micro_batch": (0, 1 << 20),
 }
 
 HELP = CommandHelp(
@@ -180,7 +180,7 @@ def run(options: argparse.Namespace) -> int:
         if context.is_first:
             for line in (*task.initial.notes, _summary(task)):
                 console.print(line)
-        micro_batch = options.at_once or max(1, options.batch // context.world)
+        micro_batch = options.micro_batch or max(1, options.batch // context.world)
         with noted(ModelError, f"what was learned is kept in {options.out}; to resume: {same_command(options)}"):
             train(task, options.out, context, micro_batch, options.workers)
     if context.is_first:

@@ -83,7 +83,7 @@ def split(decoded: DecodedDataSet, share: float, clip: int, seed: int) -> DataSp
 
 
 def check_evaluation_data(train: DataSet, evaluation: DataSet) -> None:
-    """Check separate evaluation data (--judge).
+    """Check separate evaluation data (--evaluate-on).
 
     ConfigError: as `check_apart`, or a recording that dataset.toml names is on both sides.
     """

@@ -46,7 +46,7 @@ def stream_json(one: StreamResult) -> dict[str, Any]:
                 "label": event.label,
                 "start_s": event.start_s,
                 "end_s": event.end_s,
-                "told_s": event.published_s,
+                "published_s": event.published_s,
                 "outcome": matched.outcome(number),
             }
             for number, event in enumerate(matched.events)

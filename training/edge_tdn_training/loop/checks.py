@@ -31,7 +31,7 @@ def check_batch(config: TrainingConfig, examples: int, context: DistributedConte
     if micro_batch not in allowed:
         raise ConfigError(
             f"{micro_batch} clip(s) at once: a process's share of a step is {groups // context.world} x {config.views} "
-            f"clip(s); use --at-once {_alternatives(allowed)}"
+            f"clip(s); use --micro-batch {_alternatives(allowed)}"
         )
 
 

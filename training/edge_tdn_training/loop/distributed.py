@@ -13,7 +13,7 @@ from torch import Tensor
 from edge_tdn.errors import DeviceError
 
 MAX_WAIT = timedelta(days=1)  # of one process for another: the first one of each machine decodes the videos
-DEFAULT_MICRO_BATCH = 8  # clips that a process computes at a time without --at-once
+DEFAULT_MICRO_BATCH = 8  # clips that a process computes at a time without --micro-batch
 DEVICES = ("auto", "cpu", "cuda")
 
 

@@ -41,7 +41,7 @@ CURVES = "curves.png"
 CHECKPOINT = "checkpoint.pt"
 LIBRARIES = ("torch", "numpy", "opencv-python-headless", "pillow", *(("cykooz-resizer",) if VECTORS else ()))
 ESCAPED = "backslashreplace"  # names of files that are not UTF-8 are escapes in JSON
-NOT_COMPARED = ("from", "said", "skipped", "device", "processes", "at_once")  # keys for people; hashes are compared
+NOT_COMPARED = ("from", "notes", "skipped", "device", "processes", "micro_batch")  # for people; hashes are compared
 REDRAW_S = 10.0  # drawing the curves takes longer than an epoch of few clips
 
 

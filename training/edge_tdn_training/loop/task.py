@@ -49,7 +49,7 @@ class TrainingTask:
             "network": self.initial.model.config.as_dict(),
             "input": self.spec.model_dump(mode="json"),
             "course": asdict(self.config),
-            "start": {"from": self.initial.source, "sha256": self.initial.sha256, "said": self.initial.notes},
+            "start": {"from": self.initial.source, "sha256": self.initial.sha256, "notes": self.initial.notes},
             "data": self.train.summary(),
             "held_out": self.held_out.summary() if self.held_out is not None else None,
         }

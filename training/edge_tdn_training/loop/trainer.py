@@ -75,7 +75,7 @@ def train(
     dataset = task.train.train_clips(config, task.spec)
     check_batch(config, len(task.train), context, micro_batch)
     check_size(model, task.spec)
-    computed = {"device": context.device.type, "processes": context.world, "at_once": micro_batch}
+    computed = {"device": context.device.type, "processes": context.world, "micro_batch": micro_batch}
     with context.leader_first(context.is_first):
         run = RunFolder(folder, task.identity() | {"computed": computed}, task.train.labels, writes=context.is_first)
     model.to(device=context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -242,7 +242,7 @@ class _Trainer:
         message = f"not enough memory on {self._context.device} for {self._micro_batch} clip(s) at once"
         for n in (n for n in range(self._micro_batch - views, 0, -views) if share % n == 0):
             if self._fits(n):
-                return f"{message}; {n} fit: use --at-once {n} (a step still trains on {config.batch} clips)"
+                return f"{message}; {n} fit: use --micro-batch {n} (a step still trains on {config.batch} clips)"
         return f"{message}, nor for a single one: use a smaller network or smaller pictures"
 
     def _fits(self, clips: int) -> bool:
