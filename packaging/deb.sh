@@ -72,4 +72,9 @@ echo /etc/edge-tdn/site.toml >"$root/DEBIAN/conffiles"
 install -m 755 packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm "$root/DEBIAN/"
 (cd "$root" && find etc usr -type f ! -path etc/edge-tdn/site.toml -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 find "$root" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group -Zxz --build "$root" dist/
+# The file appears in dist when it is complete, which takes minutes.
+complete=$PWD/build/deb/complete-$arch
+rm -rf "$complete"
+mkdir "$complete"
+dpkg-deb --root-owner-group -Zxz --build "$root" "$complete"
+mv "$complete"/*.deb dist/
