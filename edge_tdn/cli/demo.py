@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edge_tdn.cli.options import Commands, add_command, seconds
 from edge_tdn.demo.demo_scenes import DEMO, DRAWN, SCENES
+from edge_tdn.errors import ConfigError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.spelling import nearest
 
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn.output import check_output_file
 
     if options.screenshot:
+        if options.screenshot.suffix.lower() != ".svg":
+            raise ConfigError(f"--screenshot {options.screenshot}: is an SVG picture: {options.screenshot.stem}.svg")
         check_output_file(options.screenshot)
     demo(plain_console(), options.source, options.broker, options.model, options.seconds, options.screenshot)
     return 0

@@ -56,7 +56,13 @@ def demo(
         daemon = Daemon(config, Path.cwd(), temporary=True)
         subscriber = Subscriber(config.base_topic, Connection(config.broker, f"edge-tdn-demo-{time.time_ns()}"))
         stack.callback(subscriber.close)
-        stop_on_signals(daemon.stop)
+        stopped = threading.Event()
+
+        def stop() -> None:
+            stopped.set()
+            daemon.stop()
+
+        stop_on_signals(stop)
         failure: list[BaseException] = []
         thread = threading.Thread(target=_serve, args=(daemon, failure), name="daemon")
         thread.start()
@@ -79,9 +85,10 @@ def demo(
             _save(view, screenshot)
     if failure:
         raise failure[0]
-    if not subscriber.connected:
+    if not subscriber.connected and (broker_url or not stopped.is_set()):  # a signal to all may end our broker first
         reason = subscriber.connection_error or "no answer"
-        raise BrokerError(f"{url}: {reason}; is a broker running there? Without --broker the demo starts one")
+        advice = "is a broker running there? Without --broker the demo starts one"
+        raise BrokerError(f"{url}: {reason}; {advice if broker_url else 'name another one with --broker'}")
     status = daemon.cameras[0].status()
     if status.clips == 0 and status.state not in ("connecting", "streaming", "ended"):
         raise SourceError(f"no picture: {status.reason}")
@@ -148,13 +155,15 @@ class DemoSession:
         deadline = time.monotonic() + seconds if seconds else float("inf")
         if self._lines_reason:
             self._console.print(self._lines_reason, style="dim", soft_wrap=True)
+        over = False
         with ExitStack() as stack:
             live = None
             if not self._lines_reason:
                 live = stack.enter_context(Live(self._view, console=self._console, screen=True, auto_refresh=False))
                 stack.callback(self._clear)
             while thread.is_alive():
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline and not over:
+                    over = True
                     daemon.stop()
                 for message in subscriber.messages(self._timing.draw_every_s):
                     self._show(message)
@@ -164,6 +173,8 @@ class DemoSession:
         if live:
             for event in list(self._view.events)[-MAX_LEFT_EVENTS:]:
                 self._console.print(event_line(event))
+        if over:
+            self._console.print(f"{seconds:g} s are over; with --seconds 0 the demo runs until Ctrl-C")
 
     def _draw(self, live: Live, picture: Picture | None) -> None:
         """Draw the view, and the picture on top of it where the terminal has graphics."""

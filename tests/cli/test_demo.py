@@ -57,6 +57,26 @@ def test_the_demo_brings_its_own_broker_and_recognises_actions(tmp_path: Path) -
     assert "<svg" in (tmp_path / "view.svg").read_text()
 
 
+def test_a_signal_to_the_whole_group_is_no_error_of_the_broker() -> None:
+    """As `timeout 30 edge-tdn demo` sends it: the broker inside the demo may end before the rest."""
+    environ = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, start_new_session=True
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        while "streaming" not in process.stdout.readline():
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGTERM)
+        assert (process.wait(PROGRAM_S), process.stderr.read()) == (0, "")
+        assert "actions recognised: " in process.stdout.read()
+
+
+def test_a_screenshot_is_not_saved_under_the_name_of_another_format(edge_tdn: Run, tmp_path: Path) -> None:
+    result = edge_tdn("demo", "--screenshot", tmp_path / "view.png")
+    assert_refused(result, 78, f"--screenshot {tmp_path}/view.png: is an SVG picture: view.svg")
+
+
 def test_the_scene_of_people_is_credited_recognised_and_looped(tmp_path: Path) -> None:
     """The package contains it: nothing is drawn. The second `left` is in the second round."""
     result = demo_until("start  left", "--scene", "people", times=2, XDG_CACHE_HOME=str(tmp_path))
