@@ -65,7 +65,8 @@ class Variables:
 
 def _how_to_set(name: str) -> str:
     return (
-        f"set it where the program is started (for the service in /etc/default/edge-tdn), or write ${{{name}:-DEFAULT}}"
+        "set it where the program is started (for the service in /etc/default/edge-tdn; set there after the start: "
+        f"systemctl restart edge-tdn), or write ${{{name}:-DEFAULT}}"
     )
 
 

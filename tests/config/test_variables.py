@@ -55,7 +55,8 @@ def test_a_variable_that_is_not_set_is_an_error_that_names_it(tmp_path: Path, mo
     first, second = message.splitlines()
     place = f"{tmp_path}/site.toml"
     assert first.startswith(f"{place}:1: host = '${{SITE}}': the environment variable SITE is not set; ")
-    assert "(for the service in /etc/default/edge-tdn), or write ${SITE:-DEFAULT}" in first
+    assert "(for the service in /etc/default/edge-tdn; set there after the start: systemctl restart" in first
+    assert "or write ${SITE:-DEFAULT}" in first
     assert re.match(rf"{place}:3: broker\.url = .* EDGE_BROKER is not set; did you mean 'EDGE_BROKERS'\?", second)
 
 
