@@ -29,8 +29,9 @@ def print_plan(console: Console, config: Config, base: Path, model: Model, runti
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column()
     table.add_column(overflow="fold")
-    if len(config.file.read) > 1:
-        table.add_row("files", "\n".join(config.file.read))
+    table.add_row("files", "\n".join(config.file.read))
+    for remark in config.file.unmatched:
+        table.add_row("warning", remark)
     table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
     table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
     table.add_row("parity", recorded_comparison(model, build_name(runtime.precision, runtime.device)))

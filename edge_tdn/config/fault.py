@@ -47,6 +47,7 @@ class ConfigFile:
     text: str = field(default="", repr=False)  # may contain passwords
     origins: Mapping[KeyPath, tuple[KeyOrigin, ...]] = field(default_factory=dict, repr=False)
     read: tuple[str, ...] = ()  # the names of all files, in the order in which they were read
+    unmatched: tuple[str, ...] = ()  # remarks on patterns of `include` that match no file
 
     def elsewhere(self) -> Iterator[tuple[Keys, KeyOrigin]]:
         """Yield the keys whose values stand in another file, contain variables, or hide those of another file."""

@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edge_tdn.config.fault import EVERY_KEY, ConfigFile, KeyOrigin, KeyPath
 from edge_tdn.config.synonyms import TABLE_ARRAYS
 from edge_tdn.config.variables import Variables
 from edge_tdn.errors import ConfigError
+from edge_tdn.spelling import hint
 from edge_tdn.text_file import decode
 
 PATH_KEYS = frozenset(  # whose relative paths start at the file in which they stand
@@ -41,6 +43,12 @@ def read_parts(path: Path) -> list[ConfigPart]:
     return [*(_included(path, main, number) for number, path in _paths(main)), main]
 
 
+def unmatched(main: ConfigPart) -> list[str]:
+    """Return a remark on each pattern of `include` that matches no file."""
+    message = "matches no file, so that nothing is included"
+    return [main.file.fault(["include", n], pattern, message) for n, pattern, found in _matches(main) if not found]
+
+
 def merged(parts: Sequence[ConfigPart]) -> tuple[dict[str, Any], ConfigFile]:
     """Return the content of all files, and the main file, which knows where each key stands."""
     main = parts[-1]
@@ -48,7 +56,7 @@ def merged(parts: Sequence[ConfigPart]) -> tuple[dict[str, Any], ConfigFile]:
     for part in parts:
         merge.add(part)
     names = tuple(part.file.name for part in parts)
-    return merge.content, ConfigFile(main.file.name, main.file.text, merge.origins, names)
+    return merge.content, ConfigFile(main.file.name, main.file.text, merge.origins, names, tuple(unmatched(main)))
 
 
 def _read(path: Path, missing: str = f"name yours with --config, and {EVERY_KEY}") -> ConfigPart:
@@ -82,23 +90,48 @@ def _included(path: Path, main: ConfigPart, number: int) -> ConfigPart:
 
 def _paths(main: ConfigPart) -> Iterator[tuple[int, Path]]:
     """Yield each included file once, with the number of the pattern that names it. Raises ConfigError."""
-    patterns = main.content.get("include", [])
-    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
-        return  # refused with the other keys of a wrong type
     seen = set[Path]()
-    for number, pattern in enumerate(patterns):
-        keys: list[str | int] = ["include", number]
-        whole = Path(glob.escape(str(main.path.parent)), pattern)
-        found = sorted(glob.glob(str(whole), recursive=True))  # noqa: PTH207  (it takes absolute patterns, too)
-        if not found and not glob.has_magic(pattern):
-            found = [str(main.path.parent / pattern)]  # reading it says why it cannot be read
-        for path in map(Path, found):
+    for number, pattern, found in _matches(main):
+        if not found:
+            _check_folder(main, number, pattern)
+        for path in found:
             if path.resolve() == main.path.resolve():
                 message = "matches this file itself; keep the files to include in a folder of their own"
-                raise ConfigError(main.file.fault(keys, pattern, message))
+                raise ConfigError(main.file.fault(["include", number], pattern, message))
             if path.resolve() not in seen:
                 seen.add(path.resolve())
                 yield number, path
+
+
+def _matches(main: ConfigPart) -> Iterator[tuple[int, str, list[Path]]]:
+    """Yield the number and the text of each pattern, and its files; a name has its file, even if that is missing."""
+    patterns = main.content.get("include", [])
+    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+        return  # refused with the other keys of a wrong type
+    for number, pattern in enumerate(patterns):
+        whole = Path(glob.escape(str(main.path.parent)), pattern)
+        found = sorted(glob.glob(str(whole), recursive=True))  # noqa: PTH207  (it takes absolute patterns, too)
+        if not found and not glob.has_magic(pattern):
+            found = [str(main.path.parent / pattern)]  # reading it reports why it cannot be read
+        yield number, pattern, list(map(Path, found))
+
+
+def _check_folder(main: ConfigPart, number: int, pattern: str) -> None:
+    """Raise ConfigError if a pattern matches no file because its folder is missing, or cannot be listed."""
+    names = Path(pattern).parts[:-1]
+    folder = main.path.parent.joinpath(*takewhile(lambda name: not glob.has_magic(name), names))
+    try:
+        with os.scandir(folder):
+            return
+    except FileNotFoundError as error:
+        parent = folder.parent
+        near = hint(folder.name, [one.name for one in parent.iterdir() if one.is_dir()] if parent.is_dir() else [])
+        advice = " ".join(filter(None, ("correct the path, or create the folder;", near))).rstrip(";")
+        message = f"{folder}: {error.strerror}; {advice}"
+        raise ConfigError(main.file.fault(["include", number], pattern, message)) from error
+    except OSError as error:
+        message = f"{folder}: {error.strerror}; it must be a folder that this user may list"
+        raise ConfigError(main.file.fault(["include", number], pattern, message)) from error
 
 
 @dataclass

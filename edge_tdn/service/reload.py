@@ -25,7 +25,7 @@ from edge_tdn.service.camera import Camera
 from edge_tdn.service.config_changes import Changes, changes, in_force
 from edge_tdn.service.network import Network
 from edge_tdn.service.running import Running, finish_recorders, join_all
-from edge_tdn.service.startup import connect, draw_demo
+from edge_tdn.service.startup import connect, draw_demo, warn_of_includes
 from edge_tdn.service.verify import verify
 
 
@@ -48,6 +48,7 @@ class Plan:
 def prepare(path: Path, running: Running) -> Plan:
     """Return the plan for the file at `path`. EdgeTdnError: it is wrong, and nothing stays open."""
     new = load(path)
+    warn_of_includes(new)
     verify(new, path)
     # cameras that ended for good, or that an earlier reload stopped before it failed, get another chance
     failed = {camera.name for camera in running.cameras if camera.failure or camera.stopped}

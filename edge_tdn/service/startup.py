@@ -1,5 +1,6 @@
 """Opens everything that the daemon serves with."""
 
+import logging
 import os
 import secrets
 import threading
@@ -30,6 +31,8 @@ from edge_tdn.service.network import NetworkOpener
 from edge_tdn.service.running import Running, Shared
 from edge_tdn.service.timing import DaemonTiming
 
+log = logging.getLogger(__name__)
+
 MAX_PACKET_BYTES = 65_536  # that a broker may send: a command, our own status
 LAST_EVENTS = 200  # of a camera, among which an action that was under way when the daemon was killed has its last one
 
@@ -50,6 +53,7 @@ def open_running(
     that thread too early, on that thread.
     """
     base = networks.base
+    warn_of_includes(config)
     model = open_configured_model(config, base)
     check_names(config, model.labels, model.manifest.background)
     network = networks.open(config, model)
@@ -84,6 +88,12 @@ def open_running(
 def connect(config: Config, access: Access, will: Callable[[int], Message], inbox: Inbox) -> Connection:
     """Open a connection to the broker. A new start takes over the old session, and its last will with it."""
     return Connection(config.broker, f"edge-tdn-{config.host}", access, will, inbox, MAX_PACKET_BYTES)
+
+
+def warn_of_includes(config: Config) -> None:
+    """Log the patterns of `include` that match no file: settings that all hosts share may be missing."""
+    for remark in config.file.unmatched:
+        log.warning("%s", remark)
 
 
 def draw_demo(config: Config) -> None:

@@ -130,6 +130,18 @@ def test_the_plan_names_the_files_and_where_values_come_from(
     assert "hunter22" not in result.stdout
 
 
+def test_the_plan_names_the_only_file_and_warns_of_a_pattern_without_a_match(here: Run, tmp_path: Path) -> None:
+    result = here("check", "--config", camera_site(tmp_path, 'include = ["*.conf"]\n'))
+    assert result.returncode == 0, result.stderr
+    plan = "".join(result.stdout.split())
+    assert plan.startswith(f"files{tmp_path}/site.tomlwarning{tmp_path}/site.toml:1:include[0]='*.conf':matchesnofile")
+
+
+def test_a_pattern_of_a_missing_folder_is_exit_status_78(here: Run, tmp_path: Path) -> None:
+    result = here("check", "--config", camera_site(tmp_path, 'include = ["confd/*.toml"]\n'))
+    assert_refused(result, 78, "site.toml:1: include[0] = 'confd/*.toml'", "create the folder")
+
+
 @pytest.mark.parametrize(
     "source", ["rtsp://me:hunter22@${CAMERA_HOST}/1", "rtsp://me:${CAMERA_PASSWORD:-hunter22}@cam/1"]
 )

@@ -145,6 +145,27 @@ def test_a_pattern_may_match_nothing_but_a_named_file_must_exist(tmp_path: Path)
     )
 
 
+@pytest.mark.parametrize("pattern", ["confd/*.toml", "{folder}/confd/*.toml", "confd/*/b*.toml", "site.toml/*.toml"])
+def test_a_pattern_whose_folder_does_not_exist_is_refused(pattern: str, tmp_path: Path) -> None:
+    """Settings that all hosts share would be missing without a word: the broker would become localhost."""
+    pattern = pattern.format(folder=tmp_path)
+    message = error_of(write(tmp_path, a="", site=f'\ninclude = ["{pattern}"]\n{CAMERA}'))
+    if pattern.startswith("site.toml"):
+        assert "site.toml: Not a directory; it must be a folder that this user may list" in message
+    else:
+        assert message == (
+            f"{tmp_path}/site.toml:2: include[0] = '{pattern}': {tmp_path}/confd: No such file or directory; "
+            "correct the path, or create the folder; did you mean 'conf.d'?"
+        )
+
+
+def test_a_pattern_that_matches_no_file_is_a_remark(tmp_path: Path) -> None:
+    config = load(write(tmp_path, a="", site=f'include = ["conf.d/*.tml", "conf.d/*.toml"]\n{CAMERA}'))
+    assert config.file.unmatched == (
+        f"{tmp_path}/site.toml:1: include[0] = 'conf.d/*.tml': matches no file, so that nothing is included",
+    )
+
+
 def test_each_file_is_read_once_in_the_order_of_the_patterns(tmp_path: Path) -> None:
     files = {"a": "", "b": "", "site": f'include = ["conf.d/b.toml", "{tmp_path}/conf.d/*.toml"]\n{CAMERA}'}
     names = [Path(name).stem for name in load(write(tmp_path, **files)).file.read]

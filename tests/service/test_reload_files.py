@@ -42,6 +42,27 @@ def test_a_reload_reads_included_files_again_and_applies_the_log_settings(broker
         assert daemon.terminate() == 0
 
 
+def test_a_start_and_a_reload_warn_of_a_pattern_without_a_match_and_refuse_a_missing_folder(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    """Without the files that all hosts share, the broker would be another one."""
+    config = write_site(tmp_path, broker.url, CAMERA)
+    (tmp_path / "conf.d").mkdir()
+    site = config.read_text()
+    config.write_text(f'include = ["conf.d/*.toml"]\n{site}')
+    warning = "include[0] = 'conf.d/*.toml': matches no file"
+    with DaemonProcess(config) as daemon:
+        daemon.wait_for_log("state=streaming")
+        assert daemon.log().count(warning) == 1
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for_log("in force: no change")
+        assert daemon.log().count(warning) == 2
+        config.write_text(f'include = ["confd/*.toml"]\n{site}')
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for_log("refused, the one before stays in force")
+        assert "create the folder; did you mean 'conf.d'?" in daemon.log()
+
+
 def test_verbose_logs_debug_lines_whatever_the_configuration_says(broker: Mosquitto, tmp_path: Path) -> None:
     config = write_site(tmp_path, broker.url, CAMERA, extra='[log]\nlevel = "error"')
     with DaemonProcess(config, "--verbose") as daemon:
