@@ -12,12 +12,13 @@ from http.server import HTTPServer
 from socketserver import TCPServer
 from typing import Any, get_args
 
-from prometheus_client import CollectorRegistry, Histogram, MetricsHandler, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, Histogram, MetricsHandler, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import CameraStatus, ConfigState, DaemonStatus, DeliveryState, OutboxState, RuntimeState, State
+from edge_tdn.service.process_usage import start_time_s, usage
 from edge_tdn.service.timing import DEFAULT_METRICS_TIMING, MetricsTiming
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Metrics:
             registry=registry,
         )
         self._observed: set[tuple[str, str]] = set()  # camera and stage
-        ProcessCollector(registry=registry)
+        self._started_s = start_time_s()  # once: it must not change when the clock is set
         registry.register(self)
         address, port = config.metrics.address, config.metrics.port
 
@@ -117,6 +118,9 @@ class Metrics:
             help_ = "Whether the configuration file that was read last is in force"
             yield _states("edge_tdn_config_state", help_, ConfigState, {(): config.state})
         yield from _delivery_metrics(daemon)
+        yield GaugeMetricFamily("process_start_time_seconds", "When the process started, since 1970", self._started_s)
+        for one in usage():
+            yield (CounterMetricFamily if one.counts else GaugeMetricFamily)(one.name, one.help, one.value)
         cameras = self._cameras()
         self._remove_all_but({one.camera for one in cameras})
         yield from _camera_metrics(cameras)

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -13,31 +12,24 @@ from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
 from tests.support.ports import free_port
-from tests.support.prometheus import SETTINGS, PrometheusServer, promtool
+from tests.support.prometheus import (
+    DASHBOARD,
+    PANELS,
+    RULES,
+    SETTINGS,
+    PrometheusServer,
+    expressions,
+    missing_metrics,
+    promtool,
+    used_metrics,
+)
 from tests.support.site import write_site
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.prometheus
 
-RULES = SETTINGS / "edge-tdn.rules.yml"
 UNIT_TESTS = ROOT / "tests/operate/alerts.test.yml"
-DASHBOARD: dict[str, Any] = json.loads((ROOT / "configs/grafana/edge-tdn.json").read_text())
-PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
-VARIABLES = {"$__rate_interval": "1m", "$instance": ".*", "$camera": ".*"}
 COLUMNS = 24  # of Grafana's grid
-
-
-def expressions() -> list[str]:
-    """Return the queries of all panels, with values for Grafana's variables."""
-    queries = [target["expr"] for panel in PANELS for target in panel["targets"]]
-    for name, value in VARIABLES.items():
-        queries = [query.replace(name, value) for query in queries]
-    return queries
-
-
-def metrics_in(text: str) -> set[str]:
-    """Return the names of metrics in expressions."""
-    return set(re.findall(r"\b(?:edge_tdn|process)_\w+|\bup\b(?=\{)", text))
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +80,10 @@ def test_an_alert_with_a_wrong_threshold_fails_its_test(tmp_path: Path) -> None:
 
 
 def test_every_metric_of_the_alerts_and_of_the_dashboard_is_in_a_real_scrape(port: int) -> None:
-    found = set(re.findall(r"^(\w+)(?:\{| )", scraped(port), re.M)) | {"up"}
-    used = metrics_in(RULES.read_text()) | metrics_in(" ".join(expressions()))
+    used = used_metrics()
     assert len(used) > 15
-    assert used <= found, used - found
+    assert missing_metrics(scraped(port)) == set()
+    assert missing_metrics("up 1") == used - {"up"}
     states = set(re.findall(r'state="(\w+)"', scraped(port)))
     named = re.findall(r'state=~?"([\w|]+)"', RULES.read_text() + " ".join(expressions()))
     assert {state for group in named for state in group.split("|")} <= states

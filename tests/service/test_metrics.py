@@ -1,6 +1,8 @@
 """The metrics of a real daemon, compared with the statuses and events that it publishes to a real broker."""
 
+import errno
 import http.client
+import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +11,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_tdn.config.load import load
@@ -270,6 +273,36 @@ def test_a_port_or_address_that_is_not_available_is_exit_status_78(address: str,
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match=message) as raised:
         Metrics(config(tmp_path, taken.getsockname()[1], address), list, daemon_status)
     assert raised.value.exit_status == 78
+
+
+def test_the_series_of_the_process_do_not_need_the_files_of_the_whole_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ProcSubset=pid` of the unit hides /proc/stat. They are those of prometheus_client, which needs that file."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    opened = open
+
+    def hidden(file: Any, *arguments: Any, **options: Any) -> Any:
+        if str(file) == "/proc/stat":
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
+        return opened(file, *arguments, **options)
+
+    monkeypatch.setattr("builtins.open", hidden)
+    metrics = Metrics(config(tmp_path, port := free_port()), list, daemon_status)
+    metrics.start()
+    try:
+        figure = scrape(port)
+        expected = {sample.name: sample.value for family in registry.collect() for sample in family.samples}
+        assert len(expected) == 6
+        for name, value in expected.items():
+            within = 2 if name.endswith(("seconds", "seconds_total", "fds")) else value / 10
+            assert figure(name) == pytest.approx(value, abs=within), name
+        assert scrape(port)("process_start_time_seconds") == figure("process_start_time_seconds")
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            assert answer.read().count(b"# TYPE process_") == len(expected)
+    finally:
+        metrics.close()
 
 
 def test_an_ipv6_address_is_served(tmp_path: Path) -> None:

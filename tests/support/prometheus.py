@@ -5,6 +5,7 @@ The programs are those of the package `prometheus`, or those in the folder $EDGE
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from contextlib import suppress
@@ -22,6 +23,29 @@ from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 SETTINGS = ROOT / "configs/prometheus"
+RULES = SETTINGS / "edge-tdn.rules.yml"
+DASHBOARD: dict[str, Any] = json.loads((ROOT / "configs/grafana/edge-tdn.json").read_text())
+PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
+VARIABLES = {"$__rate_interval": "1m", "$instance": ".*", "$camera": ".*"}
+
+
+def expressions() -> list[str]:
+    """Return the queries of all panels, with values for Grafana's variables."""
+    queries = [target["expr"] for panel in PANELS for target in panel["targets"]]
+    for name, value in VARIABLES.items():
+        queries = [query.replace(name, value) for query in queries]
+    return queries
+
+
+def used_metrics() -> set[str]:
+    """Return the names of the metrics in the alerts and in the dashboard."""
+    text = " ".join([RULES.read_text(), *expressions()])
+    return set(re.findall(r"\b(?:edge_tdn|process)_\w+|\bup\b(?=\{)", text))
+
+
+def missing_metrics(scraped: str) -> set[str]:
+    """Return the names that the alerts and the dashboard use, and that a scrape does not have; Prometheus adds `up`."""
+    return used_metrics() - set(re.findall(r"^(\w+)(?:\{| )", scraped, re.M)) - {"up"}
 
 
 def program(name: str) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 from edge_tdn.demo.demo_clip import demo_clip
 from tests.conftest import ROOT
-from tests.support.machine import Machine
+from tests.support.machine import PYTHON, Machine
+from tests.support.prometheus import missing_metrics
 from tests.support.units import UNITS, verify, write_unit
 
 BROKER = '[broker]\nurl = "mqtt://localhost:1883"\n'
@@ -52,7 +53,7 @@ def test_a_camera_is_served_from_inside_the_sandbox(machine: Machine) -> None:
     clip.chmod(0o644)
     record = '[record]\nsnapshot = true\nclip = true\nfolder = "/srv/edge-tdn"\n'
     camera = '[[camera]]\nname = "clip"\nsource = "clip.mp4"\nloop = true\n'
-    unit = machine.site("live", BROKER + record + camera)
+    unit = machine.site("live", BROKER + record + camera + "[metrics]\nport = 9464\n")
     machine.run("groupadd", "--system", "edge-tdn-recordings")
     machine.run("install", "-d", "-m", "2770", "-g", "edge-tdn-recordings", "/srv/edge-tdn")
     machine.drop_in(unit, "site.conf")
@@ -64,6 +65,8 @@ def test_a_camera_is_served_from_inside_the_sandbox(machine: Machine) -> None:
     machine.until(lambda: machine.show(unit, "StatusText") == line, 30)
     assert machine.run("journalctl", "-q", "-u", unit, "-p", "warning") == ""
     _is_confined(machine, unit)
+    fetch = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9464/metrics').read().decode())"
+    assert missing_metrics(machine.run(PYTHON, "-c", fetch)) == set()
 
     pid = machine.show(unit, "MainPID")
     machine.run("kill", "-9", pid)
