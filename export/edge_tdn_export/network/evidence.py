@@ -24,7 +24,7 @@ FIELDS = {  # names of arguments, and the fields of TDNConfig that they are
     "num_segments": "segments",
     "n_segment": "segments",
     "n_segments": "segments",
-    "segments": "segments",
+    "segments": "segments",  # only beside another one of these: schedules have segments too
 }
 RESNET = re.compile(r"resnet[-_]?(18|34|50|101)(?![0-9])", re.IGNORECASE)
 CONFIG_TEXTS = (  # of mmaction2's configuration, which is Python
@@ -104,9 +104,9 @@ def settled(path: Path, given: Mapping[str, Any], stated: Stated, state: Mapping
         if name in given:
             value = given[name]
             confirmed = seen is not None and _same(name, value, seen.value)
-            wrong = next((claim for claim in claims if not _same(name, value, claim.value)), None)
-            if wrong and not (confirmed and wrong.source):
-                raise ModelError(f"{path}: {_claim(name, wrong)}, requested is {value!r}{_by(wrong)}")
+            agreed = any(_same(name, value, claim.value) for claim in claims)
+            if claims and not agreed and not (confirmed and claims[0].source):
+                raise ModelError(f"{path}: {_claim(name, claims[0])}, requested is {value!r}{_by(claims[0])}")
             if seen and not confirmed:
                 raise ModelError(f"{path}: its weights have {name} = {seen.value!r}, requested is {value!r}{_by(seen)}")
         elif claims:
@@ -139,10 +139,15 @@ def _statements(value: object, where: str, depth: int) -> Iterator[tuple[str, Ev
         place = f"{where}.{key}".lstrip(".")
         if isinstance(part, str) and key in ("config", "cfg"):
             yield from _in_text(part, place)
-        elif (field := FIELDS.get(key)) and (read := _read(field, part)) is not None:
+        elif (field := _field(key, table)) and (read := _read(field, part)) is not None:
             yield field, Evidence(read, f"`{place}`")
         else:
             yield from _statements(part, place, depth + 1)
+
+
+def _field(key: str, table: Mapping[Any, Any]) -> str:
+    """Return the field of TDNConfig that an argument of this name is in its table; empty: it is none."""
+    return FIELDS.get(key, "") if key != "segments" or len(FIELDS.keys() & table.keys()) > 1 else ""
 
 
 def _in_text(text: str, place: str) -> Iterator[tuple[str, Evidence]]:
