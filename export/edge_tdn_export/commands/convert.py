@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         id=options.id or options.out.name,
         labels=labels.path,
         input=input_spec(options, network.config, source.input, print),
-        background=tuple(options.background) or source.background,
+        background=tuple(options.background) or source.background_of(()),
         source=(("file", source.weights.name), ("sha256", checkpoint.sha256(source.weights))),
         precisions=tuple(p for p in PRECISIONS if p in options.precisions),
     )

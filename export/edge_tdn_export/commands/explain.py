@@ -8,6 +8,7 @@ from edge_tdn.demo.demo_scenes import SCENES, video_path
 from edge_tdn.errors import ConfigError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
+from edge_tdn.manifest import MANIFEST
 from edge_tdn_export.commands.network_options import (
     INPUT,
     add_input_options,
@@ -92,16 +93,16 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.explain.report import check_writable, draw, table
     from edge_tdn_export.lists.labels import read_labels
     from edge_tdn_export.network import checkpoint
-    from edge_tdn_export.network.source import find_source
+    from edge_tdn_export.network.source import find_source, locate
 
     check_writable(options.out)
-    path = Path(options.model)
-    if path.is_file():
-        network = checkpoint.load(path, note=print, **network_options(options))
+    if not (locate(options.model) / MANIFEST).is_file():
+        source = find_source(options.model)
+        network = checkpoint.load(source.weights, note=print, **network_options(options))
         if options.labels:
             print(read_labels(options.labels).note)  # noqa: T201
-        spec = input_spec(options, network.config, find_source(path).input, print)
-        model = explained_checkpoint(path, network, spec, options.labels)
+        spec = input_spec(options, network.config, source.input, print)
+        model = explained_checkpoint(source, network, spec, options.labels)
     else:
         _check_no_checkpoint_options(options)
         model = open_explained(options.model)

@@ -76,18 +76,24 @@ def shown_by(state: Mapping[str, Tensor]) -> dict[str, Evidence]:
         "ltdm_stages": Evidence(_stages_with(state, "ltdm"), "their L-TDMs"),
         "temporal_conv_stages": Evidence(_stages_with(state, "temporal"), "their temporal convolutions"),
     }
-    blocks = {tuple(name.split(".")[:2]) for name in state if re.match(r"res[2-5]\.\d+\.", name)}
-    depths = tuple(sum(stage == f"res{number}" for stage, _ in blocks) for number in STAGES)
-    basic = not any(re.match(r"res[2-5]\.\d+\.conv3\.", name) for name in state)
-    for arch, known in DEPTHS.items():
-        if known == depths and basic == (arch in BASIC):
-            kind = "two" if basic else "three"
-            shown["arch"] = Evidence(arch, f"{', '.join(map(str, depths))} blocks of {kind} convolutions")
+    arch, depths = resnet_of(state)
+    if arch:
+        kind = "two" if arch in BASIC else "three"
+        shown["arch"] = Evidence(arch, f"{', '.join(map(str, depths))} blocks of {kind} convolutions")
     if any(".ltdm." in name for name in state):
         shown["ltdm_multiscale"] = Evidence(any(".ltdm.coarse." in name for name in state), "their L-TDMs")
     if width := _width(state):
         shown["width"] = Evidence(width, f"{state['conv1.weight'].shape[0]} channels of conv1")
     return shown
+
+
+def resnet_of(state: Mapping[str, Tensor]) -> tuple[str, tuple[int, ...]]:
+    """Return the ResNet of weights under our names, empty if it is none of DEPTHS, and the blocks of its stages."""
+    blocks = {tuple(name.split(".")[:2]) for name in state if re.match(r"res[2-5]\.\d+\.", name)}
+    depths = tuple(sum(stage == f"res{number}" for stage, _ in blocks) for number in STAGES)
+    basic = not any(re.match(r"res[2-5]\.\d+\.conv3\.", name) for name in state)
+    known = (arch for arch, stages in DEPTHS.items() if stages == depths and basic == (arch in BASIC))
+    return next(known, ""), depths
 
 
 def settled(path: Path, given: Mapping[str, Any], stated: Stated, state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -287,7 +287,10 @@ def test_crops_that_exported_graphs_cannot_take_are_an_error() -> None:
             "motion: its pictures are resized to .* as a whole, .* nothing to crop; allowed: 1x1",
         ),
         (["--data", "{clips}", "--model", "motion", "--precision", "int9"], "no precision 'int9'; this model has: "),
-        (["--data", "{clips}", "--model", "{weights}"], "labels.txt: No such file.*--labels"),
+        (
+            ["--data", "{clips}", "--model", "{weights}"],
+            "3 classes, and no labels.txt beside it; give the labels with --labels",
+        ),
         (
             ["--data", "{clips}", "--model", "{weights}", "--precision", "int8"],
             "whose only precision is pytorch",

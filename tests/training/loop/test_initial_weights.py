@@ -138,6 +138,31 @@ def test_classes_without_names_are_noted(ours: Path) -> None:
     )
 
 
+def test_labels_of_another_number_are_not_those_of_the_weights(tmp_path: Path) -> None:
+    """A checkpoint of five classes in a folder with a list of three: its linear layer is not kept for these three."""
+    checkpoint.save(TDN(replace(TINY, classes=5)), tmp_path / "w.safetensors")
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    other = load_initial_weights(str(tmp_path / "w.safetensors"), CLASSES, 1)
+    assert other.model.config.classes == 3
+    assert "new: linear layer of 3 classes (it had 5 others)" in other.notes
+    five = load_initial_weights(str(tmp_path / "w.safetensors"), ("a", "b", "c", "d", "e"), 1)
+    assert any("names of its classes are not known" in note for note in five.notes)
+
+
+def test_numbered_labels_beside_the_weights_are_read_as_by_convert(tmp_path: Path) -> None:
+    checkpoint.save(TDN(TINY), tmp_path / "w.safetensors")
+    (tmp_path / "labels.txt").write_text("0 a\n1 b\n2 c\n")
+    assert load_initial_weights(str(tmp_path / "w.safetensors"), CLASSES, 1).notes == ("everything from w.safetensors",)
+
+
+def test_a_local_folder_without_weights_does_not_hide_the_shipped_model(
+    motion: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "motion").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_initial_weights("motion", motion.labels, 1).sha256 == motion.sha256
+
+
 def test_a_model_folder_defines_the_input(motion: Model) -> None:
     same = load_initial_weights("motion", motion.labels, 1)
     assert same.spec == motion.manifest.input
@@ -182,11 +207,11 @@ def test_files_without_valid_weights_are_an_error(imagenet: dict[str, Tensor], t
         load_initial_weights(str(tmp_path / "lfs.npz"), CLASSES, 1)
     with pytest.raises(ModelError, match="no such checkpoint"):
         load_initial_weights("gone.pth", CLASSES, 1)
-    with pytest.raises(ModelError, match=r"weights\.safetensors: no such checkpoint"):
+    with pytest.raises(ModelError, match="is a folder; give a checkpoint"):
         load_initial_weights(str(tmp_path), CLASSES, 1)
     lacking = {name: value for name, value in imagenet.items() if name != "layer2.0.bn1.weight"}
     torch.save(lacking, tmp_path / "r.pth")
     with pytest.raises(ModelError, match=r"(?s)missing \(1\).*res3\.0\.bn1\.weight"):
         load_initial_weights(str(tmp_path / "r.pth"), CLASSES, 1)
-    with pytest.raises(ModelError, match="its network has arch = 'resnet18', not 'resnet50'"):
+    with pytest.raises(ModelError, match="was trained with arch = 'resnet18', requested is 'resnet50'"):
         load_initial_weights("motion", motion.labels, 1, arch="resnet50")
