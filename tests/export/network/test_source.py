@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from edge_tdn_export.__main__ import main
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.source import find_source, locate
 
 from edge_tdn.errors import ModelError
-from edge_tdn.manifest import WEIGHTS, Model
-from tests.support.exports import SPEC, SmallModel
+from edge_tdn.manifest import LABELS, WEIGHTS, Model, open_model
+from tests.support.exports import SPEC, SmallModel, write_labels
 from tests.support.networks import small_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -46,6 +47,26 @@ def test_the_input_of_an_older_run_is_read_from_its_record(tmp_path: Path) -> No
 
 
 LABELLED = ("door open", "Background", "fall")
+
+
+@pytest.mark.parametrize(
+    ("more", "background", "printed"),
+    [
+        ([], ("Background",), "background, which never starts an action: Background ("),
+        (["--background", "fall"], ("fall",), ""),
+        (["--background"], (), ""),
+    ],
+)
+def test_the_class_background_of_a_training_starts_no_action(
+    more: list[str], background: tuple[str, ...], printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless --background names others, or none."""
+    (tmp_path / "run").mkdir()
+    checkpoint.save(small_network(width=0.125, classes=3), tmp_path / "run" / WEIGHTS, SPEC)
+    write_labels(tmp_path / "run" / LABELS, LABELLED)
+    assert main(["convert", f"{tmp_path}/run", f"{tmp_path}/m", "--precisions", "fp32", *more]) == 0
+    assert open_model(tmp_path / "m").manifest.background == background
+    assert printed in capsys.readouterr().out
 
 
 def test_a_model_folder_states_its_background_itself(small_model: SmallModel, tmp_path: Path) -> None:
