@@ -7,6 +7,7 @@ from typing import Any
 
 from edge_tdn.manifest import InputSpec
 from edge_tdn_export.network.config import DEPTHS, FUSIONS, UPSAMPLINGS, TDNConfig
+from edge_tdn_export.network.input_spec import stated_or_published
 
 INPUT = ("size", "resize", "short_side", "frame_rate", "segment_stride")
 
@@ -113,12 +114,4 @@ def input_spec(
 
     `note` is called with what was assumed. ConfigError: it is invalid.
     """
-    from edge_tdn_export.network.input_spec import input_of, published_input
-
-    given = {name: getattr(options, name) for name in INPUT}
-    if known is None and None in (options.frame_rate, options.segment_stride):
-        assumed = published_input(config.classes, config.segments)
-        for name in ("frame_rate", "segment_stride"):
-            given[name] = getattr(assumed, name) if given[name] is None else given[name]
-        note(f"{assumed}; if its videos were different: --frame-rate and --segment-stride")
-    return input_of(config.segments, known, **given)
+    return stated_or_published(config, known, {name: getattr(options, name) for name in INPUT}, note)

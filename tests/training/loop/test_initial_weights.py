@@ -1,6 +1,7 @@
 """Initial weights: what is loaded from which file, and what is new."""
 
 import re
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import TDN
+from edge_tdn_training.commands.network_options import input_spec
 from edge_tdn_training.loop.initial_weights import load_initial_weights
 from safetensors.torch import save_file
 from torch import Tensor
@@ -170,6 +172,23 @@ def test_a_model_folder_defines_the_input(motion: Model) -> None:
     other = load_initial_weights(str(shipped_models() / "motion"), CLASSES, 1)
     assert other.model.config.classes == 3
     assert torch.equal(same.model.conv1.weight, other.model.conv1.weight)
+
+
+@pytest.mark.parametrize("given", [{}, {"frame_rate": 30.0}])
+def test_the_input_is_that_of_published_weights_where_these_state_none(given: dict[str, float], tmp_path: Path) -> None:
+    """As `convert` takes it, so that a training of 16 segments and its model folder have the same stride."""
+    checkpoint.save(TDN(replace(TINY, classes=400)), tmp_path / "w.safetensors")
+    options = Namespace(size=None, resize=None, **{"frame_rate": None, **given})
+    for source, network, expected in (
+        (str(tmp_path / "w.safetensors"), {}, (25, 8)),
+        ("", {"arch": "resnet18", "width": 0.125, "segments": 16}, (12, 3)),
+    ):
+        spec, notes = input_spec(options, load_initial_weights(source, CLASSES, 1, **network))
+        assert (spec.frame_rate, spec.segment_stride) == (given.get("frame_rate", expected[0]), expected[1])
+        assert len(notes) == 1
+        assert ("frames per second" in notes[0]) == ("--frame-rate" in notes[0]) == (not given)
+    spec, notes = input_spec(options, load_initial_weights("motion", CLASSES, 1))
+    assert notes == []
 
 
 def test_without_weights_the_seed_decides() -> None:

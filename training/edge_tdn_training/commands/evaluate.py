@@ -20,7 +20,7 @@ from edge_tdn_export.convert.convert import open_any, tools
 from edge_tdn_export.convert.model_folder import write_at_once
 from edge_tdn_export.lists.labels import read_labels
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.network.input_spec import input_of
+from edge_tdn_export.network.input_spec import stated_or_published
 from edge_tdn_export.network.reference import Networks, open_networks
 from edge_tdn_export.network.source import find_source, locate
 from edge_tdn_export.video_options import LABELS_HELP, add_video_options, reading
@@ -37,7 +37,7 @@ from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.inference.runtime import enough_memory
 from edge_tdn.label_file import check_labels
-from edge_tdn.manifest import MANIFEST, InputSpec, Model, open_model
+from edge_tdn.manifest import MANIFEST, Model, open_model
 from edge_tdn.output import check_output_folder
 from edge_tdn_training.data.dataset import open_data
 from edge_tdn_training.data.decoded import printed
@@ -167,7 +167,9 @@ def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
         "--short-side", type=int, help="shorter side of a frame before the crop, pixels (default: size * 256 / 224)"
     )
     group.add_argument(
-        "--frame-rate", type=float, help="frames per second of its training videos (default: 12, Something-Something)"
+        "--frame-rate",
+        type=float,
+        help="frames per second of its training videos (default: as published: 12, Kinetics: 25)",
     )
 
 
@@ -233,7 +235,9 @@ def _evaluated_model(
     if not _is_model_folder(name):
         source = find_source(name)
         network = checkpoint.load(source.weights, note=print, **_network(options, number))
-        spec = _input(options, network.config.segments, source.input)
+        given = {name: getattr(options, name) for name in ("size", "short_side", "frame_rate")}
+        given["resize"] = None if options.size is None else "short_side_centre_crop"
+        spec = stated_or_published(network.config, source.input, given, print)
         check_protocol(options.protocol, spec, PYTORCH, name)
         listed = options.labels or source.labels_for(network.config.classes)
         labels = read_labels(listed).labels
@@ -263,18 +267,6 @@ def _network(options: argparse.Namespace, number: int) -> dict[str, Any]:
     if segments and len(segments) not in (1, len(options.model)):
         raise ConfigError(f"--segments: {len(segments)} given for {len(options.model)} models; give 1 or as many")
     return given | ({"segments": segments[number if len(segments) > 1 else 0]} if segments else {})
-
-
-def _input(options: argparse.Namespace, segments: int, stated: InputSpec | None) -> InputSpec:
-    """Return the input of a checkpoint: as given, as it or its run states, or as published. ConfigError: impossible."""
-    return input_of(
-        segments,
-        stated,
-        size=options.size,
-        resize=None if options.size is None else "short_side_centre_crop",
-        short_side=options.short_side,
-        frame_rate=options.frame_rate,
-    )
 
 
 def _evaluate_stream(options: argparse.Namespace) -> None:

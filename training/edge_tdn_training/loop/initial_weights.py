@@ -41,7 +41,8 @@ class InitialWeights:
     sha256: str  # of that file, or of the folder's manifest
     frozen_norms: frozenset[str]  # pretrained batch norms, which partial batch norm freezes: all but the first
     notes: tuple[str, ...]  # for the user: what was loaded, and what is new
-    spec: InputSpec | None = None  # input of a model folder's or a run's network
+    original: TDNConfig  # network of the weights: other than the model's, it has the classes that these were trained on
+    spec: InputSpec | None = None  # input that the weights, their run or their model folder state
 
 
 def load_initial_weights(source: str, labels: tuple[str, ...], seed: int, **options: Any) -> InitialWeights:
@@ -60,7 +61,7 @@ def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> Init
     entry = options.pop("entry", "")
     if not source:
         model = TDN(TDNConfig.of({"conv_bias": False} | options | {"classes": len(labels)}))
-        return InitialWeights(model, "", "", frozenset(), ("random weights",))
+        return InitialWeights(model, "", "", frozenset(), ("random weights",), model.config)
     found = find_source(source)
     path, folder = found.weights, found.model
     state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path, entry)[0].state
@@ -90,7 +91,7 @@ def _from_tdn(found: TDN, known: tuple[str, ...], labels: tuple[str, ...], name:
     elif not known:
         notes.append("the names of its classes are not known: assumed to be these, because their number is the same")
     norms = {key for key, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    return InitialWeights(model.train(), name, sha256, frozenset(norms - {FIRST_NORM}), tuple(notes))
+    return InitialWeights(model.train(), name, sha256, frozenset(norms - {FIRST_NORM}), tuple(notes), found.config)
 
 
 def _from_imagenet(
@@ -119,7 +120,7 @@ def _from_imagenet(
     norms = {name.removesuffix(".running_mean") for name in backbone if name.endswith(".running_mean")}
     # The S-TDM's copies are not frozen: their input is differences, and the statistics are those of pictures.
     frozen = frozenset(norms - {FIRST_NORM})
-    return InitialWeights(model, path.name, checkpoint.sha256(path), frozen, _notes(model, path.name))
+    return InitialWeights(model, path.name, checkpoint.sha256(path), frozen, _notes(model, path.name), model.config)
 
 
 def _notes(model: TDN, name: str) -> tuple[str, ...]:
