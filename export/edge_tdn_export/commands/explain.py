@@ -5,7 +5,6 @@ from pathlib import Path
 
 from edge_tdn.capture.video_file import length_s
 from edge_tdn.demo.demo_scenes import SCENES, video_path
-from edge_tdn.errors import ConfigError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import MANIFEST
@@ -13,6 +12,7 @@ from edge_tdn_export.commands.network_options import (
     INPUT,
     add_input_options,
     add_network_options,
+    check_no_checkpoint_options,
     input_spec,
     network_options,
 )
@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
         spec = input_spec(options, network.config, source.input, print)
         model = explained_checkpoint(source, network, spec, options.labels)
     else:
-        _check_no_checkpoint_options(options)
+        check_no_checkpoint_options(options, (*network_options(options), *INPUT, "labels"), options.model)
         model = open_explained(options.model)
     baseline = [open_baseline(options.baseline, model)] if options.baseline else []
     label = model.label(options.label) if options.label is not None else None
@@ -121,13 +121,3 @@ def run(options: argparse.Namespace) -> int:
     console().print(table(label, views))
     print(f"written: {options.out}")  # noqa: T201
     return 0
-
-
-def _check_no_checkpoint_options(options: argparse.Namespace) -> None:
-    """ConfigError: an option describes a checkpoint, and MODEL is a model folder."""
-    given = [name for name in (*network_options(options), *INPUT, "labels") if getattr(options, name) is not None]
-    if given:
-        option = f"--{'no-' if getattr(options, given[0]) is False else ''}{given[0].replace('_', '-')}"
-        raise ConfigError(
-            f"{option}: is for a checkpoint; {options.model} is a model folder, and its manifest defines it"
-        )

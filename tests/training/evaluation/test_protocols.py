@@ -298,6 +298,15 @@ def test_crops_that_exported_graphs_cannot_take_are_an_error() -> None:
         (["--data", "{clips}", "--model", "{weights}", "--segments", "8", "16"], "--segments: 2 given for 1 models"),
         (["--data", "{clips}", "--model", "{weights}", "--size", "5"], "height: .*greater than or equal to 32, got 5"),
         (["--data", "{clips}/gone", "--model", "motion"], "gone: no such data"),
+        (
+            ["--data", "{clips}", "--model", "motion", "--frame-rate", "30"],
+            "--frame-rate: is for a checkpoint; motion is a model folder, and its manifest defines it",
+        ),
+        (["--data", "{clips}", "--model", "motion", "--segments", "8"], "--segments: is for a checkpoint; motion is"),
+        (
+            ["--stream", "{clips}/left/0.mp4", "x.json", "--model", "motion", "--labels", "l.txt"],
+            "--labels: is for a checkpoint; motion is",
+        ),
         (["--stream", "{clips}/left/0.mp4", "x.json", "--model", "{weights}"], "--stream: a camera runs one"),
         (["--stream", "{clips}/left/0.mp4", "x.json", "--model", "motion"], "x.json: No such file"),
     ],

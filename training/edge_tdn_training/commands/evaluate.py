@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from edge_tdn_export.commands.network_options import check_no_checkpoint_options
 from edge_tdn_export.convert.convert import open_any, tools
 from edge_tdn_export.convert.model_folder import write_at_once
 from edge_tdn_export.lists.labels import read_labels
@@ -58,6 +59,7 @@ from edge_tdn_training.evaluation.timeline import timeline
 from edge_tdn_training.loop.run_folder import ESCAPED
 
 REPORT = "evaluation.json"
+CHECKPOINT_OPTIONS = ("labels", "entry", "arch", "segments", "size", "short_side", "frame_rate")
 
 HELP = CommandHelp(
     description="""\
@@ -158,7 +160,6 @@ def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
         "--segments",
         type=int,
         nargs="+",
-        default=[],
         metavar="T",
         help="segments per clip: one number, or one for each model",
     )
@@ -176,6 +177,8 @@ def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate; return the exit status 0. EdgeTdnError: models, data or intervals are wrong; nothing is written."""
     check_output_folder(options.out)
+    if all(map(_is_model_folder, options.model)):
+        check_no_checkpoint_options(options, CHECKPOINT_OPTIONS, options.model[0])
     if options.stream:
         _evaluate_stream(options)
     else:
