@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -44,9 +45,9 @@ def divide(recordings: Sequence[Recording], spec: InputSpec, samples: int) -> tu
             f"{recordings[0].path}: one clip cannot be split into a calibration and a held-out set; add videos, or "
             f"one of {spec.needed_s(clips=2):.1f} s"
         )
-    by_video: dict[str, list[tuple[Recording, int]]] = {}
+    by_video: dict[Path, list[tuple[Recording, int]]] = {}
     for clip in clips:
-        by_video.setdefault(clip[0].name, []).append(clip)
+        by_video.setdefault(clip[0].path, []).append(clip)
     halves: tuple[list[tuple[Recording, int]], ...] = ([], [])
     if len(by_video) > 1:
         for video in sorted(by_video.values(), key=len, reverse=True):
