@@ -167,6 +167,6 @@ def test_finetune_on_frame_folders_calibrates_and_compares_on_them(
         "INT8 was tried on them, whether it keeps its limits or not"
     )
     parity = json.loads((tmp_path / "own/parity.json").read_text())
-    compared = {clip["recording"].partition("-")[2] for clip in parity["comparisons"][0]["clips"]}
+    compared = {clip["recording"].partition("/")[2] for clip in parity["comparisons"][0]["clips"]}
     assert compared <= {"left-0", "left-1", "right-0", "right-1"}
     assert len(compared) >= 2
