@@ -27,6 +27,7 @@ from edge_tdn_training.evaluation.protocols import (
     with_pytorch,
     with_runtime,
 )
+from edge_tdn_training.evaluation.report import accuracy_table
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -80,6 +81,16 @@ def test_a_class_has_the_label_that_it_is_mostly_taken_for() -> None:
     assert [one.taken_for for one in found.classes] == ["two", "", ""]
     assert [one.accuracy for one in found.classes] == [0.25, 1.0, None]
     assert found.mean_class == 0.625  # without the class that has no video
+
+
+def test_only_all_is_shown_as_100_percent() -> None:
+    """As in every table of the exporter."""
+    logits = np.eye(2, dtype=np.float32)[[1, *[0] * 2999]]
+    cells = [
+        list(column.cells)
+        for column in accuracy_table({"fp32": Accuracy(("a", "b"), logits, np.zeros(3000, np.int64))}).columns
+    ]
+    assert cells == [["fp32"], ["3000"], ["99.9%"], ["-"], ["99.9%"]]
 
 
 def test_a_picture_can_show_any_label(recwarn: pytest.WarningsRecorder) -> None:
