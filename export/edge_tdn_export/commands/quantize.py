@@ -11,9 +11,9 @@ from edge_tdn.manifest import MANIFEST, WORST_GOLDEN_ERROR, shipped_models
 from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS, rounded_up
 from edge_tdn_export.commands.output import add_allow_few_clips, console, exit_status
 from edge_tdn_export.progress import OnProgress, bar
+from edge_tdn_export.quantize.clip_split import DEFAULT_SAMPLES
 from edge_tdn_export.video_options import add_video_options, reading
 
-DEFAULT_SAMPLES = 128  # clips, of both sets together
 LARGE_GOLDEN_ERROR = 0.1  # of the largest logit; a larger one is a warning
 HELP = CommandHelp(
     description=f"""\

@@ -11,6 +11,8 @@ from edge_tdn.manifest import InputSpec
 from edge_tdn_export.clips import Recording
 from edge_tdn_export.video_files import content_sha256
 
+DEFAULT_SAMPLES = 128  # clips, of both sets together
+
 
 @dataclass(frozen=True)
 class ClipSet:
