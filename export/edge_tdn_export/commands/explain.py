@@ -55,7 +55,9 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(
         commands, "explain", run, "draw where a model sees an action: Grad-CAM and D(X), as a PNG", HELP
     )
-    parser.add_argument("model", metavar="MODEL", help="a model folder, the name of a shipped model, or a checkpoint")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a model folder, the name of a shipped model, a run, or a checkpoint"
+    )
     parser.add_argument(
         "clip", metavar="CLIP", help=f"a video file, a folder of numbered pictures, or {' or '.join(SCENES.values())}"
     )
