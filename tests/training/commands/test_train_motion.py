@@ -183,7 +183,7 @@ def test_one_cycle() -> None:
             "a process's share of a step is 4 x 2 clip(s); use --micro-batch 2, 4 or 8",
         ),
         (["--workers", "-1"], "--workers -1: must be from 0"),
-        (["--from", "motion"], "its network has width = 0.5, not 0.125"),
+        (["--from", "motion"], "was trained with segments = 8, requested is 2"),
     ],
 )
 def test_an_option_out_of_range_is_an_error_and_nothing_is_written(
