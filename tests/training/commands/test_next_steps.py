@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from edge_tdn_export.clips import find_videos
 from edge_tdn_export.convert import convert
 from edge_tdn_export.limits import LIMITS
 from edge_tdn_training.__main__ import main
@@ -44,6 +45,19 @@ def test_confusion_matrix_is_that_of_the_precision_that_a_host_runs_by_default(t
     write_results(plan, data, Exported(cast(Any, None), ()), {"bf16": wrong, "fp32": right, "int8": wrong}, tmp_path)
     expected = right.picture("door, fp32: top-1 100.0% of 2 clips of 2 recording(s)")
     assert (tmp_path / CONFUSION).read_bytes() == expected
+
+
+def test_videos_of_any_name_calibrate_a_new_model(tmp_path: Path) -> None:
+    """Also of the longest one, and of the same one in two folders."""
+    names = (f"a/{'x' * 251}.mp4", "a/1.mp4", "b/1.mp4")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "links").mkdir()
+    export_model.link_videos([tmp_path / name for name in names], tmp_path / "links")
+    found = find_videos(tmp_path / "links")
+    assert [path.resolve() for path in found] == [tmp_path / name for name in names]
+    assert [path.name for path in found] == [Path(name).name for name in names]
 
 
 def test_the_lines_that_serve_a_model_are_toml_and_commands_for_any_name(

@@ -16,7 +16,7 @@ from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import MANIFEST, InputSpec, find_model, open_model
 from edge_tdn.shell import command
 from edge_tdn.teaching.class_folder import BACKGROUND, is_background
-from edge_tdn_training.commands.network_options import input_options, network_options
+from edge_tdn_training.commands.network_options import input_spec, network_options
 from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.data.background import with_background
 from edge_tdn_training.data.dataset import DataSet, open_data, open_evaluation_data
@@ -80,7 +80,7 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
     if evaluation:
         check_evaluation_data(data, evaluation)
     initial = load_initial_weights(options.start, data.labels, options.seed, **network_options(options))
-    original = input_of(initial.model.config.segments, initial.spec, **input_options(options))
+    original, assumed = input_spec(options, initial)
     stride = options.segment_stride or default_stride(original)
     spec = input_of(original.segments, original, segment_stride=stride)
     check_size(initial.model, spec)
@@ -104,6 +104,7 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
             *(evaluation.notes if evaluation else ()),
             *notes,
             *initial.notes,
+            *assumed,
             *_shorter_clip(original, spec),
         ),
     )
