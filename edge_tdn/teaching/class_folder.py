@@ -101,6 +101,6 @@ def recording_of(path: Path, pattern: object) -> Callable[[Path], str]:
 
     def recording(video: Path) -> str:
         found = compiled.fullmatch(video.stem)
-        return found[1] if found else video.as_posix()
+        return found[1] if found and found[1] is not None else video.as_posix()
 
     return recording
