@@ -106,14 +106,14 @@ def _next_steps(options: argparse.Namespace) -> list[str]:
 
 
 def _again(options: argparse.Namespace, label: str) -> list[str]:
-    """Return the command that is running, with another label; a password in it is not shown."""
+    """Return the command that records another class with the same camera; a password in it is not shown.
+
+    Length and number of the clips are left to the defaults: those of an action do not suit the background.
+    """
     source = without_password(options.source)
     words: list[str | Path] = ["--source", source]
     words += ["--config", options.config] if options.config else []
     words += ["--label", label, "--out", options.out]
-    for name in ("count", "seconds", "pause"):
-        if (value := getattr(options, name)) is not None:
-            words += [f"--{name}", str(value)]
     hidden = ["  (with the camera's password in place of ***)"] if source != options.source else []
     return [f"  {command('edge-tdn', 'record', *words)}", *hidden]
 
