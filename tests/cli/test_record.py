@@ -76,7 +76,7 @@ def test_no_clip_spans_a_gap_and_each_has_its_countdown(make_video: Callable[...
     """At 15 frames per second, the first attempt begins after 15 frames and is interrupted after 20."""
     reported: list[str] = []
     rung: list[int] = []
-    plan = RecordingPlan(tmp_path, "s", count=2, seconds=1.0, pause=1.0)
+    plan = RecordingPlan(tmp_path, "s", count=2, seconds=1.0, pause=1.0, max_gap_s=0.5)
     frames = broken(make_video(frames=90), at=20)
     clips = list(cut_clips(frames, plan, lambda what, _: reported.append(what), lambda: rung.append(len(reported))))
     assert [path.name for path in clips] == ["s-001.mp4", "s-002.mp4"]
