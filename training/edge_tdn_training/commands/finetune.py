@@ -10,6 +10,7 @@ plan        finetune_plan.py: options, data and initial weights are checked befo
 import argparse
 import json
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,6 @@ from edge_tdn.errors import ModelError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, open_model
-from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn_training.commands.finetune_plan import MAX_CLIP_S, FinetunePlan, make_plan
 from edge_tdn_training.commands.machine_options import add_machine_options
 from edge_tdn_training.commands.network_options import add_network_options
@@ -42,7 +42,8 @@ from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.protocols import views, with_runtime
 from edge_tdn_training.evaluation.report import accuracy_json, accuracy_table, class_table
 from edge_tdn_training.loop.distributed import DEFAULT_MICRO_BATCH, distributed_context
-from edge_tdn_training.loop.early_stopping import best_epoch
+from edge_tdn_training.loop.early_stopping import best_epoch, epochs_at_low_rate
+from edge_tdn_training.loop.metrics import Metrics
 from edge_tdn_training.loop.run_folder import CURVES, ESCAPED, RUN
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
@@ -215,7 +216,12 @@ def prepare_data(plan: FinetunePlan, console: Console) -> PreparedData:
     """Step 1: decode the videos, hold out a part, and balance the classes. ConfigError: a class is too short."""
     sides = _divide(plan)
     training, held_out = sides.train, sides.held_out
-    notes = (*plan.notes, *sides.notes, *_too_short(training, plan.spec), *_not_mirrored(plan.data))
+    notes = (
+        *plan.notes,
+        *sides.notes,
+        *too_short_note([*map(len, training.frames)], plan.spec),
+        *_not_mirrored(plan.data),
+    )
     skipped = dict.fromkeys((*training.data.skipped, *held_out.data.skipped))
     for line in (*notes, f"{len(skipped)} video(s) skipped", *printed(skipped)) if skipped else notes:
         console.print(f"  {line}")
@@ -246,16 +252,20 @@ def _fitted(plan: FinetunePlan, clips: int) -> TrainingConfig:
     return replace(plan.config, epochs=epochs, warm_up_epochs=min(1.0, epochs / 4), batch=batch)
 
 
-def _too_short(training: DecodedDataSet, spec: InputSpec) -> list[str]:
-    """Return a note if most videos are shorter than a clip, which on a camera then shows more than they do."""
-    lengths = sorted(len(frames) for frames in training.frames)
-    middle = lengths[len(lengths) // 2]
+def too_short_note(lengths: Sequence[int], spec: InputSpec) -> list[str]:
+    """Return a note if most videos are shorter than a clip, which on a camera then shows more than they do.
+
+    `lengths`: of the videos, in frames at the model's rate. A shorter stride is advised if it suffices.
+    """
+    middle = sorted(lengths)[len(lengths) // 2]
     if middle >= spec.first_clip_ticks:
         return []
-    fits = max(1, (middle - FRAMES_PER_SEGMENT + 1) // spec.segments)
+    shorter = range(spec.segment_stride - 1, 0, -1)
+    fits = (n for n in shorter if spec.model_copy(update={"segment_stride": n}).first_clip_ticks <= middle)
+    stride = next(fits, None)
     return [
-        f"most videos are shorter than the {spec.needed_s():.1f} s that a clip of the model needs; record longer ones, "
-        f"or try --segment-stride {fits}"
+        f"most videos are shorter than the {spec.needed_s():.1f} s that a clip of the model needs; record longer ones"
+        + (f", or use --segment-stride {stride}" if stride else "")
     ]
 
 
@@ -282,8 +292,13 @@ def train_network(plan: FinetunePlan, data: PreparedData, console: Console) -> N
     with distributed_context(plan.device) as context:
         micro_batch = context.micro_batch(data.config.batch, plan.max_micro_batch)
         metrics = train(task, plan.run_folder, context, micro_batch, plan.workers, patience)
-    best = best_epoch(metrics) + 1
-    console.print(f"  the best epoch is {best} of {len(metrics)}: lowest held-out loss since the rate fell")
+    console.print(f"  {best_epoch_note(metrics)}")
+
+
+def best_epoch_note(metrics: Sequence[Metrics]) -> str:
+    """Return a line that names the epoch whose weights are used, and why."""
+    since = " since the learning rate fell" if epochs_at_low_rate(metrics) else ""
+    return f"best epoch: {best_epoch(metrics) + 1} of {len(metrics)}, with the lowest held-out loss{since}"
 
 
 def export_network(plan: FinetunePlan, data: PreparedData, folder: Path) -> Exported:
