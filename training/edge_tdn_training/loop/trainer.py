@@ -26,7 +26,6 @@ from typing import Any
 import cv2
 import torch
 import torch.nn.functional as F
-from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.tdn import normalise
 from rich.progress import Progress
 from torch import Tensor, nn
@@ -34,7 +33,6 @@ from torch.utils.data import Dataset
 
 from edge_tdn.errors import ConfigError, DeviceError, last_line
 from edge_tdn.inference.runtime import is_out_of_memory
-from edge_tdn.manifest import WEIGHTS
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn.process.malloc import tune_for_training
 from edge_tdn_training.data.loader import BatchOrder, ProcessShare, eval_loader, train_loader
@@ -67,8 +65,8 @@ def train(
     keep the weights of the best epoch; 0: as published, train all epochs and keep the last. `bars`: show the progress
     there instead of in a bar of its own.
 
-    ConfigError: the batch does not fit the data or the processes, or the folder is of another run. DeviceError: not
-    enough memory for a micro-batch; the error names the largest that fits.
+    ConfigError: the batch does not fit the data or the processes, or the folder is of another run or damaged.
+    DeviceError: not enough memory for a micro-batch; the error names the largest that fits.
     """
     tune_for_training()
     config, model = task.config, task.initial.model
@@ -94,7 +92,7 @@ def train(
     run.draw(metrics)
     if patience:
         with context.leader_first(context.is_first):
-            model.load_state_dict(checkpoint.load(folder / WEIGHTS).state_dict())
+            run.load_weights(model)
     model.dropout = nn.Dropout(config.dropout)  # the exporter names nodes after torch's own layers
     model.eval()
     return metrics
