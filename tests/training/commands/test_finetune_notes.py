@@ -1,11 +1,23 @@
 """The notes that a fine-tuning prints about the clips and the best epoch."""
 
+import io
+from contextlib import closing
+from pathlib import Path
+
 import numpy as np
 import pytest
-from edge_tdn_training.commands.finetune import best_epoch_note, too_short_note
+from edge_tdn_training.__main__ import _parser
+from edge_tdn_training.commands.finetune import best_epoch_note, prepare_data, too_short_note
+from edge_tdn_training.commands.finetune_plan import make_plan
 from edge_tdn_training.training_config import TrainingConfig
+from rich.console import Console
 
+from edge_tdn.capture.video_file import read_file
 from edge_tdn.manifest import InputSpec
+from edge_tdn.media import gstreamer
+from edge_tdn.media.video_writer import VideoWriter
+from edge_tdn.messages import NS_PER_S
+from tests.support.training_clips import make_clips
 
 pytestmark = pytest.mark.training
 
@@ -41,3 +53,20 @@ def test_the_best_epoch_is_explained_by_the_fall_of_the_rate_only_after_it() -> 
     many = TrainingConfig(epochs=10, milestones=(0.5,))
     fallen = "best epoch: 7 of 7, with the lowest held-out loss since the learning rate fell"
     assert note(many, *np.linspace(0.1, 0.7, 5), 0.9, 0.8) == fallen
+
+
+@pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
+def test_a_video_that_is_used_in_part_is_named(tmp_path: Path) -> None:
+    clips = make_clips(tmp_path / "clips", each=3)
+    video, whole = clips / "left/gap.mp4", clips / "left/take-0.mp4"
+    with closing(VideoWriter(video)) as writer:
+        for frame in read_file(whole):
+            writer.write(frame.picture, frame.pts_ns + (frame.seq > 8) * 2 * NS_PER_S)
+        writer.finish()
+    line = f"finetune --data {clips} --out {tmp_path / 'own'} --without-background --cache {tmp_path / 'cache'}"
+    plan = make_plan(_parser(["finetune"]).parse_args(line.split()))
+    printed = Console(file=io.StringIO(), soft_wrap=True)
+    data = prepare_data(plan, printed)
+    (note,) = (note for note in data.notes if "used" in note)
+    assert note.startswith(f"{video}: only its longest run, 1.3 s of 1.9 s, is used")
+    assert printed.file.getvalue().count(note) == 1  # type: ignore[attr-defined]

@@ -81,11 +81,12 @@ Stopped, killed, or out of power? Run the same command again to resume. Then loo
     ),
     exit_status={0: "", 66: "", 71: "", 78: "data, model or options are wrong; --out is not created"},
     notes="""\
-The class `background` is everything that must not be published as an action. It is made of the clips in the folder
-`background`; of --negatives, videos in which no action happens, preferably of the same cameras on a usual day; and, if
-there is no class of this name yet, of a list file's videos outside of their labelled intervals (without half a second
-beside these). Clips in the folder of another class are assumed to show it from beginning to end. A model without
-background reports one of its actions for everything it sees: see --without-background.
+The class `background` is everything that must not be published as an action; a class of any other name is an action,
+whatever it is in the initial weights. It is made of the clips in the folder `background`; of --negatives, videos in
+which no action happens, preferably of the same cameras on a usual day; and, if there is no class of this name yet, of a
+list file's videos outside of their labelled intervals (without half a second beside these). Clips in the folder of
+another class are assumed to show it from beginning to end. A model without background reports one of its actions for
+everything it sees: see --without-background.
 
 A share of every class is held out for the evaluation, by recording: each file is one, unless dataset.toml describes
 which belong together (record writes it). A class of one recording is split in time, with a video or five frames left
@@ -190,26 +191,41 @@ class Exported:
 def run(options: argparse.Namespace) -> int:
     """Fine-tune; return the exit status 0. EdgeTdnError: data, model or options are wrong; --out is not created."""
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    plan = make_plan(options)
     console.print("1/4 videos")
+    plan = make_plan(options)
     data = prepare_data(plan, console)
-    console.print(f"2/4 training, at most {data.config.epochs} epochs of {len(data.train.frames)} clips")
+    console.print(
+        f"2/4 training: at most {data.config.epochs} epochs of {len(data.train.frames)} clips; each is evaluated on "
+        f"{len(data.held_out.frames)} held-out clips"
+    )
     with noted(ModelError, f"what was learned is kept in {plan.run_folder}; to resume: {same_command(options)}"):
         train_network(plan, data, console)
-    console.print("3/4 model folder")
+    console.print("3/4 model folder: export, INT8, comparison with PyTorch")
     fewer_steps = convert_command(plan.run_folder, plan.out, plan.spec, plan.background, plan.id, ("fp32",))
     with weights_kept(options, plan.run_folder, fewer_steps), whole_or_nothing(plan.out) as scratch:
         exported = export_network(plan, data, scratch)
-        console.print("4/4 evaluation")
+        console.print("4/4 evaluation of the model folder on the held-out clips")
         accuracies = evaluate_model(scratch, data.held_out)
         write_results(plan, data, exported, accuracies, scratch)
-    for shown in (table(exported.parity), accuracy_table(accuracies), class_table(accuracies), *exported.notes):
-        console.print(shown)
-    top1 = ", ".join(f"{name} {one.top1:.1%}" for name, one in accuracies.items())
-    console.print(f"{plan.out}: {top1}; see {CONFUSION}, parity.html, {REPORT}; the run: {plan.run_folder}")
+    _print_results(plan, exported, accuracies, console)
     for line in serve_lines(plan.out):
         console.print(line)
     return 0
+
+
+def _print_results(plan: FinetunePlan, exported: Exported, accuracies: dict[str, Accuracy], console: Console) -> None:
+    for title, shown in (
+        ("comparison with PyTorch, on whole files", table(exported.parity)),
+        ("accuracy on the held-out clips", accuracy_table(accuracies, "clips")),
+        ("the same for each class", class_table(accuracies, "clips")),
+    ):
+        console.print(f"\n{title}:")
+        console.print(shown)
+    for line in ("", *exported.notes):
+        console.print(line)
+    top1 = ", ".join(f"{name} {one.top1:.1%}" for name, one in accuracies.items())
+    console.print(f"{plan.out}: top-1 {top1} of the held-out clips; see {CONFUSION}, parity.html and {REPORT} in it")
+    console.print(f"the training run is kept in {plan.run_folder}")
 
 
 def prepare_data(plan: FinetunePlan, console: Console) -> PreparedData:
@@ -218,6 +234,7 @@ def prepare_data(plan: FinetunePlan, console: Console) -> PreparedData:
     training, held_out = sides.train, sides.held_out
     notes = (
         *plan.notes,
+        *dict.fromkeys(note for side in (training, held_out) for note in side.data.notes if note not in plan.notes),
         *sides.notes,
         *too_short_note([*map(len, training.frames)], plan.spec),
         *_not_mirrored(plan.data),
@@ -225,7 +242,7 @@ def prepare_data(plan: FinetunePlan, console: Console) -> PreparedData:
     skipped = dict.fromkeys((*training.data.skipped, *held_out.data.skipped))
     for line in (*notes, f"{len(skipped)} video(s) skipped", *printed(skipped)) if skipped else notes:
         console.print(f"  {line}")
-    console.print(f"  {_counts(training)}; held out: {_counts(held_out)}")
+    console.print(f"  videos to train on: {_counts(training)}; held out: {_counts(held_out)}")
     balanced = balance(training, plan.spec.video_frames)
     return PreparedData(
         train=balanced,
@@ -275,14 +292,14 @@ def _not_mirrored(data: DataSet) -> list[str]:
         return []
     labels = ", ".join(map(repr, data.sideways))
     return [
-        f"clips are not mirrored, because dataset.toml does not define the mirror image of {labels}; with [flip] it "
-        f"can, and doubles the data: see train --help"
+        f"clips are not mirrored, because dataset.toml does not define the mirror image of {labels}; to train on "
+        f"mirrored clips too, define it in [flip]: see edge-tdn-train train --help"
     ]
 
 
 def _counts(decoded: DecodedDataSet) -> str:
     count = Counter(video.label for video in decoded.data.videos)
-    return ", ".join(f"{decoded.data.labels[label]}: {number}" for label, number in sorted(count.items()))
+    return ", ".join(f"{decoded.data.labels[label]!r} {number}" for label, number in sorted(count.items()))
 
 
 def train_network(plan: FinetunePlan, data: PreparedData, console: Console) -> None:

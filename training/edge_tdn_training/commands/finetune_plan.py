@@ -105,7 +105,7 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
             *(evaluation.notes if evaluation else ()),
             *notes,
             *_reported(data.labels, background),
-            *initial.notes,
+            *(f"initial weights: {note}" for note in initial.notes),
             *_shorter_clip(original, spec),
         ),
     )

@@ -99,10 +99,16 @@ def train(
 
 
 def _summary(metrics: Metrics, epochs: int) -> str:
-    held_out = f", held out {metrics['held_out_top1']:.1%}" if "held_out_top1" in metrics else ""
+    held_out = ""
+    if "held_out_loss" in metrics:
+        held_out = (
+            f"; held out: loss {metrics['held_out_loss']:.3f}, top-1 {metrics['held_out_top1']:.1%} "
+            f"({metrics['held_out_seconds']:.0f} s)"
+        )
     return (
-        f"epoch {metrics['epoch']:.0f}/{epochs}: loss {metrics['loss']:.3f}, top-1 {metrics['top1']:.1%}{held_out}; "
-        f"{metrics['seconds']:.0f} s, {metrics['clips_per_s']:.1f} clips/s, {metrics['waited']:.0%} waiting for clips"
+        f"epoch {metrics['epoch']:.0f}/{epochs}: loss {metrics['loss']:.3f}, top-1 {metrics['top1']:.1%} "
+        f"({metrics['seconds']:.0f} s, {metrics['clips_per_s']:.1f} clips/s, {metrics['waited']:.0%} waiting for clips)"
+        f"{held_out}"
     )
 
 
@@ -163,7 +169,7 @@ class _Trainer:
             "clips_per_s": clips / seconds,
             "waited": waited_s / seconds,
         }
-        return metrics | self._evaluate(progress)
+        return metrics | self._evaluate(f"epoch {epoch + 1}/{config.epochs}, held-out clips", progress)
 
     def _train_epoch(self, epoch: int, progress: Progress) -> tuple[float, float, float, float]:
         """Return the sums of loss, correct answers and clips over all processes, and the seconds spent waiting."""
@@ -216,13 +222,17 @@ class _Trainer:
         return logits.float()
 
     @torch.inference_mode()
-    def _evaluate(self, progress: Progress) -> Metrics:
-        """Return held-out loss and accuracy, one clip of each held-out video; nothing if there are no such videos."""
+    def _evaluate(self, name: str, progress: Progress) -> Metrics:
+        """Return held-out loss and accuracy, one clip of each held-out video; nothing if there are no such videos.
+
+        `name`: of the progress bar.
+        """
         if self._held_out is None:
             return {}
+        began = time.monotonic()
         self._model.eval()
         loss = correct = clips = 0.0
-        bar = progress.add_task("evaluating", total=len(self._held_out))
+        bar = progress.add_task(name, total=len(self._held_out))
         for frames, labels in self._held_out:
             labels = labels.to(self._context.device)
             logits = self._forward(frames.to(self._context.device))
@@ -231,7 +241,8 @@ class _Trainer:
             progress.update(bar, advance=1)
         progress.remove_task(bar)
         loss, correct, clips = self._context.sum(loss, correct, clips)
-        return {"held_out_loss": loss / clips, "held_out_top1": correct / clips}
+        seconds = time.monotonic() - began
+        return {"held_out_loss": loss / clips, "held_out_top1": correct / clips, "held_out_seconds": seconds}
 
     def _out_of_memory(self) -> str:
         """Return the message of an error that names the largest micro-batch for which the memory suffices."""
