@@ -72,17 +72,20 @@ def _counts_json(one: StreamResult, label: str | None) -> dict[str, Any]:
     }
 
 
-def accuracy_table(accuracies: dict[str, Accuracy]) -> Table:
-    """Return a table with a row for each precision."""
-    table = _table("precision", "videos", "top-1", "top-5", "mean class")
+def accuracy_table(accuracies: dict[str, Accuracy], evaluated: str = "videos") -> Table:
+    """Return a table with a row for each precision. `evaluated`: what was evaluated, videos or clips of them."""
+    table = _table("precision", evaluated, "top-1", "top-5", "mean class")
     for name, one in accuracies.items():
         table.add_row(name, str(len(one.truth)), *map(percent_or_dash, (one.top1, one.top5, one.mean_class)))
     return table
 
 
-def class_table(accuracies: dict[str, Accuracy]) -> Table:
-    """Return a table with a row for each class that has videos; the last column is that of the first precision."""
-    table = _table("class", "videos", *accuracies, TAKEN_FOR)
+def class_table(accuracies: dict[str, Accuracy], evaluated: str = "videos") -> Table:
+    """Return a table with a row for each class that has videos; the last column is that of the first precision.
+
+    `evaluated`: as for `accuracy_table`.
+    """
+    table = _table("class", evaluated, *accuracies, TAKEN_FOR)
     for rows in zip(*(one.classes for one in accuracies.values()), strict=True):
         first = rows[0]
         if first.videos:

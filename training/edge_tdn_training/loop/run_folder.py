@@ -133,6 +133,16 @@ class RunFolder:
             write_at_once(self.folder / WEIGHTS, save(weights, network))
         write_at_once(self.folder / CHECKPOINT, buffer.getvalue())
 
+    def load_weights(self, model: TDN) -> None:
+        """Load the weights of the run into the model. ConfigError: they are missing or damaged."""
+        path = self.folder / WEIGHTS
+        try:
+            model.load_state_dict(checkpoint.load(path).state_dict())
+        except ModelError as error:
+            raise ConfigError(
+                f"{path}: missing or damaged; to train again, remove {self.folder / CHECKPOINT}"
+            ) from error
+
     def draw(self, metrics: Sequence[Metrics]) -> None:
         """Write the curves so far."""
         if self._writes and metrics:
