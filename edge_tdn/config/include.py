@@ -15,6 +15,7 @@ from typing import Any
 from edge_tdn.config.checks import SOURCE_KINDS
 from edge_tdn.config.fault import EVERY_KEY, ConfigFile, KeyOrigin, KeyPath, Keys
 from edge_tdn.config.synonyms import TABLE_ARRAYS
+from edge_tdn.config.toml_error import explained
 from edge_tdn.config.variables import Variables
 from edge_tdn.errors import ConfigError
 from edge_tdn.permission import remedy
@@ -67,7 +68,7 @@ def _read(path: Path, missing: str = f"name yours with --config, and {EVERY_KEY}
     try:
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: invalid TOML: {error}") from error
+        raise ConfigError(f"{path}: {explained(str(error), text)}") from error
     file = ConfigFile(str(path), text)
     variables = Variables(file)
     content = variables.put_into(content)
