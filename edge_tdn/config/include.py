@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from edge_tdn.config.checks import SOURCE_KINDS
-from edge_tdn.config.fault import EVERY_KEY, ConfigFile, KeyOrigin, KeyPath
+from edge_tdn.config.fault import EVERY_KEY, ConfigFile, KeyOrigin, KeyPath, Keys
 from edge_tdn.config.synonyms import TABLE_ARRAYS
+from edge_tdn.config.toml_error import explained
 from edge_tdn.config.variables import Variables
 from edge_tdn.errors import ConfigError
+from edge_tdn.permission import remedy
 from edge_tdn.text_file import decode
 
 PATH_KEYS = frozenset(  # whose relative paths start at the file in which they stand
@@ -51,11 +53,14 @@ def merged(parts: Sequence[ConfigPart]) -> tuple[dict[str, Any], ConfigFile]:
     return merge.content, ConfigFile(main.file.name, main.file.text, merge.origins, names)
 
 
-def _read(path: Path, missing: str = f"name yours with --config, and {EVERY_KEY}") -> ConfigPart:
+def _read(path: Path, missing: str = f"name yours with --config, and {EVERY_KEY}", named: str = "") -> ConfigPart:
+    """Read a file. `missing`: what to do if it does not exist. `named`: where the main file names it."""
     try:
         text = decode(path.read_bytes())
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: {error.strerror}; {missing}") from error
+    except PermissionError as error:
+        raise ConfigError("; ".join(filter(None, (f"{path}: {error.strerror}", named, remedy(path))))) from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except ValueError as error:
@@ -63,7 +68,7 @@ def _read(path: Path, missing: str = f"name yours with --config, and {EVERY_KEY}
     try:
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: invalid TOML: {error}") from error
+        raise ConfigError(f"{path}: {explained(str(error), text)}") from error
     file = ConfigFile(str(path), text)
     variables = Variables(file)
     content = variables.put_into(content)
@@ -73,7 +78,8 @@ def _read(path: Path, missing: str = f"name yours with --config, and {EVERY_KEY}
 
 
 def _included(path: Path, main: ConfigPart, number: int) -> ConfigPart:
-    part = _read(path, main.file.fault(["include", number], main.content["include"][number], "names this file"))
+    named = main.file.fault(["include", number], main.content["include"][number], "names this file")
+    part = _read(path, named, named)
     if "include" in part.content:
         message = f"only the main file, {main.path}, may include others"
         raise ConfigError(part.file.fault(["include"], part.content["include"], message))
@@ -92,6 +98,8 @@ def _paths(main: ConfigPart) -> Iterator[tuple[int, Path]]:
         found = sorted(glob.glob(str(whole), recursive=True))  # noqa: PTH207  (it takes absolute patterns, too)
         if not found and not glob.has_magic(pattern):
             found = [str(main.path.parent / pattern)]  # reading it says why it cannot be read
+        elif not found:
+            _check_listable(main, keys, pattern)
         for path in map(Path, found):
             if path.resolve() == main.path.resolve():
                 message = "matches this file itself; keep the files to include in a folder of their own"
@@ -99,6 +107,20 @@ def _paths(main: ConfigPart) -> Iterator[tuple[int, Path]]:
             if path.resolve() not in seen:
                 seen.add(path.resolve())
                 yield number, path
+
+
+def _check_listable(main: ConfigPart, keys: Keys, pattern: str) -> None:
+    """Raise ConfigError if a pattern matches nothing because this user may not look into its folder."""
+    parts = Path(pattern).parts
+    plain = parts[: next(index for index, part in enumerate(parts) if glob.has_magic(part))]
+    folder = main.path.parent.joinpath(*plain)
+    try:
+        os.scandir(folder).close()
+    except PermissionError as error:
+        message = f"{folder}: {error.strerror}; {remedy(folder)}"
+        raise ConfigError(main.file.fault(keys, pattern, message)) from error
+    except OSError:  # a folder that does not exist yet has no files
+        return
 
 
 @dataclass

@@ -70,12 +70,16 @@ def test_the_lines_that_serve_a_model_are_toml_and_commands_for_any_name(
     monkeypatch.setattr(next_steps, "INSTALLED", tmp_path / "etc")
     made = Path("models", NAME)
     _, copied, *toml, _, check, reload = serve_lines(made)
-    assert shlex.split(copied) == ["sudo", "cp", "-r", str(tmp_path / made), str(tmp_path / "etc")]
-    assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": NAME}}
+    served = f"{tmp_path}/etc/models/{NAME}"
+    copy = ["sudo", "cp", "-r", str(tmp_path / made), f"{tmp_path}/etc/models/"]
+    assert shlex.split(copied)[5:] == [*copy, "&&", "sudo", "chmod", "-R", "a+rX", served]
+    assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": served}}
     assert shlex.split(check)[1:] == ["check", "--config", str(tmp_path / "etc/site.toml")]
     assert reload == "  sudo systemctl reload edge-tdn"
     (tmp_path / "site.toml").touch()
-    _, *toml, _, check, run = serve_lines(made)
+    _, *toml, _, check, run, _, copy_first, key = serve_lines(made)
+    assert copy_first == copied
+    assert tomllib.loads(key) == {"model": served}
     assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": str(tmp_path / made)}}
     assert [shlex.split(line)[1:] for line in (check, run)] == [
         ["check", "--config", "site.toml"],
