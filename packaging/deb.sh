@@ -80,10 +80,11 @@ echo /etc/edge-tdn/site.toml >"$root/DEBIAN/conffiles"
 install -m 755 packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm "$root/DEBIAN/"
 (cd "$root" && find etc usr -type f ! -path etc/edge-tdn/site.toml -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 find "$root" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
-# The file appears in dist when it is complete.
+# The file appears in dist when it is complete. xz at its fastest: higher levels take minutes, for 10 to 16 % less.
+# zstd takes seconds, for 5 % more, but Debian 12's lintian rejects it.
 complete=$PWD/build/deb/complete-$arch
 rm -rf "$complete"
 mkdir "$complete"
-echo "== dist/edge-tdn_${version}_$arch.deb (compresses for some seconds)"
-dpkg-deb --root-owner-group -Zzstd --build "$root" "$complete" >/dev/null
+echo "== dist/edge-tdn_${version}_$arch.deb (compresses: half a minute or so)"
+dpkg-deb --root-owner-group -Zxz -z0 --build "$root" "$complete" >/dev/null
 mv "$complete"/*.deb dist/
