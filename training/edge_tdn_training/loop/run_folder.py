@@ -30,7 +30,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from edge_tdn import __version__
-from edge_tdn.errors import ConfigError
+from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec
 from edge_tdn.segments.resize import VECTORS
 from edge_tdn_training.loop.metrics import Metrics, curves
