@@ -8,7 +8,8 @@
 # make check           run the linter, the type checker, the import contracts and the style rules
 # make install         as root: install the camera host for all users, with systemd units (PREFIX=/usr/local, DESTDIR=)
 # make uninstall       remove it again; configuration and state stay
-# make deb             build dist/edge-tdn_VERSION_ARCH.deb for Debian 12 (ARCH=amd64 or arm64), and the wheel
+# make deb             build dist/edge-tdn_VERSION_ARCH.deb for Debian 12 (ARCH=amd64 or arm64), and the wheel; a rebuild
+#                      that apt takes for newer: VERSION=0.1.0+site1
 # make dist            build the wheel and the source distribution in dist/
 # make packages        install the Debian packages that edge-tdn needs, and nothing else
 # make schemas         write edge_tdn/schemas from the code
@@ -46,6 +47,10 @@ INSTALL_PACKAGES := mmdebstrap systemd-container lintian podman podman-compose r
 # Most tests wait: more of them than processors run side by side, each file in one process. One thread for each is enough.
 WORKERS ?= 4
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+CHECK_PYTHON = $(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "edge-tdn needs Python 3.11 or newer that can make environments (Debian: sudo apt install python3-venv)."; \
+	echo "To use another Python than $(PYTHON): make PYTHON=python3.12 ..."; exit 1; }
 
 SHARE := $(DESTDIR)$(PREFIX)/share/doc/edge-tdn
 EXAMPLES := mosquitto notify home-assistant node-red prometheus grafana
@@ -149,7 +154,10 @@ uninstall:
 		$(PROGRAMS:%=$(ZSH)/_%) $(PROGRAMS:%=$(FISH)/%.fish)
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || \
 		{ systemctl daemon-reload; systemctl reset-failed 'edge-tdn*' 2>/dev/null || true; }
-	@echo "Not removed: /etc/edge-tdn, /etc/credstore, drop-ins in /etc/systemd/system, /var/lib/private/edge-tdn (events), /var/cache/private/edge-tdn"
+	@echo "Not removed: /etc/edge-tdn, /etc/default/edge-tdn, /etc/credstore, drop-ins in /etc/systemd/system,"
+	@echo "  /var/lib/private/edge-tdn (events), /var/cache/private/edge-tdn"
+	@echo "The broker retains what hosts have left there, such as the last pictures and the devices of Home Assistant."
+	@echo "  To remove it, in a checkout: $(BIN)/edge-tdn forget HOST --broker mqtt://BROKER (with a login: --config FILE)"
 
 # The source distribution first, and the wheel from it. Of one version only, so that dist/*.whl names one file.
 dist: $(TOOLS)/.installed
@@ -157,7 +165,7 @@ dist: $(TOOLS)/.installed
 	@$(TOOLS)/bin/python -m build --outdir dist .
 
 deb: dist
-	@DEPENDS="$(GSTREAMER_PACKAGES)" packaging/deb.sh $(ARCH)
+	@DEPENDS="$(GSTREAMER_PACKAGES)" VERSION="$(VERSION)" packaging/deb.sh $(ARCH)
 
 packages:
 	@packaging/packages.sh $(HOST_PACKAGES)
@@ -196,15 +204,14 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 python: packages
-	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "edge-tdn needs Python 3.11 or newer that can make environments (Debian: apt-get install python3-venv)."; \
-		echo "To use another Python than $(PYTHON): make PYTHON=python3.12 ..."; exit 1; }
+	@$(CHECK_PYTHON)
 
 $(VENV)/bin/pip: | python
 	@echo "== Python environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
 $(TOOLS)/.installed: pyproject.toml constraints.txt
+	@$(CHECK_PYTHON)
 	@echo "== Python environment $(TOOLS)"
 	@$(PYTHON) -m venv --clear $(TOOLS)
 	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt build uv

@@ -34,6 +34,7 @@ from edge_tdn.errors import ModelError
 from edge_tdn.foreign_file import HEAD_BYTES, failed_copy
 from edge_tdn.label_file import check_labels, parse_labels
 from edge_tdn.messages import FRAMES_PER_SEGMENT, ModelRef
+from edge_tdn.permission import SERVED_MODELS, remedy
 from edge_tdn.spelling import hint
 from edge_tdn.verified_file import FileRecord, Sha256, read_regular, read_verified, record_of, verify_file
 
@@ -44,6 +45,7 @@ GOLDEN = "golden.npz"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
 WORST_GOLDEN_ERROR = 0.5  # relative to the largest logit; a larger error means that the build is broken
+NEW_PATH = "give the path of a model folder"
 UNSEALED = "0" * 64  # stands for the manifest's digest while that is computed
 ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 
@@ -269,17 +271,24 @@ def find_model(name: str, base: Path) -> Path:
     try:
         folder = base / Path(name).expanduser()
     except RuntimeError as error:
-        raise ModelError(f"model {name!r}: {error}; give the path of a model folder") from error
+        raise ModelError(f"model {name!r}: {error}; {NEW_PATH}") from error
     shipped = shipped_models() / name
-    if (folder / MANIFEST).is_file() or not (shipped / MANIFEST).is_file() or os.sep in name:
+    if os.sep in name or _has_manifest(folder) or not _has_manifest(shipped):
         return folder
     return shipped
 
 
+def _has_manifest(folder: Path) -> bool:
+    return os.path.isfile(folder / MANIFEST)  # noqa: PTH113  (False, too, where this user may not look)
+
+
 def not_a_folder(folder: Path) -> str:
     """Return why a path is not a folder, the nearest model and what to do; empty: it is one."""
-    if folder.is_dir():
-        return ""
+    try:
+        if folder.is_dir():
+            return ""
+    except OSError as error:
+        return f"{error.strerror}; {remedy(folder, SERVED_MODELS) if isinstance(error, PermissionError) else NEW_PATH}"
     if folder.is_file():
         return "is a file, not a model folder; create one with `edge-tdn-export convert`"
     beside = {path.parent.name for parent in (folder.parent, shipped_models()) for path in parent.glob(f"*/{MANIFEST}")}

@@ -70,7 +70,8 @@ def _open_regular(path: Path) -> Iterator[BufferedReader]:
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"{path}: {reason}; copy or export the model again") from error
+        what_to_do = "make it readable" if isinstance(error, PermissionError) else "copy or export the model again"
+        raise ModelError(f"{path}: {reason}; {what_to_do}") from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:

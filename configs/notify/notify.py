@@ -5,6 +5,7 @@
     python notify.py --webhook http://localhost:8123/api/webhook/ID      a form: message, event (JSON), picture (JPEG)
 
 It needs the package edge_tdn, runs on any machine that reaches the broker, and adapts to your needs: it is short.
+Broker, user and password are those of a configuration (--config), of --broker and its options, or of both.
 Nothing is sent twice: --state keeps what was sent over a restart. If the server is away, it is tried again until a
 notification is too old (--max-age-s); after a time without this program, its host sends what was missed.
 """
@@ -13,6 +14,8 @@ import argparse
 import http.client
 import json
 import logging
+import os
+import socket
 import sys
 import time
 import urllib.error
@@ -24,10 +27,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edge_tdn.config.load import load
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.subscriber import ActionEvent, BrokerConfig, Connection, HostMessage, Snapshot, Subscriber, broker_access
 
 PICTURE_S = 5.0  # an action's picture comes a moment after its start: wait this long for it
+SITE = Path("/etc/edge-tdn/site.toml")
 TIMEOUT_S = 15.0  # of one attempt
 RETRY_S, MAX_RETRY_S = 2.0, 60.0  # after a failure; doubles each time
 REMEMBERED = 1000  # notifications that are known to have been sent
@@ -164,18 +169,31 @@ def parse() -> argparse.Namespace:
     target.add_argument("--ntfy", metavar="URL", help="an ntfy topic, such as https://ntfy.sh/my-secret-topic")
     target.add_argument("--webhook", metavar="URL", help="where to send the form")
     parser.add_argument("--token-file", type=Path, help="file with an access token for the server")
-    parser.add_argument("--broker", default="mqtt://localhost:1883", metavar="URL")
-    parser.add_argument("--username", default="", help="for the broker")
-    parser.add_argument("--password-file", default="", help="file whose first line is the password for the broker")
-    parser.add_argument("--ca-file", default="", help="authorities that the broker's certificate is checked with")
-    parser.add_argument("--base", default="edge-tdn/+", help="topic prefix of the hosts (default: all)")
-    parser.add_argument("--client", default="edge-tdn-notify", help="client name at the broker; unique")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"take broker, user and password from a configuration (default: {SITE}, if any)",
+    )
+    parser.add_argument(
+        "--broker", metavar="URL", help="address of the broker, instead of --config (default: mqtt://localhost:1883)"
+    )
+    parser.add_argument("--username", help="for the broker")
+    parser.add_argument("--password-file", help="file whose first line is the password for the broker")
+    parser.add_argument("--ca-file", help="authorities that the broker's certificate is checked with")
+    parser.add_argument("--base", help="topic prefix of the hosts (default: edge-tdn/+, all of them)")
+    client = f"edge-tdn-notify-{socket.gethostname()}-{os.getpid()}"
+    parser.add_argument(
+        "--client", default=client, metavar="NAME", help="name at the broker; unique (default: %(default)s)"
+    )
     parser.add_argument("--action", action="append", metavar="NAME", help="only this action; may be repeated")
     parser.add_argument("--message", default="{camera}: {label} ({score:.0%})", help="default: %(default)r")
     parser.add_argument("--priority", default="default", help="for ntfy: min, low, default, high or urgent")
     parser.add_argument("--max-age-s", type=float, default=600.0, help="older starts are not sent (default: 600)")
     parser.add_argument("--state", type=Path, help="file that keeps what was sent over a restart")
     options = parser.parse_args()
+    if options.config and options.broker:
+        parser.error("--config and --broker: choose one")
     if not (options.ntfy or options.webhook).startswith(("http://", "https://")):
         parser.error(f"{options.ntfy or options.webhook} is not an address; write http:// or https:// before it")
     options.token = options.token_file.read_text().strip() if options.token_file else ""
@@ -186,26 +204,33 @@ def parse() -> argparse.Namespace:
     return options
 
 
+def chosen_broker(options: argparse.Namespace) -> tuple[BrokerConfig, Path]:
+    """Return the broker, and the folder where the relative paths of its files begin."""
+    file = options.config or (SITE if SITE.exists() and not options.broker else None)
+    broker = load(file, needs_camera=False).broker if file else BrokerConfig()
+    given = {"url": options.broker, "username": options.username}
+    for key, name in (("password_file", options.password_file), ("ca_file", options.ca_file)):
+        given[key] = name and str(Path(name).absolute())
+    if given := {key: value for key, value in given.items() if value}:
+        broker = BrokerConfig.model_validate(broker.model_dump() | given)
+    return broker, file.parent if file else Path.cwd()
+
+
 def main() -> None:
     """Notify until Ctrl-C."""
     options = parse()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     state = json.loads(options.state.read_text()) if options.state and options.state.exists() else {}
     since, link = state.get("since"), None
-    broker = BrokerConfig(
-        url=options.broker,
-        username=options.username,
-        password_file=options.password_file,
-        ca_file=options.ca_file,
-    )
-    connection = Connection(broker, options.client, broker_access(broker, Path.cwd()))
+    broker, folder = chosen_broker(options)
+    connection = Connection(broker, options.client, broker_access(broker, folder))
     notifier = Notifier(options, state.get("sent", []))
-    with Subscriber(options.base, connection, since) as subscriber:
+    with Subscriber(options.base or broker.base or "edge-tdn/+", connection, since) as subscriber:
         while True:
             for message in subscriber.messages(0.2):
                 notifier.take(message)
             if link != (link := (subscriber.connected, subscriber.connection_error)):
-                log.info("%s: %s", options.broker, "connected" if link[0] else link[1] or "connecting")
+                log.info("%s: %s", connection.address, "connected" if link[0] else link[1] or "connecting")
             changed = notifier.work()
             if options.state and (changed or since != (since := notifier.handled(subscriber.complete))):
                 part = options.state.with_name(f"{options.state.name}.part")

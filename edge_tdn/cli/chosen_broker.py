@@ -1,11 +1,15 @@
-"""The broker and the topics that `--broker`, `--base` and `--protocol`, or `--config`, choose."""
+"""The broker and the topics that `--broker`, `--base` and `--protocol`, or a configuration, choose."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
+from edge_tdn.cli.options import LOCAL_BROKER, broker_config
 from edge_tdn.config.credentials import Access, broker_access
 from edge_tdn.config.load import NO_CAMERA, load, parse
-from edge_tdn.config.tables import BrokerConfig
+from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, Config
 from edge_tdn.errors import ConfigError
 
 ALL_HOSTS = "edge-tdn/+"  # unless broker.base is set
@@ -21,16 +25,18 @@ class ChosenBroker(NamedTuple):
 
 def chosen_broker(options: argparse.Namespace) -> ChosenBroker:
     """Evaluate the options of `options.add_broker`. Raises ConfigError."""
-    if options.config:
-        config = load(options.config, needs_camera=False)
-        access = broker_access(config.broker, options.config.parent)
+    path = broker_config(options)
+    if path:
+        config = broker_site(options, path)
+        with _with_remedy(options, config):
+            access = broker_access(config.broker, path.parent)
     else:
-        broker = {"url": options.broker, "protocol": options.protocol}
+        broker = {"url": options.broker or LOCAL_BROKER, "protocol": options.protocol}
         config = parse({"broker": broker, "camera": [NO_CAMERA]}, "command line")
         access = Access()
     base = options.base
     if base is None:
-        base = config.base_topic if options.config else ALL_HOSTS
+        base = config.base_topic if path else ALL_HOSTS
     levels = base.split("/")
     if not all(levels) or any(level != "+" and set(level) & set("+#") for level in levels):
         raise ConfigError(
@@ -38,3 +44,24 @@ def chosen_broker(options: argparse.Namespace) -> ChosenBroker:
             "below it are included"
         )
     return ChosenBroker(config.broker, access, base)
+
+
+def broker_site(options: argparse.Namespace, path: Path) -> Config:
+    """Read the configuration that `options` choose, for its broker. Raises ConfigError."""
+    with _with_remedy(options):
+        return load(path, needs_camera=False)
+
+
+@contextmanager
+def _with_remedy(options: argparse.Namespace, config: Config | None = None) -> Iterator[None]:
+    """Add to a ConfigError what else can be done if the installed configuration was taken without being named."""
+    try:
+        yield
+    except ConfigError as error:
+        if options.config:
+            raise
+        file = config.broker.password_file if config else ""
+        name = file.removeprefix(CREDENTIAL)
+        as_root = f"as root: `systemd-run --pty -q -p LoadCredential={name}:edge-tdn.site.{name} edge-tdn ...`; "
+        remedy = "this file is read unless --config names another one, or --broker URL a broker"
+        raise ConfigError(f"{error}; {as_root if name != file else ''}{remedy}") from error

@@ -50,9 +50,13 @@ def add_parser(commands: Commands) -> None:
         commands, "forget", run, logging.ERROR, "remove what a host that is gone left at the broker", HELP
     )
     parser.add_argument("name", metavar="HOST[/CAMERA]", help="`host` and camera name of its configuration")
-    add_broker(parser, base="", base_help="topic prefix of the host (default: edge-tdn/HOST, or that of --config)")
+    add_broker(
+        parser, base="", base_help="topic prefix of the host (default: edge-tdn/HOST, or that of its configuration)"
+    )
     parser.add_argument(
-        "--prefix", default="", help="discovery prefix of Home Assistant (default: homeassistant, or that of --config)"
+        "--prefix",
+        default="",
+        help="discovery prefix of Home Assistant (default: homeassistant, or that of the configuration)",
     )
     parser.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
     parser.add_argument("--force", action="store_true", help="also if the host is online")

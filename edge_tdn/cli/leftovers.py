@@ -11,11 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from edge_tdn.cli.chosen_broker import ChosenBroker, chosen_broker
+from edge_tdn.cli.chosen_broker import ChosenBroker, broker_site, chosen_broker
+from edge_tdn.cli.options import broker_config
 from edge_tdn.cli.retained_reader import RetainedReader
 from edge_tdn.cli.terminal import plain
 from edge_tdn.config.checks import check_topic
-from edge_tdn.config.load import load
 from edge_tdn.config.tables import HomeAssistantConfig, Name
 from edge_tdn.delivery.home_assistant import device_id
 from edge_tdn.delivery.mqtt import Acknowledged, Lost, Message, Received
@@ -195,7 +195,8 @@ def chosen_leftovers(options: argparse.Namespace) -> tuple[ChosenBroker, Leftove
             raise ConfigError(
                 f"{options.name!r}: HOST or HOST/CAMERA, each up to 64 letters, digits, dots, dashes and underscores"
             ) from None
-    config = load(options.config, needs_camera=False) if options.config else None
+    path = broker_config(options)
+    config = broker_site(options, path) if path else None
     own = f"edge-tdn/{host}"
     base = options.base or (config.base_topic if config and config.host == host else own)
     prefix = options.prefix or (config.home_assistant if config else HomeAssistantConfig()).prefix

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from edge_tdn.help.parser import Commands as Commands
 from edge_tdn.help.parser import Parser
 
 SITE = Path("/etc/edge-tdn/site.toml")  # where packages and `make install` put the configuration
+LOCAL_BROKER = "mqtt://localhost:1883"
 
 
 def add_command(
@@ -40,20 +42,31 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 def add_broker(
     parser: argparse.ArgumentParser,
     base: str | None = None,
-    base_help: str = "topic prefix, in which + stands for any one level (default: edge-tdn/+, or that of --config)",
+    base_help: str = "topic prefix, in which + stands for any one level (default: edge-tdn/+, or that of the "
+    "configuration)",
 ) -> None:
     """Add the options that cli/chosen_broker.py evaluates. `base`: the default of --base."""
     parser.add_argument(
         "--broker",
-        default="mqtt://localhost:1883",
         metavar="URL",
-        help="address of the broker (default: mqtt://localhost:1883)",
+        help=f"address of the broker (default: that of the configuration, or {LOCAL_BROKER})",
     )
     parser.add_argument("--base", default=base, help=base_help)
     parser.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version (default: 5)")
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="take broker, user and topics from a configuration instead"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"take broker, user and topics from a configuration (default without --broker: {SITE}, if it exists)",
     )
+
+
+def broker_config(options: argparse.Namespace) -> Path | None:
+    """Return the configuration that the options of `add_broker` choose; None: they name a broker, or there is none."""
+    named: Path | None = options.config
+    if named or options.broker:
+        return named
+    return SITE if os.path.isfile(SITE) else None  # noqa: PTH113  (False, too, where this user may not look)
 
 
 def device(text: str) -> str:

@@ -36,7 +36,8 @@ recordings that it was not trained on.
     ),
     exit_status={
         0: "recorded",
-        66: "the source cannot be played, or ended too soon",
+        1: "a clip cannot be written, for example because the disk is full",
+        66: "the source cannot be played, ended too soon, or has too few frames a second",
         78: "name or options are wrong",
         130: "interrupted; finished clips stay",
     },

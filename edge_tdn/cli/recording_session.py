@@ -7,7 +7,6 @@ import shlex
 import signal
 import socket
 import threading
-import time
 from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,10 +29,16 @@ from edge_tdn.process.passwords import without_password
 from edge_tdn.process.program import INTERRUPTED
 from edge_tdn.shell import command
 from edge_tdn.spelling import nearest
-from edge_tdn.teaching.class_folder import BACKGROUND, class_name, count_clips, create_class, is_background
+from edge_tdn.teaching.class_folder import (
+    BACKGROUND,
+    class_name,
+    count_clips,
+    describe_recording,
+    is_background,
+    open_class,
+)
 from edge_tdn.teaching.clip_cutter import RecordingPlan, cut_clips
 
-SESSION = "%Y%m%dT%H%M%SZ"  # start of the names of all clips of one call
 NAME = re.compile("[A-Za-z0-9._-]+")  # of a camera; an address has a colon or a slash
 MAX_SECONDS = 3600.0  # of a clip, or of a pause
 EXAMPLE = "door open"
@@ -46,11 +51,18 @@ def record(options: argparse.Namespace, count: int, seconds: float, pause: float
     EdgeTdnError: name, options, source or disk; finished clips stay.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: an unfinished clip is deleted
-    plan = _plan(options, count, seconds, pause)
+    folder = _class_folder(options)
+    numbers = _numbers(options, count, seconds, pause)
     camera, base = _camera(options)
     verify(camera, base)
+    with open_class(folder) as session:
+        return _record(options, RecordingPlan(folder, session, *numbers, camera.max_gap_s), camera, base)
+
+
+def _record(options: argparse.Namespace, plan: RecordingPlan, camera: CameraConfig, base: Path) -> int:
+    """Record the clips of a plan; return the exit status."""
     console = plain_console(stderr=True, soft_wrap=True)
-    if forgotten := create_class(plan.folder, plan.clip(1).name, plan.clip(2).name):
+    if forgotten := describe_recording(plan.folder, plan.clip(1).name, plan.clip(2).name):
         console.print(forgotten)
     columns = (TextColumn("{task.description}", markup=False), BarColumn())
     made = 0
@@ -66,9 +78,6 @@ def record(options: argparse.Namespace, count: int, seconds: float, pause: float
     except KeyboardInterrupt:
         console.print(f"stopped; {made} of {plan.count} clip(s) recorded")
         return INTERRUPTED
-    finally:
-        with suppress(OSError):  # it stays if it contains a clip
-            plan.folder.rmdir()
     if made < plan.count:
         where = f"; they are in {plan.folder}" if made else ""
         raise SourceError(f"the source ended after {made} of {plan.count} clip(s){where}", "ended")
@@ -106,14 +115,14 @@ def _next_steps(options: argparse.Namespace) -> list[str]:
 
 
 def _again(options: argparse.Namespace, label: str) -> list[str]:
-    """Return the command that is running, with another label; a password in it is not shown."""
+    """Return the command that records another class with the same camera; a password in it is not shown.
+
+    Length and number of the clips are left to the defaults: those of an action do not suit the background.
+    """
     source = without_password(options.source)
     words: list[str | Path] = ["--source", source]
     words += ["--config", options.config] if options.config else []
     words += ["--label", label, "--out", options.out]
-    for name in ("count", "seconds", "pause"):
-        if (value := getattr(options, name)) is not None:
-            words += [f"--{name}", str(value)]
     hidden = ["  (with the camera's password in place of ***)"] if source != options.source else []
     return [f"  {command('edge-tdn', 'record', *words)}", *hidden]
 
@@ -129,8 +138,17 @@ def _elsewhere(clips: Path, model: Path) -> list[str]:
     ]
 
 
-def _plan(options: argparse.Namespace, count: int, seconds: float, pause: float) -> RecordingPlan:
-    """Return the clips to record. ConfigError: label or numbers are wrong."""
+def _class_folder(options: argparse.Namespace) -> Path:
+    """Return the folder of the label. ConfigError: the label is not a valid name."""
+    if "/" in options.label or options.label.startswith(".") or not options.label:
+        raise ConfigError(f"--label {options.label!r}: not a valid folder name: use no / and no dot at its start")
+    folder: Path = options.out / options.label
+    class_name(folder)
+    return folder
+
+
+def _numbers(options: argparse.Namespace, count: int, seconds: float, pause: float) -> tuple[int, float, float]:
+    """Return number and length of the clips, and the pause before each. ConfigError: one is out of its range."""
     count = count if options.count is None else options.count
     seconds = seconds if options.seconds is None else options.seconds
     pause = pause if options.pause is None else options.pause
@@ -140,11 +158,7 @@ def _plan(options: argparse.Namespace, count: int, seconds: float, pause: float)
         raise ConfigError(f"--count {count}: must be 1 or more")
     if not 0 <= pause <= MAX_SECONDS:
         raise ConfigError(f"--pause {pause:g}: must be from 0 to {MAX_SECONDS:g}")
-    if "/" in options.label or options.label.startswith(".") or not options.label:
-        raise ConfigError(f"--label {options.label!r}: not a valid folder name: use no / and no dot at its start")
-    folder = options.out / options.label
-    class_name(folder)
-    return RecordingPlan(folder, time.strftime(SESSION, time.gmtime()), count, seconds, pause)
+    return count, seconds, pause
 
 
 def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:

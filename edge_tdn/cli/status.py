@@ -28,7 +28,7 @@ the number at the end (door-v3, door-v12) the highest number is the newest; of m
 contents, those that most hosts have are taken as current.
 """,
     examples=(
-        Example("all hosts at the broker of this machine", "edge-tdn status"),
+        Example("the host of the installed configuration; or all hosts at a broker on this machine", "edge-tdn status"),
         Example(
             "the host of a configuration, with its broker, user and password", "edge-tdn status --config site.toml"
         ),

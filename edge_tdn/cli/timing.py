@@ -30,6 +30,7 @@ class DoctorTiming:
     login_s: float = 8.0  # and to let the client in
     answers_s: float = 3.0  # and to acknowledge all messages
     quiet_s: float = 0.3  # after that, for what is retained to arrive
+    settle_s: float = 5.0  # for a daemon that has just connected to report its state
     first_picture_s: float = 10.0  # for a camera to deliver its first picture
     look_s: float = 3.0  # of watching each camera after that
     grace_s: float = 2.0  # for a library to return after that

@@ -18,7 +18,7 @@ broker, and what a program of yours would receive. Events that were missed are r
 printed when it replays them.
 """,
     examples=(
-        Example("all hosts at the broker of this machine", "edge-tdn watch"),
+        Example("the host of the installed configuration; or all hosts at a broker on this machine", "edge-tdn watch"),
         Example("the host of a configuration, with its broker, user and password", "edge-tdn watch --config site.toml"),
         Example(
             "one host, as JSON lines for a program",

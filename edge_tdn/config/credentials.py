@@ -14,8 +14,11 @@ from edge_tdn.config.fault import Keys
 from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
 from edge_tdn.config.tls import CAMERA, trust
 from edge_tdn.errors import ConfigError
+from edge_tdn.permission import SECRET_REMEDY, remedy
 from edge_tdn.process.passwords import hide
 from edge_tdn.text_file import first_line
+
+PUBLIC = ("ca_file", "cert_file")  # keys of files that every user may read
 
 
 class _Table(Protocol):
@@ -101,11 +104,24 @@ def _existing(table: _Table, keys: Keys, name: str, base: Path) -> Path:
             table.fault(keys, name, "no $CREDENTIALS_DIRECTORY; systemd sets it for a service with LoadCredential=")
         )
     path = Path(folder) / credential if credential != name else base / name
-    if not path.exists():
-        raise ConfigError(table.fault(keys, name, f"{path} cannot be read: no such file"))
-    if not path.is_file():
-        raise ConfigError(table.fault(keys, name, f"{path} is not a regular file"))
+    if reason := _unreadable(path, "" if keys[-1] in PUBLIC else SECRET_REMEDY):
+        raise ConfigError(table.fault(keys, name, f"{path} {reason}"))
     return path
+
+
+def _unreadable(path: Path, what_to_do: str) -> str:
+    """Return why a file cannot be read, empty if it can. `what_to_do`: where permission is missing; empty: copy it."""
+    try:
+        if not path.exists():
+            return "cannot be read: no such file"
+        if not path.is_file():
+            return "is not a regular file"
+        path.open("rb").close()
+    except PermissionError as error:
+        return f"cannot be read: {error.strerror}; {what_to_do or remedy(path)}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return ""
 
 
 def _first_line(table: _Table, keys: Keys, name: str, base: Path) -> str:

@@ -8,6 +8,7 @@ import glob
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import Any
 from edge_tdn.config.checks import SOURCE_KINDS
 from edge_tdn.config.fault import EVERY_KEY, ConfigFile, KeyOrigin, KeyPath
 from edge_tdn.config.synonyms import TABLE_ARRAYS
+from edge_tdn.config.toml_error import explained
 from edge_tdn.config.variables import Variables
 from edge_tdn.errors import ConfigError
+from edge_tdn.permission import remedy
 from edge_tdn.spelling import hint
 from edge_tdn.text_file import decode
 
@@ -59,11 +62,14 @@ def merged(parts: Sequence[ConfigPart]) -> tuple[dict[str, Any], ConfigFile]:
     return merge.content, ConfigFile(main.file.name, main.file.text, merge.origins, names, tuple(unmatched(main)))
 
 
-def _read(path: Path, missing: str = f"name yours with --config, and {EVERY_KEY}") -> ConfigPart:
+def _read(path: Path, missing: str = f"name yours with --config, and {EVERY_KEY}", named: str = "") -> ConfigPart:
+    """Read a file. `missing`: what to do if it does not exist. `named`: where the main file names it."""
     try:
         text = decode(path.read_bytes())
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: {error.strerror}; {missing}") from error
+    except PermissionError as error:
+        raise ConfigError("; ".join(filter(None, (f"{path}: {error.strerror}", named, remedy(path))))) from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except ValueError as error:
@@ -71,7 +77,7 @@ def _read(path: Path, missing: str = f"name yours with --config, and {EVERY_KEY}
     try:
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: invalid TOML: {error}") from error
+        raise ConfigError(f"{path}: {explained(str(error), text)}") from error
     file = ConfigFile(str(path), text)
     variables = Variables(file)
     content = variables.put_into(content)
@@ -81,7 +87,8 @@ def _read(path: Path, missing: str = f"name yours with --config, and {EVERY_KEY}
 
 
 def _included(path: Path, main: ConfigPart, number: int) -> ConfigPart:
-    part = _read(path, main.file.fault(["include", number], main.content["include"][number], "names this file"))
+    named = main.file.fault(["include", number], main.content["include"][number], "names this file")
+    part = _read(path, named, named)
     if "include" in part.content:
         message = f"only the main file, {main.path}, may include others"
         raise ConfigError(part.file.fault(["include"], part.content["include"], message))
@@ -124,13 +131,18 @@ def _check_folder(main: ConfigPart, number: int, pattern: str) -> None:
         with os.scandir(folder):
             return
     except FileNotFoundError as error:
-        parent = folder.parent
-        near = hint(folder.name, [one.name for one in parent.iterdir() if one.is_dir()] if parent.is_dir() else [])
+        others: list[str] = []
+        with suppress(OSError):
+            others = [one.name for one in folder.parent.iterdir() if one.is_dir()]
+        near = hint(folder.name, others)
         advice = " ".join(filter(None, ("correct the path, or create the folder;", near))).rstrip(";")
         message = f"{folder}: {error.strerror}; {advice}"
         raise ConfigError(main.file.fault(["include", number], pattern, message)) from error
+    except PermissionError as error:
+        message = f"{folder}: {error.strerror}; {remedy(folder)}"
+        raise ConfigError(main.file.fault(["include", number], pattern, message)) from error
     except OSError as error:
-        message = f"{folder}: {error.strerror}; it must be a folder that this user may list"
+        message = f"{folder}: {error.strerror}; it must be a folder"
         raise ConfigError(main.file.fault(["include", number], pattern, message)) from error
 
 

@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 
 from edge_tdn.config.tables import Config
-from edge_tdn.errors import ConfigError
+from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.inference.open_runtime import AUTO, open_runtime
 from edge_tdn.inference.runtime import Runtime, UnavailableDeviceError, build_name
 from edge_tdn.manifest import Model, find_model, not_a_folder, open_model
+from edge_tdn.permission import SERVED_MODELS, remedy
 from edge_tdn.process.malloc import trim
 from edge_tdn.verdict import recorded_claim, recorded_comparison
 
@@ -16,11 +17,21 @@ log = logging.getLogger(__name__)
 
 
 def open_configured_model(config: Config, base: Path) -> Model:
-    """Return the verified model that [runtime] names. `base`: folder of relative paths."""
+    """Return the verified model that [runtime] names. `base`: folder of relative paths.
+
+    Raises ConfigError if it names no folder, or one that this user may not read; ModelError if the model is invalid.
+    """
     folder = find_model(config.runtime.model, base)
     if reason := not_a_folder(folder):
         raise ConfigError(config.fault(["runtime", "model"], config.runtime.model, f"{folder}: {reason}"))
-    return open_model(folder)
+    try:
+        return open_model(folder)
+    except ModelError as error:
+        if not isinstance(error.__cause__, PermissionError):
+            raise
+        file = error.__cause__.filename
+        reason = f"{file}: {error.__cause__.strerror}; {remedy(folder, SERVED_MODELS)}"
+        raise ConfigError(config.fault(["runtime", "model"], config.runtime.model, reason)) from error
 
 
 def open_configured_runtime(config: Config, model: Model, cache: Path | None = None) -> Runtime:

@@ -123,7 +123,7 @@ class VideoWriter:
 
     def _check(self, message: Any) -> None:
         if message is not None and message.type == self._gst.MessageType.ERROR:
-            raise EdgeTdnError(f"{self._path}: cannot be written: {message.parse_error()[0].message.strip()}")
+            raise EdgeTdnError(f"{self._path}: cannot be written: {message.parse_error()[0].message.strip(' .')}")
 
 
 def _with_gstreamer(pictures: Iterable[Picture], rate: int, path: Path, encoders: Sequence[str]) -> None:

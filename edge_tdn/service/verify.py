@@ -9,6 +9,7 @@ from edge_tdn.config.tables import Config
 from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.permission import remedy
 from edge_tdn.recording.verify import verify as verify_recording
 
 
@@ -31,7 +32,12 @@ def verify(config: Config, path: Path) -> None:
                 if one.source:
                     verify_source(one, path.parent)
             except SourceError as error:
-                faults.append(config.fault(["camera", number, key], {}, str(error)))
+                denied = (
+                    f"; {remedy(Path(error.__cause__.filename))}"
+                    if isinstance(error.__cause__, PermissionError)
+                    else ""
+                )
+                faults.append(config.fault(["camera", number, key], {}, f"{error}{denied}"))
     if faults:
         raise ConfigError("\n".join(faults))
 

@@ -9,8 +9,10 @@
 """
 
 import re
+import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from edge_tdn.output import write_output
 
 BACKGROUND = "background"
 DESCRIPTION = "dataset.toml"
+SESSION = "%Y%m%dT%H%M%SZ"  # start of the names of all clips of one call
 ONE_RECORDING = "source = '([0-9]{8}T[0-9]{6}Z)-[0-9]+'  # clips of one call of edge-tdn record\n"
 
 
@@ -49,21 +52,59 @@ def count_clips(out: Path) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def create_class(folder: Path, first: str, second: str) -> str:
-    """Create a class's folder, and `dataset.toml` with the rule that clips of one call are of one recording.
+@contextmanager
+def open_class(folder: Path) -> Iterator[str]:
+    """Create a class's folder, and reserve the names of one call's clips in it; yield what these names begin with.
 
-    `first`, `second`: names of two clips of one call. An existing `dataset.toml` is not changed: if by its rule they
-    are of different recordings, return a note on what to write there.
+    It is the current second, or the next one that no other call has. At the end, a folder without a clip is removed.
+    ConfigError: the folder cannot be created or written to.
+    """
+    try:
+        reservation = _reserve(folder)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}; choose another folder with --out") from error
+    try:
+        yield reservation.name.removeprefix(".")
+    finally:
+        with suppress(OSError):  # the folder stays if it contains a clip, or another call records into it
+            reservation.unlink()
+            folder.rmdir()
+
+
+def _reserve(folder: Path) -> Path:
+    """Create the hidden file that reserves a second for one call."""
+    at_s = time.time()
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        session = time.strftime(SESSION, time.gmtime(at_s))
+        reservation = folder / f".{session}"
+        try:
+            reservation.touch(exist_ok=False)
+        except FileNotFoundError:  # another call has just removed the empty folder
+            continue
+        except FileExistsError:
+            at_s += 1
+            continue
+        if not any(folder.glob(f"{session}-*")):
+            return reservation
+        reservation.unlink()
+        at_s += 1
+
+
+def describe_recording(folder: Path, first: str, second: str) -> str:
+    """Create `dataset.toml` with the rule that clips of one call are of one recording.
+
+    `folder`: of a class. `first`, `second`: names of two clips of one call. An existing `dataset.toml` is not changed:
+    if by its rule they are of different recordings, return a note on what to write there.
     """
     description = folder.parent / DESCRIPTION
     described = description.exists()
     recording = recording_of(description, read_description(description).get("source"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not described:
+    if not described:
+        try:
             write_output(description, ONE_RECORDING.encode())
-    except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror}; choose another folder with --out") from error
+        except OSError as error:
+            raise ConfigError(f"{description}: {error.strerror}; choose another folder with --out") from error
     if described and recording(folder / first) != recording(folder / second):
         return (
             f"{description} does not define these clips as one recording: some would be evaluated on while others are "
@@ -101,6 +142,6 @@ def recording_of(path: Path, pattern: object) -> Callable[[Path], str]:
 
     def recording(video: Path) -> str:
         found = compiled.fullmatch(video.stem)
-        return found[1] if found else video.as_posix()
+        return found[1] if found and found[1] is not None else video.as_posix()
 
     return recording

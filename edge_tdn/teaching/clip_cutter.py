@@ -7,19 +7,19 @@ lost connection is deleted, and recorded again. All clips of one call are of one
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 
-from edge_tdn.errors import EdgeTdnError
+from edge_tdn.errors import EdgeTdnError, SourceError
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_S, Frame, Rgbx
 
 FINISH_TIMEOUT_S = 30.0  # for a slow disk to complete a clip
-MAX_GAP_S = 0.5  # seconds between two frames above which a clip is recorded again; the default of a camera's max_gap_s
+MAX_GAPS = 5  # that interrupt the same clip before the recording ends with an error
 SCRATCH_SUFFIX = ".part"
 
 Report = Callable[[str, float], None]  # receives the current activity, and the share of it that is done
@@ -34,6 +34,7 @@ class RecordingPlan:
     count: int
     seconds: float  # of each clip
     pause: float  # seconds before each
+    max_gap_s: float  # seconds between two frames above which a clip is recorded again
 
     def clip(self, number: int) -> Path:
         """Return the path of clip `number`, from 1."""
@@ -55,21 +56,21 @@ def cut_clips(
     """Yield each clip when its file is complete; return early when the frames end.
 
     `report` is called with every frame, `ring` at the start and end of a clip that follows a countdown. EdgeTdnError: a
-    clip cannot be written.
+    clip cannot be written. SourceError: gaps interrupt the same clip MAX_GAPS times.
     """
-    number, stream, from_ns, last_ns = 1, None, 0, 0
+    number, from_ns = 1, 0
+    gaps = _Gaps(plan.max_gap_s)
     clip: _Clip | None = None
     if not plan.pause:
         ring = lambda: None  # noqa: E731
     try:
         for frame in frames:
-            if frame.stream != stream or frame.pts_ns - last_ns > MAX_GAP_S * NS_PER_S:  # a gap in the stream
+            name = f"clip {number} of {plan.count}"
+            if gaps.begins_run(frame, name):
                 if clip:
                     clip.discard()
                 clip = None
-                stream, from_ns = frame.stream, frame.pts_ns + round(plan.pause * NS_PER_S)
-            last_ns = frame.pts_ns
-            name = f"clip {number} of {plan.count}"
+                from_ns = frame.pts_ns + round(plan.pause * NS_PER_S)
             if frame.pts_ns < from_ns:
                 left_s = (from_ns - frame.pts_ns) / NS_PER_S
                 report(f"{name}: get ready, {ceil(left_s)}", 1 - left_s / plan.pause)
@@ -85,6 +86,7 @@ def cut_clips(
             ring()
             yield clip.keep()
             clip = None
+            gaps.reset()
             if number == plan.count:
                 return
             number, from_ns = number + 1, frame.pts_ns + round(plan.pause * NS_PER_S)
@@ -92,6 +94,40 @@ def cut_clips(
         if clip:
             clip.discard()
         plan.remove_unfinished()  # a stop may come before `clip` is assigned
+
+
+class _Gaps:
+    """Finds the gaps in a stream, and counts them for each clip."""
+
+    def __init__(self, max_gap_s: float) -> None:
+        self._max_gap_s = max_gap_s
+        self._last: Frame | None = None  # the last frame
+        self.reset()
+
+    def reset(self) -> None:
+        """Count again: the clip is complete, or the connection is another one."""
+        self._count = self._frames = self._span_ns = 0  # gaps; frames and the time from the first to the last of them
+
+    def begins_run(self, frame: Frame, name: str) -> bool:
+        """Return whether the frame is the first of a run. SourceError: gaps interrupt clip `name` again and again."""
+        before, self._last = self._last, frame
+        if before is None or frame.stream != before.stream:
+            self.reset()
+            return True
+        distance_ns = frame.pts_ns - before.pts_ns
+        self._frames, self._span_ns = self._frames + 1, self._span_ns + distance_ns
+        if distance_ns <= self._max_gap_s * NS_PER_S:
+            return False
+        self._count += 1
+        if self._count == MAX_GAPS:
+            rate = self._frames * NS_PER_S / self._span_ns
+            raise SourceError(
+                f"{name}: interrupted {MAX_GAPS} times by more than {self._max_gap_s:g} s between two frames; the "
+                f"camera sends {rate:.1f} frames a second: raise its frame rate, check the network, or set its "
+                f"max_gap_s in a configuration (--config)",
+                "stalled",
+            )
+        return True
 
 
 class _Clip:
@@ -105,16 +141,16 @@ class _Clip:
 
     def write(self, frame: Frame) -> None:
         frame.decoded.rgbx(self._rgbx)
-        self._writer.write(self._rgbx, frame.pts_ns - self.from_ns)
+        with self._reported():
+            self._writer.write(self._rgbx, frame.pts_ns - self.from_ns)
 
     def keep(self) -> Path:
         try:
-            self._writer.finish(FINISH_TIMEOUT_S)
-            with self._scratch.open("rb") as file:
-                os.fsync(file.fileno())  # before the name: a power cut must not leave an empty file under it
-            return self._scratch.replace(self._path)
-        except OSError as error:
-            raise EdgeTdnError(f"{self._path}: {error.strerror}") from error
+            with self._reported():
+                self._writer.finish(FINISH_TIMEOUT_S)
+                with self._scratch.open("rb") as file:
+                    os.fsync(file.fileno())  # before the name: a power cut must not leave an empty file under it
+                return self._scratch.replace(self._path)
         finally:
             self.discard()
 
@@ -122,3 +158,14 @@ class _Clip:
         self._writer.close()
         with suppress(OSError):
             self._scratch.unlink(missing_ok=True)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Raise errors under the name of the clip, with what to do."""
+        try:
+            yield
+        except (EdgeTdnError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{self._scratch}: ")
+            raise EdgeTdnError(
+                f"{self._path}: {reason}; free some disk space, or choose another folder with --out"
+            ) from error

@@ -1,5 +1,6 @@
 """Clips cut from real video exactly as the live path cuts them: the same decoder, window and preprocessing."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,16 @@ from edge_tdn.messages import NS_PER_S, Picture, Segment
 from edge_tdn.segments.window import Window
 from edge_tdn_export.lists.read_list import find_listed
 from edge_tdn_export.lists.text import is_text
-from edge_tdn_export.video_files import AS_IT_IS, SUFFIXES, USUAL, FoundVideos, Reading, kind_of, videos_below
+from edge_tdn_export.video_files import (
+    AS_IT_IS,
+    SUFFIXES,
+    USUAL,
+    FoundVideos,
+    Reading,
+    content_sha256,
+    kind_of,
+    videos_below,
+)
 
 MAX_REASONS = 10  # that an error lists
 MAX_SEGMENTS = 2000  # of all videos together; at 224x224 they take 1.5 GB
@@ -28,7 +38,7 @@ MAX_GAP_S = 0.5  # the default of a camera's max_gap_s
 class Recording:
     """One unbroken run of a video, as segments on the model's grid; at least one clip long."""
 
-    name: str
+    name: str  # the path relative to the folder or the list that was read
     path: Path
     segments: tuple[Segment, ...]
     pictures: Pictures = AS_FOUND  # how it was read, if it is a folder of pictures
@@ -64,8 +74,9 @@ def read_clips(
 ) -> Clips:
     """Read the videos below `folder`, or of a list, in their order, up to `max_segments` segments together.
 
-    Long videos are read from their beginning. Where there are more videos than can give one clip each, evenly spaced
-    ones are read. ModelError, ConfigError: the folder does not exist, holds no video, or none gives a clip.
+    Long videos are read from their beginning, copies of a video once. Where there are more videos than can give one
+    clip each, evenly spaced ones are read. ModelError, ConfigError: the folder does not exist, holds no video, or none
+    gives a clip.
     """
     found = find(folder, reading)
     videos, pictures = list(found.videos), reading.pictures.at(spec.frame_rate)
@@ -74,14 +85,19 @@ def read_clips(
     videos = videos[:: -(-len(videos) * each // max_segments)]
     recordings: list[Recording] = []
     skipped = list(found.skipped)
+    read: dict[str, Path] = {}  # by the hash of their content
     for video in videos:
         step(video.name)
         try:
             runs = _runs(video, spec, each, pictures=pictures)
-        except SourceError as error:
+            original = read.setdefault(content_sha256(video), video) if runs else video
+        except (SourceError, OSError) as error:
             skipped.append(str(error))
             continue
-        name = video.relative_to(root).as_posix() if root in video.parents else video.name
+        if original != video:
+            skipped.append(f"{video}: a copy of {original}")
+            continue
+        name = video.name if video == root else Path(os.path.relpath(video, root)).as_posix()
         recordings += [Recording(name, video, tuple(run), pictures) for run in runs]
         if not runs:
             skipped.append(f"{video}: too short, a clip of this model needs {spec.needed_s():.1f} s of unbroken video")

@@ -57,7 +57,7 @@ def test_the_demo_brings_its_own_broker_and_recognises_actions(tmp_path: Path) -
     assert "<svg" in (tmp_path / "view.svg").read_text()
 
 
-def test_a_signal_to_the_whole_group_is_no_error_of_the_broker() -> None:
+def test_a_signal_to_the_whole_group_ends_the_demo_without_an_error() -> None:
     """As `timeout 30 edge-tdn demo` sends it: the broker inside the demo may end before the rest."""
     environ = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(

@@ -188,3 +188,20 @@ def _toml(value: object) -> str:
     if isinstance(value, str):
         return '"' + "".join(f"\\U{ord(c):08X}" for c in value) + '"'
     return repr(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[record]\n[decide]\n[record]\n", "line 3: the table [record] exists already (line 1): write its keys there"),
+        ("[a]\n[a.b]\n\n [a.b] # again\n", "line 4: the table [a.b] exists already (line 2): write its keys there"),
+        ("[[camera]]\n[camera]\n", "line 2: [camera] has two brackets in line 1: write [[camera]]"),
+        ("[x]\nhop = 1\n[decide]\nhop = 2\nhop = 3\n", "line 5: the key hop exists already (line 4): keep one of them"),
+        ("hop = 1\nhop = 2", "line 2: the key hop exists already (line 1): keep one of them"),
+        ("a.b = 1\n[a]\nb = 2", "invalid TOML: Cannot declare ('a',) twice (at line 2, column 3)"),
+        ("[a]\nx = 1\n[a.x]\n", "invalid TOML: Cannot overwrite a value (at line 3, column 5)"),
+        ("[a\n", "invalid TOML: Expected ']' at the end of a table declaration (at line 1, column 3)"),
+    ],
+)
+def test_a_table_or_a_key_that_exists_already_names_both_lines(text: str, message: str, tmp_path: Path) -> None:
+    assert error_of(tmp_path, text) == f"{tmp_path}/site.toml: {message}"

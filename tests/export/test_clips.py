@@ -1,6 +1,7 @@
 """Clips for comparison and calibration are those of the live path."""
 
 import math
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -117,11 +118,12 @@ def test_the_figure_of_a_video_that_is_too_short_is_the_one_that_is_needed(
 def test_a_list_of_frame_folders_is_a_source_of_clips(make_video: Callable[..., Path], tmp_path: Path) -> None:
     """The pictures are taken at the model's rate, and missing ones are named."""
     video = make_video(45)
-    for name in ("one", "two"):
+    for name, quality in (("one", 95), ("two", 90)):
         folder = tmp_path / "img" / name
         folder.mkdir(parents=True)
         for number, frame in enumerate(read_file(video), 1):
-            cv2.imwrite(str(folder / f"img_{number:05d}.jpg"), frame.picture[..., ::-1])
+            picture = folder / f"img_{number:05d}.jpg"
+            cv2.imwrite(str(picture), frame.picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     (tmp_path / "val.txt").write_text("one 45 0\ntwo 45 1\ngone 45 1\n")
     found = read_clips(tmp_path / "val.txt", SPEC, reading=Reading(videos_in=tmp_path / "img"))
     assert found.note == f"{tmp_path / 'val.txt'}: list of frame folders, as of TSN and TDN, 2 videos"
@@ -144,11 +146,39 @@ def test_a_list_of_frame_folders_is_a_source_of_clips(make_video: Callable[..., 
     )
 
 
+def test_videos_outside_of_the_lists_folder_have_names_of_their_own(make_video: Callable[..., Path]) -> None:
+    """However the list is named: the file's name alone would make one recording of them."""
+    folder = make_video(30, name="a/clip.mp4").parent.parent
+    make_video(31, name="b/clip.mp4")
+    (folder / "lists").mkdir()
+    (folder / "lists/val.txt").write_text(f"../a/clip.mp4 0\n{folder}/b/clip.mp4 1\n")
+    for path in (folder / "lists/val.txt", Path(os.path.relpath(folder / "lists/val.txt"))):
+        assert [one.name for one in read_clips(path, SPEC).recordings] == ["../a/clip.mp4", "../b/clip.mp4"]
+
+
+def test_copies_of_a_video_are_one_recording(make_video: Callable[..., Path]) -> None:
+    """Under any name, and as folders of the same pictures."""
+    folder = make_video(30, name="good.mp4").parent
+    shutil.copyfile(folder / "good.mp4", folder / "Kopie von good.mp4")
+    for name in ("x", "y"):
+        (folder / name).mkdir()
+        for number, frame in enumerate(read_file(folder / "good.mp4"), 1):
+            cv2.imwrite(str(folder / name / f"img_{number:05d}.jpg"), frame.picture[..., ::-1])
+    found = read_clips(folder, SPEC)
+    assert [one.name for one in found.recordings] == ["Kopie von good.mp4", "x"]
+    assert found.skipped == (
+        f"{folder / 'good.mp4'}: a copy of {folder / 'Kopie von good.mp4'}",
+        f"{folder / 'y'}: a copy of {folder / 'x'}",
+    )
+
+
 def test_many_short_videos_give_one_clip_each_up_to_the_limit(make_video: Callable[..., Path]) -> None:
     """Evenly spaced videos are read, as from a data set of thousands of short files."""
     folder = make_video(30, name="00.mp4").parent
     for n in range(1, 12):
         shutil.copyfile(folder / "00.mp4", folder / f"{n:02}.mp4")
+        with (folder / f"{n:02}.mp4").open("ab") as file:
+            file.write(bytes(n))  # no copy
     clips = read_clips(folder, SPEC, max_segments=4 * SPEC.segments)
     assert [recording.name for recording in clips.recordings] == ["00.mp4", "03.mp4", "06.mp4", "09.mp4"]
     assert all(len(recording.segments) == SPEC.segments for recording in clips.recordings)

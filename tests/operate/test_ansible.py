@@ -143,8 +143,33 @@ def test_an_invalid_configuration_ends_the_play_with_its_error(play: Play) -> No
     assert "RUNNING HANDLER" not in result.stdout
 
 
+def test_files_of_before_are_put_back_after_an_invalid_configuration(play: Play) -> None:
+    """So that the host serves after a restart or reboot: those of its first play are removed again."""
+    written = (
+        "etc/edge-tdn/conf.d/10-fleet.toml",
+        "etc/edge-tdn/site.toml",
+        "etc/default/edge-tdn",
+        "etc/systemd/system/edge-tdn.service.d/ansible.conf",
+    )
+    invalid = {
+        "edge_tdn_fleet": "[decide]\nenter_treshold = 0.5\n",
+        "edge_tdn_site": f"# new\n{CAMERA}",
+        "edge_tdn_environment": {"PORT": 9465},
+        "edge_tdn_credentials": {"gate": "rtsp://new"},
+    }
+    assert play.run(**invalid).returncode != 0
+    assert [path for path in written if (play.root / path).exists()] == []
+    assert changed(play.run(edge_tdn_environment={"PORT": 9464})) > 0
+    before = {path: ((play.root / path).stat().st_mode, play.read(path)) for path in written}
+    assert play.run(**invalid).returncode != 0
+    assert {path: ((play.root / path).stat().st_mode, play.read(path)) for path in written} == before
+    kept = [path.name for path in play.root.rglob("*~")]
+    assert kept == []
+    assert play.read("etc/credstore/edge-tdn.site.gate") == "rtsp://new\n"
+
+
 def test_a_service_that_has_not_read_what_was_written_is_restarted_by_the_next_play(play: Play) -> None:
-    """The files are as the play wants them, and it would find nothing changed."""
+    """The credentials are as the play wants them, and it would find nothing changed."""
     assert changed(play.run(edge_tdn_environment={"PORT": 9464})) > 0
     assert play.run(edge_tdn_environment={"PORT": 9465}, edge_tdn_site="x").returncode != 0
     mended = play.run(edge_tdn_environment={"PORT": 9465})

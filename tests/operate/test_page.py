@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -12,12 +13,17 @@ from edge_tdn.__main__ import main
 from edge_tdn.config.load import load
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
+from tests.support.daemon import DaemonProcess
 from tests.support.documents import Page
+from tests.support.ports import free_port
 from tests.support.retained import RetainedStates, camera_status, daemon_status, retained_topics
+from tests.support.site import write_site
 from tests.support.units import verify, write_unit
+from tests.support.waiting import eventually
 
 PAGE = Page(ROOT / "docs/operate.md")
 COMMANDS = [command for command in PAGE.commands if re.match(r"edge-tdn (status|forget) ", command)]
+CAMERA = 'name = "door"\nsource = "demo:"\nloop = true'
 DROP_INS = PAGE.texts("ini")
 
 
@@ -42,12 +48,14 @@ def test_the_files_of_barn_load_together(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("EDGE_TDN_USER", "barn")
     (tmp_path / "conf.d").mkdir()
     for block in PAGE.texts("toml"):
-        if name := re.match(r"# (site\.toml|conf\.d/\S+)", block):
+        if name := re.match(r"# (site\.toml|yard\.toml|conf\.d/\S+)", block):
             (tmp_path / name[1]).write_text(block.replace("/etc/edge-tdn/", ""))
-    config = load(tmp_path / "site.toml")
+    yard, config = load(tmp_path / "yard.toml"), load(tmp_path / "site.toml")
     assert [Path(name).name for name in config.file.read] == ["10-fleet.toml", "20-log.toml", "site.toml"]
     assert (config.host, config.broker.url, config.broker.username) == ("barn", "mqtts://broker.lan", "barn")
     assert (config.metrics.port, config.log.format, config.camera[0].name) == (9464, "json", "door")
+    assert (yard.host, yard.broker.url, yard.broker.username) == ("barn-yard", "mqtts://broker.lan", "barn-yard")
+    assert yard.metrics.port == 9465
 
 
 @pytest.mark.parametrize("number", range(len(DROP_INS)))
@@ -73,7 +81,7 @@ def test_the_host_that_is_taken_out_of_service_leaves_the_broker(here: Mosquitto
     states = RetainedStates(here)
     states.leave("edge-tdn/mill", availability=b"stopped")
     states.close()
-    (command,) = (command for command in COMMANDS if " forget " in command)
+    (command,) = {command for command in COMMANDS if " forget " in command}
     assert main(shlex.split(command)[1:]) == 0
     left = retained_topics(here.port)
     assert not [topic for topic in left if "mill" in topic]
@@ -88,6 +96,25 @@ def test_the_exit_statuses_of_the_page_are_those_of_the_help(capsys: pytest.Capt
     for status in (0, 1, 3, 4, 69):
         assert re.search(rf"^  {status}\b", shown, re.M), status
     assert "exit status is 0 if all is well, 1 if something has failed, 3 if a host was stopped on purpose, 69" in text
+
+
+def test_the_page_lists_the_metrics_of_a_host(broker: Mosquitto, tmp_path: Path) -> None:
+    """Each of them, by the name that Prometheus has for it."""
+    config = write_site(tmp_path, broker.url, CAMERA, extra=f"[metrics]\nport = {(port := free_port())}")
+    with DaemonProcess(config):
+        eventually(lambda: "edge_tdn_latency_seconds_bucket" in scraped(port), describe=lambda: scraped(port))
+        served = scraped(port)
+    names = set(re.findall(r"^(edge_tdn_\w+?)(?:_bucket|_sum|_count)?[{ ]", served, re.M))
+    listed = set(re.findall(r"`(edge_tdn_\w+)`", "\n".join(re.findall(r"^\| .*$", PAGE.text, re.M))))
+    assert listed == names
+
+
+def scraped(port: int) -> str:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            return str(answer.read().decode())
+    except OSError as error:
+        return str(error)
 
 
 def test_the_page_names_each_alert_key_and_file_as_they_are() -> None:

@@ -21,6 +21,7 @@ from edge_tdn.inference.openvino import OpenVinoRuntime
 from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.messages import ConfigStatus
+from edge_tdn.permission import SERVICES
 from edge_tdn.recording.recorder import Recorder
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon import Daemon
@@ -29,6 +30,7 @@ from edge_tdn.service.reload import apply, prepare
 from edge_tdn.service.running import Running
 from tests.support.fakes import FakeRuntime
 from tests.support.model_folders import edit_manifest
+from tests.support.permissions import ordinary_user
 from tests.support.waiting import eventually
 
 THREADS = "[runtime]\nthreads = 1\n"  # the same model, compiled again
@@ -153,6 +155,20 @@ def test_a_wrong_file_opens_nothing(start_daemon: Callable[..., InProcessDaemon]
         one.write("a", extra=extra)
         with pytest.raises(ConfigError):
             prepare(one.path, one.running)
+
+
+def test_a_model_that_may_not_be_read_is_refused_without_a_traceback(
+    start_daemon: Callable[..., InProcessDaemon], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The folder that a service's user may not look into; the status and the log name file, line, key and remedy."""
+    (tmp_path / "closed").mkdir(0)
+    with ordinary_user():
+        one = start_daemon("a")
+        status = one.reload("a", extra='[runtime]\nmodel = "closed/juggling"\n')
+    assert status.state == "refused"
+    assert "site.toml:4: runtime.model = 'closed/juggling': " in status.reason
+    assert f"closed/juggling: Permission denied; {SERVICES}: `sudo mkdir -p /etc/edge-tdn/models &&" in status.reason
+    assert {record.exc_info for record in caplog.records if "refused" in record.message} == {None}
 
 
 def test_a_plan_whose_runtime_fails_closes_it_and_leaves_the_old_one_serving(

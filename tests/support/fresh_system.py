@@ -1,6 +1,5 @@
 """A fresh Debian 12 in a folder, with nothing of this machine, and a copy of the project to build packages from."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -47,15 +46,14 @@ class Sources:
                 shutil.copy2(ROOT / name, folder / name)
 
     def make(self, *words: str) -> None:
-        environment = {**os.environ, "DPKG_DEB_COMPRESSOR_LEVEL": "0"}  # the smallest takes minutes
-        done = subprocess.run(["make", "-C", str(self.folder), *words], capture_output=True, text=True, env=environment)
+        done = subprocess.run(["make", "-C", str(self.folder), *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
-    def debian_package(self, version: str) -> Path:
-        """Build the Debian package as another version; return its path."""
+    def debian_package(self, version: str, own: str = "") -> Path:
+        """Build the Debian package of another version; return its path. `own`: what follows the version, as +site1."""
         file = self.folder / "edge_tdn/__init__.py"
         lines = [line for line in file.read_text().splitlines() if not line.startswith("__version__ = ")]
         file.write_text("\n".join([*lines, f'__version__ = "{version}"', ""]))
-        self.make("deb", "PYTHON=/usr/bin/python3")
-        (package,) = (self.folder / "dist").glob(f"edge-tdn_{version.replace('rc', '~rc')}_*.deb")
+        self.make("deb", "PYTHON=/usr/bin/python3", *([f"VERSION={version}{own}"] if own else []))
+        (package,) = (self.folder / "dist").glob(f"edge-tdn_{version.replace('rc', '~rc')}{own}_*.deb")
         return package

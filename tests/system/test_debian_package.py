@@ -22,7 +22,7 @@ CACHE = "/var/cache/private/edge-tdn"
 
 
 class Packages(NamedTuple):
-    """A release candidate, and the release, which ships another configuration."""
+    """A release candidate, and a version of one's own of the release, which ships another configuration."""
 
     first: Path
     later: Path
@@ -37,7 +37,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     built_s = time.monotonic() - began
     with (sources.folder / "configs/demo.toml").open("a") as file:
         file.write("# shipped later\n")
-    later = sources.debian_package("0.1.0")
+    later = sources.debian_package("0.1.0", own="+site1")
     print(f"{first.name}: {first.stat().st_size / 1e6:.0f} MB, built in {built_s:.0f} s")
     return Packages(first, later)
 

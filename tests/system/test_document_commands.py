@@ -34,6 +34,7 @@ NOT_RUN = {  # pattern of whole commands: why no reader of a test types them
     r"export PATH=.*": "the tests have a PATH of their own",
     r"(.*\| )?sudo .*": ROOT_RIGHTS,
     **{f"make {target}": PROJECT for target in TARGETS_NOT_RUN},
+    r"make deb VERSION=.*": PROJECT,
     r"edge-tdn demo --source /dev/video0": CAMERA,
     r"edge-tdn record --source rtsp://.*": CAMERA,
     r"podman(-compose)? .*": CONTAINER,

@@ -1,5 +1,6 @@
 """`make files`: what `make install` and the Debian package install beside the Python packages."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -34,6 +35,28 @@ def test_the_documents_name_installed_files(installed: Path) -> None:
     assert len(named) >= 3
     for name in named:
         assert (installed / name).exists(), name
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        ("0.2.0", "VERSION=0.2.0: allowed: 0.1.0~rc1, or 0.1.0~rc1+ and letters"),
+        ("0.1.0~rc1+my site", "embedded spaces"),
+    ],
+)
+def test_a_version_of_ones_own_follows_that_of_the_wheel(version: str, message: str, tmp_path: Path) -> None:
+    """So that the next release replaces it."""
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist/edge_tdn-0.1.0rc1-py3-none-any.whl").touch()
+    command = [str(ROOT / "packaging/deb.sh"), "amd64"]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "VERSION": version}, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+def test_apt_takes_a_version_of_ones_own_for_newer() -> None:
+    for older, newer in (("0.1.0", "0.1.0+site1"), ("0.1.0+site1", "0.1.0+site2"), ("0.1.0+site2", "0.1.1")):
+        subprocess.run(["dpkg", "--compare-versions", older, "lt", newer], check=True)
 
 
 def test_uninstall_removes_the_examples(installed: Path) -> None:

@@ -33,7 +33,8 @@ def start(broker: Mosquitto, tmp_path: Path) -> Iterator[Start]:
         """Start the program, and return it when it has subscribed."""
         log = tmp_path / f"log{len(started)}"
         with log.open("w") as errors:
-            command = [sys.executable, str(PROGRAM), "--broker", broker.url, *ALWAYS, *options]
+            where = () if "--config" in options else ("--broker", broker.url)
+            command = [sys.executable, str(PROGRAM), *where, *ALWAYS, *options]
             started.append(subprocess.Popen(command, stderr=errors))
         eventually(lambda: "connected" in log.read_text(), describe=log.read_text)
         return started[-1]
@@ -199,6 +200,49 @@ def test_a_daemons_action_arrives_with_its_picture_and_the_name_of_its_file(
     assert comment_in((tmp_path / "seen" / event.snapshot).read_bytes()) == event.id
 
 
+def test_broker_login_and_topics_are_those_of_a_configuration(server: WebhookServer, tmp_path: Path) -> None:
+    """Its password file is relative to it; a user of the command line replaces the configuration's."""
+    for user in ("barn", "notify"):
+        command = ["mosquitto_passwd", *([] if user == "notify" else ["-c"]), "-b", "passwd", user, f"secret of {user}"]
+        subprocess.run(command, cwd=tmp_path, check=True)
+        (tmp_path / f"{user}.password").write_text(f"secret of {user}\n")
+    (tmp_path / "passwd").chmod(0o600)
+    broker = Mosquitto(tmp_path, f"allow_anonymous false\npassword_file {tmp_path}/passwd")
+    config = tmp_path / "site.toml"
+    config.write_text(
+        f'[broker]\nurl = "mqtt://127.0.0.1:{broker.guarded_port}"\nusername = "barn"\n'
+        'password_file = "barn.password"\nbase = "edge-tdn/here"\n'
+    )
+    programs = []
+    try:
+        for number, user in enumerate(((), ("--username", "notify", "--password-file", f"{tmp_path}/notify.password"))):
+            command = [sys.executable, str(PROGRAM), *ALWAYS, "--webhook", server.url, "--config", str(config), *user]
+            log = tmp_path / f"log{number}"
+            with log.open("w") as errors:
+                programs.append(subprocess.Popen(command, stderr=errors))
+            eventually(lambda log=log: "connected" in log.read_text(), describe=log.read_text)
+        host = PublishingHost(broker)
+        event = host.event(1)
+        host.connection.close()
+        assert {one.headers["idempotency-key"] for one in received(server, 2)} == {event.id}
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+        broker.stop()
+
+
+def test_two_programs_at_one_broker_do_not_disconnect_each_other(
+    server: WebhookServer, host: PublishingHost, start: Start, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        start("--webhook", server.url)
+    host.event(1)
+    received(server, 2)
+    for log in ("log0", "log1"):
+        assert "lost" not in (tmp_path / log).read_text()
+
+
 def test_an_old_start_is_not_sent(server: WebhookServer, host: PublishingHost, start: Start) -> None:
     start("--webhook", server.url, "--max-age-s", "600", "--action", "left")
     host.event(1)
@@ -214,6 +258,8 @@ def test_an_old_start_is_not_sent(server: WebhookServer, host: PublishingHost, s
         (["--ntfy", "https://x/y", "--message", "{who}"], "allowed: {host}, {camera}, {label}, {score}"),
         (["--ntfy", "https://x/y", "--token-file", "/none"], "No such file or directory: '/none'"),
         (["--ntfy", "https://x/y", "--username", "u", "--password-file", "/none"], "/none"),
+        (["--ntfy", "https://x/y", "--config", "/none"], "/none: No such file or directory"),
+        (["--ntfy", "https://x/y", "--config", "/none", "--broker", "mqtt://x"], "--config and --broker: choose one"),
     ],
 )
 def test_a_wrong_option_is_named_without_a_traceback(options: list[str], message: str) -> None:

@@ -2,10 +2,14 @@
 
 import sys
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Parser
 from edge_tdn.process.program import run_program
+
+if TYPE_CHECKING:
+    import argparse
 
 COMMANDS = {  # name -> its module and its help; own actions first, then the published training, then the shipped model
     "finetune": ("edge_tdn_training.commands.finetune", "fine-tune a model on your own clips"),
@@ -63,9 +67,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from edge_tdn_export.command_line import run_command
 
         given = argparse.Namespace(words=tuple(words))
-        return run_command("edge-tdn-train", lambda: _parser(words[:1]).parse_args(words, given))
+        return run_command("edge-tdn-train", lambda: _parse(words, given))
 
     return run_program("edge-tdn-train", run)
+
+
+def _parse(words: Sequence[str], given: "argparse.Namespace") -> "argparse.Namespace":
+    """Parse the command line. ImportError: a package is missing; then a help is printed without the options."""
+    try:
+        return _parser(words[:1]).parse_args(words, given)
+    except ImportError:
+        if words[0] in COMMANDS and {"-h", "--help"} & {*words}:
+            from edge_tdn_training.unimported_help import unimported_help
+
+            module, summary = COMMANDS[words[0]]
+            command_help = unimported_help(module)
+            texts = (command_help.above_options(), command_help.below_options()) if command_help else (summary,)
+            note = "The options are printed once the packages below are installed."
+            print(f"usage: edge-tdn-train {words[0]} [OPTIONS]", *texts[:1], note, *texts[1:], sep="\n\n", flush=True)
+        raise
 
 
 def _parser(words: Collection[str] = tuple(COMMANDS)) -> Parser:

@@ -148,7 +148,7 @@ def _topics(
     reply = Reply(command="doctor", id=f"doctor-{secrets.token_hex(6)}", ok=True, error="", result={})
     trial.publish(f"{base}/reply", reply.json_bytes())
     trial.collect()
-    daemon = _daemon(trial.retained.get(f"{base}/status"))
+    daemon = _settled_daemon(trial, f"{base}/status", timing)
     online = trial.retained.get(f"{base}/availability") == b"online"
     if not (online and daemon):
         for camera in config.camera:
@@ -216,6 +216,9 @@ def _bridges(trial: "_Trial") -> Iterator[Finding]:
 def _delivery(config: Config, daemon: DaemonStatus) -> Finding:
     """Report the delivery state of the daemon, which publishes to the real topics."""
     delivery, outbox = daemon.delivery, daemon.outbox
+    if delivery.state == "connecting":  # a status that it could not publish without a connection
+        message = f"the daemon has just connected, and not reported its state yet; {outbox.waiting} events wait"
+        return Finding("delivery", "note", message, "run `edge-tdn doctor` again in a minute")
     message = f"{delivery.state}{f': {delivery.reason}' if delivery.reason else ''}, {outbox.waiting} events wait"
     if delivery.state == "connected":
         return Finding("delivery", "ok", f"{message}, according to the daemon")
@@ -228,9 +231,20 @@ def _running(config: Config, daemon: DaemonStatus, holder: int | None) -> Findin
     message = f"{config.host} is online, edge-tdn {daemon.version}, up {age(daemon.started_at)}"
     if holder is not None:
         return Finding("daemon", "ok", f"{message}; it is process {holder or 'of another container'} here")
-    doubt = "its outbox is not that of this configuration and user: a service of this machine, or another machine"
-    remedy = "two machines need two names: with the same `host` each disconnects the other"
+    doubt = "it is not a service of this machine with this configuration, and not a process of this user"
+    remedy = "if it runs on another machine, one of the two needs another `host`: each disconnects the other"
     return Finding("daemon", "note", f"{message}; {doubt}", remedy)
+
+
+def _settled_daemon(trial: "_Trial", topic: str, timing: DoctorTiming) -> DaemonStatus | None:
+    """Return the status of the daemon; wait for the next one if it has only just connected."""
+    deadline = time.monotonic() + timing.settle_s
+    while True:
+        daemon = _daemon(trial.retained.get(topic))
+        settled = daemon is None or daemon.delivery.state != "connecting"
+        if settled or trial.lost or time.monotonic() > deadline:
+            return daemon
+        trial.collect()
 
 
 def _daemon(payload: bytes | None) -> DaemonStatus | None:

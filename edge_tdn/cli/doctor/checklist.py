@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge_tdn.cli.doctor import broker, cameras, host
+from edge_tdn.cli.doctor import broker, cameras, host, units
 from edge_tdn.cli.doctor.finding import Finding, Mark
 from edge_tdn.cli.doctor.site import SiteExamination
 from edge_tdn.cli.terminal import plain
@@ -63,18 +63,19 @@ def exit_status(findings: Iterable[Finding]) -> int:
 
 def _examinations(path: Path, timing: DoctorTiming) -> Iterator[tuple[str, int, Iterable[Finding]]]:
     """Yield what is examined, the exit status if the examination itself fails, and its findings as they come."""
-    site = SiteExamination(path)
+    site = SiteExamination(path, timing)
     yield "configuration", ConfigError.exit_status, site.configuration()
     config = site.config
     if config:
         yield "model", ConfigError.exit_status, site.network(config, timing)
         yield "folders", ConfigError.exit_status, site.folders(config)
+        yield "service's files", ConfigError.exit_status, site.files_of_service(config)
         yield "broker", BrokerError.exit_status, broker.examine(config, site.access, site.holder, timing)
         yield "cameras", SourceError.exit_status, cameras.examine(config, site.base, site.frame_rate, timing)
     yield "clock", EdgeTdnError.exit_status, host.clock()
     yield "decoders", EdgeTdnError.exit_status, host.decoders(config)
     yield "devices", EdgeTdnError.exit_status, host.devices(config)
-    yield "service", EdgeTdnError.exit_status, host.service(path, timing)
+    yield "service", EdgeTdnError.exit_status, units.service(path, timing)
 
 
 def _safely(what: str, status: int, examination: Iterable[Finding]) -> Iterator[Finding]:

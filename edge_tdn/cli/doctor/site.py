@@ -8,19 +8,24 @@ from contextlib import closing
 from pathlib import Path
 
 from edge_tdn.actions.labels import check_names
+from edge_tdn.capture.address import is_live
 from edge_tdn.cli.doctor.finding import Finding, credential_remedy
+from edge_tdn.cli.doctor.units import is_installed, main_pid, serving_unit, state_folder
 from edge_tdn.cli.hop_timing import Candidate, measure
-from edge_tdn.cli.timing import DoctorTiming
-from edge_tdn.config.credentials import Access, broker_access
-from edge_tdn.config.fault import EVERY_KEY
+from edge_tdn.cli.timing import DEFAULT_DOCTOR, DoctorTiming
+from edge_tdn.config.credentials import PUBLIC, Access, broker_access
+from edge_tdn.config.fault import EVERY_KEY, Keys
 from edge_tdn.config.load import load
-from edge_tdn.config.tables import Config
+from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
 from edge_tdn.delivery.outbox.folder import lock_holder_pid, outbox_folder
 from edge_tdn.delivery.tls import tls_context
+from edge_tdn.demo.demo_scenes import DEMO
 from edge_tdn.errors import ConfigError, EdgeTdnError
 from edge_tdn.inference.open_model import in_doubt, open_configured_model, open_configured_runtime
 from edge_tdn.inference.runtime import Runtime, build_name
-from edge_tdn.manifest import Model
+from edge_tdn.manifest import Model, find_model, shipped_models
+from edge_tdn.permission import SECRET_REMEDY, SERVED_MODELS, is_hidden, is_unreadable, remedy
+from edge_tdn.recording.verify import WRITABLE
 from edge_tdn.recording.verify import verify as verify_record
 from edge_tdn.service.verify import outbox_writable
 from edge_tdn.verdict import recorded_comparison
@@ -33,13 +38,14 @@ FAILED = ConfigError.exit_status
 class SiteExamination:
     """Examines a configuration, and keeps what the other examinations need. `base` is the folder of relative paths."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, timing: DoctorTiming = DEFAULT_DOCTOR) -> None:
+        self._path, self._timing = path, timing
         self.base = path.parent
         self.config: Config | None = None
         self.access: Access | None = None  # None: the credentials cannot be read
         self.frame_rate = 0.0  # of the model, frames per second; 0: not known
-        self.holder: int | None = None  # process id of the daemon that uses the outbox
+        self.holder: int | None = None  # process id of this configuration's daemon
+        self._state: Path | None = None  # state directory of the service; None: that of this process
 
     def configuration(self) -> Iterator[Finding]:
         """Examine the file. Sets `config` if it is valid, and `access` if the credentials can be read."""
@@ -48,8 +54,13 @@ class SiteExamination:
         except ConfigError as error:
             yield Finding("configuration", "failed", str(error), EVERY_KEY, FAILED)
             return
-        folder = outbox_folder(config.outbox.folder, config.host, self.base)
+        unit = serving_unit(self._path, self._timing)
+        if "STATE_DIRECTORY" not in os.environ:  # else this is the environment of a service
+            self._state = state_folder(unit)
+        folder = self._outbox(config)
         self.holder = lock_holder_pid(folder) if folder else None
+        if self.holder is None:  # the folder may be closed to this user
+            self.holder = main_pid(unit)
         cameras = "1 camera" if len(config.camera) == 1 else f"{len(config.camera)} cameras"
         yield Finding("configuration", "ok", f"{self._path}: host {config.host}, {cameras}")
         try:
@@ -101,13 +112,13 @@ class SiteExamination:
 
     def folders(self, config: Config) -> Iterator[Finding]:
         """Examine whether the folders can be written to and have room."""
-        folder = outbox_folder(config.outbox.folder, config.host, self.base)
+        folder = self._outbox(config)
         if folder is None:
             message = "off: events that the broker has not acknowledged when the daemon ends are lost"
             yield Finding("outbox", "note", message)
         else:
             try:
-                writable = outbox_writable(config, self.base)
+                writable = self._is_of_service(config) or outbox_writable(config, self.base)
             except ConfigError as error:
                 yield Finding("outbox", "failed", str(error), "", FAILED)
             else:
@@ -124,6 +135,47 @@ class SiteExamination:
                     writable = os.access(_existing_parent(folder), os.W_OK | os.X_OK)
                     needed_mb = config.record.max_mb + config.record.min_free_mb
                     yield _folder("record", folder, writable, needed_mb, keys="record.max_mb or record.min_free_mb")
+
+    def files_of_service(self, config: Config) -> Iterator[Finding]:
+        """Examine whether a service with its own user can read the files, where one serves or may be meant to."""
+        if not (self._path.resolve().is_relative_to("/etc") or is_installed()):
+            return
+        for path in (Path(name) for name in config.file.read):
+            if is_unreadable(path):
+                yield Finding("service's files", "warning", f"{path}: a service cannot read it", remedy(path))
+        for keys, value, path, what_to_do in self._named_files(config):
+            if is_unreadable(path):
+                message = config.fault(keys, value, f"{path}: a service cannot read it")
+                yield Finding("service's files", "warning", message, what_to_do or remedy(path))
+        for keys, value in ((["record", "folder"], config.record.folder), (["outbox", "folder"], config.outbox.folder)):
+            if value not in ("", "auto", "off") and is_hidden(self.base / value):
+                message = config.fault(keys, value, f"{self.base / value}: a service cannot write there")
+                yield Finding("service's files", "warning", message, WRITABLE)
+
+    def _named_files(self, config: Config) -> Iterator[tuple[Keys, str, Path, str]]:
+        """Yield the keys that name files, their values, the paths, and what to do; empty: make the path readable."""
+        model = find_model(config.runtime.model, self.base)
+        if not model.is_relative_to(shipped_models()):
+            yield ["runtime", "model"], config.runtime.model, model, remedy(model, SERVED_MODELS)
+        tables: list[tuple[Keys, BrokerConfig | CameraConfig]] = [(["broker"], config.broker)]
+        tables += [(["camera", number], camera) for number, camera in enumerate(config.camera)]
+        for keys, table in tables:
+            source = getattr(table, "source", "")  # the broker has none
+            if source and not is_live(source) and not source.startswith(DEMO):
+                yield [*keys, "source"], source, self.base / source.removeprefix("file://"), ""
+            for key in ("password_file", "ca_file", "cert_file", "key_file"):
+                value = getattr(table, key, "")
+                if value and not value.startswith(CREDENTIAL):
+                    yield [*keys, key], value, self.base / value, "" if key in PUBLIC else SECRET_REMEDY
+
+    def _outbox(self, config: Config) -> Path | None:
+        if self._state and self._is_of_service(config):
+            return self._state / config.host
+        return outbox_folder(config.outbox.folder, config.host, self.base)
+
+    def _is_of_service(self, config: Config) -> bool:
+        """Return whether the outbox is in the state directory of the service, which systemd opens for it alone."""
+        return self._state is not None and config.outbox.folder == "auto"
 
 
 def _folder(
@@ -143,7 +195,8 @@ def _folder(
 
 def _existing_parent(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that exists."""
-    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    # os.path: what is closed to this user does not exist for it
+    return next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # noqa: PTH110
 
 
 def _parity(model: Model, runtime: Runtime) -> Finding:

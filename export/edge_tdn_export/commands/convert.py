@@ -46,7 +46,6 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "convert", run, "convert a checkpoint to a model folder", HELP)
     parser.add_argument(
         "checkpoint",
-        type=Path,
         help="a published .pth.tar, a bare state_dict, .safetensors, or the folder of a training or a model",
     )
     parser.add_argument("out", type=Path, help="folder to create; must not exist")
@@ -65,9 +64,8 @@ def add_parser(commands: Commands) -> None:
         "--background",
         nargs="*",
         action="extend",
-        default=[],
         metavar="LABEL",
-        help="labels that never start an action (default: those of a model folder, else none)",
+        help="labels that never start an action (default: those of a model folder, else `background` if it is a label)",
     )
     parser.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
     add_input_options(parser)
@@ -83,11 +81,15 @@ def run(options: argparse.Namespace) -> int:
     network = checkpoint.load(source.weights, note=print, **network_options(options))
     labels = read_labels(options.labels or source.labels_for(network.config.classes))
     print(labels.note)  # noqa: T201
+    background = options.background
+    if background is None:
+        background = source.background_of(labels.labels)
+        print(f"background, which never starts an action: {', '.join(background) or 'none'} (see --background)")  # noqa: T201
     recipe = Recipe(
         id=options.id or options.out.name,
         labels=labels.path,
         input=input_spec(options, network.config, source.input, print),
-        background=tuple(options.background) or source.background,
+        background=tuple(background),
         source=(("file", source.weights.name), ("sha256", checkpoint.sha256(source.weights))),
         precisions=tuple(p for p in PRECISIONS if p in options.precisions),
     )

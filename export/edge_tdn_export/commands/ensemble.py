@@ -6,6 +6,7 @@ from pathlib import Path
 from edge_tdn.errors import ModelError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
+from edge_tdn.manifest import find_model
 from edge_tdn_export.commands.output import print_golden_errors
 from edge_tdn_export.progress import stepped
 
@@ -42,10 +43,10 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "models",
-        type=Path,
         nargs="+",
         metavar="MODEL",
-        help="at least two folders of one network each, with the same labels, size and frame rate",
+        help="at least two folders of one network each, or names of shipped models, with the same labels, size and "
+        "frame rate",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to create; must not exist")
     parser.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
@@ -64,9 +65,10 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.convert.ensemble import ensemble, steps
 
     name = options.id or options.out.name
+    folders = [find_model(model, Path.cwd()) for model in options.models]
     try:
-        with stepped(steps(options.models)) as step:
-            manifest = ensemble(options.models, options.out, id=name, segment_stride=options.segment_stride, step=step)
+        with stepped(steps(folders)) as step:
+            manifest = ensemble(folders, options.out, id=name, segment_stride=options.segment_stride, step=step)
     except InexactExport as error:
         advice = "an ensemble has the precisions that all its folders have: convert one of them without it"
         raise ModelError(f"{error}; nothing written; {advice}") from error

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from edge_tdn.capture.video_file import length_s
 from edge_tdn.demo.demo_scenes import SCENES, video_path
-from edge_tdn.errors import ConfigError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
+from edge_tdn.manifest import MANIFEST
 from edge_tdn_export.commands.network_options import (
     INPUT,
     add_input_options,
     add_network_options,
+    check_no_checkpoint_options,
     input_spec,
     network_options,
 )
@@ -54,7 +55,9 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(
         commands, "explain", run, "draw where a model sees an action: Grad-CAM and D(X), as a PNG", HELP
     )
-    parser.add_argument("model", metavar="MODEL", help="a model folder, the name of a shipped model, or a checkpoint")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a model folder, the name of a shipped model, a run, or a checkpoint"
+    )
     parser.add_argument(
         "clip", metavar="CLIP", help=f"a video file, a folder of numbered pictures, or {' or '.join(SCENES.values())}"
     )
@@ -92,18 +95,18 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.explain.report import check_writable, draw, table
     from edge_tdn_export.lists.labels import read_labels
     from edge_tdn_export.network import checkpoint
-    from edge_tdn_export.network.source import find_source
+    from edge_tdn_export.network.source import find_source, locate
 
     check_writable(options.out)
-    path = Path(options.model)
-    if path.is_file():
-        network = checkpoint.load(path, note=print, **network_options(options))
+    if not (locate(options.model) / MANIFEST).is_file():
+        source = find_source(options.model)
+        network = checkpoint.load(source.weights, note=print, **network_options(options))
         if options.labels:
             print(read_labels(options.labels).note)  # noqa: T201
-        spec = input_spec(options, network.config, find_source(path).input, print)
-        model = explained_checkpoint(path, network, spec, options.labels)
+        spec = input_spec(options, network.config, source.input, print)
+        model = explained_checkpoint(source, network, spec, options.labels)
     else:
-        _check_no_checkpoint_options(options)
+        check_no_checkpoint_options(options, (*network_options(options), *INPUT, "labels"), options.model)
         model = open_explained(options.model)
     baseline = [open_baseline(options.baseline, model)] if options.baseline else []
     label = model.label(options.label) if options.label is not None else None
@@ -120,13 +123,3 @@ def run(options: argparse.Namespace) -> int:
     console().print(table(label, views))
     print(f"written: {options.out}")  # noqa: T201
     return 0
-
-
-def _check_no_checkpoint_options(options: argparse.Namespace) -> None:
-    """ConfigError: an option describes a checkpoint, and MODEL is a model folder."""
-    given = [name for name in (*network_options(options), *INPUT, "labels") if getattr(options, name) is not None]
-    if given:
-        option = f"--{'no-' if getattr(options, given[0]) is False else ''}{given[0].replace('_', '-')}"
-        raise ConfigError(
-            f"{option}: is for a checkpoint; {options.model} is a model folder, and its manifest defines it"
-        )

@@ -1,12 +1,14 @@
 """Options that describe a network and its input where neither the checkpoint nor its weights do."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
+from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import InputSpec
 from edge_tdn_export.network.config import DEPTHS, FUSIONS, UPSAMPLINGS, TDNConfig
+from edge_tdn_export.network.input_spec import stated_or_published
 
 INPUT = ("size", "resize", "short_side", "frame_rate", "segment_stride")
 
@@ -113,12 +115,12 @@ def input_spec(
 
     `note` is called with what was assumed. ConfigError: it is invalid.
     """
-    from edge_tdn_export.network.input_spec import input_of, published_input
+    return stated_or_published(config, known, {name: getattr(options, name) for name in INPUT}, note)
 
-    given = {name: getattr(options, name) for name in INPUT}
-    if known is None and None in (options.frame_rate, options.segment_stride):
-        assumed = published_input(config.classes, config.segments)
-        for name in ("frame_rate", "segment_stride"):
-            given[name] = getattr(assumed, name) if given[name] is None else given[name]
-        note(f"{assumed}; if its videos were different: --frame-rate and --segment-stride")
-    return input_of(config.segments, known, **given)
+
+def check_no_checkpoint_options(options: argparse.Namespace, names: Iterable[str], model: str) -> None:
+    """ConfigError: an option of these names, which describe a checkpoint, is given for a model folder."""
+    given = [name for name in names if getattr(options, name) is not None]
+    if given:
+        option = f"--{'no-' if getattr(options, given[0]) is False else ''}{given[0].replace('_', '-')}"
+        raise ConfigError(f"{option}: is for a checkpoint; {model} is a model folder, and its manifest defines it")

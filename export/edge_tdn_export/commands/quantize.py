@@ -1,17 +1,19 @@
 """edge-tdn-export quantize: add INT8 to a model folder."""
 
 import argparse
+import shlex
 from pathlib import Path
 
+from edge_tdn.errors import ModelError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
-from edge_tdn.manifest import WORST_GOLDEN_ERROR
+from edge_tdn.manifest import MANIFEST, WORST_GOLDEN_ERROR, shipped_models
 from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS, rounded_up
 from edge_tdn_export.commands.output import add_allow_few_clips, console, exit_status
 from edge_tdn_export.progress import OnProgress, bar
+from edge_tdn_export.quantize.clip_split import DEFAULT_SAMPLES
 from edge_tdn_export.video_options import add_video_options, reading
 
-DEFAULT_SAMPLES = 128  # clips, of both sets together
 LARGE_GOLDEN_ERROR = 0.1  # of the largest logit; a larger one is a warning
 HELP = CommandHelp(
     description=f"""\
@@ -81,6 +83,10 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.quantize.report import table
 
     limits = parse_limits(options.limit)
+    shipped = shipped_models() / options.model
+    if not options.model.exists() and (shipped / MANIFEST).is_file():
+        copy = shlex.join(["cp", "-r", str(shipped), str(options.model)])
+        raise ModelError(f"{options.model}: is a shipped model, which stays as it is; copy it first: {copy}")
     with bar() as progress:
         task = progress.add_task("")
         step: OnProgress = lambda what, done, total: progress.update(  # noqa: E731

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from edge_tdn.errors import ModelError
 from edge_tdn.label_file import check_labels
-from edge_tdn.manifest import LABELS, InputSpec, find_model, open_model
+from edge_tdn.manifest import InputSpec, find_model, open_model
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Segment
 from edge_tdn.spelling import nearest_of_many
 from edge_tdn_export.clips import slide
@@ -27,6 +27,7 @@ from edge_tdn_export.lists.labels import read_labels
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import STAGES
 from edge_tdn_export.network.reference import open_networks
+from edge_tdn_export.network.source import WeightsSource
 from edge_tdn_export.network.tdn import RGB, TDN, normalise
 
 MIN_SIDE = 6  # height and width of the feature maps; smaller ones do not locate the action
@@ -75,17 +76,16 @@ def open_explained(name: str) -> ExplainedModel:
     return ExplainedModel(manifest.id, networks[0], manifest.input, model.labels, manifest.background)
 
 
-def explained_checkpoint(path: Path, network: TDN, spec: InputSpec, labels: Path | None) -> ExplainedModel:
+def explained_checkpoint(source: WeightsSource, network: TDN, spec: InputSpec, labels: Path | None) -> ExplainedModel:
     """Combine a loaded checkpoint with its input and labels, by default the file beside it.
 
     ModelError: the labels cannot be read, or do not match the network.
     """
-    file = labels or path.with_name(LABELS)
-    if not file.is_file():
-        raise ModelError(f"{file}: No such file or directory; give a file of labels with --labels")
+    file = labels or source.labels_for(network.config.classes)
     found = read_labels(file).labels
-    check_labels(file, found, network.config.classes, ())
-    return ExplainedModel(_short(path), network, spec, found)
+    background = tuple(label for label in source.background_of(found) if label in found)
+    check_labels(file, found, network.config.classes, background)
+    return ExplainedModel(_short(source.weights), network, spec, found, background)
 
 
 def open_baseline(name: str, model: ExplainedModel) -> ExplainedModel:

@@ -24,6 +24,7 @@ from edge_tdn.messages import CENTRE, NS_PER_S, Segment
 from edge_tdn.output import check_output_file
 from edge_tdn.replay.plot import png
 from edge_tdn_export.explain.gradcam import ModelView
+from edge_tdn_export.lists.text import without_controls
 from edge_tdn_export.network.config import TDNConfig
 
 TOP = 5  # labels of the table
@@ -66,7 +67,7 @@ def table(label: int, views: Sequence[ModelView]) -> Table:
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     shown.add_column("")
     for view in views:
-        shown.add_column(Text(printable(view.model.name)), overflow="fold")
+        shown.add_column(Text(without_controls(view.model.name)), overflow="fold")
         shown.add_column("score", justify="right")
     orders = [list(np.argsort(-view.scores, kind="stable")) for view in views]
     for rank in range(min(TOP, len(views[0].scores))):
@@ -75,11 +76,6 @@ def table(label: int, views: Sequence[ModelView]) -> Table:
         ranks = " / ".join(str(order.index(label) + 1) for order in orders)
         shown.add_row(ranks, *_cells(views, [label] * len(views), label))
     return shown
-
-
-def printable(text: str) -> str:
-    """Replace control characters: a file name must not control the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def kind(config: TDNConfig) -> str:
@@ -99,7 +95,7 @@ def _cells(views: Sequence[ModelView], places: Sequence[int], label: int) -> lis
     for view, place in zip(views, places, strict=True):
         style = "bold" if place == label else ""
         cells += [
-            Text(printable(view.model.labels[place]), style),
+            Text(without_controls(view.model.labels[place]), style),
             Text(f"{view.scores[place]:.4f}", style),
         ]
     return cells
@@ -111,7 +107,7 @@ def _title(figure: Figure, label: int, video: str, segments: Sequence[Segment], 
     inch = 1 / figure.get_figheight()
     first, second = f"{views[-1].model.labels[label]}: {scores}", f"{video}, {from_s:.2f} to {to_s:.2f} s"
     for down, size, text in ((0.1, 15, first), (0.42, 10, second)):
-        figure.text(0.01, 1 - down * inch, printable(text), fontsize=size, va="top", parse_math=False)
+        figure.text(0.01, 1 - down * inch, without_controls(text), fontsize=size, va="top", parse_math=False)
 
 
 def _row_title(view: ModelView, label: int) -> str:
@@ -126,7 +122,7 @@ def _row_title(view: ModelView, label: int) -> str:
         lines.append(f"top-1 {textwrap.shorten(view.model.labels[top], MAX_TITLE_LABEL)} {view.scores[top]:.3f}")
     if not view.heat.any():
         lines.append("no location raises it")
-    return "\n".join(textwrap.fill(printable(line), TITLE_WIDTH) for line in lines)
+    return "\n".join(textwrap.fill(without_controls(line), TITLE_WIDTH) for line in lines)
 
 
 def _grid(frames: NDArray[np.uint8], count: int) -> tuple[Figure, list[Axes]]:

@@ -91,6 +91,11 @@ def printable(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
+def without_controls(text: str) -> str:
+    """Replace control characters: the name of a file or a label must not control the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def counted(number: int, noun: str) -> str:
     """Return `1 video`, `2 videos`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -82,19 +82,22 @@ def read_content(path: Path) -> tuple[Any, Any]:
     except ModelError:
         raise
     except Exception as error:  # a damaged file makes torch's own code raise almost anything
-        raise ModelError(f"{path}: damaged or incomplete{_reason(error)}; download or copy it again") from error
+        raise _damaged(path, error) from error
 
 
 def read_input(path: Path) -> InputSpec | None:
-    """Return the input that our own safetensors state; None: another file. ModelError: not a valid one."""
+    """Return the input that our own safetensors state; None: another file. ModelError: damaged, or no valid input."""
     with path.open("rb") as file:
         if file.read(9)[4:] != b"\0\0\0\0{":
             return None
     try:
         with safe_open(path, "pt") as opened:
             stored = _metadata(opened).get(INPUT)
-        return None if stored is None else InputSpec.model_validate_json(json.dumps(stored))
     except (SafetensorError, ValueError) as error:
+        raise _damaged(path, error) from error
+    try:
+        return None if stored is None else InputSpec.model_validate_json(json.dumps(stored))
+    except ValueError as error:
         raise ModelError(
             f"{path}: metadata {INPUT!r} is not an input{_reason(error)}; train or convert again"
         ) from error
@@ -136,6 +139,10 @@ def _archive(path: Path, head: bytes) -> str:
 def _listed(names: Sequence[str], before: str) -> str:
     more = ", ..." if len(names) > MAX_NAMES else ""
     return f"{before} {', '.join(map(repr, names[:MAX_NAMES]))}{more}" if names else ""
+
+
+def _damaged(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"{path}: damaged or incomplete{_reason(error)}; download or copy it again")
 
 
 def _reason(error: Exception) -> str:

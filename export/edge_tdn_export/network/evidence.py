@@ -24,7 +24,7 @@ FIELDS = {  # names of arguments, and the fields of TDNConfig that they are
     "num_segments": "segments",
     "n_segment": "segments",
     "n_segments": "segments",
-    "segments": "segments",
+    "segments": "segments",  # only beside another one of these: schedules have segments too
 }
 RESNET = re.compile(r"resnet[-_]?(18|34|50|101)(?![0-9])", re.IGNORECASE)
 CONFIG_TEXTS = (  # of mmaction2's configuration, which is Python
@@ -76,18 +76,24 @@ def shown_by(state: Mapping[str, Tensor]) -> dict[str, Evidence]:
         "ltdm_stages": Evidence(_stages_with(state, "ltdm"), "their L-TDMs"),
         "temporal_conv_stages": Evidence(_stages_with(state, "temporal"), "their temporal convolutions"),
     }
-    blocks = {tuple(name.split(".")[:2]) for name in state if re.match(r"res[2-5]\.\d+\.", name)}
-    depths = tuple(sum(stage == f"res{number}" for stage, _ in blocks) for number in STAGES)
-    basic = not any(re.match(r"res[2-5]\.\d+\.conv3\.", name) for name in state)
-    for arch, known in DEPTHS.items():
-        if known == depths and basic == (arch in BASIC):
-            kind = "two" if basic else "three"
-            shown["arch"] = Evidence(arch, f"{', '.join(map(str, depths))} blocks of {kind} convolutions")
+    arch, depths = resnet_of(state)
+    if arch:
+        kind = "two" if arch in BASIC else "three"
+        shown["arch"] = Evidence(arch, f"{', '.join(map(str, depths))} blocks of {kind} convolutions")
     if any(".ltdm." in name for name in state):
         shown["ltdm_multiscale"] = Evidence(any(".ltdm.coarse." in name for name in state), "their L-TDMs")
     if width := _width(state):
         shown["width"] = Evidence(width, f"{state['conv1.weight'].shape[0]} channels of conv1")
     return shown
+
+
+def resnet_of(state: Mapping[str, Tensor]) -> tuple[str, tuple[int, ...]]:
+    """Return the ResNet of weights under our names, empty if it is none of DEPTHS, and the blocks of its stages."""
+    blocks = {tuple(name.split(".")[:2]) for name in state if re.match(r"res[2-5]\.\d+\.", name)}
+    depths = tuple(sum(stage == f"res{number}" for stage, _ in blocks) for number in STAGES)
+    basic = not any(re.match(r"res[2-5]\.\d+\.conv3\.", name) for name in state)
+    known = (arch for arch, stages in DEPTHS.items() if stages == depths and basic == (arch in BASIC))
+    return next(known, ""), depths
 
 
 def settled(path: Path, given: Mapping[str, Any], stated: Stated, state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -104,9 +110,9 @@ def settled(path: Path, given: Mapping[str, Any], stated: Stated, state: Mapping
         if name in given:
             value = given[name]
             confirmed = seen is not None and _same(name, value, seen.value)
-            wrong = next((claim for claim in claims if not _same(name, value, claim.value)), None)
-            if wrong and not (confirmed and wrong.source):
-                raise ModelError(f"{path}: {_claim(name, wrong)}, requested is {value!r}{_by(wrong)}")
+            agreed = any(_same(name, value, claim.value) for claim in claims)
+            if claims and not agreed and not (confirmed and claims[0].source):
+                raise ModelError(f"{path}: {_claim(name, claims[0])}, requested is {value!r}{_by(claims[0])}")
             if seen and not confirmed:
                 raise ModelError(f"{path}: its weights have {name} = {seen.value!r}, requested is {value!r}{_by(seen)}")
         elif claims:
@@ -139,10 +145,15 @@ def _statements(value: object, where: str, depth: int) -> Iterator[tuple[str, Ev
         place = f"{where}.{key}".lstrip(".")
         if isinstance(part, str) and key in ("config", "cfg"):
             yield from _in_text(part, place)
-        elif (field := FIELDS.get(key)) and (read := _read(field, part)) is not None:
+        elif (field := _field(key, table)) and (read := _read(field, part)) is not None:
             yield field, Evidence(read, f"`{place}`")
         else:
             yield from _statements(part, place, depth + 1)
+
+
+def _field(key: str, table: Mapping[Any, Any]) -> str:
+    """Return the field of TDNConfig that an argument of this name is in its table; empty: it is none."""
+    return FIELDS.get(key, "") if key != "segments" or len(FIELDS.keys() & table.keys()) > 1 else ""
 
 
 def _in_text(text: str, place: str) -> Iterator[tuple[str, Evidence]]:

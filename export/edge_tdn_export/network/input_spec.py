@@ -1,5 +1,6 @@
 """The input of a network whose checkpoint does not state it: as given on the command line, else as published."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 
 from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import InputSpec
+from edge_tdn_export.network.config import TDNConfig
 
 SHORT_SIDE = 256 / 224  # the frame's short side before the crop, relative to the crop
 PUBLISHED = {
@@ -14,8 +16,6 @@ PUBLISHED = {
     "width": 224,
     "resize": "short_side_centre_crop",
     "short_side": 256,
-    "frame_rate": 12.0,
-    "segment_stride": 5,
 }
 PUBLISHED_STRIDES = {8: 5, 16: 3}  # by T, of Something-Something: clips of 3.7 and 4.2 s
 SOMETHING_CLASSES, KINETICS_CLASSES = 174, 400
@@ -30,11 +30,14 @@ class PublishedInput:
     frame_rate: float  # frames per second
     segment_stride: int  # frames
 
-    def __str__(self) -> str:
-        return (
-            f"assumed preprocessing: that of {self.data_set} ({self.reason}), which is {self.frame_rate:g} frames per "
-            f"second and a segment every {self.segment_stride} frames"
-        )
+    def note(self, assumed: Iterable[str]) -> str:
+        """Describe the fields that are assumed, for the user."""
+        texts = {
+            "frame_rate": f"{self.frame_rate:g} frames per second",
+            "segment_stride": f"a segment every {self.segment_stride} frames",
+        }
+        which = " and ".join(texts[name] for name in assumed)
+        return f"assumed preprocessing: that of {self.data_set} ({self.reason}), which is {which}"
 
 
 def published_input(classes: int, segments: int) -> PublishedInput:
@@ -51,12 +54,30 @@ def published_input(classes: int, segments: int) -> PublishedInput:
     return PublishedInput("Something-Something", f"no published weights have {classes} classes", 12.0, stride)
 
 
+def stated_or_published(
+    config: TDNConfig, known: InputSpec | None, given: Mapping[str, Any], note: Callable[[str], None]
+) -> InputSpec:
+    """Return the input of weights: as `given`, else as `known`, else that of published weights of this network.
+
+    `given`: see `input_of`; all values that the command has an option for, None where it is not used. `note` is called
+    with what was assumed. ConfigError: the values are invalid.
+    """
+    if known is not None:
+        return input_of(config.segments, known, **given)
+    published = published_input(config.classes, config.segments)
+    missing = [name for name in ("frame_rate", "segment_stride") if given.get(name) is None]
+    options = " and ".join(f"--{name.replace('_', '-')}" for name in missing if name in given)
+    if missing:
+        note(published.note(missing) + (f"; if its videos were different: {options}" if options else ""))
+    return input_of(config.segments, **{**given, **{name: getattr(published, name) for name in missing}})
+
+
 def input_of(segments: int, known: InputSpec | None = None, **given: Any) -> InputSpec:
-    """Return the InputSpec with the `given` values, else those of `known`, else those of Something-Something.
+    """Return the InputSpec with the `given` values, else those of `known`, else the published size and resizing.
 
     `given`: size (height and width of the frames in pixels), resize, short_side (before the crop, in pixels),
-    frame_rate (frames per second), segment_stride (frames). None counts as absent. The published values are those of
-    the paper, section 4.1. ConfigError: the values are invalid.
+    frame_rate (frames per second), segment_stride (frames). None counts as absent; without `known`, the last two are
+    required. The published values are those of the paper, section 4.1. ConfigError: the values are invalid.
     """
     values: dict[str, Any] = known.model_dump() if known else dict(PUBLISHED)
     given = {name: value for name, value in given.items() if value is not None}

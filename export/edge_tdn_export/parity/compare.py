@@ -224,7 +224,7 @@ def _calibration(build: Build, recordings: Sequence[Recording]) -> list[Recordin
 
 
 def _own_name(name: str) -> str:
-    """Return a video's name without its folders, and without the number that `finetune` puts before it."""
+    """Return a video's name without its folders, and without the number that `finetune` once put before it."""
     return re.sub(r"^[0-9]{4}-", "", PurePosixPath(name).name)
 
 

@@ -22,7 +22,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from edge_tdn_export.parity.result import MIN_SHOWN, ComparedClip, NodeError, PrecisionComparison, logit_errors
 
 MAX_POINTS = 5000  # of a scatter plot
-OUTERMAX_POINTS = 500  # of these, the ones with the largest differences, so that no outlier is sampled away
+MAX_OUTLIERS = 500  # of these, the ones with the largest differences, so that no outlier is sampled away
 MAX_LABELS = 5  # drawn in one recording; the style sheet has this number of colours
 WIDE, NARROW = 760, 370  # points, as font sizes
 
@@ -157,8 +157,8 @@ def scatter(clips: Sequence[ComparedClip]) -> str:
     finite = np.isfinite(expected) & np.isfinite(got)
     x, y = expected[finite], got[finite]
     by_difference = np.argsort(-np.abs(y - x), kind="stable")
-    rest = np.random.default_rng(0).permutation(by_difference[OUTERMAX_POINTS:])
-    chosen = np.concatenate([by_difference[:OUTERMAX_POINTS], rest])[:MAX_POINTS]
+    rest = np.random.default_rng(0).permutation(by_difference[MAX_OUTLIERS:])
+    chosen = np.concatenate([by_difference[:MAX_OUTLIERS], rest])[:MAX_POINTS]
     ends = (min(x.min(), y.min()), max(x.max(), y.max())) if len(x) else (0.0, 1.0)
     around = 0.04 * (ends[1] - ends[0]) or 1.0
     axes.set(xlim=(ends[0] - around, ends[1] + around), ylim=(ends[0] - around, ends[1] + around))

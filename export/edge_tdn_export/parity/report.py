@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_tdn.verdict import Verdict, percent
+from edge_tdn_export.lists.text import without_controls
 from edge_tdn_export.parity import plots
 from edge_tdn_export.parity.result import ComparedClip, EventLog, NodeError, ParityReport, PrecisionComparison
 
@@ -49,7 +50,7 @@ def table(report: ParityReport) -> RenderableType:
     above.add_row("sampling", Text(sampling, "" if report.sampling_agrees else "bold red"))
     if report.skipped:
         first, more = report.skipped[0], len(report.skipped) - 1
-        above.add_row("skipped", Text(_printable(first) + (f"; and {more} more videos" if more else "")))
+        above.add_row("skipped", Text(without_controls(first) + (f"; and {more} more videos" if more else "")))
     rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     rows.add_column("precision", no_wrap=True)
     for name in ("logit\nerror", "top-1", "top-5", "mean\nKL"):
@@ -59,7 +60,7 @@ def table(report: ParityReport) -> RenderableType:
     rows.add_column("MB", justify="right", no_wrap=True)
     for c in report.comparisons:
         rows.add_row(
-            _two_lines(_printable(c.precision), f"{len(c.clips)} clips"),
+            _two_lines(without_controls(c.precision), f"{len(c.clips)} clips"),
             *(_two_lines(m.value, m.limit, STYLES[m.state]) for m in _measures(c)),
             _two_lines(*_where(c.first_diverging)),
             f"{c.size / 1e6:.1f}",
@@ -67,9 +68,9 @@ def table(report: ParityReport) -> RenderableType:
     below = Table.grid(padding=(0, 2))
     for c in report.comparisons:
         verdict = Text.assemble((c.claim.verdict, f"bold {COLOURS[c.claim.verdict]}"), f": {c.claim.evidence}")
-        below.add_row(Text(_printable(c.precision), "bold"), verdict)
+        below.add_row(Text(without_controls(c.precision), "bold"), verdict)
         for failure in c.failures:
-            below.add_row("", Text(_printable(failure)))
+            below.add_row("", Text(without_controls(failure)))
     if not report.comparisons:
         return Group(above, Text("no precision was compared"))
     return Group(above, Text(), rows, Text(), below)
@@ -130,12 +131,11 @@ def _two_lines(first: str, second: str, style: str = "") -> Text:
 
 
 def _where(node: NodeError | None) -> tuple[str, str]:
-    return ("-", "") if node is None else (_printable(node.name), f"{_printable(node.graph)}, {_error(node.error)}")
-
-
-def _printable(text: str) -> str:
-    """Replace control characters: a file name must not control the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return (
+        ("-", "")
+        if node is None
+        else (without_controls(node.name), f"{without_controls(node.graph)}, {_error(node.error)}")
+    )
 
 
 def _error(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from edge_tdn.errors import ModelError
 from edge_tdn.manifest import InputSpec
 from edge_tdn_export.clips import Recording
 from edge_tdn_export.video_files import content_sha256
+
+DEFAULT_SAMPLES = 128  # clips, of both sets together
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ def divide(recordings: Sequence[Recording], spec: InputSpec, samples: int) -> tu
             f"{recordings[0].path}: one clip cannot be split into a calibration and a held-out set; add videos, or "
             f"one of {spec.needed_s(clips=2):.1f} s"
         )
-    by_video: dict[str, list[tuple[Recording, int]]] = {}
+    by_video: dict[Path, list[tuple[Recording, int]]] = {}
     for clip in clips:
-        by_video.setdefault(clip[0].name, []).append(clip)
+        by_video.setdefault(clip[0].path, []).append(clip)
     halves: tuple[list[tuple[Recording, int]], ...] = ([], [])
     if len(by_video) > 1:
         for video in sorted(by_video.values(), key=len, reverse=True):

@@ -25,7 +25,7 @@ from edge_tdn_export.convert.model_folder import size_of
 from edge_tdn_export.limits import LIMITS, Limits
 from edge_tdn_export.progress import OnProgress
 from edge_tdn_export.quantize.calibrate import PRESET, quantize_graphs
-from edge_tdn_export.quantize.clip_split import divide
+from edge_tdn_export.quantize.clip_split import DEFAULT_SAMPLES, divide
 from edge_tdn_export.quantize.held_out import Agreement
 from edge_tdn_export.quantize.inputs import QuantizationInputs, prepare
 from edge_tdn_export.quantize.operators import CONVOLUTION, Operator
@@ -43,7 +43,6 @@ from edge_tdn_export.quantize.trial import (
 from edge_tdn_export.video_files import AS_IT_IS, Reading
 
 REPORT = "quantize.json"
-DEFAULT_SAMPLES = 128  # clips, of both sets together
 _LIMIT_KEYS = {"top1": ("top1_agreement", 1.0), "kl": ("mean_kl", np.inf)}  # field of Limits, its largest value
 
 

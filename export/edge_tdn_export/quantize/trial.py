@@ -14,7 +14,7 @@ from edge_tdn.errors import ModelError, last_line
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.self_test import golden_error, scores
 from edge_tdn.manifest import MANIFEST, WORST_GOLDEN_ERROR, Build, Manifest, Model, dump, records, seal
-from edge_tdn_export.convert.model_folder import check_unchanged, files_of, write_at_once
+from edge_tdn_export.convert.model_folder import check_unchanged, clear_scratch, files_of, scratch_of, write_at_once
 from edge_tdn_export.quantize.clip_split import ClipSet
 from edge_tdn_export.quantize.compiled import GraphMap
 from edge_tdn_export.quantize.graph_rewrites import features_in_8_bits, quantise_behind_views
@@ -117,9 +117,14 @@ def commit(model: Model, manifest: Manifest, moves: Moves) -> None:
 
 @contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
-    """Yield a scratch folder inside the model folder and remove it. ModelError: it is not writable, or full."""
+    """Yield a scratch folder inside the model folder and remove it, as those of processes that were killed.
+
+    ModelError: the model folder is not writable, or the disk is full.
+    """
+    scratch = scratch_of(folder / NAME)
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=folder))
+        clear_scratch(folder, NAME)
+        scratch.mkdir()
     except OSError as error:
         raise ModelError(f"{folder}: {error.strerror}; int8 is written into the model folder") from error
     try:

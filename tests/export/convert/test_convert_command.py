@@ -157,6 +157,11 @@ def test_assumed_preprocessing_is_printed_with_its_reason(
     assert input_spec(given, config, None, notes.append).segment_stride == 7
     assert input_spec(parser.parse_args(["--frame-rate", "30"]), config, SPEC, notes.append).segment_stride == 3
     assert len(notes) == 1
+    assert input_spec(parser.parse_args(["--frame-rate", "30"]), config, None, notes.append).frame_rate == 30
+    assert notes[1] == (
+        f"assumed preprocessing: {reason}, which is a segment every {stride} frames; if its videos were different: "
+        f"--segment-stride"
+    )
 
 
 @pytest.mark.slow

@@ -167,3 +167,11 @@ def test_a_precision_that_exceeds_its_limit_is_refused_with_advice_that_the_comm
     assert message.startswith("edge-tdn-export: the export to fp32 differs from PyTorch by ")
     assert message.endswith("an ensemble has the precisions that all its folders have: convert one of them without it")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shipped_model_is_known_by_its_name(
+    pair: Pair, tmp_path: Path, motion: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is opened: its labels are other ones than those of the small network."""
+    assert main(["ensemble", "motion", str(pair.t8), str(tmp_path / "both")]) == 78
+    assert f"{motion.folder} has {len(motion.labels)}; the logits" in capsys.readouterr().err

@@ -15,9 +15,18 @@ import torch.nn.functional as F
 from edge_tdn_export.__main__ import main
 from edge_tdn_export.clips import read_clips
 from edge_tdn_export.explain import report
-from edge_tdn_export.explain.gradcam import ExplainedModel, ModelView, best_clip, clip_at, explain, open_explained
+from edge_tdn_export.explain.gradcam import (
+    ExplainedModel,
+    ModelView,
+    best_clip,
+    clip_at,
+    explain,
+    explained_checkpoint,
+    open_explained,
+)
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.reference import open_networks
+from edge_tdn_export.network.source import find_source
 from edge_tdn_export.network.tdn import normalise
 from numpy.typing import NDArray
 from PIL import Image
@@ -184,6 +193,16 @@ def test_chosen_clip_is_the_best_or_the_nearest(shipped: ExplainedModel, motion:
     middles = np.array([recording.seconds(last) for last in lasts]) - (spec.ticks - 1) / spec.frame_rate / 2
     for at_s in (0.0, 3.3, 6.9):
         assert place(clip_at(video, spec, at_s)) == np.abs(middles - at_s).argmin()
+
+
+def test_a_checkpoints_class_background_is_its_background(tmp_path: Path) -> None:
+    """So that the clip is chosen by its actions, as of a model folder."""
+    labels = (*CLASSES[:4], "background")
+    write_labels(tmp_path / LABELS, labels)
+    checkpoint.save(small_network(segments=2, width=0.125), tmp_path / "w.safetensors", SPEC)
+    source = find_source(tmp_path / "w.safetensors")
+    found = explained_checkpoint(source, checkpoint.load(source.weights), SPEC, None)
+    assert (found.labels, found.background) == (labels, ("background",))
 
 
 def test_explain_command_draws_both_networks_and_prints_their_scores(

@@ -18,6 +18,7 @@ import pytest
 import torch
 from edge_tdn_export.__main__ import main
 from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.checkpoint_file import read_input
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import TDN
 from safetensors.torch import save_file
@@ -141,6 +142,7 @@ def test_foreign_file_is_described(kind: str, name: str, tmp_path: Path, capsys:
 
 
 def test_half_of_a_legacy_or_safetensors_file_is_described(network: TDN, tmp_path: Path) -> None:
+    """Whichever function reads it first: `convert` begins with the input that the file states."""
     torch.save(network.state_dict(), tmp_path / "w.pth", _use_new_zipfile_serialization=False)
     checkpoint.save(network, tmp_path / "w.safetensors")
     for name in ("w.pth", "w.safetensors"):
@@ -149,6 +151,8 @@ def test_half_of_a_legacy_or_safetensors_file_is_described(network: TDN, tmp_pat
         with pytest.raises(ModelError, match=r"damaged or incomplete.*; download or copy it again") as error:
             checkpoint.load(path, segments=8)
         assert not ADVICE.search(str(error.value))
+    with pytest.raises(ModelError, match=r"damaged or incomplete.*; download or copy it again"):
+        read_input(path)
 
 
 def test_folder_in_place_of_a_checkpoint_is_described(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ STATEMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "configuration of mmaction2": ({"meta": {"config": MMACTION, "epoch": 5}}, "`num_segments` in `meta.config`"),
     "configuration of mmengine": ({"meta": {"cfg": MMACTION}}, "`num_segments` in `meta.cfg`"),
     "twice alike": ({"args": {"num_segments": 16}, "config": {"segments": 16}}, "`args.num_segments`"),
+    "a word of many meanings": ({"net": {"segments": 16, "backbone": "resnet18"}}, "`net.segments`"),
 }
 
 
@@ -107,6 +108,11 @@ def test_number_of_segments_is_read_from_the_names_last(
 def test_number_of_segments_that_nothing_shows_is_asked_for(name: str, state: State, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"does not state its T.*--segments, 8 or 16"):
         config_of({"state_dict": state}, tmp_path / "w" / name)
+
+
+def test_segments_of_a_table_that_describes_no_network_state_nothing(state: State, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not state its T"):
+        config_of({"state_dict": state, "lr_scheduler": {"segments": 3, "lr": 0.1}}, tmp_path / "w.pth")
 
 
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
@@ -151,3 +157,12 @@ def test_contradictions_are_refused_and_both_sides_named(case: str, state: State
 def test_an_option_settles_what_the_file_contradicts_itself_about(state: State, tmp_path: Path) -> None:
     wrong = {"state_dict": state, "arch": "resnet101", "a": {"num_segments": 8}, "b": {"num_segments": 8}}
     assert config_of(wrong, tmp_path / "w.pth", arch="resnet18")[0].arch == "resnet18"
+
+
+@pytest.mark.parametrize("segments", [8, 16])
+def test_an_option_chooses_one_of_two_statements(segments: int, state: State, tmp_path: Path) -> None:
+    """As the message about them advises; a value that neither states stays refused."""
+    both = {"state_dict": state, "args": {"num_segments": 16}, "hyper_parameters": {"num_segments": 8}}
+    assert config_of(both, tmp_path / "w.pth", segments=segments)[0].segments == segments
+    with pytest.raises(ModelError, match=r"was trained with segments = 16, requested is 4 \(by `args"):
+        config_of(both, tmp_path / "w.pth", segments=4)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import platform
 import re
 import resource
 import shutil
@@ -26,6 +27,7 @@ from edge_tdn_export.quantize.clip_split import divide
 from edge_tdn_export.quantize.operators import operators
 from edge_tdn_export.quantize.quantize import parse_limits, quantize
 from edge_tdn_export.quantize.report import QuantizationReport, table
+from edge_tdn_export.quantize.trial import scratch_folder
 from rich.console import Console
 
 from edge_tdn.errors import ConfigError, ModelError
@@ -260,6 +262,18 @@ def test_wrong_options_exit_with_78(
     assert message in capsys.readouterr().err
 
 
+def test_a_shipped_model_is_copied_first_as_the_error_advises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["quantize", "motion", "--clips", "videos"]) == 78
+    message, copy = capsys.readouterr().err.strip().split("; copy it first: ")
+    assert message.startswith("edge-tdn-export: motion: is a shipped model")
+    subprocess.run(copy, shell=True, check=True)
+    assert main(["quantize", "motion", "--clips", "videos"]) == 78
+    assert "motion: has int8 already" in capsys.readouterr().err
+
+
 def test_default_limits_are_those_of_parity() -> None:
     assert parse_limits([]) == LIMITS["int8"]
     assert (LIMITS["int8"].top1_agreement, LIMITS["int8"].mean_kl) == (0.99, 0.01)
@@ -336,6 +350,21 @@ def test_interrupt_leaves_the_folder_unchanged(exported: Path, videos: Path, tmp
     assert output == ""  # in particular none of NNCF's
     assert "stopped, nothing written" in errors
     assert hashes(folder) == hashes(exported)
+
+
+def test_scratch_folders_of_a_killed_quantization_are_removed(exported: Path, tmp_path: Path) -> None:
+    """Those of other hosts stay: whether their processes live is not known here."""
+    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left, other = (folder / f".int8-{node}-{dead.pid}" for node in (platform.node(), "elsewhere"))
+    for one in (left, other):
+        (one / "trial-1").mkdir(parents=True)
+    with scratch_folder(folder) as scratch:
+        assert scratch.parent == folder
+        assert not left.exists()
+        assert other.exists()
+    assert not scratch.exists()
 
 
 def test_full_disk_leaves_the_folder_unchanged(

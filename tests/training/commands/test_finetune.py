@@ -90,6 +90,12 @@ def test_an_interrupted_run_is_resumed_and_gives_a_model_for_a_host(
     assert "resuming after epoch" in printed.err
     assert "new: linear layer of 3 classes (it had 2 others)" in printed.out
     assert "  1 video(s) skipped" in printed.out
+    assert "  videos to train on: '50 % right → there' 3, 'nach links (ü)' 3, 'background' " in printed.out
+    assert re.search(
+        r"2/4 training: at most 10 epochs of \d+ clips; each is evaluated on \d+ held-out clips", printed.out
+    )
+    assert re.search(r"epoch \d+/10: loss .* s, .*\); held out: loss \d\.\d+, top-1 .*% \(\d+ s\)", printed.err)
+    assert re.search(r"^precision +clips +top-1", printed.out, re.M)
     model = open_model(tmp_path / "own")
     assert model.labels == ("50 % right → there", "nach links (ü)", "background")
     assert model.manifest.background == ("background",)

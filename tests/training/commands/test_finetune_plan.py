@@ -89,10 +89,22 @@ def test_data_without_background_is_an_error_with_the_command_that_records_it(cl
         make_plan(line)
 
 
-def test_a_label_that_the_initial_model_does_not_report_is_background(clips: Path, tmp_path: Path) -> None:
+def test_only_a_class_named_background_is_background(clips: Path, tmp_path: Path) -> None:
+    """`still` is background in the shipped model; a class that the user records is an action. A note states both."""
     other = Path(shutil.copytree(clips, tmp_path / "clips"))
     (other / "dataset.toml").unlink()
     (other / "left").rename(other / "still")
     line = options(other)
     line.without_background = False
-    assert make_plan(line).background == ("still",)
+    with pytest.raises(ConfigError, match="no class 'background'"):
+        make_plan(line)
+    shutil.copytree(other / "right", other / "background")
+    plan = make_plan(line)
+    assert plan.background == ("background",)
+    assert "background, which is never reported: 'background'; actions: 'right', 'still'" in plan.notes
+
+
+def test_a_place_that_cannot_be_written_to_is_an_error(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is not a folder; choose another place for the results"):
+        make_plan(options(clips, "--out", tmp_path / "file/model"))

@@ -80,7 +80,10 @@ def test_evaluate_reads_labels_and_lists_of_a_published_checkpoint(
     model = ["--model", str(tmp_path / WEIGHTS), "--size", "64", "--short-side", "72"]
     data = ["--data", str(published.path), "--labels-of-list", str(tmp_path / "category.txt")]
     assert main(["evaluate", *data, *model, "--labels", str(tmp_path / "classInd.txt"), *paths(tmp_path)]) == 0
-    assert f"{published.path}: {published.shown}; 4 videos, 2 labels of category.txt\n" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{published.path}: {published.shown}; 4 videos, 2 labels of category.txt\n" in printed
+    assert "assumed preprocessing: that of Something-Something (no published weights have 3 classes), which" in printed
+    assert printed.count("; if its videos were different: --frame-rate\n") == 1
     found = json.loads((tmp_path / "run/evaluation.json").read_text())
     assert found["labels"] == ["up", "right", "left"]
     assert np.array(found["results"]["pytorch"]["confusion"]).sum(axis=1).tolist() == [0, 2, 2]
@@ -164,6 +167,6 @@ def test_finetune_on_frame_folders_calibrates_and_compares_on_them(
         "INT8 was tried on them, whether it keeps its limits or not"
     )
     parity = json.loads((tmp_path / "own/parity.json").read_text())
-    compared = {clip["recording"].partition("-")[2] for clip in parity["comparisons"][0]["clips"]}
+    compared = {clip["recording"].partition("/")[2] for clip in parity["comparisons"][0]["clips"]}
     assert compared <= {"left-0", "left-1", "right-0", "right-1"}
     assert len(compared) >= 2

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from edge_tdn_export.clips import find_videos
 from edge_tdn_export.convert import convert
 from edge_tdn_export.limits import LIMITS
 from edge_tdn_training.__main__ import main
@@ -46,6 +47,19 @@ def test_confusion_matrix_is_that_of_the_precision_that_a_host_runs_by_default(t
     assert (tmp_path / CONFUSION).read_bytes() == expected
 
 
+def test_videos_of_any_name_calibrate_a_new_model(tmp_path: Path) -> None:
+    """Also of the longest one, and of the same one in two folders."""
+    names = (f"a/{'x' * 251}.mp4", "a/1.mp4", "b/1.mp4")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "links").mkdir()
+    export_model.link_videos([tmp_path / name for name in names], tmp_path / "links")
+    found = find_videos(tmp_path / "links")
+    assert [path.resolve() for path in found] == [tmp_path / name for name in names]
+    assert [path.name for path in found] == [Path(name).name for name in names]
+
+
 def test_the_lines_that_serve_a_model_are_toml_and_commands_for_any_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,12 +70,16 @@ def test_the_lines_that_serve_a_model_are_toml_and_commands_for_any_name(
     monkeypatch.setattr(next_steps, "INSTALLED", tmp_path / "etc")
     made = Path("models", NAME)
     _, copied, *toml, _, check, reload = serve_lines(made)
-    assert shlex.split(copied) == ["sudo", "cp", "-r", str(tmp_path / made), str(tmp_path / "etc")]
-    assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": NAME}}
+    served = f"{tmp_path}/etc/models/{NAME}"
+    copy = ["sudo", "cp", "-r", str(tmp_path / made), f"{tmp_path}/etc/models/"]
+    assert shlex.split(copied)[5:] == [*copy, "&&", "sudo", "chmod", "-R", "a+rX", served]
+    assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": served}}
     assert shlex.split(check)[1:] == ["check", "--config", str(tmp_path / "etc/site.toml")]
     assert reload == "  sudo systemctl reload edge-tdn"
     (tmp_path / "site.toml").touch()
-    _, *toml, _, check, run = serve_lines(made)
+    _, *toml, _, check, run, _, copy_first, key = serve_lines(made)
+    assert copy_first == copied
+    assert tomllib.loads(key) == {"model": served}
     assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": str(tmp_path / made)}}
     assert [shlex.split(line)[1:] for line in (check, run)] == [
         ["check", "--config", "site.toml"],

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from edge_tdn_export.network.tdn import TDN
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import train_motion
 from edge_tdn_training.commands.motion_recipe import CLIPS_PER_SEED, SEEDS
+from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.loop.run_folder import RunFolder
 from edge_tdn_training.synthetic import dataset
 from edge_tdn_training.synthetic.clips import HELD_OUT, SPEC, generate_clip
 from edge_tdn_training.synthetic.dataset import GeneratedClips
 from edge_tdn_training.training_config import TrainingConfig
+from rich.console import Console
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.manifest import Model, open_model
@@ -112,6 +115,21 @@ def test_the_result_is_a_folder_like_the_shipped_one(
     assert "run/model: exists already" in capsys.readouterr().err
 
 
+def test_confusion_matrix_is_that_of_the_precision_that_a_host_runs_by_default(
+    motion: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `finetune`, and not of the last one, which is INT8."""
+    truth = np.arange(len(MOTIONS))
+    right, wrong = (Accuracy(MOTIONS, logits, truth) for logits in (np.eye(8, dtype="f4"), np.eye(8, dtype="f4")[::-1]))
+    opened = lambda model, name: SimpleNamespace(name=name, close=lambda: None)  # noqa: E731
+    monkeypatch.setattr(train_motion, "open_runtime", opened)
+    monkeypatch.setattr(
+        train_motion, "evaluate_clips", lambda runtime, clips: (right if runtime.name == "fp32" else wrong, [])
+    )
+    train_motion._evaluate(motion, 8, tmp_path, Console())
+    assert (tmp_path / "confusion.png").read_bytes() == right.picture("motion, fp32: top-1 100.0% of 8 generated clips")
+
+
 def test_a_generator_with_other_clips_has_another_number() -> None:
     """A change of what is drawn needs new figures here, and a larger GENERATOR."""
     drawn = [generate_clip(number, SPEC) for number in range(8)]
@@ -165,7 +183,7 @@ def test_one_cycle() -> None:
             "a process's share of a step is 4 x 2 clip(s); use --micro-batch 2, 4 or 8",
         ),
         (["--workers", "-1"], "--workers -1: must be from 0"),
-        (["--from", "motion"], "its network has width = 0.5, not 0.125"),
+        (["--from", "motion"], "was trained with segments = 8, requested is 2"),
     ],
 )
 def test_an_option_out_of_range_is_an_error_and_nothing_is_written(

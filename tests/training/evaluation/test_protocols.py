@@ -27,6 +27,7 @@ from edge_tdn_training.evaluation.protocols import (
     with_pytorch,
     with_runtime,
 )
+from edge_tdn_training.evaluation.report import accuracy_table
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -80,6 +81,16 @@ def test_a_class_has_the_label_that_it_is_mostly_taken_for() -> None:
     assert [one.taken_for for one in found.classes] == ["two", "", ""]
     assert [one.accuracy for one in found.classes] == [0.25, 1.0, None]
     assert found.mean_class == 0.625  # without the class that has no video
+
+
+def test_only_all_is_shown_as_100_percent() -> None:
+    """As in every table of the exporter."""
+    logits = np.eye(2, dtype=np.float32)[[1, *[0] * 2999]]
+    cells = [
+        list(column.cells)
+        for column in accuracy_table({"fp32": Accuracy(("a", "b"), logits, np.zeros(3000, np.int64))}).columns
+    ]
+    assert cells == [["fp32"], ["3000"], ["99.9%"], ["-"], ["99.9%"]]
 
 
 def test_a_picture_can_show_any_label(recwarn: pytest.WarningsRecorder) -> None:
@@ -287,7 +298,10 @@ def test_crops_that_exported_graphs_cannot_take_are_an_error() -> None:
             "motion: its pictures are resized to .* as a whole, .* nothing to crop; allowed: 1x1",
         ),
         (["--data", "{clips}", "--model", "motion", "--precision", "int9"], "no precision 'int9'; this model has: "),
-        (["--data", "{clips}", "--model", "{weights}"], "labels.txt: No such file.*--labels"),
+        (
+            ["--data", "{clips}", "--model", "{weights}"],
+            "3 classes, and no labels.txt beside it; give the labels with --labels",
+        ),
         (
             ["--data", "{clips}", "--model", "{weights}", "--precision", "int8"],
             "whose only precision is pytorch",
@@ -295,6 +309,15 @@ def test_crops_that_exported_graphs_cannot_take_are_an_error() -> None:
         (["--data", "{clips}", "--model", "{weights}", "--segments", "8", "16"], "--segments: 2 given for 1 models"),
         (["--data", "{clips}", "--model", "{weights}", "--size", "5"], "height: .*greater than or equal to 32, got 5"),
         (["--data", "{clips}/gone", "--model", "motion"], "gone: no such data"),
+        (
+            ["--data", "{clips}", "--model", "motion", "--frame-rate", "30"],
+            "--frame-rate: is for a checkpoint; motion is a model folder, and its manifest defines it",
+        ),
+        (["--data", "{clips}", "--model", "motion", "--segments", "8"], "--segments: is for a checkpoint; motion is"),
+        (
+            ["--stream", "{clips}/left/0.mp4", "x.json", "--model", "motion", "--labels", "l.txt"],
+            "--labels: is for a checkpoint; motion is",
+        ),
         (["--stream", "{clips}/left/0.mp4", "x.json", "--model", "{weights}"], "--stream: a camera runs one"),
         (["--stream", "{clips}/left/0.mp4", "x.json", "--model", "motion"], "x.json: No such file"),
     ],

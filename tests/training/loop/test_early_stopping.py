@@ -1,5 +1,7 @@
 """The end of a training that improves no more, and its best epoch."""
 
+import math
+
 import pytest
 from edge_tdn_training.loop.early_stopping import best_epoch, has_stalled
 from edge_tdn_training.loop.metrics import Metrics
@@ -28,3 +30,10 @@ def test_the_best_epoch_is_one_at_a_low_rate() -> None:
             TrainingConfig(epochs=10, milestones=(0.5,), warm_up_epochs=warm_up), 0.2, 0.1, 0.4, 0.3, 0.5, 0.6, 0.4
         )
         assert [best_epoch(metrics[:n]) for n in range(1, 8)] == [0, 1, 1, 1, 1, 5, 6]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_never_the_best(bad: float) -> None:
+    config = TrainingConfig(epochs=10, milestones=(0.5,))
+    metrics = with_rates(config, 0.2, 0.1, 0.4, 0.3, 0.5, bad, 0.2, 0.1, bad)
+    assert [best_epoch(metrics[:n]) for n in range(6, 10)] == [5, 6, 7, 7]

@@ -1,6 +1,7 @@
 """Initial weights: what is loaded from which file, and what is new."""
 
 import re
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import TDN
+from edge_tdn_training.commands.network_options import input_spec
 from edge_tdn_training.loop.initial_weights import load_initial_weights
 from safetensors.torch import save_file
 from torch import Tensor
@@ -138,6 +140,31 @@ def test_classes_without_names_are_noted(ours: Path) -> None:
     )
 
 
+def test_labels_of_another_number_are_not_those_of_the_weights(tmp_path: Path) -> None:
+    """A checkpoint of five classes in a folder with a list of three: its linear layer is not kept for these three."""
+    checkpoint.save(TDN(replace(TINY, classes=5)), tmp_path / "w.safetensors")
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    other = load_initial_weights(str(tmp_path / "w.safetensors"), CLASSES, 1)
+    assert other.model.config.classes == 3
+    assert "new: linear layer of 3 classes (it had 5 others)" in other.notes
+    five = load_initial_weights(str(tmp_path / "w.safetensors"), ("a", "b", "c", "d", "e"), 1)
+    assert any("names of its classes are not known" in note for note in five.notes)
+
+
+def test_numbered_labels_beside_the_weights_are_read_as_by_convert(tmp_path: Path) -> None:
+    checkpoint.save(TDN(TINY), tmp_path / "w.safetensors")
+    (tmp_path / "labels.txt").write_text("0 a\n1 b\n2 c\n")
+    assert load_initial_weights(str(tmp_path / "w.safetensors"), CLASSES, 1).notes == ("everything from w.safetensors",)
+
+
+def test_a_local_folder_without_weights_does_not_hide_the_shipped_model(
+    motion: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "motion").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_initial_weights("motion", motion.labels, 1).sha256 == motion.sha256
+
+
 def test_a_model_folder_defines_the_input(motion: Model) -> None:
     same = load_initial_weights("motion", motion.labels, 1)
     assert same.spec == motion.manifest.input
@@ -145,6 +172,23 @@ def test_a_model_folder_defines_the_input(motion: Model) -> None:
     other = load_initial_weights(str(shipped_models() / "motion"), CLASSES, 1)
     assert other.model.config.classes == 3
     assert torch.equal(same.model.conv1.weight, other.model.conv1.weight)
+
+
+@pytest.mark.parametrize("given", [{}, {"frame_rate": 30.0}])
+def test_the_input_is_that_of_published_weights_where_these_state_none(given: dict[str, float], tmp_path: Path) -> None:
+    """As `convert` takes it, so that a training of 16 segments and its model folder have the same stride."""
+    checkpoint.save(TDN(replace(TINY, classes=400)), tmp_path / "w.safetensors")
+    options = Namespace(size=None, resize=None, **{"frame_rate": None, **given})
+    for source, network, expected in (
+        (str(tmp_path / "w.safetensors"), {}, (25, 8)),
+        ("", {"arch": "resnet18", "width": 0.125, "segments": 16}, (12, 3)),
+    ):
+        spec, notes = input_spec(options, load_initial_weights(source, CLASSES, 1, **network))
+        assert (spec.frame_rate, spec.segment_stride) == (given.get("frame_rate", expected[0]), expected[1])
+        assert len(notes) == 1
+        assert ("frames per second" in notes[0]) == ("--frame-rate" in notes[0]) == (not given)
+    spec, notes = input_spec(options, load_initial_weights("motion", CLASSES, 1))
+    assert notes == []
 
 
 def test_without_weights_the_seed_decides() -> None:
@@ -182,11 +226,11 @@ def test_files_without_valid_weights_are_an_error(imagenet: dict[str, Tensor], t
         load_initial_weights(str(tmp_path / "lfs.npz"), CLASSES, 1)
     with pytest.raises(ModelError, match="no such checkpoint"):
         load_initial_weights("gone.pth", CLASSES, 1)
-    with pytest.raises(ModelError, match=r"weights\.safetensors: no such checkpoint"):
+    with pytest.raises(ModelError, match="is a folder; give a checkpoint"):
         load_initial_weights(str(tmp_path), CLASSES, 1)
     lacking = {name: value for name, value in imagenet.items() if name != "layer2.0.bn1.weight"}
     torch.save(lacking, tmp_path / "r.pth")
     with pytest.raises(ModelError, match=r"(?s)missing \(1\).*res3\.0\.bn1\.weight"):
         load_initial_weights(str(tmp_path / "r.pth"), CLASSES, 1)
-    with pytest.raises(ModelError, match="its network has arch = 'resnet18', not 'resnet50'"):
+    with pytest.raises(ModelError, match="was trained with arch = 'resnet18', requested is 'resnet50'"):
         load_initial_weights("motion", motion.labels, 1, arch="resnet50")

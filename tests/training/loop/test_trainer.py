@@ -339,6 +339,23 @@ def test_a_training_that_diverges_stops_and_keeps_its_checkpoint(decoded: Decode
     assert (tmp_path / "run/checkpoint.pt").read_bytes() == before
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:100])])
+def test_a_complete_run_without_its_weights_names_the_file_to_remove(
+    damage: Callable[[Path], object], decoded: DecodedDataSet, tmp_path: Path
+) -> None:
+    def tune() -> None:
+        train(make_task(decoded, held_out=True), tmp_path / "run", DistributedContext(), 4, workers=0, patience=2)
+
+    tune()
+    damage(tmp_path / "run/weights.safetensors")
+    with pytest.raises(
+        ConfigError, match=r"run/weights\.safetensors: missing or damaged; to train again, remove .*run/checkpoint\.pt$"
+    ):
+        tune()
+    (tmp_path / "run/checkpoint.pt").unlink()
+    tune()
+
+
 def test_a_single_class_or_one_without_videos_is_an_error(decoded: DecodedDataSet, tmp_path: Path) -> None:
     lefts = tuple(video for video in decoded.data.videos if video.label == 0)
     one = decoded.select(replace(decoded.data, labels=("left",), videos=lefts, swaps=(0,)))

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from edge_tdn_export.commands.network_options import check_no_checkpoint_options
 from edge_tdn_export.convert.convert import open_any, tools
 from edge_tdn_export.convert.model_folder import write_at_once
 from edge_tdn_export.lists.labels import read_labels
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.network.checkpoint_file import read_input
-from edge_tdn_export.network.input_spec import input_of
+from edge_tdn_export.network.input_spec import stated_or_published
 from edge_tdn_export.network.reference import Networks, open_networks
+from edge_tdn_export.network.source import find_source, locate
 from edge_tdn_export.video_options import LABELS_HELP, add_video_options, reading
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -37,7 +38,7 @@ from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.inference.runtime import enough_memory
 from edge_tdn.label_file import check_labels
-from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, Model, find_model, open_model
+from edge_tdn.manifest import MANIFEST, Model, open_model
 from edge_tdn.output import check_output_folder
 from edge_tdn_training.data.dataset import open_data
 from edge_tdn_training.data.decoded import printed
@@ -55,9 +56,10 @@ from edge_tdn_training.evaluation.protocols import (
 )
 from edge_tdn_training.evaluation.streaming import StreamResult, check_length, read_intervals, stream
 from edge_tdn_training.evaluation.timeline import timeline
-from edge_tdn_training.loop.run_folder import ESCAPED, RUN, input_of_run
+from edge_tdn_training.loop.run_folder import ESCAPED
 
 REPORT = "evaluation.json"
+CHECKPOINT_OPTIONS = ("labels", "entry", "arch", "segments", "size", "short_side", "frame_rate")
 
 HELP = CommandHelp(
     description="""\
@@ -158,7 +160,6 @@ def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
         "--segments",
         type=int,
         nargs="+",
-        default=[],
         metavar="T",
         help="segments per clip: one number, or one for each model",
     )
@@ -167,13 +168,17 @@ def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
         "--short-side", type=int, help="shorter side of a frame before the crop, pixels (default: size * 256 / 224)"
     )
     group.add_argument(
-        "--frame-rate", type=float, help="frames per second of its training videos (default: 12, Something-Something)"
+        "--frame-rate",
+        type=float,
+        help="frames per second of its training videos (default: as published: 12, Kinetics: 25)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate; return the exit status 0. EdgeTdnError: models, data or intervals are wrong; nothing is written."""
     check_output_folder(options.out)
+    if all(map(_is_model_folder, options.model)):
+        check_no_checkpoint_options(options, CHECKPOINT_OPTIONS, options.model[0])
     if options.stream:
         _evaluate_stream(options)
     else:
@@ -215,7 +220,7 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
 
 
 def _precisions(options: argparse.Namespace) -> list[str]:
-    checkpoints = [name for name in options.model if _checkpoint(name)]
+    checkpoints = [name for name in options.model if not _is_model_folder(name)]
     precisions = options.precision or ([PYTORCH] if checkpoints else ["fp32"])
     if checkpoints and precisions != [PYTORCH]:
         raise ConfigError(
@@ -230,18 +235,19 @@ def _evaluated_model(
 ) -> EvaluatedModel:
     name = options.model[number]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if path := _checkpoint(name):
-        network = checkpoint.load(path, note=print, **_network(options, number))
-        spec = _input(options, network.config.segments, path)
+    if not _is_model_folder(name):
+        source = find_source(name)
+        network = checkpoint.load(source.weights, note=print, **_network(options, number))
+        given = {name: getattr(options, name) for name in ("size", "short_side", "frame_rate")}
+        given["resize"] = None if options.size is None else "short_side_centre_crop"
+        spec = stated_or_published(network.config, source.input, given, print)
         check_protocol(options.protocol, spec, PYTORCH, name)
-        listed = options.labels or path.parent / LABELS
-        if not listed.is_file():
-            raise ConfigError(f"{listed}: No such file or directory; give the checkpoint's labels with --labels")
+        listed = options.labels or source.labels_for(network.config.classes)
         labels = read_labels(listed).labels
         check_labels(listed, labels, network.config.classes, ())
         scorers = {PYTORCH: with_pytorch(Networks([network], spec), device)}
-        return EvaluatedModel(Path(name).name, checkpoint.sha256(path), labels, spec, scorers)
-    model = open_model(find_model(name, Path.cwd()))
+        return EvaluatedModel(Path(name).name, checkpoint.sha256(source.weights), labels, spec, scorers)
+    model = open_model(locate(name))
     scorers = {}
     for precision in precisions:
         check_protocol(options.protocol, model.manifest.input, precision, name)
@@ -252,12 +258,9 @@ def _evaluated_model(
     return EvaluatedModel(model.manifest.id, model.sha256, model.labels, model.manifest.input, scorers)
 
 
-def _checkpoint(name: str) -> Path | None:
-    """Return the file of a checkpoint or of a run's weights. None: the name is that of a model folder."""
-    path = Path(name)
-    if path.is_dir() and (path / RUN).is_file():
-        return path / WEIGHTS
-    return path if path.is_file() else None
+def _is_model_folder(name: str) -> bool:
+    """Return whether a model is a model folder, not a checkpoint or a run. ModelError: it does not exist."""
+    return (locate(name) / MANIFEST).is_file()
 
 
 def _network(options: argparse.Namespace, number: int) -> dict[str, Any]:
@@ -267,18 +270,6 @@ def _network(options: argparse.Namespace, number: int) -> dict[str, Any]:
     if segments and len(segments) not in (1, len(options.model)):
         raise ConfigError(f"--segments: {len(segments)} given for {len(options.model)} models; give 1 or as many")
     return given | ({"segments": segments[number if len(segments) > 1 else 0]} if segments else {})
-
-
-def _input(options: argparse.Namespace, segments: int, path: Path) -> InputSpec:
-    """Return the input of a checkpoint: as given, as it or its run states, or as published. ConfigError: impossible."""
-    return input_of(
-        segments,
-        input_of_run(path.parent) if (path.parent / RUN).is_file() else read_input(path),
-        size=options.size,
-        resize=None if options.size is None else "short_side_centre_crop",
-        short_side=options.short_side,
-        frame_rate=options.frame_rate,
-    )
 
 
 def _evaluate_stream(options: argparse.Namespace) -> None:
@@ -319,12 +310,12 @@ def _evaluate_stream(options: argparse.Namespace) -> None:
 
 def _streamed_model(options: argparse.Namespace) -> Model:
     """Return the model folder. ConfigError: a camera cannot run these models."""
-    if len(options.model) > 1 or _checkpoint(options.model[0]) or PYTORCH in options.precision:
+    if len(options.model) > 1 or not _is_model_folder(options.model[0]) or PYTORCH in options.precision:
         raise ConfigError(
             "--stream: a camera runs one model folder in a precision of its own; use edge-tdn-export convert for a "
             "checkpoint, edge-tdn-export ensemble for several models"
         )
-    return open_model(find_model(options.model[0], Path.cwd()))
+    return open_model(locate(options.model[0]))
 
 
 def _write(

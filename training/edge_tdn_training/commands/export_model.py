@@ -42,8 +42,7 @@ def export_model(
     (folder / MODEL).rmdir()
     with tempfile.TemporaryDirectory() as scratch:
         links = Path(scratch)
-        for number, video in enumerate(videos):
-            (links / f"{number:04}-{video.name}").symlink_to(video.resolve())
+        link_videos(videos, links)
         try:
             _to_int8(folder, links, Reading(pictures=pictures))
         except Exception as error:  # whatever NNCF raises, the other precisions are of use
@@ -55,6 +54,13 @@ def export_model(
     write_at_once(folder / "parity.json", to_json(report).encode())
     write_at_once(folder / "parity.html", to_html(report).encode())
     return report, notes
+
+
+def link_videos(videos: Sequence[Path], folder: Path) -> None:
+    """Link videos into a folder, each below a number: their names may be the same, or as long as names can be."""
+    for number, video in enumerate(videos):
+        (folder / f"{number:04}").mkdir()
+        (folder / f"{number:04}" / video.name).symlink_to(video.resolve())
 
 
 def _convert(network: TDN, recipe: convert.Recipe, out: Path) -> list[str]:

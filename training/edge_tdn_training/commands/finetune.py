@@ -10,6 +10,7 @@ plan        finetune_plan.py: options, data and initial weights are checked befo
 import argparse
 import json
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,6 @@ from edge_tdn.errors import ModelError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, open_model
-from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn_training.commands.finetune_plan import MAX_CLIP_S, FinetunePlan, make_plan
 from edge_tdn_training.commands.machine_options import add_machine_options
 from edge_tdn_training.commands.network_options import add_network_options
@@ -42,7 +42,8 @@ from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.protocols import views, with_runtime
 from edge_tdn_training.evaluation.report import accuracy_json, accuracy_table, class_table
 from edge_tdn_training.loop.distributed import DEFAULT_MICRO_BATCH, distributed_context
-from edge_tdn_training.loop.early_stopping import best_epoch
+from edge_tdn_training.loop.early_stopping import best_epoch, epochs_at_low_rate
+from edge_tdn_training.loop.metrics import Metrics
 from edge_tdn_training.loop.run_folder import CURVES, ESCAPED, RUN
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
@@ -80,11 +81,12 @@ Stopped, killed, or out of power? Run the same command again to resume. Then loo
     ),
     exit_status={0: "", 66: "", 71: "", 78: "data, model or options are wrong; --out is not created"},
     notes="""\
-The class `background` is everything that must not be published as an action. It is made of the clips in the folder
-`background`; of --negatives, videos in which no action happens, preferably of the same cameras on a usual day; and, if
-there is no class of this name yet, of a list file's videos outside of their labelled intervals (without half a second
-beside these). Clips in the folder of another class are assumed to show it from beginning to end. A model without
-background reports one of its actions for everything it sees: see --without-background.
+The class `background` is everything that must not be published as an action; a class of any other name is an action,
+whatever it is in the initial weights. It is made of the clips in the folder `background`; of --negatives, videos in
+which no action happens, preferably of the same cameras on a usual day; and, if there is no class of this name yet, of a
+list file's videos outside of their labelled intervals (without half a second beside these). Clips in the folder of
+another class are assumed to show it from beginning to end. A model without background reports one of its actions for
+everything it sees: see --without-background.
 
 A share of every class is held out for the evaluation, by recording: each file is one, unless dataset.toml describes
 which belong together (record writes it). A class of one recording is split in time, with a video or five frames left
@@ -189,37 +191,58 @@ class Exported:
 def run(options: argparse.Namespace) -> int:
     """Fine-tune; return the exit status 0. EdgeTdnError: data, model or options are wrong; --out is not created."""
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    plan = make_plan(options)
     console.print("1/4 videos")
+    plan = make_plan(options)
     data = prepare_data(plan, console)
-    console.print(f"2/4 training, at most {data.config.epochs} epochs of {len(data.train.frames)} clips")
+    console.print(
+        f"2/4 training: at most {data.config.epochs} epochs of {len(data.train.frames)} clips; each is evaluated on "
+        f"{len(data.held_out.frames)} held-out clips"
+    )
     with noted(ModelError, f"what was learned is kept in {plan.run_folder}; to resume: {same_command(options)}"):
         train_network(plan, data, console)
-    console.print("3/4 model folder")
+    console.print("3/4 model folder: export, INT8, comparison with PyTorch")
     fewer_steps = convert_command(plan.run_folder, plan.out, plan.spec, plan.background, plan.id, ("fp32",))
     with weights_kept(options, plan.run_folder, fewer_steps), whole_or_nothing(plan.out) as scratch:
         exported = export_network(plan, data, scratch)
-        console.print("4/4 evaluation")
+        console.print("4/4 evaluation of the model folder on the held-out clips")
         accuracies = evaluate_model(scratch, data.held_out)
         write_results(plan, data, exported, accuracies, scratch)
-    for shown in (table(exported.parity), accuracy_table(accuracies), class_table(accuracies), *exported.notes):
-        console.print(shown)
-    top1 = ", ".join(f"{name} {one.top1:.1%}" for name, one in accuracies.items())
-    console.print(f"{plan.out}: {top1}; see {CONFUSION}, parity.html, {REPORT}; the run: {plan.run_folder}")
+    _print_results(plan, exported, accuracies, console)
     for line in serve_lines(plan.out):
         console.print(line)
     return 0
+
+
+def _print_results(plan: FinetunePlan, exported: Exported, accuracies: dict[str, Accuracy], console: Console) -> None:
+    for title, shown in (
+        ("comparison with PyTorch, on whole files", table(exported.parity)),
+        ("accuracy on the held-out clips", accuracy_table(accuracies, "clips")),
+        ("the same for each class", class_table(accuracies, "clips")),
+    ):
+        console.print(f"\n{title}:")
+        console.print(shown)
+    for line in ("", *exported.notes):
+        console.print(line)
+    top1 = ", ".join(f"{name} {one.top1:.1%}" for name, one in accuracies.items())
+    console.print(f"{plan.out}: top-1 {top1} of the held-out clips; see {CONFUSION}, parity.html and {REPORT} in it")
+    console.print(f"the training run is kept in {plan.run_folder}")
 
 
 def prepare_data(plan: FinetunePlan, console: Console) -> PreparedData:
     """Step 1: decode the videos, hold out a part, and balance the classes. ConfigError: a class is too short."""
     sides = _divide(plan)
     training, held_out = sides.train, sides.held_out
-    notes = (*plan.notes, *sides.notes, *_too_short(training, plan.spec), *_not_mirrored(plan.data))
+    notes = (
+        *plan.notes,
+        *dict.fromkeys(note for side in (training, held_out) for note in side.data.notes if note not in plan.notes),
+        *sides.notes,
+        *too_short_note([*map(len, training.frames)], plan.spec),
+        *_not_mirrored(plan.data),
+    )
     skipped = dict.fromkeys((*training.data.skipped, *held_out.data.skipped))
     for line in (*notes, f"{len(skipped)} video(s) skipped", *printed(skipped)) if skipped else notes:
         console.print(f"  {line}")
-    console.print(f"  {_counts(training)}; held out: {_counts(held_out)}")
+    console.print(f"  videos to train on: {_counts(training)}; held out: {_counts(held_out)}")
     balanced = balance(training, plan.spec.video_frames)
     return PreparedData(
         train=balanced,
@@ -246,16 +269,20 @@ def _fitted(plan: FinetunePlan, clips: int) -> TrainingConfig:
     return replace(plan.config, epochs=epochs, warm_up_epochs=min(1.0, epochs / 4), batch=batch)
 
 
-def _too_short(training: DecodedDataSet, spec: InputSpec) -> list[str]:
-    """Return a note if most videos are shorter than a clip, which on a camera then shows more than they do."""
-    lengths = sorted(len(frames) for frames in training.frames)
-    middle = lengths[len(lengths) // 2]
+def too_short_note(lengths: Sequence[int], spec: InputSpec) -> list[str]:
+    """Return a note if most videos are shorter than a clip, which on a camera then shows more than they do.
+
+    `lengths`: of the videos, in frames at the model's rate. A shorter stride is advised if it suffices.
+    """
+    middle = sorted(lengths)[len(lengths) // 2]
     if middle >= spec.first_clip_ticks:
         return []
-    fits = max(1, (middle - FRAMES_PER_SEGMENT + 1) // spec.segments)
+    shorter = range(spec.segment_stride - 1, 0, -1)
+    fits = (n for n in shorter if spec.model_copy(update={"segment_stride": n}).first_clip_ticks <= middle)
+    stride = next(fits, None)
     return [
-        f"most videos are shorter than the {spec.needed_s():.1f} s that a clip of the model needs; record longer ones, "
-        f"or try --segment-stride {fits}"
+        f"most videos are shorter than the {spec.needed_s():.1f} s that a clip of the model needs; record longer ones"
+        + (f", or use --segment-stride {stride}" if stride else "")
     ]
 
 
@@ -265,14 +292,14 @@ def _not_mirrored(data: DataSet) -> list[str]:
         return []
     labels = ", ".join(map(repr, data.sideways))
     return [
-        f"clips are not mirrored, because dataset.toml does not define the mirror image of {labels}; with [flip] it "
-        f"can, and doubles the data: see train --help"
+        f"clips are not mirrored, because dataset.toml does not define the mirror image of {labels}; to train on "
+        f"mirrored clips too, define it in [flip]: see edge-tdn-train train --help"
     ]
 
 
 def _counts(decoded: DecodedDataSet) -> str:
     count = Counter(video.label for video in decoded.data.videos)
-    return ", ".join(f"{decoded.data.labels[label]}: {number}" for label, number in sorted(count.items()))
+    return ", ".join(f"{decoded.data.labels[label]!r} {number}" for label, number in sorted(count.items()))
 
 
 def train_network(plan: FinetunePlan, data: PreparedData, console: Console) -> None:
@@ -282,8 +309,13 @@ def train_network(plan: FinetunePlan, data: PreparedData, console: Console) -> N
     with distributed_context(plan.device) as context:
         micro_batch = context.micro_batch(data.config.batch, plan.max_micro_batch)
         metrics = train(task, plan.run_folder, context, micro_batch, plan.workers, patience)
-    best = best_epoch(metrics) + 1
-    console.print(f"  the best epoch is {best} of {len(metrics)}: lowest held-out loss since the rate fell")
+    console.print(f"  {best_epoch_note(metrics)}")
+
+
+def best_epoch_note(metrics: Sequence[Metrics]) -> str:
+    """Return a line that names the epoch whose weights are used, and why."""
+    since = " since the learning rate fell" if epochs_at_low_rate(metrics) else ""
+    return f"best epoch: {best_epoch(metrics) + 1} of {len(metrics)}, with the lowest held-out loss{since}"
 
 
 def export_network(plan: FinetunePlan, data: PreparedData, folder: Path) -> Exported:

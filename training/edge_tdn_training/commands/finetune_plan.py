@@ -13,10 +13,11 @@ from edge_tdn_export.network.input_spec import input_of
 from edge_tdn_export.video_options import reading
 
 from edge_tdn.errors import ConfigError
-from edge_tdn.manifest import MANIFEST, InputSpec, find_model, open_model
+from edge_tdn.manifest import InputSpec
+from edge_tdn.output import check_output_folder
 from edge_tdn.shell import command
 from edge_tdn.teaching.class_folder import BACKGROUND, is_background
-from edge_tdn_training.commands.network_options import input_options, network_options
+from edge_tdn_training.commands.network_options import input_spec, network_options
 from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.data.background import with_background
 from edge_tdn_training.data.dataset import DataSet, open_data, open_evaluation_data
@@ -73,14 +74,14 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
     _check_options(options)
     how = reading(options)
     data, notes = with_background(open_data(options.data, how, "train"), options.negatives)
-    background = _background(options.start, data.labels)
+    background = _background(data.labels)
     if not background and (len(data.labels) < 2 or not options.without_background):
         raise ConfigError(_no_background(options.data, data.labels))
     evaluation = open_evaluation_data(options.evaluate_on, how, data, options.data) if options.evaluate_on else None
     if evaluation:
         check_evaluation_data(data, evaluation)
     initial = load_initial_weights(options.start, data.labels, options.seed, **network_options(options))
-    original = input_of(initial.model.config.segments, initial.spec, **input_options(options))
+    original, assumed = input_spec(options, initial)
     stride = options.segment_stride or default_stride(original)
     spec = input_of(original.segments, original, segment_stride=stride)
     check_size(initial.model, spec)
@@ -103,7 +104,8 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
             *data.notes,
             *(evaluation.notes if evaluation else ()),
             *notes,
-            *initial.notes,
+            *_reported(data.labels, background),
+            *(f"initial weights: {note}" for note in (*initial.notes, *assumed)),
             *_shorter_clip(original, spec),
         ),
     )
@@ -117,6 +119,7 @@ def _check_options(options: argparse.Namespace) -> None:
         )
     if options.out.exists():
         raise ConfigError(f"--out {options.out}: exists already; choose another folder or remove it")
+    check_output_folder(options.out)
     check_id(options.id or options.out.name)
     check_share(options.hold_out)
     check_ranges(options, RANGES)
@@ -141,18 +144,24 @@ def _shorter_clip(original: InputSpec, spec: InputSpec) -> list[str]:
     ]
 
 
-def _background(source: str, labels: Sequence[str]) -> tuple[str, ...]:
-    """Return the labels that start no action: `background`, and those of the model folder that the data has as well."""
-    known: tuple[str, ...] = ()
-    folder = find_model(source, Path.cwd())
-    if (folder / MANIFEST).is_file():
-        known = open_model(folder).manifest.background
-    found = tuple(label for label in labels if is_background(label) or label in known)
+def _background(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels that start no action: `background` alone, whatever the initial weights do not report."""
+    found = tuple(filter(is_background, labels))
     if len(found) == len(labels):
         raise ConfigError(
             f"{', '.join(found)}: all classes are background; no event would ever be published; record an action too"
         )
     return found
+
+
+def _reported(labels: Sequence[str], background: Sequence[str]) -> list[str]:
+    """Return a note on which labels the model will report, if there is one that it will not."""
+    if not background:
+        return []
+    actions = [repr(label) for label in labels if label not in background]
+    more = ", ..." if len(actions) > MAX_LISTED else ""
+    hidden = ", ".join(map(repr, background))
+    return [f"background, which is never reported: {hidden}; actions: {', '.join(actions[:MAX_LISTED])}{more}"]
 
 
 def _no_background(data: Path, labels: Sequence[str]) -> str:

@@ -6,12 +6,15 @@ from dataclasses import fields
 from typing import Any
 
 from edge_tdn_export.network.config import DEPTHS, TDNConfig
+from edge_tdn_export.network.input_spec import stated_or_published
 
 from edge_tdn.errors import ConfigError
+from edge_tdn.manifest import InputSpec
+from edge_tdn_training.loop.initial_weights import InitialWeights
 
 
 def add_network_options(parser: argparse.ArgumentParser) -> None:
-    """Add the group of options that `network_options` and `input_options` read."""
+    """Add the group of options that `network_options` and `input_spec` read."""
     parser.add_argument(
         "--entry", metavar="NAME", help="entry of a checkpoint that holds its weights, such as model_ema"
     )
@@ -33,7 +36,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
         help="method of resizing frames (default: short_side_centre_crop, as published)",
     )
     network.add_argument(
-        "--frame-rate", type=float, help="frames per second of the clips (default: 12, Something-Something)"
+        "--frame-rate", type=float, help="frames per second of the clips (default: as published: 12, Kinetics: 25)"
     )
 
 
@@ -53,6 +56,11 @@ def network_options(options: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def input_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the given options of the network's input, for `input_of`."""
-    return {name: getattr(options, name) for name in ("size", "resize", "frame_rate")}
+def input_spec(options: argparse.Namespace, initial: InitialWeights) -> tuple[InputSpec, list[str]]:
+    """Return the input of the initial weights: as given, as they state it or as published; and notes on the last.
+
+    ConfigError: the options are invalid.
+    """
+    notes: list[str] = []
+    given = {name: getattr(options, name) for name in ("size", "resize", "frame_rate")}
+    return stated_or_published(initial.original, initial.spec, given, notes.append), notes

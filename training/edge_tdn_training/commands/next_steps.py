@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +9,11 @@ from pathlib import Path
 import torch.distributed as dist
 
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec
+from edge_tdn.permission import SERVED as INSTALLED
+from edge_tdn.permission import copy_commands
 from edge_tdn.shell import command
 
 SITE = Path("site.toml")
-INSTALLED = Path("/etc/edge-tdn")  # configuration and models of an installed host; its services cannot read /home
 
 
 def same_command(options: argparse.Namespace) -> str:
@@ -45,13 +45,15 @@ def convert_command(
 def serve_lines(model: Path) -> list[str]:
     """Return the lines that put a model folder into service on this machine, each command in a line of its own.
 
-    They name the configuration in this folder, or else that of an installed host, whose models are beside it.
+    They name the configuration in this folder, or else that of an installed host, whose models are below it.
     """
+    copied, models = INSTALLED / "models" / model.name, INSTALLED / "models"
+    copy = f"  {copy_commands(model.resolve(), models)}"
     if (INSTALLED / SITE).is_file() and not SITE.is_file():
         return [
             f"next, copy it to where the service can read it, and name it in {INSTALLED / SITE}:",
-            f"  {shlex.join(['sudo', 'cp', '-r', str(model.resolve()), str(INSTALLED)])}",
-            *_runtime(model.name),
+            copy,
+            *_runtime(str(copied)),
             "then check and reload it; the cameras that are running continue:",
             f"  {command('edge-tdn', 'check', '--config', INSTALLED / SITE)}",
             "  sudo systemctl reload edge-tdn",
@@ -62,6 +64,9 @@ def serve_lines(model: Path) -> list[str]:
         "then check and run it (a daemon that runs already: send it SIGHUP):",
         f"  {command('edge-tdn', 'check', '--config', SITE)}",
         f"  {command('edge-tdn', 'run', '--config', SITE)}",
+        "for a service, which cannot read it here, copy it first:",
+        copy,
+        f"  model = {json.dumps(str(copied), ensure_ascii=False)}",
     ]
 
 

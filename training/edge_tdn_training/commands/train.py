@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from edge_tdn_export.network.input_spec import input_of
 from edge_tdn_export.video_options import add_video_options, reading
 from rich.console import Console
 
@@ -15,7 +14,7 @@ from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import InputSpec, model_id
 from edge_tdn.teaching.class_folder import is_background
 from edge_tdn_training.commands.machine_options import add_machine_options
-from edge_tdn_training.commands.network_options import add_network_options, input_options, network_options
+from edge_tdn_training.commands.network_options import add_network_options, input_spec, network_options
 from edge_tdn_training.commands.next_steps import convert_command, noted, same_command
 from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.data.copies import copies_are_one
@@ -207,7 +206,7 @@ def run(options: argparse.Namespace) -> int:
         if evaluation:
             check_evaluation_data(data, evaluation)
         initial = load_initial_weights(options.start, data.labels, config.seed, **network_options(options))
-        spec = input_of(initial.model.config.segments, initial.spec, **input_options(options))
+        spec, assumed = input_spec(options, initial)
         training, held_out = _decode(options, data, evaluation, spec, context)
         copies: Sequence[str] = ()
         if options.hold_out:  # of the videos that can be read
@@ -218,7 +217,7 @@ def run(options: argparse.Namespace) -> int:
                 data,
                 training,
                 held_out,
-                (*data.notes, *(evaluation.notes if evaluation else ()), *initial.notes, *copies),
+                (*data.notes, *(evaluation.notes if evaluation else ()), *initial.notes, *assumed, *copies),
             )
         micro_batch = options.micro_batch or context.micro_batch(config.batch)
         task = TrainingTask(initial, spec, training, held_out, config)

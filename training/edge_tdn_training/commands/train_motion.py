@@ -19,6 +19,7 @@ from edge_tdn_export.network.tdn import TDN
 from edge_tdn_export.parity.report import table
 from rich.console import Console
 
+from edge_tdn.config.tables import RuntimeConfig
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.help.command_help import CommandHelp, Example
@@ -243,5 +244,6 @@ def _evaluate(model: Model, count: int, out: Path, console: Console) -> None:
         print_accuracy(console, name, found[name])
     results = {name: accuracy_json(one) for name, one in found.items()}
     write_at_once(out / RESULTS, (json.dumps({"schema": 1, "results": results}, indent=1) + "\n").encode())
-    title = f"{ID}, {name}: top-1 {found[name].top1:.1%} of {count} generated clips"
-    write_at_once(out / CONFUSION, found[name].picture(title))
+    precision = RuntimeConfig().precision  # a host runs it unless its configuration names another one
+    title = f"{ID}, {precision}: top-1 {found[precision].top1:.1%} of {count} generated clips"
+    write_at_once(out / CONFUSION, found[precision].picture(title))

@@ -1,7 +1,8 @@
 """Decode each video once: every frame at the model's rate and size, in an uint8 file that is mapped into memory.
 
 Decoding uses the camera's own path (`edge_tdn.capture.video_file`), and tick n takes the frame nearest to it in time,
-as `edge_tdn.segments.window` does. So a training clip consists of the same pixels as a camera's clip.
+as `edge_tdn.segments.window` does. So a training clip consists of the same pixels as a camera's clip. No clip of a
+camera spans a gap: of a video with gaps the longest run is used, and a note reports it.
 
 The name of a cache file identifies the video's path, size and time of change, the rate and the size of the pictures; of
 a folder of pictures those of the first and the last one. A video is decoded again when one of them changes. Cache files
@@ -40,7 +41,9 @@ from edge_tdn_training.progress import counting_bar
 
 SHORT_SIDE = 256  # pixels, as published
 ROUNDING_S = 1e-4  # a PTS that was rounded to its clock's resolution still counts as on time
-VERSION = 2  # increased when the same video would give other frames
+VERSION = 3  # increased when the same video would give other frames
+
+NOTE_SUFFIX = ".txt"  # of the file beside a cache file that contains the note for the user, if there is one
 
 Step = Callable[[str], None]  # receives the name of the video that is done
 
@@ -63,6 +66,8 @@ def decode(
 ) -> DecodedDataSet:
     """Return the frames of all videos that have any, `rate` a second; the other videos are listed in `skipped`.
 
+    Videos that are used in part are listed in `notes`.
+
     `step` is called after each video. ConfigError: no video can be used, or the cache cannot be written.
     """
     decoding = _Decoding(cache or default_cache(), rate, short_side, data.pictures.at(rate))
@@ -70,17 +75,18 @@ def decode(
     for video in dict.fromkeys(data.videos):
         by_file.setdefault(video.path.resolve(), []).append(video)
     found: dict[Video, Frames] = {}
-    skipped = list(data.skipped)
+    skipped, notes = list(data.skipped), list(data.notes)
     stop = threading.Event()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         opened = [(own, pool.submit(_open, path, own, decoding, stop)) for path, own in by_file.items()]
         try:
             for videos, frames in ((own, future.result()) for own, future in opened):
-                for video, got in zip(videos, frames, strict=True):
-                    if isinstance(got, Frames):
-                        found[video] = got
+                for video, (got, note) in zip(videos, frames, strict=True):
+                    if got is None:
+                        skipped.append(note)
                     else:
-                        skipped.append(got)
+                        found[video] = got
+                        notes += [note] if note else []
                     step(video.path.name)
         except BaseException:  # Ctrl-C too: the other videos are not needed any more
             stop.set()
@@ -90,7 +96,8 @@ def decode(
     if not kept:
         listed = skipped[:MAX_SKIPPED_LISTED]
         raise ConfigError("\n".join([f"none of {len(data.videos)} videos can be used:", *listed]))
-    return DecodedDataSet(replace(data, videos=kept, skipped=tuple(skipped)), tuple(found[video] for video in kept))
+    data = replace(data, videos=kept, skipped=tuple(skipped), notes=tuple(notes))
+    return DecodedDataSet(data, tuple(found[video] for video in kept))
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,10 @@ class _Decoding:
         return math.inf if video.frames is None else video.frames / self.pictures.per_second
 
 
-def _open(path: Path, videos: Sequence[Video], decoding: _Decoding, stop: threading.Event) -> list[Frames | str]:
-    """Return the frames of each part of a file, or the reason why there are none.
+def _open(
+    path: Path, videos: Sequence[Video], decoding: _Decoding, stop: threading.Event
+) -> list[tuple[Frames | None, str]]:
+    """Return the frames of each part of a file with a note, which may be empty, or None and the reason.
 
     ConfigError: the cache cannot be written.
     """
@@ -131,7 +140,7 @@ def _open(path: Path, videos: Sequence[Video], decoding: _Decoding, stop: thread
     except SourceError as error:
         fault = str(error) if str(name) in str(error) else f"{name}: {error}"
     if not targets:
-        return [fault] * len(videos)
+        return [(None, fault)] * len(videos)
     return [_cached(video, target, decoding.rate, fault) for video, target in zip(videos, targets, strict=True)]
 
 
@@ -148,14 +157,25 @@ def _stamp(path: Path, pictures: Pictures) -> str:
         raise SourceError(f"{path}: {error.strerror}") from error
 
 
-def _cached(video: Video, target: Path, rate: float, fault: str) -> Frames | str:
-    """Return the frames in a cache file. A part that was complete before the file's `fault` is usable."""
-    if fault and not target.exists():
-        return fault
-    frames = Frames(target, rate) if target.exists() else None
+def _read(target: Path, rate: float) -> Frames | None:
+    """Return the frames in a cache file, or None if it does not exist or is truncated."""
+    try:
+        return Frames(target, rate)
+    except (OSError, EOFError, ValueError):
+        return None
+
+
+def _cached(video: Video, target: Path, rate: float, fault: str) -> tuple[Frames | None, str]:
+    """Return the frames in a cache file and its note. A part that was complete before the file's `fault` is usable."""
+    frames = _read(target, rate)
+    if fault and frames is None:
+        return None, fault
+    file = target.with_suffix(NOTE_SUFFIX)
+    note = file.read_text() if file.exists() else ""
     if frames is None or len(frames) < FRAMES_PER_SEGMENT:
-        return f"{video.name}: {len(frames or ())} frames at {rate:g} a second; a segment has five"
-    return frames
+        few = f"{len(frames or ())} frames at {rate:g} a second; a segment has five"
+        return None, f"{video.name}: {few}{note and f'; {note}'}"
+    return frames, note and f"{video.name}: {note}"
 
 
 def _decode_file(videos: Sequence[Video], targets: Sequence[Path], decoding: _Decoding, stop: threading.Event) -> None:
@@ -163,7 +183,8 @@ def _decode_file(videos: Sequence[Video], targets: Sequence[Path], decoding: _De
 
     SourceError: the file cannot be played. ConfigError: the cache cannot be written.
     """
-    missing = {target: video for video, target in zip(videos, targets, strict=True) if not target.exists()}
+    both = zip(videos, targets, strict=True)
+    missing = {target: video for video, target in both if _read(target, decoding.rate) is None}
     if not missing:
         return
     parts: list[_PartWriter] = []
@@ -201,6 +222,7 @@ class _PartWriter:
         self._until_s = decoding.until_s(video)
         self._resize = resize
         self._file = _FrameFile(target)
+        self._origin_s = video.from_s  # of the run: the second of tick 0
         self._tick = 0
         self._before: tuple[float, Frame] | None = None  # second and frame of the last push
         self._resized: tuple[Frame, bytes] | None = None  # the last frame that was written, to repeat it
@@ -210,10 +232,10 @@ class _PartWriter:
         before, until = self._before, self._until_s
         if before is not None and second < before[0]:
             return True
-        if before is not None and second - before[0] > MAX_GAP_S:  # a gap: its ticks are left out
-            self._tick = max(self._tick, math.ceil((second - self._video.from_s) * self._rate - ROUNDING_S))
-            before = None
-        while (at := self._video.from_s + self._tick / self._rate) <= second + ROUNDING_S and at < until - ROUNDING_S:
+        if before is not None and second - before[0] > MAX_GAP_S:  # a gap: another run begins
+            self._file.begin_run()
+            self._origin_s, self._tick, before = max(second, self._video.from_s), 0, None
+        while (at := self._origin_s + self._tick / self._rate) <= second + ROUNDING_S and at < until - ROUNDING_S:
             nearer = before is not None and at - before[0] < second - at
             self._write(before[1] if before is not None and nearer else frame)
             self._tick += 1
@@ -237,7 +259,7 @@ class _PartWriter:
     @property
     def missing(self) -> str:
         """A message if the folder of pictures ended before the number of pictures that a list states, else nothing."""
-        missing_s = 0.0 if self._video.frames is None else self._until_s - self._tick / self._rate
+        missing_s = 0.0 if self._video.frames is None else self._until_s - self._origin_s - self._tick / self._rate
         if missing_s <= MAX_MISSING_S:
             return ""
         return (
@@ -247,7 +269,7 @@ class _PartWriter:
 
     def finish(self) -> None:
         """Give the file its final name: all frames are written."""
-        self._file.finish()
+        self._file.finish(self._rate)
 
     def close(self) -> None:
         """Delete the file unless it is finished."""
@@ -255,13 +277,18 @@ class _PartWriter:
 
 
 class _FrameFile:
-    """An .npy file, uint8 [frames, H, W, 3], that grows frame by frame and gets its name when it is complete."""
+    """An .npy file, uint8 [frames, H, W, 3], that grows frame by frame and gets its name when it is complete.
+
+    It is completed with the longest run of its frames only.
+    """
 
     def __init__(self, target: Path) -> None:
         self._target, self._scratch = target, scratch_of(target)
         self.size: tuple[int, int] | None = None  # height and width; None: not open yet
         self._file: BinaryIO | None = None  # opened late and closed early, because a long video has many parts
-        self._written = self._header = 0
+        self._written = self._header = 0  # frames; bytes
+        self._first = 0  # frame of the current run
+        self._longest = range(0)  # the frames of the longest run before the current one
 
     def open(self, size: tuple[int, int]) -> None:
         """Create the file for frames of this height and width, unless it is open already."""
@@ -270,8 +297,13 @@ class _FrameFile:
         self.size = size
         self._target.parent.mkdir(parents=True, exist_ok=True)
         clear_scratch(self._target.parent, "*.npy")
-        self._file = self._scratch.open("wb")
+        self._file = self._scratch.open("w+b")
         self._write_header(self._file)
+
+    def begin_run(self) -> None:
+        """Begin a run: the frames written so far and those that follow are never in one clip."""
+        self._longest = max(self._longest, range(self._first, self._written), key=len)
+        self._first = self._written
 
     def write(self, pixels: bytes) -> None:
         assert self._file is not None
@@ -287,17 +319,40 @@ class _FrameFile:
         file.seek(0)
         file.write(header.getvalue())
 
-    def finish(self) -> None:
-        """Complete the header, give the file its name, and delete what was decoded before the video changed."""
+    def finish(self, rate: float) -> None:
+        """Keep the longest run, name the file, and delete what was decoded before the video changed.
+
+        `rate`: frames per second, for the note that states how much of the video is used.
+        """
         if self._file is None:
             return
+        total, note = self._written, self._target.with_suffix(NOTE_SUFFIX)
+        self.begin_run()
+        self._keep(self._longest, self._file)
         self._write_header(self._file)
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        for old in self._target.parent.glob("*.npy"):
-            old.unlink(missing_ok=True)
+        if self._written < total:
+            note.write_text(
+                f"only its longest run, {self._written / rate:.1f} s of {total / rate:.1f} s, is used: frames more "
+                f"than {MAX_GAP_S:g} s apart end a run"
+            )
+        for old in self._target.parent.iterdir():
+            if old.suffix in (self._target.suffix, note.suffix) and old not in (self._target, note):
+                old.unlink(missing_ok=True)
         self._scratch.replace(self._target)
+
+    def _keep(self, run: range, file: BinaryIO) -> None:
+        """Move the frames of a run to the beginning, and cut off the others."""
+        size = math.prod((*(self.size or ()), 3))
+        for number, frame in enumerate(run if run.start else ()):
+            file.seek(self._header + frame * size)
+            pixels = file.read(size)
+            file.seek(self._header + number * size)
+            file.write(pixels)
+        self._written = len(run)
+        file.truncate(self._header + len(run) * size)
 
     def close(self) -> None:
         with suppress(OSError):  # a write that failed was reported before

@@ -11,9 +11,10 @@ from edge_tdn.errors import ModelError
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.self_test import scores
 from edge_tdn.manifest import InputSpec, Model
+from edge_tdn.verdict import percent
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.clip_sheet import Row
-from edge_tdn_training.evaluation.report import class_table, percent
+from edge_tdn_training.evaluation.report import class_table, percent_or_dash
 from edge_tdn_training.synthetic.clips import HELD_OUT, generate_clip
 
 MAX_WRONG_CLIPS = 60  # that are kept, of each kind of clips
@@ -68,8 +69,8 @@ def print_accuracy(console: Console, name: str, accuracy: Accuracy) -> None:
     console.print(class_table({name: accuracy}))
     confusion = accuracy.confusion
     console.print(
-        f"{name}: {len(accuracy.truth)} clips, top-1 {accuracy.top1:.1%}; left and right swapped "
-        f"{percent(swapped(confusion))}, still called moving {percent(false_alarms(confusion))}"
+        f"{name}: {len(accuracy.truth)} clips, top-1 {percent(accuracy.top1)}; left and right swapped "
+        f"{percent_or_dash(swapped(confusion))}, still called moving {percent_or_dash(false_alarms(confusion))}"
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from rich.table import Table
 
+from edge_tdn.verdict import percent
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.streaming import StreamResult
 
@@ -71,21 +72,26 @@ def _counts_json(one: StreamResult, label: str | None) -> dict[str, Any]:
     }
 
 
-def accuracy_table(accuracies: dict[str, Accuracy]) -> Table:
-    """Return a table with a row for each precision."""
-    table = _table("precision", "videos", "top-1", "top-5", "mean class")
+def accuracy_table(accuracies: dict[str, Accuracy], evaluated: str = "videos") -> Table:
+    """Return a table with a row for each precision. `evaluated`: what was evaluated, videos or clips of them."""
+    table = _table("precision", evaluated, "top-1", "top-5", "mean class")
     for name, one in accuracies.items():
-        table.add_row(name, str(len(one.truth)), *map(percent, (one.top1, one.top5, one.mean_class)))
+        table.add_row(name, str(len(one.truth)), *map(percent_or_dash, (one.top1, one.top5, one.mean_class)))
     return table
 
 
-def class_table(accuracies: dict[str, Accuracy]) -> Table:
-    """Return a table with a row for each class that has videos; the last column is that of the first precision."""
-    table = _table("class", "videos", *accuracies, TAKEN_FOR)
+def class_table(accuracies: dict[str, Accuracy], evaluated: str = "videos") -> Table:
+    """Return a table with a row for each class that has videos; the last column is that of the first precision.
+
+    `evaluated`: as for `accuracy_table`.
+    """
+    table = _table("class", evaluated, *accuracies, TAKEN_FOR)
     for rows in zip(*(one.classes for one in accuracies.values()), strict=True):
         first = rows[0]
         if first.videos:
-            table.add_row(first.label, str(first.videos), *(percent(row.accuracy) for row in rows), first.taken_for)
+            table.add_row(
+                first.label, str(first.videos), *(percent_or_dash(row.accuracy) for row in rows), first.taken_for
+            )
     return table
 
 
@@ -111,12 +117,12 @@ def _counts_cells(one: StreamResult, label: str | None) -> tuple[str, ...]:
     hourly = "-" if c.false_per_hour is None else f"{c.false_per_hour:.1f}"
     numbers = map(str, (c.intervals, c.events, c.hits, c.splits, c.false))
     f1 = "-" if c.f1 is None else f"{c.f1:.3f}"
-    return (*numbers, percent(c.precision), percent(c.recall), f1, delay, hourly)
+    return (*numbers, percent_or_dash(c.precision), percent_or_dash(c.recall), f1, delay, hourly)
 
 
-def percent(share: float | None) -> str:
-    """Return a share in per cent; a dash for None."""
-    return "-" if share is None else f"{share:.1%}"
+def percent_or_dash(share: float | None) -> str:
+    """Return a share as `percent` formats it; a dash for None."""
+    return "-" if share is None else percent(share)
 
 
 def _table(first: str, *columns: str) -> Table:

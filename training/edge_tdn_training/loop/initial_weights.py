@@ -15,19 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from edge_tdn_export.lists.labels import read_labels
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.network.checkpoint_file import read_input
 from edge_tdn_export.network.config import DEPTHS, STAGES, TDNConfig
-from edge_tdn_export.network.reference import open_networks
+from edge_tdn_export.network.evidence import resnet_of
+from edge_tdn_export.network.source import find_source
 from edge_tdn_export.network.tdn import TDN
 from torch import Tensor, nn
 
 from edge_tdn.errors import ModelError, last_line
 from edge_tdn.foreign_file import HEAD_BYTES, failed_copy
-from edge_tdn.label_file import parse_labels
-from edge_tdn.manifest import LABELS, MANIFEST, WEIGHTS, InputSpec, find_model, open_model, shipped_models
-from edge_tdn.spelling import hint
-from edge_tdn_training.loop.run_folder import RUN, input_of_run
+from edge_tdn.manifest import InputSpec
 
 FIRST_NORM = "bn1"  # the one batch norm that the published training never freezes
 IGNORED = re.compile(r"(fc|last_linear)\.(weight|bias)$|num_batches_tracked$")  # ImageNet's own classes
@@ -43,15 +41,16 @@ class InitialWeights:
     sha256: str  # of that file, or of the folder's manifest
     frozen_norms: frozenset[str]  # pretrained batch norms, which partial batch norm freezes: all but the first
     notes: tuple[str, ...]  # for the user: what was loaded, and what is new
-    spec: InputSpec | None = None  # input of a model folder's or a run's network
+    original: TDNConfig  # network of the weights: other than the model's, it has the classes that these were trained on
+    spec: InputSpec | None = None  # input that the weights, their run or their model folder state
 
 
 def load_initial_weights(source: str, labels: tuple[str, ...], seed: int, **options: Any) -> InitialWeights:
     """Return the network for `labels` with the weights of `source`, or random ones if that is empty.
 
     `source`: a file, a run's folder, a model folder or the name of a shipped model. `seed`: for random weights and new
-    layers. `options`: of TDNConfig, and `entry` of a checkpoint where several hold weights. ModelError: no such file,
-    contradicting options, weights of another network.
+    layers. `options`: of TDNConfig, and `entry` of a checkpoint where several hold weights. ModelError, ConfigError: no
+    such file, contradicting options, weights of another network, labels beside them that cannot be read.
     """
     with torch.random.fork_rng(devices=[]):  # the generator of the process stays as it is
         torch.manual_seed(seed)
@@ -62,49 +61,24 @@ def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> Init
     entry = options.pop("entry", "")
     if not source:
         model = TDN(TDNConfig.of({"conv_bias": False} | options | {"classes": len(labels)}))
-        return InitialWeights(model, "", "", frozenset(), ("random weights",))
-    path = Path(source)
-    folder = path if path.is_dir() else find_model(source, Path.cwd())
-    spec: InputSpec | None = None
-    if (folder / MANIFEST).is_file():
-        return _from_folder(folder, labels, options)
-    if path.is_dir():  # a run
-        path = path / WEIGHTS
-        spec = input_of_run(folder) if (folder / RUN).is_file() else None
-    elif path.is_file():
-        spec = read_input(path)
-    if not path.exists() and (near := hint(source, [model.name for model in shipped_models().iterdir()])):
-        raise ModelError(f"{source}: no such checkpoint, model folder or shipped model; {near}")
+        return InitialWeights(model, "", "", frozenset(), ("random weights",), model.config)
+    found = find_source(source)
+    path, folder = found.weights, found.model
     state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path, entry)[0].state
     if any(name.startswith("layer1.") for name in state):
         return _from_imagenet(path, state, labels, options)
-    listed = path.parent / LABELS
-    known = parse_labels(listed, listed.read_bytes()) if listed.is_file() else None
+    known = read_labels(found.labels).labels if found.labels else ()
     origin: list[str] = []
     network = checkpoint.load(path, entry, origin.append, **options)
-    initial = _from_tdn(network, known, labels, path.name, checkpoint.sha256(path))
-    return replace(initial, spec=spec, notes=(*origin, *initial.notes))
+    name, sha256 = (folder.manifest.id, folder.sha256) if folder else (path.name, checkpoint.sha256(path))
+    initial = _from_tdn(network, known, labels, name, sha256)
+    return replace(initial, spec=found.input, notes=(*origin, *initial.notes))
 
 
-def _from_folder(folder: Path, labels: tuple[str, ...], options: Mapping[str, Any]) -> InitialWeights:
-    opened = open_model(folder)
-    if len(opened.manifest.members) > 1:
-        raise ModelError(
-            f"{folder}: an ensemble cannot be trained; train its networks one by one, from the folders that it was "
-            f"made of"
-        )
-    (network,) = open_networks(opened).members
-    for name, value in options.items():
-        if getattr(network.config, name) != value:
-            raise ModelError(f"{folder}: its network has {name} = {getattr(network.config, name)!r}, not {value!r}")
-    initial = _from_tdn(network, opened.labels, labels, opened.manifest.id, opened.sha256)
-    return replace(initial, spec=opened.manifest.input)
-
-
-def _from_tdn(
-    found: TDN, known: tuple[str, ...] | None, labels: tuple[str, ...], name: str, sha256: str
-) -> InitialWeights:
-    """`known`: the classes that the network was trained on; None: only their number is known."""
+def _from_tdn(found: TDN, known: tuple[str, ...], labels: tuple[str, ...], name: str, sha256: str) -> InitialWeights:
+    """`known`: the labels beside the weights; where their number is another one, they are not those of the network."""
+    if len(known) != found.config.classes:
+        known = ()
     same = labels == known if known else len(labels) == found.config.classes
     model = found
     if not same:
@@ -117,7 +91,7 @@ def _from_tdn(
     elif not known:
         notes.append("the names of its classes are not known: assumed to be these, because their number is the same")
     norms = {key for key, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    return InitialWeights(model.train(), name, sha256, frozenset(norms - {FIRST_NORM}), tuple(notes))
+    return InitialWeights(model.train(), name, sha256, frozenset(norms - {FIRST_NORM}), tuple(notes), found.config)
 
 
 def _from_imagenet(
@@ -125,7 +99,10 @@ def _from_imagenet(
 ) -> InitialWeights:
     names = {name: re.sub(r"^layer(\d)\.", lambda n: f"res{int(n[1]) + 1}.", name) for name in state}
     backbone = {ours: state[name].float() for name, ours in names.items() if not IGNORED.search(name)}
-    found = {"arch": _arch(path, backbone), "conv_bias": "conv1.bias" in backbone}
+    arch, depths = resnet_of(backbone)
+    if not arch:
+        raise ModelError(f"{path}: its stages have {depths} blocks, which match none of {', '.join(DEPTHS)}")
+    found = {"arch": arch, "conv_bias": "conv1.bias" in backbone}
     for key, value in found.items():
         if options.get(key, value) != value:
             raise ModelError(f"{path}: has {key} = {value!r}, but the options require {options[key]!r}")
@@ -143,7 +120,7 @@ def _from_imagenet(
     norms = {name.removesuffix(".running_mean") for name in backbone if name.endswith(".running_mean")}
     # The S-TDM's copies are not frozen: their input is differences, and the statistics are those of pictures.
     frozen = frozenset(norms - {FIRST_NORM})
-    return InitialWeights(model, path.name, checkpoint.sha256(path), frozen, _notes(model, path.name))
+    return InitialWeights(model, path.name, checkpoint.sha256(path), frozen, _notes(model, path.name), model.config)
 
 
 def _notes(model: TDN, name: str) -> tuple[str, ...]:
@@ -161,17 +138,6 @@ def _notes(model: TDN, name: str) -> tuple[str, ...]:
         stages = ", ".join(f"res{stage}" for stage in config.temporal_conv_stages)
         notes.append(f"shifts: temporal convolutions in {stages}")
     return tuple(notes)
-
-
-def _arch(path: Path, backbone: Mapping[str, Tensor]) -> str:
-    """Return the name of the ResNet in a file, by its numbers of blocks."""
-    blocks = {match[0] for name in backbone if (match := re.match(r"res[2-5]\.\d+", name))}
-    depths = tuple(sum(block.startswith(f"res{stage}.") for block in blocks) for stage in STAGES)
-    basic = not any(".conv3." in name for name in backbone)
-    for arch, known in DEPTHS.items():
-        if known == depths and basic == (arch in ("resnet18", "resnet34")):
-            return arch
-    raise ModelError(f"{path}: its stages have {depths} blocks, which match none of {', '.join(DEPTHS)}")
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:

@@ -24,18 +24,18 @@ from typing import Any
 
 import torch
 from edge_tdn_export.convert.model_folder import write_at_once
-from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network import checkpoint, source
 from edge_tdn_export.network.tdn import TDN
 from safetensors.torch import save
 from torch import Tensor
 
 from edge_tdn import __version__
-from edge_tdn.errors import ConfigError, ModelError, last_line
+from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec
 from edge_tdn.segments.resize import VECTORS
 from edge_tdn_training.loop.metrics import Metrics, curves
 
-RUN = "run.json"
+RUN = source.RUN
 METRICS = "metrics.jsonl"
 CURVES = "curves.png"
 CHECKPOINT = "checkpoint.pt"
@@ -133,19 +133,21 @@ class RunFolder:
             write_at_once(self.folder / WEIGHTS, save(weights, network))
         write_at_once(self.folder / CHECKPOINT, buffer.getvalue())
 
+    def load_weights(self, model: TDN) -> None:
+        """Load the weights of the run into the model. ConfigError: they are missing or damaged."""
+        path = self.folder / WEIGHTS
+        try:
+            model.load_state_dict(checkpoint.load(path).state_dict())
+        except ModelError as error:
+            raise ConfigError(
+                f"{path}: missing or damaged; to train again, remove {self.folder / CHECKPOINT}"
+            ) from error
+
     def draw(self, metrics: Sequence[Metrics]) -> None:
         """Write the curves so far."""
         if self._writes and metrics:
             write_at_once(self.folder / CURVES, curves(metrics))
             self._drawn = time.monotonic()
-
-
-def input_of_run(folder: Path) -> InputSpec:
-    """Return the input of a run's network. ModelError: its run.json is not valid."""
-    try:
-        return InputSpec.model_validate(json.loads((folder / RUN).read_bytes())["input"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder / RUN}: not a run.json that a training wrote: {last_line(error)}") from error
 
 
 def _is_new(folder: Path) -> bool:

@@ -26,7 +26,6 @@ from typing import Any
 import cv2
 import torch
 import torch.nn.functional as F
-from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.tdn import normalise
 from rich.progress import Progress
 from torch import Tensor, nn
@@ -34,7 +33,6 @@ from torch.utils.data import Dataset
 
 from edge_tdn.errors import ConfigError, DeviceError, last_line
 from edge_tdn.inference.runtime import is_out_of_memory
-from edge_tdn.manifest import WEIGHTS
 from edge_tdn.messages import FRAMES_PER_SEGMENT
 from edge_tdn.process.malloc import tune_for_training
 from edge_tdn_training.data.loader import BatchOrder, ProcessShare, eval_loader, train_loader
@@ -67,8 +65,8 @@ def train(
     keep the weights of the best epoch; 0: as published, train all epochs and keep the last. `bars`: show the progress
     there instead of in a bar of its own.
 
-    ConfigError: the batch does not fit the data or the processes, or the folder is of another run. DeviceError: not
-    enough memory for a micro-batch; the error names the largest that fits.
+    ConfigError: the batch does not fit the data or the processes, or the folder is of another run or damaged.
+    DeviceError: not enough memory for a micro-batch; the error names the largest that fits.
     """
     tune_for_training()
     config, model = task.config, task.initial.model
@@ -94,17 +92,23 @@ def train(
     run.draw(metrics)
     if patience:
         with context.leader_first(context.is_first):
-            model.load_state_dict(checkpoint.load(folder / WEIGHTS).state_dict())
+            run.load_weights(model)
     model.dropout = nn.Dropout(config.dropout)  # the exporter names nodes after torch's own layers
     model.eval()
     return metrics
 
 
 def _summary(metrics: Metrics, epochs: int) -> str:
-    held_out = f", held out {metrics['held_out_top1']:.1%}" if "held_out_top1" in metrics else ""
+    held_out = ""
+    if "held_out_loss" in metrics:
+        held_out = (
+            f"; held out: loss {metrics['held_out_loss']:.3f}, top-1 {metrics['held_out_top1']:.1%} "
+            f"({metrics['held_out_seconds']:.0f} s)"
+        )
     return (
-        f"epoch {metrics['epoch']:.0f}/{epochs}: loss {metrics['loss']:.3f}, top-1 {metrics['top1']:.1%}{held_out}; "
-        f"{metrics['seconds']:.0f} s, {metrics['clips_per_s']:.1f} clips/s, {metrics['waited']:.0%} waiting for clips"
+        f"epoch {metrics['epoch']:.0f}/{epochs}: loss {metrics['loss']:.3f}, top-1 {metrics['top1']:.1%} "
+        f"({metrics['seconds']:.0f} s, {metrics['clips_per_s']:.1f} clips/s, {metrics['waited']:.0%} waiting for clips)"
+        f"{held_out}"
     )
 
 
@@ -165,7 +169,7 @@ class _Trainer:
             "clips_per_s": clips / seconds,
             "waited": waited_s / seconds,
         }
-        return metrics | self._evaluate(progress)
+        return metrics | self._evaluate(f"epoch {epoch + 1}/{config.epochs}, held-out clips", progress)
 
     def _train_epoch(self, epoch: int, progress: Progress) -> tuple[float, float, float, float]:
         """Return the sums of loss, correct answers and clips over all processes, and the seconds spent waiting."""
@@ -218,13 +222,17 @@ class _Trainer:
         return logits.float()
 
     @torch.inference_mode()
-    def _evaluate(self, progress: Progress) -> Metrics:
-        """Return held-out loss and accuracy, one clip of each held-out video; nothing if there are no such videos."""
+    def _evaluate(self, name: str, progress: Progress) -> Metrics:
+        """Return held-out loss and accuracy, one clip of each held-out video; nothing if there are no such videos.
+
+        `name`: of the progress bar.
+        """
         if self._held_out is None:
             return {}
+        began = time.monotonic()
         self._model.eval()
         loss = correct = clips = 0.0
-        bar = progress.add_task("evaluating", total=len(self._held_out))
+        bar = progress.add_task(name, total=len(self._held_out))
         for frames, labels in self._held_out:
             labels = labels.to(self._context.device)
             logits = self._forward(frames.to(self._context.device))
@@ -233,7 +241,8 @@ class _Trainer:
             progress.update(bar, advance=1)
         progress.remove_task(bar)
         loss, correct, clips = self._context.sum(loss, correct, clips)
-        return {"held_out_loss": loss / clips, "held_out_top1": correct / clips}
+        seconds = time.monotonic() - began
+        return {"held_out_loss": loss / clips, "held_out_top1": correct / clips, "held_out_seconds": seconds}
 
     def _out_of_memory(self) -> str:
         """Return the message of an error that names the largest micro-batch for which the memory suffices."""
