@@ -43,7 +43,7 @@ contents, those that most hosts have are taken as current.
         Example("is the roll-out of a version complete?", "edge-tdn status --expect-version 0.2.0"),
     ),
     exit_status={
-        0: "every host is online and delivers, and every camera streams",
+        0: "every host is online and delivers, and every camera streams or was disabled by a command",
         1: "something has failed, or there is no host",
         3: "nothing has failed, but at least one host was stopped on purpose",
         4: "nothing has failed, but a host runs another version or model than --expect-version, --expect-model",

@@ -1,6 +1,7 @@
 """The last known state of hosts and their cameras, as a table and as JSON."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -21,7 +22,7 @@ WIDE_ONLY = {"size", "latency", "gaps"}  # columns that a narrower terminal does
 RIGHT = {"since", "fps", "size", "every", "latency", "clips", "shed", "gaps"}
 OUTBOX_STYLE = {"ok": "dim", "off": "dim"}
 AWAY = {
-    "stopped": "was stopped on request",
+    "stopped": "stopped on request, and not connected since",
     "offline": "failed, or disappeared without signing off: killed, without power, or disconnected",
 }
 FORGET_HINT = "It can be started again, or removed from the broker with `edge-tdn forget {}`"
@@ -32,7 +33,7 @@ EXIT_STATUS: dict[HostState, int] = {"well": 0, "stopped": 3, "failed": 1}
 HOST_STYLE: dict[HostState, str] = {"well": "green", "stopped": "yellow", "failed": "bold red"}
 OUTDATED = 4  # exit status
 PREFIX = "edge-tdn/"  # of a host's topics, unless broker.base is set; left out
-OLD_MARK = " old"
+AT_REST = ("streaming", "disabled")  # states of a camera that has not failed; a command disables it
 
 
 @dataclass
@@ -67,7 +68,32 @@ class Host:
         refused = self.daemon.config is not None and self.daemon.config.state == "refused"
         computes = self.daemon.runtime is None or self.daemon.runtime.state == "ok"
         delivers = self.daemon.delivery.state == "connected"
-        return computes and stored and delivers and not refused and all(state == "streaming" for state in states)
+        return computes and stored and delivers and not refused and all(state in AT_REST for state in states)
+
+    @property
+    def faults(self) -> list[str]:
+        """The reasons for which the host is not well."""
+        if self.availability != "online":
+            return [self.availability or "availability unknown"]
+        found = [f"{topic} is not a message that this version understands" for topic in self.invalid]
+        daemon = self.daemon
+        if daemon is None:
+            return [*found, "no status"]
+        if daemon.delivery.state != "connected":
+            found.append(f"delivery {daemon.delivery.state}: {daemon.delivery.reason}")
+        if daemon.outbox.state not in ("ok", "off"):
+            found.append(f"outbox {daemon.outbox.state}: {daemon.outbox.reason}")
+        if daemon.config and daemon.config.state == "refused":
+            found.append(f"configuration refused: {daemon.config.reason}")
+        if daemon.runtime and daemon.runtime.state != "ok":
+            found.append(f"network {daemon.runtime.state}: {daemon.runtime.reason}")
+        for name in self.names:
+            one = self.cameras.get(name)
+            if one is None:
+                found.append(f"camera {name} unknown")
+            elif one.state not in AT_REST:
+                found.append(": ".join(filter(None, (f"camera {name} {one.state}", one.reason))))
+        return found
 
     def document(self, outdated: Sequence[Outdated]) -> dict[str, Any]:
         """Return the host's part of the document that `--json` prints."""
@@ -126,7 +152,7 @@ class Overview:
     def document(self) -> dict[str, Any]:
         """Return the document that `--json` prints."""
         old = self.outdated
-        hosts = {base: host.document(old.get(base, [])) for base, host in sorted(self.hosts.items())}
+        hosts = {base: host.document(old.get(base, [])) for base, host in sorted(self.hosts.items(), key=_natural)}
         broker = self.trouble or "connected"
         return {"well": self.state == "well", "state": self.state, "broker": broker, "hosts": hosts}
 
@@ -160,7 +186,8 @@ class Overview:
         old = self.outdated
         if self.brief and self.hosts:
             yield _brief(self.hosts, old)
-        for number, (base, host) in enumerate(sorted(self.hosts.items()) if not self.brief else ()):
+            yield from _failures(self.hosts)
+        for number, (base, host) in enumerate(sorted(self.hosts.items(), key=_natural) if not self.brief else ()):
             if number:
                 yield Text()
             yield from _drawn(base, host, hidden, old.get(base, []))
@@ -169,6 +196,8 @@ class Overview:
         yield from _outdated_lines(old if len(self.hosts) > 1 or self.brief else {})
         if not self.hosts:
             yield Text(f"no host has published anything below {plain(self.base)}", "yellow")
+            if "+" not in self.base:
+                yield Text("--base edge-tdn/+ shows all hosts at this broker", "dim")
             yield Text(
                 "a host publishes below its topic prefix (edge-tdn/HOST) as soon as it is connected to a broker", "dim"
             )
@@ -183,22 +212,36 @@ def _brief(hosts: Mapping[str, Host], old: Mapping[str, Sequence[Outdated]]) -> 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column, at_right in (("host", 0), ("state", 0), ("version", 0), ("model", 0), ("cameras", 1), ("waiting", 1)):
         table.add_column(column, overflow="fold", justify="right" if at_right else "left")
-    for base, host in sorted(hosts.items()):
+    for base, host in sorted(hosts.items(), key=_natural):
         daemon = host.daemon
         state = host.availability or "unknown"
         if host.availability == "online" and not host.well:
             state = "failing"
         cells = [Text(plain(base.removeprefix(PREFIX)), "bold"), Text(state, HOST_STYLE[host.state])]
         if daemon:
-            marks: dict[str, str] = {one.what: OLD_MARK for one in old.get(base, ())}
+            marks: dict[str, str] = {one.what: f" {one.mark}" for one in old.get(base, ())}
             for what, text in (("version", daemon.version), ("model", daemon.model.id)):
                 cells.append(Text(plain(text) + marks.get(what, ""), "yellow" if what in marks else ""))
             here = [host.cameras[name] for name in host.names if name in host.cameras]
             streaming = sum(one.state == "streaming" for one in here if host.availability == "online")
-            cells.append(Text(f"{streaming} of {len(host.names)}", "" if streaming == len(host.names) else "bold red"))
+            disabled = sum(one.state == "disabled" for one in here)
+            style = "" if streaming + disabled == len(host.names) else "bold red"
+            cells.append(Text(f"{streaming} of {len(host.names)}{f', {disabled} off' if disabled else ''}", style))
             cells.append(Text(str(daemon.outbox.waiting)))
         table.add_row(*cells)
     return table
+
+
+def _failures(hosts: Mapping[str, Host]) -> Iterator[Text]:
+    """Yield a line with the reasons for each host that has failed."""
+    for base, host in sorted(hosts.items(), key=_natural):
+        if host.state == "failed":
+            yield Text(f"{plain(base.removeprefix(PREFIX))}: {plain('; '.join(host.faults))}", "bold red")
+
+
+def _natural(item: tuple[str, Any]) -> list[tuple[int, str]]:
+    """Return the key by which hosts are ordered: barn-2 < barn-10."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in re.findall(r"\d+|\D+", item[0])]
 
 
 def _counted(hosts: Mapping[str, Host]) -> str:
@@ -212,7 +255,7 @@ def _counted(hosts: Mapping[str, Host]) -> str:
 def _outdated_lines(old: Mapping[str, Sequence[Outdated]]) -> Iterator[Text]:
     """Yield a line that names the hosts for each version or model that is old."""
     hosts: dict[Outdated, list[str]] = {}
-    for base, remarks in sorted(old.items()):
+    for base, remarks in sorted(old.items(), key=_natural):
         for one in remarks:
             hosts.setdefault(one, []).append(base.removeprefix(PREFIX))
     for one, names in sorted(hosts.items()):

@@ -37,6 +37,16 @@ class Outdated(NamedTuple):
     def __str__(self) -> str:
         return f"{self.what} {self.runs}, expected {self.expected}"
 
+    @property
+    def mark(self) -> str:
+        """How it differs from what is expected: `old`, `newer`, or `other` where they have no order."""
+        if self.what == "version":
+            return "newer" if version_order(self.runs) > version_order(self.expected) else "old"
+        (name, number), (expected_name, expected) = _family(self.runs), _family(self.expected)
+        if "@" in self.runs or name != expected_name or number == expected:
+            return "other"
+        return "newer" if number > expected else "old"
+
 
 def outdated(hosts: Mapping[str, DaemonStatus], expected: Expected) -> dict[str, list[Outdated]]:
     """Return what is old, by host; nothing for the hosts that are up to date."""

@@ -14,7 +14,7 @@ from edge_tdn.cli.status_table import Overview
 from edge_tdn.cli.status_versions import NEWEST, Expected, outdated, version_order
 from edge_tdn.messages import DaemonStatus
 from tests.support.broker import Mosquitto
-from tests.support.retained import RetainedStates, camera_status, daemon_status
+from tests.support.retained import RetainedStates, ago, camera_status, daemon_status
 
 OLD, NEW = {"version": "0.9.0"}, {"version": "0.10.0"}
 
@@ -138,8 +138,9 @@ def test_brief_shows_a_line_for_each_host_within_eighty_columns() -> None:
     assert rows[8] == "building-07-west online 0.1.0 old door-2026-11-02 2 of 2 0"
     assert rows[9] == "building-08-west online 0.2.0 door-2026-09-30 old 2 of 2 0"
     assert rows[10] == "building-09-west offline 0.2.0 door-2026-11-02 0 of 2 0"
-    assert rows[52] == "50 hosts: 48 well, 2 failed"
-    assert rows[53:55] == [
+    assert rows[51:53] == ["building-03-west: camera yard stalled", "building-09-west: offline"]
+    assert rows[54] == "50 hosts: 48 well, 2 failed"
+    assert rows[55:57] == [
         "model door-2026-09-30, expected door-2026-11-02: building-08-west",
         "version 0.1.0, expected 0.2.0: building-07-west",
     ]
@@ -155,3 +156,29 @@ def test_a_configuration_gives_the_broker_and_base_gives_the_hosts(
     assert list(json.loads(capsys.readouterr().out)["hosts"]) == ["edge-tdn/barn"]
     assert main(["status", "--config", path, "--base", "edge-tdn/+", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["hosts"]) == 3
+
+
+def brief(overview: Overview) -> list[str]:
+    """Return the lines of the drawn overview, with single spaces."""
+    out = StringIO()
+    Console(file=out, width=100).print(overview)
+    return [" ".join(line.split()) for line in out.getvalue().splitlines()]
+
+
+def test_brief_names_reasons_marks_newer_versions_and_orders_hosts_by_their_numbers() -> None:
+    """A camera that a command has disabled has not failed."""
+    overview = Overview("edge-tdn/+", Expected("0.2.0", ""), brief=True)
+    refused = {"state": "refused", "reason": "site.toml:3: enter_treshold: unknown key", "since": ago(60)}
+    for number, changed in ((10, {"config": refused}), (2, {"version": "0.10.0"}), (1, {"version": "0.1.0"})):
+        overview.take(f"edge-tdn/barn-{number}/availability", b"online")
+        overview.take(f"edge-tdn/barn-{number}/status", daemon_status("door", **({"version": "0.2.0"} | changed)))
+        state = "disabled" if number == 2 else "streaming"
+        overview.take(f"edge-tdn/barn-{number}/door/status", camera_status("door", state=state))
+    assert brief(overview)[1:6] == [
+        "barn-1 online 0.1.0 old motion 1 of 1 0",
+        "barn-2 online 0.10.0 newer motion 0 of 1, 1 off 0",
+        "barn-10 failing 0.2.0 motion 1 of 1 0",
+        "barn-10: configuration refused: site.toml:3: enter_treshold: unknown key",
+        "",
+    ]
+    assert overview.hosts["edge-tdn/barn-2"].state == "well"
