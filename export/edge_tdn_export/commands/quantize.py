@@ -8,7 +8,7 @@ from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import WORST_GOLDEN_ERROR
 from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS, rounded_up
 from edge_tdn_export.commands.output import add_allow_few_clips, console, exit_status
-from edge_tdn_export.progress import OnProgress, bar
+from edge_tdn_export.progress import ProgressDisplay
 from edge_tdn_export.video_options import add_video_options, reading
 
 DEFAULT_SAMPLES = 128  # clips, of both sets together
@@ -21,6 +21,8 @@ limits on its accuracy. Use it for a model that is too slow on its host; `edge-t
 Some operators may have to stay in floating point to keep the limits. The command measures which ones, and keeps as few
 as possible; int8/quantize.json lists them, with the gain of each. A verdict needs {MIN_CLIPS} clips of {MIN_RECORDINGS}
 recordings, as six videos and the default of --samples give.
+
+ResNet-50 takes 10 to 20 minutes on two cores, most of them for the trial of single operators.
 """,
     examples=(
         Example("calibrate on your videos", "edge-tdn-export quantize models/ssv2 --clips videos/"),
@@ -81,11 +83,7 @@ def run(options: argparse.Namespace) -> int:
     from edge_tdn_export.quantize.report import table
 
     limits = parse_limits(options.limit)
-    with bar() as progress:
-        task = progress.add_task("")
-        step: OnProgress = lambda what, done, total: progress.update(  # noqa: E731
-            task, description=what, completed=done + 1, total=total
-        )
+    with ProgressDisplay() as progress:
         report = quantize(
             options.model,
             options.clips,
@@ -93,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
             options.samples,
             options.replace,
             options.quick,
-            step,
+            progress.report,
             reading(options),
         )
     console().print(table(report))

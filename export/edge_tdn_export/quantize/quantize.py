@@ -87,7 +87,7 @@ def quantize(
     model = _open(folder, samples, replaces)
     with scratch_folder(folder) as scratch:
         names = [video.name for video in find(videos, reading).videos]
-        reading_one = lambda name: step(name, names.index(name), len(names))  # noqa: E731
+        reading_one = lambda name: step(f"reading: {name}", names.index(name), len(names))  # noqa: E731
         clips = read_clips(videos, model.manifest.input, reading_one, reading=reading)
         calibration, held_out = divide(clips.recordings, model.manifest.input, samples)
         inputs = prepare(model, scratch, calibration, held_out, step)

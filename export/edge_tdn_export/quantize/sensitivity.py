@@ -57,7 +57,7 @@ def rank_operators(inputs: QuantizationInputs, everything: GraphMap) -> Ranking:
     found = []
     count = len(inputs.operators)
     for done, operator in enumerate(inputs.operators):
-        inputs.progress(f"sensitivity {done + 1} of {count}: {operator.name}", done, count)
+        inputs.progress(f"operators alone in floating point: {operator.name}", done, count)
         key = operator.part
         number, half = key
         run = networks.compile(in_floating_point(everything[key], inputs.fp32[key], operator.nodes), key)
