@@ -5,7 +5,8 @@ from pathlib import Path
 
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
-from edge_tdn.manifest import WORST_GOLDEN_ERROR
+from edge_tdn.inference.self_test import SELF_TEST_LIMIT
+from edge_tdn.shell import command
 from edge_tdn.verdict import MIN_CLIPS, MIN_RECORDINGS, rounded_up
 from edge_tdn_export.commands.output import add_allow_few_clips, console, exit_status
 from edge_tdn_export.progress import ProgressDisplay
@@ -96,11 +97,25 @@ def run(options: argparse.Namespace) -> int:
         )
     console().print(table(report))
     print(golden_line(options.model, report.golden_error))  # noqa: T201
+    print(parity_line(options))  # noqa: T201
     return exit_status([report.claim], options.allow_few_clips)
 
 
 def golden_line(model: Path, error: float) -> str:
-    """Return the line on the golden clip's error, beside the largest one with which a host starts."""
+    """Return the line on the golden clip's error, beside the largest one with which a host serves this folder."""
     warning = "warning: " if error > LARGE_GOLDEN_ERROR else ""
     share = f"{rounded_up(100 * error)} % of the largest logit on the golden clip"
-    return f"{warning}{model}: int8 is off by {share}, a host allows {100 * WORST_GOLDEN_ERROR:g} %"
+    allowed = f"{100 * max(SELF_TEST_LIMIT['int8'], 2 * error):.2g} %"
+    return f"{warning}{model}: int8 is off by {share}; a host that is off by more than {allowed} does not serve it"
+
+
+def parity_line(options: argparse.Namespace) -> str:
+    """Return the line with the command that records a verdict for hosts."""
+    reading = (("--videos-in", "videos_in"), ("--picture-names", "picture_names"), ("--picture-rate", "picture_rate"))
+    given = [(name, str(value)) for name, key in reading if (value := getattr(options, key)) is not None]
+    more = [part for pair in given for part in pair]
+    words = ("parity", options.model, "--clips", options.clips, "--precision", "int8", *more)
+    return (
+        "This verdict is on logits, against the folder's fp32. Hosts read one of a comparison with PyTorch, with "
+        f"events, which is not recorded yet: {command('edge-tdn-export', *words)}"
+    )
