@@ -269,6 +269,6 @@ def test_file_in_place_of_a_model_folder_is_described(tmp_path: Path) -> None:
         open_model(tmp_path / "best.pth.tar")
 
 
-def test_folder_without_a_manifest_is_no_model_folder(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="not a model folder: it has no manifest.json; give a model folder, as"):
+def test_folder_without_a_manifest_is_not_a_model_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"not a model folder: it has no manifest\.json; give a model folder"):
         open_model(tmp_path)

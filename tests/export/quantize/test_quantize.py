@@ -9,13 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import mkdtemp
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -26,13 +22,10 @@ from edge_tdn_export.commands.quantize import golden_line
 from edge_tdn_export.convert.ensemble import ensemble
 from edge_tdn_export.limits import LIMITS, Limits
 from edge_tdn_export.parity.compare import MAX_CLIPS, compare
-from edge_tdn_export.quantize import quantize as steps
-from edge_tdn_export.quantize.agreement import Agreement
 from edge_tdn_export.quantize.clip_split import divide
-from edge_tdn_export.quantize.operators import Operator, operators
+from edge_tdn_export.quantize.operators import operators
 from edge_tdn_export.quantize.quantize import parse_limits, quantize
-from edge_tdn_export.quantize.report import QuantizationReport, table, verdict
-from edge_tdn_export.quantize.sensitivity import Ranking
+from edge_tdn_export.quantize.report import QuantizationReport, table
 from rich.console import Console
 
 from edge_tdn.errors import ConfigError, ModelError
@@ -229,34 +222,6 @@ def test_exceptions_keep_a_limit_that_everything_in_int8_exceeds(replaced: Repla
     kl = mean_kl(logits_of(folder, "fp32", held_out), logits_of(folder, "int8", held_out))
     assert kl <= limits.mean_kl < report.everything.mean_kl
     assert 0 < len(report.exceptions) < len(report.sensitivities)
-
-
-@pytest.mark.parametrize(("on_calibration", "on_held_out"), [(2, 2), (3, 1), (1, 3)])
-def test_held_out_clips_choose_exceptions_only_where_calibration_clips_choose_too_few(
-    on_calibration: int, on_held_out: int, replaced: Replaced, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The numbers are those of the exceptions that each set of clips needs. The verdict says what chose them."""
-    needed = {"selection": on_calibration, "held_out": on_held_out}
-
-    def agreement(chosen: Sequence[Operator], clips: str) -> Agreement:
-        return Agreement(1.0 if len(chosen) >= needed[clips] else 0.0, 0.0, 50)
-
-    def trial(inputs: Any, what: str, bias_correction: bool, chosen: list[Operator], everything: Any) -> Any:
-        folder = Path(mkdtemp(dir=tmp_path))
-        return SimpleNamespace(exceptions=tuple(chosen), agreement=agreement(chosen, "held_out"), folder=folder)
-
-    monkeypatch.setattr(steps, "restored", lambda inputs, graphs, chosen, clips: agreement(chosen, clips))
-    monkeypatch.setattr(steps, "_trial", trial)
-    operators = [one.operator for one in replaced.report.sensitivities]
-    inputs: Any = SimpleNamespace(selection="selection", held_out="held_out", operators=operators)
-    everything: Any = SimpleNamespace(graphs={}, bias_correction=True)
-    chosen, by_held_out = steps.choose_exceptions(
-        inputs, everything, Ranking(replaced.report.sensitivities), LIMITS["int8"]
-    )
-    assert by_held_out == (on_calibration < on_held_out)
-    assert len(chosen.exceptions) == max(on_calibration, on_held_out)
-    ending = "; the exceptions were chosen on these clips"
-    assert verdict(replace(replaced.report, chosen_on_held_out=by_held_out)).endswith(ending) == by_held_out
 
 
 def test_only_exceptions_are_in_floating_point(replaced: Replaced) -> None:
