@@ -46,6 +46,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
 WORST_GOLDEN_ERROR = 0.5  # relative to the largest logit; a larger error means that the build is broken
 NEW_PATH = "give the path of a model folder"
+CREATE = "give a model folder, as `edge-tdn-export convert` creates it, or copy it again"
 UNSEALED = "0" * 64  # stands for the manifest's digest while that is computed
 ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 
@@ -301,6 +302,8 @@ def open_model(folder: Path) -> Model:
     path = folder / MANIFEST
     if reason := not_a_folder(folder):
         raise ModelError(f"{folder}: {reason}")
+    if not path.exists() and not path.is_symlink():
+        raise ModelError(f"{folder}: not a model folder: it has no {MANIFEST}; {CREATE}")
     raw = read_regular(path)
     try:
         manifest = Manifest.model_validate_json(raw, strict=False)

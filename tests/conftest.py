@@ -100,12 +100,13 @@ def reference_network(folder: Path, variant: str, config: Any) -> Any:
     """Return a network with the weights of reference_state.py, as for `tdn_resnet50_8f_174c`, in evaluation mode."""
     import torch
     from edge_tdn_export.network import checkpoint
+    from edge_tdn_export.network.published_names import rename_published
     from edge_tdn_export.network.tdn import TDN
 
     state = reference_script(folder).state_dict(variant)
     tensors = {name: torch.from_numpy(value) for name, value in state.items() if value.shape}
     model = TDN(config)
-    checkpoint.fill(model, checkpoint.rename_published(tensors), folder)
+    checkpoint.fill(model, rename_published(tensors), folder)
     return model.eval()
 
 

@@ -267,3 +267,8 @@ def test_file_in_place_of_a_model_folder_is_described(tmp_path: Path) -> None:
     (tmp_path / "best.pth.tar").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"best\.pth\.tar: is a file, not a model folder; create one with `edge-tdn-e"):
         open_model(tmp_path / "best.pth.tar")
+
+
+def test_folder_without_a_manifest_is_not_a_model_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"not a model folder: it has no manifest\.json; give a model folder"):
+        open_model(tmp_path)

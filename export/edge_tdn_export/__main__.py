@@ -17,7 +17,7 @@ convert --help.
     examples=(
         Example(
             "convert a published Something-Something model",
-            "edge-tdn-export convert best.pth.tar models/ssv2 --arch resnet50 --segments 8 --labels labels.txt",
+            "edge-tdn-export convert best.pth.tar models/ssv2 --segments 8 --labels labels.txt",
         ),
         Example("add INT8, calibrated on your videos", "edge-tdn-export quantize models/ssv2 --clips videos/"),
         Example(
@@ -32,11 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. Errors of the user are printed without a traceback."""
 
     def run() -> int:
-        import logging
-
         from edge_tdn_export.command_line import run_command
 
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         return run_command("edge-tdn-export", lambda: _parser().parse_args(arguments))
 
     return run_program("edge-tdn-export", run)

@@ -47,6 +47,7 @@ def inspect(model: Model) -> dict[str, Any]:
         "background": list(manifest.background),
         "input": spec.model_dump(),
         "clip_s": spec.ticks / spec.frame_rate,
+        "video_s": spec.needed_s(),
         "networks": parts,
         "gmac_per_clip": clip / 1e9,
         "gmac_per_hop": hop / 1e9,
@@ -95,7 +96,8 @@ def page(found: dict[str, Any]) -> RenderableType:
     head.add_row(
         "clip",
         f"{segments} segments of 5 frames, {strides} apart, at {spec['frame_rate']:g} fps: {found['clip_s']:.1f} s; "
-        f"{spec['width']}x{spec['height']}, {spec['resize']}",
+        f"{spec['width']}x{spec['height']}, {spec['resize']}; a video needs {found['video_s']:.1f} s, as the published "
+        "sampling skips its first frames",
     )
     labels = found["labels"]
     head.add_row("labels", f"{len(labels)}: {', '.join(labels[:10])}{' ...' if len(labels) > 10 else ''}")

@@ -1,11 +1,17 @@
 """Accuracy limits of each precision, and the divergence that they are stated in."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+CONFIDENCE = 0.95  # of the lower bound of an agreement
+NOT_INDEPENDENT = (
+    f"The bound in brackets holds with {CONFIDENCE * 100:g} % confidence for independent clips; those of one recording "
+    "resemble each other, so that it may be lower."
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,24 @@ LIMITS = {
 def limits_of(precision: str) -> Limits:
     """Return the limits of a manifest's precision. `cuda-fp16` must keep those of `fp16`."""
     return LIMITS[precision.removeprefix("cuda-")]
+
+
+def lower_bound(same: int, clips: int) -> float:
+    """Return the share of which at least is the true one with 95 % confidence (Clopper-Pearson, one-sided).
+
+    It is that of independent clips; those of one recording are not.
+    """
+    low, high = 0.0, same / clips  # the probability of as many as `same` grows with the share
+    for _ in range(50):
+        share = (low + high) / 2
+        tail = sum(math.comb(clips, n) * share**n * (1 - share) ** (clips - n) for n in range(same, clips + 1))
+        low, high = (share, high) if tail < 1 - CONFIDENCE else (low, share)
+    return low
+
+
+def bound(same: int, clips: int) -> str:
+    """Return the lower bound of an agreement for messages: `95 %: at least 94.7%`."""
+    return f"{CONFIDENCE * 100:g} %: at least {math.floor(1000 * lower_bound(same, clips)) / 10:.1f}%"
 
 
 def log_softmax(logits: NDArray[np.float32]) -> Floats:

@@ -1,25 +1,100 @@
-"""Progress bars on stderr."""
+"""The progress of a command on stderr: a bar in a terminal, lines in a file or a pipe."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 Step = Callable[[str], None]  # called before each step, with its description
 OnProgress = Callable[[str, int, int], None]  # called with a description, the number of items done, and their total
 
+LINE_EVERY_S = 60.0  # between two lines of the same phase
+MIN_ESTIMATE_S = 5.0  # of work before the time left is estimated
+
+
+class ProgressDisplay:
+    """Shows phases with the number of items done, their total, and an estimate of the time left.
+
+    In a terminal it is a bar; elsewhere a line for each phase, and one every `line_every_s` while it lasts.
+    """
+
+    def __init__(self, unit: str = "", line_every_s: float = LINE_EVERY_S, stream: TextIO | None = None) -> None:
+        """`unit` follows the numbers, as in `12 of 340 s`."""
+        self._console = Console(file=stream, stderr=stream is None, markup=False, highlight=False)
+        self._unit, self._line_every_s = unit, line_every_s
+        self._phase, self._text = "", ""
+        self._done, self._total = 0.0, 0.0  # total 0: unknown
+        self._began_s = time.monotonic()  # the count of items
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._ended = threading.Event()
+        self._reminder = threading.Thread(target=self._remind, name="progress", daemon=True)
+
+    def __enter__(self) -> "ProgressDisplay":
+        if self._console.is_terminal:
+            columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=self._console)
+            self._bar.start()
+            self._task = self._bar.add_task("")
+        else:
+            self._reminder.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._bar:
+            self._bar.stop()
+        else:
+            self._reminder.join()
+
+    def report(self, what: str, done: float, total: float | None) -> None:
+        """Report that `done` of `total` items are done. `what`: the phase, or `phase: item`. total None: unknown."""
+        phase, total = what.partition(": ")[0], total or 0.0
+        if done < self._done or total != self._total:  # another count begins
+            self._began_s = time.monotonic()
+        begins = phase != self._phase
+        self._phase, self._text, self._done, self._total = phase, what, done, total
+        if self._bar:
+            self._bar.update(self._task, description=f"{what}{self._figures()}", completed=done, total=total or None)
+        elif begins:
+            self._print(phase)
+
+    def _remind(self) -> None:
+        while not self._ended.wait(self._line_every_s):
+            self._print(self._text)
+
+    def _print(self, what: str) -> None:
+        if what:
+            self._console.print(f"{what}{self._figures()}", soft_wrap=True)
+
+    def _figures(self) -> str:
+        """Return the figures behind a description: `, 12 of 64, about 3 min left`."""
+        if not self._total:
+            return f", {self._done:.0f}{self._unit}" if self._done else ""
+        took_s = time.monotonic() - self._began_s
+        left = ""
+        if self._done and took_s >= MIN_ESTIMATE_S:
+            left = f", about {_duration(took_s / self._done * max(0.0, self._total - self._done))} left"
+        return f", {self._done:.0f} of {self._total:.0f}{self._unit}{left}"
+
 
 @contextmanager
 def stepped(total: int, name: str = "") -> Iterator[Step]:
-    """Show a bar of `total` steps and yield the function that advances it. `name` precedes every description."""
-    with bar() as progress:
-        task = progress.add_task(name, total=total)
-        before = f"{name}: " if name else ""
-        yield lambda what: progress.update(task, description=f"{before}{what}", advance=1)
+    """Show `total` steps and yield the function that begins the next one. `name` precedes every description."""
+    with ProgressDisplay() as display:
+        done = -1
+
+        def step(what: str) -> None:
+            nonlocal done
+            done += 1
+            display.report(f"{name}: {what}" if name else what, done, total)
+
+        yield step
 
 
-def bar() -> Progress:
-    """Return a bar with a description and the elapsed time, for work of unknown duration."""
-    columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

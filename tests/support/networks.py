@@ -1,11 +1,10 @@
 """Small networks with random weights, and the variants of the paper's tables."""
 
-import re
 from typing import Any
 
 import torch
-from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import TDNConfig
+from edge_tdn_export.network.published_names import published_name
 from edge_tdn_export.network.tdn import TDN, TemporalConv
 from torch import Tensor
 
@@ -62,15 +61,5 @@ def small_network(segments: int = 8, arch: str = "resnet18", seed: int = 3, **op
 
 
 def published_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename our entries to those of the published files: the inverse of `checkpoint.rename_published`."""
-    back = [
-        (re.sub(r"^(\^?).*", r"\1", pattern) + re.escape(ours), re.sub(r"\\|\^", "", pattern))
-        for pattern, ours in reversed(checkpoint.PUBLISHED)
-        if "(" not in pattern
-    ]
-    named = {}
-    for name, value in state.items():
-        for ours, theirs in [*back, (r"^(conv1|bn1)\.", r"base_model.\1.")]:
-            name = re.sub(ours, theirs, name)
-        named[f"module.{name}"] = value
-    return named
+    """Rename our entries to those of the published files, as their distributed trainer writes them."""
+    return {f"module.{published_name(name)}": value for name, value in state.items()}

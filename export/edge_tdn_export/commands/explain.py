@@ -1,6 +1,7 @@
 """edge-tdn-export explain: Grad-CAM and D(X) of one clip, as a PNG."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from edge_tdn.capture.video_file import length_s
@@ -17,9 +18,10 @@ from edge_tdn_export.commands.network_options import (
     network_options,
 )
 from edge_tdn_export.commands.output import console
-from edge_tdn_export.progress import bar
+from edge_tdn_export.progress import ProgressDisplay
 from edge_tdn_export.video_options import LABELS_HELP
 
+LONG_S = 30.0  # of a video; a longer one takes a while to scan
 HELP = CommandHelp(
     description="""\
 Draw, as a PNG, where a network sees an action (Grad-CAM), and the differences that its S-TDM reads. Use it when a model
@@ -111,9 +113,15 @@ def run(options: argparse.Namespace) -> int:
     baseline = [open_baseline(options.baseline, model)] if options.baseline else []
     label = model.label(options.label) if options.label is not None else None
     video = video_path(options.clip)
-    with bar() as progress:
-        task = progress.add_task("looking for the clip", total=length_s(video))
-        step = lambda seconds: progress.update(task, completed=seconds)  # noqa: E731
+    length = length_s(video)
+    if options.at is None and (length or 0.0) > LONG_S:
+        print(  # noqa: T201
+            f"{video.name}: {length:.0f} s, all of which is scanned for the clip with the highest score; "
+            "--at SECONDS takes the clip around a moment",
+            file=sys.stderr,
+        )
+    with ProgressDisplay(" s") as progress:
+        step = lambda seconds: progress.report("looking for the clip", seconds, length)  # noqa: E731
         if options.at is None:
             segments = best_clip(model, video, label, step)
         else:

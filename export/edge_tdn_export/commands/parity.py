@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     precisions = _precisions(model, options.precision)
     source = options.clips or demo_clip()
     how = reading(options)
-    with stepped(len(find(source, how).videos)) as step:
+    with stepped(len(find(source, how).videos), "reading") as step:
         clips = read_clips(source, model.manifest.input, step, reading=how)
     if clips.note:
         print(clips.note)  # noqa: T201

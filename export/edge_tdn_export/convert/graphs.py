@@ -1,5 +1,6 @@
 """The two graphs of a network, encoder and head, and their export from PyTorch to ONNX and OpenVINO."""
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from edge_tdn.messages import CENTRE, FRAMES_PER_SEGMENT
 from edge_tdn_export.convert.node_names import node_names, rename
 from edge_tdn_export.network.tdn import TDN, normalise
 
+REGISTRATION = "torch.onnx._internal.exporter._registration"  # the logger that reports missing packages
 OPSET = 18
 ROOT = "network"  # the attribute under which the modules below hold the network; prefix of all its module paths
 
@@ -96,6 +98,7 @@ def feature_shapes(model: TDN, spec: InputSpec) -> dict[str, tuple[int, ...]]:
 
 def to_onnx(half: NetworkHalf, network: TDN, path: Path) -> None:
     """Export to ONNX, name the nodes after the network's modules, and run onnx's own checker."""
+    logging.getLogger(REGISTRATION).addFilter(_is_of_use)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -114,6 +117,11 @@ def to_onnx(half: NetworkHalf, network: TDN, path: Path) -> None:
     rename(exported, node_names(traced.graph, dict(network.named_modules()), ROOT))
     onnx.save(exported, str(path))
     onnx.checker.check_model(str(path), full_check=True)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Filter log records: no TDN has operators of torchvision."""
+    return not record.getMessage().startswith("torchvision is not installed. Skipping")
 
 
 def to_ir(source: Path, path: Path, half_size: bool) -> None:

@@ -5,6 +5,7 @@ of a late stage is the mean gradient of the label's logit; the weighted sum of t
 Each segment has its own. Locations that lower the score are as cold as those without influence.
 """
 
+import difflib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from edge_tdn.errors import ModelError
 from edge_tdn.label_file import check_labels
 from edge_tdn.manifest import InputSpec, find_model, open_model
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Segment
-from edge_tdn.spelling import nearest_of_many
 from edge_tdn_export.clips import slide
 from edge_tdn_export.lists.labels import read_labels
 from edge_tdn_export.network import checkpoint
@@ -30,6 +30,7 @@ from edge_tdn_export.network.reference import open_networks
 from edge_tdn_export.network.source import WeightsSource
 from edge_tdn_export.network.tdn import RGB, TDN, normalise
 
+MAX_NEAR = 5  # labels in a message
 MIN_SIDE = 6  # height and width of the feature maps; smaller ones do not locate the action
 MUST = "a baseline must be trained on the same clips, for the same labels"
 OnSeconds = Callable[[float], None]  # called with the seconds of the video that have been read
@@ -52,7 +53,10 @@ class ExplainedModel:
         """Return the index of a label. ModelError: there is no such label."""
         if name in self.labels:
             return self.labels.index(name)
-        raise ModelError(f"{self.name}: no label {name!r}; {nearest_of_many(name, self.labels)}")
+        by_case = {label.casefold(): label for label in self.labels}
+        near = difflib.get_close_matches(name.casefold(), by_case, MAX_NEAR, cutoff=0.0)
+        more = f" and {len(self.labels) - MAX_NEAR} more" if len(self.labels) > MAX_NEAR else ""
+        raise ModelError(f"{self.name}: no label {name!r}; the nearest: {', '.join(by_case[n] for n in near)}{more}")
 
 
 @dataclass(frozen=True, eq=False)

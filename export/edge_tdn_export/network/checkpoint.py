@@ -1,14 +1,12 @@
 """Load published checkpoints and our own weights into a TDN. No code is run; every key must match.
 
-Published files (`best.pth.tar` of MCG-NJU/TDN) are PyTorch pickles `{epoch, arch, state_dict, ...}`. `PUBLISHED` maps
-their names to those of `edge_tdn_export.network.tdn`. Our own `.safetensors` files keep their TDNConfig in their
-metadata.
+Published files (`best.pth.tar` of MCG-NJU/TDN) are PyTorch pickles `{epoch, arch, state_dict, ...}`; `published_names`
+maps their entries to ours. Our own `.safetensors` files keep their TDNConfig in their metadata.
 """
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,35 +20,12 @@ from edge_tdn.manifest import InputSpec
 from edge_tdn_export.network.checkpoint_file import INPUT, METADATA, read_content
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.evidence import Evidence, Stated, segments_of_names, settled, stated
+from edge_tdn_export.network.other_networks import other_network
+from edge_tdn_export.network.published_names import our_name, published_name, rename_published
 from edge_tdn_export.network.state_dict import FoundWeights, find_weights
 from edge_tdn_export.network.tdn import TDN
 
-IGNORED = re.compile(r"base_model\.conv1_temp\.")  # entries of the published files that no layer uses
-
-# published name -> ours, applied in this order
-PUBLISHED = (
-    (r"^base_model\.conv1_5\.0\.", "stdm.conv."),
-    (r"^base_model\.conv1_5\.1\.", "stdm.bn."),
-    (r"^base_model\.resnext_layer1\.", "stdm.res2."),
-    (r"^base_model\.layer1_bak\.", "res2."),
-    (r"^base_model\.layer2_bak\.", "res3."),
-    (r"^base_model\.layer3_bak\.", "res4."),
-    (r"^base_model\.layer4_bak\.", "res5."),
-    (r"^base_model\.(conv1|bn1)\.", r"\1."),
-    (r"^new_fc\.", "linear."),
-    (r"\.mse\.conv1\.", ".ltdm.squeeze."),
-    (r"\.mse\.bn1\.", ".ltdm.squeeze_bn."),
-    (r"\.mse\.conv2\.", ".ltdm.smooth."),
-    (r"\.mse\.conv3_smallscale2\.", ".ltdm.coarse."),
-    (r"\.mse\.bn3_smallscale2\.", ".ltdm.coarse_bn."),
-    (r"\.mse\.conv3_smallscale4\.", ".ltdm.fine."),
-    (r"\.mse\.bn3_smallscale4\.", ".ltdm.fine_bn."),
-    (r"\.mse\.conv3\.", ".ltdm.expand."),
-    (r"\.mse\.bn3\.", ".ltdm.expand_bn."),
-    (r"\.shift\.conv\.", ".temporal."),
-)
-
-
+MAX_NAMES = 5  # of each kind in a message
 OnNote = Callable[[str], None]
 
 
@@ -60,15 +35,18 @@ def load(path: Path | str, entry: str = "", note: OnNote = lambda _: None, **opt
     `path`: a file of torch.save, or `.safetensors`. `entry`: see `find_weights`. `note` is called with the entry, the
     prefix and the network that were found. `options`: fields of TDNConfig; missing ones are read from the file, see
     `evidence`, else they are TDNConfig's defaults. T has no default: a wrong one would load and give other logits.
-    ModelError: options or statements that contradict the file; every key that is missing, unexpected or of another
-    shape.
+    ModelError: weights of another network; options or statements that contradict the file; keys that are missing,
+    unexpected or of another shape.
     """
     path = Path(path)
     weights, claims = read(path, entry)
     state = weights.state
     if str(weights):
         note(f"{path.name}: {weights}")
-    if any(name.startswith("base_model.") for name in state):
+    if kind := other_network(state):
+        names = set(TDN(TDNConfig()).state_dict())
+        raise ModelError("\n".join([f"{path}: {kind}", *_differences(names, _our_names(weights), weights)]))
+    if _is_published(state):
         state = rename_published(state)
     linear = state.get("linear.bias")
     if linear is None or linear.dim() != 1:
@@ -95,7 +73,7 @@ def load(path: Path | str, entry: str = "", note: OnNote = lambda _: None, **opt
     if read_from := _found_out(config, options, claims):
         note(f"{path.name}: {read_from}")
     model = TDN(config)
-    fill(model, state, path)
+    fill(model, state, path, weights)
     return model.eval()
 
 
@@ -118,42 +96,33 @@ def metadata(config: TDNConfig, spec: InputSpec | None = None) -> dict[str, str]
     return {METADATA: json.dumps(stated)}
 
 
-def rename_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Map published names to ours. Names that match no rule stay and are reported as unexpected by `check`."""
-    renamed = {}
-    for name, value in state.items():
-        if IGNORED.match(name):
-            continue
-        for pattern, replacement in PUBLISHED:
-            name = re.sub(pattern, replacement, name)
-        renamed[name] = value
-    return renamed
-
-
-def fill(model: TDN, state: Mapping[str, Tensor], path: Path) -> None:
+def fill(model: TDN, state: Mapping[str, Tensor], path: Path, found: FoundWeights | None = None) -> None:
     """Load a state with our names into `model`. ModelError: see `check`."""
-    check(model.state_dict(), state, model.config, path)
+    check(model.state_dict(), state, model.config, path, found)
     model.load_state_dict(dict(state), strict=False)
 
 
-def check(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], config: TDNConfig, path: Path) -> None:
-    """Compare a state with the expected one.
+def check(
+    expected: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    config: TDNConfig,
+    path: Path,
+    found: FoundWeights | None = None,
+) -> None:
+    """Compare a state with the expected one. `found`: where the state is from, for the file's own names.
 
-    ModelError: all entries that are missing, unexpected or of another shape; entries that are not finite.
+    ModelError: entries that are missing, unexpected or of another shape (MAX_NAMES of each are listed), or not finite.
     """
-    optional = {name for name in expected if name.endswith("num_batches_tracked")}
-    missing = sorted(set(expected) - set(state) - optional)
-    unexpected = sorted(set(state) - set(expected))
+    own = _our_names(found) if found else {name: name for name in state}
+    lines = _differences(set(expected), own, found)
     misshapen = [
-        f"{name}: {tuple(state[name].shape)} in the file, {tuple(expected[name].shape)} in the network"
+        f"{own.get(name, name)}: {tuple(state[name].shape)} in the file, {tuple(expected[name].shape)} in the network"
         for name in expected
         if name in state and state[name].shape != expected[name].shape
     ]
-    if missing or unexpected or misshapen:
-        lines = [f"{path}: not the weights of {config.arch}, T={config.segments}:"]
-        for title, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)):
-            lines += [f"  {title} ({len(names)}):", *(f"    {name}" for name in names)] if names else []
-        raise ModelError("\n".join(lines))
+    lines += _listed("misshapen", misshapen)
+    if lines:
+        raise ModelError("\n".join([f"{path}: not the weights of {config.arch}, T={config.segments}:", *lines]))
     bad = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if bad:
         raise ModelError(f"{path}: {len(bad)} entries are not finite, the first is {bad[0]}; the training diverged")
@@ -175,6 +144,34 @@ def read(path: Path, entry: str = "") -> tuple[FoundWeights, dict[str, tuple[Evi
     return weights, {name: (Evidence(value, ""),) for name, value in own.items()}
 
 
+def _is_published(names: Iterable[str]) -> bool:
+    return any(name.startswith("base_model.") for name in names)
+
+
+def _our_names(found: FoundWeights) -> dict[str, str]:
+    """Return the file's own names by ours; names that are not known stay as they are."""
+    published = _is_published(found.names)
+    ours = {(our_name(name) if published else name): own for name, own in found.names.items()}
+    ours.pop("", None)  # entries that no layer uses
+    return ours
+
+
+def _differences(expected: Collection[str], own: Mapping[str, str], found: FoundWeights | None) -> list[str]:
+    """List names, ours, that a file lacks or that are not expected, as the file spells them (`own`)."""
+    published = found is not None and _is_published(found.names)
+    before = found.prefix if found and all(own == found.prefix + name for name, own in found.names.items()) else ""
+    missing = sorted(name for name in set(expected) - set(own) if not name.endswith("num_batches_tracked"))
+    unexpected = sorted(own[name] for name in set(own) - set(expected))
+    spelled = [before + (published_name(name) if published else name) for name in missing]
+    return [*_listed("missing", spelled), *_listed("unexpected", unexpected)]
+
+
+def _listed(title: str, names: Sequence[str]) -> list[str]:
+    """List the first names under a title with their number; nothing if there are none."""
+    more = [f"    and {len(names) - MAX_NAMES} more"] if len(names) > MAX_NAMES else []
+    return [f"  {title} ({len(names)}):", *(f"    {name}" for name in names[:MAX_NAMES]), *more] if names else []
+
+
 def _found_out(config: TDNConfig, options: Mapping[str, Any], claims: Stated) -> str:
     """Describe the network of a file where neither the options nor its own metadata do; else return an empty string."""
     sources = [claim.source for claim in claims.get("segments", ())]
@@ -182,7 +179,9 @@ def _found_out(config: TDNConfig, options: Mapping[str, Any], claims: Stated) ->
         return ""
     by = f" by {', '.join(sources)}" if "segments" not in options else ""
     width = f", width {config.width:g}" if config.width != 1 else ""
-    return f"{config.arch}{width}, {config.classes} classes, T = {config.segments}{by}"
+    absent = [name for name, stages in (("S-TDM", config.stdm_stages), ("L-TDM", config.ltdm_stages)) if not stages]
+    without = f" without {' and '.join(absent)}" if absent else ""
+    return f"{config.arch}{width}{without}, {config.classes} classes, T = {config.segments}{by}"
 
 
 def sha256(path: Path) -> str:

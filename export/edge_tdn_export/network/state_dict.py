@@ -31,6 +31,7 @@ class FoundWeights:
 
     state: dict[str, Tensor]
     entry: str  # of the checkpoint; empty: the file holds nothing else
+    names: dict[str, str]  # the file's own name of each
     prefix: str  # that all names shared, and that was taken off
     averaged: tuple[str, ...]  # other entries, with averaged weights
 
@@ -84,8 +85,9 @@ def find_weights(path: Path, content: object, entry: str = "") -> FoundWeights:
         chosen = USUAL
     else:
         raise ModelError(f"{path}: several entries hold weights: {names}; choose one with --entry")
-    state, prefix = _without_prefix(path, found[chosen])
-    return FoundWeights(state, chosen, prefix, tuple(name for name in averaged if name != chosen))
+    own_names, prefix = _without_prefix(path, found[chosen])
+    state = {name: found[chosen][own] for name, own in own_names.items()}
+    return FoundWeights(state, chosen, own_names, prefix, tuple(name for name in averaged if name != chosen))
 
 
 def _entries(content: object) -> dict[str, Mapping[str, Tensor]]:
@@ -144,8 +146,10 @@ def _is_plain(value: object) -> bool:
     )
 
 
-def _without_prefix(path: Path, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+def _without_prefix(path: Path, state: Mapping[str, Tensor]) -> tuple[dict[str, str], str]:
     """Take off wrappers' names wherever they stand, and the first parts that all names share.
+
+    Return the file's own name by the new one, and what was taken off.
 
     Counters that belong to no layer, such as `n_averaged`, are left out. ModelError: two names become the same.
     """
@@ -164,7 +168,7 @@ def _without_prefix(path: Path, state: Mapping[str, Tensor]) -> tuple[dict[str, 
         raise ModelError(f"{path}: {both} are the same entry, `{twice[0]}`; save the weights of one network only")
     wrapped = [part for part in dict.fromkeys(part for own in parts.values() for part in own) if part in WRAPPERS]
     prefix = "".join(f"{part}." for part in (*taken, *wrapped))
-    return {new: state[name] for name, new in renamed.items()}, prefix
+    return {new: name for name, new in renamed.items()}, prefix
 
 
 def _shared(names: Any) -> str:

@@ -45,6 +45,7 @@ class _Sample:
     """The clips that one precision is compared on: INT8's are of recordings that did not calibrate it, if any are."""
 
     lasts: dict[Recording, tuple[int, ...]]  # number of each clip's last segment
+    hop: int  # segments between two clips
     calibrated: bool  # none was held out
 
 
@@ -129,7 +130,7 @@ def _sample(build: Build, recordings: Sequence[Recording], spec: InputSpec, max_
     held_out = [one for one in recordings if one not in calibration]
     compared = held_out or recordings
     hop = -(-total_clips(compared, spec) // max(1, max_clips))
-    return _Sample({one: tuple(one.lasts(spec, hop)) for one in compared}, calibrated=not held_out)
+    return _Sample({one: tuple(one.lasts(spec, hop)) for one in compared}, hop, calibrated=not held_out)
 
 
 def _expect(networks: Networks, recording: Recording, samples: Iterable[_Sample], step: Step) -> _Expected:
@@ -200,6 +201,7 @@ def _compare(
         mean_kl=float(np.mean([clip.kl for clip in clips])),
         failures=(),
         calibrated=sample.calibrated,
+        hop=sample.hop,
         size=size_of(model, model.build(precision)),
     )
     failures = _failures(found)

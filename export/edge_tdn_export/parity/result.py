@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.verdict import Claim
-from edge_tdn_export.limits import Floats, Limits, divergence, log_softmax
+from edge_tdn_export.limits import Floats, Limits, bound, divergence, log_softmax
 
 MIN_SHOWN = 1e-15  # smaller errors, divergences and largest logits are shown as this
 
@@ -96,6 +96,12 @@ class PrecisionComparison:
     failures: tuple[str, ...]  # limits that are exceeded
     calibrated: bool = False  # on these clips: none was held out
     size: int = 0  # bytes of the graphs on disk
+    hop: int = 1  # segments between two compared clips
+
+    @property
+    def top1_bound(self) -> str:
+        """Return the lower bound of the top-1 agreement, for messages."""
+        return bound(sum(not clip.flips for clip in self.clips), len(self.clips)) if self.clips else ""
 
     @property
     def claim(self) -> Claim:

@@ -5,6 +5,9 @@
     3. exceptions    if step 1 exceeds the limits: the most sensitive operators, as few as keep the limits
     4. trial         NNCF quantises again without these; the written files are measured as a host runs them
 
+Steps 2 and 3 measure on calibration clips. Only where their choice exceeds the limits on the held-out clips are the
+exceptions chosen on these, and the report says so.
+
 Every step is a function from values to a new value; none changes its inputs. "Fewest" means what the order of
 sensitivity, bisection and dropping single operators find: not every subset is tried.
 """
@@ -24,9 +27,10 @@ from edge_tdn_export.clips import Clips, find, read_clips
 from edge_tdn_export.convert.model_folder import size_of
 from edge_tdn_export.limits import LIMITS, Limits
 from edge_tdn_export.progress import OnProgress
+from edge_tdn_export.quantize.agreement import Agreement, ReferenceClips
 from edge_tdn_export.quantize.calibrate import PRESET, quantize_graphs
 from edge_tdn_export.quantize.clip_split import DEFAULT_SAMPLES, divide
-from edge_tdn_export.quantize.held_out import Agreement
+from edge_tdn_export.quantize.compiled import CompiledNetworks
 from edge_tdn_export.quantize.inputs import QuantizationInputs, prepare
 from edge_tdn_export.quantize.operators import CONVOLUTION, Operator
 from edge_tdn_export.quantize.report import QuantizationReport, to_json
@@ -86,7 +90,7 @@ def quantize(
     model = _open(folder, samples, replaces)
     with scratch_folder(folder) as scratch:
         names = [video.name for video in find(videos, reading).videos]
-        reading_one = lambda name: step(name, names.index(name), len(names))  # noqa: E731
+        reading_one = lambda name: step(f"reading: {name}", names.index(name), len(names))  # noqa: E731
         clips = read_clips(videos, model.manifest.input, reading_one, reading=reading)
         calibration, held_out = divide(clips.recordings, model.manifest.input, samples)
         inputs = prepare(model, scratch, calibration, held_out, step)
@@ -95,10 +99,10 @@ def quantize(
         if not keeps:
             check_reachable(inputs, everything, limits)
         ranking = Ranking() if quick and keeps else rank_operators(inputs, everything.graphs)
-        trial = everything if keeps else choose_exceptions(inputs, everything, ranking, limits)
+        trial, on_held_out = (everything, False) if keeps else choose_exceptions(inputs, everything, ranking, limits)
         error = measure_golden_error(trial)
         manifest, moves = final_manifest(model, trial, calibration, error)
-        report = _report(inputs, limits, clips, everything, ranking, trial, error)
+        report = _report(inputs, limits, clips, everything, ranking, trial, error, on_held_out)
         json = to_json(report, nncf=version("nncf"), preset=PRESET)
         (moves[0][0] / REPORT).write_text(json, encoding="utf-8", errors="backslashreplace")
         commit(model, manifest, moves)
@@ -114,7 +118,7 @@ def quantize_everything(inputs: QuantizationInputs, limits: Limits) -> Trial:
     if corrected.agreement.keeps(limits):
         return corrected
     uncorrected = _trial(inputs, "everything in INT8, without bias correction", bias_correction=False)
-    first, second = corrected.agreement, uncorrected.agreement
+    first, second = (_on_calibration_clips(inputs, trial) for trial in (corrected, uncorrected))
     better, worse = uncorrected, corrected
     if not second.keeps(limits) and second.mean_kl >= first.mean_kl:
         better, worse = corrected, uncorrected
@@ -122,21 +126,38 @@ def quantize_everything(inputs: QuantizationInputs, limits: Limits) -> Trial:
     return better
 
 
+def _on_calibration_clips(inputs: QuantizationInputs, trial: Trial) -> Agreement:
+    score = CompiledNetworks(trial.graphs, inputs.spec).score
+    return inputs.selection.agreement(score, "bias correction, calibration clips", inputs.progress)
+
+
 def check_reachable(inputs: QuantizationInputs, everything: Trial, limits: Limits) -> None:
     """Check that the limits are kept with all operators in floating point. ModelError: they are not."""
-    best = restored(inputs, everything.graphs, inputs.operators)
+    best = restored(inputs, everything.graphs, inputs.operators, inputs.held_out)
     if not best.keeps(limits):
         raise _unreachable(inputs, everything, best, len(inputs.operators))
 
 
-def choose_exceptions(inputs: QuantizationInputs, everything: Trial, ranking: Ranking, limits: Limits) -> Trial:
-    """Quantise again with the fewest exceptions that keep the limits. ModelError: that leaves no convolution in INT8.
+def choose_exceptions(
+    inputs: QuantizationInputs, everything: Trial, ranking: Ranking, limits: Limits
+) -> tuple[Trial, bool]:
+    """Quantise again with the fewest exceptions that keep the limits; return True if held-out clips chose them.
 
-    The search estimates agreement from restored operators; where the written files miss the limits, more operators are
-    added in the order of the ranking.
+    The search estimates agreement from restored operators on the calibration clips. Where the written files miss the
+    limits on the held-out clips, it searches again on these; then more operators are added in the order of the ranking.
+    ModelError: that leaves no convolution in INT8.
     """
-    estimate = lambda operators: restored(inputs, everything.graphs, operators).keeps(limits)  # noqa: E731
-    chosen = fewest_exceptions(ranking.operators, estimate)
+
+    def search(clips: ReferenceClips) -> list[Operator]:
+        estimate = lambda chosen: restored(inputs, everything.graphs, chosen, clips).keeps(limits)  # noqa: E731
+        return fewest_exceptions(ranking.operators, estimate)
+
+    chosen = search(inputs.selection)
+    trial = _trial(inputs, f"{len(chosen)} exceptions", everything.bias_correction, chosen, everything)
+    if trial.agreement.keeps(limits):
+        return _checked(inputs, everything, trial, limits), False
+    shutil.rmtree(trial.folder)
+    chosen = search(inputs.held_out)
     spare = [operator for operator in ranking.operators if operator not in chosen]
     trial = _trial(inputs, f"{len(chosen)} exceptions", everything.bias_correction, chosen, everything)
     while not trial.agreement.keeps(limits) and spare:
@@ -144,9 +165,14 @@ def choose_exceptions(inputs: QuantizationInputs, everything: Trial, ranking: Ra
         chosen, spare = chosen + spare[:more], spare[more:]
         shutil.rmtree(trial.folder)
         trial = _trial(inputs, f"{len(chosen)} exceptions", everything.bias_correction, chosen, everything)
-    in_int8 = [operator for operator in inputs.operators if operator not in chosen]
+    return _checked(inputs, everything, trial, limits), True
+
+
+def _checked(inputs: QuantizationInputs, everything: Trial, trial: Trial, limits: Limits) -> Trial:
+    """Return the trial. ModelError: it exceeds the limits, or leaves no convolution in INT8."""
+    in_int8 = [operator for operator in inputs.operators if operator not in trial.exceptions]
     if not (trial.agreement.keeps(limits) and any(operator.kind == CONVOLUTION for operator in in_int8)):
-        raise _unreachable(inputs, everything, trial.agreement, len(chosen))
+        raise _unreachable(inputs, everything, trial.agreement, len(trial.exceptions))
     return trial
 
 
@@ -193,6 +219,7 @@ def _report(
     ranking: Ranking,
     trial: Trial,
     golden_error: float,
+    chosen_on_held_out: bool,
 ) -> QuantizationReport:
     return QuantizationReport(
         model=inputs.model.manifest.id,
@@ -210,4 +237,5 @@ def _report(
         sensitivity_clips=ranking.clips,
         size_fp32=size_of(inputs.model, inputs.model.build("fp32")),
         size_int8=sum(path.stat().st_size for path in trial.folder.rglob("*") if path.is_file()),
+        chosen_on_held_out=chosen_on_held_out,
     )

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_tdn.verdict import Claim
-from edge_tdn_export.limits import Limits
+from edge_tdn_export.limits import NOT_INDEPENDENT, Limits
+from edge_tdn_export.quantize.agreement import Agreement
 from edge_tdn_export.quantize.clip_split import ClipSet
-from edge_tdn_export.quantize.held_out import Agreement
 from edge_tdn_export.quantize.operators import Operator
 from edge_tdn_export.quantize.sensitivity import Sensitivity
 
@@ -37,6 +37,7 @@ class QuantizationReport:
     sensitivity_clips: int
     size_fp32: int  # bytes of the graphs
     size_int8: int
+    chosen_on_held_out: bool = False  # the exceptions: those of the calibration clips did not suffice
 
     @property
     def claim(self) -> Claim:
@@ -52,6 +53,12 @@ def to_json(report: QuantizationReport, **more: str) -> str:
         plain[half] = {"clips": len(clips.clips), "videos": clips.videos}
     plain["verdict"] = str(report.claim.verdict)
     return json.dumps(plain | more, indent=1, ensure_ascii=False) + "\n"
+
+
+def verdict(report: QuantizationReport) -> str:
+    """Return the verdict, what it compares, and how far the held-out clips are independent of the result."""
+    chosen = "; the exceptions were chosen on these clips" if report.chosen_on_held_out else ""
+    return f"{report.claim}, held out, against the folder's fp32{chosen}"
 
 
 def table(report: QuantizationReport) -> RenderableType:
@@ -73,7 +80,8 @@ def table(report: QuantizationReport) -> RenderableType:
     exceptions = f"{count} of {len(report.sensitivities)} operators stay in floating point"
     above.add_row("exceptions", exceptions if count else "none: everything in INT8 keeps the limits")
     above.add_row("as written", Text(str(report.reached), "bold"))
-    above.add_row("verdict", Text(str(report.claim), "bold"))
+    above.add_row("verdict", Text(verdict(report), "bold"))
+    above.add_row("", Text(NOT_INDEPENDENT))
     above.add_row("size", f"{report.size_fp32 / 1e6:.1f} -> {report.size_int8 / 1e6:.1f} MB")
     if not report.sensitivities:
         return above
@@ -86,7 +94,7 @@ def table(report: QuantizationReport) -> RenderableType:
         kept = one.operator in report.exceptions
         rows.add_row(Text(one.operator.name), f"{one.gain:.2g}", Text("floating point", "bold") if kept else "INT8")
     title = (
-        f"Gain of each operator alone in floating point, on {report.sensitivity_clips} held-out clips of highest KL:"
+        f"Gain of each operator alone in floating point, on {report.sensitivity_clips} calibration clips of highest KL:"
     )
     return Group(above, Text(), Text(title), rows)
 

@@ -1,7 +1,8 @@
 """Measure which operators lose the most accuracy in INT8, and choose the fewest exceptions that keep the limits.
 
-All trials run on held-out clips, on the graphs that are quantised throughout with operators restored to floating point
-(`in_floating_point`): that takes a second, where quantising again takes a minute.
+All trials run on the graphs that are quantised throughout, with operators restored to floating point
+(`in_floating_point`): that takes a second, where quantising again takes a minute. They run on calibration clips: the
+held-out clips, which the verdict is on, do not choose the exceptions.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_tdn_export.network.reference import split
+from edge_tdn_export.quantize.agreement import Agreement, ReferenceClips, compare
 from edge_tdn_export.quantize.compiled import CompiledNetworks, GraphMap
-from edge_tdn_export.quantize.held_out import Agreement, compare
 from edge_tdn_export.quantize.inputs import QuantizationInputs
 from edge_tdn_export.quantize.operators import Operator, in_floating_point, multiply_adds
 
@@ -46,18 +47,18 @@ def rank_operators(inputs: QuantizationInputs, everything: GraphMap) -> Ranking:
 
     `everything`: the graphs with all operators in INT8.
     """
-    spec, held_out = inputs.spec, inputs.held_out
+    spec, clips = inputs.spec, inputs.selection
     networks = CompiledNetworks(everything, spec)
     worst = _worst_clips(inputs, networks)
-    expected = [held_out.logits[n] for n in worst]
-    frames = [split(held_out.clip(n), spec) for n in worst]
+    expected = [clips.logits[n] for n in worst]
+    frames = [split(clips.clip(n), spec) for n in worst]
     features = [networks.encode(own) for own in frames]
     logits = [networks.classify(own) for own in features]  # of each clip, [networks, classes]
     base = compare(expected, [own.sum(0) for own in logits]).mean_kl
     found = []
     count = len(inputs.operators)
     for done, operator in enumerate(inputs.operators):
-        inputs.progress(f"sensitivity {done + 1} of {count}: {operator.name}", done, count)
+        inputs.progress(f"operators alone in floating point: {operator.name}", done, count)
         key = operator.part
         number, half = key
         run = networks.compile(in_floating_point(everything[key], inputs.fp32[key], operator.nodes), key)
@@ -70,14 +71,16 @@ def rank_operators(inputs: QuantizationInputs, everything: GraphMap) -> Ranking:
     return Ranking(tuple(sorted(found, key=lambda one: one.mean_kl)), len(worst))
 
 
-def restored(inputs: QuantizationInputs, everything: GraphMap, chosen: Sequence[Operator]) -> Agreement:
-    """Measure the agreement with the `chosen` operators restored to floating point, on all held-out clips."""
+def restored(
+    inputs: QuantizationInputs, everything: GraphMap, chosen: Sequence[Operator], clips: ReferenceClips
+) -> Agreement:
+    """Measure the agreement with the `chosen` operators restored to floating point, on all of `clips`."""
     graphs = {}
     for key, graph in everything.items():
         nodes = [node for operator in chosen if operator.part == key for node in operator.nodes]
         graphs[key] = in_floating_point(graph, inputs.fp32[key], nodes)
     score = CompiledNetworks(graphs, inputs.spec).score
-    return inputs.held_out.agreement(score, f"trying {len(chosen)} exceptions", inputs.progress)
+    return clips.agreement(score, f"trying {len(chosen)} exceptions", inputs.progress)
 
 
 def fewest_exceptions(order: Sequence[Operator], keep_limits: Callable[[Sequence[Operator]], bool]) -> list[Operator]:
@@ -113,9 +116,9 @@ def _worst_clips(inputs: QuantizationInputs, networks: CompiledNetworks) -> list
 
     Larger networks get fewer clips.
     """
-    held_out = inputs.held_out
-    logits = held_out.scores(networks.score, "everything in INT8", inputs.progress)
-    each = [compare([own], [got]) for own, got in zip(held_out.logits, logits, strict=True)]
+    clips = inputs.selection
+    logits = clips.scores(networks.score, "everything in INT8", inputs.progress)
+    each = [compare([own], [got]) for own, got in zip(clips.logits, logits, strict=True)]
     per_clip = sum(multiply_adds(graph, networks.batch(key[0])) for key, graph in inputs.fp32.items())
     count = int(np.clip(MAX_MULTIPLY_ADDS / (per_clip * len(inputs.operators)), MIN_CLIPS, MAX_CLIPS))
     return sorted(range(len(each)), key=lambda n: (each[n].top1_agreement, -each[n].mean_kl))[:count]

@@ -15,10 +15,10 @@ from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.self_test import golden_error, scores
 from edge_tdn.manifest import MANIFEST, WORST_GOLDEN_ERROR, Build, Manifest, Model, dump, records, seal
 from edge_tdn_export.convert.model_folder import check_unchanged, clear_scratch, files_of, scratch_of, write_at_once
+from edge_tdn_export.quantize.agreement import Agreement
 from edge_tdn_export.quantize.clip_split import ClipSet
 from edge_tdn_export.quantize.compiled import GraphMap
 from edge_tdn_export.quantize.graph_rewrites import features_in_8_bits, quantise_behind_views
-from edge_tdn_export.quantize.held_out import Agreement
 from edge_tdn_export.quantize.inputs import QuantizationInputs
 from edge_tdn_export.quantize.operators import Operator
 

@@ -267,7 +267,7 @@ def altered(folder: Path, labels: tuple[str, ...] | None = None, **spec: Any) ->
 
 
 BEFORE: dict[str, tuple[list[str], str]] = {
-    "label": (["--label", "lefft"], "no label 'lefft'; did you mean 'left'? allowed: still, left"),
+    "label": (["--label", "lefft"], "no label 'lefft'; the nearest: left, "),
     "out of another kind": (["--out", "why.jpg"], "choose a name that ends in .png"),
     "baseline's T": (["--baseline", "T"], "input.segments is 16, that of motion 8"),
     "baseline's label": (["--baseline", "labels"], "only one of them has 'towards'"),

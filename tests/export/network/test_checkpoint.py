@@ -279,7 +279,7 @@ def keys(reference: Path, name: str) -> dict[str, list[int]]:
 
 @pytest.mark.data
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_published_weights_with_missing_blocks_are_listed_key_by_key(
+def test_missing_blocks_of_published_weights_are_listed_in_the_spelling_of_the_file(
     prefix: str, reference: Path, tmp_path: Path
 ) -> None:
     """As a checkpoint of which a part was lost: no ResNet has these numbers of blocks, and the file states which."""
@@ -289,12 +289,13 @@ def test_published_weights_with_missing_blocks_are_listed_key_by_key(
     torch.save({"arch": "resnet50", "state_dict": state}, tmp_path / "best.pth.tar")
     with pytest.raises(ModelError) as error:
         checkpoint.load(tmp_path / "best.pth.tar", segments=8)
-    first, title, *names = str(error.value).splitlines()
+    first, title, *names, more = str(error.value).splitlines()
     missing = [key for key in lost if not key.endswith("num_batches_tracked")]
     assert first == f"{tmp_path}/best.pth.tar: not the weights of resnet50, T=8:"
     assert title == f"  missing ({len(missing)}):"
-    assert len(names) == len(missing) > 20
-    assert {name.strip().rpartition("res4.")[2].split(".")[0] for name in names} == {"5"}
+    assert {name.strip() for name in names} <= {prefix + key for key in missing}
+    assert len(names) == 5
+    assert more.strip() == f"and {len(missing) - 5} more"
 
 
 @pytest.mark.data

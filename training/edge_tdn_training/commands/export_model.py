@@ -13,7 +13,7 @@ from edge_tdn_export.network.tdn import TDN
 from edge_tdn_export.parity import compare
 from edge_tdn_export.parity.report import to_html, to_json
 from edge_tdn_export.parity.result import ParityReport
-from edge_tdn_export.progress import bar, stepped
+from edge_tdn_export.progress import ProgressDisplay, stepped
 from edge_tdn_export.quantize import quantize
 from edge_tdn_export.video_files import Reading
 
@@ -80,12 +80,8 @@ def _convert(network: TDN, recipe: convert.Recipe, out: Path) -> list[str]:
 
 
 def _to_int8(folder: Path, videos: Path, reading: Reading) -> None:
-    with bar() as progress:
-        task = progress.add_task("")
-
-        def step(what: str, done: int, total: int) -> None:
-            progress.update(task, description=f"INT8: {what}", completed=done + 1, total=total)
-
+    with ProgressDisplay() as progress:
+        step = lambda what, done, total: progress.report(f"INT8, {what}", done, total)  # noqa: E731
         quantize.quantize(folder, videos, quick=True, step=step, reading=reading)
 
 
