@@ -135,7 +135,8 @@ def test_a_host_records_clips_for_a_training(host: Run, make_video: Callable[...
     assert length_s(first) == pytest.approx(0.5, abs=0.15)
     assert length_s(second) == pytest.approx(0.5, abs=0.15)
     _, *same = shlex.split(done.stderr.splitlines()[-1])
-    background = host("-m", "edge_tdn", *same)
+    assert "background" in same
+    background = host("-m", "edge_tdn", *same, *line[4:])
     assert background.returncode == 0, background.stderr
     assert len(list((clips / "background").iterdir())) == 2
     fetch, finetune = (shlex.split(line) for line in background.stderr.splitlines()[-2:])

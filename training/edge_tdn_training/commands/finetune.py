@@ -191,8 +191,8 @@ class Exported:
 def run(options: argparse.Namespace) -> int:
     """Fine-tune; return the exit status 0. EdgeTdnError: data, model or options are wrong; --out is not created."""
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    console.print("1/4 videos")
     plan = make_plan(options)
+    console.print("1/4 videos")
     data = prepare_data(plan, console)
     console.print(
         f"2/4 training: at most {data.config.epochs} epochs of {len(data.train.frames)} clips; each is evaluated on "
