@@ -45,7 +45,7 @@ TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-
 INSTALL_PACKAGES := mmdebstrap systemd-container lintian podman podman-compose runc netavark aardvark-dns iptables
 
 # Most tests wait: more of them than processors run side by side, each file in one process. One thread for each is enough.
-WORKERS ?= 4
+WORKERS ?= 6
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 CHECK_PYTHON = $(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

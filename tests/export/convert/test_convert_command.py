@@ -188,6 +188,7 @@ def test_the_published_case_is_converted_as_documented(
 
 
 @needs_bf16
+@pytest.mark.slow
 def test_precision_that_exceeds_its_limit_can_be_left_out_as_the_error_proposes(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +203,7 @@ def test_precision_that_exceeds_its_limit_can_be_left_out_as_the_error_proposes(
 
 
 @needs_bf16
+@pytest.mark.slow
 def test_precision_that_the_host_would_refuse_can_be_left_out_too(
     small_model: SmallModel, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

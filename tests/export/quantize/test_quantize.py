@@ -217,6 +217,7 @@ def replaced(videos: Path, quantised: tuple[Path, str], tmp_path_factory: pytest
     return Replaced(folder, limits, report, before, frozenset(during.values()))
 
 
+@pytest.mark.slow
 def test_exceptions_keep_a_limit_that_everything_in_int8_exceeds(replaced: Replaced, videos: Path) -> None:
     folder, report, limits = replaced.folder, replaced.report, replaced.limits
     assert limits.mean_kl is not None
@@ -315,6 +316,7 @@ def test_model_without_fp32_is_refused(exported: Path, videos: Path, tmp_path: P
         quantize(folder, videos)
 
 
+@pytest.mark.slow
 def test_limit_that_cannot_be_kept_changes_nothing(
     exported: Path, videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -122,6 +122,7 @@ def lines_after(text: str, *starts: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_command_that_train_prints_makes_a_model_folder(trained: str, workspace: Path) -> None:
     (line,) = lines_after(trained, "next: ")
     done = paste(line, workspace)
@@ -148,6 +149,7 @@ def finetune(trained: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("no kernel")])
+@pytest.mark.slow
 def test_weights_are_kept_when_the_export_fails_and_the_printed_commands_continue(
     fault: Exception,
     finetune: Callable[[str], int],
