@@ -6,7 +6,7 @@
 
 It needs the package edge_tdn, runs on any machine that reaches the broker, and adapts to your needs: it is short.
 Broker, user and password are those of a configuration (--config), of --broker and its options, or of both.
-Nothing is sent twice: --state keeps what was sent over a restart. If the server is away, it is tried again until a
+Nothing is sent twice over a restart: --state keeps what was sent. If the server is away, it is tried again until a
 notification is too old (--max-age-s); after a time without this program, its host sends what was missed.
 """
 

@@ -56,9 +56,13 @@ class Mosquitto:
         return False
 
     def stop(self) -> None:
+        """End the process. The signal is repeated: mosquitto loses one that comes before its main loop."""
         self.process.send_signal(signal.SIGCONT)
+        eventually(self._has_ended, describe=lambda: "mosquitto does not end")
+
+    def _has_ended(self) -> bool:
         self.process.terminate()
-        self.process.wait(30)
+        return self.process.poll() is not None
 
     def config(self, protocol: str = "5") -> BrokerConfig:
         return BrokerConfig.model_validate({"url": self.url, "protocol": protocol})

@@ -158,7 +158,8 @@ def test_nothing_is_lost_or_sent_twice_over_a_restart(
 ) -> None:
     """Events that a host published while the program was away are requested from it."""
     replaying = ReplayingHost(broker)
-    state = ("--state", str(tmp_path / "state.json"), "--webhook", server.url)
+    sent = tmp_path / "state.json"
+    state = ("--state", str(sent), "--webhook", server.url)
     server.answers = [(503, "600")]
     first = start(*state)
     replaying.publish(1)
@@ -172,6 +173,7 @@ def test_nothing_is_lost_or_sent_twice_over_a_restart(
         return [request.headers["idempotency-key"] for request in server.requests[1:]]
 
     eventually(lambda: len(keys()) == 2, describe=keys)
+    eventually(lambda: "b1/2" in sent.read_text(), describe=sent.read_text)
     second.kill()
     second.wait()
     replaying.publish(3, 4)
