@@ -47,10 +47,12 @@ def lower_bound(same: int, clips: int) -> float:
 
     It is that of independent clips; those of one recording are not.
     """
+    ways = [math.lgamma(clips + 1) - math.lgamma(n + 1) - math.lgamma(clips - n + 1) for n in range(same, clips + 1)]
     low, high = 0.0, same / clips  # the probability of as many as `same` grows with the share
-    for _ in range(50):
+    for _ in range(50 if same else 0):
         share = (low + high) / 2
-        tail = sum(math.comb(clips, n) * share**n * (1 - share) ** (clips - n) for n in range(same, clips + 1))
+        each = (math.log(share), math.log1p(-share))  # logarithms, since the number of ways is beyond a float
+        tail = sum(math.exp(way + n * each[0] + (clips - n) * each[1]) for n, way in enumerate(ways, same))
         low, high = (share, high) if tail < 1 - CONFIDENCE else (low, share)
     return low
 
