@@ -19,6 +19,11 @@ def nearest_of_many(name: str, known: Sequence[str], before: str = "allowed") ->
 
 def hint(name: str, known: Collection[str]) -> str:
     """Return `did you mean 'b'?`, or an empty string if no known name is similar. Capitals make no difference."""
+    near = closest(name, known, 1)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def closest(name: str, known: Collection[str], count: int, similarity: float = 0.6) -> list[str]:
+    """Return at most `count` known names, the most similar first. `similarity`: of 1, that a name must have."""
     by_case = {one.casefold(): one for one in known}
-    near = difflib.get_close_matches(name.casefold(), by_case, 1)
-    return f"did you mean {by_case[near[0]]!r}?" if near else ""
+    return [by_case[one] for one in difflib.get_close_matches(name.casefold(), by_case, count, similarity)]

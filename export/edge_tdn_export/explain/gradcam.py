@@ -5,7 +5,6 @@ of a late stage is the mean gradient of the label's logit; the weighted sum of t
 Each segment has its own. Locations that lower the score are as cold as those without influence.
 """
 
-import difflib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from edge_tdn.errors import ModelError
 from edge_tdn.label_file import check_labels
 from edge_tdn.manifest import InputSpec, find_model, open_model
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Segment
+from edge_tdn.spelling import closest
 from edge_tdn_export.clips import slide
 from edge_tdn_export.lists.labels import read_labels
 from edge_tdn_export.network import checkpoint
@@ -53,10 +53,9 @@ class ExplainedModel:
         """Return the index of a label. ModelError: there is no such label."""
         if name in self.labels:
             return self.labels.index(name)
-        by_case = {label.casefold(): label for label in self.labels}
-        near = difflib.get_close_matches(name.casefold(), by_case, MAX_NEAR, cutoff=0.0)
+        near = closest(name, self.labels, MAX_NEAR, 0.0)
         more = f" and {len(self.labels) - MAX_NEAR} more" if len(self.labels) > MAX_NEAR else ""
-        raise ModelError(f"{self.name}: no label {name!r}; the nearest: {', '.join(by_case[n] for n in near)}{more}")
+        raise ModelError(f"{self.name}: no label {name!r}; the nearest: {', '.join(near)}{more}")
 
 
 @dataclass(frozen=True, eq=False)
