@@ -61,14 +61,7 @@ class Host:
     @property
     def well(self) -> bool:
         """True if the host is online, computes, stores and delivers, as configured, and every camera streams."""
-        if self.availability != "online" or self.daemon is None or self.invalid:
-            return False
-        states = [self.cameras[name].state if name in self.cameras else "" for name in self.names]
-        stored = self.daemon.outbox.state in ("ok", "off")
-        refused = self.daemon.config is not None and self.daemon.config.state == "refused"
-        computes = self.daemon.runtime is None or self.daemon.runtime.state == "ok"
-        delivers = self.daemon.delivery.state == "connected"
-        return computes and stored and delivers and not refused and all(state in AT_REST for state in states)
+        return not self.faults
 
     @property
     def faults(self) -> list[str]:
@@ -86,7 +79,7 @@ class Host:
         if daemon.config and daemon.config.state == "refused":
             found.append(f"configuration refused: {daemon.config.reason}")
         if daemon.runtime and daemon.runtime.state != "ok":
-            found.append(f"network {daemon.runtime.state}: {daemon.runtime.reason}")
+            found.append(f"runtime {daemon.runtime.state}: {daemon.runtime.reason}")
         for name in self.names:
             one = self.cameras.get(name)
             if one is None:
