@@ -130,20 +130,21 @@ def _check_folder(main: ConfigPart, number: int, pattern: str) -> None:
     try:
         with os.scandir(folder):
             return
-    except FileNotFoundError as error:
-        others: list[str] = []
-        with suppress(OSError):
-            others = [one.name for one in folder.parent.iterdir() if one.is_dir()]
-        near = hint(folder.name, others)
-        advice = " ".join(filter(None, ("correct the path, or create the folder;", near))).rstrip(";")
-        message = f"{folder}: {error.strerror}; {advice}"
-        raise ConfigError(main.file.fault(["include", number], pattern, message)) from error
-    except PermissionError as error:
-        message = f"{folder}: {error.strerror}; {remedy(folder)}"
-        raise ConfigError(main.file.fault(["include", number], pattern, message)) from error
     except OSError as error:
-        message = f"{folder}: {error.strerror}; it must be a folder"
+        message = f"{folder}: {error.strerror}; {_folder_remedy(folder, error)}"
         raise ConfigError(main.file.fault(["include", number], pattern, message)) from error
+
+
+def _folder_remedy(folder: Path, error: OSError) -> str:
+    """Return what to do about a folder that cannot be listed."""
+    if isinstance(error, PermissionError):
+        return remedy(folder)
+    if not isinstance(error, FileNotFoundError):
+        return "it must be a folder"
+    others: list[str] = []
+    with suppress(OSError):
+        others = [one.name for one in folder.parent.iterdir() if one.is_dir()]
+    return "; ".join(filter(None, ("correct the path, or create the folder", hint(folder.name, others))))
 
 
 @dataclass

@@ -47,7 +47,8 @@ def serve_lines(model: Path) -> list[str]:
 
     They name the configuration in this folder, or else that of an installed host, whose models are below it.
     """
-    copied, models = INSTALLED / "models" / model.name, INSTALLED / "models"
+    models = INSTALLED / "models"
+    copied = models / model.name
     copy = f"  {copy_commands(model.resolve(), models)}"
     if (INSTALLED / SITE).is_file() and not SITE.is_file():
         return [
