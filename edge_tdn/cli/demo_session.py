@@ -209,7 +209,7 @@ class DemoSession:
                 self._console.print(event_line(content))
         elif isinstance(content, CameraStatus) and self._lines_reason and content.state != self._camera_state:
             self._camera_state = content.state
-            self._console.print(f"{content.camera}: {content.state} {content.reason}".rstrip())
+            self._console.print(": ".join(filter(None, (content.camera, content.state, content.reason))))
 
     def print_summary(self) -> None:
         counts = ", ".join(f"{label} {count}" for label, count in self._starts.items()) or "none"
