@@ -7,20 +7,19 @@ import torch
 
 from tests.support.action_video import write_action
 from tests.support.exports import built_once, export
-from tests.support.networks import small_network
+from tests.support.networks import FEW_OPERATORS, small_network
 from tests.support.quantized import LABELS
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder in FP32 with few operators, for speed: L-TDM and temporal convolution in res5 only.
+    """A model folder in FP32 with few operators.
 
     Its logits are small, so that no score is near 1 and INT8 shows in the divergence.
     """
 
     def build(folder: Path) -> None:
-        stages = {"stdm_stages": (1,), "ltdm_stages": (5,), "temporal_conv_stages": (5,)}
-        network = small_network(seed=7, classes=len(LABELS), **stages)
+        network = small_network(seed=7, classes=len(LABELS), **FEW_OPERATORS)
         with torch.no_grad():
             network.linear.weight.mul_(0.25)
             network.linear.bias.mul_(0.25)

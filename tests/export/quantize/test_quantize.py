@@ -22,7 +22,7 @@ from edge_tdn_export.clips import Clips, read_clips
 from edge_tdn_export.commands.quantize import golden_line
 from edge_tdn_export.convert.ensemble import ensemble
 from edge_tdn_export.limits import LIMITS, Limits
-from edge_tdn_export.parity.compare import MAX_CLIPS, compare
+from edge_tdn_export.parity.compare import MAX_CLIPS, compare, sample_clips
 from edge_tdn_export.quantize.clip_split import divide
 from edge_tdn_export.quantize.operators import operators
 from edge_tdn_export.quantize.quantize import parse_limits, quantize
@@ -127,19 +127,20 @@ def test_parity_compares_int8_on_videos_that_did_not_calibrate_it(quantised: tup
     report = compare(model, ["int8"], Clips(tuple(only_calibration), ()), "videos", lambda what: None)
     (again,) = report.comparisons
     assert {clip.recording for clip in again.clips} == calibrated
+    assert again.calibrated
+    assert again.claim.recordings == 0
     assert again.claim.evidence.startswith(f"{len(again.clips)} clips of no known held-out recording")
 
 
 def test_calibration_videos_take_no_share_of_the_clips(quantised: tuple[Path, str], videos: Path) -> None:
     """Clips are as near to each other as the number of those that are compared allows, for each precision."""
-    clips = read_clips(videos, SPEC)
-    calibrated = open_model(quantised[0]).manifest.precisions["int8"].calibrated_on
-    (own,) = (one for one in clips.recordings if one.name not in calibrated)
+    recordings = read_clips(videos, SPEC).recordings
+    builds = open_model(quantised[0]).manifest.precisions
+    (own,) = (one for one in recordings if one.name not in builds["int8"].calibrated_on)
     every = len(own.lasts(SPEC))
-    report = compare(open_model(quantised[0]), ["fp32", "int8"], clips, "videos", lambda what: None, max_clips=every)
-    fp32, int8 = report.comparisons
-    assert every / 2 <= len(fp32.clips) <= every
-    assert [clip.at_s for clip in int8.clips] == [own.seconds(last) for last in own.lasts(SPEC)]
+    fp32, int8 = (sample_clips(builds[name], recordings, SPEC, every) for name in ("fp32", "int8"))
+    assert every / 2 <= sum(map(len, fp32.lasts.values())) <= every
+    assert int8.lasts == {own: tuple(own.lasts(SPEC))}
     assert MAX_CLIPS >= 2 * MIN_CLIPS
 
 
@@ -148,26 +149,23 @@ def test_calibration_videos_are_known_wherever_they_are(
     by: str, quantised: tuple[Path, str], videos: Path, tmp_path: Path
 ) -> None:
     """In a folder above theirs, behind `finetune`'s links, and, by their content, under another name."""
-    folder = Path(shutil.copytree(quantised[0], tmp_path / "model"))
-    int8 = open_model(folder).manifest.precisions["int8"]
+    int8 = open_model(quantised[0]).manifest.precisions["int8"]
     assert len(int8.calibrated_sha256) == len(int8.calibrated_on) > 0
     if by == "name":  # as in an older manifest
-        reseal(folder, precisions={"int8": int8.model_copy(update={"calibrated_sha256": ()})})
+        int8 = int8.model_copy(update={"calibrated_sha256": ()})
     calibrated = [videos / name for name in int8.calibrated_on]
     (tmp_path / "above/links").mkdir(parents=True)
     for number, video in enumerate(calibrated):
         (tmp_path / f"above/links/{number:04}-{video.name}").symlink_to(video)
     if by == "content":
         shutil.copy(calibrated[0], tmp_path / "above/renamed.mp4")
-    clips = read_clips(tmp_path / "above", SPEC)
-    (found,) = compare(open_model(folder), ["int8"], clips, "videos", lambda what: None).comparisons
+    found = sample_clips(int8, read_clips(tmp_path / "above", SPEC).recordings, SPEC, MAX_CLIPS)
     assert found.calibrated
-    assert found.claim.recordings == 0
     (held_out,) = (video for video in videos.iterdir() if video not in calibrated)
     shutil.copy(held_out, tmp_path / "above/links/0007-new.mp4")
-    clips = read_clips(tmp_path / "above", SPEC)
-    (found,) = compare(open_model(folder), ["int8"], clips, "videos", lambda what: None).comparisons
-    assert {clip.recording for clip in found.clips} == {"links/0007-new.mp4"}
+    found = sample_clips(int8, read_clips(tmp_path / "above", SPEC).recordings, SPEC, MAX_CLIPS)
+    assert not found.calibrated
+    assert {recording.name for recording in found.lasts} == {"links/0007-new.mp4"}
 
 
 def test_all_operators_but_the_mean_over_segments_are_in_int8(quantised: tuple[Path, str], exported: Path) -> None:
