@@ -45,8 +45,9 @@ TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-
 INSTALL_PACKAGES := mmdebstrap systemd-container lintian podman podman-compose runc netavark aardvark-dns iptables
 
 # Most tests wait: more of them than processors run side by side, each file in one process. One thread for each is enough.
+# Tests start hundreds of programs: their bytecode is kept, also in a container whose environment forbids it.
 WORKERS ?= 6
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 CHECK_PYTHON = $(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	echo "edge-tdn needs Python 3.11 or newer that can make environments (Debian: sudo apt install python3-venv)."; \
