@@ -19,10 +19,10 @@ from tests.support.site import write_site
 from tests.support.waiting import eventually
 
 PROGRAMS = ("edge_tdn", "edge_tdn_export", "edge_tdn_training")
-REFUSED = {  # a command that ends with status 78
+REFUSED = {  # a command that ends with status 78, before it loads what computes
     "edge_tdn": ("check", "--config", "no.toml"),
     "edge_tdn_export": ("inspect", "no-model"),
-    "edge_tdn_training": ("evaluate", "--data", "no-clips", "--model", "no-model"),
+    "edge_tdn_training": ("show-motion", "sheet.png", "--model", "no-model"),
 }
 SMALLEST_PIPE_BYTES = 4096
 CAMERA = 'name = "a"\nsource = "demo:"\nloop = true\nmotion_gate = false'
