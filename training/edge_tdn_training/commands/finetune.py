@@ -21,6 +21,7 @@ from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.parity.report import table
 from edge_tdn_export.parity.result import ParityReport
+from edge_tdn_export.progress import ProgressDisplay
 from edge_tdn_export.video_options import add_video_options
 from rich.console import Console
 
@@ -47,7 +48,6 @@ from edge_tdn_training.loop.metrics import Metrics
 from edge_tdn_training.loop.run_folder import CURVES, ESCAPED, RUN
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
-from edge_tdn_training.progress import counting_bar
 from edge_tdn_training.training_config import TrainingConfig
 
 REPORT = "finetune.json"
@@ -341,15 +341,13 @@ def evaluate_model(folder: Path, held_out: DecodedDataSet) -> dict[str, Accuracy
     truth = np.array([video.label for video in held_out.data.videos])
     names = list(filter(runs_here, model.manifest.precisions))
     found: dict[str, Accuracy] = {}
-    with counting_bar() as progress:
-        bar = progress.add_task("evaluating", total=len(names) * len(held_out.frames))
+    with ProgressDisplay() as progress:
         for name in names:
             logits = []
             with closing(open_any(model, name)) as runtime:
                 score = with_runtime(runtime)
-                for frames in held_out.frames:
+                for frames in progress.track(held_out.frames, len(held_out.frames), f"evaluating {name}"):
                     logits += [score(clip)[0] for clip in views(frames, spec, "1x1")]
-                    progress.update(bar, advance=1, description=f"evaluating {name}")
             found[name] = Accuracy(model.labels, np.stack(logits), truth)
     return found
 
