@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_tdn.capture.video_file import read_file
+from edge_tdn.capture.video_file import Decoder, read_file
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_MS, Picture
@@ -127,7 +127,7 @@ def test_a_video_of_variable_rate_keeps_its_times(tmp_path: Path, decoder: str) 
 
 
 @pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
-def test_a_video_that_begins_after_its_sound_is_played_whole(decoder: str, tmp_path: Path) -> None:
+def test_a_video_that_begins_after_its_sound_is_played_whole(decoder: Decoder, tmp_path: Path) -> None:
     """A file that was cut out of a longer one often has an empty edit, until its first key frame."""
     path = tmp_path / "cut.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, (320, 240))  # type: ignore[attr-defined]
