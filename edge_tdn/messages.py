@@ -361,6 +361,7 @@ class DaemonStatus(Payload):
     config: ConfigStatus | None = Field(default=None, description="null: published by an earlier version")
     connects: int = Field(default=0, ge=0, description="connections that the broker accepted since the daemon started")
     runtime: RuntimeStatus | None = Field(default=None, description="null: published by an earlier version")
+    metrics_fault: str = Field(default="", description="why the metrics are not served; empty: they are, or are off")
 
 
 class TopScores(Payload):

@@ -80,6 +80,8 @@ class Host:
             found.append(f"configuration refused: {daemon.config.reason}")
         if daemon.runtime and daemon.runtime.state != "ok":
             found.append(f"runtime {daemon.runtime.state}: {daemon.runtime.reason}")
+        if daemon.metrics_fault:
+            found.append(f"metrics: {daemon.metrics_fault}")
         for name in self.names:
             one = self.cameras.get(name)
             if one is None:
@@ -296,6 +298,8 @@ def _delivery_line(daemon: DaemonStatus) -> Text:
         text.append(plain(f"   configuration {daemon.config.state}: {daemon.config.reason}"), "yellow")
     if daemon.runtime and daemon.runtime.reason:
         text.append(plain(f"   {daemon.runtime.reason}"), "bold red")
+    if daemon.metrics_fault:
+        text.append(plain(f"   metrics: {daemon.metrics_fault}"), "bold red")
     return text
 
 

@@ -40,7 +40,7 @@ from edge_tdn_training.data.split import DataSplit, split
 from edge_tdn_training.data.video_cache import decode_with_progress, default_cache
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.protocols import views, with_runtime
-from edge_tdn_training.evaluation.report import accuracy_json, accuracy_table, class_table
+from edge_tdn_training.evaluation.report import accuracy_json, accuracy_table, class_table, precision_warnings
 from edge_tdn_training.loop.distributed import DEFAULT_MICRO_BATCH, distributed_context
 from edge_tdn_training.loop.early_stopping import best_epoch, epochs_at_low_rate
 from edge_tdn_training.loop.metrics import Metrics
@@ -221,7 +221,7 @@ def _print_results(plan: FinetunePlan, exported: Exported, accuracies: dict[str,
     ):
         console.print(f"\n{title}:")
         console.print(shown)
-    for line in ("", *exported.notes):
+    for line in ("", *exported.notes, *precision_warnings(accuracies)):
         console.print(line)
     top1 = ", ".join(f"{name} {one.top1:.1%}" for name, one in accuracies.items())
     console.print(f"{plan.out}: top-1 {top1} of the held-out clips; see {CONFUSION}, parity.html and {REPORT} in it")
@@ -366,7 +366,7 @@ def write_results(
     write_at_once(folder / CURVES, (plan.run_folder / CURVES).read_bytes())
     results = {
         "schema": 1,
-        "notes": [*data.notes, *exported.notes],
+        "notes": [*data.notes, *exported.notes, *precision_warnings(accuracies)],
         "run": json.loads((plan.run_folder / RUN).read_bytes()),
         "recordings_evaluated": data.recordings,
         "results": {name: accuracy_json(one) for name, one in accuracies.items()},
