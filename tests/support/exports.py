@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from edge_tdn_export.__main__ import _parser
+from edge_tdn_export.commands.convert_plan import ConversionPlan, make_plan
 from edge_tdn_export.convert.convert import Recipe, convert, steps, whole
 from edge_tdn_export.convert.precisions import PRECISIONS
 from edge_tdn_export.network.tdn import TDN
@@ -65,6 +67,12 @@ def export(
         convert(network, description, folder, reported.append)
     assert len(reported) == steps(description.precisions)
     return folder
+
+
+def planned(arguments: Sequence[str]) -> tuple[ConversionPlan, list[str]]:
+    """Return the plan of a command line of `convert`, which exports nothing, and the notes that the command prints."""
+    notes = list[str]()
+    return make_plan(_parser().parse_args(arguments), notes.append), notes
 
 
 def write_labels(path: Path, labels: Sequence[str] = LABELS) -> Path:

@@ -6,12 +6,7 @@ from pathlib import Path
 from edge_tdn.errors import ModelError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
-from edge_tdn_export.commands.network_options import (
-    add_input_options,
-    add_network_options,
-    input_spec,
-    network_options,
-)
+from edge_tdn_export.commands.network_options import add_input_options, add_network_options
 from edge_tdn_export.commands.output import print_golden_errors
 from edge_tdn_export.convert.precisions import DEFAULT_PRECISIONS, PRECISIONS
 from edge_tdn_export.progress import stepped
@@ -72,27 +67,10 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from edge_tdn_export.convert.convert import InexactExport, Recipe, convert, steps
-    from edge_tdn_export.lists.labels import read_labels
-    from edge_tdn_export.network import checkpoint
-    from edge_tdn_export.network.source import find_source
+    from edge_tdn_export.commands.convert_plan import make_plan
+    from edge_tdn_export.convert.convert import InexactExport, convert, steps
 
-    source = find_source(options.checkpoint)
-    network = checkpoint.load(source.weights, note=print, **network_options(options))
-    labels = read_labels(options.labels or source.labels_for(network.config.classes))
-    print(labels.note)  # noqa: T201
-    background = options.background
-    if background is None:
-        background = source.background_of(labels.labels)
-        print(f"background, which never starts an action: {', '.join(background) or 'none'} (see --background)")  # noqa: T201
-    recipe = Recipe(
-        id=options.id or options.out.name,
-        labels=labels.path,
-        input=input_spec(options, network.config, source.input, print),
-        background=tuple(background),
-        source=(("file", source.weights.name), ("sha256", checkpoint.sha256(source.weights))),
-        precisions=tuple(p for p in PRECISIONS if p in options.precisions),
-    )
+    network, recipe = make_plan(options, print)
     try:
         with stepped(steps(recipe.precisions)) as step:
             manifest = convert(network, recipe, options.out, step)

@@ -1,6 +1,7 @@
 """Export: two graphs that compute what PyTorch computes, in a folder that is written whole or not at all."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,17 +13,19 @@ import onnxruntime
 import openvino as ov
 import pytest
 import torch
-from edge_tdn_export.convert.convert import Recipe, convert, moving_grating, open_any, whole
+from edge_tdn_export.commands.output import print_golden_errors
+from edge_tdn_export.convert.convert import Recipe, convert, measure_golden, moving_grating, open_any, whole
 from edge_tdn_export.convert.graphs import channels_last
 from edge_tdn_export.convert.precisions import PRECISIONS
 from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.checkpoint_file import read_input
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import normalise
 
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.self_test import scores
-from edge_tdn.manifest import Model, open_model
+from edge_tdn.manifest import WEIGHTS, Model, open_model
 from tests.conftest import HAS_BF16, needs_bf16
 from tests.support.exports import LABELS, SPEC, SmallModel, export, noise, relative_error, sliding_error, write_labels
 from tests.support.networks import T_CONV, TSN, small_network
@@ -119,7 +122,8 @@ def test_manifest_describes_the_folder(small_model: SmallModel) -> None:
 
 def test_written_weights_are_the_network(small_model: SmallModel) -> None:
     network, exported = small_model.network, small_model.folder
-    again = checkpoint.load(exported / "weights.safetensors")
+    again = checkpoint.load(exported / WEIGHTS)
+    assert read_input(exported / WEIGHTS) == SPEC
     assert again.config == network.config
     clip = moving_grating(SPEC)
     assert np.array_equal(whole(again, clip, SPEC), whole(network, clip, SPEC))
@@ -247,17 +251,33 @@ def test_input_with_another_number_of_segments_than_the_network_is_refused(
 
 
 @pytest.mark.parametrize("at", ["weights", "fp32 against"])
-def test_interrupted_export_leaves_nothing_behind(
-    at: str, small_model: SmallModel, labels: Path, tmp_path: Path
-) -> None:
+def test_interrupted_export_leaves_nothing_behind(at: str, labels: Path, tmp_path: Path) -> None:
     def interrupt(what: str) -> None:
         if what.startswith(at):
             raise KeyboardInterrupt
 
     recipe = Recipe("small", labels, SPEC, precisions=("fp32",))
     with pytest.raises(KeyboardInterrupt):
-        convert(small_model.network, recipe, tmp_path / "out", interrupt)
+        convert(small_network(width=0.125, classes=len(LABELS), **TSN), recipe, tmp_path / "out", interrupt)
     assert list(tmp_path.iterdir()) == [labels]
+
+
+def test_precision_that_cannot_run_here_is_written_without_golden_error(
+    small_model: SmallModel, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(small_model.folder, tmp_path / "m")
+    manifest = open_model(folder).manifest
+    builds = {name: build.model_copy(update={"golden_error": None}) for name, build in manifest.precisions.items()}
+    monkeypatch.setattr("edge_tdn_export.convert.convert.processor_can", lambda precision: precision != "bf16")
+    unmeasured = manifest.model_copy(update={"precisions": builds})
+    measured = measure_golden(folder, unmeasured, ["fp32", "bf16"], lambda what: None)
+    print_golden_errors(folder, measured)
+    assert "bf16, golden clip: this machine cannot run it" in capsys.readouterr().out
+    builds = open_model(folder).manifest.precisions
+    assert builds == measured.precisions
+    assert builds["bf16"].golden_error is None
+    assert builds["fp32"].golden_error is not None
+    assert builds["fp32"].golden_error <= 1e-4
 
 
 def test_shipped_model_equals_its_weights(motion: Model) -> None:

@@ -1,6 +1,5 @@
 """`edge-tdn-export convert`: exit statuses, messages, and no files left behind by interrupts and full disks."""
 
-import argparse
 import json
 import os
 import platform
@@ -12,26 +11,23 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
 from edge_tdn_export.__main__ import main
-from edge_tdn_export.commands.network_options import add_input_options, input_spec
 from edge_tdn_export.convert.convert import moving_grating, whole
 from edge_tdn_export.convert.model_folder import whole_or_nothing
 from edge_tdn_export.limits import LIMITS
 from edge_tdn_export.network import checkpoint
-from edge_tdn_export.network.checkpoint_file import read_input
 from edge_tdn_export.network.config import TDNConfig
+from edge_tdn_export.network.tdn import TDN
 from safetensors.torch import save_file
 
 from edge_tdn.inference.self_test import SELF_TEST_LIMIT
 from edge_tdn.manifest import InputSpec, open_model
 from tests.conftest import needs_bf16
-from tests.support.exports import LABELS, SPEC, SmallModel, write_labels
-from tests.support.model_folders import edit_manifest
-from tests.support.networks import small_network
+from tests.support.exports import LABELS, SmallModel, planned, write_labels
+from tests.support.networks import TSN, small_network
 from tests.support.waiting import PROGRAM_S, eventually
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,126 +38,45 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_labels(tmp_path_factory.mktemp("labels") / "labels.txt")
 
 
-@pytest.fixture
-def arguments(small_model: SmallModel, labels: Path, tmp_path: Path) -> list[str]:
-    """A command line that writes `m` from weights without metadata."""
-    state = {name: value.contiguous() for name, value in small_model.network.state_dict().items()}
-    save_file(state, tmp_path / "w.safetensors")
+def write_weights(network: TDN, path: Path) -> None:
+    """Write the weights of a network without metadata."""
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
+
+
+def command_line(folder: Path, labels: Path) -> list[str]:
+    """Return a command line that converts `folder`/w.safetensors, of a small network, to `folder`/m."""
     network = ["--arch", "resnet18", "--width", "0.125", "--segments", "8"]
     spec = ["--size", "64", "--frame-rate", "25", "--segment-stride", "8"]
-    return ["convert", f"{tmp_path}/w.safetensors", f"{tmp_path}/m", *network, "--labels", str(labels), *spec]
+    return ["convert", f"{folder}/w.safetensors", f"{folder}/m", *network, "--labels", str(labels), *spec]
 
 
-def test_convert_writes_a_model_folder(
-    arguments: list[str], labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The labels file may have a byte order mark and CRLF, as Windows editors save it; a second run is refused."""
-    (tmp_path / "bom.txt").write_bytes("\ufeff".encode() + "\r\n".join(LABELS).encode())
-    arguments[arguments.index(str(labels))] = f"{tmp_path}/bom.txt"
+@pytest.fixture
+def arguments(small_model: SmallModel, labels: Path, tmp_path: Path) -> list[str]:
+    """The command line, for a network with every part of a TDN."""
+    write_weights(small_model.network, tmp_path / "w.safetensors")
+    return command_line(tmp_path, labels)
+
+
+def test_convert_writes_a_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The labels are numbered, with a byte order mark and CRLF, as Windows editors save it; a second run is refused."""
+    write_weights(small_network(width=0.125, classes=len(LABELS), **TSN), tmp_path / "w.safetensors")
+    labels = tmp_path / "classInd.txt"
+    labels.write_bytes("\ufeff2 two\r\n1 one\r\n3 three".encode())
+    arguments = [*command_line(tmp_path, labels), "--stdm-stages", "--ltdm-stages", "--temporal-conv-stages"]
     assert main([*arguments, "--background", "one"]) == 0
     printed = capsys.readouterr().out
-    assert f"{tmp_path}/bom.txt: one label per line, 3 labels\n" in printed
+    assert f"{labels}: numbered labels, 1-based, 3 labels\n" in printed
     assert "of the largest logit from PyTorch" in printed
     model = open_model(tmp_path / "m")
     assert model.labels == LABELS
+    assert (tmp_path / "m/labels.txt").read_text() == "one\ntwo\nthree\n"
+    assert model.manifest.background == ("one",)
     assert model.manifest.input.short_side == 73
     assert list(model.manifest.precisions) == ["fp32", "bf16"]
     source = {"file": "w.safetensors", "sha256": checkpoint.sha256(tmp_path / "w.safetensors")}
     assert model.manifest.members[0].source == source
     assert main(arguments) == 78
     assert "exists already" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("given", ["", "/weights.safetensors"])
-def test_our_own_weights_need_no_options(
-    given: str, small_model: SmallModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The folder of a training, or the weights in it: network and preprocessing are in the file, labels beside it."""
-    (tmp_path / "run").mkdir()
-    checkpoint.save(small_model.network, tmp_path / "run/weights.safetensors", SPEC)
-    write_labels(tmp_path / "run/labels.txt")
-    assert main(["convert", f"{tmp_path}/run{given}", f"{tmp_path}/m", "--precisions", "fp32"]) == 0
-    assert "assumed" not in capsys.readouterr().out
-    model = open_model(tmp_path / "m")
-    assert (model.labels, model.manifest.input) == (LABELS, SPEC)
-    assert read_input(model.folder / "weights.safetensors") == SPEC
-
-
-def test_a_model_folder_is_converted_again_with_all_that_it_states(small_model: SmallModel, tmp_path: Path) -> None:
-    """To add a precision, for example; the options that are given are taken."""
-    arguments = ["convert", str(small_model.folder), f"{tmp_path}/m", "--precisions", "fp32", "--frame-rate", "30"]
-    assert main(arguments) == 0
-    before, after = open_model(small_model.folder), open_model(tmp_path / "m")
-    assert after.labels == before.labels
-    assert after.manifest.background == before.manifest.background == ("one",)
-    assert after.manifest.input == before.manifest.input.model_copy(update={"frame_rate": 30.0})
-    assert after.manifest.members[0].network == before.manifest.members[0].network
-
-
-def test_an_ensemble_is_refused_as_a_source(
-    model_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    member = json.loads((model_copy / "manifest.json").read_text())["members"][0]
-    graphs = json.loads((model_copy / "manifest.json").read_text())["precisions"]
-
-    def change(content: dict[str, Any]) -> None:
-        content["members"] = [member, member]
-        content["input"]["per_segment"] = [1, 1]
-        content["precisions"] = {name: {**build, "graphs": build["graphs"] * 2} for name, build in graphs.items()}
-
-    edit_manifest(model_copy, change)
-    assert main(["convert", str(model_copy), f"{tmp_path}/m"]) == 78
-    assert f"{model_copy}: is an ensemble; give one of the model folders" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("classes", "where"),
-    [
-        (3, "one line per class in the order of the training"),
-        (174, "Something-Something V2: something-something-v2-labels.json"),
-        (400, "Kinetics-400: tools/data/kinetics/label_map_k400.txt of https://github.com/open-mmlab/mmaction2"),
-    ],
-)
-def test_without_labels_the_error_says_where_they_are(
-    classes: int, where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    state = small_network(width=0.125, classes=classes).state_dict()
-    torch.save({"state_dict": state}, tmp_path / "best.pth.tar")
-    assert main(["convert", f"{tmp_path}/best.pth.tar", f"{tmp_path}/m", "--segments", "8"]) == 78
-    (message,) = capsys.readouterr().err.splitlines()
-    assert f"best.pth.tar: {classes} classes, and no labels.txt beside it; give the labels with --labels" in message
-    assert where in message
-
-
-@pytest.mark.parametrize(
-    ("classes", "segments", "reason", "rate", "stride"),
-    [
-        (174, 8, "that of Something-Something (174 classes)", 12, 5),
-        (174, 16, "that of Something-Something (174 classes)", 12, 3),
-        (400, 8, "that of Kinetics (400 classes)", 25, 8),
-        (400, 16, "that of Kinetics (400 classes)", 25, 4),
-        (3, 8, "that of Something-Something (no published weights have 3 classes)", 12, 5),
-    ],
-)
-def test_assumed_preprocessing_is_printed_with_its_reason(
-    classes: int, segments: int, reason: str, rate: float, stride: int
-) -> None:
-    """And only what is not given is assumed."""
-    parser = argparse.ArgumentParser()
-    add_input_options(parser)
-    config, notes = TDNConfig(classes=classes, segments=segments), list[str]()
-    spec = input_spec(parser.parse_args([]), config, None, notes.append)
-    assert (spec.frame_rate, spec.segment_stride, spec.short_side) == (rate, stride, 256)
-    assert notes[0].startswith(f"assumed preprocessing: {reason}, which is {rate} frames per second and a segment")
-    given = parser.parse_args(["--frame-rate", "30", "--segment-stride", "7"])
-    assert input_spec(given, config, None, notes.append).segment_stride == 7
-    assert input_spec(parser.parse_args(["--frame-rate", "30"]), config, SPEC, notes.append).segment_stride == 3
-    assert len(notes) == 1
-    assert input_spec(parser.parse_args(["--frame-rate", "30"]), config, None, notes.append).frame_rate == 30
-    assert notes[1] == (
-        f"assumed preprocessing: {reason}, which is a segment every {stride} frames; if its videos were different: "
-        f"--segment-stride"
-    )
 
 
 @pytest.mark.slow
@@ -198,8 +113,7 @@ def test_precision_that_exceeds_its_limit_can_be_left_out_as_the_error_proposes(
     assert message.startswith("edge-tdn-export: the export to bf16 differs from PyTorch by ")
     assert message.endswith(" of the largest logit, allowed 1e-12")
     assert left_in(tmp_path) == ["w.safetensors"]
-    assert main([*arguments, *advice.split()]) == 0
-    assert list(open_model(tmp_path / "m").manifest.precisions) == ["fp32"]
+    assert planned([*arguments, *advice.split()])[0].recipe.precisions == ("fp32",)
 
 
 @needs_bf16
@@ -220,44 +134,7 @@ def test_precision_that_the_host_would_refuse_can_be_left_out_too(
     assert found is not None
     assert float(found[1]) > SELF_TEST_LIMIT["bf16"]
     assert left_in(tmp_path) == ["w.safetensors"]
-    assert main([*arguments, *advice.split()]) == 0
-    assert list(open_model(tmp_path / "m").manifest.precisions) == ["fp32"]
-
-
-def test_backgrounds_may_begin_with_a_dash(arguments: list[str], labels: Path, tmp_path: Path) -> None:
-    """As in the command that a failed fine-tuning prints: one option for each label."""
-    labels.write_text("\n".join(["-off", *LABELS[1:]]) + "\n", encoding="utf-8")
-    chosen = ["--background=-off", f"--background={LABELS[2]}"]
-    assert main([*arguments, *chosen, "--precisions", "fp32"]) == 0
-    assert open_model(tmp_path / "m").manifest.background == ("-off", LABELS[2])
-
-
-def test_published_labels_are_recognised_and_written_one_per_line(
-    arguments: list[str], labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A list of videos in their place is refused, and nothing is written."""
-    at = arguments.index(str(labels))
-    arguments[at] = str(tmp_path / "classInd.txt")
-    (tmp_path / "classInd.txt").write_text("left/a.mp4 0\nleft/b.mp4 1\nleft/c.mp4 2\n")
-    assert main(arguments) == 78
-    assert "classInd.txt:1: 'left/a.mp4 0': a list of videos, not labels" in capsys.readouterr().err
-    assert not (tmp_path / "m").exists()
-    (tmp_path / "classInd.txt").write_text("2 two\n1 one\n3 three\n")
-    assert main([*arguments, "--precisions", "fp32"]) == 0
-    assert f"{tmp_path}/classInd.txt: numbered labels, 1-based, 3 labels\n" in capsys.readouterr().out
-    assert open_model(tmp_path / "m").labels == LABELS
-    assert (tmp_path / "m/labels.txt").read_text() == "one\ntwo\nthree\n"
-
-
-def test_precision_that_cannot_run_here_is_written_without_golden_error(
-    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("edge_tdn_export.convert.convert.processor_can", lambda precision: precision != "bf16")
-    assert main(arguments) == 0
-    assert "bf16, golden clip: this machine cannot run it" in capsys.readouterr().out
-    builds = open_model(tmp_path / "m").manifest.precisions
-    assert builds["bf16"].golden_error is None
-    assert builds["fp32"].golden_error <= 1e-4
+    assert planned([*arguments, *advice.split()])[0].recipe.precisions == ("fp32",)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +191,7 @@ def test_interrupt_leaves_nothing_behind(number: signal.Signals, arguments: list
 
     def has_begun() -> bool:
         assert process.poll() is None, "ended before it could be interrupted"
-        return bool(list(tmp_path.glob(".m-*/golden.npz")))
+        return bool(list(tmp_path.glob(".m-*/weights.safetensors")))
 
     eventually(has_begun)
     process.send_signal(number)

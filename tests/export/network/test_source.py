@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from edge_tdn_export.__main__ import main
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.source import find_source, locate
 
 from edge_tdn.errors import ModelError
-from edge_tdn.manifest import LABELS, WEIGHTS, Model, open_model
-from tests.support.exports import SPEC, SmallModel, write_labels
+from edge_tdn.manifest import LABELS, WEIGHTS, Model
+from tests.support.exports import SPEC, SmallModel, planned, write_labels
 from tests.support.networks import small_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -58,15 +57,15 @@ LABELLED = ("door open", "Background", "fall")
     ],
 )
 def test_the_class_background_of_a_training_starts_no_action(
-    more: list[str], background: tuple[str, ...], printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    more: list[str], background: tuple[str, ...], printed: str, tmp_path: Path
 ) -> None:
     """Unless --background names others, or none."""
     (tmp_path / "run").mkdir()
     checkpoint.save(small_network(width=0.125, classes=3), tmp_path / "run" / WEIGHTS, SPEC)
     write_labels(tmp_path / "run" / LABELS, LABELLED)
-    assert main(["convert", f"{tmp_path}/run", f"{tmp_path}/m", "--precisions", "fp32", *more]) == 0
-    assert open_model(tmp_path / "m").manifest.background == background
-    assert printed in capsys.readouterr().out
+    (_, recipe), notes = planned(["convert", f"{tmp_path}/run", f"{tmp_path}/m", *more])
+    assert recipe.background == background
+    assert printed in "\n".join(notes)
 
 
 def test_a_model_folder_states_its_background_itself(small_model: SmallModel, tmp_path: Path) -> None:
