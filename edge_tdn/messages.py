@@ -347,6 +347,7 @@ class DaemonStatus(Payload):
     version: str
     boot: str = Field(description="random, different at every start of the daemon")
     started_at: Time
+    at: Time | None = Field(default=None, description="when this was published; null: by an earlier version")
     model: ModelRef
     device: str
     cameras: list[str]
@@ -361,6 +362,7 @@ class DaemonStatus(Payload):
     config: ConfigStatus | None = Field(default=None, description="null: published by an earlier version")
     connects: int = Field(default=0, ge=0, description="connections that the broker accepted since the daemon started")
     runtime: RuntimeStatus | None = Field(default=None, description="null: published by an earlier version")
+    metrics_fault: str = Field(default="", description="why the metrics are not served; empty: they are, or are off")
 
 
 class TopScores(Payload):

@@ -10,7 +10,15 @@ from edge_tdn.capture.decoders import Decoders, decoder, elements
 from edge_tdn.capture.diagnosis import ask, diagnose
 from edge_tdn.capture.frame_times import FrameTimes
 from edge_tdn.capture.key_frames import KeyFrames
-from edge_tdn.capture.pipeline import SINK, decode_on_one_thread, decodebin, expect_one_stream, parse, source_element
+from edge_tdn.capture.pipeline import (
+    SINK,
+    decode_on_one_thread,
+    decodebin,
+    expect_one_stream,
+    parse,
+    skip_empty_edits,
+    source_element,
+)
 from edge_tdn.capture.redirects import Redirected
 from edge_tdn.capture.source_watch import SourceWatch
 from edge_tdn.capture.yuv_reader import YuvReader
@@ -38,7 +46,8 @@ class GstCapture:
         self._address, self._paced = address, paced
         self._crop = Crop.of(camera)
         self._pipeline = parse(address, camera)
-        self._pipeline.connect("deep-element-added", expect_one_stream)
+        for configure in (expect_one_stream, skip_empty_edits):
+            self._pipeline.connect("deep-element-added", configure)
         if paced and not address.live:
             self._pipeline.connect("deep-element-added", decode_on_one_thread)
         self._decoders = Decoders(camera.name, self._pipeline, camera.hardware and address.live)

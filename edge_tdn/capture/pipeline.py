@@ -59,6 +59,24 @@ def expect_one_stream(_pipeline: Any, _bin: Any, element: Any) -> None:
         element.set_property("single-stream", True)
 
 
+def skip_empty_edits(_pipeline: Any, _bin: Any, element: Any) -> None:
+    """Configure a new element, if it is the demuxer of an MP4 file.
+
+    Where the video begins later than the sound, as in many trimmed files, the demuxer sends a gap before the first
+    frame. A decoder that has not seen a frame yet would then drop all frames after the length of the gap.
+    """
+    if element.get_factory().get_name() == "qtdemux":
+        element.connect("pad-added", _without_gaps)
+
+
+def _without_gaps(_demuxer: Any, pad: Any) -> None:
+    Gst, _ = gstreamer.load()
+    results = {True: Gst.PadProbeReturn.DROP, False: Gst.PadProbeReturn.OK}
+    pad.add_probe(
+        Gst.PadProbeType.EVENT_DOWNSTREAM, lambda _pad, info: results[info.get_event().type == Gst.EventType.GAP]
+    )
+
+
 def decode_on_one_thread(_pipeline: Any, _bin: Any, element: Any) -> None:
     """Configure a new element as GStreamer does for live sources: passing frames to other threads costs more."""
     if element.find_property("max-threads"):

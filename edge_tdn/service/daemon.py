@@ -139,7 +139,13 @@ class Daemon:
             if not reloader.under_way and not any(camera.running for camera in self.cameras):
                 return
             runtime = self._running.network.runtime
-            states = publisher.delivery.state, publisher.outbox_status.state, reloader.status, runtime.status
+            states = (
+                publisher.delivery.state,
+                publisher.outbox_status.state,
+                reloader.status,
+                runtime.status,
+                self._metrics_fault,
+            )
             if states != before or time.monotonic() - published_s >= timing.life_every_s:
                 published_s, before = time.monotonic(), states
                 publisher.daemon_status(self._status())
@@ -158,7 +164,7 @@ class Daemon:
 
     def _notify_systemd(self) -> None:
         healthy = self._watchdog.look()
-        line = status_line(self._running, self._reloader.status)
+        line = status_line(self._running, self._reloader.status, self._metrics_fault)
         if healthy and self._reloader.under_way:
             systemd_notify.extend(self._watchdog.period_s, line)  # else systemd takes the reload for failed
         else:
@@ -215,11 +221,17 @@ class Daemon:
         self._fail(DeviceError(reason) if isinstance(error, DeviceError) else EdgeTdnError(reason))
 
     def _status(self) -> DaemonStatus:
-        return daemon_status(self._running, self._reloader.status, self._started_ns)
+        return daemon_status(self._running, self._reloader.status, self._started_ns, self._metrics_fault)
+
+    @property
+    def _metrics_fault(self) -> str:
+        return self._metrics.fault if self._metrics else ""
 
 
 class _MetricsServer(Protocol):
     """The metrics endpoint: see metrics.py."""
+
+    fault: str
 
     def start(self) -> None: ...
 
@@ -234,7 +246,7 @@ def _open_metrics(
     daemon: Callable[[], DaemonStatus],
     timing: MetricsTiming,
 ) -> _MetricsServer | None:
-    """Return the metrics endpoint, not started yet; None where it is off. ConfigError: its port cannot be opened."""
+    """Return the metrics endpoint, not started yet; None where it is off. ConfigError: its address is wrong."""
     if not config.metrics.port:
         return None
     from edge_tdn.service.metrics import Metrics  # 1 MB, and a web server

@@ -3,13 +3,11 @@
 The only file that imports prometheus_client; loaded only when a port is configured.
 """
 
-import errno
 import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from http.server import HTTPServer
-from socketserver import TCPServer
 from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Histogram, MetricsHandler, disable_created_metrics
@@ -18,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import CameraStatus, ConfigState, DaemonStatus, DeliveryState, OutboxState, RuntimeState, State
+from edge_tdn.service.metrics_port import in_use, open_port
 from edge_tdn.service.process_usage import start_time_s, usage
 from edge_tdn.service.timing import DEFAULT_METRICS_TIMING, MetricsTiming
 
@@ -44,7 +43,9 @@ GAUGES = (
 class Metrics:
     """Serves the metrics on a thread of its own, which calls `cameras` and `daemon` at every scrape.
 
-    `_observed` is written by any thread, one operation at a time, and read by the serving one; all else is fixed.
+    A port that is in use is tried again by that thread. `_observed` is written by any thread, one operation at a time,
+    and read by the serving one, to which `_port` belongs between `start` and `close`; `fault` is read by any; all else
+    is fixed.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class Metrics:
         daemon: Callable[[], DaemonStatus],
         timing: MetricsTiming = DEFAULT_METRICS_TIMING,
     ) -> None:
-        """Open the port. ConfigError: the port or the address is not available."""
+        """Open the port. ConfigError: the address is not available."""
+        self._config, self._timing = config, timing
         self._cameras, self._daemon = cameras, daemon
-        registry = CollectorRegistry()
+        self._registry = CollectorRegistry()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._latency = Histogram(
             "edge_tdn_latency_seconds",
@@ -64,39 +66,56 @@ class Metrics:
             "puback (the broker has it)",
             ("camera", "stage"),
             buckets=BUCKETS_S,
-            registry=registry,
+            registry=self._registry,
         )
         self._observed: set[tuple[str, str]] = set()  # camera and stage
         self._started_s = start_time_s()  # once: it must not change when the clock is set
-        registry.register(self)
-        address, port = config.metrics.address, config.metrics.port
-
-        class Handler(MetricsHandler):
-            timeout = timing.client_timeout_s
-
-        try:
-            self._server = _Server((address, port), Handler.factory(registry))
-        except PermissionError as error:
-            message = f"{error.strerror}; allowed: a port above 1023"
-            raise ConfigError(config.fault(["metrics", "port"], port, message)) from error
-        except OSError as error:
-            in_use = error.errno == errno.EADDRINUSE
-            key, value = ("port", port) if in_use else ("address", address)
-            hint = "another one is free, or end what uses it" if in_use else "allowed: an address of this host"
-            raise ConfigError(config.fault(["metrics", key], value, f"{error.strerror or error}; {hint}")) from error
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(timing.poll_s,), name="metrics", daemon=True
-        )
+        self._registry.register(self)
+        self._closing = threading.Event()
+        self._port = open_port(config)
+        self.fault = "" if self._port else in_use(config)  # why nothing is served; empty: nothing is wrong
+        if self.fault:
+            log.warning("metrics: %s; tried again every %g s", self.fault, timing.retry_s)
+        self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
 
     def start(self) -> None:
-        """Start serving."""
+        """Start serving, as soon as the port is free."""
         self._thread.start()
 
     def close(self) -> None:
         """Stop serving, and close the port."""
+        self._closing.set()
         if self._thread.ident is not None:
-            self._server.shutdown()
-        self._server.server_close()
+            self._thread.join()
+        if self._port:
+            self._port.close()
+
+    def _serve(self) -> None:
+        """Open the port if it was in use, and serve until `close`. On the thread."""
+        while self._port is None:
+            if self._closing.wait(self._timing.retry_s):
+                return
+            self._port = self._reopened()
+
+        class Handler(MetricsHandler):
+            timeout = self._timing.client_timeout_s
+
+        server = _Server(self._port, Handler.factory(self._registry))
+        server.timeout = self._timing.poll_s
+        while not self._closing.is_set():
+            server.handle_request()
+
+    def _reopened(self) -> socket.socket | None:
+        """Try the port again. Return its socket, or None if it cannot be opened yet."""
+        try:
+            port = open_port(self._config)
+        except ConfigError as error:  # the address has left this host meanwhile
+            self.fault = str(error)
+            return None
+        if port:
+            self.fault = ""
+            log.info("metrics: served at %s, the port is free now", self._config.metrics.url)
+        return port
 
     def observe(self, camera: str, stage: str, seconds: float) -> None:
         """Count how long a stage of a clip or an event took. From any thread; takes microseconds."""
@@ -172,15 +191,12 @@ def _states(
 
 
 class _Server(HTTPServer):
-    """An HTTP server with one thread: one scrape at a time."""
+    """An HTTP server with one thread at a socket that is listening: one scrape at a time."""
 
-    def __init__(self, address: tuple[str, int], handler: type[MetricsHandler]) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        super().__init__(address, handler)
-
-    def server_bind(self) -> None:
-        """Bind without asking a name server for our own name, which may take long."""
-        TCPServer.server_bind(self)
+    def __init__(self, listening: socket.socket, handler: type[MetricsHandler]) -> None:
+        super().__init__(listening.getsockname()[:2], handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what fails in a scrape, such as a client that disconnects; it must not end the thread."""

@@ -23,6 +23,7 @@ class MetricsTiming:
 
     client_timeout_s: float = 2.0  # for a client that connects and does not ask, or does not read
     poll_s: float = 0.2  # how soon `close` takes effect
+    retry_s: float = 10.0  # between two attempts to open a port that is in use
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """Codecs, containers and sizes: GStreamer writes them, and the same picture is played."""
 
+import struct
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from edge_tdn.capture.video_file import read_file
+from edge_tdn.capture.video_file import Decoder, read_file
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import NS_PER_MS, Picture
@@ -121,3 +124,31 @@ def test_a_video_of_variable_rate_keeps_its_times(tmp_path: Path, decoder: str) 
     first_ns = frames[0].pts_ns
     assert [(frame.pts_ns - first_ns) / NS_PER_MS for frame in frames] == pytest.approx([40 * n for n in kept], abs=2)
     assert [round(float(frame.picture.mean()) / 15) for frame in frames] == kept
+
+
+@pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
+def test_a_video_that_begins_after_its_sound_is_played_whole(decoder: Decoder, tmp_path: Path) -> None:
+    """A file that was cut out of a longer one often has an empty edit, until its first key frame."""
+    path = tmp_path / "cut.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30, (320, 240))  # type: ignore[attr-defined]
+    for _ in range(60):
+        writer.write(quarters(240, 320))
+    writer.release()
+    path.write_bytes(_with_empty_edit(path.read_bytes(), 1000))
+    frames = list(read_file(path, decoder=decoder))
+    assert len(frames) == 60
+    assert all(after.pts_ns > before.pts_ns for before, after in pairwise(frames))
+
+
+def _with_empty_edit(video: bytes, ms: int) -> bytes:
+    """Return an MP4 file of one track whose list of edits begins with `ms` without frames."""
+    changed = bytearray(video)
+    entry = struct.pack(">IiI", ms, -1, 1 << 16)  # length, no media, rate
+    for box in (b"moov", b"trak", b"edts", b"elst"):
+        place = changed.index(box) - 4
+        struct.pack_into(">I", changed, place, struct.unpack_from(">I", changed, place)[0] + len(entry))
+    edits = changed.index(b"elst") + 8  # the number of edits
+    assert struct.unpack_from(">I", changed, edits) == (1,)
+    struct.pack_into(">I", changed, edits, 2)
+    changed[edits + 4 : edits + 4] = entry
+    return bytes(changed)

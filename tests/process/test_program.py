@@ -84,8 +84,7 @@ PROGRESS = """
 import sys, time
 from pathlib import Path
 from edge_tdn.process.program import run_program
-from edge_tdn_export.progress import stepped
-from edge_tdn_training.progress import counting_bar
+from edge_tdn_export.progress import ProgressDisplay, stepped
 def body():
     while not Path("go").exists():
         time.sleep(0.01)
@@ -93,9 +92,9 @@ def body():
         step("one")
         time.sleep(0.3)  # the bar is drawn ten times a second
         step("two")
-    with counting_bar() as bar:
-        for n in bar.track(range(3)):
-            bar.console.print("a line")
+    with ProgressDisplay() as display:
+        for n in display.track(range(3), 3, "three"):
+            display.print("a line")
     Path("done").touch()
     return 0
 sys.exit(run_program("program", body))

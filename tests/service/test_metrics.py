@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge_tdn.__main__ import main
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
@@ -28,12 +29,14 @@ from edge_tdn.messages import (
     State,
 )
 from edge_tdn.service.metrics import Metrics
+from edge_tdn.service.metrics_port import in_use
 from edge_tdn.service.timing import MetricsTiming
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
 from tests.support.mqtt import HostRecorder
 from tests.support.ports import free_port
 from tests.support.site import write_site
+from tests.support.waiting import eventually
 
 EAGER = """
 [decide]
@@ -264,15 +267,69 @@ def test_a_client_that_does_not_ask_and_a_scrape_that_fails_do_not_end_the_endpo
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("127.0.0.1", r"site\.toml:2: metrics\.port = \d+: Address already in use; another one is free"),
         ("192.0.2.7", r"site\.toml:3: metrics\.address = '192\.0\.2\.7': Cannot assign requested address; allowed: an"),
         ("no such host", r"site\.toml:3: metrics\.address = 'no such host': .*; allowed: an address of this host"),
     ],
 )
-def test_a_port_or_address_that_is_not_available_is_exit_status_78(address: str, message: str, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match=message) as raised:
-        Metrics(config(tmp_path, taken.getsockname()[1], address), list, daemon_status)
+def test_an_address_that_is_not_available_is_exit_status_78(address: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
+        Metrics(config(tmp_path, free_port(), address), list, daemon_status)
     assert raised.value.exit_status == 78
+
+
+def test_a_port_in_use_is_opened_once_it_is_free(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One line reports the failure, however often it is repeated, and one the success."""
+    caplog.set_level("INFO")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        metrics = Metrics(config(tmp_path, port), list, daemon_status, MetricsTiming(retry_s=0.05))
+        assert metrics.fault.startswith(f"port {port} is in use by another program")
+        metrics.start()
+    try:
+        eventually(lambda: not metrics.fault)
+        assert scrape(port)("edge_tdn_broker_connected") == 1
+    finally:
+        metrics.close()
+    lines = [one.getMessage() for one in caplog.records if one.name == "edge_tdn.service.metrics"]
+    assert lines == [
+        f"metrics: {in_use(config(tmp_path, port))}; tried again every 0.05 s",
+        f"metrics: served at http://127.0.0.1:{port}/metrics, the port is free now",
+    ]
+
+
+def test_an_endpoint_whose_port_stays_in_use_can_be_closed(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        metrics = Metrics(config(tmp_path, taken.getsockname()[1]), list, daemon_status)
+        metrics.start()
+        metrics.close()
+        assert metrics.fault
+
+
+def test_a_daemon_reports_a_metrics_port_in_use_until_it_is_free(
+    broker: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    path = write_site(
+        tmp_path, broker.url, 'name = "a"\nsource = "demo:"\nloop = true', extra=f"[metrics]\nport = {port}"
+    )
+    client = HostRecorder(broker.port, "edge-tdn/test")
+
+    def exit_status() -> int:
+        capsys.readouterr()
+        return main(["status", "--config", str(path)])
+
+    with DaemonProcess(path) as daemon:
+        client.wait_for(lambda: newest(client, "a")["state"] == "streaming")
+        assert f"port {port} is in use" in client.daemon_statuses()[-1]["metrics_fault"]
+        assert exit_status() == 1
+        assert f"metrics: port {port} is in use" in " ".join(capsys.readouterr().out.split())
+        taken.close()
+        client.wait_for(lambda: not client.daemon_statuses()[-1]["metrics_fault"])
+        assert scrape(port)("edge_tdn_broker_connected") == 1
+        eventually(lambda: exit_status() == 0)
+        assert daemon.terminate() == 0
+    client.close()
 
 
 def test_the_series_of_the_process_do_not_need_the_files_of_the_whole_system(

@@ -35,6 +35,7 @@ from edge_tdn.delivery.mqtt import (
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import BrokerError
 from edge_tdn.messages import DaemonStatus, Reply, TopScores, iso
+from edge_tdn.service.metrics_port import PORT_REMEDY
 
 ACCESS_RULE = "the broker's access rules must let {user} {verb} {base}/#"
 FAILED = BrokerError.exit_status
@@ -160,6 +161,8 @@ def _topics(
     if online and daemon:
         yield _delivery(config, daemon)
         yield _running(config, daemon, holder)
+        if daemon.metrics_fault:
+            yield Finding("metrics", "warning", f"{daemon.metrics_fault}, according to the daemon", PORT_REMEDY)
     elif holder is not None:
         message = f"a daemon of this configuration runs here (process {holder or 'elsewhere'}), unknown to the broker"
         yield Finding("daemon", "warning", message, "its log says why: `journalctl -u 'edge-tdn*'`")

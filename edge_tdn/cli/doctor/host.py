@@ -1,4 +1,4 @@
-"""Examination of this machine: its clock, its decoders, and its devices."""
+"""Examination of this machine: its clock, the port of the metrics, its decoders, and its devices."""
 
 import ctypes
 import grp
@@ -8,7 +8,9 @@ from pathlib import Path
 
 from edge_tdn.cli.doctor.finding import Finding
 from edge_tdn.config.tables import Config
+from edge_tdn.errors import ConfigError
 from edge_tdn.media import gstreamer
+from edge_tdn.service.metrics_port import PORT_REMEDY, in_use, open_port
 
 UNSYNCHRONISED_US = 16_000_000  # maximum error, microseconds, from which the kernel calls a clock unsynchronised
 GOOD, LIBAV = "gstreamer1.0-plugins-good", "gstreamer1.0-libav"
@@ -55,6 +57,25 @@ def clock() -> Iterator[Finding]:
     else:
         remedy = "`timedatectl set-ntp true`, or install chrony: the times of events come from this clock"
         yield Finding("clock", "warning", "it is not synchronised", remedy)
+
+
+def metrics(config: Config, holder: int | None) -> Iterator[Finding]:
+    """Examine whether the port of the metrics is free, unless this configuration's daemon serves there.
+
+    `holder`: process id of that daemon; its status says whether it serves.
+    """
+    if not config.metrics.port or holder is not None:
+        return
+    try:
+        port = open_port(config)
+    except ConfigError as error:
+        yield Finding("metrics", "failed", str(error), "", error.exit_status)
+        return
+    if port:
+        port.close()
+        yield Finding("metrics", "ok", f"{config.metrics.url} can be served")
+    else:
+        yield Finding("metrics", "warning", in_use(config), PORT_REMEDY)
 
 
 def decoders(config: Config | None) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import shlex
 import subprocess
 import tomllib
@@ -19,7 +20,7 @@ from edge_tdn_export.convert import convert
 from edge_tdn_export.limits import LIMITS
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import export_model, next_steps
-from edge_tdn_training.commands.finetune import CONFUSION, Exported, write_results
+from edge_tdn_training.commands.finetune import CONFUSION, REPORT, Exported, write_results
 from edge_tdn_training.commands.next_steps import serve_lines
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.loop.run_folder import CURVES, RUN
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 NAME = '-it\'s der "Flur" (ü) $HOME; C:\\clips'  # of a folder, which a shell or argparse would take apart
 
 
-def test_confusion_matrix_is_that_of_the_precision_that_a_host_runs_by_default(tmp_path: Path) -> None:
+def test_the_results_show_the_precision_that_a_host_runs_by_default_and_warn_of_others(tmp_path: Path) -> None:
     truth = np.array([0, 1])
     right, wrong = (
         Accuracy(("a", "b"), logits, truth) for logits in (np.eye(2, dtype="f4"), np.eye(2, dtype="f4")[::-1])
@@ -45,6 +46,11 @@ def test_confusion_matrix_is_that_of_the_precision_that_a_host_runs_by_default(t
     write_results(plan, data, Exported(cast(Any, None), ()), {"bf16": wrong, "fp32": right, "int8": wrong}, tmp_path)
     expected = right.picture("door, fp32: top-1 100.0% of 2 clips of 2 recording(s)")
     assert (tmp_path / CONFUSION).read_bytes() == expected
+    notes = json.loads((tmp_path / REPORT).read_bytes())["notes"]
+    assert [note.partition(":")[0] for note in notes] == [
+        "bf16 is less accurate than fp32",
+        "int8 is less accurate than fp32",
+    ]
 
 
 def test_videos_of_any_name_calibrate_a_new_model(tmp_path: Path) -> None:
@@ -73,14 +79,14 @@ def test_the_lines_that_serve_a_model_are_toml_and_commands_for_any_name(
     served = f"{tmp_path}/etc/models/{NAME}"
     copy = ["sudo", "cp", "-r", str(tmp_path / made), f"{tmp_path}/etc/models/"]
     assert shlex.split(copied)[5:] == [*copy, "&&", "sudo", "chmod", "-R", "a+rX", served]
-    assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": served}}
+    assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": served, "precision": "fp32"}}
     assert shlex.split(check)[1:] == ["check", "--config", str(tmp_path / "etc/site.toml")]
     assert reload == "  sudo systemctl reload edge-tdn"
     (tmp_path / "site.toml").touch()
     _, *toml, _, check, run, _, copy_first, key = serve_lines(made)
     assert copy_first == copied
     assert tomllib.loads(key) == {"model": served}
-    assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": str(tmp_path / made)}}
+    assert tomllib.loads("\n".join(toml)) == {"runtime": {"model": str(tmp_path / made), "precision": "fp32"}}
     assert [shlex.split(line)[1:] for line in (check, run)] == [
         ["check", "--config", "site.toml"],
         ["run", "--config", "site.toml"],

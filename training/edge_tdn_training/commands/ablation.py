@@ -20,9 +20,9 @@ from edge_tdn_export.convert.model_folder import write_at_once
 from edge_tdn_export.inspection import macs
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.tdn import TDN
+from edge_tdn_export.progress import ProgressDisplay
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ModelError
@@ -41,7 +41,6 @@ from edge_tdn_training.loop.distributed import DistributedContext, distributed_c
 from edge_tdn_training.loop.initial_weights import load_initial_weights
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
-from edge_tdn_training.progress import counting_bar
 from edge_tdn_training.synthetic.clips import SPEC
 from edge_tdn_training.synthetic.dataset import GeneratedClips
 
@@ -185,17 +184,16 @@ def _compare(
 ) -> int:
     """Train the missing networks, evaluate all, and write the results; return the exit status 0."""
     jobs = [(variant, seed) for seed in range(1, options.seeds + 1) for variant in variants]
-    with counting_bar(shown=context.is_first) as bars:
-        whole = bars.add_task("networks", total=len(jobs))
-        for variant, seed in jobs:
-            bars.update(whole, description=f"networks: {variant.name}, seed {seed}")
-            _train(variant, seed, spec, options, context, bars)
-            bars.advance(whole)
-        if not context.is_first:
-            return 0
-        networks = [checkpoint.load(_folder(options.out, *job) / WEIGHTS).eval() for job in jobs]
-        compiled = [compile_whole(network, spec) for network in bars.track(networks, description="compiling")]
-        evaluated = evaluate(compiled, spec, options.held_out, bars)
+    for number, (variant, seed) in enumerate(jobs, 1):
+        name = f"network {number} of {len(jobs)}, {variant.name} with seed {seed}"
+        _train(variant, seed, spec, options, context, name)
+    if not context.is_first:
+        return 0
+    networks = [checkpoint.load(_folder(options.out, *job) / WEIGHTS).eval() for job in jobs]
+    with ProgressDisplay() as progress:
+        tracked = progress.track(networks, len(networks), "compiling")
+        compiled = [compile_whole(network, spec) for network in tracked]
+        evaluated = evaluate(compiled, spec, options.held_out, progress)
     results = [
         _result(variant, networks[number], spec, evaluated[number :: len(variants)])
         for number, variant in enumerate(variants)
@@ -222,9 +220,9 @@ def _train(
     spec: InputSpec,
     options: argparse.Namespace,
     context: DistributedContext,
-    bars: Progress,
+    name: str,
 ) -> None:
-    """Train one network, unless its run is complete."""
+    """Train one network, unless its run is complete. `name`: of the progress."""
     folder = _folder(options.out, variant, seed)
     epochs = max(1, round(options.drawings / EPOCH_CLIPS))
     config = one_cycle(epochs, context, RATE, BATCH, VIEWS, seed)
@@ -232,11 +230,11 @@ def _train(
     clips = GeneratedClips(seed * CLIPS_PER_SEED, options.drawings // epochs)
     micro_batch = options.micro_batch or BATCH // context.world
     task = TrainingTask(initial, spec, clips, None, config)
-    train(task, folder, context, micro_batch, options.workers, bars=bars)
+    train(task, folder, context, micro_batch, options.workers, name=name)
 
 
 def evaluate(
-    networks: Sequence[Compiled], spec: InputSpec, count: int, bars: Progress
+    networks: Sequence[Compiled], spec: InputSpec, count: int, progress: ProgressDisplay
 ) -> list[tuple[Accuracy, NDArray[np.float64]]]:
     """Return for each network its accuracy on the first `count` held-out clips, and the seconds of each clip, [count].
 
@@ -246,7 +244,7 @@ def evaluate(
     logits = np.empty((len(networks), count, len(MOTIONS)), np.float32)
     seconds = np.empty((len(networks), count))
     truth = np.empty(count, np.int64)
-    clips = bars.track(generated_clips(spec, count), count, description="evaluating")
+    clips = progress.track(generated_clips(spec, count), count, "evaluating")
     for number, (_, frames, truth[number]) in enumerate(clips):
         for one in rng.permutation(len(networks)):
             began = time.perf_counter()

@@ -8,8 +8,8 @@ evaluation.json and a picture for each precision.
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,9 @@ from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.input_spec import stated_or_published
 from edge_tdn_export.network.reference import Networks, open_networks
 from edge_tdn_export.network.source import find_source, locate
+from edge_tdn_export.progress import ProgressDisplay, stepped
 from edge_tdn_export.video_options import LABELS_HELP, add_video_options, reading
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from edge_tdn.actions.labels import check_names, rules
@@ -191,15 +191,8 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
     precisions = _precisions(options)
     with ExitStack() as opened:
         models = [_evaluated_model(number, options, precisions, opened) for number in range(len(options.model))]
-        with _bar(steps(data, models)) as (progress, task):
-            found = evaluate(
-                data,
-                str(options.data),
-                models,
-                options.protocol,
-                options.cache,
-                step=lambda what: progress.update(task, description=what, advance=1),
-            )
+        with stepped(steps(data, models), "evaluating") as step:
+            found = evaluate(data, str(options.data), models, options.protocol, options.cache, step)
     title = " + ".join(model.name for model in models)
     notes = (*data.notes, *([read_labels(options.labels).note] if options.labels else ()))
     content = {
@@ -287,8 +280,8 @@ def _evaluate_stream(options: argparse.Namespace) -> None:
     check_length(labelled, intervals, video, declared_s)
     found: dict[str, StreamResult] = {}
     for name in dict.fromkeys(options.precision or ["fp32"]):
-        with closing(open_any(model, name)) as runtime, _bar(declared_s) as (progress, task):
-            step = partial(_seconds_done, progress, task, name)
+        with closing(open_any(model, name)) as runtime, ProgressDisplay(" s") as progress:
+            step = partial(progress.report, f"evaluating {name}", total=declared_s)
             with enough_memory(runtime.device, EVALUATING):
                 found[name] = stream(model, runtime, video, intervals, decide, step, pictures_of)
         check_length(labelled, intervals, video, found[name].matched.seconds)
@@ -340,20 +333,3 @@ def _write(
     for reason in printed(skipped):
         console.print(f"skipped: {reason}", soft_wrap=True)
     console.print(f"written: {', '.join(str(out / name) for name in (REPORT, *pictures))}", soft_wrap=True)
-
-
-@contextmanager
-def _bar(total: float | None) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress, progress.add_task("", total=total)
-
-
-def _seconds_done(progress: Progress, task: TaskID, name: str, seconds: float) -> None:
-    progress.update(task, description=name, completed=seconds)

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from edge_tdn_export.clips import find_videos
+from edge_tdn_export.progress import ProgressDisplay
 from rich.console import Console
 
 from edge_tdn.demo.scene import MOTIONS
@@ -32,7 +33,6 @@ from edge_tdn_training.evaluation.motion_clips import (
     print_accuracy,
 )
 from edge_tdn_training.evaluation.real_crops import MAX_PARTS, real_crops
-from edge_tdn_training.progress import counting_bar
 
 HELP = CommandHelp(
     description="""\
@@ -98,8 +98,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         with closing(open_runtime(model, options.precision)) as runtime:
             for kind, (clips, total) in kinds.items():
-                with counting_bar() as progress:
-                    accuracy, rows = evaluate_clips(runtime, progress.track(clips, total, description=kind))
+                with ProgressDisplay() as progress:
+                    accuracy, rows = evaluate_clips(runtime, progress.track(clips, total, kind))
                 wrong += rows
                 print_accuracy(console, kind, accuracy)
     finally:  # if no clip is left, these lines are the reason

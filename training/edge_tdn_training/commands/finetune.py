@@ -21,6 +21,7 @@ from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.parity.report import table
 from edge_tdn_export.parity.result import ParityReport
+from edge_tdn_export.progress import ProgressDisplay
 from edge_tdn_export.video_options import add_video_options
 from rich.console import Console
 
@@ -40,14 +41,13 @@ from edge_tdn_training.data.split import DataSplit, split
 from edge_tdn_training.data.video_cache import decode_with_progress, default_cache
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.protocols import views, with_runtime
-from edge_tdn_training.evaluation.report import accuracy_json, accuracy_table, class_table
+from edge_tdn_training.evaluation.report import accuracy_json, accuracy_table, class_table, precision_warnings
 from edge_tdn_training.loop.distributed import DEFAULT_MICRO_BATCH, distributed_context
 from edge_tdn_training.loop.early_stopping import best_epoch, epochs_at_low_rate
 from edge_tdn_training.loop.metrics import Metrics
 from edge_tdn_training.loop.run_folder import CURVES, ESCAPED, RUN
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
-from edge_tdn_training.progress import counting_bar
 from edge_tdn_training.training_config import TrainingConfig
 
 REPORT = "finetune.json"
@@ -221,7 +221,7 @@ def _print_results(plan: FinetunePlan, exported: Exported, accuracies: dict[str,
     ):
         console.print(f"\n{title}:")
         console.print(shown)
-    for line in ("", *exported.notes):
+    for line in ("", *exported.notes, *precision_warnings(accuracies)):
         console.print(line)
     top1 = ", ".join(f"{name} {one.top1:.1%}" for name, one in accuracies.items())
     console.print(f"{plan.out}: top-1 {top1} of the held-out clips; see {CONFUSION}, parity.html and {REPORT} in it")
@@ -341,15 +341,13 @@ def evaluate_model(folder: Path, held_out: DecodedDataSet) -> dict[str, Accuracy
     truth = np.array([video.label for video in held_out.data.videos])
     names = list(filter(runs_here, model.manifest.precisions))
     found: dict[str, Accuracy] = {}
-    with counting_bar() as progress:
-        bar = progress.add_task("evaluating", total=len(names) * len(held_out.frames))
+    with ProgressDisplay() as progress:
         for name in names:
             logits = []
             with closing(open_any(model, name)) as runtime:
                 score = with_runtime(runtime)
-                for frames in held_out.frames:
+                for frames in progress.track(held_out.frames, len(held_out.frames), f"evaluating {name}"):
                     logits += [score(clip)[0] for clip in views(frames, spec, "1x1")]
-                    progress.update(bar, advance=1, description=f"evaluating {name}")
             found[name] = Accuracy(model.labels, np.stack(logits), truth)
     return found
 
@@ -366,7 +364,7 @@ def write_results(
     write_at_once(folder / CURVES, (plan.run_folder / CURVES).read_bytes())
     results = {
         "schema": 1,
-        "notes": [*data.notes, *exported.notes],
+        "notes": [*data.notes, *exported.notes, *precision_warnings(accuracies)],
         "run": json.loads((plan.run_folder / RUN).read_bytes()),
         "recordings_evaluated": data.recordings,
         "results": {name: accuracy_json(one) for name, one in accuracies.items()},

@@ -72,7 +72,8 @@ def serve_lines(model: Path) -> list[str]:
 
 
 def _runtime(model: str) -> list[str]:
-    return ["  [runtime]", f"  model = {json.dumps(model, ensure_ascii=False)}"]
+    """Return the table of the configuration, with the precision that is always there and the most accurate."""
+    return ["  [runtime]", f"  model = {json.dumps(model, ensure_ascii=False)}", '  precision = "fp32"']
 
 
 @contextmanager

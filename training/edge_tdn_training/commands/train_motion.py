@@ -17,6 +17,7 @@ from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.tdn import TDN
 from edge_tdn_export.parity.report import table
+from edge_tdn_export.progress import ProgressDisplay
 from rich.console import Console
 
 from edge_tdn.config.tables import RuntimeConfig
@@ -38,7 +39,6 @@ from edge_tdn_training.loop.distributed import distributed_context
 from edge_tdn_training.loop.initial_weights import load_initial_weights
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
-from edge_tdn_training.progress import counting_bar
 from edge_tdn_training.synthetic.clips import HELD_OUT, SPEC, generate_clip
 from edge_tdn_training.synthetic.dataset import GeneratedClips
 from edge_tdn_training.synthetic.photos import read_photos
@@ -238,8 +238,8 @@ def _film(number: int, folder: Path) -> Path:
 def _evaluate(model: Model, count: int, out: Path, console: Console) -> None:
     found: dict[str, Accuracy] = {}
     for name in filter(runs_here, model.manifest.precisions):
-        with closing(open_runtime(model, name)) as runtime, counting_bar() as progress:
-            clips = progress.track(generated_clips(SPEC, count), count, description=f"evaluating {name}")
+        with closing(open_runtime(model, name)) as runtime, ProgressDisplay() as progress:
+            clips = progress.track(generated_clips(SPEC, count), count, f"evaluating {name}")
             found[name], _ = evaluate_clips(runtime, clips)
         print_accuracy(console, name, found[name])
     results = {name: accuracy_json(one) for name, one in found.items()}

@@ -52,6 +52,11 @@ class Accuracy:
         return counts
 
     @property
+    def right(self) -> int:
+        """Return the number of videos whose best class is the true one."""
+        return int(self.confusion.trace())
+
+    @property
     def top1(self) -> float:
         return self._top(1)
 

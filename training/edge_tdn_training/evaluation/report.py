@@ -21,6 +21,7 @@ STREAM_COLUMNS = (
     "false an hour",
 )
 TAKEN_FOR = "mostly taken for"
+FULL = "fp32"  # the precision that the others are compared with
 
 
 def accuracy_json(one: Accuracy) -> dict[str, Any]:
@@ -70,6 +71,21 @@ def _counts_json(one: StreamResult, label: str | None) -> dict[str, Any]:
         "mean_start_delay_s": counts.mean_delay_s,
         "false_per_hour": counts.false_per_hour,
     }
+
+
+def precision_warnings(accuracies: dict[str, Accuracy]) -> list[str]:
+    """Return a line for each precision with at least two right clips fewer than FP32, and what to serve instead.
+
+    `accuracies`: on the same held-out clips. One clip may differ by chance.
+    """
+    full = accuracies[FULL]
+    worse = {name: one for name, one in accuracies.items() if full.right - one.right > 1}
+    instead = " or ".join(f'precision = "{name}"' for name in accuracies if name not in worse)
+    return [
+        f"{name} is less accurate than {FULL}: {one.right} of {len(one.truth)} held-out clips are right, in {FULL} "
+        f"{full.right}. Do not serve it: set {instead} in [runtime]"
+        for name, one in worse.items()
+    ]
 
 
 def accuracy_table(accuracies: dict[str, Accuracy], evaluated: str = "videos") -> Table:
