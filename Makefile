@@ -126,7 +126,6 @@ install: packages python
 	@echo "After an update: systemctl try-restart 'edge-tdn*'"
 
 # What is installed beside the Python packages; also for the Debian package, which cannot run its own Python here.
-# edge-tdn-train prints its manual page only with PyTorch: `make manuals`.
 RUN = $(DESTDIR)$(LIBRARY)/bin/python -I
 files:
 	@install -d $(DESTDIR)$(PREFIX)/bin $(SYSTEMD) $(SYSUSERS) $(SHARE) $(MAN1) $(BASH) $(ZSH) $(FISH) $(DESTDIR)/etc/edge-tdn
@@ -138,7 +137,7 @@ files:
 		install -d $(SHARE)/examples/$$name; install -m 644 configs/$$name/*.* $(SHARE)/examples/$$name; done
 	@test -e $(DESTDIR)/etc/edge-tdn/site.toml || install -m 644 configs/demo.toml $(DESTDIR)/etc/edge-tdn/site.toml
 	@for name in $(PROGRAMS); do ln -sfn ../lib/edge-tdn/bin/$$name $(DESTDIR)$(PREFIX)/bin/$$name; done
-	@set -e; for name in edge-tdn edge-tdn-export; do \
+	@set -e; for name in $(PROGRAMS); do \
 		program="$(RUN) $(DESTDIR)$(LIBRARY)/bin/$$name"; \
 		$$program man >$(MAN1)/$$name.1; \
 		$$program completion bash >$(BASH)/$$name; \
@@ -180,7 +179,7 @@ schemas: $(VENV)/.host
 
 manuals: $(VENV)/.test
 	@mkdir -p $(MANUALS)
-	@set -e; for program in edge-tdn edge-tdn-export edge-tdn-train; do \
+	@set -e; for program in $(PROGRAMS); do \
 		$(BIN)/$$program man >$(MANUALS)/$$program.1; \
 		for shell in bash zsh fish; do $(BIN)/$$program completion $$shell >$(MANUALS)/$$program.$$shell; done; done
 

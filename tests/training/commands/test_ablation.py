@@ -13,9 +13,10 @@ from edge_tdn_export.convert.convert import whole
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import ablation
-from edge_tdn_training.commands.ablation import T_CONV, TABLES, TSN, chosen
+from edge_tdn_training.commands.ablation import chosen
 from edge_tdn_training.commands.ablation_report import AblationResult, markdown, notes, picture, table, to_json
 from edge_tdn_training.evaluation.accuracy import Accuracy
+from edge_tdn_training.options.ablation import T_CONV, TABLES, TSN
 from edge_tdn_training.synthetic.clips import SPEC
 from numpy.typing import NDArray
 from PIL import Image

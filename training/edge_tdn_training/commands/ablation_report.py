@@ -16,8 +16,8 @@ from edge_tdn.replay.plot import png
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.motion_clips import SIDEWAYS
 from edge_tdn_training.evaluation.report import accuracy_json
+from edge_tdn_training.options.ablation import FULL
 
-FULL = "TDN"
 PAPER = "Something-Something V1, ResNet-50, T = 8"  # conditions of the paper's figures
 COLUMNS = ("network", "top-1\n%", f"{FULL}\nleads by", "left or\nright, %", "M\nparam.", "GMAC\na clip", "ms\na clip")
 GUESS = 0.5  # accuracy of a guess between left and right

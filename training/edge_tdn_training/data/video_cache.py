@@ -39,6 +39,7 @@ from edge_tdn_training.data.augment import decoded_short_side
 from edge_tdn_training.data.dataset import DataSet, Video
 from edge_tdn_training.data.decoded import MAX_SKIPPED_LISTED, DecodedDataSet, digest
 from edge_tdn_training.data.frames import Frames
+from edge_tdn_training.machine import default_cache
 
 SHORT_SIDE = 256  # pixels, as published
 ROUNDING_S = 1e-4  # a PTS that was rounded to its clock's resolution still counts as on time
@@ -47,11 +48,6 @@ VERSION = 3  # increased when the same video would give other frames
 NOTE_SUFFIX = ".txt"  # of the file beside a cache file that contains the note for the user, if there is one
 
 Step = Callable[[str], None]  # receives the name of the video that is done
-
-
-def default_cache() -> Path:
-    """Return the folder of decoded videos that is used without --cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-tdn" / "frames"
 
 
 def decode_with_progress(data: DataSet, spec: InputSpec, cache: Path, shown: bool = True) -> DecodedDataSet:
