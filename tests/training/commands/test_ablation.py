@@ -13,8 +13,8 @@ from edge_tdn_export.convert.convert import whole
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import ablation
-from edge_tdn_training.commands.ablation import T_CONV, TABLES, TSN, chosen
 from edge_tdn_training.commands.ablation_report import AblationResult, markdown, notes, picture, table, to_json
+from edge_tdn_training.commands.ablation_tables import T_CONV, TABLES, TSN, PaperFigures, chosen
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.synthetic.clips import SPEC
 from numpy.typing import NDArray
@@ -111,7 +111,9 @@ def test_trained_networks_are_kept_when_the_results_cannot_be_written(
     assert (tmp_path / "out/ablation.json").exists()
 
 
-def result(name: str, predicted: list[list[int]], seconds: list[float], paper: float | None = None) -> AblationResult:
+def result(
+    name: str, predicted: list[list[int]], seconds: list[float], paper: PaperFigures | None = None
+) -> AblationResult:
     """Return a result. `predicted`: for each seed, the labels of four clips (left, left, right, still)."""
     truth = np.array([LEFT, LEFT, RIGHT, STILL])
     accuracies = tuple(Accuracy(MOTIONS, np.eye(len(MOTIONS), dtype=np.float32)[one], truth) for one in predicted)
@@ -122,7 +124,8 @@ def result(name: str, predicted: list[list[int]], seconds: list[float], paper: f
 def test_table_picture_and_json_of_several_seeds() -> None:
     """The figures were computed by hand."""
     tsn = result("TSN", [[LEFT, LEFT, LEFT, STILL], [RIGHT, RIGHT, RIGHT, STILL]], [0.010, 0.011, 0.010, 0.100])
-    tdn = result("TDN", [[LEFT, LEFT, RIGHT, STILL], [LEFT, LEFT, RIGHT, LEFT]], [0.012, 0.0132, 0.013, 0.110], 52.3)
+    paper = PaperFigures(50.0, gflop=36)
+    tdn = result("TDN", [[LEFT, LEFT, RIGHT, STILL], [LEFT, LEFT, RIGHT, LEFT]], [0.012, 0.0132, 0.013, 0.110], paper)
     assert tsn.top1.tolist() == [0.75, 0.5]
     assert tsn.left_or_right == pytest.approx([2 / 3, 1 / 3])
     assert tdn.left_or_right.tolist() == [1, 1]
@@ -132,17 +135,19 @@ def test_table_picture_and_json_of_several_seeds() -> None:
     cells = [line.split("  ") for line in shown.getvalue().splitlines()[2:]]
     assert [[cell.strip() for cell in row if cell.strip()] for row in cells] == [
         ["TSN", "62.5 ± 17.7", "+25.0 ± 25.0", "50.0 ± 23.6", "2.00", "0.50", "10.5", "1.00"],
-        ["TDN", "87.5 ± 17.7", "100.0 ± 0.0", "2.00", "0.50", "13.1", "1.20", "52.3"],
+        ["TDN", "87.5 ± 17.7", "100.0 ± 0.0", "2.00", "0.50", "13.1", "1.20", "50.0", "36"],
     ]
     assert markdown([tsn, tdn]).splitlines()[3].startswith("| TDN | 87.5 ± 17.7 |  | 100.0")
     assert "4 clips, 3 of them left or right" in notes([tsn, tdn])[0]
     assert "right in 50.0% of all" in notes([tsn, tdn])[0]
-    assert "not quoted" in notes([tsn, tdn])[-1]
+    assert markdown([tsn, tdn]).splitlines()[3].endswith("| 1.20 | 50.0 |  | 36 |")
+    assert "ICLR 2021 submission" in notes([tsn, tdn])[2]
     assert "paper" not in "".join(notes([tsn]))
     found = json.loads(to_json([tsn, tdn], {"seeds": 2}))
     assert found["models"][0]["tdn_leads_by"] == {"mean": 0.25, "standard_error": 0.25}
     assert found["models"][0]["left_or_right"]["seeds"] == pytest.approx([2 / 3, 1 / 3])
-    assert (found["models"][1]["tdn_leads_by"], found["models"][1]["paper_top1"]) == (None, 0.523)
+    assert found["models"][1]["tdn_leads_by"] is None
+    assert [one["paper"] for one in found["models"]] == [None, {"top1": 0.5, "top5": None, "gflop_per_clip": 36}]
     assert Image.open(io.BytesIO(picture([tsn, tdn], "what it is of"))).size[0] > 1000
 
 
@@ -155,6 +160,24 @@ def test_every_row_of_the_papers_tables_is_a_different_network() -> None:
     assert len({variant.folder for variant in every}) == len(every) == 10
     networks = [TDNConfig(**ablation.NETWORK, **variant.network) for variant in every]
     assert len(set(networks)) == len(every)
+
+
+def test_the_papers_figures_are_quoted_from_one_version() -> None:
+    """Every network of tables 1a to 1d has its row of the paper; TDN has the one of the ICLR submission."""
+    papers = {variant.name: variant.paper for variant in chosen(["1a", "1b", "1c", "1d"])}
+    assert None not in papers.values()
+    assert {name: one.top1 for name, one in papers.items() if one} == {
+        "TSN": 19.7,
+        "T-Conv": 46.2,
+        "S-TDM": 49.5,
+        "L-TDM": 48.9,
+        "TDN": 51.3,
+        "TDN added": 51.3,
+        "TDN attended": 47.6,
+        "TDN one way": 50.0,
+        "TDN one scale": 49.7,
+        "TDN no gates": 44.1,
+    }
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,7 @@ import argparse
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from edge_tdn_export.convert.model_folder import write_at_once
@@ -29,7 +27,8 @@ from edge_tdn.errors import ModelError
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import WEIGHTS, InputSpec
-from edge_tdn_training.commands.ablation_report import FULL, AblationResult, markdown, notes, picture, table, to_json
+from edge_tdn_training.commands.ablation_report import AblationResult, markdown, notes, picture, table, to_json
+from edge_tdn_training.commands.ablation_tables import TABLES, Variant, chosen
 from edge_tdn_training.commands.machine_options import add_machine_options
 from edge_tdn_training.commands.motion_recipe import CLIPS_PER_SEED, NETWORK, SEEDS, one_cycle
 from edge_tdn_training.commands.next_steps import noted, same_command
@@ -48,7 +47,7 @@ from edge_tdn_training.synthetic.dataset import GeneratedClips
 EPOCH_CLIPS = 1000  # drawings, about: a killed run is resumed from there
 VIEWS = 4  # of a drawing, backwards as well: the looks of a thing are then independent of its direction
 BATCH, RATE = 32, 0.4  # as for the shipped model
-MIN_TABLE_WIDTH = 110  # columns: a narrower terminal wraps the table instead of cutting it off
+MIN_TABLE_WIDTH = 120  # columns: a narrower terminal wraps the table instead of cutting it off
 RESULTS, PICTURE = "ablation.json", "ablation.png"
 
 HELP = CommandHelp(
@@ -76,42 +75,6 @@ or seeds it trains the missing networks.
     ),
     exit_status={0: "", 71: "", 78: "options are wrong, or the folder was created with other options"},
 )
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A row of the paper's tables, by its differences from TDN as published."""
-
-    name: str
-    network: dict[str, Any] = field(default_factory=dict)  # options of TDNConfig
-    paper: float | None = None  # top-1 on Something-Something V1 in per cent: ResNet-50, T = 8, one clip
-
-    @property
-    def folder(self) -> str:
-        return self.name.lower().replace(" ", "-")
-
-
-TSN = Variant("TSN", {"stdm_stages": (), "ltdm_stages": (), "temporal_conv_stages": ()})
-T_CONV = Variant("T-Conv", {"stdm_stages": (), "ltdm_stages": ()})
-S_TDM = Variant("S-TDM", {"ltdm_stages": ()})
-L_TDM = Variant("L-TDM", {"stdm_stages": ()})
-FULL_TDN = Variant(FULL, paper=52.3)
-TABLES = {
-    "1a": (
-        FULL_TDN,
-        Variant("TDN added", {"stdm_fusion": "add"}),
-        Variant("TDN attended", {"stdm_fusion": "attention"}),
-    ),
-    "1b": (
-        FULL_TDN,
-        Variant("TDN one way", {"ltdm_bidirectional": False}),
-        Variant("TDN one scale", {"ltdm_multiscale": False}),
-        Variant("TDN no gates", {"ltdm_attention": False}),
-    ),
-    "1c": (T_CONV, S_TDM, L_TDM, FULL_TDN),
-    "1d": (TSN, T_CONV, FULL_TDN),
-}
-ORDER = (TSN, T_CONV, S_TDM, L_TDM, FULL_TDN)  # then the variants of TDN
 
 
 def add_parser(commands: Commands, summary: str) -> None:
@@ -203,13 +166,6 @@ def _compare(
     _write(results, spec, options)
     _print(results, options)
     return 0
-
-
-def chosen(tables: Sequence[str]) -> list[Variant]:
-    """Return the networks of these tables, each once, the smallest first."""
-    every = [variant for name in sorted(TABLES) if name in tables for variant in TABLES[name]]
-    listed = [variant for variant in ORDER if variant in every]
-    return listed + [variant for variant in every if variant not in listed]
 
 
 def _folder(out: Path, variant: Variant, seed: int) -> Path:
