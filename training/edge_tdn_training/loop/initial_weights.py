@@ -136,7 +136,7 @@ def _notes(model: TDN, name: str) -> tuple[str, ...]:
     notes.append(f"new: {', '.join(new)}")
     if config.temporal_conv_stages:
         stages = ", ".join(f"res{stage}" for stage in config.temporal_conv_stages)
-        notes.append(f"shifts: temporal convolutions in {stages}")
+        notes.append(f"{'shifts' if config.temporal == 'conv' else 'fixed shifts'}: temporal convolutions in {stages}")
     return tuple(notes)
 
 
