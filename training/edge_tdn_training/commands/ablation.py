@@ -4,7 +4,8 @@
             clips, in the same order, at the same rate
 2 evaluate  all of them on the same held-out clips, in turn, in OpenVINO: accuracy and time
 
-S-TDM and L-TDM are added to the baseline of the paper: T-Conv, which is TSN with temporal convolutions.
+S-TDM and L-TDM are added to the baseline of the paper: T-Conv, which is TSN with temporal convolutions. The tables are
+those of ablation_tables.py.
 """
 
 import argparse
@@ -53,20 +54,20 @@ RESULTS, PICTURE = "ablation.json", "ablation.png"
 HELP = CommandHelp(
     description="""\
 Train networks with and without the parts of TDN, alike and on the same generated clips, and compare their accuracy and
-time, as the paper does in its table 1. Use it for research: to see what each part is worth, or to try a change of the
-network. A model for a host comes from `finetune` or `train`.
+time, as the paper does in its tables 1 and 5. Use it for research: to see what each part is worth, or to try a change
+of the network. A model for a host comes from `finetune` or `train`.
 
 Stopped, killed, or out of power? Run the same command again to resume; at most 1000 drawings are lost. With more tables
 or seeds it trains the missing networks.
 """,
     examples=(
         Example(
-            "TSN, T-Conv, S-TDM, L-TDM, TDN, as in tables 1c and 1d (half an hour on 2 cores)",
+            "TSN, TSM, T-Conv, S-TDM, L-TDM, TDN, as in tables 1c and 1d",
             "edge-tdn-train ablation --out runs/ablation",
         ),
         Example(
-            "fusion of short-term differences, and parts of the long-term module, with three seeds",
-            "edge-tdn-train ablation --out runs/ablation --tables 1a 1b --seeds 3",
+            "fusion of short-term differences, parts of the long-term module, and stages of both",
+            "edge-tdn-train ablation --out runs/ablation --tables 1a 1b 5",
         ),
         Example(
             "a first look in a few minutes, and the table for a document",
@@ -97,7 +98,7 @@ def add_parser(commands: Commands, summary: str) -> None:
         default=["1c", "1d"],
         metavar="TABLE",
         help="1a: fusion of the S-TDM; 1b: directions, scales, gates of the L-TDM; 1c: S-TDM, L-TDM, both; 1d: TSN, "
-        "T-Conv, TDN (default: 1c 1d)",
+        "TSM (online and not), T-Conv, TDN; 5: stages of S-TDM and L-TDM (default: 1c 1d)",
     )
     parser.add_argument(
         "--seeds",
