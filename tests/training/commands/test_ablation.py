@@ -23,6 +23,7 @@ from rich.console import Console
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ModelError
+from edge_tdn.manifest import open_model, shipped_models
 from tests.support.training_tasks import kill_trainer_when
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
@@ -141,7 +142,8 @@ def test_table_picture_and_json_of_several_seeds() -> None:
     assert "4 clips, 3 of them left or right" in notes([tsn, tdn])[0]
     assert "right in 50.0% of all" in notes([tsn, tdn])[0]
     assert markdown([tsn, tdn]).splitlines()[3].endswith("| 1.20 | 50.0 |  | 36 |")
-    assert "ICLR 2021 submission" in notes([tsn, tdn])[2]
+    assert "TSN with 1 of 2 seeds; these" in notes([tsn, tdn])[2]
+    assert "ICLR 2021 submission" in notes([tsn, tdn])[3]
     assert "paper" not in "".join(notes([tsn]))
     found = json.loads(to_json([tsn, tdn], {"seeds": 2}))
     assert found["models"][0]["tdn_leads_by"] == {"mean": 0.25, "standard_error": 0.25}
@@ -149,6 +151,35 @@ def test_table_picture_and_json_of_several_seeds() -> None:
     assert found["models"][1]["tdn_leads_by"] is None
     assert [one["paper"] for one in found["models"]] == [None, {"top1": 0.5, "top5": None, "gflop_per_clip": 36}]
     assert Image.open(io.BytesIO(picture([tsn, tdn], "what it is of"))).size[0] > 1000
+
+
+def test_networks_on_the_plateau_are_named_with_their_seeds() -> None:
+    """Two of four clips are left, so that a network that always predicts left is right in half of them."""
+    stuck, learned = [LEFT, LEFT, LEFT, LEFT], [LEFT, LEFT, RIGHT, STILL]
+    networks = [result("TSN", [stuck, stuck], [1.0] * 4), result("T-Conv", [stuck, learned], [1.0] * 4)]
+    networks.append(result("TDN", [learned, learned], [1.0] * 4))
+    (note,) = [line for line in notes(networks) if "plateau" in line]
+    assert "top-1 at most 5 points above always predicting the commonest label" in note
+    assert "TSN with 2 of 2 seeds, T-Conv with 1 of 2 seeds" in note
+    assert "TDN" not in note
+    assert "no network stayed on the plateau (top-1" in notes(networks[2:])[2]
+    found = json.loads(to_json(networks, {}))
+    assert found["plateau_top1"] == pytest.approx(0.55)
+    assert [one["seeds_on_plateau"] for one in found["models"]] == [2, 1, 0]
+
+
+def test_all_networks_begin_with_the_backbone_of_the_given_weights(
+    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They have the width of the shipped model, and a run is not resumed with other initial weights."""
+    assert main(command("--from", "motion", "--drawings", "2")) == 0
+    assert "all began with the backbone of motion" in capsys.readouterr().out
+    found = json.loads((tmp_path / "out/ablation.json").read_text())
+    assert (found["from"], found["network"]) == ("motion", {"arch": "resnet18", "width": 0.5, "segments": 2})
+    runs = [json.loads((tmp_path / f"out/{name}-1/run.json").read_text()) for name in ("tsn", "t-conv")]
+    assert runs[0]["start"]["sha256"] == runs[1]["start"]["sha256"] == open_model(shipped_models() / "motion").sha256
+    assert main(command("--drawings", "2")) == 78
+    assert "this run was started with" in capsys.readouterr().err
 
 
 def test_every_row_of_the_papers_tables_is_a_different_network() -> None:

@@ -1,7 +1,7 @@
 """`edge-tdn-train ablation`: the paper's comparisons in small: networks with and without its parts, trained alike.
 
 1 training  loop/trainer.py, a run folder for each network and seed: with the same seed all see the same generated
-            clips, in the same order, at the same rate
+            clips, in the same order, at the same rate, and begin with the same backbone if one is given
 2 evaluate  all of them on the same held-out clips, in turn, in OpenVINO: accuracy and time
 
 S-TDM and L-TDM are added to the baseline of the paper: T-Conv, which is TSN with temporal convolutions. The tables are
@@ -18,6 +18,7 @@ import numpy as np
 from edge_tdn_export.convert.model_folder import write_at_once
 from edge_tdn_export.inspection import macs
 from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import TDN
 from numpy.typing import NDArray
 from rich.console import Console
@@ -38,7 +39,7 @@ from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.motion_clips import generated_clips
 from edge_tdn_training.evaluation.whole_network import Compiled, compile_whole
 from edge_tdn_training.loop.distributed import DistributedContext, distributed_context
-from edge_tdn_training.loop.initial_weights import load_initial_weights
+from edge_tdn_training.loop.initial_weights import load_backbone, load_initial_weights
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
 from edge_tdn_training.progress import counting_bar
@@ -68,6 +69,10 @@ or seeds it trains the missing networks.
         Example(
             "fusion of short-term differences, parts of the long-term module, and stages of both",
             "edge-tdn-train ablation --out runs/ablation --tables 1a 1b 5",
+        ),
+        Example(
+            "from the backbone of the shipped model: T-Conv and L-TDM leave the plateau with fewer drawings",
+            "edge-tdn-train ablation --out runs/warm --from motion",
         ),
         Example(
             "a first look in a few minutes, and the table for a document",
@@ -114,6 +119,14 @@ def add_parser(commands: Commands, summary: str) -> None:
         metavar="N",
         help=f"generated clips to train on, each in {VIEWS} views: as it is, mirrored, both backwards "
         "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        default="",
+        metavar="WEIGHTS",
+        help="backbone that all networks begin with: ImageNet weights, or those of a TDN (a run, a model folder, the "
+        "shipped model motion), whose other layers are not used (default: random weights, ResNet-18 of half width)",
     )
     parser.add_argument("--held-out", type=int, default=1000, metavar="N", help="clips to evaluate on (default: 1000)")
     parser.add_argument("--size", type=int, default=64, help="height and width of the pictures (default: %(default)s)")
@@ -164,7 +177,7 @@ def _compare(
         _result(variant, networks[number], spec, evaluated[number :: len(variants)])
         for number, variant in enumerate(variants)
     ]
-    _write(results, spec, options)
+    _write(results, networks[0].config, spec, options)
     _print(results, options)
     return 0
 
@@ -185,7 +198,10 @@ def _train(
     folder = _folder(options.out, variant, seed)
     epochs = max(1, round(options.drawings / EPOCH_CLIPS))
     config = one_cycle(epochs, context, RATE, BATCH, VIEWS, seed)
-    initial = load_initial_weights("", MOTIONS, seed, **NETWORK, **variant.network)
+    if options.start:
+        initial = load_backbone(options.start, MOTIONS, seed, segments=NETWORK["segments"], **variant.network)
+    else:
+        initial = load_initial_weights("", MOTIONS, seed, **NETWORK, **variant.network)
     clips = GeneratedClips(seed * CLIPS_PER_SEED, options.drawings // epochs)
     micro_batch = options.micro_batch or BATCH // context.world
     task = TrainingTask(initial, spec, clips, None, config)
@@ -228,17 +244,19 @@ def _result(
     )
 
 
-def _write(results: Sequence[AblationResult], spec: InputSpec, options: argparse.Namespace) -> None:
+def _write(results: Sequence[AblationResult], network: TDNConfig, spec: InputSpec, options: argparse.Namespace) -> None:
     common = {
         "input": spec.model_dump(mode="json"),
-        "network": NETWORK,
+        "network": {name: getattr(network, name) for name in NETWORK},
+        "from": options.start,
         "drawings": options.drawings,
         "views": VIEWS,
         "seeds": options.seeds,
         "held_out": options.held_out,
     }
     write_at_once(options.out / RESULTS, to_json(results, common))
-    title = f"{options.held_out} held-out clips, after training on {options.drawings * VIEWS} others"
+    start = f", from the backbone of {Path(options.start).name}" if options.start else ""
+    title = f"{options.held_out} held-out clips, after training on {options.drawings * VIEWS} others{start}"
     write_at_once(options.out / PICTURE, picture(results, title))
 
 
@@ -246,5 +264,6 @@ def _print(results: Sequence[AblationResult], options: argparse.Namespace) -> No
     console = Console(markup=False, highlight=False, soft_wrap=True)
     console.width = max(console.width, MIN_TABLE_WIDTH)
     console.print(markdown(results) if options.markdown else table(results))
-    for line in (*notes(results), f"{options.out / RESULTS}, {PICTURE}: written"):
+    start = f"all began with the backbone of {options.start}" if options.start else "all began with random weights"
+    for line in (*notes(results), start, f"{options.out / RESULTS}, {PICTURE}: written"):
         console.print(line)

@@ -20,6 +20,7 @@ from edge_tdn_training.evaluation.report import accuracy_json
 
 COLUMNS = ("network", "top-1\n%", f"{FULL}\nleads by", "left or\nright, %", "M\nparam.", "GMAC\na clip", "ms\na clip")
 PAPER_COLUMNS = ("paper\ntop-1, %", "paper\ntop-5, %", "paper\nGFLOP")
+PLATEAU = 0.05  # a network at most this much better than always predicting the commonest label has not learned
 GUESS = 0.5  # accuracy of a guess between left and right
 HIGHLIGHT, PLAIN, DOT = "#2a6f97", "#b8c4ce", "#1b1b1b"
 WIDTH, ROW_HEIGHT, MARGIN, DPI = 14.0, 0.5, 1.7, 110  # inches; pixels per inch
@@ -52,6 +53,11 @@ class AblationResult:
         """Share of the seeds for which a clip is right, [clips]."""
         right: NDArray[np.float64] = np.mean([one.best[:, 0] == one.truth for one in self.accuracies], 0)
         return right
+
+    @property
+    def on_plateau(self) -> int:
+        """Return the number of seeds with which the network has not learned to recognise motions: see PLATEAU."""
+        return int((self.top1 <= _commonest(self.accuracies[0].truth) + PLATEAU).sum())
 
     def time_ratio(self, other: "AblationResult") -> float:
         """Return the median over the clips of the ratio of times; both took each clip at about the same time."""
@@ -86,13 +92,22 @@ def to_json(results: Sequence[AblationResult], common: Mapping[str, Any]) -> byt
                 "ms_per_clip": 1000 * float(np.median(one.seconds)),
                 "time_ratio": one.time_ratio(first),
                 "paper": _paper_json(one.paper),
+                "seeds_on_plateau": one.on_plateau,
                 "top1": _spread_json(one.top1),
                 "left_or_right": _spread_json(one.left_or_right),
                 "tdn_leads_by": lead and {"mean": lead[0], "standard_error": lead[1]},
                 "seeds": [accuracy_json(accuracy) for accuracy in one.accuracies],
             }
         )
-    found = {"schema": 1, **common, "paper_of": PAPER, "time_ratio_to": first.name, "models": models}
+    plateau = _commonest(first.accuracies[0].truth) + PLATEAU
+    found = {
+        "schema": 1,
+        **common,
+        "plateau_top1": plateau,
+        "paper_of": PAPER,
+        "time_ratio_to": first.name,
+        "models": models,
+    }
     return (json.dumps(found, indent=1) + "\n").encode()
 
 
@@ -124,10 +139,20 @@ def notes(results: Sequence[AblationResult]) -> list[str]:
         f"±: {f'standard deviation over {seeds} seeds; ' if seeds > 1 else ''}for the lead its standard error over "
         f"the clips",
     ]
+    lines.append(_plateau_note(results))
     if any(one.paper for one in results):
         lines.append(f"paper: {PAPER}; other clips and another network: compare the order, not the figures")
         lines.append(PAPER_NOTE)
     return lines
+
+
+def _plateau_note(results: Sequence[AblationResult]) -> str:
+    limit = f"the plateau (top-1 at most {100 * PLATEAU:.0f} points above always predicting the commonest label)"
+    stayed = [one for one in results if one.on_plateau]
+    if not stayed:
+        return f"no network stayed on {limit}"
+    names = ", ".join(f"{one.name} with {one.on_plateau} of {len(one.accuracies)} seeds" for one in stayed)
+    return f"on {limit}: {names}; these figures describe the training, not what the network can do"
 
 
 def _columns(results: Sequence[AblationResult]) -> tuple[str, ...]:
