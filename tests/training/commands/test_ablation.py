@@ -32,14 +32,16 @@ STILL, LEFT, RIGHT = (MOTIONS.index(label) for label in ("still", "left", "right
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """command() -> TSN and T-Conv, three short epochs each, into tmp_path / "out"."""
+    """command() -> TSN and T-Conv, one seed, three short epochs each, into tmp_path / "out"."""
     small = SPEC.model_copy(update={"segments": 2, "segment_stride": 28})
     monkeypatch.setattr(ablation, "SPEC", small)
     monkeypatch.setattr(ablation, "NETWORK", {"arch": "resnet18", "width": 0.125, "segments": 2})
     monkeypatch.setattr(ablation, "EPOCH_CLIPS", 4)
     monkeypatch.setattr(ablation, "BATCH", 8)
     monkeypatch.setitem(ablation.TABLES, "1d", (TSN, T_CONV))
-    options = f"ablation --out {tmp_path / 'out'} --tables 1d --drawings 12 --held-out 5 --workers 0 --device cpu"
+    options = (
+        f"ablation --out {tmp_path / 'out'} --tables 1d --seeds 1 --drawings 12 --held-out 5 --workers 0 --device cpu"
+    )
     return lambda *more: [*options.split(), *more]
 
 
@@ -131,6 +133,10 @@ def test_table_picture_and_json_of_several_seeds() -> None:
     assert tsn.left_or_right == pytest.approx([2 / 3, 1 / 3])
     assert tdn.left_or_right.tolist() == [1, 1]
     assert tdn.lead(tsn) == pytest.approx((0.25, np.std([0.5, 0.5, 0.5, -0.5], ddof=1) / 2))
+    other = result("TSN", [[LEFT, LEFT, LEFT, STILL], [RIGHT, RIGHT, LEFT, LEFT]], [0.01] * 4)  # right: 0.75, 0
+    assert tdn.lead(other) == pytest.approx(
+        (0.5, np.sqrt(np.var([0.5, 0.5, 1, 0], ddof=1) / 4 + np.var([0.25, 0.75], ddof=1) / 2))
+    )
     assert tdn.time_ratio(tsn) == pytest.approx(1.2)
     Console(file=(shown := io.StringIO()), width=150).print(table([tsn, tdn]))
     cells = [line.split("  ") for line in shown.getvalue().splitlines()[2:]]

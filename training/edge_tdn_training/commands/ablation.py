@@ -76,7 +76,7 @@ or seeds it trains the missing networks.
         ),
         Example(
             "a first look in a few minutes, and the table for a document",
-            "edge-tdn-train ablation --out runs/short --tables 1d --drawings 1000 --markdown",
+            "edge-tdn-train ablation --out runs/short --tables 1d --seeds 1 --drawings 1000 --markdown",
         ),
     ),
     exit_status={0: "", 71: "", 78: "options are wrong, or the folder was created with other options"},
@@ -108,9 +108,10 @@ def add_parser(commands: Commands, summary: str) -> None:
     parser.add_argument(
         "--seeds",
         type=int,
-        default=1,
+        default=3,
         metavar="N",
-        help="train each network N times, each time with different initial weights and clips (default: 1)",
+        help="train each network N times, each time with other clips and new layers; the table has mean and standard "
+        "deviation (default: %(default)s)",
     )
     parser.add_argument(
         "--drawings",

@@ -50,9 +50,8 @@ class AblationResult:
 
     @cached_property
     def right(self) -> NDArray[np.float64]:
-        """Share of the seeds for which a clip is right, [clips]."""
-        right: NDArray[np.float64] = np.mean([one.best[:, 0] == one.truth for one in self.accuracies], 0)
-        return right
+        """1 where a clip is right, else 0: [seeds, clips]."""
+        return np.array([one.best[:, 0] == one.truth for one in self.accuracies], np.float64)
 
     @property
     def on_plateau(self) -> int:
@@ -64,9 +63,14 @@ class AblationResult:
         return float(np.median(self.seconds / other.seconds))
 
     def lead(self, other: "AblationResult") -> tuple[float, float]:
-        """Return the difference in accuracy, compared clip by clip, and its standard error, as shares."""
+        """Return the difference in accuracy, compared clip by clip and seed by seed, and its standard error, as shares.
+
+        The squared error is the sum of that over the clips and, of several seeds, that over the seeds.
+        """
         more = self.right - other.right
-        return float(more.mean()), float(more.std(ddof=1) / np.sqrt(len(more)))
+        seeds, clips = more.shape
+        squared = more.mean(0).var(ddof=1) / clips + (more.mean(1).var(ddof=1) / seeds if seeds > 1 else 0)
+        return float(more.mean()), float(np.sqrt(squared))
 
 
 def _left_or_right(one: Accuracy) -> float:
@@ -137,7 +141,7 @@ def notes(results: Sequence[AblationResult]) -> list[str]:
         f"evaluated on {len(truth)} clips, {sideways} of them left or right, of which a guess gets half right; always "
         f"predicting the commonest label is right in {_commonest(truth):.1%} of all",
         f"±: {f'standard deviation over {seeds} seeds; ' if seeds > 1 else ''}for the lead its standard error over "
-        f"the clips",
+        f"the clips{' and seeds' if seeds > 1 else ''}",
     ]
     lines.append(_plateau_note(results))
     if any(one.paper for one in results):
