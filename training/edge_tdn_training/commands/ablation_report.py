@@ -192,8 +192,8 @@ def _paper_cells(paper: PaperFigures | None) -> tuple[str, ...]:
 def _paper_json(paper: PaperFigures | None) -> dict[str, Any] | None:
     if paper is None:
         return None
-    top5 = None if paper.top5 is None else paper.top5 / 100
-    return {"top1": paper.top1 / 100, "top5": top5, "gflop_per_clip": paper.gflop}
+    top5 = None if paper.top5 is None else round(paper.top5 / 100, 3)
+    return {"top1": round(paper.top1 / 100, 3), "top5": top5, "gflop_per_clip": paper.gflop}
 
 
 def _full(results: Sequence[AblationResult]) -> AblationResult | None:

@@ -2,7 +2,7 @@
 
 The precision `pytorch` is the full-precision network; every other one is of a model folder, which runs in the daemon's
 own runtime. Several models are an ensemble: their logits are added. Results are a table, and in a folder
-evaluation.json and a picture for each precision.
+evaluation.json and a picture for each precision. With --timing also the time of a video, as in the paper's table 6.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,7 @@ from edge_tdn.output import check_output_folder
 from edge_tdn_training.data.dataset import open_data
 from edge_tdn_training.data.decoded import printed
 from edge_tdn_training.data.video_cache import default_cache
-from edge_tdn_training.evaluation import report
+from edge_tdn_training.evaluation import report, video_times
 from edge_tdn_training.evaluation.protocols import (
     EVALUATING,
     PYTORCH,
@@ -78,6 +79,10 @@ those that overlap no interval of their label, are false. The delay ends when th
             "the published ensemble by the Kinetics protocol, ten clips and three crops of each",
             "edge-tdn-train evaluate --data val.txt --model tdn8.pth.tar tdn16.pth.tar --segments 8 16 "
             "--labels labels.txt --frame-rate 25 --protocol 10x3",
+        ),
+        Example(
+            "also the time of a video, decoding included, beside the paper's",
+            "edge-tdn-train evaluate --data clips/test --model models/mine --timing",
         ),
         Example(
             "a long video, played like a camera, and a JSON file with the intervals of its actions",
@@ -147,6 +152,12 @@ def add_parser(commands: Commands, summary: str) -> None:
         metavar="DIR",
         help=f"folder for {REPORT} and the pictures (default: evaluation)",
     )
+    parser.add_argument(
+        "--timing",
+        action="store_true",
+        help="with --data: also measure the time of a video, decoding included, beside the paper's table 6: of the "
+        f"first {video_times.MAX_VIDEOS} videos, one model, PyTorch in batches of {video_times.BATCH} clips",
+    )
     add_video_options(parser, labels=True)
     _add_checkpoint_options(parser)
 
@@ -179,6 +190,8 @@ def run(options: argparse.Namespace) -> int:
     check_output_folder(options.out)
     if all(map(_is_model_folder, options.model)):
         check_no_checkpoint_options(options, CHECKPOINT_OPTIONS, options.model[0])
+    if options.timing and (options.stream or len(options.model) > 1):
+        raise ConfigError("--timing: the time of a video is measured with --data and one --model")
     if options.stream:
         _evaluate_stream(options)
     else:
@@ -200,9 +213,14 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
                 options.cache,
                 step=lambda what: progress.update(task, description=what, advance=1),
             )
+            times = {}
+            if options.timing:
+                timed = replace(data, videos=found.videos)
+                step = lambda name: progress.update(task, description=f"timing {name}")  # noqa: E731
+                times = video_times.time_videos(timed, models[0], options.protocol, _device(), options.cache, step)
     title = " + ".join(model.name for model in models)
     notes = (*data.notes, *([read_labels(options.labels).note] if options.labels else ()))
-    content = {
+    content: dict[str, Any] = {
         "data": str(options.data),
         "notes": notes,
         "protocol": options.protocol,
@@ -216,6 +234,10 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
         for name, one in found.accuracies.items()
     }
     tables = [report.accuracy_table(found.accuracies), report.class_table(found.accuracies)]
+    if times:
+        content["timing"] = video_times.times_json(times)
+        tables.append(video_times.times_table(times, found.accuracies))
+        notes = (*notes, video_times.times_note())
     _write(options.out, content, pictures, tables, found.skipped, notes)
 
 
@@ -234,7 +256,7 @@ def _evaluated_model(
     number: int, options: argparse.Namespace, precisions: Sequence[str], opened: ExitStack
 ) -> EvaluatedModel:
     name = options.model[number]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
     if not _is_model_folder(name):
         source = find_source(name)
         network = checkpoint.load(source.weights, note=print, **_network(options, number))
@@ -256,6 +278,11 @@ def _evaluated_model(
         else:
             scorers[precision] = with_runtime(opened.enter_context(closing(open_any(model, precision))))
     return EvaluatedModel(model.manifest.id, model.sha256, model.labels, model.manifest.input, scorers)
+
+
+def _device() -> torch.device:
+    """Return the device of networks in PyTorch."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _is_model_folder(name: str) -> bool:
