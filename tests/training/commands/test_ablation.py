@@ -229,6 +229,7 @@ def test_the_papers_figures_are_quoted_from_one_version() -> None:
         (["--held-out", "1"], "--held-out 1: must be from 2 to"),
         (["--size", "16"], "--size 16: must be from 32 to 1024"),
         (["--workers", "-1"], "--workers -1: must be from 0"),
+        (["--from", "gone.pth"], "gone.pth: no such checkpoint, run, model folder or shipped model"),
         (["--micro-batch", "9"], "--micro-batch 9: must be from 0 to 8"),
         (
             ["--micro-batch", "6"],
@@ -242,3 +243,11 @@ def test_an_option_out_of_range_is_an_error_and_nothing_is_written(
     assert main(command(*more)) == 78
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_said_to_be_kept_where_the_backbone_cannot_be_read(
+    command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command("--from", "gone.pth")) == 78
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no such checkpoint" in line

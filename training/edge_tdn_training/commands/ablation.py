@@ -150,6 +150,8 @@ def run(options: argparse.Namespace) -> int:
         "workers": (0, MAX_WORKERS),
     }
     check_ranges(options, ranges)
+    if options.start:
+        load_backbone(options.start, MOTIONS, 1)  # wrong weights are an error before anything is trained
     variants = chosen(options.tables)
     spec = SPEC.model_copy(update={"height": options.size, "width": options.size})
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators that no TDN has
