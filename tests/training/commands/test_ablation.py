@@ -245,7 +245,7 @@ def test_an_option_out_of_range_is_an_error_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_said_to_be_kept_where_the_backbone_cannot_be_read(
+def test_a_backbone_that_cannot_be_read_is_an_error_before_the_training(
     command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command("--from", "gone.pth")) == 78
