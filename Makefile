@@ -45,8 +45,9 @@ TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-
 INSTALL_PACKAGES := mmdebstrap systemd-container lintian podman podman-compose runc netavark aardvark-dns iptables
 
 # Most tests wait: more of them than processors run side by side, each file in one process. One thread for each is enough.
+# Tests start hundreds of programs: their bytecode is kept, also in a container whose environment forbids it.
 WORKERS ?= 6
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 CHECK_PYTHON = $(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	echo "edge-tdn needs Python 3.11 or newer that can make environments (Debian: sudo apt install python3-venv)."; \
@@ -125,7 +126,6 @@ install: packages python
 	@echo "After an update: systemctl try-restart 'edge-tdn*'"
 
 # What is installed beside the Python packages; also for the Debian package, which cannot run its own Python here.
-# edge-tdn-train prints its manual page only with PyTorch: `make manuals`.
 RUN = $(DESTDIR)$(LIBRARY)/bin/python -I
 files:
 	@install -d $(DESTDIR)$(PREFIX)/bin $(SYSTEMD) $(SYSUSERS) $(SHARE) $(MAN1) $(BASH) $(ZSH) $(FISH) $(DESTDIR)/etc/edge-tdn
@@ -137,7 +137,7 @@ files:
 		install -d $(SHARE)/examples/$$name; install -m 644 configs/$$name/*.* $(SHARE)/examples/$$name; done
 	@test -e $(DESTDIR)/etc/edge-tdn/site.toml || install -m 644 configs/demo.toml $(DESTDIR)/etc/edge-tdn/site.toml
 	@for name in $(PROGRAMS); do ln -sfn ../lib/edge-tdn/bin/$$name $(DESTDIR)$(PREFIX)/bin/$$name; done
-	@set -e; for name in edge-tdn edge-tdn-export; do \
+	@set -e; for name in $(PROGRAMS); do \
 		program="$(RUN) $(DESTDIR)$(LIBRARY)/bin/$$name"; \
 		$$program man >$(MAN1)/$$name.1; \
 		$$program completion bash >$(BASH)/$$name; \
@@ -179,7 +179,7 @@ schemas: $(VENV)/.host
 
 manuals: $(VENV)/.test
 	@mkdir -p $(MANUALS)
-	@set -e; for program in edge-tdn edge-tdn-export edge-tdn-train; do \
+	@set -e; for program in $(PROGRAMS); do \
 		$(BIN)/$$program man >$(MANUALS)/$$program.1; \
 		for shell in bash zsh fish; do $(BIN)/$$program completion $$shell >$(MANUALS)/$$program.$$shell; done; done
 

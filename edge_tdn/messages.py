@@ -347,6 +347,7 @@ class DaemonStatus(Payload):
     version: str
     boot: str = Field(description="random, different at every start of the daemon")
     started_at: Time
+    at: Time | None = Field(default=None, description="when this was published; null: by an earlier version")
     model: ModelRef
     device: str
     cameras: list[str]

@@ -19,14 +19,17 @@ def is_hidden(path: Path) -> bool:
     return any(one.is_relative_to(folder) for one in (path.absolute(), path.resolve()) for folder in HIDDEN)
 
 
-def is_unreadable(path: Path) -> bool:
+def is_unreadable(path: Path, homes_hidden: bool = True) -> bool:
     """Return whether a service with its own user can probably not read a path: a file, or a folder and its files.
 
-    What belongs to another user or group than root and this user may be that of the service.
+    What belongs to another user or group than root and this user may be that of the service. `homes_hidden`: the
+    service cannot look into HIDDEN.
     """
     whole = path.resolve()
     is_folder = os.path.isdir(whole)  # noqa: PTH112  (False, too, where this user may not look)
-    return _is_out_of_reach(path) or any(map(_is_closed, (whole, *(whole.rglob("*") if is_folder else ()))))
+    return _is_out_of_reach(path, homes_hidden) or any(
+        map(_is_closed, (whole, *(whole.rglob("*") if is_folder else ())))
+    )
 
 
 def copy_commands(path: Path, folder: Path) -> str:
@@ -43,8 +46,8 @@ def remedy(path: Path, folder: Path = SERVED) -> str:
     return f"{SERVICES}: `sudo chmod -R a+rX {shlex.quote(str(path))}`"
 
 
-def _is_out_of_reach(path: Path) -> bool:
-    return is_hidden(path) or any(map(_is_closed, path.resolve().parents))
+def _is_out_of_reach(path: Path, homes_hidden: bool = True) -> bool:
+    return (homes_hidden and is_hidden(path)) or any(map(_is_closed, path.resolve().parents))
 
 
 def _is_closed(path: Path) -> bool:

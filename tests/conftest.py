@@ -34,10 +34,16 @@ needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="this processor does not co
 BITS = 8  # of a frame's number, as dark and bright columns of its picture
 
 
+def run_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the test run, which all workers of pytest-xdist share."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # workers have folders of one parent
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Give the tests a cache and an outbox folder of their own."""
-    os.environ["CACHE_DIRECTORY"] = str(tmp_path_factory.mktemp("compiled"))
+    """Give the tests a cache of compiled models, one for all workers, and an outbox folder of their own."""
+    os.environ["CACHE_DIRECTORY"] = str(run_folder(tmp_path_factory) / "compiled")
     os.environ["STATE_DIRECTORY"] = str(tmp_path_factory.mktemp("state"))
 
 

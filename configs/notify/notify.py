@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_tdn.config.load import load
+from edge_tdn.cli.chosen_broker import ALL_HOSTS, chosen_broker
+from edge_tdn.cli.options import add_broker
 from edge_tdn.errors import EdgeTdnError
-from edge_tdn.subscriber import ActionEvent, BrokerConfig, Connection, HostMessage, Snapshot, Subscriber, broker_access
+from edge_tdn.subscriber import ActionEvent, Connection, HostMessage, Snapshot, Subscriber
 
 PICTURE_S = 5.0  # an action's picture comes a moment after its start: wait this long for it
-SITE = Path("/etc/edge-tdn/site.toml")
 TIMEOUT_S = 15.0  # of one attempt
 RETRY_S, MAX_RETRY_S = 2.0, 60.0  # after a failure; doubles each time
 REMEMBERED = 1000  # notifications that are known to have been sent
@@ -169,19 +169,10 @@ def parse() -> argparse.Namespace:
     target.add_argument("--ntfy", metavar="URL", help="an ntfy topic, such as https://ntfy.sh/my-secret-topic")
     target.add_argument("--webhook", metavar="URL", help="where to send the form")
     parser.add_argument("--token-file", type=Path, help="file with an access token for the server")
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help=f"take broker, user and password from a configuration (default: {SITE}, if any)",
-    )
-    parser.add_argument(
-        "--broker", metavar="URL", help="address of the broker, instead of --config (default: mqtt://localhost:1883)"
-    )
+    add_broker(parser, base_help=f"topic prefix of the hosts (default: {ALL_HOSTS}, all of them)")
     parser.add_argument("--username", help="for the broker")
     parser.add_argument("--password-file", help="file whose first line is the password for the broker")
     parser.add_argument("--ca-file", help="authorities that the broker's certificate is checked with")
-    parser.add_argument("--base", help="topic prefix of the hosts (default: edge-tdn/+, all of them)")
     client = f"edge-tdn-notify-{socket.gethostname()}-{os.getpid()}"
     parser.add_argument(
         "--client", default=client, metavar="NAME", help="name at the broker; unique (default: %(default)s)"
@@ -204,16 +195,11 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def chosen_broker(options: argparse.Namespace) -> tuple[BrokerConfig, Path]:
-    """Return the broker, and the folder where the relative paths of its files begin."""
-    file = options.config or (SITE if SITE.exists() and not options.broker else None)
-    broker = load(file, needs_camera=False).broker if file else BrokerConfig()
-    given = {"url": options.broker, "username": options.username}
-    for key, name in (("password_file", options.password_file), ("ca_file", options.ca_file)):
-        given[key] = name and str(Path(name).absolute())
-    if given := {key: value for key, value in given.items() if value}:
-        broker = BrokerConfig.model_validate(broker.model_dump() | given)
-    return broker, file.parent if file else Path.cwd()
+def login(options: argparse.Namespace) -> dict[str, str]:
+    """Return the keys of [broker] that the command line replaces."""
+    files = {"password_file": options.password_file, "ca_file": options.ca_file}
+    given = {key: str(Path(name).absolute()) for key, name in files.items() if name}
+    return given | ({"username": options.username} if options.username else {})
 
 
 def main() -> None:
@@ -222,10 +208,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     state = json.loads(options.state.read_text()) if options.state and options.state.exists() else {}
     since, link = state.get("since"), None
-    broker, folder = chosen_broker(options)
-    connection = Connection(broker, options.client, broker_access(broker, folder))
+    broker = chosen_broker(options, login(options))
+    connection = Connection(broker.config, options.client, broker.access)
     notifier = Notifier(options, state.get("sent", []))
-    with Subscriber(options.base or broker.base or "edge-tdn/+", connection, since) as subscriber:
+    with Subscriber(options.base or broker.config.base or ALL_HOSTS, connection, since) as subscriber:
         while True:
             for message in subscriber.messages(0.2):
                 notifier.take(message)

@@ -1,9 +1,10 @@
 """The broker and the topics that `--broker`, `--base` and `--protocol`, or a configuration, choose."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from edge_tdn.cli.options import LOCAL_BROKER, broker_config
@@ -13,6 +14,7 @@ from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, Config
 from edge_tdn.errors import ConfigError
 
 ALL_HOSTS = "edge-tdn/+"  # unless broker.base is set
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class ChosenBroker(NamedTuple):
@@ -23,17 +25,21 @@ class ChosenBroker(NamedTuple):
     base: str
 
 
-def chosen_broker(options: argparse.Namespace) -> ChosenBroker:
-    """Evaluate the options of `options.add_broker`. Raises ConfigError."""
+def chosen_broker(options: argparse.Namespace, given: Mapping[str, str] = NOTHING) -> ChosenBroker:
+    """Evaluate the options of `options.add_broker`. Raises ConfigError.
+
+    `given`: keys of [broker] that replace those of the configuration; files by absolute paths.
+    """
     path = broker_config(options)
     if path:
         config = broker_site(options, path)
+        broker = config.broker if not given else BrokerConfig.model_validate({**config.broker.model_dump(), **given})
         with _with_remedy(options, config):
-            access = broker_access(config.broker, path.parent)
+            access = broker_access(broker, path.parent)
     else:
-        broker = {"url": options.broker or LOCAL_BROKER, "protocol": options.protocol}
-        config = parse({"broker": broker, "camera": [NO_CAMERA]}, "command line")
-        access = Access()
+        table = {"url": options.broker or LOCAL_BROKER, "protocol": options.protocol, **given}
+        config = parse({"broker": table, "camera": [NO_CAMERA]}, "command line")
+        broker, access = config.broker, broker_access(config.broker, Path.cwd())
     base = options.base
     if base is None:
         base = config.base_topic if path else ALL_HOSTS
@@ -43,7 +49,7 @@ def chosen_broker(options: argparse.Namespace) -> ChosenBroker:
             f"--base {base!r}: a topic without / at its ends, in which + stands for any one level; topics "
             "below it are included"
         )
-    return ChosenBroker(config.broker, access, base)
+    return ChosenBroker(broker, access, base)
 
 
 def broker_site(options: argparse.Namespace, path: Path) -> Config:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_tdn.cli.status_versions import NEWEST, Expected, Outdated, outdated
-from edge_tdn.cli.terminal import LOGS_HINT, STATE_STYLE, age, plain
+from edge_tdn.cli.terminal import LOGS_HINT, STATE_STYLE, age, plain, seconds_since
 from edge_tdn.messages import AvailabilityState, CameraStatus, DaemonStatus, Payload
 
 TABLE_WIDTH = 100  # characters, unless a terminal has another width
@@ -25,6 +25,7 @@ AWAY = {
     "stopped": "stopped on request, and not connected since",
     "offline": "failed, or disappeared without signing off: killed, without power, or disconnected",
 }
+MAX_SILENCE_S = 60  # without a status, which an online host publishes every 10 s
 FORGET_HINT = "It can be started again, or removed from the broker with `edge-tdn forget {}`"
 
 
@@ -64,6 +65,14 @@ class Host:
         return not self.faults
 
     @property
+    def silence(self) -> str:
+        """The age of a status that an online host would have replaced by now; empty if there is none, or no time."""
+        at = self.daemon.at if self.daemon and self.availability == "online" else None
+        if at is None or (seconds_since(at) or 0) <= MAX_SILENCE_S:
+            return ""
+        return f"last status {age(at)} ago: it has disappeared without the broker's notice, or its clock is wrong"
+
+    @property
     def faults(self) -> list[str]:
         """The reasons for which the host is not well."""
         if self.availability != "online":
@@ -72,6 +81,8 @@ class Host:
         daemon = self.daemon
         if daemon is None:
             return [*found, "no status"]
+        if self.silence:
+            found.append(self.silence)
         if daemon.delivery.state != "connected":
             found.append(f"delivery {daemon.delivery.state}: {daemon.delivery.reason}")
         if daemon.outbox.state not in ("ok", "off"):
@@ -268,6 +279,8 @@ def _drawn(base: str, host: Host, hidden: AbstractSet[str], old: Sequence[Outdat
         model = f"{daemon.model.id} {daemon.model.precision} on {daemon.device}"
         head.append(plain(f"  edge-tdn {daemon.version}, {model}{up}"))
     yield head
+    if host.silence:
+        yield Text(host.silence, "bold red")
     yield from (Text(plain(str(one)), "yellow") for one in old)
     if host.availability in AWAY:
         newest = max((host.cameras[name].since for name in host.names if name in host.cameras), default="")

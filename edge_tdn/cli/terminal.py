@@ -1,5 +1,6 @@
 """Text that several commands print: events, ages, and what other hosts have written."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from rich.console import RenderableType
@@ -39,14 +40,20 @@ def duration_s(event: ActionEvent) -> float:
 
 def age(since: str) -> str:
     """Return the time since an ISO 8601 moment, by this host's clock, in its two largest units: `3 d 4 h`."""
-    try:
-        seconds = max(0, int((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()))
-    except ValueError:  # well-formed, but there is no such day
+    seconds = seconds_since(since)
+    if seconds is None:
         return "?"
     for large, small, name, below in ((86400, 3600, "d", "h"), (3600, 60, "h", "min")):
         if seconds >= large:
             return f"{seconds // large} {name} {seconds % large // small} {below}"
     return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
+
+
+def seconds_since(moment: str) -> int | None:
+    """Return the seconds since an ISO 8601 moment, by this host's clock, at least 0; None: there is no such day."""
+    with suppress(ValueError):
+        return max(0, int((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()))
+    return None
 
 
 def plain(text: str) -> str:

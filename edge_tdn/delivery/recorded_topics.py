@@ -64,10 +64,11 @@ class RecordedTopics:
         for address, topics in record.read().items():
             self.add(address, topics)
         self.is_read = True
-        for address, topics in self._topics.items():
-            if address != broker:
-                text = "broker=%s may still hold %d retained messages of this host; `edge-tdn forget` removes them"
-                log.info(text, address, len(topics))
+        others = {address for address, topics in self._topics.items() if address != broker and topics}
+        for address in sorted(others - record.reported):
+            text = "broker=%s may still hold %d retained messages of this host; `edge-tdn forget` removes them"
+            log.info(text, address, len(self.at(address)))
+        record.reported = others  # not at every start; again, once it was used in between
 
     def _complain(self, complaint: str) -> None:
         if complaint != self._complaint:

@@ -26,11 +26,12 @@ class _Content(BaseModel):
 
     config: str = ""  # the machine and the file of the configuration; empty: none
     brokers: dict[str, list[str]] = {}
-    crc: int = 0  # of all others: a flipped bit must not remove the topic of another host
+    reported: list[str] = []  # earlier brokers that the log has named, once each
+    crc: int = 0  # of the first two: a flipped bit must not remove the topic of another host
 
     @property
     def actual_crc(self) -> int:
-        return zlib.crc32(self.model_dump_json(exclude={"crc"}).encode())
+        return zlib.crc32(self.model_dump_json(include={"config", "brokers"}).encode())
 
 
 class TopicRecord:
@@ -43,6 +44,7 @@ class TopicRecord:
         """`folder`: of the outbox. `config`: the file of the configuration. `state`: the parent of hosts' folders."""
         self._path, self._state = folder / RECORD, state
         self._config = _config_id(config) if config else ""
+        self.reported: set[str] = set()  # addresses of earlier brokers that the log has named; read and written
 
     def __str__(self) -> str:
         return str(self._path)
@@ -53,14 +55,16 @@ class TopicRecord:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         topics: TopicsByBroker = {}
         for path in (self._path, *self._of_earlier_names()):
-            for broker, names in _read(path).brokers.items():
+            content = _read(path)
+            self.reported |= {*content.reported}
+            for broker, names in content.brokers.items():
                 topics.setdefault(broker, set()).update(names)
         return topics
 
     def write(self, topics: Mapping[str, set[str]]) -> None:
         """Replace the file as a whole, then delete those of earlier names."""
         brokers = {broker: sorted(names) for broker, names in sorted(topics.items()) if names}
-        content = _Content(config=self._config, brokers=brokers)
+        content = _Content(config=self._config, brokers=brokers, reported=sorted(self.reported & brokers.keys()))
         content.crc = content.actual_crc
         scratch = self._path.with_suffix(".tmp")
         with scratch.open("w", encoding="utf-8") as file:

@@ -1,5 +1,7 @@
 """The status of the daemon, for its topic, the metrics and systemd."""
 
+import time
+
 from edge_tdn import __version__
 from edge_tdn.messages import ConfigStatus, DaemonStatus, iso
 from edge_tdn.service.running import Running
@@ -13,6 +15,7 @@ def daemon_status(running: Running, config: ConfigStatus, started_ns: int, metri
         version=__version__,
         boot=running.shared.boot,
         started_at=iso(started_ns),
+        at=iso(time.time_ns()),
         model=network.ref,
         device=network.runtime.device,
         cameras=[camera.name for camera in running.cameras],

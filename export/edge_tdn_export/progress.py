@@ -2,17 +2,18 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+Item = TypeVar("Item")
 Step = Callable[[str], None]  # called before each step, with its description
 OnProgress = Callable[[str, int, int], None]  # called with a description, the number of items done, and their total
 
-LINE_EVERY_S = 60.0  # between two lines of the same phase
+LINE_EVERY_S = 30.0  # between two lines of the same phase
 MIN_ESTIMATE_S = 5.0  # of work before the time left is estimated
 
 
@@ -22,10 +23,12 @@ class ProgressDisplay:
     In a terminal it is a bar; elsewhere a line for each phase, and one every `line_every_s` while it lasts.
     """
 
-    def __init__(self, unit: str = "", line_every_s: float = LINE_EVERY_S, stream: TextIO | None = None) -> None:
-        """`unit` follows the numbers, as in `12 of 340 s`."""
+    def __init__(
+        self, unit: str = "", line_every_s: float = LINE_EVERY_S, stream: TextIO | None = None, shown: bool = True
+    ) -> None:
+        """`unit` follows the numbers, as in `12 of 340 s`. `shown`: False shows nothing of the progress."""
         self._console = Console(file=stream, stderr=stream is None, markup=False, highlight=False)
-        self._unit, self._line_every_s = unit, line_every_s
+        self._unit, self._line_every_s, self._shown = unit, line_every_s, shown
         self._phase, self._text = "", ""
         self._done, self._total = 0.0, 0.0  # total 0: unknown
         self._began_s = time.monotonic()  # the count of items
@@ -35,6 +38,8 @@ class ProgressDisplay:
         self._reminder = threading.Thread(target=self._remind, name="progress", daemon=True)
 
     def __enter__(self) -> "ProgressDisplay":
+        if not self._shown:
+            return self
         if self._console.is_terminal:
             columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
             self._bar = Progress(*columns, console=self._console)
@@ -48,7 +53,7 @@ class ProgressDisplay:
         self._ended.set()
         if self._bar:
             self._bar.stop()
-        else:
+        elif self._shown:
             self._reminder.join()
 
     def report(self, what: str, done: float, total: float | None) -> None:
@@ -60,16 +65,27 @@ class ProgressDisplay:
         self._phase, self._text, self._done, self._total = phase, what, done, total
         if self._bar:
             self._bar.update(self._task, description=f"{what}{self._figures()}", completed=done, total=total or None)
-        elif begins:
-            self._print(phase)
+        elif begins and self._shown:
+            self._print_figures(phase)
+
+    def track(self, items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+        """Yield the items, of which there are at most `total`, and report each as done when the next one is due."""
+        for done, item in enumerate(items):
+            self.report(what, done, total)
+            yield item
+        self.report(what, total, total)
+
+    def print(self, line: str) -> None:
+        """Print a line, above the bar if there is one."""
+        self._console.print(line, soft_wrap=True)
 
     def _remind(self) -> None:
         while not self._ended.wait(self._line_every_s):
-            self._print(self._text)
+            self._print_figures(self._text)
 
-    def _print(self, what: str) -> None:
+    def _print_figures(self, what: str) -> None:
         if what:
-            self._console.print(f"{what}{self._figures()}", soft_wrap=True)
+            self.print(f"{what}{self._figures()}")
 
     def _figures(self) -> str:
         """Return the figures behind a description: `, 12 of 64, about 3 min left`."""

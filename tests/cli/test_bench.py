@@ -38,6 +38,12 @@ def output(model: Model, precisions: tuple[str, ...] = (), on: tuple[str, ...] =
     return text.getvalue(), measured
 
 
+@pytest.fixture(scope="module")
+def in_fp32(motion: Model) -> list[Candidate]:
+    """The candidates in FP32, each hop of which is measured a few times only."""
+    return output(motion, ("fp32",))[1]
+
+
 def test_the_table_is_sorted_by_speed_and_the_lines_are_a_valid_configuration(here: Run, tmp_path: Path) -> None:
     result = here("bench", "--seconds", "2", "--precision", "fp32", "--json", tmp_path / "bench.json")
     assert result.returncode == 0, result.stderr
@@ -60,10 +66,9 @@ def test_the_table_is_sorted_by_speed_and_the_lines_are_a_valid_configuration(he
     assert report.model.network == "resnet18 x 0.5"
 
 
-def test_the_report_describes_this_machine_and_names_no_host(motion: Model) -> None:
+def test_the_report_describes_this_machine_and_names_no_host(motion: Model, in_fp32: list[Candidate]) -> None:
     """As psutil and the kernel describe it; the file may be published."""
-    _, measured = output(motion, ("fp32",))
-    report = bench_report(this_machine(), motion, measured)
+    report = bench_report(this_machine(), motion, in_fp32)
     assert report.machine.cores == len(psutil.Process().cpu_affinity() or ())
     assert report.machine.memory_mb == psutil.virtual_memory().total // 2**20
     assert report.machine.processor in " ".join(Path("/proc/cpuinfo").read_text().split())
@@ -83,10 +88,9 @@ def test_other_work_on_the_host_is_noticed(load: float, cores: int, busy: bool) 
     [("schema", 2, "schema"), ("rows", [], "rows"), ("host", "barn", "host"), ("edge_tdn", 1, "edge_tdn")],
 )
 def test_a_file_that_is_not_a_report_is_refused_by_key(
-    key: str, value: object, named: str, motion: Model, tmp_path: Path
+    key: str, value: object, named: str, motion: Model, in_fp32: list[Candidate], tmp_path: Path
 ) -> None:
-    _, measured = output(motion, ("fp32",))
-    content = json.loads(bench_report(this_machine(), motion, measured).model_dump_json(by_alias=True))
+    content = json.loads(bench_report(this_machine(), motion, in_fp32).model_dump_json(by_alias=True))
     path = tmp_path / "row.json"
     path.write_text(json.dumps(content))
     assert read_report(path).rows[0].precision == "fp32"
@@ -95,9 +99,8 @@ def test_a_file_that_is_not_a_report_is_refused_by_key(
         read_report(path)
 
 
-def test_every_hop_is_measured_a_few_times_even_without_time(motion: Model) -> None:
-    _, measured = output(motion, ("fp32",))
-    for one in measured:
+def test_every_hop_is_measured_a_few_times_even_without_time(in_fp32: list[Candidate]) -> None:
+    for one in in_fp32:
         assert [len(one.seconds[hop]) for hop in HOPS] == [2 * MIN_ROUNDS] * 3  # forwards and backwards
 
 

@@ -1,5 +1,7 @@
 """The broker and the topics that `watch` and `status` are given on the command line."""
 
+from pathlib import Path
+
 import pytest
 
 from edge_tdn.cli import watch
@@ -19,6 +21,20 @@ def test_a_base_that_is_not_a_topic_prefix_is_refused(base: str) -> None:
 def test_a_broker_url_of_the_wrong_kind_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"broker\.url = 'tcp://x': allowed: mqtt://HOST"):
         chosen_broker(parse("watch", "--broker", "tcp://x"))
+
+
+def test_another_login_replaces_that_of_the_configuration(tmp_path: Path) -> None:
+    """Files of the configuration are beside it; its own password is not read then."""
+    (tmp_path / "mine").write_text("secret\n")
+    (tmp_path / "ca.pem").touch()
+    broker = '[broker]\nurl = "mqtts://b"\nusername = "u"\npassword_file = "credential:absent"\nca_file = "ca.pem"\n'
+    (tmp_path / "site.toml").write_text(broker)
+    given = {"username": "me", "password_file": str(tmp_path / "mine")}
+    chosen = chosen_broker(parse("watch", "--config", tmp_path / "site.toml"), given)
+    assert (chosen.config.url, chosen.config.username, chosen.access.password) == ("mqtts://b", "me", "secret")
+    assert chosen.access.ca == tmp_path / "ca.pem"
+    chosen = chosen_broker(parse("watch", "--broker", "mqtt://c"), given)
+    assert (chosen.config.url, chosen.config.username, chosen.access.password) == ("mqtt://c", "me", "secret")
 
 
 def test_watch_ends_when_the_broker_does_not_answer_in_time() -> None:

@@ -72,8 +72,8 @@ def test_a_signal_to_the_whole_group_ends_the_demo_without_an_error() -> None:
         assert "actions recognised: " in process.stdout.read()
 
 
-def test_a_screenshot_is_not_saved_under_the_name_of_another_format(edge_tdn: Run, tmp_path: Path) -> None:
-    result = edge_tdn("demo", "--screenshot", tmp_path / "view.png")
+def test_a_screenshot_is_not_saved_under_the_name_of_another_format(here: Run, tmp_path: Path) -> None:
+    result = here("demo", "--screenshot", tmp_path / "view.png")
     assert_refused(result, 78, f"--screenshot {tmp_path}/view.png: is an SVG picture: view.svg")
 
 
@@ -90,21 +90,22 @@ def test_the_scene_of_people_is_credited_recognised_and_looped(tmp_path: Path) -
     assert list(tmp_path.rglob("*.mp4")) == []
 
 
-def test_a_misspelt_scene_is_refused_with_the_nearest(edge_tdn: Run, tmp_path: Path) -> None:
+def test_a_misspelt_scene_is_refused_with_the_nearest(edge_tdn: Run, here: Run, tmp_path: Path) -> None:
     result = edge_tdn("demo", "--scene", "peopel")
     assert result.returncode == 2
     assert "did you mean 'people'?" in result.stderr
     site = camera_site(tmp_path, source="demo:peopel")
-    assert_refused(edge_tdn("check", "--config", site), 78, "camera[0].source", "did you mean 'people'?")
+    assert_refused(here("check", "--config", site), 78, "camera[0].source", "did you mean 'people'?")
     assert_refused(
         edge_tdn("demo", "--source", "demo:cars"), 66, "demo:cars", "unknown scene 'cars'; there are: people"
     )
 
 
-def test_a_scene_and_a_camera_exclude_each_other(edge_tdn: Run) -> None:
-    result = edge_tdn("demo", "--scene", "people", "--source", "/dev/video0")
-    assert result.returncode == 2
-    assert "not allowed with" in result.stderr
+def test_a_scene_and_a_camera_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--scene", "people", "--source", "/dev/video0"])
+    assert ended.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
 
 
 def test_the_video_of_people_is_small_and_has_its_licence_beside_it() -> None:

@@ -178,6 +178,30 @@ def test_files_that_the_service_cannot_read_are_warnings_with_the_remedy(etc: Pa
     assert "ReadWritePaths=" in folder
 
 
+@pytest.mark.parametrize(
+    ("protect_home", "expected"),
+    [
+        ("yes", ["runtime.model", "camera[0].source", "record.folder"]),
+        ("read-only", ["camera[0].source", "record.folder"]),
+        ("no", ["camera[0].source"]),
+    ],
+)
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_unit_whose_drop_in_opens_the_homes_causes_no_warning_about_them(
+    protect_home: str, expected: list[str], loaded: bool, etc: Path, systemctl: Systemctl
+) -> None:
+    """systemd merges the drop-ins. A unit that is not loaded yet is asked for by its whole name."""
+    (etc / "clip.mp4").touch(0o600)
+    text = '[runtime]\nmodel = "root/juggling"\n[record]\nfolder = "root/clips"'
+    path = camera_site(etc, text, source="clip.mp4")
+    shown = SYSTEMCTL.format(active="active", enabled="enabled", restarts=0, path=path)
+    shown = shown.replace("SubState=", f"ProtectHome={protect_home}\nSubState=")
+    only = "" if loaded else f'[ "$2" = edge-tdn@{path.stem}.service ] || [ "$2" = edge-tdn.service ] || exit 0\n'
+    systemctl(shown.replace("#!/bin/sh\n", f"#!/bin/sh\n{only}"))
+    found = [one.message.partition(": ")[2].partition(" = ")[0] for one in of_files(path)]
+    assert found == expected
+
+
 def test_readable_files_and_those_of_no_service_cause_no_warning(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = camera_site(etc, '[record]\nfolder = "clips"')
     assert of_files(path) == []

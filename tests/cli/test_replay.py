@@ -40,7 +40,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def runtime(motion: Model) -> Iterator[Runtime]:
     with closing(open_runtime(motion, "fp32", "CPU")) as runtime:
         yield runtime

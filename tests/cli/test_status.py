@@ -83,6 +83,28 @@ def test_a_host_that_was_stopped_differs_from_one_that_failed(
         assert document["well"] == (exit_status == 0)
 
 
+@pytest.mark.parametrize(("at", "exit_status"), [(20, 0), (200, 1), (None, 0), ("9999-99-99T99:99:99.999Z", 0)])
+def test_a_host_that_went_silent_without_a_last_will_has_failed(
+    at: int | str | None,
+    exit_status: int,
+    broker: Mosquitto,
+    states: RetainedStates,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As after a broker restarted with what it had kept. The status of an earlier version has no time.
+
+    `at`: seconds ago, or as published.
+    """
+    camera, daemon = camera_status("door"), daemon_status("door", at=ago(at) if isinstance(at, int) else at)
+    states.leave("edge-tdn/attic", availability=b"online", status=daemon, door__status=camera)
+    for options in ([], ["--brief"]):
+        assert main(["status", "--broker", broker.url, *options]) == exit_status
+        assert ("last status 3 min ago" in capsys.readouterr().out) == bool(exit_status)
+    states.leave("edge-tdn/attic", availability=b"stopped")
+    assert main(["status", "--broker", broker.url]) == 3
+    assert "last status" not in capsys.readouterr().out
+
+
 def test_each_host_shows_its_cameras_and_what_is_wrong_with_them(
     broker: Mosquitto, states: RetainedStates, capsys: pytest.CaptureFixture[str]
 ) -> None:

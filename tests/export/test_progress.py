@@ -31,6 +31,14 @@ def test_long_phase_has_a_line_now_and_then_with_the_time_left(monkeypatch: pyte
     assert third.endswith(" s left")
 
 
+def test_tracked_items_are_counted_and_a_display_that_is_not_shown_still_prints_lines() -> None:
+    for shown in (True, False):
+        with ProgressDisplay(stream=(lines := io.StringIO()), shown=shown) as display:
+            assert list(display.track("ab", 2, "clips")) == ["a", "b"]
+            display.print("done")
+        assert lines.getvalue().splitlines() == (["clips, 0 of 2", "done"] if shown else ["done"])
+
+
 def test_steps_of_a_command_are_counted_together(capsys: pytest.CaptureFixture[str]) -> None:
     with stepped(3, "comparing") as step:
         for name in ("PyTorch", "fp32", "int8"):

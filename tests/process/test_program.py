@@ -19,10 +19,10 @@ from tests.support.site import write_site
 from tests.support.waiting import eventually
 
 PROGRAMS = ("edge_tdn", "edge_tdn_export", "edge_tdn_training")
-REFUSED = {  # a command that ends with status 78
+REFUSED = {  # a command that ends with status 78, before it loads what computes
     "edge_tdn": ("check", "--config", "no.toml"),
     "edge_tdn_export": ("inspect", "no-model"),
-    "edge_tdn_training": ("evaluate", "--data", "no-clips", "--model", "no-model"),
+    "edge_tdn_training": ("show-motion", "sheet.png", "--model", "no-model"),
 }
 SMALLEST_PIPE_BYTES = 4096
 CAMERA = 'name = "a"\nsource = "demo:"\nloop = true\nmotion_gate = false'
@@ -84,8 +84,7 @@ PROGRESS = """
 import sys, time
 from pathlib import Path
 from edge_tdn.process.program import run_program
-from edge_tdn_export.progress import stepped
-from edge_tdn_training.progress import counting_bar
+from edge_tdn_export.progress import ProgressDisplay, stepped
 def body():
     while not Path("go").exists():
         time.sleep(0.01)
@@ -93,9 +92,9 @@ def body():
         step("one")
         time.sleep(0.3)  # the bar is drawn ten times a second
         step("two")
-    with counting_bar() as bar:
-        for n in bar.track(range(3)):
-            bar.console.print("a line")
+    with ProgressDisplay() as display:
+        for n in display.track(range(3), 3, "three"):
+            display.print("a line")
     Path("done").touch()
     return 0
 sys.exit(run_program("program", body))

@@ -10,7 +10,7 @@ from edge_tdn_export.network.tdn import TDN
 from edge_tdn.manifest import InputSpec, Manifest, open_model
 from tests.support.exports import BACKGROUND, LABELS, SPEC, export, write_labels
 from tests.support.model_folders import reseal
-from tests.support.networks import small_network
+from tests.support.networks import FEW_OPERATORS, small_network
 
 STRIDE = 3  # frames, of the 16 segments; odd, so that the published sampling rounds
 SPAN = 16 * STRIDE  # frames of a clip, without the 4 after the first frame of its last segment
@@ -40,7 +40,8 @@ def spec_of(segments: int) -> InputSpec:
 
 def pair_networks() -> dict[int, TDN]:
     """Return the two networks, by T. Their seeds give logits of similar size, so that a missing network shows."""
-    return {t: small_network(t, seed=seed, width=0.125, classes=len(LABELS)) for t, seed in ((8, 11), (16, 3))}
+    options = {"width": 0.125, "classes": len(LABELS), **FEW_OPERATORS}
+    return {t: small_network(t, seed=seed, **options) for t, seed in ((8, 6), (16, 5))}
 
 
 def export_pair(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """Model folders exported from small networks, and what tests do with them."""
 
 import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import LABELS as LABELS_FILE
 from edge_tdn.manifest import InputSpec
+from tests.conftest import run_folder
 from tests.support.networks import small_network
 
 SPEC = InputSpec(segments=8, height=64, width=64, resize="stretch", frame_rate=12.0, segment_stride=3)
@@ -93,8 +93,7 @@ def torch_threads(count: int) -> Iterator[None]:
 
 def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]) -> Path:
     """Return a folder that `build` writes once per test run, also where pytest-xdist runs several workers."""
-    base = factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # workers have folders of one parent
+    root = run_folder(factory)
     folder = root / name
     with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -14,6 +14,7 @@ from edge_tdn.inference.self_test import scores
 from edge_tdn.manifest import open_model
 from tests.support.exports import SPEC
 
+SAMPLES = 12  # clips that quantise the model folder of the tests
 LABELS = tuple(f"label {n}" for n in range(6))
 MOVING = (
     "Concat",

@@ -20,6 +20,7 @@ def daemon_status(*cameras: str, **changed: object) -> bytes:
         "version": "1.2.3",
         "boot": "b",
         "started_at": ago(90_000),
+        "at": ago(5),
         "device": "CPU",
         "model": {"id": "motion", "precision": "int8", "sha256": "0" * 64},
         "cameras": cameras,

@@ -19,8 +19,10 @@ from packaging.requirements import Requirement
 
 from edge_tdn.capture.video_file import length_s
 from edge_tdn.cli.command_line import COMMANDS as HOST_COMMANDS
+from edge_tdn.help.parser import command_parsers
 from edge_tdn.media import gstreamer
 from tests.conftest import ROOT
+from tests.support.programs import PROGRAMS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 EXPORT = {
@@ -115,6 +117,30 @@ def test_a_command_that_needs_the_extra_prints_the_command_that_installs_it(
 def test_every_command_is_examined_here() -> None:
     assert set(EXPORT_COMMANDS) == EXPORT.keys()
     assert set(TRAIN_COMMANDS) - WITHOUT_EXTRA == TRAIN.keys()
+
+
+@pytest.mark.parametrize("command", TRAIN_COMMANDS)
+def test_the_help_of_the_trainer_has_every_option_on_a_host(
+    command: str, host: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the help that a machine with PyTorch prints."""
+    monkeypatch.setenv("COLUMNS", "80")
+    done = host("-m", "edge_tdn_training", command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == command_parsers(PROGRAMS["edge-tdn-train"])[command].format_help()
+
+
+@pytest.mark.parametrize("words", [("completion", "bash"), ("man",)])
+def test_the_completion_and_the_manual_of_the_trainer_are_printed_on_a_host(words: tuple[str, ...], host: Run) -> None:
+    done = host("-m", "edge_tdn_training", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hold-out" in done.stdout.replace("\\-", "-")
+
+
+def test_a_wrong_option_of_the_trainer_is_named_before_the_missing_extra(host: Run) -> None:
+    done = host("-m", "edge_tdn_training", "finetune", "--data", "clips", "--holdout", "1")
+    assert done.returncode == 2
+    assert "export extra" not in done.stderr
 
 
 @pytest.mark.parametrize("command", [one.__name__.rpartition(".")[2] for one in HOST_COMMANDS])

@@ -114,14 +114,14 @@ def test_an_action_is_taught_with_the_commands_as_they_are_printed(
     clips = list((tmp_path / "clips").glob("*/*.mp4"))
     assert len(clips) == 12
     assert all(path.stat().st_size < MAX_CLIP_BYTES for path in clips)
-    *runtime, check, run = hall.type(finetune)
+    section, served, precision, check, run, *_copied = hall.type(finetune)  # for a service: copied first
     model = open_model(tmp_path / "models/door-open")
     assert model.labels == ("background", ACTION)
     results = json.loads((model.folder / "finetune.json").read_text())["results"]
     assert results["fp32"]["top1"] >= 0.9
     hall.show(day)
     camera = f'name = "hall"\nsource = "{hall.camera.url()}"'
-    write_site(tmp_path, broker.url, camera, extra="\n".join(runtime))
+    write_site(tmp_path, broker.url, camera, extra="\n".join((section, served, precision)))
     hall.type(check)
     recorder = HostRecorder(broker.port, "edge-tdn/test")
     with hall.typed(run) as daemon:

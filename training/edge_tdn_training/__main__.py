@@ -1,7 +1,9 @@
 """The command line of the trainer. COMMANDS lists its commands."""
 
+import importlib
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edge_tdn.help.command_help import CommandHelp, Example
@@ -11,24 +13,24 @@ from edge_tdn.process.program import run_program
 if TYPE_CHECKING:
     import argparse
 
-COMMANDS = {  # name -> its module and its help; own actions first, then the published training, then the shipped model
-    "finetune": ("edge_tdn_training.commands.finetune", "fine-tune a model on your own clips"),
+COMMANDS = {  # name -> its module in options/ and in commands/, and its help; own actions first, the shipped model last
+    "finetune": ("finetune", "fine-tune a model on your own clips"),
     "evaluate": (
-        "edge_tdn_training.commands.evaluate",
+        "evaluate",
         "measure how good a model is, on clips or on a long video, played like a camera",
     ),
-    "train": ("edge_tdn_training.commands.train", "train a network on videos of several classes, as published"),
-    "motion": ("edge_tdn_training.commands.train_motion", "train the shipped model again"),
+    "train": ("train", "train a network on videos of several classes, as published"),
+    "motion": ("train_motion", "train the shipped model again"),
     "show-motion": (
-        "edge_tdn_training.commands.contact_sheet",
+        "contact_sheet",
         "draw the clips on which the shipped model is trained or evaluated",
     ),
     "evaluate-motion": (
-        "edge_tdn_training.commands.evaluate_motion",
+        "evaluate_motion",
         "measure how well a model recognises motions, in generated and in real clips",
     ),
     "ablation": (
-        "edge_tdn_training.commands.ablation",
+        "ablation",
         "compare networks with and without the parts of TDN, as in the paper",
     ),
 }
@@ -67,43 +69,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from edge_tdn_export.command_line import run_command
 
         given = argparse.Namespace(words=tuple(words))
-        return run_command("edge-tdn-train", lambda: _parse(words, given))
+        return run_command("edge-tdn-train", lambda: _parser().parse_args(words, given))
 
     return run_program("edge-tdn-train", run)
 
 
-def _parse(words: Sequence[str], given: "argparse.Namespace") -> "argparse.Namespace":
-    """Parse the command line. ImportError: a package is missing; then a help is printed without the options."""
-    try:
-        return _parser(words[:1]).parse_args(words, given)
-    except ImportError:
-        if words[0] in COMMANDS and {"-h", "--help"} & {*words}:
-            from edge_tdn_training.unimported_help import unimported_help
-
-            module, summary = COMMANDS[words[0]]
-            command_help = unimported_help(module)
-            texts = (command_help.above_options(), command_help.below_options()) if command_help else (summary,)
-            note = "The options are printed once the packages below are installed."
-            print(f"usage: edge-tdn-train {words[0]} [OPTIONS]", *texts[:1], note, *texts[1:], sep="\n\n", flush=True)
-        raise
-
-
-def _parser(words: Collection[str] = tuple(COMMANDS)) -> Parser:
-    """Return a parser with the options of the commands in `words`. Other modules are not imported: torch is slow."""
-    import importlib
-
+def _parser() -> Parser:
+    """Return the parser of all commands. Their modules are imported when they run: PyTorch is slow, or missing."""
     from edge_tdn import __version__
     from edge_tdn.help.parser import program
     from edge_tdn.help.shell_commands import add_shell_commands
 
     parser, commands = program("edge-tdn-train", HELP, __version__)
-    for name, (module, summary) in COMMANDS.items():
-        if name in words:
-            importlib.import_module(module).add_parser(commands, summary)
-        else:
-            commands.add_parser(name, help=summary)
+    for module, summary in COMMANDS.values():
+        options = importlib.import_module(f"edge_tdn_training.options.{module}")
+        options.add_parser(commands, partial(_run, module), summary)
     add_shell_commands(commands, _parser)
     return parser
+
+
+def _run(module: str, options: "argparse.Namespace") -> int:
+    status: int = importlib.import_module(f"edge_tdn_training.commands.{module}").run(options)
+    return status
 
 
 if __name__ == "__main__":

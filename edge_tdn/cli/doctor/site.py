@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_tdn.actions.labels import check_names
 from edge_tdn.capture.address import is_live
 from edge_tdn.cli.doctor.finding import Finding, credential_remedy
-from edge_tdn.cli.doctor.units import is_installed, main_pid, serving_unit, state_folder
+from edge_tdn.cli.doctor.units import is_installed, main_pid, protect_home, serving_unit, state_folder
 from edge_tdn.cli.hop_timing import Candidate, measure
 from edge_tdn.cli.timing import DEFAULT_DOCTOR, DoctorTiming
 from edge_tdn.config.credentials import PUBLIC, Access, broker_access
@@ -140,15 +140,17 @@ class SiteExamination:
         """Examine whether a service with its own user can read the files, where one serves or may be meant to."""
         if not (self._path.resolve().is_relative_to("/etc") or is_installed()):
             return
+        home = protect_home(self._path, self._timing)
+        hidden = home not in ("no", "read-only")
         for path in (Path(name) for name in config.file.read):
-            if is_unreadable(path):
+            if is_unreadable(path, hidden):
                 yield Finding("service's files", "warning", f"{path}: a service cannot read it", remedy(path))
         for keys, value, path, what_to_do in self._named_files(config):
-            if is_unreadable(path):
+            if is_unreadable(path, hidden):
                 message = config.fault(keys, value, f"{path}: a service cannot read it")
                 yield Finding("service's files", "warning", message, what_to_do or remedy(path))
         for keys, value in ((["record", "folder"], config.record.folder), (["outbox", "folder"], config.outbox.folder)):
-            if value not in ("", "auto", "off") and is_hidden(self.base / value):
+            if home != "no" and value not in ("", "auto", "off") and is_hidden(self.base / value):
                 message = config.fault(keys, value, f"{self.base / value}: a service cannot write there")
                 yield Finding("service's files", "warning", message, WRITABLE)
 

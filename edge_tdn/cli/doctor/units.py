@@ -4,9 +4,11 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from edge_tdn.cli.doctor.finding import Finding
+from edge_tdn.cli.options import SITE
 from edge_tdn.cli.timing import DoctorTiming
 
 SYSTEMD = Path("/run/systemd/system")  # exists if systemd is the init system
@@ -30,6 +32,7 @@ PROPERTIES = (
     "ExecMainStatus",
     "ExecStart",
     "StateDirectory",
+    "ProtectHome",
 )
 Unit = dict[str, str]  # property: value, as `systemctl show` prints them
 
@@ -60,6 +63,19 @@ def state_folder(unit: Unit | None) -> Path | None:
     return STATE / folders[0] if folders else None
 
 
+def protect_home(path: Path, timing: DoctorTiming) -> str:
+    """Return ProtectHome= of the unit that serves the configuration at `path`, or would, with its drop-ins merged.
+
+    "yes", which our unit file has, if there is no such unit or no systemd; "no", "read-only" or "tmpfs".
+    """
+    unit = serving_unit(path, timing)
+    if unit is None and SYSTEMD.is_dir():
+        name = UNIT if path.name == SITE.name else f"{UNIT}@{path.stem}"
+        with suppress(OSError, subprocess.SubprocessError):
+            unit = next(iter(_serving(_units(timing, f"{name}.service"), path)), None)
+    return (unit or {}).get("ProtectHome") or "yes"
+
+
 def service(path: Path, timing: DoctorTiming) -> Iterator[Finding]:
     """Examine the systemd units that serve this configuration, or report that there are none."""
     if not SYSTEMD.is_dir():
@@ -83,9 +99,9 @@ def service(path: Path, timing: DoctorTiming) -> Iterator[Finding]:
         yield from _unit(unit, timing)
 
 
-def _units(timing: DoctorTiming) -> list[Unit]:
-    """Return the units of edge-tdn that systemd has loaded."""
-    shown = _output(timing, "systemctl", "show", "edge-tdn*.service", f"--property={','.join(PROPERTIES)}")
+def _units(timing: DoctorTiming, pattern: str = f"{UNIT}*.service") -> list[Unit]:
+    """Return the units of edge-tdn that systemd has loaded; it also loads one that `pattern` names in full."""
+    shown = _output(timing, "systemctl", "show", pattern, f"--property={','.join(PROPERTIES)}")
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
     return [unit for unit in blocks if unit.get("LoadState") == "loaded"]
 

@@ -30,9 +30,10 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    model = open_model(find_model(options.model, Path.cwd()))  # before the import of torch, which takes seconds
     from edge_tdn_export.inspection import inspect, page
 
-    found = inspect(open_model(find_model(options.model, Path.cwd())))
+    found = inspect(model)
     if options.json:
         print(json.dumps(found, indent=1))  # noqa: T201
     else:

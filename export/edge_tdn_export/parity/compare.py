@@ -41,7 +41,7 @@ Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class _Sample:
+class ClipSample:
     """The clips that one precision is compared on: INT8's are of recordings that did not calibrate it, if any are."""
 
     lasts: dict[Recording, tuple[int, ...]]  # number of each clip's last segment
@@ -74,7 +74,7 @@ def compare(
     """
     networks = open_networks(model)
     spec = model.manifest.input
-    samples = {name: _sample(model.build(name), clips.recordings, spec, max_clips) for name in precisions}
+    samples = {name: sample_clips(model.build(name), clips.recordings, spec, max_clips) for name in precisions}
     expected = [_expect(networks, recording, samples.values(), step) for recording in clips.recordings]
     pixels = []
     for recording in _pixel_recordings(clips):
@@ -125,15 +125,16 @@ def _finite(figure: float) -> float | None:
     return figure if np.isfinite(figure) else None
 
 
-def _sample(build: Build, recordings: Sequence[Recording], spec: InputSpec, max_clips: int) -> _Sample:
+def sample_clips(build: Build, recordings: Sequence[Recording], spec: InputSpec, max_clips: int) -> ClipSample:
+    """Choose the clips on which a precision is compared. OSError: a recording cannot be read any more."""
     calibration = _calibration(build, recordings)
     held_out = [one for one in recordings if one not in calibration]
     compared = held_out or recordings
     hop = -(-total_clips(compared, spec) // max(1, max_clips))
-    return _Sample({one: tuple(one.lasts(spec, hop)) for one in compared}, hop, calibrated=not held_out)
+    return ClipSample({one: tuple(one.lasts(spec, hop)) for one in compared}, hop, calibrated=not held_out)
 
 
-def _expect(networks: Networks, recording: Recording, samples: Iterable[_Sample], step: Step) -> _Expected:
+def _expect(networks: Networks, recording: Recording, samples: Iterable[ClipSample], step: Step) -> _Expected:
     step(f"PyTorch: {recording.name}")
     lasts = {last for sample in samples for last in sample.lasts.get(recording, ())}
     first = networks.encode(recording.segments[0].frames[None])
@@ -162,7 +163,7 @@ def _compare(
     model: Model,
     networks: Networks,
     precision: str,
-    sample: _Sample,
+    sample: ClipSample,
     expected: Sequence[_Expected],
     graphs: Sequence[NodeReference],
     sampling_agrees: bool,

@@ -14,8 +14,8 @@ from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import ablation
 from edge_tdn_training.commands.ablation_report import AblationResult, markdown, notes, picture, table, to_json
-from edge_tdn_training.commands.ablation_tables import T_CONV, TABLES, TSN, PaperFigures, chosen
 from edge_tdn_training.evaluation.accuracy import Accuracy
+from edge_tdn_training.options.ablation_tables import T_CONV, TABLES, TSN, PaperFigures, chosen
 from edge_tdn_training.synthetic.clips import SPEC
 from numpy.typing import NDArray
 from PIL import Image
@@ -38,7 +38,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     monkeypatch.setattr(ablation, "NETWORK", {"arch": "resnet18", "width": 0.125, "segments": 2})
     monkeypatch.setattr(ablation, "EPOCH_CLIPS", 4)
     monkeypatch.setattr(ablation, "BATCH", 8)
-    monkeypatch.setitem(ablation.TABLES, "1d", (TSN, T_CONV))
+    monkeypatch.setitem(TABLES, "1d", (TSN, T_CONV))
     options = (
         f"ablation --out {tmp_path / 'out'} --tables 1d --seeds 1 --drawings 12 --held-out 5 --workers 0 --device cpu"
     )

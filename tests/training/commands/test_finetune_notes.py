@@ -64,7 +64,7 @@ def test_a_video_that_is_used_in_part_is_named(tmp_path: Path) -> None:
             writer.write(frame.picture, frame.pts_ns + (frame.seq > 8) * 2 * NS_PER_S)
         writer.finish()
     line = f"finetune --data {clips} --out {tmp_path / 'own'} --without-background --cache {tmp_path / 'cache'}"
-    plan = make_plan(_parser(["finetune"]).parse_args(line.split()))
+    plan = make_plan(_parser().parse_args(line.split()))
     printed = Console(file=io.StringIO(), soft_wrap=True)
     data = prepare_data(plan, printed)
     (note,) = (note for note in data.notes if "used" in note)

@@ -25,7 +25,7 @@ def options(clips: Path, *more: str | Path) -> argparse.Namespace:
     """Parse the options of a fine-tuning from the shipped model."""
     out = clips.parent / "model"
     line = ["finetune", "--data", str(clips), "--out", str(out), "--without-background", *map(str, more)]
-    return _parser(line[:1]).parse_args(line)
+    return _parser().parse_args(line)
 
 
 def test_a_plan_contains_everything_that_the_steps_need(clips: Path) -> None:

@@ -18,11 +18,10 @@ from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.tdn import TDN
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import train_motion
-from edge_tdn_training.commands.motion_recipe import CLIPS_PER_SEED, SEEDS
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.loop.run_folder import RunFolder
 from edge_tdn_training.synthetic import dataset
-from edge_tdn_training.synthetic.clips import HELD_OUT, SPEC, generate_clip
+from edge_tdn_training.synthetic.clips import CLIPS_PER_SEED, HELD_OUT, SEEDS, SPEC, generate_clip
 from edge_tdn_training.synthetic.dataset import GeneratedClips
 from edge_tdn_training.training_config import TrainingConfig
 from rich.console import Console

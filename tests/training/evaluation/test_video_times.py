@@ -11,8 +11,8 @@ import pytest
 import torch
 from edge_tdn_export.network.reference import Networks
 from edge_tdn_training.__main__ import main
+from edge_tdn_training.commands import evaluate
 from edge_tdn_training.data.dataset import open_data
-from edge_tdn_training.evaluation import video_times
 from edge_tdn_training.evaluation.protocols import EvaluatedModel, Logits, Protocol, Views, with_pytorch
 from edge_tdn_training.evaluation.video_times import time_videos
 
@@ -68,7 +68,7 @@ def test_every_view_of_every_video_is_computed_once_in_batches_of_16(
 def test_the_table_has_the_papers_rows_below_ours(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video_times, "MAX_VIDEOS", 2)
+    monkeypatch.setattr(evaluate, "MAX_TIMED_VIDEOS", 2)
     options = ["--model", "motion", "--precision", "fp32", "pytorch", "--cache", str(tmp_path / "cache")]
     assert main(["evaluate", "--data", str(clips), *options, "--out", str(tmp_path / "out"), "--timing"]) == 0
     printed = capsys.readouterr().out

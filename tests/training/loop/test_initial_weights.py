@@ -11,7 +11,7 @@ import torch
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import TDN
-from edge_tdn_training.commands.network_options import input_spec
+from edge_tdn_training.commands.given_network import input_spec
 from edge_tdn_training.loop.initial_weights import load_backbone, load_initial_weights
 from safetensors.torch import save_file
 from torch import Tensor

@@ -20,10 +20,11 @@ from edge_tdn_export.network.tdn import TDN
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.data.decoded import DecodedDataSet
 from edge_tdn_training.data.loader import TrainClips
-from edge_tdn_training.loop.distributed import DistributedContext, default_workers
+from edge_tdn_training.loop.distributed import DistributedContext
 from edge_tdn_training.loop.initial_weights import load_initial_weights
 from edge_tdn_training.loop.run_folder import RunFolder
 from edge_tdn_training.loop.trainer import train
+from edge_tdn_training.machine import default_workers
 from edge_tdn_training.training_config import PUBLISHED
 from PIL import Image
 from torch import nn

@@ -5,7 +5,7 @@
 2 evaluate  all of them on the same held-out clips, in turn, in OpenVINO: accuracy and time
 
 S-TDM and L-TDM are added to the baseline of the paper: T-Conv, which is TSN with temporal convolutions. The tables are
-those of ablation_tables.py.
+those of options/ablation_tables.py.
 """
 
 import argparse
@@ -20,19 +20,15 @@ from edge_tdn_export.inspection import macs
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import TDN
+from edge_tdn_export.progress import ProgressDisplay
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ModelError
-from edge_tdn.help.command_help import CommandHelp, Example
-from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import WEIGHTS, InputSpec
 from edge_tdn_training.commands.ablation_report import AblationResult, markdown, notes, picture, table, to_json
-from edge_tdn_training.commands.ablation_tables import TABLES, Variant, chosen
-from edge_tdn_training.commands.machine_options import add_machine_options
-from edge_tdn_training.commands.motion_recipe import CLIPS_PER_SEED, NETWORK, SEEDS, one_cycle
+from edge_tdn_training.commands.motion_recipe import NETWORK, one_cycle
 from edge_tdn_training.commands.next_steps import noted, same_command
 from edge_tdn_training.commands.option_checks import MAX_WORKERS, check_ranges
 from edge_tdn_training.evaluation.accuracy import Accuracy
@@ -42,101 +38,14 @@ from edge_tdn_training.loop.distributed import DistributedContext, distributed_c
 from edge_tdn_training.loop.initial_weights import load_backbone, load_initial_weights
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
-from edge_tdn_training.progress import counting_bar
-from edge_tdn_training.synthetic.clips import SPEC
+from edge_tdn_training.options.ablation import BATCH, PICTURE, RESULTS, VIEWS
+from edge_tdn_training.options.ablation_tables import Variant, chosen
+from edge_tdn_training.synthetic.clips import CLIPS_PER_SEED, SEEDS, SPEC
 from edge_tdn_training.synthetic.dataset import GeneratedClips
 
 EPOCH_CLIPS = 1000  # drawings, about: a killed run is resumed from there
-VIEWS = 4  # of a drawing, backwards as well: the looks of a thing are then independent of its direction
-BATCH, RATE = 32, 0.4  # as for the shipped model
+RATE = 0.4  # as for the shipped model
 MIN_TABLE_WIDTH = 120  # columns: a narrower terminal wraps the table instead of cutting it off
-RESULTS, PICTURE = "ablation.json", "ablation.png"
-
-HELP = CommandHelp(
-    description="""\
-Train networks with and without the parts of TDN, alike and on the same generated clips, and compare their accuracy and
-time, as the paper does in its tables 1 and 5. Use it for research: to see what each part is worth, or to try a change
-of the network. A model for a host comes from `finetune` or `train`.
-
-Stopped, killed, or out of power? Run the same command again to resume; at most 1000 drawings are lost. With more tables
-or seeds it trains the missing networks.
-""",
-    examples=(
-        Example(
-            "TSN, TSM, T-Conv, S-TDM, L-TDM, TDN, as in tables 1c and 1d",
-            "edge-tdn-train ablation --out runs/ablation",
-        ),
-        Example(
-            "fusion of short-term differences, parts of the long-term module, and stages of both",
-            "edge-tdn-train ablation --out runs/ablation --tables 1a 1b 5",
-        ),
-        Example(
-            "from the backbone of the shipped model: T-Conv and L-TDM leave the plateau with fewer drawings",
-            "edge-tdn-train ablation --out runs/warm --from motion",
-        ),
-        Example(
-            "a first look in a few minutes, and the table for a document",
-            "edge-tdn-train ablation --out runs/short --tables 1d --seeds 1 --drawings 1000 --markdown",
-        ),
-    ),
-    exit_status={0: "", 71: "", 78: "options are wrong, or the folder was created with other options"},
-)
-
-
-def add_parser(commands: Commands, summary: str) -> None:
-    """Add the subcommand `ablation`."""
-    parser = add_command(
-        commands,
-        "ablation",
-        run,
-        summary,
-        HELP,
-        stopped="stopped; run the same command again to resume after the last whole epoch",
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help=f"folder for the runs of all networks, {RESULTS}, {PICTURE}"
-    )
-    parser.add_argument(
-        "--tables",
-        nargs="+",
-        choices=tuple(TABLES),
-        default=["1c", "1d"],
-        metavar="TABLE",
-        help="1a: fusion of the S-TDM; 1b: directions, scales, gates of the L-TDM; 1c: S-TDM, L-TDM, both; 1d: TSN, "
-        "TSM (online and not), T-Conv, TDN; 5: stages of S-TDM and L-TDM (default: 1c 1d)",
-    )
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        default=3,
-        metavar="N",
-        help="train each network N times, each time with other clips and new layers; the table has mean and standard "
-        "deviation (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--drawings",
-        type=int,
-        default=4000,
-        metavar="N",
-        help=f"generated clips to train on, each in {VIEWS} views: as it is, mirrored, both backwards "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--from",
-        dest="start",
-        default="",
-        metavar="WEIGHTS",
-        help="backbone that all networks begin with: ImageNet weights, or those of a TDN (a run, a model folder, the "
-        "shipped model motion), whose other layers are not used (default: random weights, ResNet-18 of half width)",
-    )
-    parser.add_argument("--held-out", type=int, default=1000, metavar="N", help="clips to evaluate on (default: 1000)")
-    parser.add_argument("--size", type=int, default=64, help="height and width of the pictures (default: %(default)s)")
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    add_machine_options(
-        parser,
-        "batch norms use its statistics: keep it the same for all networks (default: the process's share of the batch "
-        f"of {BATCH})",
-    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -165,17 +74,16 @@ def _compare(
 ) -> int:
     """Train the missing networks, evaluate all, and write the results; return the exit status 0."""
     jobs = [(variant, seed) for seed in range(1, options.seeds + 1) for variant in variants]
-    with counting_bar(shown=context.is_first) as bars:
-        whole = bars.add_task("networks", total=len(jobs))
-        for variant, seed in jobs:
-            bars.update(whole, description=f"networks: {variant.name}, seed {seed}")
-            _train(variant, seed, spec, options, context, bars)
-            bars.advance(whole)
-        if not context.is_first:
-            return 0
-        networks = [checkpoint.load(_folder(options.out, *job) / WEIGHTS).eval() for job in jobs]
-        compiled = [compile_whole(network, spec) for network in bars.track(networks, description="compiling")]
-        evaluated = evaluate(compiled, spec, options.held_out, bars)
+    for number, (variant, seed) in enumerate(jobs, 1):
+        name = f"network {number} of {len(jobs)}, {variant.name} with seed {seed}"
+        _train(variant, seed, spec, options, context, name)
+    if not context.is_first:
+        return 0
+    networks = [checkpoint.load(_folder(options.out, *job) / WEIGHTS).eval() for job in jobs]
+    with ProgressDisplay() as progress:
+        tracked = progress.track(networks, len(networks), "compiling")
+        compiled = [compile_whole(network, spec) for network in tracked]
+        evaluated = evaluate(compiled, spec, options.held_out, progress)
     results = [
         _result(variant, networks[number], spec, evaluated[number :: len(variants)])
         for number, variant in enumerate(variants)
@@ -195,9 +103,9 @@ def _train(
     spec: InputSpec,
     options: argparse.Namespace,
     context: DistributedContext,
-    bars: Progress,
+    name: str,
 ) -> None:
-    """Train one network, unless its run is complete."""
+    """Train one network, unless its run is complete. `name`: of the progress."""
     folder = _folder(options.out, variant, seed)
     epochs = max(1, round(options.drawings / EPOCH_CLIPS))
     config = one_cycle(epochs, context, RATE, BATCH, VIEWS, seed)
@@ -208,11 +116,11 @@ def _train(
     clips = GeneratedClips(seed * CLIPS_PER_SEED, options.drawings // epochs)
     micro_batch = options.micro_batch or BATCH // context.world
     task = TrainingTask(initial, spec, clips, None, config)
-    train(task, folder, context, micro_batch, options.workers, bars=bars)
+    train(task, folder, context, micro_batch, options.workers, name=name)
 
 
 def evaluate(
-    networks: Sequence[Compiled], spec: InputSpec, count: int, bars: Progress
+    networks: Sequence[Compiled], spec: InputSpec, count: int, progress: ProgressDisplay
 ) -> list[tuple[Accuracy, NDArray[np.float64]]]:
     """Return for each network its accuracy on the first `count` held-out clips, and the seconds of each clip, [count].
 
@@ -222,7 +130,7 @@ def evaluate(
     logits = np.empty((len(networks), count, len(MOTIONS)), np.float32)
     seconds = np.empty((len(networks), count))
     truth = np.empty(count, np.int64)
-    clips = bars.track(generated_clips(spec, count), count, description="evaluating")
+    clips = progress.track(generated_clips(spec, count), count, "evaluating")
     for number, (_, frames, truth[number]) in enumerate(clips):
         for one in rng.permutation(len(networks)):
             began = time.perf_counter()

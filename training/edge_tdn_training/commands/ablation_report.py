@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from edge_tdn.replay.plot import png
-from edge_tdn_training.commands.ablation_tables import FULL, PAPER, PAPER_NOTE, PaperFigures
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.motion_clips import SIDEWAYS
 from edge_tdn_training.evaluation.report import accuracy_json
+from edge_tdn_training.options.ablation_tables import FULL, PAPER, PAPER_NOTE, PaperFigures
 
 COLUMNS = ("network", "top-1\n%", f"{FULL}\nleads by", "left or\nright, %", "M\nparam.", "GMAC\na clip", "ms\na clip")
 PAPER_COLUMNS = ("paper\ntop-1, %", "paper\ntop-5, %", "paper\nGFLOP")

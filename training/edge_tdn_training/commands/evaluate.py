@@ -8,8 +8,8 @@ evaluation.json and a picture for each precision. With --timing also the time of
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,9 +25,9 @@ from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.input_spec import stated_or_published
 from edge_tdn_export.network.reference import Networks, open_networks
 from edge_tdn_export.network.source import find_source, locate
-from edge_tdn_export.video_options import LABELS_HELP, add_video_options, reading
+from edge_tdn_export.progress import ProgressDisplay, stepped
+from edge_tdn_export.video_options import reading
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from edge_tdn.actions.labels import check_names, rules
@@ -35,15 +35,12 @@ from edge_tdn.capture.video_file import length_s
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import DecideConfig
 from edge_tdn.errors import ConfigError
-from edge_tdn.help.command_help import CommandHelp, Example
-from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.inference.runtime import enough_memory
 from edge_tdn.label_file import check_labels
 from edge_tdn.manifest import MANIFEST, Model, open_model
 from edge_tdn.output import check_output_folder
 from edge_tdn_training.data.dataset import open_data
 from edge_tdn_training.data.decoded import printed
-from edge_tdn_training.data.video_cache import default_cache
 from edge_tdn_training.evaluation import report, video_times
 from edge_tdn_training.evaluation.protocols import (
     EVALUATING,
@@ -58,131 +55,9 @@ from edge_tdn_training.evaluation.protocols import (
 from edge_tdn_training.evaluation.streaming import StreamResult, check_length, read_intervals, stream
 from edge_tdn_training.evaluation.timeline import timeline
 from edge_tdn_training.loop.run_folder import ESCAPED
+from edge_tdn_training.options.evaluate import MAX_TIMED_VIDEOS, REPORT
 
-REPORT = "evaluation.json"
 CHECKPOINT_OPTIONS = ("labels", "entry", "arch", "segments", "size", "short_side", "frame_rate")
-
-HELP = CommandHelp(
-    description="""\
-Measure how good a model is: on clips, by the published protocols, or on a long video, played like a camera. Use it to
-compare models and precisions on videos that none of them was trained on.
-
-With --stream, an event is right if it overlaps an interval of its label that no other event has; further ones, and
-those that overlap no interval of their label, are false. The delay ends when the start event is published.
-""",
-    examples=(
-        Example(
-            "a folder with a folder of videos for each class, in the precisions of the daemon and in PyTorch",
-            "edge-tdn-train evaluate --data clips/test --model models/mine --precision pytorch fp32 int8",
-        ),
-        Example(
-            "the published ensemble by the Kinetics protocol, ten clips and three crops of each",
-            "edge-tdn-train evaluate --data val.txt --model tdn8.pth.tar tdn16.pth.tar --segments 8 16 "
-            "--labels labels.txt --frame-rate 25 --protocol 10x3",
-        ),
-        Example(
-            "also the time of a video, decoding included, beside the paper's",
-            "edge-tdn-train evaluate --data clips/test --model models/mine --timing",
-        ),
-        Example(
-            "a long video, played like a camera, and a JSON file with the intervals of its actions",
-            "edge-tdn-train evaluate --stream yard.mp4 yard.json --model models/mine --config site.toml",
-        ),
-    ),
-    exit_status={0: "evaluated", 66: "", 71: "", 78: "model, labels or intervals are wrong"},
-    notes="""\
-The JSON file of --stream:
-
-  {"segments": [
-    {"label": "door_open", "start_s": 12.0, "end_s": 15.5},
-    {"label": "background", "start_s": 15.5, "end_s": 60.0}]}
-
-Protocols:
-
-  1x1   one clip over the whole video, the model's own resize and centre crop
-  10x3  ten clips of 64 frames, three crops each, scores averaged before
-        softmax; PyTorch only, or a folder that was exported for that size
-        (--size 256 --short-side 256)
-""",
-)
-
-
-def add_parser(commands: Commands, summary: str) -> None:
-    """Add the subcommand `evaluate`."""
-    parser = add_command(commands, "evaluate", run, summary, HELP)
-    data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument(
-        "--data", type=Path, metavar="PATH", help="a folder of videos for each class, or a list file: see train"
-    )
-    data.add_argument(
-        "--stream", type=Path, nargs=2, metavar=("VIDEO", "JSON"), help="a long video, and its labelled intervals"
-    )
-    parser.add_argument(
-        "--model",
-        nargs="+",
-        required=True,
-        metavar="MODEL",
-        help="a model folder or shipped model, a run, a checkpoint; several: an ensemble",
-    )
-    parser.add_argument(
-        "--precision",
-        nargs="+",
-        default=[],
-        metavar="P",
-        help=f"precisions of the model folder, or {PYTORCH} (default: fp32; for a checkpoint {PYTORCH})",
-    )
-    parser.add_argument("--protocol", choices=("1x1", "10x3"), default="1x1", help="with --data (default: 1x1)")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        default=default_cache(),
-        help="with --data: folder of decoded videos (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="TOML",
-        help="with --stream: use [decide] of this configuration (default: its defaults)",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("evaluation"),
-        metavar="DIR",
-        help=f"folder for {REPORT} and the pictures (default: evaluation)",
-    )
-    parser.add_argument(
-        "--timing",
-        action="store_true",
-        help="with --data: also measure the time of a video, decoding included, beside the paper's table 6: of the "
-        f"first {video_times.MAX_VIDEOS} videos, one model, PyTorch in batches of {video_times.BATCH} clips",
-    )
-    add_video_options(parser, labels=True)
-    _add_checkpoint_options(parser)
-
-
-def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("the description of a checkpoint; a model folder or a run has its own")
-    group.add_argument("--labels", type=Path, help=f"{LABELS_HELP} (default: labels.txt beside it)")
-    group.add_argument("--entry", metavar="NAME", help="entry that holds its weights, such as model_ema")
-    group.add_argument("--arch", help="the ResNet (default: resnet50, or that of the weights)")
-    group.add_argument(
-        "--segments",
-        type=int,
-        nargs="+",
-        metavar="T",
-        help="segments per clip: one number, or one for each model",
-    )
-    group.add_argument("--size", type=int, help="height and width of the centre crop, pixels (default: 224)")
-    group.add_argument(
-        "--short-side", type=int, help="shorter side of a frame before the crop, pixels (default: size * 256 / 224)"
-    )
-    group.add_argument(
-        "--frame-rate",
-        type=float,
-        help="frames per second of its training videos (default: as published: 12, Kinetics: 25)",
-    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -204,19 +79,12 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
     precisions = _precisions(options)
     with ExitStack() as opened:
         models = [_evaluated_model(number, options, precisions, opened) for number in range(len(options.model))]
-        with _bar(steps(data, models)) as (progress, task):
-            found = evaluate(
-                data,
-                str(options.data),
-                models,
-                options.protocol,
-                options.cache,
-                step=lambda what: progress.update(task, description=what, advance=1),
-            )
-            times = {}
-            if options.timing:
-                timed = replace(data, videos=found.videos)
-                step = lambda name: progress.update(task, description=f"timing {name}")  # noqa: E731
+        with stepped(steps(data, models), "evaluating") as step:
+            found = evaluate(data, str(options.data), models, options.protocol, options.cache, step)
+        times = {}
+        if options.timing:
+            timed = replace(data, videos=found.videos[:MAX_TIMED_VIDEOS])
+            with stepped(len(models[0].scorers), "timing") as step:
                 times = video_times.time_videos(timed, models[0], options.protocol, _device(), options.cache, step)
     title = " + ".join(model.name for model in models)
     notes = (*data.notes, *([read_labels(options.labels).note] if options.labels else ()))
@@ -314,8 +182,8 @@ def _evaluate_stream(options: argparse.Namespace) -> None:
     check_length(labelled, intervals, video, declared_s)
     found: dict[str, StreamResult] = {}
     for name in dict.fromkeys(options.precision or ["fp32"]):
-        with closing(open_any(model, name)) as runtime, _bar(declared_s) as (progress, task):
-            step = partial(_seconds_done, progress, task, name)
+        with closing(open_any(model, name)) as runtime, ProgressDisplay(" s") as progress:
+            step = partial(progress.report, f"evaluating {name}", total=declared_s)
             with enough_memory(runtime.device, EVALUATING):
                 found[name] = stream(model, runtime, video, intervals, decide, step, pictures_of)
         check_length(labelled, intervals, video, found[name].matched.seconds)
@@ -367,20 +235,3 @@ def _write(
     for reason in printed(skipped):
         console.print(f"skipped: {reason}", soft_wrap=True)
     console.print(f"written: {', '.join(str(out / name) for name in (REPORT, *pictures))}", soft_wrap=True)
-
-
-@contextmanager
-def _bar(total: float | None) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress, progress.add_task("", total=total)
-
-
-def _seconds_done(progress: Progress, task: TaskID, name: str, seconds: float) -> None:
-    progress.update(task, description=name, completed=seconds)

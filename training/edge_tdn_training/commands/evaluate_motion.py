@@ -12,19 +12,17 @@ from contextlib import closing
 from pathlib import Path
 
 from edge_tdn_export.clips import find_videos
+from edge_tdn_export.progress import ProgressDisplay
 from rich.console import Console
 
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ConfigError
-from edge_tdn.help.command_help import CommandHelp, Example
-from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import find_model, open_model
 from edge_tdn.output import check_output_file
 from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.evaluation.clip_sheet import Row, write_sheet
 from edge_tdn_training.evaluation.motion_clips import (
-    MAX_WRONG_CLIPS,
     NamedClip,
     check_labels,
     evaluate_clips,
@@ -32,46 +30,6 @@ from edge_tdn_training.evaluation.motion_clips import (
     print_accuracy,
 )
 from edge_tdn_training.evaluation.real_crops import MAX_PARTS, real_crops
-from edge_tdn_training.progress import counting_bar
-
-HELP = CommandHelp(
-    description="""\
-Measure how well a model recognises motions, in generated clips that it was not trained on, and in windows that move
-over real videos. Use it for the model `motion` and for variants of it; for your own actions use `evaluate`.
-""",
-    examples=(
-        Example("the shipped model, on 500 generated clips", "edge-tdn-train evaluate-motion motion"),
-        Example(
-            "the same, and on windows that move over your own videos",
-            "edge-tdn-train evaluate-motion motion --generated 500 --crops videos/",
-        ),
-        Example(
-            "the clips that it gets wrong, as a picture with a row for each",
-            "edge-tdn-train evaluate-motion motion --crops videos/ --wrong wrong.png",
-        ),
-    ),
-    exit_status={0: "measured", 66: "", 71: "", 78: "model, videos or options are wrong"},
-)
-
-
-def add_parser(commands: Commands, summary: str) -> None:
-    """Add the subcommand `evaluate-motion`."""
-    parser = add_command(commands, "evaluate-motion", run, summary, HELP)
-    parser.add_argument("model", help="a model folder, or the name of a shipped model")
-    parser.add_argument(
-        "--generated", type=int, default=500, metavar="N", help="number of held-out clips (default: 500; 0: none)"
-    )
-    parser.add_argument(
-        "--crops", type=Path, metavar="DIR", help="folder of real videos, over which windows move (default: none)"
-    )
-    parser.add_argument("--seed", type=int, default=1, help="seed of the windows (default: 1)")
-    parser.add_argument("--precision", default="fp32", help="precision of the folder to evaluate (default: fp32)")
-    parser.add_argument(
-        "--wrong",
-        type=Path,
-        metavar="PNG",
-        help=f"draw the misclassified clips, at most {MAX_WRONG_CLIPS} of each kind",
-    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -98,8 +56,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         with closing(open_runtime(model, options.precision)) as runtime:
             for kind, (clips, total) in kinds.items():
-                with counting_bar() as progress:
-                    accuracy, rows = evaluate_clips(runtime, progress.track(clips, total, description=kind))
+                with ProgressDisplay() as progress:
+                    accuracy, rows = evaluate_clips(runtime, progress.track(clips, total, kind))
                 wrong += rows
                 print_accuracy(console, kind, accuracy)
     finally:  # if no clip is left, these lines are the reason

@@ -21,151 +21,35 @@ from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.parity.report import table
 from edge_tdn_export.parity.result import ParityReport
-from edge_tdn_export.video_options import add_video_options
+from edge_tdn_export.progress import ProgressDisplay
 from rich.console import Console
 
 from edge_tdn.config.tables import RuntimeConfig
 from edge_tdn.errors import ModelError
-from edge_tdn.help.command_help import CommandHelp, Example
-from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.manifest import LABELS, WEIGHTS, InputSpec, open_model
-from edge_tdn_training.commands.finetune_plan import MAX_CLIP_S, FinetunePlan, make_plan
-from edge_tdn_training.commands.machine_options import add_machine_options
-from edge_tdn_training.commands.network_options import add_network_options
+from edge_tdn_training.commands.finetune_plan import FinetunePlan, make_plan
 from edge_tdn_training.commands.next_steps import convert_command, noted, same_command, serve_lines, weights_kept
 from edge_tdn_training.data.balance import balance, evaluation_clips
 from edge_tdn_training.data.dataset import DataSet
 from edge_tdn_training.data.decoded import DecodedDataSet, printed
 from edge_tdn_training.data.split import DataSplit, split
-from edge_tdn_training.data.video_cache import decode_with_progress, default_cache
+from edge_tdn_training.data.video_cache import decode_with_progress
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.protocols import views, with_runtime
 from edge_tdn_training.evaluation.report import accuracy_json, accuracy_table, class_table, precision_warnings
-from edge_tdn_training.loop.distributed import DEFAULT_MICRO_BATCH, distributed_context
+from edge_tdn_training.loop.distributed import distributed_context
 from edge_tdn_training.loop.early_stopping import best_epoch, epochs_at_low_rate
 from edge_tdn_training.loop.metrics import Metrics
 from edge_tdn_training.loop.run_folder import CURVES, ESCAPED, RUN
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
-from edge_tdn_training.progress import counting_bar
+from edge_tdn_training.options.finetune import TOTAL_CLIPS
 from edge_tdn_training.training_config import TrainingConfig
 
 REPORT = "finetune.json"
 CONFUSION = "confusion.png"
-TOTAL_CLIPS = 8000  # that are trained on without --epochs
 EPOCHS = (6, 80)  # fewest and most without --epochs
 MIN_PATIENCE = 3  # epochs without improvement after which the training ends
-
-HELP = CommandHelp(
-    description="""\
-Fine-tune a model on your own clips, and make a model folder of it that `edge-tdn run` can serve. Use it to teach your
-own actions: a folder of clips for each action, at least ten clips in each; the folder's name is the label.
-
-Stopped, killed, or out of power? Run the same command again to resume. Then look at confusion.png in the new folder
-(FP32, a host's default). The last lines that it prints put the model into service.
-""",
-    examples=(
-        Example("from clips that `edge-tdn record` has made", "edge-tdn-train finetune --data clips --out models/door"),
-        Example(
-            "with videos in which no action happens as background",
-            "edge-tdn-train finetune --data clips --negatives usual-days --out models/door",
-        ),
-        Example(
-            "from a published checkpoint, which does not describe its network",
-            "edge-tdn-train finetune --data clips --from best.pth.tar --arch resnet101 --segments 8 --out models/door",
-        ),
-        Example(
-            "afterwards: validate the configuration that names the folder, and try it",
-            "edge-tdn check --config site.toml && edge-tdn replay new.mp4 --config site.toml",
-        ),
-    ),
-    exit_status={0: "", 66: "", 71: "", 78: "data, model or options are wrong; --out is not created"},
-    notes="""\
-The class `background` is everything that must not be published as an action; a class of any other name is an action,
-whatever it is in the initial weights. It is made of the clips in the folder `background`; of --negatives, videos in
-which no action happens, preferably of the same cameras on a usual day; and, if there is no class of this name yet, of a
-list file's videos outside of their labelled intervals (without half a second beside these). Clips in the folder of
-another class are assumed to show it from beginning to end. A model without background reports one of its actions for
-everything it sees: see --without-background.
-
-A share of every class is held out for the evaluation, by recording: each file is one, unless dataset.toml describes
-which belong together (record writes it). A class of one recording is split in time, with a video or five frames left
-out between; a note reports that.
-
-An epoch has the same number of clips of every action, and every video of background. Half of the clips begin with a
-part of another one, as on a camera where one action follows another. If the classes of --from differ from those of
---data, the last layer is new. INT8 is calibrated on whole files, including held-out parts.
-""",
-)
-
-
-def add_parser(commands: Commands, summary: str) -> None:
-    """Add the subcommand `finetune`."""
-    parser = add_command(
-        commands,
-        "finetune",
-        run,
-        summary,
-        HELP,
-        stopped="stopped; --out is not created; run the same command again to resume",
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder of class folders, or list file: see train")
-    parser.add_argument("--negatives", type=Path, metavar="DIR", help="videos of the class background; see below")
-    parser.add_argument(
-        "--without-background",
-        action="store_true",
-        help="accept data without the class background, as of a published benchmark",
-    )
-    parser.add_argument(
-        "--from",
-        dest="start",
-        default="motion",
-        metavar="MODEL",
-        help="initial weights: model folder or shipped model, run, TDN checkpoint, ImageNet weights "
-        "(default: %(default)s)",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="model folder to create; must not exist")
-    parser.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
-    parser.add_argument(
-        "--hold-out",
-        type=float,
-        default=0.3,
-        metavar="SHARE",
-        help="share of every class to evaluate on (default: 0.3)",
-    )
-    parser.add_argument("--evaluate-on", type=Path, metavar="DATA", help="evaluate on other data, of the same classes")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        default=default_cache(),
-        help="folder of decoded videos (default: %(default)s)",
-    )
-    group = parser.add_argument_group("the training (defaults fit 10 to 1,000 clips)")
-    group.add_argument(
-        "--epochs",
-        type=int,
-        metavar="N",
-        help=f"maximum number of epochs (default: as many as make {TOTAL_CLIPS} clips)",
-    )
-    group.add_argument("--batch", type=int, default=16, metavar="N", help="clips per step (default: 16)")
-    group.add_argument(
-        "--rate",
-        type=float,
-        default=0.08,
-        help="learning rate for 128 clips per step; scaled with --batch (default: 0.08)",
-    )
-    group.add_argument("--seed", type=int, default=1, help="seed of all random choices (default: 1)")
-    group.add_argument(
-        "--segment-stride",
-        type=int,
-        metavar="N",
-        help="frames from one segment to the next: with more, a clip spans a longer time, and actions are recognised "
-        f"later (default: as in --from, but at most {MAX_CLIP_S:g} s per clip)",
-    )
-    add_machine_options(group, "it is reduced to fit --batch (default: %(default)s)", DEFAULT_MICRO_BATCH, workers=1)
-    add_video_options(parser, labels=True)
-    add_network_options(parser)
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,15 +225,13 @@ def evaluate_model(folder: Path, held_out: DecodedDataSet) -> dict[str, Accuracy
     truth = np.array([video.label for video in held_out.data.videos])
     names = list(filter(runs_here, model.manifest.precisions))
     found: dict[str, Accuracy] = {}
-    with counting_bar() as progress:
-        bar = progress.add_task("evaluating", total=len(names) * len(held_out.frames))
+    with ProgressDisplay() as progress:
         for name in names:
             logits = []
             with closing(open_any(model, name)) as runtime:
                 score = with_runtime(runtime)
-                for frames in held_out.frames:
+                for frames in progress.track(held_out.frames, len(held_out.frames), f"evaluating {name}"):
                     logits += [score(clip)[0] for clip in views(frames, spec, "1x1")]
-                    progress.update(bar, advance=1, description=f"evaluating {name}")
             found[name] = Accuracy(model.labels, np.stack(logits), truth)
     return found
 

@@ -17,7 +17,7 @@ from edge_tdn.manifest import InputSpec
 from edge_tdn.output import check_output_folder
 from edge_tdn.shell import command
 from edge_tdn.teaching.class_folder import BACKGROUND, is_background
-from edge_tdn_training.commands.network_options import input_spec, network_options
+from edge_tdn_training.commands.given_network import input_spec, network_options
 from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.data.background import with_background
 from edge_tdn_training.data.dataset import DataSet, open_data, open_evaluation_data
@@ -25,9 +25,9 @@ from edge_tdn_training.data.split import check_evaluation_data, check_share
 from edge_tdn_training.loop.checks import check_size
 from edge_tdn_training.loop.distributed import check_device
 from edge_tdn_training.loop.initial_weights import InitialWeights, load_initial_weights
+from edge_tdn_training.options.finetune import MAX_CLIP_S
 from edge_tdn_training.training_config import TrainingConfig
 
-MAX_CLIP_S = 1.5  # seconds that a clip spans without --segment-stride: an action is recognised when it fills most of it
 SPLICED_SHARE = 0.5  # clips that begin in another video: where events start and end, recognition is hardest
 LAST_LAYER_RATE = 5.0  # relative to the other layers, as published for small data sets
 MILESTONES = (0.6, 0.85)

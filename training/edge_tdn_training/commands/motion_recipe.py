@@ -2,12 +2,10 @@
 
 from edge_tdn.inference.cpu_features import cpu_flags
 from edge_tdn_training.loop.distributed import DistributedContext
-from edge_tdn_training.synthetic.clips import HELD_OUT, SPEC
+from edge_tdn_training.synthetic.clips import SPEC
 from edge_tdn_training.training_config import Precision, TrainingConfig
 
 NETWORK = {"arch": "resnet18", "width": 0.5, "segments": SPEC.segments}
-SEEDS = 256  # each has clips of its own
-CLIPS_PER_SEED = HELD_OUT // SEEDS
 WARM_UP_SHARE = 0.2  # of all epochs
 MAX_GRADIENT_NORM = 5.0
 FAST_BF16 = {"avx512_bf16", "amx_bf16"}  # CPU flags, as Linux names them

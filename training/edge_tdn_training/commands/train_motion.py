@@ -17,18 +17,16 @@ from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.tdn import TDN
 from edge_tdn_export.parity.report import table
+from edge_tdn_export.progress import ProgressDisplay
 from rich.console import Console
 
 from edge_tdn.config.tables import RuntimeConfig
 from edge_tdn.demo.scene import MOTIONS
 from edge_tdn.errors import ConfigError, ModelError
-from edge_tdn.help.command_help import CommandHelp, Example
-from edge_tdn.help.parser import Commands, add_command
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.manifest import LABELS, WEIGHTS, Model, open_model
 from edge_tdn.media.video_writer import write_video
-from edge_tdn_training.commands.machine_options import add_machine_options
-from edge_tdn_training.commands.motion_recipe import CLIPS_PER_SEED, NETWORK, SEEDS, one_cycle
+from edge_tdn_training.commands.motion_recipe import NETWORK, one_cycle
 from edge_tdn_training.commands.next_steps import convert_command, noted, same_command, weights_kept
 from edge_tdn_training.commands.option_checks import MAX_WORKERS, check_ranges
 from edge_tdn_training.evaluation.accuracy import Accuracy
@@ -38,14 +36,12 @@ from edge_tdn_training.loop.distributed import distributed_context
 from edge_tdn_training.loop.initial_weights import load_initial_weights
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
-from edge_tdn_training.progress import counting_bar
-from edge_tdn_training.synthetic.clips import HELD_OUT, SPEC, generate_clip
+from edge_tdn_training.options.train_motion import HELD_OUT_CLIPS
+from edge_tdn_training.synthetic.clips import CLIPS_PER_SEED, HELD_OUT, SEEDS, SPEC, generate_clip
 from edge_tdn_training.synthetic.dataset import GeneratedClips
 from edge_tdn_training.synthetic.photos import read_photos
-from edge_tdn_training.training_config import REFERENCE_BATCH
 
 EPOCH_CLIPS = 4000  # about: after so many drawings it is evaluated, and a killed run is resumed from there
-HELD_OUT_CLIPS = 500  # that are evaluated after each epoch
 CALIBRATION_CLIPS = 128  # that INT8 is calibrated on
 ID, BACKGROUND = "motion", ("still",)
 MODEL = "model"
@@ -57,105 +53,6 @@ RANGES = {
     "workers": (0, MAX_WORKERS),
     "micro_batch": (0, 1 << 20),
 }
-
-HELP = CommandHelp(
-    description="""\
-Train the model `motion`, which comes with the package, again: on generated clips of moving things, in one go from
-nothing to a model folder with INT8, compared with PyTorch and evaluated. Use it to reproduce the shipped model, or to
-make a variant of it; an hour on 2 cores. Your own actions are taught with `finetune`, not with this command.
-
-Stopped, killed, or out of power? Run the same command again to resume; at most 4000 drawings are lost.
-""",
-    examples=(
-        Example(
-            "the shipped model with its own settings; the result is runs/motion/model",
-            "edge-tdn-train motion --out runs/motion",
-        ),
-        Example(
-            "with pictures of your own videos as backgrounds",
-            "edge-tdn-train motion --out runs/mine --backdrops videos/",
-        ),
-        Example(
-            "continue from the shipped model, with more clips",
-            "edge-tdn-train motion --out runs/longer --from motion --drawings 80000",
-        ),
-    ),
-    exit_status={
-        0: "trained, exported and evaluated",
-        71: "",
-        78: "options are wrong, or the folder is of another run",
-    },
-)
-
-
-def add_parser(commands: Commands, summary: str) -> None:
-    """Add the subcommand `motion`."""
-    parser = add_command(
-        commands,
-        "motion",
-        run,
-        summary,
-        HELP,
-        stopped="stopped; run the same command again to resume after the last whole epoch",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
-    parser.add_argument(
-        "--drawings",
-        type=int,
-        default=40_000,
-        metavar="N",
-        help="number of generated clips to train on (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--views",
-        type=int,
-        choices=(1, 2, 4),
-        default=2,
-        help="clips made of a drawing; 1: as it is; 2: also mirrored; 4: both also backwards (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--held-out",
-        type=int,
-        default=1000,
-        metavar="N",
-        help=f"drawings to evaluate on, the first {HELD_OUT_CLIPS} of them after every epoch (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--backdrops",
-        type=Path,
-        metavar="DIR",
-        help="videos whose pictures become backgrounds of half of the drawings (default: none)",
-    )
-    parser.add_argument(
-        "--from",
-        dest="start",
-        default="",
-        metavar="MODEL",
-        help="initial weights, of the same network: a model folder or shipped model, a run, a file (default: random)",
-    )
-    parser.add_argument(
-        "--batch",
-        type=int,
-        default=32,
-        metavar="N",
-        help="clips per step, of all processes together (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--rate",
-        type=float,
-        default=0.4,
-        help=f"highest learning rate for {REFERENCE_BATCH} clips per step; scaled with --batch (default: %(default)s, "
-        "which is 0.1 for 32)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=1, help=f"0 to {SEEDS - 1}: seed of weights and drawings (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("bf16", "fp32"),
-        help="precision of the training (default: bf16, mixed, where it is fast)",
-    )
-    add_machine_options(parser, "batch norms use its statistics (default: the process's share of --batch)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -238,8 +135,8 @@ def _film(number: int, folder: Path) -> Path:
 def _evaluate(model: Model, count: int, out: Path, console: Console) -> None:
     found: dict[str, Accuracy] = {}
     for name in filter(runs_here, model.manifest.precisions):
-        with closing(open_runtime(model, name)) as runtime, counting_bar() as progress:
-            clips = progress.track(generated_clips(SPEC, count), count, description=f"evaluating {name}")
+        with closing(open_runtime(model, name)) as runtime, ProgressDisplay() as progress:
+            clips = progress.track(generated_clips(SPEC, count), count, f"evaluating {name}")
             found[name], _ = evaluate_clips(runtime, clips)
         print_accuracy(console, name, found[name])
     results = {name: accuracy_json(one) for name, one in found.items()}

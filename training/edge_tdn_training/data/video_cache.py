@@ -11,6 +11,7 @@ complete.
 """
 
 import io
+import itertools
 import math
 import os
 import threading
@@ -24,6 +25,7 @@ from typing import BinaryIO
 import numpy as np
 from edge_tdn_export.clips import MAX_GAP_S
 from edge_tdn_export.convert.model_folder import clear_scratch, scratch_of
+from edge_tdn_export.progress import ProgressDisplay
 from numpy.lib import format as npy
 
 from edge_tdn.capture.picture_folder import Pictures, find_pictures
@@ -37,7 +39,7 @@ from edge_tdn_training.data.augment import decoded_short_side
 from edge_tdn_training.data.dataset import DataSet, Video
 from edge_tdn_training.data.decoded import MAX_SKIPPED_LISTED, DecodedDataSet, digest
 from edge_tdn_training.data.frames import Frames
-from edge_tdn_training.progress import counting_bar
+from edge_tdn_training.machine import default_cache
 
 SHORT_SIDE = 256  # pixels, as published
 ROUNDING_S = 1e-4  # a PTS that was rounded to its clock's resolution still counts as on time
@@ -48,16 +50,11 @@ NOTE_SUFFIX = ".txt"  # of the file beside a cache file that contains the note f
 Step = Callable[[str], None]  # receives the name of the video that is done
 
 
-def default_cache() -> Path:
-    """Return the folder of decoded videos that is used without --cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-tdn" / "frames"
-
-
 def decode_with_progress(data: DataSet, spec: InputSpec, cache: Path, shown: bool = True) -> DecodedDataSet:
-    """Decode as `decode` does, at the rate and size that `spec` requires, with a progress bar if `shown`."""
-    with counting_bar(shown) as progress:
-        bar = progress.add_task("decoding", total=len(data.videos))
-        step = lambda name: progress.update(bar, advance=1, description=f"decoding {name}")  # noqa: E731
+    """Decode as `decode` does, at the rate and size that `spec` requires; show the progress if `shown`."""
+    with ProgressDisplay(shown=shown) as progress:
+        done = itertools.count(1)
+        step = lambda name: progress.report(f"decoding: {name}", next(done), len(data.videos))  # noqa: E731
         return decode(data, spec.frame_rate, decoded_short_side(spec), cache, step)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from edge_tdn.messages import CENTRE
 
 NAME_WIDTH_PX, GAP_PX, LINE_PX = 150, 2, 20
+MAX_WRONG_CLIPS = 60  # that a sheet shows, of each kind of clips
 INK, PAPER = (20, 20, 20), 255
 
 Row = tuple[str, NDArray[np.uint8]]  # its name, of several lines, and a clip: uint8 [T, 5, H, W, 3], RGB

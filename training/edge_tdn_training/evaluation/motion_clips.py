@@ -13,11 +13,10 @@ from edge_tdn.inference.self_test import scores
 from edge_tdn.manifest import InputSpec, Model
 from edge_tdn.verdict import percent
 from edge_tdn_training.evaluation.accuracy import Accuracy
-from edge_tdn_training.evaluation.clip_sheet import Row
+from edge_tdn_training.evaluation.clip_sheet import MAX_WRONG_CLIPS, Row
 from edge_tdn_training.evaluation.report import class_table, percent_or_dash
 from edge_tdn_training.synthetic.clips import HELD_OUT, generate_clip
 
-MAX_WRONG_CLIPS = 60  # that are kept, of each kind of clips
 SIDEWAYS = [MOTIONS.index("left"), MOTIONS.index("right")]
 STILL = MOTIONS.index("still")
 

@@ -23,7 +23,6 @@ from edge_tdn_training.evaluation.protocols import PYTORCH, EvaluatedModel, Prot
 from edge_tdn_training.evaluation.report import percent_or_dash
 
 BATCH = 16  # clips, as in the paper; also the videos that are decoded together
-MAX_VIDEOS = 160  # that are timed
 PAPER = "ICLR 2021 submission, table 6: Tesla V100, data loading included; top-1 on Something-Something V1"
 PAPER_ROWS = (  # network, frames x clips x crops, ms a video, top-1 in per cent
     ("TSN", "8x1x1", 7.9, 19.7),
@@ -61,13 +60,12 @@ def time_videos(
     cache: Path,
     step: Step = lambda _: None,
 ) -> dict[str, VideoTime]:
-    """Return the time of a video by precision, over the first MAX_VIDEOS of `data`, all of which can be decoded.
+    """Return the time of a video by precision, over the videos of `data`, all of which can be decoded.
 
     Every precision decodes each video again. The first video is computed once before, for what is done only once.
     `device`: that of PYTORCH. `cache`: an existing folder; what is decoded there is removed. DeviceError: not enough
     memory.
     """
-    data = replace(data, videos=data.videos[:MAX_VIDEOS])
     clips, crops = (10, 3) if protocol == "10x3" else (1, 1)
     found = {}
     for name, score in model.scorers.items():

@@ -11,10 +11,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from edge_tdn.errors import DeviceError
+from edge_tdn_training.machine import DEFAULT_MICRO_BATCH
 
 MAX_WAIT = timedelta(days=1)  # of one process for another: the first one of each machine decodes the videos
-DEFAULT_MICRO_BATCH = 8  # clips that a process computes at a time without --micro-batch
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,6 @@ class DistributedContext:
         if self.world > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
-
-
-def default_workers() -> int:
-    """Return the number of processes that make clips, for each that trains: together half of the machine's cores."""
-    trainers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun
-    return max(1, (os.cpu_count() or 1) // 2 // trainers)
 
 
 def check_device(device: str) -> None:

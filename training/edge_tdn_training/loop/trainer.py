@@ -18,8 +18,7 @@ resumed gives the same weights as one that is never interrupted, with any number
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ import cv2
 import torch
 import torch.nn.functional as F
 from edge_tdn_export.network.tdn import normalise
-from rich.progress import Progress
+from edge_tdn_export.progress import ProgressDisplay
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -44,7 +43,6 @@ from edge_tdn_training.loop.metrics import Metrics
 from edge_tdn_training.loop.optimiser import make_optimiser
 from edge_tdn_training.loop.run_folder import RunFolder
 from edge_tdn_training.loop.task import TrainingTask
-from edge_tdn_training.progress import counting_bar
 
 MEMORY_HEADROOM = 1.25  # factor of clips that must fit, for the optimiser and for clips that wait
 
@@ -56,14 +54,13 @@ def train(
     micro_batch: int,
     workers: int,
     patience: int = 0,
-    bars: Progress | None = None,
+    name: str = "training",
 ) -> list[Metrics]:
     """Train the task's network in place, or resume the run in `folder`; return the metrics of its epochs.
 
     `micro_batch`: clips that a process computes at a time. `workers`: processes that make clips, for each process that
     trains. `patience`: end early when the held-out loss has not improved for so many epochs after the rate fell, and
-    keep the weights of the best epoch; 0: as published, train all epochs and keep the last. `bars`: show the progress
-    there instead of in a bar of its own.
+    keep the weights of the best epoch; 0: as published, train all epochs and keep the last. `name`: of the progress.
 
     ConfigError: the batch does not fit the data or the processes, or the folder is of another run or damaged.
     DeviceError: not enough memory for a micro-batch; the error names the largest that fits.
@@ -80,15 +77,16 @@ def train(
     optimiser = make_optimiser(model, task.initial.frozen_norms, config)
     metrics = run.restore(model, optimiser)
     trainer = _Trainer(task, dataset, optimiser, context, micro_batch, workers)
-    with nullcontext(bars) if bars else counting_bar(shown=context.is_first) as progress:
+    with ProgressDisplay(shown=context.is_first) as display:
         if 0 < len(metrics) < config.epochs and context.is_first:
-            progress.console.print(f"{folder}: resuming after epoch {len(metrics)}", soft_wrap=True)
+            display.print(f"{folder}: resuming after epoch {len(metrics)}")
         while len(metrics) < config.epochs and not (patience and has_stalled(metrics, patience)):
+            progress = _EpochProgress(display, f"{name}: epoch {len(metrics) + 1}/{config.epochs}")
             metrics.append(trainer.run_epoch(len(metrics), progress))
             is_best = not patience or best_epoch(metrics) == len(metrics) - 1
             run.save_epoch(model, optimiser, metrics, save_weights=is_best)
             if context.is_first:
-                progress.console.print(_summary(metrics[-1], config.epochs), soft_wrap=True)
+                display.print(_summary(metrics[-1], config.epochs))
     run.draw(metrics)
     if patience:
         with context.leader_first(context.is_first):
@@ -110,6 +108,18 @@ def _summary(metrics: Metrics, epochs: int) -> str:
         f"({metrics['seconds']:.0f} s, {metrics['clips_per_s']:.1f} clips/s, {metrics['waited']:.0%} waiting for clips)"
         f"{held_out}"
     )
+
+
+@dataclass(frozen=True)
+class _EpochProgress:
+    """The display of the progress, and the name of the epoch in it."""
+
+    display: ProgressDisplay
+    epoch: str
+
+    def report(self, done: int, total: int, detail: str = "") -> None:
+        """Report that `done` of `total` steps, or held-out micro-batches, are done."""
+        self.display.report(f"{self.epoch}{detail}", done, total)
 
 
 class _Trainer:
@@ -138,7 +148,7 @@ class _Trainer:
         if workers == 0:
             cv2.setNumThreads(1)
 
-    def run_epoch(self, epoch: int, progress: Progress) -> Metrics:
+    def run_epoch(self, epoch: int, progress: _EpochProgress) -> Metrics:
         """Train on every video once, then evaluate. `epoch`: from 0. DeviceError: not enough memory."""
         try:
             return self._run_epoch(epoch, progress)
@@ -152,7 +162,7 @@ class _Trainer:
                 raise
         raise DeviceError(self._out_of_memory())  # outside of `except`: the failed step has released its memory
 
-    def _run_epoch(self, epoch: int, progress: Progress) -> Metrics:
+    def _run_epoch(self, epoch: int, progress: _EpochProgress) -> Metrics:
         config = self._task.config
         self._order.epoch = epoch
         began = time.monotonic()
@@ -169,17 +179,16 @@ class _Trainer:
             "clips_per_s": clips / seconds,
             "waited": waited_s / seconds,
         }
-        return metrics | self._evaluate(f"epoch {epoch + 1}/{config.epochs}, held-out clips", progress)
+        return metrics | self._evaluate(progress)
 
-    def _train_epoch(self, epoch: int, progress: Progress) -> tuple[float, float, float, float]:
+    def _train_epoch(self, epoch: int, progress: _EpochProgress) -> tuple[float, float, float, float]:
         """Return the sums of loss, correct answers and clips over all processes, and the seconds spent waiting."""
         config = self._task.config
         self._model.train()
         for name in self._task.initial.frozen_norms if config.partial_norm else ():
             self._model.get_submodule(name).eval()
         steps = len(self._order) // self._micro_batches
-        name = f"epoch {epoch + 1}/{config.epochs}"
-        bar = progress.add_task(name, total=steps)
+        progress.report(0, steps)
         batches, waited = iter(self._train), _Timer()
         loss_sum = correct = clips = 0.0
         for step in range(steps):
@@ -188,8 +197,7 @@ class _Trainer:
             loss, hits = self._step(epoch, step, batches, waited)
             loss_sum, correct = loss_sum + loss, correct + hits
             clips += self._micro_batches * self._micro_batch
-            progress.update(bar, advance=1, description=f"{name}, loss {loss_sum / clips:.3f}")
-        progress.remove_task(bar)
+            progress.report(step + 1, steps, f", loss {loss_sum / clips:.3f}")
         self._context.broadcast(self._model.buffers())
         return (*self._context.sum(loss_sum, correct, clips), waited.seconds)  # type: ignore[return-value]
 
@@ -222,24 +230,19 @@ class _Trainer:
         return logits.float()
 
     @torch.inference_mode()
-    def _evaluate(self, name: str, progress: Progress) -> Metrics:
-        """Return held-out loss and accuracy, one clip of each held-out video; nothing if there are no such videos.
-
-        `name`: of the progress bar.
-        """
+    def _evaluate(self, progress: _EpochProgress) -> Metrics:
+        """Return held-out loss and accuracy, one clip of each held-out video; nothing if there are no such videos."""
         if self._held_out is None:
             return {}
         began = time.monotonic()
         self._model.eval()
         loss = correct = clips = 0.0
-        bar = progress.add_task(name, total=len(self._held_out))
-        for frames, labels in self._held_out:
+        for number, (frames, labels) in enumerate(self._held_out):
+            progress.report(number, len(self._held_out), ", held-out clips")
             labels = labels.to(self._context.device)
             logits = self._forward(frames.to(self._context.device))
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             correct, clips = correct + float((logits.argmax(1) == labels).sum()), clips + len(labels)
-            progress.update(bar, advance=1)
-        progress.remove_task(bar)
         loss, correct, clips = self._context.sum(loss, correct, clips)
         seconds = time.monotonic() - began
         return {"held_out_loss": loss / clips, "held_out_top1": correct / clips, "held_out_seconds": seconds}

@@ -30,6 +30,8 @@ from edge_tdn_training.synthetic.scenes import ClipScene
 
 SPEC = InputSpec(segments=8, height=96, width=96, resize="stretch", frame_rate=15.0, segment_stride=4)  # as shipped
 HELD_OUT = 1 << 32  # clips of this number and above are never trained on
+SEEDS = 256  # each has clips of its own
+CLIPS_PER_SEED = HELD_OUT // SEEDS
 DEFAULT_SCENES = SceneConfig()
 
 

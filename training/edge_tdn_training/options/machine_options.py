@@ -2,7 +2,7 @@
 
 import argparse
 
-from edge_tdn_training.loop.distributed import DEVICES, default_workers
+from edge_tdn_training.machine import DEVICES, default_workers
 
 
 def add_machine_options(
@@ -27,5 +27,6 @@ def add_machine_options(
         type=int,
         default=default_workers() if workers is None else workers,
         metavar="N",
-        help="processes that make clips, for each process that trains; 0: none (default: %(default)s)",
+        help="processes that make clips, for each process that trains; 0: none (default: "
+        f"{'as many as use half of the cores' if workers is None else workers})",
     )
