@@ -82,6 +82,8 @@ def shown_by(state: Mapping[str, Tensor]) -> dict[str, Evidence]:
         shown["arch"] = Evidence(arch, f"{', '.join(map(str, depths))} blocks of {kind} convolutions")
     if any(".ltdm." in name for name in state):
         shown["ltdm_multiscale"] = Evidence(any(".ltdm.coarse." in name for name in state), "their L-TDMs")
+    if any(name.endswith(".temporal.weight") and not _is_shift(weight) for name, weight in state.items()):
+        shown["temporal"] = Evidence("conv", "their temporal convolutions")
     if width := _width(state):
         shown["width"] = Evidence(width, f"{state['conv1.weight'].shape[0]} channels of conv1")
     return shown
@@ -186,6 +188,10 @@ def _stdm_stages(state: Mapping[str, Tensor]) -> tuple[int, ...]:
         return ()
     copied = {int(match[1]) for name in state if (match := re.match(r"stdm\.res([2-5])\.", name))}
     return tuple(range(1, max(copied, default=1) + 1))
+
+
+def _is_shift(weight: Tensor) -> bool:
+    return bool(((weight == 0) | (weight == 1)).all())
 
 
 def _width(state: Mapping[str, Tensor]) -> float | None:
