@@ -38,6 +38,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "T-Conv": T_CONV,
     "T-Conv in stage 4": {**T_CONV, "temporal_conv_stages": (4,)},
     "TSN": TSN,
+    "TSN with differences": {**TSN, "pooled_difference": True},
+    "TDN with pooled differences": {"pooled_difference": True},
+    "on smaller pictures": {"shrink": 2},
 }
 
 

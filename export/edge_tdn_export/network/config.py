@@ -12,6 +12,7 @@ STAGES = (2, 3, 4, 5)  # the residual stages; stage 1 is the stem
 FUSIONS = ("weighted", "add", "attention")
 UPSAMPLINGS = ("nearest", "bilinear")
 MIN_WIDTH, MAX_WIDTH = 0.125, 2.0
+MAX_SHRINK = 4
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class TDNConfig:
     ltdm_attention: bool = True  # table 1b; False: the motion feature is added instead of gating
     temporal_conv_stages: tuple[int, ...] = (3, 4, 5)  # stages whose blocks have a temporal convolution
     upsample: str = "nearest"  # one of UPSAMPLINGS; the paper: bilinear, the published weights: nearest
+    pooled_difference: bool = False  # the linear layer also reads how the pooled features differ between segments
+    shrink: int = 1  # side of the squares of pixels that are averaged to one before the network
 
     def __post_init__(self) -> None:
         for name in ("stdm_stages", "ltdm_stages", "temporal_conv_stages"):
@@ -51,6 +54,8 @@ class TDNConfig:
             raise ModelError(f"segments {self.segments} is too few: long-term differences need at least 2")
         if self.classes < 1:
             raise ModelError(f"classes {self.classes} is too few: at least 1")
+        if not 1 <= self.shrink <= MAX_SHRINK:
+            raise ModelError(f"shrink {self.shrink} is out of range: 1 to {MAX_SHRINK}")
         if not MIN_WIDTH <= self.width <= MAX_WIDTH:
             raise ModelError(f"width {self.width} is out of range: {MIN_WIDTH:g} to {MAX_WIDTH:g}")
 

@@ -82,6 +82,9 @@ def shown_by(state: Mapping[str, Tensor]) -> dict[str, Evidence]:
         shown["arch"] = Evidence(arch, f"{', '.join(map(str, depths))} blocks of {kind} convolutions")
     if any(".ltdm." in name for name in state):
         shown["ltdm_multiscale"] = Evidence(any(".ltdm.coarse." in name for name in state), "their L-TDMs")
+    if last := _last_channels(state):
+        inputs = state["linear.weight"].shape[1]
+        shown["pooled_difference"] = Evidence(inputs == 2 * last, f"{inputs} inputs of the linear layer")
     if width := _width(state):
         shown["width"] = Evidence(width, f"{state['conv1.weight'].shape[0]} channels of conv1")
     return shown
@@ -186,6 +189,12 @@ def _stdm_stages(state: Mapping[str, Tensor]) -> tuple[int, ...]:
         return ()
     copied = {int(match[1]) for name in state if (match := re.match(r"stdm\.res([2-5])\.", name))}
     return tuple(range(1, max(copied, default=1) + 1))
+
+
+def _last_channels(state: Mapping[str, Tensor]) -> int:
+    """Return the number of channels of res5; 0 if it has none."""
+    last = state.get("res5.0.conv3.weight", state.get("res5.0.conv2.weight"))
+    return 0 if last is None else last.shape[0]
 
 
 def _width(state: Mapping[str, Tensor]) -> float | None:

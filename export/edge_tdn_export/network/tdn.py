@@ -52,7 +52,7 @@ class TDN(nn.Module):
                 self.stdm.add_module(f"res{stage}", _stage(config, inner, width, depth, stride, None))
             inner = width * expansion
         self.dropout = nn.Dropout(0.5)
-        self.linear = nn.Linear(inner, config.classes)
+        self.linear = nn.Linear(inner * (1 + config.pooled_difference), config.classes)
         _initialise(self)
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -79,6 +79,8 @@ class TDN(nn.Module):
         `centre` is normalised. `frames` may be `unit` times too large, as pixels are: only their differences count.
         """
         differences = self.stdm(frames, unit) if self.stdm is not None else {}
+        if self.config.shrink > 1:
+            centre = F.avg_pool2d(centre, self.config.shrink)  # H and W below are of the smaller picture
         y = F.relu(self.bn1(self.conv1(centre)))  # [B, C, H/2, W/2]
         y = F.max_pool2d(y, 3, stride=2, padding=1)  # res1, [B, C, H/4, W/4]
         y = self._fuse(1, y, differences)
@@ -105,6 +107,9 @@ class TDN(nn.Module):
             for stage in range(cut + 1, STAGES[-1] + 1):
                 y = self._fuse(stage, self._stage(stage)(y), differences)
             y = y.mean((2, 3))  # [N*T, C]
+        if self.config.pooled_difference:
+            y = _with_difference(y.unflatten(0, (-1, self.config.segments)))  # [N, 2*C]
+            return self.linear(self.dropout(y))  # type: ignore[no-any-return]
         y = self.linear(self.dropout(y))  # [N*T, classes]
         logits: Tensor = y.unflatten(0, (-1, self.config.segments)).mean(1)
         return logits  # [N, classes]
@@ -131,13 +136,13 @@ class STDM(nn.Module):
 
     def __init__(self, config: TDNConfig, stem: int) -> None:
         super().__init__()
-        self.last = max(config.stdm_stages)
+        self.last, self.shrink = max(config.stdm_stages), config.shrink
         self.conv = nn.Conv2d(RGB * (FRAMES_PER_SEGMENT - 1), stem, 7, stride=2, padding=3, bias=False)
         self.bn = nn.BatchNorm2d(stem)
 
     def forward(self, frames: Tensor, unit: Tensor | float) -> dict[int, Tensor]:
         difference = frames[:, RGB:] - frames[:, :-RGB]  # [x2-x1 .. x5-x4], [B, 12, H, W]
-        motion = F.avg_pool2d(difference, 2) / unit  # D, [B, 12, H/2, W/2]
+        motion = F.avg_pool2d(difference, 2 * self.shrink) / unit  # D, [B, 12, H/2, W/2]
         d = F.relu(self.bn(self.conv(motion)))  # [B, C, H/4, W/4]
         d = F.max_pool2d(d, 3, stride=2, padding=1)  # d1, [B, C, H/8, W/8]
         differences = {1: d}
@@ -271,6 +276,12 @@ def normalise(frames: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequen
 def _by_clip(x: Tensor, segments: int) -> Tensor:
     """Reshape [N*T, ...] to [N, T, ...]. A single clip stays [T, ...], so that its exported graph has no reshape."""
     return x if x.shape[0] == segments else x.unflatten(0, (-1, segments))  # type: ignore[no-untyped-call]
+
+
+def _with_difference(pooled: Tensor) -> Tensor:
+    """Return the mean over T and the mean absolute difference of neighbouring segments: [N, T, C] -> [N, 2*C]."""
+    later, earlier = pooled[:, 1:], pooled[:, :-1]
+    return torch.cat((pooled.mean(1), (later - earlier).abs().mean(1)), 1)
 
 
 def _up(x: Tensor, like: Tensor, mode: str) -> Tensor:

@@ -15,7 +15,7 @@ from edge_tdn.errors import ModelError
 from tests.support.networks import VARIANTS, published_names, small_network
 
 State = dict[str, Tensor]
-INVISIBLE = ("stdm_fusion", "ltdm_bidirectional", "ltdm_attention", "upsample")  # without weights of their own
+INVISIBLE = ("stdm_fusion", "ltdm_bidirectional", "ltdm_attention", "upsample", "shrink")  # without weights of their own
 
 
 @pytest.fixture(scope="module")
