@@ -21,7 +21,7 @@
 # make chaos           count events under faults of process, broker, network and disk (a quarter of an hour; CHAOS=--help)
 # make chaos-cameras   run a daemon whose cameras fail (half an hour; CHAOS=--help)
 # make motion          train the shipped model again and replace edge_tdn/models/motion (an hour on 2 cores; resumes)
-# make ablation        train TDN with and without its parts on generated clips (half an hour; ABLATION=--help)
+# make ablation        train TDN with and without its parts on generated clips (about two hours; ABLATION=--help)
 # make clean           remove the environment and build products
 
 PYTHON ?= python3

@@ -36,7 +36,7 @@ def running(motion: Model) -> Any:
 
 def test_the_status_names_host_model_and_cameras(running: Any, motion: Model) -> None:
     config = ConfigStatus(state="in_force", reason="", since=MOMENT)
-    status = daemon_status(running, config, started_ns=1_772_366_400_000_000_000)
+    status = daemon_status(running, config, 1_772_366_400_000_000_000, metrics_fault="")
     assert (status.host, status.boot, status.started_at) == ("here", "b007", MOMENT)
     assert (status.model, status.device, status.cameras) == (motion.ref("fp32"), "fake", ["door", "yard"])
     assert (status.session, status.connects, status.config) == (3, 2, config)
@@ -46,15 +46,16 @@ def test_the_status_names_host_model_and_cameras(running: Any, motion: Model) ->
 def test_the_line_for_systemd_mentions_a_refused_configuration(running: Any) -> None:
     in_force, refused = (ConfigStatus(state=state, reason="", since=MOMENT) for state in ("in_force", "refused"))  # type: ignore[arg-type]
     line = "1 of 2 cameras streaming; broker connected; 5 events wait"
-    assert status_line(running, in_force) == line
-    assert status_line(running, refused) == f"{line}; the new configuration was refused"
+    assert status_line(running, in_force, metrics_fault="") == line
+    assert status_line(running, refused, metrics_fault="") == f"{line}; the new configuration was refused"
 
 
 def test_the_line_for_systemd_and_the_status_name_what_failed(running: Any) -> None:
     config = ConfigStatus(state="in_force", reason="", since=MOMENT)
     running.network.runtime.report("rebuilding", "runtime failed: RuntimeError: no device")
-    assert status_line(running, config).endswith("; 5 events wait; runtime failed: RuntimeError: no device")
-    status = daemon_status(running, config, started_ns=0).runtime
+    shown = status_line(running, config, metrics_fault="port 9464 is in use")
+    assert shown.endswith("; 5 events wait; runtime failed: RuntimeError: no device; metrics: port 9464 is in use")
+    status = daemon_status(running, config, started_ns=0, metrics_fault="").runtime
     assert status
     assert (status.state, status.reason, status.rebuilds) == (
         "rebuilding",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 TSN: dict[str, Any] = {"stdm_stages": (), "ltdm_stages": (), "temporal_conv_stages": ()}
 T_CONV: dict[str, Any] = {"stdm_stages": (), "ltdm_stages": ()}
+TSM: dict[str, Any] = {**T_CONV, "temporal": "shift"}
 # Of every part of a TDN one stage, so that an export or a quantisation takes a third of the time.
 FEW_OPERATORS: dict[str, Any] = {"stdm_stages": (1,), "ltdm_stages": (5,), "temporal_conv_stages": (5,)}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -37,6 +38,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "S-TDM alone": {"ltdm_stages": (), "temporal_conv_stages": (), "stdm_stages": (1, 2, 3, 4, 5)},
     "T-Conv": T_CONV,
     "T-Conv in stage 4": {**T_CONV, "temporal_conv_stages": (4,)},
+    "TSM": TSM,
+    "TSM online": {**TSM, "temporal": "online_shift"},
+    "TDN with fixed shifts": {"temporal": "shift"},
     "TSN": TSN,
     "TSN with differences": {**TSN, "pooled_difference": True},
     "TDN with pooled differences": {"pooled_difference": True},
@@ -57,7 +61,7 @@ def small_network(segments: int = 8, arch: str = "resnet18", seed: int = 3, **op
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, std=0.2)
             torch.nn.init.normal_(module.running_mean, std=0.1)  # type: ignore[arg-type]
-        if isinstance(module, TemporalConv):
+        if isinstance(module, TemporalConv) and isinstance(module.weight, torch.nn.Parameter):
             torch.nn.init.normal_(module.weight, std=0.5)
     if model.stdm is not None:
         torch.nn.init.kaiming_normal_(model.stdm.conv.weight, mode="fan_out", nonlinearity="relu")

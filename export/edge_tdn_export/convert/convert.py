@@ -230,7 +230,7 @@ def _graphs(precision: str, chosen: Sequence[str], features: dict[str, tuple[int
 
 def _write_graphs(model: TDN, halves: dict[str, NetworkHalf], graphs: dict[str, Graphs], folder: Path) -> None:
     """Write both graphs of every precision, where another precision has not written the same file."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:  # which is removed too if this is interrupted
         if any(format_of(name) != "torch" for name in graphs):
             for key, half in halves.items():
                 to_onnx(half, model, Path(scratch) / f"{key}.onnx")

@@ -79,7 +79,7 @@ def table(label: int, views: Sequence[ModelView]) -> Table:
 
 
 def kind(config: TDNConfig) -> str:
-    """Return the paper's name of this network (table 1c)."""
+    """Return the paper's name of this network (tables 1c and 1d)."""
     match bool(config.stdm_stages), bool(config.ltdm_stages):
         case True, True:
             return "TDN"
@@ -87,7 +87,9 @@ def kind(config: TDNConfig) -> str:
             return "S-TDM"
         case False, True:
             return "L-TDM"
-    return "T-Conv" if config.temporal_conv_stages else "TSN"
+    if not config.temporal_conv_stages:
+        return "TSN"
+    return "T-Conv" if config.temporal == "conv" else "TSM"
 
 
 def _cells(views: Sequence[ModelView], places: Sequence[int], label: int) -> list[Text]:

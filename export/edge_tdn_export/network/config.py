@@ -10,6 +10,7 @@ DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4,
 BASIC = ("resnet18", "resnet34")  # blocks of two 3x3 convolutions; the others have 1x1, 3x3, 1x1
 STAGES = (2, 3, 4, 5)  # the residual stages; stage 1 is the stem
 FUSIONS = ("weighted", "add", "attention")
+TEMPORALS = ("conv", "shift", "online_shift")
 UPSAMPLINGS = ("nearest", "bilinear")
 MIN_WIDTH, MAX_WIDTH = 0.125, 2.0
 MAX_SHRINK = 4
@@ -20,7 +21,8 @@ class TDNConfig:
     """The architecture of a TDN; the manifest keeps it, so that weights always come with their network.
 
     The defaults are those of the published weights. Other values are the paper's ablations: TSN has empty
-    `stdm_stages`, `ltdm_stages` and `temporal_conv_stages`, T-Conv only the first two.
+    `stdm_stages`, `ltdm_stages` and `temporal_conv_stages`, T-Conv only the first two, TSM as well, with `temporal`
+    "shift".
     """
 
     arch: str = "resnet50"  # one of DEPTHS
@@ -34,7 +36,8 @@ class TDNConfig:
     ltdm_multiscale: bool = True  # table 1b; False: only the finest of the three scales
     ltdm_bidirectional: bool = True  # table 1b; False: only the difference to the next segment
     ltdm_attention: bool = True  # table 1b; False: the motion feature is added instead of gating
-    temporal_conv_stages: tuple[int, ...] = (3, 4, 5)  # stages whose blocks have a temporal convolution
+    temporal_conv_stages: tuple[int, ...] = (3, 4, 5)  # stages whose blocks have a temporal layer
+    temporal: str = "conv"  # one of TEMPORALS (table 1d); "shift": TSM's, not learned; "online_shift": from the past
     upsample: str = "nearest"  # one of UPSAMPLINGS; the paper: bilinear, the published weights: nearest
     pooled_difference: bool = False  # the linear layer also reads how the pooled features differ between segments
     shrink: int = 1  # side of the squares of pixels that are averaged to one before the network
@@ -42,7 +45,12 @@ class TDNConfig:
     def __post_init__(self) -> None:
         for name in ("stdm_stages", "ltdm_stages", "temporal_conv_stages"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
-        allowed: dict[str, Sequence[Any]] = {"arch": tuple(DEPTHS), "stdm_fusion": FUSIONS, "upsample": UPSAMPLINGS}
+        allowed: dict[str, Sequence[Any]] = {
+            "arch": tuple(DEPTHS),
+            "stdm_fusion": FUSIONS,
+            "temporal": TEMPORALS,
+            "upsample": UPSAMPLINGS,
+        }
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 raise ModelError(f"{name} {getattr(self, name)!r} is not known; allowed: {', '.join(values)}")

@@ -85,6 +85,8 @@ def shown_by(state: Mapping[str, Tensor]) -> dict[str, Evidence]:
     if last := _last_channels(state):
         inputs = state["linear.weight"].shape[1]
         shown["pooled_difference"] = Evidence(inputs == 2 * last, f"{inputs} inputs of the linear layer")
+    if any(name.endswith(".temporal.weight") and not _is_shift(weight) for name, weight in state.items()):
+        shown["temporal"] = Evidence("conv", "their temporal convolutions")
     if width := _width(state):
         shown["width"] = Evidence(width, f"{state['conv1.weight'].shape[0]} channels of conv1")
     return shown
@@ -195,6 +197,10 @@ def _last_channels(state: Mapping[str, Tensor]) -> int:
     """Return the number of channels of res5; 0 if it has none."""
     last = state.get("res5.0.conv3.weight", state.get("res5.0.conv2.weight"))
     return 0 if last is None else last.shape[0]
+
+
+def _is_shift(weight: Tensor) -> bool:
+    return bool(((weight == 0) | (weight == 1)).all())
 
 
 def _width(state: Mapping[str, Tensor]) -> float | None:

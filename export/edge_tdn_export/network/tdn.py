@@ -165,7 +165,8 @@ class Block(nn.Module):
         if stride != 1 or inner != out:
             self.downsample = nn.Sequential(nn.Conv2d(inner, out, 1, stride, bias=bias), nn.BatchNorm2d(out))
         self.ltdm = LTDM(config, planes) if stage in config.ltdm_stages else None
-        self.temporal = TemporalConv(planes, config.segments) if stage in config.temporal_conv_stages else None
+        has_temporal = stage in config.temporal_conv_stages
+        self.temporal = TemporalConv(planes, config.segments, config.temporal) if has_temporal else None
         self.conv2 = nn.Conv2d(planes, planes, 3, 1 if basic else stride, padding=1, bias=bias)
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = None if basic else nn.Conv2d(planes, planes * 4, 1, bias=bias)
@@ -246,19 +247,29 @@ class LTDM(nn.Module):
 class TemporalConv(nn.Module):
     """Depthwise convolution of size 3 over the segments, zero-padded; initially a channel shift. [N*T, C, H, W].
 
+    The shift of TSM stays as it is: its weights are a buffer, not a parameter. The online one has no channels of the
+    next segment.
+
     It is computed on images whose rows are the segments. Where channels are last in memory, as in compiled graphs,
     transposes and reshapes copy nothing, and one pass reads and writes x once.
     """
 
-    def __init__(self, channels: int, segments: int) -> None:
+    weight: Tensor
+
+    def __init__(self, channels: int, segments: int, kind: str = "conv") -> None:
+        """`kind`: one of config.TEMPORALS."""
         super().__init__()
         self.segments = segments
-        self.weight = nn.Parameter(torch.zeros(channels, 1, 3))  # on t-1, t, t+1, as conv1d has it
-        eighth = channels // 8
-        with torch.no_grad():
-            self.weight[:eighth, 0, 2] = 1  # shift left: take the next segment
-            self.weight[eighth : 2 * eighth, 0, 0] = 1  # shift right: take the previous one
-            self.weight[2 * eighth :, 0, 1] = 1
+        weight = torch.zeros(channels, 1, 3)  # on t-1, t, t+1, as conv1d has it
+        next_end = 0 if kind == "online_shift" else channels // 8
+        previous_end = next_end + channels // 8
+        weight[:next_end, 0, 2] = 1  # shift left: take the next segment
+        weight[next_end:previous_end, 0, 0] = 1  # shift right: take the previous one
+        weight[previous_end:, 0, 1] = 1
+        if kind == "conv":
+            self.weight = nn.Parameter(weight)
+        else:
+            self.register_buffer("weight", weight)
 
     def forward(self, x: Tensor) -> Tensor:
         c, h, w = x.shape[1:]

@@ -28,7 +28,7 @@ from edge_tdn.inference.self_test import scores
 from edge_tdn.manifest import WEIGHTS, Model, open_model
 from tests.conftest import HAS_BF16, needs_bf16
 from tests.support.exports import LABELS, SPEC, SmallModel, export, noise, relative_error, sliding_error, write_labels
-from tests.support.networks import T_CONV, TSN, small_network
+from tests.support.networks import T_CONV, TSM, TSN, small_network
 from tests.support.waiting import PROGRAM_S
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -53,6 +53,8 @@ def test_sliding_window_of_the_two_graphs_equals_the_whole_network(precision: st
     [
         pytest.param(TSN, "head", "linear", id="TSN"),
         pytest.param(T_CONV, "head", "res3.0.temporal/conv2d", id="T-Conv"),
+        pytest.param(TSM, "head", "res3.0.temporal/conv2d", id="TSM"),
+        pytest.param({**TSM, "temporal": "online_shift"}, "head", "res3.0.temporal/conv2d", id="TSM online"),
         pytest.param(
             {"stdm_fusion": "attention", "upsample": "bilinear", "ltdm_multiscale": False},
             "encoder",

@@ -25,6 +25,7 @@ from edge_tdn_export.explain.gradcam import (
     open_explained,
 )
 from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.reference import open_networks
 from edge_tdn_export.network.source import find_source
 from edge_tdn_export.network.tdn import normalise
@@ -41,7 +42,7 @@ from edge_tdn.messages import Segment
 from edge_tdn.segments.preprocess import Preprocessor
 from tests.support.exports import write_labels
 from tests.support.model_folders import reseal
-from tests.support.networks import T_CONV, TSN, small_network
+from tests.support.networks import T_CONV, TSM, TSN, small_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = InputSpec(segments=2, height=64, width=96, resize="stretch", frame_rate=12.0, segment_stride=5)
@@ -341,3 +342,19 @@ def test_files_without_a_clip_exit_with_66_or_78(
         assert main(["explain", "motion", str(path), "--out", str(tmp_path / "why.png"), *more]) == status, path
         assert message in capsys.readouterr().err
     assert not (tmp_path / "why.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "TDN"),
+        ({"ltdm_stages": ()}, "S-TDM"),
+        ({"stdm_stages": ()}, "L-TDM"),
+        (T_CONV, "T-Conv"),
+        (TSM, "TSM"),
+        ({**TSM, "temporal": "online_shift"}, "TSM"),
+        (TSN, "TSN"),
+    ],
+)
+def test_a_network_has_its_name_in_the_paper(options: dict[str, Any], name: str) -> None:
+    assert report.kind(TDNConfig(**options)) == name

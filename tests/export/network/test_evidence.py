@@ -15,12 +15,14 @@ from edge_tdn.errors import ModelError
 from tests.support.networks import VARIANTS, published_names, small_network
 
 State = dict[str, Tensor]
-INVISIBLE = ("stdm_fusion", "ltdm_bidirectional", "ltdm_attention", "upsample", "shrink")  # without weights of their own
+# fields that change no weight
+INVISIBLE = ("stdm_fusion", "ltdm_bidirectional", "ltdm_attention", "temporal", "upsample", "shrink")
 
 
 @pytest.fixture(scope="module")
 def state() -> State:
-    return TDN(TDNConfig(arch="resnet18", classes=5, width=0.125, conv_bias=False)).state_dict()
+    """Return weights whose temporal convolutions are no longer shifts."""
+    return small_network(width=0.125).state_dict()
 
 
 def config_of(content: object, path: Path, **options: Any) -> tuple[TDNConfig, str]:
@@ -125,6 +127,11 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {},
         {"arch": "resnet50", "segments": 8},
         "its weights have arch = 'resnet18', requested is 'resnet50' (by 2, 2, 2, 2 blocks of two convolutions)",
+    ),
+    "fixed shifts and learned ones": (
+        {},
+        {"temporal": "shift", "segments": 8},
+        "its weights have temporal = 'conv', requested is 'shift' (by their temporal convolutions)",
     ),
     "classes": (
         {},

@@ -15,7 +15,7 @@ from edge_tdn_export.network.tdn import LTDM, TDN, TemporalConv, normalise
 from torch import Tensor
 
 from edge_tdn.errors import ModelError
-from tests.support.networks import T_CONV, TSN, VARIANTS, small_network
+from tests.support.networks import T_CONV, TSM, TSN, VARIANTS, small_network
 
 PUBLISHED = {
     "tdn_resnet50_8f_174c": ("resnet50", 8, ("a", "b")),
@@ -202,6 +202,7 @@ def test_tsn_is_the_plain_resnet(arch: str, backbone: int) -> None:
         ({"ltdm_multiscale": False}, ("res3.0.ltdm.fine", "res3.0.ltdm.coarse"), ("res3.0.ltdm.smooth.",)),
         ({"ltdm_stages": (2, 4)}, ("res3.0.ltdm.", "res5.1.ltdm."), ("res2.1.ltdm.", "res4.1.ltdm.")),
         (T_CONV, ("stdm.", "res3.0.ltdm."), ("res5.1.temporal.",)),
+        (TSM, ("stdm.", "res3.0.ltdm."), ("res5.1.temporal.",)),
         (TSN, ("stdm.", "res3.0.ltdm.", "res3.0.temporal."), ("res3.0.conv1.",)),
     ],
 )
@@ -274,6 +275,44 @@ def test_temporal_convolution_is_initially_a_shift() -> None:
     assert torch.equal(y[:, 4:], x[:, 4:])
 
 
+def test_online_shift_takes_from_the_previous_segment_only() -> None:
+    x = torch.randn(8, 16, 1, 1)
+    y = TemporalConv(16, 8, "online_shift")(x)
+    assert torch.equal(y[1:, :2], x[:-1, :2])
+    assert torch.equal(y[0, :2], torch.zeros(2, 1, 1))
+    assert torch.equal(y[:, 2:], x[:, 2:])
+
+
+@pytest.mark.parametrize("options", [TSM, {**TSM, "temporal": "online_shift"}])
+def test_shifts_of_tsm_are_not_learned(options: dict[str, Any]) -> None:
+    """TSM has the parameters of TSN, and a step of training leaves its shifts as they are."""
+    model, tsn = small_network(width=0.125, **options), small_network(width=0.125, **TSN)
+    assert [name for name, _ in model.named_parameters()] == [name for name, _ in tsn.named_parameters()]
+    before = model.state_dict()["res3.0.temporal.weight"].clone()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    model.train()(random_frames(1, 8)).sum().backward()
+    optimiser.step()
+    assert torch.equal(model.state_dict()["res3.0.temporal.weight"], before)
+
+
+@pytest.mark.parametrize(("temporal", "online"), [("shift", False), ("online_shift", True)])
+def test_tsm_is_its_initial_temporal_convolution(temporal: str, online: bool) -> None:
+    """Without training, TSM is T-Conv. In the online form no segment changes the features of an earlier one."""
+    model, clip = small_network(width=0.125, **{**TSM, "temporal": temporal}), random_frames(8)
+    later = clip.clone()
+    later[5] = random_frames(seed=2)
+    seen: list[Tensor] = []
+    model.linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.inference_mode():
+        logits, _ = model(clip[None]), model(later[None])
+        learned = TDN(TDNConfig(**{**model.config.as_dict(), "temporal": "conv"})).eval()
+        same = learned.load_state_dict(model.state_dict())
+        assert equal(learned(clip[None]), logits)
+    assert same.missing_keys == same.unexpected_keys == []
+    assert equal(seen[0][:5], seen[1][:5]) is online
+    assert not equal(seen[0][6:], seen[1][6:])
+
+
 def test_stdm_kernel_is_initially_the_mean_of_conv1() -> None:
     model = TDN(TDNConfig(arch="resnet18", width=0.25))
     assert model.stdm is not None
@@ -295,6 +334,12 @@ def test_config_survives_json(variant: str) -> None:
     assert TDNConfig.of(json.loads(json.dumps(config.as_dict()))) == config
 
 
+def test_a_manifest_without_a_newer_option_is_read_with_its_default() -> None:
+    stored = TDNConfig().as_dict()
+    assert stored.pop("temporal") == "conv"
+    assert TDNConfig.of(stored) == TDNConfig()
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -303,6 +348,7 @@ def test_config_survives_json(variant: str) -> None:
         ({"classes": 0}, "classes 0 is too few"),
         ({"width": 9.0}, "width 9.0 is out of range"),
         ({"stdm_fusion": "sum"}, "stdm_fusion 'sum' is not known; allowed: weighted, add, attention"),
+        ({"temporal": "roll"}, "temporal 'roll' is not known; allowed: conv, shift, online_shift"),
         ({"upsample": "cubic"}, "upsample 'cubic' is not known; allowed: nearest, bilinear"),
         ({"stdm_stages": (0, 1)}, "stdm_stages 0 is not known; allowed: 1 to 5"),
         ({"stdm_stages": (1, 6)}, "stdm_stages 6 is not known; allowed: 1 to 5"),

@@ -12,7 +12,7 @@ from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import TDN
 from edge_tdn_training.commands.given_network import input_spec
-from edge_tdn_training.loop.initial_weights import load_initial_weights
+from edge_tdn_training.loop.initial_weights import load_backbone, load_initial_weights
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -132,6 +132,26 @@ def test_our_own_weights_keep_the_classifier_of_the_same_classes(ours: Path) -> 
         load_initial_weights(str(ours), ("x",), 5).model.linear.weight,
         load_initial_weights(str(ours), ("x",), 5).model.linear.weight,
     )
+
+
+def test_a_backbone_is_taken_without_the_other_layers(ours: Path, imagenet: dict[str, Tensor], tmp_path: Path) -> None:
+    """T-Conv begins with the backbone of a TDN; its linear layer is new although the classes are the same."""
+    before = checkpoint.load(ours).state_dict()
+    start = load_backbone(str(ours), CLASSES, 2, segments=4, stdm_stages=(), ltdm_stages=())
+    assert start.model.config == replace(TINY, segments=4, stdm_stages=(), ltdm_stages=())
+    state = start.model.state_dict()
+    kept = [name for name in state if not re.search(r"^linear\.|\.temporal\.|num_batches_tracked$", name)]
+    assert len(kept) > 50
+    assert all(torch.equal(state[name], before[name]) for name in kept)
+    assert not torch.equal(state["linear.weight"], before["linear.weight"])
+    assert (start.source, start.sha256) == (ours.name, checkpoint.sha256(ours))
+    tdn = load_backbone(str(ours), CLASSES, 2, segments=4).model.state_dict()
+    assert torch.equal(tdn["stdm.res2.0.conv1.weight"], before["res2.0.conv1.weight"])
+    assert not torch.equal(tdn["res3.0.ltdm.squeeze.weight"], before["res3.0.ltdm.squeeze.weight"])
+    torch.save(imagenet, tmp_path / "r.pth")
+    same = load_backbone(str(tmp_path / "r.pth"), CLASSES, 1).model.state_dict()
+    expected = load_initial_weights(str(tmp_path / "r.pth"), CLASSES, 1).model.state_dict()
+    assert all(torch.equal(same[name], expected[name]) for name in expected)
 
 
 def test_classes_without_names_are_noted(ours: Path) -> None:

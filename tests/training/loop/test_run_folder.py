@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import TDNConfig
@@ -9,6 +10,7 @@ from edge_tdn_export.network.source import find_source
 from edge_tdn_export.network.tdn import TDN
 from edge_tdn_training.loop.run_folder import RunFolder
 
+from edge_tdn.errors import ConfigError
 from tests.support.training_clips import SPEC
 
 
@@ -25,3 +27,12 @@ def test_the_weights_of_a_run_state_their_network_and_input(tmp_path: Path) -> N
     copied.write_bytes(source.weights.read_bytes())
     alone = find_source(copied)
     assert (alone.weights, alone.input, alone.labels) == (copied, SPEC, None)
+
+
+def test_a_run_of_an_older_version_is_resumed_with_the_defaults_of_newer_options(tmp_path: Path) -> None:
+    network = TDNConfig(arch="resnet18").as_dict()
+    older = {name: value for name, value in network.items() if name != "temporal"}
+    RunFolder(tmp_path / "run", {"network": older}, ("a", "b"))
+    RunFolder(tmp_path / "run", {"network": network}, ("a", "b"))
+    with pytest.raises(ConfigError, match=r"started with network\.temporal = 'conv', now it is 'shift'"):
+        RunFolder(tmp_path / "run", {"network": network | {"temporal": "shift"}}, ("a", "b"))

@@ -1,10 +1,11 @@
 """`edge-tdn-train ablation`: the paper's comparisons in small: networks with and without its parts, trained alike.
 
 1 training  loop/trainer.py, a run folder for each network and seed: with the same seed all see the same generated
-            clips, in the same order, at the same rate
+            clips, in the same order, at the same rate, and begin with the same backbone if one is given
 2 evaluate  all of them on the same held-out clips, in turn, in OpenVINO: accuracy and time
 
-S-TDM and L-TDM are added to the baseline of the paper: T-Conv, which is TSN with temporal convolutions.
+S-TDM and L-TDM are added to the baseline of the paper: T-Conv, which is TSN with temporal convolutions. The tables are
+those of options/ablation_tables.py.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 from edge_tdn_export.convert.model_folder import write_at_once
 from edge_tdn_export.inspection import macs
 from edge_tdn_export.network import checkpoint
+from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import TDN
 from edge_tdn_export.progress import ProgressDisplay
 from numpy.typing import NDArray
@@ -33,16 +35,17 @@ from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.motion_clips import generated_clips
 from edge_tdn_training.evaluation.whole_network import Compiled, compile_whole
 from edge_tdn_training.loop.distributed import DistributedContext, distributed_context
-from edge_tdn_training.loop.initial_weights import load_initial_weights
+from edge_tdn_training.loop.initial_weights import load_backbone, load_initial_weights
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.loop.trainer import train
-from edge_tdn_training.options.ablation import BATCH, ORDER, PICTURE, RESULTS, TABLES, VIEWS, Variant
+from edge_tdn_training.options.ablation import BATCH, PICTURE, RESULTS, VIEWS
+from edge_tdn_training.options.ablation_tables import Variant, chosen
 from edge_tdn_training.synthetic.clips import CLIPS_PER_SEED, SEEDS, SPEC
 from edge_tdn_training.synthetic.dataset import GeneratedClips
 
 EPOCH_CLIPS = 1000  # drawings, about: a killed run is resumed from there
 RATE = 0.4  # as for the shipped model
-MIN_TABLE_WIDTH = 110  # columns: a narrower terminal wraps the table instead of cutting it off
+MIN_TABLE_WIDTH = 120  # columns: a narrower terminal wraps the table instead of cutting it off
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
         "workers": (0, MAX_WORKERS),
     }
     check_ranges(options, ranges)
+    if options.start:
+        load_backbone(options.start, MOTIONS, 1)  # wrong weights are an error before anything is trained
     variants = chosen(options.tables)
     spec = SPEC.model_copy(update={"height": options.size, "width": options.size})
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators that no TDN has
@@ -83,16 +88,9 @@ def _compare(
         _result(variant, networks[number], spec, evaluated[number :: len(variants)])
         for number, variant in enumerate(variants)
     ]
-    _write(results, spec, options)
+    _write(results, networks[0].config, spec, options)
     _print(results, options)
     return 0
-
-
-def chosen(tables: Sequence[str]) -> list[Variant]:
-    """Return the networks of these tables, each once, the smallest first."""
-    every = [variant for name in sorted(TABLES) if name in tables for variant in TABLES[name]]
-    listed = [variant for variant in ORDER if variant in every]
-    return listed + [variant for variant in every if variant not in listed]
 
 
 def _folder(out: Path, variant: Variant, seed: int) -> Path:
@@ -111,7 +109,10 @@ def _train(
     folder = _folder(options.out, variant, seed)
     epochs = max(1, round(options.drawings / EPOCH_CLIPS))
     config = one_cycle(epochs, context, RATE, BATCH, VIEWS, seed)
-    initial = load_initial_weights("", MOTIONS, seed, **NETWORK, **variant.network)
+    if options.start:
+        initial = load_backbone(options.start, MOTIONS, seed, segments=NETWORK["segments"], **variant.network)
+    else:
+        initial = load_initial_weights("", MOTIONS, seed, **NETWORK, **variant.network)
     clips = GeneratedClips(seed * CLIPS_PER_SEED, options.drawings // epochs)
     micro_batch = options.micro_batch or BATCH // context.world
     task = TrainingTask(initial, spec, clips, None, config)
@@ -154,17 +155,19 @@ def _result(
     )
 
 
-def _write(results: Sequence[AblationResult], spec: InputSpec, options: argparse.Namespace) -> None:
+def _write(results: Sequence[AblationResult], network: TDNConfig, spec: InputSpec, options: argparse.Namespace) -> None:
     common = {
         "input": spec.model_dump(mode="json"),
-        "network": NETWORK,
+        "network": {name: getattr(network, name) for name in NETWORK},
+        "from": options.start,
         "drawings": options.drawings,
         "views": VIEWS,
         "seeds": options.seeds,
         "held_out": options.held_out,
     }
     write_at_once(options.out / RESULTS, to_json(results, common))
-    title = f"{options.held_out} held-out clips, after training on {options.drawings * VIEWS} others"
+    start = f", from the backbone of {Path(options.start).name}" if options.start else ""
+    title = f"{options.held_out} held-out clips, after training on {options.drawings * VIEWS} others{start}"
     write_at_once(options.out / PICTURE, picture(results, title))
 
 
@@ -172,5 +175,6 @@ def _print(results: Sequence[AblationResult], options: argparse.Namespace) -> No
     console = Console(markup=False, highlight=False, soft_wrap=True)
     console.width = max(console.width, MIN_TABLE_WIDTH)
     console.print(markdown(results) if options.markdown else table(results))
-    for line in (*notes(results), f"{options.out / RESULTS}, {PICTURE}: written"):
+    start = f"all began with the backbone of {options.start}" if options.start else "all began with random weights"
+    for line in (*notes(results), start, f"{options.out / RESULTS}, {PICTURE}: written"):
         console.print(line)

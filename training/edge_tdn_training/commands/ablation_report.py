@@ -16,13 +16,14 @@ from edge_tdn.replay.plot import png
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.motion_clips import SIDEWAYS
 from edge_tdn_training.evaluation.report import accuracy_json
-from edge_tdn_training.options.ablation import FULL
+from edge_tdn_training.options.ablation_tables import FULL, PAPER, PAPER_NOTE, PaperFigures
 
-PAPER = "Something-Something V1, ResNet-50, T = 8"  # conditions of the paper's figures
 COLUMNS = ("network", "top-1\n%", f"{FULL}\nleads by", "left or\nright, %", "M\nparam.", "GMAC\na clip", "ms\na clip")
+PAPER_COLUMNS = ("paper\ntop-1, %", "paper\ntop-5, %", "paper\nGFLOP")
+PLATEAU = 0.05  # a network at most this much better than always predicting the commonest label has not learned
 GUESS = 0.5  # accuracy of a guess between left and right
 HIGHLIGHT, PLAIN, DOT = "#2a6f97", "#b8c4ce", "#1b1b1b"
-WIDTH, ROW_HEIGHT, MARGIN, DPI = 11.0, 0.5, 1.7, 110  # inches; pixels per inch
+WIDTH, ROW_HEIGHT, MARGIN, DPI = 14.0, 0.5, 1.7, 110  # inches; pixels per inch
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class AblationResult:
 
     name: str
     network: Mapping[str, Any]  # its differences from TDN
-    paper: float | None  # top-1 in per cent, under the conditions PAPER
+    paper: PaperFigures | None
     parameters: int
     gmac: float  # a clip
     accuracies: tuple[Accuracy, ...]  # for each seed
@@ -49,18 +50,27 @@ class AblationResult:
 
     @cached_property
     def right(self) -> NDArray[np.float64]:
-        """Share of the seeds for which a clip is right, [clips]."""
-        right: NDArray[np.float64] = np.mean([one.best[:, 0] == one.truth for one in self.accuracies], 0)
-        return right
+        """1 where a clip is right, else 0: [seeds, clips]."""
+        return np.array([one.best[:, 0] == one.truth for one in self.accuracies], np.float64)
+
+    @property
+    def on_plateau(self) -> int:
+        """Return the number of seeds with which the network has not learned to recognise motions: see PLATEAU."""
+        return int((self.top1 <= _commonest(self.accuracies[0].truth) + PLATEAU).sum())
 
     def time_ratio(self, other: "AblationResult") -> float:
         """Return the median over the clips of the ratio of times; both took each clip at about the same time."""
         return float(np.median(self.seconds / other.seconds))
 
     def lead(self, other: "AblationResult") -> tuple[float, float]:
-        """Return the difference in accuracy, compared clip by clip, and its standard error, as shares."""
+        """Return the difference in accuracy, compared clip by clip and seed by seed, and its standard error, as shares.
+
+        The squared error is the sum of that over the clips and, of several seeds, that over the seeds.
+        """
         more = self.right - other.right
-        return float(more.mean()), float(more.std(ddof=1) / np.sqrt(len(more)))
+        seeds, clips = more.shape
+        squared = more.mean(0).var(ddof=1) / clips + (more.mean(1).var(ddof=1) / seeds if seeds > 1 else 0)
+        return float(more.mean()), float(np.sqrt(squared))
 
 
 def _left_or_right(one: Accuracy) -> float:
@@ -85,14 +95,23 @@ def to_json(results: Sequence[AblationResult], common: Mapping[str, Any]) -> byt
                 "gmac_per_clip": one.gmac,
                 "ms_per_clip": 1000 * float(np.median(one.seconds)),
                 "time_ratio": one.time_ratio(first),
-                "paper_top1": one.paper and one.paper / 100,
+                "paper": _paper_json(one.paper),
+                "seeds_on_plateau": one.on_plateau,
                 "top1": _spread_json(one.top1),
                 "left_or_right": _spread_json(one.left_or_right),
                 "tdn_leads_by": lead and {"mean": lead[0], "standard_error": lead[1]},
                 "seeds": [accuracy_json(accuracy) for accuracy in one.accuracies],
             }
         )
-    found = {"schema": 1, **common, "paper_of": PAPER, "time_ratio_to": first.name, "models": models}
+    plateau = _commonest(first.accuracies[0].truth) + PLATEAU
+    found = {
+        "schema": 1,
+        **common,
+        "plateau_top1": plateau,
+        "paper_of": PAPER,
+        "time_ratio_to": first.name,
+        "models": models,
+    }
     return (json.dumps(found, indent=1) + "\n").encode()
 
 
@@ -122,18 +141,26 @@ def notes(results: Sequence[AblationResult]) -> list[str]:
         f"evaluated on {len(truth)} clips, {sideways} of them left or right, of which a guess gets half right; always "
         f"predicting the commonest label is right in {_commonest(truth):.1%} of all",
         f"±: {f'standard deviation over {seeds} seeds; ' if seeds > 1 else ''}for the lead its standard error over "
-        f"the clips",
+        f"the clips{' and seeds' if seeds > 1 else ''}",
     ]
+    lines.append(_plateau_note(results))
     if any(one.paper for one in results):
-        lines.append(
-            f"paper: top-1 on {PAPER} (24.4 M parameters, 36 GMAC per clip); its other accuracies, and the times of "
-            f"its table 6, are not quoted here"
-        )
+        lines.append(f"paper: {PAPER}; other clips and another network: compare the order, not the figures")
+        lines.append(PAPER_NOTE)
     return lines
 
 
+def _plateau_note(results: Sequence[AblationResult]) -> str:
+    limit = f"the plateau (top-1 at most {100 * PLATEAU:.0f} points above always predicting the commonest label)"
+    stayed = [one for one in results if one.on_plateau]
+    if not stayed:
+        return f"no network stayed on {limit}"
+    names = ", ".join(f"{one.name} with {one.on_plateau} of {len(one.accuracies)} seeds" for one in stayed)
+    return f"on {limit}: {names}; these figures describe the training, not what the network can do"
+
+
 def _columns(results: Sequence[AblationResult]) -> tuple[str, ...]:
-    return (*COLUMNS, f"time\n/ {results[0].name}", "paper\n%")
+    return (*COLUMNS, f"time\n/ {results[0].name}", *PAPER_COLUMNS)
 
 
 def _rows(results: Sequence[AblationResult]) -> list[tuple[str, ...]]:
@@ -151,10 +178,22 @@ def _rows(results: Sequence[AblationResult]) -> list[tuple[str, ...]]:
                 f"{one.gmac:.2f}",
                 f"{1000 * np.median(one.seconds):.1f}",
                 f"{one.time_ratio(results[0]):.2f}",
-                "" if one.paper is None else f"{one.paper:.1f}",
+                *_paper_cells(one.paper),
             )
         )
     return rows
+
+
+def _paper_cells(paper: PaperFigures | None) -> tuple[str, ...]:
+    stated = (None,) * len(PAPER_COLUMNS) if paper is None else (paper.top1, paper.top5, paper.gflop)
+    return tuple("" if value is None else str(value) for value in stated)
+
+
+def _paper_json(paper: PaperFigures | None) -> dict[str, Any] | None:
+    if paper is None:
+        return None
+    top5 = None if paper.top5 is None else round(paper.top5 / 100, 3)
+    return {"top1": round(paper.top1 / 100, 3), "top5": top5, "gflop_per_clip": paper.gflop}
 
 
 def _full(results: Sequence[AblationResult]) -> AblationResult | None:
@@ -183,7 +222,7 @@ def picture(results: Sequence[AblationResult], title: str) -> bytes:
     """Return a PNG with a row for each network. Bars are means, dots are seeds, dashed is the result of guessing."""
     figure = Figure((WIDTH, ROW_HEIGHT * len(results) + MARGIN), dpi=DPI, layout="constrained")
     figure.suptitle(title, parse_math=False, x=0.01, ha="left", fontsize=11)
-    first, second, third = figure.subplots(1, 3, sharey=True, width_ratios=(4, 4, 3))
+    first, second, third, fourth = figure.subplots(1, 4, sharey=True, width_ratios=(4, 4, 3, 3))
     guess = _commonest(results[0].accuracies[0].truth)
     _shares(first, [one.top1 for one in results], guess, "top-1 (dashed: always the commonest label)")
     _shares(second, [one.left_or_right for one in results], GUESS, "left or right (dashed: guessing)")
@@ -191,11 +230,15 @@ def picture(results: Sequence[AblationResult], title: str) -> bytes:
     costs = [f"{ratio:.2f}   {one.gmac:.2f} GMAC" for ratio, one in zip(times, results, strict=True)]
     _bars(third, times, costs, times)
     third.set(xlim=(0, 1.9 * max(times)), xlabel=f"time of a clip / {results[0].name}'s")
+    papers = [0.0 if one.paper is None else one.paper.top1 / 100 for one in results]
+    _bars(fourth, papers, ["" if one.paper is None else f"{one.paper.top1} %" for one in results], papers)
+    fourth.set(xlim=(0, 1), xlabel="the paper's top-1 (other clips)")
+    fourth.xaxis.set_major_formatter(_percent)
     first.set_yticks(range(len(results)), [one.name for one in results])
     first.set_ylim(len(results) - 0.4, -0.6)
     for bar, one in enumerate(results):
         if one.name == FULL:
-            for axes in (first, second, third):
+            for axes in (first, second, third, fourth):
                 axes.patches[bar].set_facecolor(HIGHLIGHT)
     return png(figure)
 
@@ -208,7 +251,11 @@ def _shares(axes: Axes, shares: Sequence[NDArray[np.float64]], chance: float, na
             axes.plot(one, np.full(len(one), row), "o", ms=3.5, color=DOT)
     axes.axvline(chance, color="0.35", lw=1, ls="--")
     axes.set(xlim=(0, 1.32), xlabel=name, xticks=np.linspace(0, 1, 5))
-    axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.xaxis.set_major_formatter(_percent)
+
+
+def _percent(share: float, _: object) -> str:
+    return f"{share:.0%}"
 
 
 def _bars(axes: Axes, lengths: Sequence[float], texts: Sequence[str], ends: Sequence[float]) -> None:

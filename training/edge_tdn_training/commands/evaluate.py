@@ -2,7 +2,7 @@
 
 The precision `pytorch` is the full-precision network; every other one is of a model folder, which runs in the daemon's
 own runtime. Several models are an ensemble: their logits are added. Results are a table, and in a folder
-evaluation.json and a picture for each precision.
+evaluation.json and a picture for each precision. With --timing also the time of a video, as in the paper's table 6.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,7 @@ from edge_tdn.manifest import MANIFEST, Model, open_model
 from edge_tdn.output import check_output_folder
 from edge_tdn_training.data.dataset import open_data
 from edge_tdn_training.data.decoded import printed
-from edge_tdn_training.evaluation import report
+from edge_tdn_training.evaluation import report, video_times
 from edge_tdn_training.evaluation.protocols import (
     EVALUATING,
     PYTORCH,
@@ -54,7 +55,7 @@ from edge_tdn_training.evaluation.protocols import (
 from edge_tdn_training.evaluation.streaming import StreamResult, check_length, read_intervals, stream
 from edge_tdn_training.evaluation.timeline import timeline
 from edge_tdn_training.loop.run_folder import ESCAPED
-from edge_tdn_training.options.evaluate import REPORT
+from edge_tdn_training.options.evaluate import MAX_TIMED_VIDEOS, REPORT
 
 CHECKPOINT_OPTIONS = ("labels", "entry", "arch", "segments", "size", "short_side", "frame_rate")
 
@@ -64,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
     check_output_folder(options.out)
     if all(map(_is_model_folder, options.model)):
         check_no_checkpoint_options(options, CHECKPOINT_OPTIONS, options.model[0])
+    if options.timing and (options.stream or len(options.model) > 1):
+        raise ConfigError("--timing: the time of a video is measured with --data and one --model")
     if options.stream:
         _evaluate_stream(options)
     else:
@@ -78,9 +81,14 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
         models = [_evaluated_model(number, options, precisions, opened) for number in range(len(options.model))]
         with stepped(steps(data, models), "evaluating") as step:
             found = evaluate(data, str(options.data), models, options.protocol, options.cache, step)
+        times = {}
+        if options.timing:
+            timed = replace(data, videos=found.videos[:MAX_TIMED_VIDEOS])
+            with stepped(len(models[0].scorers), "timing") as step:
+                times = video_times.time_videos(timed, models[0], options.protocol, _device(), options.cache, step)
     title = " + ".join(model.name for model in models)
     notes = (*data.notes, *([read_labels(options.labels).note] if options.labels else ()))
-    content = {
+    content: dict[str, Any] = {
         "data": str(options.data),
         "notes": notes,
         "protocol": options.protocol,
@@ -94,6 +102,10 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
         for name, one in found.accuracies.items()
     }
     tables = [report.accuracy_table(found.accuracies), report.class_table(found.accuracies)]
+    if times:
+        content["timing"] = video_times.times_json(times)
+        tables.append(video_times.times_table(times, found.accuracies))
+        notes = (*notes, video_times.times_note())
     _write(options.out, content, pictures, tables, found.skipped, notes)
 
 
@@ -112,7 +124,7 @@ def _evaluated_model(
     number: int, options: argparse.Namespace, precisions: Sequence[str], opened: ExitStack
 ) -> EvaluatedModel:
     name = options.model[number]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
     if not _is_model_folder(name):
         source = find_source(name)
         network = checkpoint.load(source.weights, note=print, **_network(options, number))
@@ -134,6 +146,11 @@ def _evaluated_model(
         else:
             scorers[precision] = with_runtime(opened.enter_context(closing(open_any(model, precision))))
     return EvaluatedModel(model.manifest.id, model.sha256, model.labels, model.manifest.input, scorers)
+
+
+def _device() -> torch.device:
+    """Return the device of networks in PyTorch."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _is_model_folder(name: str) -> bool:

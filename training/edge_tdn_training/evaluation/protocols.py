@@ -26,7 +26,7 @@ from edge_tdn.inference.runtime import Runtime, enough_memory
 from edge_tdn.inference.self_test import scores
 from edge_tdn.manifest import InputSpec
 from edge_tdn_training.data.augment import centre_crop, decoded_short_side
-from edge_tdn_training.data.dataset import DataSet
+from edge_tdn_training.data.dataset import DataSet, Video
 from edge_tdn_training.data.frames import Frames
 from edge_tdn_training.data.labels import check_known
 from edge_tdn_training.data.sampling import centre_segments, dense_clips
@@ -81,6 +81,7 @@ class Evaluation:
     """The results of a data set."""
 
     accuracies: dict[str, Accuracy]  # by precision
+    videos: tuple[Video, ...]
     skipped: tuple[str, ...]  # videos that could not be evaluated, and why
 
 
@@ -116,23 +117,24 @@ def evaluate(
     logits: dict[str, list[Logits]] = {name: [] for name in models[0].scorers}
     for video in videos:
         step(video.path.name)
-        each = [_scored(frames[_decoding(one)][video], one, protocol) for one in models]
+        each = [_scored(frames[decoding(one)][video], one, protocol) for one in models]
         for name, found in logits.items():
             found.append(np.sum([scored[name] for scored in each], axis=0))
     truth = np.array([labels.index(data.labels[video.label]) for video in videos])
     return Evaluation(
         accuracies={name: Accuracy(labels, np.stack(found), truth) for name, found in logits.items()},
+        videos=tuple(videos),
         skipped=tuple(dict.fromkeys(reason for one in decoded.values() for reason in one.data.skipped)),
     )
 
 
-def _decoding(model: EvaluatedModel) -> tuple[float, int]:
+def decoding(model: EvaluatedModel) -> tuple[float, int]:
     """Return the frame rate and short side at which videos are decoded."""
     return model.spec.frame_rate, decoded_short_side(model.spec)
 
 
 def _decodings(models: Sequence[EvaluatedModel]) -> list[tuple[float, int]]:
-    return list(dict.fromkeys(map(_decoding, models)))
+    return list(dict.fromkeys(map(decoding, models)))
 
 
 def _scored(frames: Frames, model: EvaluatedModel, protocol: Protocol) -> dict[str, Logits]:

@@ -4,7 +4,7 @@ ImageNet      torchvision's `state_dict` (.pth, .safetensors) or the same names 
               S-TDM's kernel is conv1's mean over RGB, and its stages are copies of the backbone's, as published.
               L-TDM and linear layer are new; temporal convolutions begin as shifts.
 a TDN         published .pth.tar, our .safetensors, a run or a model folder: everything. The linear layer only if the
-              classes are the same.
+              classes are the same. For a network of other modules, `load_backbone` takes what it takes of ImageNet's.
 """
 
 import re
@@ -57,6 +57,25 @@ def load_initial_weights(source: str, labels: tuple[str, ...], seed: int, **opti
         return _load(source, labels, options)
 
 
+def load_backbone(source: str, labels: tuple[str, ...], seed: int, **options: Any) -> InitialWeights:
+    """Return a network of any modules for `labels`, with the backbone of `source`; its other layers are new.
+
+    `source`, `seed` and the errors: as for `load_initial_weights`. `options`: of TDNConfig; the backbone has its own
+    `arch`, `width` and `conv_bias`.
+    """
+    found = find_source(source)
+    path, folder = found.weights, found.model
+    if path.suffix == ".npz" or _is_imagenet(checkpoint.read(path)[0].state):
+        return load_initial_weights(source, labels, seed, **options)
+    network = checkpoint.load(path)
+    backbone = {key: value for key, value in network.state_dict().items() if not NOT_IN_IMAGENET.search(key)}
+    shape = {key: getattr(network.config, key) for key in ("arch", "width", "conv_bias")}
+    name, sha256 = (folder.manifest.id, folder.sha256) if folder else (path.name, checkpoint.sha256(path))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _from_backbone(path, backbone, TDNConfig.of({**options, **shape, "classes": len(labels)}), name, sha256)
+
+
 def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> InitialWeights:
     entry = options.pop("entry", "")
     if not source:
@@ -65,7 +84,7 @@ def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> Init
     found = find_source(source)
     path, folder = found.weights, found.model
     state = _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path, entry)[0].state
-    if any(name.startswith("layer1.") for name in state):
+    if _is_imagenet(state):
         return _from_imagenet(path, state, labels, options)
     known = read_labels(found.labels).labels if found.labels else ()
     origin: list[str] = []
@@ -94,6 +113,10 @@ def _from_tdn(found: TDN, known: tuple[str, ...], labels: tuple[str, ...], name:
     return InitialWeights(model.train(), name, sha256, frozenset(norms - {FIRST_NORM}), tuple(notes), found.config)
 
 
+def _is_imagenet(state: Mapping[str, Tensor]) -> bool:
+    return any(name.startswith("layer1.") for name in state)
+
+
 def _from_imagenet(
     path: Path, state: Mapping[str, Tensor], labels: tuple[str, ...], options: Mapping[str, Any]
 ) -> InitialWeights:
@@ -106,11 +129,20 @@ def _from_imagenet(
     for key, value in found.items():
         if options.get(key, value) != value:
             raise ModelError(f"{path}: has {key} = {value!r}, but the options require {options[key]!r}")
-    model = TDN(TDNConfig.of({**options, **found, "classes": len(labels)}))
-    if model.config.width != 1:
-        raise ModelError(f"{path}: ImageNet weights have width 1, but the options require {model.config.width:g}")
+    config = TDNConfig.of({**options, **found, "classes": len(labels)})
+    if config.width != 1:
+        raise ModelError(f"{path}: ImageNet weights have width 1, but the options require {config.width:g}")
+    name = f"{path.name} ({arch}, ImageNet)"
+    return replace(_from_backbone(path, backbone, config, name, checkpoint.sha256(path)), source=path.name)
+
+
+def _from_backbone(
+    path: Path, backbone: Mapping[str, Tensor], config: TDNConfig, name: str, sha256: str
+) -> InitialWeights:
+    """Return a new network with this backbone and the S-TDM that follows from it. `path`: for errors."""
+    model = TDN(config)
     own = model.state_dict()
-    checkpoint.check({n: v for n, v in own.items() if not NOT_IN_IMAGENET.search(n)}, backbone, model.config, path)
+    checkpoint.check({n: v for n, v in own.items() if not NOT_IN_IMAGENET.search(n)}, backbone, config, path)
     taken = dict(backbone)
     if model.stdm is not None:
         taken["stdm.conv.weight"] = backbone["conv1.weight"].mean(1, keepdim=True).expand_as(own["stdm.conv.weight"])
@@ -120,12 +152,12 @@ def _from_imagenet(
     norms = {name.removesuffix(".running_mean") for name in backbone if name.endswith(".running_mean")}
     # The S-TDM's copies are not frozen: their input is differences, and the statistics are those of pictures.
     frozen = frozenset(norms - {FIRST_NORM})
-    return InitialWeights(model, path.name, checkpoint.sha256(path), frozen, _notes(model, path.name), model.config)
+    return InitialWeights(model, name, sha256, frozen, _notes(model, name), config)
 
 
 def _notes(model: TDN, name: str) -> tuple[str, ...]:
     config = model.config
-    notes = [f"conv1, bn1, res2 to res5 from {name} ({config.arch}, ImageNet)"]
+    notes = [f"conv1, bn1, res2 to res5 from {name}"]
     new = [f"linear layer of {config.classes} classes"]
     if model.stdm is not None:
         stages = ", ".join(f"stdm.res{stage}" for stage in STAGES if stage <= model.stdm.last)
@@ -136,7 +168,7 @@ def _notes(model: TDN, name: str) -> tuple[str, ...]:
     notes.append(f"new: {', '.join(new)}")
     if config.temporal_conv_stages:
         stages = ", ".join(f"res{stage}" for stage in config.temporal_conv_stages)
-        notes.append(f"shifts: temporal convolutions in {stages}")
+        notes.append(f"{'shifts' if config.temporal == 'conv' else 'fixed shifts'}: temporal convolutions in {stages}")
     return tuple(notes)
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from edge_tdn_export.convert.model_folder import write_at_once
 from edge_tdn_export.network import checkpoint, source
+from edge_tdn_export.network.config import TDNConfig
 from edge_tdn_export.network.tdn import TDN
 from safetensors.torch import save
 from torch import Tensor
@@ -75,6 +76,7 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self.folder / RUN}: cannot be read: {error}") from error
         before, now = _flat(recorded if isinstance(recorded, dict) else {}), _flat(identity)
+        before = _flat({"network": TDNConfig().as_dict()}) | before  # of options that an older version does not have
         for key, value in now.items():
             if before.get(key) != value and key.rpartition(".")[2] not in NOT_COMPARED:
                 raise ConfigError(

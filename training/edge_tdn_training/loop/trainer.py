@@ -118,7 +118,7 @@ class _EpochProgress:
     epoch: str
 
     def report(self, done: int, total: int, detail: str = "") -> None:
-        """Report that `done` of `total` steps, or held-out micro-batches, are done."""
+        """Report that `done` of `total` steps, or held-out clips, are done."""
         self.display.report(f"{self.epoch}{detail}", done, total)
 
 
@@ -237,12 +237,14 @@ class _Trainer:
         began = time.monotonic()
         self._model.eval()
         loss = correct = clips = 0.0
-        for number, (frames, labels) in enumerate(self._held_out):
-            progress.report(number, len(self._held_out), ", held-out clips")
+        total = len(self._held_out.dataset)  # type: ignore[arg-type]  # of this process
+        progress.report(0, total, ", held-out clips")
+        for frames, labels in self._held_out:
             labels = labels.to(self._context.device)
             logits = self._forward(frames.to(self._context.device))
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             correct, clips = correct + float((logits.argmax(1) == labels).sum()), clips + len(labels)
+            progress.report(int(clips), total, ", held-out clips")
         loss, correct, clips = self._context.sum(loss, correct, clips)
         seconds = time.monotonic() - began
         return {"held_out_loss": loss / clips, "held_out_top1": correct / clips, "held_out_seconds": seconds}

@@ -10,6 +10,7 @@ from edge_tdn.help.parser import Commands, Run, add_command
 from edge_tdn_training.machine import default_cache
 
 REPORT = "evaluation.json"
+MAX_TIMED_VIDEOS = 160
 
 HELP = CommandHelp(
     description="""\
@@ -28,6 +29,10 @@ those that overlap no interval of their label, are false. The delay ends when th
             "the published ensemble by the Kinetics protocol, ten clips and three crops of each",
             "edge-tdn-train evaluate --data val.txt --model tdn8.pth.tar tdn16.pth.tar --segments 8 16 "
             "--labels labels.txt --frame-rate 25 --protocol 10x3",
+        ),
+        Example(
+            "also the time of a video, decoding included, beside the paper's",
+            "edge-tdn-train evaluate --data clips/test --model models/mine --timing",
         ),
         Example(
             "a long video, played like a camera, and a JSON file with the intervals of its actions",
@@ -96,6 +101,12 @@ def add_parser(commands: Commands, run: Run, summary: str) -> None:
         default=Path("evaluation"),
         metavar="DIR",
         help=f"folder for {REPORT} and the pictures (default: evaluation)",
+    )
+    parser.add_argument(
+        "--timing",
+        action="store_true",
+        help="with --data: also measure the time of a video, decoding included, beside the paper's table 6: of the "
+        f"first {MAX_TIMED_VIDEOS} videos, one model, PyTorch in batches of 16 clips",
     )
     add_video_options(parser, labels=True)
     _add_checkpoint_options(parser)
