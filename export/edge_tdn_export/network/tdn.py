@@ -108,10 +108,11 @@ class TDN(nn.Module):
                 y = self._fuse(stage, self._stage(stage)(y), differences)
             y = y.mean((2, 3))  # [N*T, C]
         if self.config.pooled_difference:
-            y = _with_difference(y.unflatten(0, (-1, self.config.segments)))  # [N, 2*C]
-            return self.linear(self.dropout(y))  # type: ignore[no-any-return]
+            pooled = y.unflatten(0, (-1, self.config.segments))  # type: ignore[no-untyped-call]  # [N, T, C]
+            logits: Tensor = self.linear(self.dropout(_with_difference(pooled)))
+            return logits  # [N, classes]
         y = self.linear(self.dropout(y))  # [N*T, classes]
-        logits: Tensor = y.unflatten(0, (-1, self.config.segments)).mean(1)
+        logits = y.unflatten(0, (-1, self.config.segments)).mean(1)
         return logits  # [N, classes]
 
     def _stage(self, stage: int) -> Any:
