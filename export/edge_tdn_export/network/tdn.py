@@ -109,10 +109,10 @@ class TDN(nn.Module):
             y = y.mean((2, 3))  # [N*T, C]
         if self.config.pooled_difference:
             pooled = y.unflatten(0, (-1, self.config.segments))  # type: ignore[no-untyped-call]  # [N, T, C]
-            y = self.linear(self.dropout(_with_difference(pooled)))
+            logits: Tensor = self.linear(self.dropout(_with_difference(pooled)))
         else:
-            y = self.linear(self.dropout(y)).unflatten(0, (-1, self.config.segments)).mean(1)
-        return y  # [N, classes]
+            logits = self.linear(self.dropout(y)).unflatten(0, (-1, self.config.segments)).mean(1)
+        return logits  # [N, classes]
 
     def _stage(self, stage: int) -> Any:
         return getattr(self, f"res{stage}")
