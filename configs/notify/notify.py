@@ -5,7 +5,8 @@
     python notify.py --webhook http://localhost:8123/api/webhook/ID      a form: message, event (JSON), picture (JPEG)
 
 It needs the package edge_tdn, runs on any machine that reaches the broker, and adapts to your needs: it is short.
-Broker, user and password are those of a configuration (--config), of --broker and its options, or of both.
+Broker, user and password are those of a configuration (--config) or of --broker and its options; --username,
+--password-file and --ca-file replace those of the configuration.
 Nothing is sent twice over a restart: --state keeps what was sent. If the server is away, it is tried again until a
 notification is too old (--max-age-s); after a time without this program, its host sends what was missed.
 """

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from edge_tdn.cli.options import LOCAL_BROKER, broker_config
 from edge_tdn.config.credentials import Access, broker_access
 from edge_tdn.config.load import NO_CAMERA, load, parse
@@ -33,8 +35,8 @@ def chosen_broker(options: argparse.Namespace, given: Mapping[str, str] = NOTHIN
     path = broker_config(options)
     if path:
         config = broker_site(options, path)
-        broker = config.broker if not given else BrokerConfig.model_validate({**config.broker.model_dump(), **given})
-        with _with_remedy(options, config):
+        broker = _replaced(config.broker, given)
+        with _with_remedy(options, None if "password_file" in given else config):
             access = broker_access(broker, path.parent)
     else:
         table = {"url": options.broker or LOCAL_BROKER, "protocol": options.protocol, **given}
@@ -50,6 +52,17 @@ def chosen_broker(options: argparse.Namespace, given: Mapping[str, str] = NOTHIN
             "below it are included"
         )
     return ChosenBroker(broker, access, base)
+
+
+def _replaced(broker: BrokerConfig, given: Mapping[str, str]) -> BrokerConfig:
+    """Return the table with the keys that `given` replaces. ConfigError: they do not fit together."""
+    if not given:
+        return broker
+    try:
+        return BrokerConfig.model_validate({**broker.model_dump(), **given})
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"command line: broker: {reason}") from error
 
 
 def broker_site(options: argparse.Namespace, path: Path) -> Config:

@@ -22,7 +22,8 @@ script that watches over hosts. The state comes from messages that the broker ke
 
 A host that was stopped on purpose (a clean stop) is shown as stopped; one that failed, was killed or lost its network
 as offline. One whose status is more than a minute old although it counts as online has failed, too: the broker has not
-noticed. If a host does not come back, `edge-tdn forget HOST` removes it from the broker.
+noticed. If a host does not come back, `edge-tdn forget HOST` removes it from the broker; one that still counts as
+online with --force.
 
 Hosts that run an older version of edge-tdn or of a model than others are named. Of models whose names differ only in
 the number at the end (door-v3, door-v12) the highest number is the newest; of models with the same name and different

@@ -70,7 +70,7 @@ class Host:
         at = self.daemon.at if self.daemon and self.availability == "online" else None
         if at is None or (seconds_since(at) or 0) <= MAX_SILENCE_S:
             return ""
-        return f"last status {age(at)} ago: it has disappeared without the broker's notice, or its clock is wrong"
+        return f"last status {age(at)} ago: it has disappeared without the broker's notice, or the two clocks differ"
 
     @property
     def faults(self) -> list[str]:

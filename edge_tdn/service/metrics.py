@@ -109,12 +109,14 @@ class Metrics:
         """Try the port again. Return its socket, or None if it cannot be opened yet."""
         try:
             port = open_port(self._config)
+            fault = "" if port else in_use(self._config)
         except ConfigError as error:  # the address has left this host meanwhile
-            self.fault = str(error)
-            return None
+            port, fault = None, str(error)
         if port:
-            self.fault = ""
             log.info("metrics: served at %s, the port is free now", self._config.metrics.url)
+        elif fault != self.fault:
+            log.warning("metrics: %s", fault)
+        self.fault = fault
         return port
 
     def observe(self, camera: str, stage: str, seconds: float) -> None:

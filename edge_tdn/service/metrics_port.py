@@ -15,13 +15,15 @@ def open_port(config: Config) -> socket.socket | None:
     ConfigError: the address is not one of this host, or the port needs privileges.
     """
     address, port = config.metrics.address, config.metrics.port
-    listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    listening = None
     try:
+        listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else not for a minute after a restart
         listening.bind((address, port))
         listening.listen()
     except OSError as error:
-        listening.close()
+        if listening:
+            listening.close()
         if error.errno == errno.EADDRINUSE:
             return None
         why = error.strerror or error

@@ -40,7 +40,7 @@ class ProgressDisplay:
     def __enter__(self) -> "ProgressDisplay":
         if not self._shown:
             return self
-        if self._console.is_terminal:
+        if self._console.is_interactive and self._console.file.isatty():  # not a dumb terminal, nor a coloured log
             columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
             self._bar = Progress(*columns, console=self._console)
             self._bar.start()

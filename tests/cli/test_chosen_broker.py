@@ -37,6 +37,14 @@ def test_another_login_replaces_that_of_the_configuration(tmp_path: Path) -> Non
     assert (chosen.config.url, chosen.config.username, chosen.access.password) == ("mqtt://c", "me", "secret")
 
 
+def test_a_login_that_does_not_fit_the_configuration_is_named_as_the_command_lines(tmp_path: Path) -> None:
+    """The remedy for the configuration's own credential is not given: another file was named."""
+    path = tmp_path / "site.toml"
+    path.write_text('[broker]\nurl = "mqtt://b"\n')
+    with pytest.raises(ConfigError, match=r"^command line: broker: password_file needs a username$"):
+        chosen_broker(parse("watch", "--config", path), {"password_file": "/nowhere"})
+
+
 def test_watch_ends_when_the_broker_does_not_answer_in_time() -> None:
     options = parse("watch", "--broker", "mqtt://127.0.0.1:1")
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1: .*; is a broker running there\?"):

@@ -11,6 +11,8 @@ from edge_tdn.cli.doctor.site import SiteExamination
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
+from edge_tdn.messages import DaemonStatus
+from edge_tdn.service.metrics import Metrics
 from tests.support.broker import Mosquitto
 from tests.support.command_line import camera_site
 from tests.support.ports import free_port
@@ -31,6 +33,16 @@ def test_a_metrics_port_in_use_is_a_warning_that_names_the_remedy(tmp_path: Path
     (found,) = host.metrics(site(tmp_path, port), None)
     assert (found.mark, found.message) == ("ok", f"http://127.0.0.1:{port}/metrics can be served")
     assert not list(host.metrics(site(tmp_path, 0), None))
+
+
+def test_a_daemon_that_serves_there_is_not_taken_for_another_program(tmp_path: Path) -> None:
+    """As one without an outbox, whose process id is not known."""
+    config = site(tmp_path, free_port())
+    metrics = Metrics(config, list, lambda: DaemonStatus.model_validate_json(daemon_status("a")))
+    metrics.start()
+    (found,) = host.metrics(config, None)
+    metrics.close()
+    assert (found.mark, found.message) == ("ok", f"{config.metrics.url} is served by a daemon of edge-tdn")
 
 
 def test_an_address_of_another_host_is_a_failure(tmp_path: Path) -> None:

@@ -305,6 +305,25 @@ def test_an_endpoint_whose_port_stays_in_use_can_be_closed(tmp_path: Path) -> No
         assert metrics.fault
 
 
+def test_a_port_is_tried_again_whatever_the_last_try_has_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a host's address has gone, or no file descriptor is free. The fault is the newest one."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    metrics = Metrics(config(tmp_path, taken.getsockname()[1]), list, daemon_status, MetricsTiming(retry_s=0.05))
+    first = metrics.fault
+    with monkeypatch.context() as patch:
+        patch.setattr("edge_tdn.service.metrics_port.socket.socket", no_descriptor)
+        metrics.start()
+        eventually(lambda: "Too many open files" in metrics.fault)
+    eventually(lambda: metrics.fault == first)
+    taken.close()
+    eventually(lambda: not metrics.fault)
+    metrics.close()
+
+
+def no_descriptor(*_: object) -> socket.socket:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
 def test_a_daemon_reports_a_metrics_port_in_use_until_it_is_free(
     broker: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,10 @@ import ctypes
 import grp
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import urlopen
 
 from edge_tdn.cli.doctor.finding import Finding
 from edge_tdn.config.tables import Config
@@ -12,6 +15,8 @@ from edge_tdn.errors import ConfigError
 from edge_tdn.media import gstreamer
 from edge_tdn.service.metrics_port import PORT_REMEDY, in_use, open_port
 
+MAX_ANSWER_S, MAX_ANSWER_BYTES = 2.0, 1 << 20  # of what serves at the port of the metrics
+OUR_METRIC = b"edge_tdn_build"
 UNSYNCHRONISED_US = 16_000_000  # maximum error, microseconds, from which the kernel calls a clock unsynchronised
 GOOD, LIBAV = "gstreamer1.0-plugins-good", "gstreamer1.0-libav"
 BASE, BAD = "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-bad"
@@ -74,8 +79,17 @@ def metrics(config: Config, holder: int | None) -> Iterator[Finding]:
     if port:
         port.close()
         yield Finding("metrics", "ok", f"{config.metrics.url} can be served")
+    elif _is_ours(config.metrics.url):
+        yield Finding("metrics", "ok", f"{config.metrics.url} is served by a daemon of edge-tdn")
     else:
         yield Finding("metrics", "warning", in_use(config), PORT_REMEDY)
+
+
+def _is_ours(url: str) -> bool:
+    """Return whether a daemon of edge-tdn serves its metrics there, such as one without an outbox to hold."""
+    with suppress(OSError, HTTPException), urlopen(url, timeout=MAX_ANSWER_S) as answer:  # noqa: S310 (http:// always)
+        return OUR_METRIC in answer.read(MAX_ANSWER_BYTES)
+    return False
 
 
 def decoders(config: Config | None) -> Iterator[Finding]:

@@ -227,7 +227,7 @@ def test_the_papers_figures_are_quoted_from_one_version() -> None:
         (["--seeds", "0"], "--seeds 0: must be from 1 to 255"),
         (["--drawings", "1"], "--drawings 1: must be from 2 to"),
         (["--held-out", "1"], "--held-out 1: must be from 2 to"),
-        (["--size", "16"], "--size 16: must be from 32 to 1024"),
+        (["--size", "16"], "--size 16: must be from 33 to 1024"),
         (["--workers", "-1"], "--workers -1: must be from 0"),
         (["--from", "gone.pth"], "gone.pth: no such checkpoint, run, model folder or shipped model"),
         (["--micro-batch", "9"], "--micro-batch 9: must be from 0 to 8"),

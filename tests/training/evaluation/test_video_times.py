@@ -37,11 +37,11 @@ def clips(make_video: Callable[..., Path], tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("protocol", "batches"), [("1x1", [1, 3]), ("10x3", [16, 14, 16, 16, 16, 16, 16, 10])])
+@pytest.mark.parametrize(("protocol", "batches"), [("1x1", [3]), ("10x3", [16, 16, 16, 16, 16, 10])])
 def test_every_view_of_every_video_is_computed_once_in_batches_of_16(
     protocol: Protocol, batches: list[int], clips: Path, tmp_path: Path
 ) -> None:
-    """Besides those of the first video, which are computed before, too; what was decoded is removed."""
+    """Besides a first time before, which is not measured; what was decoded is removed."""
     network = small_network(width=0.125, classes=3)
     score = with_pytorch(Networks([network], SPEC), torch.device("cpu"))
     seen: list[Views] = []
@@ -55,9 +55,10 @@ def test_every_view_of_every_video_is_computed_once_in_batches_of_16(
     model = EvaluatedModel("small", "", ("left", "right", "up"), SPEC, {"pytorch": recorded})
     (cache := tmp_path / "cache").mkdir()
     found = time_videos(data, model, protocol, torch.device("cpu"), cache)["pytorch"]
-    assert [len(batch) for batch in seen] == batches
-    assert np.array_equal(seen[0][0], seen[1 if protocol == "1x1" else 2][0])
-    assert (found.views, found.batch, found.device) == (f"8x{protocol}" if protocol == "10x3" else "8x1x1", 16, "CPU")
+    assert [len(batch) for batch in seen] == [*batches, *batches]
+    assert np.array_equal(seen[0][0], seen[len(batches)][0])
+    views = "8x10x3" if protocol == "10x3" else "8x1x1"
+    assert (found.views, found.batch, found.device) == (views, batches[0], "CPU")
     assert found.videos == 3
     assert found.loading_ms > 0
     assert found.network_ms > 0
@@ -74,7 +75,7 @@ def test_the_table_has_the_papers_rows_below_ours(
     printed = capsys.readouterr().out
     times = r"\s+".join([r"\d+\.\d"] * 3)
     assert re.search(rf"^fp32\s+8x1x1\s+1\s+CPU\s+\d+\s+{times}\s+\d", printed, re.MULTILINE)
-    assert re.search(rf"^pytorch\s+8x1x1\s+16\s+C\w+\s+1\s+{times}\s+\d", printed, re.MULTILINE)
+    assert re.search(rf"^pytorch\s+8x1x1\s+2\s+C\w+\s+1\s+{times}\s+\d", printed, re.MULTILINE)
     assert re.search(r"^paper: TDN\s+8x1x1\s+16\s+Tesla V100\s+22\.1\s+51\.3%", printed, re.MULTILINE)
     assert "only rows of one source can be compared" in " ".join(printed.split())
     timing = json.loads((tmp_path / "out/evaluation.json").read_text())["timing"]

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         "seeds": (1, SEEDS - 1),
         "drawings": (BATCH // VIEWS, CLIPS_PER_SEED),
         "held_out": (2, CLIPS_PER_SEED),
-        "size": (32, 1024),
+        "size": (33, 1024),
         "micro_batch": (0, BATCH),
         "workers": (0, MAX_WORKERS),
     }

@@ -34,7 +34,7 @@ from edge_tdn.actions.labels import check_names, rules
 from edge_tdn.capture.video_file import length_s
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import DecideConfig
-from edge_tdn.errors import ConfigError
+from edge_tdn.errors import ConfigError, DeviceError
 from edge_tdn.inference.runtime import enough_memory
 from edge_tdn.label_file import check_labels
 from edge_tdn.manifest import MANIFEST, Model, open_model
@@ -81,13 +81,16 @@ def _evaluate_clips(options: argparse.Namespace) -> None:
         models = [_evaluated_model(number, options, precisions, opened) for number in range(len(options.model))]
         with stepped(steps(data, models), "evaluating") as step:
             found = evaluate(data, str(options.data), models, options.protocol, options.cache, step)
+        notes = (*data.notes, *([read_labels(options.labels).note] if options.labels else ()))
         times = {}
         if options.timing:
             timed = replace(data, videos=found.videos[:MAX_TIMED_VIDEOS])
-            with stepped(len(models[0].scorers), "timing") as step:
-                times = video_times.time_videos(timed, models[0], options.protocol, _device(), options.cache, step)
+            try:
+                with stepped(len(models[0].scorers), "timing") as step:
+                    times = video_times.time_videos(timed, models[0], options.protocol, _device(), options.cache, step)
+            except DeviceError as error:  # batches are larger than those of the evaluation, which is kept
+                notes = (*notes, f"--timing: {error}")
     title = " + ".join(model.name for model in models)
-    notes = (*data.notes, *([read_labels(options.labels).note] if options.labels else ()))
     content: dict[str, Any] = {
         "data": str(options.data),
         "notes": notes,

@@ -62,7 +62,7 @@ def time_videos(
 ) -> dict[str, VideoTime]:
     """Return the time of a video by precision, over the videos of `data`, all of which can be decoded.
 
-    Every precision decodes each video again. The first video is computed once before, for what is done only once.
+    Every precision decodes each video again. A first batch is computed before, for what is done only once.
     `device`: that of PYTORCH. `cache`: an existing folder; what is decoded there is removed. DeviceError: not enough
     memory.
     """
@@ -70,11 +70,11 @@ def time_videos(
     found = {}
     for name, score in model.scorers.items():
         step(name)
-        _timed(replace(data, videos=data.videos[:1]), model, protocol, score, cache)
+        _timed(replace(data, videos=data.videos[:BATCH]), model, protocol, score, cache)
         loading_s, network_s = _timed(data, model, protocol, score, cache)
         found[name] = VideoTime(
             views=f"{model.spec.segments}x{clips}x{crops}",
-            batch=BATCH if name == PYTORCH else 1,
+            batch=min(BATCH, len(data.videos) * clips * crops) if name == PYTORCH else 1,
             device=device.type.upper() if name == PYTORCH else "CUDA" if name.startswith("cuda-") else "CPU",
             threads=torch.get_num_threads() if name == PYTORCH else len(os.sched_getaffinity(0)),
             videos=len(data.videos),
@@ -114,9 +114,9 @@ def _batches(data: DataSet, model: EvaluatedModel, protocol: Protocol, cache: Pa
 def times_note() -> str:
     """Return what a reader of the table needs to know."""
     return (
-        "time of a video from its file to its scores: loading is decoding, resizing and cropping; the network waits "
-        f"for it. Rows of the paper: {PAPER}. They are of another device, other videos and mostly other networks, so "
-        "that only rows of one source can be compared"
+        "time of a video from its file to its scores: loading is decoding, resizing, a cache on disk and cropping; the "
+        f"network waits for it. Rows of the paper: {PAPER}. They are of another device, other videos and mostly other "
+        "networks, so that only rows of one source can be compared"
     )
 
 

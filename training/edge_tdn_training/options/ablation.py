@@ -17,6 +17,9 @@ Train networks with and without the parts of TDN, alike and on the same generate
 time, as the paper does in its tables 1 and 5. Use it for research: to see what each part is worth, or to try a change
 of the network. A model for a host comes from `finetune` or `train`.
 
+TSN sees single frames. TSM takes part of the channels from the neighbouring segments (online: from the past only), and
+T-Conv learns what it takes. S-TDM adds short-term differences to T-Conv, L-TDM long-term ones, and TDN both.
+
 Stopped, killed, or out of power? Run the same command again to resume; at most 1000 drawings are lost. With more tables
 or seeds it trains the missing networks.
 """,
@@ -30,7 +33,7 @@ or seeds it trains the missing networks.
             "edge-tdn-train ablation --out runs/ablation --tables 1a 1b 5",
         ),
         Example(
-            "from the backbone of the shipped model: T-Conv and L-TDM leave the plateau with fewer drawings",
+            "from the backbone of the shipped model: T-Conv and L-TDM begin to learn sooner",
             "edge-tdn-train ablation --out runs/warm --from motion",
         ),
         Example(

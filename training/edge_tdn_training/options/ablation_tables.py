@@ -15,7 +15,8 @@ FULL = "TDN"
 PAPER = "ICLR 2021 submission, Something-Something V1, ResNet-50, T = 8, one clip"  # source of the paper's figures
 PAPER_NOTE = (
     "T-Conv is quoted from table 1d; tables 1c and 5 have 45.2. TDN and TDN added are both the paper's F + H: its "
-    "equation 1 adds the differences, the published code averages. The version of CVPR 2021 has 52.3 for TDN"
+    "equation 1 adds the differences, the published code averages. The version of CVPR 2021 has 52.3 for TDN. The "
+    "paper's GFLOP counts a multiplication with its addition as one operation, as GMAC does"
 )
 
 
