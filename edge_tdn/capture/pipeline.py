@@ -71,10 +71,11 @@ def skip_empty_edits(_pipeline: Any, _bin: Any, element: Any) -> None:
 
 def _without_gaps(_demuxer: Any, pad: Any) -> None:
     Gst, _ = gstreamer.load()
-    results = {True: Gst.PadProbeReturn.DROP, False: Gst.PadProbeReturn.OK}
-    pad.add_probe(
-        Gst.PadProbeType.EVENT_DOWNSTREAM, lambda _pad, info: results[info.get_event().type == Gst.EventType.GAP]
-    )
+
+    def pass_or_drop(_pad: Any, info: Any) -> Any:
+        return Gst.PadProbeReturn.DROP if info.get_event().type == Gst.EventType.GAP else Gst.PadProbeReturn.OK
+
+    pad.add_probe(Gst.PadProbeType.EVENT_DOWNSTREAM, pass_or_drop)
 
 
 def decode_on_one_thread(_pipeline: Any, _bin: Any, element: Any) -> None:

@@ -35,8 +35,13 @@ def test_a_metrics_port_in_use_is_a_warning_that_names_the_remedy(tmp_path: Path
     assert not list(host.metrics(site(tmp_path, 0), None))
 
 
-def test_a_daemon_that_serves_there_is_not_taken_for_another_program(tmp_path: Path) -> None:
-    """As one without an outbox, whose process id is not known."""
+def test_a_daemon_that_serves_there_is_not_taken_for_another_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one without an outbox, whose process id is not known. A proxy for the web is not asked."""
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     config = site(tmp_path, free_port())
     metrics = Metrics(config, list, lambda: DaemonStatus.model_validate_json(daemon_status("a")))
     metrics.start()

@@ -4,10 +4,9 @@ import ctypes
 import grp
 import os
 from collections.abc import Iterator
-from contextlib import suppress
-from http.client import HTTPException
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from urllib.request import urlopen
 
 from edge_tdn.cli.doctor.finding import Finding
 from edge_tdn.config.tables import Config
@@ -79,16 +78,17 @@ def metrics(config: Config, holder: int | None) -> Iterator[Finding]:
     if port:
         port.close()
         yield Finding("metrics", "ok", f"{config.metrics.url} can be served")
-    elif _is_ours(config.metrics.url):
+    elif _is_ours(config.metrics.address, config.metrics.port):
         yield Finding("metrics", "ok", f"{config.metrics.url} is served by a daemon of edge-tdn")
     else:
         yield Finding("metrics", "warning", in_use(config), PORT_REMEDY)
 
 
-def _is_ours(url: str) -> bool:
+def _is_ours(address: str, port: int) -> bool:
     """Return whether a daemon of edge-tdn serves its metrics there, such as one without an outbox to hold."""
-    with suppress(OSError, HTTPException), urlopen(url, timeout=MAX_ANSWER_S) as answer:  # noqa: S310 (http:// always)
-        return OUR_METRIC in answer.read(MAX_ANSWER_BYTES)
+    with closing(HTTPConnection(address, port, timeout=MAX_ANSWER_S)) as connection, suppress(OSError, HTTPException):
+        connection.request("GET", "/metrics")  # not through a proxy, which urllib would use
+        return OUR_METRIC in connection.getresponse().read(MAX_ANSWER_BYTES)
     return False
 
 

@@ -9,7 +9,8 @@ a TDN         published .pth.tar, our .safetensors, a run or a model folder: eve
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from edge_tdn_export.lists.labels import read_labels
 from edge_tdn_export.network import checkpoint
 from edge_tdn_export.network.config import DEPTHS, STAGES, TDNConfig
 from edge_tdn_export.network.evidence import resnet_of
-from edge_tdn_export.network.source import find_source
+from edge_tdn_export.network.source import WeightsSource, find_source
 from edge_tdn_export.network.tdn import TDN
 from torch import Tensor, nn
 
@@ -54,8 +55,7 @@ def load_initial_weights(source: str, labels: tuple[str, ...], seed: int, **opti
     layers. `options`: of TDNConfig, and `entry` of a checkpoint where several hold weights. ModelError, ConfigError: no
     such file, contradicting options, weights of another network, labels beside them that cannot be read.
     """
-    with torch.random.fork_rng(devices=[]):  # the generator of the process stays as it is
-        torch.manual_seed(seed)
+    with _seeded(seed):
         return _load(source, labels, options)
 
 
@@ -66,16 +66,25 @@ def load_backbone(source: str, labels: tuple[str, ...], seed: int, **options: An
     `arch`, `width` and `conv_bias`.
     """
     found = find_source(source)
-    path, folder = found.weights, found.model
-    if path.suffix == ".npz" or _is_imagenet(checkpoint.read(path)[0].state):
-        return load_initial_weights(source, labels, seed, **options)
+    path = found.weights
+    state = _read(path)
+    if _is_imagenet(state):
+        with _seeded(seed):
+            return _from_imagenet(path, state, labels, options)
     network = checkpoint.load(path)
     backbone = {key: value for key, value in network.state_dict().items() if not NOT_IN_IMAGENET.search(key)}
     shape = {key: getattr(network.config, key) for key in ("arch", "width", "conv_bias")}
-    name, sha256 = (folder.manifest.id, folder.sha256) if folder else (path.name, checkpoint.sha256(path))
+    config = TDNConfig.of({**options, **shape, "classes": len(labels)})
+    with _seeded(seed):
+        return _from_backbone(path, backbone, config, *_identity(found))
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed PyTorch's generator for a while; that of the process stays as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _from_backbone(path, backbone, TDNConfig.of({**options, **shape, "classes": len(labels)}), name, sha256)
+        yield
 
 
 def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> InitialWeights:
@@ -84,17 +93,22 @@ def _load(source: str, labels: tuple[str, ...], options: dict[str, Any]) -> Init
         model = TDN(TDNConfig.of({"conv_bias": False} | options | {"classes": len(labels)}))
         return InitialWeights(model, "", "", frozenset(), ("random weights",), model.config)
     found = find_source(source)
-    path, folder = found.weights, found.model
-    reader = {".npz": _read_npz, imagenet_package.SUFFIX: imagenet_package.read_package}.get(path.suffix)
-    state = reader(path) if reader else checkpoint.read(path, entry)[0].state
+    path = found.weights
+    state = _read(path, entry)
     if _is_imagenet(state):
         return _from_imagenet(path, state, labels, options)
     known = read_labels(found.labels).labels if found.labels else ()
     origin: list[str] = []
     network = checkpoint.load(path, entry, origin.append, **options)
-    name, sha256 = (folder.manifest.id, folder.sha256) if folder else (path.name, checkpoint.sha256(path))
-    initial = _from_tdn(network, known, labels, name, sha256)
+    initial = _from_tdn(network, known, labels, *_identity(found))
     return replace(initial, spec=found.input, notes=(*origin, *initial.notes))
+
+
+def _identity(found: WeightsSource) -> tuple[str, str]:
+    """Return name and SHA-256 of the weights, those of their model folder if they are in one."""
+    if found.model:
+        return found.model.manifest.id, found.model.sha256
+    return found.weights.name, checkpoint.sha256(found.weights)
 
 
 def _from_tdn(found: TDN, known: tuple[str, ...], labels: tuple[str, ...], name: str, sha256: str) -> InitialWeights:
@@ -173,6 +187,11 @@ def _notes(model: TDN, name: str) -> tuple[str, ...]:
         stages = ", ".join(f"res{stage}" for stage in config.temporal_conv_stages)
         notes.append(f"{'shifts' if config.temporal == 'conv' else 'fixed shifts'}: temporal convolutions in {stages}")
     return tuple(notes)
+
+
+def _read(path: Path, entry: str = "") -> Mapping[str, Tensor]:
+    reader = {".npz": _read_npz, imagenet_package.SUFFIX: imagenet_package.read_package}.get(path.suffix)
+    return reader(path) if reader else checkpoint.read(path, entry)[0].state
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, Run, add_command
 from edge_tdn_training.options.ablation_tables import TABLES
-from edge_tdn_training.options.machine_options import add_machine_options
+from edge_tdn_training.options.machine_options import STOPPED, add_machine_options
 
 VIEWS = 4  # of a drawing, backwards as well: the looks of a thing are then independent of its direction
 BATCH = 32  # as for the shipped model
@@ -53,7 +53,7 @@ def add_parser(commands: Commands, run: Run, summary: str) -> None:
         run,
         summary,
         HELP,
-        stopped="stopped; run the same command again to resume after the last whole epoch",
+        stopped=STOPPED,
     )
     parser.add_argument(
         "--out", type=Path, required=True, help=f"folder for the runs of all networks, {RESULTS}, {PICTURE}"

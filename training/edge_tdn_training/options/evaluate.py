@@ -7,7 +7,7 @@ from edge_tdn_export.video_options import LABELS_HELP, add_video_options
 
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, Run, add_command
-from edge_tdn_training.machine import default_cache
+from edge_tdn_training.options.machine_options import add_cache_option
 
 REPORT = "evaluation.json"
 MAX_TIMED_VIDEOS = 160
@@ -82,13 +82,7 @@ def add_parser(commands: Commands, run: Run, summary: str) -> None:
         help="precisions of the model folder, or pytorch (default: fp32; for a checkpoint pytorch)",
     )
     parser.add_argument("--protocol", choices=("1x1", "10x3"), default="1x1", help="with --data (default: 1x1)")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        default=default_cache(),
-        help="with --data: folder of decoded videos (default: ~/.cache/edge-tdn/frames)",
-    )
+    add_cache_option(parser, "with --data: folder of decoded videos")
     parser.add_argument(
         "--config",
         type=Path,
@@ -106,7 +100,7 @@ def add_parser(commands: Commands, run: Run, summary: str) -> None:
         "--timing",
         action="store_true",
         help="with --data: also measure the time of a video, decoding included, beside the paper's table 6: of the "
-        f"first {MAX_TIMED_VIDEOS} videos, one model, PyTorch in batches of 16 clips",
+        f"first {MAX_TIMED_VIDEOS} videos, one model, PyTorch in batches of the paper's size",
     )
     add_video_options(parser, labels=True)
     _add_checkpoint_options(parser)

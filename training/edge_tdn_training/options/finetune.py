@@ -6,8 +6,8 @@ from edge_tdn_export.video_options import add_video_options
 
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, Run, add_command
-from edge_tdn_training.machine import DEFAULT_MICRO_BATCH, default_cache
-from edge_tdn_training.options.machine_options import add_machine_options
+from edge_tdn_training.machine import DEFAULT_MICRO_BATCH
+from edge_tdn_training.options.machine_options import add_cache_option, add_machine_options
 from edge_tdn_training.options.network_options import add_network_options
 
 MAX_CLIP_S = 1.5  # seconds that a clip spans without --segment-stride: an action is recognised when it fills most of it
@@ -91,13 +91,7 @@ def add_parser(commands: Commands, run: Run, summary: str) -> None:
         help="share of every class to evaluate on (default: 0.3)",
     )
     parser.add_argument("--evaluate-on", type=Path, metavar="DATA", help="evaluate on other data, of the same classes")
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        default=default_cache(),
-        help="folder of decoded videos (default: ~/.cache/edge-tdn/frames)",
-    )
+    add_cache_option(parser)
     group = parser.add_argument_group("the training (defaults fit 10 to 1,000 clips)")
     group.add_argument(
         "--epochs",

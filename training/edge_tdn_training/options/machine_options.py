@@ -1,8 +1,22 @@
-"""The options that choose the device, the micro-batch and the worker processes, of all commands that train."""
+"""The options that choose the device, the micro-batch, the worker processes and the folder of decoded videos."""
 
 import argparse
+from pathlib import Path
 
-from edge_tdn_training.machine import DEVICES, default_workers
+from edge_tdn_training.machine import DEVICES, default_cache, default_workers
+
+STOPPED = "stopped; run the same command again to resume after the last whole epoch"  # printed by commands that train
+
+
+def add_cache_option(parser: argparse._ActionsContainer, about: str = "folder of decoded videos") -> None:
+    """Add --cache. `about`: the beginning of its help."""
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        default=default_cache(),
+        help=f"{about} (default: ~/.cache/edge-tdn/frames)",
+    )
 
 
 def add_machine_options(

@@ -7,8 +7,7 @@ from edge_tdn_export.video_options import add_video_options
 
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, Run, add_command
-from edge_tdn_training.machine import default_cache
-from edge_tdn_training.options.machine_options import add_machine_options
+from edge_tdn_training.options.machine_options import STOPPED, add_cache_option, add_machine_options
 from edge_tdn_training.options.network_options import add_network_options
 from edge_tdn_training.training_config import PUBLISHED
 
@@ -78,7 +77,7 @@ def add_parser(commands: Commands, run: Run, summary: str) -> None:
         run,
         summary,
         HELP,
-        stopped="stopped; run the same command again to resume after the last whole epoch",
+        stopped=STOPPED,
     )
     parser.add_argument(
         "--data", type=Path, required=True, help="training data: folder of class folders, or list file; see below"
@@ -101,13 +100,7 @@ def add_parser(commands: Commands, run: Run, summary: str) -> None:
         help="initial weights: ImageNet weights with torchvision's names (.pth, .safetensors, .npz), a published TDN "
         "or our own, a run, a model folder, a shipped model (default: random weights)",
     )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        default=default_cache(),
-        help="folder of decoded videos: 4 MB per second at 12 frames of 456x256 (default: ~/.cache/edge-tdn/frames)",
-    )
+    add_cache_option(parser, "folder of decoded videos: 4 MB per second at 12 frames of 456x256")
     _add_training_options(parser)
     add_video_options(parser, labels=True)
     add_network_options(parser)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands, Run, add_command
-from edge_tdn_training.options.machine_options import add_machine_options
+from edge_tdn_training.options.machine_options import STOPPED, add_machine_options
 from edge_tdn_training.synthetic.clips import SEEDS
 from edge_tdn_training.training_config import REFERENCE_BATCH
 
@@ -48,7 +48,7 @@ def add_parser(commands: Commands, run: Run, summary: str) -> None:
         run,
         summary,
         HELP,
-        stopped="stopped; run the same command again to resume after the last whole epoch",
+        stopped=STOPPED,
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
     parser.add_argument(
