@@ -44,6 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "TSN": TSN,
     "TSN with differences": {**TSN, "pooled_difference": True},
     "TDN with pooled differences": {"pooled_difference": True},
+    "strides of the original ResNet": {"strided": "1x1"},
     "on smaller pictures": {"shrink": 2},
 }
 

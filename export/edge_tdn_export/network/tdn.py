@@ -158,7 +158,8 @@ class Block(nn.Module):
         super().__init__()
         basic, bias = config.arch in BASIC, config.conv_bias
         out = planes * (1 if basic else 4)
-        kernel, first_stride = (3, stride) if basic else (1, 1)  # a bottleneck strides in its 3x3
+        kernel = 3 if basic else 1
+        first_stride, second_stride = (stride, 1) if basic or config.strided == "1x1" else (1, stride)
         self.conv1 = nn.Conv2d(inner, planes, kernel, first_stride, padding=kernel // 2, bias=bias)
         self.bn1 = nn.BatchNorm2d(planes)
         self.downsample: nn.Module = nn.Identity()
@@ -167,7 +168,7 @@ class Block(nn.Module):
         self.ltdm = LTDM(config, planes) if stage in config.ltdm_stages else None
         has_temporal = stage in config.temporal_conv_stages
         self.temporal = TemporalConv(planes, config.segments, config.temporal) if has_temporal else None
-        self.conv2 = nn.Conv2d(planes, planes, 3, 1 if basic else stride, padding=1, bias=bias)
+        self.conv2 = nn.Conv2d(planes, planes, 3, second_stride, padding=1, bias=bias)
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = None if basic else nn.Conv2d(planes, planes * 4, 1, bias=bias)
         self.bn3 = None if basic else nn.BatchNorm2d(planes * 4)
