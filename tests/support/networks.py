@@ -1,5 +1,7 @@
 """Small networks with random weights, and the variants of the paper's tables."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -47,6 +49,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "strides of the original ResNet": {"strided": "1x1"},
     "on smaller pictures": {"shrink": 2},
 }
+
+
+def imagenet_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the backbone of a network under torchvision's names, with a last layer of ImageNet's 1,000 classes."""
+    ours = re.compile(r"^(stdm|linear)\.|\.(ltdm|temporal)\.")
+    kept = {
+        re.sub(r"^res(\d)", lambda n: f"layer{int(n[1]) - 1}", name): value
+        for name, value in state.items()
+        if not ours.search(name)
+    }
+    width = state["linear.weight"].shape[1]
+    return {**kept, "fc.weight": torch.zeros(1000, width), "fc.bias": torch.zeros(1000)}
 
 
 def small_network(segments: int = 8, arch: str = "resnet18", seed: int = 3, **options: Any) -> TDN:

@@ -1,10 +1,12 @@
-"""The machine of a training: its devices, its worker processes, and the folder of decoded videos."""
+"""The machine of a training: its devices, its worker processes, its priority, and the folders of caches."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 DEFAULT_MICRO_BATCH = 8  # clips that a process computes at a time without --micro-batch
 DEVICES = ("auto", "cpu", "cuda")
+LOWEST = 19  # nice value
 
 
 def default_workers() -> int:
@@ -13,6 +15,25 @@ def default_workers() -> int:
     return max(1, (os.cpu_count() or 1) // 2 // trainers)
 
 
+def let_others_first() -> None:
+    """Give this process the lowest priority, for a daemon that runs beside it.
+
+    Where the kernel groups the programs of a terminal, priorities count within a group; the group gets the lowest too.
+    """
+    os.nice(LOWEST)
+    with suppress(OSError):  # other kernels have no such groups
+        Path("/proc/self/autogroup").write_text(str(LOWEST))
+
+
 def default_cache() -> Path:
     """Return the folder of decoded videos that is used without --cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-tdn" / "frames"
+    return _caches() / "frames"
+
+
+def imagenet_folder() -> Path:
+    """Return the folder in which ImageNet weights are looked for."""
+    return _caches() / "imagenet"
+
+
+def _caches() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-tdn"
