@@ -44,8 +44,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "TSM online": {**TSM, "temporal": "online_shift"},
     "TDN with fixed shifts": {"temporal": "shift"},
     "TSN": TSN,
-    "TSN with differences": {**TSN, "pooled_difference": True},
-    "TDN with pooled differences": {"pooled_difference": True},
+    "TSN with statistics": {**TSN, "pooling": "statistics"},
+    "TDN with statistics": {"pooling": "statistics"},
     "strides of the original ResNet": {"strided": "1x1"},
     "on smaller pictures": {"shrink": 2},
 }

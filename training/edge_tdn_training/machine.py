@@ -1,7 +1,6 @@
 """The machine of a training: its devices, its worker processes, its priority, and the folders of caches."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 DEFAULT_MICRO_BATCH = 8  # clips that a process computes at a time without --micro-batch
@@ -18,11 +17,9 @@ def default_workers() -> int:
 def let_others_first() -> None:
     """Give this process the lowest priority, for a daemon that runs beside it.
 
-    Where the kernel groups the programs of a terminal, priorities count within a group; the group gets the lowest too.
+    It counts among the programs of the same terminal or service. A service has its own share of the processor anyway.
     """
     os.nice(LOWEST)
-    with suppress(OSError):  # other kernels have no such groups
-        Path("/proc/self/autogroup").write_text(str(LOWEST))
 
 
 def default_cache() -> Path:

@@ -13,6 +13,7 @@ FUSIONS = ("weighted", "add", "attention")
 TEMPORALS = ("conv", "shift", "online_shift")
 UPSAMPLINGS = ("nearest", "bilinear")
 STRIDED = ("3x3", "1x1")
+POOLINGS = {"mean": 1, "statistics": 3}  # -> inputs of the linear layer, in channels of res5
 MIN_WIDTH, MAX_WIDTH = 0.125, 2.0
 MAX_SHRINK = 4
 
@@ -40,7 +41,7 @@ class TDNConfig:
     temporal_conv_stages: tuple[int, ...] = (3, 4, 5)  # stages whose blocks have a temporal layer
     temporal: str = "conv"  # one of TEMPORALS (table 1d); "shift": TSM's, not learned; "online_shift": from the past
     upsample: str = "nearest"  # one of UPSAMPLINGS; the paper: bilinear, the published weights: nearest
-    pooled_difference: bool = False  # the linear layer also reads how the pooled features differ between segments
+    pooling: str = "mean"  # one of POOLINGS: of the segments; "statistics": mean, mean |difference| and maximum
     strided: str = "3x3"  # one of STRIDED: the convolution of a bottleneck that halves a stage; "1x1": He's weights
     shrink: int = 1  # side of the squares of pixels that are averaged to one before the network
 
@@ -53,6 +54,7 @@ class TDNConfig:
             "temporal": TEMPORALS,
             "upsample": UPSAMPLINGS,
             "strided": STRIDED,
+            "pooling": tuple(POOLINGS),
         }
         for name, values in allowed.items():
             if getattr(self, name) not in values:

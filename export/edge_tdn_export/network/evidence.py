@@ -15,7 +15,7 @@ from torch import Tensor
 
 from edge_tdn.errors import ModelError
 from edge_tdn_export.network.checkpoint_file import StandIn
-from edge_tdn_export.network.config import BASIC, DEPTHS, MAX_WIDTH, MIN_WIDTH, STAGES, TDNConfig
+from edge_tdn_export.network.config import BASIC, DEPTHS, MAX_WIDTH, MIN_WIDTH, POOLINGS, STAGES, TDNConfig
 
 FIELDS = {  # names of arguments, and the fields of TDNConfig that they are
     "arch": "arch",
@@ -84,7 +84,8 @@ def shown_by(state: Mapping[str, Tensor]) -> dict[str, Evidence]:
         shown["ltdm_multiscale"] = Evidence(any(".ltdm.coarse." in name for name in state), "their L-TDMs")
     if last := _last_channels(state):
         inputs = state["linear.weight"].shape[1]
-        shown["pooled_difference"] = Evidence(inputs == 2 * last, f"{inputs} inputs of the linear layer")
+        pooling = next((name for name, count in POOLINGS.items() if inputs == count * last), "mean")
+        shown["pooling"] = Evidence(pooling, f"{inputs} inputs of the linear layer")
     if any(name.endswith(".temporal.weight") and not _is_shift(weight) for name, weight in state.items()):
         shown["temporal"] = Evidence("conv", "their temporal convolutions")
     if width := _width(state):

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from edge_tdn.manifest import IMAGENET_MEAN, IMAGENET_STD
 from edge_tdn.messages import CENTRE, FRAMES_PER_SEGMENT
-from edge_tdn_export.network.config import BASIC, DEPTHS, STAGES, TDNConfig
+from edge_tdn_export.network.config import BASIC, DEPTHS, POOLINGS, STAGES, TDNConfig
 
 RGB = 3  # channels of a frame
 REDUCTION = 16  # r of the L-TDM (section 3.3)
@@ -52,7 +52,7 @@ class TDN(nn.Module):
                 self.stdm.add_module(f"res{stage}", _stage(config, inner, width, depth, stride, None))
             inner = width * expansion
         self.dropout = nn.Dropout(0.5)
-        self.linear = nn.Linear(inner * (1 + config.pooled_difference), config.classes)
+        self.linear = nn.Linear(inner * POOLINGS[config.pooling], config.classes)
         _initialise(self)
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -107,9 +107,9 @@ class TDN(nn.Module):
             for stage in range(cut + 1, STAGES[-1] + 1):
                 y = self._fuse(stage, self._stage(stage)(y), differences)
             y = y.mean((2, 3))  # [N*T, C]
-        if self.config.pooled_difference:
+        if self.config.pooling == "statistics":
             pooled = y.unflatten(0, (-1, self.config.segments))  # type: ignore[no-untyped-call]  # [N, T, C]
-            logits: Tensor = self.linear(self.dropout(_with_difference(pooled)))
+            logits: Tensor = self.linear(self.dropout(_statistics(pooled)))
         else:
             logits = self.linear(self.dropout(y)).unflatten(0, (-1, self.config.segments)).mean(1)
         return logits  # [N, classes]
@@ -290,10 +290,10 @@ def _by_clip(x: Tensor, segments: int) -> Tensor:
     return x if x.shape[0] == segments else x.unflatten(0, (-1, segments))  # type: ignore[no-untyped-call]
 
 
-def _with_difference(pooled: Tensor) -> Tensor:
-    """Return the mean over T and the mean absolute difference of neighbouring segments: [N, T, C] -> [N, 2*C]."""
-    later, earlier = pooled[:, 1:], pooled[:, :-1]
-    return torch.cat((pooled.mean(1), (later - earlier).abs().mean(1)), 1)
+def _statistics(pooled: Tensor) -> Tensor:
+    """Return mean, mean absolute difference of neighbours and maximum over the segments: [N, T, C] -> [N, 3*C]."""
+    difference = pooled[:, 1:] - pooled[:, :-1]
+    return torch.cat((pooled.mean(1), difference.abs().mean(1), pooled.amax(1)), 1)
 
 
 def _up(x: Tensor, like: Tensor, mode: str) -> Tensor:

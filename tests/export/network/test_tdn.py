@@ -96,8 +96,8 @@ def in_one_piece(model: TDN, clips: Tensor) -> Tensor:
         else:
             y = 0.5 * y + 0.5 * up if config.segments == 8 else 0.75 * y + 0.25 * up
     pooled = y.mean((2, 3)).view(-1, config.segments, y.shape[1])
-    if config.pooled_difference:
-        return model.linear(torch.cat((pooled.mean(1), pooled.diff(dim=1).abs().mean(1)), 1))
+    if config.pooling == "statistics":
+        return model.linear(torch.cat((pooled.mean(1), pooled.diff(dim=1).abs().mean(1), pooled.max(1)[0]), 1))
     return model.linear(pooled).mean(1)
 
 

@@ -27,7 +27,7 @@ from edge_tdn.__main__ import main as host
 from edge_tdn.demo.scene import Pose, Scene
 from edge_tdn.manifest import InputSpec, open_model
 from edge_tdn.media.video_writer import write_video
-from tests.support.networks import published_names
+from tests.support.networks import imagenet_names, published_names, small_network
 from tests.support.training_clips import RATE, SPEC, decode_clips, make_clips
 from tests.support.training_tasks import NETWORK, train_here
 from tests.support.waiting import eventually
@@ -119,6 +119,40 @@ def test_an_interrupted_run_is_resumed_and_gives_a_model_for_a_host(
     assert {json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()} == {"nach links (ü)"}
     assert main(line) == 78
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_last_layer_on_frozen_networks_gives_a_model_for_a_host(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Random weights in place of ImageNet's know nothing: that the bar's direction is recognised is due to `motion`.
+
+    The command again after a failure computes no features again.
+    """
+    torch.save(imagenet_names(small_network(width=1.0).state_dict()), tmp_path / "resnet18.pth")
+    line = (
+        f"finetune --data {workspace / 'clips'} --from appearance --imagenet {tmp_path / 'resnet18.pth'} "
+        f"--out {tmp_path / 'own'} --cache {tmp_path / 'cache'} --negatives {workspace / 'still'}"
+    ).split()
+    assert main(line) == 0
+    printed = capsys.readouterr()
+    assert "2/4 last layer on the features of appearance and motion" in printed.out
+    assert printed.out.count("% (taken)\n") == 1
+    assert re.search(r"^a hop takes \d+ ms in fp32.* a camera has one every 133 ms$", printed.out, re.M)
+    assert "features of clips, motion" in printed.err
+    model = open_model(tmp_path / "own")
+    assert model.labels == ("50 % right → there", "nach links (ü)", "background")
+    assert model.manifest.background == ("background",)
+    assert {"fp32", "int8"} <= model.manifest.precisions.keys()
+    assert model.manifest.parity["fp32"].within_limits
+    assert any(member.source["file"] == "motion" for member in model.manifest.members)
+    found = json.loads((tmp_path / "own/finetune.json").read_text())
+    assert found["results"]["fp32"]["top1"] >= 0.8
+    assert len(found["run"]["trials"]) > 3
+    assert found["hop_ms"].keys() == found["results"].keys()
+    assert {path.name for path in tmp_path.iterdir()} == {"own", "cache", "resnet18.pth"}
+    shutil.rmtree(tmp_path / "own")
+    assert main(line) == 0
+    assert "features of clips" not in capsys.readouterr().err
 
 
 def test_it_starts_from_a_published_checkpoint_of_any_network(

@@ -28,7 +28,7 @@ def decoded(tmp_path_factory: pytest.TempPathFactory) -> DecodedDataSet:
 
 @pytest.fixture(scope="module")
 def networks() -> tuple[FrozenNetwork, ...]:
-    tsn = small_network(**NETWORK, **TSN, pooled_difference=True)
+    tsn = small_network(**NETWORK, **TSN, pooling="statistics")
     return FrozenNetwork("still", "s", "1", tsn), FrozenNetwork("moving", "m", "2", small_network(**NETWORK))
 
 

@@ -21,7 +21,7 @@ def test_without_weights_the_error_has_commands_that_put_them_where_they_are_loo
 
 def test_a_torchvision_file_of_another_hash_is_refused(tmp_path: Path) -> None:
     (tmp_path / TORCHVISION).write_bytes(b"half of a download")
-    with pytest.raises(ModelError, match=r"its SHA-256 is [0-9a-f]{64}, expected 0676ba61\.\.\.; remove it\n.*curl"):
+    with pytest.raises(ModelError, match=r"its SHA-256 is [0-9a-f]{64}, expected 0676ba61\.\.\.; remove it\n.*\n.*curl"):
         find_imagenet(tmp_path)
 
 

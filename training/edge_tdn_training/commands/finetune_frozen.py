@@ -2,14 +2,15 @@
 
 from dataclasses import asdict
 
+from edge_tdn_export.progress import stepped
 from rich.console import Console
 
 from edge_tdn_training.commands.finetune_data import prepare_data
 from edge_tdn_training.commands.finetune_plan import FinetunePlan, FrozenStart
 from edge_tdn_training.commands.taught import TaughtModel, TaughtNetwork
-from edge_tdn_training.frozen.choice import SCALES, Trial, fit_networks, try_scales
+from edge_tdn_training.frozen.choice import MIXTURES, fit_networks, know, try_mixtures
 from edge_tdn_training.frozen.features import compute_features
-from edge_tdn_training.frozen.networks import APPEARANCE, with_last_layer
+from edge_tdn_training.frozen.networks import with_last_layer
 
 
 def learn_last_layer(plan: FinetunePlan, start: FrozenStart, console: Console) -> TaughtModel | None:
@@ -23,15 +24,15 @@ def learn_last_layer(plan: FinetunePlan, start: FrozenStart, console: Console) -
     names = [one.name for one in start.networks]
     console.print(f"2/4 last layer on the features of {' and '.join(names)}")
     features = compute_features(data.train, start.networks, start.spec, mirror, plan.cache)
-    classes = len(plan.data.labels)
-    trials = try_scales(features, classes, plan.seed)
+    known, classes = know(features, start.networks), len(plan.data.labels)
+    with stepped(len(MIXTURES), "trying mixtures of features on held-out clips") as step:
+        trials = try_mixtures(known, classes, plan.seed, step)
     taken = trials[0]
-    for scales in SCALES:
-        trial = next(trial for trial in trials if trial.scales == scales)
-        console.print(f"  {_described(trial, names)}: {trial.accuracy:.1%}{' (taken)' if trial is taken else ''}")
-    if plan.training and not taken.scales[names.index(APPEARANCE)]:
+    for trial in sorted(trials, key=lambda trial: MIXTURES.index(trial.mixture)):
+        console.print(f"  {trial.mixture}: {trial.accuracy:.1%}{' (taken)' if trial is taken else ''}")
+    if plan.training and not taken.mixture.uses_appearance:
         return None
-    layers = fit_networks(features, classes, taken)
+    layers = fit_networks(known, start.networks, classes, taken)
     networks = [
         TaughtNetwork(with_last_layer(one.network, layer), (("file", one.source), ("sha256", one.sha256)))
         for one, layer in zip(start.networks, layers, strict=True)
@@ -39,10 +40,3 @@ def learn_last_layer(plan: FinetunePlan, start: FrozenStart, console: Console) -
     ]
     record = {"clips": len(features.clips), "trials": [asdict(trial) for trial in trials]}
     return TaughtModel(tuple(networks), start.spec, data, record)
-
-
-def _described(trial: Trial, names: list[str]) -> str:
-    used = [(name, scale) for name, scale in zip(names, trial.scales, strict=True) if scale]
-    if len(used) == 1:
-        return f"{used[0][0]} alone"
-    return " and ".join(f"{scale:g} x {name}" for name, scale in used)

@@ -24,7 +24,7 @@ from edge_tdn_training.data.augment import centre_crop
 from edge_tdn_training.data.decoded import DecodedDataSet, digest
 from edge_tdn_training.data.sampling import centre_segments
 from edge_tdn_training.evaluation.whole_network import compile_whole
-from edge_tdn_training.frozen.last_layer import Features, Labels
+from edge_tdn_training.frozen.last_layer import Features, Labels, LastLayer
 
 MAX_CLIPS = 400  # of all classes together, before mirroring; a class may have more if it has less than its share
 MIN_CLASS_CLIPS = 8  # of every class that has as many
@@ -40,6 +40,7 @@ class FrozenNetwork:
     source: str  # file or folder of its weights
     sha256: str  # of that
     network: TDN
+    own: LastLayer | None = None  # the last layer that it was trained with, if its scores are features too
 
     @property
     def identity(self) -> list[object]:

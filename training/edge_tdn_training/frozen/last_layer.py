@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 PENALTY = 1e-3
 MAX_STEPS = 100
@@ -28,6 +28,11 @@ class LastLayer:
 
     weight: NDArray[np.float32]  # [classes, features]
     bias: NDArray[np.float32]  # [classes]
+
+    @classmethod
+    def of(cls, linear: nn.Linear) -> "LastLayer":
+        """Return a copy of a layer of PyTorch."""
+        return cls(linear.weight.detach().numpy().copy(), linear.bias.detach().numpy().copy())
 
     def logits(self, features: Features) -> NDArray[np.float32]:
         found: NDArray[np.float32] = features @ self.weight.T + self.bias
