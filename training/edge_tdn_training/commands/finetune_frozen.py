@@ -1,6 +1,6 @@
 """Fine-tuning on frozen networks: step 2 of `edge-tdn-train finetune` from what things are and how they move."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from edge_tdn_export.progress import stepped
 from rich.console import Console
@@ -11,6 +11,8 @@ from edge_tdn_training.commands.taught import TaughtModel, TaughtNetwork
 from edge_tdn_training.frozen.choice import MIXTURES, fit_networks, know, try_mixtures
 from edge_tdn_training.frozen.features import compute_features
 from edge_tdn_training.frozen.networks import with_last_layer
+
+MIN_GAIN = 1.2  # accuracy relative to guessing, below which nothing was learned
 
 
 def learn_last_layer(plan: FinetunePlan, start: FrozenStart, console: Console) -> TaughtModel | None:
@@ -30,6 +32,9 @@ def learn_last_layer(plan: FinetunePlan, start: FrozenStart, console: Console) -
     taken = trials[0]
     for trial in sorted(trials, key=lambda trial: MIXTURES.index(trial.mixture)):
         console.print(f"  {trial.mixture}: {trial.accuracy:.1%}{' (taken)' if trial is taken else ''}")
+    notes = _no_better_than_guessing(taken.accuracy, classes)
+    for note in notes:
+        console.print(f"  {note}")
     if plan.training and not taken.mixture.uses_appearance:
         return None
     layers = fit_networks(known, start.networks, classes, taken)
@@ -39,4 +44,14 @@ def learn_last_layer(plan: FinetunePlan, start: FrozenStart, console: Console) -
         if layer is not None
     ]
     record = {"clips": len(features.clips), "trials": [asdict(trial) for trial in trials]}
-    return TaughtModel(tuple(networks), start.spec, data, record)
+    return TaughtModel(tuple(networks), start.spec, replace(data, notes=(*data.notes, *notes)), record)
+
+
+def _no_better_than_guessing(accuracy: float, classes: int) -> list[str]:
+    """Return a note if the held-out clips are hardly recognised. `accuracy`: mean over the classes."""
+    if accuracy >= MIN_GAIN / classes:
+        return []
+    return [
+        f"the classes cannot be told apart: {accuracy:.0%} of the held-out clips are right, guessing gives "
+        f"{1 / classes:.0%}; check that the clips show the actions, and that those of two classes are not the same"
+    ]

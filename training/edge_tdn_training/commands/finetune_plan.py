@@ -36,6 +36,7 @@ SPLICED_SHARE = 0.5  # clips that begin in another video: where events start and
 LAST_LAYER_RATE = 5.0  # relative to the other layers, as published for small data sets
 MILESTONES = (0.6, 0.85)
 MAX_LISTED = 5  # actions that an error names
+MAX_CLASSES = 100  # of a last layer that is fitted again and again to find the best mixture of features
 RANGES = {
     "epochs": (1, None),
     "batch": (2, None),
@@ -126,12 +127,17 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
 
 
 def _frozen(options: argparse.Namespace, data: DataSet) -> tuple[FrozenStart | None, tuple[str, ...]]:
-    """Return the frozen networks; or None, with a note if that is because their weights are missing.
+    """Return the frozen networks; or None, with a note if they would otherwise be tried.
 
-    ModelError: they are required, and the weights are missing or damaged.
+    ConfigError: they are required, but there are too many classes. ModelError: their weights are missing or damaged.
     """
     if options.start not in (None, APPEARANCE):
         return None, ()
+    if len(data.labels) > MAX_CLASSES:
+        reason = f"{len(data.labels)} classes: the starting point `appearance` is for up to {MAX_CLASSES}"
+        if options.start is None:
+            return None, (f"{reason}; only `motion` is tried",)
+        raise ConfigError(f"{reason}; use --from motion, or edge-tdn-train train")
     folder = imagenet_folder()
     try:
         imagenet = options.imagenet or find_imagenet(folder)

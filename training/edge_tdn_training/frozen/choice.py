@@ -64,7 +64,7 @@ MIXTURES = (
 
 
 @dataclass(frozen=True)
-class Trial:
+class MixtureTrial:
     """A mixture, and how it did on held-out clips."""
 
     mixture: Mixture
@@ -106,7 +106,7 @@ def know(features: ClipFeatures, networks: Sequence[FrozenNetwork]) -> KnownFeat
     )
 
 
-def try_mixtures(known: KnownFeatures, classes: int, seed: int, step: Step = lambda _: None) -> list[Trial]:
+def try_mixtures(known: KnownFeatures, classes: int, seed: int, step: Step = lambda _: None) -> list[MixtureTrial]:
     """Return a trial of each mixture, the best first. `step` is called before each."""
     folds = deal(known.clips, seed)
     trials = []
@@ -116,7 +116,7 @@ def try_mixtures(known: KnownFeatures, classes: int, seed: int, step: Step = lam
     return sorted(trials, key=lambda trial: (-round(trial.accuracy, 4), trial.loss))
 
 
-def _try(known: KnownFeatures, classes: int, folds: NDArray[np.int64], mixture: Mixture) -> Trial:
+def _try(known: KnownFeatures, classes: int, folds: NDArray[np.int64], mixture: Mixture) -> MixtureTrial:
     logits = np.zeros((len(folds), classes), np.float32)
     scale = known.scale(mixture)
     for fold in range(FOLDS):
@@ -126,11 +126,11 @@ def _try(known: KnownFeatures, classes: int, folds: NDArray[np.int64], mixture: 
     judged, labels = logits[~known.mirrored], known.labels[~known.mirrored]
     losses = [_by_class(_cross_entropy(factor * judged, labels), labels) for factor in SHARPNESS]
     best = int(np.argmin(losses))
-    return Trial(mixture, _by_class(judged.argmax(1) == labels, labels), losses[best], float(SHARPNESS[best]))
+    return MixtureTrial(mixture, _by_class(judged.argmax(1) == labels, labels), losses[best], float(SHARPNESS[best]))
 
 
 def fit_networks(
-    known: KnownFeatures, networks: Sequence[FrozenNetwork], classes: int, trial: Trial
+    known: KnownFeatures, networks: Sequence[FrozenNetwork], classes: int, trial: MixtureTrial
 ) -> list[LastLayer | None]:
     """Return the last layer of each network, fitted together on all clips; None: the network is not used."""
     whole = fit(known.columns, known.labels, classes, known.scale(trial.mixture))

@@ -58,7 +58,7 @@ def fit(features: Features, labels: Labels, classes: int, scale: Features, penal
 def _minimise(z: Tensor, y: Tensor, share: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
     weight = torch.zeros(classes, z.shape[1], requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
-    solver = torch.optim.LBFGS([weight, bias], max_iter=MAX_STEPS, line_search_fn="strong_wolfe")
+    solver = torch.optim.LBFGS([weight, bias], max_iter=MAX_STEPS, history_size=10, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         solver.zero_grad()

@@ -38,13 +38,16 @@ Stopped, killed, or out of power? Run the same command again to resume. Then loo
     ),
     exit_status={0: "", 66: "", 71: "", 78: "data, model or options are wrong; --out is not created"},
     notes="""\
-Starting points:
-  appearance  a ResNet-50 with ImageNet weights, which knows what things are, beside `motion`, which knows how they
-              move. Both stay as they are; a last layer for both is learned from what they see in the clips, in minutes.
-  motion      the shipped model: all its layers are trained. For actions that differ in nothing but their movement.
-  FILE, DIR   other weights, of which all layers are trained: model folder or shipped model, run, TDN checkpoint,
-              ImageNet weights.
-Without --from, `appearance` is tried if its weights are at hand; if they are not, a note says how to fetch them.
+Starting points (--from):
+  appearance  a ResNet-50 with ImageNet weights, which knows what things are,
+              and `motion`, which knows how they move. Both stay as they are; a
+              last layer for both is learned from what they see in the clips
+  motion      the shipped model, of which all layers are trained
+  FILE, DIR   other weights, of which all layers are trained: model folder or
+              shipped model, run, TDN checkpoint, ImageNet weights
+
+Without --from, both are tried on clips that are held out of the training, if the weights of `appearance` are at hand.
+If they are not, `motion` is trained, and a note says how to fetch them.
 
 The class `background` is everything that must not be published as an action; a class of any other name is an action,
 whatever it is in the initial weights. It is made of the clips in the folder `background`; of --negatives, videos in
