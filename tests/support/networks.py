@@ -46,7 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "TSN": TSN,
     "TSN with statistics": {**TSN, "pooling": "statistics"},
     "TDN with statistics": {"pooling": "statistics"},
-    "strides of the original ResNet": {"strided": "1x1"},
+    "strides of the original ResNet": {"stride_conv": "1x1"},
     "on smaller pictures": {"shrink": 2},
 }
 

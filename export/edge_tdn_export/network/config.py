@@ -12,7 +12,7 @@ STAGES = (2, 3, 4, 5)  # the residual stages; stage 1 is the stem
 FUSIONS = ("weighted", "add", "attention")
 TEMPORALS = ("conv", "shift", "online_shift")
 UPSAMPLINGS = ("nearest", "bilinear")
-STRIDED = ("3x3", "1x1")
+STRIDE_CONVS = ("3x3", "1x1")
 POOLINGS = {"mean": 1, "statistics": 3}  # -> inputs of the linear layer, in channels of res5
 MIN_WIDTH, MAX_WIDTH = 0.125, 2.0
 MAX_SHRINK = 4
@@ -42,7 +42,7 @@ class TDNConfig:
     temporal: str = "conv"  # one of TEMPORALS (table 1d); "shift": TSM's, not learned; "online_shift": from the past
     upsample: str = "nearest"  # one of UPSAMPLINGS; the paper: bilinear, the published weights: nearest
     pooling: str = "mean"  # one of POOLINGS: of the segments; "statistics": mean, mean |difference| and maximum
-    strided: str = "3x3"  # one of STRIDED: the convolution of a bottleneck that halves a stage; "1x1": He's weights
+    stride_conv: str = "3x3"  # one of STRIDE_CONVS: which one of a bottleneck halves a stage; "1x1": He's weights
     shrink: int = 1  # side of the squares of pixels that are averaged to one before the network
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class TDNConfig:
             "stdm_fusion": FUSIONS,
             "temporal": TEMPORALS,
             "upsample": UPSAMPLINGS,
-            "strided": STRIDED,
+            "stride_conv": STRIDE_CONVS,
             "pooling": tuple(POOLINGS),
         }
         for name, values in allowed.items():

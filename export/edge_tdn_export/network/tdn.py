@@ -159,7 +159,7 @@ class Block(nn.Module):
         basic, bias = config.arch in BASIC, config.conv_bias
         out = planes * (1 if basic else 4)
         kernel = 3 if basic else 1
-        first_stride, second_stride = (stride, 1) if basic or config.strided == "1x1" else (1, stride)
+        first_stride, second_stride = (stride, 1) if basic or config.stride_conv == "1x1" else (1, stride)
         self.conv1 = nn.Conv2d(inner, planes, kernel, first_stride, padding=kernel // 2, bias=bias)
         self.bn1 = nn.BatchNorm2d(planes)
         self.downsample: nn.Module = nn.Identity()

@@ -16,7 +16,7 @@ from tests.support.networks import VARIANTS, published_names, small_network
 
 State = dict[str, Tensor]
 # fields that change no weight
-INVISIBLE = ("stdm_fusion", "ltdm_bidirectional", "ltdm_attention", "temporal", "upsample", "strided", "shrink")
+INVISIBLE = ("stdm_fusion", "ltdm_bidirectional", "ltdm_attention", "temporal", "upsample", "stride_conv", "shrink")
 
 
 @pytest.fixture(scope="module")

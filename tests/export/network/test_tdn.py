@@ -116,9 +116,9 @@ def test_every_variant_cut_in_two_equals_the_whole_network(variant: str, arch: s
         assert equal(model(clips[1:]), logits[1:])
 
 
-@pytest.mark.parametrize(("strided", "reads_odd_pixels"), [("3x3", True), ("1x1", False)])
-def test_a_bottleneck_halves_its_stage_in_the_chosen_convolution(strided: str, reads_odd_pixels: bool) -> None:
-    block = small_network(arch="resnet50", width=0.125, strided=strided).res3[0]
+@pytest.mark.parametrize(("stride_conv", "reads_odd_pixels"), [("3x3", True), ("1x1", False)])
+def test_a_bottleneck_halves_its_stage_in_the_chosen_convolution(stride_conv: str, reads_odd_pixels: bool) -> None:
+    block = small_network(arch="resnet50", width=0.125, stride_conv=stride_conv).res3[0]
     x = torch.randn(8, block.conv1.in_channels, 8, 8, generator=torch.Generator().manual_seed(1))
     other = x.clone()
     other[..., 1::2, :] += 1

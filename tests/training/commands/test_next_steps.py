@@ -40,9 +40,9 @@ def test_the_results_show_the_precision_that_a_host_runs_by_default_and_warn_of_
         Accuracy(("a", "b"), logits, truth) for logits in (np.eye(2, dtype="f4"), np.eye(2, dtype="f4")[::-1])
     )
     plan: Any = SimpleNamespace(id="door")
-    taught: Any = SimpleNamespace(data=SimpleNamespace(notes=(), recordings=2), record={}, curves=b"PNG")
+    finetuned: Any = SimpleNamespace(data=SimpleNamespace(notes=(), recordings=2), record={}, curves=b"PNG")
     evaluated = Evaluated({"bf16": wrong, "fp32": right, "int8": wrong}, {"fp32": 0.0123, "int8": 0.0041}, 0.125)
-    write_results(plan, taught, Exported(cast(Any, None), ()), evaluated, tmp_path)
+    write_results(plan, finetuned, Exported(cast(Any, None), ()), evaluated, tmp_path)
     expected = right.picture("door, fp32: top-1 100.0% of 2 clips of 2 recording(s)")
     assert (tmp_path / CONFUSION).read_bytes() == expected
     assert (tmp_path / CURVES).read_bytes() == b"PNG"

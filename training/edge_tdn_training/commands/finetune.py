@@ -29,15 +29,15 @@ from edge_tdn.manifest import LABELS, open_model
 from edge_tdn_training.commands.finetune_frozen import learn_last_layer
 from edge_tdn_training.commands.finetune_plan import FinetunePlan, make_plan
 from edge_tdn_training.commands.finetune_training import train_all_layers
+from edge_tdn_training.commands.finetuned import FinetunedModel
 from edge_tdn_training.commands.next_steps import convert_command, noted, same_command, serve_lines, weights_kept
-from edge_tdn_training.commands.taught import TaughtModel
 from edge_tdn_training.data.decoded import DecodedDataSet
 from edge_tdn_training.evaluation.accuracy import Accuracy
 from edge_tdn_training.evaluation.hop_time import hop_s
 from edge_tdn_training.evaluation.protocols import views, with_runtime
 from edge_tdn_training.evaluation.report import accuracy_json, accuracy_table, class_table, precision_warnings
 from edge_tdn_training.loop.run_folder import CURVES, ESCAPED
-from edge_tdn_training.machine import let_others_first
+from edge_tdn_training.machine import lower_priority
 
 REPORT = "finetune.json"
 CONFUSION = "confusion.png"
@@ -69,26 +69,29 @@ class Evaluated:
 
 def run(options: argparse.Namespace) -> int:
     """Fine-tune; return the exit status 0. EdgeTdnError: data, model or options are wrong; --out is not created."""
-    let_others_first()
+    lower_priority()
     console = Console(markup=False, highlight=False, soft_wrap=True)
     plan = make_plan(options)
-    taught = None
+    finetuned = outcome = None
     if plan.frozen is not None:
         with noted(ModelError, f"what was computed is kept in {plan.cache}; to continue: {same_command(options)}"):
-            taught = learn_last_layer(plan, plan.frozen, console)
-    kept = _features_kept(options) if taught else _run_kept(options, plan)
-    if taught is None:
+            outcome = learn_last_layer(plan, plan.frozen, console)
+            finetuned = outcome.model
+    kept = _features_kept(options) if finetuned else _run_kept(options, plan)
+    if finetuned is None:
         assert plan.training is not None
         with noted(ModelError, f"what was learned is kept in {plan.run_folder}; to resume: {same_command(options)}"):
-            taught = train_all_layers(plan, plan.training, console)
+            finetuned = train_all_layers(plan, plan.training, console)
+    if outcome:
+        finetuned = outcome.add_to(finetuned)
     console.print("3/4 model folder: export, INT8, comparison with PyTorch")
     with kept, whole_or_nothing(plan.out) as scratch:
-        exported = export_networks(plan, taught, scratch)
+        exported = export_networks(plan, finetuned, scratch)
         console.print("4/4 evaluation of the model folder on the held-out clips")
-        evaluated = evaluate_model(scratch, taught.data.held_out)
-        write_results(plan, taught, exported, evaluated, scratch)
+        evaluated = evaluate_model(scratch, finetuned.data.held_out)
+        write_results(plan, finetuned, exported, evaluated, scratch)
     _print_results(plan, exported, evaluated, console)
-    if taught.curves:
+    if finetuned.curves:
         console.print(f"the training run is kept in {plan.run_folder}")
     for line in serve_lines(plan.out):
         console.print(line)
@@ -125,7 +128,7 @@ def _print_results(plan: FinetunePlan, exported: Exported, evaluated: Evaluated,
     console.print(evaluated.cost)
 
 
-def export_networks(plan: FinetunePlan, taught: TaughtModel, folder: Path) -> Exported:
+def export_networks(plan: FinetunePlan, finetuned: FinetunedModel, folder: Path) -> Exported:
     """Step 3: fill the empty `folder` with the networks in all precisions, compared with PyTorch."""
     from edge_tdn_training.commands.export_model import export_model  # nncf takes seconds to import
 
@@ -133,9 +136,10 @@ def export_networks(plan: FinetunePlan, taught: TaughtModel, folder: Path) -> Ex
         labels = Path(scratch) / LABELS
         labels.write_text("".join(f"{label}\n" for label in plan.data.labels), encoding="utf-8")
         parts = [
-            (one.network, Recipe(plan.id, labels, taught.spec, plan.background, one.source)) for one in taught.networks
+            (one.network, Recipe(plan.id, labels, finetuned.spec, plan.background, one.source))
+            for one in finetuned.networks
         ]
-        report, notes = export_model(parts, taught.data.videos, folder, plan.data.pictures)
+        report, notes = export_model(parts, finetuned.data.videos, folder, plan.data.pictures)
     return Exported(report, tuple(notes))
 
 
@@ -160,21 +164,21 @@ def evaluate_model(folder: Path, held_out: DecodedDataSet) -> Evaluated:
 
 
 def write_results(
-    plan: FinetunePlan, taught: TaughtModel, exported: Exported, evaluated: Evaluated, folder: Path
+    plan: FinetunePlan, finetuned: FinetunedModel, exported: Exported, evaluated: Evaluated, folder: Path
 ) -> None:
     """Write figures and pictures into the model folder."""
-    data, accuracies = taught.data, evaluated.accuracies
+    data, accuracies = finetuned.data, evaluated.accuracies
     precision = RuntimeConfig().precision  # a host runs it unless its configuration names another one
     shown = accuracies[precision]
     clips = f"{len(shown.truth)} clips of {data.recordings} recording(s)"
     title = f"{plan.id}, {precision}: top-1 {shown.top1:.1%} of {clips}"
     write_at_once(folder / CONFUSION, shown.picture(title))
-    if taught.curves:
-        write_at_once(folder / CURVES, taught.curves)
+    if finetuned.curves:
+        write_at_once(folder / CURVES, finetuned.curves)
     results = {
         "schema": 1,
         "notes": [*data.notes, *exported.notes, *precision_warnings(accuracies)],
-        "run": taught.record,
+        "run": finetuned.record,
         "recordings_evaluated": data.recordings,
         "results": {name: accuracy_json(one) for name, one in accuracies.items()},
         "hop_ms": {name: round(1000 * seconds, 1) for name, seconds in evaluated.hops_s.items()},

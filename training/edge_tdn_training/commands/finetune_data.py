@@ -1,5 +1,6 @@
 """The clips of a fine-tuning: decoded, and a part held out by recording."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from edge_tdn.manifest import InputSpec
 from edge_tdn_training.commands.finetune_plan import FinetunePlan
 from edge_tdn_training.data.balance import evaluation_clips
 from edge_tdn_training.data.dataset import DataSet
-from edge_tdn_training.data.decoded import DecodedDataSet, printed
+from edge_tdn_training.data.decoded import DecodedDataSet, check_classes, printed
 from edge_tdn_training.data.split import DataSplit, split
 from edge_tdn_training.data.video_cache import decode_with_progress
 
@@ -30,10 +31,11 @@ class PreparedData:
 def prepare_data(plan: FinetunePlan, spec: InputSpec, own_notes: Sequence[str], console: Console) -> PreparedData:
     """Decode the videos, at the rate and size that `spec` requires, and hold out a part.
 
-    `own_notes`: on the starting point. ConfigError: a class is too short.
+    `own_notes`: on the starting point. ConfigError: a class is too short, or has no video to train on.
     """
     sides = _divide(plan, spec)
     training, held_out = sides.train, sides.held_out
+    check_classes(training.data)
     notes = (
         *plan.notes,
         *own_notes,
@@ -44,7 +46,7 @@ def prepare_data(plan: FinetunePlan, spec: InputSpec, own_notes: Sequence[str], 
     )
     skipped = dict.fromkeys((*training.data.skipped, *held_out.data.skipped))
     for line in (*notes, f"{len(skipped)} video(s) skipped", *printed(skipped)) if skipped else notes:
-        console.print(f"  {line}")
+        console.print(textwrap.indent(line, "  "))
     console.print(f"  videos to train on: {_counts(training)}; held out: {_counts(held_out)}")
     return PreparedData(
         train=training,

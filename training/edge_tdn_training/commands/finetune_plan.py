@@ -132,7 +132,11 @@ def _frozen(options: argparse.Namespace, data: DataSet) -> tuple[FrozenStart | N
     ConfigError: they are required, but there are too many classes. ModelError: their weights are missing or damaged.
     """
     if options.start not in (None, APPEARANCE):
+        if options.imagenet:
+            raise ConfigError(f"--imagenet: its weights are those of `appearance`, but --from is {options.start!r}")
         return None, ()
+    if options.start == APPEARANCE and options.epochs:
+        raise ConfigError("--epochs: with --from appearance nothing is trained in epochs; leave it out")
     if len(data.labels) > MAX_CLASSES:
         reason = f"{len(data.labels)} classes: the starting point `appearance` is for up to {MAX_CLASSES}"
         if options.start is None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from edge_tdn.manifest import WEIGHTS
 from edge_tdn_training.commands.finetune_data import prepare_data
 from edge_tdn_training.commands.finetune_plan import FinetunePlan, TrainingStart
-from edge_tdn_training.commands.taught import TaughtModel, TaughtNetwork
+from edge_tdn_training.commands.finetuned import FinetunedModel, FinetunedNetwork
 from edge_tdn_training.data.balance import balance
 from edge_tdn_training.loop.distributed import distributed_context
 from edge_tdn_training.loop.early_stopping import best_epoch, epochs_at_low_rate
@@ -26,7 +26,7 @@ EPOCHS = (6, 80)  # fewest and most without --epochs
 MIN_PATIENCE = 3  # epochs without improvement after which the training ends
 
 
-def train_all_layers(plan: FinetunePlan, start: TrainingStart, console: Console) -> TaughtModel:
+def train_all_layers(plan: FinetunePlan, start: TrainingStart, console: Console) -> FinetunedModel:
     """Decode the videos, and train the start's network, or resume the run beside the model folder."""
     console.print("1/4 videos")
     data = prepare_data(plan, start.spec, start.notes, console)
@@ -44,8 +44,8 @@ def train_all_layers(plan: FinetunePlan, start: TrainingStart, console: Console)
     console.print(f"  {best_epoch_note(metrics)}")
     weights = plan.run_folder / WEIGHTS
     source = (("file", f"{plan.run_folder.name}/{WEIGHTS}"), ("sha256", checkpoint.sha256(weights)))
-    return TaughtModel(
-        networks=(TaughtNetwork(start.initial.model.to("cpu").float(), source),),
+    return FinetunedModel(
+        networks=(FinetunedNetwork(start.initial.model.to("cpu").float(), source),),
         spec=start.spec,
         data=data,
         record=json.loads((plan.run_folder / RUN).read_bytes()),

@@ -1,14 +1,13 @@
-"""How much each kind of feature counts: tried on clips that were held out of the fit of the last layer.
+"""How much each kind of feature counts: tried by cross-validation.
 
     appearance    mean over the segments, and mean absolute difference of neighbours, of the appearance network
     maximum       maximum over the segments of the same
     motion        mean over the segments of the motion network
     scores        the motion network's own scores: eight numbers that know left from right
 
-The clips are dealt into folds by recording; a class of one recording in time. Each mixture of the kinds is fitted on
-all but one fold and judged on the clips of that fold, as they are (not mirrored). Taken is the one with the highest
-accuracy, of equal ones that with the lowest loss. The logits are then scaled so that their softmax is as sure as the
-held-out clips allow.
+Each mixture of the kinds is fitted on all but one fold of the clips and judged on that fold, as the clips are (not
+mirrored). The one with the highest accuracy is taken, of equal ones that with the lowest loss. Its logits are then
+scaled so that their softmax is calibrated on the held-out clips.
 """
 
 from collections.abc import Sequence
@@ -18,12 +17,13 @@ import numpy as np
 from edge_tdn_export.progress import Step
 from numpy.typing import NDArray
 
-from edge_tdn_training.frozen.features import ClipFeatures, FeatureClip, FrozenNetwork
+from edge_tdn_training.frozen.features import ClipFeatures, FrozenNetwork
+from edge_tdn_training.frozen.folds import FOLDS, assign_folds, overlapping
 from edge_tdn_training.frozen.last_layer import Features, Labels, LastLayer, fit
 
-FOLDS = 4
-EQUAL = 4096  # features of a kind that counts 1 with a scale of 1: each kind counts the same, however many it has
-SHARPNESS = np.geomspace(0.25, 4, 17)  # factors of the logits
+REFERENCE_FEATURES = 4096  # a kind of so many features has the scale that its mixture states; kinds of others the same
+#                            total variance
+LOGIT_SCALES = np.geomspace(0.25, 4, 17)
 
 Logits = NDArray[np.float32]  # [clips, classes]
 
@@ -61,118 +61,106 @@ MIXTURES = (
     Mixture(appearance=0.1, motion=0.3, scores=1),
     Mixture(motion=0.3, scores=1),
 )
+UNTRIED = MIXTURES[2]  # where there are too few clips to compare any
 
 
 @dataclass(frozen=True)
 class MixtureTrial:
-    """A mixture, and how it did on held-out clips."""
+    """A mixture, and its results on held-out clips."""
 
     mixture: Mixture
     accuracy: float  # mean over the classes
     loss: float  # mean over the classes of the cross-entropy, nats
-    sharpness: float  # factor of the logits with the lowest loss
+    logit_scale: float  # factor of the logits with the lowest loss
 
 
 @dataclass(frozen=True, eq=False)
-class KnownFeatures:
+class CombinedFeatures:
     """The features of both networks side by side, each of a kind."""
 
-    clips: tuple[FeatureClip, ...]
+    features: ClipFeatures
     columns: Features  # [clips, features]
     kinds: NDArray[np.int64]  # [features], fields of Mixture
-    labels: Labels
-    mirrored: NDArray[np.bool_]  # [clips]
 
     def scale(self, mixture: Mixture) -> NDArray[np.float32]:
-        """Return the scale of each feature."""
-        each = np.array(astuple(mixture)) * np.sqrt(EQUAL / np.maximum(1, np.bincount(self.kinds, minlength=4)))
+        """Return the scale of each feature, float32 [features]."""
+        count = np.bincount(self.kinds, minlength=4)
+        each = np.array(astuple(mixture)) * np.sqrt(REFERENCE_FEATURES / np.maximum(1, count))
         return each[self.kinds].astype(np.float32)
 
 
-def know(features: ClipFeatures, networks: Sequence[FrozenNetwork]) -> KnownFeatures:
-    """Put the features of all networks side by side, with the own scores of those that have any."""
+def combine(features: ClipFeatures, networks: Sequence[FrozenNetwork]) -> CombinedFeatures:
+    """Put the features of all networks side by side, with the scores of those that have their original layer."""
     columns, kinds = [], []
     for block, network in zip(features.blocks, networks, strict=True):
         columns.append(block)
-        if network.own is None:
+        if network.original_layer is None:
             third = block.shape[1] // 3
             kinds += [0] * (2 * third) + [1] * third
         else:
-            own = network.own.logits(block)
-            columns.append(own)
-            kinds += [2] * block.shape[1] + [3] * own.shape[1]
-    return KnownFeatures(
-        features.clips, np.concatenate(columns, axis=1), np.array(kinds), features.labels, features.mirrored
-    )
+            scores = network.original_layer.logits(block)
+            columns.append(scores)
+            kinds += [2] * block.shape[1] + [3] * scores.shape[1]
+    return CombinedFeatures(features, np.concatenate(columns, axis=1), np.array(kinds))
 
 
-def try_mixtures(known: KnownFeatures, classes: int, seed: int, step: Step = lambda _: None) -> list[MixtureTrial]:
-    """Return a trial of each mixture, the best first. `step` is called before each."""
-    folds = deal(known.clips, seed)
+def try_mixtures(
+    combined: CombinedFeatures, classes: int, seed: int, step: Step = lambda _: None
+) -> list[MixtureTrial]:
+    """Return a trial of each mixture, the best first; none if there are too few clips. `step`: called before each."""
+    folds = assign_folds(combined.features.clips, seed)
     trials = []
     for mixture in MIXTURES:
         step(str(mixture))
-        trials.append(_try(known, classes, folds, mixture))
+        trial = _cross_validate(combined, classes, folds, mixture)
+        trials += [trial] if trial else []
     return sorted(trials, key=lambda trial: (-round(trial.accuracy, 4), trial.loss))
 
 
-def _try(known: KnownFeatures, classes: int, folds: NDArray[np.int64], mixture: Mixture) -> MixtureTrial:
-    logits = np.zeros((len(folds), classes), np.float32)
-    scale = known.scale(mixture)
+def _cross_validate(
+    combined: CombinedFeatures, classes: int, folds: NDArray[np.int64], mixture: Mixture
+) -> MixtureTrial | None:
+    """Return the trial of a mixture. Clips of a class without others to fit on are not judged; None: no clip is."""
+    features, columns = combined.features, combined.columns
+    scale = combined.scale(mixture)
+    logits: list[Logits] = []
+    labels: list[Labels] = []
     for fold in range(FOLDS):
-        inside = folds != fold
-        layer = fit(known.columns[inside], known.labels[inside], classes, scale)
-        logits[~inside] = layer.logits(known.columns[~inside])
-    judged, labels = logits[~known.mirrored], known.labels[~known.mirrored]
-    losses = [_by_class(_cross_entropy(factor * judged, labels), labels) for factor in SHARPNESS]
+        held_out = folds == fold
+        fitted = ~held_out & ~overlapping(features.clips, held_out)
+        judged = held_out & ~features.mirrored & np.isin(features.labels, features.labels[fitted])
+        if judged.any() and len(np.unique(features.labels[fitted])) > 1:
+            layer = fit(columns[fitted], features.labels[fitted], classes, scale)
+            logits.append(layer.logits(columns[judged]))
+            labels.append(features.labels[judged])
+    if not logits:
+        return None
+    own, truth = np.concatenate(logits), np.concatenate(labels)
+    losses = [_by_class(_cross_entropy(factor * own, truth), truth) for factor in LOGIT_SCALES]
     best = int(np.argmin(losses))
-    return MixtureTrial(mixture, _by_class(judged.argmax(1) == labels, labels), losses[best], float(SHARPNESS[best]))
+    return MixtureTrial(mixture, _by_class(own.argmax(1) == truth, truth), losses[best], float(LOGIT_SCALES[best]))
 
 
 def fit_networks(
-    known: KnownFeatures, networks: Sequence[FrozenNetwork], classes: int, trial: MixtureTrial
+    combined: CombinedFeatures, networks: Sequence[FrozenNetwork], classes: int, mixture: Mixture, logit_scale: float
 ) -> list[LastLayer | None]:
-    """Return the last layer of each network, fitted together on all clips; None: the network is not used."""
-    whole = fit(known.columns, known.labels, classes, known.scale(trial.mixture))
-    weight, bias = trial.sharpness * whole.weight, trial.sharpness * whole.bias
-    used = (trial.mixture.uses_appearance, trial.mixture.uses_motion)
+    """Return the last layer of each network, fitted together on all clips; None where a network is not used."""
+    whole = fit(combined.columns, combined.features.labels, classes, combined.scale(mixture))
+    weight, bias = logit_scale * whole.weight, logit_scale * whole.bias
+    used = (mixture.uses_appearance, mixture.uses_motion)
     layers: list[LastLayer | None] = []
     first = 0
     for network, is_used in zip(networks, used, strict=True):
         width = network.network.linear.in_features
         own_weight, own_bias = weight[:, first : first + width], bias / sum(used)
         first += width
-        if network.own is not None:  # scores are linear in the other features
-            scores = weight[:, first : first + len(network.own.bias)]
-            own_weight, own_bias = own_weight + scores @ network.own.weight, own_bias + scores @ network.own.bias
-            first += len(network.own.bias)
+        if (original := network.original_layer) is not None:  # its scores are linear in the other features
+            scores = weight[:, first : first + len(original.bias)]
+            own_weight, own_bias = own_weight + scores @ original.weight, own_bias + scores @ original.bias
+            first += len(original.bias)
         layer = LastLayer(own_weight.astype(np.float32), own_bias.astype(np.float32))
         layers.append(layer if is_used else None)
     return layers
-
-
-def deal(clips: Sequence[FeatureClip], seed: int) -> NDArray[np.int64]:
-    """Return the fold of each clip. A recording is in one fold; one that is its class's only one is dealt in time."""
-    recordings: dict[int, list[str]] = {}  # of each class
-    for clip in clips:
-        own = recordings.setdefault(clip.label, [])
-        own += [clip.recording] if clip.recording not in own else []
-    rng = np.random.default_rng(seed)
-    fold_of: dict[str, int] = {}
-    for own in recordings.values():
-        new = [own[number] for number in rng.permutation(len(own)) if own[number] not in fold_of]
-        fold_of |= {name: number % FOLDS for number, name in enumerate(new)}
-    moments: dict[str, set[tuple[int, int]]] = {own[0]: set() for own in recordings.values() if len(own) == 1}
-    for clip in clips:
-        moments.get(clip.recording, set()).add((clip.video, clip.first))
-    ranks = {name: {moment: rank for rank, moment in enumerate(sorted(own))} for name, own in moments.items()}
-
-    def fold(clip: FeatureClip) -> int:
-        if own := ranks.get(clip.recording):
-            return own[clip.video, clip.first] * FOLDS // len(own)
-        return fold_of[clip.recording]
-
-    return np.array([fold(clip) for clip in clips])
 
 
 def _by_class(values: NDArray[np.bool_] | NDArray[np.float32], labels: Labels) -> float:

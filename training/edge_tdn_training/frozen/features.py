@@ -26,8 +26,8 @@ from edge_tdn_training.data.sampling import centre_segments
 from edge_tdn_training.evaluation.whole_network import compile_whole
 from edge_tdn_training.frozen.last_layer import Features, Labels, LastLayer
 
-MAX_CLIPS = 400  # of all classes together, before mirroring; a class may have more if it has less than its share
-MIN_CLASS_CLIPS = 8  # of every class that has as many
+MAX_CLIPS = 400  # of all classes together, before mirroring
+MIN_CLASS_CLIPS = 8  # of a class, if that makes more
 FOLDER = "features"  # in the cache
 VERSION = 1  # increased when the same clips would give other features
 
@@ -40,7 +40,7 @@ class FrozenNetwork:
     source: str  # file or folder of its weights
     sha256: str  # of that
     network: TDN
-    own: LastLayer | None = None  # the last layer that it was trained with, if its scores are features too
+    original_layer: LastLayer | None = None  # the last layer it was trained with, if its scores are features too
 
     @property
     def identity(self) -> list[object]:
@@ -56,6 +56,7 @@ class FeatureClip:
     video: int  # number of the video
     recording: str
     first: int  # frame of the video
+    end: int  # the frame after its last
     label: int
     mirrored: bool = False
 
@@ -94,7 +95,10 @@ def _choose_clips(decoded: DecodedDataSet, spec: InputSpec, mirror: bool) -> lis
     found: dict[int, list[FeatureClip]] = {}
     for number, (video, frames) in enumerate(zip(decoded.data.videos, decoded.frames, strict=True)):
         starts = range(0, max(1, len(frames) - length + 1), max(1, length // 2))
-        own = (FeatureClip(number, video.source, first, video.label) for first in starts)
+        ends = (min(first + length, len(frames)) for first in starts)
+        own = [
+            FeatureClip(number, video.source, first, end, video.label) for first, end in zip(starts, ends, strict=True)
+        ]
         found.setdefault(video.label, []).extend(own)
     most = max(MIN_CLASS_CLIPS, MAX_CLIPS // len(found))
     chosen = []
@@ -133,8 +137,7 @@ def without_last_layer(network: TDN) -> TDN:
 def _pixels(decoded: DecodedDataSet, clip: FeatureClip, spec: InputSpec) -> NDArray[np.uint8]:
     """Return the pixels of a clip as the daemon makes them, uint8 RGB [T, 5, H, W, 3]."""
     frames = decoded.frames[clip.video]
-    count = min(spec.video_frames, len(frames) - clip.first)
-    indices, where = np.unique(clip.first + centre_segments(count, spec.segments), return_inverse=True)
+    indices, where = np.unique(clip.first + centre_segments(clip.end - clip.first, spec.segments), return_inverse=True)
     pictures = centre_crop(frames.take(indices), spec)[where.reshape(spec.segments, -1)]
     return np.ascontiguousarray(pictures[..., ::-1, :]) if clip.mirrored else pictures
 

@@ -37,10 +37,12 @@ def frozen_networks(imagenet: Path, labels: Sequence[str]) -> tuple[tuple[Frozen
     options = {**TSN, "segments": spec.segments, "pooling": "statistics"}
     appearance = load_initial_weights(str(imagenet), tuple(labels), 1, **options)
     first = appearance.model.conv1.weight.detach().flatten()[: len(ORIGINAL_CONV1)]
-    strided = "1x1" if torch.allclose(first, torch.tensor(ORIGINAL_CONV1), atol=1e-3) else "3x3"
+    stride_conv = "1x1" if torch.allclose(first, torch.tensor(ORIGINAL_CONV1), atol=1e-3) else "3x3"
     own = open_networks(open_model(shipped_models() / MOTION)).members[0].linear
     return (
-        FrozenNetwork(APPEARANCE, appearance.source, appearance.sha256, _changed(appearance.model, strided=strided)),
+        FrozenNetwork(
+            APPEARANCE, appearance.source, appearance.sha256, _changed(appearance.model, stride_conv=stride_conv)
+        ),
         FrozenNetwork(MOTION, motion.source, motion.sha256, _changed(motion.model, shrink=SHRINK), LastLayer.of(own)),
     ), spec
 

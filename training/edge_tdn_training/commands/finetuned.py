@@ -1,4 +1,4 @@
-"""The outcome of teaching: networks with a last layer for the user's labels, and the data they were taught with."""
+"""The outcome of step 2: networks with a last layer for the user's labels, and the data they were trained with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from edge_tdn_training.commands.finetune_data import PreparedData
 
 
 @dataclass(frozen=True, eq=False)
-class TaughtNetwork:
+class FinetunedNetwork:
     """A network for the user's labels."""
 
     network: TDN
@@ -19,10 +19,10 @@ class TaughtNetwork:
 
 
 @dataclass(frozen=True, eq=False)
-class TaughtModel:
-    """Networks whose logits are added, and how they were taught."""
+class FinetunedModel:
+    """Networks whose logits are added, and how they were trained."""
 
-    networks: tuple[TaughtNetwork, ...]
+    networks: tuple[FinetunedNetwork, ...]
     spec: InputSpec  # of each network
     data: PreparedData
     record: Mapping[str, Any]  # for finetune.json
