@@ -73,6 +73,6 @@ def _notes(trials: Sequence[MixtureTrial], classes: int) -> list[str]:
     if trials[0].accuracy >= MIN_GAIN / classes:
         return []
     return [
-        f"the classes cannot be distinguished: {trials[0].accuracy:.0%} of the held-out clips are right, guessing gives "
-        f"{1 / classes:.0%}; check that the clips show the actions, and that those of two classes are not the same"
+        f"the classes cannot be distinguished: {trials[0].accuracy:.0%} of the held-out clips are right, guessing "
+        f"gives {1 / classes:.0%}; check that the clips show the actions, and that those of two classes are not the same"
     ]
