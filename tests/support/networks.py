@@ -1,5 +1,7 @@
 """Small networks with random weights, and the variants of the paper's tables."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -42,7 +44,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "TSM online": {**TSM, "temporal": "online_shift"},
     "TDN with fixed shifts": {"temporal": "shift"},
     "TSN": TSN,
+    "TSN with statistics": {**TSN, "pooling": "statistics"},
+    "TDN with statistics": {"pooling": "statistics"},
+    "strides of the original ResNet": {"stride_conv": "1x1"},
+    "on smaller pictures": {"shrink": 2},
 }
+
+
+def imagenet_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the backbone of a network under torchvision's names, with a last layer of ImageNet's 1,000 classes."""
+    ours = re.compile(r"^(stdm|linear)\.|\.(ltdm|temporal)\.")
+    kept = {
+        re.sub(r"^res(\d)", lambda n: f"layer{int(n[1]) - 1}", name): value
+        for name, value in state.items()
+        if not ours.search(name)
+    }
+    width = state["linear.weight"].shape[1]
+    return {**kept, "fc.weight": torch.zeros(1000, width), "fc.bias": torch.zeros(1000)}
 
 
 def small_network(segments: int = 8, arch: str = "resnet18", seed: int = 3, **options: Any) -> TDN:

@@ -26,6 +26,7 @@ WATCH = "needs several hosts, and runs until it is stopped; tests/cli/test_watch
 ANSIBLE = "needs Ansible; tests/operate/test_ansible.py checks the playbook, and runs its role on this machine"
 BENCHMARK = "measures for a minute or more; tests/cli/test_bench.py measures the shipped model for seconds"
 TABLE = "writes docs/hardware.md; tests/system/test_hardware_page.py runs the same on a copy"
+WEIGHTS = "needs the network; tests/training/loop/test_imagenet_file.py compares it with where the file is looked for"
 TARGETS_NOT_RUN = (
     *("demo", "check", "test", "test-slow", "test-training", "test-systemd"),
     *("deb", "dist", "bench", "bench-cameras", "chaos", "chaos-cameras"),
@@ -39,6 +40,7 @@ NOT_RUN = {  # pattern of whole commands: why no reader of a test types them
     r"edge-tdn record --source rtsp://.*": CAMERA,
     r"podman(-compose)? .*": CONTAINER,
     r"(pip|pipx|uv tool) install .*": PACKAGE,
+    r"curl .*": WEIGHTS,
     r"edge-tdn (status|forget) .*--config operator\.toml.*": HOSTS,
     r"edge-tdn watch --config operator\.toml .*": WATCH,
     r"ansible-playbook .*": ANSIBLE,

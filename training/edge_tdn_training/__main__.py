@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Parser
 from edge_tdn.process.program import run_program
+from edge_tdn_training.machine import wait_briefly
 
 if TYPE_CHECKING:
     import argparse
@@ -89,6 +90,7 @@ def _parser() -> Parser:
 
 
 def _run(module: str, options: "argparse.Namespace") -> int:
+    wait_briefly()
     status: int = importlib.import_module(f"edge_tdn_training.commands.{module}").run(options)
     return status
 

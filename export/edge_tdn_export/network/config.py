@@ -12,7 +12,10 @@ STAGES = (2, 3, 4, 5)  # the residual stages; stage 1 is the stem
 FUSIONS = ("weighted", "add", "attention")
 TEMPORALS = ("conv", "shift", "online_shift")
 UPSAMPLINGS = ("nearest", "bilinear")
+STRIDE_CONVS = ("3x3", "1x1")
+POOLINGS = {"mean": 1, "statistics": 3}  # -> inputs of the linear layer, in channels of res5
 MIN_WIDTH, MAX_WIDTH = 0.125, 2.0
+MAX_SHRINK = 4
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class TDNConfig:
     temporal_conv_stages: tuple[int, ...] = (3, 4, 5)  # stages whose blocks have a temporal layer
     temporal: str = "conv"  # one of TEMPORALS (table 1d); "shift": TSM's, not learned; "online_shift": from the past
     upsample: str = "nearest"  # one of UPSAMPLINGS; the paper: bilinear, the published weights: nearest
+    pooling: str = "mean"  # one of POOLINGS: of the segments; "statistics": mean, mean |difference| and maximum
+    stride_conv: str = "3x3"  # one of STRIDE_CONVS: which one of a bottleneck halves a stage; "1x1": He's weights
+    shrink: int = 1  # side of the squares of pixels that are averaged to one before the network
 
     def __post_init__(self) -> None:
         for name in ("stdm_stages", "ltdm_stages", "temporal_conv_stages"):
@@ -47,6 +53,8 @@ class TDNConfig:
             "stdm_fusion": FUSIONS,
             "temporal": TEMPORALS,
             "upsample": UPSAMPLINGS,
+            "stride_conv": STRIDE_CONVS,
+            "pooling": tuple(POOLINGS),
         }
         for name, values in allowed.items():
             if getattr(self, name) not in values:
@@ -59,6 +67,8 @@ class TDNConfig:
             raise ModelError(f"segments {self.segments} is too few: long-term differences need at least 2")
         if self.classes < 1:
             raise ModelError(f"classes {self.classes} is too few: at least 1")
+        if not 1 <= self.shrink <= MAX_SHRINK:
+            raise ModelError(f"shrink {self.shrink} is out of range: 1 to {MAX_SHRINK}")
         if not MIN_WIDTH <= self.width <= MAX_WIDTH:
             raise ModelError(f"width {self.width} is out of range: {MIN_WIDTH:g} to {MAX_WIDTH:g}")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from edge_tdn.errors import ModelError
 from edge_tdn_export.network.checkpoint_file import StandIn
-from edge_tdn_export.network.config import BASIC, DEPTHS, MAX_WIDTH, MIN_WIDTH, STAGES, TDNConfig
+from edge_tdn_export.network.config import BASIC, DEPTHS, MAX_WIDTH, MIN_WIDTH, POOLINGS, STAGES, TDNConfig
 
 FIELDS = {  # names of arguments, and the fields of TDNConfig that they are
     "arch": "arch",
@@ -82,6 +82,10 @@ def shown_by(state: Mapping[str, Tensor]) -> dict[str, Evidence]:
         shown["arch"] = Evidence(arch, f"{', '.join(map(str, depths))} blocks of {kind} convolutions")
     if any(".ltdm." in name for name in state):
         shown["ltdm_multiscale"] = Evidence(any(".ltdm.coarse." in name for name in state), "their L-TDMs")
+    if last := _last_channels(state):
+        inputs = state["linear.weight"].shape[1]
+        pooling = next((name for name, count in POOLINGS.items() if inputs == count * last), "mean")
+        shown["pooling"] = Evidence(pooling, f"{inputs} inputs of the linear layer")
     if any(name.endswith(".temporal.weight") and not _is_shift(weight) for name, weight in state.items()):
         shown["temporal"] = Evidence("conv", "their temporal convolutions")
     if width := _width(state):
@@ -188,6 +192,12 @@ def _stdm_stages(state: Mapping[str, Tensor]) -> tuple[int, ...]:
         return ()
     copied = {int(match[1]) for name in state if (match := re.match(r"stdm\.res([2-5])\.", name))}
     return tuple(range(1, max(copied, default=1) + 1))
+
+
+def _last_channels(state: Mapping[str, Tensor]) -> int:
+    """Return the number of channels of res5; 0 if it has none."""
+    last = state.get("res5.0.conv3.weight", state.get("res5.0.conv2.weight"))
+    return 0 if last is None else last.shape[0]
 
 
 def _is_shift(weight: Tensor) -> bool:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from edge_tdn.manifest import IMAGENET_MEAN, IMAGENET_STD
 from edge_tdn.messages import CENTRE, FRAMES_PER_SEGMENT
-from edge_tdn_export.network.config import BASIC, DEPTHS, STAGES, TDNConfig
+from edge_tdn_export.network.config import BASIC, DEPTHS, POOLINGS, STAGES, TDNConfig
 
 RGB = 3  # channels of a frame
 REDUCTION = 16  # r of the L-TDM (section 3.3)
@@ -52,7 +52,7 @@ class TDN(nn.Module):
                 self.stdm.add_module(f"res{stage}", _stage(config, inner, width, depth, stride, None))
             inner = width * expansion
         self.dropout = nn.Dropout(0.5)
-        self.linear = nn.Linear(inner, config.classes)
+        self.linear = nn.Linear(inner * POOLINGS[config.pooling], config.classes)
         _initialise(self)
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -79,6 +79,8 @@ class TDN(nn.Module):
         `centre` is normalised. `frames` may be `unit` times too large, as pixels are: only their differences count.
         """
         differences = self.stdm(frames, unit) if self.stdm is not None else {}
+        if self.config.shrink > 1:
+            centre = F.avg_pool2d(centre, self.config.shrink)  # H and W below are of the smaller picture
         y = F.relu(self.bn1(self.conv1(centre)))  # [B, C, H/2, W/2]
         y = F.max_pool2d(y, 3, stride=2, padding=1)  # res1, [B, C, H/4, W/4]
         y = self._fuse(1, y, differences)
@@ -105,8 +107,11 @@ class TDN(nn.Module):
             for stage in range(cut + 1, STAGES[-1] + 1):
                 y = self._fuse(stage, self._stage(stage)(y), differences)
             y = y.mean((2, 3))  # [N*T, C]
-        y = self.linear(self.dropout(y))  # [N*T, classes]
-        logits: Tensor = y.unflatten(0, (-1, self.config.segments)).mean(1)
+        if self.config.pooling == "statistics":
+            pooled = y.unflatten(0, (-1, self.config.segments))  # type: ignore[no-untyped-call]  # [N, T, C]
+            logits: Tensor = self.linear(self.dropout(_statistics(pooled)))
+        else:
+            logits = self.linear(self.dropout(y)).unflatten(0, (-1, self.config.segments)).mean(1)
         return logits  # [N, classes]
 
     def _stage(self, stage: int) -> Any:
@@ -131,13 +136,13 @@ class STDM(nn.Module):
 
     def __init__(self, config: TDNConfig, stem: int) -> None:
         super().__init__()
-        self.last = max(config.stdm_stages)
+        self.last, self.shrink = max(config.stdm_stages), config.shrink
         self.conv = nn.Conv2d(RGB * (FRAMES_PER_SEGMENT - 1), stem, 7, stride=2, padding=3, bias=False)
         self.bn = nn.BatchNorm2d(stem)
 
     def forward(self, frames: Tensor, unit: Tensor | float) -> dict[int, Tensor]:
         difference = frames[:, RGB:] - frames[:, :-RGB]  # [x2-x1 .. x5-x4], [B, 12, H, W]
-        motion = F.avg_pool2d(difference, 2) / unit  # D, [B, 12, H/2, W/2]
+        motion = F.avg_pool2d(difference, 2 * self.shrink) / unit  # D, [B, 12, H/2, W/2]
         d = F.relu(self.bn(self.conv(motion)))  # [B, C, H/4, W/4]
         d = F.max_pool2d(d, 3, stride=2, padding=1)  # d1, [B, C, H/8, W/8]
         differences = {1: d}
@@ -153,7 +158,8 @@ class Block(nn.Module):
         super().__init__()
         basic, bias = config.arch in BASIC, config.conv_bias
         out = planes * (1 if basic else 4)
-        kernel, first_stride = (3, stride) if basic else (1, 1)  # a bottleneck strides in its 3x3
+        kernel = 3 if basic else 1
+        first_stride, second_stride = (stride, 1) if basic or config.stride_conv == "1x1" else (1, stride)
         self.conv1 = nn.Conv2d(inner, planes, kernel, first_stride, padding=kernel // 2, bias=bias)
         self.bn1 = nn.BatchNorm2d(planes)
         self.downsample: nn.Module = nn.Identity()
@@ -162,7 +168,7 @@ class Block(nn.Module):
         self.ltdm = LTDM(config, planes) if stage in config.ltdm_stages else None
         has_temporal = stage in config.temporal_conv_stages
         self.temporal = TemporalConv(planes, config.segments, config.temporal) if has_temporal else None
-        self.conv2 = nn.Conv2d(planes, planes, 3, 1 if basic else stride, padding=1, bias=bias)
+        self.conv2 = nn.Conv2d(planes, planes, 3, second_stride, padding=1, bias=bias)
         self.bn2 = nn.BatchNorm2d(planes)
         self.conv3 = None if basic else nn.Conv2d(planes, planes * 4, 1, bias=bias)
         self.bn3 = None if basic else nn.BatchNorm2d(planes * 4)
@@ -282,6 +288,12 @@ def normalise(frames: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequen
 def _by_clip(x: Tensor, segments: int) -> Tensor:
     """Reshape [N*T, ...] to [N, T, ...]. A single clip stays [T, ...], so that its exported graph has no reshape."""
     return x if x.shape[0] == segments else x.unflatten(0, (-1, segments))  # type: ignore[no-untyped-call]
+
+
+def _statistics(pooled: Tensor) -> Tensor:
+    """Return mean, mean absolute difference of neighbours and maximum over the segments: [N, T, C] -> [N, 3*C]."""
+    difference = pooled[:, 1:] - pooled[:, :-1]
+    return torch.cat((pooled.mean(1), difference.abs().mean(1), pooled.amax(1)), 1)
 
 
 def _up(x: Tensor, like: Tensor, mode: str) -> Tensor:

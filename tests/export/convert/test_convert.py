@@ -52,6 +52,8 @@ def test_sliding_window_of_the_two_graphs_equals_the_whole_network(precision: st
     ("options", "graph", "node"),
     [
         pytest.param(TSN, "head", "linear", id="TSN"),
+        pytest.param({**TSN, "pooling": "statistics"}, "head", "abs", id="TSN with statistics"),
+        pytest.param({"ltdm_stages": (3,), "shrink": 2}, "encoder", "avg_pool2d", id="on smaller pictures"),
         pytest.param(T_CONV, "head", "res3.0.temporal/conv2d", id="T-Conv"),
         pytest.param(TSM, "head", "res3.0.temporal/conv2d", id="TSM"),
         pytest.param({**TSM, "temporal": "online_shift"}, "head", "res3.0.temporal/conv2d", id="TSM online"),

@@ -15,7 +15,8 @@ from edge_tdn.errors import ModelError
 from tests.support.networks import VARIANTS, published_names, small_network
 
 State = dict[str, Tensor]
-INVISIBLE = ("stdm_fusion", "ltdm_bidirectional", "ltdm_attention", "temporal", "upsample")  # have no own weights
+# fields that change no weight
+INVISIBLE = ("stdm_fusion", "ltdm_bidirectional", "ltdm_attention", "temporal", "upsample", "stride_conv", "shrink")
 
 
 @pytest.fixture(scope="module")

@@ -59,9 +59,10 @@ def test_every_backbone_gives_logits(arch: str, segments: int) -> None:
         assert model(torch.randn(2, segments, 5, 3, 64, 64)).shape == (2, 7)
 
 
-def random_frames(*shape: int, seed: int = 1) -> Tensor:
-    """Return normalised frames [*shape, 5, 3, 64, 64]."""
-    return torch.randn(*shape, 5, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+def random_frames(*shape: int, seed: int = 1, shrink: int = 1) -> Tensor:
+    """Return normalised frames [*shape, 5, 3, side, side], which are 64 pixels wide after the network's `shrink`."""
+    side = 64 * shrink
+    return torch.randn(*shape, 5, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
 def equal(one: Tensor, two: Tensor) -> bool:
@@ -71,7 +72,8 @@ def equal(one: Tensor, two: Tensor) -> bool:
 
 def in_one_piece(model: TDN, clips: Tensor) -> Tensor:
     """Run the paper's figure 2 stage after stage, without a cut: clips [N, T, 5, 3, H, W] -> logits [N, classes]."""
-    config, frames = model.config, clips.flatten(0, 1)
+    config = model.config
+    frames = F.avg_pool2d(clips.flatten(0, 3), config.shrink).unflatten(0, (-1, 5, 3))
     x = frames[:, 2]
     d = F.avg_pool2d(torch.cat([frames[:, n + 1] - frames[:, n] for n in range(4)], 1), 2)
     y = F.max_pool2d(F.relu(model.bn1(model.conv1(x))), 3, 2, 1)
@@ -93,14 +95,18 @@ def in_one_piece(model: TDN, clips: Tensor) -> Tensor:
             y = y + y * (torch.sigmoid(up) - 0.5)
         else:
             y = 0.5 * y + 0.5 * up if config.segments == 8 else 0.75 * y + 0.25 * up
-    return model.linear(y.mean((2, 3))).view(-1, config.segments, config.classes).mean(1)
+    pooled = y.mean((2, 3)).view(-1, config.segments, y.shape[1])
+    if config.pooling == "statistics":
+        return model.linear(torch.cat((pooled.mean(1), pooled.diff(dim=1).abs().mean(1), pooled.max(1)[0]), 1))
+    return model.linear(pooled).mean(1)
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_cut_in_two_equals_the_whole_network(variant: str, arch: str) -> None:
     """Segments are encoded one by one and two clips classified together; the logits are those without a cut."""
-    model, clips = small_network(arch=arch, width=0.125, **VARIANTS[variant]), random_frames(2, 8)
+    model = small_network(arch=arch, width=0.125, **VARIANTS[variant])
+    clips = random_frames(2, 8, shrink=model.config.shrink)
     with torch.inference_mode():
         parts = [model.encode(segment[None]) for segment in clips.flatten(0, 1)]
         logits = model.classify(*(torch.cat(feature) for feature in zip(*parts, strict=True)))
@@ -108,6 +114,17 @@ def test_every_variant_cut_in_two_equals_the_whole_network(variant: str, arch: s
         assert not torch.allclose(logits[0], logits[1], rtol=1e-3)
         assert equal(logits, in_one_piece(model, clips))
         assert equal(model(clips[1:]), logits[1:])
+
+
+@pytest.mark.parametrize(("stride_conv", "reads_odd_pixels"), [("3x3", True), ("1x1", False)])
+def test_a_bottleneck_halves_its_stage_in_the_chosen_convolution(stride_conv: str, reads_odd_pixels: bool) -> None:
+    block = small_network(arch="resnet50", width=0.125, stride_conv=stride_conv).res3[0]
+    x = torch.randn(8, block.conv1.in_channels, 8, 8, generator=torch.Generator().manual_seed(1))
+    other = x.clone()
+    other[..., 1::2, :] += 1
+    with torch.inference_mode():
+        assert block(x).shape[-2:] == (4, 4)
+        assert equal(block(x), block(other)) is not reads_odd_pixels
 
 
 @pytest.mark.parametrize("segments", [8, 16])
@@ -211,7 +228,7 @@ def test_variant_has_only_the_weights_that_it_uses(
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_weight_of_a_variant_reaches_the_logits(variant: str) -> None:
     model = small_network(width=0.125, **VARIANTS[variant])
-    model(random_frames(1, 8)).square().sum().backward()
+    model(random_frames(1, 8, shrink=model.config.shrink)).square().sum().backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert idle == []
 

@@ -27,7 +27,7 @@ from edge_tdn.__main__ import main as host
 from edge_tdn.demo.scene import Pose, Scene
 from edge_tdn.manifest import InputSpec, open_model
 from edge_tdn.media.video_writer import write_video
-from tests.support.networks import published_names
+from tests.support.networks import imagenet_names, published_names, small_network
 from tests.support.training_clips import RATE, SPEC, decode_clips, make_clips
 from tests.support.training_tasks import NETWORK, train_here
 from tests.support.waiting import eventually
@@ -119,6 +119,55 @@ def test_an_interrupted_run_is_resumed_and_gives_a_model_for_a_host(
     assert {json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()} == {"nach links (ü)"}
     assert main(line) == 78
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_last_layer_on_frozen_networks_gives_a_model_for_a_host(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Random weights in place of ImageNet's know nothing: that the bar's direction is recognised is due to `motion`."""
+    torch.save(imagenet_names(small_network(width=1.0).state_dict()), tmp_path / "resnet18.pth")
+    line = (
+        f"finetune --data {workspace / 'clips'} --from appearance --imagenet {tmp_path / 'resnet18.pth'} "
+        f"--out {tmp_path / 'own'} --cache {tmp_path / 'cache'} --negatives {workspace / 'still'}"
+    ).split()
+    assert main(line) == 0
+    printed = capsys.readouterr()
+    assert "2/4 last layer on the features of appearance and motion" in printed.out
+    assert printed.out.count(" of held-out clips (taken)\n") == 1
+    assert re.search(r"^a hop takes \d+ ms in fp32.* a camera has one every 133 ms$", printed.out, re.M)
+    assert "features of clips, motion" in printed.err
+    model = open_model(tmp_path / "own")
+    assert model.labels == ("50 % right → there", "nach links (ü)", "background")
+    assert model.manifest.background == ("background",)
+    assert {"fp32", "int8"} <= model.manifest.precisions.keys()
+    assert model.manifest.parity["fp32"].within_limits
+    assert any(member.source["file"] == "motion" for member in model.manifest.members)
+    found = json.loads((tmp_path / "own/finetune.json").read_text())
+    assert found["results"]["fp32"]["top1"] >= 0.8
+    assert found["run"]["mixtures"][0]["accuracy"] >= 0.8
+    assert found["run"]["mixture"] == found["run"]["mixtures"][0]["mixture"]
+    assert found["hop_ms"].keys() == found["results"].keys()
+    assert {path.name for path in tmp_path.iterdir()} == {"own", "cache", "resnet18.pth"}
+
+
+def test_where_motion_alone_is_best_all_its_layers_are_trained(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --from. Both steps hold the same recordings out; the report has what was tried and the training run."""
+    torch.save(imagenet_names(small_network(width=1.0).state_dict()), tmp_path / "resnet18.pth")
+    line = (
+        f"finetune --data {workspace / 'clips'} --imagenet {tmp_path / 'resnet18.pth'} --out {tmp_path / 'own'} "
+        f"--cache {tmp_path / 'cache'} --without-background --epochs 1 --workers 0 --device cpu"
+    ).split()
+    assert main(line) == 0
+    printed = capsys.readouterr().out
+    assert "motion alone is best: now all layers of `motion` are trained" in printed
+    assert "2/4 training: at most 1 epochs" in printed
+    model = open_model(tmp_path / "own")
+    assert [member.source["file"] for member in model.manifest.members] == ["own.run/weights.safetensors"]
+    run = json.loads((tmp_path / "own/finetune.json").read_text())["run"]
+    assert run["mixtures"][0]["mixture"] == "motion alone"
+    assert run["course"]["epochs"] == 1
 
 
 def test_it_starts_from_a_published_checkpoint_of_any_network(

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_tdn_training.__main__ import _parser
-from edge_tdn_training.commands.finetune import best_epoch_note, prepare_data, too_short_note
+from edge_tdn_training.commands.finetune_data import prepare_data, too_short_note
 from edge_tdn_training.commands.finetune_plan import make_plan
+from edge_tdn_training.commands.finetune_training import best_epoch_note
 from edge_tdn_training.training_config import TrainingConfig
 from rich.console import Console
 
@@ -63,10 +64,12 @@ def test_a_video_that_is_used_in_part_is_named(tmp_path: Path) -> None:
         for frame in read_file(whole):
             writer.write(frame.picture, frame.pts_ns + (frame.seq > 8) * 2 * NS_PER_S)
         writer.finish()
-    line = f"finetune --data {clips} --out {tmp_path / 'own'} --without-background --cache {tmp_path / 'cache'}"
-    plan = make_plan(_parser().parse_args(line.split()))
+    line = f"finetune --data {clips} --out {tmp_path / 'own'} --from motion --cache {tmp_path / 'cache'}"
+    plan = make_plan(_parser().parse_args([*line.split(), "--without-background"]))
     printed = Console(file=io.StringIO(), soft_wrap=True)
-    data = prepare_data(plan, printed)
+    assert plan.training is not None
+    data = prepare_data(plan, plan.training.spec, ("a note on the weights",), printed)
+    assert "a note on the weights" in data.notes
     (note,) = (note for note in data.notes if "used" in note)
     assert note.startswith(f"{video}: only its longest run, 1.3 s of 1.9 s, is used")
     assert printed.file.getvalue().count(note) == 1  # type: ignore[attr-defined]

@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from edge_tdn_training.__main__ import _parser
 from edge_tdn_training.commands.finetune_plan import make_plan
 from edge_tdn_training.data import video_cache
+from edge_tdn_training.loop.imagenet_file import NoImageNetWeights
 
 from edge_tdn.errors import ConfigError, EdgeTdnError
+from tests.support.networks import imagenet_names, small_network
 from tests.support.training_clips import make_clips
 
 pytestmark = pytest.mark.training
@@ -19,6 +22,13 @@ pytestmark = pytest.mark.training
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clips(tmp_path_factory.mktemp("plan") / "clips", each=2)
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of all caches: it has no ImageNet weights."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    return tmp_path / "caches"
 
 
 def options(clips: Path, *more: str | Path) -> argparse.Namespace:
@@ -30,12 +40,57 @@ def options(clips: Path, *more: str | Path) -> argparse.Namespace:
 
 def test_a_plan_contains_everything_that_the_steps_need(clips: Path) -> None:
     plan = make_plan(options(clips, "--id", "door", "--batch", 8))
-    assert (plan.id, plan.data.labels, plan.config.batch, plan.config.flip) == ("door", ("left", "right"), 8, True)
+    assert (plan.id, plan.data.labels) == ("door", ("left", "right"))
     assert plan.run_folder == clips.parent / "model.run"
-    assert plan.initial.model.config.classes == 2
     assert plan.background == ()
-    assert plan.spec.ticks / plan.spec.frame_rate <= 1.6, "a clip of the plan spans 1.5 s at most"
-    assert any("no class 'background'" in note for note in plan.notes)
+    training = plan.training
+    assert training is not None
+    assert (training.config.batch, training.config.flip) == (8, True)
+    assert training.initial.model.config.classes == 2
+    assert training.spec.ticks / training.spec.frame_rate <= 1.6, "a clip of the plan spans 1.5 s at most"
+
+
+def test_without_imagenet_weights_motion_is_trained_and_a_note_says_how_to_fetch_them(
+    clips: Path, caches: Path
+) -> None:
+    plan = make_plan(options(clips))
+    assert plan.frozen is None
+    (note,) = (note for note in plan.notes if "ImageNet" in note)
+    assert note.startswith(
+        "only the starting point `motion` is tried, which knows how things move: no ImageNet weights"
+    )
+    assert str(caches / "edge-tdn/imagenet") in note
+    with pytest.raises(NoImageNetWeights, match="curl -fL"):
+        make_plan(options(clips, "--from", "appearance"))
+    assert [note for note in make_plan(options(clips, "--from", "motion")).notes if "ImageNet" in note] == []
+
+
+def test_appearance_is_not_for_a_thousand_classes(clips: Path, tmp_path: Path) -> None:
+    many = tmp_path / "many"
+    for number in range(101):
+        (many / f"class {number}").mkdir(parents=True)
+        (many / f"class {number}/take.mp4").symlink_to(clips / "left/take-0.mp4")
+    line = options(clips, "--segments", 8)
+    line.data = many
+    assert (
+        "101 classes: the starting point `appearance` is for up to 100; only `motion` is tried" in make_plan(line).notes
+    )
+    line.start = "appearance"
+    with pytest.raises(ConfigError, match="for up to 100; use --from motion, or edge-tdn-train train"):
+        make_plan(line)
+
+
+def test_with_imagenet_weights_both_starting_points_are_planned(clips: Path, tmp_path: Path) -> None:
+    """Any file with torchvision's names will do. What both networks read is the same."""
+    torch.save(imagenet_names(small_network(width=1.0).state_dict()), tmp_path / "mine.pth")
+    plan = make_plan(options(clips, "--imagenet", tmp_path / "mine.pth"))
+    assert plan.frozen is not None
+    assert plan.training is not None
+    assert [one.name for one in plan.frozen.networks] == ["appearance", "motion"]
+    assert [one.network.config.classes for one in plan.frozen.networks] == [2, 2]
+    assert plan.frozen.spec.segment_s == plan.training.spec.segment_s
+    assert "frozen networks: appearance from mine.pth and motion from motion" in plan.frozen.notes
+    assert make_plan(options(clips, "--imagenet", tmp_path / "mine.pth", "--from", "appearance")).training is None
 
 
 @pytest.mark.parametrize(

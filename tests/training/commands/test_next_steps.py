@@ -20,10 +20,10 @@ from edge_tdn_export.convert import convert
 from edge_tdn_export.limits import LIMITS
 from edge_tdn_training.__main__ import main
 from edge_tdn_training.commands import export_model, next_steps
-from edge_tdn_training.commands.finetune import CONFUSION, REPORT, Exported, write_results
+from edge_tdn_training.commands.finetune import CONFUSION, REPORT, Evaluated, Exported, write_results
 from edge_tdn_training.commands.next_steps import serve_lines
 from edge_tdn_training.evaluation.accuracy import Accuracy
-from edge_tdn_training.loop.run_folder import CURVES, RUN
+from edge_tdn_training.loop.run_folder import CURVES
 
 from edge_tdn.manifest import open_model
 from tests.conftest import needs_bf16
@@ -39,14 +39,18 @@ def test_the_results_show_the_precision_that_a_host_runs_by_default_and_warn_of_
     right, wrong = (
         Accuracy(("a", "b"), logits, truth) for logits in (np.eye(2, dtype="f4"), np.eye(2, dtype="f4")[::-1])
     )
-    for name, content in ((CURVES, b""), (RUN, b"{}")):
-        (tmp_path / name).write_bytes(content)
-    plan: Any = SimpleNamespace(id="door", run_folder=tmp_path)
-    data: Any = SimpleNamespace(notes=(), recordings=2)
-    write_results(plan, data, Exported(cast(Any, None), ()), {"bf16": wrong, "fp32": right, "int8": wrong}, tmp_path)
+    plan: Any = SimpleNamespace(id="door")
+    finetuned: Any = SimpleNamespace(data=SimpleNamespace(notes=(), recordings=2), record={}, curves=b"PNG")
+    evaluated = Evaluated({"bf16": wrong, "fp32": right, "int8": wrong}, {"fp32": 0.0123, "int8": 0.0041}, 0.125)
+    write_results(plan, finetuned, Exported(cast(Any, None), ()), evaluated, tmp_path)
     expected = right.picture("door, fp32: top-1 100.0% of 2 clips of 2 recording(s)")
     assert (tmp_path / CONFUSION).read_bytes() == expected
-    notes = json.loads((tmp_path / REPORT).read_bytes())["notes"]
+    assert (tmp_path / CURVES).read_bytes() == b"PNG"
+    report = json.loads((tmp_path / REPORT).read_bytes())
+    notes = report["notes"]
+    assert report["hop_ms"] == {"fp32": 12.3, "int8": 4.1}
+    assert evaluated.cost.startswith("a hop takes 12 ms in fp32, 4 ms in int8 on this machine")
+    assert evaluated.cost.endswith("one every 125 ms")
     assert [note.partition(":")[0] for note in notes] == [
         "bf16 is less accurate than fp32",
         "int8 is less accurate than fp32",

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import Model, shipped_models
-from tests.support.networks import published_names
+from tests.support.networks import imagenet_names, published_names
 
 pytestmark = pytest.mark.training
 
@@ -31,10 +31,7 @@ def imagenet() -> dict[str, Tensor]:
     """A ResNet-18 of random weights under torchvision's names; see `data`'s file for real ones."""
     torch.manual_seed(7)
     state = TDN(TDNConfig(arch="resnet18", conv_bias=False)).state_dict()
-    names = {name: re.sub(r"^res(\d)", lambda n: f"layer{int(n[1]) - 1}", name) for name in state}
-    ours = re.compile(r"^(stdm|linear)\.|\.(ltdm|temporal)\.")
-    kept = {names[name]: value + 0.01 for name, value in state.items() if not ours.search(name)}
-    return {**kept, "fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    return imagenet_names({name: value + 0.01 for name, value in state.items()})
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".npz"])

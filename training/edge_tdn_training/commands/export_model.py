@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_tdn_export.clips import read_clips
-from edge_tdn_export.convert import convert
+from edge_tdn_export.convert import convert, ensemble
 from edge_tdn_export.convert.model_folder import write_at_once
 from edge_tdn_export.network.tdn import TDN
 from edge_tdn_export.parity import compare
@@ -23,20 +23,23 @@ from edge_tdn.errors import ModelError, last_line
 from edge_tdn.manifest import Model, open_model
 
 MODEL = "model"
+FILES = "files of the training data, held-out seconds included"
+MAX_COMPARED = 800  # segments that are compared, of all videos together: of a ResNet-50 two minutes on two cores
 REFERENCE = "fp32"  # the precision that a folder cannot do without
 
 
 def export_model(
-    network: TDN, recipe: convert.Recipe, videos: Sequence[Path], folder: Path, pictures: Pictures = AS_FOUND
+    parts: Sequence[tuple[TDN, convert.Recipe]], videos: Sequence[Path], folder: Path, pictures: Pictures = AS_FOUND
 ) -> tuple[ParityReport, list[str]]:
     """Fill the empty `folder`; return the comparison with PyTorch, and notes for the user.
 
-    `videos`: whole files that INT8 is calibrated on and everything is compared on, held-out seconds included; folders
-    of pictures among them are read as `pictures` describes. A reduced precision that exceeds its limits, or cannot be
-    made, is left out. ModelError: the export fails.
+    `parts`: networks whose logits are added, with recipes that differ in the source of the weights only. `videos`:
+    files that INT8 is calibrated on and everything is compared on, held-out seconds included; folders of pictures among
+    them are read as `pictures` describes. A reduced precision that exceeds its limits, or cannot be made, is left out.
+    ModelError: the export fails.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of operators that no TDN has
-    notes = _convert(network, recipe, folder / MODEL)
+    notes = _convert_all(parts, folder / MODEL)
     for path in (folder / MODEL).iterdir():
         path.rename(folder / path.name)
     (folder / MODEL).rmdir()
@@ -61,6 +64,18 @@ def link_videos(videos: Sequence[Path], folder: Path) -> None:
     for number, video in enumerate(videos):
         (folder / f"{number:04}").mkdir()
         (folder / f"{number:04}" / video.name).symlink_to(video.resolve())
+
+
+def _convert_all(parts: Sequence[tuple[TDN, convert.Recipe]], out: Path) -> list[str]:
+    """Create the folder `out` of one network, or of an ensemble; return notes as `_convert` does."""
+    if len(parts) == 1:
+        return _convert(*parts[0], out)
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        folders = [Path(scratch) / str(number) for number in range(len(parts))]
+        notes = [note for part, one in zip(parts, folders, strict=True) for note in _convert(*part, one)]
+        with stepped(ensemble.steps(folders), "joining the networks") as step:
+            ensemble.ensemble(folders, out, id=parts[0][1].id, step=step)
+    return notes
 
 
 def _convert(network: TDN, recipe: convert.Recipe, out: Path) -> list[str]:
@@ -89,7 +104,7 @@ def _compare(model: Model, videos: Path, reading: Reading) -> ParityReport:
     """Compare all precisions with PyTorch: on the demo clip, if no video is as long as a clip of the model."""
     spec = model.manifest.input
     try:
-        clips, where = read_clips(videos, spec, reading=reading), "whole files of the training data"
+        clips, where = read_clips(videos, spec, max_segments=MAX_COMPARED, reading=reading), FILES
     except ModelError:
         clips, where = read_clips(demo_clip(), spec), "the demo clip"
     precisions = [name for name in model.manifest.precisions if convert.runs_here(name)]

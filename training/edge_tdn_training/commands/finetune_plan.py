@@ -22,9 +22,13 @@ from edge_tdn_training.commands.option_checks import check_ranges
 from edge_tdn_training.data.background import with_background
 from edge_tdn_training.data.dataset import DataSet, open_data, open_evaluation_data
 from edge_tdn_training.data.split import check_evaluation_data, check_share
+from edge_tdn_training.frozen.features import FrozenNetwork
+from edge_tdn_training.frozen.networks import APPEARANCE, MOTION, frozen_networks
 from edge_tdn_training.loop.checks import check_size
 from edge_tdn_training.loop.distributed import check_device
+from edge_tdn_training.loop.imagenet_file import NoImageNetWeights, find_imagenet
 from edge_tdn_training.loop.initial_weights import InitialWeights, load_initial_weights
+from edge_tdn_training.machine import imagenet_folder
 from edge_tdn_training.options.finetune import MAX_CLIP_S
 from edge_tdn_training.training_config import TrainingConfig
 
@@ -32,6 +36,7 @@ SPLICED_SHARE = 0.5  # clips that begin in another video: where events start and
 LAST_LAYER_RATE = 5.0  # relative to the other layers, as published for small data sets
 MILESTONES = (0.6, 0.85)
 MAX_LISTED = 5  # actions that an error names
+MAX_CLASSES = 100  # of a last layer that is fitted again and again to find the best mixture of features
 RANGES = {
     "epochs": (1, None),
     "batch": (2, None),
@@ -44,6 +49,29 @@ RANGES = {
 
 
 @dataclass(frozen=True, eq=False)
+class TrainingStart:
+    """All layers are trained, from these weights."""
+
+    initial: InitialWeights
+    spec: InputSpec
+    config: TrainingConfig  # with the number of epochs and the batch still to be adapted to the clips
+    epochs: int | None  # None: by the number of clips
+    device: str
+    max_micro_batch: int
+    workers: int
+    notes: tuple[str, ...]  # for the user
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenStart:
+    """Only the last layer is learned, on frozen networks."""
+
+    networks: tuple[FrozenNetwork, ...]
+    spec: InputSpec
+    notes: tuple[str, ...]  # for the user
+
+
+@dataclass(frozen=True, eq=False)
 class FinetunePlan:
     """A fine-tuning whose options, data and initial weights have been checked."""
 
@@ -53,14 +81,10 @@ class FinetunePlan:
     evaluation: DataSet | None  # separate evaluation data; None: hold out a share of `data`
     hold_out: float
     cache: Path
-    initial: InitialWeights
-    spec: InputSpec
+    seed: int
     background: tuple[str, ...]  # labels that start no action
-    config: TrainingConfig  # with the number of epochs and the batch still to be adapted to the clips
-    epochs: int | None  # None: by the number of clips
-    device: str
-    max_micro_batch: int
-    workers: int
+    frozen: FrozenStart | None  # tried first
+    training: TrainingStart | None
     notes: tuple[str, ...]  # for the user
 
     @property
@@ -80,11 +104,7 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
     evaluation = open_evaluation_data(options.evaluate_on, how, data, options.data) if options.evaluate_on else None
     if evaluation:
         check_evaluation_data(data, evaluation)
-    initial = load_initial_weights(options.start, data.labels, options.seed, **network_options(options))
-    original, assumed = input_spec(options, initial)
-    stride = options.segment_stride or default_stride(original)
-    spec = input_of(original.segments, original, segment_stride=stride)
-    check_size(initial.model, spec)
+    frozen, missing = _frozen(options, data)
     return FinetunePlan(
         out=options.out,
         id=options.id or options.out.name,
@@ -92,19 +112,66 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
         evaluation=evaluation,
         hold_out=options.hold_out,
         cache=options.cache,
+        seed=options.seed,
+        background=background,
+        frozen=frozen,
+        training=None if options.start == APPEARANCE else _training(options, data),
+        notes=(
+            *data.notes,
+            *(evaluation.notes if evaluation else ()),
+            *notes,
+            *_reported(data.labels, background),
+            *missing,
+        ),
+    )
+
+
+def _frozen(options: argparse.Namespace, data: DataSet) -> tuple[FrozenStart | None, tuple[str, ...]]:
+    """Return the frozen networks; or None, with a note if they would otherwise be tried.
+
+    ConfigError: they are required, but there are too many classes. ModelError: their weights are missing or damaged.
+    """
+    if options.start not in (None, APPEARANCE):
+        if options.imagenet:
+            raise ConfigError(f"--imagenet: its weights are those of `appearance`, but --from is {options.start!r}")
+        return None, ()
+    if options.start == APPEARANCE and options.epochs:
+        raise ConfigError("--epochs: with --from appearance nothing is trained in epochs; leave it out")
+    if len(data.labels) > MAX_CLASSES:
+        reason = f"{len(data.labels)} classes: the starting point `appearance` is for up to {MAX_CLASSES}"
+        if options.start is None:
+            return None, (f"{reason}; only `motion` is tried",)
+        raise ConfigError(f"{reason}; use --from motion, or edge-tdn-train train")
+    folder = imagenet_folder()
+    try:
+        imagenet = options.imagenet or find_imagenet(folder)
+    except NoImageNetWeights as error:
+        if options.start == APPEARANCE:
+            raise
+        return None, (f"only the starting point `motion` is tried, which knows how things move: {error}",)
+    networks, original = frozen_networks(imagenet, data.labels)
+    stride = options.segment_stride or default_stride(original)
+    spec = input_of(original.segments, original, segment_stride=stride)
+    sources = " and ".join(f"{one.name} from {one.source}" for one in networks)
+    return FrozenStart(networks, spec, (f"frozen networks: {sources}", *_shorter_clip(original, spec))), ()
+
+
+def _training(options: argparse.Namespace, data: DataSet) -> TrainingStart:
+    start = MOTION if options.start is None else options.start
+    initial = load_initial_weights(start, data.labels, options.seed, **network_options(options))
+    original, assumed = input_spec(options, initial)
+    stride = options.segment_stride or default_stride(original)
+    spec = input_of(original.segments, original, segment_stride=stride)
+    check_size(initial.model, spec)
+    return TrainingStart(
         initial=initial,
         spec=spec,
-        background=background,
         config=_training_config(options, data, spec),
         epochs=options.epochs,
         device=options.device,
         max_micro_batch=options.micro_batch,
         workers=options.workers,
         notes=(
-            *data.notes,
-            *(evaluation.notes if evaluation else ()),
-            *notes,
-            *_reported(data.labels, background),
             *(f"initial weights: {note}" for note in (*initial.notes, *assumed)),
             *_shorter_clip(original, spec),
         ),

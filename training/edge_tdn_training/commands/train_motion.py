@@ -111,7 +111,7 @@ def _make_folder(model: TDN, options: argparse.Namespace, console: Console) -> N
     )
     with whole_or_nothing(out / MODEL) as scratch, tempfile.TemporaryDirectory() as videos:
         films = [_film(options.seed * CLIPS_PER_SEED + number, Path(videos)) for number in range(CALIBRATION_CLIPS)]
-        report, notes = export_model(model, recipe, films, scratch)
+        report, notes = export_model([(model, recipe)], films, scratch)
         for name in ("parity.json", "parity.html"):
             write_at_once(out / name, (scratch / name).read_bytes())
             (scratch / name).unlink()

@@ -32,7 +32,7 @@ class DecodedDataSet:
 
     def train_clips(self, config: TrainingConfig, spec: InputSpec) -> TrainClips:
         """Return the clips to train on. ConfigError: fewer than two classes, or a class without a video."""
-        _check_classes(self.data)
+        check_classes(self.data)
         window = round(config.window_s * spec.frame_rate)
         return TrainClips(self.data, self.frames, spec, config.seed, config.flip, window, config.spliced)
 
@@ -60,7 +60,8 @@ class DecodedDataSet:
         }
 
 
-def _check_classes(data: DataSet) -> None:
+def check_classes(data: DataSet) -> None:
+    """ConfigError: fewer than two classes, or a class without a video."""
     if len(data.labels) < 2:
         raise ConfigError(f"only one class, {data.labels[0]!r}: add a second class, such as one of everything else")
     found = {video.label for video in data.videos}

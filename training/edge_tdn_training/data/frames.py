@@ -18,6 +18,11 @@ class Frames:
         self.rate = rate
         self.shape: tuple[int, int, int, int] = np.load(path, mmap_mode="r").shape  # frames, H, W, 3
 
+    @property
+    def identity(self) -> tuple[str, int, int]:
+        """Return what identifies the pixels: the cache file, whose name changes with the video, and the part of it."""
+        return f"{self._path.parent.name}/{self._path.name}", self._first, len(self)
+
     def __len__(self) -> int:
         return self.shape[0]
 

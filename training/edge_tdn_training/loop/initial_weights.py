@@ -1,7 +1,8 @@
 """The weights that a training starts from: ImageNet's, those of a TDN, or random ones.
 
-ImageNet      torchvision's `state_dict` (.pth, .safetensors) or the same names in an .npz. Besides the backbone, the
-              S-TDM's kernel is conv1's mean over RGB, and its stages are copies of the backbone's, as published.
+ImageNet      torchvision's `state_dict` (.pth, .safetensors), the same names in an .npz, or the npm package of
+              imagenet_package.py. Besides the backbone, the S-TDM's kernel is conv1's mean over RGB, and its stages are
+              copies of the backbone's, as published.
               L-TDM and linear layer are new; temporal convolutions begin as shifts.
 a TDN         published .pth.tar, our .safetensors, a run or a model folder: everything. The linear layer only if the
               classes are the same. For a network of other modules, `load_backbone` takes what it takes of ImageNet's.
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 from edge_tdn.errors import ModelError, last_line
 from edge_tdn.foreign_file import HEAD_BYTES, failed_copy
 from edge_tdn.manifest import InputSpec
+from edge_tdn_training.loop import imagenet_package
 
 FIRST_NORM = "bn1"  # the one batch norm that the published training never freezes
 IGNORED = re.compile(r"(fc|last_linear)\.(weight|bias)$|num_batches_tracked$")  # ImageNet's own classes
@@ -188,7 +190,8 @@ def _notes(model: TDN, name: str) -> tuple[str, ...]:
 
 
 def _read(path: Path, entry: str = "") -> Mapping[str, Tensor]:
-    return _read_npz(path) if path.suffix == ".npz" else checkpoint.read(path, entry)[0].state
+    reader = {".npz": _read_npz, imagenet_package.SUFFIX: imagenet_package.read_package}.get(path.suffix)
+    return reader(path) if reader else checkpoint.read(path, entry)[0].state
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:

@@ -38,6 +38,17 @@ Stopped, killed, or out of power? Run the same command again to resume. Then loo
     ),
     exit_status={0: "", 66: "", 71: "", 78: "data, model or options are wrong; --out is not created"},
     notes="""\
+Starting points (--from):
+  appearance  a ResNet-50 with ImageNet weights, which knows what things are,
+              and `motion`, which knows how they move. Both stay as they are; a
+              last layer for both is learned from what they see in the clips
+  motion      the shipped model, of which all layers are trained
+  FILE, DIR   other weights, of which all layers are trained: model folder or
+              shipped model, run, TDN checkpoint, ImageNet weights
+
+Without --from, both are tried on clips that are held out of the training, if the weights of `appearance` are at hand.
+If they are not, `motion` is trained, and a note says how to fetch them.
+
 The class `background` is everything that must not be published as an action; a class of any other name is an action,
 whatever it is in the initial weights. It is made of the clips in the folder `background`; of --negatives, videos in
 which no action happens, preferably of the same cameras on a usual day; and, if there is no class of this name yet, of a
@@ -76,10 +87,15 @@ def add_parser(commands: Commands, run: Run, summary: str) -> None:
     parser.add_argument(
         "--from",
         dest="start",
-        default="motion",
-        metavar="MODEL",
-        help="initial weights: model folder or shipped model, run, TDN checkpoint, ImageNet weights "
-        "(default: %(default)s)",
+        metavar="START",
+        help="starting point: `appearance`, `motion` or other weights, see below (default: appearance or motion, "
+        "whichever is better on clips that are held out)",
+    )
+    parser.add_argument(
+        "--imagenet",
+        type=Path,
+        metavar="FILE",
+        help="ImageNet weights of a ResNet-50 for `appearance` (default: a file in ~/.cache/edge-tdn/imagenet)",
     )
     parser.add_argument("--out", type=Path, required=True, help="model folder to create; must not exist")
     parser.add_argument("--id", default="", help="the model's name in events (default: the folder's)")
