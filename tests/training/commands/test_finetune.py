@@ -14,10 +14,12 @@ import pytest
 import torch
 from edge_tdn_export.network import checkpoint
 from edge_tdn_training.__main__ import main
+from edge_tdn_training.commands import finetune_frozen
 from edge_tdn_training.commands.finetune_plan import default_stride
 from edge_tdn_training.data.dataset import open_data
 from edge_tdn_training.data.sampling import centre_segments, random_segments
 from edge_tdn_training.data.split import check_evaluation_data
+from edge_tdn_training.frozen import choice
 from edge_tdn_training.loop.initial_weights import load_initial_weights
 from edge_tdn_training.loop.task import TrainingTask
 from edge_tdn_training.training_config import TrainingConfig
@@ -151,9 +153,11 @@ def test_a_last_layer_on_frozen_networks_gives_a_model_for_a_host(
 
 
 def test_where_motion_alone_is_best_all_its_layers_are_trained(
-    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without --from. Both steps hold the same recordings out; the report has what was tried and the training run."""
+    for module in (choice, finetune_frozen):
+        monkeypatch.setattr(module, "MIXTURES", choice.MIXTURES[-1:])
     torch.save(imagenet_names(small_network(width=1.0).state_dict()), tmp_path / "resnet18.pth")
     line = (
         f"finetune --data {workspace / 'clips'} --imagenet {tmp_path / 'resnet18.pth'} --out {tmp_path / 'own'} "
