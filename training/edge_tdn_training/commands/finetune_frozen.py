@@ -74,5 +74,5 @@ def _notes(trials: Sequence[MixtureTrial], classes: int) -> list[str]:
         return []
     return [
         f"the classes cannot be distinguished: {trials[0].accuracy:.0%} of the held-out clips are right, guessing "
-        f"gives {1 / classes:.0%}; check that the clips show the actions, and that those of two classes are not the same"
+        f"gives {1 / classes:.0%}; check that the clips show the actions, and that no two classes have the same ones"
     ]
