@@ -82,8 +82,9 @@ def shown_by(state: Mapping[str, Tensor]) -> dict[str, Evidence]:
         shown["arch"] = Evidence(arch, f"{', '.join(map(str, depths))} blocks of {kind} convolutions")
     if any(".ltdm." in name for name in state):
         shown["ltdm_multiscale"] = Evidence(any(".ltdm.coarse." in name for name in state), "their L-TDMs")
-    if last := _last_channels(state):
-        inputs = state["linear.weight"].shape[1]
+    last, linear = _last_channels(state), state.get("linear.weight")
+    if last and linear is not None and linear.dim() == 2:
+        inputs = linear.shape[1]
         pooling = next((name for name, count in POOLINGS.items() if inputs == count * last), "mean")
         shown["pooling"] = Evidence(pooling, f"{inputs} inputs of the linear layer")
     if any(name.endswith(".temporal.weight") and not _is_shift(weight) for name, weight in state.items()):
@@ -197,7 +198,7 @@ def _stdm_stages(state: Mapping[str, Tensor]) -> tuple[int, ...]:
 def _last_channels(state: Mapping[str, Tensor]) -> int:
     """Return the number of channels of res5; 0 if it has none."""
     last = state.get("res5.0.conv3.weight", state.get("res5.0.conv2.weight"))
-    return 0 if last is None else last.shape[0]
+    return last.shape[0] if last is not None and last.dim() else 0
 
 
 def _is_shift(weight: Tensor) -> bool:
