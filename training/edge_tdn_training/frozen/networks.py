@@ -31,14 +31,15 @@ ORIGINAL_CONV1 = (-0.1426, 1.1123, 1.2725)  # the first weights of He's ResNet-5
 
 def frozen_networks(imagenet: Path, labels: Sequence[str]) -> tuple[tuple[FrozenNetwork, ...], InputSpec]:
     """Return the networks for `labels`, appearance first, and their input. ModelError: weights that cannot be read."""
-    motion = load_initial_weights(MOTION, tuple(labels), 1)
+    shipped = open_model(shipped_models() / MOTION)  # never a folder of that name beside the clips
+    motion = load_initial_weights(str(shipped.folder), tuple(labels), 1)
     assert motion.spec is not None  # a model folder states its input
     spec = motion.spec.model_copy(update={"height": SIDE, "width": SIDE})
     options = {**TSN, "segments": spec.segments, "pooling": "statistics"}
     appearance = load_initial_weights(str(imagenet), tuple(labels), 1, **options)
     first = appearance.model.conv1.weight.detach().flatten()[: len(ORIGINAL_CONV1)]
     stride_conv = "1x1" if torch.allclose(first, torch.tensor(ORIGINAL_CONV1), atol=1e-3) else "3x3"
-    own = open_networks(open_model(shipped_models() / MOTION)).members[0].linear
+    own = open_networks(shipped).members[0].linear
     return (
         FrozenNetwork(
             APPEARANCE, appearance.source, appearance.sha256, _changed(appearance.model, stride_conv=stride_conv)
