@@ -72,6 +72,15 @@ def command(workspace: Path, tmp_path: Path) -> Callable[..., list[str]]:
     return make
 
 
+@pytest.fixture
+def with_imagenet(workspace: Path, tmp_path: Path) -> Callable[..., list[str]]:
+    """with_imagenet("--epochs", 5) -> a fine-tuning into tmp_path / "own", with random weights for ImageNet's."""
+    weights = tmp_path / "resnet18.pth"
+    torch.save(imagenet_names(small_network(width=1.0).state_dict()), weights)
+    line = f"finetune --data {workspace / 'clips'} --imagenet {weights} --out {tmp_path / 'own'}"
+    return lambda *more: [*line.split(), "--cache", str(tmp_path / "cache"), *map(str, more)]
+
+
 def test_an_interrupted_run_is_resumed_and_gives_a_model_for_a_host(
     workspace: Path, command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,15 +133,10 @@ def test_an_interrupted_run_is_resumed_and_gives_a_model_for_a_host(
 
 
 def test_a_last_layer_on_frozen_networks_gives_a_model_for_a_host(
-    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    workspace: Path, with_imagenet: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Random weights in place of ImageNet's know nothing: that the bar's direction is recognised is due to `motion`."""
-    torch.save(imagenet_names(small_network(width=1.0).state_dict()), tmp_path / "resnet18.pth")
-    line = (
-        f"finetune --data {workspace / 'clips'} --from appearance --imagenet {tmp_path / 'resnet18.pth'} "
-        f"--out {tmp_path / 'own'} --cache {tmp_path / 'cache'} --negatives {workspace / 'still'}"
-    ).split()
-    assert main(line) == 0
+    assert main(with_imagenet("--from", "appearance", "--negatives", workspace / "still")) == 0
     printed = capsys.readouterr()
     assert "2/4 last layer on the features of appearance and motion" in printed.out
     assert printed.out.count(" of held-out clips (taken)\n") == 1
@@ -153,17 +157,15 @@ def test_a_last_layer_on_frozen_networks_gives_a_model_for_a_host(
 
 
 def test_where_motion_alone_is_best_all_its_layers_are_trained(
-    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    with_imagenet: Callable[..., list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without --from. Both steps hold the same recordings out; the report has what was tried and the training run."""
     for module in (choice, finetune_frozen):
         monkeypatch.setattr(module, "MIXTURES", choice.MIXTURES[-1:])
-    torch.save(imagenet_names(small_network(width=1.0).state_dict()), tmp_path / "resnet18.pth")
-    line = (
-        f"finetune --data {workspace / 'clips'} --imagenet {tmp_path / 'resnet18.pth'} --out {tmp_path / 'own'} "
-        f"--cache {tmp_path / 'cache'} --without-background --epochs 1 --workers 0 --device cpu"
-    ).split()
-    assert main(line) == 0
+    assert main(with_imagenet("--without-background", "--epochs", 1, "--workers", 0, "--device", "cpu")) == 0
     printed = capsys.readouterr().out
     assert "motion alone is best: now all layers of `motion` are trained" in printed
     assert "2/4 training: at most 1 epochs" in printed
