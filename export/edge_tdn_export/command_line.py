@@ -4,14 +4,13 @@ import argparse
 import importlib.util
 import io
 import os
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 
 from edge_tdn.errors import ConfigError, DeviceError, EdgeTdnError, last_line
 from edge_tdn.process.program import INTERRUPTED, release_signals
 from edge_tdn.shell import install_extra
+from edge_tdn_export.interrupts import interruptible
 
 OWN = ("edge_tdn", "edge_tdn_export", "edge_tdn_training")  # a module of these that is missing is a fault of ours
 EXTRA = "export"  # the extra of pyproject.toml that both programs need
@@ -43,12 +42,12 @@ def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file name in another encoding must not end a training
         sys.stdout.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _interrupt)
     options = argparse.Namespace()
     try:
-        release_signals()
-        options = parse()  # may import torch, which takes seconds
-        status: int = options.run(options)
+        with interruptible():
+            release_signals()
+            options = parse()  # may import torch, which takes seconds
+            status: int = options.run(options)
     except EdgeTdnError as error:
         _print_error(f"{program}: {error}", error)
         return error.exit_status
@@ -79,7 +78,3 @@ def run_command(program: str, parse: Callable[[], argparse.Namespace]) -> int:
 def _print_error(message: str, error: BaseException) -> None:
     for line in (message, *getattr(error, "__notes__", ())):
         print(line, file=sys.stderr)  # noqa: T201
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -9,6 +9,8 @@ from typing import TextIO, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from edge_tdn_export.interrupts import raise_if_interrupted
+
 Item = TypeVar("Item")
 Step = Callable[[str], None]  # called before each step, with its description
 OnProgress = Callable[[str, int, int], None]  # called with a description, the number of items done, and their total
@@ -57,7 +59,11 @@ class ProgressDisplay:
             self._reminder.join()
 
     def report(self, what: str, done: float, total: float | None) -> None:
-        """Report that `done` of `total` items are done. `what`: the phase, or `phase: item`. total None: unknown."""
+        """Report that `done` of `total` items are done. `what`: the phase, or `phase: item`. total None: unknown.
+
+        KeyboardInterrupt: the command has been interrupted.
+        """
+        raise_if_interrupted()
         phase, total = what.partition(": ")[0], total or 0.0
         if done < self._done or total != self._total:  # another count begins
             self._began_s = time.monotonic()

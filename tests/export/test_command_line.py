@@ -95,3 +95,67 @@ def test_a_file_name_that_the_terminal_cannot_show_is_printed_nevertheless() -> 
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, timeout=60)
     assert (done.returncode, done.stdout) == (0, b"run \\u2192 \\udcff: done\n"), done.stderr
+
+
+LOST = """
+import os, signal, sys, weakref
+from edge_tdn_export.command_line import run_command
+from edge_tdn_export.progress import stepped
+
+class Graph:
+    pass
+
+def run(options):
+    with stepped(2) as step:
+        step("first")
+        graph = Graph()
+        {lose}
+        step("second")
+    print("not interrupted")
+    return 0
+
+class Options:
+    pass
+
+Options.run = staticmethod(run)
+sys.exit(run_command("edge-tdn-export", Options))
+"""
+INTERRUPT = "os.kill(os.getpid(), signal.SIGINT)"
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        f"""
+        def end(reference):
+            {INTERRUPT}
+            sum(range(1000))
+        kept = weakref.ref(graph, end)
+        del graph
+        while True:  # a library's long work
+            sum(range(1000))
+""",
+        f"""
+        try:
+            {INTERRUPT}
+            sum(range(1000))
+        except KeyboardInterrupt:
+            raise RuntimeError("an operator failed")
+""",
+        f"""
+        try:
+            {INTERRUPT}
+            sum(range(1000))
+        except KeyboardInterrupt:
+            pass
+""",
+    ],
+    ids=["in a callback", "as another error", "without a trace"],
+)
+def test_interrupt_that_a_library_loses_ends_the_command(lose: str) -> None:
+    """PyTorch loses it in these ways. The command would continue and write its file."""
+    program = [sys.executable, "-c", LOST.format(lose=lose.strip())]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=PROGRAM_S)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.splitlines()[-1] == "edge-tdn-export: stopped, nothing written"
+    assert "Exception ignored" not in done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge_tdn.errors import ModelError, last_line
 from edge_tdn.manifest import MANIFEST, Build, Manifest, Model, dump
+from edge_tdn_export.interrupts import raise_if_interrupted
 
 
 @contextmanager
@@ -30,6 +31,7 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
         raise ModelError(f"{out.parent}: {error.strerror}; choose a writable folder") from error
     try:
         yield scratch
+        raise_if_interrupted()
         scratch.chmod(0o755)
         scratch.rename(out)
     except (OSError, RuntimeError) as error:  # OpenVINO and torch raise RuntimeError when the disk is full
