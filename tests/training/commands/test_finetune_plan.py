@@ -100,6 +100,7 @@ def test_with_imagenet_weights_both_starting_points_are_planned(clips: Path, tmp
         (("--seed", str(1 << 32)), "seed 4294967296: must be from 0 to"),
         (("--evaluate-on", "gone"), "gone: no such data"),
         (("--from", "gone.pth"), "gone.pth: no such checkpoint"),
+        (("--from", "apearance"), "--from apearance: no such starting point; did you mean 'appearance'?"),
         (("--segment-stride", "0"), "--segment-stride 0: must be 1 or more"),
         (("--from", "", "--arch", "resnet18", "--width", "0.125", "--size", "32"), "size 32x32: too small"),
     ],

@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     plan = make_plan(options)
     finetuned = outcome = None
     if plan.frozen is not None:
-        with noted(ModelError, f"what was computed is kept in {plan.cache}; to continue: {same_command(options)}"):
+        with _features_kept(options):
             outcome = learn_last_layer(plan, plan.frozen, console)
             finetuned = outcome.model
     kept = _features_kept(options) if finetuned else _run_kept(options, plan)
@@ -100,8 +100,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _features_kept(options: argparse.Namespace) -> AbstractContextManager[None]:
     """Return a context that adds to any error how to continue; what was computed of the clips is in the cache."""
-    kept = f"what was computed of the clips is kept: {options.cache}"
-    return noted(Exception, kept, f"to continue: {same_command(options)}")
+    return noted(Exception, f"what was computed is kept in {options.cache}; to continue: {same_command(options)}")
 
 
 def _run_kept(options: argparse.Namespace, plan: FinetunePlan) -> AbstractContextManager[None]:

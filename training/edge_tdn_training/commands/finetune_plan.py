@@ -16,6 +16,7 @@ from edge_tdn.errors import ConfigError
 from edge_tdn.manifest import InputSpec
 from edge_tdn.output import check_output_folder
 from edge_tdn.shell import command
+from edge_tdn.spelling import hint
 from edge_tdn.teaching.class_folder import BACKGROUND, is_background
 from edge_tdn_training.commands.given_network import input_spec, network_options
 from edge_tdn_training.commands.option_checks import check_ranges
@@ -186,6 +187,9 @@ def _check_options(options: argparse.Namespace) -> None:
         )
     if options.out.exists():
         raise ConfigError(f"--out {options.out}: exists already; choose another folder or remove it")
+    if options.start not in (None, APPEARANCE) and not Path(options.start).exists():
+        if near := hint(options.start, [APPEARANCE]):
+            raise ConfigError(f"--from {options.start}: no such starting point; {near}")
     check_output_folder(options.out)
     check_id(options.id or options.out.name)
     check_share(options.hold_out)

