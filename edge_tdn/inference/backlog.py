@@ -11,6 +11,7 @@ class Backlog:
     def __init__(self, max_segments: int) -> None:
         self.items: list[Item] = []
         self.dropped = 0  # segments that were removed before the runtime took them
+        self.taken_ns = 0  # monotonic clock: when it was last emptied
         self._max_segments = max_segments
 
     def put(self, item: Item) -> None:
@@ -23,8 +24,9 @@ class Backlog:
             self.items.remove(segments[0])
             self.dropped += 1
 
-    def take(self) -> list[Item]:
+    def take(self, now_ns: int) -> list[Item]:
         """Return everything that waits, and leave nothing."""
+        self.taken_ns = now_ns
         items, self.items = self.items, []
         return items
 

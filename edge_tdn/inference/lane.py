@@ -1,4 +1,4 @@
-"""One camera at the runtime: what it has submitted, its window, and its hops."""
+"""One camera, or one zone of it, at its runtime: what it has submitted, its window, and its hops."""
 
 import time
 import weakref
@@ -10,28 +10,28 @@ from numpy.typing import NDArray
 from edge_tdn.inference.backlog import Backlog
 from edge_tdn.inference.clip_sink import ClipSink
 from edge_tdn.inference.clip_window import ClipWindow
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.pace import HopCounter, Pace
 from edge_tdn.inference.runtime import Ring
-from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import EndReason, Scores, Segment
+from edge_tdn.messages import NS_PER_S, EndReason, Scores, Segment
 
 
 class Lane:
     """Turns the segments of one camera into clips, and hands their scores to `sink`, which it holds weakly.
 
     `backlog` is guarded by the lock of the `LaneQueue`; everything else belongs to the runtime thread. The counts, the
-    pace's verdict and `segments` may be read by any thread.
+    pace's verdict, `engine` and `segments` may be read by any thread.
     """
 
-    def __init__(
-        self, ring: Ring, spec: InputSpec, hop: int, sink: ClipSink, clock: Callable[[], int] = time.monotonic_ns
-    ) -> None:
+    def __init__(self, engine: Engine, hop: int, sink: ClipSink, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        spec = engine.spec
+        self.engine = engine
+        self.period_ns = round(hop * spec.segment_s * NS_PER_S)  # from one clip to the next
         self.backlog = Backlog(spec.segments)
-        self.window = ClipWindow(ring, spec.segments)
+        self.window = ClipWindow(engine.runtime.ring(), spec.segments)
         self.hops = HopCounter(hop)
         self.pace = Pace(hop, spec)
         self.gated = 0  # clips of a still scene, whose scores were repeated
-        self._spec = spec
         self._sink = weakref.ref(sink)
         self._clock = clock
         self._waited_ns = 0  # how long the oldest segment of the last turn had waited
@@ -91,7 +91,7 @@ class Lane:
             newest_ns=newest.from_ns,
             to_ns=newest.to_ns,
             wall_ns=newest.wall_ns,
-            frames=len(segments) * self._spec.frames,
+            frames=len(segments) * self.engine.spec.frames,
             dropped=sum(segment.dropped for segment in segments),
             received_ns=newest.received_ns,
             ready_ns=newest.ready_ns,
@@ -101,6 +101,11 @@ class Lane:
         )
         if sink := self._sink():
             sink.scored(scores)
+
+    def move_to(self, engine: Engine, ring: Ring) -> None:
+        """Continue with another runtime for the same input, in whose `ring` the window's segments are already."""
+        self.engine = engine
+        self.window.move_to(ring)
 
     def break_off(self, reason: EndReason) -> None:
         """End the run: the stream broke behind what was taken."""

@@ -28,7 +28,7 @@ class LaneQueue:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._lanes: list[Lane] = []  # the one whose last turn is longest ago is first
+        self._lanes: list[Lane] = []
         self._tasks: deque[Task] = deque()
         self._state = QueueState.OPEN
 
@@ -39,7 +39,7 @@ class LaneQueue:
 
     @property
     def lanes(self) -> list[Lane]:
-        """The lanes at this moment, in the order of their turns."""
+        """The lanes at this moment."""
         with self._changed:
             return list(self._lanes)
 
@@ -80,17 +80,26 @@ class LaneQueue:
         with self._changed:
             return self._tasks.popleft() if self._tasks else None
 
-    def next_turn(self, max_lanes: int) -> Work:
-        """Return the lanes that have the next turn, at most `max_lanes`, and what waited in each.
+    def next_turn(self, now_ns: int) -> Work:
+        """Return the lanes that have the next turn, and what waited in each.
 
-        Lanes of still scenes come on top: they cost no inference, so they need not wait for their turn.
+        They have one engine, and are as many as it computes together: those whose last turn is longest ago, as a
+        multiple of the time between their clips. So where the host is too slow, all hops grow by the same factor. Lanes
+        of still scenes come on top: they cost no inference, so they need not wait for their turn.
         """
+
+        def waited(lane: Lane) -> float:
+            return (now_ns - lane.backlog.taken_ns) / lane.period_ns
+
         with self._changed:
             waiting = [lane for lane in self._lanes if lane.backlog.items]
             turn = [lane for lane in waiting if lane.resting]
-            turn += [lane for lane in waiting if not lane.resting][:max_lanes]
+            moving = sorted((lane for lane in waiting if not lane.resting), key=waited, reverse=True)
+            if moving:
+                engine = moving[0].engine
+                turn += [lane for lane in moving if lane.engine is engine][: engine.runtime.batch]
             self._lanes = [lane for lane in self._lanes if lane not in turn] + turn
-            return [(lane, lane.backlog.take()) for lane in turn]
+            return [(lane, lane.backlog.take(now_ns)) for lane in turn]
 
     def wait(self) -> bool:
         """Wait for an item or a task. Return False when the queue is stopping and nothing is left to do.

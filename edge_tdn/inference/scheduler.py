@@ -1,16 +1,17 @@
-"""The runtime thread: which cameras' clips the one runtime computes next, and what is shed when it is too slow.
+"""The runtime thread: which lanes' clips are computed next, and what is shed when the host is too slow.
 
-Cameras take turns, as many together as the runtime gains from. A turn encodes every segment that waits and then
-classifies once per camera, the newest clip: when the host is too slow, more segments wait at each turn and every
-camera's hop grows, in whole segments. Nothing queues up: at most T segments wait per camera, since older ones could not
-be part of a clip any more.
+A lane is a camera, or one zone of it. Lanes take turns, as many of one engine together as its runtime gains from. A
+turn encodes every segment that waits and then classifies once per lane, the newest clip: when the host is too slow,
+more segments wait at each turn and every lane's hop grows, in whole segments, and all by the same factor, whatever
+their networks cost. Nothing queues up: at most T segments wait per lane, since older ones could not be part of a clip
+any more.
 
 A still scene costs no inference (see segments/motion_gate.py). The first clip that is still from end to end is
 computed; after it its scores are repeated, and segments stay unencoded until one moves. Then those of the last T are
 encoded, so that every clip with something moving in it is the one that would have been computed anyway.
 
-Another runtime replaces this one between two turns (`exchange`). Its features are different: what the cameras' windows
-hold is encoded again, beside the turns, so that every camera's next clip comes when it would have come.
+Another engine takes over lanes between two turns (`exchange`). Its features are different: what the lanes' windows
+hold is encoded again, beside the turns, so that every lane's next clip comes when it would have come.
 
     any thread ── submit, run_between_turns ──► LaneQueue ──► runtime thread: turn.compute ──► ClipSink of each lane
 """
@@ -24,12 +25,11 @@ from dataclasses import dataclass
 
 from edge_tdn.inference.backlog import Item
 from edge_tdn.inference.clip_sink import ClipSink
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.lane_queue import LaneQueue
-from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.successor import Successor
 from edge_tdn.inference.turn import compute
-from edge_tdn.manifest import InputSpec
 from edge_tdn.process import heartbeat
 from edge_tdn.process.log import RateLimitedLog
 
@@ -40,27 +40,23 @@ log = logging.getLogger(__name__)
 class SchedulerTiming:
     """Time limits of the runtime thread, seconds."""
 
-    exchange_s: float = 60.0  # for encoding the newest segments of all cameras with another runtime
+    exchange_s: float = 60.0  # for encoding the newest segments of all lanes with other engines
     log_every_s: float = 10.0  # between two lines that say whether the host keeps up
 
 
 class Scheduler:
-    """Serves the lanes of all cameras with one runtime, on a thread of its own.
+    """Serves the lanes of all cameras, on a thread of its own.
 
-    `_queue` has a lock of its own. `_runtime`, `_spec` and `_slow` belong to the runtime thread; `add_lane` reads them
-    too, and is called on that thread or while no exchange is under way. All else is fixed.
+    `_queue` has a lock of its own. `_slow` belongs to the runtime thread. All else is fixed.
     """
 
     def __init__(
         self,
-        runtime: Runtime,
-        spec: InputSpec,
         failed: Callable[[BaseException], None],
         timing: SchedulerTiming = SchedulerTiming(),
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """`failed`: called on the runtime thread with the error that ends it. `clock`: monotonic nanoseconds."""
-        self._runtime, self._spec = runtime, spec
         self._failed = failed
         self._timing, self._clock = timing, clock
         self._queue = LaneQueue()
@@ -68,9 +64,12 @@ class Scheduler:
         self._pace_log = RateLimitedLog(log, timing.log_every_s)
         self._thread = threading.Thread(target=self._run, name="runtime")
 
-    def add_lane(self, hop: int, sink: ClipSink) -> Lane:
-        """Return a new lane for one camera, whose clips go to `sink`."""
-        lane = Lane(self._runtime.ring(), self._spec, hop, sink, self._clock)
+    def add_lane(self, engine: Engine, hop: int, sink: ClipSink) -> Lane:
+        """Return a new lane, whose clips `engine` computes and which go to `sink`.
+
+        On the runtime thread, or while that does not use the engine. Fails where the device has no memory left.
+        """
+        lane = Lane(engine, hop, sink, self._clock)
         self._queue.add(lane)
         return lane
 
@@ -94,32 +93,26 @@ class Scheduler:
         finally:
             del done, task  # the error that it raises refers to this frame
 
-    def exchange(self, successor: Successor, spec: InputSpec, meanwhile: Callable[[], None]) -> None:
-        """Replace the runtime, and wait until that is done. `meanwhile` is called on the runtime thread.
+    def exchange(self, successor: Successor, meanwhile: Callable[[], None]) -> None:
+        """Let other engines take over lanes, and wait until that is done. `meanwhile` is called on the runtime thread.
 
-        With another `spec`, `meanwhile` has to remove all lanes and add new ones: their windows are of no use. If the
-        new runtime fails at its first segments, or `meanwhile` fails, nothing has changed; raises that error.
+        It may remove other lanes and add new ones. If a new runtime fails at its first segments, or `meanwhile` fails,
+        nothing has changed; raises that error.
         """
-        same_input = spec == self._spec
 
         def exchange() -> None:
-            before = self._runtime, self._spec
             lanes = self._queue.lanes
-            if same_input:
-                with heartbeat.patience(self._timing.exchange_s):
-                    successor.catch_up(lanes)
-            self._runtime, self._spec = successor.runtime, spec
+            with heartbeat.patience(self._timing.exchange_s):
+                successor.catch_up()
             try:
                 meanwhile()
             except BaseException:
-                self._runtime, self._spec = before
                 self._queue.restore(lanes)
                 raise
-            for lane in self._queue.lanes if same_input else ():
-                lane.window.move_to(successor.rings[lane])
+            successor.take_over()
 
-        for _ in range(2 if same_input else 0):  # the first pass takes long; what has come meanwhile does not
-            successor.catch_up(self._queue.lanes)
+        for _ in range(2):  # the first pass takes long; what has come meanwhile does not
+            successor.catch_up()
         self.run_between_turns(exchange)
 
     def start(self) -> None:
@@ -140,8 +133,8 @@ class Scheduler:
         """Run the tasks that wait, then one turn of computing. On the runtime thread."""
         while task := self._queue.next_task():
             _run_task(*task)
-        if work := self._queue.next_turn(self._runtime.batch):
-            compute(self._runtime, work, self._clock)
+        if work := self._queue.next_turn(self._clock()):
+            compute(work, self._clock)
             self._log_pace()
 
     @heartbeat.beating()

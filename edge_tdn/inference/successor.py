@@ -1,34 +1,41 @@
-"""A runtime that is about to replace another one, and the cameras' windows in its features."""
+"""Engines that are about to replace others, and the windows of the lanes that move to them, in their features."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
-from edge_tdn.inference.runtime import Ring, Runtime
+from edge_tdn.inference.runtime import Ring
 from edge_tdn.messages import Segment
 
 
 class Successor:
-    """Encodes the windows of all lanes with `runtime`, so that no camera's next clip comes late.
+    """Encodes the windows of the lanes that move, so that no camera's next clip comes late.
 
     Belongs to one thread at a time: the one that prepares the exchange, then the runtime thread.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        self.rings: dict[Lane, Ring] = {}
+    def __init__(self, engines: Mapping[Lane, Engine]) -> None:
+        """`engines`: the lanes that move, and to which engine; it has the same input as the one before."""
+        self.engines = dict(engines)
+        self._rings: dict[Lane, Ring] = {}
         self._newest: dict[Lane, Segment] = {}  # the last segment in each ring
 
-    def catch_up(self, lanes: Sequence[Lane]) -> None:
-        """Encode what has come since the last call, and remove what no window holds any more."""
-        for lane in lanes:
+    def catch_up(self) -> None:
+        """Encode what has come since the last call."""
+        for lane, engine in self.engines.items():
             segments = lane.segments()
-            if lane not in self.rings:
-                self.rings[lane] = self.runtime.ring()
-            ring = self.rings[lane]
+            if lane not in self._rings:
+                self._rings[lane] = engine.runtime.ring()
+            ring = self._rings[lane]
             newest = self._newest.get(lane)
             first = next((n for n, segment in enumerate(segments, 1) if segment is newest), 0)
             if not first:
                 ring.clear()
             for segment in segments[first:]:
-                self.runtime.encode([segment.frames], [ring])
+                engine.runtime.encode([segment.frames], [ring])
                 self._newest[lane] = segment
+
+    def take_over(self) -> None:
+        """Let all lanes continue with their new engines. On the runtime thread, right after `catch_up`."""
+        for lane, engine in self.engines.items():
+            lane.move_to(engine, self._rings[lane])

@@ -1,22 +1,17 @@
-"""One turn of the runtime: encode what waited in several lanes, classify each lane's newest clip."""
+"""One turn of the runtime thread: encode what waited in several lanes, classify each lane's newest clip."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import zip_longest
-from typing import TypeVar
+from itertools import groupby, zip_longest
 
 from edge_tdn.inference.backlog import Item
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
-from edge_tdn.inference.runtime import Runtime
 from edge_tdn.messages import EndReason, Segment
 from edge_tdn.process import heartbeat
 
-Element = TypeVar("Element")
 
-
-def compute(
-    runtime: Runtime, work: Sequence[tuple[Lane, Sequence[Item]]], clock: Callable[[], int] = time.monotonic_ns
-) -> None:
+def compute(work: Sequence[tuple[Lane, Sequence[Item]]], clock: Callable[[], int] = time.monotonic_ns) -> None:
     """Compute what waited in several lanes, on the runtime thread. Breaks are reported in their place.
 
     The segments before every lane's first break go through together, then those before its second.
@@ -26,11 +21,9 @@ def compute(
         together = [(lane, *piece) for (lane, _), piece in zip(work, pieces, strict=True) if piece]
         for lane, segments, _ in together:
             lane.take(segments, taken_ns)
-        _encode(runtime, [lane for lane, _, _ in together])
-        for lanes in _batches([lane for lane, _, _ in together if lane.due], runtime.batch):
-            heartbeat.beat()
-            for lane, logits in zip(lanes, runtime.classify([lane.ring for lane in lanes]), strict=True):
-                lane.report(logits, taken_ns)
+        for engine, lanes in _by_engine([lane for lane, _, _ in together]):
+            _encode(engine, lanes)
+            _classify(engine, [lane for lane in lanes if lane.due], taken_ns)
         for lane, _, reason in together:
             if reason is not None:
                 lane.break_off(reason)
@@ -49,13 +42,27 @@ def _pieces(items: Sequence[Item]) -> Iterator[tuple[list[Segment], EndReason | 
         yield segments, None
 
 
-def _encode(runtime: Runtime, lanes: Sequence[Lane]) -> None:
+def _by_engine(lanes: Sequence[Lane]) -> Iterator[tuple[Engine, list[Lane]]]:
+    """Yield each engine with its lanes."""
+    for _, found in groupby(sorted(lanes, key=lambda lane: id(lane.engine)), key=lambda lane: id(lane.engine)):
+        together = list(found)
+        yield together[0].engine, together
+
+
+def _encode(engine: Engine, lanes: Sequence[Lane]) -> None:
     pairs = [(lane.ring, segment) for lane in lanes for segment in lane.window.take_unencoded()]
-    for batch in _batches(pairs, runtime.batch):
+    size = engine.runtime.batch
+    for first in range(0, len(pairs), size):
+        batch = pairs[first : first + size]
         heartbeat.beat()
-        runtime.encode([segment.frames for _, segment in batch], [ring for ring, _ in batch])
+        engine.runtime.encode([segment.frames for _, segment in batch], [ring for ring, _ in batch])
 
 
-def _batches(whole: Sequence[Element], size: int) -> Iterator[Sequence[Element]]:
-    for first in range(0, len(whole), size):
-        yield whole[first : first + size]
+def _classify(engine: Engine, lanes: Sequence[Lane], taken_ns: int) -> None:
+    size = engine.runtime.batch
+    for first in range(0, len(lanes), size):
+        batch = lanes[first : first + size]
+        heartbeat.beat()
+        logits = engine.runtime.classify([lane.ring for lane in batch])
+        for lane, own in zip(batch, logits, strict=True):
+            lane.report(own, taken_ns)

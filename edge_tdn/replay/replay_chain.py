@@ -16,6 +16,7 @@ from edge_tdn.capture.video_file import length_s
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.inference.backlog import Item
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.turn import compute
@@ -36,9 +37,9 @@ class ReplayChain:
         """`at_ns`: the wall clock at the start of the recording, nanoseconds since 1970 UTC."""
         spec = model.manifest.input
         origin = Origin(config.host, camera.name, BOOT, model.ref(config.runtime.precision))
-        self._runtime, self._at_ns = runtime, at_ns
+        self._at_ns = at_ns
         self._window = Window(spec, camera.max_gap_s, gate=MotionGate() if camera.motion_gate else None)
-        self._lane = Lane(runtime.ring(), spec, camera.hop, self)
+        self._lane = Lane(Engine(runtime, spec), camera.hop, self)
         self._decider = Decider(config.decide, origin, model.labels, model.manifest.background)
         self._new_events: list[ActionEvent] = []  # since the last frame
         self.thresholds = self._decider.thresholds  # name of the action -> enter, exit threshold
@@ -61,7 +62,7 @@ class ReplayChain:
             yield from self._compute(segment)
 
     def _compute(self, item: Item) -> list[ActionEvent]:
-        compute(self._runtime, [(self._lane, [item])])
+        compute([(self._lane, [item])])
         events, self._new_events = self._new_events, []
         return events
 
