@@ -11,7 +11,8 @@ from rich.table import Table
 
 from edge_tdn.actions.labels import Rule, rules
 from edge_tdn.config.fault import KeyOrigin, Keys, key_name
-from edge_tdn.config.tables import Config, DecideConfig, RecordConfig
+from edge_tdn.config.record_table import RecordConfig
+from edge_tdn.config.tables import Config, DecideConfig
 from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model

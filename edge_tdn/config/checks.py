@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from itertools import combinations
 from urllib.parse import urlsplit
 
 from edge_tdn.spelling import nearest_of_many
 
 Region = tuple[float, float, float, float]  # left, top, width, height, in shares of the picture
+Point = tuple[float, float]  # x and y, in shares of the picture
+MIN_CORNERS = 3  # of a polygon
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}  # scheme: default port
 WEBSOCKET_PATH = "/mqtt"  # of a ws:// or wss:// URL without a path
 NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https")
@@ -124,6 +127,41 @@ def check_region(region: Region) -> Region:
     return region
 
 
+def check_polygon(corners: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """Return `corners`. Raises ValueError unless they enclose an area, and no two edges cross."""
+    if not corners:
+        return corners
+    if len(corners) < MIN_CORNERS:
+        raise ValueError(f"{len(corners)} corners; at least {MIN_CORNERS} are needed: [[x, y], [x, y], [x, y]]")
+    check_distinct(corners, "the corner {!r} occurs twice; list each corner once")
+    edges = list(zip(corners, [*corners[1:], corners[0]], strict=True))
+    for first, second in combinations(range(len(edges)), 2):
+        neighbours = second - first in (1, len(edges) - 1)
+        if not neighbours and _cross(*edges[first], *edges[second]):
+            raise ValueError(
+                f"the edge from {list(edges[first][0])} to {list(edges[first][1])} crosses the one from "
+                f"{list(edges[second][0])} to {list(edges[second][1])}; list the corners in the order of the outline"
+            )
+    if abs(sum(_turn((0.0, 0.0), *edge) for edge in edges)) < ROUNDING:
+        raise ValueError("all corners are on one line; a zone needs an area")
+    return corners
+
+
+def _turn(a: Point, b: Point, c: Point) -> float:
+    """Return twice the area of a triangle: positive if it is listed clockwise, as the picture shows it."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Return whether the edges a-b and c-d meet."""
+    apart = _turn(a, b, c) * _turn(a, b, d) > 0 or _turn(c, d, a) * _turn(c, d, b) > 0
+    if apart:
+        return False
+    return all(  # on one line, they meet where their boxes do
+        max(min(a[i], b[i]), min(c[i], d[i])) <= min(max(a[i], b[i]), max(c[i], d[i])) for i in (0, 1)
+    )
+
+
 def check_frozen_s(frozen_s: float) -> float:
     """Return `frozen_s`. Raises ValueError if it is neither 0 (never) nor at least a second."""
     if frozen_s != 0 and frozen_s < 1:
@@ -131,7 +169,7 @@ def check_frozen_s(frozen_s: float) -> float:
     return frozen_s
 
 
-def check_distinct(names: Sequence[str], message: str) -> None:
+def check_distinct(names: Sequence[object], message: str) -> None:
     """Raise ValueError with `message`, in which {!r} is the first name that occurs twice."""
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_tdn.config.synonyms import TABLE_ARRAYS, Tables, suggestion
+from edge_tdn.config.synonyms import TABLE_ARRAYS, Tables, suggestion, table_array
 from edge_tdn.spelling import hint
 
 Keys = Sequence[str | int]  # the way to a key from the top of the file: ["camera", 1, "name"]
@@ -72,8 +72,7 @@ class ConfigFile:
     def rejected(self, error: dict[str, Any]) -> str:
         """Describe one of the errors of a pydantic ValidationError, other than an unknown key."""
         keys, kind = list(error["loc"]), error["type"]
-        array = ".".join(map(str, keys))
-        if array in TABLE_ARRAYS and kind in ("tuple_type", "too_short"):
+        if (array := table_array(keys)) and kind in ("tuple_type", "too_short"):
             return f"{self._place(keys)}: write [[{array}]], with two brackets: one table {TABLE_ARRAYS[array]}"
         message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
         value = {} if kind == "missing" else error["input"]
@@ -110,19 +109,32 @@ def _advice(kind: str, value: object, context: Mapping[str, Any]) -> str:
 
 def line_of(text: str, keys: Keys) -> int:
     """Return the line number, from 1, of a key such as ["camera", 1, "name"], or of its table if it is not set."""
-    names = [key for key in keys if isinstance(key, str)]
-    key, table = names[-1] if names else "", ".".join(names[:-1])
-    last = keys.index(key) if names else 0
-    index = next((k for k in keys[:last] if isinstance(k, int)), 0)  # number of the table among those of its name
-    own = next((k for k in keys[last:] if isinstance(k, int)), 0)  # the same, where the key is itself a table
-    header, seen, best = "", dict[str, int](), 1
+    target: KeyPath = tuple(keys)
+    table: KeyPath = ()  # the one that the current line belongs to
+    counts: dict[KeyPath, int] = {}  # number of the last table of each array
+    best, length = 1, 0  # the header of the innermost table around the key
     for number, line in enumerate(text.splitlines(), 1):
-        found = re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?", line)
-        if found:
-            header = found[1]
-            seen[header] = seen.get(header, -1) + 1
-            if (header, seen[header]) in ((table, index), (".".join(names), own)):
-                best = number
-        elif (header, seen.get(header, 0)) == (table, index) and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line):
+        if found := re.match(r"\s*(\[\[?)\s*([\w.-]+)\s*\]", line):
+            table = _table(found[2].split("."), found[1] == "[[", counts)
+            shared = min(len(table), len(target))
+            if shared > length and table[:shared] == target[:shared]:
+                best, length = number, shared
+        elif len(table) < len(target) and table == target[: len(table)] and _sets(line, str(target[len(table)])):
             return number
     return best
+
+
+def _sets(line: str, key: str) -> bool:
+    return bool(re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line))
+
+
+def _table(names: Sequence[str], is_array: bool, counts: dict[KeyPath, int]) -> KeyPath:
+    """Return the keys that lead to the table with this header. `counts`: of the arrays so far, and of this one."""
+    path: KeyPath = ()
+    for place, name in enumerate(names, 1):
+        path = (*path, name)
+        if is_array and place == len(names):
+            counts[path] = counts.get(path, -1) + 1
+        if path in counts:
+            path = (*path, counts[path])
+    return path

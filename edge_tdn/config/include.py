@@ -16,7 +16,7 @@ from typing import Any
 
 from edge_tdn.config.checks import SOURCE_KINDS
 from edge_tdn.config.fault import EVERY_KEY, ConfigFile, KeyOrigin, KeyPath
-from edge_tdn.config.synonyms import TABLE_ARRAYS
+from edge_tdn.config.synonyms import table_array
 from edge_tdn.config.toml_error import explained
 from edge_tdn.config.variables import Variables
 from edge_tdn.errors import ConfigError
@@ -172,8 +172,8 @@ class _Merge:
             written = ", ".join(text for place, text in part.written.items() if place[: len(here)] == here)
             origin = KeyOrigin(part.file, here, written)
             before = into.get(key)
-            if _is_array(at) or isinstance(value, dict) or isinstance(before, dict):
-                kind = list if _is_array(at) else dict
+            if table_array(at) or isinstance(value, dict) or isinstance(before, dict):
+                kind = list if table_array(at) else dict
                 if key in into and not isinstance(before, kind):
                     continue  # a value in place of a table stays, and is refused
                 if isinstance(value, kind):
@@ -207,7 +207,3 @@ class _Merge:
         if key == "model" and os.sep not in value and not (folder / value).exists():
             return value  # the name of a shipped model
         return str(folder.absolute() / value)  # the consumers start a relative one at the main file's folder
-
-
-def _is_array(keys: KeyPath) -> bool:
-    return ".".join(map(str, keys)) in TABLE_ARRAYS

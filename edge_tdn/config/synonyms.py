@@ -4,12 +4,16 @@ Frigate, Viseron, Home Assistant, zigbee2mqtt, mosquitto, ffmpeg and DL Streamer
 enough in spelling to the right key, or a wrong key is nearer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edge_tdn.spelling import nearest
 
 Tables = Mapping[str, Mapping[str, str]]  # name of a table, "" for the top of the file -> its keys -> description
-TABLE_ARRAYS = {"camera": "for each camera, and at least one", "decide.action": "for each action"}
+TABLE_ARRAYS = {
+    "camera": "for each camera, and at least one",
+    "camera.zone": "for each zone",
+    "decide.action": "for each action",
+}
 USER_AND_PASSWORD = {"user": "username", "login": "username", "password": "password_file", "pass": "password_file"}
 MODEL_RATE = "the model defines how many frames per second it reads; reduce work with `hop`, or in the camera"
 SIZE = "the model defines its input's size; choose the camera's stream with `source`, a part of it with `region`"
@@ -125,7 +129,9 @@ SYNONYMS: Mapping[str, Mapping[str, str]] = {
         "id": "name",
         "roi": "region",
         "crop": "region",
-        "zone": "region",
+        "zones": "zone",
+        "polygon": "it is a key of a zone: write it below [[camera.zone]]",
+        "mask": "it is the `polygon` of a zone: write it below [[camera.zone]]",
         "rotation": "rotate",
         "stride": "hop",
         "skip": "hop",
@@ -142,7 +148,31 @@ SYNONYMS: Mapping[str, Mapping[str, str]] = {
         "resolution": SIZE,
         "enabled": "a camera is switched off over MQTT, see `edge-tdn docs events`, or by removing its table",
     },
+    "camera.zone": {
+        "id": "name",
+        "roi": "region",
+        "crop": "region",
+        "box": "region",
+        "coordinates": "polygon",
+        "points": "polygon",
+        "contour": "polygon",
+        "mask": "polygon",
+        "weights": "model",
+        "stride": "hop",
+        "motion": "motion_gate",
+        "objects": "`only` in [camera.zone.decide] lists the actions that are reported",
+        "only": "write it below [camera.zone.decide]",
+        "enter_threshold": "write it below [camera.zone.decide]",
+        "exit_threshold": "write it below [camera.zone.decide]",
+    },
+    "camera.zone.decide": {**SCORES, "labels": "only", "objects": "only", "include": "only", "exclude": "ignore"},
 }
+
+
+def table_array(keys: Sequence[str | int]) -> str:
+    """Return the name of the array of tables at `keys`; empty: they lead to something else."""
+    name = ".".join(key for key in keys if isinstance(key, str))
+    return name if name in TABLE_ARRAYS and isinstance(keys[-1], str) else ""
 
 
 def suggestion(table: str, name: str, tables: Tables) -> str:

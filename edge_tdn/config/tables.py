@@ -15,13 +15,11 @@ from pydantic_core import InitErrorDetails
 from edge_tdn.config import checks
 from edge_tdn.config.fault import ConfigFile
 from edge_tdn.config.process_tables import LogConfig, MetricsConfig
+from edge_tdn.config.record_table import RecordConfig
 from edge_tdn.config.table import ConfigTable
+from edge_tdn.config.value_types import Hop, Name, Precision, Region, Seconds, Share, SmoothingSeconds, Topic
+from edge_tdn.config.zone_tables import WHOLE, ZoneConfig, ZoneDecideConfig
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]  # safe as a level of a topic
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-Topic = Annotated[str, AfterValidator(checks.check_topic)]
-Region = Annotated[tuple[Share, Share, Share, Share], Field(strict=False), AfterValidator(checks.check_region)]
 CREDENTIAL = "credential:"  # prefix of the name of a systemd credential, used instead of a file name
 
 
@@ -86,9 +84,7 @@ class RuntimeConfig(ConfigTable):
         default="auto",
         description="CPU, GPU, NPU, CUDA; auto: the first of CUDA, GPU, NPU and CPU that works",
     )
-    precision: Literal["fp32", "fp16", "bf16", "int8"] = Field(
-        default="fp32", description="a precision that the model folder contains"
-    )
+    precision: Precision = Field(default="fp32", description="a precision that the model folder contains")
     threads: int = Field(default=0, ge=0, le=1024, description="processor threads of the device CPU; 0: automatic")
     cache: str = Field(
         default="auto", min_length=1, description="folder of compiled models; auto: the user's cache; off: none"
@@ -133,11 +129,8 @@ class ActionConfig(ConfigTable):
 class DecideConfig(ConfigTable):
     """[decide]: the limits that turn scores into actions."""
 
-    smoothing_s: float = Field(
+    smoothing_s: SmoothingSeconds = Field(
         default=0.8,
-        ge=0,
-        le=60,
-        allow_inf_nan=False,
         description="seconds of the stream whose clips scores are averaged over; 0: no averaging",
     )
     enter_threshold: Share = Field(default=0.7, description="score at which an action starts")
@@ -168,20 +161,24 @@ class DecideConfig(ConfigTable):
         """Return the limits of one action."""
         return self.model_copy(update=action.model_dump(exclude={"name", "labels"}, exclude_none=True))
 
+    def within(self, zone: ZoneDecideConfig) -> Self:
+        """Return the limits of one zone."""
+        return self.model_copy(update=zone.model_dump(exclude_none=True))
+
     @model_validator(mode="after")
     def _limits(self) -> Self:
-        if contradiction := self._contradiction():
+        if contradiction := self.contradiction():
             raise ValueError(contradiction)
         faults: list[InitErrorDetails] = []
         for number, action in enumerate(self.action):
-            if contradiction := self.of(action)._contradiction():
+            if contradiction := self.of(action).contradiction():
                 error = ValueError(f"action {action.name!r}: {contradiction}")
                 faults.append({"type": "value_error", "loc": ("action", number), "input": {}, "ctx": {"error": error}})
         if faults:
             raise ValidationError.from_exception_data("decide", faults)
         return self
 
-    def _contradiction(self) -> str:
+    def contradiction(self) -> str:
         """Describe limits that contradict each other; empty if none do."""
         if self.exit_threshold > self.enter_threshold:
             return (
@@ -230,43 +227,6 @@ class OutboxConfig(ConfigTable):
     )
 
 
-class RecordConfig(ConfigTable):
-    """[record]: snapshots and clips of actions."""
-
-    snapshot: bool = Field(default=False, description="publish a JPEG of every action, and save it if folder is set")
-    clip: bool = Field(default=False, description="save an MP4 of every action; needs a folder and GStreamer")
-    folder: str = Field(default="", description="folder for the files, relative to this file; empty: none are written")
-    max_mb: int = Field(default=1000, ge=1, description="MB of files, all cameras together; the oldest are deleted")
-    min_free_mb: int = Field(
-        default=500,
-        ge=0,
-        description="MB of the disk that stay free; the oldest files are deleted, then none is written",
-    )
-    pre_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip before the action's start")
-    post_roll_s: float = Field(default=3.0, ge=0, le=30, description="seconds of a clip after the action's end")
-    max_clip_s: float = Field(
-        default=60.0, ge=1, le=600, description="maximum length of a clip, seconds; above pre_roll_s"
-    )
-    memory_mb: int = Field(
-        default=80, ge=8, le=4096, description="MB of buffered frames per camera; above it the frame rate is reduced"
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.clip and not self.folder:
-            raise ValueError("clip needs a folder to write to")
-        if self.max_clip_s <= self.pre_roll_s:
-            raise ValueError(
-                f"max_clip_s {self.max_clip_s} is not above pre_roll_s {self.pre_roll_s}; a clip would end before "
-                "its action starts"
-            )
-        return self
-
-    @property
-    def enabled(self) -> bool:
-        return self.snapshot or self.clip
-
-
 class CameraConfig(ConfigTable):
     """[[camera]]: one camera, file or URL."""
 
@@ -275,7 +235,7 @@ class CameraConfig(ConfigTable):
         description="file, rtsp(s)://, http(s)://, /dev/video*, gst: and a pipeline, or credential:NAME with a URL",
     )
     loop: bool = Field(default=False, description="start a file again when it ends")
-    hop: int = Field(default=1, ge=1, le=64, description="segments from one classified clip to the next")
+    hop: Hop = Field(default=1, description="segments from one classified clip to the next")
     max_gap_s: float = Field(
         default=0.5, gt=0, le=5, description="seconds between two frames above which the window is emptied"
     )
@@ -296,13 +256,16 @@ class CameraConfig(ConfigTable):
     hardware: bool = Field(default=True, description="decode with the graphics hardware if there is any")
     rotate: Literal[0, 90, 180, 270] = Field(default=0, description="clockwise rotation of the picture, degrees")
     region: Region = Field(
-        default=(0.0, 0.0, 1.0, 1.0),
+        default=WHOLE,
         description="part of the rotated picture that is analysed and recorded: left, top, width and height, as shares "
         "of it",
     )
     record_source: Annotated[str, AfterValidator(checks.check_source)] = Field(
         default="",
         description="the camera's main stream, written like `source`; used by [record] only; empty: record `source`",
+    )
+    zone: tuple[ZoneConfig, ...] = Field(
+        default=(), strict=False, description="one table for each part of the picture that is analysed by itself"
     )
 
     @model_validator(mode="after")
@@ -314,6 +277,13 @@ class CameraConfig(ConfigTable):
                 checks.check_camera_user(source, self.username)
         checks.check_camera_tls((self.source, self.record_source), self.ca_file)
         return self
+
+    @field_validator("zone")
+    @classmethod
+    def _unique(cls, zones: tuple[ZoneConfig, ...]) -> tuple[ZoneConfig, ...]:
+        names = [zone.name for zone in zones]
+        checks.check_distinct(names, "duplicate zone name {!r}; each zone of a camera needs a unique name")
+        return zones
 
     @property
     def recorded(self) -> Self:
@@ -364,6 +334,20 @@ class Config(ConfigTable):
         names = [camera.name for camera in cameras]
         checks.check_distinct(names, "duplicate camera name {!r}; each camera needs a unique name")
         return cameras
+
+    @model_validator(mode="after")
+    def _zones(self) -> Self:
+        """Check the limits that hold in each zone."""
+        faults: list[InitErrorDetails] = []
+        for number, camera in enumerate(self.camera):
+            for place, zone in enumerate(camera.zone):
+                if contradiction := self.decide.within(zone.decide).contradiction():
+                    keys = ("camera", number, "zone", place, "decide")
+                    error = ValueError(f"zone {zone.name!r}: {contradiction}")
+                    faults.append({"type": "value_error", "loc": keys, "input": {}, "ctx": {"error": error}})
+        if faults:
+            raise ValidationError.from_exception_data("zones", faults)
+        return self
 
     @property
     def base_topic(self) -> str:

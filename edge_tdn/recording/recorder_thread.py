@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from edge_tdn.config.tables import RecordConfig
+from edge_tdn.config.record_table import RecordConfig
 from edge_tdn.errors import EdgeTdnError, last_line
 from edge_tdn.jpeg_comment import with_comment
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame

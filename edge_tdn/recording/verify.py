@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edge_tdn.config.tables import RecordConfig
+from edge_tdn.config.record_table import RecordConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.media import gstreamer
 

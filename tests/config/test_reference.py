@@ -11,7 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from edge_tdn.config.load import load
-from edge_tdn.config.tables import ActionConfig, Config, DecideConfig
+from edge_tdn.config.tables import ActionConfig, CameraConfig, Config, DecideConfig, RuntimeConfig
+from edge_tdn.config.zone_tables import ZoneConfig, ZoneDecideConfig
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "configs/reference.toml").read_text()
@@ -29,6 +30,11 @@ def tables(model: type[BaseModel], content: dict[str, Any], at: str = "") -> Ite
                 yield from tables(one, below, f"{at}.{key}".lstrip("."))
 
 
+EXCEPTIONS_FROM: dict[type[BaseModel], tuple[type[BaseModel], ...]] = {
+    ActionConfig: (DecideConfig,),
+    ZoneConfig: (CameraConfig, RuntimeConfig),
+    ZoneDecideConfig: (DecideConfig,),
+}
 TABLES = dict(tables(Config, tomllib.loads(TEXT)))
 
 
@@ -50,6 +56,8 @@ def test_the_reference_has_every_table() -> None:
         "metrics",
         "log",
         "camera",
+        "camera.zone",
+        "camera.zone.decide",
     }
 
 
@@ -61,11 +69,11 @@ def test_a_table_of_the_reference_has_every_key_and_no_other(name: str) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_of_the_reference_shows_the_default_of_every_key(name: str) -> None:
-    """A required key has an example instead, and so has `host`; a limit of one action defaults to that of [decide]."""
+    """A required key has an example instead, and so has `host`; a table of exceptions has the defaults of another."""
     model, content = TABLES[name]
     fields = {key: field for key, field in model.model_fields.items() if f"{name}.{key}".lstrip(".") not in TABLES}
-    if model is ActionConfig:
-        fields = {key: DecideConfig.model_fields.get(key, field) for key, field in fields.items()}
+    general = {key: field for table in EXCEPTIONS_FROM.get(model, ()) for key, field in table.model_fields.items()}
+    fields = {key: general.get(key, field) if field.default is None else field for key, field in fields.items()}
     defaults = {key: field.default for key, field in fields.items() if not field.is_required() and key != "host"}
     shown = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
     assert {key: shown[key] for key in defaults} == defaults
