@@ -187,9 +187,9 @@ def _check_options(options: argparse.Namespace) -> None:
         )
     if options.out.exists():
         raise ConfigError(f"--out {options.out}: exists already; choose another folder or remove it")
-    if options.start not in (None, APPEARANCE) and not Path(options.start).exists():
-        if near := hint(options.start, [APPEARANCE]):
-            raise ConfigError(f"--from {options.start}: no such starting point; {near}")
+    misspelt = options.start not in (None, APPEARANCE) and not Path(options.start).exists()
+    if misspelt and (near := hint(options.start, [APPEARANCE])):
+        raise ConfigError(f"--from {options.start}: no such starting point; {near}")
     check_output_folder(options.out)
     check_id(options.id or options.out.name)
     check_share(options.hold_out)
