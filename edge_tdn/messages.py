@@ -12,7 +12,6 @@ The messages that leave the host (`ActionEvent`, `CameraStatus`, `DaemonStatus`,
 models; their JSON Schemas are published in edge_tdn/schemas.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -125,6 +124,9 @@ def iso(wall_ns: int) -> str:
 
 Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="ISO 8601, UTC")]
 Score = Annotated[float, Field(ge=0, le=1, description="probability, averaged over the clips of the last smoothing_s")]
+Zone = Annotated[
+    str | None, Field(description="name of the camera's zone, from the configuration; absent if the camera has none")
+]
 State = Literal["connecting", "streaming", "frozen", "stalled", "unauthorized", "unreachable", "ended", "disabled"]
 Clock = Literal["camera", "host"]
 BreakReason = Literal["video_ended", "stream_lost", "disabled", "shutdown", "interrupted", "failed"]  # no more scores
@@ -197,6 +199,7 @@ class ActionEvent(Payload):
     )
     host: str = Field(description="name of the host, from the configuration")
     camera: str = Field(description="name of the camera, from the configuration")
+    zone: Zone = Field(default=None, exclude_if=lambda zone: zone is None)
     label: str = Field(description="name of the action: a label of the model, or a name from the configuration")
     label_index: int = Field(
         ge=0, description="index of the model's label; where several labels share the name, of the most probable one"
@@ -223,152 +226,11 @@ class ActionEvent(Payload):
     )
 
 
-class Thresholds(Part):
-    """The scores at which an action starts and ends."""
-
-    enter: float = Field(ge=0, le=1, description="score at which an action starts")
-    exit: float = Field(ge=0, le=1, description="score below which it ends")
-
-
-class CameraThresholds(Thresholds):
-    """The thresholds of a camera's actions, as configured or as last set by a command."""
-
-    actions: dict[str, Thresholds] = Field(
-        default_factory=dict, description="those of the actions that differ, by the name of the action"
-    )
-
-
-class CameraStatus(Payload):
-    """The state and counters of one camera. Retained."""
-
-    camera: str
-    state: State = Field(
-        description="`streaming`: frames arrive; `frozen`: the same frame over and over; `disabled`: by a command; "
-        "otherwise no frames arrive. A fault stays while the daemon reconnects, until frames arrive"
-    )
-    reason: str = Field(description="what is wrong; empty if nothing is")
-    since: Time
-    fps: float = Field(ge=0, description="frames per second that the camera delivers")
-    width: int = Field(ge=0)
-    height: int = Field(ge=0)
-    hop: int = Field(ge=0, description="segments between the last two classified clips; 0 before the second clip")
-    latency_ms: float = Field(
-        ge=0, description="milliseconds from a clip's last frame to its scores; median of the last clips"
-    )
-    clips: int = Field(ge=0, description="clips scored since the daemon started")
-    gated: int = Field(
-        ge=0, description="number of these in a still scene, whose scores were repeated without inference"
-    )
-    shed: int = Field(ge=0, description="segments without a clip of their own because the host was too slow")
-    gaps: int = Field(
-        ge=0, description="times that the window was emptied: after a gap, a reconnect or a new frame size"
-    )
-    decoder: str = Field(
-        default="",
-        description="GStreamer's decoder element, such as `vah264dec` or `avdec_h264`, or `opencv`; empty before the "
-        "first frame, and if the camera sends raw frames",
-    )
-    clock: Clock = Field(
-        default="host", description="clock of the events' times: the camera's, if it sends its time and that is right"
-    )
-    frames: int = Field(default=0, ge=0, description="frames that the camera delivered since the daemon started")
-    connects: int = Field(default=0, ge=0, description="times that frames began to arrive since the daemon started")
-    repeated: int = Field(
-        default=0, ge=0, description="frames that the model saw twice because the camera delivered no other in time"
-    )
-    thresholds: CameraThresholds | None = Field(default=None, description="null: published by an earlier version")
-
-
-class Delivery(Part):
-    """The connection to the broker. `degraded`: connected, but the broker rejects messages on some topic."""
-
-    state: DeliveryState = Field(
-        description="`taken_over`: another client has the same id; `tls`: the handshake failed"
-    )
-    reason: str = Field(description="what is wrong; empty if nothing is")
-    since: Time
-
-
-class OutboxStatus(Part):
-    """The events that wait for the broker. Counters count events, over all starts of the daemon."""
-
-    state: OutboxState = Field(description="`ok`, or why events wait in memory instead of on disk")
-    reason: str = Field(description="what is wrong; empty if nothing is")
-    waiting: int = Field(ge=0, description="events that the broker has not acknowledged yet")
-    dropped: int = Field(
-        ge=0,
-        description="events given up: older than the age limit, or the oldest beyond the size limit (a few of them may "
-        "have been delivered)",
-    )
-    lost: int = Field(ge=0, description="events that waited in an outbox that was damaged or removed")
-    delivered: int = Field(
-        default=0, ge=0, description="events that the broker has acknowledged since the daemon started"
-    )
-    size: int = Field(default=0, ge=0, description="bytes of events on disk, including those kept for replay")
-
-
-class ConfigStatus(Part):
-    """The state of the configuration file that was read last."""
-
-    state: ConfigState = Field(
-        description="`checking`: the previous configuration is in force while this one and its model are tried; "
-        "`refused`: the previous configuration stays in force, because this one is invalid"
-    )
-    reason: str = Field(description="what is invalid, or what takes effect only after a restart; empty otherwise")
-    since: Time
-
-
-class RuntimeStatus(Part):
-    """The state of the compiled network."""
-
-    state: RuntimeState = Field(
-        description="`rebuilding`: it failed while it served, and is compiled again; `failed`: it failed once more, or "
-        "could not be compiled, and the daemon ends so that its supervisor starts it again"
-    )
-    reason: str = Field(description="what failed; empty if nothing does")
-    since: Time
-    rebuilds: int = Field(default=0, ge=0, description="times that it was compiled again after a failure")
-
-
-@dataclass(frozen=True)
-class Availability:
-    """The host's availability: plain text on <base>/availability, retained.
-
-    `offline`: published as the last will, after a failure, or while the host reconnects for a reload.
-    """
-
-    state: AvailabilityState
-
-
-class DaemonStatus(Payload):
-    """The state of the daemon. Retained."""
-
-    host: str
-    version: str
-    boot: str = Field(description="random, different at every start of the daemon")
-    started_at: Time
-    at: Time | None = Field(default=None, description="when this was published; null: by an earlier version")
-    model: ModelRef
-    device: str
-    cameras: list[str]
-    segment_s: float = Field(
-        default=0,
-        ge=0,
-        description="seconds from one segment to the next; a clip every `hop` segments. 0: older version",
-    )
-    session: int = Field(ge=0, description="number of the connection to the broker; grows with every connection")
-    delivery: Delivery
-    outbox: OutboxStatus
-    config: ConfigStatus | None = Field(default=None, description="null: published by an earlier version")
-    connects: int = Field(default=0, ge=0, description="connections that the broker accepted since the daemon started")
-    runtime: RuntimeStatus | None = Field(default=None, description="null: published by an earlier version")
-    metrics_fault: str = Field(default="", description="why the metrics are not served; empty: they are, or are off")
-
-
 class TopScores(Payload):
     """The labels with the highest scores of one clip. QoS 0, never retained."""
 
     camera: str
+    zone: Zone = Field(default=None, exclude_if=lambda zone: zone is None)
     at: Time
     scores: dict[str, Score]
     latency_ms: float = Field(ge=0)
@@ -382,17 +244,3 @@ class Reply(Payload):
     ok: bool = Field(description="true: the command was carried out")
     error: str = Field(description="why it was not carried out; empty if `ok`")
     result: dict[str, int | float | str | bool | None] = Field(description="the values that hold now")
-
-
-PUBLISHED: dict[str, type[Payload]] = {
-    "event": ActionEvent,
-    "camera_status": CameraStatus,
-    "daemon_status": DaemonStatus,
-    "scores": TopScores,
-    "reply": Reply,
-}
-
-
-def json_schema(name: str) -> str:
-    """Return the JSON Schema of a payload as edge_tdn/schemas has it (`make schemas` writes it there)."""
-    return json.dumps(PUBLISHED[name].model_json_schema(by_alias=True, mode="serialization"), indent=1) + "\n"

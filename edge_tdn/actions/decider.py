@@ -24,34 +24,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from edge_tdn.actions.event_numbers import EventNumbers
 from edge_tdn.actions.labels import rules
 from edge_tdn.actions.smoothing import Probabilities, ScoreSmoother
 from edge_tdn.actions.stream_clock import StreamClock
 from edge_tdn.config.tables import DecideConfig
-from edge_tdn.messages import (
-    NS_PER_S,
-    ActionEvent,
-    CameraThresholds,
-    EndReason,
-    EventWindow,
-    ModelRef,
-    Scores,
-    Thresholds,
-    iso,
-)
+from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, EventWindow, ModelRef, Scores, iso
 from edge_tdn.spelling import nearest
+from edge_tdn.status_messages import CameraThresholds, Thresholds
 
 MAX_JITTER_NS = 5 * NS_PER_S  # a wall clock that steps back by less only shows that frames arrive early and late
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The source of all events of one camera: host, camera, start of the daemon, model."""
+    """The source of all events that one decider makes: host, camera, start of the daemon, model, zone of the camera."""
 
     host: str
     camera: str
     boot: str
     model: ModelRef
+    zone: str | None = None  # None: the camera has no zones
 
 
 @dataclass
@@ -86,12 +79,12 @@ class _End:
 
 
 class Decider:
-    """Turns the scores of one camera, in order, into its events, in order.
+    """Turns the scores of one camera, or of one of its zones, in order, into events, in order.
 
     Owned by the runtime thread. `thresholds`, `camera_thresholds` and `set_thresholds` may be called from any thread:
     they read and replace whole values: rules, which are frozen, and `_common`.
 
-    `seq`: the last event number that this camera has used. ValueError: the configuration names unknown labels.
+    `numbers`: those of the camera's events. ValueError: the configuration names unknown labels.
     """
 
     def __init__(
@@ -100,7 +93,7 @@ class Decider:
         origin: Origin,
         labels: Sequence[str],
         background: Sequence[str] = (),
-        seq: int = 0,
+        numbers: EventNumbers | None = None,
     ) -> None:
         self._config = config
         self._origin = origin
@@ -112,7 +105,7 @@ class Decider:
         self._active: dict[str, _Active] = {}
         self._ends: dict[str, _End] = {}  # of the last action of each name
         self._last_end: _End | None = None  # of all names
-        self._seq = seq
+        self._numbers = numbers or EventNumbers()
         self._common = config.enter_threshold, config.exit_threshold  # of the actions that have no others
 
     @property
@@ -283,7 +276,7 @@ class Decider:
             name=pending.name,
             since_ns=pending.since_ns,
             peak=pending.peak,
-            id="/".join((self._origin.host, self._origin.camera, self._origin.boot, str(self._seq + 1))),
+            id="/".join((self._origin.host, self._origin.camera, self._origin.boot, str(self._numbers.last + 1))),
             started_at_ns=self._wall_clock(pending),
         )
         return [*events, self._event("start", action)]
@@ -331,15 +324,15 @@ class Decider:
         mean, members = self._smoother.mean, self._rules[action.name].members
         # the stream's time after the action's start, so that a wall clock that jumps changes no length
         to_ns = action.started_at_ns + now_ns - action.since_ns
-        self._seq += 1
         action.reported_peak, action.reported_ns = action.peak, now_ns
         return ActionEvent(
             id=action.id,
-            seq=self._seq,
+            seq=self._numbers.take(),
             type=kind,
             reason=reason,
             host=self._origin.host,
             camera=self._origin.camera,
+            zone=self._origin.zone,
             label=action.name,
             label_index=max(members, key=lambda member: mean[member]),
             score=_rounded(self._smoother.scores[action.name]),

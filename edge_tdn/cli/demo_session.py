@@ -25,10 +25,11 @@ from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.demo.demo_scenes import CREDITS
 from edge_tdn.demo.embedded_broker import embedded_broker
 from edge_tdn.errors import BrokerError, SourceError
-from edge_tdn.messages import ActionEvent, CameraStatus, Picture
+from edge_tdn.messages import ActionEvent, Picture
 from edge_tdn.output import write_output
 from edge_tdn.process.signals import stop_on_signals
 from edge_tdn.service.daemon import Daemon
+from edge_tdn.status_messages import CameraStatus
 from edge_tdn.subscriber import HostMessage, Subscriber
 
 SCREENSHOT_SIZE = 100, 34  # columns and lines

@@ -22,8 +22,8 @@ from edge_tdn.delivery.mqtt import Acknowledged, Lost, Message, Received
 from edge_tdn.delivery.published_topics import removal_order
 from edge_tdn.delivery.topics import Topics
 from edge_tdn.errors import BrokerError, ConfigError, EdgeTdnError
-from edge_tdn.messages import DaemonStatus
 from edge_tdn.spelling import nearest
+from edge_tdn.status_messages import DaemonStatus
 
 MAX_IN_FLIGHT = 20  # removals
 AVAILABILITY = "/availability"

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from edge_tdn.cli.terminal import STATE_STYLE, event_cells
 from edge_tdn.cli.terminal_pictures import CELL_HEIGHT, Graphics, HalfBlocks, PicturePlace
-from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, Picture, TopScores
+from edge_tdn.messages import ActionEvent, Picture, TopScores
+from edge_tdn.status_messages import CameraStatus, DaemonStatus
 from edge_tdn.subscriber import Content
 
 FULL_SIZE = 80, 24  # columns and lines of a terminal that shows a picture

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from edge_tdn.cli.status_versions import NEWEST, Expected, Outdated, outdated
 from edge_tdn.cli.terminal import LOGS_HINT, STATE_STYLE, age, plain, seconds_since
-from edge_tdn.messages import AvailabilityState, CameraStatus, DaemonStatus, Payload
+from edge_tdn.messages import AvailabilityState, Payload
+from edge_tdn.status_messages import CameraStatus, DaemonStatus
 
 TABLE_WIDTH = 100  # characters, unless a terminal has another width
 COLUMNS = ("camera", "state", "since", "fps", "size", "every", "latency", "clips", "shed", "gaps", "action now")

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from edge_tdn.messages import DaemonStatus, ModelRef
+from edge_tdn.messages import ModelRef
+from edge_tdn.status_messages import DaemonStatus
 
 DIGEST = 8  # characters of a model's SHA-256 that are shown
 

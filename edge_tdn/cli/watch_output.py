@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from edge_tdn.cli.terminal import event_line
-from edge_tdn.messages import ActionEvent, Availability, CameraStatus
+from edge_tdn.messages import ActionEvent
+from edge_tdn.status_messages import Availability, CameraStatus
 from edge_tdn.subscriber import EventCounts, Gap, HostMessage, Recount, Snapshot
 
 

@@ -5,8 +5,9 @@ import time
 from collections.abc import Mapping
 
 from edge_tdn.delivery.timing import PublisherTiming
-from edge_tdn.messages import Delivery, DeliveryState, iso
+from edge_tdn.messages import DeliveryState, iso
 from edge_tdn.process.log import RateLimitedLog
+from edge_tdn.status_messages import Delivery
 
 log = logging.getLogger(__name__)
 

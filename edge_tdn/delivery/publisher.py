@@ -31,8 +31,9 @@ from edge_tdn.delivery.timing import PublisherTiming
 from edge_tdn.delivery.topic_record import TopicRecord
 from edge_tdn.delivery.topics import Topics
 from edge_tdn.delivery.uplink import Connect
-from edge_tdn.messages import ActionEvent, CameraStatus, DaemonStatus, Delivery, OutboxStatus, Reply, TopScores
+from edge_tdn.messages import ActionEvent, Reply, TopScores
 from edge_tdn.process import heartbeat
+from edge_tdn.status_messages import CameraStatus, DaemonStatus, Delivery, OutboxStatus
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from edge_tdn.errors import DeviceError, EdgeTdnError, last_line, with_type
 from edge_tdn.inference.runtime import Ring, Runtime, is_out_of_memory
-from edge_tdn.messages import RuntimeState, RuntimeStatus, iso
+from edge_tdn.messages import RuntimeState, iso
 from edge_tdn.process import heartbeat
+from edge_tdn.status_messages import RuntimeStatus
 
 log = logging.getLogger(__name__)
 

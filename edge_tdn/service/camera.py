@@ -16,7 +16,7 @@ from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.errors import SourceError
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import CameraStatus, Picture
+from edge_tdn.messages import Picture
 from edge_tdn.recording.action_recorder import ActionRecorder
 from edge_tdn.recording.open_recorder import open_main_stream, open_recorder
 from edge_tdn.segments.motion_gate import MotionGate
@@ -28,6 +28,7 @@ from edge_tdn.service.camera_topics import CameraTopics
 from edge_tdn.service.recognition import Recognition
 from edge_tdn.service.recorder_slot import RecorderSlot
 from edge_tdn.service.segment_feed import Pipeline, SegmentFeed
+from edge_tdn.status_messages import CameraStatus
 
 
 class Camera:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from statistics import median
 
 from edge_tdn.config.tables import CameraConfig
-from edge_tdn.messages import CameraStatus, CameraThresholds, Clock, Frame, Scores, State, iso
+from edge_tdn.messages import Clock, Frame, Scores, State, iso
 from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.process.passwords import without_password
 from edge_tdn.service.camera_topics import CameraTopics
 from edge_tdn.service.frame_rate import FrameRate
 from edge_tdn.service.segment_feed import SegmentFeed
+from edge_tdn.status_messages import CameraStatus, CameraThresholds
 
 log = logging.getLogger(__name__)
 

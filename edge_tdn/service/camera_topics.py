@@ -3,7 +3,8 @@
 import threading
 
 from edge_tdn.delivery.publisher import Publisher
-from edge_tdn.messages import ActionEvent, CameraStatus, TopScores
+from edge_tdn.messages import ActionEvent, TopScores
+from edge_tdn.status_messages import CameraStatus
 
 
 class CameraTopics:

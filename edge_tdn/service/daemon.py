@@ -12,7 +12,6 @@ from edge_tdn.errors import DeviceError, EdgeTdnError, last_line, with_type
 from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.manifest import Model
-from edge_tdn.messages import DaemonStatus
 from edge_tdn.process import heartbeat, systemd_notify
 from edge_tdn.process.log import flush_rate_limited
 from edge_tdn.process.malloc import trim, tune_for_daemon
@@ -23,6 +22,7 @@ from edge_tdn.service.reloader import Reloader
 from edge_tdn.service.running import finish_recorders, join_all
 from edge_tdn.service.startup import open_running
 from edge_tdn.service.timing import DEFAULT_DAEMON_TIMING, DaemonTiming, MetricsTiming
+from edge_tdn.status_messages import DaemonStatus
 
 log = logging.getLogger(__name__)
 

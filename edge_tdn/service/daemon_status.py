@@ -3,8 +3,9 @@
 import time
 
 from edge_tdn import __version__
-from edge_tdn.messages import ConfigStatus, DaemonStatus, iso
+from edge_tdn.messages import iso
 from edge_tdn.service.running import Running
+from edge_tdn.status_messages import ConfigStatus, DaemonStatus
 
 
 def daemon_status(running: Running, config: ConfigStatus, started_ns: int, metrics_fault: str) -> DaemonStatus:

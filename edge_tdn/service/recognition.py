@@ -11,12 +11,13 @@ import numpy as np
 from edge_tdn.actions.decider import Decider, interrupted
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.errors import EdgeTdnError, with_type
-from edge_tdn.messages import NS_PER_S, ActionEvent, CameraThresholds, EndReason, Latency, Scores, TopScores, iso
+from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Latency, Scores, TopScores, iso
 from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.service.camera_settings import CameraSettings
 from edge_tdn.service.camera_status import ClipStatistics
 from edge_tdn.service.camera_topics import CameraTopics
 from edge_tdn.service.recorder_slot import RecorderSlot
+from edge_tdn.status_messages import CameraThresholds
 
 log = logging.getLogger(__name__)
 

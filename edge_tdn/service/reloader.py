@@ -9,11 +9,12 @@ from enum import Enum, auto
 from pathlib import Path
 
 from edge_tdn.errors import EdgeTdnError, with_type
-from edge_tdn.messages import ConfigState, ConfigStatus, iso
+from edge_tdn.messages import ConfigState, iso
 from edge_tdn.process import heartbeat, systemd_notify
 from edge_tdn.process.passwords import without_password
 from edge_tdn.service.reload import Plan, apply, prepare
 from edge_tdn.service.running import Running
+from edge_tdn.status_messages import ConfigStatus
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,8 @@ disconnects the other.
 from edge_tdn.config.credentials import broker_access
 from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.mqtt import Connection
-from edge_tdn.messages import ActionEvent, Availability, CameraStatus, DaemonStatus, Reply, TopScores
+from edge_tdn.messages import ActionEvent, Reply, TopScores
+from edge_tdn.status_messages import Availability, CameraStatus, DaemonStatus
 from edge_tdn.subscriber.gaps import EventCounts, Gap, Recount
 from edge_tdn.subscriber.subscriber import Content, HostMessage, Snapshot, Subscriber
 

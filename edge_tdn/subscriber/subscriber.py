@@ -14,16 +14,8 @@ from pydantic import ValidationError
 from edge_tdn.delivery.commands import MAX_SEQ
 from edge_tdn.delivery.mqtt import Connected, Connection, Link, Lost, Message, Received
 from edge_tdn.jpeg_comment import comment_in
-from edge_tdn.messages import (
-    ActionEvent,
-    Availability,
-    AvailabilityState,
-    CameraStatus,
-    DaemonStatus,
-    Payload,
-    Reply,
-    TopScores,
-)
+from edge_tdn.messages import ActionEvent, AvailabilityState, Payload, Reply, TopScores
+from edge_tdn.status_messages import Availability, CameraStatus, DaemonStatus
 from edge_tdn.subscriber.gaps import EventCounts, Gap, GapTracker, Recount
 
 REQUEST_CHECK_S = 0.25  # from one check for due replay requests to the next

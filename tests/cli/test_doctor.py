@@ -24,7 +24,7 @@ from edge_tdn.config.tables import OutboxConfig
 from edge_tdn.delivery.mqtt import Connection, Message, Received
 from edge_tdn.delivery.outbox.folder import lock_holder_pid
 from edge_tdn.delivery.outbox.outbox import Outbox
-from edge_tdn.messages import PUBLISHED
+from edge_tdn.status_messages import PUBLISHED
 from tests.conftest import ROOT
 from tests.support.authority import Authority
 from tests.support.bridge import BridgedBrokers

@@ -11,8 +11,8 @@ from edge_tdn.cli.doctor.site import SiteExamination
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
-from edge_tdn.messages import DaemonStatus
 from edge_tdn.service.metrics import Metrics
+from edge_tdn.status_messages import DaemonStatus
 from tests.support.broker import Mosquitto
 from tests.support.command_line import camera_site
 from tests.support.ports import free_port

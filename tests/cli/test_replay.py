@@ -22,11 +22,12 @@ from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model
 from edge_tdn.media.video_writer import write_video
-from edge_tdn.messages import NS_PER_S, ActionEvent, CameraStatus, Frame
+from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.output import write_output
 from edge_tdn.replay.replay_chain import ReplayChain
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings
+from edge_tdn.status_messages import CameraStatus
 from tests.support.command_line import camera_site
 
 SECONDS = 8  # of the demo's clip: an object moves right, then left

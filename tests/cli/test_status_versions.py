@@ -12,7 +12,7 @@ from rich.console import Console
 from edge_tdn.__main__ import main
 from edge_tdn.cli.status_table import Overview
 from edge_tdn.cli.status_versions import NEWEST, Expected, outdated, version_order
-from edge_tdn.messages import DaemonStatus
+from edge_tdn.status_messages import DaemonStatus
 from tests.support.broker import Mosquitto
 from tests.support.retained import RetainedStates, ago, camera_status, daemon_status
 

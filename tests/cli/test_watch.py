@@ -16,7 +16,7 @@ from edge_tdn.cli.live_view import LiveView
 from edge_tdn.cli.terminal import event_line
 from edge_tdn.cli.watch_output import Screen
 from edge_tdn.delivery.mqtt import Connection, Message
-from edge_tdn.messages import CameraStatus
+from edge_tdn.status_messages import CameraStatus
 from edge_tdn.subscriber import Subscriber
 from tests.support.broker import Mosquitto
 from tests.support.subscriber import MOMENT, MessageLog, ReplayingHost, make_event

@@ -14,7 +14,8 @@ from edge_tdn.config.tables import Config
 from edge_tdn.delivery.commands import SetThreshold
 from edge_tdn.delivery.commands import parse as parse_command
 from edge_tdn.delivery.home_assistant import MAX_ACTIONS, documents
-from edge_tdn.messages import CameraStatus, DaemonStatus, State
+from edge_tdn.messages import State
+from edge_tdn.status_messages import CameraStatus, DaemonStatus
 from tests.support.discovery import DAEMON_STATUS, camera_status_payload, discovery_site, event_payload
 
 # Copied from https://www.home-assistant.io/integrations/mqtt/ and the pages of its platforms.

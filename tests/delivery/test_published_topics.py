@@ -19,7 +19,7 @@ from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.recorded_topics import RecordedTopics
 from edge_tdn.delivery.timing import ConnectionTiming, PublisherTiming
 from edge_tdn.delivery.topic_record import RECORD, TopicRecord
-from edge_tdn.messages import DaemonStatus
+from edge_tdn.status_messages import DaemonStatus
 from tests.support.broker import Mosquitto
 from tests.support.delivery import BASE, DeliveryRecorder, StartPublisher, action_event, camera_status
 from tests.support.model_broker import Host, ModelBroker

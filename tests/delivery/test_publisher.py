@@ -10,7 +10,8 @@ from edge_tdn.delivery.mqtt import Connection, Message
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.timing import ConnectionTiming, PublisherTiming
-from edge_tdn.messages import ActionEvent, CameraStatus, ConfigStatus, DaemonStatus, Reply
+from edge_tdn.messages import ActionEvent, Reply
+from edge_tdn.status_messages import CameraStatus, ConfigStatus, DaemonStatus
 from tests.support.broker import Mosquitto
 from tests.support.delivery import BASE, MODEL, MOMENT, DeliveryRecorder, StartPublisher, action_event, camera_status
 from tests.support.waiting import eventually

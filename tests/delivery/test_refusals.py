@@ -24,7 +24,8 @@ from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError
-from edge_tdn.messages import Delivery, DeliveryState
+from edge_tdn.messages import DeliveryState
+from edge_tdn.status_messages import Delivery
 from tests.support.authority import LOOPBACK, Authority, self_signed
 from tests.support.broker import Mosquitto
 from tests.support.delivery import BASE, DeliveryRecorder, action_event, raise_failure

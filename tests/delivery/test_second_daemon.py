@@ -9,7 +9,7 @@ import pytest
 from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.timing import ConnectionTiming
-from edge_tdn.messages import ConfigStatus, DaemonStatus
+from edge_tdn.status_messages import ConfigStatus, DaemonStatus
 from tests.support.broker import Mosquitto
 from tests.support.delivery import BASE, MODEL, MOMENT, StartPublisher
 from tests.support.waiting import eventually

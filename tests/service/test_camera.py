@@ -16,9 +16,9 @@ from edge_tdn.inference.pace import MIN_LATE_HOPS
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model
-from edge_tdn.messages import CameraStatus
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings
+from edge_tdn.status_messages import CameraStatus
 from tests.support.actions import NumberReader
 from tests.support.fakes import FakeRuntime, PublisherLog, fail
 from tests.support.rtsp import RtspCamera

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge_tdn.messages import ActionEvent, DaemonStatus, Reply
+from edge_tdn.messages import ActionEvent, Reply
 from edge_tdn.service.control import Control
+from edge_tdn.status_messages import DaemonStatus
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
 from tests.support.mqtt import RecordingClient

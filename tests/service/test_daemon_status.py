@@ -7,8 +7,8 @@ import pytest
 
 from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime
 from edge_tdn.manifest import Model
-from edge_tdn.messages import ConfigStatus, Delivery, OutboxStatus
 from edge_tdn.service.daemon_status import daemon_status, status_line
+from edge_tdn.status_messages import ConfigStatus, Delivery, OutboxStatus
 from tests.support.fakes import FakeRuntime
 
 MOMENT = "2026-03-01T12:00:00.000Z"

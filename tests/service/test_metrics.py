@@ -18,19 +18,11 @@ from edge_tdn.__main__ import main
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
-from edge_tdn.messages import (
-    CameraStatus,
-    ConfigStatus,
-    DaemonStatus,
-    Delivery,
-    ModelRef,
-    OutboxStatus,
-    RuntimeStatus,
-    State,
-)
+from edge_tdn.messages import ModelRef, State
 from edge_tdn.service.metrics import Metrics
 from edge_tdn.service.metrics_port import in_use
 from edge_tdn.service.timing import MetricsTiming
+from edge_tdn.status_messages import CameraStatus, ConfigStatus, DaemonStatus, Delivery, OutboxStatus, RuntimeStatus
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
 from tests.support.mqtt import HostRecorder

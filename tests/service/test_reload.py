@@ -17,7 +17,8 @@ from rich.console import Console
 from edge_tdn.cli.check import check
 from edge_tdn.demo.demo_clip import demo_clip_path
 from edge_tdn.errors import EdgeTdnError
-from edge_tdn.messages import ActionEvent, CameraStatus, ConfigStatus, DaemonStatus, TopScores
+from edge_tdn.messages import ActionEvent, TopScores
+from edge_tdn.status_messages import CameraStatus, ConfigStatus, DaemonStatus
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess

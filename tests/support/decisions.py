@@ -5,6 +5,7 @@ from datetime import datetime
 import numpy as np
 
 from edge_tdn.actions.decider import Decider, Origin
+from edge_tdn.actions.event_numbers import EventNumbers
 from edge_tdn.config.tables import DecideConfig
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, ActionEvent, ModelRef, Scores
 
@@ -58,7 +59,7 @@ def prompt_config(**settings: object) -> DecideConfig:
 
 def decider(seq: int = 0, **settings: object) -> Decider:
     """Return a decider with a `prompt_config`."""
-    return Decider(prompt_config(**settings), ORIGIN, LABELS, ("still",), seq)
+    return Decider(prompt_config(**settings), ORIGIN, LABELS, ("still",), EventNumbers(seq))
 
 
 def run(d: Decider, sequence: list[tuple[float, ...]], start: int = 0) -> list[ActionEvent]:

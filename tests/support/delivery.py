@@ -7,7 +7,8 @@ from typing import Any
 from paho.mqtt import client as paho
 
 from edge_tdn.delivery.publisher import Publisher
-from edge_tdn.messages import ActionEvent, CameraStatus, EventWindow, ModelRef
+from edge_tdn.messages import ActionEvent, EventWindow, ModelRef
+from edge_tdn.status_messages import CameraStatus
 from tests.support.mqtt import Recorded, RecordingClient
 
 HOST = "here"

@@ -6,7 +6,8 @@ from typing import Any
 from edge_tdn import __version__
 from edge_tdn.config.load import parse
 from edge_tdn.config.tables import Config
-from edge_tdn.messages import ActionEvent, CameraStatus, CameraThresholds, EventWindow, ModelRef, State, Thresholds
+from edge_tdn.messages import ActionEvent, EventWindow, ModelRef, State
+from edge_tdn.status_messages import CameraStatus, CameraThresholds, Thresholds
 
 MOMENT = "2026-03-01T12:00:00.000Z"
 MODEL = ModelRef(id="motion", precision="fp32", sha256="0" * 64)

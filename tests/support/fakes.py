@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from edge_tdn.inference.feature_ring import FeatureRing
 from edge_tdn.manifest import InputSpec
-from edge_tdn.messages import ActionEvent, CameraStatus, Clock, EndReason, Frame, Scores, Segment, TopScores
+from edge_tdn.messages import ActionEvent, Clock, EndReason, Frame, Scores, Segment, TopScores
+from edge_tdn.status_messages import CameraStatus
 
 SPEC = InputSpec(
     segments=4,

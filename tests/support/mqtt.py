@@ -12,7 +12,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge_tdn.messages import PUBLISHED, json_schema
+from edge_tdn.status_messages import PUBLISHED, json_schema
 from tests.support.waiting import PATIENCE_S, eventually
 
 T = TypeVar("T")

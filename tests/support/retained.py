@@ -4,7 +4,8 @@ import subprocess
 import time
 
 from edge_tdn.delivery.mqtt import Acknowledged, Message
-from edge_tdn.messages import NS_PER_S, CameraStatus, DaemonStatus, iso
+from edge_tdn.messages import NS_PER_S, iso
+from edge_tdn.status_messages import CameraStatus, DaemonStatus
 from tests.support.broker import Mosquitto
 from tests.support.waiting import PROGRAM_S
 

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from edge_tdn.help.documents import sections
-from edge_tdn.messages import json_schema
+from edge_tdn.status_messages import json_schema
 from tests.conftest import ROOT
 from tests.support.documents import PAGES, README, Page
 

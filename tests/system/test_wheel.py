@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_tdn.messages import PUBLISHED
+from edge_tdn.status_messages import PUBLISHED
 from tests.conftest import ROOT
 from tests.support.waiting import PROGRAM_S
 

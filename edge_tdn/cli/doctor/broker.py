@@ -34,8 +34,9 @@ from edge_tdn.delivery.mqtt import (
 )
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import BrokerError
-from edge_tdn.messages import DaemonStatus, Reply, TopScores, iso
+from edge_tdn.messages import Reply, TopScores, iso
 from edge_tdn.service.metrics_port import PORT_REMEDY
+from edge_tdn.status_messages import DaemonStatus
 
 ACCESS_RULE = "the broker's access rules must let {user} {verb} {base}/#"
 FAILED = BrokerError.exit_status

@@ -18,8 +18,8 @@ from pathlib import Path
 from edge_tdn.config.tables import OutboxConfig
 from edge_tdn.delivery.outbox.database import Entry
 from edge_tdn.delivery.outbox.storage import EventStorage, OutboxTiming
-from edge_tdn.messages import OutboxStatus
 from edge_tdn.process.log import RateLimitedLog
+from edge_tdn.status_messages import OutboxStatus
 
 __all__ = ["Entry", "Outbox", "OutboxTiming"]
 log = logging.getLogger(__name__)
