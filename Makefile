@@ -174,7 +174,7 @@ test-packages: packages
 	@packaging/packages.sh $(TEST_PACKAGES)
 
 schemas: $(VENV)/.host
-	$(BIN)/python -c 'from pathlib import Path; from edge_tdn import messages as m; \
+	$(BIN)/python -c 'from pathlib import Path; from edge_tdn import status_messages as m; \
 		[Path(f"edge_tdn/schemas/{n}.json").write_text(m.json_schema(n)) for n in m.PUBLISHED]'
 
 manuals: $(VENV)/.test

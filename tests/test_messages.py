@@ -7,22 +7,22 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from edge_tdn import messages
+from edge_tdn import messages, status_messages
 from edge_tdn.errors import EdgeTdnError
 from tests.conftest import ROOT
 
 SCHEMAS = ROOT / "edge_tdn/schemas"
 
 
-@pytest.mark.parametrize("name", messages.PUBLISHED)
+@pytest.mark.parametrize("name", status_messages.PUBLISHED)
 def test_a_published_schema_equals_the_one_of_the_code(name: str) -> None:
-    schema = json.loads(messages.json_schema(name))
+    schema = json.loads(status_messages.json_schema(name))
     assert json.loads((SCHEMAS / f"{name}.json").read_text()) == schema, "run: make schemas"
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
 def test_every_schema_belongs_to_a_message() -> None:
-    assert {path.stem for path in SCHEMAS.iterdir()} == set(messages.PUBLISHED)
+    assert {path.stem for path in SCHEMAS.iterdir()} == set(status_messages.PUBLISHED)
 
 
 def test_times_are_utc_with_milliseconds() -> None:

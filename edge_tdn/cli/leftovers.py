@@ -156,10 +156,12 @@ class Leftovers:
         if not self._is_below(topic):
             return True  # a document of the host
         topics = Topics(self.base)
-        camera = topic.removeprefix(f"{self.base}/").rpartition("/")[0]
-        if not camera:
-            return topic in topics.retained((), snapshots=True)
-        return "/" not in camera and topic in topics.retained([camera], snapshots=True) and self._is_camera(camera)
+        *levels, _ = topic.removeprefix(f"{self.base}/").split("/")
+        if len(levels) > 2:
+            return False
+        zones = [(levels[0], levels[1])] if levels[1:] else []
+        own = topics.retained(levels[:1], snapshots=True, zones=zones)
+        return topic in own and (not levels or self._is_camera(levels[0]))
 
     def _is_camera(self, name: str) -> bool:
         """Return whether a level below the prefix is a camera, shown by its status; below edge-tdn/HOST all are."""

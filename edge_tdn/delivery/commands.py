@@ -93,8 +93,8 @@ class SetEnabled:
 class SetThreshold:
     """Set the scores at which a camera's actions start and end.
 
-    `exit`: None leaves it as it is, or lowers it to `enter`. `label`: None for all labels. It is not checked here: the
-    model's labels are not known.
+    `exit`: None leaves it as it is, or lowers it to `enter`. `label`: None for all labels. `zone`: None for all zones.
+    Neither is checked here: zones and labels are not known.
     """
 
     camera: str
@@ -103,6 +103,10 @@ class SetThreshold:
         float | None, Field(ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1, not above enter")
     ] = None
     label: Label = None
+    zone: Annotated[
+        Annotated[Printable, Field(min_length=1, max_length=64)] | None,
+        Field(description="the name of one of the camera's zones"),
+    ] = None
     id: Id = None
 
     def __post_init__(self) -> None:

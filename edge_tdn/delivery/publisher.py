@@ -108,13 +108,13 @@ class Publisher:
         self._stopwatch.decided(event.camera, event.seq)
         self._inbox.put(event)
 
-    def action(self, camera: str, label: str | None) -> None:
-        """Publish the label of the camera's current action, for dashboards."""
-        self._inbox.put(Message(self._topics.action(camera), (label or "none").encode(), retain=True))
+    def action(self, camera: str, label: str | None, zone: str | None = None) -> None:
+        """Publish the label of the current action of a camera, or of one of its zones, for dashboards."""
+        self._inbox.put(Message(self._topics.action(camera, zone), (label or "none").encode(), retain=True))
 
-    def snapshot(self, camera: str, jpeg: bytes) -> None:
-        """Publish the picture of the camera's newest action; an empty one removes it from the broker."""
-        self._inbox.put(Message(self._topics.snapshot(camera), jpeg, retain=True, content_type="image/jpeg"))
+    def snapshot(self, camera: str, jpeg: bytes, zone: str | None = None) -> None:
+        """Publish the picture of the newest action of a camera, or of one of its zones; an empty one removes it."""
+        self._inbox.put(Message(self._topics.snapshot(camera, zone), jpeg, retain=True, content_type="image/jpeg"))
 
     def scores(self, scores: TopScores) -> None:
         """Publish scores with QoS 0, unless there is no connection."""
@@ -128,14 +128,19 @@ class Publisher:
         self._inbox.put(json_message(self._topics.status, status, retain=True))
 
     def announce(
-        self, documents: Mapping[str, bytes], birth_topic: str, cameras: Collection[str] = (), snapshots: bool = False
+        self,
+        documents: Mapping[str, bytes],
+        birth_topic: str,
+        cameras: Collection[str] = (),
+        snapshots: bool = False,
+        zones: Collection[tuple[str, str]] = (),
     ) -> None:
         """Publish retained JSON documents by topic, at every connect, and when `online` comes on `birth_topic`.
 
-        `cameras`: the configured ones; `snapshots`: their snapshots are published. All other retained topics of this
-        host, from now or from earlier starts, are removed from the broker.
+        `cameras`: the configured ones; `zones`: camera and name of each; `snapshots`: their snapshots are published. All
+        other retained topics of this host, from now or from earlier starts, are removed from the broker.
         """
-        self._inbox.put(Announcement(documents, birth_topic, self._topics.retained(cameras, snapshots)))
+        self._inbox.put(Announcement(documents, birth_topic, self._topics.retained(cameras, snapshots, zones)))
 
     def reconnect(self, connect: Connect, elsewhere: bool) -> None:
         """Replace the connection. `elsewhere`: by one to another broker; this one gets `stopped` as a goodbye."""

@@ -34,13 +34,13 @@ class Topics:
         """A camera's events, JSON, never retained."""
         return f"{self.base}/{camera}/events"
 
-    def action(self, camera: str) -> str:
-        """The label of the camera's current action, or `none`, retained."""
-        return f"{self.base}/{camera}/action"
+    def action(self, camera: str, zone: str | None = None) -> str:
+        """The label of the current action of a camera, or of one of its zones, or `none`, retained."""
+        return f"{self.base}/{_place(camera, zone)}/action"
 
-    def snapshot(self, camera: str) -> str:
-        """The JPEG of the camera's newest action, retained."""
-        return f"{self.base}/{camera}/snapshot"
+    def snapshot(self, camera: str, zone: str | None = None) -> str:
+        """The JPEG of the newest action of a camera, or of one of its zones, retained."""
+        return f"{self.base}/{_place(camera, zone)}/snapshot"
 
     def scores(self, camera: str) -> str:
         """A camera's top scores, JSON, with QoS 0."""
@@ -50,7 +50,13 @@ class Topics:
         """A camera's status, retained JSON."""
         return f"{self.base}/{camera}/status"
 
-    def retained(self, cameras: Iterable[str], snapshots: bool) -> set[str]:
-        """All topics of retained messages. `snapshots`: including pictures."""
-        own = [kind for kind in (self.action, self.camera_status, self.snapshot) if snapshots or kind != self.snapshot]
-        return {self.availability, self.status, *(kind(camera) for camera in cameras for kind in own)}
+    def retained(self, cameras: Iterable[str], snapshots: bool, zones: Iterable[tuple[str, str]] = ()) -> set[str]:
+        """All topics of retained messages. `snapshots`: including pictures. `zones`: camera and zone of each."""
+        places: list[tuple[str, str | None]] = [*((camera, None) for camera in cameras), *zones]
+        topics = {self.availability, self.status, *(self.camera_status(camera) for camera, zone in places if not zone)}
+        topics |= {self.action(*place) for place in places}
+        return topics | ({self.snapshot(*place) for place in places} if snapshots else set())
+
+
+def _place(camera: str, zone: str | None) -> str:
+    return f"{camera}/{zone}" if zone else camera
