@@ -1,10 +1,12 @@
 """Small training tasks that a CPU finishes in seconds, and a way to run the trainer in a process that can be killed."""
 
+import gc
 import itertools
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,7 @@ def run_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def kill_trainer_when(arguments: Sequence[str], condition: Callable[[], bool]) -> None:
     """Run `edge-tdn-train` in a process, and send it SIGKILL as soon as the condition holds."""
-    process = FORK.Process(target=main, args=(arguments,))
+    process = _forked(lambda: main(arguments))
     process.start()
     eventually(lambda: condition() or not process.is_alive())
     process.kill()
@@ -83,7 +85,21 @@ def kill_trainer_at(arguments: Sequence[str], owner: Any, function: str, call: i
         setattr(owner, function, counted)  # in this process only
         main(arguments)
 
-    process = FORK.Process(target=run)
+    process = _forked(run)
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL, f"{function} was not called {call} times"
+
+
+def _forked(run: Callable[[], object]) -> ForkProcess:
+    """Return a process with what this one has imported, not started yet.
+
+    The objects that earlier tests have left are never destroyed in it: their threads do not exist there, and joining
+    them would abort the process.
+    """
+
+    def without_garbage() -> None:
+        gc.freeze()
+        run()
+
+    return FORK.Process(target=without_garbage)
