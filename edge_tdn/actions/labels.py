@@ -7,6 +7,7 @@ Every label that is not a background label is reported under its own name, with 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from edge_tdn.config.fault import KeyPath
 from edge_tdn.config.tables import Config, DecideConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import NS_PER_S
@@ -58,41 +59,71 @@ def rules(config: DecideConfig, labels: Sequence[str], background: Sequence[str]
     return found
 
 
+@dataclass(frozen=True)
+class NamedActions:
+    """What names actions for one model: limits, and where the configuration has their `only` and `ignore`."""
+
+    decide: DecideConfig
+    keys: KeyPath  # of the table with `only` and `ignore`
+    labels: Sequence[str]  # of the model
+    background: Sequence[str]
+
+
 def check_names(config: Config, labels: Sequence[str], background: Sequence[str] = ()) -> None:
     """Raise a ConfigError that lists every name in [decide] which this model does not have."""
-    faults = [config.fault(keys, value, message) for keys, value, message in _faults(config.decide, labels, background)]
-    if faults:
-        raise ConfigError("\n".join(faults))
+    check_all_names(config, [NamedActions(config.decide, ("decide",), labels, background)])
 
 
-Fault = tuple[list[str | int], object, str]  # keys, value, reason
+def check_all_names(config: Config, uses: Sequence[NamedActions]) -> None:
+    """Raise a ConfigError that lists every name that a zone's model does not have, or in [decide] no model has."""
+    faults = [{(keys, repr(value)): (value, message) for keys, value, message in _faults(use)} for use in uses]
+    known = {place for use in faults for place in use if place[0][:1] == ("decide",)}
+    known -= {place for place in known if all(place in use for use in faults)}  # some other model has the name
+    found = {place: fault for use in faults for place, fault in use.items() if place not in known}
+    for use in [] if found else uses:
+        if not rules(for_model(use.decide, use.labels), use.labels, use.background):
+            reason = "one of the models has none of them; give its zones an `only` of their own"
+            found[(*use.keys, "only"), ""] = use.decide.only, reason
+    if found:
+        lines = [config.fault(keys, value, message) for (keys, _), (value, message) in found.items()]
+        raise ConfigError("\n".join(lines))
 
 
-def _faults(decide: DecideConfig, labels: Sequence[str], background: Sequence[str]) -> Iterator[Fault]:
+def for_model(decide: DecideConfig, labels: Sequence[str]) -> DecideConfig:
+    """Return the limits without the [[decide.action]] that are for other models."""
+    own = [action for action in decide.action if set(action.labels or [action.name]) & set(labels)]
+    return decide.model_copy(update={"action": tuple(own)})
+
+
+Fault = tuple[KeyPath, object, str]  # keys, value, reason
+
+
+def _faults(use: NamedActions) -> Iterator[Fault]:
+    decide, labels, background = use.decide, use.labels, use.background
     reportable = [label for label in labels if label not in background]
     moved = {label: action.name for action in decide.action for label in action.labels}
     unmoved = [label for label in reportable if label not in moved]
     for number, action in enumerate(decide.action):
-        keys: list[str | int] = ["decide", "action", number]
+        keys: KeyPath = ("decide", "action", number)
         if not action.labels and action.name not in reportable:
             more = "; to report labels under a name of your own, list them in `labels`"
-            yield [*keys, "name"], action.name, _unknown(action.name, reportable, background) + more
+            yield (*keys, "name"), action.name, _unknown(action.name, reportable, background) + more
         if action.labels and action.name in unmoved:
             reason = "a label of the model has this name; add it to `labels`, or choose another name"
-            yield [*keys, "name"], action.name, reason
+            yield (*keys, "name"), action.name, reason
         for label in action.labels:
             if label not in reportable:
-                yield [*keys, "labels"], label, _unknown(label, reportable, background)
+                yield (*keys, "labels"), label, _unknown(label, reportable, background)
     names = list(dict.fromkeys([*(action.name for action in decide.action), *unmoved]))
     for key, chosen in (("only", decide.only), ("ignore", decide.ignore)):
         for name in chosen:
             if name in names:
                 continue
             renamed = f"is reported as {moved[name]!r}; use that name" if name in moved else ""
-            yield ["decide", key], name, renamed or _unknown(name, names, background)
+            yield (*use.keys, key), name, renamed or _unknown(name, names, background)
     if not set(decide.only or names) - set(decide.ignore):
         reason = "nothing is left to report; remove a name from `ignore`, or add one to `only`"
-        yield ["decide", "ignore"], decide.ignore, reason
+        yield (*use.keys, "ignore"), decide.ignore, reason
 
 
 def _unknown(name: str, allowed: Sequence[str], background: Sequence[str]) -> str:

@@ -7,10 +7,10 @@ GStreamer's videoflip takes 0.7 ms.
 from dataclasses import dataclass
 
 from edge_tdn.config.tables import CameraConfig
+from edge_tdn.config.zone_tables import WHOLE
 from edge_tdn.media.colour import Packed, Yuv420
+from edge_tdn.media.outline import even_pixels
 from edge_tdn.messages import Decoded
-
-WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Crop:
             return picture
         height, width = picture.size
         left, top, right, bottom = self._before_rotation()
-        rows, columns = _pixels(top, bottom, height), _pixels(left, right, width)
+        rows, columns = even_pixels(top, bottom, height), even_pixels(left, right, width)
         return picture.part(rows, columns, self.rotate)
 
     def _before_rotation(self) -> tuple[float, float, float, float]:
@@ -44,10 +44,3 @@ class Crop:
             case 270:
                 return 1 - bottom, left, 1 - top, right
         return left, top, right, bottom
-
-
-def _pixels(first: float, last: float, length: int) -> slice:
-    """Return the pixels between two shares of `length`: at least two, and an even number before the first."""
-    pairs = length // 2
-    begin = min(round(first * pairs), pairs - 1)
-    return slice(2 * begin, 2 * max(round(last * pairs), begin + 1)) if pairs else slice(0, length)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from edge_tdn.capture.capture import POLL_S, Capture, EndOfStream
-from edge_tdn.capture.crop import WHOLE, Crop
+from edge_tdn.capture.crop import Crop
 from edge_tdn.capture.open_capture import open_capture
 from edge_tdn.capture.picture_folder import AS_FOUND, PictureCapture, Pictures
 from edge_tdn.capture.stream_position import StreamPosition
 from edge_tdn.capture.timing import DEFAULT_TIMING, CaptureTiming
 from edge_tdn.config.tables import CameraConfig
+from edge_tdn.config.zone_tables import WHOLE
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import Frame
 

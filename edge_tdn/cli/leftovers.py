@@ -16,7 +16,8 @@ from edge_tdn.cli.options import broker_config
 from edge_tdn.cli.retained_reader import RetainedReader
 from edge_tdn.cli.terminal import plain
 from edge_tdn.config.checks import check_topic
-from edge_tdn.config.tables import HomeAssistantConfig, Name
+from edge_tdn.config.tables import HomeAssistantConfig
+from edge_tdn.config.value_types import Name
 from edge_tdn.delivery.home_assistant import device_id
 from edge_tdn.delivery.mqtt import Acknowledged, Lost, Message, Received
 from edge_tdn.delivery.published_topics import removal_order

@@ -41,7 +41,8 @@ class ZoneConfig(ConfigTable):
     )
     polygon: Polygon = Field(
         default=(),
-        description="in place of `region`: corners as [x, y], shares of the picture; what lies outside is blackened",
+        description="in place of `region`: corners as [x, y], shares of the picture; what lies outside is filled "
+        "with grey",
     )
     model: str = Field(
         default="", description="a model folder (relative to this file), or a shipped model's name; empty: [runtime]'s"

@@ -8,7 +8,7 @@ again when Home Assistant has started.
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -39,21 +39,30 @@ class _Device:
     via: str = ""  # id of the device that it is connected to
 
 
-def documents(config: Config, labels: Sequence[str]) -> dict[str, bytes]:
+def documents(config: Config, labels: Mapping[tuple[str, str | None], Sequence[str]]) -> dict[str, bytes]:
     """Return retained JSON documents by topic, the host's first, because the cameras refer to it.
 
-    No documents if discovery is off. `labels`: those that events may have.
+    No documents if discovery is off. `labels`: those that events of a camera and its zone may have; the zone is None
+    where a camera has none.
     """
     settings = config.home_assistant
     if settings.discovery == "off":
         return {}
     form = _one_per_device if settings.discovery == "device" else _one_per_entity
-    devices = [_host(config), *(_camera(config, camera.name, labels) for camera in config.camera)]
+    devices = [
+        _host(config),
+        *(_camera(config, camera.name, _of_all_zones(labels, camera.name)) for camera in config.camera),
+    ]
     return {
         f"{settings.prefix}/{topic}/config": json.dumps(document, ensure_ascii=False).encode()
         for device in devices
         for topic, document in form(device).items()
     }
+
+
+def _of_all_zones(labels: Mapping[tuple[str, str | None], Sequence[str]], camera: str) -> list[str]:
+    """Return the labels that events of a camera may have, whatever their zone."""
+    return list(dict.fromkeys(label for (name, _), own in labels.items() if name == camera for label in own))
 
 
 def _one_per_device(device: _Device) -> dict[str, Entity]:

@@ -137,8 +137,8 @@ class Publisher:
     ) -> None:
         """Publish retained JSON documents by topic, at every connect, and when `online` comes on `birth_topic`.
 
-        `cameras`: the configured ones; `zones`: camera and name of each; `snapshots`: their snapshots are published. All
-        other retained topics of this host, from now or from earlier starts, are removed from the broker.
+        `cameras`: the configured ones; `zones`: camera and name of each; `snapshots`: their snapshots are published.
+        All other retained topics of this host, from now or from earlier starts, are removed from the broker.
         """
         self._inbox.put(Announcement(documents, birth_topic, self._topics.retained(cameras, snapshots, zones)))
 

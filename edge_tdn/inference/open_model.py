@@ -1,9 +1,10 @@
-"""Open the model and the runtime that [runtime] names: verified, compiled, self-tested; and check their parity."""
+"""Open the models and runtimes that a configuration names: verified, compiled, self-tested; and check their parity."""
 
 import logging
 import time
 from pathlib import Path
 
+from edge_tdn.config.resolved_zones import ModelChoice, runtime_choice
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError, ModelError
 from edge_tdn.inference.open_runtime import AUTO, open_runtime
@@ -16,14 +17,15 @@ from edge_tdn.verdict import recorded_claim, recorded_comparison
 log = logging.getLogger(__name__)
 
 
-def open_configured_model(config: Config, base: Path) -> Model:
-    """Return the verified model that [runtime] names. `base`: folder of relative paths.
+def open_configured_model(config: Config, base: Path, choice: ModelChoice | None = None) -> Model:
+    """Return the verified model of a choice, by default of [runtime]. `base`: folder of relative paths.
 
     Raises ConfigError if it names no folder, or one that this user may not read; ModelError if the model is invalid.
     """
-    folder = find_model(config.runtime.model, base)
+    choice = choice or runtime_choice(config)
+    folder = find_model(choice.model, base)
     if reason := not_a_folder(folder):
-        raise ConfigError(config.fault(["runtime", "model"], config.runtime.model, f"{folder}: {reason}"))
+        raise ConfigError(config.fault(choice.model_keys, choice.model, f"{folder}: {reason}"))
     try:
         return open_model(folder)
     except ModelError as error:
@@ -31,19 +33,24 @@ def open_configured_model(config: Config, base: Path) -> Model:
             raise
         file = error.__cause__.filename
         reason = f"{file}: {error.__cause__.strerror}; {remedy(folder, SERVED_MODELS)}"
-        raise ConfigError(config.fault(["runtime", "model"], config.runtime.model, reason)) from error
+        raise ConfigError(config.fault(choice.model_keys, choice.model, reason)) from error
 
 
-def open_configured_runtime(config: Config, model: Model, cache: Path | None = None) -> Runtime:
-    """Return the runtime that [runtime] describes, compiled and self-tested. `cache`: folder of compiled graphs."""
-    settings = config.runtime
+def open_configured_runtime(
+    config: Config, model: Model, cache: Path | None = None, choice: ModelChoice | None = None
+) -> Runtime:
+    """Return the runtime of a choice, by default of [runtime], compiled and self-tested.
+
+    `cache`: folder of compiled graphs.
+    """
+    settings, choice = config.runtime, choice or runtime_choice(config)
     began = time.monotonic()
     has = dict.fromkeys(name.removeprefix("cuda-") for name in model.manifest.precisions)
-    if settings.precision not in has:
+    if choice.precision not in has:
         reason = f"the model {model.manifest.id} has: {', '.join(has)}"
-        raise ConfigError(config.fault(["runtime", "precision"], settings.precision, reason))
+        raise ConfigError(config.fault(choice.precision_keys, choice.precision, reason))
     try:
-        runtime = open_runtime(model, settings.precision, settings.device, settings.threads, cache)
+        runtime = open_runtime(model, choice.precision, settings.device, settings.threads, cache)
     except UnavailableDeviceError as error:
         if settings.device == AUTO:
             raise

@@ -78,6 +78,11 @@ class Scheduler:
         for reason in self._queue.remove(lane):
             lane.break_off(reason)
 
+    @property
+    def engines(self) -> set[Engine]:
+        """The engines that lanes have at this moment."""
+        return {lane.engine for lane in self._queue.lanes}
+
     def submit(self, lane: Lane, item: Item) -> None:
         """Hand over a segment to compute, or a break in the stream. Never blocks."""
         self._queue.put(lane, item)

@@ -52,7 +52,7 @@ class Yuv420:
     def sampled(self, step: int) -> Luma:
         return self.luma[::step, ::step].copy()
 
-    def part(self, rows: slice, columns: slice, rotate: int) -> "Yuv420":
+    def part(self, rows: slice, columns: slice, rotate: int = 0) -> "Yuv420":
         """Return a copy of these rows and columns (even in number and start), rotated clockwise by `rotate` degrees."""
         half_rows, half_columns = (slice(cut.start // 2, (cut.stop + 1) // 2) for cut in (rows, columns))
         chroma = [_rotated(plane[half_rows, half_columns], rotate) for plane in self._chroma]
@@ -98,7 +98,7 @@ class Packed:
         code = cv2.COLOR_RGB2GRAY if self._order == "RGB" else cv2.COLOR_BGR2GRAY
         return cv2.cvtColor(self._pixels[::step, ::step], code)  # type: ignore[return-value]
 
-    def part(self, rows: slice, columns: slice, rotate: int) -> "Packed":
+    def part(self, rows: slice, columns: slice, rotate: int = 0) -> "Packed":
         """Return a copy of these rows and columns, rotated clockwise by `rotate` degrees."""
         return Packed(_rotated(self._pixels[rows, columns], rotate), self._order)
 

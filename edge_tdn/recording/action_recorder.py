@@ -1,8 +1,22 @@
 """The protocols of a camera's recorder and of its main stream, for who may run without either."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
+from edge_tdn.manifest import InputSpec
+from edge_tdn.media.outline import Outline
 from edge_tdn.messages import ActionEvent, Frame, Scores
+
+
+@dataclass(frozen=True)
+class RecordedZone:
+    """What a recorder has to know of a zone, or of the whole picture."""
+
+    name: str | None  # None: the camera has no zones
+    spec: InputSpec
+    hop: int  # segments
+    min_length_s: float  # of an action
+    outline: Outline | None = None  # drawn into its snapshots
 
 
 class ActionRecorder(Protocol):

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge_tdn.config.tables import Config
-from edge_tdn.manifest import InputSpec
+from edge_tdn.config.record_table import RecordConfig
 from edge_tdn.messages import NS_PER_MS, NS_PER_S, ActionEvent, Scores
+from edge_tdn.recording.action_recorder import RecordedZone
 
 MAX_APART_NS = NS_PER_S // 4  # from a frame of the main stream to the moment that it is to show
 
@@ -21,14 +21,15 @@ class ActionTimes:
     main_stream: bool  # the recorded frames are those of main_stream.py: their PTS are on the host's monotonic clock
 
     @classmethod
-    def of(cls, spec: InputSpec, hop: int, config: Config, late_s: float, main_stream: bool = False) -> "ActionTimes":
-        """Return those of one camera. `late_s`: how long after its last frame an event may come."""
+    def of(cls, zone: RecordedZone, record: RecordConfig, late_s: float, main_stream: bool = False) -> "ActionTimes":
+        """Return those of one zone. `late_s`: how long after its last frame an event may come."""
+        spec = zone.spec
         centre = spec.segments // 2 * spec.segment_stride + spec.span // 2  # ticks
         return cls(
             centre_ns=round(centre * NS_PER_S / spec.frame_rate),
-            pre_roll_ns=round(config.record.pre_roll_s * NS_PER_S),
-            post_roll_ns=round(config.record.post_roll_s * NS_PER_S),
-            kept_s=_needed_s(centre, spec, hop, config) + late_s,
+            pre_roll_ns=round(record.pre_roll_s * NS_PER_S),
+            post_roll_ns=round(record.post_roll_s * NS_PER_S),
+            kept_s=_needed_s(centre, zone, record) + late_s,
             main_stream=main_stream,
         )
 
@@ -57,12 +58,13 @@ class ActionTimes:
         return scores.received_ns - scores.to_ns if self.main_stream else 0
 
 
-def _needed_s(centre: int, spec: InputSpec, hop: int, config: Config) -> float:
+def _needed_s(centre: int, zone: RecordedZone, record: RecordConfig) -> float:
     """Return the seconds from the centre of a clip, or from the start of a pre-roll, until its event."""
+    spec = zone.spec
     needed_s = (spec.ticks - centre) / spec.frame_rate
-    if config.record.clip:
-        rise_s = max(spec.span / spec.frame_rate, config.decide.min_length_s + hop * spec.segment_s)
-        needed_s = max(needed_s, config.record.pre_roll_s + rise_s)
+    if record.clip:
+        rise_s = max(spec.span / spec.frame_rate, zone.min_length_s + zone.hop * spec.segment_s)
+        needed_s = max(needed_s, record.pre_roll_s + rise_s)
     return needed_s
 
 

@@ -3,26 +3,26 @@
 Fonts and encoders take 4 MB, so that recorder.py is imported only by who records.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_tdn.capture.timing import CaptureTiming
 from edge_tdn.config.tables import CameraConfig, Config
-from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Frame
-from edge_tdn.recording.action_recorder import ActionRecorder, RecordedStream
+from edge_tdn.recording.action_recorder import ActionRecorder, RecordedStream, RecordedZone
 from edge_tdn.recording.timing import RecorderTiming
 
 
 def open_recorder(
     camera: CameraConfig,
     config: Config,
-    spec: InputSpec,
+    zones: Sequence[RecordedZone],
     base: Path,
-    publish: Callable[[bytes], None],
+    publish: Callable[[bytes, str | None], None],
     timing: RecorderTiming,
 ) -> ActionRecorder | None:
-    """Return a running recorder of a camera, or None where recording is off. `publish`: takes the JPEGs.
+    """Return a running recorder of a camera, or None where recording is off. `publish`: takes each JPEG and the
+    name of its zone.
 
     ConfigError: this machine cannot record as configured.
     """
@@ -30,7 +30,7 @@ def open_recorder(
         return None
     from edge_tdn.recording.recorder import Recorder
 
-    return Recorder(camera, config, spec, base, publish, records_main_stream(camera, config), timing)
+    return Recorder(camera, config, zones, base, publish, records_main_stream(camera, config), timing)
 
 
 def open_main_stream(

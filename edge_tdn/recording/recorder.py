@@ -10,12 +10,12 @@ and delays no event.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_tdn.config.tables import CameraConfig, Config
-from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import ActionEvent, Frame, Scores
+from edge_tdn.recording.action_recorder import RecordedZone
 from edge_tdn.recording.action_times import ActionTimes
 from edge_tdn.recording.recent_frames import RecentFrames
 from edge_tdn.recording.recorder_inbox import RecorderInbox, RecorderNote
@@ -38,13 +38,15 @@ class Recorder:
         self,
         camera: CameraConfig,
         config: Config,
-        spec: InputSpec,
+        zones: Sequence[RecordedZone],
         base: Path,
-        publish: Callable[[bytes], None],
+        publish: Callable[[bytes, str | None], None],
         main_stream: bool = False,
         timing: RecorderTiming = DEFAULT_TIMING,
     ) -> None:
-        """`publish`: takes the JPEGs, on the recorder's thread. `main_stream`: the frames are those of main_stream.py.
+        """`publish`: takes each JPEG and the name of its zone, on the recorder's thread.
+
+        `main_stream`: the frames are those of main_stream.py.
 
         ConfigError: this machine cannot record as configured.
         """
@@ -52,14 +54,18 @@ class Recorder:
         verify(record, base)
         self.camera = camera.name
         self._config = record
-        self._times = ActionTimes.of(spec, camera.hop, config, timing.late_s, main_stream)
-        self._recent = RecentFrames(self._times.kept_s, record.memory_mb * MB)
+        self._times = {zone.name: ActionTimes.of(zone, record, timing.late_s, main_stream) for zone in zones}
+        kept_s = max(times.kept_s for times in self._times.values())
+        self._recent = RecentFrames(kept_s, record.memory_mb * MB)
         self._inbox = RecorderInbox()
         self._best: dict[str, float] = {}  # the score in the last snapshot of each action that has not ended, by its id
         self._rate_logged = False
         limits = record.max_mb * MB, record.min_free_mb * MB
         recordings = Recordings(base / record.folder, camera.name, *limits) if record.folder else None
-        self._thread = RecorderThread(camera.name, record, self._recent, self._inbox, recordings, publish, timing)
+        outlines = {zone.name: zone.outline for zone in zones}
+        self._thread = RecorderThread(
+            camera.name, record, self._recent, self._inbox, recordings, publish, outlines, timing
+        )
 
     @property
     def clips(self) -> int:
@@ -98,14 +104,15 @@ class Recorder:
         On the runtime thread.
         """
         from_ns = until_ns = picture = None
-        if scores is not None:
+        times = self._times.get(event.zone)  # None: a reload has removed the zone meanwhile
+        if scores is not None and times is not None:
             if self._is_better(event):
-                picture = self._inbox.reserve(self._recent.nearest(*self._times.snapshot(scores)))
+                picture = self._inbox.reserve(self._recent.nearest(*times.snapshot(scores)))
                 self._best[event.id] = event.score
             if event.type == "start" and self._config.clip:
-                from_ns = self._times.clip_start_ns(event, scores)
+                from_ns = times.clip_start_ns(event, scores)
             elif event.type == "end":
-                until_ns = self._times.clip_end_ns(event, scores)
+                until_ns = times.clip_end_ns(event, scores)
         if event.type == "end":
             self._best.pop(event.id, None)
         if picture or from_ns is not None or event.type == "end":

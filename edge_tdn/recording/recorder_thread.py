@@ -4,12 +4,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from edge_tdn.config.record_table import RecordConfig
 from edge_tdn.errors import EdgeTdnError, last_line
 from edge_tdn.jpeg_comment import with_comment
+from edge_tdn.media.outline import Outline
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.process import heartbeat
 from edge_tdn.process.log import RateLimitedLog, value
@@ -36,13 +37,14 @@ class RecorderThread:
         recent: RecentFrames,
         inbox: RecorderInbox,
         recordings: Recordings | None,
-        publish: Callable[[bytes], None],
+        publish: Callable[[bytes, str | None], None],
+        outlines: Mapping[str | None, Outline | None],
         timing: RecorderTiming,
     ) -> None:
         self.finished_clips = 0
         self._camera, self._config, self._timing = camera, config, timing
         self._recent, self._inbox, self._recordings = recent, inbox, recordings
-        self._publish = publish
+        self._publish, self._outlines = publish, outlines
         self._clips: dict[str, ClipFile] = {}  # open ones, by the action's id
         self._closing = threading.Event()
         self._trouble_log = RateLimitedLog(log, timing.log_every_s)
@@ -90,8 +92,9 @@ class RecorderThread:
             clip.end(last_ns if note.until_ns is None else note.until_ns)
 
     def _make_snapshot(self, event: ActionEvent, picture: Frame) -> None:
-        jpeg = with_comment(draw(picture.decoded, event.label, event.label_index, event.score), event.id)
-        self._publish(jpeg)
+        outline = self._outlines.get(event.zone)
+        jpeg = with_comment(draw(picture.decoded, event.label, event.label_index, event.score, outline), event.id)
+        self._publish(jpeg, event.zone)
         if self._recordings and event.snapshot:
             scratch = self._recordings.begin(event.snapshot)
             try:

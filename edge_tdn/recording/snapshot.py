@@ -1,4 +1,4 @@
-"""A snapshot of an action: a JPEG with label and score in a banner.
+"""A snapshot of an action: a JPEG with label and score in a banner, and the outline of its zone.
 
 The font comes with Pillow, so that no machine lacks it, but it has the Latin alphabet only. Accents are left out; a
 label with any other letter is shown by its number, "label 7".
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from edge_tdn.media.outline import Outline
 from edge_tdn.messages import Decoded, Rgbx
 
 QUALITY = 85  # of the JPEG; at 95 files are twice as large, without a visible difference
@@ -18,21 +19,33 @@ BACKDROP = 0.3  # share of the picture's brightness that remains under the text,
 TEXT_SHARE = 1 / 20  # height of the text, of the picture's shorter side ...
 MIN_TEXT_PX = 11  # ... but at least this
 MIN_SHRINK = 0.7  # a long label shrinks down to this before it is cut
-WHITE, GREEN = (255, 255, 255), (130, 230, 130)
+LINE_SHARE = 1 / 240  # thickness of an outline, of the picture's shorter side
+WHITE, GREEN, BLACK = (255, 255, 255), (130, 230, 130), (0, 0, 0)
 NO_GLYPH = "\U0010ffff"  # no font has it
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont  # the latter where Pillow was built without FreeType
 
 
-def draw(picture: Decoded, label: str, index: int, score: float) -> bytes:
-    """Return the JPEG. `index`: the label's number; `score`: 0 to 1."""
+def draw(picture: Decoded, label: str, index: int, score: float, outline: Outline | None = None) -> bytes:
+    """Return the JPEG. `index`: the label's number; `score`: 0 to 1; `outline`: of the zone, None for none."""
     height, width = picture.size
     pixels: Rgbx = np.empty((height, width, 4), np.uint8)
     picture.rgbx(pixels)
+    if outline:
+        draw_outline(pixels, outline)
     _draw_banner(pixels, legible(label) or f"label {index}", f"{score:.0%}")
     good, jpeg = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     assert good  # nothing in it can fail but memory
     return jpeg.tobytes()
+
+
+def draw_outline(pixels: Rgbx, outline: Outline) -> None:
+    """Draw the outline of a zone: a line on a dark one, so that it is visible on any picture."""
+    height, width = pixels.shape[:2]
+    corners = outline.corners((height, width)).astype(np.int32)
+    thickness = max(1, round(min(height, width) * LINE_SHARE))
+    for colour, thick in ((BLACK, 3 * thickness), (GREEN, thickness)):
+        cv2.polylines(pixels, [corners], True, (*colour, 255), thick, cv2.LINE_AA)
 
 
 def legible(label: str) -> str:

@@ -1,40 +1,48 @@
 """One camera, from its frames to its events: the only file that knows the order of the stages.
 
-    source ─► window ─► scheduler (runtime) ─► decide ─► publish
-         └──────────────────────────────────────► record ──┘
-    or from the camera's main stream ────────────────┘
+    source ─► of each zone: window ─► scheduler (runtime) ─► decide ─► publish
+         └────────────────────────────────────────────────────► record ──┘
+    or from the camera's main stream ──────────────────────────────┘
 
-The camera's own thread takes frames, fills the window and submits segments (camera_thread.py, segment_feed.py); scores
-come back on the runtime thread (recognition.py). None of these parts refers back to one before it, and the scheduler's
-lane holds the recognition weakly, so that a camera that has left is freed at once, with its ring and its frames.
+The camera's own thread takes frames, cuts them for each zone, fills the windows and submits segments
+(camera_thread.py, camera_zones.py, segment_feed.py); scores come back on the runtime thread (recognition.py). None of
+these parts refers back to one before it, and the scheduler's lanes hold the recognitions weakly, so that a camera that
+has left is freed at once, with its rings and its frames.
 """
 
+from collections.abc import Mapping, Sequence
+
+from edge_tdn.actions.event_numbers import EventNumbers
 from edge_tdn.capture.address import is_live
 from edge_tdn.capture.source import Source
+from edge_tdn.config.tables import CameraConfig
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.errors import SourceError
+from edge_tdn.inference.engine import Engine
+from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.scheduler import Scheduler
-from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import Picture
-from edge_tdn.recording.action_recorder import ActionRecorder
+from edge_tdn.recording.action_recorder import ActionRecorder, RecordedZone
 from edge_tdn.recording.open_recorder import open_main_stream, open_recorder
-from edge_tdn.segments.motion_gate import MotionGate
-from edge_tdn.segments.window import Window
-from edge_tdn.service.camera_settings import CameraSettings
-from edge_tdn.service.camera_status import CameraStatusTracker, ClipStatistics
+from edge_tdn.service.camera_settings import CameraSettings, ZoneSettings
+from edge_tdn.service.camera_status import CameraStatusTracker
 from edge_tdn.service.camera_thread import CameraThread, state_report
 from edge_tdn.service.camera_topics import CameraTopics
-from edge_tdn.service.recognition import Recognition
+from edge_tdn.service.camera_zones import CameraZones
 from edge_tdn.service.recorder_slot import RecorderSlot
-from edge_tdn.service.segment_feed import Pipeline, SegmentFeed
+from edge_tdn.service.segment_feed import Pipeline
+from edge_tdn.service.zone import Zone
+from edge_tdn.spelling import nearest
 from edge_tdn.status_messages import CameraStatus
+
+NewZones = Sequence[tuple[Zone, ZoneSettings, Pipeline]]  # the zone, its settings from now on, and its pipeline
 
 
 class Camera:
     """The parts of a served camera, put together. Any thread may use it, unless a method names one.
 
-    `_settings` is replaced as one value, by the runtime thread, and `_recorded_spec` by the reload thread; all else is
+    `_settings` is replaced as one value, by the runtime thread, and `_recorded` by the reload thread; all else is
     fixed.
     """
 
@@ -47,40 +55,38 @@ class Camera:
         """
         table, base = settings.table, settings.base
         self.name = settings.name
-        self.table = table
         self._settings = settings
-        self._scheduler = scheduler
+        self._scheduler, self._observe = scheduler, observe
         self._topics = CameraTopics(publisher, self.name)
         self._recorder_slot = RecorderSlot()
-        clips = ClipStatistics()
-        seq = publisher.last_seq(self.name)
-        recognition = self._recognition = Recognition(settings, self._topics, self._recorder_slot, clips, seq, observe)
+        self._numbers = EventNumbers(publisher.last_seq(self.name))
         main_stream = open_main_stream(table, settings.config, base, self._recorder_slot.frame, settings.timing.capture)
         self._recorder_slot.replace(self._open_recorder(settings))
-        self._recorded_spec = settings.spec  # the input that the recorder was opened for
+        self._recorded = _recorded(settings)  # the zones that the recorder was opened for
+        opened: list[Zone] = []
         try:
-            self._feed = SegmentFeed(scheduler, self._open_pipeline(settings.spec))
+            for zone in settings.zones:
+                opened.append(self._new_zone(zone))
         except BaseException:  # as where the device has no memory left
+            for made in opened:
+                made.feed.leave()
             self._close_recorder()
             raise
+        self._zones = CameraZones(opened)
         self._status = CameraStatusTracker(
-            table,
-            self._topics,
-            self._feed,
-            clips,
-            lambda: main_stream.trouble if main_stream else "",
-            lambda: recognition.thresholds,
+            table, self._topics, self._zones, lambda: main_stream.trouble if main_stream else ""
         )
         timing = settings.timing.capture
-        source = Source(table, base, state_report(self._status, self._feed), timing)
+        source = Source(table, base, state_report(self._status, self._zones), timing)
         retry_s = timing.retry_max_s if is_live(table.source) else None
         self._thread = CameraThread(
-            self.name, source, self._feed, self._status, self._recorder_slot, main_stream, retry_s
+            self.name, source, self._zones, self._status, self._recorder_slot, main_stream, retry_s
         )
 
     def start(self) -> None:
         """Start the camera's thread."""
-        self._topics.action(None)
+        for zone in self._zones.zones:
+            self._topics.action(None, zone.name)
         self._thread.start()
 
     def stop(self, reason: str = "the daemon was stopped") -> None:
@@ -91,7 +97,12 @@ class Camera:
         """Wait for the thread to end, at most this long."""
         self._thread.join(timeout_s)
         if self.running:  # held by a library: its action ends nevertheless, the process does not wait
-            self._feed.break_off("shutdown")
+            self._zones.break_off("shutdown")
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        """Its zones, or the whole picture as the only one."""
+        return self._zones.zones
 
     @property
     def running(self) -> bool:
@@ -117,11 +128,26 @@ class Camera:
         enter: float,
         exit: float | None,  # noqa: A002  (as in TOML)
         label: str | None,
+        zone: str | None = None,
     ) -> tuple[float, float]:
-        """Set the thresholds until the daemon ends, see `Decider.set_thresholds`, and publish them."""
-        both = self._recognition.set_thresholds(enter, exit, label)
+        """Set the thresholds of a zone, None: of all, until the daemon ends, and publish them.
+
+        See `Decider.set_thresholds`. A zone whose model lacks the label is passed over, if another one has it.
+        ValueError: out of range, no such zone, or no such label.
+        """
+        zones = [one for one in self._zones.zones if zone in (None, one.name)]
+        if not zones:
+            names = [str(one.name) for one in self._zones.named]
+            raise ValueError(f"no zone {zone!r}; {nearest(zone or '', names, 'there are') if names else 'it has none'}")
+        found: list[tuple[float, float]] = []
+        for one in zones:
+            try:
+                found.append(one.recognition.set_thresholds(enter, exit, label))
+            except ValueError:
+                if one is zones[-1] and not found:
+                    raise
         self._status.publish()
-        return both
+        return found[0]
 
     @property
     def picture(self) -> Picture | None:
@@ -146,44 +172,70 @@ class Camera:
         """Publish the status as it is now, unless the camera has left."""
         self._status.publish()
 
-    def pipeline_for(self, spec: InputSpec) -> Pipeline:
-        """Return the pipeline for a model with this input: the current one if that fits, else a new one for `change`.
+    def prepare_zones(self, settings: CameraSettings) -> NewZones:
+        """Return the zones for other settings: those of the same name continue, others are new.
 
-        On the runtime thread. Fails where the device has no memory left.
+        On the runtime thread. Fails where the device has no memory left; then nothing has changed.
         """
-        return self._feed.pipeline if spec == self._settings.spec else self._open_pipeline(spec)
+        before = {zone.name: zone for zone in self._zones.zones}
+        found = []
+        for own in settings.zones:
+            zone = before.get(own.name)
+            if zone is None:
+                zone = self._new_zone(own)
+                found.append((zone, own, zone.feed.pipeline))
+            else:
+                found.append((zone, own, zone.pipeline_for(own)))
+        return found
 
-    def change(self, settings: CameraSettings, pipeline: Pipeline) -> None:
-        """Continue with other settings, on the runtime thread, between two turns. The source keeps running.
+    def change(self, settings: CameraSettings, zones: NewZones) -> None:
+        """Continue with other settings and what `prepare_zones` returned for them. The source keeps running.
 
-        Actions continue where they can, see `Decider.change`. Another pipeline starts with an empty window.
+        On the runtime thread, between two turns. Actions continue where they can, see `Zone.change`.
         """
-        if pipeline is not self._feed.pipeline:
-            self._recognition.broken("shutdown")
-            self._feed.leave()
-            self._feed.replace(pipeline)
+        staying = {zone for zone, _, _ in zones}
+        for zone in self._zones.zones:
+            if zone not in staying:
+                zone.leave()
+        known = self._zones.zones
+        for zone, own, pipeline in zones:
+            if zone in known:
+                zone.change(own, pipeline)
         self._settings = settings
-        self._recognition.change(settings)
+        self._zones.replace([zone for zone, _, _ in zones])
+        for zone, _, _ in zones:
+            if zone not in known:
+                self._topics.action(None, zone.name)
+
+    def moves(self, settings: CameraSettings) -> Mapping[Lane, Engine]:
+        """Return the lanes that continue with other settings on another engine. From the reload thread."""
+        before = {zone.name: zone for zone in self._zones.zones}
+        found = {}
+        for own in settings.zones:
+            zone = before.get(own.name)
+            if zone and own.sees_as(zone.settings) and own.engine is not zone.settings.engine:
+                found[zone.feed.pipeline.lane] = own.engine
+        return found
 
     @property
     def recorder_fits(self) -> bool:
-        """The recorder was opened for the input of the current model."""
-        return self._recorded_spec == self._settings.spec
+        """The recorder was opened for the zones as they are."""
+        return self._recorded == _recorded(self._settings)
 
     def replace_recorder(self) -> ActionRecorder | None:
         """Let a new recorder take over, as the current settings say. Return the previous one, which is to be closed."""
         settings = self._settings
         previous = self._recorder_slot.replace(self._open_recorder(settings))
-        self._recorded_spec = settings.spec
+        self._recorded = _recorded(settings)
         return previous
 
     def leave(self) -> None:
         """End its actions, and leave the scheduler. On the runtime thread, after it was stopped and joined."""
-        self._feed.leave()
+        self._zones.leave()
 
     def discard(self) -> None:
         """Give up a camera that was never started, and of which nothing was published. On the runtime thread."""
-        self._feed.leave()
+        self._zones.leave()
         self._close_recorder()
 
     def dismiss(self, removed: bool) -> None:
@@ -191,14 +243,19 @@ class Camera:
         self._thread.forget()
         if removed:
             self._thread.end()
-            self._topics.action(None)
+            for zone in self._zones.zones:
+                self._topics.action(None, zone.name)
         self._topics.close()
         self._status.close()
 
-    def _open_pipeline(self, spec: InputSpec) -> Pipeline:
-        gate = MotionGate() if self.table.motion_gate else None
-        lane = self._scheduler.add_lane(self.table.hop, self._recognition)
-        return Pipeline(Window(spec, self.table.max_gap_s, gate=gate), lane)
+    @property
+    def table(self) -> CameraConfig:
+        """Its table in the configuration that is in force for it."""
+        return self._settings.table
+
+    def _new_zone(self, settings: ZoneSettings) -> Zone:
+        max_gap_s, topics = self.table.max_gap_s, self._topics
+        return Zone(settings, max_gap_s, self._scheduler, topics, self._recorder_slot, self._numbers, self._observe)
 
     def _close_recorder(self) -> None:
         if recorder := self.recorder:
@@ -208,8 +265,16 @@ class Camera:
         return open_recorder(
             settings.table,
             settings.config,
-            settings.spec,
+            _recorded(settings),
             settings.base,
             self._topics.snapshot,
             settings.timing.recorder,
         )
+
+
+def _recorded(settings: CameraSettings) -> tuple[RecordedZone, ...]:
+    """Return what the recorder has to know of the zones."""
+    return tuple(
+        RecordedZone(one.name, one.spec, one.zone.hop, one.decide.min_length_s, one.outline if one.name else None)
+        for one in settings.zones
+    )

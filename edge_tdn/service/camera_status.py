@@ -3,57 +3,24 @@
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 
 from edge_tdn.config.tables import CameraConfig
-from edge_tdn.messages import Clock, Frame, Scores, State, iso
+from edge_tdn.messages import Clock, Frame, State, iso
 from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.process.passwords import without_password
 from edge_tdn.service.camera_topics import CameraTopics
+from edge_tdn.service.camera_zones import CameraZones
 from edge_tdn.service.frame_rate import FrameRate
-from edge_tdn.service.segment_feed import SegmentFeed
-from edge_tdn.status_messages import CameraStatus, CameraThresholds
+from edge_tdn.service.zone import Zone
+from edge_tdn.status_messages import CameraStatus, ZoneStatus
 
 log = logging.getLogger(__name__)
 
-LATENCY_CLIPS = 50  # the reported latency is the median of this many clips
 FRUITLESS_RUNS = 3  # runs in a row without a segment, after which the status reports it
 STATE_LOG_BURST, STATE_LOG_EVERY_S = 3, 20.0  # a flapping camera has 6 lines a minute, with those on its window
 RETRIED = ("stalled", "unreachable", "unauthorized")  # the source connects again
-
-
-class ClipStatistics:
-    """The clips of one camera: their number and their latency, guarded by one lock; and what is wrong with the last.
-
-    `trouble` is replaced as one value by the runtime thread, and may be read by any.
-    """
-
-    def __init__(self) -> None:
-        self.trouble = ""  # why the last clip could not be used; empty: it was
-        self._lock = threading.Lock()
-        self._clips = 0
-        self._latencies_ms: deque[float] = deque(maxlen=LATENCY_CLIPS)
-
-    def count(self, scores: Scores) -> None:
-        """Count a clip. Repeated scores have no latency."""
-        with self._lock:
-            self._clips += 1
-            if not scores.repeated:
-                self._latencies_ms.append(scores.latency_ms)
-
-    @property
-    def clips(self) -> int:
-        """Clips so far."""
-        return self._clips
-
-    @property
-    def latency_ms(self) -> float:
-        """The median of the last clips; 0 before the first."""
-        with self._lock:
-            return median(self._latencies_ms) if self._latencies_ms else 0.0
 
 
 @dataclass(frozen=True)
@@ -88,14 +55,12 @@ class CameraStatusTracker:
         self,
         camera: CameraConfig,
         topics: CameraTopics,
-        feed: SegmentFeed,
-        clips: ClipStatistics,
+        zones: CameraZones,
         recording_trouble: Callable[[], str] = str,
-        thresholds: Callable[[], CameraThresholds | None] = lambda: None,
     ) -> None:
-        """`recording_trouble`: returns why the main stream gives no frames. `thresholds`: returns those in force."""
-        self._camera, self._topics, self._thresholds = camera, topics, thresholds
-        self._feed, self._clips, self._recording_trouble = feed, clips, recording_trouble
+        """`recording_trouble`: returns why the main stream gives no frames."""
+        self._camera, self._topics = camera, topics
+        self._zones, self._recording_trouble = zones, recording_trouble
         self._lock = threading.RLock()
         self._state = _StateSince("connecting", "", time.time_ns())
         self._input = _Input()
@@ -160,7 +125,7 @@ class CameraStatusTracker:
 
     def status(self) -> CameraStatus:
         """Return the camera's state and figures as they are now."""
-        lane, counts = self._feed.pipeline.lane, self._feed.counts
+        zones, counts = self._zones.zones, self._zones.counts
         with self._lock:
             state = self._state.state
             streaming = state == "streaming"
@@ -172,9 +137,9 @@ class CameraStatusTracker:
                 fps=round(self._rate.fps, 1) if streaming else 0.0,
                 width=self._input.width,
                 height=self._input.height,
-                hop=lane.achieved_hop,
-                latency_ms=round(self._clips.latency_ms, 1),
-                clips=self._clips.clips,
+                hop=max(zone.feed.pipeline.lane.achieved_hop for zone in zones),
+                latency_ms=round(max(zone.clips.latency_ms for zone in zones), 1),
+                clips=sum(zone.clips.clips for zone in zones),
                 gated=counts.gated,
                 shed=counts.shed,
                 gaps=self._input.gaps,
@@ -183,15 +148,39 @@ class CameraStatusTracker:
                 frames=self._input.frames,
                 connects=self._input.connects,
                 repeated=counts.repeated,
-                thresholds=self._thresholds(),
+                thresholds=zones[0].recognition.thresholds,
+                zones=tuple(_zone_status(zone) for zone in self._zones.named),
             )
 
     def _stream_trouble(self) -> str:
         """Return what is wrong although frames come; empty: nothing."""
-        pipeline = self._feed.pipeline
-        slow = self._rate.shortage(pipeline.window.frame_rate)
+        zones = self._zones.zones
+        slow = self._rate.shortage(max(zone.feed.pipeline.window.frame_rate for zone in zones))
         if self._input.fruitless_runs >= FRUITLESS_RUNS:
             gaps = f"no clip: too long between two frames, see max_gap_s ({self._camera.max_gap_s:g} s)"
             return f"{gaps}; {slow}" if slow else gaps
-        verdict = pipeline.lane.pace.verdict
-        return self._state.reason or self._clips.trouble or verdict or slow or self._recording_trouble()
+        troubles = (
+            f"zone {zone.name}: {zone.trouble}" if zone.name else zone.trouble for zone in zones if zone.trouble
+        )
+        return self._state.reason or next(troubles, "") or slow or self._recording_trouble()
+
+
+def _zone_status(zone: Zone) -> ZoneStatus:
+    lane, counts = zone.feed.pipeline.lane, zone.feed.counts
+    height, width = zone.size
+    return ZoneStatus(
+        zone=str(zone.name),
+        reason=zone.trouble,
+        action=zone.recognition.action,
+        model=zone.settings.origin.model,
+        width=width,
+        height=height,
+        segment_s=round(zone.settings.spec.segment_s, 4),
+        hop=lane.achieved_hop,
+        latency_ms=round(zone.clips.latency_ms, 1),
+        clips=zone.clips.clips,
+        gated=counts.gated,
+        shed=counts.shed,
+        repeated=counts.repeated,
+        thresholds=zone.recognition.thresholds,
+    )

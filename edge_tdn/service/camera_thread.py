@@ -1,4 +1,4 @@
-"""The thread of one camera: takes frames from the source, and feeds segments and recorder."""
+"""The thread of one camera: takes frames from the source, and feeds zones and recorder."""
 
 import logging
 import threading
@@ -12,9 +12,9 @@ from edge_tdn.process import heartbeat
 from edge_tdn.process.log import RateLimitedLog
 from edge_tdn.recording.action_recorder import RecordedStream
 from edge_tdn.service.camera_status import CameraStatusTracker
+from edge_tdn.service.camera_zones import CameraZones
 from edge_tdn.service.demand import Demand, DemandSwitch
 from edge_tdn.service.recorder_slot import RecorderSlot
-from edge_tdn.service.segment_feed import SegmentFeed
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class CameraThread:
         self,
         name: str,
         source: Source,
-        feed: SegmentFeed,
+        zones: CameraZones,
         status: CameraStatusTracker,
         recorder: RecorderSlot,
         main_stream: RecordedStream | None = None,
@@ -47,9 +47,9 @@ class CameraThread:
         self.picture: Picture | None = None  # [H, W, 3], the model's size: the newest segment's centre frame
         self.failure: SourceError | None = None  # why the source ended for good
         self._name, self._source = name, source
-        self._feed, self._status, self._recorder = feed, status, recorder
+        self._zones, self._status, self._recorder = zones, status, recorder
         self._main_stream, self._retry_s = main_stream, retry_s
-        self._report = state_report(status, feed)
+        self._report = state_report(status, zones)
         self._emptied_log = RateLimitedLog(log, EMPTIED_LOG_EVERY_S)
         self._thread: threading.Thread | None = None
 
@@ -115,7 +115,7 @@ class CameraThread:
         finally:
             lost = "disabled" if changed.is_set() else lost  # before the next line reads
             stopped = self.demand.stopped
-            self._feed.break_off("shutdown" if stopped else lost)
+            self._zones.break_off("shutdown" if stopped else lost)
             if stopped and self._status.state == "streaming":
                 self.end()
         if retry and self._retry_s is not None:
@@ -126,7 +126,7 @@ class CameraThread:
         self._status.frame(frame, self._source.decoder, self._source.clock)
         if self._main_stream is None:
             self._recorder.frame(frame)
-        pushed = self._feed.push(frame)
+        pushed = self._zones.push(frame)
         if pushed.run_began:
             self._begin_run(frame.decoded.size, pushed.emptied)
         for segment in pushed.segments:
@@ -142,7 +142,7 @@ class CameraThread:
             self._emptied_log.log(logging.INFO, text, self._name, width, height, was)
 
 
-def state_report(status: CameraStatusTracker, feed: SegmentFeed) -> Callable[[State, str], None]:
+def state_report(status: CameraStatusTracker, zones: CameraZones) -> Callable[[State, str], None]:
     """Return what takes over the states of the source. One that stops streaming breaks the stream.
 
     From streaming to connecting, without a fault between them, comes only a file that begins again. The break of one
@@ -151,6 +151,6 @@ def state_report(status: CameraStatusTracker, feed: SegmentFeed) -> Callable[[St
 
     def report(state: State, reason: str) -> None:
         if status.change(state, reason) and state != "ended":
-            feed.break_off("video_ended" if state == "connecting" else "stream_lost")
+            zones.break_off("video_ended" if state == "connecting" else "stream_lost")
 
     return report

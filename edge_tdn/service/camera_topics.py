@@ -11,13 +11,14 @@ class CameraTopics:
     """Publishes one camera's events and states. After `close` nothing is published any more: another camera of the
     same name may have taken over its topics.
 
-    May be used from any thread: one lock guards `_closed`.
+    May be used from any thread: one lock guards `_closed` and `_actions`.
     """
 
     def __init__(self, publisher: Publisher, camera: str) -> None:
         self._publisher, self._camera = publisher, camera
         self._lock = threading.Lock()
         self._closed = False
+        self._actions: dict[str | None, str] = {}  # by zone, the label that is under way; the newest one is last
 
     @property
     def closed(self) -> bool:
@@ -36,11 +37,20 @@ class CameraTopics:
             if not self._closed:
                 self._publisher.event(event)
 
-    def action(self, label: str | None) -> None:
-        """Publish the label of the action that is under way, retained; None: none is."""
+    def action(self, label: str | None, zone: str | None = None) -> None:
+        """Publish the label of the action that is under way, retained; None: none is.
+
+        With `zone` it is published for the zone, and for the camera the newest one of all zones.
+        """
         with self._lock:
-            if not self._closed:
-                self._publisher.action(self._camera, label)
+            if self._closed:
+                return
+            self._actions.pop(zone, None)
+            if label is not None:
+                self._actions[zone] = label
+            if zone:
+                self._publisher.action(self._camera, label, zone)
+            self._publisher.action(self._camera, next(reversed(self._actions.values()), None))
 
     def scores(self, scores: TopScores) -> None:
         """Publish the best labels of a clip."""
@@ -48,11 +58,13 @@ class CameraTopics:
             if not self._closed:
                 self._publisher.scores(scores)
 
-    def snapshot(self, jpeg: bytes) -> None:
-        """Publish the picture of the camera's newest action, retained."""
+    def snapshot(self, jpeg: bytes, zone: str | None = None) -> None:
+        """Publish the picture of the newest action of the camera, and of its zone, retained."""
         with self._lock:
             if not self._closed:
                 self._publisher.snapshot(self._camera, jpeg)
+                if zone:
+                    self._publisher.snapshot(self._camera, jpeg, zone)
 
     def close(self) -> None:
         """Publish nothing more. What is retained of a removed camera is removed by the next announcement."""

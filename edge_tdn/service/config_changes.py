@@ -1,14 +1,16 @@
 """The difference between two configurations, and what it changes in a running daemon. Pure.
 
-A camera whose table is the same keeps running. `host`, broker.base and [outbox] are what others know the daemon by and
-where its events are, and [metrics] is where it can be scraped: only a restart changes these, and until then the old
-ones stay in force.
+A camera whose table is the same, but for its zones, keeps running. `host`, broker.base and [outbox] are what others
+know the daemon by and where its events are, and [metrics] is where it can be scraped: only a restart changes these, and
+until then the old ones stay in force.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from edge_tdn.config.tables import Config
+
+NETWORK_KEYS = ("runtime.model", "runtime.precision", "runtime.cache")  # that do not concern networks which are open
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Changes:
 
     added: tuple[str, ...]
     restarted: tuple[str, ...]  # their tables changed, their sources had failed, or their main streams come or go
+    rezoned: tuple[str, ...]  # only their zones changed: they keep running
     removed: tuple[str, ...]
     keys: tuple[str, ...]  # all others that changed, with their tables
     later: tuple[str, ...]  # of these, what only a restart brings into force
@@ -33,8 +36,8 @@ class Changes:
 
     @property
     def runtime(self) -> bool:
-        """The same model has to run in another way."""
-        return any(key.startswith("runtime.") and key not in ("runtime.model", "runtime.cache") for key in self.keys)
+        """The same networks have to run in another way."""
+        return any(key.startswith("runtime.") and key not in NETWORK_KEYS for key in self.keys)
 
     @property
     def recorders(self) -> bool:
@@ -45,6 +48,7 @@ class Changes:
         parts = {
             "cameras added": self.added,
             "cameras restarted": self.restarted,
+            "zones changed of": self.rezoned,
             "cameras removed": self.removed,
             "changed": tuple(key for key in self.keys if key not in self.later),
         }
@@ -58,16 +62,23 @@ def changes(running: Config, new: Config, failed: Collection[str] = (), pending:
     may be in force.
     """
     possible = (running, pending or running)
-    before, after = ({camera.name: camera.model_dump() for camera in one.camera} for one in (running, new))
+    before, after = (
+        {camera.name: camera.model_dump(exclude={"zone"}) for camera in one.camera} for one in (running, new)
+    )
+    zones, new_zones = ({camera.name: camera.zone for camera in one.camera} for one in (running, new))
     # a main stream plays only while it is recorded
     recording = any(one.record.enabled != new.record.enabled for one in possible)
     keys = tuple(key for key, value in _flat(new).items() if any(value != _flat(one)[key] for one in possible))
+    restarted = tuple(
+        name
+        for name, table in after.items()
+        if name in before and (name in failed or before[name] != table or (recording and table["record_source"]))
+    )
     return Changes(
         added=tuple(name for name in after if name not in before),
-        restarted=tuple(
-            name
-            for name, table in after.items()
-            if name in before and (name in failed or before[name] != table or (recording and table["record_source"]))
+        restarted=restarted,
+        rezoned=tuple(
+            name for name in after if name in before and name not in restarted and zones[name] != new_zones[name]
         ),
         removed=tuple(name for name in before if name not in after),
         keys=keys,

@@ -80,9 +80,10 @@ def _carry_out(command: Command, camera: Camera) -> dict[str, int | float | str 
                 raise CommandError(f"{camera.name}: its source has ended: {camera.status().reason}", command.id)
             camera.set_enabled(enabled)
             return {"enabled": enabled}
-        case SetThreshold(enter=enter, exit=leave, label=label):
+        case SetThreshold(enter=enter, exit=leave, label=label, zone=zone):
             try:
-                enter, leave = camera.set_thresholds(enter, leave, label)
+                enter, leave = camera.set_thresholds(enter, leave, label, zone)
             except ValueError as error:
                 raise CommandError(str(error), command.id) from error
-            return {"enter": enter, "exit": leave, "label": label}
+            of = {} if zone is None else {"zone": zone}
+            return {"enter": enter, "exit": leave, "label": label, **of}

@@ -76,8 +76,8 @@ class Daemon:
 
     @property
     def model(self) -> Model:
-        """The model that is served."""
-        return self._running.network.model
+        """The model that is served; of several, the first."""
+        return self._running.networks.first.model
 
     @property
     def hanging(self) -> list[str]:
@@ -123,7 +123,7 @@ class Daemon:
             running.config.host,
             running.config.base_topic,
             *running.config.broker.address,
-            running.network.ref.id,
+            ",".join(network.ref.id for network in running.networks.all),
             ",".join(camera.name for camera in running.cameras),
         )
         if self._metrics:
@@ -138,12 +138,12 @@ class Daemon:
             reloader.poll()
             if not reloader.under_way and not any(camera.running for camera in self.cameras):
                 return
-            runtime = self._running.network.runtime
+            networks = self._running.networks.all
             states = (
                 publisher.delivery.state,
                 publisher.outbox_status.state,
                 reloader.status,
-                runtime.status,
+                [network.runtime.status for network in networks],
                 self._metrics_fault,
             )
             if states != before or time.monotonic() - published_s >= timing.life_every_s:
@@ -196,7 +196,8 @@ class Daemon:
         if self._metrics:
             self._metrics.close()
         if self._computed and settled:
-            running.network.runtime.close()
+            for network in running.networks.all:
+                network.runtime.close()
         if settled:
             changing.release()  # a reload that has come so far finds that it is too late
         flush_rate_limited(final=True)
@@ -213,11 +214,12 @@ class Daemon:
 
     def _fail_runtime(self, error: BaseException) -> None:
         """Stop, because the runtime thread has failed. On that thread."""
-        runtime = self._running.network.runtime
+        runtimes = [network.runtime for network in self._running.networks.all]
         if is_out_of_memory(error) and not isinstance(error, DeviceError):
-            error = out_of_memory(runtime.device, f"computing a clip: {last_line(error)}")
+            error = out_of_memory(runtimes[0].device, f"computing a clip: {last_line(error)}")
         reason = f"runtime failed: {with_type(error)}"
-        runtime.report("failed", reason)
+        for runtime in runtimes:
+            runtime.report("failed", reason)
         self._fail(DeviceError(reason) if isinstance(error, DeviceError) else EdgeTdnError(reason))
 
     def _status(self) -> DaemonStatus:

@@ -4,29 +4,31 @@ import time
 
 from edge_tdn import __version__
 from edge_tdn.messages import iso
+from edge_tdn.service.network import Network
 from edge_tdn.service.running import Running
-from edge_tdn.status_messages import ConfigStatus, DaemonStatus
+from edge_tdn.status_messages import ConfigStatus, DaemonStatus, ModelStatus, RuntimeStatus
 
 
 def daemon_status(running: Running, config: ConfigStatus, started_ns: int, metrics_fault: str) -> DaemonStatus:
     """Return the daemon's status as it is now. `started_ns`: wall clock, nanoseconds since 1970 UTC."""
-    publisher, network = running.shared.publisher, running.network
+    publisher, first = running.shared.publisher, running.networks.first
     return DaemonStatus(
         host=running.config.host,
         version=__version__,
         boot=running.shared.boot,
         started_at=iso(started_ns),
         at=iso(time.time_ns()),
-        model=network.ref,
-        device=network.runtime.device,
+        model=first.ref,
+        device=first.runtime.device,
+        models=tuple(_model_status(running, network) for network in running.networks.all),
         cameras=[camera.name for camera in running.cameras],
-        segment_s=round(network.model.manifest.input.segment_s, 4),
+        segment_s=round(first.model.manifest.input.segment_s, 4),
         session=publisher.session,
         delivery=publisher.delivery,
         outbox=publisher.outbox_status,
         config=config,
         connects=publisher.connects,
-        runtime=network.runtime.status,
+        runtime=_worst(running),
         metrics_fault=metrics_fault,
     )
 
@@ -34,7 +36,7 @@ def daemon_status(running: Running, config: ConfigStatus, started_ns: int, metri
 def status_line(running: Running, config: ConfigStatus, metrics_fault: str) -> str:
     """Return the status in one line, for `systemctl status`."""
     publisher = running.shared.publisher
-    runtime = running.network.runtime.status
+    runtime = _worst(running)
     streaming = sum(camera.status().state == "streaming" for camera in running.cameras)
     return (
         f"{streaming} of {len(running.cameras)} cameras streaming; broker {publisher.delivery.state}; "
@@ -43,3 +45,20 @@ def status_line(running: Running, config: ConfigStatus, metrics_fault: str) -> s
         f"{f'; {runtime.reason}' if runtime.reason else ''}"
         f"{f'; metrics: {metrics_fault}' if metrics_fault else ''}"
     )
+
+
+def _model_status(running: Running, network: Network) -> ModelStatus:
+    zones = [zone for camera in running.cameras for zone in camera.zones if zone.settings.engine is network.engine]
+    return ModelStatus(
+        model=network.ref,
+        device=network.runtime.device,
+        zones=len(zones),
+        memory_mb=round(network.memory_mb, 1),
+        runtime=network.runtime.status,
+    )
+
+
+def _worst(running: Running) -> RuntimeStatus:
+    """Return the status of a network that does not compute; or if all do, that of the first one."""
+    statuses = [network.runtime.status for network in running.networks.all]
+    return next((status for status in statuses if status.state != "ok"), statuses[0])

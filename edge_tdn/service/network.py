@@ -1,27 +1,101 @@
-"""The network that is served: a model, and the runtime that computes it."""
+"""The networks that are served: models, each with the runtime that computes it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from edge_tdn.actions.labels import NamedActions, check_all_names
+from edge_tdn.config.resolved_zones import ModelChoice, resolved_zones
 from edge_tdn.config.tables import Config
 from edge_tdn.inference.compiled_cache import cache_folder
+from edge_tdn.inference.engine import Engine
+from edge_tdn.inference.open_model import open_configured_model, warn_of_doubt
 from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime, RebuildTiming
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model
 from edge_tdn.messages import ModelRef
+from edge_tdn.service.process_usage import resident_bytes
 
-OpenRuntime = Callable[[Config, Model, Path | None], Runtime]  # as inference/open_model.py's open_configured_runtime
+# as inference/open_model.py's open_configured_runtime
+OpenRuntime = Callable[[Config, Model, Path | None, ModelChoice], Runtime]
+NetworkKey = tuple[str, str]  # the SHA-256 of the model's manifest, and the precision
+MB = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A model, and the runtime that computes it."""
+    """A model in one precision, and the runtime that computes it."""
 
     model: Model
     ref: ModelRef
     runtime: RebuildingRuntime
+    engine: Engine
+    memory_mb: float  # by which the process grew when it was opened, estimated
+
+    @property
+    def key(self) -> NetworkKey:
+        """What tells it from others."""
+        return self.ref.sha256, self.ref.precision
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenModels:
+    """The verified model of every choice of a configuration. Each folder is opened once."""
+
+    models: Mapping[ModelChoice, Model]
+
+    @classmethod
+    def of(cls, config: Config, base: Path) -> "ChosenModels":
+        """Open what a configuration chooses.
+
+        ConfigError, ModelError: a folder or a model is wrong, or a name of an action.
+        """
+        models: dict[ModelChoice, Model] = {}
+        opened: dict[str, Model] = {}  # by name
+        uses = []
+        for zone in (zone for camera in config.camera for zone in resolved_zones(config, camera)):
+            choice = zone.choice
+            if choice.model not in opened:
+                opened[choice.model] = open_configured_model(config, base, choice)
+            model = models[choice] = opened[choice.model]
+            uses.append(NamedActions(zone.decide, zone.decide_keys, model.labels, model.manifest.background))
+        check_all_names(config, uses)
+        return cls(models)
+
+    def key(self, choice: ModelChoice) -> NetworkKey:
+        """Return what tells the network of a choice from others."""
+        return self.models[choice].sha256, choice.precision
+
+    def networks(self) -> dict[NetworkKey, ModelChoice]:
+        """Return the networks that are needed, each with the first choice that names it."""
+        found: dict[NetworkKey, ModelChoice] = {}
+        for choice in self.models:
+            found.setdefault(self.key(choice), choice)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """All networks of a configuration, in the order in which cameras and zones name them; at least one."""
+
+    chosen: ChosenModels
+    by_key: Mapping[NetworkKey, Network]
+
+    def of(self, choice: ModelChoice) -> Network:
+        """Return the network of a choice."""
+        return self.by_key[self.chosen.key(choice)]
+
+    @property
+    def first(self) -> Network:
+        """The one that is named first."""
+        return next(iter(self.by_key.values()))
+
+    @property
+    def all(self) -> tuple[Network, ...]:
+        """Each of them once."""
+        return tuple(self.by_key.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +107,36 @@ class NetworkOpener:
     timing: RebuildTiming
     changed: Callable[[], None]  # called after the status of a runtime has changed, on the thread that uses it
 
-    def open(self, config: Config, model: Model) -> Network:
-        """Return the model with its runtime, compiled and tested. ModelError, DeviceError: it does not run here."""
-        open_runtime = partial(self.open_runtime, config, model, cache_folder(config.runtime.cache, self.base))
-        runtime = RebuildingRuntime(open_runtime, model.manifest.input.segments, self.timing, self.changed)
-        return Network(model, model.ref(config.runtime.precision), runtime)
+    def open_all(self, config: Config, chosen: ChosenModels, open_already: Iterable[Network] = ()) -> Networks:
+        """Return the networks that a configuration needs, those that are open already among them.
+
+        ModelError, DeviceError: one does not run here; then none stays open that was opened here.
+        """
+        networks = {network.key: network for network in open_already}
+        found: dict[NetworkKey, Network] = {}
+        with ExitStack() as opened:
+            for key, choice in chosen.networks().items():
+                model = chosen.models[choice]
+                if key in networks:
+                    before = networks[key]
+                    network = Network(model, model.ref(key[1]), before.runtime, before.engine, before.memory_mb)
+                else:
+                    network = self._open(config, choice, model)
+                    opened.callback(network.runtime.close)
+                found[key] = network
+            opened.pop_all()
+        return Networks(chosen, found)
+
+    def _open(self, config: Config, choice: ModelChoice, model: Model) -> Network:
+        folder = cache_folder(config.runtime.cache, self.base)
+        open_runtime = partial(self.open_runtime, config, model, folder, choice)
+        spec, before = model.manifest.input, resident_bytes()
+        runtime = RebuildingRuntime(open_runtime, spec.segments, self.timing, self.changed)
+        memory_mb = max(0, resident_bytes() - before) / MB
+        return Network(model, model.ref(choice.precision), runtime, Engine(runtime, spec), memory_mb)
+
+
+def warn_of_doubts(networks: Iterable[Network]) -> None:
+    """Log a warning for each network whose precision is in doubt; it serves nevertheless."""
+    for network in networks:
+        warn_of_doubt(network.model, network.runtime.precision, network.runtime.device)

@@ -31,14 +31,20 @@ def start_time_s() -> float:
     return time.time() - running_s
 
 
+def resident_bytes() -> int:
+    """Return the memory of this process that is in RAM; 0 if the system does not show it."""
+    with suppress(OSError):
+        return int((PROC / "statm").read_text().split()[1]) * resource.getpagesize()
+    return 0
+
+
 def usage() -> Iterator[Usage]:
     """Yield what this process uses now; what the system does not show is left out."""
     yield Usage("process_cpu_seconds", "User and system CPU time spent, in seconds", time.process_time(), counts=True)
     with suppress(OSError):
-        virtual, resident = (PROC / "statm").read_text().split()[:2]
-        page = resource.getpagesize()
-        yield Usage("process_resident_memory_bytes", "Resident memory, in bytes", int(resident) * page)
-        yield Usage("process_virtual_memory_bytes", "Virtual memory, in bytes", int(virtual) * page)
+        virtual = int((PROC / "statm").read_text().split()[0]) * resource.getpagesize()
+        yield Usage("process_resident_memory_bytes", "Resident memory, in bytes", resident_bytes())
+        yield Usage("process_virtual_memory_bytes", "Virtual memory, in bytes", virtual)
     with suppress(OSError):
         yield Usage("process_open_fds", "Open file descriptors", len(list((PROC / "fd").iterdir())))
     yield Usage(

@@ -1,4 +1,4 @@
-"""Scores of one camera's clips -> events, which are published and recorded."""
+"""Scores of one zone's clips -> events, which are published and recorded."""
 
 import logging
 import time
@@ -9,13 +9,14 @@ from itertools import pairwise
 import numpy as np
 
 from edge_tdn.actions.decider import Decider, interrupted
+from edge_tdn.actions.event_numbers import EventNumbers
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.errors import EdgeTdnError, with_type
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Latency, Scores, TopScores, iso
 from edge_tdn.process.log import RateLimitedLog, value
-from edge_tdn.service.camera_settings import CameraSettings
-from edge_tdn.service.camera_status import ClipStatistics
+from edge_tdn.service.camera_settings import ZoneSettings
 from edge_tdn.service.camera_topics import CameraTopics
+from edge_tdn.service.clip_statistics import ClipStatistics
 from edge_tdn.service.recorder_slot import RecorderSlot
 from edge_tdn.status_messages import CameraThresholds
 
@@ -27,29 +28,34 @@ STAGES = ("capture", "window", "infer", "decide")  # of a clip, as Latency has t
 
 
 class Recognition:
-    """Decides on one camera's clips; the `ClipSink` of its lane.
+    """Decides on the clips of one zone, or of a camera without zones; the `ClipSink` of its lane.
 
-    What fails here ends this camera's actions, and is in its status until a clip can be used again: the runtime thread
-    serves the other cameras, too. Everything here belongs to the runtime thread, but for the thresholds.
+    What fails here ends this zone's actions, and is in the status until a clip can be used again: the runtime thread
+    serves all others, too. Everything here belongs to the runtime thread, but for the thresholds.
     """
 
     def __init__(
         self,
-        settings: CameraSettings,
+        settings: ZoneSettings,
         topics: CameraTopics,
         recorder: RecorderSlot,
         clips: ClipStatistics,
-        seq: int,
+        numbers: EventNumbers,
         observe: Observe | None = None,
     ) -> None:
-        """`seq`: number of the camera's last event. `observe`: takes what each stage of a clip took."""
+        """`numbers`: of the camera's events. `observe`: takes what each stage of a clip took."""
         self._settings = settings
         self._topics, self._recorder, self._clips, self._observe = topics, recorder, clips, observe
-        self._decider = self._new_decider(seq)
+        self._numbers = numbers
+        self._decider = self._new_decider()
         self._action: str | None = None  # as last published
-        self._seq = seq  # of the last event that was published
         self._under_way: dict[str, ActionEvent] = {}  # the last event of each action that has not ended, by id
         self._trouble_log = RateLimitedLog(log, TROUBLE_LOG_EVERY_S)
+
+    @property
+    def action(self) -> str | None:
+        """The name of the action that is under way, as last published. From any thread."""
+        return self._action
 
     @property
     def thresholds(self) -> CameraThresholds:
@@ -81,11 +87,11 @@ class Recognition:
         except Exception as error:  # a fault in the code
             self._fail(error)
 
-    def change(self, settings: CameraSettings) -> None:
+    def change(self, settings: ZoneSettings) -> None:
         """Continue with other settings. Actions continue where they can, see `Decider.change`."""
         self._settings = settings
-        decide = settings.config.decide
-        self._publish(self._decider.change(decide, settings.origin, settings.labels, settings.background), None)
+        ends = self._decider.change(settings.decide, settings.origin, settings.labels, settings.background)
+        self._publish(ends, None)
 
     def _decide(self, scores: Scores) -> None:
         if not np.isfinite(scores.logits).all():
@@ -95,7 +101,7 @@ class Recognition:
             label, score = next(iter(self._top(scores).scores.items()))
             log.debug(
                 "camera=%s clip label=%s score=%.2f latency_ms=%.1f repeated=%s",
-                self._settings.name,
+                self._settings.title,
                 value(label),
                 score,
                 scores.latency_ms,
@@ -103,27 +109,28 @@ class Recognition:
             )
         if self._observe and not scores.repeated:
             for stage, seconds in zip(STAGES, _spans_s(scores), strict=True):
-                self._observe(self._settings.name, stage, seconds)
-        if self._settings.config.broker.scores:
+                self._observe(self._settings.camera, stage, seconds)
+        if self._settings.scores:
             self._topics.scores(self._top(scores))
 
     def _fail(self, error: Exception) -> None:
         """End the actions under way, and decide afresh from the next clip on: the decider may have stopped midway."""
         self._clips.trouble = reason = f"no action: {with_type(error)}"
         trace = None if isinstance(error, EdgeTdnError) else error
-        self._trouble_log.log(logging.ERROR, "camera=%s %s", self._settings.name, reason, exc_info=trace)
+        self._trouble_log.log(logging.ERROR, "camera=%s %s", self._settings.title, reason, exc_info=trace)
         before = self._decider.camera_thresholds  # as last commanded
-        missing = enumerate(interrupted([*self._under_way.values()], "failed"), self._seq + 1)
-        ends = [end.model_copy(update={"seq": seq}) for seq, end in missing]
-        self._decider = self._new_decider(self._seq + len(ends))
+        self._numbers.rewind()
+        missing = interrupted([*self._under_way.values()], "failed")
+        ends = [end.model_copy(update={"seq": self._numbers.take()}) for end in missing]
+        self._decider = self._new_decider()
         self._decider.set_thresholds(before.enter, before.exit)
         for label in before.actions.keys() & self._decider.thresholds.keys():
             self._decider.set_thresholds(before.actions[label].enter, before.actions[label].exit, label)
         self._publish(ends, None)
 
-    def _new_decider(self, seq: int) -> Decider:
+    def _new_decider(self) -> Decider:
         settings = self._settings
-        return Decider(settings.config.decide, settings.origin, settings.labels, settings.background, seq)
+        return Decider(settings.decide, settings.origin, settings.labels, settings.background, self._numbers)
 
     def _publish(self, events: Sequence[ActionEvent], scores: Scores | None) -> None:
         """Publish events and the current action, and then have them recorded: a snapshot follows its start."""
@@ -136,21 +143,21 @@ class Recognition:
                 event = event.model_copy(update={"latency_ms": _latency(scores)})
             log.info(
                 "camera=%s event=%s label=%s score=%.2f id=%s",
-                self._settings.name,
+                self._settings.title,
                 event.type,
                 value(event.label),
                 event.score,
                 event.id,
             )
             self._topics.event(event)
-            self._seq = event.seq
+            self._numbers.published(event.seq)
             self._under_way[event.id] = event
             if event.type == "end":
                 del self._under_way[event.id]
             published.append(event)
         if self._decider.action != self._action:
             self._action = self._decider.action
-            self._topics.action(self._action)
+            self._topics.action(self._action, self._settings.name)
         for event in published:
             self._recorded(event, partial(self._recorder.event, scores=scores))
 
@@ -161,7 +168,7 @@ class Recognition:
         except Exception as error:  # a fault in the code
             text = "camera=%s not recorded: %s; id=%s"
             self._trouble_log.log(
-                logging.ERROR, text, self._settings.name, with_type(error), event.id, about="recorder", exc_info=error
+                logging.ERROR, text, self._settings.title, with_type(error), event.id, about="recorder", exc_info=error
             )
             return event
 
@@ -170,7 +177,8 @@ class Recognition:
         smoothed = self._decider.smoothed()
         best = np.argsort(-smoothed)[:TOP_LABELS]
         return TopScores(
-            camera=self._settings.name,
+            camera=self._settings.camera,
+            zone=self._settings.name,
             at=iso(scores.wall_ns),
             scores={self._settings.labels[i]: round(float(smoothed[i]), 4) for i in best},
             latency_ms=round(scores.latency_ms, 1),

@@ -5,17 +5,17 @@ tests it if it is another. Only then `apply` changes anything, so that whatever 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edge_tdn.actions.labels import check_names
 from edge_tdn.config.credentials import Access, broker_access
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import last_line
-from edge_tdn.inference.open_model import open_configured_model, warn_of_doubt
+from edge_tdn.inference.engine import Engine
+from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.inference.successor import Successor
 from edge_tdn.process.log import configure
@@ -23,7 +23,7 @@ from edge_tdn.process.malloc import trim
 from edge_tdn.recording.action_recorder import ActionRecorder
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.config_changes import Changes, changes, in_force
-from edge_tdn.service.network import Network
+from edge_tdn.service.network import ChosenModels, Network, Networks, warn_of_doubts
 from edge_tdn.service.running import Running, finish_recorders, join_all
 from edge_tdn.service.startup import connect, draw_demo, warn_of_includes
 from edge_tdn.service.verify import verify
@@ -36,8 +36,8 @@ class Plan:
     config: Config
     changes: Changes
     access: Access
-    network: Network
-    new_runtime: bool  # the network's runtime was opened for this plan; else it is the one that serves
+    networks: Networks
+    opened: tuple[Network, ...]  # of these, those that were opened for this plan; the others serve already
 
     @property
     def note(self) -> str:
@@ -56,25 +56,27 @@ def prepare(path: Path, running: Running) -> Plan:
     changed, config = changes(serving, new, failed, running.pending), in_force(running.config, new)
     base = running.shared.networks.base
     access = broker_access(config.broker, base)
-    model = open_configured_model(config, base)
-    check_names(config, model.labels, model.manifest.background)
+    chosen = ChosenModels.of(config, base)
     draw_demo(config)
-    new_runtime = changed.runtime or model.sha256 != running.network.model.sha256
-    if new_runtime:  # last, so that nothing can fail while it is open
-        network = running.shared.networks.open(config, model)
-    else:
-        network = Network(model, model.ref(config.runtime.precision), running.network.runtime)
-    return Plan(config, changed, access, network, new_runtime)
+    open_already = () if changed.runtime else running.networks.all
+    networks = running.shared.networks.open_all(config, chosen, open_already)  # last: nothing can fail while it is open
+    known = {network.runtime for network in open_already}
+    opened = tuple(network for network in networks.all if network.runtime not in known)
+    return Plan(config, changed, access, networks, opened)
 
 
 def apply(plan: Plan, running: Running) -> None:
-    """Bring a plan into force. If the first step fails, nothing has changed, and the plan's runtime is closed.
+    """Bring a plan into force. If the first step fails, nothing has changed, and the plan's new runtimes are closed.
 
     If a later one fails, the plan's configuration stays `running.pending`: the next reload does what is missing.
     """
-    _change_network(plan, running)
+    before = running.networks
+    _change_networks(plan, running)
     running.pending = plan.config
-    _replace_cameras(plan, running)
+    try:
+        _replace_cameras(plan, running)
+    finally:
+        _close_networks(before, running)
     _replace_recorders(plan, running)
     running.announce(plan.config)
     if plan.changes.connection or plan.access != running.access:
@@ -83,37 +85,44 @@ def apply(plan: Plan, running: Running) -> None:
     configure(plan.config.log.level, plan.config.log.format)
 
 
-def _change_network(plan: Plan, running: Running) -> None:
-    """Have all cameras decide as planned from the next turn on, with another runtime if there is one."""
+def _change_networks(plan: Plan, running: Running) -> None:
+    """Have the cameras that stay decide as planned from the next turn on, with the plan's networks.
+
+    Those that leave decide as before until then. EdgeTdnError: a new runtime fails; those before serve on.
+    """
+    tables = {table.name: table for table in plan.config.camera}
+    staying = [camera for camera in running.cameras if camera.name not in plan.changes.leaving]
+    settings = [running.settings(tables[camera.name], plan.config, plan.networks) for camera in staying]
+    moves: dict[Lane, Engine] = {}
+    for camera, own in zip(staying, settings, strict=True):
+        moves |= camera.moves(own)
 
     def change_cameras() -> None:
-        spec = plan.network.model.manifest.input
-        pipelines = [camera.pipeline_for(spec) for camera in running.cameras]  # this may fail: before any change
-        for camera, pipeline in zip(running.cameras, pipelines, strict=True):
-            # those that leave have no other table, but they decide as planned until then
-            camera.change(running.settings(camera.table, plan.config, plan.network), pipeline)
+        zones = [camera.prepare_zones(own) for camera, own in zip(staying, settings, strict=True)]  # may fail
+        for camera, own, new in zip(staying, settings, zones, strict=True):
+            camera.change(own, new)
 
-    if plan.new_runtime:
-        _exchange_runtime(plan, running, change_cameras)
-    else:
-        running.shared.scheduler.run_between_turns(change_cameras)
-        running.network = plan.network
-
-
-def _exchange_runtime(plan: Plan, running: Running, change_cameras: Callable[[], None]) -> None:
-    """Let the plan's runtime take over. EdgeTdnError: it fails; the one before serves on."""
-    model, runtime = plan.network.model, plan.network.runtime
     try:
-        running.shared.scheduler.exchange(Successor(runtime), model.manifest.input, change_cameras)
+        running.shared.scheduler.exchange(Successor(moves), change_cameras)
     except Exception as error:
-        runtime.close()
-        if is_out_of_memory(error):
-            raise out_of_memory(runtime.device, f"computing a segment: {last_line(error)}") from error
+        for network in plan.opened:
+            network.runtime.close()
+        if plan.opened and is_out_of_memory(error):
+            device = plan.opened[0].runtime.device
+            raise out_of_memory(device, f"computing a segment: {last_line(error)}") from error
         raise
-    before, running.network = running.network, plan.network
-    before.runtime.close()
-    trim()
-    warn_of_doubt(model, runtime.precision, runtime.device)
+    running.networks = plan.networks
+    warn_of_doubts(plan.opened)
+
+
+def _close_networks(before: Networks, running: Running) -> None:
+    """Close the networks that are of no use any more: neither the configuration nor a lane has them."""
+    used = {network.engine for network in running.networks.all} | running.shared.scheduler.engines
+    unused = [network for network in before.all if network.engine not in used]
+    for network in unused:
+        network.runtime.close()
+    if unused:
+        trim()
 
 
 def _replace_cameras(plan: Plan, running: Running) -> None:

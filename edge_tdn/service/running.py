@@ -1,4 +1,4 @@
-"""The parts that the daemon serves with: one runtime, one publisher, any number of cameras."""
+"""The parts that the daemon serves with: one scheduler, one publisher, any number of cameras and networks."""
 
 import threading
 import time
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_tdn.actions.decider import Origin
-from edge_tdn.actions.labels import rules
+from edge_tdn.actions.labels import for_model, rules
 from edge_tdn.config.credentials import Access
+from edge_tdn.config.resolved_zones import ResolvedZone, resolved_zones
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
 from edge_tdn.delivery.publisher import Publisher
@@ -16,9 +16,9 @@ from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.recording.action_recorder import ActionRecorder
 from edge_tdn.service.camera import Camera
-from edge_tdn.service.camera_settings import CameraSettings
+from edge_tdn.service.camera_settings import CameraSettings, ZoneSettings
 from edge_tdn.service.control import Control
-from edge_tdn.service.network import Network, NetworkOpener
+from edge_tdn.service.network import NetworkOpener, Networks
 from edge_tdn.service.timing import DaemonTiming
 
 
@@ -35,7 +35,7 @@ class Shared:
 
 
 class Running:
-    """The configuration, the network and the cameras that are served now.
+    """The configuration, the networks and the cameras that are served now.
 
     A reload replaces the attributes, each as one value, on its own thread and only while it holds `Reloader.changing`;
     other threads read one at a time.
@@ -46,7 +46,7 @@ class Running:
         shared: Shared,
         config: Config,
         access: Access,
-        network: Network,
+        networks: Networks,
         timing: DaemonTiming,
         stop: threading.Event,
     ) -> None:
@@ -54,20 +54,25 @@ class Running:
         self.shared = shared
         self.config, self.access = config, access
         self.pending: Config | None = None  # what a reload failed to bring into force as a whole
-        self.network = network
+        self.networks = networks
         self.timing = timing
         self._stop = stop
         self.cameras: list[Camera] = []
         self.serve([self.new_camera(table, config) for table in config.camera])
 
-    def settings(self, table: CameraConfig, config: Config, network: Network) -> CameraSettings:
-        """Return what a camera with this table is served with, under a configuration and a network."""
-        origin = Origin(config.host, table.name, self.shared.boot, network.ref)
-        return CameraSettings(table, config, self.shared.networks.base, network.model, origin, self.timing.camera)
+    def settings(self, table: CameraConfig, config: Config, networks: Networks) -> CameraSettings:
+        """Return what a camera with this table is served with, under a configuration and its networks."""
+        zones = []
+        for zone in resolved_zones(config, table):
+            network = networks.of(zone.choice)
+            zones.append(
+                ZoneSettings.of(config, table.name, zone, self.shared.boot, network.model, network.ref, network.engine)
+            )
+        return CameraSettings(table, config, self.shared.networks.base, tuple(zones), self.timing.camera)
 
     def new_camera(self, table: CameraConfig, config: Config) -> Camera:
         """Return a camera with this table. It is not started yet."""
-        settings = self.settings(table, config, self.network)
+        settings = self.settings(table, config, self.networks)
         return Camera(settings, self.shared.scheduler, self.shared.publisher, self.shared.observe)
 
     def serve(self, cameras: Sequence[Camera]) -> None:
@@ -83,10 +88,23 @@ class Running:
 
     def announce(self, config: Config) -> None:
         """Publish the documents from which Home Assistant finds the cameras, and remove what has left."""
-        model = self.network.model
-        labels = list(rules(config.decide, model.labels, model.manifest.background))
-        cameras = [camera.name for camera in config.camera]
-        self.shared.publisher.announce(documents(config, labels), BIRTH_TOPIC, cameras, config.record.snapshot)
+        labels = {
+            (camera.name, zone.name): self._labels(zone)
+            for camera in config.camera
+            for zone in resolved_zones(config, camera)
+        }
+        self.shared.publisher.announce(
+            documents(config, labels),
+            BIRTH_TOPIC,
+            [camera.name for camera in config.camera],
+            config.record.snapshot,
+            [(camera, zone) for camera, zone in labels if zone],
+        )
+
+    def _labels(self, zone: ResolvedZone) -> list[str]:
+        """Return the names of the actions that are reported in a zone."""
+        model = self.networks.of(zone.choice).model
+        return list(rules(for_model(zone.decide, model.labels), model.labels, model.manifest.background))
 
 
 class Joinable(Protocol):

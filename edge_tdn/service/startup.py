@@ -12,7 +12,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edge_tdn.actions.decider import interrupted
-from edge_tdn.actions.labels import check_names
 from edge_tdn.config.credentials import Access, broker_access, check_camera_access
 from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
@@ -23,11 +22,10 @@ from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.delivery.topic_record import TopicRecord
 from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.demo.demo_scenes import DEMO
-from edge_tdn.inference.open_model import open_configured_model, warn_of_doubt
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.messages import ActionEvent
 from edge_tdn.service.control import Control
-from edge_tdn.service.network import NetworkOpener
+from edge_tdn.service.network import ChosenModels, NetworkOpener, warn_of_doubts
 from edge_tdn.service.running import Running, Shared
 from edge_tdn.service.timing import DaemonTiming
 
@@ -54,10 +52,8 @@ def open_running(
     """
     base = networks.base
     warn_of_includes(config)
-    model = open_configured_model(config, base)
-    check_names(config, model.labels, model.manifest.background)
-    network = networks.open(config, model)
-    warn_of_doubt(model, network.runtime.precision, network.runtime.device)
+    opened = networks.open_all(config, ChosenModels.of(config, base))
+    warn_of_doubts(opened.all)
     access = broker_access(config.broker, base)
     check_camera_access(config, base)
     draw_demo(config)
@@ -78,9 +74,9 @@ def open_running(
         TopicRecord(folder, path, state_folder()) if folder else None,
     )
     control = Control(publisher)
-    scheduler = Scheduler(network.runtime, network.model.manifest.input, runtime_failed, timing.scheduler)
+    scheduler = Scheduler(runtime_failed, timing.scheduler)
     shared = Shared(networks, boot, publisher, scheduler, control, observe)
-    running = Running(shared, config, access, network, timing, stop)
+    running = Running(shared, config, access, opened, timing, stop)
     running.announce(config)
     return running
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_tdn.capture.crop import WHOLE, Crop
+from edge_tdn.capture.crop import Crop
 from edge_tdn.capture.video_file import read_file
+from edge_tdn.config.zone_tables import WHOLE
 from edge_tdn.media import gstreamer
 from edge_tdn.media.colour import BT601, Packed, Yuv420
 from edge_tdn.messages import Picture, Rgbx

@@ -1,0 +1,81 @@
+"""The zones of a camera with everything that holds in them: their own keys, or else those of camera and host."""
+
+from dataclasses import dataclass
+
+from edge_tdn.config.checks import Point, Region
+from edge_tdn.config.fault import KeyPath
+from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
+from edge_tdn.config.zone_tables import WHOLE, ZoneConfig
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model and its precision, and the keys of the configuration that name them."""
+
+    model: str
+    precision: str
+    model_keys: KeyPath
+    precision_keys: KeyPath
+
+
+@dataclass(frozen=True)
+class ResolvedZone:
+    """A zone, or the whole picture of a camera without zones."""
+
+    name: str | None  # None: the camera has no zones
+    region: Region
+    polygon: tuple[Point, ...]  # empty: the zone is all of `region`
+    hop: int
+    motion_gate: bool
+    decide: DecideConfig
+    choice: ModelChoice
+    decide_keys: KeyPath  # of the table whose `only` and `ignore` hold
+
+    @property
+    def title(self) -> str:
+        """The zone in a log line or a message: `zone gate`; empty for a whole picture."""
+        return f"zone {self.name}" if self.name else ""
+
+
+def resolved_zones(config: Config, camera: CameraConfig) -> tuple[ResolvedZone, ...]:
+    """Return the zones of a camera of a configuration, or the whole picture if it has none."""
+    if not camera.zone:
+        whole = ResolvedZone(
+            None, WHOLE, (), camera.hop, camera.motion_gate, config.decide, runtime_choice(config), ("decide",)
+        )
+        return (whole,)
+    number = next(n for n, one in enumerate(config.camera) if one.name == camera.name)
+    return tuple(
+        _resolved(config, camera, zone, ("camera", number, "zone", place)) for place, zone in enumerate(camera.zone)
+    )
+
+
+def runtime_choice(config: Config) -> ModelChoice:
+    """Return the model of [runtime]."""
+    runtime = config.runtime
+    return ModelChoice(runtime.model, runtime.precision, ("runtime", "model"), ("runtime", "precision"))
+
+
+def model_choices(config: Config) -> tuple[ModelChoice, ...]:
+    """Return the model of each zone of each camera, in their order; several may be the same."""
+    return tuple(zone.choice for camera in config.camera for zone in resolved_zones(config, camera))
+
+
+def _resolved(config: Config, camera: CameraConfig, zone: ZoneConfig, keys: KeyPath) -> ResolvedZone:
+    general = runtime_choice(config)
+    names_actions = zone.decide.only is not None or zone.decide.ignore is not None
+    return ResolvedZone(
+        name=zone.name,
+        region=zone.region,
+        polygon=zone.polygon,
+        hop=zone.hop or camera.hop,
+        motion_gate=camera.motion_gate if zone.motion_gate is None else zone.motion_gate,
+        decide=config.decide.within(zone.decide),
+        choice=ModelChoice(
+            model=zone.model or general.model,
+            precision=zone.precision or general.precision,
+            model_keys=(*keys, "model") if zone.model else general.model_keys,
+            precision_keys=(*keys, "precision") if zone.precision else general.precision_keys,
+        ),
+        decide_keys=(*keys, "decide") if names_actions else ("decide",),
+    )

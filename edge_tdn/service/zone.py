@@ -1,0 +1,98 @@
+"""One zone of a camera at work: its window and its lane, and the decisions on its clips."""
+
+from edge_tdn.actions.event_numbers import EventNumbers
+from edge_tdn.delivery.stopwatch import Observe
+from edge_tdn.inference.scheduler import Scheduler
+from edge_tdn.messages import EndReason, Frame
+from edge_tdn.segments.motion_gate import MotionGate
+from edge_tdn.segments.window import Window
+from edge_tdn.service.camera_settings import ZoneSettings
+from edge_tdn.service.camera_topics import CameraTopics
+from edge_tdn.service.clip_statistics import ClipStatistics
+from edge_tdn.service.recognition import Recognition
+from edge_tdn.service.recorder_slot import RecorderSlot
+from edge_tdn.service.segment_feed import Pipeline, Pushed, SegmentFeed
+
+
+class Zone:
+    """A zone, or the whole picture of a camera without zones.
+
+    `settings` is replaced as one value, by the runtime thread; `size`, `_picture_size` and `_too_small` belong to the
+    camera's thread, and are replaced as one value, too. All else is fixed, and has an owner of its own.
+    """
+
+    def __init__(
+        self,
+        settings: ZoneSettings,
+        max_gap_s: float,
+        scheduler: Scheduler,
+        topics: CameraTopics,
+        recorder: RecorderSlot,
+        numbers: EventNumbers,
+        observe: Observe | None = None,
+    ) -> None:
+        """`numbers`: of the camera's events. Fails where the device has no memory left."""
+        self.settings = settings
+        self.size = (0, 0)  # height and width of its part of the last frame
+        self._picture_size = (0, 0)  # of the camera's last frame
+        self._too_small = ""  # why it cannot be analysed; empty: it can
+        self.clips = ClipStatistics()
+        self.recognition = Recognition(settings, topics, recorder, self.clips, numbers, observe)
+        self._max_gap_s, self._scheduler = max_gap_s, scheduler
+        self.feed = SegmentFeed(scheduler, self._open_pipeline(settings))
+
+    @property
+    def name(self) -> str | None:
+        """Its name; None: the camera has no zones."""
+        return self.settings.name
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it although frames come; empty: nothing."""
+        return self._too_small or self.clips.trouble or self.feed.pipeline.lane.pace.verdict
+
+    def fits(self, size: tuple[int, int]) -> bool:
+        """Return whether it has enough pixels in a picture of this height and width. On the camera's thread."""
+        if size != self._picture_size:
+            self._picture_size = size
+            self._too_small = self.settings.outline.too_small(size) if self.name else ""
+        return not self._too_small
+
+    def push(self, frame: Frame) -> Pushed:
+        """Submit what a frame completes; it shows this zone only. On the camera's thread."""
+        self.size = frame.decoded.size
+        return self.feed.push(frame)
+
+    def break_off(self, reason: EndReason) -> None:
+        """Submit a break in the stream. From any thread."""
+        self.feed.break_off(reason)
+
+    def pipeline_for(self, settings: ZoneSettings) -> Pipeline:
+        """Return the pipeline for other settings: the current one if that fits, else a new one for `change`.
+
+        On the runtime thread. Fails where the device has no memory left.
+        """
+        return self.feed.pipeline if settings.sees_as(self.settings) else self._open_pipeline(settings)
+
+    def change(self, settings: ZoneSettings, pipeline: Pipeline) -> None:
+        """Continue with other settings, on the runtime thread, between two turns.
+
+        Actions continue where they can, see `Decider.change`. Another pipeline starts with an empty window.
+        """
+        if pipeline is not self.feed.pipeline:
+            self.recognition.broken("shutdown")
+            self.feed.leave()
+            self.feed.replace(pipeline)
+        self.settings = settings
+        self._picture_size = (0, 0)  # it may have another outline
+        self.recognition.change(settings)
+
+    def leave(self) -> None:
+        """End its actions, and leave the scheduler. On the runtime thread."""
+        self.recognition.broken("shutdown")
+        self.feed.leave()
+
+    def _open_pipeline(self, settings: ZoneSettings) -> Pipeline:
+        gate = MotionGate() if settings.zone.motion_gate else None
+        lane = self._scheduler.add_lane(settings.engine, settings.zone.hop, self.recognition)
+        return Pipeline(Window(settings.spec, self._max_gap_s, gate=gate), lane)
