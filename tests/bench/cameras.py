@@ -28,6 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from edge_tdn.errors import ConfigError, EdgeTdnError
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.runtime import Runtime
@@ -202,9 +203,9 @@ def _measure(
     passed: Callable[[float], None],
 ) -> Sample:
     failures: list[BaseException] = []
-    scheduler = Scheduler(runtime, spec, failures.append)
+    scheduler, engine = Scheduler(failures.append), Engine(runtime, spec)
     sinks = [ScoreList() for _ in range(cameras)]
-    lanes = [scheduler.add_lane(1, sink) for sink in sinks]
+    lanes = [scheduler.add_lane(engine, 1, sink) for sink in sinks]
     period_s, stop = spec.segment_s, threading.Event()
     threads = [
         threading.Thread(target=_feed, args=(scheduler, lane, clip, period_s, number / cameras, stop))
