@@ -133,7 +133,7 @@ class Scheduler:
         """Run the tasks that wait, then one turn of computing. On the runtime thread."""
         while task := self._queue.next_task():
             _run_task(*task)
-        if work := self._queue.next_turn(self._clock()):
+        if work := self._queue.next_turn():
             compute(work, self._clock)
             self._log_pace()
 
