@@ -111,8 +111,9 @@ class Scheduler:
                 raise
             successor.take_over()
 
+        busy = {lane.engine for lane in self._queue.lanes}  # those encode between two turns
         for _ in range(2):  # the first pass takes long; what has come meanwhile does not
-            successor.catch_up()
+            successor.catch_up(busy)
         self.run_between_turns(exchange)
 
     def start(self) -> None:
