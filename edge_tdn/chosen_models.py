@@ -38,7 +38,7 @@ class ChosenModels:
         return cls(models)
 
     def key(self, choice: ModelChoice) -> NetworkKey:
-        """Return what tells the network of a choice from others."""
+        """Return what identifies the network of a choice."""
         return self.models[choice].sha256, choice.precision
 
     def networks(self) -> dict[NetworkKey, ModelChoice]:

@@ -35,7 +35,7 @@ class Network:
 
     @property
     def key(self) -> NetworkKey:
-        """What tells it from others."""
+        """What identifies it."""
         return self.ref.sha256, self.ref.precision
 
 
