@@ -67,7 +67,7 @@ class Scheduler:
     def add_lane(self, engine: Engine, hop: int, sink: ClipSink) -> Lane:
         """Return a new lane, whose clips `engine` computes and which go to `sink`.
 
-        On the runtime thread, or while that does not use the engine. Fails where the device has no memory left.
+        From any thread. Fails where the device has no memory left.
         """
         lane = Lane(engine, hop, sink, self._clock)
         self._queue.add(lane)

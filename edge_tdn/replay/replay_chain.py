@@ -63,7 +63,7 @@ class ReplayChain:
     def _take(self, frame: Frame) -> Iterator[ActionEvent]:
         parts = self._views.split(frame) if self._views else [frame]
         for zone, part in zip(self.zones, parts, strict=True):
-            if zone.fits(frame.decoded.size):
+            if part is not None:
                 yield from zone.push(part)
 
 

@@ -32,7 +32,7 @@ class ReplayZone:
         self._too_small = ""  # why it could not be analysed, at some time; empty: it could
         self._window = Window(spec, max_gap_s, gate=MotionGate() if zone.motion_gate else None)
         self._lane = Lane(Engine(network.runtime, spec), zone.hop, self)
-        decide = for_model(zone.decide, model.labels)
+        decide = for_model(zone.decide, model.labels, model.manifest.background)
         self._decider = Decider(decide, origin, model.labels, model.manifest.background, numbers)
         self._new_events: list[ActionEvent] = []  # since the last item
         self._clips: list[ScoredClip] = []

@@ -50,8 +50,8 @@ class Converted:
         self._picture, self.counts = picture, counts
         self.size, self.nbytes, self.luma = picture.size, picture.nbytes, picture.luma
 
-    def part(self, rows: slice, columns: slice, rotate: int = 0) -> Decoded:
-        return Converted(self._picture.part(rows, columns, rotate), self.counts)
+    def view(self, rows: slice, columns: slice) -> Decoded:
+        return Converted(self._picture.view(rows, columns), self.counts)
 
     def rgbx(self, into: Rgbx) -> None:
         self.counts.append(into.nbytes)
