@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime
 from edge_tdn.manifest import Model
 from edge_tdn.service.daemon_status import daemon_status, status_line
+from edge_tdn.service.network import Network
 from edge_tdn.status_messages import ConfigStatus, Delivery, OutboxStatus
 from tests.support.fakes import FakeRuntime
 
@@ -22,16 +24,26 @@ def running(motion: Model) -> Any:
         delivery=Delivery(state="connected", reason="", since=MOMENT),
         outbox_status=OutboxStatus(state="ok", reason="", waiting=5, dropped=0, lost=0),
     )
+    first, second = network(motion, "fp32", 97.25), network(motion, "int8", 40.0)
     cameras = [
-        SimpleNamespace(name=name, status=lambda state=state: SimpleNamespace(state=state))
-        for name, state in (("door", "streaming"), ("yard", "stalled"))
+        SimpleNamespace(name=name, zones=zones(*used), status=lambda state=state: SimpleNamespace(state=state))
+        for name, state, used in (("door", "streaming", [first]), ("yard", "stalled", [first, second]))
     ]
     return SimpleNamespace(
         shared=SimpleNamespace(publisher=publisher, boot="b007"),
-        network=SimpleNamespace(model=motion, ref=motion.ref("fp32"), runtime=RebuildingRuntime(FakeRuntime, 4)),
+        networks=SimpleNamespace(first=first, all=(first, second)),
         config=SimpleNamespace(host="here"),
         cameras=cameras,
     )
+
+
+def network(model: Model, precision: str, memory_mb: float) -> Network:
+    runtime = RebuildingRuntime(FakeRuntime, 4)
+    return Network(model, model.ref(precision), runtime, Engine(runtime, model.manifest.input), memory_mb)
+
+
+def zones(*networks: Network) -> list[Any]:
+    return [SimpleNamespace(settings=SimpleNamespace(engine=one.engine)) for one in networks]
 
 
 def test_the_status_names_host_model_and_cameras(running: Any, motion: Model) -> None:
@@ -43,6 +55,23 @@ def test_the_status_names_host_model_and_cameras(running: Any, motion: Model) ->
     assert status.segment_s == pytest.approx(motion.manifest.input.segment_s, abs=1e-4)
 
 
+def test_the_status_has_each_model_with_the_zones_that_it_serves(running: Any, motion: Model) -> None:
+    config = ConfigStatus(state="in_force", reason="", since=MOMENT)
+    first, second = daemon_status(running, config, 0, metrics_fault="").models
+    assert (first.model, first.device, first.zones, first.memory_mb) == (motion.ref("fp32"), "fake", 2, 97.2)
+    assert (second.model, second.zones, second.memory_mb) == (motion.ref("int8"), 1, 40.0)
+    assert first.runtime.state == second.runtime.state == "ok"
+
+
+def test_one_of_several_models_that_fails_is_the_state_of_the_runtime(running: Any) -> None:
+    config = ConfigStatus(state="in_force", reason="", since=MOMENT)
+    running.networks.all[1].runtime.report("rebuilding", "runtime failed: RuntimeError: no device")
+    assert status_line(running, config, "").endswith("; runtime failed: RuntimeError: no device")
+    status = daemon_status(running, config, 0, metrics_fault="")
+    assert status.runtime == status.models[1].runtime
+    assert [one.runtime.state for one in status.models] == ["ok", "rebuilding"]
+
+
 def test_the_line_for_systemd_mentions_a_refused_configuration(running: Any) -> None:
     in_force, refused = (ConfigStatus(state=state, reason="", since=MOMENT) for state in ("in_force", "refused"))  # type: ignore[arg-type]
     line = "1 of 2 cameras streaming; broker connected; 5 events wait"
@@ -52,7 +81,7 @@ def test_the_line_for_systemd_mentions_a_refused_configuration(running: Any) -> 
 
 def test_the_line_for_systemd_and_the_status_name_what_failed(running: Any) -> None:
     config = ConfigStatus(state="in_force", reason="", since=MOMENT)
-    running.network.runtime.report("rebuilding", "runtime failed: RuntimeError: no device")
+    running.networks.first.runtime.report("rebuilding", "runtime failed: RuntimeError: no device")
     shown = status_line(running, config, metrics_fault="port 9464 is in use")
     assert shown.endswith("; 5 events wait; runtime failed: RuntimeError: no device; metrics: port 9464 is in use")
     status = daemon_status(running, config, started_ns=0, metrics_fault="").runtime
