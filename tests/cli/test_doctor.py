@@ -211,7 +211,7 @@ def test_each_zone_is_examined_in_the_picture_that_the_camera_delivers(tmp_path:
     (gate,), (bed,) = found["camera yard, zone gate"], found["camera yard, zone bed"]
     assert (gate.mark, gate.exit_status) == ("failed", 78)
     assert gate.message == (
-        f"{path}:9: camera[0].zone[0].region: 16x120 pixels of the picture of 320x240; a zone needs at least 32x32"
+        f"{path}:11: camera[0].zone[0].region: 16x120 pixels of the picture of 320x240; a zone needs at least 32x32"
     )
     assert gate.remedy == "enlarge it, or take a larger stream"
     assert (bed.mark, bed.message) == ("ok", "128x144 pixels of the picture of 320x240")

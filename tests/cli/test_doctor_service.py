@@ -160,7 +160,7 @@ def test_a_zones_model_that_the_service_cannot_read_is_named_by_the_zones_key(et
     path = camera_site(etc)
     path.write_text(f'{path.read_text()}[[camera.zone]]\nname = "gate"\nmodel = "root/juggling"\n')
     (found,) = of_files(path)
-    assert found.message.startswith(f"{path}:6: camera[0].zone[0].model = 'root/juggling': {etc}/root/juggling: ")
+    assert found.message.startswith(f"{path}:7: camera[0].zone[0].model = 'root/juggling': {etc}/root/juggling: ")
 
 
 def test_files_that_the_service_cannot_read_are_warnings_with_the_remedy(etc: Path) -> None:
