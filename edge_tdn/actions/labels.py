@@ -76,10 +76,11 @@ def check_names(config: Config, labels: Sequence[str], background: Sequence[str]
 
 def check_all_names(config: Config, uses: Sequence[NamedActions]) -> None:
     """Raise a ConfigError that lists every name that a zone's model does not have, or in [decide] no model has."""
-    faults = [{(keys, repr(value)): (value, message) for keys, value, message in _faults(use)} for use in uses]
+    faults = [_faults_by_place(use) for use in uses]
     known = {place for use in faults for place in use if place[0][:1] == ("decide",)}
     known -= {place for place in known if all(place in use for use in faults)}  # some other model has the name
-    found = {place: fault for use in faults for place, fault in use.items() if place not in known}
+    allowed = _faults_by_place(_together(config, uses))  # whose messages list the names of all models
+    found = {place: allowed.get(place, fault) for use in faults for place, fault in use.items() if place not in known}
     for use in [] if found else uses:
         if not rules(for_model(use.decide, use.labels), use.labels, use.background):
             reason = "one of the models has none of them; give its zones an `only` of their own"
@@ -96,6 +97,18 @@ def for_model(decide: DecideConfig, labels: Sequence[str]) -> DecideConfig:
 
 
 Fault = tuple[KeyPath, object, str]  # keys, value, reason
+
+
+def _together(config: Config, uses: Sequence[NamedActions]) -> NamedActions:
+    """Return [decide] for a model that has the labels of all."""
+    labels = dict.fromkeys(label for use in uses for label in use.labels)
+    background = {label for use in uses for label in use.background}
+    return NamedActions(config.decide, ("decide",), tuple(labels), tuple(background))
+
+
+def _faults_by_place(use: NamedActions) -> dict[tuple[KeyPath, str], tuple[object, str]]:
+    """Return value and reason of each fault, by its keys and its value as text."""
+    return {(keys, repr(value)): (value, reason) for keys, value, reason in _faults(use)}
 
 
 def _faults(use: NamedActions) -> Iterator[Fault]:

@@ -42,11 +42,11 @@ def run(options: argparse.Namespace) -> int:
 
 def check(console: "Console", path: Path) -> None:
     """Print the plan of a configuration. Raises ConfigError, ModelError or DeviceError."""
+    from edge_tdn.chosen_models import ChosenModels
     from edge_tdn.cli.opened_networks import opened_networks
     from edge_tdn.cli.plan import print_plan
     from edge_tdn.cli.zone_sizes import check_files
     from edge_tdn.config.load import load
-    from edge_tdn.service.network import ChosenModels
     from edge_tdn.service.verify import outbox_writable, verify
 
     config, base = load(path), path.parent

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edge_tdn.chosen_models import ChosenModels
 from edge_tdn.config.resolved_zones import ModelChoice
 from edge_tdn.config.tables import Config
 from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.rebuilding_runtime import RebuildTiming
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model
-from edge_tdn.service.network import ChosenModels, NetworkOpener, Networks, OpenRuntime
+from edge_tdn.service.network import NetworkOpener, Networks, OpenRuntime
 
 
 def open_uncached(config: Config, model: Model, _cache: Path | None, choice: ModelChoice) -> Runtime:

@@ -33,6 +33,10 @@ recordings that it was not trained on.
             "a camera of a configuration, with its password, rotation and region; longer clips",
             "edge-tdn record --config site.toml --source front-door --label wave --out clips --seconds 5",
         ),
+        Example(
+            "what the network will see in one zone of that camera",
+            "edge-tdn record --config site.toml --source front-door --zone steps --label wave --out clips",
+        ),
     ),
     exit_status={
         0: "recorded",
@@ -59,6 +63,9 @@ def add_parser(commands: Commands) -> None:
         type=Path,
         metavar="TOML",
         help="the configuration of the camera (default: that of an installed host)",
+    )
+    parser.add_argument(
+        "--zone", metavar="NAME", help="zone of that camera: the clips show it alone, as the network will see it"
     )
     parser.add_argument(
         "--label", required=True, metavar="NAME", help="action that the clips show, or background: their folder's name"

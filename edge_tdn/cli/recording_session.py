@@ -2,33 +2,32 @@
 
 import argparse
 import getpass
-import re
 import shlex
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from edge_tdn.capture.open_capture import verify
 from edge_tdn.capture.source import Source
+from edge_tdn.capture.zone_view import ZoneViews
+from edge_tdn.cli.chosen_camera import ChosenCamera, chosen_camera
 from edge_tdn.cli.console import plain_console
-from edge_tdn.cli.options import SITE
-from edge_tdn.config.load import load
-from edge_tdn.config.tables import CameraConfig
+from edge_tdn.config.resolved_zones import ResolvedZone
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import model_id
 from edge_tdn.media import gstreamer
-from edge_tdn.messages import State
+from edge_tdn.media.outline import Outline
+from edge_tdn.messages import Frame, State
 from edge_tdn.process.passwords import without_password
 from edge_tdn.process.program import INTERRUPTED
 from edge_tdn.shell import command
-from edge_tdn.spelling import nearest
 from edge_tdn.teaching.class_folder import (
     BACKGROUND,
     class_name,
@@ -39,7 +38,6 @@ from edge_tdn.teaching.class_folder import (
 )
 from edge_tdn.teaching.clip_cutter import RecordingPlan, cut_clips
 
-NAME = re.compile("[A-Za-z0-9._-]+")  # of a camera; an address has a colon or a slash
 MAX_SECONDS = 3600.0  # of a clip, or of a pause
 EXAMPLE = "door open"
 OTHER_DAYS = "Record again on other days: a model is evaluated on recordings that it was not trained on."
@@ -53,13 +51,16 @@ def record(options: argparse.Namespace, count: int, seconds: float, pause: float
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: an unfinished clip is deleted
     folder = _class_folder(options)
     numbers = _numbers(options, count, seconds, pause)
-    camera, base = _camera(options)
-    verify(camera, base)
+    if not gstreamer.available():
+        raise ConfigError(gstreamer.how_to_install())
+    camera = chosen_camera(options.source, options.config, "--source ")
+    zone = camera.zone(options.zone) if options.zone else None
+    verify(camera.table, camera.base)
     with open_class(folder) as session:
-        return _record(options, RecordingPlan(folder, session, *numbers, camera.max_gap_s), camera, base)
+        return _record(options, RecordingPlan(folder, session, *numbers, camera.table.max_gap_s), camera, zone)
 
 
-def _record(options: argparse.Namespace, plan: RecordingPlan, camera: CameraConfig, base: Path) -> int:
+def _record(options: argparse.Namespace, plan: RecordingPlan, camera: ChosenCamera, zone: ResolvedZone | None) -> int:
     """Record the clips of a plan; return the exit status."""
     console = plain_console(stderr=True, soft_wrap=True)
     if forgotten := describe_recording(plan.folder, plan.clip(1).name, plan.clip(2).name):
@@ -70,9 +71,10 @@ def _record(options: argparse.Namespace, plan: RecordingPlan, camera: CameraConf
         with Progress(*columns, console=console, transient=True) as progress:
             bar = progress.add_task("", total=1.0)
             report = lambda what, share: progress.update(bar, description=what, completed=share)  # noqa: E731
-            source = Source(camera, base, lambda state, reason: _print_state(console, state, reason))
+            source = Source(camera.table, camera.base, lambda state, reason: _print_state(console, state, reason))
             with closing(source.frames(threading.Event())) as frames:  # type: ignore[type-var]
-                for path in cut_clips(frames, plan, report, console.bell):
+                shown = _seen_in(zone, frames) if zone else frames
+                for path in cut_clips(shown, plan, report, console.bell):
                     made += 1
                     console.print(f"{path}: {plan.seconds:g} s", style="green")
     except KeyboardInterrupt:
@@ -84,6 +86,17 @@ def _record(options: argparse.Namespace, plan: RecordingPlan, camera: CameraConf
     for line in (f"{made} clip(s) of one recording in {plan.folder}", *_next_steps(options)):
         console.print(line)
     return 0
+
+
+def _seen_in(zone: ResolvedZone, frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Yield the frames as the network sees them in a zone. ConfigError: the zone has too few pixels."""
+    outline = Outline(zone.region, zone.polygon)
+    views = ZoneViews([outline])
+    for frame in frames:
+        if reason := outline.too_small(frame.decoded.size):
+            raise ConfigError(f"{zone.title}: {reason}")
+        (seen,) = views.split(frame)
+        yield seen
 
 
 def _next_steps(options: argparse.Namespace) -> list[str]:
@@ -103,14 +116,18 @@ def _next_steps(options: argparse.Namespace) -> list[str]:
         path for n in range(1, 1000) if not (path := Path("models", f"{name}-{n}" if n > 1 else name)).exists()
     )
     counts = ", ".join(f"{label!r} {count}" for label, count in found.items())
+    in_zone = [f"the clips show zone {options.zone}: name the model in its table, not in [runtime]"]
+    after = in_zone if options.zone else []
     if find_spec("torch"):
         return [
             f"next, the training (clips: {counts}). {OTHER_DAYS}",
             f"  {command('edge-tdn-train', 'finetune', '--data', options.out, '--out', model)}",
+            *after,
         ]
     return [
         f"next, the training (clips: {counts}), on a machine with PyTorch, which this one does not have. {OTHER_DAYS}",
         *_elsewhere(options.out.resolve(), model),
+        *after,
     ]
 
 
@@ -122,6 +139,7 @@ def _again(options: argparse.Namespace, label: str) -> list[str]:
     source = without_password(options.source)
     words: list[str | Path] = ["--source", source]
     words += ["--config", options.config] if options.config else []
+    words += ["--zone", options.zone] if options.zone else []
     words += ["--label", label, "--out", options.out]
     hidden = ["  (with the camera's password in place of ***)"] if source != options.source else []
     return [f"  {command('edge-tdn', 'record', *words)}", *hidden]
@@ -159,29 +177,6 @@ def _numbers(options: argparse.Namespace, count: int, seconds: float, pause: flo
     if not 0 <= pause <= MAX_SECONDS:
         raise ConfigError(f"--pause {pause:g}: must be from 0 to {MAX_SECONDS:g}")
     return count, seconds, pause
-
-
-def _camera(options: argparse.Namespace) -> tuple[CameraConfig, Path]:
-    """Return the camera, and the folder that its relative paths refer to."""
-    if not gstreamer.available():
-        raise ConfigError(gstreamer.how_to_install())
-    is_name = NAME.fullmatch(options.source) and not Path(options.source).exists()
-    site = options.config or (SITE if is_name and SITE.is_file() else None)
-    if site:
-        cameras = {camera.name: camera for camera in load(site).camera}
-        if options.source not in cameras:
-            raise ConfigError(
-                f"--source {options.source}: not a camera of {site}; {nearest(options.source, cameras, 'its cameras')}"
-            )
-        return cameras[options.source], site.parent
-    if is_name:
-        raise ConfigError(
-            f"--source {options.source}: no such file; if it is a camera of a configuration, add --config FILE"
-        )
-    try:
-        return CameraConfig(name="camera", source=options.source), Path.cwd()
-    except ValidationError as error:
-        raise ConfigError(f"--source: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
 
 
 def _print_state(console: Console, state: State, reason: str) -> None:

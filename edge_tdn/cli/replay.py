@@ -4,7 +4,6 @@ import argparse
 import logging
 import time
 from collections import Counter
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,8 +18,8 @@ Run a recording through the model and [decide] of a configuration, in place of o
 time, and print the events as JSON lines. Use it to choose thresholds: the same recording gives the same events every
 time, so change one, replay, and compare. No broker is needed.
 
-Of the camera's table, hop, max_gap_s, motion_gate, decoder, rotate and region apply. The summary (length, speed,
-actions) is printed to stderr.
+Of the camera's table, hop, max_gap_s, motion_gate, decoder, rotate, region and its zones apply: each zone has its own
+model, limits and events, as in the daemon. The summary (length, speed, actions) is printed to stderr.
 """,
     examples=(
         Example("a recording as the first camera of a configuration", "edge-tdn replay yard.mp4 --config site.toml"),
@@ -28,6 +27,7 @@ actions) is printed to stderr.
             "as another camera, with the time at which it was recorded",
             "edge-tdn replay yard.mp4 --camera yard --at 2026-03-01T22:00:00Z",
         ),
+        Example("one zone of a camera", "edge-tdn replay yard.mp4 --camera yard --zone gate"),
         Example(
             "keep the events, to compare them after a change",
             "edge-tdn replay yard.mp4 --json after.jsonl && diff before.jsonl after.jsonl",
@@ -45,6 +45,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("file", metavar="FILE", help="a video file; demo: or demo:people for the project's own")
     add_config(parser)
     parser.add_argument("--camera", metavar="NAME", help="camera that the recording replaces (default: the first)")
+    parser.add_argument("--zone", metavar="NAME", help="one zone of that camera (default: all of them)")
     parser.add_argument(
         "--at",
         type=_moment,
@@ -55,22 +56,24 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--json", type=Path, metavar="OUT", help="write the events to a file, one per line, instead of stdout"
     )
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw pictures, scores, thresholds and events")
+    parser.add_argument(
+        "--plot", type=Path, metavar="PNG", help="draw pictures, scores, thresholds and events, zone by zone"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Raises ConfigError or ModelError like `edge-tdn run`, and SourceError if the file cannot be played."""
-    from edge_tdn.actions.labels import check_names
     from edge_tdn.capture.address import is_live, locate
     from edge_tdn.capture.video_file import read_file
     from edge_tdn.cli.console import plain_console
     from edge_tdn.config.load import load
+    from edge_tdn.config.resolved_zones import resolved_zones, zone_named
     from edge_tdn.demo.demo_scenes import video_path
-    from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime, warn_of_doubt
     from edge_tdn.messages import ActionEvent
     from edge_tdn.process.passwords import without_password
     from edge_tdn.replay.plot import plot, require_matplotlib
     from edge_tdn.replay.replay_chain import ReplayChain, choose_camera, with_progress
+    from edge_tdn.replay.replay_network import open_networks
     from edge_tdn.replay.thumbnails import Thumbnails
 
     _check_outputs(options.json, options.plot)
@@ -79,14 +82,14 @@ def run(options: argparse.Namespace) -> int:
     console = plain_console(stderr=True, soft_wrap=True)
     config = load(options.config)
     camera = choose_camera(console, config, options.config, options.camera)
+    zones = resolved_zones(config, camera)
+    if options.zone:
+        zones = (zone_named(config, camera, options.zone, options.config),)
     video = video_path(options.file)
     if is_live(options.file) or is_live(locate(str(video.resolve()), Path())):
         raise SourceError(f"{without_password(options.file)}: not a recording; name a video file")
-    model = open_configured_model(config, options.config.parent)
-    check_names(config, model.labels, model.manifest.background)
-    with closing(open_configured_runtime(config, model)) as runtime:
-        warn_of_doubt(model, runtime.precision, runtime.device)
-        chain, thumbnails = ReplayChain(config, camera, model, runtime, options.at), Thumbnails()
+    with open_networks(config, options.config.parent, zones) as networks:
+        chain, thumbnails = ReplayChain(config, camera, networks, zones, options.at), Thumbnails()
         began, events = time.monotonic(), list[ActionEvent]()
         frames = read_file(video, camera.decoder, camera.rotate, camera.region)
         if options.plot:
@@ -101,17 +104,17 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_output(options.json, b"".join(event.json_bytes() + b"\n" for event in events))
     if options.plot:
-        title = f"{video.name} as camera {camera.name}, model {model.manifest.id}"
-        picture = plot(title, chain.clips, chain.thresholds, events, options.at, thumbnails.spread())
-        write_output(options.plot, picture)
-    if not chain.clips:
-        needed_s = model.manifest.input.needed_s()
-        console.print(f"no clip: the recording has no unbroken {needed_s:.1f} s, which a clip of this model needs")
-    starts = Counter(event.label for event in events if event.type == "start")
-    console.print(
-        f"{chain.seconds:.1f} s of video in {took_s:.1f} s: {chain.seconds / took_s:.1f} times real time\n"
-        f"actions recognised: {_counted(starts, chain.seconds)}"
-    )
+        models = ", ".join(dict.fromkeys(zone.model.manifest.id for zone in chain.zones))
+        title = f"{video.name} as camera {camera.name}, model {models}"
+        scores = [zone.scores for zone in chain.zones]
+        write_output(options.plot, plot(title, scores, events, options.at, thumbnails.spread()))
+    for zone in chain.zones:
+        if reason := zone.why_no_clip:
+            console.print(f"{zone.title}{reason}")
+    console.print(f"{chain.seconds:.1f} s of video in {took_s:.1f} s: {chain.seconds / took_s:.1f} times real time")
+    for zone in chain.zones:
+        starts = Counter(event.label for event in events if event.type == "start" and event.zone == zone.zone.name)
+        console.print(f"{zone.title}actions recognised: {_counted(starts, chain.seconds)}")
     return 0
 
 

@@ -1,11 +1,14 @@
 """The zones of a camera with everything that holds in them: their own keys, or else those of camera and host."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge_tdn.config.checks import Point, Region
 from edge_tdn.config.fault import KeyPath
 from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
 from edge_tdn.config.zone_tables import WHOLE, ZoneConfig
+from edge_tdn.errors import ConfigError
+from edge_tdn.spelling import nearest_of_many
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,15 @@ def resolved_zones(config: Config, camera: CameraConfig) -> tuple[ResolvedZone, 
     return tuple(
         _resolved(config, camera, zone, ("camera", number, "zone", place)) for place, zone in enumerate(camera.zone)
     )
+
+
+def zone_named(config: Config, camera: CameraConfig, name: str, path: Path) -> ResolvedZone:
+    """Return a zone of a camera. `path`: of the configuration. ConfigError: the camera has no zone of this name."""
+    zones: dict[str, ResolvedZone] = {zone.name: zone for zone in resolved_zones(config, camera) if zone.name}
+    if name not in zones:
+        there_are = nearest_of_many(name, list(zones), "its zones") if zones else "it has no zones, so leave out --zone"
+        raise ConfigError(f"{path}: camera {camera.name} has no zone named {name!r}; {there_are}")
+    return zones[name]
 
 
 def runtime_choice(config: Config) -> ModelChoice:

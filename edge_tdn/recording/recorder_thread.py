@@ -92,8 +92,9 @@ class RecorderThread:
             clip.end(last_ns if note.until_ns is None else note.until_ns)
 
     def _make_snapshot(self, event: ActionEvent, picture: Frame) -> None:
+        title = f"{event.zone}: {event.label}" if event.zone else event.label
         outline = self._outlines.get(event.zone)
-        jpeg = with_comment(draw(picture.decoded, event.label, event.label_index, event.score, outline), event.id)
+        jpeg = with_comment(draw(picture.decoded, title, event.label_index, event.score, outline), event.id)
         self._publish(jpeg, event.zone)
         if self._recordings and event.snapshot:
             scratch = self._recordings.begin(event.snapshot)

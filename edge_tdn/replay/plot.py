@@ -34,6 +34,22 @@ class ScoredClip:
     scores: dict[str, float]  # by the names that are reported; empty: the stream was interrupted here
 
 
+@dataclass(frozen=True, eq=False)
+class ZoneScores:
+    """The scores of a zone, or of a camera without zones."""
+
+    zone: str | None  # its name; None: the camera has no zones
+    clips: Sequence[ScoredClip]
+    thresholds: Mapping[str, tuple[float, float]]  # name of the action -> enter, exit
+
+    def peak(self, action: str) -> float:
+        """Return the highest score of an action."""
+        return max((one.scores.get(action, 0.0) for one in self.clips), default=0.0)
+
+
+Row = tuple[ZoneScores, str]  # and the name of the action
+
+
 def require_matplotlib() -> None:
     """Raise ConfigError if matplotlib is not installed; a camera host does not need it."""
     if not importlib.util.find_spec("matplotlib"):
@@ -42,25 +58,29 @@ def require_matplotlib() -> None:
 
 def plot(
     title: str,
-    clips: Sequence[ScoredClip],
-    thresholds: Mapping[str, tuple[float, float]],
+    zones: Sequence[ZoneScores],
     events: Sequence[ActionEvent],
     at_ns: int,
     thumbnails: Sequence[Thumbnail] = (),
 ) -> bytes:
-    """Return a PNG. `thresholds`: name of the action -> enter, exit. `at_ns`: wall clock at 0 s."""
-    names = most_active(clips, thresholds, {event.label for event in events})
-    figure, rows = rows_over_time(title, len(names), ROW_HEIGHT, AROUND, PICTURES if thumbnails else 0.0)
+    """Return a PNG. `at_ns`: wall clock at 0 s. A zone without a clip has no rows, unless none has a clip."""
+    zones = [zone for zone in zones if zone.clips] or zones
+    shown = most_active(zones, {(event.zone, event.label) for event in events})
+    figure, rows = rows_over_time(title, len(shown), ROW_HEIGHT, AROUND, PICTURES if thumbnails else 0.0)
     if thumbnails:
         _draw_thumbnails(rows.pop(0), thumbnails)
-    for axes, name in zip(rows, names, strict=True):
-        _row(axes, name, clips, thresholds[name], [event for event in events if event.label == name], at_ns)
-    rows[0].set_xlim(0, max((one.seconds for one in clips), default=1.0))
-    left_out = f" ({len(thresholds) - len(names)} more actions not shown)" if len(thresholds) > len(names) else ""
+    for axes, (zone, name) in zip(rows, shown, strict=True):
+        own = [event for event in events if (event.zone, event.label) == (zone.zone, name)]
+        _row(axes, zone, name, own, at_ns)
+    rows[0].set_xlim(0, max((one.seconds for zone in zones for one in zone.clips), default=1.0))
+    hidden = sum(len(zone.thresholds) for zone in zones) - len(shown)
+    left_out = f" ({hidden} more actions not shown)" if hidden else ""
     rows[-1].set_xlabel(f"seconds of the recording{left_out}")
     handles, labels = rows[0].get_legend_handles_labels()
-    shown = dict(zip(labels, handles, strict=True))  # without duplicates
-    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown), frameon=False, fontsize=9)
+    legend = dict(zip(labels, handles, strict=True))  # without duplicates
+    figure.legend(
+        legend.values(), legend.keys(), loc="outside lower center", ncols=len(legend), frameon=False, fontsize=9
+    )
     return png(figure)
 
 
@@ -80,12 +100,13 @@ def rows_over_time(
     return figure, list(grid[:, 0])
 
 
-def draw_score(axes: "Axes", name: str, clips: Sequence[ScoredClip]) -> None:
+def draw_score(axes: "Axes", name: str, clips: Sequence[ScoredClip], zone: str | None = None) -> None:
     """Draw the name of a row and the line of its score."""
+    title = f"{zone}: {name}" if zone else name
     values = [one.scores.get(name, float("nan")) for one in clips]  # NaN interrupts the line
     axes.plot([one.seconds for one in clips], values, color=INK, linewidth=1.4, label="score", zorder=3)
     axes.set_ylabel(
-        textwrap.fill(name, NAME_WIDTH), rotation=0, ha="right", va="center", fontsize=9, labelpad=8, parse_math=False
+        textwrap.fill(title, NAME_WIDTH), rotation=0, ha="right", va="center", fontsize=9, labelpad=8, parse_math=False
     )
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -98,13 +119,19 @@ def png(figure: "Figure") -> bytes:
     return content.getvalue()
 
 
-def most_active(
-    clips: Sequence[ScoredClip], thresholds: Mapping[str, tuple[float, float]], happened: Collection[str] = ()
-) -> list[str]:
-    """Return the actions to draw: those that happened, then those with the highest scores."""
-    peaks = {name: max((one.scores.get(name, 0.0) for one in clips), default=0.0) for name in thresholds}
-    shown = sorted(thresholds, key=lambda name: (name not in happened, -peaks[name]))[:MAX_ROWS]
-    return [name for name in thresholds if name in shown]
+def most_active(zones: Sequence[ZoneScores], happened: Collection[tuple[str | None, str]] = ()) -> list[Row]:
+    """Return the actions to draw, by zone: those that happened, then the highest scores of every zone in turn.
+
+    `happened`: names of zones and actions.
+    """
+    ranked: list[tuple[bool, int, float, Row]] = []
+    for zone in zones:
+        peaks = {name: zone.peak(name) for name in zone.thresholds}
+        for place, name in enumerate(sorted(peaks, key=lambda name: -peaks[name])):
+            ranked.append(((zone.zone, name) not in happened, place, -peaks[name], (zone, name)))
+    ranked.sort(key=lambda one: one[:3])
+    shown = [row for *_, row in ranked[:MAX_ROWS]]
+    return [(zone, name) for zone in zones for name in zone.thresholds if (zone, name) in shown]
 
 
 def _draw_thumbnails(axes: "Axes", thumbnails: Sequence[Thumbnail]) -> None:
@@ -117,19 +144,13 @@ def _draw_thumbnails(axes: "Axes", thumbnails: Sequence[Thumbnail]) -> None:
     axes.set_axis_off()
 
 
-def _row(
-    axes: "Axes",
-    name: str,
-    clips: Sequence[ScoredClip],
-    thresholds: tuple[float, float],
-    events: Sequence[ActionEvent],
-    at_ns: int,
-) -> None:
+def _row(axes: "Axes", zone: ZoneScores, name: str, events: Sequence[ActionEvent], at_ns: int) -> None:
     def seconds(moment: str) -> float:
         return datetime.fromisoformat(moment).timestamp() - at_ns / NS_PER_S
 
-    draw_score(axes, name, clips)
-    for value, colour, style, label in zip(thresholds, (ENTER, EXIT), ("--", ":"), ("enter", "exit"), strict=True):
+    draw_score(axes, name, zone.clips, zone.zone)
+    limits = zone.thresholds[name]
+    for value, colour, style, label in zip(limits, (ENTER, EXIT), ("--", ":"), ("enter", "exit"), strict=True):
         axes.axhline(value, color=colour, linestyle=style, linewidth=1, label=f"{label} threshold")
     ends = [event for event in events if event.ended_at]
     starts = [event for event in events if event.type == "start"]

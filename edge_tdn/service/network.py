@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edge_tdn.actions.labels import NamedActions, check_all_names
-from edge_tdn.config.resolved_zones import ModelChoice, resolved_zones
+from edge_tdn.chosen_models import ChosenModels, NetworkKey
+from edge_tdn.config.resolved_zones import ModelChoice
 from edge_tdn.config.tables import Config
 from edge_tdn.inference.compiled_cache import cache_folder
 from edge_tdn.inference.engine import Engine
-from edge_tdn.inference.open_model import open_configured_model, warn_of_doubt
+from edge_tdn.inference.open_model import warn_of_doubt
 from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime, RebuildTiming
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model
@@ -20,7 +20,6 @@ from edge_tdn.service.process_usage import resident_bytes
 
 # as inference/open_model.py's open_configured_runtime
 OpenRuntime = Callable[[Config, Model, Path | None, ModelChoice], Runtime]
-NetworkKey = tuple[str, str]  # the SHA-256 of the model's manifest, and the precision
 MB = 1_000_000
 
 
@@ -36,44 +35,8 @@ class Network:
 
     @property
     def key(self) -> NetworkKey:
-        """What tells it from others."""
+        """What identifies it."""
         return self.ref.sha256, self.ref.precision
-
-
-@dataclass(frozen=True, eq=False)
-class ChosenModels:
-    """The verified model of every choice of a configuration. Each folder is opened once."""
-
-    models: Mapping[ModelChoice, Model]
-
-    @classmethod
-    def of(cls, config: Config, base: Path) -> "ChosenModels":
-        """Open what a configuration chooses.
-
-        ConfigError, ModelError: a folder or a model is wrong, or a name of an action.
-        """
-        models: dict[ModelChoice, Model] = {}
-        opened: dict[str, Model] = {}  # by name
-        uses = []
-        for zone in (zone for camera in config.camera for zone in resolved_zones(config, camera)):
-            choice = zone.choice
-            if choice.model not in opened:
-                opened[choice.model] = open_configured_model(config, base, choice)
-            model = models[choice] = opened[choice.model]
-            uses.append(NamedActions(zone.decide, zone.decide_keys, model.labels, model.manifest.background))
-        check_all_names(config, uses)
-        return cls(models)
-
-    def key(self, choice: ModelChoice) -> NetworkKey:
-        """Return what tells the network of a choice from others."""
-        return self.models[choice].sha256, choice.precision
-
-    def networks(self) -> dict[NetworkKey, ModelChoice]:
-        """Return the networks that are needed, each with the first choice that names it."""
-        found: dict[NetworkKey, ModelChoice] = {}
-        for choice in self.models:
-            found.setdefault(self.key(choice), choice)
-        return found
 
 
 @dataclass(frozen=True, eq=False)

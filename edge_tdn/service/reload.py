@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from edge_tdn.chosen_models import ChosenModels
 from edge_tdn.config.credentials import Access, broker_access
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import CameraConfig, Config
@@ -23,7 +24,7 @@ from edge_tdn.process.malloc import trim
 from edge_tdn.recording.action_recorder import ActionRecorder
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.config_changes import Changes, changes, in_force
-from edge_tdn.service.network import ChosenModels, Network, Networks, warn_of_doubts
+from edge_tdn.service.network import Network, Networks, warn_of_doubts
 from edge_tdn.service.running import Running, finish_recorders, join_all
 from edge_tdn.service.startup import connect, draw_demo, warn_of_includes
 from edge_tdn.service.verify import verify

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edge_tdn.actions.decider import interrupted
+from edge_tdn.chosen_models import ChosenModels
 from edge_tdn.config.credentials import Access, broker_access, check_camera_access
 from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
@@ -25,7 +26,7 @@ from edge_tdn.demo.demo_scenes import DEMO
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.messages import ActionEvent
 from edge_tdn.service.control import Control
-from edge_tdn.service.network import ChosenModels, NetworkOpener, warn_of_doubts
+from edge_tdn.service.network import NetworkOpener, warn_of_doubts
 from edge_tdn.service.running import Running, Shared
 from edge_tdn.service.timing import DaemonTiming
 

@@ -15,6 +15,7 @@ from edge_tdn.delivery.home_assistant import documents
 from tests.support.broker import Mosquitto
 from tests.support.command_line import camera_site
 from tests.support.daemon import DaemonProcess
+from tests.support.discovery import same_labels
 from tests.support.retained import RetainedStates, camera_status, daemon_status, retained_topics
 from tests.support.waiting import eventually
 
@@ -42,7 +43,8 @@ class Brokerful:
             "record": {"snapshot": True},
             "camera": [{"name": camera, "source": "demo:"} for camera in cameras],
         }
-        payloads |= documents(parse_config(content, "test"), ["left"])
+        config = parse_config(content, "test")
+        payloads |= documents(config, same_labels(config, ["left"]))
         self.leave_on(payloads)
         return set(payloads)
 

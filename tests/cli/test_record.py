@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from edge_tdn_training.data.dataset import open_data
 
 from edge_tdn.__main__ import main
 from edge_tdn.capture.video_file import read_file
+from edge_tdn.capture.zone_view import FILL_RGB
 from edge_tdn.media import gstreamer
 from edge_tdn.messages import NS_PER_S, Frame
 from edge_tdn.teaching.clip_cutter import RecordingPlan, cut_clips
 from tests.conftest import number_in
 from tests.support.command_line import Run
 from tests.support.rtsp import RtspCamera
+from tests.support.site import write_camera
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
@@ -123,6 +126,10 @@ def test_without_a_clip_no_class_is_created_and_a_leak_is_reported(
         (["--label", "wave", "--count", "0"], "--count 0: must be 1 or more"),
         (["--label", "wave", "--source", "ftp://x/y"], "--source: unknown kind of source ftp://"),
         (["--label", "wave", "--source", "unknown", "--config", "configs/reference.toml"], "not a camera of"),
+        (
+            ["--label", "wave", "--zone", "gate"],
+            "--zone gate: only a camera of a configuration has zones",
+        ),
         (["--label", "wave", "--source", "hall"], "--source hall: no such file; if it is a camera of a configuration"),
     ],
 )
@@ -195,3 +202,50 @@ def test_background_is_recorded_for_ten_minutes_without_countdown(
     assert (shown.returncode, "after 1 of 60 clip(s)" in shown.stderr) == (66, True), shown.stderr
     shown = here("record", "--source", video, "--label", "wave", "--out", tmp_path / "clips", "--seconds", "0.5")
     assert (shown.returncode, "after 0 of 10 clip(s)" in shown.stderr) == (66, True), "one second of a countdown of 3 s"
+
+
+ZONES = """
+[[camera.zone]]
+name = "gate"
+polygon = [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.75, 1.0]]
+
+[[camera.zone]]
+name = "dot"
+region = [0.1, 0.1, 0.2, 0.2]
+"""
+
+
+def test_the_clips_of_a_zone_show_what_the_network_will_see_in_it(
+    make_video: Callable[..., Path], here: Run, tmp_path: Path
+) -> None:
+    """Cut to the zone's box, grey outside of its polygon; the next command names the zone."""
+    site = write_camera(tmp_path, f'source = "{make_video(frames=30)}"\n{ZONES}')
+    line = ("--source", "a", "--config", site, "--out", tmp_path / "clips", "--seconds", "0.5", "--pause", "0")
+    done = here("record", *line, "--label", "wave", "--count", "1", "--zone", "gate")
+    assert done.returncode == 0, done.stderr
+    assert printed_commands(done.stderr)[0][6:8] == ["--zone", "gate"]
+    (clip,) = (tmp_path / "clips/wave").iterdir()
+    whole, cut = (next(read_file(path)).picture.astype(int) for path in (tmp_path / "video.mp4", clip))
+    assert whole.shape == (96, 128, 3)
+    assert cut.shape == (96, 64, 3)
+    assert np.abs(cut[64:, :4] - FILL_RGB).max() < 24, "left of the polygon's lower left corner"
+    assert np.abs(cut[8:, 40:] - whole[8:, 104:]).mean() < 12
+    done = here("record", *line, "--label", "background", "--count", "1", "--zone", "gate")
+    assert "the clips show zone gate: name the model in its table, not in [runtime]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("zone", "message"),
+    [
+        ("gat", "site.toml: camera a has no zone named 'gat'; did you mean 'gate'? its zones: gate, dot"),
+        ("dot", "zone dot: 26x18 pixels of the picture of 128x96; a zone needs at least 32x32"),
+    ],
+)
+def test_a_zone_that_cannot_be_recorded_is_an_error(
+    zone: str, message: str, make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = write_camera(tmp_path, f'source = "{make_video(frames=30)}"\n{ZONES}')
+    line = ["record", "--source", "a", "--config", str(site), "--zone", zone, "--label", "wave"]
+    assert main([*line, "--out", str(tmp_path / "clips")]) == 78
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "clips/wave").exists()

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from edge_tdn.__main__ import main
-from edge_tdn.actions.decider import Origin
 from edge_tdn.capture.video_file import read_file
-from edge_tdn.config.tables import Config
+from edge_tdn.config.resolved_zones import resolved_zones, runtime_choice
+from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.demo.demo_clip import RATE, pictures
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.scheduler import Scheduler
@@ -25,12 +26,14 @@ from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.output import write_output
 from edge_tdn.replay.replay_chain import ReplayChain
+from edge_tdn.replay.replay_network import ReplayNetwork
 from edge_tdn.service.camera import Camera
-from edge_tdn.service.camera_settings import CameraSettings
+from edge_tdn.service.camera_settings import CameraSettings, ZoneSettings
 from edge_tdn.status_messages import CameraStatus
 from tests.support.command_line import camera_site
 
 SECONDS = 8  # of the demo's clip: an object moves right, then left
+REGIONS = {"gate": (0.05, 0.1, 0.9, 0.85), "whole": (0.0, 0.0, 1.0, 1.0)}
 STANDS_AND_MOVES = [(round(a * RATE), round(b * RATE)) for a, b in ((0, 0.1), (1.8, 4.4), (4.4, 4.5), (6.2, 8.8))]
 
 
@@ -54,8 +57,19 @@ def site(tmp_path: Path, text: str = "") -> Path:
     return path
 
 
-def config(video: Path) -> Config:
-    return Config.model_validate({"camera": [{"name": "yard", "source": str(video)}]})
+def config(video: Path, **keys: object) -> Config:
+    return Config.model_validate({"camera": [{"name": "yard", "source": str(video), **keys}]})
+
+
+@pytest.fixture(scope="module")
+def chain(motion: Model, runtime: Runtime) -> Callable[..., ReplayChain]:
+    """Return a function that returns the chain of a configuration's camera, with the shipped model."""
+
+    def make(config: Config, camera: CameraConfig | None = None) -> ReplayChain:
+        camera = camera or config.camera[0]
+        return ReplayChain(config, camera, {runtime_choice(config): ReplayNetwork(motion, runtime)})
+
+    return make
 
 
 def actions(events: list[ActionEvent]) -> list[tuple[str, str, str | None]]:
@@ -101,7 +115,7 @@ def test_the_scene_of_people_replays(decoder: str, tmp_path: Path, capsys: pytes
 
 
 def test_the_motion_gate_changes_no_event(
-    motion: Model, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chain: Callable[..., ReplayChain], runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An object rests for long, moves, rests, and moves again: still scenes are not computed, with the same events."""
     still, right, pause, left = (list(islice(pictures(), *at)) for at in STANDS_AND_MOVES)
@@ -115,7 +129,7 @@ def test_the_motion_gate_changes_no_event(
     for gate in (True, False):
         chosen = Config.model_validate({"camera": [{"name": "yard", "source": str(video), "motion_gate": gate}]})
         computed.clear()
-        logs.append(actions(list(ReplayChain(chosen, chosen.camera[0], motion, runtime).play(read_file(video)))))
+        logs.append(actions(list(chain(chosen).play(read_file(video)))))
         counts.append(len(computed))
     assert logs[0] == logs[1]
     assert [label for kind, label, _ in logs[0] if kind == "start"] == ["right", "left"]
@@ -134,26 +148,34 @@ class CameraRecorder:
     def event(self, event: ActionEvent) -> None:
         self.events.append(event)
 
-    def action(self, camera: str, label: str | None) -> None:
+    def action(self, camera: str, label: str | None, zone: str | None = None) -> None:
         pass
 
     def camera_status(self, status: CameraStatus) -> None:
         pass
 
 
+@pytest.mark.parametrize("zones", [(), ("gate", "whole")])
 def test_a_served_camera_publishes_the_same_events(
-    video: Path, motion: Model, runtime: Runtime, tmp_path: Path
+    zones: tuple[str, ...],
+    video: Path,
+    motion: Model,
+    runtime: Runtime,
+    chain: Callable[..., ReplayChain],
+    tmp_path: Path,
 ) -> None:
-    chosen = config(video)
-    events = list(ReplayChain(chosen, chosen.camera[0], motion, runtime).play(read_file(video)))
+    """Each zone its own, numbered across all zones."""
+    chosen = config(video, zone=[{"name": name, "region": REGIONS[name]} for name in zones])
+    events = list(chain(chosen).play(read_file(video)))
 
     def fail(error: BaseException) -> None:
         raise AssertionError from error
 
-    scheduler, log = Scheduler(runtime, motion.manifest.input, fail), CameraRecorder()
-    origin = Origin(chosen.host, "yard", "b007", motion.ref("fp32"))
-    settings = CameraSettings(chosen.camera[0], chosen, tmp_path, motion, origin)
-    camera = Camera(settings, scheduler, log)  # type: ignore[arg-type]
+    scheduler, log = Scheduler(fail), CameraRecorder()
+    engine, ref = Engine(runtime, motion.manifest.input), motion.ref("fp32")
+    resolved = resolved_zones(chosen, chosen.camera[0])
+    settings = tuple(ZoneSettings.of(chosen, "yard", zone, "b007", motion, ref, engine) for zone in resolved)
+    camera = Camera(CameraSettings(chosen.camera[0], chosen, tmp_path, settings), scheduler, log)  # type: ignore[arg-type]
     scheduler.start()
     camera.start()
     camera.join(SECONDS + 20)
@@ -164,22 +186,24 @@ def test_a_served_camera_publishes_the_same_events(
         ("start", "left", None),
         ("end", "left", "video_ended"),
     ]
-    assert actions(log.events) == expected
-    assert actions(events) == expected
+    for published in (log.events, events):
+        assert {event.zone for event in published} == set(zones or [None])
+        assert [event.seq for event in published] == list(range(1, len(published) + 1))
+        for zone in zones or [None]:
+            assert actions([event for event in published if event.zone == zone]) == expected
 
 
-def test_a_gap_in_the_recording_interrupts_the_stream(video: Path, motion: Model, runtime: Runtime) -> None:
+def test_a_gap_in_the_recording_interrupts_the_stream(video: Path, chain: Callable[..., ReplayChain]) -> None:
     def with_gap() -> Iterator[Frame]:
         return (frame for frame in read_file(video) if not 4 < frame.pts_ns / NS_PER_S < 4.6)
 
-    chosen = config(video)
-    one = ReplayChain(chosen, chosen.camera[0], motion, runtime)
+    one = chain(config(video))
     events = list(one.play(with_gap()))
     assert actions(events)[:2] == [("start", "right", None), ("end", "right", "stream_lost")]
-    assert [clip for clip in one.clips[:-1] if not clip.scores]  # the curve is interrupted
+    assert [clip for clip in one.zones[0].scores.clips[:-1] if not clip.scores]  # the curve is interrupted
     wide = config(video)
     patient = wide.camera[0].model_copy(update={"max_gap_s": 0.7})
-    events = list(ReplayChain(wide, patient, motion, runtime).play(with_gap()))
+    events = list(chain(wide, patient).play(with_gap()))
     assert actions(events)[1] == ("end", "right", "below_threshold")
 
 
@@ -191,6 +215,7 @@ def test_a_gap_in_the_recording_interrupts_the_stream(video: Path, motion: Model
         (["{}"], 66, "a folder, not a video"),
         (["rtsp://me:secret@x/y"], 66, r"rtsp://me:\*\*\*@x/y: not a recording; name a video file"),
         (["{}/gone.mp4", "--camera", "dor"], 78, "site.toml: no camera is named 'dor'; did you mean 'door'?"),
+        (["{}/gone.mp4", "--zone", "gate"], 78, "site.toml: camera yard has no zone named 'gate'; it has no zones"),
         (["{}/gone.mp4", "--plot", "{}/plot.jpg"], 78, r"plot\.jpg: --plot writes a PNG"),
     ],
 )

@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edge_tdn.delivery.home_assistant import BIRTH, BIRTH_TOPIC, _key, documents
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
-from tests.support.discovery import DAEMON_STATUS, camera_status_payload, discovery_site, event_payload
+from tests.support.discovery import DAEMON_STATUS, camera_status_payload, discovery_site, event_payload, same_labels
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.homeassistant
@@ -121,7 +121,8 @@ def home(
 
 @pytest.mark.parametrize("form", ["device", "component"])
 def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: FakeDaemon, form: str) -> None:
-    announced = documents(discovery_site(form, host="attic.1", cameras=["front.door", "front_door"]), LABELS)
+    config = discovery_site(form, host="attic.1", cameras=["front.door", "front_door"])
+    announced = documents(config, same_labels(config, LABELS))
     for topic, document in reversed(announced.items()):  # a broker may deliver what it retains in any order
         daemon.publish(topic, document)
     daemon.publish(f"{BASE}/availability", b"online")
@@ -229,8 +230,8 @@ def test_the_blueprint_and_the_automation_notify_with_the_picture_of_the_event(
     blueprints = tmp_path / "home_assistant/blueprints/automation/edge-tdn"
     blueprints.mkdir(parents=True)
     shutil.copy(CONFIGS / "edge_tdn_notify.yaml", blueprints)
-    labels = ["approach", "fall"]
-    for topic, document in documents(discovery_site("device", "attic.1", ["front-door", "yard"]), labels).items():
+    config = discovery_site("device", "attic.1", ["front-door", "yard"])
+    for topic, document in documents(config, same_labels(config, ["approach", "fall"])).items():
         daemon.publish(topic, document)
     daemon.publish(f"{BASE}/availability", b"online")
     for camera in ("front-door", "yard"):

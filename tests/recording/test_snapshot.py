@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from edge_tdn.media.colour import Packed
+from edge_tdn.media.outline import Outline
 from edge_tdn.recording.snapshot import draw, legible
 
 
@@ -36,3 +37,25 @@ def test_the_banner_is_legible_on_any_picture_of_any_size(size: tuple[int, int],
     assert columns[0] < 0.1 * size[1]
     assert columns[-1] > 0.9 * size[1]
     assert size[1] - columns[-1] > 2, "a margin"
+
+
+@pytest.mark.parametrize("size", [(240, 320), (2160, 3840)])
+@pytest.mark.parametrize("background", [0, 255])
+@pytest.mark.parametrize("polygon", [(), ((0.25, 0.2), (0.75, 0.2), (0.5, 0.7))], ids=["rectangle", "polygon"])
+def test_the_outline_of_a_zone_is_visible_on_any_picture_and_hides_nothing_else(
+    polygon: tuple[tuple[float, float], ...], background: int, size: tuple[int, int]
+) -> None:
+    picture = Packed(np.full((*size, 3), background, np.uint8))
+    outline = Outline((0.25, 0.2, 0.5, 0.5), polygon)
+    with_it, without = (
+        cv2.imdecode(np.frombuffer(draw(picture, "wave", 7, 0.5, one), np.uint8), cv2.IMREAD_COLOR).astype(int)
+        for one in (outline, None)
+    )
+    line = np.zeros(size, np.uint8)
+    cv2.polylines(line, [outline.corners(size).astype(np.int32)], True, 1, 1)
+    changed = np.abs(with_it - without).max(axis=2) > 60
+    assert changed[line > 0].mean() > 0.95
+    green = with_it[line > 0].mean(axis=0)
+    assert green[1] > max(green[0], green[2]) + 25, "on black and on white"
+    reach = max(9, size[0] // 40)  # the line, its dark edge, and what the JPEG makes of them
+    assert not changed[cv2.dilate(line, np.ones((reach, reach), np.uint8)) == 0].any()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from edge_tdn.media.colour import Packed
 from edge_tdn.messages import NS_PER_S, Frame
-from edge_tdn.replay.plot import ScoredClip, plot
+from edge_tdn.replay.plot import ScoredClip, ZoneScores, plot
 from edge_tdn.replay.thumbnails import COUNT, HEIGHT, MAX_KEPT, WIDTH, Thumbnail, Thumbnails
 
 COLOURS = [(250, 10 + 30 * number, 5) for number in range(COUNT)]  # no line or letter of the plot has such a colour
@@ -65,12 +65,13 @@ def test_each_thumbnail_is_drawn_whole_above_its_moment() -> None:
     ]
     name = "putting something next to something else"
     clips = [ScoredClip(float(second), {name: second / 80}) for second in range(81)]
-    image = np.asarray(Image.open(io.BytesIO(plot("a", clips, {name: (0.6, 0.4)}, [], 0, thumbnails))).convert("RGB"))
+    scores = [ZoneScores(None, clips, {name: (0.6, 0.4)})]
+    image = np.asarray(Image.open(io.BytesIO(plot("a", scores, [], 0, thumbnails))).convert("RGB"))
     places = [np.argwhere((image == colour).all(axis=2)) for colour in COLOURS]
     assert [len(place) for place in places] == [HEIGHT * WIDTH] * COUNT
     centres = [place[:, 1].mean() for place in places]
     steps = np.diff(centres)
     assert steps.min() > WIDTH
     assert np.ptp(steps) <= 2
-    without = np.asarray(Image.open(io.BytesIO(plot("a", clips, {name: (0.6, 0.4)}, [], 0))).convert("RGB"))
+    without = np.asarray(Image.open(io.BytesIO(plot("a", scores, [], 0))).convert("RGB"))
     assert image.shape[0] == without.shape[0] + HEIGHT

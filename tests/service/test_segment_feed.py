@@ -1,5 +1,6 @@
 """Frames become segments on the scheduler's lane, with a break at every gap."""
 
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.segments.window import Window
 from edge_tdn.service.segment_feed import Pipeline, SegmentFeed
@@ -11,12 +12,12 @@ class Fed:
     """A feed whose scheduler computes when the test asks for it."""
 
     def __init__(self) -> None:
-        self.scheduler = Scheduler(FakeRuntime(), SPEC, fail)
+        self.scheduler, self._engine = Scheduler(fail), Engine(FakeRuntime(), SPEC)
         self.log = ClipLog()
         self.feed = SegmentFeed(self.scheduler, self.pipeline())
 
     def pipeline(self) -> Pipeline:
-        return Pipeline(Window(SPEC, max_gap_s=0.5), self.scheduler.add_lane(1, self.log))
+        return Pipeline(Window(SPEC, max_gap_s=0.5), self.scheduler.add_lane(self._engine, 1, self.log))
 
     def compute(self) -> None:
         self.scheduler.turn()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_tdn.capture.address import is_live
+from edge_tdn.chosen_models import ChosenModels
 from edge_tdn.cli.doctor.finding import Finding, Mark, credential_remedy
 from edge_tdn.cli.doctor.units import is_installed, main_pid, protect_home, serving_unit, state_folder
 from edge_tdn.cli.hop_timing import Candidate, measure
@@ -27,7 +28,7 @@ from edge_tdn.manifest import Model, find_model, shipped_models
 from edge_tdn.permission import SECRET_REMEDY, SERVED_MODELS, is_hidden, is_unreadable, remedy
 from edge_tdn.recording.verify import WRITABLE
 from edge_tdn.recording.verify import verify as verify_record
-from edge_tdn.service.network import ChosenModels, Network, Networks
+from edge_tdn.service.network import Network, Networks
 from edge_tdn.service.verify import outbox_writable
 from edge_tdn.verdict import recorded_comparison
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from edge_tdn.capture.picture_folder import AS_FOUND, Pictures
 from edge_tdn.capture.video_file import read_file
+from edge_tdn.config.resolved_zones import runtime_choice
 from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.inference.runtime import Runtime
@@ -28,6 +29,7 @@ from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.replay.plot import ScoredClip
 from edge_tdn.replay.replay_chain import ReplayChain
+from edge_tdn.replay.replay_network import ReplayNetwork
 from edge_tdn.text_file import decode
 from edge_tdn_training.data.labels import check_known
 from edge_tdn_training.evaluation.matching import Interval, MatchedEvents, ReportedEvent, match_events
@@ -122,12 +124,14 @@ def stream(
     """
     camera = CameraConfig(name="recording", source=str(video.resolve()))
     frames = read_file(video, pictures=pictures.at(model.manifest.input.frame_rate))
-    one = ReplayChain(Config(camera=(camera,), decide=decide), camera, model, runtime)
-    events = _events(one.play(_counted(frames, step)))
-    if not one.seconds:
+    config = Config(camera=(camera,), decide=decide)
+    chain = ReplayChain(config, camera, {runtime_choice(config): ReplayNetwork(model, runtime)})
+    events = _events(chain.play(_counted(frames, step)))
+    if not chain.seconds:
         raise SourceError(f"{video}: a single picture; expected a video file")
-    matched = match_events(intervals, events, one.seconds, model.manifest.background)
-    return StreamResult(matched, tuple(one.clips), one.thresholds)
+    matched = match_events(intervals, events, chain.seconds, model.manifest.background)
+    (zone,) = chain.zones
+    return StreamResult(matched, tuple(zone.scores.clips), dict(zone.scores.thresholds))
 
 
 def _counted(frames: Iterator[Frame], step: Step) -> Iterator[Frame]:

@@ -20,7 +20,8 @@ EVENTS = {"hit": "#2a9d5c", "split": "#f2a541", "stray": "#c0392b"}
 
 def timeline(title: str, streamed: StreamResult) -> bytes:
     """Return a PNG with a row for each label of intervals or events; without any, for the labels of highest scores."""
-    names = streamed.matched.labels or plot.most_active(streamed.scores, streamed.thresholds)
+    scores = plot.ZoneScores(None, streamed.scores, streamed.thresholds)
+    names = streamed.matched.labels or [name for _, name in plot.most_active([scores])]
     figure, rows = plot.rows_over_time(title, len(names), ROW_HEIGHT, MARGIN)
     for axes, name in zip(rows, names, strict=True):
         _row(axes, name, streamed)

@@ -1,0 +1,49 @@
+"""The models that a configuration chooses for its zones, verified."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_tdn.actions.labels import NamedActions, check_all_names
+from edge_tdn.config.resolved_zones import ModelChoice, resolved_zones
+from edge_tdn.config.tables import Config
+from edge_tdn.inference.open_model import open_configured_model
+from edge_tdn.manifest import Model
+
+NetworkKey = tuple[str, str]  # the SHA-256 of the model's manifest, and the precision
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenModels:
+    """The verified model of every choice of a configuration. Each folder is opened once."""
+
+    models: Mapping[ModelChoice, Model]
+
+    @classmethod
+    def of(cls, config: Config, base: Path) -> "ChosenModels":
+        """Open what a configuration chooses.
+
+        ConfigError, ModelError: a folder or a model is wrong, or a name of an action.
+        """
+        models: dict[ModelChoice, Model] = {}
+        opened: dict[str, Model] = {}  # by name
+        uses = []
+        for zone in (zone for camera in config.camera for zone in resolved_zones(config, camera)):
+            choice = zone.choice
+            if choice.model not in opened:
+                opened[choice.model] = open_configured_model(config, base, choice)
+            model = models[choice] = opened[choice.model]
+            uses.append(NamedActions(zone.decide, zone.decide_keys, model.labels, model.manifest.background))
+        check_all_names(config, uses)
+        return cls(models)
+
+    def key(self, choice: ModelChoice) -> NetworkKey:
+        """Return what identifies the network of a choice."""
+        return self.models[choice].sha256, choice.precision
+
+    def networks(self) -> dict[NetworkKey, ModelChoice]:
+        """Return the networks that are needed, each with the first choice that names it."""
+        found: dict[NetworkKey, ModelChoice] = {}
+        for choice in self.models:
+            found.setdefault(self.key(choice), choice)
+        return found

@@ -1,0 +1,84 @@
+"""One zone in a replay, or the whole picture of a camera without zones: its window, its lane, its decisions."""
+
+from collections.abc import Iterator
+
+from edge_tdn.actions.decider import Decider, Origin
+from edge_tdn.actions.event_numbers import EventNumbers
+from edge_tdn.actions.labels import for_model
+from edge_tdn.config.resolved_zones import ResolvedZone
+from edge_tdn.inference.backlog import Item
+from edge_tdn.inference.engine import Engine
+from edge_tdn.inference.lane import Lane
+from edge_tdn.inference.turn import compute
+from edge_tdn.media.outline import Outline
+from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Frame, Scores, Segment
+from edge_tdn.replay.plot import ScoredClip, ZoneScores
+from edge_tdn.replay.replay_network import ReplayNetwork
+from edge_tdn.segments.motion_gate import MotionGate
+from edge_tdn.segments.window import Window
+
+
+class ReplayZone:
+    """The stages behind the camera, without threads; the `ClipSink` of its lane."""
+
+    def __init__(
+        self, zone: ResolvedZone, network: ReplayNetwork, max_gap_s: float, origin: Origin, numbers: EventNumbers
+    ) -> None:
+        """`numbers`: of the camera's events."""
+        model = network.model
+        spec = model.manifest.input
+        self.zone, self.model = zone, model
+        self.outline = Outline(zone.region, zone.polygon)
+        self._too_small = ""  # why it could not be analysed, at some time; empty: it could
+        self._window = Window(spec, max_gap_s, gate=MotionGate() if zone.motion_gate else None)
+        self._lane = Lane(Engine(network.runtime, spec), zone.hop, self)
+        decide = for_model(zone.decide, model.labels)
+        self._decider = Decider(decide, origin, model.labels, model.manifest.background, numbers)
+        self._new_events: list[ActionEvent] = []  # since the last item
+        self._clips: list[ScoredClip] = []
+        self.scores = ZoneScores(zone.name, self._clips, self._decider.thresholds)
+
+    @property
+    def title(self) -> str:
+        """How a line about it begins; empty for a whole picture."""
+        return f"{self.zone.title}: " if self.zone.title else ""
+
+    @property
+    def why_no_clip(self) -> str:
+        """Why the recording has no clip of it, or not throughout; empty: it has."""
+        if self._too_small or self._clips:
+            return self._too_small
+        needed_s = self.model.manifest.input.needed_s()
+        return f"no clip: the recording has no unbroken {needed_s:.1f} s, which a clip of this model needs"
+
+    def fits(self, size: tuple[int, int]) -> bool:
+        """Return whether it has enough pixels in a picture of this height and width."""
+        reason = self.outline.too_small(size) if self.zone.name else ""
+        self._too_small = self._too_small or reason
+        return not reason
+
+    def push(self, frame: Frame) -> Iterator[ActionEvent]:
+        """Yield the events that a frame causes; it shows this zone only."""
+        runs = self._window.runs
+        segments: list[Segment] = self._window.push(frame)
+        if 0 < runs < self._window.runs:  # the window was emptied by a gap or a new picture size
+            yield from self.compute("stream_lost")
+        for segment in segments:
+            yield from self.compute(segment)
+
+    def compute(self, item: Item) -> list[ActionEvent]:
+        """Return the events that a segment, or a break, causes."""
+        compute([(self._lane, [item])])
+        events, self._new_events = self._new_events, []
+        return events
+
+    def scored(self, scores: Scores) -> None:
+        """Take a clip of the lane."""
+        self._new_events += self._decider.push(scores)
+        self._clips.append(ScoredClip(scores.to_ns / NS_PER_S, self._decider.scores))
+
+    def broken(self, reason: EndReason) -> None:
+        """Take a break in the recording."""
+        self._new_events += self._decider.break_off(reason)
+        if self._clips:
+            self._clips.append(ScoredClip(self._clips[-1].seconds, {}))
