@@ -88,10 +88,11 @@ class Recorder:
     def named(self, event: ActionEvent) -> ActionEvent:
         """Return an event with the names of the files that `event` will have written of its action.
 
-        Names that it already has stay. While there are no frames to record, there is no name. On the runtime thread.
+        Names that it already has stay. While there are no frames to record, there is no name; nor in a zone that a
+        reload has added, until the next recorder takes over. On the runtime thread.
         """
         names = {}
-        if self._config.folder and self._recent.newest:
+        if self._config.folder and self._recent.newest and event.zone in self._times:
             if event.snapshot is None and self._is_better(event):
                 names["snapshot"] = file_name(event, "jpg")
             if event.type == "start" and self._config.clip:
@@ -104,7 +105,7 @@ class Recorder:
         On the runtime thread.
         """
         from_ns = until_ns = picture = None
-        times = self._times.get(event.zone)  # None: a reload has removed the zone meanwhile
+        times = self._times.get(event.zone)  # None: a reload has added the zone
         if scores is not None and times is not None:
             if self._is_better(event):
                 picture = self._inbox.reserve(self._recent.nearest(*times.snapshot(scores)))
