@@ -1,11 +1,27 @@
 """All zones of one camera: each gets its part of every frame."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from edge_tdn.capture.zone_view import ZoneViews
 from edge_tdn.messages import EndReason, Frame
-from edge_tdn.service.segment_feed import PipelineCounts, Pushed
+from edge_tdn.service.segment_feed import Pipeline, PipelineCounts, Pushed
 from edge_tdn.service.zone import Zone
+
+
+@dataclass(frozen=True)
+class _Current:
+    """The zones at one moment: a frame that is cut for one outline must not reach the window of another."""
+
+    zones: tuple[Zone, ...]
+    pipelines: tuple[Pipeline, ...]  # of each zone
+    views: ZoneViews | None  # cut the frames for them; None: the only zone is the whole picture
+
+    @classmethod
+    def of(cls, zones: Sequence[Zone]) -> "_Current":
+        whole = [zone.name for zone in zones] == [None]
+        views = None if whole else ZoneViews([zone.settings.outline for zone in zones])
+        return cls(tuple(zones), tuple(zone.feed.pipeline for zone in zones), views)
 
 
 class CameraZones:
@@ -16,12 +32,12 @@ class CameraZones:
     """
 
     def __init__(self, zones: Sequence[Zone]) -> None:
-        self._current = _with_views(zones)
+        self._current = _Current.of(zones)
 
     @property
     def zones(self) -> tuple[Zone, ...]:
         """The zones, in the order of the configuration."""
-        return self._current[0]
+        return self._current.zones
 
     @property
     def named(self) -> tuple[Zone, ...]:
@@ -43,9 +59,10 @@ class CameraZones:
 
         On the camera's thread.
         """
-        zones, views = self._current
-        frames = views.split(frame) if views else [frame]
-        pushed = [zone.push(part) for zone, part in zip(zones, frames, strict=True) if zone.fits(frame.decoded.size)]
+        current, size = self._current, frame.decoded.size
+        frames = current.views.split(frame) if current.views else [frame]
+        parts = zip(current.zones, frames, current.pipelines, strict=True)
+        pushed = [zone.push(part, pipeline) for zone, part, pipeline in parts if zone.fits(size)]
         if not pushed:
             return Pushed((), False, False)
         segments = next(filter(None, (one.segments for one in pushed)), ())
@@ -58,15 +75,9 @@ class CameraZones:
 
     def replace(self, zones: Sequence[Zone]) -> None:
         """Continue with these zones. On the runtime thread."""
-        self._current = _with_views(zones)
+        self._current = _Current.of(zones)
 
     def leave(self) -> None:
         """Report the breaks that wait in each zone, and leave the scheduler. On the runtime thread."""
         for zone in self.zones:
             zone.feed.leave()
-
-
-def _with_views(zones: Sequence[Zone]) -> tuple[tuple[Zone, ...], ZoneViews | None]:
-    """Return the zones, and what cuts the frames for them; None where the only one is the whole picture."""
-    whole = [zone.name for zone in zones] == [None]
-    return tuple(zones), None if whole else ZoneViews([zone.settings.outline for zone in zones])

@@ -61,15 +61,18 @@ class SegmentFeed:
             shed=before.shed + pipeline.lane.shed,
         )
 
-    def push(self, frame: Frame) -> Pushed:
-        """Submit what a frame completes. On the camera's thread."""
-        pipeline = self.pipeline  # once: another model may replace it at any time
+    def push(self, frame: Frame, pipeline: Pipeline | None = None) -> Pushed:
+        """Submit what a frame completes. On the camera's thread.
+
+        `pipeline`: the one that the frame was cut for, which may have been replaced meanwhile; None: the current one.
+        """
+        pipeline = pipeline or self.pipeline  # once: another model may replace it at any time
         runs = pipeline.window.runs
         segments = pipeline.window.push(frame)
         run_began = pipeline.window.runs > runs
         emptied = run_began and runs > 0
         if emptied:
-            self.break_off("stream_lost")
+            self._scheduler.submit(pipeline.lane, "stream_lost")
         for segment in segments:
             self._scheduler.submit(pipeline.lane, segment)
         return Pushed(segments, run_began, emptied)

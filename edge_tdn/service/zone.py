@@ -56,12 +56,17 @@ class Zone:
         if size != self._picture_size:
             self._picture_size = size
             self._too_small = self.settings.outline.too_small(size) if self.name else ""
+            if self._too_small:
+                self.break_off("stream_lost")  # no frame will end what was under way
         return not self._too_small
 
-    def push(self, frame: Frame) -> Pushed:
-        """Submit what a frame completes; it shows this zone only. On the camera's thread."""
+    def push(self, frame: Frame, pipeline: Pipeline) -> Pushed:
+        """Submit what a frame completes; it shows this zone only. On the camera's thread.
+
+        `pipeline`: the one that the frame was cut for.
+        """
         self.size = frame.decoded.size
-        return self.feed.push(frame)
+        return self.feed.push(frame, pipeline)
 
     def break_off(self, reason: EndReason) -> None:
         """Submit a break in the stream. From any thread."""
