@@ -87,10 +87,11 @@ class Recorder:
     def named(self, event: ActionEvent) -> ActionEvent:
         """Return an event with the names of the files that `event` will have written of its action.
 
-        Names that it already has stay. While there are no frames to record, there is no name. On the runtime thread.
+        Names that it already has stay. While there are no frames to record, there is no name; nor in a zone that a
+        reload has added, until the next recorder takes over. On the runtime thread.
         """
         names = {}
-        if self._config.folder and self._recent.newest:
+        if self._config.folder and self._recent.newest and event.zone in self._zones:
             if event.snapshot is None and self._is_better(event):
                 names["snapshot"] = file_name(event, "jpg")
             if event.type == "start" and self._config.clip:

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
@@ -27,28 +27,26 @@ from edge_tdn.jpeg_comment import comment_in
 from edge_tdn.manifest import Model
 from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
-from edge_tdn.messages import CENTRE, NS_PER_MS, NS_PER_S, ActionEvent, Scores
+from edge_tdn.messages import CENTRE, NS_PER_MS, NS_PER_S
 from edge_tdn.recording import recorder_thread
-from edge_tdn.recording.action_recorder import RecordedZone
 from edge_tdn.recording.recorder import Recorder
 from edge_tdn.recording.recorder_inbox import MAX_WAITING_SNAPSHOTS
 from edge_tdn.recording.recordings import OURS
 from edge_tdn.recording.snapshot import draw
-from edge_tdn.recording.timing import RecorderTiming
 from edge_tdn.recording.verify import verify
 from edge_tdn.service.camera import Camera
 from tests.conftest import _numbered, number_in
-from tests.support.actions import NumberReader, action_event, clip_scores, numbered_frame
+from tests.support.actions import NumberReader, action_event, clip_scores
 from tests.support.broker import Mosquitto
 from tests.support.fakes import fail
 from tests.support.mqtt import RecordingClient
+from tests.support.recorder import PATIENT, Make, give, play, record
 from tests.support.waiting import eventually
 from tests.support.zones import camera_settings
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 RATE = 30
 ACTION = range(80, 115)  # numbers of the frames that are one
-PATIENT = RecorderTiming(close_s=30.0, silent_s=60.0)  # a busy host may take long over a clip, and over the frames
 
 
 def test_an_action_of_a_camera_gives_its_best_picture_and_a_clip_around_it(
@@ -110,67 +108,6 @@ def test_an_action_of_a_camera_gives_its_best_picture_and_a_clip_around_it(
     assert numbers[0] == pytest.approx(first - RATE, abs=1)
     assert numbers[-1] == pytest.approx(last + RATE // 2, abs=1)
     assert frames[-1].pts_ns == pytest.approx(len(frames[1:]) * NS_PER_S / RATE, abs=2 * NS_PER_MS)
-
-
-Make = Callable[..., Recorder]
-
-
-@pytest.fixture
-def published() -> list[tuple[str | None, bytes]]:
-    """The JPEGs of `make_recorder`'s recorders, each after the name of its zone."""
-    return []
-
-
-@pytest.fixture
-def make_recorder(motion: Model, tmp_path: Path, published: list[tuple[str | None, bytes]]) -> Iterator[Make]:
-    """Return a function that makes a recorder of the camera `door` from keys of [record]; all are closed afterwards."""
-    made: list[Recorder] = []
-
-    def publish(jpeg: bytes, zone: str | None) -> None:
-        published.append((zone, jpeg))
-
-    def make(timing: RecorderTiming = PATIENT, zones: Sequence[RecordedZone] = (), **keys: Any) -> Recorder:
-        keys = {"clip": True, "snapshot": True, "folder": "seen", "pre_roll_s": 1.0, "post_roll_s": 0.5, **keys}
-        config = Config.model_validate({"record": keys, "camera": [{"name": "door", "source": "demo:"}]})
-        whole = RecordedZone(None, motion.manifest.input, hop=1, min_length_s=config.decide.min_length_s)
-        made.append(Recorder(config.camera[0], config, zones or [whole], tmp_path, publish, timing=timing))
-        return made[-1]
-
-    yield make
-    for recorder in made:
-        recorder.close()
-        recorder.join(60)
-
-
-def play(recorder: Recorder, first: int, last: int, stream: int = 1, size: tuple[int, int] = (120, 160)) -> None:
-    """Hand over at most as many frames as the recorder keeps; those of open clips are written when this returns."""
-    for number in range(first, last):
-        recorder.frame(numbered_frame(number, number / 20, stream, size))
-    wait_until_written(recorder)
-
-
-def give(recorder: Recorder, event: ActionEvent, scores: Scores | None) -> ActionEvent:
-    """Hand over an event as the runtime thread does; return it as it is published."""
-    named = recorder.named(event)
-    recorder.event(named, scores)
-    return named
-
-
-def record(recorder: Recorder, event: ActionEvent, scores: Scores | None) -> None:
-    """Hand over an event; its clip has been opened, or its end is known, when this returns."""
-    clips = recorder._thread._clips
-    give(recorder, event, scores)
-    if event.type == "start":
-        eventually(lambda: event.id in clips)
-    else:
-        eventually(lambda: (clip := clips.get(event.id)) is None or clip.ended)
-    wait_until_written(recorder)
-
-
-def wait_until_written(recorder: Recorder) -> None:
-    newest = recorder._recent.newest
-    assert newest
-    eventually(lambda: all(clip.last_ns >= newest.pts_ns for clip in list(recorder._thread._clips.values())))
 
 
 def has_ended(recorder: Recorder) -> bool:
