@@ -131,9 +131,15 @@ class Notifier:
         return False
 
 
+def of_message(host: str, camera: str, zone: str | None, label: str, score: float) -> dict[str, str | float]:
+    """Return what --message may name."""
+    place = f"{camera} {zone}" if zone else camera
+    return {"host": host, "camera": camera, "zone": zone or "", "place": place, "label": label, "score": score}
+
+
 def request(options: argparse.Namespace, event: ActionEvent, jpeg: bytes | None) -> urllib.request.Request:
     """Return the request that notifies of an event."""
-    text = options.message.format(host=event.host, camera=event.camera, label=event.label, score=event.score)
+    text = options.message.format(**of_message(event.host, event.camera, event.zone, event.label, event.score))
     headers = {"Idempotency-Key": event.id}  # a receiver can recognise what it has already received
     if options.token:
         headers["Authorization"] = f"Bearer {options.token}"
@@ -179,7 +185,7 @@ def parse() -> argparse.Namespace:
         "--client", default=client, metavar="NAME", help="name at the broker; unique (default: %(default)s)"
     )
     parser.add_argument("--action", action="append", metavar="NAME", help="only this action; may be repeated")
-    parser.add_argument("--message", default="{camera}: {label} ({score:.0%})", help="default: %(default)r")
+    parser.add_argument("--message", default="{place}: {label} ({score:.0%})", help="default: %(default)r")
     parser.add_argument("--priority", default="default", help="for ntfy: min, low, default, high or urgent")
     parser.add_argument("--max-age-s", type=float, default=600.0, help="older starts are not sent (default: 600)")
     parser.add_argument("--state", type=Path, help="file that keeps what was sent over a restart")
@@ -190,9 +196,9 @@ def parse() -> argparse.Namespace:
         parser.error(f"{options.ntfy or options.webhook} is not an address; write http:// or https:// before it")
     options.token = options.token_file.read_text().strip() if options.token_file else ""
     try:
-        options.message.format(host="", camera="", label="", score=0.5)
+        options.message.format(**(allowed := of_message("", "", None, "", 0.5)))
     except (ValueError, LookupError) as error:
-        parser.error(f"--message {options.message!r}: {error}; allowed: {{host}}, {{camera}}, {{label}}, {{score}}")
+        parser.error(f"--message {options.message!r}: {error}; allowed: {', '.join(f'{{{name}}}' for name in allowed)}")
     return options
 
 

@@ -95,7 +95,7 @@ def test_node_red_posts_each_start_once_with_its_own_picture(broker: Mosquitto, 
     event(3, id="here/door/b1/2", type="end")
     picture("here/door/b0/10")
     right = picture("here/door/b1/2")
-    second = event(4)  # without a picture
+    second = event(4, zone="gate")  # without a picture
     eventually(lambda: len(server.requests) >= 2, describe=lambda: server.requests)
     connection.close()
     forms = [request.form() for request in server.requests]
@@ -103,5 +103,5 @@ def test_node_red_posts_each_start_once_with_its_own_picture(broker: Mosquitto, 
     assert [json.loads(form.pop("event")) for form in forms] == [json.loads(first), json.loads(second)]
     assert forms == [
         {"message": b"door: left (90 %)", "picture": right},
-        {"message": b"door: left (90 %)"},
+        {"message": b"door gate: left (90 %)"},
     ]

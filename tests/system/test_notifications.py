@@ -122,6 +122,12 @@ def test_a_webhook_gets_the_event_and_only_chosen_actions(
     form = request.form()
     assert (form["message"], form["picture"]) == (b"door: left (90%)", picture)
     assert json.loads(form["event"]) == json.loads(event.json_bytes())
+    host.event(3, zone="gate")
+    other = host.event(4, zone="yard.2")
+    picture = host.picture(other.id)
+    first, second = (request.form() for request in received(server, 3)[1:])
+    assert (first["message"], "picture" in first) == (b"door gate: left (90%)", False)
+    assert (second["message"], second["picture"]) == (b"door yard.2: left (90%)", picture)
 
 
 def test_what_a_server_rejects_is_sent_again_or_without_the_picture(
@@ -257,7 +263,7 @@ def test_an_old_start_is_not_sent(server: WebhookServer, host: PublishingHost, s
     [
         ([], "one of the arguments --ntfy --webhook is required"),
         (["--ntfy", "ntfy.sh/x"], "ntfy.sh/x is not an address; write http:// or https:// before it"),
-        (["--ntfy", "https://x/y", "--message", "{who}"], "allowed: {host}, {camera}, {label}, {score}"),
+        (["--ntfy", "https://x/y", "--message", "{who}"], "allowed: {host}, {camera}, {zone}, {place}, {label}, "),
         (["--ntfy", "https://x/y", "--token-file", "/none"], "No such file or directory: '/none'"),
         (["--ntfy", "https://x/y", "--username", "u", "--password-file", "/none"], "/none"),
         (["--ntfy", "https://x/y", "--config", "/none"], "/none: No such file or directory"),
