@@ -68,7 +68,7 @@ class Host:
         if daemon.config and daemon.config.state == "refused":
             found.append(f"configuration refused: {daemon.config.reason}")
         if daemon.runtime and daemon.runtime.state != "ok":
-            found.append(f"runtime {daemon.runtime.state}: {daemon.runtime.reason}")
+            found.append(f"runtime {daemon.runtime.state}: {runtime_reason(daemon)}")
         if daemon.metrics_fault:
             found.append(f"metrics: {daemon.metrics_fault}")
         for name in self.names:
@@ -96,6 +96,14 @@ class Host:
                 for what in dict.fromkeys(one.what for one in outdated)
             },
         }
+
+
+def runtime_reason(daemon: DaemonStatus) -> str:
+    """Return what fails in the networks, by their models if there are several; empty: nothing."""
+    if len(daemon.models) < 2:
+        return daemon.runtime.reason if daemon.runtime else ""
+    failing = [one for one in daemon.models if one.runtime.reason]
+    return "; ".join(f"{one.model.id} {one.model.precision}: {one.runtime.reason}" for one in failing)
 
 
 def _json(payload: Payload | None) -> Any:

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from edge_tdn.cli.status_host import Host, HostState
+from edge_tdn.cli.status_host import Host, HostState, runtime_reason
 from edge_tdn.cli.status_versions import NEWEST, Expected, Outdated, models_of, outdated
 from edge_tdn.cli.terminal import LOGS_HINT, STATE_STYLE, age, plain
 from edge_tdn.messages import AvailabilityState
@@ -225,8 +225,8 @@ def _delivery_line(daemon: DaemonStatus) -> Text:
         text.append(f", {name} {count}", "yellow" if count else "dim")
     if daemon.config and daemon.config.reason:
         text.append(plain(f"   configuration {daemon.config.state}: {daemon.config.reason}"), "yellow")
-    if daemon.runtime and daemon.runtime.reason:
-        text.append(plain(f"   {daemon.runtime.reason}"), "bold red")
+    if reason := runtime_reason(daemon):
+        text.append(plain(f"   {reason}"), "bold red")
     if daemon.metrics_fault:
         text.append(plain(f"   metrics: {daemon.metrics_fault}"), "bold red")
     return text

@@ -201,6 +201,14 @@ def test_the_zones_of_a_camera_are_rows_below_it_and_their_models_are_named(
     assert main(["status", "--broker", broker.url, "--json"]) == 0
     door = json.loads(capsys.readouterr().out)["hosts"]["edge-tdn/barn"]["cameras"]["door"]
     assert [one["zone"] for one in door["status"]["zones"]] == ["gate", "bed", "far", "dark"]
+    failed = {"state": "rebuilding", "reason": "runtime failed: RuntimeError: no device", "since": ago(5)}
+    models = [model_status("motion"), hands | {"runtime": failed}]
+    states.leave("edge-tdn/barn", status=daemon_status("door", "yard", runtime=failed, models=models))
+    for options in ([], ["--brief"]):
+        assert main(["status", "--broker", broker.url, *options]) == 1
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "hands int8: runtime failed: RuntimeError: no device" in shown
+        assert "motion int8: runtime" not in shown
 
 
 def test_control_characters_in_payloads_and_topics_never_reach_the_terminal(
