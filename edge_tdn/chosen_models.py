@@ -1,12 +1,12 @@
 """The models that a configuration chooses for its zones, verified."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_tdn.actions.labels import NamedActions, check_all_names
-from edge_tdn.config.resolved_zones import ModelChoice, resolved_zones
-from edge_tdn.config.tables import Config
+from edge_tdn.config.resolved_zones import ModelChoice, ResolvedZone, resolved_zones
+from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.inference.open_model import open_configured_model
 from edge_tdn.manifest import Model
 
@@ -28,12 +28,14 @@ class ChosenModels:
         models: dict[ModelChoice, Model] = {}
         opened: dict[str, Model] = {}  # by name
         uses = []
-        for zone in (zone for camera in config.camera for zone in resolved_zones(config, camera)):
+        for camera, zone in _all_zones(config):
             choice = zone.choice
             if choice.model not in opened:
                 opened[choice.model] = open_configured_model(config, base, choice)
             model = models[choice] = opened[choice.model]
-            uses.append(NamedActions(zone.decide, zone.decide_keys, model.labels, model.manifest.background))
+            title = f"zone {zone.name!r} of camera {camera.name!r}" if zone.name else f"camera {camera.name!r}"
+            labels, background = model.labels, model.manifest.background
+            uses.append(NamedActions(title, zone.decide, zone.only_keys, zone.ignore_keys, labels, background))
         check_all_names(config, uses)
         return cls(models)
 
@@ -47,3 +49,10 @@ class ChosenModels:
         for choice in self.models:
             found.setdefault(self.key(choice), choice)
         return found
+
+
+def _all_zones(config: Config) -> Iterator[tuple[CameraConfig, ResolvedZone]]:
+    """Yield each zone with its camera."""
+    for camera in config.camera:
+        for zone in resolved_zones(config, camera):
+            yield camera, zone

@@ -48,8 +48,8 @@ class Decoded(Protocol):
     def sampled(self, step: int) -> Luma:
         """Return a copy of every `step`-th pixel of every `step`-th row of the luma."""
 
-    def part(self, rows: slice, columns: slice, rotate: int = 0) -> "Decoded":
-        """Return a copy of these rows and columns (even in number and start), rotated clockwise by `rotate` degrees."""
+    def view(self, rows: slice, columns: slice) -> "Decoded":
+        """Return these rows and columns (even in number and start), which share the memory of this frame."""
 
     def rgbx(self, into: Rgbx) -> None:
         """Write all of its pixels into an array of its size."""

@@ -61,44 +61,82 @@ def rules(config: DecideConfig, labels: Sequence[str], background: Sequence[str]
 
 @dataclass(frozen=True)
 class NamedActions:
-    """What names actions for one model: limits, and where the configuration has their `only` and `ignore`."""
+    """What names actions for one model: the limits of a zone, and where the configuration has their names."""
 
+    title: str  # of the zone, for messages
     decide: DecideConfig
-    keys: KeyPath  # of the table with `only` and `ignore`
+    only_keys: KeyPath
+    ignore_keys: KeyPath
     labels: Sequence[str]  # of the model
     background: Sequence[str]
 
 
 def check_names(config: Config, labels: Sequence[str], background: Sequence[str] = ()) -> None:
     """Raise a ConfigError that lists every name in [decide] which this model does not have."""
-    check_all_names(config, [NamedActions(config.decide, ("decide",), labels, background)])
+    use = NamedActions("[decide]", config.decide, ("decide", "only"), ("decide", "ignore"), labels, background)
+    check_all_names(config, [use])
 
 
 def check_all_names(config: Config, uses: Sequence[NamedActions]) -> None:
     """Raise a ConfigError that lists every name that a zone's model does not have, or in [decide] no model has."""
-    faults = [{(keys, repr(value)): (value, message) for keys, value, message in _faults(use)} for use in uses]
-    known = {place for use in faults for place in use if place[0][:1] == ("decide",)}
-    known -= {place for place in known if all(place in use for use in faults)}  # some other model has the name
-    found = {place: fault for use in faults for place, fault in use.items() if place not in known}
+    faults = [_faults_by_place(use) for use in uses]
+    of_all = _faults_by_place(_together(config, uses))  # whose messages list the names of all models
+    found: dict[_Place, _NameFault] = {}
+    for own in faults:
+        for place, fault in own.items():
+            concerned = [other for use, other in zip(uses, faults, strict=True) if fault.concerns(use)]
+            if fault.strict or all(place in other for other in concerned):
+                found[place] = of_all.get(place, fault)
     for use in [] if found else uses:
-        if not rules(for_model(use.decide, use.labels), use.labels, use.background):
-            reason = "one of the models has none of them; give its zones an `only` of their own"
-            found[(*use.keys, "only"), ""] = use.decide.only, reason
+        if not rules(for_model(use.decide, use.labels, use.background), use.labels, use.background):
+            keys, value = (use.only_keys, use.decide.only) if use.decide.only else (use.ignore_keys, use.decide.ignore)
+            found[keys, use.title] = _NameFault(keys, value, f"nothing is left to report in {use.title}; {REMEDY}")
     if found:
-        lines = [config.fault(keys, value, message) for (keys, _), (value, message) in found.items()]
-        raise ConfigError("\n".join(lines))
+        raise ConfigError("\n".join(config.fault(one.keys, one.value, one.reason) for one in found.values()))
 
 
-def for_model(decide: DecideConfig, labels: Sequence[str]) -> DecideConfig:
-    """Return the limits without the [[decide.action]] that are for other models."""
-    own = [action for action in decide.action if set(action.labels or [action.name]) & set(labels)]
-    return decide.model_copy(update={"action": tuple(own)})
+def for_model(decide: DecideConfig, labels: Sequence[str], background: Sequence[str] = ()) -> DecideConfig:
+    """Return the limits with what [[decide.action]] says about this model's labels; the rest is for other models."""
+    reportable = set(labels) - set(background)
+    actions = []
+    for action in decide.action:
+        own = tuple(label for label in action.labels or (action.name,) if label in reportable)
+        if own:
+            actions.append(action.model_copy(update={"labels": own}) if action.labels else action)
+    return decide.model_copy(update={"action": tuple(actions)})
 
 
-Fault = tuple[KeyPath, object, str]  # keys, value, reason
+REMEDY = "give the zone an `only` of its own"
+_Place = tuple[KeyPath, str]  # the keys of a value, and the value as text
 
 
-def _faults(use: NamedActions) -> Iterator[Fault]:
+@dataclass(frozen=True)
+class _NameFault:
+    """A name that a model does not have. `strict`: it is wrong, whatever other models have."""
+
+    keys: KeyPath
+    value: object
+    reason: str
+    strict: bool = False
+
+    def concerns(self, use: NamedActions) -> bool:
+        """Return whether a use of the limits reads the key."""
+        return self.keys[:2] == ("decide", "action") or self.keys in (use.only_keys, use.ignore_keys)
+
+
+def _together(config: Config, uses: Sequence[NamedActions]) -> NamedActions:
+    """Return [decide] for a model that has the labels of all."""
+    labels = dict.fromkeys(label for use in uses for label in use.labels)
+    background = dict.fromkeys(label for use in uses for label in use.background)
+    only, ignore = ("decide", "only"), ("decide", "ignore")
+    return NamedActions("[decide]", config.decide, only, ignore, tuple(labels), tuple(background))
+
+
+def _faults_by_place(use: NamedActions) -> dict[_Place, _NameFault]:
+    return {(fault.keys, repr(fault.value)): fault for fault in _faults(use)}
+
+
+def _faults(use: NamedActions) -> Iterator[_NameFault]:
     decide, labels, background = use.decide, use.labels, use.background
     reportable = [label for label in labels if label not in background]
     moved = {label: action.name for action in decide.action for label in action.labels}
@@ -107,23 +145,24 @@ def _faults(use: NamedActions) -> Iterator[Fault]:
         keys: KeyPath = ("decide", "action", number)
         if not action.labels and action.name not in reportable:
             more = "; to report labels under a name of your own, list them in `labels`"
-            yield (*keys, "name"), action.name, _unknown(action.name, reportable, background) + more
+            yield _NameFault((*keys, "name"), action.name, _unknown(action.name, reportable, background) + more)
         if action.labels and action.name in unmoved:
             reason = "a label of the model has this name; add it to `labels`, or choose another name"
-            yield (*keys, "name"), action.name, reason
+            applies = not set(action.labels).isdisjoint(reportable)
+            yield _NameFault((*keys, "name"), action.name, reason, strict=applies)
         for label in action.labels:
             if label not in reportable:
-                yield (*keys, "labels"), label, _unknown(label, reportable, background)
+                yield _NameFault((*keys, "labels"), label, _unknown(label, reportable, background))
     names = list(dict.fromkeys([*(action.name for action in decide.action), *unmoved]))
-    for key, chosen in (("only", decide.only), ("ignore", decide.ignore)):
+    for key, chosen in ((use.only_keys, decide.only), (use.ignore_keys, decide.ignore)):
         for name in chosen:
             if name in names:
                 continue
             renamed = f"is reported as {moved[name]!r}; use that name" if name in moved else ""
-            yield (*use.keys, key), name, renamed or _unknown(name, names, background)
+            yield _NameFault(key, name, renamed or _unknown(name, names, background))
     if not set(decide.only or names) - set(decide.ignore):
         reason = "nothing is left to report; remove a name from `ignore`, or add one to `only`"
-        yield (*use.keys, "ignore"), decide.ignore, reason
+        yield _NameFault(use.ignore_keys, decide.ignore, reason)
 
 
 def _unknown(name: str, allowed: Sequence[str], background: Sequence[str]) -> str:

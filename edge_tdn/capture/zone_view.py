@@ -24,57 +24,65 @@ class ZoneViews:
         self._size = (0, 0)  # height and width of the last frame
         self._boxes: list[Box] = []
         self._outside: list[NDArray[np.bool_] | None] = []
+        self._converter = _Converter((slice(0, 0), slice(0, 0)))
+        self.too_small: tuple[str, ...] = ()  # for each zone, why it cannot be analysed; empty: it can
 
-    def split(self, frame: Frame) -> list[Frame]:
-        """Return the frame as each zone sees it, in the order of the outlines."""
+    def split(self, frame: Frame) -> list[Frame | None]:
+        """Return the frame as each zone sees it, in the order of the outlines; None where it is too small."""
         size = frame.decoded.size
         if size != self._size:
-            self._size = size
-            self._boxes = [outline.box(size) for outline in self._outlines]
-            self._outside = [outline.outside(size) for outline in self._outlines]
-        shared = _SharedPicture(frame.decoded, self._boxes)
-        parts = zip(self._boxes, self._outside, strict=True)
-        return [replace(frame, decoded=_ZonePicture(shared, box, outside)) for box, outside in parts]
+            self._measure(size)
+        luma = _SharedLuma(frame.decoded)
+        parts = zip(self._boxes, self._outside, self.too_small, strict=True)
+        return [
+            None if reason else replace(frame, decoded=_ZonePicture(luma, self._converter, box, outside))
+            for box, outside, reason in parts
+        ]
+
+    def _measure(self, size: tuple[int, int]) -> None:
+        """Take another height and width of the camera's frames."""
+        self._size = size
+        self._boxes = [outline.box(size) for outline in self._outlines]
+        self._outside = [outline.outside(size) for outline in self._outlines]
+        self.too_small = tuple(outline.too_small(size) for outline in self._outlines)
+        rows, columns = zip(*self._boxes, strict=True)
+        self._converter = _Converter((_union(rows), _union(columns)))
 
 
-class _SharedPicture:
-    """A camera's picture, of which the part that holds all zones is converted at most once."""
+class _Converter:
+    """Converts the part of a camera's frame that holds all zones, once for all zones that use the frame."""
 
-    def __init__(self, decoded: Decoded, boxes: Sequence[Box]) -> None:
+    def __init__(self, union: Box) -> None:
+        rows, columns = self._union = union
+        self._pixels: Rgbx = np.empty((rows.stop - rows.start, columns.stop - columns.start, 4), np.uint8)
+        self._converted: Decoded | None = None  # the frame in `_pixels`
+
+    def rgbx(self, decoded: Decoded, box: Box) -> Rgbx:
+        """Return the pixels of a box, as a view that the next frame overwrites."""
+        if self._converted is not decoded:
+            decoded.view(*self._union).rgbx(self._pixels)
+            self._converted = decoded
+        (rows, columns), (first_rows, first_columns) = box, self._union
+        top, left = first_rows.start, first_columns.start
+        return self._pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+
+
+class _SharedLuma:
+    """A camera's frame, and its luma, which is computed once if it has to be."""
+
+    def __init__(self, decoded: Decoded) -> None:
         self.decoded = decoded
-        self._boxes = boxes
 
     @cached_property
     def luma(self) -> Luma:
         return self.decoded.luma
 
-    @cached_property
-    def _union(self) -> Box:
-        rows, columns = zip(*self._boxes, strict=True)
-        return (
-            slice(min(one.start for one in rows), max(one.stop for one in rows)),
-            slice(min(one.start for one in columns), max(one.stop for one in columns)),
-        )
-
-    @cached_property
-    def _rgbx(self) -> Rgbx:
-        rows, columns = self._union
-        pixels = np.empty((rows.stop - rows.start, columns.stop - columns.start, 4), np.uint8)
-        self.decoded.part(rows, columns).rgbx(pixels)
-        return pixels
-
-    def rgbx(self, box: Box) -> Rgbx:
-        """Return the pixels of a box, as a view."""
-        (rows, columns), (first_rows, first_columns) = box, self._union
-        top, left = first_rows.start, first_columns.start
-        return self._rgbx[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-
 
 class _ZonePicture:
     """A picture as one zone sees it. Implements `Decoded`."""
 
-    def __init__(self, shared: _SharedPicture, box: Box, outside: NDArray[np.bool_] | None) -> None:
-        self._shared, self._box, self._outside = shared, box, outside
+    def __init__(self, shared: _SharedLuma, converter: _Converter, box: Box, outside: NDArray[np.bool_] | None) -> None:
+        self._shared, self._converter, self._box, self._outside = shared, converter, box, outside
 
     @property
     def size(self) -> tuple[int, int]:
@@ -97,10 +105,14 @@ class _ZonePicture:
     def sampled(self, step: int) -> Luma:
         return self.luma[::step, ::step].copy()
 
-    def part(self, rows: slice, columns: slice, rotate: int = 0) -> Decoded:
+    def view(self, rows: slice, columns: slice) -> Decoded:
         raise NotImplementedError("a zone's picture is not cut again")
 
     def rgbx(self, into: Rgbx) -> None:
-        np.copyto(into, self._shared.rgbx(self._box))
+        np.copyto(into, self._converter.rgbx(self._shared.decoded, self._box))
         if self._outside is not None:
             into[self._outside, :3] = FILL_RGB
+
+
+def _union(parts: Sequence[slice]) -> slice:
+    return slice(min(one.start for one in parts), max(one.stop for one in parts))

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,9 @@ if TYPE_CHECKING:
 
 HELP = CommandHelp(
     description="""\
-Validate a configuration and its model, and print what `run` would do with them: cameras, labels, thresholds, topics
-and files. Use it after every edit, before a reload or a restart. An error names the file, the line, the key and what
-is allowed.
+Validate a configuration and its models, and print what `run` would do with them: cameras, zones, labels, thresholds,
+topics and files. Use it after every edit, before a reload or a restart. An error names the file, the line, the key and
+what is allowed.
 
 It opens everything that `run` opens on this machine, and connects neither to cameras nor to the broker; `doctor` does.
 """,
@@ -42,17 +41,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check(console: "Console", path: Path) -> None:
-    """Print the plan of a configuration. Raises ConfigError or ModelError."""
-    from edge_tdn.actions.labels import check_names
+    """Print the plan of a configuration. Raises ConfigError, ModelError or DeviceError."""
+    from edge_tdn.chosen_models import ChosenModels
+    from edge_tdn.cli.opened_networks import opened_networks
     from edge_tdn.cli.plan import print_plan
+    from edge_tdn.cli.zone_sizes import check_files
     from edge_tdn.config.load import load
-    from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime
     from edge_tdn.service.verify import outbox_writable, verify
 
-    config = load(path)
+    config, base = load(path), path.parent
     verify(config, path)
-    writable = outbox_writable(config, path.parent)
-    model = open_configured_model(config, path.parent)
-    check_names(config, model.labels, model.manifest.background)
-    with closing(open_configured_runtime(config, model)) as runtime:
-        print_plan(console, config, path.parent, model, runtime, writable)
+    writable = outbox_writable(config, base)
+    chosen = ChosenModels.of(config, base)
+    check_files(config, base)
+    with opened_networks(config, base, chosen) as networks:
+        print_plan(console, config, base, networks, writable)

@@ -56,7 +56,7 @@ class LiveView:
         self.graphics, self.no_picture = graphics, no_picture
         self._daemon: DaemonStatus | None = None
         self._cameras: dict[str, CameraStatus] = {}
-        self._scores: dict[str, TopScores] = {}
+        self._scores: dict[str, TopScores] = {}  # by camera, or camera/zone
         self.events: deque[ActionEvent] = deque(maxlen=MAX_EVENTS)
         self.connection_error = ""  # why there is no connection to the broker
         self.place: PicturePlace | None = None
@@ -69,7 +69,7 @@ class LiveView:
             case CameraStatus():
                 self._cameras[message.camera] = message
             case TopScores():
-                self._scores[message.camera] = message
+                self._scores[f"{message.camera}/{message.zone}" if message.zone else message.camera] = message
             case ActionEvent():
                 self.events.append(message)
 
@@ -150,12 +150,14 @@ class LiveView:
     def _bars(self, width: int) -> list[tuple[RenderableType, ...]]:
         """Return the rows of the scores, for so many columns."""
         labels = max((len(label) for top in self._scores.values() for label in top.scores), default=0)
+        if len(self._scores) > 1:
+            labels = max(labels, *map(len, self._scores))
         labels = min(labels, width - 14)
         bar_width = max(6, min(MAX_BAR_WIDTH, width - labels - 6))
         rows: list[tuple[RenderableType, ...]] = []
-        for camera, top in self._scores.items():
+        for place, top in self._scores.items():
             if len(self._scores) > 1:
-                rows.append((_line(camera[:labels], "bold"),))
+                rows.append((_line(place[:labels], "bold"),))
             for label, score in top.scores.items():
                 style = "green" if score >= 0.6 else "white" if score >= 0.2 else "dim"
                 bar = ProgressBar(1.0, score, width=bar_width, complete_style=style, finished_style=style)

@@ -1,7 +1,7 @@
 """The plan of a configuration: what `edge-tdn run` would do, as a table."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,39 +9,33 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from edge_tdn.actions.labels import Rule, rules
+from edge_tdn.actions.labels import Rule, for_model, rules
 from edge_tdn.config.fault import KeyOrigin, Keys, key_name
 from edge_tdn.config.record_table import RecordConfig
-from edge_tdn.config.tables import Config, DecideConfig
+from edge_tdn.config.resolved_zones import ResolvedZone, resolved_zones, runtime_choice
+from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
+from edge_tdn.config.zone_tables import WHOLE
 from edge_tdn.delivery.outbox.folder import outbox_folder
-from edge_tdn.inference.runtime import Runtime, build_name
-from edge_tdn.manifest import Model
+from edge_tdn.inference.runtime import build_name
 from edge_tdn.process.passwords import without_password
+from edge_tdn.service.network import Network, Networks
 from edge_tdn.verdict import recorded_comparison
 
 MAX_NAMES = 12  # labels or actions that are listed
 WITH_VARIABLE = re.compile(r"(://[^/@:]*:\$\{\w+\}@)")  # user and password in a URL, the latter from a variable
 
 
-def print_plan(console: Console, config: Config, base: Path, model: Model, runtime: Runtime, writable: bool) -> None:
+def print_plan(console: Console, config: Config, base: Path, networks: Networks, writable: bool) -> None:
     """`base` is the folder of relative paths; `writable` is whether this user can write to the outbox."""
-    spec = model.manifest.input
-    clip_s = spec.ticks / spec.frame_rate
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column()
     table.add_column(overflow="fold")
     table.add_row("files", "\n".join(config.file.read))
     for remark in config.file.unmatched:
         table.add_row("warning", remark)
-    table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
-    table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
-    table.add_row("parity", recorded_comparison(model, build_name(runtime.precision, runtime.device)))
-    segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
-    table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
-    table.add_row("labels", _listed(model.labels))
-    reported = rules(config.decide, model.labels, model.manifest.background).values()
-    table.add_row("reported", _listed([_reported(rule, model.labels) for rule in reported]))
-    table.add_row("thresholds", _thresholds(config.decide, reported))
+    has_zones = any(camera.zone for camera in config.camera)
+    for network in networks.all:
+        _add_network(table, config, network, has_zones)
     table.add_row("broker", f"{config.broker.url}, MQTT {config.broker.protocol}, topics {config.base_topic}/...")
     outbox = outbox_folder(config.outbox.folder, config.host, base)
     kept = f"{outbox}, at most {config.outbox.max_mb:g} MB" if outbox else "in memory only"
@@ -54,12 +48,68 @@ def print_plan(console: Console, config: Config, base: Path, model: Model, runti
     if config.metrics.port:
         table.add_row("metrics", config.metrics.url)
     for camera in config.camera:
-        every = f"a clip every {camera.hop * spec.segment_s:.2f} s"
-        table.add_row(f"camera {camera.name}", f"{without_password(camera.source)}, {every}")
+        _add_camera(table, config, camera, networks)
     console.print(table)
     if origins := list(config.file.elsewhere()):
         console.print(_origins(config, origins))
-    console.print("configuration and model are right")
+    console.print(f"configuration and {'model' if len(networks.all) == 1 else 'models'} are right")
+
+
+def _add_network(table: Table, config: Config, network: Network, with_memory: bool) -> None:
+    """Add what is known of a model in one precision, and what [decide] reports with it."""
+    model, runtime, spec = network.model, network.runtime, network.model.manifest.input
+    clip_s = spec.ticks / spec.frame_rate
+    table.add_row("model", f"{model.manifest.id}: {model.manifest.classes} labels, {model.folder}")
+    table.add_row("runs as", f"{runtime.precision} on {runtime.device}, self-test passed")
+    if with_memory:
+        table.add_row("memory", f"{network.memory_mb:.0f} MB, estimated")
+    table.add_row("parity", recorded_comparison(model, build_name(runtime.precision, runtime.device)))
+    segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
+    table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
+    table.add_row("labels", _listed(model.labels))
+    decide = for_model(config.decide, model.labels)
+    reported = rules(decide, model.labels, model.manifest.background).values()
+    table.add_row("reported", _listed([_reported(rule, model.labels) for rule in reported]))
+    table.add_row("thresholds", _thresholds(decide, reported))
+
+
+def _add_camera(table: Table, config: Config, camera: CameraConfig, networks: Networks) -> None:
+    """Add a camera, and its zones if it has any."""
+    source, zones = without_password(camera.source), resolved_zones(config, camera)
+    if not camera.zone:
+        table.add_row(f"camera {camera.name}", f"{source}, {_every(zones[0], networks)}")
+        return
+    table.add_row(f"camera {camera.name}", source)
+    for zone in zones:
+        table.add_row(f"  {zone.title}", "\n".join(_zone_lines(config, zone, networks)))
+
+
+def _zone_lines(config: Config, zone: ResolvedZone, networks: Networks) -> Iterator[str]:
+    """Yield the part of the picture, the model and limits that are not the usual ones, and what is reported."""
+    model, general = networks.of(zone.choice).model, runtime_choice(config)
+    other = (zone.choice.model, zone.choice.precision) != (general.model, general.precision)
+    by_model = f", {model.manifest.id} in {zone.choice.precision}" if other else ""
+    yield f"{_shape(zone)}, {_every(zone, networks)}{by_model}"
+    actions = {"only": zone.decide.only, "ignore": zone.decide.ignore}
+    usual, own = config.decide.model_copy(update=actions), zone.decide
+    limits = []
+    for decide in (for_model(usual, model.labels), for_model(own, model.labels)):
+        reported = rules(decide, model.labels, model.manifest.background).values()
+        limits.append(_thresholds(decide, reported))
+    yield f"reported: {_listed([_reported(rule, model.labels) for rule in reported])}"
+    if limits[0] != limits[1]:
+        yield limits[1]
+
+
+def _every(zone: ResolvedZone, networks: Networks) -> str:
+    return f"a clip every {zone.hop * networks.of(zone.choice).model.manifest.input.segment_s:.2f} s"
+
+
+def _shape(zone: ResolvedZone) -> str:
+    """Return the part of the picture as the configuration has it."""
+    if zone.polygon:
+        return f"polygon {' '.join(f'[{x:g}, {y:g}]' for x, y in zone.polygon)}"
+    return "whole picture" if zone.region == WHOLE else f"region [{', '.join(f'{share:g}' for share in zone.region)}]"
 
 
 def _origins(config: Config, origins: Iterable[tuple[Keys, KeyOrigin]]) -> Table:

@@ -90,12 +90,11 @@ def _record(options: argparse.Namespace, plan: RecordingPlan, camera: ChosenCame
 
 def _seen_in(zone: ResolvedZone, frames: Iterator[Frame]) -> Iterator[Frame]:
     """Yield the frames as the network sees them in a zone. ConfigError: the zone has too few pixels."""
-    outline = Outline(zone.region, zone.polygon)
-    views = ZoneViews([outline])
+    views = ZoneViews([Outline(zone.region, zone.polygon)])
     for frame in frames:
-        if reason := outline.too_small(frame.decoded.size):
-            raise ConfigError(f"{zone.title}: {reason}")
         (seen,) = views.split(frame)
+        if seen is None:
+            raise ConfigError(f"{zone.title}: {views.too_small[0]}")
         yield seen
 
 

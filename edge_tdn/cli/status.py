@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 HELP = CommandHelp(
     description="""\
-Show the state of the hosts that publish at a broker, and of their cameras. Use it to see what runs where, or in a
-script that watches over hosts. The state comes from messages that the broker keeps; the hosts are not contacted.
+Show the state of the hosts that publish at a broker, of their cameras and of the cameras' zones. Use it to see what
+runs where, or in a script that watches over hosts. The state comes from messages that the broker keeps; the hosts are
+not contacted.
 
 A host that was stopped on purpose (a clean stop) is shown as stopped; one that failed, was killed or lost its network
 as offline. One whose status is more than a minute old although it counts as online has failed, too: the broker has not

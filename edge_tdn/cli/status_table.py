@@ -1,21 +1,20 @@
 """The last known state of hosts and their cameras, as a table and as JSON."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from edge_tdn.cli.status_versions import NEWEST, Expected, Outdated, outdated
-from edge_tdn.cli.terminal import LOGS_HINT, STATE_STYLE, age, plain, seconds_since
-from edge_tdn.messages import AvailabilityState, Payload
-from edge_tdn.status_messages import CameraStatus, DaemonStatus
+from edge_tdn.cli.status_host import Host, HostState
+from edge_tdn.cli.status_versions import NEWEST, Expected, Outdated, models_of, outdated
+from edge_tdn.cli.terminal import LOGS_HINT, STATE_STYLE, age, plain
+from edge_tdn.messages import AvailabilityState
+from edge_tdn.status_messages import CameraStatus, DaemonStatus, ZoneStatus
 
 TABLE_WIDTH = 100  # characters, unless a terminal has another width
 COLUMNS = ("camera", "state", "since", "fps", "size", "every", "latency", "clips", "shed", "gaps", "action now")
@@ -26,96 +25,11 @@ AWAY = {
     "stopped": "stopped on request, and not connected since",
     "offline": "failed, or disappeared without signing off: killed, without power, or disconnected",
 }
-MAX_SILENCE_S = 60  # without a status, which an online host publishes every 10 s
 FORGET_HINT = "It can be started again, or removed from the broker with `edge-tdn forget {}`"
-
-
-HostState = Literal["well", "stopped", "failed"]
 EXIT_STATUS: dict[HostState, int] = {"well": 0, "stopped": 3, "failed": 1}
 HOST_STYLE: dict[HostState, str] = {"well": "green", "stopped": "yellow", "failed": "bold red"}
 OUTDATED = 4  # exit status
 PREFIX = "edge-tdn/"  # of a host's topics, unless broker.base is set; left out
-AT_REST = ("streaming", "disabled")  # states of a camera that has not failed; a command disables it
-
-
-@dataclass
-class Host:
-    """The last known state of one host."""
-
-    availability: str = ""  # online, stopped, offline; empty: unknown
-    daemon: DaemonStatus | None = None
-    cameras: dict[str, CameraStatus] = field(default_factory=dict)
-    actions: dict[str, str] = field(default_factory=dict)  # by camera
-    invalid: list[str] = field(default_factory=list)  # topics whose payload is not a message of edge-tdn
-
-    @property
-    def names(self) -> list[str]:
-        """The cameras of the host. Statuses of cameras that it no longer has may still be retained."""
-        return self.daemon.cameras if self.daemon else sorted(self.cameras)
-
-    @property
-    def state(self) -> HostState:
-        """`stopped`: on purpose, after which nothing else is expected of the host."""
-        if self.availability == "stopped" and not self.invalid:
-            return "stopped"
-        return "well" if self.well else "failed"
-
-    @property
-    def well(self) -> bool:
-        """True if the host is online, computes, stores and delivers, as configured, and every camera streams."""
-        return not self.faults
-
-    @property
-    def silence(self) -> str:
-        """The age of a status that an online host would have replaced by now; empty if there is none, or no time."""
-        at = self.daemon.at if self.daemon and self.availability == "online" else None
-        if at is None or (seconds_since(at) or 0) <= MAX_SILENCE_S:
-            return ""
-        return f"last status {age(at)} ago: it has disappeared without the broker's notice, or the two clocks differ"
-
-    @property
-    def faults(self) -> list[str]:
-        """The reasons for which the host is not well."""
-        if self.availability != "online":
-            return [self.availability or "availability unknown"]
-        found = [f"{topic} is not a message that this version understands" for topic in self.invalid]
-        daemon = self.daemon
-        if daemon is None:
-            return [*found, "no status"]
-        if self.silence:
-            found.append(self.silence)
-        if daemon.delivery.state != "connected":
-            found.append(f"delivery {daemon.delivery.state}: {daemon.delivery.reason}")
-        if daemon.outbox.state not in ("ok", "off"):
-            found.append(f"outbox {daemon.outbox.state}: {daemon.outbox.reason}")
-        if daemon.config and daemon.config.state == "refused":
-            found.append(f"configuration refused: {daemon.config.reason}")
-        if daemon.runtime and daemon.runtime.state != "ok":
-            found.append(f"runtime {daemon.runtime.state}: {daemon.runtime.reason}")
-        if daemon.metrics_fault:
-            found.append(f"metrics: {daemon.metrics_fault}")
-        for name in self.names:
-            one = self.cameras.get(name)
-            if one is None:
-                found.append(f"camera {name} unknown")
-            elif one.state not in AT_REST:
-                found.append(": ".join(filter(None, (f"camera {name} {one.state}", one.reason))))
-        return found
-
-    def document(self, outdated: Sequence[Outdated]) -> dict[str, Any]:
-        """Return the host's part of the document that `--json` prints."""
-        cameras = {
-            name: {"status": _json(self.cameras.get(name)), "action": self.actions.get(name)} for name in self.names
-        }
-        return {
-            "well": self.well,
-            "state": self.state,
-            "availability": self.availability or None,
-            "status": _json(self.daemon),
-            "cameras": cameras,
-            "invalid": self.invalid,
-            "outdated": {one.what: one.expected for one in outdated},
-        }
 
 
 class Overview:
@@ -227,7 +141,8 @@ def _brief(hosts: Mapping[str, Host], old: Mapping[str, Sequence[Outdated]]) -> 
         cells = [Text(plain(base.removeprefix(PREFIX)), "bold"), Text(state, HOST_STYLE[host.state])]
         if daemon:
             marks: dict[str, str] = {one.what: f" {one.mark}" for one in old.get(base, ())}
-            for what, text in (("version", daemon.version), ("model", daemon.model.id)):
+            models = " + ".join(dict.fromkeys(model.id for model in models_of(daemon)))
+            for what, text in (("version", daemon.version), ("model", models)):
                 cells.append(Text(plain(text) + marks.get(what, ""), "yellow" if what in marks else ""))
             here = [host.cameras[name] for name in host.names if name in host.cameras]
             streaming = sum(one.state == "streaming" for one in here if host.availability == "online")
@@ -277,8 +192,8 @@ def _drawn(base: str, host: Host, hidden: AbstractSet[str], old: Sequence[Outdat
     head = Text.assemble((plain(base), "bold"), "  ", (state, style))
     if daemon:
         up = f", up {age(daemon.started_at)}" if online else ""
-        model = f"{daemon.model.id} {daemon.model.precision} on {daemon.device}"
-        head.append(plain(f"  edge-tdn {daemon.version}, {model}{up}"))
+        models = " + ".join(f"{model.id} {model.precision}" for model in models_of(daemon))
+        head.append(plain(f"  edge-tdn {daemon.version}, {models} on {daemon.device}{up}"))
     yield head
     if host.silence:
         yield Text(host.silence, "bold red")
@@ -332,12 +247,21 @@ def _cameras(host: Host, hidden: AbstractSet[str]) -> Iterator[RenderableType]:
             continue
         cells = _cells(one, host.actions.get(name, ""), host.daemon.segment_s if host.daemon else 0.0)
         table.add_row(*(cells[column] for column in columns))
-        if one.reason:
-            style = "yellow" if one.state == "streaming" else STATE_STYLE.get(one.state, "bold red")
-            reasons.append(Text(plain(f"{name}: {one.reason}"), style))
+        for zone in one.zones:
+            cells = _zone_cells(zone, one.state == "streaming")
+            table.add_row(*(cells.get(column, Text()) for column in columns))
+        style = "yellow" if one.state == "streaming" else STATE_STYLE.get(one.state, "bold red")
+        reasons += [Text(plain(f"{name}: {reason}"), style) for reason in _reasons(one)]
     yield table
+    yield from _models(host)
     yield from _decoders(host)
     yield from reasons
+
+
+def _reasons(one: CameraStatus) -> list[str]:
+    """Return what is wrong with a camera, and with each of its zones."""
+    of_zones = [f"zone {zone.zone}: {zone.reason}" for zone in one.zones if zone.reason]
+    return list(dict.fromkeys([*filter(None, [one.reason]), *of_zones]))
 
 
 def _cells(one: CameraStatus, action: str, segment_s: float) -> dict[str, Text]:
@@ -357,6 +281,32 @@ def _cells(one: CameraStatus, action: str, segment_s: float) -> dict[str, Text]:
         "gaps": Text(_count(one.gaps), "yellow" if one.gaps else ""),
         "action now": Text(plain(action), "dim" if action == "none" else "bold"),
     }
+
+
+def _zone_cells(zone: ZoneStatus, running: bool) -> dict[str, Text]:
+    """Return the cells of a zone by column, for a row below its camera's."""
+    action = zone.action or "none"
+    return {
+        "camera": Text(f"  {plain(zone.zone)}"),
+        "size": Text(f"{zone.width}x{zone.height}" if zone.width else ""),
+        "every": Text(f"{zone.hop * zone.segment_s:.2f} s" if running and zone.hop else ""),
+        "latency": Text(f"{zone.latency_ms:.0f} ms" if running and zone.latency_ms else ""),
+        "clips": Text(_count(zone.clips)),
+        "shed": Text(_count(zone.shed), "yellow" if zone.shed else ""),
+        "action now": Text(plain(action), "dim" if action == "none" else "bold"),
+    }
+
+
+def _models(host: Host) -> list[Text]:
+    """Return a line that names the models and their zones, if there are several."""
+    if host.daemon is None or len(host.daemon.models) < 2:
+        return []
+    places: dict[str, list[str]] = {}
+    for name in host.names:
+        for zone in host.cameras[name].zones if name in host.cameras else ():
+            places.setdefault(f"{zone.model.id} {zone.model.precision}", []).append(f"{name}/{zone.zone}")
+    used = "; ".join(f"{model} ({', '.join(zones)})" for model, zones in places.items())
+    return [Text(f"computed by {plain(used)}", "dim")] if used else []
 
 
 def _decoders(host: Host) -> list[Text]:
@@ -380,7 +330,3 @@ def _one_of(payload: bytes, allowed: tuple[str, ...]) -> str:
     if text and text not in allowed:
         raise ValueError(text)
     return text
-
-
-def _json(payload: Payload | None) -> Any:
-    return None if payload is None else json.loads(payload.json_bytes())

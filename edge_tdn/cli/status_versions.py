@@ -52,20 +52,37 @@ class Outdated(NamedTuple):
 def outdated(hosts: Mapping[str, DaemonStatus], expected: Expected) -> dict[str, list[Outdated]]:
     """Return what is old, by host; nothing for the hosts that are up to date."""
     version = expected.version or max((one.version for one in hosts.values()), key=version_order, default="")
-    models = [one.model for one in hosts.values()]
+    models = [model for one in hosts.values() for model in models_of(one)]
     current_of = {model: expected.model or _current_model(model, models) for model in set(models)}
     found: dict[str, list[Outdated]] = {}
     for base, one in hosts.items():
-        current = current_of[one.model]
         remarks = []
         if one.version != version:
             remarks.append(Outdated("version", one.version, version))
-        if not _matches(one.model, current):
-            runs = _with_digest(one.model) if "@" in current else one.model.id
-            remarks.append(Outdated("model", runs, current))
+        for model in _compared(models_of(one), expected.model):
+            current = current_of[model]
+            if not _matches(model, current):
+                remarks.append(Outdated("model", _with_digest(model) if "@" in current else model.id, current))
         if remarks:
             found[base] = remarks
     return found
+
+
+def models_of(daemon: DaemonStatus) -> list[ModelRef]:
+    """Return the models that a host serves, in each of their precisions; at least one."""
+    return [one.model for one in daemon.models] or [daemon.model]
+
+
+def _compared(models: list[ModelRef], expected: str) -> list[ModelRef]:
+    """Return the models of a host that may be old, each once.
+
+    If a model is expected, these are the ones of its name, whatever their number; or else the first.
+    """
+    once = list({(model.id, model.sha256): model for model in models}.values())
+    if not expected:
+        return once
+    name = _family(expected.partition("@")[0])[0]
+    return [model for model in once if _family(model.id)[0] == name] or once[:1]
 
 
 def version_order(version: str) -> list[tuple[int, int | str]]:

@@ -16,13 +16,14 @@ TYPE_STYLE = {"start": "bold green", "update": "dim", "end": "cyan"}
 
 
 def event_cells(event: ActionEvent) -> tuple[RenderableType, ...]:
-    """Return an event as cells: time, camera, type, label, score, duration, latency, reason."""
+    """Return an event as cells: time, camera or camera/zone, type, label, score, duration, latency, reason."""
     moment = event.ended_at or event.window.to
     latency = f"{event.latency_ms.total:.0f} ms" if event.latency_ms else ""
     duration = f"{duration_s(event):.1f} s" if event.ended_at else ""
     kind = Text(event.type, TYPE_STYLE[event.type])
     label = Text(event.label, "bold" if event.type == "start" else "")
-    return moment[11:23], event.camera, kind, label, f"{event.score:.2f}", duration, latency, event.reason or ""
+    place = f"{event.camera}/{event.zone}" if event.zone else event.camera
+    return moment[11:23], place, kind, label, f"{event.score:.2f}", duration, latency, event.reason or ""
 
 
 def event_line(event: ActionEvent) -> str:

@@ -15,8 +15,15 @@ def is_number(keys: Keys) -> bool:
     """Return whether the value at `keys` is a number, true or false: not a text, list or table."""
     table = dict(_tables("", Config)).get(".".join(key for key in keys[:-1] if isinstance(key, str)))
     field = table.model_fields.get(str(keys[-1])) if table else None
-    types = (field.annotation, *get_args(field.annotation)) if field else ()
-    return any(one in NUMBERS or isinstance(one, NUMBERS) for one in types)  # a Literal's arguments are its values
+    types = _all_types(field.annotation) if field else ()
+    return any(one in NUMBERS or type(one) in NUMBERS for one in types)  # a Literal's arguments are its values
+
+
+def _all_types(annotation: object) -> Iterator[object]:
+    """Yield a type and all that it is made of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _all_types(part)
 
 
 def config_tables() -> dict[str, dict[str, str]]:

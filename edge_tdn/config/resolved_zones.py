@@ -10,6 +10,9 @@ from edge_tdn.config.zone_tables import WHOLE, ZoneConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.spelling import nearest_of_many
 
+ONLY: KeyPath = ("decide", "only")
+IGNORE: KeyPath = ("decide", "ignore")
+
 
 @dataclass(frozen=True)
 class ModelChoice:
@@ -32,7 +35,8 @@ class ResolvedZone:
     motion_gate: bool
     decide: DecideConfig
     choice: ModelChoice
-    decide_keys: KeyPath  # of the table whose `only` and `ignore` hold
+    only_keys: KeyPath  # of the list of actions that are reported
+    ignore_keys: KeyPath  # of the list of those that are not
 
     @property
     def title(self) -> str:
@@ -44,7 +48,7 @@ def resolved_zones(config: Config, camera: CameraConfig) -> tuple[ResolvedZone, 
     """Return the zones of a camera of a configuration, or the whole picture if it has none."""
     if not camera.zone:
         whole = ResolvedZone(
-            None, WHOLE, (), camera.hop, camera.motion_gate, config.decide, runtime_choice(config), ("decide",)
+            None, WHOLE, (), camera.hop, camera.motion_gate, config.decide, runtime_choice(config), ONLY, IGNORE
         )
         return (whole,)
     number = next(n for n, one in enumerate(config.camera) if one.name == camera.name)
@@ -75,7 +79,6 @@ def model_choices(config: Config) -> tuple[ModelChoice, ...]:
 
 def _resolved(config: Config, camera: CameraConfig, zone: ZoneConfig, keys: KeyPath) -> ResolvedZone:
     general = runtime_choice(config)
-    names_actions = zone.decide.only is not None or zone.decide.ignore is not None
     return ResolvedZone(
         name=zone.name,
         region=zone.region,
@@ -87,7 +90,8 @@ def _resolved(config: Config, camera: CameraConfig, zone: ZoneConfig, keys: KeyP
             model=zone.model or general.model,
             precision=zone.precision or general.precision,
             model_keys=(*keys, "model") if zone.model else general.model_keys,
-            precision_keys=(*keys, "precision") if zone.precision else general.precision_keys,
+            precision_keys=(*keys, "precision") if zone.precision or zone.model else general.precision_keys,
         ),
-        decide_keys=(*keys, "decide") if names_actions else ("decide",),
+        only_keys=ONLY if zone.decide.only is None else (*keys, *ONLY),
+        ignore_keys=IGNORE if zone.decide.ignore is None else (*keys, *IGNORE),
     )

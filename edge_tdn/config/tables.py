@@ -341,7 +341,10 @@ class Config(ConfigTable):
         faults: list[InitErrorDetails] = []
         for number, camera in enumerate(self.camera):
             for place, zone in enumerate(camera.zone):
-                if contradiction := self.decide.within(zone.decide).contradiction():
+                limits = self.decide.within(zone.decide)
+                named = ((f"action {action.name!r}: ", limits.of(action)) for action in limits.action)
+                of_actions = (f"{name}{found}" for name, own in named if (found := own.contradiction()))
+                if contradiction := limits.contradiction() or next(of_actions, ""):
                     keys = ("camera", number, "zone", place, "decide")
                     error = ValueError(f"zone {zone.name!r}: {contradiction}")
                     faults.append({"type": "value_error", "loc": keys, "input": {}, "ctx": {"error": error}})

@@ -13,21 +13,20 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from edge_tdn import __version__
-from edge_tdn.config.tables import Config
+from edge_tdn.config.resolved_zones import resolved_zones
+from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
 from edge_tdn.messages import State
 
 PROJECT = "edge-tdn"
 BIRTH_TOPIC, BIRTH = "homeassistant/status", b"online"  # published when Home Assistant has started; its default
-ACTION_STARTED = (  # Home Assistant ignores what renders to nothing: other messages, and replayed events
-    "{% if value_json.type == 'start' and not value_json.replayed %}"
-    "{{ dict(value_json, event_type=value_json.label) | tojson }}{% endif %}"
-)
 ONLINE = "{{ 'online' if value == 'online' else 'offline' }}"  # `stopped` after a clean stop
-MAX_ACTIONS = 16  # of a camera, that have entities of their own
+MAX_ACTIONS = 16  # of a camera or a zone, that have entities of their own
 MISSED_UPDATES = 3  # after which an action counts as over, if its end was missed
 DELIVERS_PICTURES = "{{ 'online' if value_json.state in ['streaming', 'frozen'] else 'offline' }}"
 
 Entity = dict[str, Any]
+Entities = dict[tuple[str, str], Entity]  # (platform, object id) -> the entity's settings
+Labels = Mapping[tuple[str, str | None], Sequence[str]]  # (camera, zone) -> those that events may have
 
 
 @dataclass(frozen=True)
@@ -35,34 +34,75 @@ class _Device:
     id: str
     name: str
     model: str
-    entities: dict[tuple[str, str], Entity]  # (platform, object id) -> the entity's settings
+    entities: Entities
     via: str = ""  # id of the device that it is connected to
 
 
-def documents(config: Config, labels: Mapping[tuple[str, str | None], Sequence[str]]) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class _Place:
+    """A camera, or one of its zones: both have the same entities for their actions, on the camera's device."""
+
+    camera: str  # topic prefix
+    labels: Sequence[str]  # that its events may have
+    actions: Sequence[str]  # those of them that have entities of their own
+    decide: DecideConfig
+    zone: str | None = None
+
+    @property
+    def topic(self) -> str:
+        """The prefix of its own topics."""
+        return f"{self.camera}/{self.zone}" if self.zone else self.camera
+
+    @property
+    def prefix(self) -> str:
+        """The first part of its entities' names."""
+        return f"{self.zone[0].upper()}{self.zone[1:]}: " if self.zone else ""
+
+    def named(self, name: str) -> str:
+        """Return the name of an entity; `name`: that of a camera's."""
+        return f"{self.prefix}{name[0].lower()}{name[1:]}" if self.zone else name
+
+    def identified(self, entities: Entities) -> Entities:
+        """Return entities with object ids that are unique on the camera's device."""
+        prefix = f"zone_{_escaped(self.zone)}_" if self.zone else ""
+        return {(platform, prefix + key): entity for (platform, key), entity in entities.items()}
+
+    def from_event(self, condition: str, value: str) -> str:
+        """Return a template of the camera's events. Home Assistant ignores what renders to nothing: other events."""
+        own = f" and value_json.get('zone') == {_quoted(self.zone)}" if self.zone else ""
+        return f"{{% if {condition} and not value_json.replayed{own} %}}{value}{{% endif %}}"
+
+    def from_status(self, value: str, otherwise: str = "") -> str:
+        """Return a template of the camera's status. `value`: a template, whose `value_json` is the zone's status.
+
+        `otherwise`: for a status without the zone, as the broker may still have one.
+        """
+        if not self.zone:
+            return value
+        own = f"for value_json in value_json.get('zones', []) if value_json.zone == {_quoted(self.zone)}"
+        return f"{{% {own} %}}{value}{f'{{% else %}}{otherwise}' if otherwise else ''}{{% endfor %}}"
+
+    def command(self, pairs: str) -> str:
+        """Return the template of a command, with its key-value pairs."""
+        own = f", 'zone': {_quoted(self.zone)}" if self.zone else ""
+        return f"{{{{ {{{pairs}{own}}} | tojson }}}}"
+
+
+def documents(config: Config, labels: Labels) -> dict[str, bytes]:
     """Return retained JSON documents by topic, the host's first, because the cameras refer to it.
 
-    No documents if discovery is off. `labels`: those that events of a camera and its zone may have; the zone is None
-    where a camera has none.
+    No documents if discovery is off. `labels`: of each camera and zone; the zone is None where a camera has none.
     """
     settings = config.home_assistant
     if settings.discovery == "off":
         return {}
     form = _one_per_device if settings.discovery == "device" else _one_per_entity
-    devices = [
-        _host(config),
-        *(_camera(config, camera.name, _of_all_zones(labels, camera.name)) for camera in config.camera),
-    ]
+    devices = [_host(config), *(_camera(config, camera, labels) for camera in config.camera)]
     return {
         f"{settings.prefix}/{topic}/config": json.dumps(document, ensure_ascii=False).encode()
         for device in devices
         for topic, document in form(device).items()
     }
-
-
-def _of_all_zones(labels: Mapping[tuple[str, str | None], Sequence[str]], camera: str) -> list[str]:
-    """Return the labels that events of a camera may have, whatever their zone."""
-    return list(dict.fromkeys(label for (name, _), own in labels.items() if name == camera for label in own))
 
 
 def _one_per_device(device: _Device) -> dict[str, Entity]:
@@ -121,7 +161,7 @@ def _host(config: Config) -> _Device:
         template = f"{{{{ value_json.outbox.{key} }}}}"
         return {"name": name, **on_status, "value_template": template, "state_class": state_class}
 
-    entities: dict[tuple[str, str], Entity] = {
+    entities: Entities = {
         ("binary_sensor", "connection"): connection,
         ("sensor", "delivery"): with_reason("Delivery", "delivery"),
         ("sensor", "outbox"): with_reason("Outbox", "outbox"),
@@ -134,39 +174,16 @@ def _host(config: Config) -> _Device:
     return _Device(device, config.host, "Camera host", _identified(device, entities))
 
 
-def _camera(config: Config, name: str, labels: Sequence[str]) -> _Device:
-    base, device = config.base_topic, device_id(config.host, name)
-    camera = f"{base}/{name}"
-    on_pictures = _available(base, camera)
-    on_status = {"state_topic": f"{camera}/status", **_available(base)}  # also while the camera is away
+def _camera(config: Config, table: CameraConfig, labels: Labels) -> _Device:
+    base, name, device = config.base_topic, table.name, device_id(config.host, table.name)
+    camera, *zones = _places(config, table, labels)
+    on_pictures = _available(base, camera.topic)
+    on_status = {"state_topic": f"{camera.topic}/status", **_available(base)}  # also while the camera is away
     diagnostic = {**on_status, "entity_category": "diagnostic"}
-    entities: dict[tuple[str, str], Entity] = {}
-    if config.record.snapshot:
-        picture = {"name": "Snapshot", "image_topic": f"{camera}/snapshot", "content_type": "image/jpeg"}
-        entities["image", "snapshot"] = {**picture, **on_pictures}
-    entities["event", "started"] = {
-        "name": "Action started",
-        "state_topic": f"{camera}/events",
-        "event_types": list(labels),
-        "value_template": ACTION_STARTED,
-        **on_pictures,
-    }
-    entities["binary_sensor", "action"] = {
-        "name": "Action",
-        "device_class": "running",
-        "state_topic": f"{camera}/action",
-        "value_template": "{{ 'OFF' if value == 'none' else 'ON' }}",
-        **on_pictures,
-    }
-    entities["sensor", "label"] = {
-        "name": "Label",
-        "device_class": "enum",
-        "options": list(dict.fromkeys(["none", *labels])),
-        "state_topic": f"{camera}/action",
-        **on_pictures,
-    }
-    entities |= _actions(config, name, labels, on_pictures)
-    entities |= _thresholds(config, name, labels, on_status)
+    threshold = {**on_status, "entity_category": "config", "command_topic": f"{base}/cmd/{name}/set/threshold"}
+    picture = config.record.snapshot
+    entities = _current_action(camera, on_pictures, picture) | _actions(camera, on_pictures)
+    entities |= _thresholds(camera, threshold)
     entities["switch", "enabled"] = {
         "name": "Enabled",
         **on_status,
@@ -182,7 +199,7 @@ def _camera(config: Config, name: str, labels: Sequence[str]) -> _Device:
         "device_class": "enum",
         "options": list(get_args(State)),
         "value_template": "{{ value_json.state }}",
-        "json_attributes_topic": f"{camera}/status",
+        "json_attributes_topic": f"{camera.topic}/status",
         "json_attributes_template": "{{ {'reason': value_json.reason, 'since': value_json.since} | tojson }}",
     }
     entities["sensor", "fps"] = {
@@ -193,86 +210,135 @@ def _camera(config: Config, name: str, labels: Sequence[str]) -> _Device:
         "suggested_display_precision": 1,
         "value_template": "{{ value_json.fps }}",
     }
-    entities["sensor", "latency"] = {
-        "name": "Latency",
-        **diagnostic,
-        "device_class": "duration",
-        "unit_of_measurement": "ms",
-        "state_class": "measurement",
-        "suggested_display_precision": 0,
-        "value_template": "{{ value_json.latency_ms }}",
-    }
+    entities |= _latency(camera, diagnostic)
+    for zone in zones:
+        own = _current_action(zone, on_pictures, picture) | _actions(zone, on_pictures)
+        entities |= zone.identified(own | _thresholds(zone, threshold) | _latency(zone, diagnostic))
     return _Device(device, name, "Camera", _identified(device, entities), device_id(config.host))
 
 
-def _actions(config: Config, name: str, labels: Sequence[str], available: Entity) -> dict[tuple[str, str], Entity]:
+def _places(config: Config, table: CameraConfig, labels: Labels) -> list[_Place]:
+    """Return a camera and then its zones.
+
+    A camera with zones has no entities for single actions: its retained label is that of the newest action of all
+    zones, and an action of the same name may be active in several.
+    """
+    topic = f"{config.base_topic}/{table.name}"
+    places = []
+    for zone in resolved_zones(config, table):
+        own = labels[table.name, zone.name]
+        places.append(_Place(topic, own, _few(zone.decide, own), zone.decide, zone.name))
+    if not table.zone:
+        return places
+    of_all_zones = list(dict.fromkeys(label for place in places for label in place.labels))
+    return [_Place(topic, of_all_zones, [], config.decide), *places]
+
+
+def _current_action(place: _Place, available: Entity, picture: bool) -> Entities:
+    """Return the entities for whatever action is active. `picture`: snapshots are published."""
+    entities: Entities = {}
+    if picture:
+        snapshot = {"name": place.named("Snapshot"), "image_topic": f"{place.topic}/snapshot"}
+        entities["image", "snapshot"] = {**snapshot, "content_type": "image/jpeg", **available}
+    entities["event", "started"] = {
+        "name": place.named("Action started"),
+        "state_topic": f"{place.camera}/events",
+        "event_types": list(place.labels),
+        "value_template": place.from_event(
+            "value_json.type == 'start'", "{{ dict(value_json, event_type=value_json.label) | tojson }}"
+        ),
+        **available,
+    }
+    entities["binary_sensor", "action"] = {
+        "name": place.named("Action"),
+        "device_class": "running",
+        "state_topic": f"{place.topic}/action",
+        "value_template": "{{ 'OFF' if value == 'none' else 'ON' }}",
+        **available,
+    }
+    entities["sensor", "label"] = {
+        "name": place.named("Label"),
+        "device_class": "enum",
+        "options": list(dict.fromkeys(["none", *place.labels])),
+        "state_topic": f"{place.topic}/action",
+        **available,
+    }
+    return entities
+
+
+def _actions(place: _Place, available: Entity) -> Entities:
     """Return a binary sensor for each action, on while it is active.
 
     With several actions at a time, they follow the events: the retained label is that of the strongest action only.
     """
-    camera, decide = f"{config.base_topic}/{name}", config.decide
-    entities: dict[tuple[str, str], Entity] = {}
-    for label in _few(config, labels):
-        sensor: Entity = {"name": label, "device_class": "motion", **available}
+    decide = place.decide
+    entities: Entities = {}
+    for label in place.actions:
+        sensor: Entity = {"name": f"{place.prefix}{label}", "device_class": "motion", **available}
         if decide.several:
-            sensor["state_topic"] = f"{camera}/events"
-            sensor["value_template"] = (
-                f"{{% if value_json.label == {_quoted(label)} and not value_json.replayed %}}"
-                "{{ 'OFF' if value_json.type == 'end' else 'ON' }}{% endif %}"
+            sensor["state_topic"] = f"{place.camera}/events"
+            sensor["value_template"] = place.from_event(
+                f"value_json.label == {_quoted(label)}", "{{ 'OFF' if value_json.type == 'end' else 'ON' }}"
             )
             if decide.update_interval_s:
                 gap_s = max([decide.merge_gap_s, *(action.merge_gap_s or 0 for action in decide.action)])
                 sensor["off_delay"] = math.ceil(MISSED_UPDATES * decide.update_interval_s + gap_s)
         else:
-            sensor["state_topic"] = f"{camera}/action"
+            sensor["state_topic"] = f"{place.topic}/action"
             sensor["value_template"] = f"{{{{ 'ON' if value == {_quoted(label)} else 'OFF' }}}}"
         entities["binary_sensor", f"action_{_key(label)}"] = sensor
     return entities
 
 
-def _thresholds(config: Config, name: str, labels: Sequence[str], on_status: Entity) -> dict[tuple[str, str], Entity]:
+def _thresholds(place: _Place, settings: Entity) -> Entities:
     """Return a number for the enter threshold of all actions, and one for each action, disabled at first."""
-    number = {
-        **on_status,
-        "entity_category": "config",
-        "command_topic": f"{config.base_topic}/cmd/{name}/set/threshold",
-        "min": 0,
-        "max": 1,
-        "step": 0.01,
-    }
-    entities: dict[tuple[str, str], Entity] = {}
+    number = {**settings, "min": 0, "max": 1, "step": 0.01}
+    entities: Entities = {}
     entities["number", "threshold"] = {
-        "name": "Threshold",
+        "name": place.named("Threshold"),
         **number,
-        "value_template": "{{ value_json.thresholds.enter }}",
-        "command_template": "{{ {'enter': value} | tojson }}",
-        "json_attributes_topic": on_status["state_topic"],
-        "json_attributes_template": "{{ {'exit': value_json.thresholds.exit} | tojson }}",
+        "value_template": place.from_status("{{ value_json.thresholds.enter }}"),
+        "command_template": place.command("'enter': value"),
+        "json_attributes_topic": settings["state_topic"],
+        "json_attributes_template": place.from_status("{{ {'exit': value_json.thresholds.exit} | tojson }}", "{}"),
     }
-    for label in _few(config, labels):
+    for label in place.actions:
         own = f"value_json.thresholds.actions[{_quoted(label)}]"
         entities["number", f"threshold_{_key(label)}"] = {
-            "name": f"{label} threshold",
+            "name": f"{place.prefix}{label} threshold",
             **number,
             "enabled_by_default": False,
-            "value_template": f"{{{{ ({own} | default(value_json.thresholds)).enter }}}}",
-            "command_template": f"{{{{ {{'enter': value, 'label': {_quoted(label)}}} | tojson }}}}",
+            "value_template": place.from_status(f"{{{{ ({own} | default(value_json.thresholds)).enter }}}}"),
+            "command_template": place.command(f"'enter': value, 'label': {_quoted(label)}"),
         }
     return entities
 
 
-def _few(config: Config, labels: Sequence[str]) -> list[str]:
+def _latency(place: _Place, diagnostic: Entity) -> Entities:
+    latency = {
+        "name": place.named("Latency"),
+        **diagnostic,
+        "device_class": "duration",
+        "unit_of_measurement": "ms",
+        "state_class": "measurement",
+        "suggested_display_precision": 0,
+        "value_template": place.from_status("{{ value_json.latency_ms }}"),
+    }
+    return {("sensor", "latency"): latency}
+
+
+def _few(decide: DecideConfig, labels: Sequence[str]) -> list[str]:
     """Return the actions that have entities of their own: all, or if that is too many, those in [[decide.action]]."""
     actions = [label for label in labels if label != "none"]  # which means that there is no action
     if len(actions) > MAX_ACTIONS:
-        configured = [action.name for action in config.decide.action]
+        configured = [action.name for action in decide.action]
         actions = [label for label in actions if label in configured]
     return actions[:MAX_ACTIONS]
 
 
-def _quoted(label: str) -> str:
-    """Return a label as a string of a template."""
-    return json.dumps(label, ensure_ascii=False)
+def _quoted(name: str) -> str:
+    """Return a label or a zone's name as a string of a template."""
+    return json.dumps(name, ensure_ascii=False)
 
 
 def _key(label: str) -> str:
@@ -280,7 +346,7 @@ def _key(label: str) -> str:
     return hashlib.sha256(label.encode()).hexdigest()[:8]
 
 
-def _identified(device: str, entities: dict[tuple[str, str], Entity]) -> dict[tuple[str, str], Entity]:
+def _identified(device: str, entities: Entities) -> Entities:
     return {
         (platform, key): {"unique_id": f"{device}_{key}", "qos": 1, **entity}
         for (platform, key), entity in entities.items()
@@ -298,6 +364,11 @@ def _available(base: str, camera: str = "") -> Entity:
 def device_id(*names: str) -> str:
     """Return a unique id of the characters that Home Assistant allows in topics: the project's name and these names.
 
-    Every name begins with a letter or a digit, so `_` before one of these separates names; `__` is `_`, `_-` a dot.
+    Every name begins with a letter or a digit, so `_` before one of these separates names; see `_escaped`.
     """
-    return "_".join([PROJECT, *(name.replace("_", "__").replace(".", "_-") for name in names)])
+    return "_".join([PROJECT, *map(_escaped, names)])
+
+
+def _escaped(name: str) -> str:
+    """Return a name of the configuration as a part of an id: `__` is `_`, `_-` a dot."""
+    return name.replace("_", "__").replace(".", "_-")

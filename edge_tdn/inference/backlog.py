@@ -11,7 +11,6 @@ class Backlog:
     def __init__(self, max_segments: int) -> None:
         self.items: list[Item] = []
         self.dropped = 0  # segments that were removed before the runtime took them
-        self.taken_ns = 0  # monotonic clock: when it was last emptied
         self._max_segments = max_segments
 
     def put(self, item: Item) -> None:
@@ -24,15 +23,19 @@ class Backlog:
             self.items.remove(segments[0])
             self.dropped += 1
 
-    def take(self, now_ns: int) -> list[Item]:
+    def take(self) -> list[Item]:
         """Return everything that waits, and leave nothing."""
-        self.taken_ns = now_ns
         items, self.items = self.items, []
         return items
 
     def discard_segments(self) -> None:
         """Remove the segments without computing them; breaks stay."""
         self.items = list(self.breaks)
+
+    @property
+    def segments(self) -> int:
+        """The number of segments that wait."""
+        return sum(isinstance(item, Segment) for item in self.items)
 
     @property
     def breaks(self) -> list[EndReason]:

@@ -19,14 +19,15 @@ from edge_tdn.messages import NS_PER_S, EndReason, Scores, Segment
 class Lane:
     """Turns the segments of one camera into clips, and hands their scores to `sink`, which it holds weakly.
 
-    `backlog` is guarded by the lock of the `LaneQueue`; everything else belongs to the runtime thread. The counts, the
-    pace's verdict, `engine` and `segments` may be read by any thread.
+    `backlog` and `served_ns` are guarded by the lock of the `LaneQueue`; everything else belongs to the runtime thread.
+    The counts, the pace's verdict, `engine` and `segments` may be read by any thread.
     """
 
     def __init__(self, engine: Engine, hop: int, sink: ClipSink, clock: Callable[[], int] = time.monotonic_ns) -> None:
         spec = engine.spec
         self.engine = engine
-        self.period_ns = round(hop * spec.segment_s * NS_PER_S)  # from one clip to the next
+        self.segment_ns = round(spec.segment_s * NS_PER_S)
+        self.served_ns = 0  # how much of its stream its turns stand for, see `LaneQueue.next_turn`
         self.backlog = Backlog(spec.segments)
         self.window = ClipWindow(engine.runtime.ring(), spec.segments)
         self.hops = HopCounter(hop)

@@ -28,7 +28,8 @@ class LaneQueue:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._lanes: list[Lane] = []
+        self._lanes: list[Lane] = []  # the one whose last turn is longest ago is first
+        self._served_ns = 0  # of the lane that had the last turn, before it
         self._tasks: deque[Task] = deque()
         self._state = QueueState.OPEN
 
@@ -80,26 +81,34 @@ class LaneQueue:
         with self._changed:
             return self._tasks.popleft() if self._tasks else None
 
-    def next_turn(self, now_ns: int) -> Work:
-        """Return the lanes that have the next turn, and what waited in each.
+    def next_turn(self) -> Work:
+        """Return the lanes that have the next turn, and what waited in each. For the runtime thread.
 
-        They have one engine, and are as many as it computes together: those whose last turn is longest ago, as a
-        multiple of the time between their clips. So where the host is too slow, all hops grow by the same factor. Lanes
-        of still scenes come on top: they cost no inference, so they need not wait for their turn.
+        They have one engine, and are as many as it computes together. A turn stands for the segments up to the clip
+        that is due, however many waited, and the lane whose turns stand for the least time has the next one. So where
+        the host is too slow, all hops grow by the same factor, whatever the networks cost. A lane that had nothing to
+        compute may catch up with T segments. Lanes of still scenes come on top: they cost no inference, so they need
+        not wait for their turn.
         """
-
-        def waited(lane: Lane) -> float:
-            return (now_ns - lane.backlog.taken_ns) / lane.period_ns
-
         with self._changed:
             waiting = [lane for lane in self._lanes if lane.backlog.items]
             turn = [lane for lane in waiting if lane.resting]
-            moving = sorted((lane for lane in waiting if not lane.resting), key=waited, reverse=True)
-            if moving:
-                engine = moving[0].engine
-                turn += [lane for lane in moving if lane.engine is engine][: engine.runtime.batch]
+            if moving := [lane for lane in waiting if not lane.resting]:
+                turn += self._share(moving)
             self._lanes = [lane for lane in self._lanes if lane not in turn] + turn
-            return [(lane, lane.backlog.take(now_ns)) for lane in turn]
+            return [(lane, lane.backlog.take()) for lane in turn]
+
+    def _share(self, waiting: Sequence[Lane]) -> list[Lane]:
+        """Return the lanes that are computed next, and count their turn."""
+        for lane in waiting:
+            lane.served_ns = max(lane.served_ns, self._served_ns - lane.engine.spec.segments * lane.segment_ns)
+        first = min(waiting, key=lambda lane: lane.served_ns)
+        self._served_ns = max(self._served_ns, first.served_ns)
+        together = sorted((lane for lane in waiting if lane.engine is first.engine), key=lambda lane: lane.served_ns)
+        chosen = together[: first.engine.runtime.batch]
+        for lane in chosen:
+            lane.served_ns += lane.hops.toward_clip(lane.backlog.segments) * lane.segment_ns
+        return chosen
 
     def wait(self) -> bool:
         """Wait for an item or a task. Return False when the queue is stopping and nothing is left to do.

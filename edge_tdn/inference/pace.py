@@ -60,6 +60,10 @@ class HopCounter:
         """Enough segments have come for the next clip."""
         return self._since_clip >= self._hop
 
+    def toward_clip(self, segments: int) -> int:
+        """Return how many of the segments that come next lead to the next clip; by the others the hop would grow."""
+        return min(segments, max(1, self._hop - self._since_clip))
+
     def segment(self) -> None:
         """Count a segment that was taken."""
         self._since_clip += 1

@@ -67,7 +67,7 @@ class Scheduler:
     def add_lane(self, engine: Engine, hop: int, sink: ClipSink) -> Lane:
         """Return a new lane, whose clips `engine` computes and which go to `sink`.
 
-        On the runtime thread, or while that does not use the engine. Fails where the device has no memory left.
+        From any thread. Fails where the device has no memory left.
         """
         lane = Lane(engine, hop, sink, self._clock)
         self._queue.add(lane)
@@ -116,8 +116,9 @@ class Scheduler:
                 raise
             successor.take_over()
 
+        busy = {lane.engine for lane in self._queue.lanes}  # those encode between two turns
         for _ in range(2):  # the first pass takes long; what has come meanwhile does not
-            successor.catch_up()
+            successor.catch_up(busy)
         self.run_between_turns(exchange)
 
     def start(self) -> None:
@@ -138,7 +139,7 @@ class Scheduler:
         """Run the tasks that wait, then one turn of computing. On the runtime thread."""
         while task := self._queue.next_task():
             _run_task(*task)
-        if work := self._queue.next_turn(self._clock()):
+        if work := self._queue.next_turn():
             compute(work, self._clock)
             self._log_pace()
 

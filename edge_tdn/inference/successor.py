@@ -1,6 +1,6 @@
 """Engines that are about to replace others, and the windows of the lanes that move to them, in their features."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
@@ -20,9 +20,11 @@ class Successor:
         self._rings: dict[Lane, Ring] = {}
         self._newest: dict[Lane, Segment] = {}  # the last segment in each ring
 
-    def catch_up(self) -> None:
-        """Encode what has come since the last call."""
+    def catch_up(self, busy: Collection[Engine] = ()) -> None:
+        """Encode what has come since the last call. `busy`: engines that another thread uses, left out for now."""
         for lane, engine in self.engines.items():
+            if engine in busy:
+                continue
             segments = lane.segments()
             if lane not in self._rings:
                 self._rings[lane] = engine.runtime.ring()

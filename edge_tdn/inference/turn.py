@@ -1,8 +1,8 @@
 """One turn of the runtime thread: encode what waited in several lanes, classify each lane's newest clip."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby, zip_longest
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from edge_tdn.inference.backlog import Item
 from edge_tdn.inference.engine import Engine
@@ -42,11 +42,12 @@ def _pieces(items: Sequence[Item]) -> Iterator[tuple[list[Segment], EndReason | 
         yield segments, None
 
 
-def _by_engine(lanes: Sequence[Lane]) -> Iterator[tuple[Engine, list[Lane]]]:
-    """Yield each engine with its lanes."""
-    for _, found in groupby(sorted(lanes, key=lambda lane: id(lane.engine)), key=lambda lane: id(lane.engine)):
-        together = list(found)
-        yield together[0].engine, together
+def _by_engine(lanes: Sequence[Lane]) -> Iterable[tuple[Engine, list[Lane]]]:
+    """Return each engine with its lanes, in their order."""
+    found: dict[Engine, list[Lane]] = {}
+    for lane in lanes:
+        found.setdefault(lane.engine, []).append(lane)
+    return found.items()
 
 
 def _encode(engine: Engine, lanes: Sequence[Lane]) -> None:

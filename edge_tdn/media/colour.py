@@ -52,11 +52,16 @@ class Yuv420:
     def sampled(self, step: int) -> Luma:
         return self.luma[::step, ::step].copy()
 
-    def part(self, rows: slice, columns: slice, rotate: int = 0) -> "Yuv420":
-        """Return a copy of these rows and columns (even in number and start), rotated clockwise by `rotate` degrees."""
+    def view(self, rows: slice, columns: slice) -> "Yuv420":
         half_rows, half_columns = (slice(cut.start // 2, (cut.stop + 1) // 2) for cut in (rows, columns))
-        chroma = [_rotated(plane[half_rows, half_columns], rotate) for plane in self._chroma]
-        return Yuv420(_rotated(self.luma[rows, columns], rotate), chroma, self._colorimetry)
+        chroma = [plane[half_rows, half_columns] for plane in self._chroma]
+        return Yuv420(self.luma[rows, columns], chroma, self._colorimetry)
+
+    def part(self, rows: slice, columns: slice, rotate: int) -> "Yuv420":
+        """Return a copy of these rows and columns (even in number and start), rotated clockwise by `rotate` degrees."""
+        seen = self.view(rows, columns)
+        chroma = [_rotated(plane, rotate) for plane in seen._chroma]
+        return Yuv420(_rotated(seen.luma, rotate), chroma, self._colorimetry)
 
     def rgbx(self, into: Rgbx) -> None:
         height, width = self.size
@@ -98,7 +103,10 @@ class Packed:
         code = cv2.COLOR_RGB2GRAY if self._order == "RGB" else cv2.COLOR_BGR2GRAY
         return cv2.cvtColor(self._pixels[::step, ::step], code)  # type: ignore[return-value]
 
-    def part(self, rows: slice, columns: slice, rotate: int = 0) -> "Packed":
+    def view(self, rows: slice, columns: slice) -> "Packed":
+        return Packed(self._pixels[rows, columns], self._order)
+
+    def part(self, rows: slice, columns: slice, rotate: int) -> "Packed":
         """Return a copy of these rows and columns, rotated clockwise by `rotate` degrees."""
         return Packed(_rotated(self._pixels[rows, columns], rotate), self._order)
 

@@ -1,5 +1,6 @@
 """The protocols of a camera's recorder and of its main stream, for who may run without either."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +31,9 @@ class ActionRecorder(Protocol):
 
     def event(self, event: ActionEvent, scores: Scores | None) -> None:
         """Record what an event is about. `scores`: of the clip that decided; None where the stream broke."""
+
+    def follow(self, zones: Sequence[RecordedZone]) -> bool:
+        """Record these zones from now on. False: another recorder has to take over."""
 
     def close(self) -> None:
         """Ask for the files to be finished; `join` waits for that."""

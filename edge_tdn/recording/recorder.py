@@ -31,7 +31,8 @@ class Recorder:
     """One camera's recorder. It works on a thread of its own from the start until `close`.
 
     `frame` belongs to the camera's thread (or its main stream's), and so does `_rate_logged`; `event` belongs to the
-    runtime thread, and so does `_best`. The frames and the inbox have locks of their own; all else is fixed.
+    runtime thread, and so does `_best`; `_zones` is replaced as one value, by the reload thread. The frames and the
+    inbox have locks of their own; all else is fixed.
     """
 
     def __init__(
@@ -54,18 +55,16 @@ class Recorder:
         verify(record, base)
         self.camera = camera.name
         self._config = record
-        self._times = {zone.name: ActionTimes.of(zone, record, timing.late_s, main_stream) for zone in zones}
-        kept_s = max(times.kept_s for times in self._times.values())
-        self._recent = RecentFrames(kept_s, record.memory_mb * MB)
+        self._late_s, self._main_stream = timing.late_s, main_stream
+        self._zones = self._recorded(zones)
+        self._kept_s = max(times.kept_s for _, times in self._zones.values())
+        self._recent = RecentFrames(self._kept_s, record.memory_mb * MB)
         self._inbox = RecorderInbox()
         self._best: dict[str, float] = {}  # the score in the last snapshot of each action that has not ended, by its id
         self._rate_logged = False
         limits = record.max_mb * MB, record.min_free_mb * MB
         recordings = Recordings(base / record.folder, camera.name, *limits) if record.folder else None
-        outlines = {zone.name: zone.outline for zone in zones}
-        self._thread = RecorderThread(
-            camera.name, record, self._recent, self._inbox, recordings, publish, outlines, timing
-        )
+        self._thread = RecorderThread(camera.name, record, self._recent, self._inbox, recordings, publish, timing)
 
     @property
     def clips(self) -> int:
@@ -104,7 +103,7 @@ class Recorder:
         On the runtime thread.
         """
         from_ns = until_ns = picture = None
-        times = self._times.get(event.zone)  # None: a reload has removed the zone meanwhile
+        zone, times = self._zones.get(event.zone, (None, None))  # None: a reload has removed it, or has just added it
         if scores is not None and times is not None:
             if self._is_better(event):
                 picture = self._inbox.reserve(self._recent.nearest(*times.snapshot(scores)))
@@ -116,7 +115,20 @@ class Recorder:
         if event.type == "end":
             self._best.pop(event.id, None)
         if picture or from_ns is not None or event.type == "end":
-            self._inbox.put(RecorderNote(event, picture, from_ns, until_ns))
+            self._inbox.put(RecorderNote(event, picture, from_ns, until_ns, zone.outline if zone else None))
+
+    def follow(self, zones: Sequence[RecordedZone]) -> bool:
+        """Record these zones from now on. False: frames are not kept for long enough. On the reload thread."""
+        recorded = self._recorded(zones)
+        if max(times.kept_s for _, times in recorded.values()) > self._kept_s:
+            return False
+        self._zones = recorded
+        return True
+
+    def _recorded(self, zones: Sequence[RecordedZone]) -> dict[str | None, tuple[RecordedZone, ActionTimes]]:
+        """Return the zones by name, each with its times."""
+        times = [ActionTimes.of(zone, self._config, self._late_s, self._main_stream) for zone in zones]
+        return {zone.name: (zone, one) for zone, one in zip(zones, times, strict=True)}
 
     def close(self) -> None:
         """Ask for the files to be finished; `join` waits for that."""

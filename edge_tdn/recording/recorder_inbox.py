@@ -4,6 +4,7 @@ import queue
 import threading
 from dataclasses import dataclass
 
+from edge_tdn.media.outline import Outline
 from edge_tdn.messages import ActionEvent, Frame
 
 MAX_WAITING_SNAPSHOTS = 4  # each holds a frame
@@ -17,6 +18,7 @@ class RecorderNote:
     picture: Frame | None = None  # the frame that a snapshot shows; None: no snapshot
     from_ns: int | None = None  # PTS at which a clip starts; None: none starts
     until_ns: int | None = None  # PTS at which the action's clip ends; None: with the last frame
+    outline: Outline | None = None  # of the event's zone, for the snapshot
 
 
 class RecorderInbox:

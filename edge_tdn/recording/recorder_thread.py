@@ -4,13 +4,12 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 
 from edge_tdn.config.record_table import RecordConfig
 from edge_tdn.errors import EdgeTdnError, last_line
 from edge_tdn.jpeg_comment import with_comment
-from edge_tdn.media.outline import Outline
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.process import heartbeat
 from edge_tdn.process.log import RateLimitedLog, value
@@ -18,7 +17,7 @@ from edge_tdn.recording.clip_file import NO_FRAMES_YET, ClipFile
 from edge_tdn.recording.recent_frames import RecentFrames
 from edge_tdn.recording.recorder_inbox import RecorderInbox, RecorderNote
 from edge_tdn.recording.recordings import Recordings
-from edge_tdn.recording.snapshot import draw
+from edge_tdn.recording.snapshot import draw, title
 from edge_tdn.recording.timing import RecorderTiming
 
 log = logging.getLogger(__name__)
@@ -38,13 +37,12 @@ class RecorderThread:
         inbox: RecorderInbox,
         recordings: Recordings | None,
         publish: Callable[[bytes, str | None], None],
-        outlines: Mapping[str | None, Outline | None],
         timing: RecorderTiming,
     ) -> None:
         self.finished_clips = 0
         self._camera, self._config, self._timing = camera, config, timing
         self._recent, self._inbox, self._recordings = recent, inbox, recordings
-        self._publish, self._outlines = publish, outlines
+        self._publish = publish
         self._clips: dict[str, ClipFile] = {}  # open ones, by the action's id
         self._closing = threading.Event()
         self._trouble_log = RateLimitedLog(log, timing.log_every_s)
@@ -81,7 +79,7 @@ class RecorderThread:
     def _take(self, note: RecorderNote) -> None:
         event = note.event
         if note.picture:
-            self._attempt(event, self._make_snapshot, event, note.picture)
+            self._attempt(event, self._make_snapshot, note, note.picture)
             self._inbox.release()
         if note.from_ns is not None:
             self._attempt(event, self._open_clip, event, note.from_ns)
@@ -91,9 +89,10 @@ class RecorderThread:
             last_ns = newest.pts_ns if newest and newest.stream == clip.stream else clip.last_ns
             clip.end(last_ns if note.until_ns is None else note.until_ns)
 
-    def _make_snapshot(self, event: ActionEvent, picture: Frame) -> None:
-        outline = self._outlines.get(event.zone)
-        jpeg = with_comment(draw(picture.decoded, event.label, event.label_index, event.score, outline), event.id)
+    def _make_snapshot(self, note: RecorderNote, picture: Frame) -> None:
+        event = note.event
+        named = title(event.label, event.label_index, event.zone)
+        jpeg = with_comment(draw(picture.decoded, named, event.score, note.outline), event.id)
         self._publish(jpeg, event.zone)
         if self._recordings and event.snapshot:
             scratch = self._recordings.begin(event.snapshot)

@@ -26,17 +26,23 @@ NO_GLYPH = "\U0010ffff"  # no font has it
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont  # the latter where Pillow was built without FreeType
 
 
-def draw(picture: Decoded, label: str, index: int, score: float, outline: Outline | None = None) -> bytes:
-    """Return the JPEG. `index`: the label's number; `score`: 0 to 1; `outline`: of the zone, None for none."""
+def draw(picture: Decoded, title: str, score: float, outline: Outline | None = None) -> bytes:
+    """Return the JPEG. `title`: see the function; `score`: 0 to 1; `outline`: of the zone, None for none."""
     height, width = picture.size
     pixels: Rgbx = np.empty((height, width, 4), np.uint8)
     picture.rgbx(pixels)
     if outline:
         draw_outline(pixels, outline)
-    _draw_banner(pixels, legible(label) or f"label {index}", f"{score:.0%}")
+    _draw_banner(pixels, title, f"{score:.0%}")
     good, jpeg = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     assert good  # nothing in it can fail but memory
     return jpeg.tobytes()
+
+
+def title(label: str, index: int, zone: str | None = None) -> str:
+    """Return the text of a banner: zone and label as the font can write them. `index`: the label's number."""
+    shown = legible(label) or f"label {index}"
+    return f"{zone}: {shown}" if zone else shown
 
 
 def draw_outline(pixels: Rgbx, outline: Outline) -> None:

@@ -62,7 +62,7 @@ class Camera:
         self._numbers = EventNumbers(publisher.last_seq(self.name))
         main_stream = open_main_stream(table, settings.config, base, self._recorder_slot.frame, settings.timing.capture)
         self._recorder_slot.replace(self._open_recorder(settings))
-        self._recorded = _recorded(settings)  # the zones that the recorder was opened for
+        self._recorded = _recorded(settings)  # the zones that the recorder knows
         opened: list[Zone] = []
         try:
             for zone in settings.zones:
@@ -217,10 +217,13 @@ class Camera:
                 found[zone.feed.pipeline.lane] = own.engine
         return found
 
-    @property
-    def recorder_fits(self) -> bool:
-        """The recorder was opened for the zones as they are."""
-        return self._recorded == _recorded(self._settings)
+    def recorder_follows(self) -> bool:
+        """Have the recorder record the zones as they are. Return False if another one has to take over."""
+        recorded = _recorded(self._settings)
+        if recorded != self._recorded and (recorder := self.recorder) and not recorder.follow(recorded):
+            return False
+        self._recorded = recorded
+        return True
 
     def replace_recorder(self) -> ActionRecorder | None:
         """Let a new recorder take over, as the current settings say. Return the previous one, which is to be closed."""

@@ -57,7 +57,7 @@ class ZoneSettings:
     @property
     def decide(self) -> DecideConfig:
         """The limits that hold here."""
-        return for_model(self.zone.decide, self.labels)
+        return for_model(self.zone.decide, self.labels, self.background)
 
     @property
     def labels(self) -> Sequence[str]:

@@ -139,7 +139,7 @@ class CameraStatusTracker:
                 height=self._input.height,
                 hop=max(zone.feed.pipeline.lane.achieved_hop for zone in zones),
                 latency_ms=round(max(zone.clips.latency_ms for zone in zones), 1),
-                clips=sum(zone.clips.clips for zone in zones),
+                clips=counts.clips,
                 gated=counts.gated,
                 shed=counts.shed,
                 gaps=self._input.gaps,

@@ -1,27 +1,39 @@
 """All zones of one camera: each gets its part of every frame."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from edge_tdn.capture.zone_view import ZoneViews
 from edge_tdn.messages import EndReason, Frame
-from edge_tdn.service.segment_feed import PipelineCounts, Pushed
+from edge_tdn.service.segment_feed import Pipeline, PipelineCounts, Pushed
 from edge_tdn.service.zone import Zone
+
+
+@dataclass(frozen=True, eq=False)
+class _Current:
+    """What frames go to: taken as one value, so that no pipeline sees a frame as another outline cut it."""
+
+    zones: tuple[Zone, ...]
+    pipelines: tuple[Pipeline, ...]
+    views: ZoneViews | None  # None: the only zone is the whole picture
+    left: PipelineCounts  # of the zones that have left
 
 
 class CameraZones:
     """The zones of one camera, or its whole picture as the only one.
 
     `_current` is replaced as one value, by the runtime thread; the camera's thread takes it once a frame, and any
-    thread may read it.
+    thread may read it. `_size` belongs to the camera's thread.
     """
 
     def __init__(self, zones: Sequence[Zone]) -> None:
-        self._current = _with_views(zones)
+        self._size = (0, 0)  # height and width of the last frame that was too small for every zone
+        self._current = _current(zones, PipelineCounts())
 
     @property
     def zones(self) -> tuple[Zone, ...]:
         """The zones, in the order of the configuration."""
-        return self._current[0]
+        return self._current.zones
 
     @property
     def named(self) -> tuple[Zone, ...]:
@@ -30,26 +42,34 @@ class CameraZones:
 
     @property
     def counts(self) -> PipelineCounts:
-        """The counts of all zones together."""
-        counts = [zone.feed.counts for zone in self.zones]
-        return PipelineCounts(
-            repeated=sum(one.repeated for one in counts),
-            gated=sum(one.gated for one in counts),
-            shed=sum(one.shed for one in counts),
-        )
+        """The counts of all zones together, also of those that have left."""
+        current = self._current
+        return sum((zone.counts for zone in current.zones), current.left)
 
     def push(self, frame: Frame) -> Pushed:
-        """Submit what a frame completes in each zone. Return its effect; the segments are of one zone.
+        """Submit what a frame completes in each zone. Return its effect, with the segments of the first zone.
 
         On the camera's thread.
         """
-        zones, views = self._current
-        frames = views.split(frame) if views else [frame]
-        pushed = [zone.push(part) for zone, part in zip(zones, frames, strict=True) if zone.fits(frame.decoded.size)]
+        current = self._current
+        if current.views is None:
+            return current.zones[0].push(frame, current.pipelines[0])
+        frames = current.views.split(frame)
+        pushed = []
+        for zone, pipeline, part, reason in zip(
+            current.zones, current.pipelines, frames, current.views.too_small, strict=True
+        ):
+            zone.judge(reason)
+            if part is not None:
+                pushed.append(zone.push(part, pipeline))
         if not pushed:
-            return Pushed((), False, False)
-        segments = next(filter(None, (one.segments for one in pushed)), ())
-        return Pushed(segments, any(one.run_began for one in pushed), any(one.emptied for one in pushed))
+            size, self._size = self._size, frame.decoded.size
+            return Pushed((), size != self._size, emptied=False)
+        return Pushed(
+            next(filter(None, (one.segments for one in pushed)), ()),
+            any(one.run_began for one in pushed),
+            any(one.emptied for one in pushed),
+        )
 
     def break_off(self, reason: EndReason) -> None:
         """Submit a break in the stream to each zone. From any thread."""
@@ -57,8 +77,10 @@ class CameraZones:
             zone.break_off(reason)
 
     def replace(self, zones: Sequence[Zone]) -> None:
-        """Continue with these zones. On the runtime thread."""
-        self._current = _with_views(zones)
+        """Continue with these zones, and their pipelines. On the runtime thread."""
+        before = self._current
+        leaving = (zone.counts for zone in before.zones if zone not in zones)
+        self._current = _current(zones, sum(leaving, before.left))
 
     def leave(self) -> None:
         """Report the breaks that wait in each zone, and leave the scheduler. On the runtime thread."""
@@ -66,7 +88,7 @@ class CameraZones:
             zone.feed.leave()
 
 
-def _with_views(zones: Sequence[Zone]) -> tuple[tuple[Zone, ...], ZoneViews | None]:
-    """Return the zones, and what cuts the frames for them; None where the only one is the whole picture."""
+def _current(zones: Sequence[Zone], left: PipelineCounts) -> _Current:
     whole = [zone.name for zone in zones] == [None]
-    return tuple(zones), None if whole else ZoneViews([zone.settings.outline for zone in zones])
+    views = None if whole else ZoneViews([zone.settings.outline for zone in zones])
+    return _Current(tuple(zones), tuple(zone.feed.pipeline for zone in zones), views, left)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from edge_tdn.config.resolved_zones import model_choices
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import DeviceError, EdgeTdnError, last_line, with_type
 from edge_tdn.inference.open_model import open_configured_runtime
@@ -61,7 +62,8 @@ class Daemon:
         self._computed = True  # the runtime thread has ended when it was asked to
         self._watchdog = heartbeat.Watchdog()
         self._metrics = _open_metrics(config, lambda: self.cameras, self._status, timing.metrics)
-        systemd_notify.extend(timing.compile_s, "verifying and compiling the model")
+        count = len({(choice.model, choice.precision) for choice in model_choices(config)})
+        systemd_notify.extend(count * timing.compile_s, "verifying and compiling the model")
         observe = self._metrics.observe if self._metrics else None
         networks = NetworkOpener(base, open_runtime, timing.rebuild, self._woken.set)
         self._running = open_running(

@@ -59,6 +59,7 @@ def _model_status(running: Running, network: Network) -> ModelStatus:
 
 
 def _worst(running: Running) -> RuntimeStatus:
-    """Return the status of a network that does not compute; or if all do, that of the first one."""
+    """Return the status of a network that does not compute; or if all do, of the first. `rebuilds` is that of all."""
     statuses = [network.runtime.status for network in running.networks.all]
-    return next((status for status in statuses if status.state != "ok"), statuses[0])
+    worst = next((status for status in statuses if status.state != "ok"), statuses[0])
+    return worst.model_copy(update={"rebuilds": sum(status.rebuilds for status in statuses)})

@@ -19,10 +19,11 @@ from edge_tdn.messages import ConfigState, DeliveryState, OutboxState, RuntimeSt
 from edge_tdn.service.metrics_port import in_use, open_port
 from edge_tdn.service.process_usage import start_time_s, usage
 from edge_tdn.service.timing import DEFAULT_METRICS_TIMING, MetricsTiming
-from edge_tdn.status_messages import CameraStatus, DaemonStatus
+from edge_tdn.status_messages import CameraStatus, DaemonStatus, ModelStatus
 
 log = logging.getLogger(__name__)
 
+BYTES_PER_MB = 1_000_000
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 COUNTERS = (  # of a camera: name, the status's field, help
     ("frames", "frames", "Frames that the camera delivered"),
@@ -38,6 +39,18 @@ GAUGES = (
     ("hop_segments", "hop", "Segments between two classified clips, as achieved"),
     ("width_pixels", "width", "Of its pictures"),
     ("height_pixels", "height", "Of its pictures"),
+)
+ZONE_LABELS = ("camera", "zone")
+ZONE_COUNTERS = (  # of a zone, likewise
+    ("ticks_repeated", "repeated", "Ticks of the model's clock that took the frame before, for want of a new one"),
+    ("segments_shed", "shed", "Segments that got no clip of their own because the host was too slow"),
+    ("clips", "clips", "Clips scored"),
+    ("clips_gated", "gated", "Of these, clips of a still scene, whose scores were repeated"),
+)
+ZONE_GAUGES = (
+    ("hop_segments", "hop", "Segments between two classified clips, as achieved"),
+    ("width_pixels", "width", "Of its part of the picture"),
+    ("height_pixels", "height", "Of its part of the picture"),
 )
 
 
@@ -128,14 +141,8 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now; prometheus_client calls this at every scrape."""
         daemon = self._daemon()
-        model = daemon.model
         yield InfoMetricFamily("edge_tdn_build", "Of edge-tdn", {"version": daemon.version})
-        network = {"id": model.id, "precision": model.precision, "device": daemon.device, "sha256": model.sha256}
-        yield InfoMetricFamily("edge_tdn_model", "What recognises the actions", network)
-        if runtime := daemon.runtime:
-            help_ = "Times that the network was compiled again after a failure"
-            yield _states("edge_tdn_runtime_state", "Whether the network computes", RuntimeState, {(): runtime.state})
-            yield CounterMetricFamily("edge_tdn_runtime_rebuilds", help_, runtime.rebuilds)
+        yield from _model_metrics(daemon)
         if config := daemon.config:
             help_ = "Whether the configuration file that was read last is in force"
             yield _states("edge_tdn_config_state", help_, ConfigState, {(): config.state})
@@ -146,12 +153,45 @@ class Metrics:
         cameras = self._cameras()
         self._remove_all_but({one.camera for one in cameras})
         yield from _camera_metrics(cameras)
+        yield from _zone_metrics(cameras)
 
     def _remove_all_but(self, names: set[str]) -> None:
         """Remove the latencies of cameras that have left, from the next scrape on."""
         for camera, stage in [one for one in self._observed.copy() if one[0] not in names]:
             self._observed.discard((camera, stage))
             self._latency.remove(camera, stage)
+
+
+def _model_metrics(daemon: DaemonStatus) -> Iterator[Metric]:
+    """Yield what is known of the networks; of each by itself, if there are several."""
+    about = InfoMetricFamily("edge_tdn_model", "What recognises the actions")
+    for one in daemon.models:
+        about.add_metric([], {**_network_labels(one), "device": one.device, "sha256": one.model.sha256})
+    yield about
+    help_ = "Times that the network was compiled again after a failure"
+    if runtime := daemon.runtime:
+        yield _states("edge_tdn_runtime_state", "Whether the network computes", RuntimeState, {(): runtime.state})
+        rebuilds = sum(one.runtime.rebuilds for one in daemon.models)
+        yield CounterMetricFamily("edge_tdn_runtime_rebuilds", help_, rebuilds)
+    if len(daemon.models) < 2:
+        return
+    labels = ("id", "precision")
+    states: dict[tuple[str, ...], str] = {}
+    restarts = CounterMetricFamily("edge_tdn_model_rebuilds", help_, labels=labels)
+    zones = GaugeMetricFamily("edge_tdn_model_zones", "Cameras and zones that it serves", labels=labels)
+    memory = GaugeMetricFamily("edge_tdn_model_memory_bytes", "Memory that it took, estimated", labels=labels)
+    for one in daemon.models:
+        values = tuple(_network_labels(one).values())
+        states[values] = one.runtime.state
+        restarts.add_metric(values, one.runtime.rebuilds)
+        zones.add_metric(values, one.zones)
+        memory.add_metric(values, one.memory_mb * BYTES_PER_MB)
+    yield _states("edge_tdn_model_state", "Whether the network computes", RuntimeState, states, labels)
+    yield from (restarts, zones, memory)
+
+
+def _network_labels(one: ModelStatus) -> dict[str, str]:
+    return {"id": one.model.id, "precision": one.model.precision}
 
 
 def _delivery_metrics(daemon: DaemonStatus) -> Iterator[Metric]:
@@ -179,6 +219,19 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
             metric = family(f"edge_tdn_camera_{name}", help_, labels=["camera"])
             for one in cameras:
                 metric.add_metric([one.camera], getattr(one, field))
+            yield metric
+
+
+def _zone_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
+    """Yield what is known of each zone; nothing if no camera has zones."""
+    zones = [((camera.camera, zone.zone), zone) for camera in cameras for zone in camera.zones]
+    if not zones:
+        return
+    for family, table in ((CounterMetricFamily, ZONE_COUNTERS), (GaugeMetricFamily, ZONE_GAUGES)):
+        for name, field, help_ in table:
+            metric = family(f"edge_tdn_zone_{name}", help_, labels=ZONE_LABELS)
+            for values, zone in zones:
+                metric.add_metric(values, getattr(zone, field))
             yield metric
 
 

@@ -16,6 +16,7 @@ from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime, RebuildTimi
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model
 from edge_tdn.messages import ModelRef
+from edge_tdn.process import heartbeat
 from edge_tdn.service.process_usage import resident_bytes
 
 # as inference/open_model.py's open_configured_runtime
@@ -94,7 +95,8 @@ class NetworkOpener:
         folder = cache_folder(config.runtime.cache, self.base)
         open_runtime = partial(self.open_runtime, config, model, folder, choice)
         spec, before = model.manifest.input, resident_bytes()
-        runtime = RebuildingRuntime(open_runtime, spec.segments, self.timing, self.changed)
+        with heartbeat.patience(self.timing.compile_s):
+            runtime = RebuildingRuntime(open_runtime, spec.segments, self.timing, self.changed)
         memory_mb = max(0, resident_bytes() - before) / MB
         return Network(model, model.ref(choice.precision), runtime, Engine(runtime, spec), memory_mb)
 

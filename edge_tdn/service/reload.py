@@ -5,7 +5,7 @@ tests it if it is another. Only then `apply` changes anything, so that whatever 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,10 +74,9 @@ def apply(plan: Plan, running: Running) -> None:
     before = running.networks
     _change_networks(plan, running)
     running.pending = plan.config
-    try:
-        _replace_cameras(plan, running)
-    finally:
-        _close_networks(before, running)
+    leaving = _stop_cameras(plan, running)
+    _close_networks(before, running)  # before others are opened: their memory may be needed
+    _start_cameras(plan, running, leaving)
     _replace_recorders(plan, running)
     running.announce(plan.config)
     if plan.changes.connection or plan.access != running.access:
@@ -108,8 +107,8 @@ def _change_networks(plan: Plan, running: Running) -> None:
     except Exception as error:
         for network in plan.opened:
             network.runtime.close()
-        if plan.opened and is_out_of_memory(error):
-            device = plan.opened[0].runtime.device
+        if is_out_of_memory(error):
+            device = plan.networks.first.runtime.device
             raise out_of_memory(device, f"computing a segment: {last_line(error)}") from error
         raise
     running.networks = plan.networks
@@ -126,8 +125,8 @@ def _close_networks(before: Networks, running: Running) -> None:
         trim()
 
 
-def _replace_cameras(plan: Plan, running: Running) -> None:
-    """Stop the cameras that leave, then start those that come: a device can be opened only once."""
+def _stop_cameras(plan: Plan, running: Running) -> dict[str, Camera]:
+    """Stop the cameras that leave, before others start: a device can be opened only once. Return all, by name."""
     changed, timing = plan.changes, running.timing
     before = {camera.name: camera for camera in running.cameras}
     leaving = [before[name] for name in changed.leaving]
@@ -139,11 +138,17 @@ def _replace_cameras(plan: Plan, running: Running) -> None:
     finish_recorders([camera.recorder for camera in leaving], timing.record_s)
     for camera in leaving:
         camera.dismiss(camera.name in changed.removed)
+    return before
+
+
+def _start_cameras(plan: Plan, running: Running, before: Mapping[str, Camera]) -> None:
+    """Start the cameras that come. `before`: all cameras that were served."""
+    changed = plan.changes
     tables = {table.name: table for table in plan.config.camera}
     coming = _new_cameras([tables[name] for name in changed.added + changed.restarted], plan, running)
     for name in changed.restarted:
         coming[name].set_enabled(before[name].enabled)  # a camera that was switched off by command stays off
-    running.serve([(before | coming)[name] for name in tables])
+    running.serve([{**before, **coming}[name] for name in tables])
     running.start(list(coming.values()))
 
 
@@ -161,13 +166,13 @@ def _new_cameras(tables: Sequence[CameraConfig], plan: Plan, running: Running) -
 
 
 def _replace_recorders(plan: Plan, running: Running) -> None:
-    """Let new recorders take over at the cameras that keep running, where they are others or the model's input is."""
+    """Let new recorders take over at the cameras that keep running, where those before cannot record as planned."""
     new = plan.changes.added + plan.changes.restarted
     staying = [camera for camera in running.cameras if camera.name not in new]
     replaced: list[ActionRecorder | None] = []
     try:
         for camera in staying:
-            if plan.changes.recorders or not camera.recorder_fits:
+            if plan.changes.recorders or not camera.recorder_follows():
                 replaced.append(camera.replace_recorder())
     finally:
         finish_recorders(replaced, running.timing.record_s)

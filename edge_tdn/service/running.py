@@ -104,7 +104,8 @@ class Running:
     def _labels(self, zone: ResolvedZone) -> list[str]:
         """Return the names of the actions that are reported in a zone."""
         model = self.networks.of(zone.choice).model
-        return list(rules(for_model(zone.decide, model.labels), model.labels, model.manifest.background))
+        labels, background = model.labels, model.manifest.background
+        return list(rules(for_model(zone.decide, labels, background), labels, background))
 
 
 class Joinable(Protocol):

@@ -1,4 +1,4 @@
-"""A camera's frames -> segments, and the scheduler's lane that they go to."""
+"""A zone's frames -> segments, and the scheduler's lane that they go to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,17 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class PipelineCounts:
-    """Counts over all pipelines that a camera has had."""
+    """Counts over all pipelines that a zone has had, or all zones of a camera."""
 
     repeated: int = 0
     gated: int = 0
     shed: int = 0
+    clips: int = 0
+
+    def __add__(self, other: "PipelineCounts") -> "PipelineCounts":
+        return PipelineCounts(
+            self.repeated + other.repeated, self.gated + other.gated, self.shed + other.shed, self.clips + other.clips
+        )
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Pushed:
 
 
 class SegmentFeed:
-    """Hands the segments of one camera, and the breaks between them, to the scheduler.
+    """Hands the segments of one zone, and the breaks between them, to the scheduler.
 
     `_current` is replaced as one value, by the runtime thread; the camera's thread takes it once a frame, and any
     thread may read the counts.
@@ -61,15 +67,14 @@ class SegmentFeed:
             shed=before.shed + pipeline.lane.shed,
         )
 
-    def push(self, frame: Frame) -> Pushed:
-        """Submit what a frame completes. On the camera's thread."""
-        pipeline = self.pipeline  # once: another model may replace it at any time
+    def push(self, frame: Frame, pipeline: Pipeline) -> Pushed:
+        """Submit what a frame completes in a pipeline: the current one, or the one before. On the camera's thread."""
         runs = pipeline.window.runs
         segments = pipeline.window.push(frame)
         run_began = pipeline.window.runs > runs
         emptied = run_began and runs > 0
         if emptied:
-            self.break_off("stream_lost")
+            self._scheduler.submit(pipeline.lane, "stream_lost")
         for segment in segments:
             self._scheduler.submit(pipeline.lane, segment)
         return Pushed(segments, run_began, emptied)

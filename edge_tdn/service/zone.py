@@ -1,5 +1,7 @@
 """One zone of a camera at work: its window and its lane, and the decisions on its clips."""
 
+from dataclasses import replace
+
 from edge_tdn.actions.event_numbers import EventNumbers
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.inference.scheduler import Scheduler
@@ -11,14 +13,14 @@ from edge_tdn.service.camera_topics import CameraTopics
 from edge_tdn.service.clip_statistics import ClipStatistics
 from edge_tdn.service.recognition import Recognition
 from edge_tdn.service.recorder_slot import RecorderSlot
-from edge_tdn.service.segment_feed import Pipeline, Pushed, SegmentFeed
+from edge_tdn.service.segment_feed import Pipeline, PipelineCounts, Pushed, SegmentFeed
 
 
 class Zone:
     """A zone, or the whole picture of a camera without zones.
 
-    `settings` is replaced as one value, by the runtime thread; `size`, `_picture_size` and `_too_small` belong to the
-    camera's thread, and are replaced as one value, too. All else is fixed, and has an owner of its own.
+    `settings` is replaced as one value, by the runtime thread; `size` and `_too_small` are replaced by the camera's
+    thread. Any thread may read them. All else is fixed, and has an owner of its own.
     """
 
     def __init__(
@@ -34,7 +36,6 @@ class Zone:
         """`numbers`: of the camera's events. Fails where the device has no memory left."""
         self.settings = settings
         self.size = (0, 0)  # height and width of its part of the last frame
-        self._picture_size = (0, 0)  # of the camera's last frame
         self._too_small = ""  # why it cannot be analysed; empty: it can
         self.clips = ClipStatistics()
         self.recognition = Recognition(settings, topics, recorder, self.clips, numbers, observe)
@@ -51,17 +52,21 @@ class Zone:
         """What is wrong with it although frames come; empty: nothing."""
         return self._too_small or self.clips.trouble or self.feed.pipeline.lane.pace.verdict
 
-    def fits(self, size: tuple[int, int]) -> bool:
-        """Return whether it has enough pixels in a picture of this height and width. On the camera's thread."""
-        if size != self._picture_size:
-            self._picture_size = size
-            self._too_small = self.settings.outline.too_small(size) if self.name else ""
-        return not self._too_small
+    @property
+    def counts(self) -> PipelineCounts:
+        """Its counts so far."""
+        return replace(self.feed.counts, clips=self.clips.clips)
 
-    def push(self, frame: Frame) -> Pushed:
-        """Submit what a frame completes; it shows this zone only. On the camera's thread."""
+    def judge(self, too_small: str) -> None:
+        """Take why its part of the frames is too small; empty: it is not. On the camera's thread."""
+        if too_small and not self._too_small:
+            self.break_off("stream_lost")
+        self._too_small = too_small
+
+    def push(self, frame: Frame, pipeline: Pipeline) -> Pushed:
+        """Submit what a frame completes in a pipeline of this zone; it shows this zone only. On the camera's thread."""
         self.size = frame.decoded.size
-        return self.feed.push(frame)
+        return self.feed.push(frame, pipeline)
 
     def break_off(self, reason: EndReason) -> None:
         """Submit a break in the stream. From any thread."""
@@ -84,7 +89,6 @@ class Zone:
             self.feed.leave()
             self.feed.replace(pipeline)
         self.settings = settings
-        self._picture_size = (0, 0)  # it may have another outline
         self.recognition.change(settings)
 
     def leave(self) -> None:

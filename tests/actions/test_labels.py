@@ -6,7 +6,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from edge_tdn.actions.labels import check_names, rules
+from edge_tdn.actions.labels import NamedActions, check_all_names, check_names, for_model, rules
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
@@ -73,6 +73,79 @@ def test_an_unknown_name_is_refused_with_file_and_line(text: str, message: str, 
     with pytest.raises(ConfigError) as raised:
         check_names(config, LABELS, BACKGROUND)
     assert message in str(raised.value)
+
+
+# Several models
+
+DECIDE = ("decide", "only"), ("decide", "ignore")
+ZONE = ("camera", 0, "zone", 0, "decide", "only"), ("decide", "ignore")
+OTHER = ("idle", "juggling")
+
+
+def uses(config: Config, *labels: tuple[str, ...]) -> list[NamedActions]:
+    return [NamedActions("a zone", config.decide, *DECIDE, one, ("still", "idle")) for one in labels]
+
+
+def test_a_name_of_decide_may_be_that_of_one_of_several_models(tmp_path: Path) -> None:
+    action = '[[decide.action]]\nname = "fall"\nlabels = ["falling"]\n'
+    config = site(tmp_path, f'[decide]\nonly = ["fall", "juggling"]\n{action}')
+    check_all_names(config, uses(config, LABELS, OTHER))
+    with pytest.raises(ConfigError, match=r":5: decide\.only = 'juggling': the model has no such label"):
+        check_all_names(config, uses(config, LABELS, LABELS))
+    assert list(rules(for_model(config.decide, LABELS, BACKGROUND), LABELS, BACKGROUND)) == ["fall"]
+    assert list(rules(for_model(config.decide, OTHER, ("idle",)), OTHER, ("idle",))) == ["juggling"]
+
+
+def test_a_name_that_no_model_has_is_reported_once(tmp_path: Path) -> None:
+    config = site(tmp_path, '[decide]\nonly = ["runing", "running", "juggling"]\n')
+    with pytest.raises(ConfigError) as raised:
+        check_all_names(config, uses(config, LABELS, OTHER))
+    (line,) = str(raised.value).splitlines()
+    message = ":5: decide.only = 'runing': the model has no such label; did you mean 'running'? allowed: "
+    assert line.endswith(f"{message}falling, lying down, running, juggling")
+
+
+def test_a_model_of_which_nothing_is_reported_is_refused(tmp_path: Path) -> None:
+    config = site(tmp_path, '[decide]\nonly = ["running"]\n')
+    with pytest.raises(ConfigError, match=r"nothing is left to report in a zone; give the zone an `only` of its own"):
+        check_all_names(config, uses(config, LABELS, OTHER))
+
+
+def test_the_names_of_a_zone_are_those_of_its_own_model(tmp_path: Path) -> None:
+    """Whatever the models of other zones have."""
+    config = site(tmp_path, '[[camera.zone]]\nname = "z"\n[camera.zone.decide]\nonly = ["juggling"]\n')
+    decide = config.decide.within(config.camera[0].zone[0].decide)
+    check_all_names(config, [*uses(config, LABELS), NamedActions("z", decide, *ZONE, OTHER, ("idle",))])
+    with pytest.raises(ConfigError, match=r":7: camera\[0\]\.zone\[0\]\.decide\.only = 'juggling': the model has no"):
+        check_all_names(config, [*uses(config, OTHER), NamedActions("z", decide, *ZONE, LABELS, BACKGROUND)])
+
+
+def test_a_group_may_have_labels_of_several_models(tmp_path: Path) -> None:
+    """Each model counts those that it has and that are no background."""
+    action = '[[decide.action]]\nname = "trouble"\nlabels = ["falling", "juggling", "still"]\n'
+    config = site(tmp_path, action)
+    with pytest.raises(ConfigError, match=r"labels = 'still': a background label"):
+        check_all_names(config, uses(config, LABELS, OTHER))
+    config = site(tmp_path, action.replace(', "still"', ""))
+    check_all_names(config, uses(config, LABELS, OTHER))
+    for labels, background, member in ((LABELS, BACKGROUND, "falling"), (OTHER, ("idle",), "juggling")):
+        rule = rules(for_model(config.decide, labels, background), labels, background)["trouble"]
+        assert [labels[index] for index in rule.members] == [member]
+
+
+def test_a_zone_with_names_of_its_own_excuses_no_wrong_name_of_decide(tmp_path: Path) -> None:
+    zone = '[[camera.zone]]\nname = "z"\n[camera.zone.decide]\nonly = ["running"]\n'
+    config = site(tmp_path, f'[decide]\nonly = ["falling", "typo"]\n{zone}')
+    decide = config.decide.within(config.camera[0].zone[0].decide)
+    own = NamedActions("z", decide, *ZONE, LABELS, BACKGROUND)
+    with pytest.raises(ConfigError, match=r"decide\.only = 'typo': the model has no such label"):
+        check_all_names(config, [*uses(config, LABELS), own])
+
+
+def test_a_name_that_hides_a_label_of_another_model_is_refused(tmp_path: Path) -> None:
+    config = site(tmp_path, '[[decide.action]]\nname = "juggling"\nlabels = ["running"]\n')
+    with pytest.raises(ConfigError, match="a label of the model has this name"):
+        check_all_names(config, uses(config, LABELS, (*OTHER, "running")))
 
 
 @pytest.mark.parametrize("command", ["check", "run", "replay"])

@@ -35,6 +35,7 @@ from tests.bench.memory import memory
 from tests.bench.overhead import overhead
 from tests.bench.row import Row
 from tests.bench.start import start
+from tests.bench.zones import zones
 
 Step = Callable[[str], None]
 Part = Callable[[TDN, Model, int, Step], Iterable[Row]]
@@ -43,6 +44,7 @@ PARTS: dict[str, Part] = {
     "overhead": lambda _, model, __, ___: [overhead(model, precision) for precision in ("int8", "fp32")],
     "capture": lambda _, __, ___, ____: [capture()],
     "gate": lambda _, model, __, ___: [gate(model, "int8")],
+    "zones": lambda _, __, repetitions, ___: zones(repetitions),
     "memory": lambda _, model, __, ___: memory(model, "int8"),
     "start": lambda _, model, __, ___: [row for precision in ("int8", "fp32") for row in start(model, precision)],
 }

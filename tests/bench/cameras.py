@@ -2,7 +2,8 @@
 
 With the real scheduler and OpenVINO. Segments are prepared beforehand (decoding is not measured here) and arrive in
 real time, from one thread per camera, with spread phases; all numbers of cameras in turn, several times. Where 16
-cameras would not saturate this host, time runs faster.
+cameras would not saturate this host, time runs faster. With `--mix`, cameras of a second model share the scheduler:
+beyond saturation the hops of both grow by the same factor.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from edge_tdn.errors import ConfigError, EdgeTdnError
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.runtime import Runtime
@@ -65,6 +67,26 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """A model that is measured, its golden clip, uint8 [T, frames, H, W, 3], and the cost of a hop on an idle host."""
+
+    model: Model
+    runtime: Runtime
+    clip: NDArray[np.uint8]
+    cost: Cost
+
+    def engine(self, speed: float) -> Engine:
+        """Return the engine of cameras whose time runs `speed` times as fast."""
+        spec = self.model.manifest.input
+        return Engine(self.runtime, spec.model_copy(update={"frame_rate": spec.frame_rate * speed}))
+
+    @property
+    def share(self) -> float:
+        """The share of this host that one camera needs in real time."""
+        return self.cost.hop_s / self.model.manifest.input.segment_s
+
+
+@dataclass(frozen=True)
 class Sample:
     """The measurement of some seconds with a number of cameras."""
 
@@ -81,9 +103,10 @@ class Load:
     """The service that a number of cameras got."""
 
     cameras: int
-    hop: float  # segments per clip, mean of all cameras; 1 is configured
+    hop: float  # segments per clip, mean of these cameras; 1 is configured
     hop_least: float  # of the camera with the most clips
     hop_most: float  # of the camera with the fewest clips
+    mixed_hop: float | None  # mean of the second model's cameras
     latency_ms: dict[str, float]  # percentile -> from the complete segment to the scores
     clips_s: float  # of all cameras together
     cores: float  # processor time of the process / wall time
@@ -114,56 +137,70 @@ def _measured(options: argparse.Namespace) -> int:
             console.print(batches.verdict(found))
             _write(options.out / f"batches-{model.manifest.id}-{options.precision}.json", batches.to_json(found))
             return 0
-        runtime = open_runtime(model, options.precision, threads=options.threads)
+        subjects = [_subject(model, options)]
+        if options.mix:
+            subjects.append(_subject(open_model(find_model(options.mix[0], Path.cwd())), options))
     except EdgeTdnError as error:
         print(f"bench-cameras: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status
-    _bench(options, model, runtime, console)
-    runtime.close()
+    _bench(options, *subjects, console=console)
+    for subject in subjects:
+        subject.runtime.close()
     return 0
 
 
-def _bench(options: argparse.Namespace, model: Model, runtime: Runtime, console: Console) -> None:
-    spec = model.manifest.input
+def _subject(model: Model, options: argparse.Namespace) -> Subject:
+    runtime = open_runtime(model, options.precision, threads=options.threads)
     with np.load(BytesIO(model.read(GOLDEN)), allow_pickle=False) as golden:
         clip = golden["clip"]
-    cost = _cost(runtime, clip)
-    rate = spec.frame_rate / spec.segment_stride  # segments a second
-    speed = options.speed or _speed(cost.hop_s * rate, max(options.cameras))
-    saturating = 1 / (cost.hop_s * rate * speed)
+    return Subject(model, runtime, clip, _cost(runtime, clip))
+
+
+def _bench(options: argparse.Namespace, one: Subject, second: Subject | None = None, *, console: Console) -> None:
+    model, cost, speed = one.model, one.cost, options.speed or _speed(one.share, max(options.cameras))
+    mixed = options.mix[1] if second else 0
+    saturating = max(0.0, 1 / speed - mixed * (second.share if second else 0.0)) / one.share
+    rate = speed / model.manifest.input.segment_s  # segments a second
+    beside = f" beside {mixed} of {second.model.manifest.id} ({1000 * second.cost.hop_s:.1f} ms)" if second else ""
     console.print(
-        f"{model.manifest.id} {options.precision} on {runtime.device}, {os.cpu_count()} cores: one hop takes "
-        f"{1000 * cost.encode_s:.1f} + {1000 * cost.classify_s:.1f} ms; {rate * speed:.2f} segments a second and "
-        f"camera (time runs {speed:.3g} times as fast), so that {saturating:.1f} cameras saturate it"
+        f"{model.manifest.id} {options.precision} on {one.runtime.device}, {os.cpu_count()} cores: one hop takes "
+        f"{1000 * cost.encode_s:.1f} + {1000 * cost.classify_s:.1f} ms; {rate:.2f} segments a second and "
+        f"camera (time runs {speed:.3g} times as fast), so that {saturating:.1f} cameras saturate it{beside}"
     )
-    faster = spec.model_copy(update={"frame_rate": spec.frame_rate * speed})
+    engine, others = one.engine(speed), [(second.engine(speed), second.clip)] * mixed if second else []
+    periods_s = [shared.spec.segment_s for shared, _ in others]
+    warm_s = max(_warm_s(shared.spec) for shared, _ in [(engine, one.clip), *others])
     samples: dict[int, list[Sample]] = {cameras: [] for cameras in options.cameras}
     columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        each_s = _warm_s(faster) + options.seconds
+        each_s = warm_s + options.seconds
         task = progress.add_task("", total=options.rounds * len(samples) * each_s)
         for _ in range(options.rounds):
             for cameras, taken in samples.items():
                 progress.update(task, description=f"{cameras} camera{'s' * (cameras > 1)}")
-                taken.append(_measure(runtime, faster, clip, cameras, options.seconds, partial(progress.advance, task)))
-    loads = [_load(cameras, taken, 1 / (rate * speed)) for cameras, taken in samples.items()]
+                streams = [(engine, one.clip)] * cameras + others
+                taken.append(_measure(streams, warm_s, options.seconds, partial(progress.advance, task)))
+    loads = [_load(cameras, taken, [1 / rate] * cameras + periods_s) for cameras, taken in samples.items()]
     console.print(_table(loads))
-    title = f"{model.manifest.id}, {options.precision}, {rate * speed:.3g} segments a second and camera"
-    stem = options.out / f"cameras-{model.manifest.id}-{options.precision}"
+    title = f"{model.manifest.id}, {options.precision}, {rate:.3g} segments a second and camera{beside}"
+    name = f"{model.manifest.id}-{mixed}-{second.model.manifest.id}" if second else model.manifest.id
+    stem = options.out / f"cameras-{name}-{options.precision}"
     content = {
         "model": model.manifest.id,
         "precision": options.precision,
-        "device": runtime.device,
+        "mixed": {"model": second.model.manifest.id, "cameras": mixed, "cost": asdict(second.cost)} if second else None,
+        "device": one.runtime.device,
         "cores": os.cpu_count(),
         "load_average": os.getloadavg(),
         "cost": asdict(cost),
-        "segments_s": rate * speed,
+        "segments_s": rate,
         "speed": speed,
         "seconds": options.rounds * options.seconds,
         "loads": [asdict(load) for load in loads],
     }
     _write(stem.with_suffix(".json"), json.dumps(content, indent=1) + "\n")
-    expected = [cost.hop(load.cameras, rate * speed, spec.segments) for load in loads]
+    limit = model.manifest.input.segments
+    expected = [] if second else [cost.hop(load.cameras, rate, limit) for load in loads]
     _plot(loads, expected, title, saturating, stem.with_suffix(".png"))
     console.print(f"written: {stem.with_suffix('.json')}, {stem.with_suffix('.png')}")
 
@@ -194,25 +231,20 @@ def _warm_s(spec: InputSpec) -> float:
 
 
 def _measure(
-    runtime: Runtime,
-    spec: InputSpec,
-    clip: NDArray[np.uint8],
-    cameras: int,
-    seconds: float,
-    passed: Callable[[float], None],
+    streams: Sequence[tuple[Engine, NDArray[np.uint8]]], warm_s: float, seconds: float, passed: Callable[[float], None]
 ) -> Sample:
+    """Measure cameras for some seconds. `streams`: the engine of each, and the clip that it submits."""
     failures: list[BaseException] = []
-    scheduler = Scheduler(runtime, spec, failures.append)
-    sinks = [ScoreList() for _ in range(cameras)]
-    lanes = [scheduler.add_lane(1, sink) for sink in sinks]
-    period_s, stop = spec.segment_s, threading.Event()
+    scheduler, stop = Scheduler(failures.append), threading.Event()
+    sinks = [ScoreList() for _ in streams]
+    lanes = [scheduler.add_lane(engine, 1, sink) for (engine, _), sink in zip(streams, sinks, strict=True)]
     threads = [
-        threading.Thread(target=_feed, args=(scheduler, lane, clip, period_s, number / cameras, stop))
-        for number, lane in enumerate(lanes)
+        threading.Thread(target=_feed, args=(scheduler, lane, clip, number / len(lanes), stop))
+        for number, (lane, (_, clip)) in enumerate(zip(lanes, streams, strict=True))
     ]
     for thread in (scheduler, *threads):
         thread.start()
-    _wait(_warm_s(spec), passed)
+    _wait(warm_s, passed)
     began, shed, cpu = time.monotonic_ns(), sum(lane.shed for lane in lanes), time.process_time()
     _wait(seconds, passed)
     ended, shed, cpu = time.monotonic_ns(), sum(lane.shed for lane in lanes) - shed, time.process_time() - cpu
@@ -249,12 +281,14 @@ class ScoreList:
         pass
 
 
-def _load(cameras: int, samples: Sequence[Sample], period_s: float) -> Load:
+def _load(cameras: int, samples: Sequence[Sample], periods_s: Sequence[float]) -> Load:
+    """`periods_s`: segment length of each camera; those after the first `cameras` are the second model's."""
     wall_s = sum(sample.wall_s for sample in samples)
     clips = [sum(each) for each in zip(*(sample.clips for sample in samples), strict=True)]
     if not all(clips):
         raise ConfigError(f"one of {cameras} cameras got no clip in {wall_s:.3g} s; increase --seconds or --rounds")
-    hops = [wall_s / period_s / count for count in clips]
+    every = [wall_s / period_s / count for period_s, count in zip(periods_s, clips, strict=True)]
+    hops, mixed = every[:cameras], every[cameras:]
     latencies = [ms for sample in samples for ms in sample.latencies_ms]
     shed = sum(sample.shed for sample in samples)
     return Load(
@@ -262,6 +296,7 @@ def _load(cameras: int, samples: Sequence[Sample], period_s: float) -> Load:
         hop=mean(hops),
         hop_least=min(hops),
         hop_most=max(hops),
+        mixed_hop=mean(mixed) if mixed else None,
         latency_ms={f"p{p}": float(np.percentile(latencies, p)) for p in PERCENTILES},
         clips_s=len(latencies) / wall_s,
         cores=sum(sample.cpu_s for sample in samples) / wall_s,
@@ -270,11 +305,9 @@ def _load(cameras: int, samples: Sequence[Sample], period_s: float) -> Load:
     )
 
 
-def _feed(
-    scheduler: Scheduler, lane: Lane, clip: NDArray[np.uint8], period_s: float, phase: float, stop: threading.Event
-) -> None:
-    """Submit a segment every `period_s`, the first after a fraction `phase` of it, until `stop`."""
-    began = time.monotonic()
+def _feed(scheduler: Scheduler, lane: Lane, clip: NDArray[np.uint8], phase: float, stop: threading.Event) -> None:
+    """Submit segments in real time, the first after a fraction `phase` of its length, until `stop`."""
+    began, period_s = time.monotonic(), lane.engine.spec.segment_s
     for index in count():
         if stop.wait(max(0.0, began + (index + phase) * period_s - time.monotonic())):
             return
@@ -303,7 +336,8 @@ def _wait(seconds: float, passed: Callable[[float], None]) -> None:
 
 def _table(loads: Sequence[Load]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("cameras", "hop", "min..max", "clips/s", *loads[0].latency_ms, "CPU", "shed"):
+    second = ("2nd model's",) if loads[0].mixed_hop else ()
+    for column in ("cameras", "hop", "min..max", *second, "clips/s", *loads[0].latency_ms, "CPU", "shed"):
         table.add_column(column, justify="right")
     table.add_column(SLOW)
     for load in loads:
@@ -311,6 +345,7 @@ def _table(loads: Sequence[Load]) -> Table:
             str(load.cameras),
             f"{load.hop:.2f}",
             f"{load.hop_least:.2f}..{load.hop_most:.2f}",
+            *([f"{load.mixed_hop:.2f}"] if load.mixed_hop else []),
             f"{load.clips_s:.1f}",
             *(f"{ms:.0f} ms" for ms in load.latency_ms.values()),
             f"{load.cores:.2f} cores",
@@ -329,7 +364,10 @@ def _plot(loads: Sequence[Load], expected: Sequence[float], title: str, saturati
     extremes = [load.hop_least for load in loads], [load.hop_most for load in loads]
     hop.fill_between(cameras, *extremes, alpha=0.25, label="best and worst camera")
     hop.plot(cameras, [load.hop for load in loads], "o-", label="mean")
-    hop.plot(cameras, expected, "k:", lw=1, label="possible on an idle host")
+    if expected:
+        hop.plot(cameras, expected, "k:", lw=1, label="possible on an idle host")
+    else:
+        hop.plot(cameras, [load.mixed_hop for load in loads], "s-", label="mean of the second model")
     hop.set_ylabel("achieved hop, segments per clip")
     for name in loads[0].latency_ms:
         latency.plot(cameras, [load.latency_ms[name] for load in loads], "o-", label=name)
@@ -353,9 +391,16 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def _mix(text: str) -> tuple[str, int]:
+    folder, _, cameras = text.rpartition(":")
+    return folder, int(cameras)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench-cameras", description=__doc__)
     parser.add_argument("--model", default="motion", help="model folder, or name of a shipped model (default: motion)")
+    mix_help = "N cameras of a second model, in the same precision, beside those that are counted"
+    parser.add_argument("--mix", type=_mix, metavar="MODEL:N", help=mix_help)
     parser.add_argument("--precision", default="fp32", help="(default: fp32)")
     parser.add_argument("--threads", type=int, default=0, help="threads of OpenVINO (default: its own choice)")
     parser.add_argument("--cameras", type=int, nargs="+", default=CAMERAS, metavar="N", help="(default: 1 2 4 8 16)")

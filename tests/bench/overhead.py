@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge_tdn.capture.source import Source
 from edge_tdn.config.tables import CameraConfig
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.runtime import Ring, Runtime
 from edge_tdn.inference.scheduler import Scheduler
@@ -63,9 +64,9 @@ def overhead(model: Model, precision: str, seconds: float = 16.0) -> Row:
         def broken(self, reason: object) -> None:
             runtime.ns = 0
 
-    scheduler = Scheduler(runtime, model.manifest.input, _raise)
+    scheduler = Scheduler(_raise)
     sink = Added()
-    lane = scheduler.add_lane(1, sink)
+    lane = scheduler.add_lane(Engine(runtime, model.manifest.input), 1, sink)
     window = Window(model.manifest.input, max_gap_s=0.5)
     scheduler.start()
     with tempfile.TemporaryDirectory() as folder:

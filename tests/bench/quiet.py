@@ -27,6 +27,7 @@ from edge_tdn.config.load import load
 from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
 from edge_tdn.demo.demo_clip import ACTIONS
 from edge_tdn.demo.scene import Motion, Pose, Scene
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.open_model import open_configured_model, open_configured_runtime
 from edge_tdn.inference.runtime import Runtime
@@ -68,11 +69,11 @@ def play_once(video: Path, model: Model, runtime: Runtime, camera: CameraConfig)
     """Score the clips of a video, as on a host that keeps up."""
     spec, sink = model.manifest.input, _Clips()
     window = Window(spec, camera.max_gap_s, gate=MotionGate() if camera.motion_gate else None)
-    lane = Lane(runtime.ring(), spec, camera.hop, sink)
+    lane = Lane(Engine(runtime, spec), camera.hop, sink)
     before_ns = newest_ns = 0
     for frame in read_file(video, camera.decoder, camera.rotate, camera.region):
         for segment in window.push(frame):
-            compute(runtime, [(lane, [segment])])
+            compute([(lane, [segment])])
         before_ns, newest_ns = newest_ns, frame.pts_ns
     return ScoredRound(tuple(sink.kept), 2 * newest_ns - before_ns)
 

@@ -1,6 +1,9 @@
 """`edge-tdn check`: the plan of a configuration, or what is wrong with it."""
 
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -167,3 +170,110 @@ def test_the_plan_shows_the_path_of_a_file_in_another_folder_and_the_variables_i
     result = here("check", "--config", "site.toml")
     assert result.returncode == 0, result.stderr
     assert "decide.only ['up', 'wave'] ${ACTION} in ../shared.toml:2" in " ".join(result.stdout.split())
+
+
+ZONES = """
+[[camera.zone]]
+name = "gate"
+region = [0.5, 0.0, 0.5, 0.25]
+[camera.zone.decide]
+only = ["up", "down"]
+[[camera.zone]]
+name = "bed"
+polygon = [[0.1, 0.2], [0.5, 0.2], [0.3, 0.8]]
+hop = 2
+{keys}
+[camera.zone.decide]
+enter_threshold = 0.9
+[[camera.zone]]
+name = "rest"
+"""
+
+
+def zoned_site(folder: Path, source: str = "rtsp://127.0.0.1:1/live", keys: str = "") -> Path:
+    """Write site.toml with a camera of three zones, the second with further `keys`, and return its path."""
+    path = camera_site(folder, source=source)
+    path.write_text(path.read_text() + ZONES.format(keys=keys))
+    return path
+
+
+def test_the_plan_names_each_zone_with_what_differs_there(here: Run, tmp_path: Path) -> None:
+    """A single model is shown as for cameras without zones, and its memory."""
+    result = here("check", "--config", zoned_site(tmp_path))
+    assert result.returncode == 0, result.stderr
+    plan = " ".join(result.stdout.split())
+    assert plan.count("self-test passed") == 1
+    assert re.search(r"self-test passed memory \d+ MB, estimated parity equal", plan)
+    all_labels = "reported: left, right, up, down, approach, recede, wave"
+    assert plan.partition(" camera a ")[2] == (
+        "rtsp://127.0.0.1:1/live "
+        "zone gate region [0.5, 0, 0.5, 0.25], a clip every 0.27 s reported: up, down "
+        "zone bed polygon [0.1, 0.2] [0.5, 0.2] [0.3, 0.8], a clip every 0.53 s "
+        f"{all_labels} starts at 0.9, ends below 0.4; again 60 s after its end "
+        f"zone rest whole picture, a clip every 0.27 s {all_labels} "
+        "configuration and model are right"
+    )
+
+
+def test_the_plan_has_every_model_and_precision_that_a_zone_names(here: Run, model_copy: Path, tmp_path: Path) -> None:
+    edit_manifest(model_copy, lambda content: content.update(id="hands"))
+    result = here("check", "--config", zoned_site(tmp_path, keys='model = "model"\nprecision = "int8"'))
+    assert result.returncode == 0, result.stderr
+    plan = " ".join(result.stdout.split())
+    first, second = plan.split(" broker ")[0].split(" model ")[1:]
+    assert first.startswith("motion: 8 labels")
+    assert "runs as fp32 on CPU, self-test passed memory" in first
+    assert second.startswith("hands: 8 labels, /")
+    assert "runs as int8 on CPU, self-test passed memory" in second
+    assert "parity outside limits: 142 clips" in second
+    assert "[0.3, 0.8], a clip every 0.53 s, hands in int8 reported:" in plan
+    assert plan.endswith("configuration and models are right")
+
+
+def test_a_model_of_a_zone_that_is_wrong_is_refused_by_its_own_key(here: Run, tmp_path: Path) -> None:
+    result = here("check", "--config", zoned_site(tmp_path, keys='model = "gone"'))
+    assert_refused(result, 78, "site.toml:15: camera[0].zone[1].model = 'gone'")
+    result = here("check", "--config", zoned_site(tmp_path, keys='precision = "fp16"'))
+    assert_refused(result, 78, "site.toml:15: camera[0].zone[1].precision = 'fp16'", "has: fp32")
+
+
+def test_zones_that_are_too_small_in_a_video_file_are_errors(
+    here: Run, make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The file is 128 x 96. It is looked at only because its camera has zones."""
+    make_video(frames=3)
+    assert_refused(
+        here("check", "--config", zoned_site(tmp_path, "video.mp4")),
+        78,
+        "site.toml:8: camera[0].zone[0].region: 64x24 pixels of the picture of 128x96; a zone needs at least 32x32: "
+        "enlarge it, or take a larger stream",
+    )
+    make_video(frames=3, height=64)
+    result = here("check", "--config", zoned_site(tmp_path, "video.mp4", keys="motion_gate = false"))
+    assert_refused(result, 78, "site.toml:8: camera[0].zone[0].region: 64x16 pixels")
+    assert "zone[1]" not in result.stderr
+    make_video(frames=3, height=128)
+    assert here("check", "--config", zoned_site(tmp_path, "video.mp4")).returncode == 0
+    (tmp_path / "video.mp4").write_bytes((tmp_path / "video.mp4").read_bytes()[:600])
+    assert_refused(here("check", "--config", zoned_site(tmp_path, "video.mp4")), 78, "camera[0].source: ", "video.mp4")
+
+
+def test_more_models_than_memory_names_the_model_that_does_not_fit(model_copy: Path, tmp_path: Path) -> None:
+    """For real: the address space ends 40 MB above what the process uses once the first model is open."""
+    program = (
+        "import resource, sys; from pathlib import Path; from edge_tdn.__main__ import main\n"
+        "from edge_tdn.cli import opened_networks\n"
+        "open_first, opened = opened_networks.open_configured_runtime, []\n"
+        "def open_limited(*given):\n"
+        "    used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "    if opened: resource.setrlimit(resource.RLIMIT_AS, (used + (40 << 20), -1))\n"
+        "    opened.append(open_first(*given))\n"
+        "    return opened[-1]\n"
+        "opened_networks.open_configured_runtime = open_limited\n"
+        "sys.exit(main(['check', '--config', sys.argv[1]]))\n"
+    )
+    path = zoned_site(tmp_path, keys='model = "model"')
+    edit_manifest(model_copy, lambda content: content.update(id="hands"))
+    path.write_text("[runtime]\nthreads = 1\n" + path.read_text())
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
+    assert_refused(done, 71, "device CPU ran out of memory, ", f"{model_copy}", "take a smaller model")

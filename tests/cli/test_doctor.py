@@ -31,6 +31,7 @@ from tests.support.bridge import BridgedBrokers
 from tests.support.broker import Mosquitto
 from tests.support.command_line import Run, parse
 from tests.support.http_camera import answering, noisy_jpeg, serving
+from tests.support.model_folders import edit_manifest
 from tests.support.retained import RetainedStates, daemon_status
 from tests.support.rtsp import RtspCamera
 from tests.support.waiting import PROGRAM_S, eventually
@@ -162,7 +163,7 @@ def test_each_camera_without_usable_pictures_has_its_reason(make_video: Callable
             usb="/dev/null",
         )
         path.write_text(f'{path.read_text()}\nrecord_source = "rtsp://127.0.0.1:1/main"')  # of the last
-        found = by_name(cameras.examine(load(path), tmp_path, 15, TIMING))
+        found = by_name(cameras.examine(load(path), tmp_path, lambda _: 15, TIMING))
     by_camera = {what.removeprefix("camera "): one for what, (one,) in found.items()}
     assert {name: (one.mark, one.exit_status) for name, one in by_camera.items()} == {
         "locked": ("failed", 66),
@@ -188,11 +189,59 @@ def test_each_camera_without_usable_pictures_has_its_reason(make_video: Callable
     assert "gone.mp4: No such file" in by_camera["gone"].message
 
 
+ZONES = """
+[[camera.zone]]
+name = "gate"
+region = [0.5, 0.0, 0.05, 0.5]
+[[camera.zone]]
+name = "bed"
+polygon = [[0.1, 0.2], [0.5, 0.2], [0.3, 0.8]]
+"""
+
+
+def test_each_zone_is_examined_in_the_picture_that_the_camera_delivers(tmp_path: Path) -> None:
+    """The picture of the main stream has another size."""
+    with camera() as real:
+        path = write(tmp_path, "[record]\nsnapshot = true", yard=real.url())
+        record = 'record_source = "gst: videotestsrc is-live=true pattern=ball ! video/x-raw,width=1920,height=1080"'
+        path.write_text(f"{path.read_text()}\n{record}\n{ZONES}")
+        found = by_name(cameras.examine(load(path), tmp_path, lambda _: 15, TIMING))
+    assert "320x240, " in found["camera yard"][0].message
+    assert "1920x1080, " in found["camera yard, record_source"][0].message
+    (gate,), (bed,) = found["camera yard, zone gate"], found["camera yard, zone bed"]
+    assert (gate.mark, gate.exit_status) == ("failed", 78)
+    assert gate.message == (
+        f"{path}:11: camera[0].zone[0].region: 16x120 pixels of the picture of 320x240; a zone needs at least 32x32"
+    )
+    assert gate.remedy == "enlarge it, or take a larger stream"
+    assert (bed.mark, bed.message) == ("ok", "128x144 pixels of the picture of 320x240")
+
+
+def test_all_models_of_the_zones_are_examined_together(model_copy: Path, tmp_path: Path) -> None:
+    edit_manifest(model_copy, lambda content: content.update(id="hands"))
+    path = write(tmp_path, at("mqtt://127.0.0.1:1"), yard="demo:")
+    path.write_text(f'{path.read_text()}\n{ZONES}model = "model"\nprecision = "int8"')
+    site = SiteExamination(path)
+    assert marks(list(site.configuration())) == ["ok"]
+    assert site.config
+    found = by_name(site.networks(site.config, TIMING))
+    assert [one.message.partition(":")[0] for one in found["model"]] == ["motion", "hands"]
+    first, second = found["runtime"]
+    memory = r"compiled in [\d.]+ s, some \d+ MB of memory, self-test passed"
+    assert re.fullmatch(rf"motion fp32 on CPU: {memory}", first.message)
+    assert re.fullmatch(rf"hands int8 on CPU: {memory}", second.message)
+    assert marks(found["parity"]) == ["ok", "warning"]
+    assert found["parity"][1].message.startswith("hands int8: outside limits: 142 clips")
+    for one, name in zip(found["speed"], ("motion fp32", "hands int8"), strict=True):
+        assert re.match(rf"{name}: a clip takes .*: 1 zone takes \d+% .*; all models together \d+%$", one.message)
+    assert site.frame_rate(site.config.camera[0]) == 15
+
+
 def test_an_address_that_is_not_a_stream_is_named(tmp_path: Path) -> None:
     page = answering(b"<!DOCTYPE html><html><title>Camera</title></html>", "text/html")
     with serving(page) as web, serving(answering(noisy_jpeg(0), "image/jpeg")) as still:
         path = write(tmp_path, page=f"{web}/", still=f"{still}/snapshot.jpg")
-        found = by_name(cameras.examine(load(path), tmp_path, 15, TIMING))
+        found = by_name(cameras.examine(load(path), tmp_path, lambda _: 15, TIMING))
     (page_finding,), (still_finding,) = found["camera page"], found["camera still"]
     assert (page_finding.mark, page_finding.message) == ("failed", f"{web}/: a web page, not a video")
     assert page_finding.remedy == "is this the address of the video stream itself?"
@@ -207,7 +256,7 @@ def test_a_camera_that_accepts_a_connection_and_sends_nothing_is_a_failure(tmp_p
     with socket.create_server(("127.0.0.1", 0)) as mute:
         path = write(tmp_path, mute=f"http://127.0.0.1:{mute.getsockname()[1]}/")
         timing = replace(TIMING, first_picture_s=1.0)
-        found = by_name(cameras.examine(load(path), tmp_path, 15, timing))
+        found = by_name(cameras.examine(load(path), tmp_path, lambda _: 15, timing))
     (finding,) = found["camera mute"]
     assert (finding.mark, finding.exit_status) == ("failed", 66)
     assert "is the path right" in finding.remedy

@@ -156,6 +156,13 @@ def of_files(path: Path) -> list[Finding]:
     return [*site.files_of_service(site.config)]
 
 
+def test_a_zones_model_that_the_service_cannot_read_is_named_by_the_zones_key(etc: Path) -> None:
+    path = camera_site(etc)
+    path.write_text(f'{path.read_text()}[[camera.zone]]\nname = "gate"\nmodel = "root/juggling"\n')
+    (found,) = of_files(path)
+    assert found.message.startswith(f"{path}:7: camera[0].zone[0].model = 'root/juggling': {etc}/root/juggling: ")
+
+
 def test_files_that_the_service_cannot_read_are_warnings_with_the_remedy(etc: Path) -> None:
     """Its user is another than the one who runs doctor. Only where a service may be meant to serve the file."""
     (etc / "secret").touch(0o600)

@@ -15,6 +15,7 @@ from edge_tdn.delivery.home_assistant import documents
 from tests.support.broker import Mosquitto
 from tests.support.command_line import camera_site
 from tests.support.daemon import DaemonProcess
+from tests.support.discovery import same_labels
 from tests.support.retained import RetainedStates, camera_status, daemon_status, retained_topics
 from tests.support.waiting import eventually
 
@@ -27,22 +28,34 @@ class Brokerful:
         self._states = RetainedStates(broker)
 
     def leave(
-        self, host: str, *cameras: str, base: str = "", availability: bytes = b"offline", discovery: str = "device"
+        self,
+        host: str,
+        *cameras: str,
+        base: str = "",
+        availability: bytes = b"offline",
+        discovery: str = "device",
+        zones: tuple[str, ...] = (),
     ) -> set[str]:
-        """Leave everything that a host retains. Return the topics."""
+        """Leave everything that a host retains; `zones`: of each camera. Return the topics."""
         prefix = base or f"edge-tdn/{host}"
         payloads = {f"{prefix}/availability": availability, f"{prefix}/status": daemon_status(*cameras, host=host)}
         for camera in cameras:
             payloads |= {f"{prefix}/{camera}/status": camera_status(camera), f"{prefix}/{camera}/action": b"none"}
             payloads[f"{prefix}/{camera}/snapshot"] = b"jpeg" * 1000
+            for zone in zones:
+                payloads[f"{prefix}/{camera}/{zone}/action"] = b"none"
+                payloads[f"{prefix}/{camera}/{zone}/snapshot"] = b"jpeg" * 500
         content = {
             "host": host,
             "broker": {"base": base},
             "home_assistant": {"discovery": discovery},
             "record": {"snapshot": True},
-            "camera": [{"name": camera, "source": "demo:"} for camera in cameras],
+            "camera": [
+                {"name": camera, "source": "demo:", "zone": [{"name": zone} for zone in zones]} for camera in cameras
+            ],
         }
-        payloads |= documents(parse_config(content, "test"), ["left"])
+        config = parse_config(content, "test")
+        payloads |= documents(config, same_labels(config, ["left"]))
         self.leave_on(payloads)
         return set(payloads)
 
@@ -109,6 +122,25 @@ def test_what_other_programs_and_hosts_retain_below_the_topic_prefix_stays(
     others = len(foreign) + len({topic for topic in other_host if topic.startswith("home/")})
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2:] == [f"not removed: {others} other retained messages below home", f"{len(own)} removed"]
+
+
+@pytest.mark.parametrize("base", ["", "home"])
+def test_the_topics_of_zones_are_removed_with_their_camera(base: str, site: Brokerful) -> None:
+    """Below a prefix that a whole house uses, only those of cameras."""
+    own = site.leave("attic", "door", "yard", base=base, zones=("gate", "bed.1"))
+    prefix = base or "edge-tdn/attic"
+    assert len([topic for topic in own if topic.startswith(f"{prefix}/door/")]) == 7
+    foreign = {f"{prefix}/door/gate/settings", f"{prefix}/door/gate/x/action"}
+    if base:
+        foreign |= {"home/kitchen/oven/action", "home/kitchen/oven/snapshot"}
+    site.leave_on(dict.fromkeys(foreign, b"of another program"))
+    arguments = ("--yes", "--base", base) if base else ("--yes",)
+    assert site.forget("attic/door", *arguments) == 0
+    of_door = {topic for topic in own if topic.startswith(f"{prefix}/door/") or "_door/" in topic}
+    assert len(of_door) == 8
+    assert site.topics == own - of_door | foreign
+    assert site.forget("attic", *arguments) == 0
+    assert site.topics == foreign
 
 
 def test_one_camera_is_removed(site: Brokerful) -> None:

@@ -2,15 +2,19 @@
 
 import re
 import sys
+from io import StringIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
+from edge_tdn.cli.live_view import LiveView
 from edge_tdn.cli.terminal_pictures import KittyGraphics, PicturePlace, SixelGraphics
 from edge_tdn.media.video_writer import write_video
-from edge_tdn.messages import Picture
+from edge_tdn.messages import Picture, TopScores
+from tests.support.subscriber import MOMENT, make_event
 from tests.support.terminal import CELL, Kind, ShownPicture, Terminal, decode_sixels
 from tests.support.waiting import eventually
 
@@ -96,6 +100,19 @@ def test_every_size_shows_the_whole_picture_beside_the_scores(kind: Kind, demo: 
         assert terminal.interrupt() == 0
         assert "actions recognised" in "\n".join(terminal.lines)
         assert terminal.picture is None
+
+
+def test_scores_and_events_of_zones_are_shown_by_their_names() -> None:
+    """Each zone has its own scores; those of one camera do not replace each other."""
+    view, drawn = LiveView("edge-tdn demo", no_picture="no picture"), StringIO()
+    for zone, label in (("gate", "up"), ("bed", "still"), ("gate", "down")):
+        view.take(TopScores(camera="door", zone=zone, at=MOMENT, scores={label: 0.8}, latency_ms=30))
+    view.take(make_event(1).model_copy(update={"zone": "gate"}))
+    Console(file=drawn, width=100, height=20).print(view)
+    rows = [" ".join(line.strip("│ \n").split()) for line in drawn.getvalue().splitlines()]
+    gate, bed = rows.index("door/gate"), rows.index("door/bed")
+    assert [rows[gate + 1].split()[0], rows[bed + 1].split()[0]] == ["down", "still"]
+    assert any(row.startswith("12:00:00.000 door/gate start left 0.90") for row in rows)
 
 
 @pytest.mark.parametrize(

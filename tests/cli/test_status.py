@@ -23,7 +23,7 @@ from edge_tdn.cli.timing import StatusTiming
 from tests.support.broker import Mosquitto
 from tests.support.command_line import camera_site, parse
 from tests.support.daemon import DaemonProcess
-from tests.support.retained import RetainedStates, ago, camera_status, daemon_status
+from tests.support.retained import RetainedStates, ago, camera_status, daemon_status, model_status, zone_status
 from tests.support.waiting import eventually
 
 READ_ONLY = "allow_anonymous true\nacl_file {folder}/readers"
@@ -159,6 +159,48 @@ def test_each_host_shows_its_cameras_and_what_is_wrong_with_them(
     assert "disappeared without signing off" in shed
     assert "last change 2 h 1 min ago; its cameras: gate" in shed.replace("\n", "")
     assert "streaming" not in shed  # the last status is outdated
+
+
+def test_the_zones_of_a_camera_are_rows_below_it_and_their_models_are_named(
+    broker: Mosquitto, states: RetainedStates, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = "20x20 pixels of the picture of 640x480"
+    hands = model_status("hands")
+    zones = [
+        zone_status("gate", action="up", clips=1200, shed=3),
+        zone_status("bed", model=hands["model"], hop=4, segment_s=0.5, latency_ms=120),
+        zone_status("far", width=0, height=0, hop=0, clips=0, latency_ms=0, reason=small),
+        zone_status("dark", reason="host too slow"),
+    ]
+    states.leave(
+        "edge-tdn/barn",
+        availability=b"online",
+        status=daemon_status("door", "yard", models=[model_status("motion"), hands]),
+        door__status=camera_status("door", zones=zones, reason=f"zone far: {small}"),
+        door__action=b"up",
+        yard__status=camera_status("yard"),
+    )
+    assert main(["status", "--broker", broker.url]) == 0
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert "motion int8 + hands int8 on CPU, up 1 d 1 h" in " ".join(lines)
+    at = next(number for number, line in enumerate(lines) if line.startswith("door "))
+    assert [" ".join(line.split()) for line in lines[at : at + 6]] == [
+        "door streaming 3 h 25.0 1920x1080 0.50 s 31 ms 1.2 M 0 0 up",
+        "gate 640x480 0.50 s 31 ms 1200 3 up",
+        "bed 640x480 2.00 s 120 ms 12 0 none",
+        "far 0 0 none",
+        "dark 640x480 0.50 s 31 ms 12 0 none",
+        "yard streaming 3 h 25.0 1920x1080 0.50 s 31 ms 1.2 M 0 0",
+    ]
+    assert lines[at + 1].startswith("  gate ")
+    assert lines[at + 6 :] == [
+        "computed by motion int8 (door/gate, door/far, door/dark); hands int8 (door/bed)",
+        f"door: zone far: {small}",
+        "door: zone dark: host too slow",
+    ]
+    assert main(["status", "--broker", broker.url, "--json"]) == 0
+    door = json.loads(capsys.readouterr().out)["hosts"]["edge-tdn/barn"]["cameras"]["door"]
+    assert [one["zone"] for one in door["status"]["zones"]] == ["gate", "bed", "far", "dark"]
 
 
 def test_control_characters_in_payloads_and_topics_never_reach_the_terminal(

@@ -14,7 +14,7 @@ from edge_tdn.cli.status_table import Overview
 from edge_tdn.cli.status_versions import NEWEST, Expected, outdated, version_order
 from edge_tdn.status_messages import DaemonStatus
 from tests.support.broker import Mosquitto
-from tests.support.retained import RetainedStates, ago, camera_status, daemon_status
+from tests.support.retained import RetainedStates, ago, camera_status, daemon_status, model_status
 
 OLD, NEW = {"version": "0.9.0"}, {"version": "0.10.0"}
 
@@ -71,6 +71,21 @@ def test_what_the_user_expects_replaces_the_rules() -> None:
     assert found(hosts, Expected("0.9.0", "door-v4@bbb")) == {
         "a": ["model door-v3@aaaaaaaa, expected door-v4@bbb"],
         "b": ["version 0.10.0, expected 0.9.0"],
+    }
+
+
+def with_models(*names: str) -> DaemonStatus:
+    models = [model_status(name) for name in names]
+    return DaemonStatus.model_validate_json(daemon_status("door", model=models[0]["model"], models=models))
+
+
+def test_every_model_of_a_host_may_be_old() -> None:
+    """An expected model is compared with those of its name: the host may serve others beside it."""
+    hosts = {"a": with_models("motion", "door-v3"), "b": with_models("door-v4", "motion"), "c": with_models("motion")}
+    assert found(hosts) == {"a": ["model door-v3, expected door-v4"]}
+    assert found(hosts, Expected(model="door-v4")) == {
+        "a": ["model door-v3, expected door-v4"],
+        "c": ["model motion, expected door-v4"],
     }
 
 
@@ -144,6 +159,15 @@ def test_brief_shows_a_line_for_each_host_within_eighty_columns() -> None:
         "model door-2026-09-30, expected door-2026-11-02: building-08-west",
         "version 0.1.0, expected 0.2.0: building-07-west",
     ]
+
+
+def test_brief_names_all_models_of_a_host() -> None:
+    overview = Overview("edge-tdn/+", brief=True)
+    models = [model_status("motion"), model_status("hands"), model_status("motion")]
+    overview.take("edge-tdn/barn/availability", b"online")
+    overview.take("edge-tdn/barn/status", daemon_status("door", version="0.2.0", models=models))
+    overview.take("edge-tdn/barn/door/status", camera_status("door"))
+    assert brief(overview)[1] == "barn online 0.2.0 motion + hands 1 of 1 0"
 
 
 def test_a_configuration_gives_the_broker_and_base_gives_the_hosts(

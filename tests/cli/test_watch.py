@@ -17,7 +17,7 @@ from edge_tdn.cli.terminal import event_line
 from edge_tdn.cli.watch_output import Screen
 from edge_tdn.delivery.mqtt import Connection, Message
 from edge_tdn.status_messages import CameraStatus
-from edge_tdn.subscriber import Subscriber
+from edge_tdn.subscriber import HostMessage, Subscriber
 from tests.support.broker import Mosquitto
 from tests.support.subscriber import MOMENT, MessageLog, ReplayingHost, make_event
 from tests.support.waiting import PROGRAM_S, eventually
@@ -91,6 +91,15 @@ def test_an_events_line_ends_with_the_file_that_is_new() -> None:
     ]
     assert [line.rsplit("  ", 1)[1] for line in lines] == ["door/a.jpg", "0.90", "door/a.mp4"]
     assert event_line(make_event(1)).endswith("  left  0.90")
+
+
+def test_an_event_of_a_zone_names_it_beside_its_camera() -> None:
+    event = make_event(1).model_copy(update={"zone": "gate"})
+    assert "  door/gate  start  left" in event_line(event)
+    output = StringIO()
+    screen = Screen(Console(file=output, width=200), "broker here", "edge-tdn/+", 10.0)
+    screen.show(HostMessage("edge-tdn/here/door/events", event, b""))
+    assert output.getvalue() == f"here  {event_line(event)}\n"
 
 
 def test_availability_of_a_host_replaces_the_last_status_of_its_cameras(broker: Mosquitto) -> None:

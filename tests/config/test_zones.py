@@ -106,6 +106,23 @@ def test_contradicting_limits_of_a_zone_are_refused(tmp_path: Path) -> None:
     assert "is above enter_threshold 0.3" in message
 
 
+def test_contradicting_limits_of_an_action_in_a_zone_are_refused(tmp_path: Path) -> None:
+    action = "[[decide.action]]\nname = 'fall'\nenter_threshold = 0.5\n"
+    text = action + CAMERA + "[[camera.zone]]\nname = 'gate'\n[camera.zone.decide]\nexit_threshold = 0.6\n"
+    message = refused(tmp_path, text)
+    assert message.startswith(
+        "site.toml:9: camera[0].zone[0].decide: zone 'gate': action 'fall': exit_threshold 0.6 is"
+    )
+
+
+def test_numbers_of_a_zone_may_be_environment_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOP", "3")
+    monkeypatch.setenv("ENTER", "0.9")
+    zone = "[[camera.zone]]\nname = 'gate'\nhop = '${HOP}'\n[camera.zone.decide]\nenter_threshold = '${ENTER}'\n"
+    (gate,) = read(tmp_path, CAMERA + zone).camera[0].zone
+    assert (gate.hop, gate.decide.enter_threshold) == (3, 0.9)
+
+
 def test_single_brackets_are_explained(tmp_path: Path) -> None:
     text = CAMERA + "[camera.zone]\nname = 'gate'\n"
     expected = "site.toml:4: camera[0].zone: write [[camera.zone]], with two brackets: one table for each zone"

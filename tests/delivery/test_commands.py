@@ -38,6 +38,11 @@ THRESHOLD = '{"enter": %s, "exit": 0.1}'
         ("yard/set/threshold", '{"enter": 1, "exit": 0.4}', SetThreshold("yard", 1, 0.4)),
         ("yard/set/threshold", '{"enter": 0.7}', SetThreshold("yard", 0.7)),
         ("yard/set/threshold", '{"enter": 0.4, "exit": 0.4, "label": "left"}', SetThreshold("yard", 0.4, 0.4, "left")),
+        (
+            "yard/set/threshold",
+            '{"enter": 0.4, "label": "left", "zone": "gate"}',
+            SetThreshold("yard", 0.4, label="left", zone="gate"),
+        ),
     ],
 )
 def test_a_valid_command_is_parsed(topic: str, payload: str, command: object) -> None:
@@ -101,6 +106,14 @@ def test_a_valid_command_is_parsed(topic: str, payload: str, command: object) ->
         ("yard/set/threshold", THRESHOLD % "0.05", "exit 0.1 is above enter 0.05"),
         ("yard/set/threshold", '{"enter": 1, "exit": 2}', "exit = 2: a number from 0 to 1, not above enter"),
         ("yard/set/threshold", '{"enter": 1, "exit": 0, "label": ""}', "label = '': one of the model's labels"),
+        ("yard/set/threshold", '{"enter": 1, "zone": ""}', "zone = '': the name of one of the camera's zones"),
+        ("yard/set/threshold", '{"enter": 1, "zone": ["gate"]}', "zone = ['gate']: the name of one of the camera's"),
+        (
+            "yard/set/threshold",
+            '{"enter": 1, "zones": "gate"}',
+            "unknown key 'zones'; allowed: enter, exit, label, zone",
+        ),
+        ("yard/set/enabled", '{"enabled": true, "zone": "gate"}', "unknown key 'zone'; allowed: enabled, id"),
         ("yard/set/source", "{}", "unknown command 'yard/set/source'; allowed: replay, <camera>/set/enabled"),
         ("bogus", "1", "unknown command 'bogus'; allowed: replay, "),
         ("", "{}", "unknown command ''"),
@@ -137,7 +150,7 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-KEYS = st.sampled_from(["camera", "from_seq", "to_seq", "id", "enabled", "enter", "exit", "label", "other"])
+KEYS = st.sampled_from(["camera", "from_seq", "to_seq", "id", "enabled", "enter", "exit", "label", "zone", "other"])
 VALUES = st.sampled_from(["yard", "yrd", 1, 2, 0.5, True, None, -1, 2**70]) | JSON
 ALMOST = st.dictionaries(KEYS, VALUES, max_size=5).map(json.dumps).map(str.encode)
 TOPICS = st.sampled_from(["replay", "yard/set/enabled", "yard/set/threshold", "yrd/set/enabled"])

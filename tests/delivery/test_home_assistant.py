@@ -3,20 +3,26 @@
 import itertools
 import json
 import re
-from collections.abc import Sequence
 from typing import Any
 
-import jinja2
-import jinja2.sandbox
 import pytest
 
-from edge_tdn.config.tables import Config
 from edge_tdn.delivery.commands import SetThreshold
 from edge_tdn.delivery.commands import parse as parse_command
-from edge_tdn.delivery.home_assistant import MAX_ACTIONS, documents
+from edge_tdn.delivery.home_assistant import MAX_ACTIONS
 from edge_tdn.messages import State
 from edge_tdn.status_messages import CameraStatus, DaemonStatus
-from tests.support.discovery import DAEMON_STATUS, camera_status_payload, discovery_site, event_payload
+from tests.support.discovery import (
+    DAEMON_STATUS,
+    LABELS,
+    TOPIC,
+    camera_status_payload,
+    discovery_site,
+    entities,
+    event_payload,
+    parsed,
+    render,
+)
 
 # Copied from https://www.home-assistant.io/integrations/mqtt/ and the pages of its platforms.
 COMMON = {
@@ -115,49 +121,15 @@ CLASSES = {
     "sensor": {"enum", "timestamp", "duration"},
 }  # only those that we use
 UNITS = {"duration": {"d", "h", "min", "s", "ms", "µs"}, "timestamp": {None}, "enum": {None}}
-TOPIC = re.compile(r"homeassistant/(\w+)/(?:([a-zA-Z0-9_-]+)/)?([a-zA-Z0-9_-]+)/config")
-
-LABELS = ["Pushing [something] \"off\" 'of' {{ it }}", "倒水", "none"]
-
-
-def parsed(config: Config, labels: Sequence[str] = LABELS) -> dict[str, Any]:
-    """Return the documents by topic."""
-    return {topic: json.loads(document) for topic, document in documents(config, labels).items()}
-
-
-def entities(config: Config, labels: Sequence[str] = LABELS) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return each entity's settings with its platform by (device, name), from either form."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for topic, document in parsed(config, labels).items():
-        about = document["device"]["name"]
-        match = TOPIC.fullmatch(topic)
-        assert match
-        if match[1] == "device":
-            members = document["components"].values()
-        else:
-            own = {key: value for key, value in document.items() if key not in ("device", "origin")}
-            members = [{"platform": match[1], **own}]
-        found |= {(about, entity["name"]): entity for entity in members}
-    return found
-
-
-def render(template: str, payload: bytes | str | float) -> str:
-    """Render a template as Home Assistant does; a key that the payload lacks is an error. A number: for a command."""
-    value = payload.decode() if isinstance(payload, bytes) else payload
-    try:
-        values = {"value_json": json.loads(value)} if isinstance(value, str) else {}
-    except ValueError:
-        values = {}
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
-    return environment.from_string(template).render(value=value, **values).strip()
+ZONES = ({"name": "gate", "decide": {"several": True}}, {"name": "bed_area.1"})
 
 
 def test_discovery_is_off_by_configuration() -> None:
-    assert documents(discovery_site("off"), LABELS) == {}
+    assert parsed(discovery_site("off")) == {}
 
 
 def test_both_forms_describe_the_same_entities() -> None:
-    config = {form: discovery_site(form, cameras=("hall", "a.b")) for form in ("device", "component")}
+    config = {form: discovery_site(form, cameras=("hall", "a.b"), zones=ZONES) for form in ("device", "component")}
     assert entities(config["device"]) == entities(config["component"])
     device, component = (parsed(config[form]) for form in ("device", "component"))
     assert list(device) == [
@@ -174,10 +146,12 @@ def test_both_forms_describe_the_same_entities() -> None:
 
 
 @pytest.mark.parametrize("form", ["device", "component"])
-def test_every_document_fits_home_assistants_schema(form: str) -> None:
+@pytest.mark.parametrize("zones", [(), ZONES])
+def test_every_document_fits_home_assistants_schema(form: str, zones: tuple[dict[str, Any], ...]) -> None:
     unique: set[str] = set()
-    devices = {document["device"]["identifiers"][0] for document in parsed(discovery_site(form)).values()}
-    for topic, document in parsed(discovery_site(form)).items():
+    documents = parsed(discovery_site(form, zones=zones))
+    devices = {document["device"]["identifiers"][0] for document in documents.values()}
+    for topic, document in documents.items():
         match = TOPIC.fullmatch(topic)
         assert match, topic
         device, origin = document["device"], document["origin"]

@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edge_tdn.delivery.home_assistant import BIRTH, BIRTH_TOPIC, _key, documents
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
-from tests.support.discovery import DAEMON_STATUS, camera_status_payload, discovery_site, event_payload
+from tests.support.discovery import DAEMON_STATUS, camera_status_payload, discovery_site, event_payload, same_labels
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.homeassistant
@@ -121,7 +121,8 @@ def home(
 
 @pytest.mark.parametrize("form", ["device", "component"])
 def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: FakeDaemon, form: str) -> None:
-    announced = documents(discovery_site(form, host="attic.1", cameras=["front.door", "front_door"]), LABELS)
+    config = discovery_site(form, host="attic.1", cameras=["front.door", "front_door"])
+    announced = documents(config, same_labels(config, LABELS))
     for topic, document in reversed(announced.items()):  # a broker may deliver what it retains in any order
         daemon.publish(topic, document)
     daemon.publish(f"{BASE}/availability", b"online")
@@ -222,6 +223,65 @@ def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: 
     assert [line for line in home.ask("warnings") if again not in line] == []
 
 
+def test_home_assistant_shows_the_zones_of_a_camera_and_the_blueprint_notifies_of_one(
+    home: HomeAssistant, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    """The broker retains a status from before the camera had zones."""
+    blueprints = tmp_path / "home_assistant/blueprints/automation/edge-tdn"
+    blueprints.mkdir(parents=True)
+    shutil.copy(CONFIGS / "edge_tdn_notify.yaml", blueprints)
+    zones = [{"name": "gate", "decide": {"several": True}}, {"name": "bed.1"}]
+    config = discovery_site("device", "attic.1", ["front.door"], zones=zones)
+    labels = {("front.door", "gate"): LABELS, ("front.door", "bed.1"): ["fall", "倒水"]}
+    daemon.publish(f"{BASE}/availability", b"online")
+    daemon.publish(f"{BASE}/front.door/status", camera_status_payload("streaming"))
+    daemon.publish(f"{BASE}/front.door/snapshot", b"an earlier action")
+    for topic, document in documents(config, labels).items():
+        daemon.publish(topic, document)
+    for place in ("", "gate/", "bed.1/"):
+        daemon.publish(f"{BASE}/front.door/{place}action", b"none")
+    for zone in ("gate", "bed.1"):
+        daemon.publish(f"{BASE}/front.door/{zone}/snapshot", b"an earlier action")
+    home.until("states", lambda states: states.get("sensor.front_door_bed_1_label", [""])[0] == "none")
+    daemon.publish(f"{BASE}/front.door/status", camera_status_payload("streaming", zones={"gate": 0.5, "bed.1": 0.65}))
+    home.until("states", lambda states: states["number.front_door_bed_1_threshold"][0] == "0.65")
+    states = home.ask("states")
+    assert states["number.front_door_gate_threshold"][0] == "0.5"
+    assert states["number.front_door_gate_threshold"][1]["exit"] == 0.1
+    assert states["number.front_door_threshold"][0] == "0.6"
+    assert states["sensor.front_door_gate_latency"][0] == "50.0"
+    ids = home.ask("entities")
+    assert ids[f"{ONE}_zone_bed_-1_action_{_key('fall')}"] == "binary_sensor.front_door_bed_1_fall"
+    gate = ids[f"{ONE}_zone_gate_action_{_key('倒水')}"]
+    home.ask("set_value", "number.front_door_gate_threshold", value=0.55)
+    while (command := daemon.received.get(timeout=WAIT_S))[0] == BIRTH_TOPIC:
+        pass
+    assert command == (f"{BASE}/cmd/front.door/set/threshold", b'{"enter": 0.55, "zone": "gate"}')
+
+    home.ask("record_calls", service="notify.family")
+    inputs = {"camera": ["event.front_door_gate_action_started"], "other_action": "notify.family", "media_folder": ""}
+    automation = {"use_blueprint": {"path": "edge-tdn/edge_tdn_notify.yaml", "input": inputs}}
+    assert home.ask("automate", files=[], settings=[automation]) == 1
+    daemon.publish(f"{BASE}/front.door/events", event_payload("start", "fall", zone="bed.1"), retain=False)
+    daemon.publish(f"{BASE}/front.door/bed.1/action", b"fall")
+    home.until("states", lambda states: states["binary_sensor.front_door_bed_1_fall"][0] == "on")
+    states = home.ask("states")
+    assert states["event.front_door_bed_1_action_started"][1]["zone"] == "bed.1"
+    assert states["event.front_door_action_started"][1]["zone"] == "bed.1"
+    assert states["event.front_door_gate_action_started"][0] == "unknown"
+    daemon.publish(f"{BASE}/front.door/events", event_payload("start", "倒水", zone="gate"), retain=False)
+    home.until("states", lambda states: states[gate][0] == "on")
+    daemon.publish(f"{BASE}/front.door/events", event_payload("end", "倒水", zone="bed.1"), retain=False)
+    daemon.publish(f"{BASE}/front.door/gate/snapshot", PICTURE)
+    ((service, data),) = home.until("calls", lambda calls: calls)
+    assert (service, data["title"], data["message"]) == ("notify.family", "hall gate", "倒水 (75 %)")
+    assert data["data"]["image"] == "/api/image_proxy/image.front_door_gate_snapshot"
+    assert bytes.fromhex(home.ask("image", "image.front_door_gate_snapshot")) == PICTURE
+    states = home.ask("states")
+    assert (states[gate][0], states["sensor.front_door_bed_1_label"][0]) == ("on", "fall")
+    assert home.ask("warnings") == []
+
+
 def test_the_blueprint_and_the_automation_notify_with_the_picture_of_the_event(
     home: HomeAssistant, daemon: FakeDaemon, tmp_path: Path
 ) -> None:
@@ -229,8 +289,8 @@ def test_the_blueprint_and_the_automation_notify_with_the_picture_of_the_event(
     blueprints = tmp_path / "home_assistant/blueprints/automation/edge-tdn"
     blueprints.mkdir(parents=True)
     shutil.copy(CONFIGS / "edge_tdn_notify.yaml", blueprints)
-    labels = ["approach", "fall"]
-    for topic, document in documents(discovery_site("device", "attic.1", ["front-door", "yard"]), labels).items():
+    config = discovery_site("device", "attic.1", ["front-door", "yard"])
+    for topic, document in documents(config, same_labels(config, ["approach", "fall"])).items():
         daemon.publish(topic, document)
     daemon.publish(f"{BASE}/availability", b"online")
     for camera in ("front-door", "yard"):

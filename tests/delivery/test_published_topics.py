@@ -32,6 +32,10 @@ DOCUMENT = "homeassistant/device/edge-tdn_here/config"
 QUICK_RETRY = ConnectionTiming(min_retry_s=0.1, max_retry_s=0.1)
 
 
+def of_zone(camera: str, zone: str, base: str = BASE) -> set[str]:
+    return {f"{base}/{camera}/{zone}/{name}" for name in ("action", "snapshot")}
+
+
 def of_camera(camera: str, base: str = BASE) -> set[str]:
     return {f"{base}/{camera}/{name}" for name in ("action", "snapshot", "status")}
 
@@ -45,9 +49,14 @@ def machine_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def publish(publisher: Publisher, *cameras: str, documents: tuple[str, ...] = ()) -> None:
-    """Publish everything that a configuration with these cameras retains."""
-    publisher.announce(dict.fromkeys(documents, b"{}"), "homeassistant/status", cameras, snapshots=True)
+def publish(
+    publisher: Publisher, *cameras: str, documents: tuple[str, ...] = (), zones: tuple[tuple[str, str], ...] = ()
+) -> None:
+    """Publish everything that a configuration with these cameras and zones (camera, zone) retains."""
+    publisher.announce(dict.fromkeys(documents, b"{}"), "homeassistant/status", cameras, snapshots=True, zones=zones)
+    for camera, zone in zones:
+        publisher.action(camera, "right", zone)
+        publisher.snapshot(camera, b"jpeg of a zone", zone)
     for camera in cameras:
         publisher.camera_status(camera_status().model_copy(update={"camera": camera}))
         publisher.action(camera, "left")
@@ -100,6 +109,28 @@ def test_a_reload_removes_a_camera_that_was_never_published_to_this_broker(
     publish(publisher, "door")
     broker.start()
     wait_for(broker, OWN | of_camera("door"))
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_zone_that_leaves_takes_its_topics_along(
+    restart: bool, start_publisher: StartPublisher, broker: Mosquitto, tmp_path: Path
+) -> None:
+    """Those of its camera, of other zones and of a camera with the zone's name stay."""
+    publisher = start_publisher(broker.config(), record=TopicRecord(tmp_path))
+    gates = (("door", "gate"), ("yard", "gate"))
+    publish(publisher, "door", "yard", "bed", zones=(*gates, ("door", "bed")))
+    cameras = OWN | of_camera("door") | of_camera("yard") | of_camera("bed")
+    staying = cameras | of_zone("door", "gate") | of_zone("yard", "gate")
+    wait_for(broker, staying | of_zone("door", "bed"))
+    if restart:
+        publisher.stop()
+        publisher = start_publisher(broker.config(), record=TopicRecord(tmp_path))
+    publish(publisher, "door", "yard", "bed", zones=gates)
+    wait_for(broker, staying)
+    publish(publisher, "yard", "bed", zones=gates[1:])
+    wait_for(broker, OWN | of_camera("yard") | of_camera("bed") | of_zone("yard", "gate"))
+    publisher.announce({}, "homeassistant/status", ["yard"], snapshots=False, zones=gates[1:])
+    wait_for(broker, OWN | {f"{BASE}/yard/{name}" for name in ("action", "status", "gate/action")})
 
 
 def test_a_reload_removes_each_topic_once(start_publisher: StartPublisher, broker: Mosquitto) -> None:

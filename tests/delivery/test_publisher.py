@@ -1,5 +1,6 @@
 """The publisher and a real broker: availability, retained states, events across an outage, replays."""
 
+import json
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.timing import ConnectionTiming, PublisherTiming
 from edge_tdn.messages import ActionEvent, Reply
 from edge_tdn.status_messages import CameraStatus, ConfigStatus, DaemonStatus
+from edge_tdn.subscriber import Gap, HostMessage, Snapshot
 from tests.support.broker import Mosquitto
 from tests.support.delivery import BASE, MODEL, MOMENT, DeliveryRecorder, StartPublisher, action_event, camera_status
 from tests.support.waiting import eventually
@@ -125,6 +127,42 @@ def test_a_subscriber_counts_payloads_that_do_not_fit_their_schema(
     assert subscriber.invalid == 5
     subscriber.close()
     connection.close()
+
+
+def test_a_subscriber_of_cameras_receives_the_events_and_pictures_of_all_zones_on_the_cameras_topics(
+    start_publisher: StartPublisher, broker: Mosquitto
+) -> None:
+    """One that does not know zones reads past them: it has nothing to reject, and no gap."""
+    publisher = start_publisher(broker.config())
+    subscriber = broker.subscriber("edge-tdn/+")
+    recorder = DeliveryRecorder(broker.port)
+    for seq, zone in ((1, "gate"), (2, "bed"), (3, None)):
+        publisher.event(action_event(seq).model_copy(update={"zone": zone}))
+    for camera_zone, label in (("gate", "left"), (None, "left"), ("bed", None)):
+        publisher.action("door", label, camera_zone)
+    publisher.snapshot("door", b"of the gate", "gate")
+    publisher.snapshot("door", b"of the gate")
+    recorder.wait_for(lambda: recorder.last("door/snapshot") and recorder.last("door/bed/action"))
+    assert [recorder.last(f"door/{place}action") for place in ("", "gate/", "bed/")] == [b"left", b"left", b"none"]
+    assert recorder.last("door/gate/snapshot") == b"of the gate"
+    raw = [json.loads(message.payload) for message in recorder.below("door/events")]
+    assert [event.get("zone", "absent") for event in raw] == ["gate", "bed", "absent"]
+    assert {event["schema"] for event in raw} == {1}
+    received = list[HostMessage]()
+
+    def all_received() -> bool:
+        received.extend(subscriber.messages(0.2))
+        return any(isinstance(message.content, Snapshot) for message in received)
+
+    eventually(all_received, describe=lambda: received)
+    events = [message.content for message in received if isinstance(message.content, ActionEvent)]
+    assert [(event.seq, event.zone) for event in events] == [(1, "gate"), (2, "bed"), (3, None)]
+    topics = [message.topic for message in received if isinstance(message.content, Snapshot)]
+    assert topics == [f"{BASE}/door/snapshot"], "each picture once"
+    assert subscriber.invalid == 0
+    assert not any(isinstance(message.content, Gap) for message in received)
+    subscriber.close()
+    recorder.close()
 
 
 def test_all_kept_events_are_replayed_before_the_reply(start_publisher: StartPublisher, broker: Mosquitto) -> None:

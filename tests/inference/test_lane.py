@@ -5,17 +5,18 @@ import weakref
 from collections.abc import Sequence
 
 from edge_tdn.inference.backlog import Item
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.turn import compute
 from tests.support.fakes import SPEC, ClipLog, FakeRuntime, segment
 
 
 def lane(log: ClipLog, hop: int = 1) -> Lane:
-    return Lane(FakeRuntime().ring(), SPEC, hop, log)
+    return Lane(Engine(FakeRuntime(), SPEC), hop, log)
 
 
 def turn(one: Lane, items: Sequence[Item]) -> None:
-    compute(FakeRuntime(), [(one, items)])
+    compute([(one, items)])
 
 
 def test_every_hop_classifies_the_last_segments() -> None:
@@ -33,7 +34,7 @@ def test_every_hop_classifies_the_last_segments() -> None:
 def test_a_clip_of_an_ensemble_counts_the_frames_of_all_its_networks() -> None:
     log = ClipLog()
     spec = SPEC.model_copy(update={"per_segment": (1, 2)})
-    turn(Lane(FakeRuntime().ring(), spec, 1, log), [segment(n) for n in range(4)])
+    turn(Lane(Engine(FakeRuntime(), spec), 1, log), [segment(n) for n in range(4)])
     assert [scores.frames for scores in log.scores] == [4 * (5 + 10)]
 
 
@@ -74,9 +75,9 @@ def test_segments_that_were_never_encoded_count_as_shed_too() -> None:
 
 def test_a_still_scene_is_computed_once_and_its_scores_are_repeated() -> None:
     log, runtime = ClipLog(), FakeRuntime()
-    one = Lane(runtime.ring(), SPEC, 1, log)
+    one = Lane(Engine(runtime, SPEC), 1, log)
     for n in range(10):
-        compute(runtime, [(one, [segment(n, still=n > 1)])])
+        compute([(one, [segment(n, still=n > 1)])])
     moving, still = [[0, 1, 2, 3], [1, 2, 3, 4]], [2, 3, 4, 5]
     assert log.received == [*moving, still, still, still, still, still]
     assert (len(runtime.encoded), len(runtime.classified)) == (6, 3)
@@ -88,11 +89,11 @@ def test_a_still_scene_is_computed_once_and_its_scores_are_repeated() -> None:
 
 def test_the_first_movement_has_the_still_segments_before_it_in_its_clip() -> None:
     log, runtime = ClipLog(), FakeRuntime()
-    one = Lane(runtime.ring(), SPEC, 1, log)
+    one = Lane(Engine(runtime, SPEC), 1, log)
     for n in range(20):
-        compute(runtime, [(one, [segment(n, still=True)])])
+        compute([(one, [segment(n, still=True)])])
     encoded = len(runtime.encoded)
-    compute(runtime, [(one, [segment(20)])])
+    compute([(one, [segment(20)])])
     assert log.received[-2:] == [[0, 1, 2, 3], [17, 18, 19, 20]]
     assert len(runtime.encoded) - encoded == 4, "the others are not needed any more"
     assert (one.gated, one.shed, one.achieved_hop) == (16, 0, 1)

@@ -1,8 +1,9 @@
-"""A host that is too slow: cameras share it fairly, latency stays bounded, and the log reports it once."""
+"""A host that is too slow: cameras and models share it fairly, latency stays bounded, and the log reports it once."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from heapq import merge
 from itertools import pairwise
 from statistics import median
 
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_tdn.inference.backlog import Item
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.feature_ring import FeatureRing
 from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.pace import RECENT_HOPS
@@ -26,25 +28,34 @@ LOGGER = "edge_tdn.inference.scheduler"
 
 
 class SimulatedHost:
-    """A scheduler whose time is counted, not waited for: classifying takes `classify_s`, all else takes none."""
+    """A scheduler whose time is counted, not waited for: only the runtimes take any."""
 
     def __init__(self, spec: InputSpec, classify_s: float, timing: SchedulerTiming | None = None) -> None:
-        host = self
-
-        class SlowRuntime(FakeRuntime):
-            def classify(self, rings: Sequence[FeatureRing]) -> NDArray[np.float32]:
-                host.now_ns += round(classify_s * NS_PER_S)
-                return super().classify(rings)
-
         self.now_ns = 0
-        self.scheduler = Scheduler(SlowRuntime(), spec, fail, timing or SchedulerTiming(), lambda: host.now_ns)
+        self.scheduler = Scheduler(fail, timing or SchedulerTiming(), lambda: self.now_ns)
+        self.engine = self.open(spec, classify_s)
         self.lanes: list[Lane] = []
         self.logs: list[ClipLog] = []
         self.max_waiting = 0
 
-    def camera(self) -> tuple[Lane, ClipLog]:
+    def open(self, spec: InputSpec, classify_s: float, encode_s: float = 0.0, batch: int = 1) -> Engine:
+        """Return an engine whose runtime takes so long for each clip and each segment."""
+        host = self
+
+        class SlowRuntime(FakeRuntime):
+            def encode(self, segments: Sequence[NDArray[np.uint8]], rings: Sequence[FeatureRing]) -> None:
+                host.now_ns += round(encode_s * len(segments) * NS_PER_S)
+                super().encode(segments, rings)
+
+            def classify(self, rings: Sequence[FeatureRing]) -> NDArray[np.float32]:
+                host.now_ns += round(classify_s * len(rings) * NS_PER_S)
+                return super().classify(rings)
+
+        return Engine(SlowRuntime(batch=batch), spec)
+
+    def camera(self, engine: Engine | None = None, hop: int = 1) -> tuple[Lane, ClipLog]:
         self.logs.append(ClipLog())
-        self.lanes.append(self.scheduler.add_lane(1, self.logs[-1]))
+        self.lanes.append(self.scheduler.add_lane(engine or self.engine, hop, self.logs[-1]))
         return self.lanes[-1], self.logs[-1]
 
     def serve(self, arrivals: Iterable[tuple[float, Lane, Item]]) -> None:
@@ -87,6 +98,61 @@ def test_cameras_take_turns_and_an_overloaded_host_sheds_evenly() -> None:
     assert host.max_waiting <= SPEC.segments
     latencies = [(s.scored_ns - s.received_ns) / NS_PER_MS for log in logs for s in log.scores]
     assert max(latencies) <= 80  # bounded by the turns of the others, not by the length of the test
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """The cost of a network, the length of its segments, and the hops of its lanes."""
+
+    encode_s: float
+    classify_s: float
+    segment_s: float
+    hops: tuple[int, ...]
+    batch: int = 1
+
+
+R50 = ModelCost(encode_s=0.1, classify_s=0.05, segment_s=0.5, hops=(1, 1, 1, 1))
+MOTION = ModelCost(encode_s=0.003, classify_s=0.002, segment_s=0.2, hops=(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        (R50, MOTION),
+        (replace(R50, hops=(1, 1, 2, 4)), replace(MOTION, hops=(1, 1, 2, 4))),
+        (replace(R50, encode_s=0.05, classify_s=0.1, hops=(1,) * 8, batch=4), replace(MOTION, hops=(1,) * 8, batch=8)),
+        (ModelCost(0.0, 0.06, 0.05, (1,)), ModelCost(0.0, 0.06, 0.1, (1,))),
+        (ModelCost(0.0, 0.12, 0.05, (1,)), ModelCost(0.0, 0.12, 0.15, (1,))),
+        (ModelCost(0.0, 0.01, 0.05, (1, 2, 3, 4) * 5), ModelCost(0.0, 0.02, 0.05, (1,))),
+    ],
+)
+def test_hops_of_all_models_grow_by_the_same_factor(models: Sequence[ModelCost]) -> None:
+    """Whatever a network costs, however long its segments are, and whatever hop is configured."""
+    host = SimulatedHost(SPEC, classify_s=0.0)
+    arrivals, hops = [], []
+    for model in models:
+        spec = SPEC.model_copy(update={"frame_rate": SPEC.segment_stride / model.segment_s})
+        engine = host.open(spec, model.classify_s, model.encode_s, model.batch)
+        for number, hop in enumerate(model.hops):
+            one, _ = host.camera(engine, hop)
+            hops.append(hop)
+            arrivals.append(stream(one, model.segment_s, phase=number / len(model.hops)))
+    host.serve(merge(*arrivals, key=lambda arrival: arrival[0]))
+    grown = [achieved(log) / hop for log, hop in zip(host.logs, hops, strict=True)]
+    assert min(grown) > 1.5, grown
+    assert max(grown) < 1.05 * min(grown), grown
+
+
+def stream(one: Lane, segment_s: float, phase: float) -> Iterator[tuple[float, Lane, Item]]:
+    """Yield the segments of three minutes."""
+    for n in range(int(180 / segment_s)):
+        yield (n + phase) * segment_s, one, segment(n, n % 250)
+
+
+def achieved(log: ClipLog) -> float:
+    """Return the mean number of segments from clip to clip, after the first ten clips."""
+    first, *others, last = (scores.newest_ns // 100 for scores in log.scores[10:])
+    return (last - first) / (1 + len(others))
 
 
 def test_a_still_scene_waits_for_no_turn() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_tdn.errors import DeviceError, EdgeTdnError, ModelError
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.open_runtime import open_runtime
 from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime, RebuildTiming
 from edge_tdn.inference.runtime import Runtime
@@ -37,8 +38,8 @@ def counting_failure(number: int, error: Exception) -> Callable[[str], None]:
 
 def clips(runtime: Runtime, items: list[tuple[int, str]], turns: list[bool]) -> Clips:
     """Return what two cameras receive that submit these items; `turns`: after which of them there is a turn."""
-    scheduler, logs = Scheduler(runtime, SPEC, fail), [ClipLog(), ClipLog()]
-    lanes, index = [scheduler.add_lane(1, log) for log in logs], [0, 0]
+    scheduler, engine, logs = Scheduler(fail), Engine(runtime, SPEC), [ClipLog(), ClipLog()]
+    lanes, index = [scheduler.add_lane(engine, 1, log) for log in logs], [0, 0]
     for (camera, item), turn in zip(items, [*turns, *[True] * len(items)], strict=False):
         if item == "stream_lost":
             scheduler.submit(lanes[camera], "stream_lost")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.feature_ring import FeatureRing
 from edge_tdn.inference.lane_queue import QueueState
 from edge_tdn.inference.scheduler import Scheduler
@@ -18,9 +19,9 @@ from tests.support.waiting import eventually
 def test_cameras_submit_from_threads_of_their_own() -> None:
     """As fast as they can: whatever is shed, each receives clips of its own segments, in order, and the last one."""
     runtime = FakeRuntime(classify_s=0.001)
-    scheduler = Scheduler(runtime, SPEC, fail)
+    scheduler, engine = Scheduler(fail), Engine(runtime, SPEC)
     logs = [ClipLog() for _ in range(4)]
-    lanes = [scheduler.add_lane(1, log) for log in logs]
+    lanes = [scheduler.add_lane(engine, 1, log) for log in logs]
 
     def camera(number: int) -> None:
         for n in range(100):
@@ -44,9 +45,9 @@ def test_cameras_submit_from_threads_of_their_own() -> None:
 def test_as_many_cameras_are_computed_together_as_the_runtime_takes() -> None:
     """Five cameras that all have a clip, two at a time: three turns, each as slow as one clip."""
     runtime = FakeRuntime(batch=2)
-    scheduler = Scheduler(runtime, SPEC, fail)
+    scheduler, engine = Scheduler(fail), Engine(runtime, SPEC)
     logs = [ClipLog() for _ in range(5)]
-    for number, one in enumerate([scheduler.add_lane(1, log) for log in logs]):
+    for number, one in enumerate([scheduler.add_lane(engine, 1, log) for log in logs]):
         for n in range(4):
             scheduler.submit(one, segment(n, 10 * number + n))
     scheduler.start()
@@ -57,11 +58,10 @@ def test_as_many_cameras_are_computed_together_as_the_runtime_takes() -> None:
 
 
 def test_a_camera_does_not_wait_for_others() -> None:
-    runtime = FakeRuntime(batch=32)
-    scheduler = Scheduler(runtime, SPEC, fail)
+    scheduler, engine = Scheduler(fail), Engine(FakeRuntime(batch=32), SPEC)
     log, idle = ClipLog(), ClipLog()
-    one = scheduler.add_lane(1, log)
-    scheduler.add_lane(1, idle)
+    one = scheduler.add_lane(engine, 1, log)
+    scheduler.add_lane(engine, 1, idle)
     scheduler.start()
     for n in range(4):
         scheduler.submit(one, segment(n))
@@ -80,9 +80,9 @@ def test_a_stop_reports_the_breaks_and_computes_nothing_more() -> None:
             return super().classify(rings)
 
     runtime = HeldRuntime()
-    scheduler = Scheduler(runtime, SPEC, fail)
+    scheduler, engine = Scheduler(fail), Engine(runtime, SPEC)
     logs = [ClipLog() for _ in range(16)]
-    for one in [scheduler.add_lane(1, log) for log in logs]:
+    for one in [scheduler.add_lane(engine, 1, log) for log in logs]:
         for n in range(4):
             scheduler.submit(one, segment(n))
         scheduler.submit(one, "shutdown")
@@ -99,8 +99,8 @@ def test_a_stop_reports_the_breaks_and_computes_nothing_more() -> None:
 
 def test_an_end_without_a_stop_computes_what_waits() -> None:
     log = ClipLog()
-    scheduler = Scheduler(FakeRuntime(), SPEC, fail)
-    one = scheduler.add_lane(1, log)
+    scheduler = Scheduler(fail)
+    one = scheduler.add_lane(Engine(FakeRuntime(), SPEC), 1, log)
     for n in range(4):
         scheduler.submit(one, segment(n))
     scheduler.submit(one, "stream_lost")
@@ -121,9 +121,9 @@ def test_a_failing_runtime_is_reported_not_swallowed() -> None:
         failures.append(error)
         done.set()
 
-    scheduler = Scheduler(BrokenRuntime(), SPEC, failed)
+    scheduler = Scheduler(failed)
     log = ClipLog()
-    one = scheduler.add_lane(1, log)
+    one = scheduler.add_lane(Engine(BrokenRuntime(), SPEC), 1, log)
     scheduler.start()
     for n in range(4):
         scheduler.submit(one, segment(n))
@@ -134,7 +134,7 @@ def test_a_failing_runtime_is_reported_not_swallowed() -> None:
 
 
 def test_a_task_runs_on_the_runtime_thread_and_its_error_is_raised_here() -> None:
-    scheduler = Scheduler(FakeRuntime(), SPEC, fail)
+    scheduler = Scheduler(fail)
     threads: list[str] = []
     scheduler.start()
     scheduler.run_between_turns(lambda: threads.append(threading.current_thread().name))
@@ -147,8 +147,9 @@ def test_a_task_runs_on_the_runtime_thread_and_its_error_is_raised_here() -> Non
 
 
 def test_a_camera_that_leaves_gets_its_break_and_the_others_continue() -> None:
-    scheduler, logs = Scheduler(FakeRuntime(classify_s=0.01), SPEC, fail), [ClipLog(), ClipLog()]
-    leaving, staying = (scheduler.add_lane(1, log) for log in logs)
+    engine = Engine(FakeRuntime(classify_s=0.01), SPEC)
+    scheduler, logs = Scheduler(fail), [ClipLog(), ClipLog()]
+    leaving, staying = (scheduler.add_lane(engine, 1, log) for log in logs)
     scheduler.start()
     for n in range(8):
         scheduler.submit(leaving, segment(n))

@@ -34,12 +34,11 @@ COLUMNS = 24  # of Grafana's grid
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The metrics port of a daemon that serves a camera, and has delivered events."""
+    """The metrics port of a daemon that serves a camera with a zone, and has delivered events."""
     folder = tmp_path_factory.mktemp("site")
     broker, port = Mosquitto(folder), free_port()
-    config = write_site(
-        folder, broker.url, 'name = "demo"\nsource = "demo:"\nloop = true', extra=f"[metrics]\nport = {port}"
-    )
+    camera = 'name = "demo"\nsource = "demo:"\nloop = true\n[[camera.zone]]\nname = "all"'
+    config = write_site(folder, broker.url, camera, extra=f"[metrics]\nport = {port}")
     with DaemonProcess(config) as daemon:
         daemon.wait_for_log("event=start")
         yield port

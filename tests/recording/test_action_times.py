@@ -6,6 +6,7 @@ import pytest
 
 from edge_tdn.config.tables import Config
 from edge_tdn.messages import NS_PER_S
+from edge_tdn.recording.action_recorder import RecordedZone
 from edge_tdn.recording.action_times import MAX_APART_NS, ActionTimes
 from tests.support.actions import action_event, clip_scores
 from tests.support.fakes import SPEC
@@ -14,7 +15,8 @@ from tests.support.fakes import SPEC
 def times(main_stream: bool = False, **record: object) -> ActionTimes:
     keys = {"clip": True, "folder": "seen", "pre_roll_s": 1.0, "post_roll_s": 0.5, **record}
     config = Config.model_validate({"record": keys, "camera": [{"name": "door", "source": "demo:"}]})
-    return ActionTimes.of(SPEC, hop=1, config=config, late_s=1.0, main_stream=main_stream)
+    zone = RecordedZone(None, SPEC, hop=1, min_length_s=config.decide.min_length_s)
+    return ActionTimes.of(zone, config.record, late_s=1.0, main_stream=main_stream)
 
 
 def test_a_clip_lasts_from_its_pre_roll_to_its_post_roll() -> None:

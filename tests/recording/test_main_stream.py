@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_tdn.actions.decider import Origin
 from edge_tdn.capture.video_file import read_file
 from edge_tdn.config.credentials import check_camera_access
 from edge_tdn.config.load import load
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model
 from edge_tdn.media import gstreamer
@@ -26,7 +26,6 @@ from edge_tdn.recording.main_stream import ArrivalClock, MainStreamState
 from edge_tdn.recording.recorder import Recorder
 from edge_tdn.recording.timing import RecorderTiming
 from edge_tdn.service.camera import Camera
-from edge_tdn.service.camera_settings import CameraSettings
 from edge_tdn.service.timing import CameraTiming
 from tests.conftest import number_in
 from tests.support.actions import NumberReader
@@ -34,6 +33,7 @@ from tests.support.broker import Mosquitto
 from tests.support.fakes import fail
 from tests.support.mqtt import RecordingClient
 from tests.support.waiting import eventually
+from tests.support.zones import camera_settings
 
 RATE = 30
 ACTION = range(80, 100)  # numbers of the frames that are one
@@ -54,10 +54,9 @@ class RecordedCamera:
         )
         self._publisher = broker.publisher("test", fail)
         runtime = NumberReader(motion.manifest.input.segments, ACTION)
-        self._scheduler = Scheduler(runtime, motion.manifest.input, fail)
-        origin = Origin("here", "door", "b007", motion.ref("fp32"))
+        self._scheduler, engine = Scheduler(fail), Engine(runtime, motion.manifest.input)
         timing = CameraTiming(recorder=RecorderTiming(late_s=10.0))  # the machine may be busy
-        settings = CameraSettings(config.camera[0], config, folder, motion, origin, timing)
+        settings = camera_settings(config, motion, folder, engine, timing)
         self.camera = Camera(settings, self._scheduler, self._publisher)
         assert isinstance(self.camera.recorder, Recorder)
         self.recorder = self.camera.recorder

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_tdn.actions.decider import Origin
 from edge_tdn.capture.video_file import read_file
 from edge_tdn.config.load import parse
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.jpeg_comment import comment_in
 from edge_tdn.manifest import Model
@@ -29,6 +29,7 @@ from edge_tdn.media import gstreamer
 from edge_tdn.media.video_writer import LIVE_ENCODERS, VideoWriter
 from edge_tdn.messages import CENTRE, NS_PER_MS, NS_PER_S, ActionEvent, Scores
 from edge_tdn.recording import recorder_thread
+from edge_tdn.recording.action_recorder import RecordedZone
 from edge_tdn.recording.recorder import Recorder
 from edge_tdn.recording.recorder_inbox import MAX_WAITING_SNAPSHOTS
 from edge_tdn.recording.recordings import OURS
@@ -36,13 +37,13 @@ from edge_tdn.recording.snapshot import draw
 from edge_tdn.recording.timing import RecorderTiming
 from edge_tdn.recording.verify import verify
 from edge_tdn.service.camera import Camera
-from edge_tdn.service.camera_settings import CameraSettings
 from tests.conftest import _numbered, number_in
 from tests.support.actions import NumberReader, action_event, clip_scores, numbered_frame
 from tests.support.broker import Mosquitto
 from tests.support.fakes import fail
 from tests.support.mqtt import RecordingClient
 from tests.support.waiting import eventually
+from tests.support.zones import camera_settings
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 RATE = 30
@@ -65,9 +66,8 @@ def test_an_action_of_a_camera_gives_its_best_picture_and_a_clip_around_it(
     )
     runtime = NumberReader(motion.manifest.input.segments, ACTION)
     publisher = broker.publisher("test", fail)
-    scheduler = Scheduler(runtime, motion.manifest.input, fail)
-    origin = Origin("here", "door", "b007", motion.ref("fp32"))
-    camera = Camera(CameraSettings(config.camera[0], config, tmp_path, motion, origin), scheduler, publisher)
+    scheduler, engine = Scheduler(fail), Engine(runtime, motion.manifest.input)
+    camera = Camera(camera_settings(config, motion, tmp_path, engine), scheduler, publisher)
     recorder = camera.recorder
     assert isinstance(recorder, Recorder)
     with closing(RecordingClient(broker.port, "test/#")) as client:
@@ -116,21 +116,24 @@ Make = Callable[..., Recorder]
 
 
 @pytest.fixture
-def published() -> list[bytes]:
-    """The JPEGs of `make_recorder`'s recorders."""
+def published() -> list[tuple[str | None, bytes]]:
+    """The JPEGs of `make_recorder`'s recorders, each after the name of its zone."""
     return []
 
 
 @pytest.fixture
-def make_recorder(motion: Model, tmp_path: Path, published: list[bytes]) -> Iterator[Make]:
+def make_recorder(motion: Model, tmp_path: Path, published: list[tuple[str | None, bytes]]) -> Iterator[Make]:
     """Return a function that makes a recorder of the camera `door` from keys of [record]; all are closed afterwards."""
     made: list[Recorder] = []
 
-    def make(timing: RecorderTiming = PATIENT, **keys: Any) -> Recorder:
+    def publish(jpeg: bytes, zone: str | None) -> None:
+        published.append((zone, jpeg))
+
+    def make(timing: RecorderTiming = PATIENT, zones: Sequence[RecordedZone] = (), **keys: Any) -> Recorder:
         keys = {"clip": True, "snapshot": True, "folder": "seen", "pre_roll_s": 1.0, "post_roll_s": 0.5, **keys}
         config = Config.model_validate({"record": keys, "camera": [{"name": "door", "source": "demo:"}]})
-        spec = motion.manifest.input
-        made.append(Recorder(config.camera[0], config, spec, tmp_path, published.append, timing=timing))
+        whole = RecordedZone(None, motion.manifest.input, hop=1, min_length_s=config.decide.min_length_s)
+        made.append(Recorder(config.camera[0], config, zones or [whole], tmp_path, publish, timing=timing))
         return made[-1]
 
     yield make
@@ -268,7 +271,7 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_clip_of_its_action(make_re
 
 
 def test_a_full_disk_costs_files_and_nothing_else(
-    make_recorder: Make, published: list[bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_recorder: Make, published: list[tuple[str | None, bytes]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     disk = tmp_path / "seen"
     disk.mkdir()
@@ -302,7 +305,7 @@ def test_a_full_disk_costs_files_and_nothing_else(
 
 
 def test_snapshots_that_come_too_fast_are_dropped_and_counted(
-    make_recorder: Make, published: list[bytes], monkeypatch: pytest.MonkeyPatch
+    make_recorder: Make, published: list[tuple[str | None, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None is drawn before all events have come: the runtime's thread waits for nothing."""
     complete = threading.Event()
@@ -324,7 +327,7 @@ def test_snapshots_that_come_too_fast_are_dropped_and_counted(
 
 
 def test_the_best_picture_of_each_action_is_kept_while_several_are_under_way(
-    make_recorder: Make, published: list[bytes], tmp_path: Path
+    make_recorder: Make, published: list[tuple[str | None, bytes]], tmp_path: Path
 ) -> None:
     recorder = make_recorder(clip=False)
     play(recorder, 0, 41)

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from edge_tdn.actions.decider import Origin
 from edge_tdn.config.tables import Config
+from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.pace import MIN_LATE_HOPS
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.manifest import Model
 from edge_tdn.service.camera import Camera
-from edge_tdn.service.camera_settings import CameraSettings
 from edge_tdn.status_messages import CameraStatus
 from tests.support.actions import NumberReader
 from tests.support.fakes import FakeRuntime, PublisherLog, fail
 from tests.support.rtsp import RtspCamera
 from tests.support.waiting import eventually
+from tests.support.zones import camera_settings
 
 
 class Served:
@@ -43,10 +43,9 @@ class Served:
         config = Config.model_validate({"record": record or {}, "camera": [camera]})
         spec = motion.manifest.input
         self.publisher: Any = PublisherLog()
-        self.scheduler = Scheduler(runtime or FakeRuntime(spec.segments, classify_s), spec, fail)
-        origin = Origin("here", "door", "b007", motion.ref("fp32"))
-        settings = CameraSettings(config.camera[0], config, folder, motion, origin)
-        self.camera = Camera(settings, self.scheduler, self.publisher)
+        self.scheduler = Scheduler(fail)
+        engine = Engine(runtime or FakeRuntime(spec.segments, classify_s), spec)
+        self.camera = Camera(camera_settings(config, motion, folder, engine), self.scheduler, self.publisher)
 
 
 def test_the_status_reports_that_the_host_is_too_slow(
@@ -167,8 +166,9 @@ def test_a_camera_that_has_left_is_freed_without_a_garbage_collection(
         camera = served.camera
         recorder = camera.recorder
         assert recorder is not None
-        freed = [weakref.ref(part) for part in (camera, recorder, camera._thread, camera._recognition)]
-        freed += [weakref.ref(camera._feed.pipeline.lane.ring), weakref.ref(recorder._recent)]  # type: ignore[attr-defined]
+        (zone,) = camera.zones
+        freed = [weakref.ref(part) for part in (camera, recorder, camera._thread, zone, zone.recognition)]
+        freed += [weakref.ref(zone.feed.pipeline.lane.ring), weakref.ref(recorder._recent)]  # type: ignore[attr-defined]
         camera.start()
         eventually(lambda: served.camera.status().clips > 0 or served.camera.failure is not None)
         camera.stop("removed from the configuration")
@@ -177,7 +177,7 @@ def test_a_camera_that_has_left_is_freed_without_a_garbage_collection(
         recorder.close()
         recorder.join(60)
         camera.dismiss(removed=True)
-        del served.camera, camera, recorder
+        del served.camera, camera, recorder, zone
         eventually(lambda: [one() for one in freed] == [None] * len(freed), 5.0, lambda: [one() for one in freed])
     finally:
         gc.enable()
@@ -192,7 +192,7 @@ def test_a_camera_that_was_never_started_is_freed_too(motion: Model, tmp_path: P
         served = Served(motion, tmp_path, "absent.mp4")
         camera = served.camera
         assert camera.stopped
-        freed = [weakref.ref(camera), weakref.ref(camera._feed.pipeline.lane.ring)]
+        freed = [weakref.ref(camera), weakref.ref(camera.zones[0].feed.pipeline.lane.ring)]
         camera.stop()
         camera.join(1)
         camera.leave()

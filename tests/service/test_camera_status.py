@@ -7,36 +7,35 @@ from typing import Any
 
 import pytest
 
-from edge_tdn.config.tables import CameraConfig
-from edge_tdn.inference.lane import Lane
+from edge_tdn.config.tables import Config
 from edge_tdn.inference.scheduler import Scheduler
+from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S
-from edge_tdn.segments.window import Window
-from edge_tdn.service.camera_status import FRUITLESS_RUNS, CameraStatusTracker, ClipStatistics
+from edge_tdn.service.camera_status import FRUITLESS_RUNS, CameraStatusTracker
 from edge_tdn.service.camera_topics import CameraTopics
-from edge_tdn.service.segment_feed import Pipeline, SegmentFeed
 from tests.support.actions import clip_scores, numbered_frame
-from tests.support.fakes import SPEC, ClipLog, FakeRuntime, PublisherLog, fail
+from tests.support.fakes import PublisherLog, fail
+from tests.support.zones import fake_zones
 
 
 class Tracked:
     """A status tracker, and what it publishes."""
 
-    def __init__(self) -> None:
-        scheduler = Scheduler(FakeRuntime(), SPEC, fail)
-        self.lane: Lane = scheduler.add_lane(1, ClipLog())
+    def __init__(self, motion: Model) -> None:
         self.publisher: Any = PublisherLog()
         self.topics = CameraTopics(self.publisher, "door")
-        self.clips = ClipStatistics()
+        camera = {"name": "door", "source": "rtsp://u:secret@127.0.0.1/x", "max_gap_s": 0.5}
+        config = Config.model_validate({"camera": [camera]})
+        zones = fake_zones(motion, config, Scheduler(fail), self.topics)
+        self.zone = zones.zones[0]
+        self.lane, self.clips = self.zone.feed.pipeline.lane, self.zone.clips
         self.trouble = ""
-        camera = CameraConfig(name="door", source="rtsp://u:secret@127.0.0.1/x")
-        feed = SegmentFeed(scheduler, Pipeline(Window(SPEC, 0.5), self.lane))
-        self.tracker = CameraStatusTracker(camera, self.topics, feed, self.clips, lambda: self.trouble)
+        self.tracker = CameraStatusTracker(config.camera[0], self.topics, zones, lambda: self.trouble)
 
 
 @pytest.fixture
-def tracked() -> Tracked:
-    return Tracked()
+def tracked(motion: Model) -> Tracked:
+    return Tracked(motion)
 
 
 def test_trouble_lasts_since_it_began_and_not_since_the_last_try(tracked: Tracked) -> None:

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from edge_tdn.config.tables import CameraConfig
+from edge_tdn.config.tables import Config
 from edge_tdn.errors import SourceError
 from edge_tdn.inference.scheduler import Scheduler
-from edge_tdn.segments.window import Window
-from edge_tdn.service.camera_status import CameraStatusTracker, ClipStatistics
+from edge_tdn.manifest import Model
+from edge_tdn.service.camera_status import CameraStatusTracker
 from edge_tdn.service.camera_thread import CameraThread
 from edge_tdn.service.camera_topics import CameraTopics
 from edge_tdn.service.recorder_slot import RecorderSlot
-from edge_tdn.service.segment_feed import Pipeline, SegmentFeed
 from tests.support.actions import numbered_frame
-from tests.support.fakes import SPEC, ClipLog, FakeRuntime, FakeSource, PublisherLog, RecorderLog, fail
+from tests.support.fakes import SPEC, ClipLog, FakeSource, PublisherLog, RecorderLog, fail
 from tests.support.waiting import eventually
+from tests.support.zones import fake_zones
 
 
 class StubStream:
@@ -38,17 +38,18 @@ class StubStream:
 class Threaded:
     """A camera's thread on a fake source. Clips are computed when the test asks for it."""
 
-    def __init__(self, main_stream: StubStream | None = None, retry_s: float | None = None) -> None:
-        self._scheduler = Scheduler(FakeRuntime(), SPEC, fail)
+    def __init__(self, motion: Model, main_stream: StubStream | None = None, retry_s: float | None = None) -> None:
+        self._scheduler = Scheduler(fail)
         self.log, self.source, self.recorder = ClipLog(), FakeSource(), RecorderLog()
-        feed = SegmentFeed(self._scheduler, Pipeline(Window(SPEC, 0.5), self._scheduler.add_lane(1, self.log)))
         publisher: Any = PublisherLog()
-        camera = CameraConfig(name="door", source="demo:")
-        self.status = CameraStatusTracker(camera, CameraTopics(publisher, "door"), feed, ClipStatistics())
+        topics = CameraTopics(publisher, "door")
+        config = Config.model_validate({"camera": [{"name": "door", "source": "demo:", "max_gap_s": 0.5}]})
+        zones = fake_zones(motion, config, self._scheduler, topics, self.log)
+        self.status = CameraStatusTracker(config.camera[0], topics, zones)
         slot = RecorderSlot()
         slot.replace(self.recorder)
         source: Any = self.source
-        self.thread = CameraThread("door", source, feed, self.status, slot, main_stream, retry_s)
+        self.thread = CameraThread("door", source, zones, self.status, slot, main_stream, retry_s)
 
     def breaks(self) -> list[str]:
         """Compute what was submitted, and return the breaks so far."""
@@ -57,8 +58,8 @@ class Threaded:
 
 
 @pytest.fixture
-def threaded() -> Iterator[Threaded]:
-    one = Threaded()
+def threaded(motion: Model) -> Iterator[Threaded]:
+    one = Threaded(motion)
     yield one
     one.thread.demand.stop("the test is over")
     one.thread.join(60)
@@ -121,9 +122,11 @@ def test_an_unforeseen_failure_is_logged_and_reported(threaded: Threaded, caplog
     assert "camera=door failed" in caplog.text
 
 
-def test_live_source_with_an_unforeseen_failure_is_played_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_live_source_with_an_unforeseen_failure_is_played_again(
+    motion: Model, caplog: pytest.LogCaptureFixture
+) -> None:
     """Like one that cannot be reached: a camera must not be lost until the daemon is started again."""
-    threaded = Threaded(retry_s=0.01)
+    threaded = Threaded(motion, retry_s=0.01)
     threaded.thread.start()
     threaded.source.put(numbered_frame(1, 0.1), RuntimeError("no such luck"))
     eventually(lambda: threaded.source.plays == 2)
@@ -171,9 +174,9 @@ def test_a_camera_that_is_disabled_can_be_stopped(threaded: Threaded) -> None:
     assert threaded.status.state == "disabled"
 
 
-def test_a_main_stream_plays_along_and_is_recorded_in_place_of_the_source() -> None:
+def test_a_main_stream_plays_along_and_is_recorded_in_place_of_the_source(motion: Model) -> None:
     stream = StubStream()
-    threaded = Threaded(stream)
+    threaded = Threaded(motion, stream)
     threaded.thread.start()
     threaded.source.put(numbered_frame(1, 0.1))
     eventually(lambda: threaded.status.status().frames == 1)

@@ -1,4 +1,4 @@
-"""The topics of a camera that leaves: nothing is published any more."""
+"""The topics of a camera and of its zones, and of one that leaves."""
 
 from typing import Any
 
@@ -18,3 +18,27 @@ def test_a_camera_that_has_left_publishes_nothing_more() -> None:
     topics.snapshot(b"late")
     assert publisher.actions == ["left"]
     assert publisher.snapshots == [b"jpeg"]
+
+
+def test_a_camera_shows_the_newest_action_of_its_zones() -> None:
+    publisher: Any = PublisherLog()
+    topics = CameraTopics(publisher, "door")
+    for label, zone in (("left", "gate"), ("right", "path"), ("up", "gate"), (None, "gate"), (None, "path")):
+        topics.action(label, zone)
+    assert publisher.zone_actions == [
+        ("gate", "left"),
+        ("path", "right"),
+        ("gate", "up"),
+        ("gate", None),
+        ("path", None),
+    ]
+    assert publisher.actions == ["left", "right", "up", "right", None]
+
+
+def test_a_picture_of_a_zone_is_the_cameras_newest_too() -> None:
+    publisher: Any = PublisherLog()
+    topics = CameraTopics(publisher, "door")
+    topics.snapshot(b"one", "gate")
+    topics.snapshot(b"two")
+    assert publisher.zone_snapshots == [("gate", b"one")]
+    assert publisher.snapshots == [b"one", b"two"]

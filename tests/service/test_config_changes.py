@@ -11,7 +11,14 @@ from edge_tdn.service.config_changes import changes, in_force
 
 names = st.sampled_from(["a", "b", "c", "d"])
 cameras = st.lists(
-    st.fixed_dictionaries({"name": names, "source": st.just("demo:"), "hop": st.integers(1, 2)}),
+    st.fixed_dictionaries(
+        {
+            "name": names,
+            "source": st.just("demo:"),
+            "hop": st.integers(1, 2),
+            "zone": st.sampled_from([[], [{"name": "z"}], [{"name": "z", "hop": 3}]]),
+        }
+    ),
     min_size=1,
     max_size=4,
     unique_by=lambda camera: camera["name"],
@@ -43,8 +50,10 @@ def test_every_change_is_named_and_what_is_served_afterwards_differs_no_more(run
     found = changes(running, new)
     before, after = ({camera.name: camera for camera in config.camera} for config in (running, new))
     kept = {name for name in before if after.get(name) == before[name]}
-    assert sorted([*found.added, *found.restarted, *kept]) == sorted(after)
-    assert sorted([*found.removed, *found.restarted, *kept]) == sorted(before)
+    assert sorted([*found.added, *found.restarted, *found.rezoned, *kept]) == sorted(after)
+    assert sorted([*found.removed, *found.restarted, *found.rezoned, *kept]) == sorted(before)
+    for name in found.rezoned:
+        assert before[name].model_copy(update={"zone": after[name].zone}) == after[name], "the camera keeps running"
     assert set(found.later) <= set(found.keys)
     assert ("host" in found.later) == (running.host != new.host)
     assert found.runtime == (running.runtime.threads != new.runtime.threads)
@@ -53,7 +62,7 @@ def test_every_change_is_named_and_what_is_served_afterwards_differs_no_more(run
     assert (served.host, served.base_topic, served.outbox) == (running.host, running.base_topic, running.outbox)
     left = changes(served, new)
     assert left.keys == left.later == found.later
-    assert not left.added + left.leaving
+    assert not left.added + left.leaving + left.rezoned
     assert not left.connection
 
 
@@ -83,3 +92,11 @@ def test_a_camera_that_failed_is_restarted_and_a_pending_configuration_counts_as
     pending = running.model_copy(update={"decide": running.decide.model_copy(update={"enter_threshold": 0.9})})
     assert changes(running, running, failed={"a"}).restarted == ("a",)
     assert changes(running, running, pending=pending).keys == ("decide.enter_threshold",)
+
+
+def test_what_changes_of_a_cameras_zones_is_named() -> None:
+    camera = {"name": "a", "source": "demo:"}
+    running = Config.model_validate({"camera": [camera]})
+    new = Config.model_validate({"camera": [camera | {"zone": [{"name": "gate"}]}]})
+    assert str(changes(running, new)) == "zones changed of: a"
+    assert changes(running, new, failed={"a"}).rezoned == (), "it is restarted"

@@ -22,7 +22,17 @@ from edge_tdn.messages import ModelRef, State
 from edge_tdn.service.metrics import Metrics
 from edge_tdn.service.metrics_port import in_use
 from edge_tdn.service.timing import MetricsTiming
-from edge_tdn.status_messages import CameraStatus, ConfigStatus, DaemonStatus, Delivery, OutboxStatus, RuntimeStatus
+from edge_tdn.status_messages import (
+    CameraStatus,
+    CameraThresholds,
+    ConfigStatus,
+    DaemonStatus,
+    Delivery,
+    ModelStatus,
+    OutboxStatus,
+    RuntimeStatus,
+    ZoneStatus,
+)
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
 from tests.support.mqtt import HostRecorder
@@ -171,14 +181,26 @@ def config(tmp_path: Path, port: int, address: str = "127.0.0.1") -> Config:
 MOMENT = "2026-03-01T12:00:00.000Z"
 
 
-def daemon_status() -> DaemonStatus:
+def model_status(precision: str, rebuilds: int = 0, zones: int = 1) -> ModelStatus:
+    return ModelStatus(
+        model=ModelRef(id="m", precision=precision, sha256="0" * 64),
+        device="CPU",
+        zones=zones,
+        memory_mb=40.5,
+        runtime=RuntimeStatus(state="rebuilding" if rebuilds else "ok", reason="", since=MOMENT, rebuilds=rebuilds),
+    )
+
+
+def daemon_status(*models: ModelStatus) -> DaemonStatus:
+    models = models or (model_status("fp32", rebuilds=2),)
     return DaemonStatus(
         host="here",
         version="1",
         boot="b001",
         started_at=MOMENT,
-        model=ModelRef(id="m", precision="fp32", sha256="0" * 64),
+        model=models[0].model,
         device="CPU",
+        models=models,
         cameras=[],
         session=1,
         delivery=Delivery(state="connected", reason="", since=MOMENT),
@@ -188,7 +210,26 @@ def daemon_status() -> DaemonStatus:
     )
 
 
-def camera_status(name: str, state: State) -> CameraStatus:
+def zone_status(name: str, clips: int) -> ZoneStatus:
+    return ZoneStatus(
+        zone=name,
+        reason="",
+        action=None,
+        model=ModelRef(id="m", precision="fp32", sha256="0" * 64),
+        width=320,
+        height=240,
+        segment_s=0.25,
+        hop=2,
+        latency_ms=31.5,
+        clips=clips,
+        gated=3,
+        shed=4,
+        repeated=5,
+        thresholds=CameraThresholds(enter=0.7, exit=0.4),
+    )
+
+
+def camera_status(name: str, state: State, *zones: ZoneStatus) -> CameraStatus:
     return CameraStatus(
         camera=name,
         state=state,
@@ -203,7 +244,97 @@ def camera_status(name: str, state: State) -> CameraStatus:
         gated=0,
         shed=0,
         gaps=0,
+        zones=zones,
     )
+
+
+def names(port: int) -> set[str]:
+    """Return the names of all that a scrape has, also of what has no series."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        return {line.split()[2] for line in answer.read().decode().splitlines() if line.startswith("# TYPE edge_tdn")}
+
+
+def test_zones_and_further_models_have_series_of_their_own(tmp_path: Path) -> None:
+    """A host without zones has none of them, and what it has keeps its name and labels."""
+    cameras, daemon = [camera_status("one", "streaming")], daemon_status()
+    metrics = Metrics(config(tmp_path, port := free_port()), lambda: cameras, lambda: daemon)
+    metrics.start()
+    try:
+        before = names(port)
+        assert not [
+            name for name in before if "zone" in name or name in ("edge_tdn_model_state", "edge_tdn_model_zones")
+        ]
+        cameras.append(camera_status("two", "streaming", zone_status("gate", 10), zone_status("bed", 20)))
+        daemon = daemon_status(model_status("fp32", zones=2), model_status("int8", rebuilds=3))
+        figure = scrape(port)
+        for zone, clips in (("gate", 10), ("bed", 20)):
+            shown = {
+                name: figure(f"edge_tdn_zone_{name}", camera="two", zone=zone)
+                for name in ("clips_total", "clips_gated_total", "segments_shed_total", "ticks_repeated_total")
+            }
+            assert list(shown.values()) == [clips, 3, 4, 5]
+            for name, value in (("hop_segments", 2), ("width_pixels", 320), ("height_pixels", 240)):
+                assert figure(f"edge_tdn_zone_{name}", camera="two", zone=zone) == value
+        assert figure("edge_tdn_camera_clips_total", camera="two") == 10
+        assert figure("edge_tdn_runtime_rebuilds_total") == 3
+        for precision, state, zones in (("fp32", "ok", 2), ("int8", "rebuilding", 1)):
+            model = {"id": "m", "precision": precision}
+            assert figure("edge_tdn_model_info", device="CPU", sha256="0" * 64, **model) == 1
+            assert figure("edge_tdn_model_state", state=state, **model) == 1
+            assert figure("edge_tdn_model_state", state="failed", **model) == 0
+            assert figure("edge_tdn_model_zones", **model) == zones
+            assert figure("edge_tdn_model_memory_bytes", **model) == 40_500_000
+        assert figure("edge_tdn_model_rebuilds_total", id="m", precision="int8") == 3
+        assert before < names(port)
+    finally:
+        metrics.close()
+
+
+def test_the_series_of_zones_agree_with_their_statuses(
+    broker: Mosquitto, tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    """A real daemon with two models, whose camera plays a file."""
+    make_video(frames=45, rate=15)
+    port = free_port()
+    zones = '[[camera.zone]]\nname = "left"\nregion = [0.0, 0.0, 0.5, 1.0]\n'
+    zones += '[[camera.zone]]\nname = "all"\nprecision = "int8"\nhop = 2'
+    config = write_site(
+        tmp_path,
+        broker.url,
+        f'name = "file"\nsource = "video.mp4"\nmotion_gate = false\n{zones}',
+        'name = "live"\nsource = "demo:"\nloop = true',
+        extra=f"{EAGER}\n[metrics]\nport = {port}",
+    )
+    client = HostRecorder(broker.port, "edge-tdn/test")
+
+    def alike() -> bool:
+        ended, figure = newest(client, "file"), scrape(port)
+        clips = [one["clips"] for one in ended.get("zones", ())]
+        scraped = [figure("edge_tdn_zone_clips_total", camera="file", zone=zone) for zone in ("left", "all")]
+        total = figure("edge_tdn_camera_clips_total", camera="file")
+        return ended["state"] == "ended" and clips == scraped and sum(clips) == ended["clips"] == total > 0
+
+    with DaemonProcess(config) as daemon:
+        client.wait_for(lambda: newest(client, "file")["state"] == "ended")
+        client.wait_for(alike)
+        figure = scrape(port)
+        ended = newest(client, "file")
+        for one, width in zip(ended["zones"], (64, 128), strict=True):
+            zone = {"camera": "file", "zone": one["zone"]}
+            assert figure("edge_tdn_zone_width_pixels", **zone) == one["width"] == width
+            assert figure("edge_tdn_zone_hop_segments", **zone) == one["hop"]
+            assert figure("edge_tdn_zone_ticks_repeated_total", **zone) == one["repeated"]
+        left, whole = ended["zones"]
+        assert left["clips"] > whole["clips"] > 0
+        for precision, served in (("fp32", 2), ("int8", 1)):
+            model = {"id": "motion", "precision": precision}
+            assert figure("edge_tdn_model_info", device="CPU", sha256=_sha256(client), **model) == 1
+            assert figure("edge_tdn_model_zones", **model) == served
+            assert figure("edge_tdn_model_memory_bytes", **model) >= 0
+        with pytest.raises(KeyError):
+            figure("edge_tdn_zone_clips_total", camera="live", zone="")
+        assert daemon.terminate() == 0
+    client.close()
 
 
 def test_a_camera_that_leaves_takes_its_metrics_with_it(tmp_path: Path) -> None:

@@ -1,24 +1,24 @@
 """Scores of a camera's clips become events, which are published and recorded."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_tdn.actions.decider import Origin
+from edge_tdn.actions.event_numbers import EventNumbers
 from edge_tdn.config.tables import Config
 from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, Scores
-from edge_tdn.service.camera_settings import CameraSettings
-from edge_tdn.service.camera_status import ClipStatistics
+from edge_tdn.service.camera_settings import ZoneSettings
 from edge_tdn.service.camera_topics import CameraTopics
+from edge_tdn.service.clip_statistics import ClipStatistics
 from edge_tdn.service.recognition import STAGES, Recognition
 from edge_tdn.service.recorder_slot import RecorderSlot
 from tests.support.actions import clip_scores
 from tests.support.decisions import PROMPT
 from tests.support.fakes import PublisherLog, RecorderLog, fail
+from tests.support.zones import camera_settings
 
 
 class Recognised:
@@ -37,20 +37,21 @@ class Recognised:
             CameraTopics(self.publisher, "door"),
             slot,
             self.clips,
-            seq=7,
+            EventNumbers(7),
             observe=lambda camera, stage, seconds: self.observed.append(stage),
         )
 
-    def settings(self, decide: dict[str, object]) -> CameraSettings:
+    def settings(self, decide: dict[str, object]) -> ZoneSettings:
         config = Config.model_validate(
             {
+                "host": "here",
                 "broker": {"scores": self._publish_scores},
                 "decide": decide,
                 "camera": [{"name": "door", "source": "demo:"}],
             }
         )
-        origin = Origin("here", "door", "b007", self._model.ref("fp32"))
-        return CameraSettings(config.camera[0], config, Path(), self._model, origin)
+        (zone,) = camera_settings(config, self._model).zones
+        return zone
 
     def clip(self, at_s: float, label: str | None = None) -> Scores:
         """Score a clip: sure of this label, or of none."""
@@ -188,7 +189,7 @@ def test_fault_while_deciding_ends_the_action_of_its_camera_and_nothing_else(
     """The decider may have stopped midway, with numbers already used: events continue after the last published one."""
 
     def fail(*_: object) -> None:
-        recognised.recognition._decider._seq = 99
+        recognised.recognition._numbers.take()
         raise KeyError("left")
 
     recognised.recognition.set_thresholds(0.9, 0.3, None)

@@ -71,10 +71,7 @@ class InProcessDaemon:
         """Return each camera's threshold, and whether it is recorded; every one is served once, and streams."""
         eventually(lambda: all(camera.status().state == "streaming" for camera in self.daemon.cameras))
         cameras = self.daemon.cameras
-        served = {
-            one.name: (one._recognition._settings.config.decide.enter_threshold, one.recorder is not None)
-            for one in cameras
-        }
+        served = {one.name: (one._settings.config.decide.enter_threshold, one.recorder is not None) for one in cameras}
         # on a busy host a thread that was left behind ends a moment later
         eventually(lambda: threads("camera ") == sorted(f"camera {name}" for name in served))
         recorders = sorted(f"recorder {name}" for name, (_, recorded) in served.items() if recorded)
@@ -86,7 +83,7 @@ class InProcessDaemon:
 
     def kept_s(self) -> list[float]:
         """Return how long each camera's recorder keeps frames."""
-        return [camera.recorder._times.kept_s for camera in self.daemon.cameras]  # type: ignore[union-attr]
+        return [camera.recorder._times[None].kept_s for camera in self.daemon.cameras]  # type: ignore[union-attr]
 
     def wait_for_clips(self) -> None:
         """Wait until every camera has had another clip."""
@@ -131,12 +128,12 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, call: i
 
 def test_a_plan_changes_nothing_until_it_is_applied(start_daemon: Callable[..., InProcessDaemon]) -> None:
     one = start_daemon("a")
-    network, cameras = one.running.network, one.running.cameras
+    networks, cameras = one.running.networks, one.running.cameras
     one.write("a", "b", extra="[decide]\nenter_threshold = 0.9\n")
     plan = prepare(one.path, one.running)
     assert (plan.changes.added, plan.changes.keys) == (("b",), ("decide.enter_threshold",))
-    assert (plan.new_runtime, plan.network.runtime, plan.note) == (False, network.runtime, "")
-    assert one.running.network is network
+    assert (plan.opened, plan.networks.first.runtime, plan.note) == ((), networks.first.runtime, "")
+    assert one.running.networks is networks
     assert one.running.cameras is cameras
     assert list(one.served()) == ["a"]
     apply(plan, one.running)
@@ -184,12 +181,12 @@ def test_a_plan_whose_runtime_fails_closes_it_and_leaves_the_old_one_serving(
     one.open_runtime = lambda *_: runtime
     one.write("a", extra=THREADS)
     plan = prepare(one.path, one.running)
-    assert (plan.new_runtime, runtime.closed) == (True, False)
-    network = one.running.network
+    assert (plan.opened, runtime.closed) == (plan.networks.all, False)
+    networks = one.running.networks
     with pytest.raises(DeviceError, match="ran out of memory, computing a segment"):
         apply(plan, one.running)
     assert runtime.closed
-    assert one.running.network is network
+    assert one.running.networks is networks
     assert one.running.pending is None
     one.wait_for_clips()
 
@@ -318,7 +315,7 @@ def test_a_removed_camera_is_freed_without_a_garbage_collection(
     gc.disable()
     try:
         camera: Any = one.daemon.cameras[1]
-        parts = (camera, camera._feed.pipeline.lane.ring, camera.recorder, camera.recorder._recent)
+        parts = (camera, camera.zones[0].feed.pipeline.lane.ring, camera.recorder, camera.recorder._recent)
         freed = [weakref.ref(part) for part in parts]
         del camera, parts
         assert one.reload("stays", extra=recording).state == "in_force"

@@ -17,7 +17,7 @@ from edge_tdn.service.reloader import Reloader
 from edge_tdn.service.timing import DaemonTiming
 from tests.support.waiting import eventually
 
-NOTHING = Changes(added=(), restarted=(), removed=(), keys=(), later=())
+NOTHING = Changes(added=(), restarted=(), rezoned=(), removed=(), keys=(), later=())
 
 
 class Reloaded:

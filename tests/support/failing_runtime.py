@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_tdn.config.resolved_zones import ModelChoice
 from edge_tdn.config.tables import Config
 from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.runtime import Ring, Runtime
@@ -50,14 +51,14 @@ class FailingDevice:
         self.repaired = threading.Event()
         self.opened = 0
 
-    def open(self, config: Config, model: Model, cache: Path | None) -> Runtime:
+    def open(self, config: Config, model: Model, cache: Path | None, choice: ModelChoice) -> Runtime:
         if self.opened:
             assert self.repaired.wait(PATIENCE_S)
             self.broken = None
         if self.gone:
             raise self.gone
         self.opened += 1
-        return FailingRuntime(open_configured_runtime(config, model, cache), self._check)
+        return FailingRuntime(open_configured_runtime(config, model, cache, choice), self._check)
 
     def _check(self, call: str) -> None:
         if self.broken:

@@ -136,9 +136,11 @@ class PublisherLog:
 
     def __init__(self) -> None:
         self.events: list[ActionEvent] = []
-        self.actions: list[str | None] = []
+        self.actions: list[str | None] = []  # of the camera
+        self.zone_actions: list[tuple[str, str | None]] = []  # with the zone
         self.statuses: list[CameraStatus] = []
         self.snapshots: list[bytes] = []
+        self.zone_snapshots: list[tuple[str, bytes]] = []
         self.top_scores: list[TopScores] = []
 
     def last_seq(self, camera: str) -> int:
@@ -147,14 +149,20 @@ class PublisherLog:
     def event(self, event: ActionEvent) -> None:
         self.events.append(event)
 
-    def action(self, camera: str, label: str | None) -> None:
-        self.actions.append(label)
+    def action(self, camera: str, label: str | None, zone: str | None = None) -> None:
+        if zone:
+            self.zone_actions.append((zone, label))
+        else:
+            self.actions.append(label)
 
     def camera_status(self, status: CameraStatus) -> None:
         self.statuses.append(status)
 
-    def snapshot(self, camera: str, jpeg: bytes) -> None:
-        self.snapshots.append(jpeg)
+    def snapshot(self, camera: str, jpeg: bytes, zone: str | None = None) -> None:
+        if zone:
+            self.zone_snapshots.append((zone, jpeg))
+        else:
+            self.snapshots.append(jpeg)
 
     def scores(self, scores: TopScores) -> None:
         self.top_scores.append(scores)

@@ -54,6 +54,34 @@ def camera_status(name: str, **changed: object) -> bytes:
     return CameraStatus.model_validate(content | changed).json_bytes()
 
 
+def zone_status(name: str, **changed: object) -> dict[str, object]:
+    """Return a zone of a camera's status, to be passed in `zones`."""
+    content: dict[str, object] = {
+        "zone": name,
+        "reason": "",
+        "action": None,
+        "model": {"id": "motion", "precision": "int8", "sha256": "0" * 64},
+        "width": 640,
+        "height": 480,
+        "segment_s": 0.25,
+        "hop": 2,
+        "latency_ms": 31.4,
+        "clips": 12,
+        "gated": 0,
+        "shed": 0,
+        "repeated": 0,
+        "thresholds": {"enter": 0.7, "exit": 0.4},
+    }
+    return content | changed
+
+
+def model_status(id_: str, **changed: object) -> dict[str, object]:
+    """Return a model of a daemon's status, to be passed in `models`."""
+    runtime = {"state": "ok", "reason": "", "since": ago(60)}
+    model = {"id": id_, "precision": "int8", "sha256": "0" * 64}
+    return {"model": model, "device": "CPU", "zones": 1, "memory_mb": 40.0, "runtime": runtime} | changed
+
+
 def retained_topics(port: int, topic: str = "#") -> set[str]:
     """Return the topics of all retained messages at a broker, as Debian's own client receives them."""
     command = ["mosquitto_sub", "-p", str(port), "-t", topic, "--retained-only", "-F", "%t", "-W", "1"]

@@ -1,7 +1,7 @@
 """Examination of the cameras, all at the same time: does each connect, which pictures arrive, and how often?"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
 from contextlib import closing
@@ -18,9 +18,11 @@ from edge_tdn.capture.open_capture import open_capture, verify
 from edge_tdn.capture.stream_position import ONE_PICTURE, SNAPSHOT
 from edge_tdn.cli.doctor.finding import MIN_CERTIFICATE_DAYS, Finding, credential_remedy, days_until, is_loopback, start
 from edge_tdn.cli.timing import DoctorTiming
+from edge_tdn.cli.zone_sizes import Size, too_small
 from edge_tdn.config.checks import TLS_URLS
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError, ExplainedError, SourceError, last_line
+from edge_tdn.media.outline import Outline
 from edge_tdn.messages import NS_PER_S, Luma
 from edge_tdn.service.frame_rate import MIN_SHARE
 from edge_tdn.service.startup import draw_demo
@@ -65,8 +67,10 @@ class Look:
         return max(gaps, default=0) / NS_PER_S
 
 
-def examine(config: Config, base: Path, frame_rate: float, timing: DoctorTiming) -> Iterator[Finding]:
-    """`frame_rate`: that of the model, frames per second; 0 if it is not known."""
+def examine(
+    config: Config, base: Path, frame_rate: Callable[[CameraConfig], float], timing: DoctorTiming
+) -> Iterator[Finding]:
+    """`frame_rate`: returns that of a camera's models, frames per second; 0 if it is not known."""
     draw_demo(config)
     streams = {f"camera {camera.name}": camera for camera in config.camera}
     for camera in config.camera:
@@ -81,7 +85,10 @@ def examine(config: Config, base: Path, frame_rate: float, timing: DoctorTiming)
             yield Finding(what, "failed", str(attempt), remedy, ConfigError.exit_status)
             continue
         try:
-            yield _assess(what, camera, attempt.result(max(0.0, deadline - time.monotonic())), frame_rate)
+            seen = attempt.result(max(0.0, deadline - time.monotonic()))
+            yield _assess(what, camera, seen, frame_rate(camera))
+            if what == f"camera {camera.name}":  # not a record_source
+                yield from _zones(config, camera, (seen.height, seen.width))
             yield from _access(what, find(camera, base))
         except ExplainedError as error:
             yield Finding(what, "failed", error.cause, error.remedy, error.exit_status)
@@ -168,6 +175,20 @@ def _access(what: str, address: Address) -> Iterator[Finding]:
     if tls and (days := days_until(answer.expires_s)) < MIN_CERTIFICATE_DAYS:
         message = f"the camera's certificate is valid for {days:.0f} days"
         yield Finding(f"{what}, certificate", "warning", message, "have it renewed: when it expires, nothing plays")
+
+
+def _zones(config: Config, camera: CameraConfig, size: Size) -> Iterator[Finding]:
+    """Yield the size of each zone in pictures of this height and width, or that it is too small."""
+    faults = dict(too_small(config, camera, size))
+    for zone in camera.zone:
+        what = f"camera {camera.name}, zone {zone.name}"
+        if zone.name in faults:
+            message, _, remedy = faults[zone.name].rpartition(": ")
+            yield Finding(what, "failed", message, remedy, ConfigError.exit_status)
+            continue
+        rows, columns = Outline(zone.region, zone.polygon).box(size)
+        pixels = f"{columns.stop - columns.start}x{rows.stop - rows.start}"
+        yield Finding(what, "ok", f"{pixels} pixels of the picture of {size[1]}x{size[0]}")
 
 
 def _assess(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> Finding:

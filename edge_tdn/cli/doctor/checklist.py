@@ -67,7 +67,7 @@ def _examinations(path: Path, timing: DoctorTiming) -> Iterator[tuple[str, int, 
     yield "configuration", ConfigError.exit_status, site.configuration()
     config = site.config
     if config:
-        yield "model", ConfigError.exit_status, site.network(config, timing)
+        yield "model", ConfigError.exit_status, site.networks(config, timing)
         yield "folders", ConfigError.exit_status, site.folders(config)
         yield "service's files", ConfigError.exit_status, site.files_of_service(config)
         yield "broker", BrokerError.exit_status, broker.examine(config, site.access, site.holder, timing)
@@ -99,7 +99,7 @@ def _print(console: Console, finding: Finding) -> None:
     if not console.is_terminal:
         for text in (finding.message, remedy):
             for line in text.splitlines():
-                console.print(f"{word:8}{finding.what:20}{line}", soft_wrap=True)
+                console.print(f"{word:8}{finding.what:19} {line}", soft_wrap=True)
         return
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=1)

@@ -1,32 +1,34 @@
-"""Examination of the configuration, the model that it names, and the folders that it writes to."""
+"""Examination of the configuration, the models that it names, and the folders that it writes to."""
 
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
-from edge_tdn.actions.labels import check_names
 from edge_tdn.capture.address import is_live
-from edge_tdn.cli.doctor.finding import Finding, credential_remedy
+from edge_tdn.chosen_models import ChosenModels
+from edge_tdn.cli.doctor.finding import Finding, Mark, credential_remedy
 from edge_tdn.cli.doctor.units import is_installed, main_pid, protect_home, serving_unit, state_folder
 from edge_tdn.cli.hop_timing import Candidate, measure
+from edge_tdn.cli.opened_networks import open_uncached, opened_networks
 from edge_tdn.cli.timing import DEFAULT_DOCTOR, DoctorTiming
 from edge_tdn.config.credentials import PUBLIC, Access, broker_access
 from edge_tdn.config.fault import EVERY_KEY, Keys
 from edge_tdn.config.load import load
+from edge_tdn.config.resolved_zones import ModelChoice, model_choices, resolved_zones
 from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
 from edge_tdn.delivery.outbox.folder import lock_holder_pid, outbox_folder
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.demo.demo_scenes import DEMO
 from edge_tdn.errors import ConfigError, EdgeTdnError
-from edge_tdn.inference.open_model import in_doubt, open_configured_model, open_configured_runtime
+from edge_tdn.inference.open_model import in_doubt
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model, find_model, shipped_models
 from edge_tdn.permission import SECRET_REMEDY, SERVED_MODELS, is_hidden, is_unreadable, remedy
 from edge_tdn.recording.verify import WRITABLE
 from edge_tdn.recording.verify import verify as verify_record
+from edge_tdn.service.network import Network, Networks
 from edge_tdn.service.verify import outbox_writable
 from edge_tdn.verdict import recorded_comparison
 
@@ -43,7 +45,7 @@ class SiteExamination:
         self.base = path.parent
         self.config: Config | None = None
         self.access: Access | None = None  # None: the credentials cannot be read
-        self.frame_rate = 0.0  # of the model, frames per second; 0: not known
+        self.chosen: ChosenModels | None = None  # None: a model cannot be opened
         self.holder: int | None = None  # process id of this configuration's daemon
         self._state: Path | None = None  # state directory of the service; None: that of this process
 
@@ -71,44 +73,72 @@ class SiteExamination:
         except ConfigError as error:
             yield Finding("credentials", "failed", str(error), credential_remedy(str(error)), FAILED)
 
-    def network(self, config: Config, timing: DoctorTiming) -> Iterator[Finding]:
-        """Examine the model: its files, compilation, self-test against PyTorch's results, and speed on this host."""
-        try:
-            model = open_configured_model(config, self.base)
-            spec = model.manifest.input
-            self.frame_rate = spec.frame_rate
-            check_names(config, model.labels, model.manifest.background)
-            message = f"{model.manifest.id}: {model.manifest.classes} labels, its files are unchanged since the export"
-            yield Finding("model", "ok", message)
+    def networks(self, config: Config, timing: DoctorTiming) -> Iterator[Finding]:
+        """Examine the models: their files, compilation, self-test against PyTorch's results, and speed on this host."""
+        compiled_s = []
+
+        def open_timed(config: Config, model: Model, cache: Path | None, choice: ModelChoice) -> Runtime:
             began = time.monotonic()
-            with closing(open_configured_runtime(config, model)) as runtime:
-                message = f"{runtime.precision} on {runtime.device}: compiled in {time.monotonic() - began:.1f} s"
-                yield Finding("runtime", "ok", f"{message}, self-test passed")
-                yield _parity(model, runtime)
-                yield self._speed(config, model, runtime, timing)
+            runtime = open_uncached(config, model, cache, choice)
+            compiled_s.append(time.monotonic() - began)
+            return runtime
+
+        try:
+            self.chosen = chosen = ChosenModels.of(config, self.base)
+            for model in dict.fromkeys(chosen.models.values()):
+                about = f"{model.manifest.id}: {model.manifest.classes} labels"
+                yield Finding("model", "ok", f"{about}, its files are unchanged since the export")
+            with opened_networks(config, self.base, chosen, open_timed) as networks:
+                for network, seconds in zip(networks.all, compiled_s, strict=True):
+                    several = len(networks.all) > 1
+                    which = f"{network.ref.id} " if several else ""
+                    memory = f", some {network.memory_mb:.0f} MB of memory" if several else ""
+                    what = f"{which}{network.runtime.precision} on {network.runtime.device}"
+                    message = f"{what}: compiled in {seconds:.1f} s{memory}, self-test passed"
+                    yield Finding("runtime", "ok", message)
+                    yield _parity(network, networks)
+                yield from self._speeds(config, networks, timing)
         except EdgeTdnError as error:
             yield Finding("model", "failed", str(error), "", FAILED)
 
-    def _speed(self, config: Config, model: Model, runtime: Runtime, timing: DoctorTiming) -> Finding:
-        measured = Candidate(runtime.precision, runtime.device, config.runtime.threads, "")
-        measure(model, runtime, measured, time.monotonic() + timing.measure_s)
-        encode_s = max(0.0, measured.hop_s(4) - measured.hop_s(1)) / 3
-        classify_s = max(0.0, measured.hop_s(1) - encode_s)
-        segment_s = model.manifest.input.segment_s
-        load_share = sum(encode_s + classify_s / camera.hop for camera in config.camera) / segment_s
-        cameras = "1 camera takes" if len(config.camera) == 1 else f"{len(config.camera)} cameras take"
-        message = (
-            f"a clip takes {measured.hop_s(1) * 1e3:.1f} ms (95 %: {measured.p95_s(1) * 1e3:.1f}), a segment comes "
-            f"every {segment_s * 1e3:.0f} ms: {cameras} {load_share:.0%} of the device's time, without decoding"
-        )
-        if self.holder is not None:
-            message += "; a daemon was running during this measurement"
-        if load_share <= MAX_LOAD:
-            return Finding("speed", "ok", message)
+    def frame_rate(self, camera: CameraConfig) -> float:
+        """Return the frames per second that the models of a camera need; 0: not known."""
+        if self.config is None or self.chosen is None:
+            return 0.0
+        choices = [zone.choice for zone in resolved_zones(self.config, camera)]
+        return max(self.chosen.models[choice].manifest.input.frame_rate for choice in choices)
+
+    def _speeds(self, config: Config, networks: Networks, timing: DoctorTiming) -> Iterator[Finding]:
+        """Yield how long the clips of each model take, with one verdict on all: they share the device."""
+        loads = [self._load(config, network, networks, timing) for network in networks.all]
+        total_share = sum(share for _, share in loads)
+        together = f"; all models together {total_share:.0%}" if len(loads) > 1 else ""
+        measured = "; a daemon was running during this measurement" if self.holder is not None else ""
+        mark: Mark = "ok" if total_share <= MAX_LOAD else "warning"
         remedy = (
             "a larger hop, fewer cameras, or faster settings from `edge-tdn bench`; otherwise hops grow by themselves"
         )
-        return Finding("speed", "warning", message, remedy)
+        for message, _ in loads:
+            yield Finding("speed", mark, message + together + measured, "" if mark == "ok" else remedy)
+
+    def _load(self, config: Config, network: Network, networks: Networks, timing: DoctorTiming) -> tuple[str, float]:
+        """Measure a model. Return a message, and the share of the device's time that its cameras and zones take."""
+        runtime, spec = network.runtime, network.model.manifest.input
+        measured = Candidate(runtime.precision, runtime.device, config.runtime.threads, "")
+        measure(network.model, runtime, measured, time.monotonic() + timing.measure_s)
+        encode_s = max(0.0, measured.hop_s(4) - measured.hop_s(1)) / 3
+        classify_s = max(0.0, measured.hop_s(1) - encode_s)
+        zones = [zone for camera in config.camera for zone in resolved_zones(config, camera)]
+        hops = [zone.hop for zone in zones if networks.of(zone.choice) is network]
+        share = sum(encode_s + classify_s / hop for hop in hops) / spec.segment_s
+        counted = "zone" if any(zone.name for zone in zones) else "camera"
+        takers = f"1 {counted} takes" if len(hops) == 1 else f"{len(hops)} {counted}s take"
+        message = (
+            f"{_which(network, networks)}a clip takes {measured.hop_s(1) * 1e3:.1f} ms "
+            f"(95 %: {measured.p95_s(1) * 1e3:.1f}), a segment comes every {spec.segment_s * 1e3:.0f} ms: "
+            f"{takers} {share:.0%} of the device's time, without decoding"
+        )
+        return message, share
 
     def folders(self, config: Config) -> Iterator[Finding]:
         """Examine whether the folders can be written to and have room."""
@@ -156,9 +186,10 @@ class SiteExamination:
 
     def _named_files(self, config: Config) -> Iterator[tuple[Keys, str, Path, str]]:
         """Yield the keys that name files, their values, the paths, and what to do; empty: make the path readable."""
-        model = find_model(config.runtime.model, self.base)
-        if not model.is_relative_to(shipped_models()):
-            yield ["runtime", "model"], config.runtime.model, model, remedy(model, SERVED_MODELS)
+        for choice in {choice.model: choice for choice in reversed(model_choices(config))}.values():
+            model = find_model(choice.model, self.base)
+            if not model.is_relative_to(shipped_models()):
+                yield choice.model_keys, choice.model, model, remedy(model, SERVED_MODELS)
         tables: list[tuple[Keys, BrokerConfig | CameraConfig]] = [(["broker"], config.broker)]
         tables += [(["camera", number], camera) for number, camera in enumerate(config.camera)]
         for keys, table in tables:
@@ -201,7 +232,13 @@ def _existing_parent(folder: Path) -> Path:
     return next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # noqa: PTH110
 
 
-def _parity(model: Model, runtime: Runtime) -> Finding:
+def _which(network: Network, networks: Networks) -> str:
+    """Return the beginning of a message that is about one of several networks; empty: there is only one."""
+    return f"{network.ref.id} {network.ref.precision}: " if len(networks.all) > 1 else ""
+
+
+def _parity(network: Network, networks: Networks) -> Finding:
+    model, runtime = network.model, network.runtime
     doubtful = in_doubt(model, runtime.precision, runtime.device)
     comparison = recorded_comparison(model, build_name(runtime.precision, runtime.device))
-    return Finding("parity", "warning" if doubtful else "ok", comparison)
+    return Finding("parity", "warning" if doubtful else "ok", f"{_which(network, networks)}{comparison}")
