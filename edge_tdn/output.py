@@ -23,6 +23,12 @@ def check_output_file(path: Path) -> None:
         check_output_folder(Path(os.path.realpath(path)).parent)
 
 
+def check_picture_name(path: Path, option: str) -> None:
+    """Check the name of a PNG that an option names. ConfigError: it has the ending of another format."""
+    if path.suffix.lower() not in ("", ".png"):
+        raise ConfigError(f"{path}: {option} writes a PNG; choose a name that ends in .png")
+
+
 def write_output(path: Path, content: bytes) -> None:
     """Write a file completely or not at all, and create its folder. A device or a pipe is written to, not replaced."""
     if path.exists() and not path.is_file():

@@ -4,7 +4,21 @@ import logging
 from collections.abc import Sequence
 
 from edge_tdn import __version__
-from edge_tdn.cli import bench, check, demo, docs, forget, record, reference, replay, run, simulate, status, watch
+from edge_tdn.cli import (
+    bench,
+    check,
+    demo,
+    docs,
+    forget,
+    record,
+    reference,
+    replay,
+    run,
+    simulate,
+    status,
+    watch,
+    zones,
+)
 from edge_tdn.cli.doctor import doctor
 from edge_tdn.cli.options import SITE
 from edge_tdn.errors import EdgeTdnError
@@ -24,6 +38,7 @@ COMMANDS = (  # in the order of the help
     forget,
     replay,
     record,
+    zones,
     bench,
     simulate,
     reference,

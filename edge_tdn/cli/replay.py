@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_tdn.cli.options import Commands, add_command, add_config
-from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.errors import SourceError
 from edge_tdn.help.command_help import CommandHelp, Example
-from edge_tdn.output import check_output_file, write_output
+from edge_tdn.output import check_output_file, check_picture_name, write_output
 
 HELP = CommandHelp(
     description="""\
@@ -140,5 +140,5 @@ def _check_outputs(events: Path | None, picture: Path | None) -> None:
     for out in (events, picture):
         if out:
             check_output_file(out)
-    if picture and picture.suffix.lower() not in ("", ".png"):
-        raise ConfigError(f"{picture}: --plot writes a PNG; choose a name that ends in .png")
+    if picture:
+        check_picture_name(picture, "--plot")

@@ -61,9 +61,14 @@ class ReplayChain:
             yield from zone.compute("video_ended")
 
     def _take(self, frame: Frame) -> Iterator[ActionEvent]:
-        parts = self._views.split(frame) if self._views else [frame]
-        for zone, part in zip(self.zones, parts, strict=True):
-            if part is not None:
+        if self._views is None:
+            yield from self.zones[0].push(frame)
+            return
+        parts = self._views.split(frame)
+        for zone, part, reason in zip(self.zones, parts, self._views.too_small, strict=True):
+            if part is None:
+                zone.too_small = reason
+            else:
                 yield from zone.push(part)
 
 

@@ -29,7 +29,7 @@ class ReplayZone:
         spec = model.manifest.input
         self.zone, self.model = zone, model
         self.outline = Outline(zone.region, zone.polygon)
-        self._too_small = ""  # why it could not be analysed, at some time; empty: it could
+        self.too_small = ""  # why it could not be analysed, at some time; empty: it could
         self._window = Window(spec, max_gap_s, gate=MotionGate() if zone.motion_gate else None)
         self._lane = Lane(Engine(network.runtime, spec), zone.hop, self)
         decide = for_model(zone.decide, model.labels, model.manifest.background)
@@ -46,16 +46,10 @@ class ReplayZone:
     @property
     def why_no_clip(self) -> str:
         """Why the recording has no clip of it, or not throughout; empty: it has."""
-        if self._too_small or self._clips:
-            return self._too_small
+        if self.too_small or self._clips:
+            return self.too_small
         needed_s = self.model.manifest.input.needed_s()
         return f"no clip: the recording has no unbroken {needed_s:.1f} s, which a clip of this model needs"
-
-    def fits(self, size: tuple[int, int]) -> bool:
-        """Return whether it has enough pixels in a picture of this height and width."""
-        reason = self.outline.too_small(size) if self.zone.name else ""
-        self._too_small = self._too_small or reason
-        return not reason
 
     def push(self, frame: Frame) -> Iterator[ActionEvent]:
         """Yield the events that a frame causes; it shows this zone only."""

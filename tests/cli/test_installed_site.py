@@ -28,6 +28,7 @@ def test_commands_that_need_a_configuration_read_the_installed_one() -> None:
         "watch",
         "forget",
         "record",
+        "zones",
     }
     assert parse("check", "--config", "site.toml").config == Path("site.toml")
 

@@ -37,7 +37,7 @@ NOT_RUN = {  # pattern of whole commands: why no reader of a test types them
     **{f"make {target}": PROJECT for target in TARGETS_NOT_RUN},
     r"make deb VERSION=.*": PROJECT,
     r"edge-tdn demo --source /dev/video0": CAMERA,
-    r"edge-tdn record --source rtsp://.*": CAMERA,
+    r"edge-tdn (record --source|zones) rtsp://.*": CAMERA,
     r"podman(-compose)? .*": CONTAINER,
     r"(pip|pipx|uv tool) install .*": PACKAGE,
     r"curl .*": WEIGHTS,
