@@ -11,7 +11,7 @@ from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.rebuilding_runtime import RebuildTiming
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model
-from edge_tdn.service.network import NetworkOpener, Networks, OpenRuntime
+from edge_tdn.service.network import NetworkOpener, ServedNetworks, OpenRuntime
 
 
 def open_uncached(config: Config, model: Model, _cache: Path | None, choice: ModelChoice) -> Runtime:
@@ -22,7 +22,7 @@ def open_uncached(config: Config, model: Model, _cache: Path | None, choice: Mod
 @contextmanager
 def opened_networks(
     config: Config, base: Path, chosen: ChosenModels, open_runtime: OpenRuntime = open_uncached
-) -> Iterator[Networks]:
+) -> Iterator[ServedNetworks]:
     """Open all networks of a configuration together, as the daemon holds them, within the block.
 
     `base`: where relative paths start. ConfigError, ModelError, DeviceError: one does not run here.

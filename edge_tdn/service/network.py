@@ -41,7 +41,7 @@ class Network:
 
 
 @dataclass(frozen=True, eq=False)
-class Networks:
+class ServedNetworks:
     """All networks of a configuration, in the order in which cameras and zones name them; at least one."""
 
     chosen: ChosenModels
@@ -71,7 +71,7 @@ class NetworkOpener:
     timing: RebuildTiming
     changed: Callable[[], None]  # called after the status of a runtime has changed, on the thread that uses it
 
-    def open_all(self, config: Config, chosen: ChosenModels, open_already: Iterable[Network] = ()) -> Networks:
+    def open_all(self, config: Config, chosen: ChosenModels, open_already: Iterable[Network] = ()) -> ServedNetworks:
         """Return the networks that a configuration needs, those that are open already among them.
 
         ModelError, DeviceError: one does not run here; then none stays open that was opened here.
@@ -89,7 +89,7 @@ class NetworkOpener:
                     opened.callback(network.runtime.close)
                 found[key] = network
             opened.pop_all()
-        return Networks(chosen, found)
+        return ServedNetworks(chosen, found)
 
     def _open(self, config: Config, choice: ModelChoice, model: Model) -> Network:
         folder = cache_folder(config.runtime.cache, self.base)

@@ -121,7 +121,7 @@ def test_the_names_of_a_zone_are_those_of_its_own_model(tmp_path: Path) -> None:
 
 
 def test_a_group_may_have_labels_of_several_models(tmp_path: Path) -> None:
-    """Each model counts those that it has and that are no background."""
+    """Each model counts the labels that it has, without its background."""
     action = '[[decide.action]]\nname = "trouble"\nlabels = ["falling", "juggling", "still"]\n'
     config = site(tmp_path, action)
     with pytest.raises(ConfigError, match=r"labels = 'still': a background label"):

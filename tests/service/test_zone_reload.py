@@ -149,7 +149,7 @@ def assert_one_row(site: ZonedSite) -> None:
     assert seqs == list(range(1, len(seqs) + 1))
 
 
-def test_zones_come_move_and_leave_while_the_camera_and_the_other_zones_go_on(
+def test_zones_come_move_and_leave_while_the_camera_and_the_other_zones_continue(
     serve: Callable[..., ZonedSite], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = serve(KEPT, GATE)
@@ -160,7 +160,7 @@ def test_zones_come_move_and_leave_while_the_camera_and_the_other_zones_go_on(
 
     site.reload(KEPT, GATE, NEW)
     site.wait_for_clips("kept", "gate", "new")
-    assert site.events("gate") == [("start", None)], "it goes on"
+    assert site.events("gate") == [("start", None)], "it continues"
     assert site.events("new") == [("start", None)]
 
     site.reload(KEPT, MOVED, NEW)
@@ -186,7 +186,7 @@ def test_zones_come_move_and_leave_while_the_camera_and_the_other_zones_go_on(
     assert_one_row(site)
 
 
-def test_a_zone_may_have_another_precision_and_its_action_goes_on(
+def test_a_zone_may_have_another_precision_and_its_action_continues(
     serve: Callable[..., ZonedSite], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its window moves to the other network; both are in the daemon's status, and one that is not needed is closed."""

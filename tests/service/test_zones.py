@@ -137,7 +137,7 @@ def test_a_zone_that_fails_is_named_in_the_status(
     assert [(one.zone, one.action) for one in status.zones] == [("upper", "up"), ("lower", None)]
 
 
-def test_a_zone_of_too_few_pixels_is_named_and_the_others_go_on(motion: Model, reader: Engine) -> None:
+def test_a_zone_of_too_few_pixels_is_named_and_the_others_continue(motion: Model, reader: Engine) -> None:
     """Until the picture is large enough."""
     strip = {"name": "strip", "region": [0, 0, 1, 0.2]}
     played = PlayedZones(motion, reader, configured([strip, LOWER]))

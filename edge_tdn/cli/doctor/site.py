@@ -28,7 +28,7 @@ from edge_tdn.manifest import Model, find_model, shipped_models
 from edge_tdn.permission import SECRET_REMEDY, SERVED_MODELS, is_hidden, is_unreadable, remedy
 from edge_tdn.recording.verify import WRITABLE
 from edge_tdn.recording.verify import verify as verify_record
-from edge_tdn.service.network import Network, Networks
+from edge_tdn.service.network import Network, ServedNetworks
 from edge_tdn.service.verify import outbox_writable
 from edge_tdn.verdict import recorded_comparison
 
@@ -108,7 +108,7 @@ class SiteExamination:
         choices = [zone.choice for zone in resolved_zones(self.config, camera)]
         return max(self.chosen.models[choice].manifest.input.frame_rate for choice in choices)
 
-    def _speeds(self, config: Config, networks: Networks, timing: DoctorTiming) -> Iterator[Finding]:
+    def _speeds(self, config: Config, networks: ServedNetworks, timing: DoctorTiming) -> Iterator[Finding]:
         """Yield how long the clips of each model take, with one verdict on all: they share the device."""
         loads = [self._load(config, network, networks, timing) for network in networks.all]
         total_share = sum(share for _, share in loads)
@@ -121,7 +121,9 @@ class SiteExamination:
         for message, _ in loads:
             yield Finding("speed", mark, message + together + measured, "" if mark == "ok" else remedy)
 
-    def _load(self, config: Config, network: Network, networks: Networks, timing: DoctorTiming) -> tuple[str, float]:
+    def _load(
+        self, config: Config, network: Network, networks: ServedNetworks, timing: DoctorTiming
+    ) -> tuple[str, float]:
         """Measure a model. Return a message, and the share of the device's time that its cameras and zones take."""
         runtime, spec = network.runtime, network.model.manifest.input
         measured = Candidate(runtime.precision, runtime.device, config.runtime.threads, "")
@@ -232,12 +234,12 @@ def _existing_parent(folder: Path) -> Path:
     return next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # noqa: PTH110
 
 
-def _which(network: Network, networks: Networks) -> str:
+def _which(network: Network, networks: ServedNetworks) -> str:
     """Return the beginning of a message that is about one of several networks; empty: there is only one."""
     return f"{network.ref.id} {network.ref.precision}: " if len(networks.all) > 1 else ""
 
 
-def _parity(network: Network, networks: Networks) -> Finding:
+def _parity(network: Network, networks: ServedNetworks) -> Finding:
     model, runtime = network.model, network.runtime
     doubtful = in_doubt(model, runtime.precision, runtime.device)
     comparison = recorded_comparison(model, build_name(runtime.precision, runtime.device))
