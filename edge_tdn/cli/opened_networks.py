@@ -11,7 +11,7 @@ from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.rebuilding_runtime import RebuildTiming
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model
-from edge_tdn.service.network import NetworkOpener, ServedNetworks, OpenRuntime
+from edge_tdn.service.network import NetworkOpener, OpenRuntime, ServedNetworks
 
 
 def open_uncached(config: Config, model: Model, _cache: Path | None, choice: ModelChoice) -> Runtime:
