@@ -50,7 +50,11 @@ def test_the_tables_of_the_reference_are_those_of_the_configuration_and_parse_al
     parsed = {name: tomllib.loads(text) for name, text in found.items()}
     whole = tomllib.loads(REFERENCE)
     assert parsed["decide.action"]["decide"]["action"] == whole["decide"]["action"]
-    assert parsed["camera"]["camera"] == whole["camera"]
+    (camera,) = whole["camera"]
+    (zone,) = camera.pop("zone")
+    assert parsed["camera.zone.decide"]["camera"]["zone"]["decide"] == zone.pop("decide")
+    assert parsed["camera.zone"]["camera"]["zone"] == [zone]
+    assert parsed["camera"]["camera"] == [camera]
     assert parsed["broker"]["broker"] == whole["broker"]
     assert set(REFERENCE.splitlines()) - set("\n".join(found.values()).splitlines()) <= set(
         REFERENCE.partition("[broker]")[0].splitlines()

@@ -99,8 +99,9 @@ def test_the_exit_statuses_of_the_page_are_those_of_the_help(capsys: pytest.Capt
 
 
 def test_the_page_lists_the_metrics_of_a_host(broker: Mosquitto, tmp_path: Path) -> None:
-    """Each of them, by the name that Prometheus has for it."""
-    config = write_site(tmp_path, broker.url, CAMERA, extra=f"[metrics]\nport = {(port := free_port())}")
+    """Each of them, by the name that Prometheus has for it: of a host with zones and several models, which has all."""
+    zones = '\n[[camera.zone]]\nname = "one"\n[[camera.zone]]\nname = "two"\nprecision = "int8"'
+    config = write_site(tmp_path, broker.url, CAMERA + zones, extra=f"[metrics]\nport = {(port := free_port())}")
     with DaemonProcess(config):
         eventually(lambda: "edge_tdn_latency_seconds_bucket" in scraped(port), describe=lambda: scraped(port))
         served = scraped(port)
