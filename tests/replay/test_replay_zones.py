@@ -16,11 +16,15 @@ from tests.support.site import write_text
 SECONDS = 6  # of the demo's clip: an object moves right
 CAMERA = '[[camera]]\nname = "yard"\nsource = "rtsp://nowhere/x"\n'
 WHOLE = '[[camera.zone]]\nname = "all"\n'
-TWO = """
+ZONES = """
 [[camera.zone]]
 name = "gate"
 region = [0.0, 0.0, 0.9, 1.0]
 precision = "int8"
+
+[[camera.zone]]
+name = "field"
+region = [0.0, 0.0, 1.0, 0.95]
 
 [[camera.zone]]
 name = "lawn"
@@ -63,28 +67,34 @@ def test_a_zone_of_the_whole_picture_gives_the_events_of_a_camera_without_zones(
 def test_each_zone_has_its_own_precision_hop_and_actions(
     video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site = write_text(tmp_path, CAMERA + TWO)
+    """The events are numbered for the camera, in the order in which they happen."""
+    site = write_text(tmp_path, CAMERA + ZONES)
     lines, printed = replayed(site, video, capsys, "--plot", str(tmp_path / "plot.png"))
     events = [json.loads(line) for line in lines]
-    assert {event["zone"] for event in events} == {"gate"}, "the object moves right, and the lawn reports `left` only"
-    assert {event["model"]["precision"] for event in events} == {"int8"}
+    assert {event["zone"] for event in events} == {"gate", "field"}, "it moves right, and the lawn reports `left` only"
+    for zone, precision in (("gate", "int8"), ("field", "fp32")):
+        assert {event["model"]["precision"] for event in events if event["zone"] == zone} == {precision}
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    happened = [event["window"]["to"] for event in events]
+    assert happened == sorted(happened)
     assert "zone gate: actions recognised: right 1" in printed
     assert "zone lawn: actions recognised: none" in printed
     assert "zone dot: 10x8 pixels of the picture of 480x360; a zone needs at least 32x32" in printed
     with Image.open(tmp_path / "plot.png") as image:
         assert image.format == "PNG"
-    alone, printed = replayed(site, video, capsys, "--zone", "gate")
-    assert alone == lines
+    alone, printed = replayed(site, video, capsys, "--zone", "field")
+    unnumbered = {"id": "", "seq": 0}
+    expected = [{**event, **unnumbered} for event in events if event["zone"] == "field"]
+    assert [{**json.loads(line), **unnumbered} for line in alone] == expected
     assert "lawn" not in printed
 
 
 def test_an_unknown_zone_is_reported_with_those_that_there_are(
     video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site = write_text(tmp_path, CAMERA + TWO)
+    site = write_text(tmp_path, CAMERA + ZONES)
     assert main(["replay", str(video), "--config", str(site), "--zone", "gat"]) == 78
-    expected = "camera yard has no zone named 'gat'; did you mean 'gate'? its zones: gate, lawn, dot"
+    expected = "camera yard has no zone named 'gat'; did you mean 'gate'? its zones: gate, field, lawn, dot"
     assert expected in capsys.readouterr().err
 
 
