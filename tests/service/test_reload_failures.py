@@ -83,7 +83,7 @@ class InProcessDaemon:
 
     def kept_s(self) -> list[float]:
         """Return how long each camera's recorder keeps frames."""
-        return [camera.recorder._times[None].kept_s for camera in self.daemon.cameras]  # type: ignore[union-attr]
+        return [camera.recorder._kept_s for camera in self.daemon.cameras]  # type: ignore[union-attr]
 
     def wait_for_clips(self) -> None:
         """Wait until every camera has had another clip."""
