@@ -1,6 +1,7 @@
 """A replay of a camera with zones: each has its own model, limits and events, and rows in the picture."""
 
 import json
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from edge_tdn.replay.plot import MAX_ROWS, ScoredClip, ZoneScores, most_active
 from tests.support.site import write_text
 
 SECONDS = 6  # of the demo's clip: an object moves right
+SEGMENT_S = 4 / 15  # of the shipped model
 CAMERA = '[[camera]]\nname = "yard"\nsource = "rtsp://nowhere/x"\n'
 WHOLE = '[[camera.zone]]\nname = "all"\n'
 ZONES = """
@@ -25,11 +27,11 @@ precision = "int8"
 [[camera.zone]]
 name = "field"
 region = [0.0, 0.0, 1.0, 0.95]
+hop = 4
 
 [[camera.zone]]
 name = "lawn"
 polygon = [[0.0, 0.1], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
-hop = 2
 decide.only = ["left"]
 
 [[camera.zone]]
@@ -76,7 +78,11 @@ def test_each_zone_has_its_own_precision_hop_and_actions(
         assert {event["model"]["precision"] for event in events if event["zone"] == zone} == {precision}
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     happened = [event["window"]["to"] for event in events]
-    assert happened == sorted(happened)
+    before_the_end = [at for at, event in zip(happened, events, strict=True) if event["reason"] != "video_ended"]
+    assert before_the_end == sorted(before_the_end)
+    first, last = (datetime.fromisoformat(happened[at]) for at, event in enumerate(events) if event["zone"] == "field")
+    clips = (last - first).total_seconds() / (4 * SEGMENT_S)
+    assert clips == pytest.approx(round(clips), abs=0.01), "its start and its end are decided on every fourth segment"
     assert "zone gate: actions recognised: right 1" in printed
     assert "zone lawn: actions recognised: none" in printed
     assert "zone dot: 10x8 pixels of the picture of 480x360; a zone needs at least 32x32" in printed
