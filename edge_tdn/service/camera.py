@@ -203,6 +203,7 @@ class Camera:
                 zone.change(own, pipeline)
         self._settings = settings
         self._zones.replace([zone for zone, _, _ in zones])
+        self._topics.serve(zone.name for zone, _, _ in zones)
         for zone, _, _ in zones:
             if zone not in known:
                 self._topics.action(None, zone.name)

@@ -1,6 +1,7 @@
 """The topics of one camera, until the camera has left."""
 
 import threading
+from collections.abc import Iterable
 
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.messages import ActionEvent, TopScores
@@ -11,7 +12,7 @@ class CameraTopics:
     """Publishes one camera's events and states. After `close` nothing is published any more: another camera of the
     same name may have taken over its topics.
 
-    May be used from any thread: one lock guards `_closed` and `_actions`.
+    May be used from any thread: one lock guards `_closed`, `_actions` and `_zones`.
     """
 
     def __init__(self, publisher: Publisher, camera: str) -> None:
@@ -19,6 +20,7 @@ class CameraTopics:
         self._lock = threading.Lock()
         self._closed = False
         self._actions: dict[str | None, str] = {}  # by zone, the label that is under way; the newest one is last
+        self._zones: frozenset[str | None] | None = None  # of which pictures are published; None: of any
 
     @property
     def closed(self) -> bool:
@@ -58,10 +60,15 @@ class CameraTopics:
             if not self._closed:
                 self._publisher.scores(scores)
 
+    def serve(self, zones: Iterable[str | None]) -> None:
+        """Publish pictures of these zones only from now on: a recorder may still draw one of a zone that has left."""
+        with self._lock:
+            self._zones = frozenset(zones)
+
     def snapshot(self, jpeg: bytes, zone: str | None = None) -> None:
         """Publish the picture of the newest action of the camera, and of its zone, retained."""
         with self._lock:
-            if not self._closed:
+            if not self._closed and (self._zones is None or zone in self._zones):
                 self._publisher.snapshot(self._camera, jpeg)
                 if zone:
                     self._publisher.snapshot(self._camera, jpeg, zone)

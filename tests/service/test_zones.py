@@ -242,6 +242,19 @@ def test_thresholds_are_those_of_one_zone_or_of_all(motion: Model) -> None:
         ServedZones(motion, configured()).camera.set_thresholds(0.5, 0.4, None, "upper")
 
 
+def test_a_late_picture_of_a_zone_that_has_left_is_not_published(motion: Model) -> None:
+    """Its recorder may still draw it, and the topic would stay at the broker."""
+    served = ServedZones(motion, configured([UPPER, LOWER]))
+    camera, topics = served.camera, served.camera._topics
+    topics.snapshot(b"one", "upper")
+    for zones, late in (([LOWER], b"two"), ([LOWER, UPPER], b"three")):
+        settings = camera_settings(configured(zones), motion, engine=camera.zones[0].settings.engine)
+        camera.change(settings, camera.prepare_zones(settings))
+        topics.snapshot(late, "upper")
+    assert served.publisher.zone_snapshots == [("upper", b"one"), ("upper", b"three")]
+    assert served.publisher.snapshots == [b"one", b"three"]
+
+
 def test_a_camera_with_zones_plays_a_file_and_leaves_nothing_on_its_topics(
     motion: Model, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
