@@ -199,7 +199,8 @@ class DaemonStatus(Payload):
     segment_s: float = Field(
         default=0,
         ge=0,
-        description="seconds from one segment to the next; a clip every `hop` segments. 0: older version",
+        description="seconds from one segment of the first model to the next; a clip every `hop` segments. 0: older "
+        "version",
     )
     session: int = Field(ge=0, description="number of the connection to the broker; grows with every connection")
     delivery: Delivery

@@ -95,7 +95,7 @@ def check_all_names(config: Config, uses: Sequence[NamedActions]) -> None:
         raise ConfigError("\n".join(config.fault(one.keys, one.value, one.reason) for one in found.values()))
 
 
-def for_model(decide: DecideConfig, labels: Sequence[str], background: Sequence[str] = ()) -> DecideConfig:
+def for_model(decide: DecideConfig, labels: Sequence[str], background: Sequence[str]) -> DecideConfig:
     """Return the limits with what [[decide.action]] says about this model's labels; the rest is for other models."""
     reportable = set(labels) - set(background)
     actions = []

@@ -25,6 +25,7 @@ class ZoneViews:
         self._boxes: list[Box] = []
         self._outside: list[NDArray[np.bool_] | None] = []
         self._converter = _Converter((slice(0, 0), slice(0, 0)))
+        self.sizes: tuple[tuple[int, int], ...] = ()  # height and width of each zone in the last frame
         self.too_small: tuple[str, ...] = ()  # for each zone, why it cannot be analysed; empty: it can
 
     def split(self, frame: Frame) -> list[Frame | None]:
@@ -45,6 +46,7 @@ class ZoneViews:
         self._boxes = [outline.box(size) for outline in self._outlines]
         self._outside = [outline.outside(size) for outline in self._outlines]
         self.too_small = tuple(outline.too_small(size) for outline in self._outlines)
+        self.sizes = tuple((rows.stop - rows.start, columns.stop - columns.start) for rows, columns in self._boxes)
         rows, columns = zip(*self._boxes, strict=True)
         self._converter = _Converter((_union(rows), _union(columns)))
 

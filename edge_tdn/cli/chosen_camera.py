@@ -1,7 +1,7 @@
 """The camera that an argument names: a camera of a configuration, or an address or file of its own."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -30,6 +30,11 @@ class ChosenCamera:
         """Its zones; empty if it has none."""
         zones = resolved_zones(self.config, self.table) if self.config else ()
         return tuple(zone for zone in zones if zone.name)
+
+    def playing(self, source: str) -> "ChosenCamera":
+        """Return this camera with another source: a file or an address. ConfigError: it is of an unknown kind."""
+        other = chosen_camera(str(Path(source)) if Path(source).exists() else source, None)
+        return replace(self, table=self.table.model_copy(update={"source": other.table.source}), base=other.base)
 
     def zone(self, name: str) -> ResolvedZone:
         """Return its zone of this name. ConfigError: it has no such zone."""

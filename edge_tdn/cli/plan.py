@@ -67,7 +67,7 @@ def _add_network(table: Table, config: Config, network: Network, with_memory: bo
     segments = " + ".join(str(spec.of(member).segments) for member in range(len(spec.per_segment)))
     table.add_row("clip", f"{segments} segments of 5 frames at {spec.frame_rate:g} fps: {clip_s:.1f} s, {spec.resize}")
     table.add_row("labels", _listed(model.labels))
-    decide = for_model(config.decide, model.labels)
+    decide = for_model(config.decide, model.labels, model.manifest.background)
     reported = rules(decide, model.labels, model.manifest.background).values()
     table.add_row("reported", _listed([_reported(rule, model.labels) for rule in reported]))
     table.add_row("thresholds", _thresholds(decide, reported))
@@ -93,8 +93,9 @@ def _zone_lines(config: Config, zone: ResolvedZone, networks: ServedNetworks) ->
     actions = {"only": zone.decide.only, "ignore": zone.decide.ignore}
     usual, own = config.decide.model_copy(update=actions), zone.decide
     limits = []
-    for decide in (for_model(usual, model.labels), for_model(own, model.labels)):
-        reported = rules(decide, model.labels, model.manifest.background).values()
+    background = model.manifest.background
+    for decide in (for_model(usual, model.labels, background), for_model(own, model.labels, background)):
+        reported = rules(decide, model.labels, background).values()
         limits.append(_thresholds(decide, reported))
     yield f"reported: {_listed([_reported(rule, model.labels) for rule in reported])}"
     if limits[0] != limits[1]:

@@ -245,7 +245,7 @@ def _cameras(host: Host, hidden: AbstractSet[str]) -> Iterator[RenderableType]:
         if one is None:
             table.add_row(Text(plain(name), "bold"), Text("unknown", "bold red"))
             continue
-        cells = _cells(one, host.actions.get(name, ""), host.daemon.segment_s if host.daemon else 0.0)
+        cells = _cells(one, host.actions.get(name, ""), _segment_s(host.daemon))
         table.add_row(*(cells[column] for column in columns))
         for zone in one.zones:
             cells = _zone_cells(zone, one.state == "streaming")
@@ -264,9 +264,15 @@ def _reasons(one: CameraStatus) -> list[str]:
     return list(dict.fromkeys([*filter(None, [one.reason]), *of_zones]))
 
 
+def _segment_s(daemon: DaemonStatus | None) -> float:
+    """Return the seconds from one segment of a camera without zones to the next; 0: not known."""
+    return daemon.segment_s if daemon and len(daemon.models) < 2 else 0.0
+
+
 def _cells(one: CameraStatus, action: str, segment_s: float) -> dict[str, Text]:
     """Return the cells by column. Measurements of a camera that no longer streams are left out."""
     every = f"{one.hop * segment_s:.2f} s" if segment_s else f"{one.hop} segments"
+    every = "" if one.zones else every  # each has its own
     running = one.state == "streaming"
     return {
         "camera": Text(plain(one.camera), "bold"),

@@ -21,7 +21,10 @@ A camera of a configuration is shown as its zones see it: after its own rotation
         Example(
             "a camera of a configuration, with its zones", "edge-tdn zones yard --config site.toml --out zones.png"
         ),
-        Example("a recording of the camera", "edge-tdn zones yard.mp4 --out zones.png"),
+        Example(
+            "its zones over a recording of it, while the camera is away",
+            "edge-tdn zones yard.mp4 --config site.toml --camera yard --out zones.png",
+        ),
     ),
     exit_status={
         0: "drawn, also where a zone is too small",
@@ -47,6 +50,9 @@ def add_parser(commands: Commands) -> None:
         metavar="TOML",
         help="the configuration of the camera (default: that of an installed host)",
     )
+    parser.add_argument(
+        "--camera", metavar="NAME", help="camera of the configuration whose zones are drawn, in place of SOURCE's own"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="file to write")
 
 
@@ -67,7 +73,10 @@ def run(options: argparse.Namespace) -> int:
     check_output_file(options.out)
     check_picture_name(options.out, "--out")
     console = plain_console(stderr=True, soft_wrap=True)
-    camera = chosen_camera(options.source, options.config)
+    if options.camera:
+        camera = chosen_camera(options.camera, options.config, "--camera ").playing(options.source)
+    else:
+        camera = chosen_camera(options.source, options.config)
     shown = without_password(camera.table.source)
     if camera.table.source == DEMO:
         demo_clip()

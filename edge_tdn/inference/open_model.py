@@ -48,6 +48,8 @@ def open_configured_runtime(
     has = dict.fromkeys(name.removeprefix("cuda-") for name in model.manifest.precisions)
     if choice.precision not in has:
         reason = f"the model {model.manifest.id} has: {', '.join(has)}"
+        if choice.precision_keys[0] == "camera" and choice.precision == settings.precision:
+            reason += "; that of [runtime] holds where a zone has no `precision` of its own"
         raise ConfigError(config.fault(choice.precision_keys, choice.precision, reason))
     try:
         runtime = open_runtime(model, choice.precision, settings.device, settings.threads, cache)

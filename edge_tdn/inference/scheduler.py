@@ -165,7 +165,7 @@ class Scheduler:
             return
         self._slow = bool(verdicts)
         if self._slow:
-            hint = "fewer cameras, a larger hop or a faster precision would help"
+            hint = "fewer cameras or zones, a larger hop or a faster precision would help"
             self._pace_log.log(logging.WARNING, "%s; %s", verdicts[0], hint)
         else:
             self._pace_log.log(logging.INFO, "the host keeps up again")

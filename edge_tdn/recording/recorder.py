@@ -88,7 +88,7 @@ class Recorder:
         """Return an event with the names of the files that `event` will have written of its action.
 
         Names that it already has stay. While there are no frames to record, there is no name; nor in a zone that a
-        reload has added, until the next recorder takes over. On the runtime thread.
+        reload has added, until `follow`. On the runtime thread.
         """
         names = {}
         if self._config.folder and self._recent.newest and event.zone in self._zones:

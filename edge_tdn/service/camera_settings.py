@@ -93,8 +93,3 @@ class CameraSettings:
     def name(self) -> str:
         """The camera's name."""
         return self.table.name
-
-    @property
-    def has_zones(self) -> bool:
-        """The configuration divides its picture; otherwise its only zone is the whole."""
-        return bool(self.table.zone)

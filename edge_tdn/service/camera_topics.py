@@ -66,12 +66,14 @@ class CameraTopics:
             self._zones = frozenset(zones)
 
     def snapshot(self, jpeg: bytes, zone: str | None = None) -> None:
-        """Publish the picture of the newest action of the camera, and of its zone, retained."""
+        """Publish the picture of an action, retained: for its zone, and for the camera if no zone has a newer one."""
         with self._lock:
-            if not self._closed and (self._zones is None or zone in self._zones):
+            if self._closed or not (self._zones is None or zone in self._zones):
+                return
+            if zone == next(reversed(self._actions), zone):
                 self._publisher.snapshot(self._camera, jpeg)
-                if zone:
-                    self._publisher.snapshot(self._camera, jpeg, zone)
+            if zone:
+                self._publisher.snapshot(self._camera, jpeg, zone)
 
     def close(self) -> None:
         """Publish nothing more. What is retained of a removed camera is removed by the next announcement."""

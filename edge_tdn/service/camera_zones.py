@@ -47,24 +47,24 @@ class CameraZones:
         return sum((zone.counts for zone in current.zones), current.left)
 
     def push(self, frame: Frame) -> Pushed:
-        """Submit what a frame completes in each zone. Return its effect, with the segments of the first zone.
+        """Submit what a frame completes in each zone. Return its effect, with the segments of the first zone
+        that has completed any.
 
         On the camera's thread.
         """
         current = self._current
         if current.views is None:
             return current.zones[0].push(frame, current.pipelines[0])
-        frames = current.views.split(frame)
-        pushed = []
-        for zone, pipeline, part, reason in zip(
-            current.zones, current.pipelines, frames, current.views.too_small, strict=True
-        ):
-            zone.judge(reason)
+        views, pushed = current.views, []
+        frames = views.split(frame)
+        parts = zip(current.zones, current.pipelines, frames, views.sizes, views.too_small, strict=True)
+        for zone, pipeline, part, size, reason in parts:
+            zone.measure(size, reason)
             if part is not None:
                 pushed.append(zone.push(part, pipeline))
         if not pushed:
-            size, self._size = self._size, frame.decoded.size
-            return Pushed((), size != self._size, emptied=False)
+            before, self._size = self._size, frame.decoded.size
+            return Pushed((), before != self._size, emptied=False)
         return Pushed(
             next(filter(None, (one.segments for one in pushed)), ()),
             any(one.run_began for one in pushed),

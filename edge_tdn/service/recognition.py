@@ -114,7 +114,7 @@ class Recognition:
             self._topics.scores(self._top(scores))
 
     def _fail(self, error: Exception) -> None:
-        """End the actions under way, and decide afresh from the next clip on: the decider may have stopped midway."""
+        """End the actions under way, and begin again with the next clip: the decider may have stopped midway."""
         self._clips.trouble = reason = f"no action: {with_type(error)}"
         trace = None if isinstance(error, EdgeTdnError) else error
         self._trouble_log.log(logging.ERROR, "camera=%s %s", self._settings.title, reason, exc_info=trace)

@@ -1,5 +1,6 @@
 """One zone of a camera at work: its window and its lane, and the decisions on its clips."""
 
+import logging
 from dataclasses import replace
 
 from edge_tdn.actions.event_numbers import EventNumbers
@@ -14,6 +15,8 @@ from edge_tdn.service.clip_statistics import ClipStatistics
 from edge_tdn.service.recognition import Recognition
 from edge_tdn.service.recorder_slot import RecorderSlot
 from edge_tdn.service.segment_feed import Pipeline, PipelineCounts, Pushed, SegmentFeed
+
+log = logging.getLogger(__name__)
 
 
 class Zone:
@@ -57,15 +60,21 @@ class Zone:
         """Its counts so far."""
         return replace(self.feed.counts, clips=self.clips.clips)
 
-    def judge(self, too_small: str) -> None:
-        """Take why its part of the frames is too small; empty: it is not. On the camera's thread."""
-        if too_small and not self._too_small:
+    def measure(self, size: tuple[int, int], too_small: str) -> None:
+        """Take the height and width of its part of the frames, and why that is too small; empty: it is not.
+
+        On the camera's thread.
+        """
+        self.size = size
+        if too_small == self._too_small:
+            return
+        if too_small:
             self.break_off("stream_lost")
+            log.warning("camera=%s not analysed: %s", self.settings.title, too_small)
         self._too_small = too_small
 
     def push(self, frame: Frame, pipeline: Pipeline) -> Pushed:
         """Submit what a frame completes in a pipeline of this zone; it shows this zone only. On the camera's thread."""
-        self.size = frame.decoded.size
         return self.feed.push(frame, pipeline)
 
     def break_off(self, reason: EndReason) -> None:

@@ -230,6 +230,18 @@ def test_the_plan_has_every_model_and_precision_that_a_zone_names(here: Run, mod
     assert plan.endswith("configuration and models are right")
 
 
+def test_an_action_of_one_model_may_be_background_of_another(here: Run, model_copy: Path, tmp_path: Path) -> None:
+    """The plan shows it where it is reported only."""
+    edit_manifest(model_copy, lambda content: content.update(id="hands", background=[]))
+    zoned = zoned_site(tmp_path, keys='model = "model"')
+    zoned.write_text(zoned.read_text() + '[[decide.action]]\nname = "still"\nenter_threshold = 0.9\n')
+    result = here("check", "--config", zoned)
+    assert result.returncode == 0, result.stderr
+    first, second = " ".join(result.stdout.split()).split(" broker ")[0].split(" model ")[1:]
+    assert "reported left, right," in first
+    assert "reported still, left, right," in second
+
+
 def test_a_model_of_a_zone_that_is_wrong_is_refused_by_its_own_key(here: Run, tmp_path: Path) -> None:
     result = here("check", "--config", zoned_site(tmp_path, keys='model = "gone"'))
     assert_refused(result, 78, "site.toml:15: camera[0].zone[1].model = 'gone'")

@@ -185,12 +185,12 @@ def test_the_zones_of_a_camera_are_rows_below_it_and_their_models_are_named(
     assert "motion int8 + hands int8 on CPU, up 1 d 1 h" in " ".join(lines)
     at = next(number for number, line in enumerate(lines) if line.startswith("door "))
     assert [" ".join(line.split()) for line in lines[at : at + 6]] == [
-        "door streaming 3 h 25.0 1920x1080 0.50 s 31 ms 1.2 M 0 0 up",
+        "door streaming 3 h 25.0 1920x1080 31 ms 1.2 M 0 0 up",
         "gate 640x480 0.50 s 31 ms 1200 3 up",
         "bed 640x480 2.00 s 120 ms 12 0 none",
         "far 0 0 none",
         "dark 640x480 0.50 s 31 ms 12 0 none",
-        "yard streaming 3 h 25.0 1920x1080 0.50 s 31 ms 1.2 M 0 0",
+        "yard streaming 3 h 25.0 1920x1080 2 segments 31 ms 1.2 M 0 0",
     ]
     assert lines[at + 1].startswith("  gate ")
     assert lines[at + 6 :] == [

@@ -122,6 +122,19 @@ def test_a_file_is_drawn_with_the_rotation_of_its_camera_and_small_zones_are_nam
     assert height > SIDE > width
 
 
+def test_the_zones_of_a_camera_are_drawn_over_a_recording_of_it(
+    make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = write_camera(tmp_path, f'source = "rtsp://127.0.0.1:1/away"\n{ZONES}')
+    video, out = str(make_video(frames=40)), tmp_path / "zones.png"
+    assert main(["zones", video, "--config", str(site), "--camera", "a", "--out", str(out)]) == 0
+    printed = capsys.readouterr().err
+    assert "the picture of 128x96" in printed
+    assert "zone gate: 64x48 pixels" in printed
+    assert main(["zones", video, "--config", str(site), "--camera", "b", "--out", str(out)]) == 78
+    assert "--camera b: not a camera of" in capsys.readouterr().err
+
+
 def test_a_file_needs_no_configuration(
     make_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,3 +42,17 @@ def test_a_picture_of_a_zone_is_the_cameras_newest_too() -> None:
     topics.snapshot(b"two")
     assert publisher.zone_snapshots == [("gate", b"one")]
     assert publisher.snapshots == [b"one", b"two"]
+
+
+def test_a_late_picture_of_an_older_action_does_not_replace_that_of_the_newest() -> None:
+    publisher: Any = PublisherLog()
+    topics = CameraTopics(publisher, "door")
+    topics.action("wave", "gate")
+    topics.action("left", "path")
+    topics.snapshot(b"path", "path")
+    topics.snapshot(b"gate, better", "gate")
+    assert publisher.snapshots == [b"path"]
+    assert publisher.zone_snapshots == [("path", b"path"), ("gate", b"gate, better")]
+    topics.action(None, "path")
+    topics.snapshot(b"gate, best", "gate")
+    assert publisher.snapshots == [b"path", b"gate, best"]
