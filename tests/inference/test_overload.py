@@ -192,7 +192,7 @@ def test_a_host_that_is_too_slow_is_logged_once_and_so_is_its_recovery(caplog: p
     (warning,) = caplog.messages
     assert warning.startswith("host too slow: a clip every ")
     assert warning.split("; ")[0].endswith(" segments instead of 1")
-    assert "fewer cameras, a larger hop or a faster precision" in warning
+    assert "fewer cameras or zones, a larger hop or a faster precision" in warning
     host.serve((0.0, one, "stream_lost") for one in lanes[1:])
     host.finish()
     assert not any(one.pace.verdict for one in lanes[1:])
