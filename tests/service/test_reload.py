@@ -183,6 +183,7 @@ def test_ten_reloads_and_three_models_cost_an_unchanged_camera_nothing(
             extra = f"[decide]\nupdate_interval_s = {number % 2 + 1}.0"
             cameras = [LIVE, demo, other(number)] if number % 4 else [LIVE, demo]
             assert config_of(site.reload(*cameras, extra=extra)).state == "in_force"
+        site.wait_for(lambda: site.events("live") + site.events("demo"))
         for number in range(3):
             replace_model(site, f"model-{number}", lambda content, number=number: content.update(id=f"m{number}"))
             status = site.reload(LIVE, demo)
