@@ -1,12 +1,12 @@
 """The models that a configuration chooses for its zones, verified."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_tdn.actions.labels import NamedActions, check_all_names
-from edge_tdn.config.resolved_zones import ModelChoice, ResolvedZone, resolved_zones
-from edge_tdn.config.tables import CameraConfig, Config
+from edge_tdn.config.resolved_zones import ModelChoice, all_zones
+from edge_tdn.config.tables import Config
 from edge_tdn.inference.open_model import open_configured_model
 from edge_tdn.manifest import Model
 
@@ -28,7 +28,7 @@ class ChosenModels:
         models: dict[ModelChoice, Model] = {}
         opened: dict[str, Model] = {}  # by name
         uses = []
-        for camera, zone in _all_zones(config):
+        for camera, zone in all_zones(config):
             choice = zone.choice
             if choice.model not in opened:
                 opened[choice.model] = open_configured_model(config, base, choice)
@@ -49,10 +49,3 @@ class ChosenModels:
         for choice in self.models:
             found.setdefault(self.key(choice), choice)
         return found
-
-
-def _all_zones(config: Config) -> Iterator[tuple[CameraConfig, ResolvedZone]]:
-    """Yield each zone with its camera."""
-    for camera in config.camera:
-        for zone in resolved_zones(config, camera):
-            yield camera, zone

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edge_tdn.config.fault import KeyPath
+from edge_tdn.config.resolved_zones import IGNORE, ONLY
 from edge_tdn.config.tables import Config, DecideConfig
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import NS_PER_S
@@ -73,8 +74,7 @@ class NamedActions:
 
 def check_names(config: Config, labels: Sequence[str], background: Sequence[str] = ()) -> None:
     """Raise a ConfigError that lists every name in [decide] which this model does not have."""
-    use = NamedActions("[decide]", config.decide, ("decide", "only"), ("decide", "ignore"), labels, background)
-    check_all_names(config, [use])
+    check_all_names(config, [NamedActions("[decide]", config.decide, ONLY, IGNORE, labels, background)])
 
 
 def check_all_names(config: Config, uses: Sequence[NamedActions]) -> None:
@@ -128,8 +128,7 @@ def _together(config: Config, uses: Sequence[NamedActions]) -> NamedActions:
     """Return [decide] for a model that has the labels of all."""
     labels = dict.fromkeys(label for use in uses for label in use.labels)
     background = dict.fromkeys(label for use in uses for label in use.background)
-    only, ignore = ("decide", "only"), ("decide", "ignore")
-    return NamedActions("[decide]", config.decide, only, ignore, tuple(labels), tuple(background))
+    return NamedActions("[decide]", config.decide, ONLY, IGNORE, tuple(labels), tuple(background))
 
 
 def _faults_by_place(use: NamedActions) -> dict[_Place, _NameFault]:

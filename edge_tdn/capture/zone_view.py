@@ -46,7 +46,7 @@ class ZoneViews:
         self._boxes = [outline.box(size) for outline in self._outlines]
         self._outside = [outline.outside(size) for outline in self._outlines]
         self.too_small = tuple(outline.too_small(size) for outline in self._outlines)
-        self.sizes = tuple((rows.stop - rows.start, columns.stop - columns.start) for rows, columns in self._boxes)
+        self.sizes = tuple(outline.pixels(size) for outline in self._outlines)
         rows, columns = zip(*self._boxes, strict=True)
         self._converter = _Converter((_union(rows), _union(columns)))
 

@@ -39,6 +39,16 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_camera_config(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the configuration of a camera, which cli/chosen_camera.py evaluates."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="TOML",
+        help="the configuration of the camera (default: that of an installed host)",
+    )
+
+
 def add_broker(
     parser: argparse.ArgumentParser,
     base: str | None = None,

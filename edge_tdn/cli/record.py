@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from edge_tdn.cli.options import SITE, add_command
+from edge_tdn.cli.options import SITE, add_camera_config, add_command
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.help.parser import Commands
 
@@ -58,12 +58,7 @@ def add_parser(commands: Commands) -> None:
         metavar="CAMERA",
         help="rtsp://, http(s)://, /dev/video*, file, gst: PIPELINE; or with --config a camera's name",
     )
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="TOML",
-        help="the configuration of the camera (default: that of an installed host)",
-    )
+    add_camera_config(parser)
     parser.add_argument(
         "--zone", metavar="NAME", help="zone of that camera: the clips show it alone, as the network will see it"
     )

@@ -40,8 +40,8 @@ class DrawnZone:
     @property
     def pixels(self) -> str:
         """Its width and height in the camera's pixels."""
-        rows, columns = self.outline.box(self.size)
-        return f"{columns.stop - columns.start}x{rows.stop - rows.start}"
+        height, width = self.outline.pixels(self.size)
+        return f"{width}x{height}"
 
     @property
     def trouble(self) -> str:

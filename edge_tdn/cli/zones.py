@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from edge_tdn.cli.options import SITE, Commands, add_command
+from edge_tdn.cli.options import SITE, Commands, add_camera_config, add_command
 from edge_tdn.help.command_help import CommandHelp, Example
 from edge_tdn.output import check_output_file, check_picture_name, write_output
 
@@ -44,12 +44,7 @@ def add_parser(commands: Commands) -> None:
         metavar="SOURCE",
         help="rtsp://, http(s)://, /dev/video*, file, gst: PIPELINE; or with --config a camera's name",
     )
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="TOML",
-        help="the configuration of the camera (default: that of an installed host)",
-    )
+    add_camera_config(parser)
     parser.add_argument(
         "--camera", metavar="NAME", help="camera of the configuration whose zones are drawn, in place of SOURCE's own"
     )

@@ -1,5 +1,6 @@
 """The zones of a camera with everything that holds in them: their own keys, or else those of camera and host."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,9 +73,16 @@ def runtime_choice(config: Config) -> ModelChoice:
     return ModelChoice(runtime.model, runtime.precision, ("runtime", "model"), ("runtime", "precision"))
 
 
+def all_zones(config: Config) -> Iterator[tuple[CameraConfig, ResolvedZone]]:
+    """Yield each zone of each camera with its camera, in their order."""
+    for camera in config.camera:
+        for zone in resolved_zones(config, camera):
+            yield camera, zone
+
+
 def model_choices(config: Config) -> tuple[ModelChoice, ...]:
     """Return the model of each zone of each camera, in their order; several may be the same."""
-    return tuple(zone.choice for camera in config.camera for zone in resolved_zones(config, camera))
+    return tuple(zone.choice for _, zone in all_zones(config))
 
 
 def _resolved(config: Config, camera: CameraConfig, zone: ZoneConfig, keys: KeyPath) -> ResolvedZone:

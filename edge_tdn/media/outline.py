@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Point = tuple[float, float]  # x and y, in shares of the picture
+from edge_tdn.config.checks import Point, Region
+
 Box = tuple[slice, slice]  # rows and columns
 MIN_PIXELS = 32  # of a zone, in both directions
 
@@ -17,7 +18,7 @@ MIN_PIXELS = 32  # of a zone, in both directions
 class Outline:
     """A part of a picture."""
 
-    region: tuple[float, float, float, float]  # left, top, width and height, in shares of the picture
+    region: Region
     polygon: tuple[Point, ...] = ()  # in place of `region`
 
     @cached_property
@@ -34,12 +35,17 @@ class Outline:
         left, top, right, bottom = self.bounds
         return even_pixels(top, bottom, size[0]), even_pixels(left, right, size[1])
 
+    def pixels(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return its height and width in a picture of this height and width."""
+        rows, columns = self.box(size)
+        return rows.stop - rows.start, columns.stop - columns.start
+
     def outside(self, size: tuple[int, int]) -> NDArray[np.bool_] | None:
         """Return which pixels of the box are outside of the polygon, bool [h, w]; None: there is no polygon."""
         if not self.polygon:
             return None
         rows, columns = self.box(size)
-        inside = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+        inside = np.zeros(self.pixels(size), np.uint8)
         corners = self.corners(size) - (columns.start, rows.start)
         cv2.fillPoly(inside, [corners.astype(np.int32)], 1)
         return np.equal(inside, 0)
@@ -53,8 +59,7 @@ class Outline:
 
     def too_small(self, size: tuple[int, int]) -> str:
         """Return what is wrong if it has too few pixels in a picture of this height and width; empty: nothing is."""
-        rows, columns = self.box(size)
-        height, width = rows.stop - rows.start, columns.stop - columns.start
+        height, width = self.pixels(size)
         if min(height, width) >= MIN_PIXELS:
             return ""
         return (

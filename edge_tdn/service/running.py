@@ -8,7 +8,7 @@ from typing import Protocol
 
 from edge_tdn.actions.labels import for_model, rules
 from edge_tdn.config.credentials import Access
-from edge_tdn.config.resolved_zones import ResolvedZone, resolved_zones
+from edge_tdn.config.resolved_zones import ResolvedZone, all_zones, resolved_zones
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
 from edge_tdn.delivery.publisher import Publisher
@@ -88,11 +88,7 @@ class Running:
 
     def announce(self, config: Config) -> None:
         """Publish the documents from which Home Assistant finds the cameras, and remove what has left."""
-        labels = {
-            (camera.name, zone.name): self._labels(zone)
-            for camera in config.camera
-            for zone in resolved_zones(config, camera)
-        }
+        labels = {(camera.name, zone.name): self._labels(zone) for camera, zone in all_zones(config)}
         self.shared.publisher.announce(
             documents(config, labels),
             BIRTH_TOPIC,

@@ -186,9 +186,8 @@ def _zones(config: Config, camera: CameraConfig, size: Size) -> Iterator[Finding
             message, _, remedy = faults[zone.name].rpartition(": ")
             yield Finding(what, "failed", message, remedy, ConfigError.exit_status)
             continue
-        rows, columns = Outline(zone.region, zone.polygon).box(size)
-        pixels = f"{columns.stop - columns.start}x{rows.stop - rows.start}"
-        yield Finding(what, "ok", f"{pixels} pixels of the picture of {size[1]}x{size[0]}")
+        height, width = Outline(zone.region, zone.polygon).pixels(size)
+        yield Finding(what, "ok", f"{width}x{height} pixels of the picture of {size[1]}x{size[0]}")
 
 
 def _assess(what: str, camera: CameraConfig, seen: Look, frame_rate: float) -> Finding:

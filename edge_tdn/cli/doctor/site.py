@@ -16,7 +16,7 @@ from edge_tdn.cli.timing import DEFAULT_DOCTOR, DoctorTiming
 from edge_tdn.config.credentials import PUBLIC, Access, broker_access
 from edge_tdn.config.fault import EVERY_KEY, Keys
 from edge_tdn.config.load import load
-from edge_tdn.config.resolved_zones import ModelChoice, model_choices, resolved_zones
+from edge_tdn.config.resolved_zones import ModelChoice, all_zones, model_choices, resolved_zones
 from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
 from edge_tdn.delivery.outbox.folder import lock_holder_pid, outbox_folder
 from edge_tdn.delivery.tls import tls_context
@@ -130,7 +130,7 @@ class SiteExamination:
         measure(network.model, runtime, measured, time.monotonic() + timing.measure_s)
         encode_s = max(0.0, measured.hop_s(4) - measured.hop_s(1)) / 3
         classify_s = max(0.0, measured.hop_s(1) - encode_s)
-        zones = [zone for camera in config.camera for zone in resolved_zones(config, camera)]
+        zones = [zone for _, zone in all_zones(config)]
         hops = [zone.hop for zone in zones if networks.of(zone.choice) is network]
         share = sum(encode_s + classify_s / hop for hop in hops) / spec.segment_s
         counted = "zone" if any(zone.name for zone in zones) else "camera"
