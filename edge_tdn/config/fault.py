@@ -119,13 +119,16 @@ def line_of(text: str, keys: Keys) -> int:
             shared = min(len(table), len(target))
             if shared > length and table[:shared] == target[:shared]:
                 best, length = number, shared
-        elif len(table) < len(target) and table == target[: len(table)] and _sets(line, str(target[len(table)])):
+        elif len(table) < len(target) and table == target[: len(table)] and _sets(line, target[len(table) :]):
             return number
     return best
 
 
-def _sets(line: str, key: str) -> bool:
-    return bool(re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line))
+def _sets(line: str, keys: KeyPath) -> bool:
+    """Return whether a line sets the first of these keys, or with dots several of them: `decide.only = [...]`."""
+    found = re.match(r'\s*("?[\w-]+"?(?:\s*\.\s*"?[\w-]+"?)*)\s*=', line)
+    names = tuple(name.strip().strip('"') for name in found[1].split(".")) if found else ()
+    return bool(names) and names == keys[: len(names)]
 
 
 def _table(names: Sequence[str], is_array: bool, counts: dict[KeyPath, int]) -> KeyPath:

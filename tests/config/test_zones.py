@@ -123,6 +123,11 @@ def test_numbers_of_a_zone_may_be_environment_variables(tmp_path: Path, monkeypa
     assert (gate.hop, gate.decide.enter_threshold) == (3, 0.9)
 
 
+def test_a_key_with_dots_has_its_own_line(tmp_path: Path) -> None:
+    text = CAMERA + "[[camera.zone]]\nname = 'gate'\ndecide.several = true\ndecide.hop = 2\n"
+    assert refused(tmp_path, text).startswith("site.toml:7: camera[0].zone[0].decide.hop: unknown key")
+
+
 def test_single_brackets_are_explained(tmp_path: Path) -> None:
     text = CAMERA + "[camera.zone]\nname = 'gate'\n"
     expected = "site.toml:4: camera[0].zone: write [[camera.zone]], with two brackets: one table for each zone"
