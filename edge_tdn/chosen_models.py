@@ -1,6 +1,6 @@
 """The models that a configuration chooses for its zones, verified."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +43,9 @@ class ChosenModels:
         """Return what identifies the network of a choice."""
         return self.models[choice].sha256, choice.precision
 
-    def networks(self) -> dict[NetworkKey, ModelChoice]:
-        """Return the networks that are needed, each with the first choice that names it."""
+    def networks(self, choices: Iterable[ModelChoice] | None = None) -> dict[NetworkKey, ModelChoice]:
+        """Return the networks that choices need, by default all, each with the first choice that names it."""
         found: dict[NetworkKey, ModelChoice] = {}
-        for choice in self.models:
+        for choice in self.models if choices is None else choices:
             found.setdefault(self.key(choice), choice)
         return found

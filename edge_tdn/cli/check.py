@@ -43,10 +43,10 @@ def run(options: argparse.Namespace) -> int:
 def check(console: "Console", path: Path) -> None:
     """Print the plan of a configuration. Raises ConfigError, ModelError or DeviceError."""
     from edge_tdn.chosen_models import ChosenModels
-    from edge_tdn.cli.opened_networks import opened_networks
     from edge_tdn.cli.plan import print_plan
     from edge_tdn.cli.zone_sizes import check_files
     from edge_tdn.config.load import load
+    from edge_tdn.networks import NetworkOpener
     from edge_tdn.service.verify import outbox_writable, verify
 
     config, base = load(path), path.parent
@@ -54,5 +54,5 @@ def check(console: "Console", path: Path) -> None:
     writable = outbox_writable(config, base)
     chosen = ChosenModels.of(config, base)
     check_files(config, base)
-    with opened_networks(config, base, chosen) as networks:
+    with NetworkOpener(base, cached=False).opened(config, chosen) as networks:
         print_plan(console, config, base, networks, writable)

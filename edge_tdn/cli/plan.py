@@ -17,15 +17,15 @@ from edge_tdn.config.tables import CameraConfig, Config, DecideConfig
 from edge_tdn.config.zone_tables import WHOLE
 from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.inference.runtime import build_name
+from edge_tdn.networks import Network, OpenedNetworks
 from edge_tdn.process.passwords import without_password
-from edge_tdn.service.network import Network, ServedNetworks
 from edge_tdn.verdict import recorded_comparison
 
 MAX_NAMES = 12  # labels or actions that are listed
 WITH_VARIABLE = re.compile(r"(://[^/@:]*:\$\{\w+\}@)")  # user and password in a URL, the latter from a variable
 
 
-def print_plan(console: Console, config: Config, base: Path, networks: ServedNetworks, writable: bool) -> None:
+def print_plan(console: Console, config: Config, base: Path, networks: OpenedNetworks, writable: bool) -> None:
     """`base` is the folder of relative paths; `writable` is whether this user can write to the outbox."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column()
@@ -73,7 +73,7 @@ def _add_network(table: Table, config: Config, network: Network, with_memory: bo
     table.add_row("thresholds", _thresholds(decide, reported))
 
 
-def _add_camera(table: Table, config: Config, camera: CameraConfig, networks: ServedNetworks) -> None:
+def _add_camera(table: Table, config: Config, camera: CameraConfig, networks: OpenedNetworks) -> None:
     """Add a camera, and its zones if it has any."""
     source, zones = without_password(camera.source), resolved_zones(config, camera)
     if not camera.zone:
@@ -84,7 +84,7 @@ def _add_camera(table: Table, config: Config, camera: CameraConfig, networks: Se
         table.add_row(f"  {zone.title}", "\n".join(_zone_lines(config, zone, networks)))
 
 
-def _zone_lines(config: Config, zone: ResolvedZone, networks: ServedNetworks) -> Iterator[str]:
+def _zone_lines(config: Config, zone: ResolvedZone, networks: OpenedNetworks) -> Iterator[str]:
     """Yield the part of the picture, the model and limits that are not the usual ones, and what is reported."""
     model, general = networks.of(zone.choice).model, runtime_choice(config)
     other = (zone.choice.model, zone.choice.precision) != (general.model, general.precision)
@@ -102,7 +102,7 @@ def _zone_lines(config: Config, zone: ResolvedZone, networks: ServedNetworks) ->
         yield limits[1]
 
 
-def _every(zone: ResolvedZone, networks: ServedNetworks) -> str:
+def _every(zone: ResolvedZone, networks: OpenedNetworks) -> str:
     return f"a clip every {zone.hop * networks.of(zone.choice).model.manifest.input.segment_s:.2f} s"
 
 

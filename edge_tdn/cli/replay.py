@@ -65,15 +65,17 @@ def run(options: argparse.Namespace) -> int:
     """Raises ConfigError or ModelError like `edge-tdn run`, and SourceError if the file cannot be played."""
     from edge_tdn.capture.address import is_live, locate
     from edge_tdn.capture.video_file import read_file
+    from edge_tdn.chosen_models import ChosenModels
     from edge_tdn.cli.console import plain_console
     from edge_tdn.config.load import load
     from edge_tdn.config.resolved_zones import resolved_zones, zone_named
     from edge_tdn.demo.demo_scenes import video_path
     from edge_tdn.messages import ActionEvent
+    from edge_tdn.networks import NetworkOpener, warn_of_doubts
     from edge_tdn.process.passwords import without_password
     from edge_tdn.replay.plot import plot, require_matplotlib
     from edge_tdn.replay.replay_chain import ReplayChain, choose_camera, with_progress
-    from edge_tdn.replay.replay_network import open_networks
+    from edge_tdn.replay.replay_zone import ReplayNetwork
     from edge_tdn.replay.thumbnails import Thumbnails
 
     _check_outputs(options.json, options.plot)
@@ -88,7 +90,10 @@ def run(options: argparse.Namespace) -> int:
     video = video_path(options.file)
     if is_live(options.file) or is_live(locate(str(video.resolve()), Path())):
         raise SourceError(f"{without_password(options.file)}: not a recording; name a video file")
-    with open_networks(config, options.config.parent, zones) as networks:
+    base, choices = options.config.parent, [zone.choice for zone in zones]
+    with NetworkOpener(base, cached=False).opened(config, ChosenModels.of(config, base), choices) as opened:
+        warn_of_doubts(opened.all)
+        networks = {choice: ReplayNetwork(opened.of(choice).model, opened.of(choice).runtime) for choice in choices}
         chain, thumbnails = ReplayChain(config, camera, networks, zones, options.at), Thumbnails()
         began, events = time.monotonic(), list[ActionEvent]()
         frames = read_file(video, camera.decoder, camera.rotate, camera.region)

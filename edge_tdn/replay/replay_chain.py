@@ -4,7 +4,7 @@ A frame arrives at its presentation timestamp, a clip is scored in no time, and 
 the caller chooses, so that every run gives the same events, byte for byte.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +15,11 @@ from edge_tdn.actions.decider import Origin
 from edge_tdn.actions.event_numbers import EventNumbers
 from edge_tdn.capture.video_file import length_s
 from edge_tdn.capture.zone_view import ZoneViews
-from edge_tdn.config.resolved_zones import ResolvedZone, resolved_zones
+from edge_tdn.config.resolved_zones import ModelChoice, ResolvedZone, resolved_zones
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
-from edge_tdn.replay.replay_network import ReplayNetworks
-from edge_tdn.replay.replay_zone import ReplayZone
+from edge_tdn.replay.replay_zone import ReplayNetwork, ReplayZone
 from edge_tdn.spelling import nearest
 
 BOOT = "replay"  # in the ids of the events; a daemon has a random one
@@ -33,7 +32,7 @@ class ReplayChain:
         self,
         config: Config,
         camera: CameraConfig,
-        networks: ReplayNetworks,
+        networks: Mapping[ModelChoice, ReplayNetwork],
         zones: Sequence[ResolvedZone] = (),
         at_ns: int = 0,
     ) -> None:

@@ -1,6 +1,7 @@
 """One zone in a replay, or the whole picture of a camera without zones: its window, its lane, its decisions."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from edge_tdn.actions.decider import Decider, Origin
 from edge_tdn.actions.event_numbers import EventNumbers
@@ -9,13 +10,21 @@ from edge_tdn.config.resolved_zones import ResolvedZone
 from edge_tdn.inference.backlog import Item
 from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
+from edge_tdn.inference.runtime import Runtime
 from edge_tdn.inference.turn import compute
+from edge_tdn.manifest import Model
 from edge_tdn.media.outline import Outline
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Frame, Scores, Segment
 from edge_tdn.replay.plot import ScoredClip, ZoneScores
-from edge_tdn.replay.replay_network import ReplayNetwork
 from edge_tdn.segments.motion_gate import MotionGate
 from edge_tdn.segments.window import Window
+
+
+class ReplayNetwork(NamedTuple):
+    """A model, and the runtime that computes it."""
+
+    model: Model
+    runtime: Runtime
 
 
 class ReplayZone:

@@ -13,12 +13,12 @@ from edge_tdn.errors import DeviceError, EdgeTdnError, last_line, with_type
 from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.manifest import Model
+from edge_tdn.networks import NetworkOpener, OpenRuntime
 from edge_tdn.process import heartbeat, systemd_notify
 from edge_tdn.process.log import flush_rate_limited
 from edge_tdn.process.malloc import trim, tune_for_daemon
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon_status import daemon_status, status_line
-from edge_tdn.service.network import NetworkOpener, OpenRuntime
 from edge_tdn.service.reloader import Reloader
 from edge_tdn.service.running import finish_recorders, join_all
 from edge_tdn.service.startup import open_running

@@ -4,7 +4,7 @@ import time
 
 from edge_tdn import __version__
 from edge_tdn.messages import iso
-from edge_tdn.service.network import Network
+from edge_tdn.networks import Network
 from edge_tdn.service.running import Running
 from edge_tdn.status_messages import ConfigStatus, DaemonStatus, ModelStatus, RuntimeStatus
 

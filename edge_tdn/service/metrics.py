@@ -16,8 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
 from edge_tdn.messages import ConfigState, DeliveryState, OutboxState, RuntimeState, State
+from edge_tdn.process.process_usage import start_time_s, usage
 from edge_tdn.service.metrics_port import in_use, open_port
-from edge_tdn.service.process_usage import start_time_s, usage
 from edge_tdn.service.timing import DEFAULT_METRICS_TIMING, MetricsTiming
 from edge_tdn.status_messages import CameraStatus, DaemonStatus, ModelStatus
 

@@ -19,12 +19,12 @@ from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.inference.successor import Successor
+from edge_tdn.networks import Network, OpenedNetworks, warn_of_doubts
 from edge_tdn.process.log import configure
 from edge_tdn.process.malloc import trim
 from edge_tdn.recording.action_recorder import ActionRecorder
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.config_changes import Changes, changes, in_force
-from edge_tdn.service.network import Network, ServedNetworks, warn_of_doubts
 from edge_tdn.service.running import Running, finish_recorders, join_all
 from edge_tdn.service.startup import connect, draw_demo, warn_of_includes
 from edge_tdn.service.verify import verify
@@ -37,7 +37,7 @@ class Plan:
     config: Config
     changes: Changes
     access: Access
-    networks: ServedNetworks
+    networks: OpenedNetworks
     opened: tuple[Network, ...]  # of these, those that were opened for this plan; the others serve already
 
     @property
@@ -115,7 +115,7 @@ def _change_networks(plan: Plan, running: Running) -> None:
     warn_of_doubts(plan.opened)
 
 
-def _close_networks(before: ServedNetworks, running: Running) -> None:
+def _close_networks(before: OpenedNetworks, running: Running) -> None:
     """Close the networks that are of no use any more: neither the configuration nor a lane has them."""
     used = {network.engine for network in running.networks.all} | running.shared.scheduler.engines
     unused = [network for network in before.all if network.engine not in used]

@@ -14,11 +14,11 @@ from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.inference.scheduler import Scheduler
+from edge_tdn.networks import NetworkOpener, OpenedNetworks
 from edge_tdn.recording.action_recorder import ActionRecorder
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings, ZoneSettings
 from edge_tdn.service.control import Control
-from edge_tdn.service.network import NetworkOpener, ServedNetworks
 from edge_tdn.service.timing import DaemonTiming
 
 
@@ -46,7 +46,7 @@ class Running:
         shared: Shared,
         config: Config,
         access: Access,
-        networks: ServedNetworks,
+        networks: OpenedNetworks,
         timing: DaemonTiming,
         stop: threading.Event,
     ) -> None:
@@ -60,7 +60,7 @@ class Running:
         self.cameras: list[Camera] = []
         self.serve([self.new_camera(table, config) for table in config.camera])
 
-    def settings(self, table: CameraConfig, config: Config, networks: ServedNetworks) -> CameraSettings:
+    def settings(self, table: CameraConfig, config: Config, networks: OpenedNetworks) -> CameraSettings:
         """Return what a camera with this table is served with, under a configuration and its networks."""
         zones = []
         for zone in resolved_zones(config, table):

@@ -25,8 +25,8 @@ from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.demo.demo_scenes import DEMO
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.messages import ActionEvent
+from edge_tdn.networks import NetworkOpener, warn_of_doubts
 from edge_tdn.service.control import Control
-from edge_tdn.service.network import NetworkOpener, warn_of_doubts
 from edge_tdn.service.running import Running, Shared
 from edge_tdn.service.timing import DaemonTiming
 

@@ -274,14 +274,14 @@ def test_more_models_than_memory_names_the_model_that_does_not_fit(model_copy: P
     """For real: the address space ends 40 MB above what the process uses once the first model is open."""
     program = (
         "import resource, sys; from pathlib import Path; from edge_tdn.__main__ import main\n"
-        "from edge_tdn.cli import opened_networks\n"
-        "open_first, opened = opened_networks.open_configured_runtime, []\n"
+        "from edge_tdn.inference import open_model\n"
+        "open_first, opened = open_model.open_configured_runtime, []\n"
         "def open_limited(*given):\n"
         "    used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "    if opened: resource.setrlimit(resource.RLIMIT_AS, (used + (40 << 20), -1))\n"
         "    opened.append(open_first(*given))\n"
         "    return opened[-1]\n"
-        "opened_networks.open_configured_runtime = open_limited\n"
+        "open_model.open_configured_runtime = open_limited\n"
         "sys.exit(main(['check', '--config', sys.argv[1]]))\n"
     )
     path = zoned_site(tmp_path, keys='model = "model"')

@@ -26,7 +26,7 @@ from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.output import write_output
 from edge_tdn.replay.replay_chain import ReplayChain
-from edge_tdn.replay.replay_network import ReplayNetwork
+from edge_tdn.replay.replay_zone import ReplayNetwork
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings, ZoneSettings
 from edge_tdn.status_messages import CameraStatus

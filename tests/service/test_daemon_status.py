@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from edge_tdn.chosen_models import ChosenModels
 from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime
 from edge_tdn.manifest import Model
+from edge_tdn.networks import Network, OpenedNetworks
 from edge_tdn.service.daemon_status import daemon_status, status_line
-from edge_tdn.service.network import ChosenModels, Network, ServedNetworks
 from edge_tdn.status_messages import ConfigStatus, Delivery, OutboxStatus
 from tests.support.fakes import FakeRuntime
 
@@ -40,7 +41,7 @@ def running(motion: Model) -> Any:
     ]
     return SimpleNamespace(
         shared=SimpleNamespace(publisher=publisher, boot="b007"),
-        networks=ServedNetworks(ChosenModels({}), {network.key: network for network in networks}),
+        networks=OpenedNetworks(ChosenModels({}), {network.key: network for network in networks}),
         config=SimpleNamespace(host="here"),
         cameras=cameras,
     )

@@ -20,11 +20,11 @@ from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.openvino import OpenVinoRuntime
 from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime
 from edge_tdn.inference.runtime import Runtime
+from edge_tdn.networks import OpenRuntime
 from edge_tdn.permission import SERVICES
 from edge_tdn.recording.recorder import Recorder
 from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon import Daemon
-from edge_tdn.service.network import OpenRuntime
 from edge_tdn.service.reload import apply, prepare
 from edge_tdn.service.running import Running
 from edge_tdn.status_messages import ConfigStatus

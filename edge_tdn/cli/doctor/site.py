@@ -11,7 +11,6 @@ from edge_tdn.chosen_models import ChosenModels
 from edge_tdn.cli.doctor.finding import Finding, Mark, credential_remedy
 from edge_tdn.cli.doctor.units import is_installed, main_pid, protect_home, serving_unit, state_folder
 from edge_tdn.cli.hop_timing import Candidate, measure
-from edge_tdn.cli.opened_networks import open_uncached, opened_networks
 from edge_tdn.cli.timing import DEFAULT_DOCTOR, DoctorTiming
 from edge_tdn.config.credentials import PUBLIC, Access, broker_access
 from edge_tdn.config.fault import EVERY_KEY, Keys
@@ -22,13 +21,13 @@ from edge_tdn.delivery.outbox.folder import lock_holder_pid, outbox_folder
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.demo.demo_scenes import DEMO
 from edge_tdn.errors import ConfigError, EdgeTdnError
-from edge_tdn.inference.open_model import in_doubt
+from edge_tdn.inference.open_model import in_doubt, open_configured_runtime
 from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model, find_model, shipped_models
+from edge_tdn.networks import Network, NetworkOpener, OpenedNetworks
 from edge_tdn.permission import SECRET_REMEDY, SERVED_MODELS, is_hidden, is_unreadable, remedy
 from edge_tdn.recording.verify import WRITABLE
 from edge_tdn.recording.verify import verify as verify_record
-from edge_tdn.service.network import Network, ServedNetworks
 from edge_tdn.service.verify import outbox_writable
 from edge_tdn.verdict import recorded_comparison
 
@@ -79,7 +78,7 @@ class SiteExamination:
 
         def open_timed(config: Config, model: Model, cache: Path | None, choice: ModelChoice) -> Runtime:
             began = time.monotonic()
-            runtime = open_uncached(config, model, cache, choice)
+            runtime = open_configured_runtime(config, model, cache, choice)
             compiled_s.append(time.monotonic() - began)
             return runtime
 
@@ -88,7 +87,7 @@ class SiteExamination:
             for model in dict.fromkeys(chosen.models.values()):
                 about = f"{model.manifest.id}: {model.manifest.classes} labels"
                 yield Finding("model", "ok", f"{about}, its files are unchanged since the export")
-            with opened_networks(config, self.base, chosen, open_timed) as networks:
+            with NetworkOpener(self.base, open_timed, cached=False).opened(config, chosen) as networks:
                 for network, seconds in zip(networks.all, compiled_s, strict=True):
                     several = len(networks.all) > 1
                     which = f"{network.ref.id} " if several else ""
@@ -108,7 +107,7 @@ class SiteExamination:
         choices = [zone.choice for zone in resolved_zones(self.config, camera)]
         return max(self.chosen.models[choice].manifest.input.frame_rate for choice in choices)
 
-    def _speeds(self, config: Config, networks: ServedNetworks, timing: DoctorTiming) -> Iterator[Finding]:
+    def _speeds(self, config: Config, networks: OpenedNetworks, timing: DoctorTiming) -> Iterator[Finding]:
         """Yield how long the clips of each model take, with one verdict on all: they share the device."""
         loads = [self._load(config, network, networks, timing) for network in networks.all]
         total_share = sum(share for _, share in loads)
@@ -122,7 +121,7 @@ class SiteExamination:
             yield Finding("speed", mark, message + together + measured, "" if mark == "ok" else remedy)
 
     def _load(
-        self, config: Config, network: Network, networks: ServedNetworks, timing: DoctorTiming
+        self, config: Config, network: Network, networks: OpenedNetworks, timing: DoctorTiming
     ) -> tuple[str, float]:
         """Measure a model. Return a message, and the share of the device's time that its cameras and zones take."""
         runtime, spec = network.runtime, network.model.manifest.input
@@ -234,12 +233,12 @@ def _existing_parent(folder: Path) -> Path:
     return next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # noqa: PTH110
 
 
-def _which(network: Network, networks: ServedNetworks) -> str:
+def _which(network: Network, networks: OpenedNetworks) -> str:
     """Return the beginning of a message that is about one of several networks; empty: there is only one."""
     return f"{network.ref.id} {network.ref.precision}: " if len(networks.all) > 1 else ""
 
 
-def _parity(network: Network, networks: ServedNetworks) -> Finding:
+def _parity(network: Network, networks: OpenedNetworks) -> Finding:
     model, runtime = network.model, network.runtime
     doubtful = in_doubt(model, runtime.precision, runtime.device)
     comparison = recorded_comparison(model, build_name(runtime.precision, runtime.device))

@@ -29,7 +29,7 @@ from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, ActionEvent, Frame
 from edge_tdn.replay.plot import ScoredClip
 from edge_tdn.replay.replay_chain import ReplayChain
-from edge_tdn.replay.replay_network import ReplayNetwork
+from edge_tdn.replay.replay_zone import ReplayNetwork
 from edge_tdn.text_file import decode
 from edge_tdn_training.data.labels import check_known
 from edge_tdn_training.evaluation.matching import Interval, MatchedEvents, ReportedEvent, match_events

@@ -1,8 +1,8 @@
-"""The networks that are served: models, each with the runtime that computes it."""
+"""The networks that a configuration chooses: models, each with the runtime that computes it. Each is opened once."""
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from edge_tdn.config.resolved_zones import ModelChoice
 from edge_tdn.config.tables import Config
 from edge_tdn.inference.compiled_cache import cache_folder
 from edge_tdn.inference.engine import Engine
-from edge_tdn.inference.open_model import warn_of_doubt
+from edge_tdn.inference.open_model import open_configured_runtime, warn_of_doubt
 from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime, RebuildTiming
 from edge_tdn.inference.runtime import Runtime
 from edge_tdn.manifest import Model
 from edge_tdn.messages import ModelRef
 from edge_tdn.process import heartbeat
-from edge_tdn.service.process_usage import resident_bytes
+from edge_tdn.process.process_usage import resident_bytes
 
 # as inference/open_model.py's open_configured_runtime
 OpenRuntime = Callable[[Config, Model, Path | None, ModelChoice], Runtime]
@@ -41,8 +41,8 @@ class Network:
 
 
 @dataclass(frozen=True, eq=False)
-class ServedNetworks:
-    """All networks of a configuration, in the order in which cameras and zones name them; at least one."""
+class OpenedNetworks:
+    """The opened networks of a configuration, in the order in which cameras and zones name them; at least one."""
 
     chosen: ChosenModels
     by_key: Mapping[NetworkKey, Network]
@@ -64,35 +64,55 @@ class ServedNetworks:
 
 @dataclass(frozen=True, eq=False)
 class NetworkOpener:
-    """Opens networks, at the start and for reloads."""
+    """Opens networks: for the daemon, at its start and for reloads, and for commands."""
 
     base: Path  # where relative paths start
-    open_runtime: OpenRuntime
-    timing: RebuildTiming
-    changed: Callable[[], None]  # called after the status of a runtime has changed, on the thread that uses it
+    open_runtime: OpenRuntime = open_configured_runtime
+    timing: RebuildTiming = field(default_factory=RebuildTiming)
+    changed: Callable[[], None] = lambda: None  # called by the thread that uses a runtime, when its status changes
+    cached: bool = True  # False: compile every network, whatever the cache of compiled graphs holds
 
-    def open_all(self, config: Config, chosen: ChosenModels, open_already: Iterable[Network] = ()) -> ServedNetworks:
-        """Return the networks that a configuration needs, those that are open already among them.
+    def open_all(
+        self,
+        config: Config,
+        chosen: ChosenModels,
+        open_already: Iterable[Network] = (),
+        choices: Iterable[ModelChoice] | None = None,
+    ) -> OpenedNetworks:
+        """Return the networks of a configuration, or of some `choices` in it, those that are open already among them.
 
-        ModelError, DeviceError: one does not run here; then none stays open that was opened here.
+        ConfigError, ModelError, DeviceError: one does not run here; then none stays open that was opened here.
         """
         networks = {network.key: network for network in open_already}
         found: dict[NetworkKey, Network] = {}
         with ExitStack() as opened:
-            for key, choice in chosen.networks().items():
+            for key, choice in chosen.networks(choices).items():
                 model = chosen.models[choice]
                 if key in networks:
-                    before = networks[key]
-                    network = Network(model, model.ref(key[1]), before.runtime, before.engine, before.memory_mb)
+                    found[key] = replace(networks[key], model=model, ref=model.ref(choice.precision))
                 else:
-                    network = self._open(config, choice, model)
-                    opened.callback(network.runtime.close)
-                found[key] = network
+                    found[key] = self._open(config, choice, model)
+                    opened.callback(found[key].runtime.close)
             opened.pop_all()
-        return ServedNetworks(chosen, found)
+        return OpenedNetworks(chosen, found)
+
+    @contextmanager
+    def opened(
+        self, config: Config, chosen: ChosenModels, choices: Iterable[ModelChoice] | None = None
+    ) -> Iterator[OpenedNetworks]:
+        """Open the networks of a configuration, or of some `choices` in it, until the end of the block.
+
+        ConfigError, ModelError, DeviceError: one does not run here.
+        """
+        networks = self.open_all(config, chosen, choices=choices)
+        try:
+            yield networks
+        finally:
+            for network in networks.all:
+                network.runtime.close()
 
     def _open(self, config: Config, choice: ModelChoice, model: Model) -> Network:
-        folder = cache_folder(config.runtime.cache, self.base)
+        folder = cache_folder(config.runtime.cache, self.base) if self.cached else None
         open_runtime = partial(self.open_runtime, config, model, folder, choice)
         spec, before = model.manifest.input, resident_bytes()
         with heartbeat.patience(self.timing.compile_s):
