@@ -33,9 +33,9 @@ class ChosenModels:
             if choice.model not in opened:
                 opened[choice.model] = open_configured_model(config, base, choice)
             model = models[choice] = opened[choice.model]
-            title = f"zone {zone.name!r} of camera {camera.name!r}" if zone.name else f"camera {camera.name!r}"
+            scope = f"zone {zone.name!r} of camera {camera.name!r}" if zone.name else f"camera {camera.name!r}"
             labels, background = model.labels, model.manifest.background
-            uses.append(NamedActions(title, zone.decide, zone.only_keys, zone.ignore_keys, labels, background))
+            uses.append(NamedActions(scope, zone.decide, zone.only_keys, zone.ignore_keys, labels, background))
         check_all_names(config, uses)
         return cls(models)
 

@@ -64,7 +64,7 @@ def rules(config: DecideConfig, labels: Sequence[str], background: Sequence[str]
 class NamedActions:
     """What names actions for one model: the limits of a zone, and where the configuration has their names."""
 
-    title: str  # of the zone, for messages
+    scope: str  # where these limits hold, for messages: `zone 'gate' of camera 'yard'`, or `[decide]`
     decide: DecideConfig
     only_keys: KeyPath
     ignore_keys: KeyPath
@@ -90,7 +90,7 @@ def check_all_names(config: Config, uses: Sequence[NamedActions]) -> None:
     for use in [] if found else uses:
         if not rules(for_model(use.decide, use.labels, use.background), use.labels, use.background):
             keys, value = (use.only_keys, use.decide.only) if use.decide.only else (use.ignore_keys, use.decide.ignore)
-            found[keys, use.title] = _NameFault(keys, value, f"nothing is left to report in {use.title}; {REMEDY}")
+            found[keys, use.scope] = _NameFault(keys, value, f"nothing is left to report in {use.scope}; {REMEDY}")
     if found:
         raise ConfigError("\n".join(config.fault(one.keys, one.value, one.reason) for one in found.values()))
 

@@ -81,7 +81,7 @@ def _add_camera(table: Table, config: Config, camera: CameraConfig, networks: Op
         return
     table.add_row(f"camera {camera.name}", source)
     for zone in zones:
-        table.add_row(f"  {zone.title}", "\n".join(_zone_lines(config, zone, networks)))
+        table.add_row(f"  {zone.display_name}", "\n".join(_zone_lines(config, zone, networks)))
 
 
 def _zone_lines(config: Config, zone: ResolvedZone, networks: OpenedNetworks) -> Iterator[str]:

@@ -94,7 +94,7 @@ def _seen_in(zone: ResolvedZone, frames: Iterator[Frame]) -> Iterator[Frame]:
     for frame in frames:
         (seen,) = views.split(frame)
         if seen is None:
-            raise ConfigError(f"{zone.title}: {views.too_small[0]}")
+            raise ConfigError(f"{zone.display_name}: {views.too_small[0]}")
         yield seen
 
 

@@ -115,11 +115,11 @@ def run(options: argparse.Namespace) -> int:
         write_output(options.plot, plot(title, scores, events, options.at, thumbnails.spread()))
     for zone in chain.zones:
         if reason := zone.why_no_clip:
-            console.print(f"{zone.title}{reason}")
+            console.print(f"{zone.line_prefix}{reason}")
     console.print(f"{chain.seconds:.1f} s of video in {took_s:.1f} s: {chain.seconds / took_s:.1f} times real time")
     for zone in chain.zones:
         starts = Counter(event.label for event in events if event.type == "start" and event.zone == zone.zone.name)
-        console.print(f"{zone.title}actions recognised: {_counted(starts, chain.seconds)}")
+        console.print(f"{zone.line_prefix}actions recognised: {_counted(starts, chain.seconds)}")
     return 0
 
 

@@ -40,8 +40,8 @@ class ResolvedZone:
     ignore_keys: KeyPath  # of the list of those that are not
 
     @property
-    def title(self) -> str:
-        """The zone in a log line or a message: `zone gate`; empty for a whole picture."""
+    def display_name(self) -> str:
+        """The zone in a message or a table: `zone gate`; empty for a whole picture."""
         return f"zone {self.name}" if self.name else ""
 
 

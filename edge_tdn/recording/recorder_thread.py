@@ -17,7 +17,7 @@ from edge_tdn.recording.clip_file import NO_FRAMES_YET, ClipFile
 from edge_tdn.recording.recent_frames import RecentFrames
 from edge_tdn.recording.recorder_inbox import RecorderInbox, RecorderNote
 from edge_tdn.recording.recordings import Recordings
-from edge_tdn.recording.snapshot import draw, title
+from edge_tdn.recording.snapshot import banner_text, draw
 from edge_tdn.recording.timing import RecorderTiming
 
 log = logging.getLogger(__name__)
@@ -91,8 +91,8 @@ class RecorderThread:
 
     def _make_snapshot(self, note: RecorderNote, picture: Frame) -> None:
         event = note.event
-        named = title(event.label, event.label_index, event.zone)
-        jpeg = with_comment(draw(picture.decoded, named, event.score, note.outline), event.id)
+        text = banner_text(event.label, event.label_index, event.zone)
+        jpeg = with_comment(draw(picture.decoded, text, event.score, note.outline), event.id)
         self._publish(jpeg, event.zone)
         if self._recordings and event.snapshot:
             scratch = self._recordings.begin(event.snapshot)

@@ -26,20 +26,20 @@ NO_GLYPH = "\U0010ffff"  # no font has it
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont  # the latter where Pillow was built without FreeType
 
 
-def draw(picture: Decoded, title: str, score: float, outline: Outline | None = None) -> bytes:
-    """Return the JPEG. `title`: see the function; `score`: 0 to 1; `outline`: of the zone, None for none."""
+def draw(picture: Decoded, text: str, score: float, outline: Outline | None = None) -> bytes:
+    """Return the JPEG. `text`: see `banner_text`; `score`: 0 to 1; `outline`: of the zone, None for none."""
     height, width = picture.size
     pixels: Rgbx = np.empty((height, width, 4), np.uint8)
     picture.rgbx(pixels)
     if outline:
         draw_outline(pixels, outline)
-    _draw_banner(pixels, title, f"{score:.0%}")
+    _draw_banner(pixels, text, f"{score:.0%}")
     good, jpeg = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     assert good  # nothing in it can fail but memory
     return jpeg.tobytes()
 
 
-def title(label: str, index: int, zone: str | None = None) -> str:
+def banner_text(label: str, index: int, zone: str | None = None) -> str:
     """Return the text of a banner: zone and label as the font can write them. `index`: the label's number."""
     shown = legible(label) or f"label {index}"
     return f"{zone}: {shown}" if zone else shown
@@ -60,33 +60,33 @@ def legible(label: str) -> str:
     return plain if all(map(_has_glyph, plain)) else ""
 
 
-def _draw_banner(pixels: Rgbx, label: str, score: str) -> None:
-    """Darken the lowest rows, and write the label on the left, the score on the right."""
+def _draw_banner(pixels: Rgbx, text: str, score: str) -> None:
+    """Darken the lowest rows, and write the text on the left, the score on the right."""
     height, width = pixels.shape[:2]
     size = max(MIN_TEXT_PX, round(min(height, width) * TEXT_SHARE))
     margin = size // 2
     font = _font(size)
     room = width - 3 * margin - font.getlength(score)
-    if (length := font.getlength(label)) > room:
+    if (length := font.getlength(text)) > room:
         font = _font(max(MIN_TEXT_PX, round(size * max(MIN_SHRINK, room / length))))
         room = width - 3 * margin - font.getlength(score)
-        label = _cut(label, font, room)
+        text = _cut(text, font, room)
     rows = pixels[-(size + 2 * margin) :]
     strip = Image.fromarray(cv2.convertScaleAbs(rows, alpha=BACKDROP)[..., :3])
     baseline = len(rows) - margin - size // 6
     drawing = ImageDraw.Draw(strip)
-    drawing.text((margin, baseline), label, WHITE, font, anchor="ls")
+    drawing.text((margin, baseline), text, WHITE, font, anchor="ls")
     drawing.text((width - margin, baseline), score, GREEN, font, anchor="rs")
     rows[..., :3] = np.asarray(strip)
 
 
-def _cut(label: str, font: Font, room: float) -> str:
-    """Return as much of the label as there is room for, in pixels."""
-    if font.getlength(label) <= room:
-        return label
-    while label and font.getlength(f"{label}…") > room:
-        label = label[:-1].rstrip()
-    return f"{label}…" if label else ""
+def _cut(text: str, font: Font, room: float) -> str:
+    """Return as much of the text as there is room for, in pixels."""
+    if font.getlength(text) <= room:
+        return text
+    while text and font.getlength(f"{text}…") > room:
+        text = text[:-1].rstrip()
+    return f"{text}…" if text else ""
 
 
 @cache

@@ -102,11 +102,11 @@ def rows_over_time(
 
 def draw_score(axes: "Axes", name: str, clips: Sequence[ScoredClip], zone: str | None = None) -> None:
     """Draw the name of a row and the line of its score."""
-    title = f"{zone}: {name}" if zone else name
+    row = f"{zone}: {name}" if zone else name
     values = [one.scores.get(name, float("nan")) for one in clips]  # NaN interrupts the line
     axes.plot([one.seconds for one in clips], values, color=INK, linewidth=1.4, label="score", zorder=3)
     axes.set_ylabel(
-        textwrap.fill(title, NAME_WIDTH), rotation=0, ha="right", va="center", fontsize=9, labelpad=8, parse_math=False
+        textwrap.fill(row, NAME_WIDTH), rotation=0, ha="right", va="center", fontsize=9, labelpad=8, parse_math=False
     )
     axes.spines[["top", "right"]].set_visible(False)
 

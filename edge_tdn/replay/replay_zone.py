@@ -48,9 +48,9 @@ class ReplayZone:
         self.scores = ZoneScores(zone.name, self._clips, self._decider.thresholds)
 
     @property
-    def title(self) -> str:
-        """How a line about it begins; empty for a whole picture."""
-        return f"{self.zone.title}: " if self.zone.title else ""
+    def line_prefix(self) -> str:
+        """The beginning of a printed line about it: `zone gate: `; empty for a whole picture."""
+        return f"{self.zone.display_name}: " if self.zone.display_name else ""
 
     @property
     def why_no_clip(self) -> str:

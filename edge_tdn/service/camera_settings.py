@@ -40,8 +40,8 @@ class ZoneSettings:
         return self.zone.name
 
     @property
-    def title(self) -> str:
-        """The zone in a log line: `yard`, or `yard zone=gate`."""
+    def log_name(self) -> str:
+        """The value of `camera=` in a log line, and the zone if it has a name: `yard`, or `yard zone=gate`."""
         return f"{self.camera} zone={self.zone.name}" if self.zone.name else self.camera
 
     @property

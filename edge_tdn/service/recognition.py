@@ -101,7 +101,7 @@ class Recognition:
             label, score = next(iter(self._top(scores).scores.items()))
             log.debug(
                 "camera=%s clip label=%s score=%.2f latency_ms=%.1f repeated=%s",
-                self._settings.title,
+                self._settings.log_name,
                 value(label),
                 score,
                 scores.latency_ms,
@@ -117,7 +117,7 @@ class Recognition:
         """End the actions under way, and begin again with the next clip: the decider may have stopped midway."""
         self._clips.trouble = reason = f"no action: {with_type(error)}"
         trace = None if isinstance(error, EdgeTdnError) else error
-        self._trouble_log.log(logging.ERROR, "camera=%s %s", self._settings.title, reason, exc_info=trace)
+        self._trouble_log.log(logging.ERROR, "camera=%s %s", self._settings.log_name, reason, exc_info=trace)
         before = self._decider.camera_thresholds  # as last commanded
         self._numbers.rewind()
         missing = interrupted([*self._under_way.values()], "failed")
@@ -143,7 +143,7 @@ class Recognition:
                 event = event.model_copy(update={"latency_ms": _latency(scores)})
             log.info(
                 "camera=%s event=%s label=%s score=%.2f id=%s",
-                self._settings.title,
+                self._settings.log_name,
                 event.type,
                 value(event.label),
                 event.score,
@@ -166,10 +166,8 @@ class Recognition:
         try:
             return work(event) or event
         except Exception as error:  # a fault in the code
-            text = "camera=%s not recorded: %s; id=%s"
-            self._trouble_log.log(
-                logging.ERROR, text, self._settings.title, with_type(error), event.id, about="recorder", exc_info=error
-            )
+            text, values = "camera=%s not recorded: %s; id=%s", (self._settings.log_name, with_type(error), event.id)
+            self._trouble_log.log(logging.ERROR, text, *values, about="recorder", exc_info=error)
             return event
 
     def _top(self, scores: Scores) -> TopScores:

@@ -70,7 +70,7 @@ class Zone:
             return
         if too_small:
             self.break_off("stream_lost")
-            log.warning("camera=%s not analysed: %s", self.settings.title, too_small)
+            log.warning("camera=%s not analysed: %s", self.settings.log_name, too_small)
         self._too_small = too_small
 
     def push(self, frame: Frame, pipeline: Pipeline) -> Pushed:

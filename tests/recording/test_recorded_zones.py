@@ -7,7 +7,7 @@ from edge_tdn.manifest import Model
 from edge_tdn.media import gstreamer
 from edge_tdn.media.outline import Outline
 from edge_tdn.recording.action_recorder import RecordedZone
-from edge_tdn.recording.snapshot import draw, title
+from edge_tdn.recording.snapshot import banner_text, draw
 from tests.support.actions import action_event, clip_scores
 from tests.support.recorder import Make, give, play
 from tests.support.waiting import eventually
@@ -29,7 +29,7 @@ def test_a_snapshot_of_a_zone_shows_its_outline_in_the_whole_picture(
     assert name == "gate"
     shown = recorder._recent.nearest(*recorder._zones["gate"][1].snapshot(clip_scores(2.0)))
     assert shown
-    assert with_comment(draw(shown.decoded, title("left", 1, "gate"), 0.9, outline), start.id) == jpeg
+    assert with_comment(draw(shown.decoded, banner_text("left", 1, "gate"), 0.9, outline), start.id) == jpeg
 
 
 def test_frames_are_kept_for_the_zone_that_needs_them_longest(make_recorder: Make, motion: Model) -> None:

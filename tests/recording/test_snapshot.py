@@ -6,15 +6,15 @@ import pytest
 
 from edge_tdn.media.colour import Packed
 from edge_tdn.media.outline import Outline
-from edge_tdn.recording.snapshot import draw, legible, title
+from edge_tdn.recording.snapshot import banner_text, draw, legible
 
 
 def test_a_label_that_the_font_lacks_is_replaced_by_its_number() -> None:
     assert legible("Pretending to put [something]") == "Pretending to put [something]"
     assert legible("Öffnet die Tür") == "Offnet die Tur"
     assert [legible(label) for label in ("走路", "Дверь", "walk 走", "")] == [""] * 4
-    assert title("Öffnet die Tür", 12) == "Offnet die Tur"
-    assert (title("走路", 12), title("走路", 12, "gate")) == ("label 12", "gate: label 12")
+    assert banner_text("Öffnet die Tür", 12) == "Offnet die Tur"
+    assert (banner_text("走路", 12), banner_text("走路", 12, "gate")) == ("label 12", "gate: label 12")
     grey = Packed(np.full((240, 320, 3), 128, np.uint8))
     assert draw(grey, "label 12", 0.5) != draw(grey, "label 13", 0.5)
 
