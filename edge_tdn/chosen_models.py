@@ -21,7 +21,7 @@ class ChosenModels:
 
     @classmethod
     def of(cls, config: Config, base: Path) -> "ChosenModels":
-        """Open what a configuration chooses.
+        """Open the models that a configuration chooses.
 
         ConfigError, ModelError: a folder or a model is wrong, or a name of an action.
         """
@@ -40,7 +40,7 @@ class ChosenModels:
         return cls(models)
 
     def key(self, choice: ModelChoice) -> NetworkKey:
-        """Return what identifies the network of a choice."""
+        """Return the key of the network that a choice needs."""
         return self.models[choice].sha256, choice.precision
 
     def networks(self, choices: Iterable[ModelChoice] | None = None) -> dict[NetworkKey, ModelChoice]:

@@ -36,7 +36,7 @@ class Network:
 
     @property
     def key(self) -> NetworkKey:
-        """What identifies it."""
+        """The model's hash and the precision, which identify the network."""
         return self.ref.sha256, self.ref.precision
 
 
@@ -53,12 +53,12 @@ class OpenedNetworks:
 
     @property
     def first(self) -> Network:
-        """The one that is named first."""
+        """The network that is named first."""
         return next(iter(self.by_key.values()))
 
     @property
     def all(self) -> tuple[Network, ...]:
-        """Each of them once."""
+        """All of them, each once."""
         return tuple(self.by_key.values())
 
 

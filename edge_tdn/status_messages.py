@@ -1,4 +1,4 @@
-"""The messages that report how the daemon, its cameras and their zones are; and the list of all that leave the host."""
+"""The status messages of the daemon, its cameras and their zones, and the list of all messages of a host."""
 
 import json
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ def rules(config: DecideConfig, labels: Sequence[str], background: Sequence[str]
 
 @dataclass(frozen=True)
 class NamedActions:
-    """What names actions for one model: the limits of a zone, and where the configuration has their names."""
+    """The limits of a zone, which name actions, with the labels of its model and the keys of the lists of names."""
 
     scope: str  # where these limits hold, for messages: `zone 'gate' of camera 'yard'`, or `[decide]`
     decide: DecideConfig
@@ -78,7 +78,7 @@ def check_names(config: Config, labels: Sequence[str], background: Sequence[str]
 
 
 def check_all_names(config: Config, uses: Sequence[NamedActions]) -> None:
-    """Raise a ConfigError that lists every name that a zone's model does not have, or in [decide] no model has."""
+    """Raise a ConfigError that lists every name of a zone that its model lacks, or of [decide] that all lack."""
     faults = [_faults_by_place(use) for use in uses]
     of_all = _faults_by_place(_together(config, uses))  # whose messages list the names of all models
     found: dict[_Place, _NameFault] = {}
@@ -96,7 +96,7 @@ def check_all_names(config: Config, uses: Sequence[NamedActions]) -> None:
 
 
 def for_model(decide: DecideConfig, labels: Sequence[str], background: Sequence[str]) -> DecideConfig:
-    """Return the limits with what [[decide.action]] says about this model's labels; the rest is for other models."""
+    """Return the limits with only those labels and tables of [[decide.action]] that concern this model."""
     reportable = set(labels) - set(background)
     actions = []
     for action in decide.action:
@@ -112,7 +112,7 @@ _Place = tuple[KeyPath, str]  # the keys of a value, and the value as text
 
 @dataclass(frozen=True)
 class _NameFault:
-    """A name that a model does not have. `strict`: it is wrong, whatever other models have."""
+    """A name that a model lacks. `strict`: it is wrong even if another model has it."""
 
     keys: KeyPath
     value: object
@@ -120,7 +120,7 @@ class _NameFault:
     strict: bool = False
 
     def concerns(self, use: NamedActions) -> bool:
-        """Return whether a use of the limits reads the key."""
+        """Return whether these limits have the name from the same key."""
         return self.keys[:2] == ("decide", "action") or self.keys in (use.only_keys, use.ignore_keys)
 
 

@@ -13,7 +13,7 @@ from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.messages import NS_PER_S, Decoded
 
-SETTLE_S = 1.0  # of the stream, in which a camera sets its exposure and a film fades in
+SETTLE_S = 1.0  # stream time in which a camera sets its exposure and a film fades in
 
 
 def one_picture(camera: CameraConfig, base: Path, timing: CaptureTiming = DEFAULT_TIMING) -> Decoded:

@@ -1,4 +1,4 @@
-"""The frames of a camera as its zones see them: cut to each zone, and filled outside of its polygon.
+"""The frames of a camera as its zones see them: cropped to each zone, and filled outside of its polygon.
 
 A frame that several zones use is converted to RGB once, and only the part that some zone sees.
 """
@@ -41,7 +41,7 @@ class ZoneViews:
         ]
 
     def _measure(self, size: tuple[int, int]) -> None:
-        """Take another height and width of the camera's frames."""
+        """Compute boxes, masks and sizes of the zones for frames of another height and width."""
         self._size = size
         self._boxes = [outline.box(size) for outline in self._outlines]
         self._outside = [outline.outside(size) for outline in self._outlines]
@@ -52,7 +52,7 @@ class ZoneViews:
 
 
 class _Converter:
-    """Converts the part of a camera's frame that holds all zones, once for all zones that use the frame."""
+    """Converts the smallest box of a frame that contains all zones to RGB, once per frame."""
 
     def __init__(self, union: Box) -> None:
         rows, columns = self._union = union
@@ -70,7 +70,7 @@ class _Converter:
 
 
 class _SharedLuma:
-    """A camera's frame, and its luma, which is computed once if it has to be."""
+    """A camera's frame. Its luma is computed once, when a zone needs it."""
 
     def __init__(self, decoded: Decoded) -> None:
         self.decoded = decoded
@@ -108,7 +108,7 @@ class _ZonePicture:
         return self.luma[::step, ::step].copy()
 
     def view(self, rows: slice, columns: slice) -> Decoded:
-        raise NotImplementedError("a zone's picture is not cut again")
+        raise NotImplementedError("a picture that shows one zone cannot be cropped further")
 
     def rgbx(self, into: Rgbx) -> None:
         np.copyto(into, self._converter.rgbx(self._shared.decoded, self._box))

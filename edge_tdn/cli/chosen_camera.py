@@ -46,8 +46,8 @@ class ChosenCamera:
 def chosen_camera(source: str, config: Path | None, option: str = "") -> ChosenCamera:
     """Return the camera that `source` names: with a configuration its name, else an address or a file.
 
-    `config`: None takes that of an installed host, where `source` may be a camera's name. `option`: what errors begin
-    with. ConfigError: there is no such camera, or the address is of an unknown kind.
+    `config`: None takes that of an installed host, where `source` may be a camera's name. `option`: the beginning of
+    errors. ConfigError: there is no such camera, or the address is of an unknown kind.
     """
     is_name = NAME.fullmatch(source) and not Path(source).exists()
     site = config or (SITE if is_name and SITE.is_file() else None)

@@ -1,4 +1,4 @@
-"""The last known state of one host and of its cameras, and what is wrong with them."""
+"""The last known state of one host and of its cameras, and their faults."""
 
 import json
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ class Host:
 
 
 def runtime_reason(daemon: DaemonStatus) -> str:
-    """Return what fails in the networks, by their models if there are several; empty: nothing."""
+    """Return the faults of the networks, by model if there are several; empty: none."""
     if len(daemon.models) < 2:
         return daemon.runtime.reason if daemon.runtime else ""
     failing = [one for one in daemon.models if one.runtime.reason]

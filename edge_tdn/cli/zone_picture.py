@@ -1,6 +1,6 @@
 """The picture of `edge-tdn zones`: a camera's picture with a grid of its shares, its zones, and a list of them.
 
-Everything that is written stands on a ground of its own, so that it is legible on any picture. The font comes with
+Every text has a background of its own, so that it is legible on any picture. The font comes with
 Pillow.
 """
 
@@ -45,7 +45,7 @@ class DrawnZone:
 
     @property
     def trouble(self) -> str:
-        """What is wrong with its size; empty: nothing."""
+        """The reason why it is too small; empty: it is not."""
         return self.outline.too_small(self.size)
 
 
@@ -86,7 +86,7 @@ def _colour(number: int) -> Colour:
 
 
 def _draw_grid(pixels: Picture) -> None:
-    """Draw a light line on a dark one at every tenth, so that the picture shines through."""
+    """Draw a light line on a dark one at every tenth, so that the picture stays visible."""
     for picture in (pixels, pixels.transpose(1, 0, 2)):
         for tenth in TENTHS:
             at = round(tenth / 10 * (len(picture) - 1))
@@ -118,7 +118,7 @@ def _rows(zone: DrawnZone, colour: Colour, font: Font, room: int) -> Iterator[tu
 
 
 def _wrapped(text: str, font: Font, room: float) -> list[str]:
-    """Return the lines of a text that is at most so many pixels wide."""
+    """Return the lines of a text, wrapped to a width in pixels."""
     lines: list[str] = []
     for word in text.split(" "):
         if lines and font.getlength(f"{lines[-1]} {word}") <= room:
@@ -144,7 +144,7 @@ def _write_shares(drawing: ImageDraw.ImageDraw, font: Font, size: tuple[int, int
 def _write_names(
     drawing: ImageDraw.ImageDraw, font: Font, size: tuple[int, int], zones: Sequence[ColouredZone]
 ) -> None:
-    """Write name and size into the upper left corner of each zone, or beside a small one; none covers another."""
+    """Write name and size into the upper left corner of each zone, or beside a small one, without overlaps."""
     width, height = size
     taken: list[Box] = []
     for zone, colour in zones:

@@ -20,7 +20,7 @@ Size = tuple[int, int]  # height and width of a picture, pixels
 
 
 def too_small(config: Config, camera: CameraConfig, size: Size) -> Iterator[tuple[str, str]]:
-    """Yield the name of each zone that has too few pixels in a picture of this size, and the error that says so."""
+    """Yield the name of each zone that has too few pixels in a picture of this size, and the error."""
     number = next(n for n, one in enumerate(config.camera) if one.name == camera.name)
     for place, zone in enumerate(resolved_zones(config, camera)):
         if zone.name and (reason := Outline(zone.region, zone.polygon).too_small(size)):
@@ -31,8 +31,8 @@ def too_small(config: Config, camera: CameraConfig, size: Size) -> Iterator[tupl
 def check_files(config: Config, base: Path) -> None:
     """Raise a ConfigError that lists every zone that is too small in the video file of its camera.
 
-    `base`: where relative paths start. It is an error, too, if the file of a camera with zones cannot be played. The
-    size of the drawn scene's pictures and those of a live camera's are not known before they come.
+    `base`: where relative paths start. A file that cannot be played is an error, too, if its camera has zones. The
+    drawn scene and live cameras are not examined: the size of their frames is not known yet.
     """
     faults = []
     for number, camera in enumerate(config.camera):

@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     for zone in zones:
         console.print(f"zone {zone.name}: {zone.trouble or f'{zone.pixels} pixels'}")
     name = next(name for n in range(1, 1000) if (name := f"zone-{n}") not in {zone.name for zone in zones})
-    console.print("a zone to start from, for the configuration, below the [[camera]] that it is of:")
+    console.print("a zone to start from; put it into the configuration, below the [[camera]] that it belongs to:")
     print(START.format(name=name), end="")  # noqa: T201  (for pipes)
     return 0
 

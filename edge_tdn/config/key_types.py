@@ -20,7 +20,7 @@ def is_number(keys: Keys) -> bool:
 
 
 def _all_types(annotation: object) -> Iterator[object]:
-    """Yield a type and all that it is made of."""
+    """Yield a type and all types in it."""
     yield annotation
     for part in get_args(annotation):
         yield from _all_types(part)

@@ -1,4 +1,4 @@
-"""The zones of a camera with everything that holds in them: their own keys, or else those of camera and host."""
+"""The zones of a camera with all their settings: their own keys, or else those of the camera and of the host."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

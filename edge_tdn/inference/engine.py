@@ -1,4 +1,4 @@
-"""A compiled network and the input that it takes: what serves a lane."""
+"""A compiled network, and the input that it takes."""
 
 from dataclasses import dataclass
 

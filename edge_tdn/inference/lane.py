@@ -1,4 +1,4 @@
-"""One camera, or one zone of it, at its runtime: what it has submitted, its window, and its hops."""
+"""The queue, the window and the hops of one camera, or of one of its zones, at its runtime."""
 
 import time
 import weakref
@@ -17,17 +17,17 @@ from edge_tdn.messages import NS_PER_S, EndReason, Scores, Segment
 
 
 class Lane:
-    """Turns the segments of one camera into clips, and hands their scores to `sink`, which it holds weakly.
+    """Turns the segments of one camera or zone into clips, and hands their scores to `sink`, which it holds weakly.
 
     `backlog` and `served_ns` are guarded by the lock of the `LaneQueue`; everything else belongs to the runtime thread.
-    The counts, the pace's verdict, `engine` and `segments` may be read by any thread.
+    Any thread may read `engine`, `segments`, the counters and `pace.trouble`.
     """
 
     def __init__(self, engine: Engine, hop: int, sink: ClipSink, clock: Callable[[], int] = time.monotonic_ns) -> None:
         spec = engine.spec
         self.engine = engine
         self.segment_ns = round(spec.segment_s * NS_PER_S)
-        self.served_ns = 0  # how much of its stream its turns stand for, see `LaneQueue.next_turn`
+        self.served_ns = 0  # stream time that its turns count for: see `LaneQueue.next_turn`
         self.backlog = Backlog(spec.segments)
         self.window = ClipWindow(engine.runtime.ring(), spec.segments)
         self.hops = HopCounter(hop)
@@ -67,7 +67,7 @@ class Lane:
         return self.ring.full and self.hops.due
 
     def take(self, segments: Sequence[Segment], taken_ns: int) -> None:
-        """Move the window on. A clip that is due while the scene is still gets its scores at once."""
+        """Append segments to the window. A clip that is due while the scene is still gets its scores at once."""
         for segment in segments[:1]:
             self._waited_ns = taken_ns - segment.ready_ns
         for segment in segments:

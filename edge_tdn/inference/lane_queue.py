@@ -12,7 +12,7 @@ from edge_tdn.messages import EndReason
 from edge_tdn.process import heartbeat
 
 Task = tuple[Callable[[], None], "Future[None]"]
-Work = list[tuple[Lane, list[Item]]]  # of each lane what waited
+Work = list[tuple[Lane, list[Item]]]  # each lane with the items that waited
 
 
 class QueueState(Enum):
@@ -29,7 +29,7 @@ class LaneQueue:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._lanes: list[Lane] = []  # the one whose last turn is longest ago is first
-        self._served_ns = 0  # of the lane that had the last turn, before it
+        self._served_ns = 0  # `served_ns` of the lane that had the last turn, before that turn
         self._tasks: deque[Task] = deque()
         self._state = QueueState.OPEN
 
@@ -84,11 +84,11 @@ class LaneQueue:
     def next_turn(self) -> Work:
         """Return the lanes that have the next turn, and what waited in each. For the runtime thread.
 
-        They have one engine, and are as many as it computes together. A turn stands for the segments up to the clip
-        that is due, however many waited, and the lane whose turns stand for the least time has the next one. So where
-        the host is too slow, all hops grow by the same factor, whatever the networks cost. A lane that had nothing to
-        compute may catch up with T segments. Lanes of still scenes come on top: they cost no inference, so they need
-        not wait for their turn.
+        They have one engine, and are at most as many as it computes together. A turn counts for the segments up to the
+        next clip that is due, however many waited, and the lane whose turns count for the least stream time has the
+        next one. So where the host is too slow, all hops grow by the same factor, whatever the networks cost. A lane
+        that had nothing to compute may catch up with T segments. Lanes of still scenes are added to every turn: they
+        cost no inference.
         """
         with self._changed:
             waiting = [lane for lane in self._lanes if lane.backlog.items]

@@ -5,19 +5,19 @@ from collections import deque
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S
 
-RECENT_HOPS = 20  # the hops that are looked at
+RECENT_HOPS = 20  # number of hops that are evaluated
 MIN_LATE_HOPS = 3  # late ones among these: the host is too slow
 LATE_SEGMENTS = 0.75  # segment lengths: a longer wait was for the runtime, not within a burst of the camera's frames
 
 
 class Pace:
-    """Decides from its last hops whether the host keeps up with one camera, so that one hiccup does not count.
+    """Decides from the last hops whether the host keeps up with one lane; a single late clip does not count.
 
-    Belongs to the runtime thread; `verdict` may be read by any.
+    Belongs to the runtime thread; `trouble` may be read by any.
     """
 
     def __init__(self, hop: int, spec: InputSpec) -> None:
-        self.verdict = ""  # what is wrong; empty while the host keeps up
+        self.trouble = ""  # what is wrong; empty while the host keeps up
         self._hop = hop
         self._segment_ns = NS_PER_S * spec.segment_s
         self._recent: deque[tuple[int, bool]] = deque(maxlen=RECENT_HOPS)  # segments; whether it was late
@@ -29,16 +29,16 @@ class Pace:
         """
         self._recent.append((hop, hop > self._hop and waited_ns > LATE_SEGMENTS * self._segment_ns))
         late = sum(late for _, late in self._recent)
-        if late < (1 if self.verdict else MIN_LATE_HOPS):
-            self.verdict = ""
+        if late < (1 if self.trouble else MIN_LATE_HOPS):
+            self.trouble = ""
             return
         mean = sum(hop for hop, _ in self._recent) / len(self._recent)
-        self.verdict = f"host too slow: a clip every {round(mean, 1):g} segments instead of {self._hop}"
+        self.trouble = f"host too slow: a clip every {round(mean, 1):g} segments instead of {self._hop}"
 
     def clear(self) -> None:
         """Start over: earlier hops do not predict those of a new run."""
         self._recent.clear()
-        self.verdict = ""
+        self.trouble = ""
 
 
 class HopCounter:
@@ -61,7 +61,7 @@ class HopCounter:
         return self._since_clip >= self._hop
 
     def toward_clip(self, segments: int) -> int:
-        """Return how many of the segments that come next lead to the next clip; by the others the hop would grow."""
+        """Return how many of the next segments belong to the next clip's hop; the others would make the hop longer."""
         return min(segments, max(1, self._hop - self._since_clip))
 
     def segment(self) -> None:

@@ -1,10 +1,10 @@
 """The runtime thread: which lanes' clips are computed next, and what is shed when the host is too slow.
 
-A lane is a camera, or one zone of it. Lanes take turns, as many of one engine together as its runtime gains from. A
-turn encodes every segment that waits and then classifies once per lane, the newest clip: when the host is too slow,
-more segments wait at each turn and every lane's hop grows, in whole segments, and all by the same factor, whatever
-their networks cost. Nothing queues up: at most T segments wait per lane, since older ones could not be part of a clip
-any more.
+A lane is a camera, or one zone of it. Lanes take turns; lanes of one engine share a turn, up to the number that its
+runtime computes efficiently together. A turn encodes every segment that waits and then classifies the newest clip of
+each lane: when the host is too slow, more segments wait at each turn and every lane's hop grows, in whole segments, and
+all by the same factor, whatever their networks cost. Nothing queues up: at most T segments wait per lane, since older
+ones could not be part of a clip any more.
 
 A still scene costs no inference (see segments/motion_gate.py). The first clip that is still from end to end is
 computed; after it its scores are repeated, and segments stay unencoded until one moves. Then those of the last T are
@@ -41,7 +41,7 @@ class SchedulerTiming:
     """Time limits of the runtime thread, seconds."""
 
     exchange_s: float = 60.0  # for encoding the newest segments of all lanes with other engines
-    log_every_s: float = 10.0  # between two lines that say whether the host keeps up
+    log_every_s: float = 10.0  # between two log lines on whether the host keeps up
 
 
 class Scheduler:
@@ -84,7 +84,7 @@ class Scheduler:
         return {lane.engine for lane in self._queue.lanes}
 
     def submit(self, lane: Lane, item: Item) -> None:
-        """Hand over a segment to compute, or a break in the stream. Never blocks."""
+        """Queue a segment to compute, or a break in the stream. Never blocks."""
         self._queue.put(lane, item)
 
     def run_between_turns(self, task: Callable[[], None]) -> None:
@@ -160,13 +160,13 @@ class Scheduler:
 
     def _log_pace(self) -> None:
         """Log once that the host is too slow, and once that it keeps up again."""
-        verdicts = [lane.pace.verdict for lane in self._queue.lanes if lane.pace.verdict]
-        if bool(verdicts) == self._slow:
+        troubles = [lane.pace.trouble for lane in self._queue.lanes if lane.pace.trouble]
+        if bool(troubles) == self._slow:
             return
-        self._slow = bool(verdicts)
+        self._slow = bool(troubles)
         if self._slow:
             hint = "fewer cameras or zones, a larger hop or a faster precision would help"
-            self._pace_log.log(logging.WARNING, "%s; %s", verdicts[0], hint)
+            self._pace_log.log(logging.WARNING, "%s; %s", troubles[0], hint)
         else:
             self._pace_log.log(logging.INFO, "the host keeps up again")
 

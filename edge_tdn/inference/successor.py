@@ -1,4 +1,4 @@
-"""Engines that are about to replace others, and the windows of the lanes that move to them, in their features."""
+"""The change of lanes to other engines: each window is encoded by the next engine before that takes over."""
 
 from collections.abc import Collection, Mapping
 

@@ -1,4 +1,4 @@
-"""One turn of the runtime thread: encode what waited in several lanes, classify each lane's newest clip."""
+"""One turn of the runtime thread: encode the waiting segments of several lanes, classify each lane's newest clip."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from edge_tdn.process import heartbeat
 
 
 def compute(work: Sequence[tuple[Lane, Sequence[Item]]], clock: Callable[[], int] = time.monotonic_ns) -> None:
-    """Compute what waited in several lanes, on the runtime thread. Breaks are reported in their place.
+    """Compute the items that waited in several lanes, on the runtime thread. Breaks are reported in order.
 
     The segments before every lane's first break go through together, then those before its second.
     """

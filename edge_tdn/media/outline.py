@@ -41,7 +41,7 @@ class Outline:
         return rows.stop - rows.start, columns.stop - columns.start
 
     def outside(self, size: tuple[int, int]) -> NDArray[np.bool_] | None:
-        """Return which pixels of the box are outside of the polygon, bool [h, w]; None: there is no polygon."""
+        """Return the mask of the pixels in the box that are outside of the polygon, bool [h, w]; None: no polygon."""
         if not self.polygon:
             return None
         rows, columns = self.box(size)
@@ -58,7 +58,7 @@ class Outline:
         return np.array([(round(x * (width - 1)), round(y * (height - 1))) for x, y in points])
 
     def too_small(self, size: tuple[int, int]) -> str:
-        """Return what is wrong if it has too few pixels in a picture of this height and width; empty: nothing is."""
+        """Return an error if it has too few pixels in a picture of this height and width, or an empty text."""
         height, width = self.pixels(size)
         if min(height, width) >= MIN_PIXELS:
             return ""

@@ -1,4 +1,4 @@
-"""The protocols of a camera's recorder and of its main stream, for who may run without either."""
+"""The protocols of a camera's recorder and of its main stream, both of which are optional."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from edge_tdn.messages import ActionEvent, Frame, Scores
 
 @dataclass(frozen=True)
 class RecordedZone:
-    """What a recorder has to know of a zone, or of the whole picture."""
+    """The properties of a zone, or of the whole picture, that its recordings depend on."""
 
     name: str | None  # None: the camera has no zones
     spec: InputSpec

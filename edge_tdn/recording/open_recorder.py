@@ -1,6 +1,6 @@
 """Opens a camera's recorder and its main stream where [record] asks for them.
 
-Fonts and encoders take 4 MB, so that recorder.py is imported only by who records.
+Fonts and encoders take 4 MB, so recorder.py is imported only where something is recorded.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,10 +21,9 @@ def open_recorder(
     publish: Callable[[bytes, str | None], None],
     timing: RecorderTiming,
 ) -> ActionRecorder | None:
-    """Return a running recorder of a camera, or None where recording is off. `publish`: takes each JPEG and the
-    name of its zone.
+    """Return a running recorder of a camera, or None where recording is off.
 
-    ConfigError: this machine cannot record as configured.
+    `publish`: called with each JPEG and the name of its zone. ConfigError: this machine cannot record as configured.
     """
     if not config.record.enabled:
         return None

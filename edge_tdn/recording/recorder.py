@@ -1,12 +1,12 @@
-"""Records the actions of a camera for people: a JPEG of the best clip's centre frame, an MP4 from before to after it.
+"""Records the actions of a camera: a JPEG of the best clip's centre frame, an MP4 from before to after it.
 
     camera's thread ── frame() ──► RecentFrames ◄── recorder's thread ──► JPEG ──► publish, folder
     runtime thread ─── event() ──► RecorderInbox ─►        └────────────► MP4 ───► folder
 
 The camera's last frames are kept as the decoder gave them: that costs memory, and no processor time until there is an
 action. (For 640x480 at 30 frames per second, keeping JPEGs would take 2 % of a core all the time, H.264 4 %; kept as
-they are, they take 14 MB/s.) An event only takes its place in the inbox. Whatever fails here is counted in `dropped`,
-and delays no event.
+they are, they take 14 MB/s.) An event is only put into the inbox. Every failure is counted in `dropped`, and none
+delays an event.
 """
 
 import logging
@@ -87,8 +87,8 @@ class Recorder:
     def named(self, event: ActionEvent) -> ActionEvent:
         """Return an event with the names of the files that `event` will have written of its action.
 
-        Names that it already has stay. While there are no frames to record, there is no name; nor in a zone that a
-        reload has added, until `follow`. On the runtime thread.
+        Names that it already has stay. It gets none while there are no frames to record, or in a zone that a reload
+        has added and `follow` has not. On the runtime thread.
         """
         names = {}
         if self._config.folder and self._recent.newest and event.zone in self._zones:

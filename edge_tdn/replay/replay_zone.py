@@ -38,7 +38,7 @@ class ReplayZone:
         spec = model.manifest.input
         self.zone, self.model = zone, model
         self.outline = Outline(zone.region, zone.polygon)
-        self.too_small = ""  # why it could not be analysed, at some time; empty: it could
+        self.too_small = ""  # why some frames could not be analysed; empty: all could
         self._window = Window(spec, max_gap_s, gate=MotionGate() if zone.motion_gate else None)
         self._lane = Lane(Engine(network.runtime, spec), zone.hop, self)
         decide = for_model(zone.decide, model.labels, model.manifest.background)
@@ -54,7 +54,7 @@ class ReplayZone:
 
     @property
     def why_no_clip(self) -> str:
-        """Why the recording has no clip of it, or not throughout; empty: it has."""
+        """The reason why the recording has no clip of this zone, or lacks some; empty: it lacks none."""
         if self.too_small or self._clips:
             return self.too_small
         needed_s = self.model.manifest.input.needed_s()
@@ -76,12 +76,12 @@ class ReplayZone:
         return events
 
     def scored(self, scores: Scores) -> None:
-        """Take a clip of the lane."""
+        """Decide on a clip, and keep its scores."""
         self._new_events += self._decider.push(scores)
         self._clips.append(ScoredClip(scores.to_ns / NS_PER_S, self._decider.scores))
 
     def broken(self, reason: EndReason) -> None:
-        """Take a break in the recording."""
+        """End the actions at a break in the recording."""
         self._new_events += self._decider.break_off(reason)
         if self._clips:
             self._clips.append(ScoredClip(self._clips[-1].seconds, {}))

@@ -4,9 +4,9 @@
          └────────────────────────────────────────────────────► record ──┘
     or from the camera's main stream ──────────────────────────────┘
 
-The camera's own thread takes frames, cuts them for each zone, fills the windows and submits segments
+The camera's own thread takes frames, crops them to each zone, fills the windows and submits segments
 (camera_thread.py, camera_zones.py, segment_feed.py); scores come back on the runtime thread (recognition.py). None of
-these parts refers back to one before it, and the scheduler's lanes hold the recognitions weakly, so that a camera that
+these parts refers to an earlier one, and the scheduler's lanes hold the recognitions weakly, so that a camera that
 has left is freed at once, with its rings and its frames.
 """
 
@@ -49,7 +49,7 @@ class Camera:
     def __init__(
         self, settings: CameraSettings, scheduler: Scheduler, publisher: Publisher, observe: Observe | None = None
     ) -> None:
-        """`observe`: takes what each stage of a clip took. If it fails, nothing of it stays at work.
+        """`observe`: called with the seconds that each stage of a clip took. If this fails, none of its parts runs on.
 
         ConfigError: this machine cannot record as configured. ValueError: [decide] names labels that the model lacks.
         """
@@ -111,7 +111,7 @@ class Camera:
 
     @property
     def stopped(self) -> bool:
-        """Was asked to end, and does not start again; or could not even start."""
+        """Has been asked to end for good, or could not be started."""
         return self._thread.demand.stopped or not self._thread.started
 
     @property
@@ -120,7 +120,7 @@ class Camera:
         return self._thread.demand.enabled
 
     def set_enabled(self, enabled: bool) -> None:
-        """Take frames, or none, soon."""
+        """Start or stop taking frames, soon."""
         self._thread.demand.set_enabled(enabled)
 
     def set_thresholds(
@@ -132,13 +132,14 @@ class Camera:
     ) -> tuple[float, float]:
         """Set the thresholds of a zone, None: of all, until the daemon ends, and publish them.
 
-        See `Decider.set_thresholds`. A zone whose model lacks the label is passed over, if another one has it.
+        See `Decider.set_thresholds`. A zone whose model lacks the label is left out, if another one has it.
         ValueError: out of range, no such zone, or no such label.
         """
         zones = [one for one in self._zones.zones if zone in (None, one.name)]
         if not zones:
             names = [str(one.name) for one in self._zones.named]
-            raise ValueError(f"no zone {zone!r}; {nearest(zone or '', names, 'there are') if names else 'it has none'}")
+            there_are = nearest(zone or "", names, "there are") if names else "the camera has no zones"
+            raise ValueError(f"no zone {zone!r}; {there_are}")
         found: list[tuple[float, float]] = []
         for one in zones:
             try:
@@ -238,7 +239,7 @@ class Camera:
         self._zones.leave()
 
     def discard(self) -> None:
-        """Give up a camera that was never started, and of which nothing was published. On the runtime thread."""
+        """Discard a camera that was never started, and of which nothing was published. On the runtime thread."""
         self._zones.leave()
         self._close_recorder()
 
@@ -277,7 +278,7 @@ class Camera:
 
 
 def _recorded(settings: CameraSettings) -> tuple[RecordedZone, ...]:
-    """Return what the recorder has to know of the zones."""
+    """Return the zones as a recorder needs them."""
     return tuple(
         RecordedZone(one.name, one.spec, one.zone.hop, one.decide.min_length_s, one.outline if one.name else None)
         for one in settings.zones

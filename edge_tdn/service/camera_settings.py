@@ -23,7 +23,7 @@ class ZoneSettings:
     zone: ResolvedZone
     scores: bool  # the best labels of every clip are published
     model: Model
-    engine: Engine  # what computes the model
+    engine: Engine  # computes the model
     origin: Origin  # of its events
 
     @classmethod
@@ -56,7 +56,7 @@ class ZoneSettings:
 
     @property
     def decide(self) -> DecideConfig:
-        """The limits that hold here."""
+        """The limits of the zone, as far as they concern the labels of its model."""
         return for_model(self.zone.decide, self.labels, self.background)
 
     @property
@@ -80,7 +80,7 @@ class ZoneSettings:
 class CameraSettings:
     """Everything that decides how one camera is served.
 
-    A reload replaces it as a whole, but for `base`, and of `table` the zones only.
+    A reload replaces it as a whole. `base` stays the same, and so does `table`, except for its zones.
     """
 
     table: CameraConfig  # the camera's own: when anything but its zones changes, the camera is restarted

@@ -45,7 +45,7 @@ class _Input:
 
 
 class CameraStatusTracker:
-    """Keeps the state of one camera, publishes it whenever it changes, and returns it with all figures.
+    """Keeps the state of one camera, publishes it when it changes, and returns it with all figures.
 
     The camera's thread reports; any thread may ask. One lock guards `_state`, `_input` and `_rate`; all else is fixed,
     and its parts have locks or owners of their own.
@@ -153,7 +153,7 @@ class CameraStatusTracker:
             )
 
     def _stream_trouble(self) -> str:
-        """Return what is wrong although frames come; empty: nothing."""
+        """Return why the stream is not analysed as configured, although frames arrive; empty: it is."""
         zones = self._zones.zones
         slow = self._rate.shortage(max(zone.feed.pipeline.window.frame_rate for zone in zones))
         if self._input.fruitless_runs >= FRUITLESS_RUNS:

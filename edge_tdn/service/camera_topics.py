@@ -20,7 +20,7 @@ class CameraTopics:
         self._lock = threading.Lock()
         self._closed = False
         self._actions: dict[str | None, str] = {}  # by zone, the label that is under way; the newest one is last
-        self._zones: frozenset[str | None] | None = None  # of which pictures are published; None: of any
+        self._zones: frozenset[str | None] | None = None  # whose snapshots are published; None: of all
 
     @property
     def closed(self) -> bool:
@@ -61,12 +61,12 @@ class CameraTopics:
                 self._publisher.scores(scores)
 
     def serve(self, zones: Iterable[str | None]) -> None:
-        """Publish pictures of these zones only from now on: a recorder may still draw one of a zone that has left."""
+        """Publish snapshots of these zones only from now on: a recorder may still draw one of a zone that has left."""
         with self._lock:
             self._zones = frozenset(zones)
 
     def snapshot(self, jpeg: bytes, zone: str | None = None) -> None:
-        """Publish the picture of an action, retained: for its zone, and for the camera if no zone has a newer one."""
+        """Publish a snapshot, retained: for its zone, and for the camera unless another zone has a newer action."""
         with self._lock:
             if self._closed or not (self._zones is None or zone in self._zones):
                 return

@@ -11,7 +11,7 @@ from edge_tdn.service.zone import Zone
 
 @dataclass(frozen=True, eq=False)
 class _Current:
-    """What frames go to: taken as one value, so that no pipeline sees a frame as another outline cut it."""
+    """The zones that take frames, as one value: no pipeline gets a frame that was cropped to another outline."""
 
     zones: tuple[Zone, ...]
     pipelines: tuple[Pipeline, ...]
@@ -47,10 +47,9 @@ class CameraZones:
         return sum((zone.counts for zone in current.zones), current.left)
 
     def push(self, frame: Frame) -> Pushed:
-        """Submit what a frame completes in each zone. Return its effect, with the segments of the first zone
-        that has completed any.
+        """Submit the segments that a frame completes in each zone. On the camera's thread.
 
-        On the camera's thread.
+        Return its effect, with the segments of the first zone that has completed any.
         """
         current = self._current
         if current.views is None:
@@ -83,7 +82,7 @@ class CameraZones:
         self._current = _current(zones, sum(leaving, before.left))
 
     def leave(self) -> None:
-        """Report the breaks that wait in each zone, and leave the scheduler. On the runtime thread."""
+        """Report the breaks that wait in each zone, and remove the lanes. On the runtime thread."""
         for zone in self.zones:
             zone.feed.leave()
 

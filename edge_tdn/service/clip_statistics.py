@@ -10,7 +10,7 @@ LATENCY_CLIPS = 50  # the reported latency is the median of this many clips
 
 
 class ClipStatistics:
-    """The clips of one zone: their number and their latency, guarded by one lock; and what is wrong with the last.
+    """The number and the latency of one zone's clips, guarded by one lock, and why the last one could not be used.
 
     `trouble` is replaced as one value by the runtime thread, and may be read by any.
     """

@@ -49,8 +49,8 @@ ZONE_COUNTERS = (  # of a zone, likewise
 )
 ZONE_GAUGES = (
     ("hop_segments", "hop", "Segments between two classified clips, as achieved"),
-    ("width_pixels", "width", "Of its part of the picture"),
-    ("height_pixels", "height", "Of its part of the picture"),
+    ("width_pixels", "width", "Width of the zone in the picture of its camera"),
+    ("height_pixels", "height", "Height of the zone in the picture of its camera"),
 )
 
 
@@ -163,8 +163,8 @@ class Metrics:
 
 
 def _model_metrics(daemon: DaemonStatus) -> Iterator[Metric]:
-    """Yield what is known of the networks; of each by itself, if there are several."""
-    about = InfoMetricFamily("edge_tdn_model", "What recognises the actions")
+    """Yield the metrics of the networks together, and of each one if there are several."""
+    about = InfoMetricFamily("edge_tdn_model", "The models that recognise the actions")
     for one in daemon.models:
         about.add_metric([], {**_network_labels(one), "device": one.device, "sha256": one.model.sha256})
     yield about
@@ -178,8 +178,8 @@ def _model_metrics(daemon: DaemonStatus) -> Iterator[Metric]:
     labels = ("id", "precision")
     states: dict[tuple[str, ...], str] = {}
     restarts = CounterMetricFamily("edge_tdn_model_rebuilds", help_, labels=labels)
-    zones = GaugeMetricFamily("edge_tdn_model_zones", "Cameras and zones that it serves", labels=labels)
-    memory = GaugeMetricFamily("edge_tdn_model_memory_bytes", "Memory that it took, estimated", labels=labels)
+    zones = GaugeMetricFamily("edge_tdn_model_zones", "Cameras and zones that the model serves", labels=labels)
+    memory = GaugeMetricFamily("edge_tdn_model_memory_bytes", "Memory that the model took, estimated", labels=labels)
     for one in daemon.models:
         values = tuple(_network_labels(one).values())
         states[values] = one.runtime.state
@@ -223,7 +223,7 @@ def _camera_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
 
 
 def _zone_metrics(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
-    """Yield what is known of each zone; nothing if no camera has zones."""
+    """Yield the metrics of each zone; none if no camera has zones."""
     zones = [((camera.camera, zone.zone), zone) for camera in cameras for zone in camera.zones]
     if not zones:
         return

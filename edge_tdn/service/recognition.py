@@ -1,4 +1,4 @@
-"""Scores of one zone's clips -> events, which are published and recorded."""
+"""Turns the scores of one zone's clips into events, which are published and recorded."""
 
 import logging
 import time
@@ -30,8 +30,8 @@ STAGES = ("capture", "window", "infer", "decide")  # of a clip, as Latency has t
 class Recognition:
     """Decides on the clips of one zone, or of a camera without zones; the `ClipSink` of its lane.
 
-    What fails here ends this zone's actions, and is in the status until a clip can be used again: the runtime thread
-    serves all others, too. Everything here belongs to the runtime thread, but for the thresholds.
+    An error ends this zone's actions, and is in the status until a clip can be used again; the runtime thread continues
+    to serve all other zones. Everything here belongs to the runtime thread, except for the thresholds.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Recognition:
         numbers: EventNumbers,
         observe: Observe | None = None,
     ) -> None:
-        """`numbers`: of the camera's events. `observe`: takes what each stage of a clip took."""
+        """`numbers`: of the camera's events. `observe`: called with the seconds that each stage of a clip took."""
         self._settings = settings
         self._topics, self._recorder, self._clips, self._observe = topics, recorder, clips, observe
         self._numbers = numbers
@@ -72,16 +72,16 @@ class Recognition:
         return self._decider.set_thresholds(enter, exit, label)
 
     def scored(self, scores: Scores) -> None:
-        """Publish what a clip changes."""
+        """Decide on a clip, and publish the events."""
         self._clips.count(scores)
         try:
             self._decide(scores)
             self._clips.trouble = ""
-        except Exception as error:  # a fault in the code, or scores that mean nothing
+        except Exception as error:  # a fault in the code, or scores that are not finite
             self._fail(error)
 
     def broken(self, reason: EndReason) -> None:
-        """Publish the ends of what was under way when the stream broke."""
+        """End the actions that were under way when the stream broke."""
         try:
             self._publish(self._decider.break_off(reason), None)
         except Exception as error:  # a fault in the code

@@ -86,9 +86,9 @@ def apply(plan: Plan, running: Running) -> None:
 
 
 def _change_networks(plan: Plan, running: Running) -> None:
-    """Have the cameras that stay decide as planned from the next turn on, with the plan's networks.
+    """Change the cameras that stay to the plan's settings and networks, between two turns.
 
-    Those that leave decide as before until then. EdgeTdnError: a new runtime fails; those before serve on.
+    Cameras that leave keep their settings. EdgeTdnError: a new runtime fails; the previous ones continue to serve.
     """
     tables = {table.name: table for table in plan.config.camera}
     staying = [camera for camera in running.cameras if camera.name not in plan.changes.leaving]
@@ -116,7 +116,7 @@ def _change_networks(plan: Plan, running: Running) -> None:
 
 
 def _close_networks(before: OpenedNetworks, running: Running) -> None:
-    """Close the networks that are of no use any more: neither the configuration nor a lane has them."""
+    """Close the networks that neither the configuration nor a lane uses any more."""
     used = {network.engine for network in running.networks.all} | running.shared.scheduler.engines
     unused = [network for network in before.all if network.engine not in used]
     for network in unused:
@@ -126,7 +126,7 @@ def _close_networks(before: OpenedNetworks, running: Running) -> None:
 
 
 def _stop_cameras(plan: Plan, running: Running) -> dict[str, Camera]:
-    """Stop the cameras that leave, before others start: a device can be opened only once. Return all, by name."""
+    """Stop the cameras that leave, before others open the same device. Return all that were served, by name."""
     changed, timing = plan.changes, running.timing
     before = {camera.name: camera for camera in running.cameras}
     leaving = [before[name] for name in changed.leaving]
@@ -142,7 +142,7 @@ def _stop_cameras(plan: Plan, running: Running) -> dict[str, Camera]:
 
 
 def _start_cameras(plan: Plan, running: Running, before: Mapping[str, Camera]) -> None:
-    """Start the cameras that come. `before`: all cameras that were served."""
+    """Start the cameras that are new or restarted. `before`: all cameras that were served, by name."""
     changed = plan.changes
     tables = {table.name: table for table in plan.config.camera}
     coming = _new_cameras([tables[name] for name in changed.added + changed.restarted], plan, running)
@@ -166,7 +166,7 @@ def _new_cameras(tables: Sequence[CameraConfig], plan: Plan, running: Running) -
 
 
 def _replace_recorders(plan: Plan, running: Running) -> None:
-    """Let new recorders take over at the cameras that keep running, where those before cannot record as planned."""
+    """Replace the recorders of cameras that keep running, where they cannot record as planned."""
     new = plan.changes.added + plan.changes.restarted
     staying = [camera for camera in running.cameras if camera.name not in new]
     replaced: list[ActionRecorder | None] = []
@@ -179,6 +179,6 @@ def _replace_recorders(plan: Plan, running: Running) -> None:
 
 
 def _reconnect(plan: Plan, running: Running) -> None:
-    """Let another connection to the broker take over."""
+    """Replace the connection to the broker."""
     elsewhere = plan.config.broker.address != running.config.broker.address
     running.shared.publisher.reconnect(partial(connect, plan.config, plan.access), elsewhere)

@@ -1,4 +1,4 @@
-"""The parts that the daemon serves with: one scheduler, one publisher, any number of cameras and networks."""
+"""The parts of a running daemon: one scheduler, one publisher, any number of cameras and networks."""
 
 import threading
 import time
@@ -31,7 +31,7 @@ class Shared:
     publisher: Publisher
     scheduler: Scheduler
     control: Control
-    observe: Observe | None = None  # takes what the stages of a clip take
+    observe: Observe | None = None  # called with the seconds that each stage of a clip took
 
 
 class Running:
@@ -53,7 +53,7 @@ class Running:
         """`stop`: set when the daemon stops."""
         self.shared = shared
         self.config, self.access = config, access
-        self.pending: Config | None = None  # what a reload failed to bring into force as a whole
+        self.pending: Config | None = None  # the configuration that a failed reload brought into force in part
         self.networks = networks
         self.timing = timing
         self._stop = stop
@@ -61,7 +61,7 @@ class Running:
         self.serve([self.new_camera(table, config) for table in config.camera])
 
     def settings(self, table: CameraConfig, config: Config, networks: OpenedNetworks) -> CameraSettings:
-        """Return what a camera with this table is served with, under a configuration and its networks."""
+        """Return the settings of a camera with this table, under a configuration and its networks."""
         zones = []
         for zone in resolved_zones(config, table):
             network = networks.of(zone.choice)

@@ -1,4 +1,4 @@
-"""A zone's frames -> segments, and the scheduler's lane that they go to."""
+"""Turns a zone's frames into segments, and submits them to its lane."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class SegmentFeed:
         )
 
     def push(self, frame: Frame, pipeline: Pipeline) -> Pushed:
-        """Submit what a frame completes in a pipeline: the current one, or the one before. On the camera's thread."""
+        """Submit the segments that a frame completes in the current or the last pipeline. On the camera's thread."""
         runs = pipeline.window.runs
         segments = pipeline.window.push(frame)
         run_began = pipeline.window.runs > runs

@@ -1,4 +1,4 @@
-"""One zone of a camera at work: its window and its lane, and the decisions on its clips."""
+"""One served zone of a camera: its window, its lane, and the decisions on its clips."""
 
 import logging
 from dataclasses import replace
@@ -52,8 +52,8 @@ class Zone:
 
     @property
     def trouble(self) -> str:
-        """What is wrong with it although frames come; empty: nothing."""
-        return self._too_small or self.clips.trouble or self.feed.pipeline.lane.pace.verdict
+        """The reason why it is not analysed as configured, although frames arrive; empty: it is."""
+        return self._too_small or self.clips.trouble or self.feed.pipeline.lane.pace.trouble
 
     @property
     def counts(self) -> PipelineCounts:
@@ -61,7 +61,7 @@ class Zone:
         return replace(self.feed.counts, clips=self.clips.clips)
 
     def measure(self, size: tuple[int, int], too_small: str) -> None:
-        """Take the height and width of its part of the frames, and why that is too small; empty: it is not.
+        """Set the height and width of its part of the frames, and why that is too small; empty: it is not.
 
         On the camera's thread.
         """
@@ -74,7 +74,7 @@ class Zone:
         self._too_small = too_small
 
     def push(self, frame: Frame, pipeline: Pipeline) -> Pushed:
-        """Submit what a frame completes in a pipeline of this zone; it shows this zone only. On the camera's thread."""
+        """Submit the segments that a frame, cropped to this zone, completes in a pipeline. On the camera's thread."""
         return self.feed.push(frame, pipeline)
 
     def break_off(self, reason: EndReason) -> None:
@@ -82,7 +82,7 @@ class Zone:
         self.feed.break_off(reason)
 
     def pipeline_for(self, settings: ZoneSettings) -> Pipeline:
-        """Return the pipeline for other settings: the current one if that fits, else a new one for `change`.
+        """Return the pipeline for other settings: the current one if it fits them, else a new one.
 
         On the runtime thread. Fails where the device has no memory left.
         """

@@ -180,7 +180,7 @@ def test_beyond_saturation_latency_stays_flat_and_cameras_get_equal_shares() -> 
         assert median(latencies) < 2 * SEGMENT_S  # one queue for all would have made it half the test's length
         assert all(one.achieved_hop > 1 for one in lanes)
         assert all(one.shed >= 4 for one in lanes)
-        assert all(one.pace.verdict.startswith("host too slow: a clip every ") for one in lanes)
+        assert all(one.pace.trouble.startswith("host too slow: a clip every ") for one in lanes)
 
 
 def test_a_host_that_is_too_slow_is_logged_once_and_so_is_its_recovery(caplog: pytest.LogCaptureFixture) -> None:
@@ -195,10 +195,10 @@ def test_a_host_that_is_too_slow_is_logged_once_and_so_is_its_recovery(caplog: p
     assert "fewer cameras or zones, a larger hop or a faster precision" in warning
     host.serve((0.0, one, "stream_lost") for one in lanes[1:])
     host.finish()
-    assert not any(one.pace.verdict for one in lanes[1:])
+    assert not any(one.pace.trouble for one in lanes[1:])
     host.serve((SEGMENT_S * n, lanes[0], segment(30 + n)) for n in range(RECENT_HOPS + 1))
     host.finish()
-    assert lanes[0].pace.verdict == ""
+    assert lanes[0].pace.trouble == ""
     assert caplog.messages == [warning, "the host keeps up again"]
 
 
@@ -208,10 +208,10 @@ def test_flapping_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> Non
     one, _ = host.camera()
     for _ in range(2):
         host.serve(spread(22 * SEGMENT_S, [one]))
-        assert one.pace.verdict
+        assert one.pace.trouble
         host.serve([(0.0, one, "stream_lost")])
         host.finish()
-        assert not one.pace.verdict
+        assert not one.pace.trouble
     assert len(caplog.messages) == 1
 
 
@@ -222,4 +222,4 @@ def test_a_camera_whose_frames_come_in_bursts_does_not_make_the_host_too_slow() 
     host.serve((4 * SEGMENT_S * (n // 4), one, segment(n)) for n in range(40))
     host.finish()
     assert one.shed >= 10
-    assert one.pace.verdict == ""
+    assert one.pace.trouble == ""

@@ -15,13 +15,13 @@ def test_many_hops_decide_that_the_host_is_too_slow() -> None:
             pace.push(2, 0)
         for _ in range(MIN_LATE_HOPS - 1):
             pace.push(8, waited_ns)
-        assert pace.verdict == ""
+        assert pace.trouble == ""
     pace.push(8, waited_ns)
-    assert pace.verdict == "host too slow: a clip every 2.9 segments instead of 2"
+    assert pace.trouble == "host too slow: a clip every 2.9 segments instead of 2"
     for _ in range(RECENT_HOPS):
-        assert pace.verdict
+        assert pace.trouble
         pace.push(2, 0)
-    assert pace.verdict == ""
+    assert pace.trouble == ""
 
 
 def test_a_long_hop_without_a_wait_is_not_late() -> None:
@@ -29,16 +29,16 @@ def test_a_long_hop_without_a_wait_is_not_late() -> None:
     pace = Pace(1, FAST)
     for _ in range(RECENT_HOPS):
         pace.push(4, 10 * NS_PER_MS)
-    assert pace.verdict == ""
+    assert pace.trouble == ""
 
 
-def test_a_new_run_starts_without_a_verdict() -> None:
+def test_a_new_run_starts_without_trouble() -> None:
     pace = Pace(1, FAST)
     for _ in range(MIN_LATE_HOPS):
         pace.push(4, 200 * NS_PER_MS)
-    assert pace.verdict
+    assert pace.trouble
     pace.clear()
-    assert pace.verdict == ""
+    assert pace.trouble == ""
 
 
 def test_a_hop_grows_by_segments_without_a_clip_but_not_by_dropped_ones() -> None:

@@ -106,8 +106,8 @@ def test_a_camera_slower_than_the_model_is_reported_while_it_is(tracked: Tracked
         tracker.begin_run((120, 160), emptied=run > 0)
     assert tracker.status().reason == f"no clip: too long between two frames, see max_gap_s (0.5 s); {slow}"
     tracker.segment()
-    tracked.lane.pace.verdict = "host too slow: a clip every 3 segments instead of 1"
-    assert tracker.status().reason == tracked.lane.pace.verdict
+    tracked.lane.pace.trouble = "host too slow: a clip every 3 segments instead of 1"
+    assert tracker.status().reason == tracked.lane.pace.trouble
 
 
 def test_what_is_wrong_beside_the_stream_is_the_reason_while_it_streams(tracked: Tracked) -> None:
@@ -116,8 +116,8 @@ def test_what_is_wrong_beside_the_stream_is_the_reason_while_it_streams(tracked:
     assert tracker.status().reason == ""
     tracker.change("streaming", "")
     assert tracker.status().reason == tracked.trouble
-    tracked.lane.pace.verdict = "host too slow: a clip every 3 segments instead of 1"
-    assert tracker.status().reason == tracked.lane.pace.verdict
+    tracked.lane.pace.trouble = "host too slow: a clip every 3 segments instead of 1"
+    assert tracker.status().reason == tracked.lane.pace.trouble
 
 
 def test_the_rate_is_that_of_the_last_frames_while_it_streams(tracked: Tracked) -> None:

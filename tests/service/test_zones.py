@@ -238,7 +238,7 @@ def test_thresholds_are_those_of_one_zone_or_of_all(motion: Model) -> None:
     ):
         with pytest.raises(ValueError, match=why.replace("?", r"\?")):
             camera.set_thresholds(*arguments)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"no zone 'upper'; it has none"):
+    with pytest.raises(ValueError, match=r"no zone 'upper'; the camera has no zones"):
         ServedZones(motion, configured()).camera.set_thresholds(0.5, 0.4, None, "upper")
 
 
