@@ -198,7 +198,7 @@ class Daemon:
         if self._metrics:
             self._metrics.close()
         if self._computed and settled:
-            for network in running.networks.all:
+            for network in running.open_networks:
                 network.runtime.close()
         if settled:
             changing.release()  # a reload that has come so far finds that it is too late

@@ -45,6 +45,11 @@ class Plan:
         """The keys that only a restart brings into force, as a remark; empty: none."""
         return f"a restart is needed for {', '.join(self.changes.later)}" if self.changes.later else ""
 
+    def discard(self) -> None:
+        """Close the networks that were opened for this plan, which is not brought into force."""
+        for network in self.opened:
+            network.runtime.close()
+
 
 def prepare(path: Path, running: Running) -> Plan:
     """Return the plan for the file at `path`. EdgeTdnError: it is wrong, and nothing stays open."""
@@ -71,12 +76,13 @@ def apply(plan: Plan, running: Running) -> None:
 
     If a later one fails, the plan's configuration stays `running.pending`: the next reload does what is missing.
     """
-    before = running.networks
     _change_networks(plan, running)
     running.pending = plan.config
-    leaving = _stop_cameras(plan, running)
-    _close_networks(before, running)  # before others are opened: their memory may be needed
-    _start_cameras(plan, running, leaving)
+    try:
+        before = _stop_cameras(plan, running)
+    finally:
+        _close_networks(running)  # before cameras are opened: their memory may be needed
+    _start_cameras(plan, running, before)
     _replace_recorders(plan, running)
     running.announce(plan.config)
     if plan.changes.connection or plan.access != running.access:
@@ -92,10 +98,6 @@ def _change_networks(plan: Plan, running: Running) -> None:
     """
     tables = {table.name: table for table in plan.config.camera}
     staying = [camera for camera in running.cameras if camera.name not in plan.changes.leaving]
-    settings = [running.settings(tables[camera.name], plan.config, plan.networks) for camera in staying]
-    moves: dict[Lane, Engine] = {}
-    for camera, own in zip(staying, settings, strict=True):
-        moves |= camera.moves(own)
 
     def change_cameras() -> None:
         zones = [camera.prepare_zones(own) for camera, own in zip(staying, settings, strict=True)]  # may fail
@@ -103,22 +105,27 @@ def _change_networks(plan: Plan, running: Running) -> None:
             camera.change(own, new)
 
     try:
+        settings = [running.settings(tables[camera.name], plan.config, plan.networks) for camera in staying]
+        moves: dict[Lane, Engine] = {}
+        for camera, own in zip(staying, settings, strict=True):
+            moves |= camera.moves(own)
         running.shared.scheduler.exchange(Successor(moves), change_cameras)
     except Exception as error:
-        for network in plan.opened:
-            network.runtime.close()
+        plan.discard()
         if is_out_of_memory(error):
             device = plan.networks.first.runtime.device
             raise out_of_memory(device, f"computing a segment: {last_line(error)}") from error
         raise
     running.networks = plan.networks
+    running.open_networks += plan.opened
     warn_of_doubts(plan.opened)
 
 
-def _close_networks(before: OpenedNetworks, running: Running) -> None:
+def _close_networks(running: Running) -> None:
     """Close the networks that neither the configuration nor a lane uses any more."""
     used = {network.engine for network in running.networks.all} | running.shared.scheduler.engines
-    unused = [network for network in before.all if network.engine not in used]
+    unused = [network for network in running.open_networks if network.engine not in used]
+    running.open_networks = tuple(network for network in running.open_networks if network.engine in used)
     for network in unused:
         network.runtime.close()
     if unused:

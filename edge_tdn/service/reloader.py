@@ -84,6 +84,7 @@ class Reloader:
             plan = prepare(path, self._running)
             with self.changing:
                 if self._stop.is_set():
+                    plan.discard()
                     return
                 apply(plan, self._running)
         except CancelledError:  # the daemon has stopped meanwhile

@@ -55,6 +55,7 @@ class Running:
         self.config, self.access = config, access
         self.pending: Config | None = None  # the configuration that a failed reload brought into force in part
         self.networks = networks
+        self.open_networks = networks.all  # these, and earlier ones that lanes still use
         self.timing = timing
         self._stop = stop
         self.cameras: list[Camera] = []

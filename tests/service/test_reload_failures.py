@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_tdn.config.load import load
+from edge_tdn.config.resolved_zones import ModelChoice
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.errors import ConfigError, DeviceError
 from edge_tdn.inference.feature_ring import FeatureRing
@@ -20,6 +21,7 @@ from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.openvino import OpenVinoRuntime
 from edge_tdn.inference.rebuilding_runtime import RebuildingRuntime
 from edge_tdn.inference.runtime import Runtime
+from edge_tdn.manifest import Model
 from edge_tdn.networks import OpenRuntime
 from edge_tdn.permission import SERVICES
 from edge_tdn.recording.recorder import Recorder
@@ -43,9 +45,19 @@ class InProcessDaemon:
         self.path = path
         self.write(*cameras, extra=extra)
         self.open_runtime: OpenRuntime = open_configured_runtime
-        self.daemon = Daemon(load(path), path.parent, path, open_runtime=lambda *settings: self.open_runtime(*settings))
+        self._opened: list[Runtime] = []
+        self.daemon = Daemon(load(path), path.parent, path, open_runtime=self._open)
         self._thread = threading.Thread(target=self.daemon.run, name="main loop")
         self._thread.start()
+
+    def _open(self, *settings: Any) -> Runtime:
+        self._opened.append(self.open_runtime(*settings))
+        return self._opened[-1]
+
+    @property
+    def open_runtimes(self) -> list[Runtime]:
+        """The real runtimes that have been opened and not closed: those that still have their compiled graphs."""
+        return [runtime for runtime in self._opened if hasattr(runtime, "_encoder")]
 
     @property
     def running(self) -> Running:
@@ -211,6 +223,65 @@ def test_a_reload_that_fails_half_way_is_repaired_by_the_next(
     assert one.reload("stays", "comes", "too", extra=thresholds).state == "in_force"
     assert one.served() == dict.fromkeys(("stays", "comes", "too"), (0.9, True))
     assert one.daemon.cameras[0] is stays
+
+
+def test_a_reload_that_fails_half_way_leaves_no_network_open_for_ever(
+    start_daemon: Callable[..., InProcessDaemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The camera that cannot leave keeps the network before; the next reload, or a stop, closes that, too."""
+    one = start_daemon("stays", "goes")
+    one.served()
+    first = one.open_runtimes
+    with monkeypatch.context() as patch:
+        fail_once(patch, Camera, "leave", call=1)
+        assert one.reload("stays", extra=THREADS).state == "refused"
+    assert (len(first), len(one.open_runtimes), one.open_runtimes[:1]) == (1, 2, first)
+    assert one.reload("stays", extra=THREADS).state == "in_force"
+    assert len(one.open_runtimes) == 1
+    one.wait_for_clips()
+    one.close()
+    assert one.open_runtimes == []
+
+
+def test_the_networks_of_a_plan_that_comes_too_late_are_closed(start_daemon: Callable[..., InProcessDaemon]) -> None:
+    """The daemon stops while the reload compiles a network, which nothing will use."""
+    one, stopped = start_daemon("a"), threading.Event()
+    one.served()
+
+    def open_late(*settings: Any) -> Runtime:
+        runtime = open_configured_runtime(*settings)
+        one.close()
+        stopped.set()
+        return runtime
+
+    one.open_runtime = open_late
+    one.write("a", extra=THREADS)
+    one.daemon.reload()
+    assert stopped.wait(90)
+    eventually(lambda: not threads("reload"))
+    assert one.open_runtimes == []
+
+
+def test_a_network_that_cannot_be_opened_leaves_none_of_the_new_ones_open(
+    start_daemon: Callable[..., InProcessDaemon],
+) -> None:
+    """The first of two is open already when the second one fails."""
+    one = start_daemon("a")
+    serving = one.open_runtimes
+
+    def open_int8(config: Config, model: Model, cache: Path | None, choice: ModelChoice) -> Runtime:
+        if choice.precision != "int8":
+            raise DeviceError("no more of it")
+        return open_configured_runtime(config, model, cache, choice)
+
+    one.open_runtime = open_int8
+    zones = "".join(f'[[camera.zone]]\nname = "{name}"\nprecision = "{name}"\n' for name in ("fp32", "int8", "bf16"))
+    one.write("a")
+    one.path.write_text(one.path.read_text() + zones)
+    with pytest.raises(DeviceError, match="no more of it"):
+        prepare(one.path, one.running)
+    assert len(one._opened) == 2
+    assert one.open_runtimes == serving
 
 
 def test_a_camera_that_would_start_after_the_stop_does_not(

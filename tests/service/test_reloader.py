@@ -27,7 +27,8 @@ class Reloaded:
         self.applied: list[object] = []
         self.prepared = 0
         self.notified: list[str] = []
-        self.prepare: Callable[[], Any] = lambda: SimpleNamespace(changes=NOTHING, note="")
+        self.discarded = 0
+        self.prepare: Callable[[], Any] = lambda: SimpleNamespace(changes=NOTHING, note="", discard=self._discard)
         self.stop = threading.Event()
         monkeypatch.setattr(reloader_module, "prepare", self._prepare)
         monkeypatch.setattr(reloader_module, "apply", lambda plan, running: self.applied.append(plan))
@@ -39,6 +40,9 @@ class Reloaded:
     def _prepare(self, path: Path, running: object) -> Any:
         self.prepared += 1
         return self.prepare()
+
+    def _discard(self) -> None:
+        self.discarded += 1
 
     def run(self) -> None:
         """Request a reload, and poll until it is over."""
@@ -111,7 +115,7 @@ def test_what_is_wrong_is_refused_and_the_reason_has_no_password(
 def test_a_daemon_that_stops_meanwhile_is_not_changed(reloaded: Reloaded) -> None:
     reloaded.stop.set()
     reloaded.run()
-    assert (reloaded.applied, reloaded.reloader.status.state) == ([], "checking")
+    assert (reloaded.applied, reloaded.discarded, reloaded.reloader.status.state) == ([], 1, "checking")
 
 
 def test_a_runtime_thread_that_has_ended_does_not_refuse_the_file(

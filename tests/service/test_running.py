@@ -48,7 +48,8 @@ def test_cameras_do_not_start_once_the_daemon_stops() -> None:
     shared: Any = SimpleNamespace(control=control)
     config: Any = SimpleNamespace(camera=[])
     nothing: Any = None
-    running = Running(shared, config, nothing, nothing, nothing, stop)
+    networks: Any = SimpleNamespace(all=())
+    running = Running(shared, config, nothing, networks, nothing, stop)
 
     def camera(name: str) -> Any:
         return SimpleNamespace(name=name, start=lambda: (started.append(name), stop.set()))
