@@ -7,12 +7,14 @@ from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.messages import ActionEvent, TopScores
 from edge_tdn.status_messages import CameraStatus
 
+UNPUBLISHED = ""  # no action has this name
+
 
 class CameraTopics:
     """Publishes one camera's events and states. After `close` nothing is published any more: another camera of the
     same name may have taken over its topics.
 
-    May be used from any thread: one lock guards `_closed`, `_actions` and `_zones`.
+    May be used from any thread: one lock guards `_closed`, `_actions`, `_newest` and `_zones`.
     """
 
     def __init__(self, publisher: Publisher, camera: str) -> None:
@@ -20,6 +22,7 @@ class CameraTopics:
         self._lock = threading.Lock()
         self._closed = False
         self._actions: dict[str | None, str] = {}  # by zone, the label that is under way; the newest one is last
+        self._newest: str | None = UNPUBLISHED  # the label of the camera as last published; None: no action
         self._zones: frozenset[str | None] | None = None  # whose snapshots are published; None: of all
 
     @property
@@ -42,7 +45,7 @@ class CameraTopics:
     def action(self, label: str | None, zone: str | None = None) -> None:
         """Publish the label of the action that is under way, retained; None: none is.
 
-        With `zone` it is published for the zone, and for the camera the newest one of all zones.
+        With `zone` it is published for the zone. The newest one of all zones is published for the camera if it changes.
         """
         with self._lock:
             if self._closed:
@@ -52,7 +55,10 @@ class CameraTopics:
                 self._actions[zone] = label
             if zone:
                 self._publisher.action(self._camera, label, zone)
-            self._publisher.action(self._camera, next(reversed(self._actions.values()), None))
+            newest = next(reversed(self._actions.values()), None)
+            if newest != self._newest:
+                self._newest = newest
+                self._publisher.action(self._camera, newest)
 
     def scores(self, scores: TopScores) -> None:
         """Publish the best labels of a clip."""

@@ -1,8 +1,15 @@
 """The topics of a camera and of its zones, and of one that leaves."""
 
+from collections.abc import Callable
 from typing import Any
 
+from edge_tdn.config.tables import OutboxConfig
+from edge_tdn.delivery.mqtt import Connection, Inbox, Message
+from edge_tdn.delivery.outbox.outbox import Outbox
+from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.service.camera_topics import CameraTopics
+from tests.support.broker import Mosquitto
+from tests.support.delivery import BASE, DeliveryRecorder, raise_failure
 from tests.support.fakes import PublisherLog
 
 
@@ -33,6 +40,37 @@ def test_a_camera_shows_the_newest_action_of_its_zones() -> None:
         ("path", None),
     ]
     assert publisher.actions == ["left", "right", "up", "right", None]
+
+
+def test_the_cameras_action_is_published_only_when_it_changes(broker: Mosquitto) -> None:
+    """At a real broker: an automation that acts on every message must not act on the end of an older action."""
+
+    def connect(will: Callable[[int], Message], inbox: Inbox) -> Connection:
+        return Connection(broker.config(), "daemon", None, will, inbox)
+
+    recorder = DeliveryRecorder(broker.port)
+    publisher = Publisher(BASE, "b007", Outbox(None, OutboxConfig()), connect, raise_failure)
+    publisher.start()
+    topics = CameraTopics(publisher, "door")
+
+    def publish(label: str | None, zone: str, newest: bytes) -> None:
+        topics.action(label, zone)
+        expected = [(label or "none").encode(), newest]
+        recorder.wait_for(lambda: [recorder.last(f"door/{zone}/action"), recorder.last("door/action")] == expected)
+
+    publish(None, "gate", b"none")
+    publish(None, "path", b"none")
+    publish("left", "gate", b"left")
+    publish("right", "path", b"right")
+    publish(None, "gate", b"right")
+    publish("up", "gate", b"up")
+    publish(None, "path", b"up")
+    publish(None, "gate", b"none")
+    publisher.stop()
+    recorder.wait_for(lambda: recorder.last("availability") == b"stopped")
+    published = [message.payload for message in recorder.below("door/action")]
+    assert published == [b"none", b"left", b"right", b"up", b"none"]
+    recorder.close()
 
 
 def test_a_picture_of_a_zone_is_the_cameras_newest_too() -> None:
