@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field
 
@@ -21,6 +22,24 @@ from edge_tdn.messages import (
     Time,
     TopScores,
 )
+
+# figures that a zone and its camera have in common
+AchievedHop = Annotated[
+    int, Field(ge=0, description="segments between the last two classified clips; 0 before the second clip")
+]
+MedianLatency = Annotated[
+    float, Field(ge=0, description="milliseconds from a clip's last frame to its scores; median of the last clips")
+]
+ClipCount = Annotated[int, Field(ge=0, description="clips scored since the daemon started")]
+GatedCount = Annotated[
+    int, Field(ge=0, description="number of these in a still scene, whose scores were repeated without inference")
+]
+ShedCount = Annotated[
+    int, Field(ge=0, description="segments without a clip of their own because the host was too slow")
+]
+RepeatedCount = Annotated[
+    int, Field(ge=0, description="frames that the model saw twice because the camera delivered no other in time")
+]
 
 
 class Thresholds(Part):
@@ -48,18 +67,12 @@ class ZoneStatus(Part):
     width: int = Field(ge=0, description="of its part of the picture, pixels")
     height: int = Field(ge=0, description="of its part of the picture, pixels")
     segment_s: float = Field(ge=0, description="seconds from one segment to the next; a clip every `hop` segments")
-    hop: int = Field(ge=0, description="segments between the last two classified clips; 0 before the second clip")
-    latency_ms: float = Field(
-        ge=0, description="milliseconds from a clip's last frame to its scores; median of the last clips"
-    )
-    clips: int = Field(ge=0, description="clips scored since the daemon started")
-    gated: int = Field(
-        ge=0, description="number of these in a still scene, whose scores were repeated without inference"
-    )
-    shed: int = Field(ge=0, description="segments without a clip of their own because the host was too slow")
-    repeated: int = Field(
-        ge=0, description="frames that the model saw twice because the camera delivered no other in time"
-    )
+    hop: AchievedHop
+    latency_ms: MedianLatency
+    clips: ClipCount
+    gated: GatedCount
+    shed: ShedCount
+    repeated: RepeatedCount
     thresholds: CameraThresholds
 
 
@@ -80,15 +93,11 @@ class CameraStatus(Payload):
     fps: float = Field(ge=0, description="frames per second that the camera delivers")
     width: int = Field(ge=0)
     height: int = Field(ge=0)
-    hop: int = Field(ge=0, description="segments between the last two classified clips; 0 before the second clip")
-    latency_ms: float = Field(
-        ge=0, description="milliseconds from a clip's last frame to its scores; median of the last clips"
-    )
-    clips: int = Field(ge=0, description="clips scored since the daemon started")
-    gated: int = Field(
-        ge=0, description="number of these in a still scene, whose scores were repeated without inference"
-    )
-    shed: int = Field(ge=0, description="segments without a clip of their own because the host was too slow")
+    hop: AchievedHop
+    latency_ms: MedianLatency
+    clips: ClipCount
+    gated: GatedCount
+    shed: ShedCount
     gaps: int = Field(
         ge=0, description="times that the window was emptied: after a gap, a reconnect or a new frame size"
     )
@@ -102,9 +111,7 @@ class CameraStatus(Payload):
     )
     frames: int = Field(default=0, ge=0, description="frames that the camera delivered since the daemon started")
     connects: int = Field(default=0, ge=0, description="times that frames began to arrive since the daemon started")
-    repeated: int = Field(
-        default=0, ge=0, description="frames that the model saw twice because the camera delivered no other in time"
-    )
+    repeated: RepeatedCount = 0
     thresholds: CameraThresholds | None = Field(default=None, description="null: published by an earlier version")
     zones: tuple[ZoneStatus, ...] = Field(
         default=(), exclude_if=lambda zones: not zones, description="the camera's zones; absent if it has none"
