@@ -21,7 +21,8 @@ The model that comes with the package knows directions of movement. Your own act
     examples=(
         Example("see it work; needs no camera, broker or model", "edge-tdn demo"),
         Example("recorded people, whose hands rise and fall", "edge-tdn demo --scene people"),
-        Example("the same with a camera at this machine", "edge-tdn demo --source /dev/video0"),
+        Example("the same, and their faces and hands as zones", "edge-tdn demo --scene people --zones"),
+        Example("a camera at this machine", "edge-tdn demo --source /dev/video0"),
         Example(
             "publish to your broker until Ctrl-C; `edge-tdn watch` in another terminal shows what arrives",
             "edge-tdn demo --broker mqtt://broker.lan --seconds 0",
@@ -47,6 +48,11 @@ def add_parser(commands: Commands) -> None:
         "--source", default=DEMO, help="your camera or recording: a file, rtsp://, http(s)://, /dev/video*, gst:"
     )
     parser.add_argument(
+        "--zones",
+        action="store_true",
+        help="also analyse two parts of the picture by themselves: face and hands of the people, otherwise its halves",
+    )
+    parser.add_argument(
         "--broker", default="", metavar="URL", help="mqtt://HOST[:PORT] (default: a broker inside the demo)"
     )
     parser.add_argument("--model", default="motion", help="a model folder or a shipped model (default: motion)")
@@ -65,7 +71,15 @@ def run(options: argparse.Namespace) -> int:
         if options.screenshot.suffix.lower() != ".svg":
             raise ConfigError(f"--screenshot {options.screenshot}: is an SVG picture: {options.screenshot.stem}.svg")
         check_output_file(options.screenshot)
-    demo(plain_console(), options.source, options.broker, options.model, options.seconds, options.screenshot)
+    demo(
+        plain_console(),
+        options.source,
+        options.broker,
+        options.model,
+        options.seconds,
+        options.screenshot,
+        zones=options.zones,
+    )
     return 0
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from importlib import resources
 from io import StringIO
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 
 from edge_tdn.cli.live_view import FULL_SIZE, MIN_SIZE, LiveView
+from edge_tdn.cli.outlined_picture import OutlinedPicture
 from edge_tdn.cli.terminal import event_line
 from edge_tdn.cli.terminal_pictures import Graphics, PicturePlace
 from edge_tdn.cli.terminal_query import find_graphics
@@ -22,7 +24,7 @@ from edge_tdn.cli.timing import DEFAULT_DEMO, DemoTiming
 from edge_tdn.config.load import parse
 from edge_tdn.config.tables import Config, host_name
 from edge_tdn.delivery.mqtt import Connection
-from edge_tdn.demo.demo_scenes import CREDITS
+from edge_tdn.demo.demo_scenes import CREDITS, zones_of
 from edge_tdn.demo.embedded_broker import embedded_broker
 from edge_tdn.errors import BrokerError, SourceError
 from edge_tdn.messages import ActionEvent, Picture
@@ -46,11 +48,15 @@ def demo(
     seconds: float,
     screenshot: Path | None,
     timing: DemoTiming = DEFAULT_DEMO,
+    zones: bool = False,
 ) -> None:
-    """Run the demo for `seconds` (0: until stopped) and print a summary. An empty `broker_url` starts a broker."""
+    """Run the demo for `seconds` (0: until stopped) and print a summary. An empty `broker_url` starts a broker.
+
+    `zones`: analyse parts of the picture by themselves, too.
+    """
     with ExitStack() as stack:
         url = broker_url or stack.enter_context(embedded_broker())
-        config = demo_config(source, url, model)
+        config = demo_config(source, url, model, zones)
         console.print(f"broker {url}{'' if broker_url else ' (embedded)'}, topics {config.base_topic}/#")
         if source in CREDITS:
             console.print(CREDITS[source])
@@ -70,14 +76,16 @@ def demo(
         try:
             lines_reason = no_view(console)
             graphics = None if lines_reason else find_graphics(timing.answer_s)
+            picture = OutlinedPicture(daemon.cameras[0])
             view = LiveView(
                 "edge-tdn demo   (Ctrl-C ends)",
-                lambda: daemon.cameras[0].picture,
+                picture,
                 stretched=daemon.model.manifest.input.resize == "stretch",
                 graphics=graphics,
                 no_picture="" if graphics else no_colours(console),
+                colours=picture.colours,
             )
-            session = DemoSession(console, view, graphics, lines_reason, timing)
+            session = DemoSession(console, view, picture, graphics, lines_reason, timing)
             session.follow(subscriber, daemon, thread, seconds)
         finally:
             daemon.stop()
@@ -96,7 +104,7 @@ def demo(
     session.print_summary()
 
 
-def demo_config(source: str, broker_url: str, model: str) -> Config:
+def demo_config(source: str, broker_url: str, model: str, zones: bool = False) -> Config:
     """Return the packaged demo.toml with the options of the command line. Raises ConfigError if one is invalid."""
     content = tomllib.loads((resources.files("edge_tdn.demo") / "demo.toml").read_text(encoding="utf-8"))
     content["host"] = f"{host_name()[:MAX_HOST_CHARACTERS]}-demo"  # so that a daemon on this host is not replaced
@@ -104,7 +112,7 @@ def demo_config(source: str, broker_url: str, model: str) -> Config:
     content["runtime"] = {"model": model}
     content["outbox"] = {"folder": "off"}
     content["decide"] = {"merge_gap_s": 0.0, "cool_down_s": 0.0}  # show every action, and its end at once
-    content["camera"][0]["source"] = source
+    content["camera"][0] |= {"source": source, "zone": zones_of(source) if zones else []}
     return parse(content, "edge-tdn demo")
 
 
@@ -139,10 +147,19 @@ class DemoSession:
     """Shows messages, in a view if the terminal can, otherwise as lines, and counts for the summary."""
 
     def __init__(
-        self, console: Console, view: LiveView, graphics: Graphics | None, lines_reason: str, timing: DemoTiming
+        self,
+        console: Console,
+        view: LiveView,
+        newest: Callable[[], Picture | None],
+        graphics: Graphics | None,
+        lines_reason: str,
+        timing: DemoTiming,
     ) -> None:
-        """`lines_reason`: why messages are printed as lines; empty: the view is drawn."""
+        """`newest` returns the picture of the view. `lines_reason`: why messages are printed as lines; empty: it is
+        drawn.
+        """
         self._console, self._view, self._graphics, self._timing = console, view, graphics, timing
+        self._newest = newest
         self._lines_reason = lines_reason
         self._place: PicturePlace | None = None  # of the picture that the terminal shows as graphics
         self._picture: Picture | None = None  # likewise
@@ -170,7 +187,7 @@ class DemoSession:
                     self._show(message)
                 self._view.connection_error = subscriber.connection_error
                 if live:
-                    self._draw(live, daemon.cameras[0].picture)
+                    self._draw(live, self._newest())
         if live:
             for event in list(self._view.events)[-MAX_LEFT_EVENTS:]:
                 self._console.print(event_line(event))
@@ -204,7 +221,7 @@ class DemoSession:
         self._view.take(content)
         if isinstance(content, ActionEvent):
             if content.type == "start" and content.latency_ms:
-                self._starts[content.label] += 1
+                self._starts[f"{content.zone}: {content.label}" if content.zone else content.label] += 1
                 self._latencies_ms.append(content.latency_ms.total)
             if self._lines_reason:
                 self._console.print(event_line(content))

@@ -4,7 +4,7 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -156,23 +156,26 @@ class Leftovers:
         """Return whether this project publishes such a topic: the prefix may have other programs' below it, too."""
         if not self._is_below(topic):
             return True  # a document of the host
-        topics = Topics(self.base)
         *levels, _ = topic.removeprefix(f"{self.base}/").split("/")
-        if len(levels) > 2:
+        zones = [(levels[0], levels[1])] if len(levels) == 2 else []
+        if len(levels) > 2 or topic not in Topics(self.base).retained(levels[:1], snapshots=True, zones=zones):
             return False
-        zones = [(levels[0], levels[1])] if levels[1:] else []
-        own = topics.retained(levels[:1], snapshots=True, zones=zones)
-        return topic in own and (not levels or self._is_camera(levels[0]))
+        return self.base == f"edge-tdn/{self._host}" or self._is_place(levels)
 
-    def _is_camera(self, name: str) -> bool:
-        """Return whether a level below the prefix is a camera, shown by its status; below edge-tdn/HOST all are."""
-        if self.base == f"edge-tdn/{self._host}":
+    def _is_place(self, levels: Sequence[str]) -> bool:
+        """Return whether levels below a prefix that others may use are those of the host, a camera or a zone.
+
+        A camera is one that its status names, a zone one that this status lists.
+        """
+        if not levels:
             return True
+        camera, *zone = levels
         try:
-            content: Any = json.loads(self._retained.get(Topics(self.base).camera_status(name), b""))
-        except (ValueError, RecursionError):
+            status: Any = json.loads(self._retained.get(Topics(self.base).camera_status(camera), b""))
+            zones = [one["zone"] for one in status.get("zones", [])]
+            return "schema" in status and status.get("camera") == camera and all(name in zones for name in zone)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return False
-        return isinstance(content, dict) and "schema" in content and content.get("camera") == name
 
     def _is_below(self, topic: str) -> bool:
         return topic.startswith(f"{self.base}/{self._camera}/" if self._camera else f"{self.base}/")

@@ -4,7 +4,8 @@ It fills the terminal, whatever its size: the picture shrinks before the events 
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from edge_tdn.cli.terminal import STATE_STYLE, event_cells
 from edge_tdn.cli.terminal_pictures import CELL_HEIGHT, Graphics, HalfBlocks, PicturePlace
+from edge_tdn.cli.zone_picture import Colour
 from edge_tdn.messages import ActionEvent, Picture, TopScores
 from edge_tdn.status_messages import CameraStatus, DaemonStatus
 from edge_tdn.subscriber import Content
@@ -29,6 +31,7 @@ MIN_EVENT_LINES = 5  # below a picture
 MAX_EVENTS = 60
 UNACKNOWLEDGED = 10  # messages that a healthy connection has in flight
 EVENT_COLUMNS = ("time", "camera", "event", "action", "score", "duration", "latency", "")
+NO_COLOURS: Mapping[str, Colour] = MappingProxyType({})
 NARROW = {"latency": 70, "": 70, "camera": 60, "duration": 50}  # inner width below which a column of events is left out
 
 
@@ -45,14 +48,16 @@ class LiveView:
         stretched: bool = False,
         graphics: Graphics | None = None,
         no_picture: str = "",
+        colours: Mapping[str, Colour] = NO_COLOURS,
     ) -> None:
         """`picture` returns the newest picture, if any.
 
         `stretched`: it has another shape than the camera's. `graphics`: draw the picture afterwards, by `place`; None:
-        draw it in half blocks. `no_picture`: why this terminal cannot show one, and what to do.
+        draw it in half blocks. `no_picture`: why this terminal cannot show one, and what to do. `colours`: of the names
+        of zones beside it, by camera/zone.
         """
         self._title = title
-        self._picture, self._stretched = picture, stretched
+        self._picture, self._stretched, self._colours = picture, stretched, colours
         self.graphics, self.no_picture = graphics, no_picture
         self._daemon: DaemonStatus | None = None
         self._cameras: dict[str, CameraStatus] = {}
@@ -84,7 +89,7 @@ class LiveView:
             columns, rows = FULL_SIZE
             bottom.append(_line(self.no_picture or f"no picture below {columns}x{rows}: enlarge it", "yellow"))
             free -= 1
-        bars = self._bars(inner - (size[0] + GAP if size else 0))
+        bars = self._bars(inner - (size[0] + GAP if size else 0), size[1] if size else free - MIN_EVENT_LINES)
         rows = max(size[1] if size else 0, min(len(bars), free - 1))
         parts: list[RenderableType] = [*top, self._middle(size, bars[: max(0, rows)])]
         parts += [Text(), self._event_table(inner, free - rows)] if free > rows else []
@@ -147,22 +152,32 @@ class LiveView:
             text.append(f"   shed {s.shed}", "yellow")
         return text
 
-    def _bars(self, width: int) -> list[tuple[RenderableType, ...]]:
-        """Return the rows of the scores, for so many columns."""
+    def _bars(self, width: int, lines: int) -> list[tuple[RenderableType, ...]]:
+        """Return the rows of the scores, for so many columns.
+
+        Several cameras or zones share the lines: each has its name and its best labels, at least one.
+        """
         labels = max((len(label) for top in self._scores.values() for label in top.scores), default=0)
         if len(self._scores) > 1:
             labels = max(labels, *map(len, self._scores))
         labels = min(labels, width - 14)
         bar_width = max(6, min(MAX_BAR_WIDTH, width - labels - 6))
         rows: list[tuple[RenderableType, ...]] = []
-        for place, top in self._scores.items():
+        count = max(1, lines // len(self._scores) - 1) if len(self._scores) > 1 else None
+        for place in self._places():
+            top = self._scores[place]
             if len(self._scores) > 1:
-                rows.append((_line(place[:labels], "bold"),))
-            for label, score in top.scores.items():
+                rows.append((_line(place[:labels], _bold(self._colours.get(place))),))
+            for label, score in list(top.scores.items())[:count]:
                 style = "green" if score >= 0.6 else "white" if score >= 0.2 else "dim"
                 bar = ProgressBar(1.0, score, width=bar_width, complete_style=style, finished_style=style)
                 rows.append((_line(label[:labels], style), bar, _line(f"{score:.2f}", style)))
         return rows
+
+    def _places(self) -> list[str]:
+        """Return the cameras and zones that have scores, in the order of the configuration."""
+        order = [f"{one.camera}/{zone.zone}" for one in self._cameras.values() for zone in one.zones]
+        return sorted(self._scores, key=lambda place: order.index(place) if place in order else len(order))
 
     def _event_table(self, inner: int, lines: int) -> Table:
         """Return the newest events, at most `lines` of them."""
@@ -174,6 +189,10 @@ class LiveView:
             cells = event_cells(event)
             table.add_row(*(cells[number] for number in shown))
         return table
+
+
+def _bold(colour: Colour | None) -> str:
+    return f"bold rgb({','.join(map(str, colour))})" if colour else "bold"
 
 
 def _line(text: str, style: str) -> Text:

@@ -1,7 +1,7 @@
 """The plan of a configuration: what `edge-tdn run` would do, as a table."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,13 @@ from edge_tdn.process.passwords import without_password
 from edge_tdn.verdict import recorded_comparison
 
 MAX_NAMES = 12  # labels or actions that are listed
+FURTHER_LIMITS: Mapping[str, Callable[[DecideConfig], str]] = {  # shown of a zone, where they differ from [decide]
+    "smoothing_s": lambda own: f"averaged over {own.smoothing_s:g} s" if own.smoothing_s else "not averaged",
+    "min_length_s": lambda own: f"lasts at least {own.min_length_s:g} s",
+    "max_length_s": lambda own: f"ended after {own.max_length_s:g} s" if own.max_length_s else "of any length",
+    "merge_gap_s": lambda own: f"continues after a gap of up to {own.merge_gap_s:g} s",
+    "several": lambda own: "several at a time" if own.several else "one at a time",
+}
 WITH_VARIABLE = re.compile(r"(://[^/@:]*:\$\{\w+\}@)")  # user and password in a URL, the latter from a variable
 
 
@@ -85,21 +92,24 @@ def _add_camera(table: Table, config: Config, camera: CameraConfig, networks: Op
 
 
 def _zone_lines(config: Config, zone: ResolvedZone, networks: OpenedNetworks) -> Iterator[str]:
-    """Yield the part of the picture, the model and limits that are not the usual ones, and what is reported."""
+    """Yield the part of the picture, the model, what is reported, and all limits that differ from [decide]."""
     model, general = networks.of(zone.choice).model, runtime_choice(config)
     other = (zone.choice.model, zone.choice.precision) != (general.model, general.precision)
     by_model = f", {model.manifest.id} in {zone.choice.precision}" if other else ""
     yield f"{_shape(zone)}, {_every(zone, networks)}{by_model}"
-    actions = {"only": zone.decide.only, "ignore": zone.decide.ignore}
-    usual, own = config.decide.model_copy(update=actions), zone.decide
-    limits = []
     background = model.manifest.background
-    for decide in (for_model(usual, model.labels, background), for_model(own, model.labels, background)):
-        reported = rules(decide, model.labels, background).values()
-        limits.append(_thresholds(decide, reported))
+    actions = {"only": zone.decide.only, "ignore": zone.decide.ignore}
+    usual = for_model(config.decide.model_copy(update=actions), model.labels, background)
+    own = for_model(zone.decide, model.labels, background)
+    reported = rules(own, model.labels, background).values()
     yield f"reported: {_listed([_reported(rule, model.labels) for rule in reported])}"
-    if limits[0] != limits[1]:
-        yield limits[1]
+    limits, usual_limits = (
+        _thresholds(decide, rules(decide, model.labels, background).values()) for decide in (own, usual)
+    )
+    exceptions = [limits] if limits != usual_limits else []
+    exceptions += [words(own) for key, words in FURTHER_LIMITS.items() if getattr(own, key) != getattr(usual, key)]
+    if exceptions:
+        yield "; ".join(exceptions)
 
 
 def _every(zone: ResolvedZone, networks: OpenedNetworks) -> str:
@@ -157,9 +167,9 @@ def _thresholds(decide: DecideConfig, reported: Iterable[Rule]) -> str:
         for rule in reported
         if (rule.enter_threshold, rule.exit_threshold) != usual
     ]
-    again = [f"again {decide.cool_down_s:g} s after its end"] if decide.cool_down_s else []
+    again = f"again {decide.cool_down_s:g} s after its end" if decide.cool_down_s else "again at once"
     listed = [_listed(exceptions)] if exceptions else []
-    return "; ".join([f"starts at {usual[0]:g}, ends below {usual[1]:g}", *listed, *again])
+    return "; ".join([f"starts at {usual[0]:g}, ends below {usual[1]:g}", *listed, again])
 
 
 def _recorded(record: RecordConfig) -> str:

@@ -37,9 +37,9 @@ def _faults() -> str:
 HELP = CommandHelp(
     description="""\
 Serve videos as RTSP or HTTP cameras, in a loop. Use it to try a configuration without a camera, or with one that
-fails. The address of each camera is printed, and the lines to put into the configuration. Every camera has a port of
-its own, starting at --port. Besides files there are demo: (the project's clip), test: (a moving ball) and noise: (a
-still scene with sensor noise).
+fails. The address of each camera is printed, and the lines to put into the configuration, above the zones of the camera
+if it has any. Every camera has a port of its own, starting at --port. Besides files there are demo: (the project's
+clip), demo:people (recorded people), test: (a moving ball) and noise: (a still scene with sensor noise).
 """,
     examples=(
         Example("serve a recording as rtsp://127.0.0.1:8554/yard", "edge-tdn simulate yard.mp4"),

@@ -27,8 +27,8 @@ noticed. If a host does not come back, `edge-tdn forget HOST` removes it from th
 online with --force.
 
 Hosts that run an older version of edge-tdn or of a model than others are named. Of models whose names differ only in
-the number at the end (door-v3, door-v12) the highest number is the newest; of models with the same name and different
-contents, those that most hosts have are taken as current.
+the number at the end (door-v3, door-v12) the highest number is the newest, unless a host serves two of them, in two
+zones; of models with the same name and different contents, those that most hosts have are taken as current.
 """,
     examples=(
         Example("the host of the installed configuration; or all hosts at a broker on this machine", "edge-tdn status"),

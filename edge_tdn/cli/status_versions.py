@@ -2,14 +2,15 @@
 
 The newest version that a host shown runs is current, and all others are old. Names of models that differ only in the
 number at their end (door-v3 and door-v12, door-2026-09-30 and door-2026-11-02) are versions of one model, of which the
-highest is current. If models of one name have different contents, those that most hosts have are current; where no
-contents have a majority, each host is listed with the contents that it does not have. Versions and models that are
-expected, given by the user, replace these rules.
+highest is current; unless a host serves two of them at the same time, as a host with zones may: then they are different
+models. If models of one name have different contents, those that most hosts have are current; where no contents have a
+majority, each host is listed with the contents that it does not have. Versions and models that are expected, given by
+the user, replace these rules.
 """
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Literal, NamedTuple
 
 from edge_tdn.messages import ModelRef
@@ -53,7 +54,8 @@ def outdated(hosts: Mapping[str, DaemonStatus], expected: Expected) -> dict[str,
     """Return what is old, by host; nothing for the hosts that are up to date."""
     version = expected.version or max((one.version for one in hosts.values()), key=version_order, default="")
     models = [model for one in hosts.values() for model in models_of(one)]
-    current_of = {model: expected.model or _current_model(model, models) for model in set(models)}
+    unordered = _served_together(hosts.values())
+    current_of = {model: expected.model or _current_model(model, models, unordered) for model in set(models)}
     found: dict[str, list[Outdated]] = {}
     for base, one in hosts.items():
         remarks = []
@@ -76,11 +78,13 @@ def models_of(daemon: DaemonStatus) -> list[ModelRef]:
 def _compared(models: list[ModelRef], expected: str) -> list[ModelRef]:
     """Return the models of a host that may be old, each once.
 
-    If a model is expected, these are the ones of its name, whatever their number; or else the first.
+    If a model is expected, it is that one; or else those of its name, whatever their number; or else the first.
     """
     once = list({(model.id, model.sha256): model for model in models}.values())
     if not expected:
         return once
+    if found := [model for model in once if _matches(model, expected)]:
+        return found
     name = _family(expected.partition("@")[0])[0]
     return [model for model in once if _family(model.id)[0] == name] or once[:1]
 
@@ -91,12 +95,24 @@ def version_order(version: str) -> list[tuple[int, int | str]]:
     return [(1, int(part)) if part.isdigit() else (-1, part) for part in parts] + [(0, 0)]
 
 
-def _current_model(model: ModelRef, all_models: list[ModelRef]) -> str:
-    """Return the model that a host with `model` is expected to run: its name, and its digest where that matters."""
+def _served_together(hosts: Iterable[DaemonStatus]) -> set[str]:
+    """Return the names without a number of which a host serves several at the same time: these are different models."""
+    found = set()
+    for one in hosts:
+        ids = {model.id for model in models_of(one)}
+        found |= {name for name, count in Counter(_family(id_)[0] for id_ in ids).items() if count > 1}
+    return found
+
+
+def _current_model(model: ModelRef, all_models: list[ModelRef], unordered: Set[str]) -> str:
+    """Return the model that a host with `model` is expected to run: its name, and its digest where that matters.
+
+    `unordered`: names without a number whose models are different ones, whatever number they have.
+    """
     family, number = _family(model.id)
     others = [(_family(other.id)[1], other.id) for other in all_models if _family(other.id)[0] == family]
     newest_number, newest = max(others)
-    if newest_number != number:
+    if newest_number != number and family not in unordered:
         return newest
     contents = Counter(_with_digest(other) for other in all_models if other.id == model.id).most_common()
     if len(contents) == 1:

@@ -60,7 +60,7 @@ def draw_zones(picture: Picture, zones: Sequence[DrawnZone]) -> bytes:
     shown = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     pixels: Picture = np.ascontiguousarray(shown, np.uint8)
     _draw_grid(pixels)
-    coloured = [(zone, _colour(number)) for number, zone in enumerate(zones)]
+    coloured = [(zone, zone_colour(number)) for number, zone in enumerate(zones)]
     _draw_outlines(pixels, coloured)
     font = ImageFont.load_default(TEXT)
     rows = [row for zone, colour in coloured for row in _rows(zone, colour, font, size[0])]
@@ -80,7 +80,8 @@ def draw_zones(picture: Picture, zones: Sequence[DrawnZone]) -> bytes:
     return png.tobytes()
 
 
-def _colour(number: int) -> Colour:
+def zone_colour(number: int) -> Colour:
+    """Return the colour of a zone, by its number."""
     red, green, blue = colorsys.hsv_to_rgb((FIRST_HUE + number * HUE_STEP) % 1, 0.72, 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)
 

@@ -1,10 +1,11 @@
-"""The scenes of `edge-tdn demo`, and their addresses as the source of a camera.
+"""The scenes of `edge-tdn demo`, their addresses as the source of a camera, and the zones of `edge-tdn demo --zones`.
 
 demo:          a drawn object, see `demo_clip`
 demo:people    recorded people, a video in this package
 """
 
 from pathlib import Path
+from typing import Any
 
 from edge_tdn.errors import SourceError
 from edge_tdn.spelling import nearest
@@ -19,6 +20,22 @@ sign language from https://github.com/intel-iot-devkit/sample-videos
 (CC BY 4.0, cut and joined); `motion` names how something moves (up, down,
 left ...), and does not read the signs"""
 }
+
+HALVES: tuple[dict[str, Any], ...] = (
+    {"name": "left-half", "region": [0.0, 0.0, 0.5, 1.0]},
+    {"name": "right-half", "region": [0.5, 0.0, 0.5, 1.0]},
+)
+ZONES: dict[str, tuple[dict[str, Any], ...]] = {  # by address; as tables of a configuration
+    SCENES[PEOPLE]: (
+        {"name": "face", "region": [0.3, 0.1, 0.4, 0.5]},
+        {"name": "hands", "polygon": [[0.15, 0.5], [0.85, 0.5], [1.0, 1.0], [0.0, 1.0]]},
+    )
+}
+
+
+def zones_of(address: str) -> list[dict[str, Any]]:
+    """Return the tables of the zones of a scene, or of any other source: the whole picture, and two parts of it."""
+    return [{"name": "whole"}, *ZONES.get(address, HALVES)]
 
 
 def scene_path(address: str) -> Path:

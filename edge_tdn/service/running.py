@@ -12,6 +12,7 @@ from edge_tdn.config.resolved_zones import ResolvedZone, all_zones, resolved_zon
 from edge_tdn.config.tables import CameraConfig, Config
 from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
 from edge_tdn.delivery.publisher import Publisher
+from edge_tdn.delivery.removed_entities import removing
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.networks import NetworkOpener, OpenedNetworks
@@ -58,6 +59,7 @@ class Running:
         self.open_networks = networks.all  # these, and earlier ones that lanes still use
         self.timing = timing
         self._stop = stop
+        self._documents: dict[str, bytes] = {}  # that were published last, by topic
         self.cameras: list[Camera] = []
         self.serve([self.new_camera(table, config) for table in config.camera])
 
@@ -90,8 +92,9 @@ class Running:
     def announce(self, config: Config) -> None:
         """Publish the documents from which Home Assistant finds the cameras, and remove what has left."""
         labels = {(camera.name, zone.name): self._labels(zone) for camera, zone in all_zones(config)}
+        self._documents = removing(documents(config, labels), self._documents)
         self.shared.publisher.announce(
-            documents(config, labels),
+            self._documents,
             BIRTH_TOPIC,
             [camera.name for camera in config.camera],
             config.record.snapshot,

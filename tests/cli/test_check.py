@@ -10,6 +10,9 @@ import pytest
 from rich.console import Console
 
 from edge_tdn.cli.check import check
+from edge_tdn.cli.plan import FURTHER_LIMITS
+from edge_tdn.config.tables import DecideConfig
+from edge_tdn.config.zone_tables import ZoneDecideConfig
 from edge_tdn.errors import ConfigError
 from tests.support.command_line import Run, assert_refused, camera_site
 from tests.support.model_folders import edit_manifest, rehash
@@ -213,6 +216,41 @@ def test_the_plan_names_each_zone_with_what_differs_there(here: Run, tmp_path: P
         f"zone rest whole picture, a clip every 0.27 s {all_labels} "
         "configuration and model are right"
     )
+
+
+def test_the_plan_lists_all_limits_of_a_zone_that_differ_from_those_of_all(here: Run, tmp_path: Path) -> None:
+    """In words and in one line; a limit that is as in [decide] is not listed, even if the zone has it."""
+    limits = """
+smoothing_s = 0.4
+min_length_s = 1.5
+max_length_s = 30.0
+merge_gap_s = 3.0
+cool_down_s = 0.0
+several = true
+"""
+    zoned = zoned_site(tmp_path)
+    zoned.write_text(zoned.read_text() + f"[camera.zone.decide]{limits}enter_threshold = 0.7\n")
+    result = here("check", "--config", zoned)
+    assert result.returncode == 0, result.stderr
+    words = (
+        "starts at 0.7, ends below 0.4; again at once; averaged over 0.4 s; lasts at least 1.5 s; ended after 30 s; "
+        "continues after a gap of up to 3 s; several at a time"
+    )
+    plan = " ".join(result.stdout.split())
+    assert plan.endswith(f"approach, recede, wave {words} configuration and model are right")
+    assert plan.count("again at once") == 1
+    zoned.write_text(zoned.read_text() + f"[decide]{limits}")
+    plan = " ".join(here("check", "--config", zoned).stdout.split())
+    assert plan.endswith("approach, recede, wave configuration and model are right")
+
+
+def test_every_limit_that_a_zone_may_have_is_in_its_plan() -> None:
+    """The thresholds and the cool-down are in one text, the chosen actions in another."""
+    elsewhere = {"enter_threshold", "exit_threshold", "cool_down_s", "only", "ignore"}
+    assert set(FURTHER_LIMITS) == set(ZoneDecideConfig.model_fields) - elsewhere
+    off = DecideConfig(smoothing_s=0, max_length_s=0, several=False)
+    words = [FURTHER_LIMITS[key](off) for key in ("smoothing_s", "max_length_s", "several")]
+    assert words == ["not averaged", "of any length", "one at a time"]
 
 
 def test_the_plan_has_every_model_and_precision_that_a_zone_names(here: Run, model_copy: Path, tmp_path: Path) -> None:

@@ -7,17 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import cv2
 import pytest
 
 from edge_tdn.__main__ import main
+from edge_tdn.config.load import parse
+from edge_tdn.config.zone_tables import ZoneConfig, ZoneDecideConfig
 from edge_tdn.delivery.mqtt import Message
 from edge_tdn.demo.demo_clip import ACTION_S, RATE, STILL_S, demo_clip
-from edge_tdn.demo.demo_scenes import CREDITS, PEOPLE, RECORDED, SCENES
+from edge_tdn.demo.demo_scenes import CREDITS, PEOPLE, RECORDED, SCENES, zones_of
+from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.command_line import Run, assert_refused, camera_site
+from tests.support.documents import Page
 from tests.support.retained import retained_topics
 from tests.support.waiting import PROGRAM_S
 
@@ -88,6 +93,28 @@ def test_the_scene_of_people_is_credited_recognised_and_looped(tmp_path: Path) -
     assert "start  down" in result.stdout
     assert result.stdout.count("start  left") == 2
     assert list(tmp_path.rglob("*.mp4")) == []
+
+
+def test_the_demo_analyses_parts_of_the_picture_by_themselves(tmp_path: Path) -> None:
+    """The saved view has their names."""
+    view = tmp_path / "view.svg"
+    result = demo_until("  demo/face  start", "--scene", "people", "--zones", "--screenshot", view)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"actions recognised: .*\bface: \w+ \d", result.stdout)
+    drawn = view.read_text()
+    assert all(f"demo/{zone}" in drawn for zone in ("whole", "face", "hands"))
+
+
+def test_the_zones_of_the_people_are_those_of_the_page_about_zones() -> None:
+    """Any other source has its halves."""
+    blocks = Page(ROOT / "docs/zones.md").blocks
+    table = next(block.text for block in blocks if block.text.startswith("# zones.toml"))
+    documented = parse(tomllib.loads(table), "zones.toml").camera[0].zone
+    whole, *parts = zones_of(SCENES[PEOPLE])
+    assert whole == {"name": "whole"}
+    shown = [ZoneConfig.model_validate(one) for one in parts]
+    assert shown == [one.model_copy(update={"decide": ZoneDecideConfig()}) for one in documented]
+    assert [one["name"] for one in zones_of("/dev/video0")] == ["whole", "left-half", "right-half"]
 
 
 def test_a_misspelt_scene_is_refused_with_the_nearest(edge_tdn: Run, here: Run, tmp_path: Path) -> None:

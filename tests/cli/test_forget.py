@@ -16,7 +16,7 @@ from tests.support.broker import Mosquitto
 from tests.support.command_line import camera_site
 from tests.support.daemon import DaemonProcess
 from tests.support.discovery import same_labels
-from tests.support.retained import RetainedStates, camera_status, daemon_status, retained_topics
+from tests.support.retained import RetainedStates, camera_status, daemon_status, retained_topics, zone_status
 from tests.support.waiting import eventually
 
 
@@ -40,7 +40,8 @@ class Brokerful:
         prefix = base or f"edge-tdn/{host}"
         payloads = {f"{prefix}/availability": availability, f"{prefix}/status": daemon_status(*cameras, host=host)}
         for camera in cameras:
-            payloads |= {f"{prefix}/{camera}/status": camera_status(camera), f"{prefix}/{camera}/action": b"none"}
+            status = camera_status(camera, zones=list(map(zone_status, zones)))
+            payloads |= {f"{prefix}/{camera}/status": status, f"{prefix}/{camera}/action": b"none"}
             payloads[f"{prefix}/{camera}/snapshot"] = b"jpeg" * 1000
             for zone in zones:
                 payloads[f"{prefix}/{camera}/{zone}/action"] = b"none"
@@ -126,13 +127,15 @@ def test_what_other_programs_and_hosts_retain_below_the_topic_prefix_stays(
 
 @pytest.mark.parametrize("base", ["", "home"])
 def test_the_topics_of_zones_are_removed_with_their_camera(base: str, site: Brokerful) -> None:
-    """Below a prefix that a whole house uses, only those of cameras."""
+    """Below a prefix that a whole house uses, only those of zones that the status of their camera lists."""
     own = site.leave("attic", "door", "yard", base=base, zones=("gate", "bed.1"))
     prefix = base or "edge-tdn/attic"
     assert len([topic for topic in own if topic.startswith(f"{prefix}/door/")]) == 7
     foreign = {f"{prefix}/door/gate/settings", f"{prefix}/door/gate/x/action"}
     if base:
-        foreign |= {"home/kitchen/oven/action", "home/kitchen/oven/snapshot"}
+        foreign |= {
+            f"home/{place}/{name}" for place in ("kitchen/oven", "door/lock") for name in ("action", "snapshot")
+        }
     site.leave_on(dict.fromkeys(foreign, b"of another program"))
     arguments = ("--yes", "--base", base) if base else ("--yes",)
     assert site.forget("attic/door", *arguments) == 0
@@ -141,6 +144,19 @@ def test_the_topics_of_zones_are_removed_with_their_camera(base: str, site: Brok
     assert site.topics == own - of_door | foreign
     assert site.forget("attic", *arguments) == 0
     assert site.topics == foreign
+
+
+@pytest.mark.parametrize("zones", [b"3", b"[3]", b"[{}]", b'{"gate": 1}', b'[{"zone": ["gate"]}]'])
+def test_a_status_of_another_program_shows_no_zone(zones: bytes, site: Brokerful) -> None:
+    own = site.leave("attic", "door", base="home")
+    foreign = {
+        "home/hall/status": b'{"schema": 1, "camera": "hall", "zones": %s}' % zones,
+        "home/hall/gate/action": b"open",
+    }
+    site.leave_on(foreign)
+    assert site.forget("attic", "--yes", "--base", "home") == 0
+    assert "home/hall/gate/action" in site.topics
+    assert not own & site.topics
 
 
 def test_one_camera_is_removed(site: Brokerful) -> None:

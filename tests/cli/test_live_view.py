@@ -11,9 +11,15 @@ import pytest
 from rich.console import Console
 
 from edge_tdn.cli.live_view import LiveView
+from edge_tdn.cli.outlined_picture import seen_corners
 from edge_tdn.cli.terminal_pictures import KittyGraphics, PicturePlace, SixelGraphics
+from edge_tdn.manifest import InputSpec
+from edge_tdn.media.outline import Outline
 from edge_tdn.media.video_writer import write_video
 from edge_tdn.messages import Picture, TopScores
+from edge_tdn.segments.preprocess import Preprocessor
+from edge_tdn.status_messages import CameraStatus
+from tests.support.retained import camera_status, zone_status
 from tests.support.subscriber import MOMENT, make_event
 from tests.support.terminal import CELL, Kind, ShownPicture, Terminal, decode_sixels
 from tests.support.waiting import eventually
@@ -113,6 +119,47 @@ def test_scores_and_events_of_zones_are_shown_by_their_names() -> None:
     gate, bed = rows.index("door/gate"), rows.index("door/bed")
     assert [rows[gate + 1].split()[0], rows[bed + 1].split()[0]] == ["down", "still"]
     assert any(row.startswith("12:00:00.000 door/gate start left 0.90") for row in rows)
+
+
+def test_every_zone_has_scores_beside_the_picture_and_its_colour() -> None:
+    """In 80x24, where all labels of three zones do not fit: the best ones of each, in the order of the status."""
+    colours = {"door/gate": (10, 200, 30)}
+    view, drawn = LiveView("edge-tdn demo", quarters, colours=colours), StringIO()
+    zones = ("whole", "gate", "bed")
+    view.take(CameraStatus.model_validate_json(camera_status("door", zones=list(map(zone_status, zones)))))
+    for zone in reversed(zones):
+        scores = {f"{zone}-{number}": 0.9 / number for number in range(1, 6)}
+        view.take(TopScores(camera="door", zone=zone, at=MOMENT, scores=scores, latency_ms=30))
+    Console(file=drawn, width=80, height=24, force_terminal=True, color_system="truecolor").print(view)
+    text = drawn.getvalue()
+    assert all(f"{zone}-{number}" in text for zone in zones for number in (1, 2))
+    assert "bed-5" not in text
+    assert text.index("door/whole") < text.index("door/gate") < text.index("door/bed")
+    assert "\x1b[1;38;2;10;200;30mdoor/gate" in text
+    assert "\x1b[1mdoor/bed" in text
+
+
+@pytest.mark.parametrize("resize", ["stretch", "short_side_centre_crop"])
+def test_outlines_are_drawn_where_the_network_sees_them(resize: str) -> None:
+    """A dark rectangle in a picture of 160x80: its outline in the network's picture is around what is dark there."""
+    spec = InputSpec.model_validate(
+        {
+            "segments": 8,
+            "height": 64,
+            "width": 64,
+            "resize": resize,
+            "short_side": 64 if resize == "short_side_centre_crop" else 0,
+            "frame_rate": 15,
+            "segment_stride": 4,
+        }
+    )
+    outline = Outline((0.4, 0.25, 0.25, 0.5))
+    picture = np.full((80, 160, 3), 255, np.uint8)
+    picture[outline.box((80, 160))] = 0
+    dark = np.argwhere(Preprocessor(spec)(picture)[..., 0] < 128)[:, ::-1]  # x, y
+    corners = seen_corners(outline, (80, 160), spec)
+    assert np.abs(corners.min(0) - dark.min(0)).max() <= 1
+    assert np.abs(corners.max(0) - dark.max(0)).max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,30 @@ def test_every_model_of_a_host_may_be_old() -> None:
     }
 
 
+def test_models_that_one_host_serves_at_the_same_time_are_not_versions_of_each_other() -> None:
+    """Two zones have them; the numbers of such models have no order on any host, those of others still have."""
+    both = with_models("falls-2", "falls-3", "door-v4")
+    assert found({"a": both}) == {}
+    assert found({"a": both, "b": with_models("falls-2"), "c": with_models("falls-1", "door-v3")}) == {
+        "c": ["model door-v3, expected door-v4"]
+    }
+    assert found({"b": with_models("falls-2"), "c": with_models("falls-3")}) == {
+        "b": ["model falls-2, expected falls-3"]
+    }
+    assert found({"a": both, "b": with_models("falls-2")}, Expected(model="falls-3")) == {
+        "b": ["model falls-2, expected falls-3"]
+    }
+    assert found({"a": both}, Expected(model="falls-4")) == {
+        "a": ["model falls-2, expected falls-4", "model falls-3, expected falls-4"]
+    }
+
+
+def test_contents_of_one_name_are_compared_also_where_a_host_serves_another_number_of_it() -> None:
+    one, other = with_models("falls-2", "falls-3"), host("1.2.3", "falls-2", "b")
+    hosts = {"a": one, "b": other, "c": other}
+    assert found(hosts) == {"a": ["model falls-2@00000000, expected falls-2@bbbbbbbb"]}
+
+
 @pytest.fixture
 def fleet(broker: Mosquitto) -> Iterator[RetainedStates]:
     """Three hosts that are well, of which one has an old version."""

@@ -20,6 +20,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_tdn.delivery.home_assistant import BIRTH, BIRTH_TOPIC, _key, documents
+from edge_tdn.delivery.removed_entities import removing
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.discovery import DAEMON_STATUS, camera_status_payload, discovery_site, event_payload, same_labels
@@ -279,6 +280,17 @@ def test_home_assistant_shows_the_zones_of_a_camera_and_the_blueprint_notifies_o
     assert bytes.fromhex(home.ask("image", "image.front_door_gate_snapshot")) == PICTURE
     states = home.ask("states")
     assert (states[gate][0], states["sensor.front_door_bed_1_label"][0]) == ("on", "fall")
+
+    fewer = documents(discovery_site("device", "attic.1", ["front.door"], zones=zones[1:]), labels)
+    for topic, document in removing(fewer, documents(config, labels)).items():
+        daemon.publish(topic, document)
+    left = {key: one for key, one in ids.items() if "_zone_gate_" not in key}
+    assert home.until("entities", lambda found: found.keys() == left.keys()) == left
+    home.until("states", lambda states: "sensor.front_door_gate_label" not in states)
+    assert home.ask("states")["sensor.front_door_bed_1_label"][0] == "fall"
+    for topic, document in documents(config, labels).items():
+        daemon.publish(topic, document)
+    assert home.until("entities", lambda found: len(found) == len(ids)) == ids
     assert home.ask("warnings") == []
 
 

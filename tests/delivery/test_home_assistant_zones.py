@@ -7,7 +7,8 @@ from typing import Any
 from edge_tdn.config.tables import Config
 from edge_tdn.delivery.commands import SetThreshold
 from edge_tdn.delivery.commands import parse as parse_command
-from edge_tdn.delivery.home_assistant import MAX_ACTIONS
+from edge_tdn.delivery.home_assistant import MAX_ACTIONS, documents
+from edge_tdn.delivery.removed_entities import removing
 from tests.support.discovery import (
     LABELS,
     camera_status_payload,
@@ -16,15 +17,16 @@ from tests.support.discovery import (
     event_payload,
     parsed,
     render,
+    same_labels,
 )
 
 HALL = "edge-tdn/attic/hall"
 OWN = {("hall", "gate"): LABELS, ("hall", "bed.1"): ["fall", "倒水"]}  # two models
 
 
-def site(**gate: Any) -> Config:
+def site(form: str = "device", **gate: Any) -> Config:
     """Return a configuration with two zones. `gate`: [camera.zone.decide] of the first one."""
-    return discovery_site("device", zones=[{"name": "gate", "decide": gate}, {"name": "bed.1"}])
+    return discovery_site(form, zones=[{"name": "gate", "decide": gate}, {"name": "bed.1"}])
 
 
 def test_each_zone_has_entities_on_the_device_of_its_camera() -> None:
@@ -143,3 +145,26 @@ def test_ids_are_unique_whatever_the_names_of_the_zones() -> None:
     assert {topic: one["unique_id"] for topic, one in shuffled.items()} == {
         topic: one["unique_id"] for topic, one in documents.items()
     }, "the order of the zones changes no id"
+
+
+def test_a_document_removes_the_entities_that_only_an_earlier_one_has() -> None:
+    zoned, plain = (documents(one, same_labels(one, ["up"])) for one in (site(), discovery_site("device")))
+    host, hall = zoned
+    for before, after in ((zoned, plain), (plain, zoned)):
+        sent = removing(after, before)
+        assert list(sent) == [host, hall]
+        assert sent[host] == after[host]
+        was, now, both = (json.loads(one[hall])["components"] for one in (before, after, sent))
+        gone = {key: {"platform": one["platform"]} for key, one in was.items() if key not in now}
+        assert gone
+        assert both == now | gone
+        assert removing(after, sent) == sent, "a connection may have missed it"
+        assert list(json.loads(removing(before, sent)[hall])["components"])[: len(was)] == list(was), "it has returned"
+
+
+def test_a_document_without_an_earlier_one_or_of_one_entity_removes_nothing() -> None:
+    """What is on a topic of its own is removed with that."""
+    for form in ("device", "component"):
+        zoned, plain = (documents(one, same_labels(one, ["up"])) for one in (site(form), discovery_site(form)))
+        assert removing(plain, {}) == removing(plain, plain) == plain
+        assert (removing(plain, zoned) == plain) == (form == "component")

@@ -130,3 +130,14 @@ def test_the_dashboard_is_laid_out_for_grafana() -> None:
     defined = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
     used = set(re.findall(r"\$\{?(\w+)", json.dumps(DASHBOARD))) - {"__rate_interval", "__all"}
     assert used == defined
+
+
+def test_the_panels_of_zones_name_each_and_explain_why_they_are_empty() -> None:
+    """A daemon whose cameras have no zones has no such metrics."""
+    panels = [panel for panel in PANELS if "edge_tdn_zone_" in json.dumps(panel["targets"])]
+    assert [panel["title"] for panel in panels] == ["Zones: clips", "Zones: shed segments"]
+    for panel in panels:
+        (target,) = panel["targets"]
+        assert target["legendFormat"] == "{{instance}} {{camera}}/{{zone}}"
+        assert "edge_tdn_camera_" not in target["expr"]
+        assert panel["fieldConfig"]["defaults"]["noValue"] == "no camera has zones"

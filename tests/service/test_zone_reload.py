@@ -1,5 +1,6 @@
 """A daemon whose zones change while the camera streams on; with a real broker, source and network."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,7 +18,7 @@ from edge_tdn.service.daemon import Daemon
 from edge_tdn.service.zone import Zone
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
-from tests.support.mqtt import HostRecorder
+from tests.support.mqtt import HostRecorder, RecordingClient
 from tests.support.site import write_site
 from tests.support.waiting import PATIENCE_S
 
@@ -29,6 +30,7 @@ CAMERA = (
 )
 # an action that begins with the first clip, and that no score ends
 LASTS = "[decide]\nonly = ['right']\nenter_threshold = 0.0\nexit_threshold = 0.0\nmin_length_s = 0.0\ncool_down_s = 0.0"
+FOUND = '[home_assistant]\ndiscovery = "device"'
 KEPT = '[[camera.zone]]\nname = "kept"\nregion = [0, 0, 0.5, 1]\n'
 GATE = '[[camera.zone]]\nname = "gate"\nregion = [0.5, 0, 0.5, 1]\n'
 MOVED = '[[camera.zone]]\nname = "gate"\nregion = [0.5, 0.5, 0.5, 0.5]\n'
@@ -78,7 +80,7 @@ class ZonedSite:
         self._thread.start()
 
     def _write(self, *zones: str) -> Path:
-        return write_site(self._folder, self._broker.url, CAMERA + "".join(zones), extra=LASTS)
+        return write_site(self._folder, self._broker.url, CAMERA + "".join(zones), extra=f"{LASTS}\n{FOUND}")
 
     @property
     def camera(self) -> Camera:
@@ -237,6 +239,42 @@ def test_a_camera_gets_zones_and_loses_them(serve: Callable[..., ZonedSite]) -> 
     site.recorder.wait_for(lambda: site.retained() == set())
     assert site.camera.status().connects == 1
     assert_one_row(site)
+
+
+def test_a_reload_publishes_the_removal_of_a_zones_entities_for_home_assistant(
+    serve: Callable[..., ZonedSite], broker: Mosquitto
+) -> None:
+    """The document of the camera's device then has only the platform of each, until the zone returns."""
+    document = "homeassistant/device/edge-tdn_test_door/config"
+    client = RecordingClient(broker.port, document)
+    site = serve(KEPT, GATE)
+    site.wait_for_clips("kept")
+
+    def components(number: int) -> dict[str, Any]:
+        site.recorder.wait_for(lambda: len(client.on(document)) > number)
+        return dict(json.loads(client.on(document)[number].payload)["components"])
+
+    def of(zone: str, found: dict[str, Any]) -> dict[str, Any]:
+        return {key: one for key, one in found.items() if key.startswith(f"zone_{zone}_")}
+
+    def without(zone: str, found: dict[str, Any]) -> dict[str, Any]:
+        return {key: one for key, one in found.items() if not key.startswith(f"zone_{zone}_")}
+
+    def removed(found: dict[str, Any]) -> dict[str, Any]:
+        return {key: {"platform": one["platform"]} for key, one in found.items()}
+
+    both = components(0)
+    assert {one["platform"] for one in of("gate", both).values()} >= {"event", "binary_sensor", "sensor", "number"}
+    site.reload(KEPT)
+    one = components(1)
+    assert one == without("gate", both) | removed(of("gate", both))
+    site.reload(KEPT, NEW)
+    other = components(2)
+    assert of("new", other)
+    assert without("new", other) == one, "a connection may have missed the removal"
+    site.reload(KEPT, GATE)
+    assert components(3) == both | removed(of("new", other))
+    client.disconnect()
 
 
 def test_a_command_sets_the_thresholds_of_a_zone(serve: Callable[..., ZonedSite]) -> None:
