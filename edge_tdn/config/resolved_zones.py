@@ -34,6 +34,7 @@ class ResolvedZone:
     polygon: tuple[Point, ...]  # empty: the zone is all of `region`
     hop: int
     motion_gate: bool
+    follow: bool  # the view follows what moves
     decide: DecideConfig
     choice: ModelChoice
     only_keys: KeyPath  # of the list of actions that are reported
@@ -49,7 +50,16 @@ def resolved_zones(config: Config, camera: CameraConfig) -> tuple[ResolvedZone, 
     """Return the zones of a camera of a configuration, or the whole picture if it has none."""
     if not camera.zone:
         whole = ResolvedZone(
-            None, WHOLE, (), camera.hop, camera.motion_gate, config.decide, runtime_choice(config), ONLY, IGNORE
+            name=None,
+            region=WHOLE,
+            polygon=(),
+            hop=camera.hop,
+            motion_gate=camera.motion_gate,
+            follow=camera.follow,
+            decide=config.decide,
+            choice=runtime_choice(config),
+            only_keys=ONLY,
+            ignore_keys=IGNORE,
         )
         return (whole,)
     number = next(n for n, one in enumerate(config.camera) if one.name == camera.name)
@@ -93,6 +103,7 @@ def _resolved(config: Config, camera: CameraConfig, zone: ZoneConfig, keys: KeyP
         polygon=zone.polygon,
         hop=zone.hop or camera.hop,
         motion_gate=camera.motion_gate if zone.motion_gate is None else zone.motion_gate,
+        follow=camera.follow if zone.follow is None else zone.follow,
         decide=config.decide.within(zone.decide),
         choice=ModelChoice(
             model=zone.model or general.model,

@@ -240,6 +240,9 @@ class CameraConfig(ConfigTable):
         default=0.5, gt=0, le=5, description="seconds between two frames above which the window is emptied"
     )
     motion_gate: bool = Field(default=True, description="do not compute a still scene again")
+    follow: bool = Field(
+        default=False, description="look closely at what moves: the network sees a part of the picture that follows it"
+    )
     decoder: Literal["auto", "gstreamer", "opencv"] = Field(
         default="auto", description="auto: GStreamer, or OpenCV if GStreamer is missing"
     )

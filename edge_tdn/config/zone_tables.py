@@ -54,6 +54,9 @@ class ZoneConfig(ConfigTable):
     motion_gate: bool | None = Field(
         default=None, description="do not compute a still scene again; default: as the camera"
     )
+    follow: bool | None = Field(
+        default=None, description="look closely at what moves in the zone; default: as the camera"
+    )
     decide: ZoneDecideConfig = ZoneDecideConfig()
 
     @model_validator(mode="after")

@@ -39,7 +39,8 @@ class ReplayZone:
         self.zone, self.model = zone, model
         self.outline = Outline(zone.region, zone.polygon)
         self.too_small = ""  # why some frames could not be analysed; empty: all could
-        self._window = Window(spec, max_gap_s, gate=MotionGate() if zone.motion_gate else None)
+        gate = MotionGate() if zone.motion_gate else None
+        self._window = Window(spec, max_gap_s, gate=gate, follow=zone.follow)
         self._lane = Lane(Engine(network.runtime, spec), zone.hop, self)
         decide = for_model(zone.decide, model.labels, model.manifest.background)
         self._decider = Decider(decide, origin, model.labels, model.manifest.background, numbers)

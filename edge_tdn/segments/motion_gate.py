@@ -35,20 +35,22 @@ class MotionGate:
         self._counts = [0] * (CAP + 1)  # how often `_noise` contains each of them
         self._newest: NDArray[np.uint8] | None = None
         self._reference: NDArray[np.uint8] | None = None
+        self._step: NDArray[np.uint8] | None = None  # difference of the newest picture to the one before
 
     def moved(self, luma: Luma) -> bool:
         """Return whether this picture differs from the still scene before it. A picture of another shape does."""
         small = _blocks(luma)
         newest, reference = self._newest, self._reference
-        self._newest = small
+        self._newest, self._step = small, None
         if newest is None or reference is None or newest.shape != small.shape:
             self._reference = small
             return True
-        step = _largest(small, newest)
+        self._step = cv2.absdiff(small, newest)  # type: ignore[assignment]
+        step = int(self._step.max())
         if step <= CAP:
             self._learn(step)
         threshold = self.threshold
-        if threshold is not None and _largest(small, reference) <= threshold:
+        if threshold is not None and int(cv2.absdiff(small, reference).max()) <= threshold:
             return False
         self._reference = small
         return True
@@ -60,6 +62,15 @@ class MotionGate:
             return None
         middle = next(step for step, below in enumerate(accumulate(self._counts)) if 2 * below >= len(self._noise))
         return min(max(MARGIN * middle, FLOOR), CAP)
+
+    @property
+    def moving(self) -> NDArray[np.bool_] | None:
+        """The blocks in which the newest picture differs from the one before, [rows, columns]; None: it is the first.
+
+        Until the threshold is learned, these are the blocks above the largest that it can have.
+        """
+        threshold = self.threshold
+        return None if self._step is None else self._step > (CAP if threshold is None else threshold)
 
     def _learn(self, step: int) -> None:
         self._noise.append(step)
@@ -74,8 +85,3 @@ def _blocks(luma: Luma) -> NDArray[np.uint8]:
     scale = min(1, GRID / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return cv2.resize(luma, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
-def _largest(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
-    """Return the largest difference of two pictures, in grey levels."""
-    return int(cv2.absdiff(one, other).max())

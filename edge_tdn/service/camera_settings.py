@@ -73,7 +73,7 @@ class ZoneSettings:
         """Return whether a window of one may continue with the settings of the other."""
         ours, theirs = self.zone, other.zone
         same = self.outline == other.outline and self.spec == other.spec
-        return same and (ours.hop, ours.motion_gate) == (theirs.hop, theirs.motion_gate)
+        return same and (ours.hop, ours.motion_gate, ours.follow) == (theirs.hop, theirs.motion_gate, theirs.follow)
 
 
 @dataclass(frozen=True)

@@ -108,4 +108,4 @@ class Zone:
     def _open_pipeline(self, settings: ZoneSettings) -> Pipeline:
         gate = MotionGate() if settings.zone.motion_gate else None
         lane = self._scheduler.add_lane(settings.engine, settings.zone.hop, self.recognition)
-        return Pipeline(Window(settings.spec, self._max_gap_s, gate=gate), lane)
+        return Pipeline(Window(settings.spec, self._max_gap_s, gate=gate, follow=settings.zone.follow), lane)
