@@ -36,7 +36,7 @@ from edge_tdn_training.frozen.last_layer import LastLayer, fit
 from edge_tdn_training.frozen.networks import frozen_networks
 
 ACTIVITIES = ("sam2_01_dog", "sam2_02_cups", "sam2_03_blocks", "sam2_04_coffee", "sam2_05_default_juggle")
-BEHIND = {"a still picture": None, "bottles": ("bottle-detection", 0.0), "cars": ("car-detection", 10.0)}
+BEHIND = {"a still picture": None, "bottles, a hand": ("bottle-detection", 11.0), "cars": ("car-detection", 14.0)}  # from second
 SIZE = (640, 360)  # width and height of the picture
 SCALES = (1.0, 0.5, 0.25)
 LEARNED = 0.6  # of each video
