@@ -3,9 +3,9 @@
     python -m tests.bench.follow --data FOLDER      FOLDER: real clips and ImageNet weights (EDGE_TDN_DATA)
 
 Five activities, each a video of its own. The first 60 % of each teach a last layer on frozen ImageNet features, as
-`edge-tdn-train finetune` does it, with the whole picture as the view. The rest is pasted at half and at a quarter of the
-picture's width over other videos, at random places, and seen by the window of a camera. One scene for each activity:
-the figures compare two views of the same clips, and do not show how well a model generalises.
+`edge-tdn-train finetune` does it, with the whole picture as the view. The rest is pasted at half and at a quarter of
+the picture's width over other videos, at random places, and seen by the window of a camera. One scene for each
+activity: the figures compare two views of the same clips, and do not show how well a model generalises.
 """
 
 import argparse
@@ -19,6 +19,8 @@ import numpy as np
 import openvino as ov
 import torch
 from edge_tdn_export.network.tdn import TDN, normalise
+from edge_tdn_training.frozen.last_layer import LastLayer, fit
+from edge_tdn_training.frozen.networks import frozen_networks
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
@@ -32,11 +34,13 @@ from edge_tdn.media.colour import Packed
 from edge_tdn.messages import CENTRE, NS_PER_S, Frame, ModelRef, Picture, Scores, Segment
 from edge_tdn.segments.motion_gate import MotionGate
 from edge_tdn.segments.window import Window
-from edge_tdn_training.frozen.last_layer import LastLayer, fit
-from edge_tdn_training.frozen.networks import frozen_networks
 
 ACTIVITIES = ("sam2_01_dog", "sam2_02_cups", "sam2_03_blocks", "sam2_04_coffee", "sam2_05_default_juggle")
-BEHIND = {"a still picture": None, "bottles, a hand": ("bottle-detection", 11.0), "cars": ("car-detection", 14.0)}  # from second
+BEHIND = {  # a video, and the second from which it is shown
+    "a still picture": None,
+    "bottles, a hand": ("bottle-detection", 11.0),
+    "cars": ("car-detection", 14.0),
+}
 SIZE = (640, 360)  # width and height of the picture
 SCALES = (1.0, 0.5, 0.25)
 LEARNED = 0.6  # of each video
@@ -153,7 +157,8 @@ def _clips(
         ring = [*ring, encode(segment.frames[CENTRE])][-spec.segments :]
         if len(ring) == spec.segments:
             features = np.stack(ring)
-            yield segment, np.concatenate([features.mean(0), np.abs(np.diff(features, axis=0)).mean(0), features.max(0)])
+            change = np.abs(np.diff(features, axis=0))
+            yield segment, np.concatenate([features.mean(0), change.mean(0), features.max(0)])
 
 
 def _learn(actors: dict[str, list[Picture]], encode: _Encoder, spec: InputSpec) -> LastLayer:

@@ -59,7 +59,8 @@ def test_the_view_is_cut_around_a_small_actor_in_all_segments_of_a_clip() -> Non
             clip[segment.index] = segment
     last = max(clip)
     rows, columns = box = Outline(followed.view).box((HEIGHT, WIDTH))
-    assert rows.start <= 20 and rows.stop >= 44 and columns.start <= 180 and columns.stop >= 204, "holds the actor"
+    assert rows.start <= 20 < 44 <= rows.stop, "holds the actor"
+    assert columns.start <= 180 < 204 <= columns.stop
     assert rows.stop - rows.start <= HEIGHT / 3
     for index in range(last - T + 1, last + 1):
         np.testing.assert_array_equal(clip[index].frames, expected(pictures, index, box))
@@ -73,7 +74,7 @@ def test_segments_are_given_again_with_their_indices_when_the_view_changes() -> 
     assert again, "the actor is small, and changes its place"
     newest = -1
     for indices in given:
-        assert indices == list(range(indices[0], indices[-1] + 1)) and indices[-1] == newest + 1
+        assert indices == list(range(indices[0], newest + 2))
         assert len(indices) == 1 or indices[0] == max(0, indices[-1] - T + 1)
         newest = indices[-1]
 
@@ -127,15 +128,16 @@ def viewing(*places: tuple[int, int, int, int]) -> Follower:
 def test_of_two_motions_the_larger_is_followed() -> None:
     left, top, width, height = viewing((0, 10, 0, 10), (40, 56, 60, 76)).view
     assert width == height == pytest.approx(1.3 * 16 / 60)
-    box = Outline((left, top, width, height)).box((ROWS, COLUMNS))
-    assert box[0].start <= 40 and box[0].stop >= 56 and box[1].start <= 60 and box[1].stop >= 76
+    rows, columns = Outline((left, top, width, height)).box((ROWS, COLUMNS))
+    assert rows.start <= 40 < 56 <= rows.stop
+    assert columns.start <= 60 < 76 <= columns.stop
 
 
 @pytest.mark.parametrize("place", [(0, 3, 0, 3), (57, 60, 77, 80), (0, 3, 77, 80), (57, 60, 0, 3)])
 def test_the_view_is_never_smaller_than_a_quarter_and_stays_within_the_zone(place: tuple[int, int, int, int]) -> None:
     left, top, width, height = viewing(place).view
     assert width == height == SMALLEST
-    assert left in (0, 1 - SMALLEST) and top in (0, 1 - SMALLEST)
+    assert {left, top} <= {0, 1 - SMALLEST}
 
 
 def test_a_motion_that_fills_most_of_the_zone_shows_all_of_it() -> None:
