@@ -41,7 +41,7 @@ def small_actor() -> Iterator[Picture]:
 def test_an_action_of_a_small_actor_is_recognised_by_following(
     follow: str, labels: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The view is chosen while the action is going on, and the action does not end with that."""
+    """The view is chosen during the action, which does not end with that."""
     video = tmp_path / "yard.mp4"
     write_video(small_actor(), RATE, video)
     assert main(["replay", str(video), "--config", str(write_text(tmp_path, SITE.format(follow=follow)))]) == 0
