@@ -45,8 +45,8 @@ class MotionGate:
         if newest is None or reference is None or newest.shape != small.shape:
             self._reference = small
             return True
-        self._step = cv2.absdiff(small, newest)  # type: ignore[assignment]
-        step = int(self._step.max())
+        difference: NDArray[np.uint8] = cv2.absdiff(small, newest)  # type: ignore[assignment]
+        self._step, step = difference, int(difference.max())
         if step <= CAP:
             self._learn(step)
         threshold = self.threshold
