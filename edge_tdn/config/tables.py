@@ -18,6 +18,7 @@ from edge_tdn.config.process_tables import LogConfig, MetricsConfig
 from edge_tdn.config.record_table import RecordConfig
 from edge_tdn.config.table import ConfigTable
 from edge_tdn.config.value_types import Hop, Name, Precision, Region, Seconds, Share, SmoothingSeconds, Topic
+from edge_tdn.config.web_table import WebConfig
 from edge_tdn.config.zone_tables import WHOLE, ZoneConfig, ZoneDecideConfig
 
 CREDENTIAL = "credential:"  # prefix of the name of a systemd credential, used instead of a file name
@@ -328,6 +329,7 @@ class Config(ConfigTable):
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     record: RecordConfig = Field(default_factory=RecordConfig)
     metrics: MetricsConfig = MetricsConfig()
+    web: WebConfig = Field(default_factory=WebConfig)  # not shared: it knows its file
     log: LogConfig = LogConfig()
     camera: tuple[CameraConfig, ...] = Field(min_length=1, description="one table per camera", strict=False)
 
@@ -337,6 +339,12 @@ class Config(ConfigTable):
         names = [camera.name for camera in cameras]
         checks.check_distinct(names, "duplicate camera name {!r}; each camera needs a unique name")
         return cameras
+
+    @model_validator(mode="after")
+    def _ports(self) -> Self:
+        if self.web.port and self.web.port == self.metrics.port:
+            raise ValueError(f"web.port and metrics.port are both {self.web.port}; each needs a port of its own")
+        return self
 
     @model_validator(mode="after")
     def _zones(self) -> Self:
@@ -366,7 +374,7 @@ class Config(ConfigTable):
 
     def remember(self, file: ConfigFile) -> None:
         """Set the file that this configuration was read from, for errors that are found later."""
-        self._file = self.broker._file = self.record._file = file
+        self._file = self.broker._file = self.record._file = self.web._file = file
 
 
 def host_name() -> str:

@@ -82,7 +82,7 @@ def changes(running: Config, new: Config, failed: Collection[str] = (), pending:
         ),
         removed=tuple(name for name in before if name not in after),
         keys=keys,
-        later=tuple(key for key in keys if key in ("host", "broker.base") or key.startswith(("outbox.", "metrics."))),
+        later=tuple(key for key in keys if key in ("host", "broker.base") or key.startswith(("outbox.", "metrics.", "web."))),
     )
 
 
@@ -90,7 +90,13 @@ def in_force(running: Config, new: Config) -> Config:
     """Return `new`, but with what only a restart changes taken from `running`."""
     broker = new.broker.model_copy(update={"base": running.broker.base})
     return new.model_copy(
-        update={"host": running.host, "outbox": running.outbox, "metrics": running.metrics, "broker": broker}
+        update={
+            "host": running.host,
+            "outbox": running.outbox,
+            "metrics": running.metrics,
+            "web": running.web,
+            "broker": broker,
+        }
     )
 
 

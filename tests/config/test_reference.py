@@ -54,6 +54,7 @@ def test_the_reference_has_every_table() -> None:
         "home_assistant",
         "record",
         "metrics",
+        "web",
         "log",
         "camera",
         "camera.zone",
