@@ -1,0 +1,35 @@
+"""The page in the browser, as the daemon knows it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from edge_tdn.config.tables import Config
+from edge_tdn.hub.hub import Hub
+
+
+class Page(Protocol):
+    """The page: a thread that listens on a port."""
+
+    @property
+    def fault(self) -> str:
+        """Why it is not served; empty: it is."""
+
+    @property
+    def address(self) -> str:
+        """Its URL, as a browser on this host or behind the proxy has it."""
+
+    def start(self) -> None:
+        """Start its thread."""
+
+    def announce(self) -> None:
+        """Log its address, with a new code for one login."""
+
+    def stop(self) -> None:
+        """Ask the thread to end."""
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread to end, at most this long."""
+
+
+OpenPage = Callable[[Config, Path, Hub], Page]  # the path: where relative paths start. ConfigError: it cannot be opened
