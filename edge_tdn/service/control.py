@@ -33,8 +33,8 @@ REFUSAL_LOG_BURST, REFUSAL_LOG_EVERY_S = 10, 10.0  # lines about commands that w
 class Control:
     """Carries out the commands for the cameras of one host, which come over MQTT or from the page.
 
-    `_cameras` is replaced as one value, by the reload thread. `_lock` guards `_limit`, which both ways share, and has the
-    commands carried out one after the other.
+    `_cameras` is replaced as one value, by the reload thread. `_lock` guards `_limit`, which both ways share, and makes
+    commands wait for each other.
     """
 
     def __init__(self, publisher: Publisher) -> None:
