@@ -74,6 +74,8 @@ class PageThread:
 
     def stop(self) -> None:
         """Ask the thread to end. Returns at once."""
+        if self._closing.is_set():
+            return
         self._closing.set()
         self._wake_writer.send(b"\0")
         self._stop_server()
