@@ -15,7 +15,7 @@ from edge_tdn.chosen_models import ChosenModels
 from edge_tdn.config.credentials import Access, broker_access, check_camera_access
 from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
-from edge_tdn.delivery.outbox.folder import outbox_folder, state_folder
+from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
@@ -25,6 +25,7 @@ from edge_tdn.demo.demo_scenes import DEMO
 from edge_tdn.hub.hub import Hub
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.messages import ActionEvent
+from edge_tdn.process.state_folder import state_folder
 from edge_tdn.service.control import Control
 from edge_tdn.service.network import NetworkOpener, warn_of_doubts
 from edge_tdn.service.running import Running, Shared
