@@ -1,10 +1,13 @@
 """What the page may ask of the daemon: a protocol, so that the page knows nothing of the service."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
+
+from pydantic import ValidationError
 
 from edge_tdn.config.checks import Point, Region
 from edge_tdn.config.tables import DecideConfig
@@ -28,6 +31,7 @@ class ZonePlace:
     model: ModelRef
     spec: InputSpec  # of the model
     hop: int  # segments from one clip to the next
+    action: str | None  # that is under way, as last published; None: none
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,14 @@ class EventCursor:
 class EventPage:
     """Some events, newest first."""
 
-    events: tuple[ActionEvent, ...]
+    payloads: tuple[bytes, ...]  # as they were published: JSON
     next: EventCursor | None  # for the events before these; None: there are none
+
+    def events(self) -> Iterator[ActionEvent]:
+        """Yield the events, but for those of another version that cannot be read."""
+        for payload in self.payloads:
+            with suppress(ValidationError):
+                yield ActionEvent.model_validate_json(payload)
 
 
 class HostAccess(Protocol):
@@ -86,7 +96,7 @@ class HostAccess(Protocol):
     def events(self, cursor: EventCursor | None, camera: str | None, limit: int) -> "Future[EventPage]":
         """Return the newest events before a cursor, None: of all; of one camera, None: of all.
 
-        At most `limit` are read, and events of another version, which cannot be read, are left out.
+        At most `limit` are read. ValueError: the cursor is one of all events, and a camera is named, or the reverse.
         """
 
     def daemon_status(self) -> DaemonStatus:

@@ -19,11 +19,14 @@ class Page(Protocol):
     def address(self) -> str:
         """Its URL, as a browser on this host or behind the proxy has it."""
 
+    def invitation(self) -> str:
+        """Return its URL with a new code for one login."""
+
     def start(self) -> None:
         """Start its thread."""
 
     def announce(self) -> None:
-        """Log its address, with a new code for one login."""
+        """Log an invitation."""
 
     def stop(self) -> None:
         """Ask the thread to end."""
