@@ -40,6 +40,7 @@ class CameraPlace:
 
     name: str
     zones: tuple[ZonePlace, ...]  # at least one
+    snapshots: bool  # taken of each action
     clips: bool  # recorded
     main_stream: bool  # clips are of another stream than the model sees
     max_gap_s: float

@@ -54,6 +54,7 @@ class PageHost:
             CameraPlace(
                 name=camera.name,
                 zones=tuple(_place(zone) for zone in camera.zones),
+                snapshots=config.record.snapshot,
                 clips=config.record.clip,
                 main_stream=records_main_stream(camera.table, config),
                 max_gap_s=camera.table.max_gap_s,
