@@ -15,12 +15,12 @@ class PageTitle:
     def __init__(self, page: Page) -> None:
         self._page = page
         self._made_s = time.monotonic()
-        self.link = page.invitation()
+        self.link = page.link()
 
     def text(self) -> str:
         """Return the title as it is now."""
         if time.monotonic() - self._made_s > RENEW_S:
-            self._made_s, self.link = time.monotonic(), self._page.invitation()
+            self._made_s, self.link = time.monotonic(), self._page.link()
         return f"{self.link}   (Ctrl-C ends)"
 
 

@@ -9,15 +9,12 @@ if TYPE_CHECKING:
 
 
 def page_opener(config: "Config", keep_token: bool = True) -> "OpenPage | None":
-    """Return the function that opens the page; None if the page is off. ConfigError: its packages are missing.
+    """Return the function that opens the page; None if the page is off.
 
     `keep_token`: False: a new token every time, which no file has.
     """
     if not config.web.port:
         return None
-    from edge_tdn.service.verify import verify_page
-
-    verify_page(config)
     from edge_tdn.web.open_page import open_page
 
     return partial(open_page, keep_token=keep_token)

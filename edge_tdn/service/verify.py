@@ -1,18 +1,16 @@
 """Check a configuration on this machine, without connecting anywhere. The model is not looked at."""
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
 from edge_tdn.capture.open_capture import verify as verify_source
-from edge_tdn.config.credentials import broker_access, check_camera_access, page_access
+from edge_tdn.config.credentials import broker_access, check_camera_access
 from edge_tdn.config.tables import Config
 from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.permission import remedy
 from edge_tdn.recording.verify import verify as verify_recording
-from edge_tdn.shell import install_extra
 
 
 def verify(config: Config, path: Path) -> None:
@@ -27,9 +25,6 @@ def verify(config: Config, path: Path) -> None:
     if config.record.enabled or config.record.folder:
         verify_recording(config.record, path.parent)
     outbox_writable(config, path.parent)
-    if config.web.port:
-        verify_page(config)
-        page_access(config, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):
         for key, one in (("source", camera), ("record_source", camera.recorded)):
@@ -45,13 +40,6 @@ def verify(config: Config, path: Path) -> None:
                 faults.append(config.fault(["camera", number, key], {}, f"{error}{denied}"))
     if faults:
         raise ConfigError("\n".join(faults))
-
-
-def verify_page(config: Config) -> None:
-    """Raise ConfigError if the Python packages of the page are missing."""
-    if not find_spec("uvicorn"):
-        message = f"the page needs the web extra (uvicorn is not installed): {install_extra('web')}"
-        raise ConfigError(config.fault(["web", "port"], config.web.port, message))
 
 
 def outbox_writable(config: Config, base: Path) -> bool:
