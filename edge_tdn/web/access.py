@@ -82,7 +82,7 @@ class OneTimeCodes:
             return any(self._until_s.pop(code) > self._clock() for code in found)
 
 
-class Access:
+class Admission:
     """Who may look at the page, and by which certificate.
 
     `codes` may be used by any thread, all else belongs to the thread `page`.

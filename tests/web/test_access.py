@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_tdn.web.access import CODE_S, MAX_CODES, SESSION_S, Access, OneTimeCodes, Sessions, kept_token
+from edge_tdn.web.access import CODE_S, MAX_CODES, SESSION_S, Admission, OneTimeCodes, Sessions, kept_token
 from edge_tdn.web.session_cookie import session_cookies
 from tests.support.page_server import with_limits
 
@@ -82,13 +82,13 @@ def test_few_codes_are_good_at_once() -> None:
 @pytest.mark.parametrize("text", ["", "ä", "\ud800"])
 def test_what_is_not_a_code_is_refused(text: str) -> None:
     assert not OneTimeCodes().redeem(text)
-    assert Access(TOKEN).log_in(text) == "wrong"
+    assert Admission(TOKEN).log_in(text) == "wrong"
 
 
 def test_wrong_tokens_have_a_limit() -> None:
     """The right one has to wait, too, until the first wrong one is a minute old."""
     clock = Clock()
-    access = Access(TOKEN, limits=with_limits(logins=3, logins_s=60.0), clock=clock)
+    access = Admission(TOKEN, limits=with_limits(logins=3, logins_s=60.0), clock=clock)
     assert [access.log_in(token) for token in ("x", "y", TOKEN)] == ["wrong", "wrong", "right"]
     clock.now_s = 10.0
     assert [access.log_in(token) for token in ("x", TOKEN)] == ["wrong", "later"]
