@@ -16,6 +16,7 @@ export function show(view, enter, failed = null) {
   const form = el("form", { class: "card", onsubmit: submit },
     el("h1", {}, "Log in"),
     alert,
+    el("input", { type: "text", autocomplete: "username", value: "edge-tdn", readonly: true, hidden: true }), // for password managers
     el("div", { class: "field" }, el("label", { for: id }, "Access token"), field),
     button,
     el("div", { class: "stack" },
