@@ -23,7 +23,9 @@ export function adviceOf(state) {
 /** Return the state of a camera as a dot and a word. */
 export function stateOf(status) {
   const { form, word } = cameraState(status.state);
-  return status.state === "streaming" && status.reason ? stateMark("warn", "Streaming, with a fault") : stateMark(form, word);
+  return status.state === "streaming" && status.reason
+    ? stateMark("warn", "Streaming, with a fault")
+    : stateMark(form, word);
 }
 
 /** Return one line of figures: `30 fps · score every 0.3 s · 21 ms`. */
@@ -45,7 +47,11 @@ export function fillActions(node, name) {
   if (node.dataset.shown === key) return;
   node.dataset.shown = key;
   if (!active.length) fillWith(node, streams && el("span", { class: "pill none" }, "No action"));
-  else fillWith(node, active.map(({ zone, action }) => el("span", { class: "pill" }, zone === null ? action : `${zone}: ${action}`)));
+  else
+    fillWith(
+      node,
+      active.map(({ zone, action }) => el("span", { class: "pill" }, zone === null ? action : `${zone}: ${action}`)),
+    );
 }
 
 /** Switch a camera on or off. Return why that failed; empty if it did not. */

@@ -15,8 +15,8 @@ const BAND = 6; // pixels of CSS
  * Draw the scores of a ScoreHistory into `box`, and their table into `table`.
  *
  * Return {draw, limits, choose, mark, sayEmpty}: `draw()` after a change of the history, at most once a frame;
- * `limits({enter, exit})` the dashed lines; `choose(action or null)` the line that stands out; `mark(spans)` the actions,
- * as [{label, from, to}] in milliseconds, `to` null while one is active. `onchoose(action)`: a row was clicked.
+ * `limits({enter, exit})` the dashed lines; `choose(action or null)` the line that stands out; `mark(spans)` the
+ * actions, as [{label, from, to}] in milliseconds, `to` null while one is active. `onchoose(action)`: a row was clicked.
  */
 export async function scorePlot(box, table, history, signal, onchoose) {
   const uPlot = await loadPlotLibrary();
@@ -38,24 +38,43 @@ export async function scorePlot(box, table, history, signal, onchoose) {
 
   function options() {
     return {
-      width: Math.max(box.clientWidth, 120), height: HEIGHT, legend: { show: false }, ms: 1,
+      width: Math.max(box.clientWidth, 120),
+      height: HEIGHT,
+      legend: { show: false },
+      ms: 1,
       cursor: { drag: { x: false, y: false }, points: { show: false }, y: false },
       padding: [BAND + 6, 6, 0, 0],
       scales: { x: { time: true, range: () => [newest() - SECONDS * 1000, newest()] }, y: { range: () => [0, 1] } },
       axes: [
         { ...axis(), size: 26, space: 64, splits: minutes, values: (_, at) => at.map((one) => clock(one).slice(0, 5)) },
-        { ...axis(), size: 36, splits: () => [0, 0.25, 0.5, 0.75, 1], values: (_, at) => at.map((one) => one.toFixed(2)) },
+        {
+          ...axis(),
+          size: 36,
+          splits: () => [0, 0.25, 0.5, 0.75, 1],
+          values: (_, at) => at.map((one) => one.toFixed(2)),
+        },
       ],
-      series: [{}, ...state.shown.map((index) => ({
-        label: history.actions[index], stroke: () => colours.series[index % COLOURS], width: 1.6, points: { show: false },
-        dash: DASHES[Math.floor(index / COLOURS) % DASHES.length],
-      }))],
+      series: [
+        {},
+        ...state.shown.map((index) => ({
+          label: history.actions[index],
+          stroke: () => colours.series[index % COLOURS],
+          width: 1.6,
+          points: { show: false },
+          dash: DASHES[Math.floor(index / COLOURS) % DASHES.length],
+        })),
+      ],
       hooks: { drawAxes: [drawLimits], draw: [drawSpans], setCursor: [onCursor] },
     };
   }
 
   function axis() {
-    return { stroke: () => colours.muted, font: colours.font, grid: { stroke: () => colours.line, width: 1 }, ticks: { show: false } };
+    return {
+      stroke: () => colours.muted,
+      font: colours.font,
+      grid: { stroke: () => colours.line, width: 1 },
+      ticks: { show: false },
+    };
   }
 
   function newest() {
@@ -83,7 +102,9 @@ export async function scorePlot(box, table, history, signal, onchoose) {
     if (!state.limits) return;
     const { left, width } = u.bbox;
     for (const [at, word, baseline, shift, dash] of [
-      [state.limits.enter, "starts at", "bottom", -2, [8, 4]], [state.limits.exit, "ends below", "top", 3, [2, 4]]]) {
+      [state.limits.enter, "starts at", "bottom", -2, [8, 4]],
+      [state.limits.exit, "ends below", "top", 3, [2, 4]],
+    ]) {
       const y = Math.round(u.valToPos(at, "y", true));
       u.ctx.save();
       u.ctx.strokeStyle = colours.text;
@@ -132,13 +153,40 @@ export async function scorePlot(box, table, history, signal, onchoose) {
       swatch.style.background = `var(--series-${(index % COLOURS) + 1})`;
       const value = el("td", { class: "number" });
       const peak = el("td", { class: "number" });
-      const button = el("button", { type: "button", "aria-pressed": "false", onclick: () => onchoose(action) }, swatch, action);
-      rows.set(index, { row: el("tr", {}, el("th", { scope: "row" }, button), value, peak), value, peak, button, action });
+      const button = el(
+        "button",
+        { type: "button", "aria-pressed": "false", onclick: () => onchoose(action) },
+        swatch,
+        action,
+      );
+      rows.set(index, {
+        row: el("tr", {}, el("th", { scope: "row" }, button), value, peak),
+        value,
+        peak,
+        button,
+        action,
+      });
     }
-    fillWith(table,
+    fillWith(
+      table,
       el("caption", { class: "reader" }, "Scores of the actions"),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Action"), when, el("th", { scope: "col", class: "number" }, "Highest"))),
-      el("tbody", {}, [...rows.values()].map(({ row }) => row)));
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          el("th", { scope: "col" }, "Action"),
+          when,
+          el("th", { scope: "col", class: "number" }, "Highest"),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        [...rows.values()].map(({ row }) => row),
+      ),
+    );
     fillValues();
   }
 
@@ -169,16 +217,35 @@ export async function scorePlot(box, table, history, signal, onchoose) {
 
   const sizes = new ResizeObserver(() => plot?.setSize({ width: Math.max(box.clientWidth, 120), height: HEIGHT }));
   sizes.observe(box);
-  signal.addEventListener("abort", () => { sizes.disconnect(); plot?.destroy(); }, { once: true });
-  const repaint = () => { colours = readColours(); draw(); };
+  signal.addEventListener(
+    "abort",
+    () => {
+      sizes.disconnect();
+      plot?.destroy();
+    },
+    { once: true },
+  );
+  const repaint = () => {
+    colours = readColours();
+    draw();
+  };
   document.addEventListener("themechange", repaint, { signal });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint, { signal });
 
   return {
     draw,
-    limits(now) { state.limits = now; draw(); },
-    choose(action) { state.chosen = action; draw(); },
-    mark(spans) { state.spans = spans; draw(); },
+    limits(now) {
+      state.limits = now;
+      draw();
+    },
+    choose(action) {
+      state.chosen = action;
+      draw();
+    },
+    mark(spans) {
+      state.spans = spans;
+      draw();
+    },
     sayEmpty(headline, ...next) {
       plot?.destroy();
       plot = null;
@@ -202,8 +269,11 @@ function readColours() {
   const family = getComputedStyle(document.body).fontFamily;
   const colours = {
     series: Array.from({ length: COLOURS }, (_, number) => of(`series-${number + 1}`)),
-    text: of("text"), muted: of("muted"), line: of("line"),
-    font: `12px ${family}`, canvasFont: () => `${11 * devicePixelRatio}px ${family}`,
+    text: of("text"),
+    muted: of("muted"),
+    line: of("line"),
+    font: `12px ${family}`,
+    canvasFont: () => `${11 * devicePixelRatio}px ${family}`,
   };
   probe.remove();
   return colours;

@@ -50,8 +50,12 @@ export class ScoreHistory {
 
   /** Return the indices of the actions with the highest peaks, at most `count`, in the order of the actions. */
   strongest(count, always) {
-    const peaks = this.actions.map((action, index) => [action === always ? 2 : this.highest(index) ?? 0, index]);
-    return peaks.sort(([one], [other]) => other - one).slice(0, count).map(([, index]) => index).sort((a, b) => a - b);
+    const peaks = this.actions.map((action, index) => [action === always ? 2 : (this.highest(index) ?? 0), index]);
+    return peaks
+      .sort(([one], [other]) => other - one)
+      .slice(0, count)
+      .map(([, index]) => index)
+      .sort((a, b) => a - b);
   }
 
   #drop(beforeMs) {

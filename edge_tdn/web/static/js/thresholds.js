@@ -15,8 +15,12 @@ const SAME_MS = 1500; // two actions that start within it are one
  * there is something to try them on.
  */
 export function thresholds(camera, place, signal, { onlimits, onchoose, hasScores }) {
-  const choice = el("select", { id: newId("action"), onchange: () => select(choice.value || null) },
-    el("option", { value: "" }, "All actions"), place.actions.map((action) => el("option", { value: action }, action)));
+  const choice = el(
+    "select",
+    { id: newId("action"), onchange: () => select(choice.value || null) },
+    el("option", { value: "" }, "All actions"),
+    place.actions.map((action) => el("option", { value: action }, action)),
+  );
   const enter = slider("An action starts at", (value) => set(value, Math.min(exit.value(), value)));
   const exit = slider("and ends below", (value) => set(Math.max(enter.value(), value), value));
   const result = el("div", { class: "what-if", "aria-live": "polite" });
@@ -27,12 +31,25 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
   let timer = null;
   let asking = null;
 
-  const node = el("section", { class: "card body", "aria-label": "Thresholds" },
-    liveControls(signal, { class: "thresholds" },
-      el("div", { class: "row spread" }, el("h2", {}, "Thresholds"),
-        el("div", {}, el("label", { class: "reader", for: choice.id }, "Action"), choice)),
-      enter.node, exit.node, result,
-      el("div", { class: "row" }, apply, reset), outcome));
+  const node = el(
+    "section",
+    { class: "card body", "aria-label": "Thresholds" },
+    liveControls(
+      signal,
+      { class: "thresholds" },
+      el(
+        "div",
+        { class: "row spread" },
+        el("h2", {}, "Thresholds"),
+        el("div", {}, el("label", { class: "reader", for: choice.id }, "Action"), choice),
+      ),
+      enter.node,
+      exit.node,
+      result,
+      el("div", { class: "row" }, apply, reset),
+      outcome,
+    ),
+  );
 
   /** Return the thresholds in force of the chosen action. */
   function inForce() {
@@ -82,8 +99,14 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
   }
 
   function explain() {
-    fillWith(result, el("p", { class: "muted" },
-      "Move a threshold to see what it would have given in the last minutes. Nothing changes before you apply it."));
+    fillWith(
+      result,
+      el(
+        "p",
+        { class: "muted" },
+        "Move a threshold to see what it would have given in the last minutes. Nothing changes before you apply it.",
+      ),
+    );
   }
 
   async function ask() {
@@ -94,7 +117,10 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
     asking = new AbortController();
     const query = { zone: place.zone, enter: enter.value(), exit: exit.value(), label: choice.value };
     try {
-      showWhatIf(result, await get(path("api", "camera", camera, "what-if"), query, AbortSignal.any([asking.signal, signal])));
+      showWhatIf(
+        result,
+        await get(path("api", "camera", camera, "what-if"), query, AbortSignal.any([asking.signal, signal])),
+      );
     } catch (error) {
       if (!isAbort(error)) fillWith(result, el("p", { class: "muted" }, textOf(error)));
     }
@@ -108,8 +134,11 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
     try {
       const { toml } = await post(path("api", "camera", camera, "thresholds"), body, signal);
       moved = false;
-      fillWith(outcome, el("p", {}, "Applied until the daemon starts again. To keep it, put these lines into the configuration:"),
-        toml && linesToCopy(toml));
+      fillWith(
+        outcome,
+        el("p", {}, "Applied until the daemon starts again. To keep it, put these lines into the configuration:"),
+        toml && linesToCopy(toml),
+      );
     } catch (error) {
       if (isAbort(error)) return;
       fillWith(outcome, el("p", { class: "note bad" }, textOf(error)));
@@ -117,15 +146,19 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
     setButtons();
   }
 
-  on("camera", (status) => {
-    if (status.camera !== camera) return;
-    if (moved) setButtons();
-    else {
-      const now = inForce();
-      if (now && (now.enter !== enter.value() || now.exit !== exit.value())) show(now.enter, now.exit);
-      setButtons();
-    }
-  }, signal);
+  on(
+    "camera",
+    (status) => {
+      if (status.camera !== camera) return;
+      if (moved) setButtons();
+      else {
+        const now = inForce();
+        if (now && (now.enter !== enter.value() || now.exit !== exit.value())) show(now.enter, now.exit);
+        setButtons();
+      }
+    },
+    signal,
+  );
   signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
   follow();
   return { node, choose: select };
@@ -133,9 +166,22 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
 
 function slider(text, onmove) {
   const id = newId("threshold");
-  const range = el("input", { id, type: "range", min: "0", max: "1", step: "0.01", oninput: () => onmove(Number(range.value)) });
-  const number = el("input", { type: "number", min: "0", max: "1", step: "0.01", "aria-label": `${text}, as a number`,
-    onchange: () => onmove(Math.min(Math.max(Number(number.value) || 0, 0), 1)) });
+  const range = el("input", {
+    id,
+    type: "range",
+    min: "0",
+    max: "1",
+    step: "0.01",
+    oninput: () => onmove(Number(range.value)),
+  });
+  const number = el("input", {
+    type: "number",
+    min: "0",
+    max: "1",
+    step: "0.01",
+    "aria-label": `${text}, as a number`,
+    onchange: () => onmove(Math.min(Math.max(Number(number.value) || 0, 0), 1)),
+  });
   return {
     node: el("div", { class: "slider" }, el("label", { for: id }, text), range, number),
     value: () => Number(number.value),
@@ -147,10 +193,23 @@ function slider(text, onmove) {
 }
 
 function showWhatIf(node, { seconds, now, then }) {
-  fillWith(node,
-    el("p", { class: "counts" }, `In the last ${length(seconds)}: `, el("strong", {}, actions(now.count)),
-      ". With these thresholds: ", el("strong", {}, String(then.count)), "."),
-    el("ol", { tabindex: "0", "aria-label": "Actions with these thresholds" }, compared(now.actions, then.actions).map(row)));
+  fillWith(
+    node,
+    el(
+      "p",
+      { class: "counts" },
+      `In the last ${length(seconds)}: `,
+      el("strong", {}, actions(now.count)),
+      ". With these thresholds: ",
+      el("strong", {}, String(then.count)),
+      ".",
+    ),
+    el(
+      "ol",
+      { tabindex: "0", "aria-label": "Actions with these thresholds" },
+      compared(now.actions, then.actions).map(row),
+    ),
+  );
 }
 
 function actions(count) {
@@ -161,19 +220,29 @@ function actions(count) {
 function compared(now, then) {
   const left = [...now];
   const both = then.map((action) => {
-    const same = left.findIndex((other) => other.label === action.label
-      && Math.abs(Date.parse(other.started_at) - Date.parse(action.started_at)) <= SAME_MS);
+    const same = left.findIndex(
+      (other) =>
+        other.label === action.label &&
+        Math.abs(Date.parse(other.started_at) - Date.parse(action.started_at)) <= SAME_MS,
+    );
     if (same >= 0) left.splice(same, 1);
     return { ...action, change: same >= 0 ? "" : "more" };
   });
-  return [...both, ...left.map((action) => ({ ...action, change: "gone" }))]
-    .sort((one, other) => Date.parse(other.started_at) - Date.parse(one.started_at));
+  return [...both, ...left.map((action) => ({ ...action, change: "gone" }))].sort(
+    (one, other) => Date.parse(other.started_at) - Date.parse(one.started_at),
+  );
 }
 
 const CHANGES = { "": "as now", more: "in addition", gone: "not any more" };
 
 function row({ label, started_at: from, ended_at: to, change }) {
   const of = to ? length((Date.parse(to) - Date.parse(from)) / 1000) : "active";
-  return el("li", { class: change }, timeOf(from, "clock"), el("span", { class: "label" }, label), el("span", { class: "muted" }, of),
-    el("span", { class: "change" }, CHANGES[change]));
+  return el(
+    "li",
+    { class: change },
+    timeOf(from, "clock"),
+    el("span", { class: "label" }, label),
+    el("span", { class: "muted" }, of),
+    el("span", { class: "change" }, CHANGES[change]),
+  );
 }

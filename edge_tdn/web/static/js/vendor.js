@@ -4,9 +4,13 @@ let loading = null;
 
 /** Return the constructor of uPlot. */
 export function loadPlotLibrary() {
-  loading ??= Promise.all([added("link", { rel: "stylesheet", href: "/static/vendor/uPlot.min.css" }),
-    added("script", { src: "/static/vendor/uPlot.iife.min.js" })]).then(() => globalThis.uPlot);
-  loading.catch(() => { loading = null; }); // the next plot tries again
+  loading ??= Promise.all([
+    added("link", { rel: "stylesheet", href: "/static/vendor/uPlot.min.css" }),
+    added("script", { src: "/static/vendor/uPlot.iife.min.js" }),
+  ]).then(() => globalThis.uPlot);
+  loading.catch(() => {
+    loading = null;
+  }); // the next plot tries again
   return loading;
 }
 

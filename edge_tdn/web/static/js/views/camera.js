@@ -19,8 +19,10 @@ const EVENTS = 50; // actions that are marked in the plot at first
 export function show(view, route, signal) {
   const name = route.parts[0];
   if (!cameraOf(name)) {
-    view.append(el("div", { class: "head" }, el("h1", {}, "Camera")),
-      emptyNote(`There is not any camera ${name}.`, el("a", { href: link("cameras") }, "All cameras")));
+    view.append(
+      el("div", { class: "head" }, el("h1", {}, "Camera")),
+      emptyNote(`There is not any camera ${name}.`, el("a", { href: link("cameras") }, "All cameras")),
+    );
     return null;
   }
   const picture = pictureSection(name, signal);
@@ -31,7 +33,8 @@ export function show(view, route, signal) {
 
   view.append(
     el("div", { class: "head" }, el("h1", {}, name), tabs, enabledSwitch(name, signal)),
-    el("div", { class: "camera-view" }, el("div", { class: "stack" }, picture.nodes), scores));
+    el("div", { class: "camera-view" }, el("div", { class: "stack" }, picture.nodes), scores),
+  );
 
   function showZone(query) {
     const { zones } = cameraOf(name);
@@ -40,25 +43,40 @@ export function show(view, route, signal) {
     leave.abort();
     leave = new AbortController();
     const both = AbortSignal.any([leave.signal, signal]);
-    fillWith(tabs, place.zone !== null && zones.map(({ zone }) => el("a",
-      { href: link("camera", [name], { zone }), "aria-current": zone === chosen && "true" }, zone)));
+    fillWith(
+      tabs,
+      place.zone !== null &&
+        zones.map(({ zone }) =>
+          el("a", { href: link("camera", [name], { zone }), "aria-current": zone === chosen && "true" }, zone),
+        ),
+    );
     tabs.hidden = place.zone === null;
     picture.outline(chosen);
     showScores(scores, name, place, both);
   }
 
   showZone(route.query);
-  on("state", () => {
-    if (cameraOf(name)) picture.outline(chosen);
-    else location.replace(link("cameras"));
-  }, signal);
+  on(
+    "state",
+    () => {
+      if (cameraOf(name)) picture.outline(chosen);
+      else location.replace(link("cameras"));
+    },
+    signal,
+  );
   return { update: ({ query }) => showZone(query) };
 }
 
 function enabledSwitch(name, signal) {
   const box = el("input", { type: "checkbox", role: "switch", checked: cameraOf(name).enabled, onchange: flip });
   const failed = el("span", { class: "small", role: "alert" });
-  on("camera", ({ camera }) => { if (camera === name) box.checked = cameraOf(name).enabled; }, signal);
+  on(
+    "camera",
+    ({ camera }) => {
+      if (camera === name) box.checked = cameraOf(name).enabled;
+    },
+    signal,
+  );
 
   async function flip() {
     setText(failed, await setEnabled(name, box.checked));
@@ -71,8 +89,21 @@ function pictureSection(name, signal) {
   let size = sizeOf(cameraOf(name));
   let zone = null;
   const over = el("div", { class: "over" });
-  const box = el("div", { class: "picture-box" },
-    livePicture(name, { seconds: PICTURE_S, maxWidth: MAX_WIDTH, signal, onpicture: (now) => { size = now; outline(zone); edit(); } }), over);
+  const box = el(
+    "div",
+    { class: "picture-box" },
+    livePicture(name, {
+      seconds: PICTURE_S,
+      maxWidth: MAX_WIDTH,
+      signal,
+      onpicture: (now) => {
+        size = now;
+        outline(zone);
+        edit();
+      },
+    }),
+    over,
+  );
   const state = el("div", { class: "row" });
   const figures = el("p", { class: "muted small figures" });
   const actions = el("div", { class: "actions" });
@@ -102,7 +133,11 @@ function pictureSection(name, signal) {
     fillActions(actions, name);
     setClass(box, "stale", status.state !== "streaming");
     const reason = status.state === "streaming" ? "" : status.reason;
-    fillWith(over, reason && el("p", {}, reason), adviceOf(status.state) && el("p", { class: "small" }, adviceOf(status.state)));
+    fillWith(
+      over,
+      reason && el("p", {}, reason),
+      adviceOf(status.state) && el("p", { class: "small" }, adviceOf(status.state)),
+    );
     setText(fault, status.state === "streaming" ? status.reason : "");
     fault.hidden = !fault.textContent;
   }
@@ -116,7 +151,11 @@ function pictureSection(name, signal) {
   on("scores", ({ camera }) => camera === name && fillActions(actions, name), signal);
   return {
     outline,
-    nodes: [el("div", { class: "card" }, box, el("div", { class: "body status" }, state, actions, figures)), fault, editor],
+    nodes: [
+      el("div", { class: "card" }, box, el("div", { class: "body status" }, state, actions, figures)),
+      fault,
+      editor,
+    ],
   };
 }
 
@@ -138,13 +177,26 @@ function showScores(column, camera, place, signal) {
   const limits = { now: null };
   const section = thresholds(camera, place, signal, {
     hasScores: () => history.atMs.length > 0,
-    onlimits: (now) => { limits.now = now; plot?.limits(now); },
-    onchoose: (now) => { action = now; plot?.choose(now); },
+    onlimits: (now) => {
+      limits.now = now;
+      plot?.limits(now);
+    },
+    onchoose: (now) => {
+      action = now;
+      plot?.choose(now);
+    },
   });
-  fillWith(column,
-    el("section", { class: "card body", "aria-label": "Scores" },
-      el("div", { class: "row spread" }, el("h2", {}, "Scores"), covered), box, tableBox),
-    section.node);
+  fillWith(
+    column,
+    el(
+      "section",
+      { class: "card body", "aria-label": "Scores" },
+      el("div", { class: "row spread" }, el("h2", {}, "Scores"), covered),
+      box,
+      tableBox,
+    ),
+    section.node,
+  );
 
   async function load() {
     try {
@@ -172,11 +224,18 @@ function showScores(column, camera, place, signal) {
 
   function addSpan(event) {
     if ((event.zone ?? null) !== place.zone) return;
-    spans.set(event.id, { label: event.label, from: Date.parse(event.started_at), to: event.ended_at ? Date.parse(event.ended_at) : null });
+    spans.set(event.id, {
+      label: event.label,
+      from: Date.parse(event.started_at),
+      to: event.ended_at ? Date.parse(event.ended_at) : null,
+    });
   }
 
   function draw() {
-    setText(covered, history.atMs.length ? `The last ${length(Math.round(Math.min(history.seconds, SECONDS) / 10) * 10)}` : "");
+    setText(
+      covered,
+      history.atMs.length ? `The last ${length(Math.round(Math.min(history.seconds, SECONDS) / 10) * 10)}` : "",
+    );
     if (history.atMs.length) plot.draw();
     else plot.sayEmpty("No scores yet", el("p", {}, nextStep()));
   }
@@ -190,17 +249,29 @@ function showScores(column, camera, place, signal) {
 
   load();
   on("resync", load, signal);
-  on("scores", (clip) => {
-    if (!plot || clip.camera !== camera || (clip.zone ?? null) !== place.zone) return;
-    history.add(clip);
-    draw();
-  }, signal);
-  on("camera", (status) => {
-    if (plot && status.camera === camera && !history.atMs.length) draw();
-  }, signal);
-  on("event", (event) => {
-    if (event.camera !== camera) return;
-    addSpan(event);
-    plot?.mark([...spans.values()]);
-  }, signal);
+  on(
+    "scores",
+    (clip) => {
+      if (!plot || clip.camera !== camera || (clip.zone ?? null) !== place.zone) return;
+      history.add(clip);
+      draw();
+    },
+    signal,
+  );
+  on(
+    "camera",
+    (status) => {
+      if (plot && status.camera === camera && !history.atMs.length) draw();
+    },
+    signal,
+  );
+  on(
+    "event",
+    (event) => {
+      if (event.camera !== camera) return;
+      addSpan(event);
+      plot?.mark([...spans.values()]);
+    },
+    signal,
+  );
 }
