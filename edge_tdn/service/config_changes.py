@@ -82,7 +82,9 @@ def changes(running: Config, new: Config, failed: Collection[str] = (), pending:
         ),
         removed=tuple(name for name in before if name not in after),
         keys=keys,
-        later=tuple(key for key in keys if key in ("host", "broker.base") or key.startswith(("outbox.", "metrics.", "web."))),
+        later=tuple(
+            key for key in keys if key in ("host", "broker.base") or key.startswith(("outbox.", "metrics.", "web."))
+        ),
     )
 
 
