@@ -12,7 +12,7 @@ from edge_tdn.config.resolved_zones import model_choices
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import DeviceError, EdgeTdnError, last_line, with_type
 from edge_tdn.hub.hub import Hub
-from edge_tdn.hub.page import OpenPage
+from edge_tdn.hub.page import OpenPage, Page, check_installed
 from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.manifest import Model
@@ -67,8 +67,8 @@ class Daemon:
         self._computed = True  # the runtime thread has ended when it was asked to
         self._watchdog = heartbeat.Watchdog()
         boot = secrets.token_hex(4)
-        hub = Hub(boot) if config.web.port and open_page else None
-        self._hub, self.page = hub, open_page(config, base, hub) if hub and open_page else None
+        self._hub = hub = Hub(boot) if config.web.port and open_page else None
+        self.page = _open_page(config, base, hub, open_page)
         self._metrics = _open_metrics(config, lambda: self.cameras, self._status, timing.metrics)
         count = len({(choice.model, choice.precision) for choice in model_choices(config)})
         systemd_notify.extend(count * timing.compile_s, "verifying and compiling the model")
@@ -255,6 +255,14 @@ class Daemon:
     @property
     def _faults(self) -> EndpointFaults:
         return EndpointFaults(self._metrics.fault if self._metrics else "", self.page.fault if self.page else "")
+
+
+def _open_page(config: Config, base: Path, hub: Hub | None, open_page: OpenPage | None) -> Page | None:
+    """Return the page, not started yet; None where it is off. ConfigError: it cannot be opened."""
+    if not (hub and open_page):
+        return None
+    check_installed(config)
+    return open_page(config, base, hub)
 
 
 class _MetricsServer(Protocol):

@@ -22,11 +22,9 @@ METHODS = ("GET", "HEAD", "POST")
 SHELL = "/"
 LOGIN = "/api/session"
 UNCOUNTED = (LOGIN, "/api/session/end")  # POSTs that are not commands
-STREAM = "/api/stream"
 PUBLIC_FOLDER = "/static/"
 PUBLIC = (SHELL, "/favicon.svg")
 RETRY_COMMAND_S = "10"
-RETRY_STREAM_S = "5"
 SINGLE = ("host", "origin", "content-type", "content-length", "sec-fetch-site", "x-forwarded-proto")
 POLICY = "; ".join(
     (
@@ -63,7 +61,6 @@ class Gate:
         self._app, self._page, self._web = app, page, page.config.web
         self._hosts = allowed_hosts(self._web)
         self._cookie = cookie_name(self._web)
-        self._streams = 0  # open now
         self._log = RateLimitedLog(log, LOG_EVERY_S, LOG_BURST)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +87,7 @@ class Gate:
                 Refused(500, "this request failed; the log of the daemon has the reason"), scope, receive
             )
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         """Check a request, and hand it on. Refused: it fails a check."""
         self._check_target(scope)
         headers = _headers(scope)
@@ -98,15 +95,13 @@ class Gate:
         _check_method(scope)
         self._check_origin(scope, headers)
         receive = await self._checked_body(scope, headers, receive)
+        reply.is_request_read = True
         if not _is_public(scope):
             self._check_session(headers)
         if scope["method"] == "POST" and scope["path"] not in UNCOUNTED and not self._page.hub.host.admits():
             raise Refused(429, "too many commands within 10 s; try again later", Retry_After=RETRY_COMMAND_S)
         scope["app"] = self._app  # so that the router raises instead of answering by itself
-        if scope["path"] == STREAM:
-            await self._stream(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        await self._app(scope, receive, reply)
 
     def _check_target(self, scope: Scope) -> None:
         limits, path = self._page.limits, scope["path"]
@@ -168,17 +163,6 @@ class Gate:
         if not any(self._page.access.sessions.valid(value, now_s) for value in values):
             raise Refused(401, "log in first")
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
-            raise Refused(405, "a stream can only be read", Allow="GET")
-        if self._streams >= self._page.limits.streams:
-            raise Refused(503, f"{self._streams} pages are open already", Retry_After=RETRY_STREAM_S)
-        self._streams += 1
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._streams -= 1
-
 
 class _Reply:
     """The `send` of one request: adds the headers that every answer has."""
@@ -186,6 +170,7 @@ class _Reply:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._started = False
+        self.is_request_read = False  # whole; else the rest of it may follow
 
     async def __call__(self, message: Message) -> None:
         """Send a part of the answer."""
@@ -202,8 +187,8 @@ class _Reply:
         if self._started:
             raise ConnectionAbortedError
         response = refusal(refused)
-        if scope["method"] not in ("GET", "HEAD"):
-            response.headers["Connection"] = "close"  # the rest of a body is not read
+        if not self.is_request_read and scope["method"] != "HEAD":
+            response.headers["Connection"] = "close"
         await response(scope, receive, self)
 
 

@@ -11,7 +11,7 @@ from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError, with_type
 from edge_tdn.hub.hub import Hub
 from edge_tdn.hub.port import open_port
-from edge_tdn.web.access import Access
+from edge_tdn.web.access import Admission
 from edge_tdn.web.limits import DEFAULT_HTTP_LIMITS, HttpLimits
 
 log = logging.getLogger(__name__)
@@ -38,12 +38,12 @@ class PageThread:
         self,
         config: Config,
         hub: Hub,
-        access: Access,
+        access: Admission,
         limits: HttpLimits = DEFAULT_HTTP_LIMITS,
         timing: PageTiming = DEFAULT_PAGE_TIMING,
     ) -> None:
         """Open the port. ConfigError: the address is not available."""
-        self._config, self._hub, self._access = config, hub, access
+        self._config, self._hub, self.access = config, hub, access
         self._limits, self._timing = limits, timing
         self._closing = threading.Event()
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -70,10 +70,12 @@ class PageThread:
 
     def link(self) -> str:
         """Return the URL with a new code for one login."""
-        return f"{self.address}#code={self._access.codes.new()}"
+        return f"{self.address}#code={self.access.codes.new()}"
 
     def stop(self) -> None:
         """Ask the thread to end. Returns at once."""
+        if self._closing.is_set():
+            return
         self._closing.set()
         self._wake_writer.send(b"\0")
         self._stop_server()
@@ -114,9 +116,9 @@ class PageThread:
         from edge_tdn.web.http_server import serve
         from edge_tdn.web.page_context import PageContext
 
-        page = PageContext(self._config, self._hub, self._access, self._limits)
+        page = PageContext(self._config, self._hub, self.access, self._limits)
         try:
-            serve(create_app(page), listener, self._access.tls, self._limits, page.closing, self._running)
+            serve(create_app(page), listener, self.access.tls, self._limits, page.closing, self._running)
         finally:
             page.work.shutdown(wait=False, cancel_futures=True)
 

@@ -46,11 +46,11 @@ class StaticFile:
 
 
 @cache
-def static_files() -> dict[str, StaticFile]:
+def static_files(folder: Path = FOLDER) -> dict[str, StaticFile]:
     """Return the files by their path below the folder. The ETag of the shell changes with any of them."""
     contents = {
-        path.relative_to(FOLDER).as_posix(): path.read_bytes()
-        for path in sorted(FOLDER.rglob("*"))
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
         if path.suffix in TYPES and path.is_file()
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
