@@ -26,7 +26,10 @@ export async function getRaw(path, query = {}, signal = undefined) {
 /** Send JSON, and return the JSON of the answer, or null if it has none. */
 export async function post(path, body = {}, signal = undefined) {
   const answer = await request(path, {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal,
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    signal,
   });
   return answer.status === 204 ? null : answer.json();
 }

@@ -2,7 +2,7 @@
 import { path, post } from "./api.js";
 import { el, fillWith } from "./dom.js";
 import { cameraState, stateMark, textOf } from "./parts.js";
-import { activeActions, emit, cameraOf } from "./store.js";
+import { activeActions, cameraOf, emit } from "./store.js";
 import { length } from "./time.js";
 
 const ADVICE = {
@@ -23,28 +23,35 @@ export function adviceOf(state) {
 /** Return the state of a camera as a dot and a word. */
 export function stateOf(status) {
   const { form, word } = cameraState(status.state);
-  return status.state === "streaming" && status.reason ? stateMark("warn", "Streaming, with a fault") : stateMark(form, word);
+  return status.state === "streaming" && status.reason
+    ? stateMark("warn", "Streaming, with a fault")
+    : stateMark(form, word);
 }
 
-/** Return one line of figures: `30 fps, a score every 0.3 s, after 21 ms`. */
+/** Return one line of figures: `30 fps · score every 0.3 s · 21 ms`. */
 export function figuresOf(camera) {
   const { status, zones } = camera;
   if (status.state !== "streaming") return "";
   const parts = [`${status.fps.toFixed(status.fps < 10 ? 1 : 0)} fps`];
   if (status.hop) {
-    parts.push(`a score every ${length(status.hop * (zones[0]?.segment_s ?? 0))}`, `after ${Math.round(status.latency_ms)} ms`);
+    parts.push(`score every ${length(status.hop * (zones[0]?.segment_s ?? 0))}`, `${Math.round(status.latency_ms)} ms`);
   }
-  return parts.join(", ");
+  return parts.join(" · ");
 }
 
-/** Fill a node with the actions that are active in a camera, each as a pill; "No action" if none is. */
+/** Fill a node with the actions that are active in a camera, each as a pill; "No action" if it streams without any. */
 export function fillActions(node, name) {
-  const active = activeActions(name);
-  const key = JSON.stringify(active);
+  const streams = cameraOf(name)?.status.state === "streaming";
+  const active = streams ? activeActions(name) : [];
+  const key = JSON.stringify([streams, active]);
   if (node.dataset.shown === key) return;
   node.dataset.shown = key;
-  if (!active.length) fillWith(node, el("span", { class: "pill none" }, "No action"));
-  else fillWith(node, active.map(({ zone, action }) => el("span", { class: "pill" }, zone === null ? action : `${zone}: ${action}`)));
+  if (!active.length) fillWith(node, streams && el("span", { class: "pill none" }, "No action"));
+  else
+    fillWith(
+      node,
+      active.map(({ zone, action }) => el("span", { class: "pill" }, zone === null ? action : `${zone}: ${action}`)),
+    );
 }
 
 /** Switch a camera on or off. Return why that failed; empty if it did not. */

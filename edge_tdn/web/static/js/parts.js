@@ -4,8 +4,14 @@ import { el, fillWith, setText } from "./dom.js";
 import { on, store } from "./store.js";
 
 const STATES = {
-  streaming: ["good", "Streaming"], connecting: ["warn", "Connecting"], frozen: ["bad", "Frozen"], stalled: ["bad", "Stalled"],
-  unauthorized: ["bad", "Password refused"], unreachable: ["bad", "Unreachable"], ended: ["off", "Ended"], disabled: ["off", "Off"],
+  streaming: ["good", "Streaming"],
+  connecting: ["warn", "Connecting"],
+  frozen: ["bad", "Frozen"],
+  stalled: ["bad", "Stalled"],
+  unauthorized: ["bad", "Password refused"],
+  unreachable: ["bad", "Unreachable"],
+  ended: ["off", "Ended"],
+  disabled: ["off", "Off"],
 };
 
 /** Return the state of a camera as {form, word}: form is "good", "warn", "bad" or "off". */
@@ -22,7 +28,13 @@ export function stateMark(form, word) {
 /** Return a control that can be used only while the daemon answers: a fieldset, disabled while it does not. */
 export function liveControls(signal, attributes, ...children) {
   const controls = el("fieldset", { ...attributes, disabled: store.connection === "gone" }, ...children);
-  on("connection", (connection) => { controls.disabled = connection === "gone"; }, signal);
+  on(
+    "connection",
+    (connection) => {
+      controls.disabled = connection === "gone";
+    },
+    signal,
+  );
   return controls;
 }
 
@@ -35,9 +47,12 @@ export function skeleton(height) {
 
 /** Return what went wrong, with a button that tries again, if `again` is given. */
 export function errorNote(error, again = null) {
-  return el("div", { class: "note bad row spread", role: "alert" },
+  return el(
+    "div",
+    { class: "note bad row spread", role: "alert" },
     el("span", {}, textOf(error)),
-    again && el("button", { type: "button", class: "button", onclick: again }, "Try again"));
+    again && el("button", { type: "button", class: "button", onclick: again }, "Try again"),
+  );
 }
 
 /** Return an error as a sentence for a person. An error of the page itself is raised again. */
@@ -66,7 +81,10 @@ export function linesToCopy(text, label = "Lines for the configuration") {
     const copied = await toClipboard(pre, text);
     setText(button, copied ? "Copied" : "Press Ctrl+C");
     setText(announced, copied ? "Copied" : "Selected. Press Ctrl+C to copy.");
-    setTimeout(() => { setText(button, "Copy"); setText(announced, ""); }, 2500);
+    setTimeout(() => {
+      setText(button, "Copy");
+      setText(announced, "");
+    }, 2500);
   }
   return el("div", { class: "lines" }, pre, button, announced);
 }
@@ -83,6 +101,10 @@ async function toClipboard(pre, text) {
 
 /** Return pairs of a name and a value; a pair whose value is null or "" is left out. */
 export function facts(pairs) {
-  return fillWith(el("dl", { class: "facts" }), ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "")
-    .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  return fillWith(
+    el("dl", { class: "facts" }),
+    ...pairs
+      .filter(([, value]) => value !== null && value !== undefined && value !== "")
+      .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+  );
 }

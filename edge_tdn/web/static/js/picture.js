@@ -17,9 +17,17 @@ let requests = 0;
  * frames is known, and when it changes. The canvas has the time of its picture as `data-taken`.
  */
 export function livePicture(camera, { seconds, maxWidth, signal, onpicture = () => {} }) {
-  const canvas = el("canvas", { class: "live-picture", width: 16, height: 9, role: "img", "aria-label": `Live picture of ${camera}` });
+  const canvas = el("canvas", {
+    class: "live-picture",
+    width: 16,
+    height: 9,
+    role: "img",
+    "aria-label": `Live picture of ${camera}`,
+  });
   let visible = false;
-  const observer = new IntersectionObserver((entries) => { visible = entries.at(-1).isIntersecting; });
+  const observer = new IntersectionObserver((entries) => {
+    visible = entries.at(-1).isIntersecting;
+  });
   observer.observe(canvas);
   signal.addEventListener("abort", () => observer.disconnect(), { once: true });
   let size = "";
@@ -55,7 +63,7 @@ export function livePicture(camera, { seconds, maxWidth, signal, onpicture = () 
       bitmap.close();
       return 0;
     } catch (error) {
-      return signal.aborted ? 0 : error.retryAfter ?? 2;
+      return signal.aborted ? 0 : (error.retryAfter ?? 2);
     } finally {
       requests -= 1;
     }

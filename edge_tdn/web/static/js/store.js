@@ -34,8 +34,12 @@ export function emit(kind, value) {
 }
 
 const TAKE = {
-  state: (state) => { store.state = state; },
-  connection: (connection) => { store.connection = connection; },
+  state: (state) => {
+    store.state = state;
+  },
+  connection: (connection) => {
+    store.connection = connection;
+  },
   scores: (clip) => store.latest.set(placeKey(clip.camera, clip.zone), clip),
   action: ({ camera, zone, label }) => {
     const known = store.latest.get(placeKey(camera, zone));
@@ -48,7 +52,9 @@ const TAKE = {
       known.enabled = status.state !== "disabled";
     }
   },
-  host: (status) => { if (store.state) store.state.host = status; },
+  host: (status) => {
+    if (store.state) store.state.host = status;
+  },
 };
 
 /** Return a camera of the state by its name, or undefined. */

@@ -2,16 +2,34 @@
 import { el } from "./dom.js";
 
 const KEY = "edge-tdn-theme";
-const CHOICES = [["system", "System"], ["light", "Light"], ["dark", "Dark"]];
+const CHOICES = [
+  ["system", "System"],
+  ["light", "Light"],
+  ["dark", "Dark"],
+];
 
 /** Return the choice of a theme, a group of three radio buttons. */
 export function themeSwitch() {
   const chosen = document.documentElement.dataset.theme ?? "system";
-  return el("fieldset", { class: "choice" },
+  return el(
+    "fieldset",
+    { class: "choice" },
     el("legend", {}, "Theme"),
-    ...CHOICES.map(([value, text]) => el("label", {},
-      el("input", { type: "radio", name: "theme", value, checked: value === chosen, onchange: () => setTheme(value) }),
-      el("span", {}, text))));
+    ...CHOICES.map(([value, text]) =>
+      el(
+        "label",
+        {},
+        el("input", {
+          type: "radio",
+          name: "theme",
+          value,
+          checked: value === chosen,
+          onchange: () => setTheme(value),
+        }),
+        el("span", {}, text),
+      ),
+    ),
+  );
 }
 
 function setTheme(theme) {

@@ -21,7 +21,10 @@ export function show(view, route, signal) {
     if (names.join("\n") !== [...cards.keys()].join("\n")) {
       const seconds = Math.min(Math.max(names.length / 3, FASTEST_S), SLOWEST_S);
       cards = new Map(names.map((name) => [name, card(name, seconds, signal)]));
-      fillWith(grid, [...cards.values()].map(({ node }) => node));
+      fillWith(
+        grid,
+        [...cards.values()].map(({ node }) => node),
+      );
     }
     for (const { refresh } of cards.values()) refresh();
     summarise();
@@ -30,12 +33,22 @@ export function show(view, route, signal) {
   function summarise() {
     const { cameras } = store.state;
     const streaming = cameras.filter(({ status }) => status.state === "streaming").length;
-    setText(summary, streaming === cameras.length ? `${cameras.length} streaming` : `${streaming} of ${cameras.length} streaming`);
+    setText(
+      summary,
+      streaming === cameras.length ? `${cameras.length} streaming` : `${streaming} of ${cameras.length} streaming`,
+    );
   }
 
   build();
   on("state", build, signal);
-  on("camera", ({ camera }) => { cards.get(camera)?.refresh(); summarise(); }, signal);
+  on(
+    "camera",
+    ({ camera }) => {
+      cards.get(camera)?.refresh();
+      summarise();
+    },
+    signal,
+  );
   on("action", ({ camera }) => cards.get(camera)?.refreshActions(), signal);
   on("scores", ({ camera }) => cards.get(camera)?.refreshActions(), signal);
 }
@@ -47,14 +60,18 @@ function card(name, seconds, signal) {
   const state = el("div", { class: "row" });
   const figures = el("p", { class: "muted small figures" });
   const actions = el("div", { class: "actions" });
-  const node = el("li", { class: "card camera-card", "aria-labelledby": id },
+  const node = el(
+    "li",
+    { class: "card camera-card", "aria-labelledby": id },
     box,
-    el("div", { class: "body" },
-      el("div", { class: "row spread" },
-        el("h2", { id }, el("a", { href: link("camera", [name]) }, name)),
-        state),
+    el(
+      "div",
+      { class: "body" },
+      el("div", { class: "row spread" }, el("h2", { id }, el("a", { href: link("camera", [name]) }, name)), state),
       actions,
-      figures));
+      figures,
+    ),
+  );
   box.append(over);
   let shown = null;
 
@@ -82,7 +99,11 @@ function trouble(name, status, signal) {
     return [status.reason && el("p", {}, status.reason), el("p", { class: "small" }, adviceOf(status.state))];
   }
   const failed = el("p", { class: "small", role: "alert" });
-  const button = el("button", { type: "button", class: "button", onclick: switchOn, "aria-label": `Switch ${name} on` }, "Switch on");
+  const button = el(
+    "button",
+    { type: "button", class: "button", onclick: switchOn, "aria-label": `Switch ${name} on` },
+    "Switch on",
+  );
   async function switchOn() {
     button.disabled = true;
     setText(failed, await setEnabled(name, true));

@@ -1,0 +1,67 @@
+// The scores of the last five minutes of one place: what was loaded, and what has come since. No drawing.
+
+export const SECONDS = 300;
+const SLACK = 64; // rows that may be too old before they are dropped
+
+export class ScoreHistory {
+  constructor() {
+    this.actions = [];
+    this.atMs = [];
+    this.scores = []; // one array an action; null: a break; undefined: not among the highest of its clip
+  }
+
+  /** Take the answer of GET /api/camera/{c}/scores in place of what is here. */
+  load(table) {
+    this.actions = [...table.actions];
+    this.atMs = [...table.at_ms];
+    this.scores = table.scores.map((row) => [...row]);
+  }
+
+  /** Take the scores of one clip. Return true if an action has come that was not here before. */
+  add(clip) {
+    const at = Date.parse(clip.at);
+    if (at <= (this.atMs.at(-1) ?? 0)) return false;
+    const unknown = Object.keys(clip.scores).filter((action) => !this.actions.includes(action));
+    for (const action of unknown) {
+      this.actions.push(action);
+      this.scores.push(new Array(this.atMs.length).fill(undefined));
+    }
+    this.atMs.push(at);
+    this.actions.forEach((action, index) => this.scores[index].push(clip.scores[action]));
+    this.#drop(at - SECONDS * 1000);
+    return unknown.length > 0;
+  }
+
+  /** Return how many seconds it covers. */
+  get seconds() {
+    return this.atMs.length ? (this.atMs.at(-1) - this.atMs[0]) / 1000 : 0;
+  }
+
+  /** Return the newest known score of an action, or null. */
+  newest(index) {
+    return this.scores[index]?.at(-1) ?? null;
+  }
+
+  /** Return the highest score of an action, or null. */
+  highest(index) {
+    const known = this.scores[index].filter((score) => score !== null && score !== undefined);
+    return known.length ? known.reduce((one, other) => Math.max(one, other)) : null;
+  }
+
+  /** Return the indices of the actions with the highest peaks, at most `count`, in the order of the actions. */
+  strongest(count, always) {
+    const peaks = this.actions.map((action, index) => [action === always ? 2 : (this.highest(index) ?? 0), index]);
+    return peaks
+      .sort(([one], [other]) => other - one)
+      .slice(0, count)
+      .map(([, index]) => index)
+      .sort((a, b) => a - b);
+  }
+
+  #drop(beforeMs) {
+    const kept = this.atMs.findIndex((at) => at >= beforeMs);
+    if (kept < SLACK) return;
+    this.atMs.splice(0, kept);
+    for (const row of this.scores) row.splice(0, kept);
+  }
+}
