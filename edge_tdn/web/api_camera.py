@@ -137,7 +137,7 @@ def _history(kept: KeptScores | None, zone: ZonePlace, since_ns: int) -> dict[st
     return {
         "zone": zone.name,
         "seconds": round(seconds, DECIMALS),
-        "at_ms": _rising(table.at_ns // NS_PER_MS) if table else [],
+        "at_ms": _rising((table.at_ns // NS_PER_MS).tolist()) if table else [],
         "actions": table.actions if table else zone.actions,
         "scores": _rows(table) if table else [[] for _ in zone.actions],
         "thresholds": json.loads(zone.thresholds.json_bytes()),

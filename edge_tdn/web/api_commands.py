@@ -18,7 +18,9 @@ def routes(page: PageContext) -> list[Route]:
     async def thresholds(request: Request) -> Response:
         reply = await _carried_out(page.hub, request, "set/threshold")
         zone, label, enter, leave = (reply.result.get(key) for key in ("zone", "label", "enter", "exit"))
-        toml = thresholds_toml(zone and str(zone), label and str(label), float(enter or 0), float(leave or 0))
+        toml = thresholds_toml(
+            str(zone) if zone else None, str(label) if label else None, float(enter or 0), float(leave or 0)
+        )
         return answer({"ok": True, "result": reply.result, "toml": toml})
 
     async def enabled(request: Request) -> Response:
