@@ -50,7 +50,3 @@ class Hub:
                 view.expire()
         if self.notes.open:
             self.notes.put(kind, make())
-
-    def close(self) -> None:
-        """Forget everything that was published."""
-        self.notes.close()

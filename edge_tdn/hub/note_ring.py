@@ -76,11 +76,6 @@ class NoteRing:
                 self._woken = True
                 self._wake()
 
-    def close(self) -> None:
-        """Forget all notes."""
-        with self._lock:
-            self._clear()
-
     def after(self, last: int) -> tuple[list[HubNote], bool, int]:
         """Return the notes after the one numbered `last`, whether any is missing before them, and the last number.
 

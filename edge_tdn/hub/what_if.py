@@ -9,7 +9,6 @@ from edge_tdn.hub.history import YIELD_EVERY
 from edge_tdn.hub.host_access import ZonePlace
 from edge_tdn.hub.kept_scores import REST, KeptClips, KeptScores
 from edge_tdn.messages import NS_PER_S, ActionEvent
-from edge_tdn.status_messages import CameraThresholds
 
 CACHED_NS = 2 * NS_PER_S  # that a copy of the scores is used for, with what the thresholds in force gave
 
@@ -50,7 +49,7 @@ def what_if(
 
 
 class WhatIfRuns:
-    """Tries thresholds again and again on one zone, while somebody moves a slider. Belongs to one thread."""
+    """Tries thresholds again and again on one zone, while a slider is moved. Belongs to one thread."""
 
     def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
         """`clock`: monotonic, nanoseconds."""
@@ -95,15 +94,8 @@ def _decider(clips: KeptClips, place: ZonePlace, camera: str) -> Decider:
     """Return a decider with the limits and thresholds in force."""
     origin = Origin("", camera, "what-if", place.model, place.name)
     decider = Decider(place.decide, origin, clips.labels, (*place.background, REST))
-    follow(decider, place.thresholds)
+    decider.restore(place.thresholds)
     return decider
-
-
-def follow(decider: Decider, thresholds: CameraThresholds) -> None:
-    """Set all thresholds of a decider, those of actions that it does not have excepted."""
-    decider.set_thresholds(thresholds.enter, thresholds.exit)
-    for label in thresholds.actions.keys() & decider.thresholds.keys():
-        decider.set_thresholds(thresholds.actions[label].enter, thresholds.actions[label].exit, label)
 
 
 def _actions(clips: KeptClips, place: ZonePlace, decider: Decider) -> tuple[WouldBe, ...]:

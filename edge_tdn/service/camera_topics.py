@@ -99,4 +99,4 @@ class CameraTopics:
 
 
 def _json(content: dict[str, object]) -> bytes:
-    return json.dumps(content).encode()
+    return json.dumps(content, separators=(",", ":")).encode()

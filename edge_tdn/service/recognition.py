@@ -138,9 +138,7 @@ class Recognition:
         missing = interrupted([*self._under_way.values()], "failed")
         ends = [end.model_copy(update={"seq": self._numbers.take()}) for end in missing]
         self._decider = self._new_decider()
-        self._decider.set_thresholds(before.enter, before.exit)
-        for label in before.actions.keys() & self._decider.thresholds.keys():
-            self._decider.set_thresholds(before.actions[label].enter, before.actions[label].exit, label)
+        self._decider.restore(before)
         self._publish(ends, None)
 
     def _new_decider(self) -> Decider:

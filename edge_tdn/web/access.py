@@ -82,7 +82,7 @@ class OneTimeCodes:
             return any(self._until_s.pop(code) > self._clock() for code in found)
 
 
-class Access:
+class Admission:
     """Who may look at the page, and by which certificate.
 
     `codes` may be used by any thread, all else belongs to the thread `page`.
@@ -98,20 +98,26 @@ class Access:
         """`tls`: None: without, or by a proxy."""
         self.tls = tls
         self.sessions, self.codes = Sessions(token), OneTimeCodes(clock)
-        self._token = hashlib.sha256(token.encode()).digest()
+        self._token = _digest(token)
         self._limits, self._clock = limits, clock
         self._wrong_s: deque[float] = deque(maxlen=limits.logins)
 
-    def log_in(self, token: str = "", code: str = "") -> Outcome:
-        """Return whether a token or a code is right; "later": there were too many wrong ones."""
+    def log_in(self, token: str) -> Outcome:
+        """Return whether a token is right; "later": there were too many wrong ones.
+
+        Codes have no such limit: they cannot be guessed, and a link must open the page while others try tokens.
+        """
         now_s = self._clock()
         if len(self._wrong_s) == self._limits.logins and now_s - self._wrong_s[0] < self._limits.logins_s:
             return "later"
-        given = hashlib.sha256(token.encode("utf-8", "replace")).digest()
-        if (code and self.codes.redeem(code)) or (token and hmac.compare_digest(given, self._token)):
+        if hmac.compare_digest(_digest(token), self._token):
             return "right"
         self._wrong_s.append(now_s)
         return "wrong"
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
 def new_token() -> str:

@@ -1,5 +1,6 @@
 """Log in, log out, and let another device in."""
 
+import logging
 import time
 from typing import Self
 
@@ -8,11 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from edge_tdn.process.log import RateLimitedLog
 from edge_tdn.web.access import CODE_S, SESSION_S
 from edge_tdn.web.answers import Refused, answer, parsed
 from edge_tdn.web.hosts import own_origin
 from edge_tdn.web.page_context import PageContext
 from edge_tdn.web.session_cookie import cookie_name
+
+log = logging.getLogger(__name__)
+
+LOG_EVERY_S, LOG_BURST = 60.0, 5
 
 
 class LoginRequest(BaseModel):
@@ -37,7 +43,7 @@ class EmptyRequest(BaseModel):
 
 def routes(page: PageContext) -> list[Route]:
     """Return the routes of sessions."""
-    web = page.config.web
+    web, attempts = page.config.web, RateLimitedLog(log, LOG_EVERY_S, LOG_BURST)
 
     def cookie(value: str, max_age_s: int, origin: str) -> str:
         secure = "; Secure" if origin.startswith("https:") else ""
@@ -46,13 +52,19 @@ def routes(page: PageContext) -> list[Route]:
 
     async def log_in(request: Request) -> Response:
         given = parsed(LoginRequest, await request.body())
-        outcome = page.access.log_in(given.token, given.code)
-        if outcome == "later":
-            seconds = f"{page.limits.logins_s:.0f}"
-            raise Refused(429, f"too many wrong tokens; try again in {seconds} s", Retry_After=seconds)
-        if outcome == "wrong":
-            kind = "link has been used, or is older than 15 minutes" if given.code else "token is wrong"
-            raise Refused(401, f"the {kind}")
+        peer = request.client.host if request.client else ""
+        if given.code and not page.access.codes.redeem(given.code):
+            raise Refused(401, f"this link has been used, or is older than {CODE_S // 60} minutes")
+        if given.token:
+            outcome = page.access.log_in(given.token)
+            if outcome != "right":
+                attempts.log(logging.WARNING, "page: a wrong token from %s", peer)
+            if outcome == "later":
+                seconds = f"{page.limits.logins_s:.0f}"
+                raise Refused(429, f"too many wrong tokens; try again in {seconds} s", Retry_After=seconds)
+            if outcome == "wrong":
+                raise Refused(401, "the token is wrong")
+        log.info("page: a login from %s", peer)
         value = page.access.sessions.cookie(time.time())
         return Response(None, 204, {"Set-Cookie": cookie(value, SESSION_S, own_origin(web, request.headers))})
 

@@ -87,7 +87,7 @@ class Gate:
                 Refused(500, "this request failed; the log of the daemon has the reason"), scope, receive
             )
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         """Check a request, and hand it on. Refused: it fails a check."""
         self._check_target(scope)
         headers = _headers(scope)
@@ -95,12 +95,13 @@ class Gate:
         _check_method(scope)
         self._check_origin(scope, headers)
         receive = await self._checked_body(scope, headers, receive)
+        reply.is_request_read = True
         if not _is_public(scope):
             self._check_session(headers)
         if scope["method"] == "POST" and scope["path"] not in UNCOUNTED and not self._page.hub.host.admits():
             raise Refused(429, "too many commands within 10 s; try again later", Retry_After=RETRY_COMMAND_S)
         scope["app"] = self._app  # so that the router raises instead of answering by itself
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, reply)
 
     def _check_target(self, scope: Scope) -> None:
         limits, path = self._page.limits, scope["path"]
@@ -169,6 +170,7 @@ class _Reply:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._started = False
+        self.is_request_read = False  # whole; else the rest of it may follow
 
     async def __call__(self, message: Message) -> None:
         """Send a part of the answer."""
@@ -185,8 +187,8 @@ class _Reply:
         if self._started:
             raise ConnectionAbortedError
         response = refusal(refused)
-        if scope["method"] not in ("GET", "HEAD"):
-            response.headers["Connection"] = "close"  # the rest of a body is not read
+        if not self.is_request_read and scope["method"] != "HEAD":
+            response.headers["Connection"] = "close"
         await response(scope, receive, self)
 
 

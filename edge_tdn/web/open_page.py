@@ -8,7 +8,7 @@ from edge_tdn.config.tables import Config
 from edge_tdn.hub.hub import Hub
 from edge_tdn.process.passwords import hide
 from edge_tdn.process.state_folder import state_folder
-from edge_tdn.web.access import Access, kept_token, new_token
+from edge_tdn.web.access import Admission, kept_token, new_token
 from edge_tdn.web.limits import DEFAULT_HTTP_LIMITS, HttpLimits
 from edge_tdn.web.page_thread import DEFAULT_PAGE_TIMING, PageThread, PageTiming
 
@@ -33,7 +33,7 @@ def open_page(
     given = page_access(config, base)
     token = given.token or (_kept_token(config) if keep_token else new_token())
     hide(token)
-    return PageThread(config, hub, Access(token, given.tls, limits), limits, timing)
+    return PageThread(config, hub, Admission(token, given.tls, limits), limits, timing)
 
 
 def _kept_token(config: Config) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from edge_tdn.config.tables import Config
 from edge_tdn.hub.hub import Hub
-from edge_tdn.web.access import Access
+from edge_tdn.web.access import Admission
 from edge_tdn.web.limits import DEFAULT_HTTP_LIMITS, HttpLimits
 
 
@@ -20,7 +20,7 @@ class PageContext:
 
     config: Config
     hub: Hub
-    access: Access
+    access: Admission
     limits: HttpLimits = DEFAULT_HTTP_LIMITS
     work: ThreadPoolExecutor = field(default_factory=_worker)  # pictures, histories, folders: one job at a time
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set when the page ends: streams must end, too

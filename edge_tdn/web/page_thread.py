@@ -11,7 +11,7 @@ from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError, with_type
 from edge_tdn.hub.hub import Hub
 from edge_tdn.hub.port import open_port
-from edge_tdn.web.access import Access
+from edge_tdn.web.access import Admission
 from edge_tdn.web.limits import DEFAULT_HTTP_LIMITS, HttpLimits
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class PageThread:
         self,
         config: Config,
         hub: Hub,
-        access: Access,
+        access: Admission,
         limits: HttpLimits = DEFAULT_HTTP_LIMITS,
         timing: PageTiming = DEFAULT_PAGE_TIMING,
     ) -> None:

@@ -27,7 +27,9 @@ def test_a_token_is_the_first_line_of_its_file(tmp_path: Path) -> None:
     assert access.token not in repr(access)
 
 
-@pytest.mark.parametrize("token", ["0123456789abcde", "x" * 201, "sixteen letters and spaces", "sixteen\tletters.", "ä" * 20])
+@pytest.mark.parametrize(
+    "token", ["0123456789abcde", "x" * 201, "sixteen letters and spaces", "sixteen\tletters.", "ä" * 20]
+)
 def test_another_token_is_refused_and_not_shown(tmp_path: Path, token: str) -> None:
     (tmp_path / "token").write_text(token)
     with pytest.raises(ConfigError, match=r"web\.token_file.*16 to 200") as raised:

@@ -80,12 +80,14 @@ class Tab:
 
     def assert_quiet(self) -> None:
         """Assert that nothing was written to the console and every request was answered."""
-        assert not self.messages
-        assert not [one for one in self.statuses if one[1] >= 400]
+        assert not self.messages, self.messages
+        refused = [one for one in self.statuses if one[1] >= 400]
+        assert not refused, refused
 
     def assert_usable(self) -> None:
         """Assert names, labels, contrast and headings, and that the page has no horizontal scroll and did not jump."""
-        assert self.run(CHECKS) == []
+        faults = self.run(CHECKS)
+        assert not faults, faults
         width, shown = self.run("() => [document.documentElement.scrollWidth, window.innerWidth]")
         assert width <= shown, f"{width} pixels are wider than the window of {shown}"
 

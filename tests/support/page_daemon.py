@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from collections.abc import Mapping
 from contextlib import closing
 from http.client import HTTPConnection, HTTPResponse
@@ -36,6 +37,13 @@ class PageDaemon(DaemonProcess):
         assert self.is_alive, self.log()
         return re.findall(r"page: (http://\S+#code=\S+)", self.log())
 
+    def new_link(self) -> str:
+        """Have a link logged by a reload, and return it: it has not been used."""
+        known = len(self._links())
+        self.process.send_signal(signal.SIGHUP)
+        eventually(lambda: len(self._links()) > known, describe=self.log)
+        return self._links()[-1]
+
     def token(self) -> str:
         """Return the access token that the daemon has made for itself."""
         self.link()
@@ -47,7 +55,7 @@ class PageDaemon(DaemonProcess):
         self.link()
         status, _, headers = self.post("/api/session", {"token": self.token()})
         assert status == 204
-        return headers["Set-Cookie"].partition(";")[0]
+        return headers["set-cookie"].partition(";")[0]
 
     def get(self, target: str, cookie: str) -> object:
         """Return the JSON of an answer."""
@@ -69,4 +77,4 @@ class PageDaemon(DaemonProcess):
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)) as connection:
             connection.request(method, target, body, dict(headers))
             answer: HTTPResponse = connection.getresponse()
-            return answer.status, answer.read(), dict(answer.getheaders())
+            return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_tdn.web.access import CODE_S, MAX_CODES, SESSION_S, Access, OneTimeCodes, Sessions, kept_token
+from edge_tdn.web.access import CODE_S, MAX_CODES, SESSION_S, Admission, OneTimeCodes, Sessions, kept_token
 from edge_tdn.web.session_cookie import session_cookies
 from tests.support.page_server import with_limits
 
@@ -82,27 +82,18 @@ def test_few_codes_are_good_at_once() -> None:
 @pytest.mark.parametrize("text", ["", "ä", "\ud800"])
 def test_what_is_not_a_code_is_refused(text: str) -> None:
     assert not OneTimeCodes().redeem(text)
-    assert Access(TOKEN).log_in(text, text) == "wrong"
+    assert Admission(TOKEN).log_in(text) == "wrong"
 
 
-def test_wrong_tokens_and_codes_have_one_limit() -> None:
+def test_wrong_tokens_have_a_limit() -> None:
     """The right one has to wait, too, until the first wrong one is a minute old."""
     clock = Clock()
-    access = Access(TOKEN, limits=with_limits(logins=3, logins_s=60.0), clock=clock)
-    assert [access.log_in(token="x"), access.log_in(code="x"), access.log_in(token=TOKEN)] == ["wrong", "wrong", "right"]
+    access = Admission(TOKEN, limits=with_limits(logins=3, logins_s=60.0), clock=clock)
+    assert [access.log_in(token) for token in ("x", "y", TOKEN)] == ["wrong", "wrong", "right"]
     clock.now_s = 10.0
-    assert [access.log_in(token="x"), access.log_in(token=TOKEN)] == ["wrong", "later"]
+    assert [access.log_in(token) for token in ("x", TOKEN)] == ["wrong", "later"]
     clock.now_s = 60.0
-    assert access.log_in(token=TOKEN) == "right"
-
-
-def test_a_code_survives_a_login_that_has_to_wait() -> None:
-    clock = Clock()
-    access = Access(TOKEN, limits=with_limits(logins=1), clock=clock)
-    code = access.codes.new()
-    assert [access.log_in(code="x"), access.log_in(code=code)] == ["wrong", "later"]
-    clock.now_s = 60.0
-    assert access.log_in(code=code) == "right"
+    assert access.log_in(TOKEN) == "right"
 
 
 def test_a_token_is_made_once_and_only_this_user_may_read_it(tmp_path: Path) -> None:

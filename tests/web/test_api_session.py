@@ -27,11 +27,13 @@ def test_a_token_opens_a_session(page: PageServer) -> None:
     assert page.ask(UNKNOWN, session=False, Cookie=cookie).status == 404
 
 
-def test_a_wrong_token_opens_none_and_says_so(page: PageServer) -> None:
+def test_a_wrong_token_opens_none_and_is_reported(page: PageServer, caplog: pytest.LogCaptureFixture) -> None:
     answer = page.post(LOGIN, {"token": TOKEN + "x"}, session=False)
     assert (answer.status, answer.error) == (401, "the token is wrong")
     assert "set-cookie" not in answer.headers
     assert "link" in page.post(LOGIN, {"code": "x" * 22}, session=False).error
+    assert "page: a wrong token from 127.0.0.1" in caplog.text
+    assert TOKEN not in caplog.text
 
 
 def test_after_five_wrong_ones_all_have_to_wait(page: PageServer) -> None:
@@ -41,6 +43,7 @@ def test_after_five_wrong_ones_all_have_to_wait(page: PageServer) -> None:
     assert answer.status == 429
     assert answer.headers["retry-after"] == "60"
     assert page.ask().status == 404  # who is in stays in
+    assert page.post(LOGIN, {"code": page.thread.access.codes.new()}, session=False).status == 204
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,12 @@ def test_what_is_not_http_is_refused(page: PageServer) -> None:
 
 def test_a_websocket_is_not_opened(page: PageServer) -> None:
     """It is an ordinary request here, which is refused or unknown as any other."""
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Key": "AAAA", "Sec_WebSocket_Version": "13"}
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec_WebSocket_Key": "AAAA",
+        "Sec_WebSocket_Version": "13",
+    }
     assert page.ask("/", session=False, **upgrade).status in (200, 404)
     assert page.ask(session=False, **upgrade).status == 401
 
@@ -77,7 +82,9 @@ def test_a_path_that_is_not_plain_is_refused(page: PageServer, target: str) -> N
     assert page.ask(target).status == 400
 
 
-@pytest.mark.parametrize("name", ["evil.test", "evil.test:{port}", "127.0.0.1", "127.0.0.1:1", "localhost:{port}.evil", ""])
+@pytest.mark.parametrize(
+    "name", ["evil.test", "evil.test:{port}", "127.0.0.1", "127.0.0.1:1", "localhost:{port}.evil", ""]
+)
 def test_another_host_name_is_refused_also_for_the_shell(page: PageServer, name: str) -> None:
     """A name that someone has pointed to this host: DNS rebinding."""
     answer = page.ask("/", session=False, Host=name.format(port=page.port))
@@ -209,13 +216,17 @@ def test_two_lengths_of_a_body_are_refused(page: PageServer) -> None:
     assert answer.status == 400
 
 
-@pytest.mark.parametrize("target", ["/api/state", "/api/stream", "/api/events", "/api/recording/yard/a.mp4", UNKNOWN, "/x"])
+@pytest.mark.parametrize(
+    "target", ["/api/state", "/api/stream", "/api/events", "/api/recording/yard/a.mp4", UNKNOWN, "/x"]
+)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_all_but_the_shell_needs_a_session(page: PageServer, target: str, method: str) -> None:
     assert page.ask(target, method, session=False).status == 401
 
 
-@pytest.mark.parametrize("target", [CODES, "/api/session/end", "/api/camera/yard/thresholds", "/", "/static/js/main.js"])
+@pytest.mark.parametrize(
+    "target", [CODES, "/api/session/end", "/api/camera/yard/thresholds", "/", "/static/js/main.js"]
+)
 def test_every_post_but_the_login_needs_a_session(page: PageServer, target: str) -> None:
     assert page.post(target, {}, session=False).status == 401
 

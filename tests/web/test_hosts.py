@@ -56,3 +56,8 @@ def test_the_proxy_is_one_address(peer: str, is_allowed: bool) -> None:
     web = WebConfig(port=8765, hosts=("cams.lan",), trusted_proxy="192.168.1.5")
     assert is_trusted(web, peer) == is_allowed
     assert is_trusted(WebConfig(port=8765), peer)
+
+
+def test_the_address_behind_a_proxy_is_that_of_the_proxy() -> None:
+    assert WebConfig(port=8765, hosts=("cams.lan",), trusted_proxy="127.0.0.1").url == "https://cams.lan/"
+    assert WebConfig(port=8765, hosts=("cams.lan",)).url == "http://127.0.0.1:8765/"

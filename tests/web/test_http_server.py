@@ -41,6 +41,12 @@ def post_head(page: PageServer, length: int) -> bytes:
     ).encode()
 
 
+def send_forever(connection: socket.socket, data: bytes) -> None:
+    """Send until the server ends the connection. OSError: it has."""
+    while True:
+        connection.sendall(data)
+
+
 @contextmanager
 def open_streams(page: PageServer, count: int) -> Iterator[list[socket.socket]]:
     """Open streams of /api/stream, and wait until each has begun."""
@@ -80,8 +86,7 @@ def test_a_body_that_is_refused_and_comes_forever_is_ended(tmp_path: Path) -> No
         sender.sendall(post_head(page, 1_000_000_000))
         assert read_answer(sender).status == 413
         with pytest.raises(OSError):
-            while True:
-                sender.sendall(b"x" * 65_536)
+            send_forever(sender, b"x" * 65_536)
 
 
 def test_a_connection_that_sends_nothing_is_ended(tmp_path: Path) -> None:
@@ -138,8 +143,7 @@ def test_a_client_that_takes_nothing_is_ended(tmp_path: Path) -> None:
         greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         greedy.settimeout(PATIENCE_S)
         with pytest.raises(OSError):
-            while True:
-                greedy.sendall(request(page, "/static/vendor/uPlot.iife.min.js") * 100)
+            send_forever(greedy, request(page, "/static/vendor/uPlot.iife.min.js") * 100)
 
 
 def test_a_stop_ends_open_streams_at_once(tmp_path: Path) -> None:
@@ -177,9 +181,7 @@ def encrypted_page(folder: Path, certificate: Certificate, **limits: float) -> I
         yield page
 
 
-def test_a_page_with_a_certificate_is_encrypted(
-    tmp_path: Path, certificate: Certificate, authority: Authority
-) -> None:
+def test_a_page_with_a_certificate_is_encrypted(tmp_path: Path, certificate: Certificate, authority: Authority) -> None:
     with encrypted_page(tmp_path, certificate) as page:
         assert page.thread.address == f"https://{HOST}:{page.port}/"
         body = b'{"token": "%s"}' % TOKEN.encode()
@@ -196,7 +198,7 @@ def test_an_old_version_of_tls_is_refused(tmp_path: Path, certificate: Certifica
         old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
         old.set_ciphers("ALL:@SECLEVEL=0")
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
         with pytest.raises((ssl.SSLError, ConnectionResetError)):
             old.wrap_socket(connection)

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,10 @@ def test_a_page_that_is_not_looked_at_loads_no_server() -> None:
 def test_a_port_in_use_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     port = free_port()
-    with socket.create_server((HOST, port)) as other, page_server(
-        tmp_path, timing=PageTiming(retry_s=0.05), port=port
-    ) as page:
+    with (
+        socket.create_server((HOST, port)) as other,
+        page_server(tmp_path, timing=PageTiming(retry_s=0.05), port=port) as page,
+    ):
         assert "in use" in page.thread.fault
         page.thread.announce()
         assert "#code=" not in caplog.text
@@ -67,18 +69,13 @@ def test_a_page_that_waits_for_its_port_can_be_stopped(tmp_path: Path) -> None:
     with socket.create_server((HOST, port)), page_server(tmp_path, port=port) as page:
         page.thread.stop()
         page.thread.join(PATIENCE_S)
-        assert not [one for one in _page_threads() if one == "page"]
-
-
-def _page_threads() -> list[str]:
-    import threading
-
-    return [thread.name for thread in threading.enumerate()]
+        assert "page" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_an_address_of_another_host_is_an_error_of_the_configuration(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"web\.address.*an address of this host"), page_server(
-        tmp_path, address="192.0.2.1", hosts=["cams.lan"], trusted_proxy="192.0.2.2"
+    with (
+        pytest.raises(ConfigError, match=r"web\.address.*an address of this host"),
+        page_server(tmp_path, address="192.0.2.1", hosts=["cams.lan"], trusted_proxy="192.0.2.2"),
     ):
         pass
 
@@ -125,8 +122,8 @@ def test_the_token_is_kept_in_the_state_folder(tmp_path: Path, monkeypatch: pyte
     kept = (tmp_path / "dock" / "page" / "token").read_text().strip()
     (_, first), (second, _), (third, _) = cookies
     assert second.access.sessions.valid(first, 0.0)
-    assert second.access.log_in(token=kept) == "right"
-    assert third.access.log_in(token=kept) == "wrong"
+    assert second.access.log_in(kept) == "right"
+    assert third.access.log_in(kept) == "wrong"
 
 
 def test_a_state_folder_that_refuses_is_reported(

@@ -29,7 +29,9 @@ def test_every_file_is_sent_with_its_type(page: PageServer) -> None:
     assert sum(len(file.content) + len(file.packed) for file in static_files().values()) < MAX_BYTES
 
 
-@pytest.mark.parametrize("target", ["/static/", "/static/js", "/static/js/", "/static/__init__.py", "/static/vendor/README.md"])
+@pytest.mark.parametrize(
+    "target", ["/static/", "/static/js", "/static/js/", "/static/__init__.py", "/static/vendor/README.md"]
+)
 def test_nothing_else_is_sent(page: PageServer, target: str) -> None:
     assert page.ask(target, session=False).status == 404
 
