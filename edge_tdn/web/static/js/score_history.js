@@ -1,6 +1,7 @@
 // The scores of the last five minutes of one place: what was loaded, and what has come since. No drawing.
 
 export const SECONDS = 300;
+const BREAK_MS = 5000; // without a clip: a gap in the lines
 const SLACK = 64; // rows that may be too old before they are dropped
 
 export class ScoreHistory {
@@ -25,6 +26,10 @@ export class ScoreHistory {
     for (const action of unknown) {
       this.actions.push(action);
       this.scores.push(new Array(this.atMs.length).fill(undefined));
+    }
+    if (at - (this.atMs.at(-1) ?? at) > BREAK_MS) {
+      this.atMs.push(this.atMs.at(-1) + 1);
+      for (const row of this.scores) row.push(null);
     }
     this.atMs.push(at);
     this.actions.forEach((action, index) => this.scores[index].push(clip.scores[action]));
