@@ -1,7 +1,7 @@
 """Pages of other origins, in a browser that is logged in: what they send is refused, and they read nothing.
 
-The attacker's page is at another port of 127.0.0.1, which is the same site, so that the browser sends the cookie; and at
-`evil.test`, a name that its owner has pointed to this machine (DNS rebinding).
+The attacker's page is at another port of 127.0.0.1, which is the same site, so that the browser sends the cookie; and
+at `evil.test`, a name that its owner has pointed to this machine (DNS rebinding).
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,8 @@ READ_OPAQUE = """async (target) => {
 }"""
 POST = """async ([target, mode, type, body]) => {
     try {
-        const answer = await fetch(target, { method: 'POST', credentials: 'include', mode, headers: { 'Content-Type': type }, body });
+        const headers = { 'Content-Type': type };
+        const answer = await fetch(target, { method: 'POST', credentials: 'include', mode, headers, body });
         return answer.type;
     } catch (error) { return `blocked: ${error.name}`; }
 }"""
@@ -61,6 +62,31 @@ FORM = """([target, type, body]) => {
     form.append(field);
     document.body.append(frame, form);
     form.submit();
+}"""
+
+FRAME = """(target) => {
+    const frame = document.createElement('iframe');
+    frame.src = target;
+    document.body.append(frame);
+}"""
+LINK = """(target) => {
+    const link = document.createElement('a');
+    link.href = target;
+    document.body.append(link);
+    link.click();
+}"""
+SANDBOX = """([target, body]) => {
+    const sent = `{method: 'POST', mode: 'no-cors', credentials: 'include', body: '${body}'}`;
+    const frame = document.createElement('iframe');
+    frame.sandbox = 'allow-scripts';
+    frame.srcdoc = `<script>fetch('${target}', ${sent})</script>`;
+    document.body.append(frame);
+}"""
+INJECT = """() => {
+    const script = document.createElement('script');
+    script.textContent = 'window.ran = 1';
+    document.body.append(script);
+    return window.ran ?? 0;
 }"""
 
 
@@ -150,9 +176,7 @@ def test_a_form_does_not_log_the_browser_in_as_another(evil: Tab, daemon: PageDa
 
 @pytest.mark.parametrize("tag", ["img", "video", "script", "link"])
 @pytest.mark.parametrize("target", ["api/camera/door/picture", "api/state", "static/js/main.js"])
-def test_nothing_is_embedded_in_a_page_of_another_origin(
-    evil: Tab, daemon: PageDaemon, tag: str, target: str
-) -> None:
+def test_nothing_is_embedded_in_a_page_of_another_origin(evil: Tab, daemon: PageDaemon, tag: str, target: str) -> None:
     assert evil.run(LOAD, [tag, daemon.url + target]) == "refused"
     assert statuses_of(evil, daemon) <= {403}
 
@@ -168,10 +192,7 @@ def test_a_web_socket_is_not_opened(evil: Tab, daemon: PageDaemon) -> None:
 
 
 def test_the_page_is_not_framed(evil: Tab, daemon: PageDaemon) -> None:
-    evil.run(
-        "(target) => { const frame = document.createElement('iframe'); frame.src = target; document.body.append(frame); }",
-        daemon.url,
-    )
+    evil.run(FRAME, daemon.url)
     evil.until(lambda: statuses_of(evil, daemon))
     assert statuses_of(evil, daemon) == {403}
     frame = evil.page.frames[-1]
@@ -183,23 +204,18 @@ def test_a_window_opened_by_another_origin_shows_no_data_and_cannot_be_read(evil
         evil.run("(target) => { window.other = window.open(target); }", f"{daemon.url}api/state")
     opened.value.wait_for_load_state()
     assert "requests from other sites are refused" in opened.value.content()
-    assert evil.run("() => window.other.closed || !window.other.location.host") in (True, False) or True
+    assert evil.run("() => window.other.closed"), "another process: the opener holds no reference to it"
 
 
 def test_a_link_from_another_site_opens_the_page_as_its_own_window(evil: Tab, daemon: PageDaemon) -> None:
     """The shell holds no data; it asks for them from its own origin, so that a link in a mail or a wiki works."""
-    evil.run(
-        "(target) => { const link = document.createElement('a'); link.href = target; document.body.append(link); link.click(); }",
-        daemon.url,
-    )
+    evil.run(LINK, daemon.url)
     evil.shows("Cameras", "h1")
     assert evil.run("() => window.opener") is None
 
 
 @pytest.mark.parametrize("target", ["", "api/state", "static/js/main.js"])
-def test_a_name_that_was_pointed_to_this_host_is_refused(
-    victim: Tab, daemon: PageDaemon, target: str
-) -> None:
+def test_a_name_that_was_pointed_to_this_host_is_refused(victim: Tab, daemon: PageDaemon, target: str) -> None:
     """DNS rebinding: for the browser the attacker's page and this port are then one origin."""
     tab = Tab(victim.page.context)
     answer = tab.page.goto(f"http://{EVIL}:{daemon.port}/{target}")
@@ -219,15 +235,7 @@ def test_a_rebound_page_reads_nothing_and_sends_nothing(victim: Tab, daemon: Pag
 
 def test_a_page_without_an_origin_is_refused(evil: Tab, daemon: PageDaemon) -> None:
     """A frame in a sandbox has the origin `null`, and so has a file."""
-    evil.run(
-        """([target, body]) => {
-            const frame = document.createElement('iframe');
-            frame.sandbox = 'allow-scripts';
-            frame.srcdoc = `<script>fetch('${target}', {method: 'POST', mode: 'no-cors', credentials: 'include', body: '${body}'})</script>`;
-            document.body.append(frame);
-        }""",
-        [f"{daemon.url}api/camera/door/enabled", OFF],
-    )
+    evil.run(SANDBOX, [f"{daemon.url}api/camera/door/enabled", OFF])
     evil.until(lambda: statuses_of(evil, daemon))
     assert statuses_of(evil, daemon) == {403}
 
@@ -249,6 +257,7 @@ def test_names_from_outside_are_text(open_tab: OpenTab, daemon: PageDaemon) -> N
     tab.page.wait_for_timeout(1000)
     assert tab.page.locator("main img[src=x]").count() == 0
     assert not [one for one in tab.messages if one.startswith("dialog")]
-    assert tab.run("() => { try { return eval('1'); } catch { return 'refused'; } }") in (1, "refused")
-    tab.run("() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s); }")
+    tab.run(
+        "() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s); }"
+    )
     assert tab.run("() => window.ran ?? 0") == 0, "the policy allows no script but the page's own files"
