@@ -28,7 +28,7 @@ class Attacker:
                 self.end_headers()
                 self.wfile.write(PAGE)
 
-            def log_message(self, format: str, *arguments: object) -> None: ...
+            def log_message(self, *arguments: object) -> None: ...
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever)
