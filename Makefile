@@ -1,4 +1,5 @@
-# make demo            install the camera host (Debian packages with sudo), then show actions being recognised
+# make demo            install the camera host (Debian packages with sudo), then show actions being recognised, in the
+#                      terminal and on a page for the browser
 # make test            install exporter and trainer too, then run the tests (about ten minutes)
 # make test-slow       run the tests that take minutes each
 # make test-training   run the tests of edge-tdn-train that take minutes
@@ -22,6 +23,7 @@
 # make chaos-cameras   run a daemon whose cameras fail (half an hour; CHAOS=--help)
 # make motion          train the shipped model again and replace edge_tdn/models/motion (an hour on 2 cores; resumes)
 # make ablation        train TDN with and without its parts on generated clips (about two hours; ABLATION=--help)
+# make screenshots     take the pictures of the page in docs, in a browser
 # make clean           remove the environment and build products
 
 PYTHON ?= python3
@@ -43,6 +45,8 @@ TEST_PACKAGES := gstreamer1.0-tools mosquitto mosquitto-clients gir1.2-gst-rtsp-
 	systemd groff-base mandoc zsh fish
 # Of the tests of the Debian package and the container image: fresh systems, and what runs them.
 INSTALL_PACKAGES := mmdebstrap systemd-container lintian podman podman-compose runc netavark aardvark-dns iptables
+# Of the tests of the page: a real browser.
+BROWSER_PACKAGES := chromium fonts-dejavu-core
 
 # Most tests wait: more of them than processors run side by side, each file in one process. One thread for each is enough.
 # Tests start hundreds of programs: their bytecode is kept, also in a container whose environment forbids it.
@@ -63,15 +67,15 @@ ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 MANUALS ?= build/manuals
 
-.PHONY: demo test test-slow test-training test-systemd test-install test-operate check install files uninstall dist deb python packages test-packages schemas manuals parity bench bench-cameras bench-gpu chaos chaos-cameras motion ablation clean
+.PHONY: demo test test-slow test-training test-systemd test-install test-operate check install files uninstall dist deb python packages test-packages browser schemas manuals parity bench bench-cameras bench-gpu chaos chaos-cameras screenshots motion ablation clean
 
 demo: $(VENV)/.host
-	$(BIN)/edge-tdn demo $(DEMO)
+	$(BIN)/edge-tdn demo --web $(DEMO)
 
 test: test-packages $(VENV)/.test
 	$(PYTEST) $(TESTS)
 
-test-slow: test-packages $(VENV)/.test
+test-slow: test-packages browser $(VENV)/.test
 	$(PYTEST) -m slow $(TESTS)
 
 test-training: test-packages $(VENV)/.test
@@ -173,6 +177,9 @@ packages:
 test-packages: packages
 	@packaging/packages.sh $(TEST_PACKAGES)
 
+browser: packages
+	@packaging/packages.sh $(BROWSER_PACKAGES)
+
 schemas: $(VENV)/.host
 	$(BIN)/python -c 'from pathlib import Path; from edge_tdn import status_messages as m; \
 		[Path(f"edge_tdn/schemas/{n}.json").write_text(m.json_schema(n)) for n in m.PUBLISHED]'
@@ -191,6 +198,9 @@ bench bench-cameras bench-gpu: test-packages $(VENV)/.test
 
 chaos chaos-cameras: test-packages $(VENV)/.test
 	$(BIN)/python -m tests.$(subst -,_,$@) $(CHAOS)
+
+screenshots: test-packages browser $(VENV)/.test
+	$(BIN)/python -m tests.screenshots $(SCREENSHOTS)
 
 motion: $(VENV)/.test
 	rm -rf runs/motion/model

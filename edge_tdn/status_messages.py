@@ -216,6 +216,7 @@ class DaemonStatus(Payload):
     connects: int = Field(default=0, ge=0, description="connections that the broker accepted since the daemon started")
     runtime: RuntimeStatus | None = Field(default=None, description="null: published by an earlier version")
     metrics_fault: str = Field(default="", description="why the metrics are not served; empty: they are, or are off")
+    page_fault: str = Field(default="", description="why the page is not served; empty: it is, or is off")
 
 
 PUBLISHED: dict[str, type[Payload]] = {

@@ -42,9 +42,9 @@ echo "== $root"
 rm -rf "$root"
 mkdir -p "$library/bin" "$share" "$root/DEBIAN"
 # Once for this machine, to print the manual pages, and once for the package.
-"$tools/uv" pip install --quiet --python "$tools/python" --reinstall-package edge-tdn -c constraints.txt "$wheel"
+"$tools/uv" pip install --quiet --python "$tools/python" --reinstall-package edge-tdn -c constraints.txt "${wheel}[web]"
 "$tools/uv" pip install --quiet --target "$site" --python "$tools/python" --python-version 3.11 \
-    --python-platform "$platform" --only-binary :all: --link-mode copy -c constraints.txt "$wheel"
+    --python-platform "$platform" --only-binary :all: --link-mode copy -c constraints.txt "${wheel}[web]"
 
 # An environment as `python3 -m venv` makes it, of Debian's Python. Its GStreamer bindings are Debian's, too.
 printf 'home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11\n' >"$library/pyvenv.cfg"

@@ -2,14 +2,16 @@
 # Install those of the given Debian packages that are missing, with sudo if necessary.
 # Without apt or root it names them and continues: without GStreamer, OpenCV plays the cameras. Clips of actions,
 # rtsps://, https:// and decoding by hardware need GStreamer.
-# --extra prints the pip extra that this machine can build ("[gstreamer]"), or nothing.
+# --extra prints the pip extras that a camera host gets: the page, and GStreamer where this machine can build it.
 set -eu
 
 if [ "${1:-}" = --extra ]; then
     include=$("${PYTHON:-python3}" -c 'import sysconfig; print(sysconfig.get_path("include"))')
     if [ -e "$include/Python.h" ] && command -v cc >/dev/null && command -v pkg-config >/dev/null &&
         pkg-config --exists gobject-introspection-1.0 cairo-gobject; then
-        echo "[gstreamer]"
+        echo "[gstreamer,web]"
+    else
+        echo "[web]"
     fi
     exit 0
 fi

@@ -164,6 +164,12 @@ class Decider:
             self._common = common
         return common
 
+    def restore(self, thresholds: CameraThresholds) -> None:
+        """Set all thresholds; those of actions that it does not have are passed over."""
+        self.set_thresholds(thresholds.enter, thresholds.exit)
+        for label in thresholds.actions.keys() & self.thresholds.keys():
+            self.set_thresholds(thresholds.actions[label].enter, thresholds.actions[label].exit, label)
+
     def push(self, scores: Scores) -> list[ActionEvent]:
         """Return the events that the newest clip causes."""
         self._clock.advance(scores)

@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from edge_tdn.cli.options import Commands, add_command, seconds
+from edge_tdn.cli.options import Commands, add_command, seconds, whole_number
 from edge_tdn.demo.demo_scenes import DEMO, DRAWN, SCENES
 from edge_tdn.errors import ConfigError
 from edge_tdn.help.command_help import CommandHelp, Example
@@ -23,6 +23,7 @@ The model that comes with the package knows directions of movement. Your own act
         Example("recorded people, whose hands rise and fall", "edge-tdn demo --scene people"),
         Example("the same, and their faces and hands as zones", "edge-tdn demo --scene people --zones"),
         Example("a camera at this machine", "edge-tdn demo --source /dev/video0"),
+        Example("with the page for a browser: pictures, scores, events", "edge-tdn demo --web"),
         Example(
             "publish to your broker until Ctrl-C; `edge-tdn watch` in another terminal shows what arrives",
             "edge-tdn demo --broker mqtt://broker.lan --seconds 0",
@@ -30,6 +31,8 @@ The model that comes with the package knows directions of movement. Your own act
     ),
     exit_status={0: "shown", 66: "the source has no picture", 69: "", 78: ""},
 )
+
+FIRST_PORT = 8765  # of the page
 
 
 def add_parser(commands: Commands) -> None:
@@ -57,13 +60,20 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--model", default="motion", help="a model folder or a shipped model (default: motion)")
     parser.add_argument(
-        "--seconds", type=seconds, default=60.0, help="duration of the demo, seconds; 0: until Ctrl-C (default: 60)"
+        "--web", action="store_true", help="serve the page, too: open the printed link in a browser on this machine"
+    )
+    parser.add_argument(
+        "--port", type=whole_number(1, 65_535), help=f"of the page (default: the first that is free from {FIRST_PORT})"
+    )
+    parser.add_argument(
+        "--seconds", type=seconds, help="duration of the demo, seconds; 0: until Ctrl-C (default: 60; with --web: 0)"
     )
     parser.add_argument("--screenshot", type=Path, metavar="SVG", help="save the last view as a picture")
 
 
 def run(options: argparse.Namespace) -> int:
     from edge_tdn.cli.console import plain_console
+    from edge_tdn.cli.demo_page import free_port
     from edge_tdn.cli.demo_session import demo
     from edge_tdn.output import check_output_file
 
@@ -71,13 +81,20 @@ def run(options: argparse.Namespace) -> int:
         if options.screenshot.suffix.lower() != ".svg":
             raise ConfigError(f"--screenshot {options.screenshot}: is an SVG picture: {options.screenshot.stem}.svg")
         check_output_file(options.screenshot)
+    web_port = 0
+    if options.web:
+        web_port = options.port or free_port(FIRST_PORT)
+    elif options.port:
+        raise ConfigError(f"--port {options.port}: is that of the page; add --web")
+    length_s = options.seconds if options.seconds is not None else 0.0 if options.web else 60.0
     demo(
         plain_console(),
         options.source,
         options.broker,
         options.model,
-        options.seconds,
+        length_s,
         options.screenshot,
+        web_port,
         zones=options.zones,
     )
     return 0

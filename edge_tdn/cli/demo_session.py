@@ -11,12 +11,15 @@ from importlib import resources
 from io import StringIO
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.live import Live
 
+from edge_tdn.cli.demo_page import PageTitle
 from edge_tdn.cli.live_view import FULL_SIZE, MIN_SIZE, LiveView
 from edge_tdn.cli.outlined_picture import OutlinedPicture
+from edge_tdn.cli.page_opener import page_opener
 from edge_tdn.cli.terminal import event_line
 from edge_tdn.cli.terminal_pictures import Graphics, PicturePlace
 from edge_tdn.cli.terminal_query import find_graphics
@@ -47,20 +50,26 @@ def demo(
     model: str,
     seconds: float,
     screenshot: Path | None,
+    web_port: int = 0,
     timing: DemoTiming = DEFAULT_DEMO,
     zones: bool = False,
 ) -> None:
-    """Run the demo for `seconds` (0: until stopped) and print a summary. An empty `broker_url` starts a broker.
+    """Run the demo for `seconds` (0: until stopped) and print a summary.
 
-    `zones`: analyse parts of the picture by themselves, too.
+    An empty `broker_url` starts a broker. `web_port`: that of the page, 0: none. `zones`: analyse parts of the picture
+    by themselves, too.
     """
     with ExitStack() as stack:
         url = broker_url or stack.enter_context(embedded_broker())
-        config = demo_config(source, url, model, zones)
+        folder = stack.enter_context(TemporaryDirectory(prefix="edge-tdn-demo-")) if web_port else ""
+        config = demo_config(source, url, model, web_port, folder, zones)
         console.print(f"broker {url}{'' if broker_url else ' (embedded)'}, topics {config.base_topic}/#")
         if source in CREDITS:
             console.print(CREDITS[source])
-        daemon = Daemon(config, Path.cwd(), temporary=True)
+        daemon = Daemon(config, Path.cwd(), temporary=True, open_page=page_opener(config, keep_token=False))
+        title = PageTitle(daemon.page) if daemon.page else None
+        if title:
+            console.print(f"page {title.link}", soft_wrap=True)
         subscriber = Subscriber(config.base_topic, Connection(config.broker, f"edge-tdn-demo-{time.time_ns()}"))
         stack.callback(subscriber.close)
         stopped = threading.Event()
@@ -78,7 +87,7 @@ def demo(
             graphics = None if lines_reason else find_graphics(timing.answer_s)
             picture = OutlinedPicture(daemon.cameras[0])
             view = LiveView(
-                "edge-tdn demo   (Ctrl-C ends)",
+                title.text if title else lambda: "edge-tdn demo   (Ctrl-C ends)",
                 picture,
                 stretched=daemon.model.manifest.input.resize == "stretch",
                 graphics=graphics,
@@ -104,8 +113,13 @@ def demo(
     session.print_summary()
 
 
-def demo_config(source: str, broker_url: str, model: str, zones: bool = False) -> Config:
-    """Return the packaged demo.toml with the options of the command line. Raises ConfigError if one is invalid."""
+def demo_config(
+    source: str, broker_url: str, model: str, web_port: int = 0, folder: str = "", zones: bool = False
+) -> Config:
+    """Return the packaged demo.toml with the options of the command line. Raises ConfigError if one is invalid.
+
+    `web_port`: of the page, 0: none; `folder`: for the snapshots and clips that the page shows.
+    """
     content = tomllib.loads((resources.files("edge_tdn.demo") / "demo.toml").read_text(encoding="utf-8"))
     content["host"] = f"{host_name()[:MAX_HOST_CHARACTERS]}-demo"  # so that a daemon on this host is not replaced
     content["broker"]["url"] = broker_url
@@ -113,6 +127,9 @@ def demo_config(source: str, broker_url: str, model: str, zones: bool = False) -
     content["outbox"] = {"folder": "off"}
     content["decide"] = {"merge_gap_s": 0.0, "cool_down_s": 0.0}  # show every action, and its end at once
     content["camera"][0] |= {"source": source, "zone": zones_of(source) if zones else []}
+    if web_port:
+        content["web"] = {"port": web_port}
+        content["record"] = {"folder": folder, "snapshot": True, "clip": True}
     return parse(content, "edge-tdn demo")
 
 

@@ -43,7 +43,7 @@ class LiveView:
 
     def __init__(
         self,
-        title: str,
+        title: Callable[[], str],
         picture: Callable[[], Picture | None] = lambda: None,
         stretched: bool = False,
         graphics: Graphics | None = None,
@@ -98,7 +98,7 @@ class LiveView:
         first = BORDER + len(top) + 1
         drawn = size and self.graphics and self._picture() is not None
         self.place = PicturePlace(first, BORDER + PADDING + 1, *size) if size and drawn else None
-        yield Panel(Group(*parts), title=self._title, border_style="blue", width=width, height=height)
+        yield Panel(Group(*parts), title=self._title(), border_style="blue", width=width, height=height)
 
     def _picture_size(self, inner: int, free: int) -> tuple[int, int] | None:
         """Return columns and lines of the picture in its own shape; None: there is no room for it."""

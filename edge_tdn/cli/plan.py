@@ -54,12 +54,21 @@ def print_plan(console: Console, config: Config, base: Path, networks: OpenedNet
         table.add_row("record", _recorded(config.record))
     if config.metrics.port:
         table.add_row("metrics", config.metrics.url)
+    if config.web.port:
+        table.add_row("page", f"{config.web.url}, {_reached_from(config)}")
     for camera in config.camera:
         _add_camera(table, config, camera, networks)
     console.print(table)
     if origins := list(config.file.elsewhere()):
         console.print(_origins(config, origins))
     console.print(f"configuration and {'model' if len(networks.all) == 1 else 'models'} are right")
+
+
+def _reached_from(config: Config) -> str:
+    web = config.web
+    if web.trusted_proxy:
+        return f"through the proxy at {web.trusted_proxy} alone"
+    return "from this host alone" if web.is_local else "by every host that reaches the port"
 
 
 def _add_network(table: Table, config: Config, network: Network, with_memory: bool) -> None:

@@ -16,8 +16,10 @@ that systemd starts; start it by hand to watch its log while you set it up.
 
 On SIGHUP the configuration is read again, and the model too if its folder has changed. The new configuration is
 prepared while the current one keeps running: if anything is wrong with it, the log and the daemon's status report it
-and nothing changes. Cameras whose tables have not changed keep running. `host`, broker.base, [outbox] and [metrics]
-need a restart.
+and nothing changes. Cameras whose tables have not changed keep running. `host`, broker.base, [outbox], [metrics] and
+[web] need a restart.
+
+With a port under [web] there is a page for a browser; the log has a link to it, which logs in once.
 """,
     examples=(
         Example("serve the installed configuration", "edge-tdn run"),
@@ -44,12 +46,13 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     def begin() -> Process:
+        from edge_tdn.cli.page_opener import page_opener
         from edge_tdn.config.load import load
         from edge_tdn.service.daemon import Daemon
 
         config = load(options.config)
         log.configure(config.log.level, config.log.format)
-        return Daemon(config, options.config.parent, options.config)
+        return Daemon(config, options.config.parent, options.config, open_page=page_opener(config))
 
     faulthandler.enable(file=2)  # prints the stacks of all threads when a library crashes or the watchdog aborts
     run_until_signalled(begin)

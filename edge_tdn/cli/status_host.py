@@ -71,6 +71,8 @@ class Host:
             found.append(f"runtime {daemon.runtime.state}: {runtime_reason(daemon)}")
         if daemon.metrics_fault:
             found.append(f"metrics: {daemon.metrics_fault}")
+        if daemon.page_fault:
+            found.append(f"page: {daemon.page_fault}")
         for name in self.names:
             one = self.cameras.get(name)
             if one is None:

@@ -229,6 +229,8 @@ def _delivery_line(daemon: DaemonStatus) -> Text:
         text.append(plain(f"   {reason}"), "bold red")
     if daemon.metrics_fault:
         text.append(plain(f"   metrics: {daemon.metrics_fault}"), "bold red")
+    if daemon.page_fault:
+        text.append(plain(f"   page: {daemon.page_fault}"), "bold red")
     return text
 
 

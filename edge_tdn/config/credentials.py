@@ -1,10 +1,12 @@
-"""Passwords, certificates and credential files that [broker] and [[camera]] refer to.
+"""Passwords, certificates and credential files that [broker], [[camera]] and [web] refer to.
 
 A key names a file, relative to the configuration, or `credential:NAME`: a credential that systemd loads for the service
 (LoadCredential=) into $CREDENTIALS_DIRECTORY. Every password that is read is hidden from logs and errors.
 """
 
 import os
+import re
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -12,13 +14,14 @@ from typing import Protocol
 from edge_tdn.config.checks import check_camera_url, check_camera_user, normal_source
 from edge_tdn.config.fault import Keys
 from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
-from edge_tdn.config.tls import CAMERA, trust
+from edge_tdn.config.tls import CAMERA, server_context, trust
 from edge_tdn.errors import ConfigError
 from edge_tdn.permission import SECRET_REMEDY, remedy
 from edge_tdn.process.passwords import hide
 from edge_tdn.text_file import first_line
 
 PUBLIC = ("ca_file", "cert_file")  # keys of files that every user may read
+TOKEN = re.compile(r"[!-~]{16,200}")  # of the page
 
 
 class _Table(Protocol):
@@ -46,6 +49,14 @@ class CameraAccess:
     ca: Path | None = None  # None: the system's authorities
 
 
+@dataclass(frozen=True)
+class PageAccess:
+    """The credentials of the page: its token, empty if none is configured, and TLS, None without a certificate."""
+
+    token: str = field(default="", repr=False)
+    tls: ssl.SSLContext | None = None
+
+
 def broker_access(config: BrokerConfig, base: Path) -> Access:
     """Read the files named in [broker]. `base` is the folder of relative paths. Raises ConfigError."""
 
@@ -56,6 +67,27 @@ def broker_access(config: BrokerConfig, base: Path) -> Access:
     keys = ["broker", "password_file"]
     password = _first_line(config, keys, config.password_file, base) if config.password_file else None
     return Access(password, file("ca_file"), file("cert_file"), file("key_file"))
+
+
+def page_access(config: Config, base: Path) -> PageAccess:
+    """Read the files named in [web]. `base` is the folder of relative paths. Raises ConfigError."""
+    web, token = config.web, ""
+    if web.token_file:
+        keys = ["web", "token_file"]
+        token = _first_line(config, keys, web.token_file, base)
+        if not TOKEN.fullmatch(token):
+            allowed = (
+                "allowed: 16 to 200 letters, digits and signs, without spaces, such as `openssl rand -hex 24` makes"
+            )
+            raise ConfigError(config.fault(keys, web.token_file, f"its first line is not a token; {allowed}"))
+    if not web.cert_file:
+        return PageAccess(token)
+    cert = _existing(config, ["web", "cert_file"], web.cert_file, base)
+    key = _existing(config, ["web", "key_file"], web.key_file, base) if web.key_file else None
+    try:
+        return PageAccess(token, server_context(cert, key))
+    except ConfigError as error:
+        raise ConfigError(config.fault(["web", "cert_file"], web.cert_file, str(error))) from error
 
 
 def camera_access(camera: CameraConfig, base: Path) -> CameraAccess:

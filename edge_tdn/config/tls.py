@@ -1,4 +1,4 @@
-"""TLS to the broker and the cameras: which authorities are trusted, and what a failed handshake means."""
+"""TLS to the broker and the cameras: which authorities are trusted, what a failed handshake means; and of the page."""
 
 import ssl
 from dataclasses import dataclass
@@ -56,3 +56,26 @@ def trust(ca: Path | None, peer: Peer) -> ssl.SSLContext:
         raise ConfigError(f"{ca}: {peer.ca_key} contains no certificates in PEM: {last_line(error)}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def server_context(cert: Path, key: Path | None) -> ssl.SSLContext:
+    """Return a context for a server with TLS 1.2 or newer. `cert`: PEM, with the key if `key` is None.
+
+    ConfigError: they are not PEM, do not belong together, or the key is encrypted.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(cert, key, password=_no_password)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        where = f"{cert}" if key is None else f"{cert} and {key}"
+        raise ConfigError(
+            f"{where}: not a certificate and its key in PEM, without a password: {last_line(error)}"
+        ) from error
+    return context
+
+
+def _no_password() -> str:
+    """Return a password that no key has, in place of OpenSSL's question for one on the terminal."""
+    return ""

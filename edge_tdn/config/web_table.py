@@ -77,7 +77,9 @@ class WebConfig(ConfigTable):
 
     @property
     def url(self) -> str:
-        """The address of the page in a browser on this host, or its first name."""
+        """The address of the page in a browser: on this host, or by its first name."""
+        if self.trusted_proxy:
+            return f"https://{self.hosts[0]}/"
         scheme = "https" if self.cert_file else "http"
         name = self.hosts[0] if self.hosts and not self.is_local else self.address
         host = f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name

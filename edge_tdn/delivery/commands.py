@@ -152,15 +152,21 @@ class RateLimit:
         self._admitted_ns: deque[int] = deque(maxlen=MAX_COMMANDS)
         self._answered = False  # the first command beyond the limit
 
+    def takes(self, now_ns: int) -> bool:
+        """Count one more command and return True, or return False if there are too many; `now_ns`: monotonic clock."""
+        if len(self._admitted_ns) == MAX_COMMANDS and now_ns - self._admitted_ns[0] < RATE_WINDOW_S * NS_PER_S:
+            return False
+        self._admitted_ns.append(now_ns)
+        self._answered = False
+        return True
+
     def admits(self, now_ns: int) -> bool:
         """Return whether one more command may be parsed; `now_ns`: monotonic clock.
 
         CommandError: the first command beyond the limit, which is answered; it has no id, because nothing was parsed.
         False: one of the next ones, which are ignored.
         """
-        if len(self._admitted_ns) < MAX_COMMANDS or now_ns - self._admitted_ns[0] >= RATE_WINDOW_S * NS_PER_S:
-            self._admitted_ns.append(now_ns)
-            self._answered = False
+        if self.takes(now_ns):
             return True
         if self._answered:
             return False

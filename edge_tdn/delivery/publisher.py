@@ -10,10 +10,12 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 
+from edge_tdn.delivery.event_query import EventQuery
 from edge_tdn.delivery.mqtt import Message, json_message
-from edge_tdn.delivery.outbox.outbox import Outbox
+from edge_tdn.delivery.outbox.outbox import Entry, Outbox
 from edge_tdn.delivery.published_topics import PublishedTopics
 from edge_tdn.delivery.publisher_loop import (
     OFFLINE,
@@ -154,6 +156,19 @@ class Publisher:
         """Publish events again, marked as replayed; then the answer, with their number."""
         self._inbox.put(ReplayRequest(camera, from_seq, to_seq, answer))
 
+    def recent_events(self, before: int | None, camera: str | None, limit: int) -> "Future[list[Entry]]":
+        """Return the future with events that the outbox still has, newest first, acknowledged or not.
+
+        `camera`: only its events; None for those of all cameras. `before`: a `seq` of the camera, or without one an
+        entry's number, so that only earlier events are returned; None for the newest. Cancelled once the thread has
+        ended.
+        """
+        query = EventQuery(before, camera, limit)
+        self._inbox.put(query)
+        if self._thread.ident is not None and not self._thread.is_alive():
+            query.answer.cancel()
+        return query.answer
+
     def stop(self, failed: bool = False, remove: bool = False) -> None:
         """Send what waits, publish `stopped` and disconnect; what is not acknowledged in time stays in the outbox.
 
@@ -167,6 +182,9 @@ class Publisher:
         self._loop.uplink.close(cleanly=has_run and not self._crashed)
         left = [self._inbox.get() for _ in range(self._inbox.qsize())]
         events = [item for item in left if isinstance(item, ActionEvent)]  # if the thread has failed
+        for item in left:
+            if isinstance(item, EventQuery):
+                item.answer.cancel()
         self._outbox.put([(event.camera, event.seq, event.json_bytes()) for event in events])
         if self._outbox.waiting:
             off = self._outbox.status().state == "off"

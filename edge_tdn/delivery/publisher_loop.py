@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edge_tdn.delivery.delivery_status import DeliveryStatus
+from edge_tdn.delivery.event_query import EventQuery
 from edge_tdn.delivery.in_flight import InFlight
 from edge_tdn.delivery.incoming import (
     ONLINE,
@@ -70,7 +71,17 @@ class StopRequest:
     remove: bool = False
 
 
-Item = ActionEvent | Message | Reply | ReplayRequest | Announcement | ConnectionNote | ReconnectRequest | StopRequest
+Item = (
+    ActionEvent
+    | Message
+    | Reply
+    | ReplayRequest
+    | EventQuery
+    | Announcement
+    | ConnectionNote
+    | ReconnectRequest
+    | StopRequest
+)
 
 
 class PublisherLoop:
@@ -153,6 +164,9 @@ class PublisherLoop:
                 self._outgoing.replays.reply(item)
             case ReplayRequest():
                 self._outgoing.replays.replay(item)
+            case EventQuery():
+                with heartbeat.patience(self._timing.disk_s):
+                    item.run(self._outbox)
             case Announcement(documents, birth_topic, topics):
                 with heartbeat.patience(self._timing.disk_s):
                     self._outgoing.configure({*topics, *documents})

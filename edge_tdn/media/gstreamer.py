@@ -47,6 +47,9 @@ def load() -> tuple[Any, Any]:
         raise GStreamerMissing(f"GStreamer is not installed ({error}); {how_to_install()}") from error
     with _once:
         ready, _ = Gst.init_check(None)
+        # PyGObject makes a class when it is first used. Two streaming threads that do so at once get two of the same
+        # name, and a callback gets an argument of the one while its methods expect the other.
+        _ = Gst.PadProbeInfo, Gst.Event, Gst.Buffer, Gst.BufferList, Gst.Caps, Gst.Structure, Gst.Sample, Gst.Message
     if not ready:
         raise GStreamerMissing(f"GStreamer cannot be initialised; {how_to_install()}")
     if os.environ.get("GST_DEBUG"):

@@ -19,6 +19,7 @@ from edge_tdn.config.tables import CameraConfig
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.errors import SourceError
+from edge_tdn.hub.hub import Hub
 from edge_tdn.inference.engine import Engine
 from edge_tdn.inference.lane import Lane
 from edge_tdn.inference.scheduler import Scheduler
@@ -47,17 +48,24 @@ class Camera:
     """
 
     def __init__(
-        self, settings: CameraSettings, scheduler: Scheduler, publisher: Publisher, observe: Observe | None = None
+        self,
+        settings: CameraSettings,
+        scheduler: Scheduler,
+        publisher: Publisher,
+        observe: Observe | None = None,
+        hub: Hub | None = None,
     ) -> None:
-        """`observe`: called with the seconds that each stage of a clip took. If this fails, none of its parts runs on.
+        """`observe`: called with the seconds that each stage of a clip took. `hub`: for the page, if there is one.
 
+        If this fails, none of its parts runs on.
         ConfigError: this machine cannot record as configured. ValueError: [decide] names labels that the model lacks.
         """
         table, base = settings.table, settings.base
         self.name = settings.name
         self._settings = settings
         self._scheduler, self._observe = scheduler, observe
-        self._topics = CameraTopics(publisher, self.name)
+        self._view = hub.view(self.name) if hub else None
+        self._topics = CameraTopics(publisher, self.name, hub.publish if hub else None)
         self._recorder_slot = RecorderSlot()
         self._numbers = EventNumbers(publisher.last_seq(self.name))
         main_stream = open_main_stream(table, settings.config, base, self._recorder_slot.frame, settings.timing.capture)
@@ -73,6 +81,7 @@ class Camera:
             self._close_recorder()
             raise
         self._zones = CameraZones(opened)
+        self._forget_other_zones()
         self._status = CameraStatusTracker(
             table, self._topics, self._zones, lambda: main_stream.trouble if main_stream else ""
         )
@@ -80,7 +89,7 @@ class Camera:
         source = Source(table, base, state_report(self._status, self._zones), timing)
         retry_s = timing.retry_max_s if is_live(table.source) else None
         self._thread = CameraThread(
-            self.name, source, self._zones, self._status, self._recorder_slot, main_stream, retry_s
+            self.name, source, self._zones, self._status, self._recorder_slot, main_stream, retry_s, self._view
         )
 
     def start(self) -> None:
@@ -205,6 +214,7 @@ class Camera:
         self._settings = settings
         self._zones.replace([zone for zone, _, _ in zones])
         self._topics.serve(zone.name for zone, _, _ in zones)
+        self._forget_other_zones()
         for zone, _, _ in zones:
             if zone not in known:
                 self._topics.action(None, zone.name)
@@ -260,7 +270,13 @@ class Camera:
 
     def _new_zone(self, settings: ZoneSettings) -> Zone:
         max_gap_s, topics = self.table.max_gap_s, self._topics
-        return Zone(settings, max_gap_s, self._scheduler, topics, self._recorder_slot, self._numbers, self._observe)
+        slot, numbers = self._recorder_slot, self._numbers
+        return Zone(settings, max_gap_s, self._scheduler, topics, slot, numbers, self._observe, self._view)
+
+    def _forget_other_zones(self) -> None:
+        """Have the page forget the scores of zones that the camera does not have any more."""
+        if self._view:
+            self._view.serve([zone.name for zone in self._zones.zones])
 
     def _close_recorder(self) -> None:
         if recorder := self.recorder:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 from edge_tdn.capture.source import Source
 from edge_tdn.errors import SourceError
+from edge_tdn.hub.camera_view import CameraView
 from edge_tdn.messages import CENTRE, EndReason, Frame, Picture, State
 from edge_tdn.process import heartbeat
 from edge_tdn.process.log import RateLimitedLog
@@ -38,17 +39,19 @@ class CameraThread:
         recorder: RecorderSlot,
         main_stream: RecordedStream | None = None,
         retry_s: float | None = None,
+        view: CameraView | None = None,
     ) -> None:
         """`source` reports its states to `state_report`. `main_stream` gives the recorder its frames, in its place.
 
-        `retry_s`: time until a source with an unforeseen failure is played again; None: it has ended for good.
+        `retry_s`: time until a source with an unforeseen failure is played again; None: it has ended for good. `view`:
+        shows the newest frame on the page.
         """
         self.demand = DemandSwitch()
         self.picture: Picture | None = None  # [H, W, 3], the model's size: the newest segment's centre frame
         self.failure: SourceError | None = None  # why the source ended for good
         self._name, self._source = name, source
         self._zones, self._status, self._recorder = zones, status, recorder
-        self._main_stream, self._retry_s = main_stream, retry_s
+        self._main_stream, self._retry_s, self._view = main_stream, retry_s, view
         self._report = state_report(status, zones)
         self._emptied_log = RateLimitedLog(log, EMPTIED_LOG_EVERY_S)
         self._thread: threading.Thread | None = None
@@ -124,6 +127,8 @@ class CameraThread:
 
     def _take(self, frame: Frame) -> None:
         self._status.frame(frame, self._source.decoder, self._source.clock)
+        if self._view:
+            self._view.frame(frame)
         if self._main_stream is None:
             self._recorder.frame(frame)
         pushed = self._zones.push(frame)

@@ -1,8 +1,8 @@
 """The difference between two configurations, and what it changes in a running daemon. Pure.
 
 A camera whose table is the same, but for its zones, keeps running. `host`, broker.base and [outbox] are what others
-know the daemon by and where its events are, and [metrics] is where it can be scraped: only a restart changes these, and
-until then the old ones stay in force.
+know the daemon by and where its events are, and [metrics] and [web] are where it can be reached: only a restart
+changes these, and until then the old ones stay in force.
 """
 
 from collections.abc import Collection
@@ -82,7 +82,9 @@ def changes(running: Config, new: Config, failed: Collection[str] = (), pending:
         ),
         removed=tuple(name for name in before if name not in after),
         keys=keys,
-        later=tuple(key for key in keys if key in ("host", "broker.base") or key.startswith(("outbox.", "metrics.", "web."))),
+        later=tuple(
+            key for key in keys if key in ("host", "broker.base") or key.startswith(("outbox.", "metrics.", "web."))
+        ),
     )
 
 

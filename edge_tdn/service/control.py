@@ -1,6 +1,10 @@
-"""Carries out the commands of a host, and answers them. On the publisher's thread, so that nothing here may wait."""
+"""Carries out the commands of a host, and answers them.
+
+On the publisher's thread, or for the page on its own, so that nothing here may wait.
+"""
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 
@@ -16,6 +20,7 @@ from edge_tdn.delivery.commands import (
     parse,
 )
 from edge_tdn.delivery.publisher import Publisher
+from edge_tdn.delivery.replays import ReplayRequest
 from edge_tdn.messages import Reply
 from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.service.camera import Camera
@@ -26,14 +31,16 @@ REFUSAL_LOG_BURST, REFUSAL_LOG_EVERY_S = 10, 10.0  # lines about commands that w
 
 
 class Control:
-    """Carries out the commands for the cameras of one host.
+    """Carries out the commands for the cameras of one host, which come over MQTT or from the page.
 
-    `_cameras` is replaced as one value, by the reload thread; everything else belongs to the publisher's thread.
+    `_cameras` is replaced as one value, by the reload thread. `_lock` guards `_limit`, which both ways share, and makes
+    commands wait for each other.
     """
 
     def __init__(self, publisher: Publisher) -> None:
         self._cameras: dict[str, Camera] = {}
         self._publisher = publisher
+        self._lock = threading.Lock()
         self._limit = RateLimit()
         self._refusal_log = RateLimitedLog(log, REFUSAL_LOG_EVERY_S, REFUSAL_LOG_BURST)
 
@@ -42,32 +49,62 @@ class Control:
         self._cameras = {camera.name: camera for camera in cameras}
 
     def handle(self, topic: str, payload: bytes) -> None:
-        """Carry out a message below <base>/cmd/, and answer it, unless there are too many."""
+        """Carry out a message below <base>/cmd/, and publish the reply, unless there are too many."""
+        try:
+            with self._lock:
+                admitted = self._limit.admits(time.monotonic_ns())
+        except CommandError as error:
+            self._publisher.reply(self._refusal(topic, error))
+            return
+        if not admitted:
+            return
+        match self._answer(topic, payload):
+            case ReplayRequest(camera=camera, from_seq=from_seq, to_seq=to_seq, reply=reply):
+                self._publisher.replay(camera, from_seq, to_seq, reply)
+            case Reply() as reply:
+                self._publisher.reply(reply)
+
+    def admits(self) -> bool:
+        """Count one more command of the page, or return False if there are too many. From any thread."""
+        with self._lock:
+            return self._limit.takes(time.monotonic_ns())
+
+    def answer(self, topic: str, payload: bytes) -> Reply:
+        """Carry out a command that `admits` has counted, and return the reply. From any thread; it waits for nothing.
+
+        A replay is refused: its events would go to the subscribers of MQTT.
+        """
+        if topic == "replay":
+            return self._refusal(topic, CommandError("replay is a command of MQTT alone"))
+        answer = self._answer(topic, payload)
+        return answer.reply if isinstance(answer, ReplayRequest) else answer
+
+    def _answer(self, topic: str, payload: bytes) -> Reply | ReplayRequest:
+        """Carry out a command; return the reply, or what is to be sent before it."""
         id_ = None
         try:
-            if not self._limit.admits(time.monotonic_ns()):
-                return
             cameras = self._cameras
             command = parse(topic, payload, cameras)
             id_ = command.id
-            result = _carry_out(command, cameras[command.camera])
+            with self._lock:
+                result = _carry_out(command, cameras[command.camera])
         except CommandError as error:
-            text = "command=%s id=%s refused: %s"
-            self._refusal_log.log(logging.WARNING, text, value(topic[:MAX_ECHO_CHARS]), value(error.id), error)
-            self._publisher.reply(Reply(command=topic, id=error.id, ok=False, error=str(error), result={}))
-            return
-        except Exception:  # one command's trouble must not end the publisher's thread
+            return self._refusal(topic, error)
+        except Exception:  # one command's trouble must not end the publisher's thread, nor the page's
             log.exception("command=%s id=%s failed", value(topic[:MAX_ECHO_CHARS]), value(id_))
-            why = "internal error, see the daemon's log"
-            self._publisher.reply(Reply(command=topic, id=id_, ok=False, error=why, result={}))
-            return
+            return Reply(command=topic, id=id_, ok=False, error="internal error, see the daemon's log", result={})
         what = " ".join(f"{key}={value(of)}" for key, of in result.items())
         log.info("camera=%s command=%s %s id=%s", command.camera, topic, what, value(command.id))
-        answer = Reply(command=topic, id=command.id, ok=True, error="", result={"camera": command.camera} | result)
+        reply = Reply(command=topic, id=command.id, ok=True, error="", result={"camera": command.camera} | result)
         if isinstance(command, Replay):
-            self._publisher.replay(command.camera, command.from_seq, command.to_seq or MAX_SEQ, answer)
-        else:
-            self._publisher.reply(answer)
+            return ReplayRequest(command.camera, command.from_seq, command.to_seq or MAX_SEQ, reply)
+        return reply
+
+    def _refusal(self, topic: str, error: CommandError) -> Reply:
+        """Log that a command was refused, and return the reply."""
+        text = "command=%s id=%s refused: %s"
+        self._refusal_log.log(logging.WARNING, text, value(topic[:MAX_ECHO_CHARS]), value(error.id), error)
+        return Reply(command=topic, id=error.id, ok=False, error=str(error), result={})
 
 
 def _carry_out(command: Command, camera: Camera) -> dict[str, int | float | str | bool | None]:

@@ -1,6 +1,7 @@
 """The life of the process: opens what is served (startup.py), serves, reloads on request (reloader.py), shuts down."""
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Protocol
 from edge_tdn.config.resolved_zones import model_choices
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import DeviceError, EdgeTdnError, last_line, with_type
+from edge_tdn.hub.hub import Hub
+from edge_tdn.hub.page import OpenPage, Page, check_installed
 from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.manifest import Model
@@ -18,7 +21,8 @@ from edge_tdn.process import heartbeat, systemd_notify
 from edge_tdn.process.log import flush_rate_limited
 from edge_tdn.process.malloc import trim, tune_for_daemon
 from edge_tdn.service.camera import Camera
-from edge_tdn.service.daemon_status import daemon_status, status_line
+from edge_tdn.service.daemon_status import EndpointFaults, daemon_status, status_line
+from edge_tdn.service.page_host import PageHost
 from edge_tdn.service.reloader import Reloader
 from edge_tdn.service.running import finish_recorders, join_all
 from edge_tdn.service.startup import open_running
@@ -46,10 +50,11 @@ class Daemon:
         timing: DaemonTiming = DEFAULT_DAEMON_TIMING,
         temporary: bool = False,
         open_runtime: OpenRuntime = open_configured_runtime,
+        open_page: OpenPage | None = None,
     ) -> None:
         """Open everything. `base`: where relative paths start; `path`: the file that `reload` reads again.
 
-        `temporary`: leave nothing at the broker.
+        `temporary`: leave nothing at the broker. `open_page`: opens the page, if [web] asks for it.
 
         EdgeTdnError: something cannot be opened.
         """
@@ -61,14 +66,19 @@ class Daemon:
         self._failure: BaseException | None = None
         self._computed = True  # the runtime thread has ended when it was asked to
         self._watchdog = heartbeat.Watchdog()
+        boot = secrets.token_hex(4)
+        self._hub = hub = Hub(boot) if config.web.port and open_page else None
+        self.page = _open_page(config, base, hub, open_page)
         self._metrics = _open_metrics(config, lambda: self.cameras, self._status, timing.metrics)
         count = len({(choice.model, choice.precision) for choice in model_choices(config)})
         systemd_notify.extend(count * timing.compile_s, "verifying and compiling the model")
         observe = self._metrics.observe if self._metrics else None
         networks = NetworkOpener(base, open_runtime, timing.rebuild, self._woken.set)
         self._running = open_running(
-            config, networks, path, timing, self._stop, self._fail, self._fail_runtime, observe
+            config, networks, path, timing, self._stop, self._fail, self._fail_runtime, boot, observe, hub
         )
+        if hub:
+            hub.host = PageHost(self._running, self._status)
         self._reloader = Reloader(path, self._running, self._stop, self._woken.set)
 
     @property
@@ -130,10 +140,14 @@ class Daemon:
         )
         if self._metrics:
             self._metrics.start()
+        if self.page:
+            self.page.start()
+            self.page.announce()
 
     def _serve(self) -> None:
         publisher, reloader, timing = self._running.shared.publisher, self._reloader, self._timing
         published_s, before = float("-inf"), None  # the last status of the daemon: when, and what was in it
+        in_force = reloader.status  # of the configuration that was last in force
         systemd_notify.ready()
         while not self._stop.is_set():
             flush_rate_limited()
@@ -146,11 +160,18 @@ class Daemon:
                 publisher.outbox_status.state,
                 reloader.status,
                 [network.runtime.status for network in networks],
-                self._metrics_fault,
+                self._faults,
             )
+            if reloader.status is not in_force and reloader.status.state == "in_force":
+                in_force = reloader.status
+                if self.page:
+                    self.page.announce()  # the one before may have scrolled out of the log
             if states != before or time.monotonic() - published_s >= timing.life_every_s:
                 published_s, before = time.monotonic(), states
-                publisher.daemon_status(self._status())
+                status = self._status()
+                publisher.daemon_status(status)
+                if self._hub:
+                    self._hub.publish("host", status.json_bytes)
                 trim()
             for camera in self.cameras:
                 camera.publish_status()
@@ -166,7 +187,7 @@ class Daemon:
 
     def _notify_systemd(self) -> None:
         healthy = self._watchdog.look()
-        line = status_line(self._running, self._reloader.status, self._metrics_fault)
+        line = status_line(self._running, self._reloader.status, self._faults)
         if healthy and self._reloader.under_way:
             systemd_notify.extend(self._watchdog.period_s, line)  # else systemd takes the reload for failed
         else:
@@ -176,6 +197,8 @@ class Daemon:
         """Stop everything, in the order of the data, within the time that a stop has."""
         running, shared, timing = self._running, self._running.shared, self._timing
         deadline = time.monotonic() + timing.change_s
+        if self.page:
+            self.page.stop()
         changing = self._reloader.changing
         settled = changing.acquire(timeout=timing.change_s)  # else a reload still changes what runs
         for camera in running.cameras:
@@ -197,6 +220,8 @@ class Daemon:
         shared.publisher.stop(failed=self._failure_of_all is not None, remove=self._temporary)
         if self._metrics:
             self._metrics.close()
+        if self.page:
+            self.page.join(timing.page_s)
         if self._computed and settled:
             for network in running.open_networks:
                 network.runtime.close()
@@ -225,11 +250,19 @@ class Daemon:
         self._fail(DeviceError(reason) if isinstance(error, DeviceError) else EdgeTdnError(reason))
 
     def _status(self) -> DaemonStatus:
-        return daemon_status(self._running, self._reloader.status, self._started_ns, self._metrics_fault)
+        return daemon_status(self._running, self._reloader.status, self._started_ns, self._faults)
 
     @property
-    def _metrics_fault(self) -> str:
-        return self._metrics.fault if self._metrics else ""
+    def _faults(self) -> EndpointFaults:
+        return EndpointFaults(self._metrics.fault if self._metrics else "", self.page.fault if self.page else "")
+
+
+def _open_page(config: Config, base: Path, hub: Hub | None, open_page: OpenPage | None) -> Page | None:
+    """Return the page, not started yet; None where it is off. ConfigError: it cannot be opened."""
+    if not (hub and open_page):
+        return None
+    check_installed(config)
+    return open_page(config, base, hub)
 
 
 class _MetricsServer(Protocol):

@@ -1,6 +1,7 @@
 """The status of the daemon, for its topic, the metrics and systemd."""
 
 import time
+from dataclasses import dataclass
 
 from edge_tdn import __version__
 from edge_tdn.messages import iso
@@ -9,7 +10,15 @@ from edge_tdn.service.running import Running
 from edge_tdn.status_messages import ConfigStatus, DaemonStatus, ModelStatus, RuntimeStatus
 
 
-def daemon_status(running: Running, config: ConfigStatus, started_ns: int, metrics_fault: str) -> DaemonStatus:
+@dataclass(frozen=True)
+class EndpointFaults:
+    """Why the endpoints of the daemon are not served; empty: they are, or are off."""
+
+    metrics: str = ""
+    page: str = ""
+
+
+def daemon_status(running: Running, config: ConfigStatus, started_ns: int, faults: EndpointFaults) -> DaemonStatus:
     """Return the daemon's status as it is now. `started_ns`: wall clock, nanoseconds since 1970 UTC."""
     publisher, first = running.shared.publisher, running.networks.first
     return DaemonStatus(
@@ -29,11 +38,12 @@ def daemon_status(running: Running, config: ConfigStatus, started_ns: int, metri
         config=config,
         connects=publisher.connects,
         runtime=_worst(running),
-        metrics_fault=metrics_fault,
+        metrics_fault=faults.metrics,
+        page_fault=faults.page,
     )
 
 
-def status_line(running: Running, config: ConfigStatus, metrics_fault: str) -> str:
+def status_line(running: Running, config: ConfigStatus, faults: EndpointFaults) -> str:
     """Return the status in one line, for `systemctl status`."""
     publisher = running.shared.publisher
     runtime = _worst(running)
@@ -43,7 +53,8 @@ def status_line(running: Running, config: ConfigStatus, metrics_fault: str) -> s
         f"{publisher.outbox_status.waiting} events wait"
         f"{'; the new configuration was refused' if config.state == 'refused' else ''}"
         f"{f'; {runtime.reason}' if runtime.reason else ''}"
-        f"{f'; metrics: {metrics_fault}' if metrics_fault else ''}"
+        f"{f'; metrics: {faults.metrics}' if faults.metrics else ''}"
+        f"{f'; page: {faults.page}' if faults.page else ''}"
     )
 
 

@@ -1,10 +1,9 @@
 """The port of the metrics endpoint."""
 
-import errno
 import socket
 
 from edge_tdn.config.tables import Config
-from edge_tdn.errors import ConfigError
+from edge_tdn.hub import port
 
 PORT_REMEDY = "`ss -ltnp` names that program: end it, or set metrics.port to another port and restart the service"
 
@@ -14,25 +13,7 @@ def open_port(config: Config) -> socket.socket | None:
 
     ConfigError: the address is not one of this host, or the port needs privileges.
     """
-    address, port = config.metrics.address, config.metrics.port
-    listening = None
-    try:
-        listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else not for a minute after a restart
-        listening.bind((address, port))
-        listening.listen()
-    except OSError as error:
-        if listening:
-            listening.close()
-        if error.errno == errno.EADDRINUSE:
-            return None
-        why = error.strerror or error
-        if isinstance(error, PermissionError):
-            fault = config.fault(["metrics", "port"], port, f"{why}; allowed: a port above 1023")
-        else:
-            fault = config.fault(["metrics", "address"], address, f"{why}; allowed: an address of this host")
-        raise ConfigError(fault) from error
-    return listening
+    return port.open_port(config, "metrics")
 
 
 def in_use(config: Config) -> str:

@@ -12,6 +12,8 @@ from edge_tdn.actions.decider import Decider, interrupted
 from edge_tdn.actions.event_numbers import EventNumbers
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.errors import EdgeTdnError, with_type
+from edge_tdn.hub.camera_view import CameraView
+from edge_tdn.hub.kept_scores import KeptScores
 from edge_tdn.messages import NS_PER_S, ActionEvent, EndReason, Latency, Scores, TopScores, iso
 from edge_tdn.process.log import RateLimitedLog, value
 from edge_tdn.service.camera_settings import ZoneSettings
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 TOP_LABELS = 5  # in a scores message
 TROUBLE_LOG_EVERY_S = 60.0  # between two lines about clips that cannot be used
+NOTED_ACTIONS = 8  # of a clip, for the page
 STAGES = ("capture", "window", "infer", "decide")  # of a clip, as Latency has them
 
 
@@ -42,12 +45,17 @@ class Recognition:
         clips: ClipStatistics,
         numbers: EventNumbers,
         observe: Observe | None = None,
+        view: CameraView | None = None,
     ) -> None:
-        """`numbers`: of the camera's events. `observe`: called with the seconds that each stage of a clip took."""
+        """`numbers`: of the camera's events. `observe`: called with the seconds that each stage of a clip took.
+
+        `view`: keeps scores for the page.
+        """
         self._settings = settings
         self._topics, self._recorder, self._clips, self._observe = topics, recorder, clips, observe
         self._numbers = numbers
         self._decider = self._new_decider()
+        self._view, self._kept = view, _kept(view, settings)
         self._action: str | None = None  # as last published
         self._under_way: dict[str, ActionEvent] = {}  # the last event of each action that has not ended, by id
         self._trouble_log = RateLimitedLog(log, TROUBLE_LOG_EVERY_S)
@@ -82,6 +90,8 @@ class Recognition:
 
     def broken(self, reason: EndReason) -> None:
         """End the actions that were under way when the stream broke."""
+        if self._kept:
+            self._kept.broken(reason)
         try:
             self._publish(self._decider.break_off(reason), None)
         except Exception as error:  # a fault in the code
@@ -90,13 +100,17 @@ class Recognition:
     def change(self, settings: ZoneSettings) -> None:
         """Continue with other settings. Actions continue where they can, see `Decider.change`."""
         self._settings = settings
+        self._kept = _kept(self._view, settings)
         ends = self._decider.change(settings.decide, settings.origin, settings.labels, settings.background)
         self._publish(ends, None)
 
     def _decide(self, scores: Scores) -> None:
         if not np.isfinite(scores.logits).all():
             raise EdgeTdnError("the network's scores are not numbers; choose another precision, or export it again")
+        if self._kept:
+            self._kept.scored(scores)
         self._publish(self._decider.push(scores), scores)
+        self._topics.clip(lambda: self._note(scores))
         if log.isEnabledFor(logging.DEBUG):
             label, score = next(iter(self._top(scores).scores.items()))
             log.debug(
@@ -118,14 +132,14 @@ class Recognition:
         self._clips.trouble = reason = f"no action: {with_type(error)}"
         trace = None if isinstance(error, EdgeTdnError) else error
         self._trouble_log.log(logging.ERROR, "camera=%s %s", self._settings.log_name, reason, exc_info=trace)
+        if self._kept:
+            self._kept.broken("failed")
         before = self._decider.camera_thresholds  # as last commanded
         self._numbers.rewind()
         missing = interrupted([*self._under_way.values()], "failed")
         ends = [end.model_copy(update={"seq": self._numbers.take()}) for end in missing]
         self._decider = self._new_decider()
-        self._decider.set_thresholds(before.enter, before.exit)
-        for label in before.actions.keys() & self._decider.thresholds.keys():
-            self._decider.set_thresholds(before.actions[label].enter, before.actions[label].exit, label)
+        self._decider.restore(before)
         self._publish(ends, None)
 
     def _new_decider(self) -> Decider:
@@ -170,6 +184,18 @@ class Recognition:
             self._trouble_log.log(logging.ERROR, text, *values, about="recorder", exc_info=error)
             return event
 
+    def _note(self, scores: Scores) -> dict[str, object]:
+        """Return what the page shows of a clip."""
+        best = sorted(self._decider.scores.items(), key=lambda item: -item[1])[:NOTED_ACTIONS]
+        return {
+            "zone": self._settings.name,
+            "at": iso(scores.wall_ns),
+            "scores": {name: round(score, 3) for name, score in best},
+            "action": self._decider.action,
+            "latency_ms": round(scores.latency_ms, 1),
+            "repeated": scores.repeated,
+        }
+
     def _top(self, scores: Scores) -> TopScores:
         """Return the best labels of a clip."""
         smoothed = self._decider.smoothed()
@@ -181,6 +207,11 @@ class Recognition:
             scores={self._settings.labels[i]: round(float(smoothed[i]), 4) for i in best},
             latency_ms=round(scores.latency_ms, 1),
         )
+
+
+def _kept(view: CameraView | None, settings: ZoneSettings) -> KeptScores | None:
+    """Return where the page finds the scores of a zone; None: there is no page."""
+    return view.keep(settings.name, settings.labels, settings.spec, settings.zone.hop) if view else None
 
 
 def _latency(scores: Scores) -> Latency:

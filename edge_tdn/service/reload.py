@@ -76,6 +76,7 @@ def apply(plan: Plan, running: Running) -> None:
 
     If a later one fails, the plan's configuration stays `running.pending`: the next reload does what is missing.
     """
+    running.make_room(plan.config)
     _change_networks(plan, running)
     running.pending = plan.config
     try:

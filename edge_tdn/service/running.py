@@ -14,6 +14,7 @@ from edge_tdn.delivery.home_assistant import BIRTH_TOPIC, documents
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.removed_entities import removing
 from edge_tdn.delivery.stopwatch import Observe
+from edge_tdn.hub.hub import Hub
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.networks import NetworkOpener, OpenedNetworks
 from edge_tdn.recording.action_recorder import ActionRecorder
@@ -33,6 +34,7 @@ class Shared:
     scheduler: Scheduler
     control: Control
     observe: Observe | None = None  # called with the seconds that each stage of a clip took
+    hub: Hub | None = None  # None: there is no page
 
 
 class Running:
@@ -61,6 +63,7 @@ class Running:
         self._stop = stop
         self._documents: dict[str, bytes] = {}  # that were published last, by topic
         self.cameras: list[Camera] = []
+        self.make_room(config)
         self.serve([self.new_camera(table, config) for table in config.camera])
 
     def settings(self, table: CameraConfig, config: Config, networks: OpenedNetworks) -> CameraSettings:
@@ -76,12 +79,19 @@ class Running:
     def new_camera(self, table: CameraConfig, config: Config) -> Camera:
         """Return a camera with this table. It is not started yet."""
         settings = self.settings(table, config, self.networks)
-        return Camera(settings, self.shared.scheduler, self.shared.publisher, self.shared.observe)
+        return Camera(settings, self.shared.scheduler, self.shared.publisher, self.shared.observe, self.shared.hub)
+
+    def make_room(self, config: Config) -> None:
+        """Divide the room for scores that the page shows among the zones of a configuration."""
+        if self.shared.hub:
+            self.shared.hub.zones = sum(1 for _ in all_zones(config))
 
     def serve(self, cameras: Sequence[Camera]) -> None:
         """Make these the daemon's cameras. They are not started yet."""
         self.cameras = list(cameras)
         self.shared.control.serve(self.cameras)
+        if self.shared.hub:
+            self.shared.hub.serve([camera.name for camera in self.cameras])
 
     def start(self, cameras: Sequence[Camera]) -> None:
         """Start cameras, unless the daemon is stopping: a stop that has begun does not know them."""

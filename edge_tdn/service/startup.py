@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,16 +15,18 @@ from edge_tdn.chosen_models import ChosenModels
 from edge_tdn.config.credentials import Access, broker_access, check_camera_access
 from edge_tdn.config.tables import Config
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
-from edge_tdn.delivery.outbox.folder import outbox_folder, state_folder
+from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.delivery.topic_record import TopicRecord
 from edge_tdn.demo.demo_clip import demo_clip
 from edge_tdn.demo.demo_scenes import DEMO
+from edge_tdn.hub.hub import Hub
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.messages import ActionEvent
 from edge_tdn.networks import NetworkOpener, warn_of_doubts
+from edge_tdn.process.state_folder import state_folder
 from edge_tdn.service.control import Control
 from edge_tdn.service.running import Running, Shared
 from edge_tdn.service.timing import DaemonTiming
@@ -44,12 +45,14 @@ def open_running(
     stop: threading.Event,
     publisher_failed: Callable[[BaseException], None],
     runtime_failed: Callable[[BaseException], None],
+    boot: str,
     observe: Observe | None = None,
+    hub: Hub | None = None,
 ) -> Running:
     """Return everything that is served, not started yet. EdgeTdnError: something cannot be opened.
 
     `path`: of the configuration, if it is a file. `publisher_failed`, `runtime_failed`: called with the error that ends
-    that thread too early, on that thread.
+    that thread too early, on that thread. `boot`: random, new with every start. `hub`: for the page, if there is one.
     """
     base = networks.base
     warn_of_includes(config)
@@ -58,7 +61,6 @@ def open_running(
     access = broker_access(config.broker, base)
     check_camera_access(config, base)
     draw_demo(config)
-    boot = secrets.token_hex(4)
     folder = outbox_folder(config.outbox.folder, config.host, base)
     outbox = Outbox(folder, config.outbox)
     for camera in outbox.cameras:
@@ -76,7 +78,7 @@ def open_running(
     )
     control = Control(publisher)
     scheduler = Scheduler(runtime_failed, timing.scheduler)
-    shared = Shared(networks, boot, publisher, scheduler, control, observe)
+    shared = Shared(networks, boot, publisher, scheduler, control, observe, hub)
     running = Running(shared, config, access, opened, timing, stop)
     running.announce(config)
     return running

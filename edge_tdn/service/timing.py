@@ -40,6 +40,7 @@ class DaemonTiming:
     join_s: float = 0.9  # for the threads of all cameras together
     compute_s: float = 0.7  # for the turn that is being computed
     record_s: float = 0.6  # for all clips together to be finished
+    page_s: float = 0.3  # for the page, after the broker's goodbye
     publisher: PublisherTiming = field(default_factory=PublisherTiming)
     camera: CameraTiming = field(default_factory=CameraTiming)
     scheduler: SchedulerTiming = field(default_factory=SchedulerTiming)

@@ -4,17 +4,18 @@ import os
 from pathlib import Path
 
 from edge_tdn.capture.open_capture import verify as verify_source
-from edge_tdn.config.credentials import broker_access, check_camera_access
+from edge_tdn.config.credentials import broker_access, check_camera_access, page_access
 from edge_tdn.config.tables import Config
 from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.errors import ConfigError, SourceError
+from edge_tdn.hub.page import check_installed
 from edge_tdn.permission import remedy
 from edge_tdn.recording.verify import verify as verify_recording
 
 
 def verify(config: Config, path: Path) -> None:
-    """Raise ConfigError if the broker's files, a folder or a source is wrong.
+    """Raise ConfigError if the broker's files, a folder, a source or what the page needs is wrong.
 
     `path`: of the file; relative paths start beside it.
     """
@@ -25,6 +26,9 @@ def verify(config: Config, path: Path) -> None:
     if config.record.enabled or config.record.folder:
         verify_recording(config.record, path.parent)
     outbox_writable(config, path.parent)
+    if config.web.port:
+        check_installed(config)
+        page_access(config, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):
         for key, one in (("source", camera), ("record_source", camera.recorded)):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from edge_tdn.actions.event_numbers import EventNumbers
 from edge_tdn.delivery.stopwatch import Observe
+from edge_tdn.hub.camera_view import CameraView
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.messages import EndReason, Frame
 from edge_tdn.segments.motion_gate import MotionGate
@@ -35,13 +36,17 @@ class Zone:
         recorder: RecorderSlot,
         numbers: EventNumbers,
         observe: Observe | None = None,
+        view: CameraView | None = None,
     ) -> None:
-        """`numbers`: of the camera's events. Fails where the device has no memory left."""
+        """`numbers`: of the camera's events. `view`: of the camera, for the page.
+
+        Fails where the device has no memory left.
+        """
         self.settings = settings
         self.size = (0, 0)  # height and width of its part of the last frame
         self._too_small = ""  # why it cannot be analysed; empty: it can
         self.clips = ClipStatistics()
-        self.recognition = Recognition(settings, topics, recorder, self.clips, numbers, observe)
+        self.recognition = Recognition(settings, topics, recorder, self.clips, numbers, observe, view)
         self._max_gap_s, self._scheduler = max_gap_s, scheduler
         self.feed = SegmentFeed(scheduler, self._open_pipeline(settings))
 

@@ -110,7 +110,7 @@ def test_every_size_shows_the_whole_picture_beside_the_scores(kind: Kind, demo: 
 
 def test_scores_and_events_of_zones_are_shown_by_their_names() -> None:
     """Each zone has its own scores; those of one camera do not replace each other."""
-    view, drawn = LiveView("edge-tdn demo", no_picture="no picture"), StringIO()
+    view, drawn = LiveView(lambda: "edge-tdn demo", no_picture="no picture"), StringIO()
     for zone, label in (("gate", "up"), ("bed", "still"), ("gate", "down")):
         view.take(TopScores(camera="door", zone=zone, at=MOMENT, scores={label: 0.8}, latency_ms=30))
     view.take(make_event(1).model_copy(update={"zone": "gate"}))

@@ -134,7 +134,7 @@ def test_availability_of_a_host_replaces_the_last_status_of_its_cameras(broker: 
             "edge-tdn/barn/door/status: connecting",
             "edge-tdn/yard: stopped",
         ]
-    view = LiveView("edge-tdn demo")
+    view = LiveView(lambda: "edge-tdn demo")
     for message in log.messages:
         view.take(message.content)
     Console(file=StringIO()).print(view)

@@ -341,3 +341,16 @@ def test_the_thread_sleeps_while_a_rejected_camera_has_no_events(
     publisher.stop()
     assert ticks[0] - before < 20
     assert publisher.outbox_status.dropped == 1
+
+
+def test_the_events_of_the_outbox_are_read_until_the_publisher_stops(
+    start_publisher: StartPublisher, broker: Mosquitto
+) -> None:
+    publisher = start_publisher(broker.config())
+    for seq in (1, 2, 3):
+        publisher.event(action_event(seq))
+    eventually(lambda: publisher.outbox_status.delivered == 3)
+    entries = publisher.recent_events(3, "door", 9).result(10)
+    assert [ActionEvent.model_validate_json(entry.payload) for entry in entries] == [action_event(2), action_event(1)]
+    publisher.stop()
+    assert publisher.recent_events(None, None, 9).cancelled()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edge_tdn.config.tables import OutboxConfig
+from edge_tdn.delivery.event_query import EventQuery
 from edge_tdn.delivery.mqtt import Acknowledged, Connected, Inbox, Lost, Message, Received, SubscriptionRejected
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.published_topics import PublishedTopics
@@ -296,3 +297,19 @@ def test_without_an_answer_the_goodbye_is_sent_in_time(harness: LoopHarness) -> 
     harness.run()
     assert sent(link)[-1] == ("availability", b"stopped")
     assert harness.outbox.waiting == 2
+
+
+def test_a_query_is_answered_with_the_events_that_came_before_it(harness: LoopHarness) -> None:
+    queries = [EventQuery(None, None, 2), EventQuery(2, "door", 9), EventQuery(None, "yard", 9)]
+    harness.put(*(action_event(seq) for seq in (1, 2, 3)), *queries)
+    harness.run()
+    answers = [[entry.seq for entry in query.answer.result(0)] for query in queries]
+    assert answers == [[3, 2], [1], []]
+
+
+def test_a_query_that_was_given_up_is_left_out(harness: LoopHarness) -> None:
+    given_up, query = EventQuery(None, None, 2), EventQuery(None, None, 2)
+    assert given_up.answer.cancel()
+    harness.put(action_event(1), given_up, query)
+    harness.run()
+    assert [entry.seq for entry in query.answer.result(0)] == [1]

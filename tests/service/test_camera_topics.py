@@ -1,5 +1,6 @@
 """The topics of a camera and of its zones, and of one that leaves."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ from edge_tdn.config.tables import OutboxConfig
 from edge_tdn.delivery.mqtt import Connection, Inbox, Message
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
+from edge_tdn.hub.hub import Hub
 from edge_tdn.service.camera_topics import CameraTopics
 from tests.support.broker import Mosquitto
 from tests.support.delivery import BASE, DeliveryRecorder, raise_failure
@@ -94,3 +96,20 @@ def test_a_late_picture_of_an_older_action_does_not_replace_that_of_the_newest()
     topics.action(None, "path")
     topics.snapshot(b"gate, best", "gate")
     assert publisher.snapshots == [b"path", b"gate, best"]
+
+
+def test_the_page_gets_what_is_published_until_the_camera_has_left() -> None:
+    publisher: Any = PublisherLog()
+    hub = Hub("b007")
+    reader = hub.notes.reader()
+    topics = CameraTopics(publisher, "door", hub.publish)
+    topics.action("left", "gate")
+    topics.clip(lambda: {"zone": "gate"})
+    topics.close()
+    topics.action("right", "gate")
+    topics.clip(lambda: {"zone": "gate"})
+    notes, _ = reader.take()
+    assert [(note.kind, json.loads(note.data)) for note in notes] == [
+        ("action", {"camera": "door", "zone": "gate", "label": "left"}),
+        ("scores", {"camera": "door", "zone": "gate"}),
+    ]

@@ -36,6 +36,7 @@ tables = st.fixed_dictionaries(
         ),
         "decide": st.fixed_dictionaries({}, optional={"enter_threshold": st.sampled_from([0.5, 0.7])}),
         "outbox": st.fixed_dictionaries({}, optional={"max_mb": st.sampled_from([8, 64])}),
+        "web": st.fixed_dictionaries({}, optional={"port": st.sampled_from([8765, 8766])}),
         "runtime": st.fixed_dictionaries(
             {}, optional={"threads": st.integers(0, 1), "model": st.sampled_from(["m", "n"])}
         ),
@@ -60,6 +61,8 @@ def test_every_change_is_named_and_what_is_served_afterwards_differs_no_more(run
     assert found.connection == (running.broker.keepalive_s != new.broker.keepalive_s)
     served = in_force(running, new)
     assert (served.host, served.base_topic, served.outbox) == (running.host, running.base_topic, running.outbox)
+    assert served.web == running.web
+    assert ("web.port" in found.later) == (running.web != new.web)
     left = changes(served, new)
     assert left.keys == left.later == found.later
     assert not left.added + left.leaving + left.rezoned

@@ -203,3 +203,33 @@ def test_commands_for_a_camera_that_was_removed_are_refused() -> None:
     (answer,) = one.answers
     assert not answer.ok
     assert "unknown camera 't'" in answer.error
+
+
+def test_a_command_of_the_page_is_answered_and_not_published() -> None:
+    one = StubControl()
+    reply = one.control.answer("t/set/enabled", b'{"enabled": false, "id": "p"}')
+    assert (reply.ok, reply.id, reply.result) == (True, "p", {"camera": "t", "enabled": False})
+    assert not one.camera.enabled
+    refused = one.control.answer("door/set/enabled", b"OFF")
+    assert (refused.ok, refused.error) == (False, "unknown camera 'door'; allowed: t")
+    assert one.answers == []
+
+
+def test_the_page_gets_no_replay() -> None:
+    one = StubControl()
+    reply = one.control.answer("replay", b'{"camera": "t", "from_seq": 1}')
+    assert (reply.ok, reply.error) == (False, "replay is a command of MQTT alone")
+
+
+def test_the_page_and_mqtt_have_twenty_commands_together() -> None:
+    """The first beyond the limit is answered on MQTT, although the page was refused before it."""
+    one = StubControl()
+    assert all(one.control.admits() for _ in range(12))
+    for _ in range(8):
+        one.control.handle("t/set/enabled", b"OFF")
+    assert [reply.ok for reply in one.answers] == [True] * 8
+    assert not one.control.admits()
+    one.control.handle("t/set/enabled", b"OFF")
+    one.control.handle("t/set/enabled", b"OFF")
+    assert [reply.ok for reply in one.answers] == [*[True] * 8, False]
+    assert "more than 20 commands in 10 s" in one.answers[-1].error

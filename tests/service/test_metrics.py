@@ -433,7 +433,7 @@ def test_a_port_is_tried_again_whatever_the_last_try_has_met(tmp_path: Path, mon
     metrics = Metrics(config(tmp_path, taken.getsockname()[1]), list, daemon_status, MetricsTiming(retry_s=0.05))
     first = metrics.fault
     with monkeypatch.context() as patch:
-        patch.setattr("edge_tdn.service.metrics_port.socket.socket", no_descriptor)
+        patch.setattr("edge_tdn.hub.port.socket.socket", no_descriptor)
         metrics.start()
         eventually(lambda: "Too many open files" in metrics.fault)
     eventually(lambda: metrics.fault == first)

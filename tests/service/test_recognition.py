@@ -8,6 +8,7 @@ import pytest
 
 from edge_tdn.actions.event_numbers import EventNumbers
 from edge_tdn.config.tables import Config
+from edge_tdn.hub.camera_view import CameraView
 from edge_tdn.manifest import Model
 from edge_tdn.messages import NS_PER_S, Scores
 from edge_tdn.service.camera_settings import ZoneSettings
@@ -32,6 +33,7 @@ class Recognised:
         slot = RecorderSlot()
         slot.replace(self.recorder)
         self.clips = ClipStatistics()
+        self.view = CameraView("door")
         self.recognition = Recognition(
             self.settings(PROMPT),
             CameraTopics(self.publisher, "door"),
@@ -39,6 +41,7 @@ class Recognised:
             self.clips,
             EventNumbers(7),
             observe=lambda camera, stage, seconds: self.observed.append(stage),
+            view=self.view,
         )
 
     def settings(self, decide: dict[str, object]) -> ZoneSettings:
@@ -221,3 +224,32 @@ def test_recorder_that_fails_changes_no_event(
     recognised.recognition.broken("stream_lost")
     assert recognised.events == [("start", "left", None), ("end", "left", "stream_lost")]
     assert "camera=door not recorded: KeyError: 'left'; id=here/door/b007/8" in caplog.text
+
+
+def test_the_page_keeps_the_scores_that_were_decided_on_and_the_breaks(recognised: Recognised) -> None:
+    """Scores that are not numbers are not among them: there the decider begins again."""
+    clip = recognised.clip(1.0, "left")
+    nan = np.full(len(recognised._model.labels), np.nan, np.float32)
+    recognised.recognition.scored(replace(clip_scores(1.5), logits=nan))
+    recognised.clip(2.0)
+    recognised.recognition.broken("stream_lost")
+    kept = recognised.view.kept(None)
+    assert kept
+    rows = list(kept.read().rows())
+    assert [row if isinstance(row, str) else row.to_ns / NS_PER_S for row in rows] == [1, "failed", 2, "stream_lost"]
+    assert not isinstance(rows[0], str)
+    np.testing.assert_array_equal(rows[0].logits, clip.logits)
+
+
+def test_the_page_keeps_scores_over_other_limits_but_not_over_other_labels(recognised: Recognised) -> None:
+    kept = recognised.view.kept(None)
+    recognised.recognition.change(recognised.settings({**PROMPT, "enter_threshold": 0.9}))
+    assert recognised.view.kept(None) is kept
+    settings = recognised.settings(PROMPT)
+    model = Model(settings.model.folder, settings.model.manifest, "0" * 64, ("a", *settings.model.labels[1:]))
+    recognised.recognition.change(replace(settings, model=model))
+    other = recognised.view.kept(None)
+    assert other is not kept
+    recognised.clip(1.0, "left")
+    assert other
+    assert len(other.read()) == 1

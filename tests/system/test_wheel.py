@@ -26,6 +26,8 @@ INSIDE = (
     *(f"edge_tdn/pages/{page.name}" for page in (ROOT / "docs").glob("*.md")),
     "edge_tdn/models/motion/fp32/head.bin",
     "edge_tdn/py.typed",
+    "edge_tdn/web/static/index.html",
+    "edge_tdn/web/static/vendor/uPlot.iife.min.js",
     "edge_tdn_export/network/tdn.py",
     "edge_tdn_export/parity/parity.html.j2",
     "edge_tdn_training/loop/trainer.py",
@@ -50,7 +52,11 @@ def test_model_configuration_schemas_and_licence_are_inside(wheel: Path) -> None
         names = archive.namelist()
     for name in INSIDE:
         assert name in names
-    for licence in ("LICENSE", "edge_tdn/demo/LICENSE.people.CC-BY-4.0.txt"):
+    for licence in (
+        "LICENSE",
+        "edge_tdn/demo/LICENSE.people.CC-BY-4.0.txt",
+        "edge_tdn/web/static/vendor/LICENSE.uplot.txt",
+    ):
         assert any(name.endswith(f"licenses/{licence}") for name in names)
     assert not [
         name for name in names if name.startswith(("tests/", "docs/", "configs/")) or name.endswith("/README.png")
@@ -89,7 +95,7 @@ def test_pip_accepts_the_wheel_with_an_extra(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))
         extras = re.findall(r"^Provides-Extra: (.+)$", archive.read(name).decode(), re.M)
-    assert {"export", "gstreamer"} <= {*extras}
+    assert {"export", "gstreamer", "web"} <= {*extras}
     for extra in extras:
         words = ["install", "--dry-run", "--ignore-installed", "--no-deps", f"{wheel}[{extra}]"]
         done = subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, text=True)

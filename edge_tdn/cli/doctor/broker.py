@@ -17,6 +17,7 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from edge_tdn.cli.doctor.finding import MIN_CERTIFICATE_DAYS, Finding, days_until, is_loopback, start
+from edge_tdn.cli.doctor.host import PAGE_REMEDY
 from edge_tdn.cli.terminal import age
 from edge_tdn.cli.timing import DoctorTiming
 from edge_tdn.config.credentials import Access
@@ -164,6 +165,8 @@ def _topics(
         yield _running(config, daemon, holder)
         if daemon.metrics_fault:
             yield Finding("metrics", "warning", f"{daemon.metrics_fault}, according to the daemon", PORT_REMEDY)
+        if daemon.page_fault:
+            yield Finding("page", "warning", f"{daemon.page_fault}, according to the daemon", PAGE_REMEDY)
     elif holder is not None:
         message = f"a daemon of this configuration runs here (process {holder or 'elsewhere'}), unknown to the broker"
         yield Finding("daemon", "warning", message, "its log says why: `journalctl -u 'edge-tdn*'`")

@@ -72,6 +72,7 @@ def _examinations(path: Path, timing: DoctorTiming) -> Iterator[tuple[str, int, 
         yield "service's files", ConfigError.exit_status, site.files_of_service(config)
         yield "broker", BrokerError.exit_status, broker.examine(config, site.access, site.holder, timing)
         yield "metrics", ConfigError.exit_status, host.metrics(config, site.holder)
+        yield "page", ConfigError.exit_status, host.page(config, site.holder)
         yield "cameras", SourceError.exit_status, cameras.examine(config, site.base, site.frame_rate, timing)
     yield "clock", EdgeTdnError.exit_status, host.clock()
     yield "decoders", EdgeTdnError.exit_status, host.decoders(config)

@@ -1,4 +1,4 @@
-"""Examination of this machine: its clock, the port of the metrics, its decoders, and its devices."""
+"""Examination of this machine: its clock, the ports of metrics and page, its decoders, and its devices."""
 
 import ctypes
 import grp
@@ -11,14 +11,16 @@ from pathlib import Path
 from edge_tdn.cli.doctor.finding import Finding
 from edge_tdn.config.tables import Config
 from edge_tdn.errors import ConfigError
+from edge_tdn.hub.port import open_port
 from edge_tdn.media import gstreamer
-from edge_tdn.service.metrics_port import PORT_REMEDY, in_use, open_port
+from edge_tdn.service.metrics_port import PORT_REMEDY, in_use
 
 MAX_ANSWER_S, MAX_ANSWER_BYTES = 2.0, 1 << 20  # of what serves at the port of the metrics
 OUR_METRIC = b"edge_tdn_build"
 UNSYNCHRONISED_US = 16_000_000  # maximum error, microseconds, from which the kernel calls a clock unsynchronised
 GOOD, LIBAV = "gstreamer1.0-plugins-good", "gstreamer1.0-libav"
 BASE, BAD = "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-bad"
+PAGE_REMEDY = "`ss -ltnp` names that program: end it, or set web.port to another port and restart the service"
 DECODERS = {  # codec: GStreamer's name for it, Debian package
     "h264": ("video/x-h264", LIBAV),
     "h265": ("video/x-h265", LIBAV),
@@ -71,7 +73,7 @@ def metrics(config: Config, holder: int | None) -> Iterator[Finding]:
     if not config.metrics.port or holder is not None:
         return
     try:
-        port = open_port(config)
+        port = open_port(config, "metrics")
     except ConfigError as error:
         yield Finding("metrics", "failed", str(error), "", error.exit_status)
         return
@@ -82,6 +84,25 @@ def metrics(config: Config, holder: int | None) -> Iterator[Finding]:
         yield Finding("metrics", "ok", f"{config.metrics.url} is served by a daemon of edge-tdn")
     else:
         yield Finding("metrics", "warning", in_use(config), PORT_REMEDY)
+
+
+def page(config: Config, holder: int | None) -> Iterator[Finding]:
+    """Examine whether the page can be served, unless this configuration's daemon does so.
+
+    `holder`: process id of that daemon; its status says whether it serves.
+    """
+    if not config.web.port or holder is not None:
+        return
+    try:
+        port = open_port(config, "web")
+    except ConfigError as error:
+        yield Finding("page", "failed", str(error), "", error.exit_status)
+        return
+    if port:
+        port.close()
+        yield Finding("page", "ok", f"{config.web.url} can be served")
+    else:
+        yield Finding("page", "warning", f"port {config.web.port} is in use by another program", PAGE_REMEDY)
 
 
 def _is_ours(address: str, port: int) -> bool:

@@ -17,6 +17,7 @@ from edge_tdn.config.fault import EVERY_KEY, Keys
 from edge_tdn.config.load import load
 from edge_tdn.config.resolved_zones import ModelChoice, all_zones, model_choices, resolved_zones
 from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
+from edge_tdn.config.web_table import WebConfig
 from edge_tdn.delivery.outbox.folder import lock_holder_pid, outbox_folder
 from edge_tdn.delivery.tls import tls_context
 from edge_tdn.demo.demo_scenes import DEMO
@@ -191,13 +192,16 @@ class SiteExamination:
             model = find_model(choice.model, self.base)
             if not model.is_relative_to(shipped_models()):
                 yield choice.model_keys, choice.model, model, remedy(model, SERVED_MODELS)
-        tables: list[tuple[Keys, BrokerConfig | CameraConfig]] = [(["broker"], config.broker)]
+        tables: list[tuple[Keys, BrokerConfig | WebConfig | CameraConfig]] = [
+            (["broker"], config.broker),
+            (["web"], config.web),
+        ]
         tables += [(["camera", number], camera) for number, camera in enumerate(config.camera)]
         for keys, table in tables:
-            source = getattr(table, "source", "")  # the broker has none
+            source = getattr(table, "source", "")  # of a camera
             if source and not is_live(source) and not source.startswith(DEMO):
                 yield [*keys, "source"], source, self.base / source.removeprefix("file://"), ""
-            for key in ("password_file", "ca_file", "cert_file", "key_file"):
+            for key in ("password_file", "token_file", "ca_file", "cert_file", "key_file"):
                 value = getattr(table, key, "")
                 if value and not value.startswith(CREDENTIAL):
                     yield [*keys, key], value, self.base / value, "" if key in PUBLIC else SECRET_REMEDY

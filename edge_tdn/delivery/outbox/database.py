@@ -45,6 +45,7 @@ COLUMNS = "number, camera, seq, payload, lived_s, crc"
 INSERT = f"INSERT INTO event ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
 UPSERT_LAST = "INSERT INTO last VALUES (?, ?) ON CONFLICT (camera) DO UPDATE SET seq = max(seq, excluded.seq)"
 ACKNOWLEDGE = "UPDATE event SET acknowledged = 1 WHERE number = ? AND crc = ? AND acknowledged = 0"
+MAX_INTEGER = 2**63 - 1  # of SQLite
 COUNT = "SELECT count(*), coalesce(sum(length(payload)), 0) FROM event WHERE acknowledged = ?"
 
 
@@ -146,6 +147,15 @@ class EventDatabase:
     def between(self, camera: str, from_seq: int, to_seq: int, limit: int) -> list[Entry]:
         """Return a camera's events by `seq`, both ends included, acknowledged or not."""
         return self._select("camera = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?", camera, from_seq, to_seq, limit)
+
+    def newest(self, before: int | None, limit: int) -> list[Entry]:
+        """Return the events before a number, None: all, newest first, acknowledged or not."""
+        return self._select("number < ? ORDER BY number DESC LIMIT ?", MAX_INTEGER if before is None else before, limit)
+
+    def newest_of(self, camera: str, before_seq: int | None, limit: int) -> list[Entry]:
+        """Return a camera's events before a `seq`, None: all, newest first, acknowledged or not."""
+        before = MAX_INTEGER if before_seq is None else before_seq
+        return self._select("camera = ? AND seq < ? ORDER BY seq DESC LIMIT ?", camera, before, limit)
 
     def oldest_waiting(self, without: Collection[int] = ()) -> int | None:
         """Return the number of the oldest waiting event that is not in `without`."""

@@ -1,11 +1,11 @@
 """The outbox's folder: where it is, and the lock that keeps a second daemon out of it."""
 
 import fcntl
-import os
 from io import TextIOWrapper
 from pathlib import Path
 
 from edge_tdn.errors import ConfigError
+from edge_tdn.process.state_folder import state_folder
 
 LOCK = "outbox.lock"
 
@@ -21,13 +21,6 @@ def outbox_folder(configured: str, host: str, base: Path) -> Path | None:
     if configured != "auto":
         return base / configured
     return state_folder() / host
-
-
-def state_folder() -> Path:
-    """Return the state directory of systemd, or else of the user. It has a folder for each host."""
-    if given := os.environ.get("STATE_DIRECTORY"):  # several folders are separated by colons
-        return Path(given.split(":")[0])
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "edge-tdn"
 
 
 def lock_folder(folder: Path) -> TextIOWrapper | None:

@@ -144,6 +144,25 @@ class Outbox:
         unstored = [entry for entry in self._memory.of_camera(camera) if from_seq <= entry.seq <= to_seq]
         return [*stored, *unstored][:limit]
 
+    def newest(self, before: int | None, limit: int) -> list[Entry]:
+        """Return the events that are still here and have a smaller number than `before`, newest first.
+
+        `before`: None for all. While the disk cannot be read, only those that wait in memory.
+        """
+        stored = self._storage.read(lambda database: database.newest(before, limit))
+        unstored = (entry for entry in self._memory.after(0) if before is None or entry.number < before)
+        return sorted([*stored, *unstored], key=lambda entry: entry.number, reverse=True)[:limit]
+
+    def newest_of(self, camera: str, before_seq: int | None, limit: int) -> list[Entry]:
+        """Return a camera's events that are still here and have a smaller `seq` than `before_seq`, newest first.
+
+        `before_seq`: None for all. While the disk cannot be read, only those that wait in memory.
+        """
+        stored = self._storage.read(lambda database: database.newest_of(camera, before_seq, limit))
+        of_camera = self._memory.of_camera(camera)
+        unstored = (entry for entry in of_camera if before_seq is None or entry.seq < before_seq)
+        return sorted([*stored, *unstored], key=lambda entry: entry.seq, reverse=True)[:limit]
+
     def tick(self) -> None:
         """Store what waits in memory and drop what is too old, if it is time for that. Call it about once a second."""
         if self._storage.retry_if_due():

@@ -179,3 +179,23 @@ def test_state_follows_the_disk_although_nothing_waits(
     assert outbox.status().state == "ok"
     assert "accepts events again" in caplog.text
     outbox.close()
+
+
+def test_the_newest_events_are_those_in_memory_while_the_disk_refuses_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = SwitchableDisk(monkeypatch)
+    clock = ManualClock()
+    outbox = open_outbox(tmp_path, clock)
+    outbox.put(make_events(1, 3))
+    disk.set(broken=True)
+    outbox.put(make_events(4, 6))
+    newest = outbox.newest(None, 4)
+    assert [e.seq for e in newest] == [6, 5, 4, 3]
+    assert [e.seq for e in outbox.newest(newest[1].number, 9)] == [4, 3, 2, 1]
+    assert [e.seq for e in outbox.newest_of("door", 6, 3)] == [5, 4, 3]
+    disk.set(broken=False)
+    clock.now_s += TIMING.retry_s
+    outbox.tick()
+    assert [e.seq for e in outbox.newest(None, 9)] == [6, 5, 4, 3, 2, 1]
+    outbox.close()

@@ -68,6 +68,32 @@ def test_newest_acknowledged_events_are_kept_for_replays(tmp_path: Path) -> None
     outbox.close()
 
 
+def test_the_newest_events_are_read_in_pages(tmp_path: Path) -> None:
+    """Acknowledged or not; those of one camera by `seq`, those of all by number."""
+    outbox = open_outbox(tmp_path)
+    outbox.put(make_events(1, 3))
+    outbox.put(make_events(1, 2, "yard"))
+    outbox.put(make_events(4, 4))
+    outbox.acknowledge(outbox.after(0, 4))
+    page = outbox.newest(None, 4)
+    assert [(e.camera, e.seq) for e in page] == [("door", 4), ("yard", 2), ("yard", 1), ("door", 3)]
+    assert [(e.camera, e.seq) for e in outbox.newest(page[-1].number, 4)] == [("door", 2), ("door", 1)]
+    assert [e.seq for e in outbox.newest_of("door", None, 3)] == [4, 3, 2]
+    assert [e.seq for e in outbox.newest_of("door", 2, 3)] == [1]
+    assert outbox.newest_of("attic", None, 3) == []
+    outbox.close()
+
+
+@pytest.mark.parametrize("query", ["number < 9 ORDER BY number DESC", "camera = 'a' AND seq < 9 ORDER BY seq DESC"])
+def test_the_newest_events_are_found_by_an_index(tmp_path: Path, query: str) -> None:
+    outbox = open_outbox(tmp_path)
+    plan = connection_of(outbox).execute(f"EXPLAIN QUERY PLAN SELECT payload FROM event WHERE {query} LIMIT 5")
+    assert [row[3].split("(")[0] for row in plan] == [
+        "SEARCH event USING INTEGER PRIMARY KEY " if query.startswith("number") else "SEARCH event USING INDEX place "
+    ]
+    outbox.close()
+
+
 def test_size_cap_drops_and_counts_the_oldest(tmp_path: Path) -> None:
     outbox = open_outbox(tmp_path, max_mb=1)
     outbox.put(make_events(1, 100))

@@ -1,0 +1,57 @@
+"""Snapshots and clips, found by the names that events have: never by a path."""
+
+import os
+import stat
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_tdn.recording.recordings import OURS
+
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # opening a pipe would wait for its writer
+MEDIA_TYPES = {".jpg": "image/jpeg", ".mp4": "video/mp4"}
+
+
+@dataclass(frozen=True)
+class RecordedFile:
+    """A file of the recordings, as it was a moment ago."""
+
+    path: Path
+    status: os.stat_result
+
+    @property
+    def media_type(self) -> str:
+        """The type of its content."""
+        return MEDIA_TYPES[self.path.suffix]
+
+
+def recorded_file(folder: Path | None, cameras: Collection[str], camera: str, name: str) -> RecordedFile | None:
+    """Return a recording by its camera and its name. None: it is not there, or not a regular file with our name.
+
+    `folder`: of all recordings, None: none are kept. `cameras`: names of the only folders in it that are looked into.
+    No link is followed below `folder`.
+    """
+    if folder is None or camera not in cameras or not OURS.fullmatch(name):
+        return None
+    try:
+        within = os.open(folder / camera, FOLDER_FLAGS)
+    except OSError:
+        return None
+    try:
+        handle = os.open(name, FILE_FLAGS, dir_fd=within)
+    except OSError:
+        return None
+    finally:
+        os.close(within)
+    try:
+        status = os.fstat(handle)
+    finally:
+        os.close(handle)
+    return RecordedFile(folder / camera / name, status) if stat.S_ISREG(status.st_mode) else None
+
+
+def has_recording(folder: Path | None, cameras: Collection[str], of_event: str | None) -> bool:
+    """Return whether a file that an event names is there. `of_event`: `<camera>/<name>`; None: the event has none."""
+    camera, _, name = (of_event or "").partition("/")
+    return recorded_file(folder, cameras, camera, name) is not None
