@@ -109,11 +109,13 @@ class ScriptedDaemon(CommandCounter):
         if self.is_stopping:
             found.cancel()
         elif not self.is_busy:
-            query = EventQuery(cursor and cursor.value, camera, limit)
+            query = EventQuery(cursor.value if cursor else None, camera, limit)
             query.run(self.outbox)
             entries = query.answer.result(0)
-            last = entries[-1] if len(entries) == limit else None
-            more = last and (EventCursor("number", last.number) if camera is None else EventCursor("seq", last.seq))
+            more = None
+            if len(entries) == limit:
+                last = entries[-1]
+                more = EventCursor("number", last.number) if camera is None else EventCursor("seq", last.seq)
             found.set_result(EventPage(tuple(entry.payload for entry in entries), more))
         return found
 

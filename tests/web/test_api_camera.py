@@ -104,6 +104,14 @@ def test_thresholds_of_one_action_are_tried(rig: PageRig) -> None:
     assert refused.error.startswith("no action 'jump' is reported")
 
 
+def test_scores_of_another_model_are_not_shown(rig: PageRig) -> None:
+    """A reload has changed the model, and its first clip has not come."""
+    score(rig, STILL, LEFT)
+    rig.daemon.cameras = [camera_place("door", zone_place(labels=("still", "left", "right", "up")))]
+    assert rig.page.ask(SCORES).content["at_ms"] == []
+    assert rig.page.ask(f"{WHAT_IF}?enter=0.5&exit=0.4").status == 409
+
+
 def test_a_zone_has_scores_of_its_own(tmp_path: Path) -> None:
     zones = [zone_place("gate", action="left"), zone_place("path")]
     with page_rig(tmp_path, ScriptedDaemon(cameras=[camera_place("door", *zones)])) as rig:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_tdn.messages import Frame
 from edge_tdn.web import pictures
 from edge_tdn.web.limits import HttpLimits
 from tests.support.page_rig import PageRig, noise, page_rig
@@ -34,7 +35,20 @@ def size_of(answer: PageAnswer) -> tuple[int, ...]:
     """Return the height and width of a JPEG."""
     decoded = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
     assert decoded is not None
-    return decoded.shape[:2]
+    return tuple(decoded.shape[:2])
+
+
+def count_encodings(patch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Return the list that will have the number of each frame that is encoded, and the width asked for."""
+    made: list[tuple[int, int]] = []
+    encode = pictures.encode
+
+    def counted(frame: Frame, max_width: int) -> bytes:
+        made.append((frame.seq, max_width))
+        return encode(frame, max_width)
+
+    patch.setattr(pictures, "encode", counted)
+    return made
 
 
 def test_a_picture_is_a_jpeg_of_the_newest_frame(rig: PageRig) -> None:
@@ -62,33 +76,29 @@ def test_a_picture_is_made_smaller_and_never_larger(rig: PageRig) -> None:
 
 def test_one_picture_is_made_for_all_who_ask_for_the_same(rig: PageRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """They wait for the next frame together."""
-    made: list[int] = []
-    encode = pictures.encode
-    monkeypatch.setattr(pictures, "encode", lambda frame, width: made.append(width) or encode(frame, width))
+    made = count_encodings(monkeypatch)
     with ThreadPoolExecutor(8) as clients:
         asked = [clients.submit(rig.page.ask, PICTURE) for _ in range(8)]
         eventually(lambda: any(future.running() for future in asked))
         rig.frame(noise())
         bodies = {future.result().body for future in asked}
-    assert (len(bodies), made) == (1, [640])
+    assert (len(bodies), made) == (1, [(1, 640)])
     assert rig.page.ask(PICTURE).body in bodies
     rig.frame(noise(), seq=2)
     assert rig.page.ask(f"{PICTURE}?w=320").status == 200
-    assert made == [640, 320]
+    assert made == [(1, 640), (2, 320)]
 
 
 @pytest.mark.parametrize("limits", [with_limits(picture_age_s=0.0, picture_wait_s=3600.0)])
 def test_a_frame_is_encoded_once(rig: PageRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for those who ask long after one another."""
-    made: list[int] = []
-    encode = pictures.encode
-    monkeypatch.setattr(pictures, "encode", lambda frame, width: made.append(frame.seq) or encode(frame, width))
+    made = count_encodings(monkeypatch)
     rig.frame(noise())
     first = rig.page.ask(PICTURE)
     assert rig.page.ask(PICTURE).body == first.body
     rig.frame(noise(), seq=2)
     rig.page.ask(PICTURE)
-    assert made == [1, 2]
+    assert made == [(1, 640), (2, 640)]
 
 
 @pytest.mark.parametrize("limits", [with_limits(picture_wait_s=0.2)])
@@ -99,6 +109,7 @@ def test_a_camera_without_frames_has_no_picture(rig: PageRig) -> None:
 
 
 def test_an_unknown_camera_or_width_is_refused(rig: PageRig) -> None:
-    assert rig.page.ask("/api/camera/attic/picture").status == 404
+    unknown = rig.page.ask("/api/camera/attic/picture")
+    assert (unknown.status, unknown.error) == (404, "no camera 'attic'")
     refused = rig.page.ask(f"{PICTURE}?w=700")
     assert (refused.status, refused.error) == (422, "w = '700': one of 160, 320, 640, 960, 1280")

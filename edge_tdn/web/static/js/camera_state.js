@@ -23,9 +23,7 @@ export function adviceOf(state) {
 /** Return the state of a camera as a dot and a word. */
 export function stateOf(status) {
   const { form, word } = cameraState(status.state);
-  return status.state === "streaming" && status.reason
-    ? stateMark("warn", "Streaming, with a fault")
-    : stateMark(form, word);
+  return status.state === "streaming" && status.reason ? stateMark("warn", "With a fault") : stateMark(form, word);
 }
 
 /** Return one line of figures: `30 fps · score every 0.3 s · 21 ms`. */

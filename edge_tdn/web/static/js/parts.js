@@ -8,7 +8,7 @@ const STATES = {
   connecting: ["warn", "Connecting"],
   frozen: ["bad", "Frozen"],
   stalled: ["bad", "Stalled"],
-  unauthorized: ["bad", "Password refused"],
+  unauthorized: ["bad", "Login refused"],
   unreachable: ["bad", "Unreachable"],
   ended: ["off", "Ended"],
   disabled: ["off", "Off"],

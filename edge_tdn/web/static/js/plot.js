@@ -9,6 +9,9 @@ const COLOURS = 8; // --series-1 to --series-8
 export const MAX_LINES = 8;
 const DASHES = [[], [6, 4]];
 const HEIGHT = 232;
+const MIN_SECONDS = 60; // of the axis
+const STEPS_MS = [20_000, 30_000, 60_000];
+const MAX_STEPS = 4; // of the first steps, whose labels are longer
 const BAND = 6; // pixels of CSS
 
 /**
@@ -44,9 +47,9 @@ export async function scorePlot(box, table, history, signal, onchoose) {
       ms: 1,
       cursor: { drag: { x: false, y: false }, points: { show: false }, y: false },
       padding: [BAND + 6, 6, 0, 0],
-      scales: { x: { time: true, range: () => [newest() - SECONDS * 1000, newest()] }, y: { range: () => [0, 1] } },
+      scales: { x: { time: true, range: () => [newest() - shownMs(), newest()] }, y: { range: () => [0, 1] } },
       axes: [
-        { ...axis(), size: 26, space: 64, splits: minutes, values: (_, at) => at.map((one) => clock(one).slice(0, 5)) },
+        { ...axis(), size: 26, splits: steps, values: (_, at) => at.map(tick) },
         {
           ...axis(),
           size: 36,
@@ -81,9 +84,23 @@ export async function scorePlot(box, table, history, signal, onchoose) {
     return history.atMs.at(-1);
   }
 
-  function minutes(_, __, from, to) {
-    const first = Math.ceil(from / 60_000) * 60_000;
-    return Array.from({ length: Math.floor((to - first) / 60_000) + 1 }, (_unused, number) => first + number * 60_000);
+  /** Return the length of the axis: what is there, at least a minute and at most five. */
+  function shownMs() {
+    return Math.min(Math.max(history.seconds, MIN_SECONDS), SECONDS) * 1000;
+  }
+
+  function stepMs() {
+    return STEPS_MS.find((step) => shownMs() / step <= MAX_STEPS) ?? STEPS_MS.at(-1);
+  }
+
+  function steps(_, __, from, to) {
+    const step = stepMs();
+    const first = Math.ceil(from / step) * step;
+    return Array.from({ length: Math.floor((to - first) / step) + 1 }, (_unused, number) => first + number * step);
+  }
+
+  function tick(at) {
+    return stepMs() < 60_000 ? clock(at) : clock(at).slice(0, 5);
   }
 
   function data() {
@@ -194,7 +211,7 @@ export async function scorePlot(box, table, history, signal, onchoose) {
     setText(when, cursor === null ? "Now" : clock(history.atMs[cursor]));
     for (const [index, { row, value, peak, button, action }] of rows) {
       setText(value, text(cursor === null ? history.newest(index) : history.scores[index][cursor]));
-      setText(peak, text(history.highest(index)));
+      setText(peak, text(history.highest[index]));
       setClass(row, "chosen", action === state.chosen);
       button.setAttribute("aria-pressed", String(action === state.chosen));
     }

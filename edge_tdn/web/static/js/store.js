@@ -16,7 +16,7 @@ const listeners = new Map();
 export const store = {
   state: null, // the newest GET /api/state, kept up to date by `camera` and `host`
   connection: "starting",
-  latest: new Map(), // newest scores note by placeKey(camera, zone)
+  latest: new Map(), // newest action, and scores if any have come, by placeKey(camera, zone)
 };
 
 /** Call `listener(value)` for every note of this kind until the signal is aborted. */
@@ -36,14 +36,17 @@ export function emit(kind, value) {
 const TAKE = {
   state: (state) => {
     store.state = state;
+    for (const { name, zones } of state.cameras) {
+      for (const { zone, action } of zones) store.latest.set(placeKey(name, zone), { camera: name, zone, action });
+    }
   },
   connection: (connection) => {
     store.connection = connection;
   },
   scores: (clip) => store.latest.set(placeKey(clip.camera, clip.zone), clip),
   action: ({ camera, zone, label }) => {
-    const known = store.latest.get(placeKey(camera, zone));
-    if (known) known.action = label;
+    const key = placeKey(camera, zone);
+    store.latest.set(key, { ...store.latest.get(key), camera, zone, action: label });
   },
   camera: (status) => {
     const known = cameraOf(status.camera);

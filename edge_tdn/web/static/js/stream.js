@@ -5,7 +5,7 @@
 import { get } from "./api.js";
 import { emit, store } from "./store.js";
 
-const SILENCE_MS = 5000; // the daemon sends at least a ping every 2 s
+const SILENCE_MS = 4500; // the daemon sends at least a ping every 2 s
 const RETRY_MS = 2000;
 const HIDDEN_MS = 10_000; // a tab that is hidden this long closes its stream
 const CLOSED = 2;

@@ -45,9 +45,9 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
       ),
       enter.node,
       exit.node,
-      result,
       el("div", { class: "row" }, apply, reset),
       outcome,
+      result,
     ),
   );
 
@@ -131,6 +131,7 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
     if (choice.value) body.label = choice.value;
     if (place.zone !== null) body.zone = place.zone;
     apply.disabled = true;
+    reset.disabled = true;
     try {
       const { toml } = await post(path("api", "camera", camera, "thresholds"), body, signal);
       moved = false;
@@ -142,8 +143,8 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
     } catch (error) {
       if (isAbort(error)) return;
       fillWith(outcome, el("p", { class: "note bad" }, textOf(error)));
+      setButtons();
     }
-    setButtons();
   }
 
   on(
@@ -153,7 +154,10 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
       if (moved) setButtons();
       else {
         const now = inForce();
-        if (now && (now.enter !== enter.value() || now.exit !== exit.value())) show(now.enter, now.exit);
+        if (now && (now.enter !== enter.value() || now.exit !== exit.value())) {
+          show(now.enter, now.exit);
+          fillWith(outcome); // set by another client, or by a restart
+        }
         setButtons();
       }
     },

@@ -1,20 +1,15 @@
 // One camera: its picture with its zones, the scores of the last five minutes, thresholds to try, a zone to draw.
-import { get, path } from "../api.js";
 import { adviceOf, figuresOf, fillActions, setEnabled, stateOf } from "../camera_state.js";
 import { el, fillWith, setClass, setText } from "../dom.js";
-import { emptyNote, errorNote, isAbort, liveControls, skeleton, textOf } from "../parts.js";
+import { emptyNote, liveControls } from "../parts.js";
 import { livePicture } from "../picture.js";
-import { MAX_LINES, scorePlot } from "../plot.js";
 import { link } from "../router.js";
-import { ScoreHistory, SECONDS } from "../score_history.js";
+import { showScores } from "../score_column.js";
 import { cameraOf, on } from "../store.js";
-import { thresholds } from "../thresholds.js";
-import { length } from "../time.js";
 import { zoneEditor, zoneOutlines } from "../zones.js";
 
 const PICTURE_S = 0.5;
 const MAX_WIDTH = 960;
-const EVENTS = 50; // actions that are marked in the plot at first
 
 export function show(view, route, signal) {
   const name = route.parts[0];
@@ -27,19 +22,21 @@ export function show(view, route, signal) {
   }
   const picture = pictureSection(name, signal);
   const tabs = el("nav", { class: "tabs", "aria-label": "Zones" });
-  const scores = el("div", { class: "stack" });
+  const scores = el("div", { class: "stack scores" });
   let chosen = null; // the zone that is shown
+  let defined = ""; // the zones, as they were when they were shown
   let leave = new AbortController();
 
   view.append(
     el("div", { class: "head" }, el("h1", {}, name), tabs, enabledSwitch(name, signal)),
-    el("div", { class: "camera-view" }, el("div", { class: "stack" }, picture.nodes), scores),
+    el("div", { class: "camera-view" }, picture.node, scores, picture.editor),
   );
 
   function showZone(query) {
     const { zones } = cameraOf(name);
     const place = zones.find(({ zone }) => zone === query.zone) ?? zones[0];
     chosen = place.zone;
+    defined = definitionOf(zones);
     leave.abort();
     leave = new AbortController();
     const both = AbortSignal.any([leave.signal, signal]);
@@ -59,12 +56,18 @@ export function show(view, route, signal) {
   on(
     "state",
     () => {
-      if (cameraOf(name)) picture.outline(chosen);
-      else location.replace(link("cameras"));
+      const now = cameraOf(name);
+      if (!now) location.replace(link("cameras"));
+      else if (definitionOf(now.zones) !== defined) showZone({ zone: chosen }); // a reload of the configuration
     },
     signal,
   );
   return { update: ({ query }) => showZone(query) };
+}
+
+/** Return what a view of the zones depends on, without what changes all the time. */
+function definitionOf(zones) {
+  return JSON.stringify(zones.map(({ zone, region, polygon, actions }) => [zone, region, polygon, actions]));
 }
 
 function enabledSwitch(name, signal) {
@@ -107,9 +110,11 @@ function pictureSection(name, signal) {
   const state = el("div", { class: "row" });
   const figures = el("p", { class: "muted small figures" });
   const actions = el("div", { class: "actions" });
-  const editor = el("div", {});
+  const fault = el("p", { class: "note warn", hidden: true });
+  const editor = el("div", { class: "editor" });
   let outlines = null;
-  let edited = ""; // the size that the editor was made for
+  let edited = { size: "", leave: new AbortController() }; // what the editor was made for
+  let troubled = ""; // what is shown over the picture
 
   function outline(chosen) {
     zone = chosen;
@@ -121,157 +126,42 @@ function pictureSection(name, signal) {
 
   function edit() {
     const now = `${size?.width}x${size?.height}`;
-    if (!size || now === edited) return;
-    edited = now;
-    fillWith(editor, zoneEditor(cameraOf(name), box, size, signal));
+    if (!size || now === edited.size) return;
+    edited.leave.abort();
+    edited = { size: now, leave: new AbortController() };
+    fillWith(editor, zoneEditor(cameraOf(name), box, size, AbortSignal.any([signal, edited.leave.signal])));
   }
 
   function refresh() {
-    const { status } = cameraOf(name);
+    const status = cameraOf(name)?.status;
+    if (!status) return;
     fillWith(state, stateOf(status));
     setText(figures, figuresOf(cameraOf(name)));
     fillActions(actions, name);
     setClass(box, "stale", status.state !== "streaming");
-    const reason = status.state === "streaming" ? "" : status.reason;
-    fillWith(
-      over,
-      reason && el("p", {}, reason),
-      adviceOf(status.state) && el("p", { class: "small" }, adviceOf(status.state)),
-    );
     setText(fault, status.state === "streaming" ? status.reason : "");
     fault.hidden = !fault.textContent;
+    const trouble = status.state === "streaming" ? "" : JSON.stringify([status.state, status.reason]);
+    if (trouble === troubled) return;
+    troubled = trouble;
+    const advice = adviceOf(status.state);
+    fillWith(
+      over,
+      trouble && status.reason && el("p", {}, status.reason),
+      advice && el("p", { class: "small" }, advice),
+    );
   }
 
-  const fault = el("p", { class: "note warn", hidden: true });
   refresh();
   edit();
   on("camera", ({ camera }) => camera === name && refresh(), signal);
-  on("state", () => cameraOf(name) && refresh(), signal);
+  on("state", refresh, signal);
   on("action", ({ camera }) => camera === name && fillActions(actions, name), signal);
   on("scores", ({ camera }) => camera === name && fillActions(actions, name), signal);
-  return {
-    outline,
-    nodes: [
-      el("div", { class: "card" }, box, el("div", { class: "body status" }, state, actions, figures)),
-      fault,
-      editor,
-    ],
-  };
+  const card = el("div", { class: "card" }, box, el("div", { class: "body status" }, state, actions, figures));
+  return { outline, editor, node: el("div", { class: "stack" }, card, fault) };
 }
 
 function sizeOf({ status }) {
   return status.width && status.height ? { width: status.width, height: status.height } : null;
-}
-
-/** Fill the column of scores: the plot and its table, and the thresholds. */
-function showScores(column, camera, place, signal) {
-  const history = new ScoreHistory();
-  const spans = new Map(); // by the id of the action
-  const box = el("div", { class: "plot" }, skeleton("100%"));
-  const table = el("table", { class: "score-table" });
-  const tableBox = el("div", {}, table); // as high as the table will be, so that nothing moves
-  tableBox.style.minHeight = `${(Math.min(place.actions.length, MAX_LINES) + 1) * 33 + 8}px`;
-  const covered = el("p", { class: "muted small" });
-  let plot = null;
-  let action = null;
-  const limits = { now: null };
-  const section = thresholds(camera, place, signal, {
-    hasScores: () => history.atMs.length > 0,
-    onlimits: (now) => {
-      limits.now = now;
-      plot?.limits(now);
-    },
-    onchoose: (now) => {
-      action = now;
-      plot?.choose(now);
-    },
-  });
-  fillWith(
-    column,
-    el(
-      "section",
-      { class: "card body", "aria-label": "Scores" },
-      el("div", { class: "row spread" }, el("h2", {}, "Scores"), covered),
-      box,
-      tableBox,
-    ),
-    section.node,
-  );
-
-  async function load() {
-    try {
-      const query = { zone: place.zone };
-      const [drawing, loaded] = await Promise.all([
-        plot ?? scorePlot(box, table, history, signal, (now) => section.choose(now === action ? null : now)),
-        get(path("api", "camera", camera, "scores"), query, signal),
-      ]);
-      plot = drawing;
-      history.load(loaded);
-      plot.limits(limits.now);
-      plot.choose(action);
-      draw();
-      await loadSpans();
-    } catch (error) {
-      if (!isAbort(error) && !signal.aborted) fillWith(box, errorNote(error, load));
-    }
-  }
-
-  async function loadSpans() {
-    const { actions } = await get("/api/events", { camera, limit: EVENTS }, signal);
-    for (const { event } of actions) addSpan(event);
-    plot.mark([...spans.values()]);
-  }
-
-  function addSpan(event) {
-    if ((event.zone ?? null) !== place.zone) return;
-    spans.set(event.id, {
-      label: event.label,
-      from: Date.parse(event.started_at),
-      to: event.ended_at ? Date.parse(event.ended_at) : null,
-    });
-  }
-
-  function draw() {
-    setText(
-      covered,
-      history.atMs.length ? `The last ${length(Math.round(Math.min(history.seconds, SECONDS) / 10) * 10)}` : "",
-    );
-    if (history.atMs.length) plot.draw();
-    else plot.sayEmpty("No scores yet", el("p", {}, nextStep()));
-  }
-
-  function nextStep() {
-    const state = cameraOf(camera)?.status.state;
-    if (state === "disabled") return "The camera is off. Switch it on to see its scores.";
-    if (state !== "streaming") return "They begin when the camera streams.";
-    return `The first clip needs ${length(place.clip_s)} of pictures.`;
-  }
-
-  load();
-  on("resync", load, signal);
-  on(
-    "scores",
-    (clip) => {
-      if (!plot || clip.camera !== camera || (clip.zone ?? null) !== place.zone) return;
-      history.add(clip);
-      draw();
-    },
-    signal,
-  );
-  on(
-    "camera",
-    (status) => {
-      if (plot && status.camera === camera && !history.atMs.length) draw();
-    },
-    signal,
-  );
-  on(
-    "event",
-    (event) => {
-      if (event.camera !== camera) return;
-      addSpan(event);
-      plot?.mark([...spans.values()]);
-    },
-    signal,
-  );
 }

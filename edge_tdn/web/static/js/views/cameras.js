@@ -14,7 +14,7 @@ export function show(view, route, signal) {
   const grid = el("ul", { class: "cameras" });
   const summary = el("p", { class: "muted small" });
   let cards = new Map();
-  view.append(el("div", { class: "head" }, el("h1", {}, "Cameras"), summary), grid);
+  view.append(el("div", { class: "head close" }, el("h1", {}, "Cameras"), summary), grid);
 
   function build() {
     const names = store.state.cameras.map(({ name }) => name);
