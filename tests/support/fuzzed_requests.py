@@ -74,7 +74,7 @@ class FuzzedRequest:
 
 
 class RequestFuzzer:
-    """Makes requests to one route, such as `/api/camera/{camera}/picture`, from a seed: whole ones, slightly changed."""
+    """Makes requests to one route, such as `/api/events`: what a browser would send, slightly changed."""
 
     def __init__(self, route: str, headers: Sequence[str]) -> None:
         """`headers`: lines that every request has: Host, session and origin."""
