@@ -211,7 +211,7 @@ export async function scorePlot(box, table, history, signal, onchoose) {
     setText(when, cursor === null ? "Now" : clock(history.atMs[cursor]));
     for (const [index, { row, value, peak, button, action }] of rows) {
       setText(value, text(cursor === null ? history.newest(index) : history.scores[index][cursor]));
-      setText(peak, text(history.highest(index)));
+      setText(peak, text(history.highest[index]));
       setClass(row, "chosen", action === state.chosen);
       button.setAttribute("aria-pressed", String(action === state.chosen));
     }

@@ -8,6 +8,7 @@ export class ScoreHistory {
   constructor() {
     this.actions = [];
     this.atMs = [];
+    this.highest = []; // of each action, or null
     this.scores = []; // one array an action; null: a break; undefined: not among the highest of its clip
   }
 
@@ -16,6 +17,7 @@ export class ScoreHistory {
     this.actions = [...table.actions];
     this.atMs = [...table.at_ms];
     this.scores = table.scores.map((row) => [...row]);
+    this.highest = this.scores.map(highestOf);
   }
 
   /** Take the scores of one clip. Return true if an action has come that was not here before. */
@@ -26,13 +28,18 @@ export class ScoreHistory {
     for (const action of unknown) {
       this.actions.push(action);
       this.scores.push(new Array(this.atMs.length).fill(undefined));
+      this.highest.push(null);
     }
     if (at - (this.atMs.at(-1) ?? at) > BREAK_MS) {
       this.atMs.push(this.atMs.at(-1) + 1);
       for (const row of this.scores) row.push(null);
     }
     this.atMs.push(at);
-    this.actions.forEach((action, index) => this.scores[index].push(clip.scores[action]));
+    this.actions.forEach((action, index) => {
+      const score = clip.scores[action];
+      this.scores[index].push(score);
+      if (score !== undefined) this.highest[index] = Math.max(this.highest[index] ?? 0, score);
+    });
     this.#drop(at - SECONDS * 1000);
     return unknown.length > 0;
   }
@@ -47,15 +54,9 @@ export class ScoreHistory {
     return this.scores[index]?.at(-1) ?? null;
   }
 
-  /** Return the highest score of an action, or null. */
-  highest(index) {
-    const known = this.scores[index].filter((score) => score !== null && score !== undefined);
-    return known.length ? known.reduce((one, other) => Math.max(one, other)) : null;
-  }
-
   /** Return the indices of the actions with the highest peaks, at most `count`, in the order of the actions. */
   strongest(count, always) {
-    const peaks = this.actions.map((action, index) => [action === always ? 2 : (this.highest(index) ?? 0), index]);
+    const peaks = this.actions.map((action, index) => [action === always ? 2 : (this.highest[index] ?? 0), index]);
     return peaks
       .sort(([one], [other]) => other - one)
       .slice(0, count)
@@ -68,5 +69,10 @@ export class ScoreHistory {
     if (kept < SLACK) return;
     this.atMs.splice(0, kept);
     for (const row of this.scores) row.splice(0, kept);
+    this.highest = this.scores.map(highestOf);
   }
+}
+
+function highestOf(row) {
+  return row.reduce((highest, score) => (score ?? -1) > (highest ?? -1) ? score : highest, null);
 }
