@@ -235,9 +235,10 @@ def test_a_rebound_page_reads_nothing_and_sends_nothing(victim: Tab, daemon: Pag
 
 def test_a_page_without_an_origin_is_refused(evil: Tab, daemon: PageDaemon) -> None:
     """A frame in a sandbox has the origin `null`, and so has a file."""
-    evil.run(SANDBOX, [f"{daemon.url}api/camera/door/enabled", OFF])
-    evil.until(lambda: statuses_of(evil, daemon))
-    assert statuses_of(evil, daemon) == {403}
+    target = f"{daemon.url}api/camera/door/enabled"
+    evil.run(SANDBOX, [target, OFF])
+    evil.until(lambda: target in evil.failed or statuses_of(evil, daemon))
+    assert statuses_of(evil, daemon) <= {403}, "newer browsers do not even send it"
 
 
 def test_a_cookie_that_another_program_sets_does_not_lock_the_browser_out(
