@@ -55,9 +55,10 @@ class CameraView:
         return self._kept.get(zone)
 
     def keep(self, zone: str | None, labels: Sequence[str], spec: InputSpec, hop: int) -> KeptScores:
-        """Return where the scores of a zone are kept: what there is, if it fits. On the runtime thread.
+        """Return where the scores of a zone are kept: what there is, if it fits.
 
-        `labels`, `spec`: of its model. `hop`: segments from one clip to the next.
+        `labels`, `spec`: of its model. `hop`: segments from one clip to the next. On the runtime thread, or before the
+        camera is served.
         """
         rows = max_rows(len(labels), spec, hop, MAX_BYTES // max(1, self._zones()))
         before = self._kept.get(zone)
@@ -68,5 +69,5 @@ class CameraView:
         return kept
 
     def serve(self, zones: Collection[str | None]) -> None:
-        """Forget the scores of all other zones. On the runtime thread."""
+        """Forget the scores of all other zones. On the runtime thread, or while no camera has the view."""
         self._kept = {zone: kept for zone, kept in self._kept.items() if zone in zones}

@@ -31,7 +31,7 @@ def thresholds_toml(
     elif zone is not None:
         head = [f"# below the [[camera.zone]] with name = {_text(zone)}", "[camera.zone.decide]"]
     else:
-        head = ["# holds for all cameras", "[decide]"]
+        head = ["# holds for all cameras; a file has one [decide]", "[decide]"]
     return "\n".join([*head, f"enter_threshold = {round(enter, 4)}", f"exit_threshold = {round(exit, 4)}", ""])
 
 

@@ -81,6 +81,7 @@ class Camera:
             self._close_recorder()
             raise
         self._zones = CameraZones(opened)
+        self._forget_other_zones()
         self._status = CameraStatusTracker(
             table, self._topics, self._zones, lambda: main_stream.trouble if main_stream else ""
         )
@@ -212,8 +213,7 @@ class Camera:
         self._settings = settings
         self._zones.replace([zone for zone, _, _ in zones])
         self._topics.serve(zone.name for zone, _, _ in zones)
-        if self._view:
-            self._view.serve([zone.name for zone, _, _ in zones])
+        self._forget_other_zones()
         for zone, _, _ in zones:
             if zone not in known:
                 self._topics.action(None, zone.name)
@@ -271,6 +271,11 @@ class Camera:
         max_gap_s, topics = self.table.max_gap_s, self._topics
         slot, numbers = self._recorder_slot, self._numbers
         return Zone(settings, max_gap_s, self._scheduler, topics, slot, numbers, self._observe, self._view)
+
+    def _forget_other_zones(self) -> None:
+        """Have the page forget the scores of zones that the camera does not have any more."""
+        if self._view:
+            self._view.serve([zone.name for zone in self._zones.zones])
 
     def _close_recorder(self) -> None:
         if recorder := self.recorder:

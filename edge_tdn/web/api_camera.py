@@ -60,8 +60,7 @@ class CameraPages:
     async def picture(self, request: Request) -> Response:
         """Return the newest picture as JPEG."""
         query = read_query(PictureQuery, request.query_params)
-        camera = find_camera(self._hub, request.path_params["camera"])
-        picture = await self._pictures.newest(camera.name, query.w)
+        picture = await self._pictures.newest(request.path_params["camera"], query.w)
         width, height = picture.size
         headers = {"X-Taken": iso(picture.wall_ns), "X-Size": f"{width}x{height}"}
         return Response(picture.jpeg, headers=headers, media_type="image/jpeg")
@@ -111,8 +110,10 @@ class CameraPages:
         return await asyncio.get_running_loop().run_in_executor(self._work, job)
 
     def _kept(self, camera: str, zone: ZonePlace) -> KeptScores | None:
+        """Return the kept scores of a zone; None: there are none, or they are of the model before a reload."""
         view = self._hub.views().get(camera)
-        return view.kept(zone.name) if view else None
+        kept = view.kept(zone.name) if view else None
+        return kept if kept and kept.labels == zone.labels else None
 
     def _size(self, camera: str) -> tuple[int, int]:
         """Return the height and width of a camera's pictures. Refused: 409, none has come yet."""
@@ -137,7 +138,7 @@ def _history(kept: KeptScores | None, zone: ZonePlace, since_ns: int) -> dict[st
     return {
         "zone": zone.name,
         "seconds": round(seconds, DECIMALS),
-        "at_ms": _rising(table.at_ns // NS_PER_MS) if table else [],
+        "at_ms": _rising((table.at_ns // NS_PER_MS).tolist()) if table else [],
         "actions": table.actions if table else zone.actions,
         "scores": _rows(table) if table else [[] for _ in zone.actions],
         "thresholds": json.loads(zone.thresholds.json_bytes()),
@@ -149,7 +150,7 @@ def _rising(at_ms: Sequence[int]) -> list[int]:
     """Return moments of which each is later than the one before: the break after a clip has its millisecond."""
     found: list[int] = []
     for moment in at_ms:
-        found.append(max(int(moment), found[-1] + 1) if found else int(moment))
+        found.append(max(moment, found[-1] + 1) if found else moment)
     return found
 
 

@@ -17,8 +17,9 @@ def routes(page: PageContext) -> list[Route]:
 
     async def thresholds(request: Request) -> Response:
         reply = await _carried_out(page.hub, request, "set/threshold")
-        zone, label, enter, leave = (reply.result.get(key) for key in ("zone", "label", "enter", "exit"))
-        toml = thresholds_toml(zone and str(zone), label and str(label), float(enter or 0), float(leave or 0))
+        zone, label = (None if (of := reply.result.get(key)) is None else str(of) for key in ("zone", "label"))
+        enter, leave = (float(reply.result[key] or 0) for key in ("enter", "exit"))
+        toml = thresholds_toml(zone, label, enter, leave)
         return answer({"ok": True, "result": reply.result, "toml": toml})
 
     async def enabled(request: Request) -> Response:

@@ -10,7 +10,7 @@ import numpy as np
 from edge_tdn.hub.camera_view import CameraView
 from edge_tdn.hub.hub import Hub
 from edge_tdn.messages import NS_PER_S, Frame, Rgbx
-from edge_tdn.web.answers import Refused
+from edge_tdn.web.answers import Refused, shown
 from edge_tdn.web.page_context import PageContext
 
 QUALITY = 80  # of the JPEG
@@ -41,7 +41,10 @@ class LivePictures:
         self._jobs: dict[Key, asyncio.Task[LivePicture]] = {}
 
     async def newest(self, camera: str, width: int) -> LivePicture:
-        """Return the newest picture of a camera, at most `width` pixels wide. Refused: 503, no frame comes."""
+        """Return the newest picture of a camera, at most `width` pixels wide.
+
+        Refused: 404, there is no such camera; 503, no frame comes.
+        """
         key = camera, width
         view = _view(self._hub, camera)
         view.look()
@@ -105,5 +108,5 @@ def _view(hub: Hub, camera: str) -> CameraView:
     """Return the view of a served camera. Refused: 404, it has just left."""
     view = hub.views().get(camera)
     if view is None:
-        raise Refused(404, f"camera {camera} has left")
+        raise Refused(404, f"no camera {shown(camera)}")
     return view

@@ -1,6 +1,7 @@
 """The queries of the page's requests: each key once, each value checked, and none that is not known."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from math import isfinite
 from typing import Annotated, Self, TypeVar
@@ -27,10 +28,11 @@ def read_query(model: type[AnyQuery], query: QueryParams) -> AnyQuery:
     twice = next((key for key, count in counts.items() if count > 1), None)
     if twice is not None:
         raise Refused(422, f"the key {shown(twice)} occurs twice; once is allowed")
+    given = {key: value for key, value in query.items() if value}
     try:
-        return model.model_validate({key: value for key, value in query.items() if value})
+        return model.model_validate(given)
     except ValidationError as error:
-        raise Refused(422, _fault(model, error)) from error
+        raise Refused(422, _fault(model, given, error)) from error
 
 
 def find_camera(hub: Hub, name: str) -> CameraPlace:
@@ -172,7 +174,7 @@ class EventsQuery(PageQuery):
         return self
 
 
-def _fault(model: type[BaseModel], error: ValidationError) -> str:
+def _fault(model: type[BaseModel], given: Mapping[str, str], error: ValidationError) -> str:
     """Return the first thing that is wrong, and what is allowed."""
     fault = error.errors(include_url=False)[0]
     if not fault["loc"]:
@@ -180,5 +182,5 @@ def _fault(model: type[BaseModel], error: ValidationError) -> str:
     key = str(fault["loc"][0])
     if fault["type"] == "extra_forbidden":
         return f"unknown key {shown(key)}; allowed: {', '.join(model.model_fields) or 'none'}"
-    wrong = "is missing" if fault["type"] == "missing" else f"= {shown(str(fault['input']))}"
+    wrong = f"= {shown(given[key])}" if key in given else "is missing"
     return f"{key} {wrong}: {model.model_fields[key].description}"

@@ -33,6 +33,7 @@ from tests.bench.gate import gate
 from tests.bench.hop import hop
 from tests.bench.memory import memory
 from tests.bench.overhead import overhead
+from tests.bench.page import page
 from tests.bench.row import Row
 from tests.bench.start import start
 from tests.bench.zones import zones
@@ -45,6 +46,7 @@ PARTS: dict[str, Part] = {
     "capture": lambda _, __, ___, ____: [capture()],
     "gate": lambda _, model, __, ___: [gate(model, "int8")],
     "zones": lambda _, __, repetitions, ___: zones(repetitions),
+    "page": lambda _, __, repetitions, ___: page(repetitions),
     "memory": lambda _, model, __, ___: memory(model, "int8"),
     "start": lambda _, model, __, ___: [row for precision in ("int8", "fp32") for row in start(model, precision)],
 }

@@ -1,4 +1,4 @@
-"""`edge-tdn run` in a process of its own, to be measured from outside. Its broker does not exist."""
+"""`edge-tdn run` in a process of its own, to be measured from outside. Its broker need not exist."""
 
 import subprocess
 import sys
@@ -12,19 +12,23 @@ from edge_tdn.manifest import Model
 
 HEAD = """
 [broker]
-url = "mqtt://127.0.0.1:9"
+{broker}
 
 [runtime]
 model = "{model}"
 device = "CPU"
 precision = "{precision}"
 """
+NO_BROKER = 'url = "mqtt://127.0.0.1:9"'
 
 
 @contextmanager
-def serving(model: Model, precision: str, rest: str, config: Path) -> Iterator[psutil.Process]:
-    """Run a daemon during the block. `rest`: its configuration after `HEAD`; `config`: the file to write it to."""
-    config.write_text(HEAD.format(model=model.folder.resolve(), precision=precision) + rest)
+def serving(model: Model, precision: str, rest: str, config: Path, broker: str = NO_BROKER) -> Iterator[psutil.Process]:
+    """Run a daemon during the block.
+
+    `rest`: its configuration after `HEAD`; `config`: the file to write it to; `broker`: the keys of [broker].
+    """
+    config.write_text(HEAD.format(broker=broker, model=model.folder.resolve(), precision=precision) + rest)
     command = [sys.executable, "-m", "edge_tdn", "run", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
         try:

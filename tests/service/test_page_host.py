@@ -154,17 +154,23 @@ def test_the_page_knows_zones_and_never_a_source(broker: Mosquitto, tmp_path: Pa
         assert host.daemon_status().boot == page.hub.boot
 
 
-def test_a_reload_announces_the_page_and_forgets_the_zone_that_has_left(broker: Mosquitto, tmp_path: Path) -> None:
+def test_a_reload_announces_the_page_and_forgets_the_zones_that_have_left(broker: Mosquitto, tmp_path: Path) -> None:
     page = ListeningPage()
     path = site(tmp_path, broker, zones=GATE)
     with served(path, page) as daemon:
         view = page.hub.view("door")
         assert view.kept("gate")
-        path.write_text(path.read_text().replace('"gate"', '"path"'))
+        text = path.read_text()
+        path.write_text(text.replace('"gate"', '"path"'))
         daemon.reload()
         eventually(lambda: page.asked.count("announce") == 2)
         assert view.kept("path")
         assert view.kept("gate") is None
+        path.write_text(text.replace(GATE, "rotate = 180\n"))  # the camera is restarted
+        daemon.reload()
+        eventually(lambda: page.asked.count("announce") == 3)
+        assert view.kept(None)
+        assert view.kept("path") is None
         assert page.hub.view("door") is view
 
 

@@ -45,7 +45,7 @@ def test_cameras_do_not_start_once_the_daemon_stops() -> None:
     started: list[str] = []
     stop = threading.Event()
     control = SimpleNamespace(serve=lambda cameras: None)
-    shared: Any = SimpleNamespace(control=control)
+    shared: Any = SimpleNamespace(control=control, hub=None)
     config: Any = SimpleNamespace(camera=[])
     nothing: Any = None
     running = Running(shared, config, nothing, nothing, nothing, stop)

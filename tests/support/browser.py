@@ -46,9 +46,11 @@ class Tab:
         self.page.set_default_timeout(1000 * PATIENCE_S)
         self.messages: list[str] = []
         self.statuses: list[tuple[str, int]] = []  # target and status of every answer
+        self.failed: list[str] = []  # targets without an answer, or with one that the browser kept from the page
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.messages.append(f"error: {error}"))
         self.page.on("response", self._on_response)
+        self.page.on("requestfailed", lambda request: self.failed.append(request.url))
 
     def _on_console(self, message: ConsoleMessage) -> None:
         self.messages.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
