@@ -12,7 +12,7 @@ The text is in /usr/share/common-licenses/Apache-2.0.
 README.md in its folder says. The text of the licence is in LICENSE.people.CC-BY-4.0.txt in its folder.
 
 /usr/lib/edge-tdn/lib/python3.11/site-packages/edge_tdn/web/static/vendor/uPlot.*: MIT
-Copyright Leon Sorokin, https://github.com/leeoniya/uPlot. The text of the licence is in LICENSE.uplot.txt in its folder.
+Copyright Leon Sorokin, https://github.com/leeoniya/uPlot. The text of the licence is LICENSE.uplot.txt in its folder.
 
 /usr/lib/edge-tdn/lib/python3.11/site-packages contains these packages, as their authors publish them on PyPI. The
 copyright and the licence of each, and of the libraries that it contains, are in its folder *.dist-info.
