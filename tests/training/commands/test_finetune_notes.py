@@ -67,8 +67,7 @@ def test_a_video_that_is_used_in_part_is_named(tmp_path: Path) -> None:
     line = f"finetune --data {clips} --out {tmp_path / 'own'} --from motion --cache {tmp_path / 'cache'}"
     plan = make_plan(_parser().parse_args([*line.split(), "--without-background"]))
     printed = Console(file=io.StringIO(), soft_wrap=True)
-    assert plan.training is not None
-    data = prepare_data(plan, plan.training.spec, ("a note on the weights",), printed)
+    data = prepare_data(plan, plan.start.spec, ("a note on the weights",), printed)
     assert "a note on the weights" in data.notes
     (note,) = (note for note in data.notes if "used" in note)
     assert note.startswith(f"{video}: only its longest run, 1.3 s of 1.9 s, is used")

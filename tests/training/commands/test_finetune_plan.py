@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from edge_tdn_training.__main__ import _parser
-from edge_tdn_training.commands.finetune_plan import make_plan
+from edge_tdn_training.commands.finetune_plan import FrozenStart, TrainingStart, make_plan
 from edge_tdn_training.data import video_cache
 from edge_tdn_training.loop.imagenet_file import NoImageNetWeights
 
@@ -43,8 +43,8 @@ def test_a_plan_contains_everything_that_the_steps_need(clips: Path) -> None:
     assert (plan.id, plan.data.labels) == ("door", ("left", "right"))
     assert plan.run_folder == clips.parent / "model.run"
     assert plan.background == ()
-    training = plan.training
-    assert training is not None
+    training = plan.start
+    assert isinstance(training, TrainingStart)
     assert (training.config.batch, training.config.flip) == (8, True)
     assert training.initial.model.config.classes == 2
     assert training.spec.ticks / training.spec.frame_rate <= 1.6, "a clip of the plan spans 1.5 s at most"
@@ -54,11 +54,9 @@ def test_without_imagenet_weights_motion_is_trained_and_a_note_says_how_to_fetch
     clips: Path, caches: Path
 ) -> None:
     plan = make_plan(options(clips))
-    assert plan.frozen is None
+    assert isinstance(plan.start, TrainingStart)
     (note,) = (note for note in plan.notes if "ImageNet" in note)
-    assert note.startswith(
-        "only the starting point `motion` is tried, which knows how things move: no ImageNet weights"
-    )
+    assert note.startswith("all layers of `motion` are trained, which knows how things move: no ImageNet weights")
     assert str(caches / "edge-tdn/imagenet") in note
     with pytest.raises(NoImageNetWeights, match="curl -fL"):
         make_plan(options(clips, "--from", "appearance"))
@@ -73,24 +71,29 @@ def test_appearance_is_not_for_a_thousand_classes(clips: Path, tmp_path: Path) -
     line = options(clips, "--segments", 8)
     line.data = many
     assert (
-        "101 classes: the starting point `appearance` is for up to 100; only `motion` is tried" in make_plan(line).notes
+        "101 classes: the starting point `appearance` is for up to 100; all layers of `motion` are trained"
+        in make_plan(line).notes
     )
     line.start = "appearance"
     with pytest.raises(ConfigError, match="for up to 100; use --from motion, or edge-tdn-train train"):
         make_plan(line)
 
 
-def test_with_imagenet_weights_both_starting_points_are_planned(clips: Path, tmp_path: Path) -> None:
-    """Any file with torchvision's names will do. What both networks read is the same."""
+def test_with_imagenet_weights_both_networks_are_frozen(clips: Path, tmp_path: Path) -> None:
+    """Any file with torchvision's names will do. What both networks read is the same; nothing has epochs."""
     torch.save(imagenet_names(small_network(width=1.0).state_dict()), tmp_path / "mine.pth")
-    plan = make_plan(options(clips, "--imagenet", tmp_path / "mine.pth"))
-    assert plan.frozen is not None
-    assert plan.training is not None
-    assert [one.name for one in plan.frozen.networks] == ["appearance", "motion"]
-    assert [one.network.config.classes for one in plan.frozen.networks] == [2, 2]
-    assert plan.frozen.spec.segment_s == plan.training.spec.segment_s
-    assert "frozen networks: appearance from mine.pth and motion from motion" in plan.frozen.notes
-    assert make_plan(options(clips, "--imagenet", tmp_path / "mine.pth", "--from", "appearance")).training is None
+    own = options(clips, "--imagenet", tmp_path / "mine.pth")
+    start = make_plan(own).start
+    assert isinstance(start, FrozenStart)
+    assert [one.name for one in start.networks] == ["appearance", "motion"]
+    assert [one.network.config.classes for one in start.networks] == [2, 2]
+    assert "frozen networks: appearance from mine.pth and motion from motion" in start.notes
+    training = make_plan(options(clips, "--from", "motion")).start
+    assert isinstance(training, TrainingStart)
+    assert start.spec.segment_s == training.spec.segment_s
+    own.epochs = 5
+    with pytest.raises(ConfigError, match="--epochs: from `appearance` nothing is trained in epochs; leave it out or"):
+        make_plan(own)
 
 
 @pytest.mark.parametrize(

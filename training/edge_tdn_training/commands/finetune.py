@@ -25,9 +25,9 @@ from rich.console import Console
 
 from edge_tdn.config.tables import RuntimeConfig
 from edge_tdn.errors import ModelError
-from edge_tdn.manifest import LABELS, open_model
+from edge_tdn.manifest import LABELS, InputSpec, open_model
 from edge_tdn_training.commands.finetune_frozen import learn_last_layer
-from edge_tdn_training.commands.finetune_plan import FinetunePlan, make_plan
+from edge_tdn_training.commands.finetune_plan import FinetunePlan, FrozenStart, make_plan
 from edge_tdn_training.commands.finetune_training import train_all_layers
 from edge_tdn_training.commands.finetuned import FinetunedModel
 from edge_tdn_training.commands.next_steps import convert_command, noted, same_command, serve_lines, weights_kept
@@ -72,18 +72,15 @@ def run(options: argparse.Namespace) -> int:
     lower_priority()
     console = Console(markup=False, highlight=False, soft_wrap=True)
     plan = make_plan(options)
-    finetuned = outcome = None
-    if plan.frozen is not None:
+    kept: AbstractContextManager[None]
+    if isinstance(plan.start, FrozenStart):
         with _features_kept(options):
-            outcome = learn_last_layer(plan, plan.frozen, console)
-            finetuned = outcome.model
-    kept = _features_kept(options) if finetuned else _run_kept(options, plan)
-    if finetuned is None:
-        assert plan.training is not None
+            finetuned = learn_last_layer(plan, plan.start, console)
+        kept = _features_kept(options)
+    else:
         with noted(ModelError, f"what was learned is kept in {plan.run_folder}; to resume: {same_command(options)}"):
-            finetuned = train_all_layers(plan, plan.training, console)
-    if outcome:
-        finetuned = outcome.add_to(finetuned)
+            finetuned = train_all_layers(plan, plan.start, console)
+        kept = _run_kept(options, plan, plan.start.spec)
     console.print("3/4 model folder: export, INT8, comparison with PyTorch")
     with kept, whole_or_nothing(plan.out) as scratch:
         exported = export_networks(plan, finetuned, scratch)
@@ -103,10 +100,8 @@ def _features_kept(options: argparse.Namespace) -> AbstractContextManager[None]:
     return noted(Exception, f"what was computed is kept in {options.cache}; to continue: {same_command(options)}")
 
 
-def _run_kept(options: argparse.Namespace, plan: FinetunePlan) -> AbstractContextManager[None]:
+def _run_kept(options: argparse.Namespace, plan: FinetunePlan, spec: InputSpec) -> AbstractContextManager[None]:
     """Return a context that adds to any error how to continue from the training run, and with fewer steps."""
-    assert plan.training is not None
-    spec = plan.training.spec
     fewer_steps = convert_command(plan.run_folder, plan.out, spec, plan.background, plan.id, ("fp32",))
     return weights_kept(options, plan.run_folder, fewer_steps)
 

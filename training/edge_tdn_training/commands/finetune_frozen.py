@@ -1,7 +1,7 @@
 """Fine-tuning on frozen networks: step 2 of `edge-tdn-train finetune` from what things are and how they move."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from edge_tdn_export.progress import stepped
 from rich.console import Console
@@ -16,20 +16,7 @@ from edge_tdn_training.frozen.networks import with_last_layer
 MIN_GAIN = 1.2  # accuracy relative to guessing, below which nothing was learned
 
 
-@dataclass(frozen=True, eq=False)
-class FrozenOutcome:
-    """The model, unless `motion` alone was best, and what was tried."""
-
-    model: FinetunedModel | None
-    trials: tuple[MixtureTrial, ...]  # the best first
-
-    def add_to(self, model: FinetunedModel) -> FinetunedModel:
-        """Return the model with the trials in its record."""
-        trials = [{**asdict(trial), "mixture": str(trial.mixture)} for trial in self.trials]
-        return replace(model, record={**model.record, "mixtures": trials})
-
-
-def learn_last_layer(plan: FinetunePlan, start: FrozenStart, console: Console) -> FrozenOutcome:
+def learn_last_layer(plan: FinetunePlan, start: FrozenStart, console: Console) -> FinetunedModel:
     """Decode the videos, compute features, choose their mixture and fit a last layer; show what was tried."""
     console.print("1/4 videos")
     data = prepare_data(plan, start.spec, start.notes, console)
@@ -43,18 +30,20 @@ def learn_last_layer(plan: FinetunePlan, start: FrozenStart, console: Console) -
     notes = _notes(trials, classes)
     for line in (*_table(trials), *notes):
         console.print(f"  {line}")
-    if plan.training and not mixture.uses_appearance:
-        console.print("  motion alone is best: now all layers of `motion` are trained")
-        return FrozenOutcome(None, trials)
     layers = fit_networks(combined, start.networks, classes, mixture, logit_scale)
     networks = [
         FinetunedNetwork(with_last_layer(one.network, layer), (("file", one.source), ("sha256", one.sha256)))
         for one, layer in zip(start.networks, layers, strict=True)
         if layer is not None
     ]
-    record = {"clips": len(features.clips), "mixture": str(mixture), "data": data.train.summary()}
+    record = {
+        "clips": len(features.clips),
+        "mixture": str(mixture),
+        "mixtures": [{**asdict(trial), "mixture": str(trial.mixture)} for trial in trials],
+        "data": data.train.summary(),
+    }
     data = replace(data, notes=(*data.notes, *notes))
-    return FrozenOutcome(FinetunedModel(tuple(networks), start.spec, data, record), trials)
+    return FinetunedModel(tuple(networks), start.spec, data, record)
 
 
 def _table(trials: Sequence[MixtureTrial]) -> list[str]:

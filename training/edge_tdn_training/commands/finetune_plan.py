@@ -84,8 +84,7 @@ class FinetunePlan:
     cache: Path
     seed: int
     background: tuple[str, ...]  # labels that start no action
-    frozen: FrozenStart | None  # tried first
-    training: TrainingStart | None
+    start: FrozenStart | TrainingStart
     notes: tuple[str, ...]  # for the user
 
     @property
@@ -115,8 +114,7 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
         cache=options.cache,
         seed=options.seed,
         background=background,
-        frozen=frozen,
-        training=None if options.start == APPEARANCE else _training(options, data),
+        start=frozen or _training(options, data),
         notes=(
             *data.notes,
             *(evaluation.notes if evaluation else ()),
@@ -128,20 +126,19 @@ def make_plan(options: argparse.Namespace) -> FinetunePlan:
 
 
 def _frozen(options: argparse.Namespace, data: DataSet) -> tuple[FrozenStart | None, tuple[str, ...]]:
-    """Return the frozen networks; or None, with a note if they would otherwise be tried.
+    """Return the frozen networks; or None, with a note if they would otherwise be used.
 
-    ConfigError: they are required, but there are too many classes. ModelError: their weights are missing or damaged.
+    ConfigError: they are required, but there are too many classes, or an option is of the training of all layers.
+    ModelError: their weights are missing or damaged.
     """
     if options.start not in (None, APPEARANCE):
         if options.imagenet:
             raise ConfigError(f"--imagenet: its weights are those of `appearance`, but --from is {options.start!r}")
         return None, ()
-    if options.start == APPEARANCE and options.epochs:
-        raise ConfigError("--epochs: with --from appearance nothing is trained in epochs; leave it out")
     if len(data.labels) > MAX_CLASSES:
         reason = f"{len(data.labels)} classes: the starting point `appearance` is for up to {MAX_CLASSES}"
         if options.start is None:
-            return None, (f"{reason}; only `motion` is tried",)
+            return None, (f"{reason}; all layers of `motion` are trained",)
         raise ConfigError(f"{reason}; use --from motion, or edge-tdn-train train")
     folder = imagenet_folder()
     try:
@@ -149,7 +146,9 @@ def _frozen(options: argparse.Namespace, data: DataSet) -> tuple[FrozenStart | N
     except NoImageNetWeights as error:
         if options.start == APPEARANCE:
             raise
-        return None, (f"only the starting point `motion` is tried, which knows how things move: {error}",)
+        return None, (f"all layers of `motion` are trained, which knows how things move: {error}",)
+    if options.epochs:
+        raise ConfigError("--epochs: from `appearance` nothing is trained in epochs; leave it out or use --from motion")
     networks, original = frozen_networks(imagenet, data.labels)
     stride = options.segment_stride or default_stride(original)
     spec = input_of(original.segments, original, segment_stride=stride)

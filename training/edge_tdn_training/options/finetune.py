@@ -41,13 +41,14 @@ Stopped, killed, or out of power? Run the same command again to resume. Then loo
 Starting points (--from):
   appearance  a ResNet-50 with ImageNet weights, which knows what things are,
               and `motion`, which knows how they move. Both stay as they are; a
-              last layer for both is learned from what they see in the clips
+              last layer is learned from what they see in the clips, for both,
+              or for the one that is better alone
   motion      the shipped model, of which all layers are trained
   FILE, DIR   other weights, of which all layers are trained: model folder or
               shipped model, run, TDN checkpoint, ImageNet weights
 
-Without --from, both are tried on clips that are held out of the training, if the weights of `appearance` are at hand.
-If they are not, `motion` is trained, and a note says how to fetch them.
+Without --from it is `appearance`, if its weights are at hand. If they are not, `motion` is trained, and a note says how
+to fetch them.
 
 The class `background` is everything that must not be published as an action; a class of any other name is an action,
 whatever it is in the initial weights. It is made of the clips in the folder `background`; of --negatives, videos in
@@ -88,8 +89,8 @@ def add_parser(commands: Commands, run: Run, summary: str) -> None:
         "--from",
         dest="start",
         metavar="START",
-        help="starting point: `appearance`, `motion` or other weights, see below (default: appearance or motion, "
-        "whichever is better on clips that are held out)",
+        help="starting point: `appearance`, `motion` or other weights, see below (default: appearance, or motion if "
+        "there are no ImageNet weights)",
     )
     parser.add_argument(
         "--imagenet",
