@@ -77,6 +77,10 @@ def test_a_screenshot_is_not_saved_under_the_name_of_another_format(here: Run, t
     assert_refused(result, 78, f"--screenshot {tmp_path}/view.png: is an SVG picture: view.svg")
 
 
+def test_a_port_without_the_page_is_refused(here: Run) -> None:
+    assert_refused(here("demo", "--port", "8765"), 78, "--port 8765: is that of the page; add --web")
+
+
 def test_the_scene_of_people_is_credited_recognised_and_looped(tmp_path: Path) -> None:
     """The package contains it: nothing is drawn. The second `left` is in the second round."""
     result = demo_until("start  left", "--scene", "people", times=2, XDG_CACHE_HOME=str(tmp_path))

@@ -22,6 +22,7 @@ class PageDaemon(DaemonProcess):
     """A daemon with the page at a free port; `port` may be that of one before, which has ended."""
 
     def __init__(self, folder: Path, broker_url: str, *cameras: str, port: int = 0, extra: str = "") -> None:
+        folder.mkdir(exist_ok=True)
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.config = write_site(
