@@ -82,8 +82,10 @@ def _finish(found: "Future[EventPage]", entries: "Future[list[Entry]]", camera: 
 
 
 def _page(entries: Sequence[Entry], camera: str | None, limit: int) -> EventPage:
-    last = entries[-1] if len(entries) == limit else None
-    cursor = last and (EventCursor("number", last.number) if camera is None else EventCursor("seq", last.seq))
+    cursor = None
+    if entries and len(entries) == limit:
+        last = entries[-1]
+        cursor = EventCursor("number", last.number) if camera is None else EventCursor("seq", last.seq)
     return EventPage(tuple(entry.payload for entry in entries), cursor)
 
 

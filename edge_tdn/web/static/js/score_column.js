@@ -38,7 +38,7 @@ export function showScores(column, camera, place, signal) {
     el(
       "section",
       { class: "card body", "aria-label": "Scores" },
-      el("div", { class: "row spread" }, el("h2", {}, "Scores"), covered),
+      el("div", { class: "row" }, el("h2", {}, "Scores"), covered),
       box,
       tableBox,
     ),
@@ -89,6 +89,7 @@ export function showScores(column, camera, place, signal) {
       covered,
       history.atMs.length ? `The last ${length(Math.round(Math.min(history.seconds, SECONDS) / 10) * 10)}` : "",
     );
+    tableBox.hidden = !history.atMs.length && cameraOf(camera)?.status.state !== "streaming";
     if (history.atMs.length) plot.draw();
     else plot.sayEmpty("No scores yet", el("p", {}, nextStep()));
   }
