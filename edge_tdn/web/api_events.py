@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from starlette.requests import Request
@@ -15,10 +16,11 @@ from edge_tdn.messages import ActionEvent
 from edge_tdn.web.answers import Refused, answer
 from edge_tdn.web.page_context import PageContext
 from edge_tdn.web.queries import MAX_EVENTS, EventsQuery, read_query
-from edge_tdn.web.recordings_files import has_recording, recorded_file
+from edge_tdn.web.recordings_files import RecordedFile, has_recording, may_come, recorded_file
 
 MAX_READS = 5  # of events for one answer
 WINDOW_S = 1.0  # within which the number of reads is limited
+WRITTEN_S, POLL_S = 10.0, 0.1  # for a recording that is being written: a clip is complete after its post-roll
 
 
 def routes(page: PageContext) -> list[Route]:
@@ -57,12 +59,22 @@ class EventPages:
         return answer({"actions": shown, "next": cursor and str(cursor)})
 
     async def recording(self, request: Request) -> Response:
-        """Return a snapshot or a clip, or a part of it."""
-        camera, name = request.path_params["camera"], request.path_params["name"]
-        file = recorded_file(self._hub.host.recordings(), self._cameras(), camera, name)
+        """Return a snapshot or a clip, or a part of it. One that is just being written is waited for."""
+        file = await self._recorded(request.path_params["camera"], request.path_params["name"])
         if file is None:
             raise Refused(404, "this recording is not there; the oldest are deleted to make room")
         return FileResponse(file.path, media_type=file.media_type, stat_result=file.status)
+
+    async def _recorded(self, camera: str, name: str) -> RecordedFile | None:
+        folder, cameras = self._hub.host.recordings(), self._cameras()
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + WRITTEN_S
+        while True:
+            coming = may_come(folder, cameras, camera, name, datetime.now(UTC))  # first: it may come in between
+            file = recorded_file(folder, cameras, camera, name)
+            if file or not coming or loop.time() >= until_s:
+                return file
+            await asyncio.sleep(POLL_S)
 
     async def _read(self, cursor: EventCursor | None, camera: str | None, rows: int) -> EventPage:
         """Read events. Refused: 503, the publisher is busy, or ends."""

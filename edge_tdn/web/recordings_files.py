@@ -3,13 +3,17 @@
 import os
 import stat
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_tdn.recording.recordings import OURS
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # opening a pipe would wait for its writer
+START = "%Y%m%dT%H%M%S.%fZ"  # of an action, at the beginning of a name
+JUST_NOW_S = 30.0  # since the start of an action whose snapshot may not have been begun yet
 MEDIA_TYPES = {".jpg": "image/jpeg", ".mp4": "video/mp4"}
 
 
@@ -55,3 +59,15 @@ def has_recording(folder: Path | None, cameras: Collection[str], of_event: str |
     """Return whether a file that an event names is there. `of_event`: `<camera>/<name>`; None: the event has none."""
     camera, _, name = (of_event or "").partition("/")
     return recorded_file(folder, cameras, camera, name) is not None
+
+
+def may_come(folder: Path | None, cameras: Collection[str], camera: str, name: str, now: datetime) -> bool:
+    """Return whether a recording that is not there may be in a moment: it is being written, or has just begun."""
+    if folder is None or camera not in cameras or not OURS.fullmatch(name):
+        return False
+    if os.path.lexists(folder / camera / f".{name}.part"):
+        return True
+    with suppress(ValueError):  # not a date
+        start = datetime.strptime(name.partition("_")[0], START).replace(tzinfo=UTC)
+        return abs((now - start).total_seconds()) < JUST_NOW_S
+    return False

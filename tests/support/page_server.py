@@ -22,6 +22,7 @@ from tests.support.waiting import PATIENCE_S
 TOKEN = "a token of the tests, not-a-secret".replace(" ", "-")
 UNKNOWN = "/api/unknown"  # an address that needs a session; with one, it is 404
 HOST = "127.0.0.1"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"  # before an answer, if the request asks for it
 
 
 @dataclass
@@ -137,19 +138,22 @@ def page_server(
         thread.join(PATIENCE_S)
 
 
-def read_answer(connection: socket.socket, is_head: bool = False) -> PageAnswer:
-    """Read one answer. Its status is 0 if the server closes or resets the connection without one."""
+def read_answer(connection: socket.socket, is_head: bool = False, max_body: int = 1 << 40) -> PageAnswer:
+    """Read one answer, of an endless one `max_body` bytes.
+
+    Its status is 0 if the server closes or resets the connection without one.
+    """
     received = b""
     try:
-        while b"\r\n\r\n" not in received:
+        while b"\r\n\r\n" not in received.removeprefix(CONTINUE):
             if not (more := connection.recv(65_536)):
                 return PageAnswer(0)
             received += more
-        head, _, body = received.partition(b"\r\n\r\n")
+        head, _, body = received.removeprefix(CONTINUE).partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         status = int(first.split()[1])
-        length = 0 if is_head or status in (204, 304) else int(headers.get("content-length", 1 << 40))
+        length = 0 if is_head or status in (204, 304) else min(max_body, int(headers.get("content-length", max_body)))
         while len(body) < length and (more := connection.recv(65_536)):
             body += more
     except ConnectionResetError:

@@ -1,6 +1,8 @@
 """The endpoints of events: one entry an action, in pages; and their snapshots and clips."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from edge_tdn.web import api_events
 from tests.support.page_rig import PageRig, action, page_rig
 from tests.support.page_server import with_limits
+from tests.support.waiting import eventually
 
 NAME = "20260301T120000.250Z_left_1"
 LIMITS = with_limits(event_queries=1000)
@@ -124,6 +127,23 @@ def test_a_recording_is_played_in_parts(rig: PageRig) -> None:
     assert (head.status, head.headers["content-length"]) == (200, "10")
     missing = rig.page.ask(f"/api/recording/{snapshot}")
     assert (missing.status, missing.error) == (404, "this recording is not there; the oldest are deleted to make room")
+
+
+def test_a_recording_that_is_just_being_written_is_waited_for(rig: PageRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event that names a snapshot comes before the file; a clip is complete a while after its action."""
+    monkeypatch.setattr(api_events, "WRITTEN_S", 3600.0)
+    assert rig.daemon.folder
+    door = rig.daemon.folder / "door"
+    door.mkdir(parents=True)
+    snapshot = f"{datetime.now(UTC):%Y%m%dT%H%M%S}.000Z_left_1.jpg"
+    (door / f".{NAME}.mp4.part").write_bytes(b"01")
+    with ThreadPoolExecutor(2) as clients:
+        asked = [clients.submit(rig.page.ask, f"/api/recording/door/{name}") for name in (snapshot, f"{NAME}.mp4")]
+        eventually(lambda: all(future.running() for future in asked))
+        (door / ".scratch").write_bytes(b"jpeg")
+        (door / ".scratch").replace(door / snapshot)
+        (door / f".{NAME}.mp4.part").replace(door / f"{NAME}.mp4")
+        assert [future.result().body for future in asked] == [b"jpeg", b"01"]
 
 
 @pytest.mark.parametrize(

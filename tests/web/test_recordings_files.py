@@ -1,11 +1,12 @@
 """Recordings are found by their names: nothing else can be reached."""
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from edge_tdn.web.recordings_files import has_recording, recorded_file
+from edge_tdn.web.recordings_files import has_recording, may_come, recorded_file
 
 NAME = "20260301T120000.250Z_left_1.jpg"
 
@@ -73,3 +74,14 @@ def test_only_regular_files_are_found(folder: Path) -> None:
 def test_nothing_is_found_where_nothing_is_recorded(folder: Path) -> None:
     assert recorded_file(None, {"door"}, "door", NAME) is None
     assert recorded_file(folder / "gone", {"door"}, "door", NAME) is None
+
+
+def test_a_recording_may_come_while_it_is_written_or_its_action_has_just_begun(folder: Path) -> None:
+    start = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    missing = "20260301T120000.250Z_left_2.jpg"
+    assert may_come(folder, {"door"}, "door", missing, start + timedelta(seconds=5))
+    assert not may_come(folder, {"door"}, "door", missing, start + timedelta(minutes=1))
+    assert not may_come(folder, {"door"}, "yard", missing, start)
+    assert not may_come(folder, {"door"}, "door", "20269901T120000.250Z_left_2.jpg", start)
+    (folder / "door" / f".{missing}.part").write_bytes(b"jp")
+    assert may_come(folder, {"door"}, "door", missing, start + timedelta(minutes=1))

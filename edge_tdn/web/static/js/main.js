@@ -17,7 +17,10 @@ const PAGES = {
   events: { title: "Events", nav: "events", load: () => import("./views/events.js") },
   host: { title: "Host", nav: "host", load: () => import("./views/host.js") },
 };
-const BANNERS = { gone: "The daemon does not answer. Trying again." };
+const BANNERS = {
+  gone: "The daemon does not answer. Trying again.",
+  full: "Too many tabs show this page. Close one that is not needed.",
+};
 
 const view = document.getElementById("view");
 const nav = document.getElementById("nav");

@@ -19,7 +19,8 @@ const BAND = 6; // pixels of CSS
  *
  * Return {draw, limits, choose, mark, sayEmpty}: `draw()` after a change of the history, at most once a frame;
  * `limits({enter, exit})` the dashed lines; `choose(action or null)` the line that stands out; `mark(spans)` the
- * actions, as [{label, from, to}] in milliseconds, `to` null while one is active. `onchoose(action)`: a row was clicked.
+ * actions, as [{label, from, to}] in milliseconds, `to` null while one is active. `onchoose(action)`: a row was
+ * clicked.
  */
 export async function scorePlot(box, table, history, signal, onchoose) {
   const uPlot = await loadPlotLibrary();
@@ -46,7 +47,7 @@ export async function scorePlot(box, table, history, signal, onchoose) {
       legend: { show: false },
       ms: 1,
       cursor: { drag: { x: false, y: false }, points: { show: false }, y: false },
-      padding: [BAND + 6, 6, 0, 0],
+      padding: [BAND + 6, 18, 0, 0],
       scales: { x: { time: true, range: () => [newest() - shownMs(), newest()] }, y: { range: () => [0, 1] } },
       axes: [
         { ...axis(), size: 26, splits: steps, values: (_, at) => at.map(tick) },
@@ -67,7 +68,7 @@ export async function scorePlot(box, table, history, signal, onchoose) {
           dash: DASHES[Math.floor(index / COLOURS) % DASHES.length],
         })),
       ],
-      hooks: { drawAxes: [drawLimits], draw: [drawSpans], setCursor: [onCursor] },
+      hooks: { draw: [drawLimits, drawSpans], setCursor: [onCursor] },
     };
   }
 
@@ -135,7 +136,13 @@ export async function scorePlot(box, table, history, signal, onchoose) {
       u.ctx.fillStyle = colours.text;
       u.ctx.textAlign = "left";
       u.ctx.textBaseline = baseline;
-      u.ctx.fillText(`${word} ${at.toFixed(2)}`, left + 4 * devicePixelRatio, y + shift * devicePixelRatio);
+      u.ctx.setLineDash([]);
+      u.ctx.lineWidth = 4 * devicePixelRatio; // a halo, so that the text can be read over lines
+      u.ctx.lineJoin = "round";
+      u.ctx.strokeStyle = colours.surface;
+      const label = [`${word} ${at.toFixed(2)}`, left + 4 * devicePixelRatio, y + shift * devicePixelRatio];
+      u.ctx.strokeText(...label);
+      u.ctx.fillText(...label);
       u.ctx.restore();
     }
   }
@@ -286,6 +293,7 @@ function readColours() {
   const family = getComputedStyle(document.body).fontFamily;
   const colours = {
     series: Array.from({ length: COLOURS }, (_, number) => of(`series-${number + 1}`)),
+    surface: of("surface"),
     text: of("text"),
     muted: of("muted"),
     line: of("line"),

@@ -2,7 +2,8 @@
 //
 // kind        value                                          when
 // state       the answer of GET /api/state                   loaded again: at the start, after a gap, after a restart
-// connection  "starting", "live", "gone" or "paused"         it has changed; paused: the tab is hidden
+// connection  "starting", "live", "gone", "paused" or "full" it has changed; paused: the tab is hidden; full: there are
+//                                                            too many tabs, and the state is asked for every 2 s
 // scores      {camera, zone, at, scores, action, latency_ms, repeated}    a clip was classified, at most 4 a second
 // action      {camera, zone, label or null}                  the active action has changed
 // event       ActionEvent                                    an action has started, was updated or has ended

@@ -45,6 +45,7 @@ async function refresh() {
 
 function open() {
   if (!running || source) return;
+  greeted = false;
   source = new EventSource("/api/stream");
   source.addEventListener("error", onError);
   source.addEventListener("hello", (note) => onHello(JSON.parse(note.data)));
@@ -73,13 +74,15 @@ function take(note) {
   return JSON.parse(note.data);
 }
 
-let greeted = false; // the state in the store is as old as the first stream
+let greeted = false; // this stream has begun
+let followed = false; // one has: what the store has may be older than this stream
 
 function onHello({ boot }) {
   lastNote = performance.now();
   connection("live");
-  if (greeted || boot !== store.state?.boot) reload();
+  if (followed || boot !== store.state?.boot) reload();
   greeted = true;
+  followed = true;
 }
 
 async function reload() {
@@ -93,7 +96,8 @@ async function reload() {
 
 function onError() {
   if (!running) return;
-  connection("gone");
+  const refused = source.readyState === CLOSED && !greeted; // although GET /api/state was answered just before
+  connection(refused ? "full" : "gone");
   if (source.readyState === CLOSED) askAgain();
 }
 

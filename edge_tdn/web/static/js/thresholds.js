@@ -6,6 +6,8 @@ import { cameraOf, on } from "./store.js";
 import { length, timeOf } from "./time.js";
 
 const SETTLE_MS = 300;
+const MOVE =
+  "Move a threshold to see what it would have given in the last minutes. Nothing changes before you apply it.";
 const SAME_MS = 1500; // two actions that start within it are one
 
 /**
@@ -23,7 +25,8 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
   );
   const enter = slider("An action starts at", (value) => set(value, Math.min(exit.value(), value)));
   const exit = slider("and ends below", (value) => set(Math.max(enter.value(), value), value));
-  const result = el("div", { class: "what-if", "aria-live": "polite" });
+  const counts = el("p", { role: "status" });
+  const list = el("ol", { tabindex: "0", "aria-label": "Actions with these thresholds", hidden: true });
   const reset = el("button", { type: "button", class: "button quiet", onclick: () => follow() }, "Reset");
   const apply = el("button", { type: "button", class: "button first", onclick: send }, "Apply until restart");
   const outcome = el("div", { class: "stack", role: "status" });
@@ -47,7 +50,7 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
       exit.node,
       el("div", { class: "row" }, apply, reset),
       outcome,
-      result,
+      el("div", { class: "what-if" }, counts, list),
     ),
   );
 
@@ -99,30 +102,36 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
   }
 
   function explain() {
+    fillWith(counts, MOVE);
+    fillWith(list);
+    list.hidden = true;
+  }
+
+  function showWhatIf({ seconds, now, then }) {
     fillWith(
-      result,
-      el(
-        "p",
-        { class: "muted" },
-        "Move a threshold to see what it would have given in the last minutes. Nothing changes before you apply it.",
-      ),
+      counts,
+      `In the last ${length(seconds)}: `,
+      el("strong", {}, actions(now.count)),
+      ". With these thresholds: ",
+      el("strong", {}, String(then.count)),
+      ".",
     );
+    fillWith(list, compared(now.actions, then.actions).map(row));
+    list.hidden = !list.childElementCount;
   }
 
   async function ask() {
     if (!hasScores()) {
-      fillWith(result, el("p", { class: "muted" }, "There are not any scores yet to try this on."));
+      fillWith(counts, "There are not any scores yet to try this on.");
       return;
     }
     asking = new AbortController();
     const query = { zone: place.zone, enter: enter.value(), exit: exit.value(), label: choice.value };
     try {
-      showWhatIf(
-        result,
-        await get(path("api", "camera", camera, "what-if"), query, AbortSignal.any([asking.signal, signal])),
-      );
+      const stop = AbortSignal.any([asking.signal, signal]);
+      showWhatIf(await get(path("api", "camera", camera, "what-if"), query, stop));
     } catch (error) {
-      if (!isAbort(error)) fillWith(result, el("p", { class: "muted" }, textOf(error)));
+      if (!isAbort(error)) fillWith(counts, textOf(error));
     }
   }
 
@@ -194,26 +203,6 @@ function slider(text, onmove) {
       number.value = String(value);
     },
   };
-}
-
-function showWhatIf(node, { seconds, now, then }) {
-  fillWith(
-    node,
-    el(
-      "p",
-      { class: "counts" },
-      `In the last ${length(seconds)}: `,
-      el("strong", {}, actions(now.count)),
-      ". With these thresholds: ",
-      el("strong", {}, String(then.count)),
-      ".",
-    ),
-    el(
-      "ol",
-      { tabindex: "0", "aria-label": "Actions with these thresholds" },
-      compared(now.actions, then.actions).map(row),
-    ),
-  );
 }
 
 function actions(count) {
