@@ -1,14 +1,12 @@
 """What opens the page of a configuration: it is imported only where the configuration asks for the page."""
 
 from functools import partial
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from edge_tdn.config.tables import Config
-    from edge_tdn.hub.page import OpenPage
+from edge_tdn.config.tables import Config
+from edge_tdn.hub.page import OpenPage
 
 
-def page_opener(config: "Config", keep_token: bool = True) -> "OpenPage | None":
+def page_opener(config: Config, keep_token: bool = True) -> OpenPage | None:
     """Return the function that opens the page; None if the page is off.
 
     `keep_token`: False: a new token every time, which no file has.

@@ -1,4 +1,4 @@
-"""What the page costs: while nobody looks, and with viewers, each beside a daemon without them."""
+"""What the page costs: while it is not looked at, and with viewers, each beside a daemon without them."""
 
 import json
 import subprocess
@@ -71,7 +71,7 @@ def _unused(folder: Path, url: str, repetitions: int, seconds: float) -> Iterato
                 shares[f"{kind}, % of a core"].append(_share(process, seconds))
                 sizes[f"{kind}, MB"].append(process.memory_full_info().uss / 1e6)
     yield Row(
-        what="memory of a page that nobody opens",
+        what="memory of a page that is never opened",
         against="a daemon without [web]",
         figure=median(sizes["with, MB"]) - median(sizes["without, MB"]),
         unit="MB",
@@ -80,7 +80,7 @@ def _unused(folder: Path, url: str, repetitions: int, seconds: float) -> Iterato
         note="memory of the process alone (USS)",
     )
     yield Row(
-        what="processor time of a page that nobody opens",
+        what="processor time of a page that is never opened",
         against="a daemon without [web]",
         figure=median(shares["with, % of a core"]) - median(shares["without, % of a core"]),
         unit="% of one core",

@@ -51,7 +51,7 @@ def test_another_device_is_let_in_by_a_link(open_tab: OpenTab, browser: Browser)
 def test_the_theme_is_kept(open_tab: OpenTab) -> None:
     tab = open_tab("#/host")
     light = tab.run("() => getComputedStyle(document.body).backgroundColor")
-    tab.page.get_by_text("Dark", exact=True).click()
+    tab.page.get_by_label("Dark").check()
     tab.until(lambda: tab.run("() => getComputedStyle(document.body).backgroundColor") != light)
     dark = tab.run("() => getComputedStyle(document.body).backgroundColor")
     tab.page.reload()

@@ -46,11 +46,24 @@ class Tab:
         self.page.set_default_timeout(1000 * PATIENCE_S)
         self.messages: list[str] = []
         self.statuses: list[tuple[str, int]] = []  # target and status of every answer
-        self.failed: list[str] = []  # targets without an answer, or with one that the browser kept from the page
+        self.answers: list[tuple[str, int]] = []  # likewise, and of answers that the browser keeps from the page
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.messages.append(f"error: {error}"))
         self.page.on("response", self._on_response)
-        self.page.on("requestfailed", lambda request: self.failed.append(request.url))
+        self._watch_network()
+
+    def _watch_network(self) -> None:
+        """Record every answer of the network, by the protocol of Chromium's own tools."""
+        targets: dict[str, str] = {}
+        network = self.page.context.new_cdp_session(self.page)
+        network.on(
+            "Network.requestWillBeSent", lambda sent: targets.update({sent["requestId"]: sent["request"]["url"]})
+        )
+        network.on(
+            "Network.responseReceivedExtraInfo",
+            lambda got: self.answers.append((targets.get(got["requestId"], ""), got["statusCode"])),
+        )
+        network.send("Network.enable")
 
     def _on_console(self, message: ConsoleMessage) -> None:
         self.messages.append(f"{message.type}: {message.text} {message.location.get('url', '')}")

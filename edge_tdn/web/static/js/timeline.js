@@ -1,62 +1,59 @@
-// A strip of the last hour or day: a bar for each action, a row for each camera.
-import { el, fillWith, svg } from "./dom.js";
+// A strip of the last hour or day: a row for each camera, with a bar for each action.
+import { el, fillWith, setText, svg } from "./dom.js";
 import { clock, length } from "./time.js";
 
 const WIDTH = 1000;
 const ROW = 26;
 const MIN_BAR = 3;
+const MARKS = 6; // parts of the axis
 const SPANS = [
-  ["hour", "Last hour", 3_600_000, 6],
-  ["day", "Last day", 86_400_000, 6],
+  ["Last hour", 3_600_000],
+  ["Last day", 86_400_000],
 ];
 
-/** Return the strip: {node, show(actions)}. `actions`: events, each the newest of its action. `onpick(id)`: of a bar. */
+/** Return the strip: {node, show(events, cameras, since)}. `onpick(id)` is called for the bar of an action. */
 export function timeline(onpick) {
   let span = SPANS[0];
-  let shown = [];
+  let last = [[], [], null];
   const rows = el("div", { class: "strip-rows" });
+  const known = el("span", { class: "muted small known" });
   const choice = el(
     "fieldset",
     { class: "choice" },
-    el("legend", { class: "reader" }, "Length of the strip"),
+    el("legend", { class: "reader" }, "Length of the timeline"),
     SPANS.map((one) =>
       el(
         "label",
         {},
         el("input", { type: "radio", name: "strip-span", checked: one === span, onchange: () => choose(one) }),
-        el("span", {}, one[1]),
+        el("span", {}, one[0]),
       ),
     ),
   );
 
   function choose(one) {
     span = one;
-    show(shown);
+    show(...last);
   }
 
-  function show(actions) {
-    shown = actions;
+  /** Draw the newest events of each action. `since`: ms from which all of them are known; null: from the beginning. */
+  function show(events, cameras, since) {
+    last = [events, cameras, since];
     const to = Date.now();
-    const from = to - span[2];
-    const within = actions.filter((event) => endOf(event, to) >= from);
-    const cameras = [...new Set(within.map(({ camera }) => camera))].sort();
+    const from = to - span[1];
+    const within = events.filter((event) => endOf(event, to) >= from);
     fillWith(
       rows,
-      cameras.map((camera) =>
-        row(
-          camera,
-          within.filter((event) => event.camera === camera),
-          from,
-          to,
-          onpick,
-        ),
-      ),
-      cameras.length
-        ? axis(from, to, span[3])
-        : el("p", { class: "muted small" }, `No action in the ${span[0] === "hour" ? "last hour" : "last day"}.`),
+      cameras.map((camera) => {
+        const own = within.filter((event) => event.camera === camera);
+        return row(camera, own, { from, to, since: since ?? from }, onpick);
+      }),
+      axis(from, to),
     );
+    setText(known, since > from ? `loaded back to ${clock(since).slice(0, 5)}` : "");
   }
-  const head = el("div", { class: "row spread" }, el("h2", {}, "Timeline"), choice);
+
+  const head = el("div", { class: "row spread" }, el("h2", {}, "Timeline ", known), choice);
   return { node: el("section", { class: "card body stack strip" }, head, rows), show };
 }
 
@@ -64,47 +61,47 @@ function endOf(event, now) {
   return event.ended_at ? Date.parse(event.ended_at) : now;
 }
 
-function row(camera, events, from, to, onpick) {
+function row(camera, events, { from, to, since }, onpick) {
   const at = (ms) => ((Math.max(ms, from) - from) / (to - from)) * WIDTH;
   const bars = events.map((event) => {
     const began = Date.parse(event.started_at);
     const ended = endOf(event, to);
-    const what = `${event.label} at ${clock(began)}, ${event.ended_at ? length((ended - began) / 1000) : "still active"}`;
-    const bar = svg(
+    const took = event.ended_at ? length((ended - began) / 1000) : "still active";
+    const width = Math.max(at(ended) - at(began), MIN_BAR);
+    return svg(
       "rect",
       {
-        x: at(began),
+        x: Math.min(at(began), WIDTH - width),
         y: 4,
-        width: Math.max(at(ended) - at(began), MIN_BAR),
+        width,
         height: ROW - 8,
-        rx: 2,
         class: event.ended_at ? null : "active",
         onclick: () => onpick(event.id),
       },
-      svg("title", {}, what),
+      svg("title", {}, `${event.label} at ${clock(began)}, ${took}`),
     );
-    return bar;
   });
+  const count = `${events.length} ${events.length === 1 ? "action" : "actions"}`;
   return el(
     "div",
     { class: "strip-row" },
-    el("span", { class: "small strip-name" }, camera),
+    el("span", { class: "small strip-name", title: camera }, camera),
     svg(
       "svg",
       {
         viewBox: `0 0 ${WIDTH} ${ROW}`,
         preserveAspectRatio: "none",
         role: "img",
-        "aria-label": `${camera}: ${events.length} ${events.length === 1 ? "action" : "actions"}, listed below`,
+        "aria-label": `${camera}: ${count}, listed below`,
       },
-      svg("rect", { class: "ground", x: 0, y: 0, width: WIDTH, height: ROW }),
+      svg("rect", { class: "ground", x: at(since), y: 0, width: WIDTH - at(since), height: ROW }),
       bars,
     ),
   );
 }
 
-function axis(from, to, parts) {
-  const marks = Array.from({ length: parts + 1 }, (_, number) => from + ((to - from) * number) / parts);
+function axis(from, to) {
+  const marks = Array.from({ length: MARKS + 1 }, (_, number) => from + ((to - from) * number) / MARKS);
   return el(
     "div",
     { class: "strip-row", "aria-hidden": "true" },

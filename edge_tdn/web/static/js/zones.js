@@ -2,9 +2,10 @@
 import { get, path } from "./api.js";
 import { el, fillWith, newId, setText, svg } from "./dom.js";
 import { errorNote, isAbort, linesToCopy } from "./parts.js";
+import { bounds, cornersOf, faultOf, insert, rectangle, share } from "./zone_shape.js";
 
 const STEP = 0.01; // share of the picture by which an arrow key moves a corner
-const SMALLEST = 0.02; // share of a rectangle's sides
+const MAX_CORNERS = 64;
 const ASK_AFTER_MS = 250;
 const FIRST = [
   [0.3, 0.3],
@@ -19,7 +20,7 @@ const SIDES = [
   ["bottom", 2, 1],
 ];
 
-/** Return a drawing of the zones, for a picture of this size {width, height}. `chosen`: the name of one that stands out. */
+/** Return a drawing of the zones, for a picture of this size. `chosen`: the name of the zone that stands out. */
 export function zoneOutlines(zones, size, chosen) {
   return svg(
     "svg",
@@ -45,26 +46,16 @@ export function zoneOutlines(zones, size, chosen) {
   );
 }
 
-function cornersOf({ region, polygon }) {
-  if (polygon?.length) return polygon;
-  const [left, top, width, height] = region;
-  return [
-    [left, top],
-    [left + width, top],
-    [left + width, top + height],
-    [left, top + height],
-  ];
-}
-
 function pointsOf(corners, size) {
   return corners.map(([x, y]) => `${x * size.width},${y * size.height}`).join(" ");
 }
 
 /**
- * Return the editor of a new zone. It draws into `box`, which shows a picture of this size, until the signal is aborted.
+ * Return the editor of a new zone. It draws into `box`, which shows a picture of this size {width, height}, until the
+ * signal is aborted.
  *
- * A rectangle is drawn by dragging, or by its four sides as numbers; a polygon by a click for each corner. Corners can be
- * dragged, and moved by the arrow keys.
+ * A rectangle is drawn by dragging, or by its four sides as numbers; a polygon by a click for each corner. Corners can
+ * be dragged, and moved by the arrow keys.
  */
 export function zoneEditor(camera, box, size, signal) {
   let form = "rectangle";
@@ -194,7 +185,7 @@ export function zoneEditor(camera, box, size, signal) {
       handle.focus();
     } else if (form === "rectangle") {
       dragged = { from: at };
-    } else {
+    } else if (corners.length < MAX_CORNERS) {
       corners = insert(corners, at);
       dragged = { corner: corners.indexOf(at) };
       draw();
@@ -247,6 +238,7 @@ export function zoneEditor(camera, box, size, signal) {
   }
 
   function addCorner() {
+    if (corners.length === MAX_CORNERS) return;
     const [one, other] = [corners.at(-1), corners[0]];
     corners = [...corners, [share((one[0] + other[0]) / 2), share((one[1] + other[1]) / 2)]];
     draw();
@@ -299,6 +291,13 @@ export function zoneEditor(camera, box, size, signal) {
     asked.abort();
     asked = new AbortController();
     const query = { name: name.value.trim() };
+    const fault = faultOf(query.name, corners);
+    if (fault) {
+      setText(measured, fault);
+      measured.classList.add("warn");
+      fillWith(result);
+      return;
+    }
     if (form === "rectangle") {
       const [left, top, right, bottom] = bounds(corners);
       query.region = [left, top, right - left, bottom - top].map(rounded).join(",");
@@ -324,32 +323,6 @@ function freeName(camera) {
   for (let number = 1; ; number += 1) {
     if (!taken.has(`zone-${number}`)) return `zone-${number}`;
   }
-}
-
-function rectangle(left, top, right, bottom) {
-  const wide = Math.max(right, Math.min(left + SMALLEST, 1));
-  const high = Math.max(bottom, Math.min(top + SMALLEST, 1));
-  const from = [Math.min(left, wide - SMALLEST), Math.min(top, high - SMALLEST)];
-  return [from, [wide, from[1]], [wide, high], [from[0], high]];
-}
-
-function bounds(corners) {
-  const [xs, ys] = [corners.map(([x]) => x), corners.map(([, y]) => y)];
-  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
-}
-
-/** Return the corners with one more, between the two whose side is nearest to it. */
-function insert(corners, at) {
-  const far = corners.map((corner, number) => {
-    const next = corners[(number + 1) % corners.length];
-    return Math.hypot(corner[0] - at[0], corner[1] - at[1]) + Math.hypot(next[0] - at[0], next[1] - at[1]);
-  });
-  const side = far.indexOf(Math.min(...far));
-  return [...corners.slice(0, side + 1), at, ...corners.slice(side + 1)];
-}
-
-function share(value) {
-  return Number.isFinite(value) ? Math.min(Math.max(value, 0), 1) : 0;
 }
 
 function percent(value) {

@@ -1,94 +1,120 @@
 // Events: what happened, newest first, with snapshot and clip; a strip of the last hour above.
-import { get, path } from "../api.js";
-import { el, fillWith, newId, setText } from "../dom.js";
-import { emptyNote, errorNote, facts, isAbort, linesToCopy, skeleton } from "../parts.js";
+import { get } from "../api.js";
+import { el, every, fillWith, newId, setText } from "../dom.js";
+import { clipDialog, eventCard } from "../event_card.js";
+import { emptyNote, errorNote, isAbort, linesToCopy, skeleton } from "../parts.js";
 import { link, replaceQuery } from "../router.js";
 import { on, store } from "../store.js";
 import { timeline } from "../timeline.js";
-import { day, length, timeOf } from "../time.js";
+import { day } from "../time.js";
 
-const PAGE = 50;
+const PAGE = 50; // actions of one request
+const SCROLLED = 200; // pixels from which new events do not move what is read
+const FILES_S = 3; // between two looks for files that are still to be written
+const FILES_WITHIN_MS = 60_000; // after an action: later, they will not come
+const STRIP_S = 20;
 const RECORD_LINES = '[record]\nsnapshot = true\nclip = true\nfolder = "recordings"\n';
-const REASONS = {
-  below_threshold: "its score fell",
-  superseded: "another action took its place",
-  max_length: "it reached its maximum length",
-  video_ended: "the video ended",
-  stream_lost: "the camera's stream was lost",
-  disabled: "the camera was switched off",
-  shutdown: "the daemon stopped, or its configuration changed",
-  interrupted: "the daemon was interrupted",
-  failed: "the network failed",
-};
 
 export function show(view, route, signal) {
-  let filter = { camera: route.query.camera ?? "", label: route.query.label ?? "" };
+  let filter = filterOf(route);
   let actions = new Map(); // id -> {event, playable, picture}
-  let cards = new Map(); // id -> element
-  let next = null;
+  let cards = new Map(); // id -> {action, node}
+  let next = null; // the cursor of what is older
   let loading = new AbortController();
+  let reading = false; // older actions; the button keeps the focus meanwhile
+
   const list = el("div", { class: "event-days" });
-  const foot = el("div", { class: "row foot" });
-  const strip = timeline((id) => cards.get(id)?.scrollIntoView({ block: "center" }));
+  const failed = el("div", {});
+  const older = el("button", { type: "button", class: "button", hidden: true, onclick: more }, "Older events");
+  const fresh = el("button", { type: "button", class: "button first fresh", onclick: showFresh, hidden: true });
+  const strip = timeline((id) => cards.get(id)?.node.scrollIntoView({ block: "center" }));
   const camera = select("Camera", "All cameras", () => store.state.cameras.map(({ name }) => name), "camera");
-  const label = select("Action", "All actions", allLabels, "label");
-  const dialog = el("dialog", { "aria-label": "Recording" });
-  dialog.addEventListener("close", () => dialog.replaceChildren());
+  const label = select("Action", "All actions", allActions, "label");
+  const dialog = clipDialog((id) => cards.get(id)?.node.querySelector("button")?.focus({ preventScroll: true }));
   view.append(
     el("div", { class: "head" }, el("h1", {}, "Events"), el("div", { class: "row filters" }, camera.node, label.node)),
-    el("div", { class: "stack" }, strip.node, recordHint(), list, foot),
-    dialog,
+    el("div", { class: "stack" }, strip.node, recordHint(), list, failed, el("div", { class: "row foot" }, older)),
+    fresh,
+    dialog.node,
   );
 
   function select(text, all, names, key) {
     const id = newId(key);
     const control = el("select", { id, onchange: () => change({ ...filter, [key]: control.value }) });
+
     function refresh() {
-      const found = new Set([...names(), ...(filter[key] ? [filter[key]] : [])]);
+      const found = [...new Set([...names(), ...(filter[key] ? [filter[key]] : [])])].sort();
+      const choices = [["", all], ...found.map((name) => [name, name])];
       fillWith(
         control,
-        el("option", { value: "" }, all),
-        [...found].sort().map((name) => el("option", { value: name, selected: name === filter[key] }, name)),
+        choices.map(([value, shown]) => el("option", { value, selected: value === filter[key] }, shown)),
       );
     }
     refresh();
     return { node: el("div", { class: "field" }, el("label", { for: id, class: "reader" }, text), control), refresh };
   }
 
-  function allLabels() {
-    return store.state.cameras.flatMap(({ zones }) => zones.flatMap((zone) => zone.actions));
-  }
-
   function change(to) {
     filter = to;
     replaceQuery(filter);
+    refreshFilters();
     load();
   }
 
-  async function load() {
-    loading.abort();
-    loading = new AbortController();
-    actions = new Map();
-    cards = new Map();
-    next = null;
-    fillWith(list, skeleton("320px"));
-    fillWith(foot);
-    await more(loading.signal);
+  function refreshFilters() {
+    camera.refresh();
+    label.refresh();
   }
 
-  async function more(wanted) {
-    const query = { ...filter, limit: PAGE, before: next };
+  async function load() {
+    fillWith(list, skeleton("320px"));
+    fillWith(failed);
+    older.hidden = true;
+    drawStrip([]);
+    actions = new Map();
+    cards = new Map();
+    await reload();
+  }
+
+  /** Read the newest actions, in place of those that are known. What is shown stays until they are here. */
+  async function reload() {
+    loading.abort();
+    loading = new AbortController();
     try {
-      const found = await get("/api/events", query, AbortSignal.any([signal, wanted]));
-      for (const one of found.actions) if (!actions.has(one.event.id)) actions.set(one.event.id, one);
+      const found = await read(null);
+      actions = new Map(found.actions.map((action) => [action.event.id, action]));
       next = found.next;
       draw();
+      fillWith(failed);
     } catch (error) {
-      if (isAbort(error)) return;
-      const note = errorNote(error, () => more(wanted));
-      if (actions.size) fillWith(foot, note);
-      else fillWith(list, note);
+      fail(error, load);
     }
+  }
+
+  async function more() {
+    if (reading) return;
+    reading = true;
+    try {
+      const found = await read(next);
+      for (const action of found.actions) if (!actions.has(action.event.id)) actions.set(action.event.id, action);
+      next = found.next;
+      draw();
+      fillWith(failed);
+    } catch (error) {
+      fail(error, more);
+    } finally {
+      reading = false;
+    }
+  }
+
+  function read(before) {
+    return get("/api/events", { ...filter, limit: PAGE, before }, AbortSignal.any([signal, loading.signal]));
+  }
+
+  function fail(error, again) {
+    if (isAbort(error)) return;
+    if (!actions.size) fillWith(list);
+    fillWith(failed, errorNote(error, again));
   }
 
   function sorted() {
@@ -97,38 +123,42 @@ export function show(view, route, signal) {
 
   function draw() {
     const found = sorted();
-    strip.show(found.map(({ event }) => event));
     const days = Map.groupBy(found, ({ event }) => day(event.started_at));
     fillWith(
       list,
       [...days].map(([title, ofDay]) =>
-        el(
-          "section",
-          { class: "stack" },
-          el("h2", {}, title),
-          el(
-            "ul",
-            { class: "events" },
-            ofDay.map((one) => card(one)),
-          ),
-        ),
+        el("section", { class: "stack" }, el("h2", {}, title), el("ul", { class: "events" }, ofDay.map(card))),
       ),
       !found.length && empty(),
     );
-    fillWith(
-      foot,
-      next && el("button", { type: "button", class: "button", onclick: () => more(loading.signal) }, "Older events"),
+    older.hidden = !next;
+    fresh.hidden = true;
+    drawStrip(found);
+  }
+
+  function drawStrip(found) {
+    const cameras = store.state.cameras.map(({ name }) => name).filter((name) => [name, ""].includes(filter.camera));
+    const since = next && found.length ? Date.parse(found.at(-1).event.started_at) : null;
+    strip.show(
+      found.map(({ event }) => event),
+      cameras,
+      since,
     );
+  }
+
+  function card(action) {
+    const { id } = action.event;
+    const known = cards.get(id);
+    if (known && JSON.stringify(known.action) === JSON.stringify(action)) return known.node;
+    const node = eventCard(action, dialog.play, known?.node);
+    cards.set(id, { action, node });
+    return node;
   }
 
   function empty() {
     if (filter.camera || filter.label) {
-      const all = el(
-        "button",
-        { type: "button", class: "button", onclick: () => change({ camera: "", label: "" }) },
-        "Show all",
-      );
-      return emptyNote("No event fits.", all);
+      const all = () => change({ camera: "", label: "" });
+      return emptyNote("No event fits.", el("button", { type: "button", class: "button", onclick: all }, "Show all"));
     }
     const first = store.state.cameras[0]?.name;
     return emptyNote(
@@ -138,131 +168,80 @@ export function show(view, route, signal) {
     );
   }
 
-  function card(one) {
-    const { event, picture, playable } = one;
-    const node = el(
-      "li",
-      { class: "card event", dataset: { id: event.id } },
-      el("div", { class: "picture-box" }, snapshot(event, picture)),
-      el(
-        "div",
-        { class: "body" },
-        el(
-          "div",
-          { class: "row spread" },
-          el("h3", {}, event.label),
-          event.type === "end" ? null : el("span", { class: "pill" }, "Active"),
-        ),
-        el(
-          "p",
-          { class: "muted small" },
-          timeOf(event.started_at, "clock"),
-          ` · ${placeOf(event)} · ${lengthOf(event)}`,
-        ),
-        el("p", { class: "muted small" }, `peak score ${event.peak_score.toFixed(2)}${endOf(event)}`),
-        playable &&
-          el(
-            "button",
-            {
-              type: "button",
-              class: "button",
-              onclick: () => play(one),
-              "aria-label": `Play ${event.label} of ${event.camera}`,
-            },
-            "Play",
-          ),
-      ),
-    );
-    cards.set(event.id, node);
-    return node;
-  }
-
-  function play({ event }) {
-    const close = el("button", { type: "button", class: "button", onclick: () => dialog.close() }, "Close");
-    fillWith(
-      dialog,
-      el("video", {
-        src: recording(event.camera, event.clip),
-        controls: true,
-        autoplay: true,
-        muted: true,
-        playsinline: true,
-      }),
-      el(
-        "div",
-        { class: "body stack dialog-text" },
-        el("div", { class: "row spread" }, el("h2", {}, event.label), close),
-        facts([
-          ["Camera", event.camera],
-          ["Zone", event.zone],
-          ["Began", timeOf(event.started_at)],
-          ["Length", lengthOf(event)],
-          ["Peak score", event.peak_score.toFixed(2)],
-          ["Model", `${event.model.id}, ${event.model.precision}`],
-        ]),
-      ),
-    );
-    dialog.showModal();
-  }
-
+  /** Take an event of the stream. Its files are written a moment later: `lookForFiles` finds them. */
   function take(event) {
     if ((filter.camera && event.camera !== filter.camera) || (filter.label && event.label !== filter.label)) return;
-    const known = actions.get(event.id);
-    const { record } = store.state;
-    actions.set(event.id, {
-      event,
-      picture: known?.picture || Boolean(event.snapshot && record.folder),
-      playable: known?.playable || Boolean(event.type === "end" && event.clip && record.folder),
-    });
-    if (known && cards.has(event.id)) {
-      const before = cards.get(event.id);
-      const focused = before.contains(document.activeElement);
-      const now = card(actions.get(event.id));
-      before.replaceWith(now);
+    const { picture = false, playable = false } = actions.get(event.id) ?? {};
+    update({ event, picture, playable });
+  }
+
+  function update(action) {
+    const { id } = action.event;
+    const shown = cards.get(id)?.node;
+    actions.set(id, action);
+    if (shown) {
+      const focused = shown.contains(document.activeElement);
+      const now = card(action);
+      shown.replaceWith(now);
       if (focused) now.querySelector("button")?.focus();
-      strip.show(sorted().map((one) => one.event));
-    } else if (list.contains(document.activeElement) || scrollY > 200) {
-      announce();
+      drawStrip(sorted());
+    } else if (list.contains(document.activeElement) || scrollY > SCROLLED) {
+      const count = [...actions.keys()].filter((one) => !cards.has(one)).length;
+      setText(fresh, `${count} new`);
+      fresh.hidden = false;
     } else {
       draw();
     }
   }
 
-  const fresh = el("button", { type: "button", class: "button first fresh", onclick: showFresh, hidden: true });
-  view.append(fresh);
-
-  function announce() {
-    const count = [...actions.keys()].filter((id) => !cards.has(id)).length;
-    setText(fresh, `${count} new`);
-    fresh.hidden = false;
-  }
-
   function showFresh() {
-    fresh.hidden = true;
     scrollTo(0, 0);
     draw();
+    list.querySelector("button")?.focus({ preventScroll: true });
+  }
+
+  async function lookForFiles() {
+    const { record } = store.state;
+    if (!record.folder || ![...actions.values()].some(filesFollow)) return;
+    try {
+      const found = await read(null);
+      for (const { event, picture, playable } of found.actions) {
+        const known = actions.get(event.id);
+        const changed = known && (known.picture !== picture || known.playable !== playable);
+        if (changed) update({ event: known.event, picture, playable });
+      }
+    } catch (error) {
+      if (!isAbort(error)) fail(error, load);
+    }
   }
 
   on("event", take, signal);
-  on("resync", load, signal);
-  on(
-    "state",
-    () => {
-      camera.refresh();
-      label.refresh();
-    },
-    signal,
-  );
-  signal.addEventListener("abort", () => loading.abort(), { once: true });
+  on("resync", reload, signal);
+  on("state", refreshFilters, signal);
+  every(STRIP_S, () => drawStrip(sorted()), signal);
+  every(FILES_S, lookForFiles, signal);
   load();
   return {
-    update({ query }) {
-      filter = { camera: query.camera ?? "", label: query.label ?? "" };
-      camera.refresh();
-      label.refresh();
+    update(to) {
+      filter = filterOf(to);
+      refreshFilters();
       load();
     },
   };
+}
+
+function filterOf({ query }) {
+  return { camera: query.camera ?? "", label: query.label ?? "" };
+}
+
+function allActions() {
+  return store.state.cameras.flatMap(({ zones }) => zones.flatMap((zone) => zone.actions));
+}
+
+/** True if a file of the action may still be written. */
+function filesFollow({ event, picture, playable }) {
+  if (Date.now() - Date.parse(event.ended_at ?? event.started_at) > FILES_WITHIN_MS) return false;
+  return Boolean((event.snapshot && !picture) || (event.clip && event.type === "end" && !playable));
 }
 
 function recordHint() {
@@ -275,34 +254,4 @@ function recordHint() {
     el("p", { class: "small" }, "Copy these lines into the configuration, then reload the service:"),
     linesToCopy(RECORD_LINES),
   );
-}
-
-function recording(camera, of) {
-  return path("api", "recording", camera, of.slice(of.indexOf("/") + 1));
-}
-
-function snapshot(event, present) {
-  if (!present || !event.snapshot) return el("div", { class: "over small" }, "No picture");
-  const image = el("img", {
-    src: recording(event.camera, event.snapshot),
-    alt: `Snapshot of ${event.label}`,
-    loading: "lazy",
-  });
-  image.addEventListener("error", () => image.replaceWith(el("div", { class: "over small" }, "Deleted to make room")), {
-    once: true,
-  });
-  return image;
-}
-
-function placeOf({ camera, zone }) {
-  return zone ? `${camera}, ${zone}` : camera;
-}
-
-function lengthOf(event) {
-  if (!event.ended_at) return "still active";
-  return length((Date.parse(event.ended_at) - Date.parse(event.started_at)) / 1000);
-}
-
-function endOf({ reason }) {
-  return reason && reason !== "below_threshold" ? ` · ended because ${REASONS[reason] ?? reason}` : "";
 }

@@ -20,13 +20,10 @@ export function show(view, route, signal) {
     if (!store.state) return;
     const { host, cameras } = store.state;
     const found = faultsOf(host, cameras);
-    fillWith(
-      faults,
-      found.length
-        ? found.map(([what, why]) => el("p", { class: "note bad" }, el("strong", {}, `${what}: `), why))
-        : el("p", { class: "note" }, stateMark("good", "Nothing is wrong.")),
-    );
-    fillWith(parts, daemon(host), broker(host), outbox(host), configuration(host), models(host, cameras));
+    const notes = found.map(([what, why]) => el("p", { class: "note bad" }, el("strong", {}, `${what}: `), why));
+    if (!notes.length) notes.push(el("p", { class: "note" }, stateMark("good", "Nothing is wrong.")));
+    renew(faults, notes);
+    renew(parts, [daemon(host), broker(host), outbox(host), configuration(host), models(host, cameras)]);
   }
   draw();
   on("host", draw, signal);
@@ -49,6 +46,13 @@ function faultsOf(host, cameras) {
     if (status.reason && status.state !== "disabled") found.push([`Camera ${name}`, status.reason]);
   }
   return found;
+}
+
+/** Put these children into a node; those that look the same stay, with what is selected in them. */
+function renew(node, children) {
+  const old = [...node.children];
+  const now = children.filter(Boolean).map((child) => old.find((one) => one.isEqualNode(child)) ?? child);
+  if (now.length !== old.length || now.some((child, at) => child !== old[at])) fillWith(node, now);
 }
 
 function section(title, ...content) {
@@ -104,7 +108,7 @@ function configuration({ config }) {
   const [form, word] = {
     in_force: ["good", "in force"],
     checking: ["warn", "a new one is being checked"],
-    refused: ["bad", "the new one is refused, the one before stays in force"],
+    refused: ["bad", "the new one is refused"],
   }[config.state] ?? ["warn", config.state];
   return section(
     "Configuration",
