@@ -64,15 +64,15 @@ def test_an_event_has_a_snapshot_and_a_clip_that_plays(open_tab: OpenTab) -> Non
 def test_a_filter_is_part_of_the_address(open_tab: OpenTab) -> None:
     tab = open_tab("#/events")
     tab.until(lambda: tab.page.locator(".event").count())
-    tab.page.get_by_label("Camera").select_option("door")
+    tab.page.get_by_label("Camera", exact=True).select_option("door")
     tab.until(lambda: "camera=door" in tab.page.url)
     tab.until(lambda: tab.page.locator(".event").count())
     assert "hall" not in tab.text(".event-days")
     tab.page.reload()
     tab.until(lambda: tab.page.locator(".event").count())
-    assert tab.page.get_by_label("Camera").input_value() == "door"
+    assert tab.page.get_by_label("Camera", exact=True).input_value() == "door"
     assert "hall" not in tab.text(".event-days")
-    tab.page.get_by_label("Action").select_option("approach")
+    tab.page.get_by_label("Action", exact=True).select_option("approach")
     tab.until(lambda: "label=approach" in tab.page.url)
     tab.until(
         lambda: (
