@@ -7,7 +7,7 @@ were missed; nothing waits for it, and the server ends it after a while.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
 
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from edge_tdn.hub.note_ring import HubNote
 from edge_tdn.messages import iso
+from edge_tdn.web.answers import Refused
 from edge_tdn.web.page_context import PageContext
 
 BATCH_S = 0.25  # from one batch of notes to the next
@@ -24,6 +25,7 @@ PING_S = 2.0  # without a note
 RECONNECT_MS = 2000  # after which a browser connects again
 MEDIA_TYPE = "text/event-stream"
 HEADERS = {"X-Accel-Buffering": "no"}  # a proxy must not wait for the end
+RETRY_S = "5"  # after a stream that was refused
 MAX_DIGITS = 18  # of a note's number
 
 
@@ -33,20 +35,27 @@ def routes(page: PageContext) -> list[Route]:
 
 
 class Streams:
-    """All open streams; the Gate limits their number. Belongs to the page's thread."""
+    """All open streams, at most so many at once. Belongs to the page's thread."""
 
     def __init__(self, page: PageContext) -> None:
         self._hub, self._closing = page.hub, page.closing
+        self._room = page.limits.streams  # for further streams
         self._clients: set[asyncio.Event] = set()  # one each: set when there are notes to take, and at the end
         self._ending: asyncio.Task[None] | None = None
 
     async def open(self, request: Request) -> StreamingResponse:
-        """Return a new stream."""
+        """Return a new stream. Refused: 503, there are too many."""
+        if self._room == 0:
+            raise Refused(503, "too many streams; try again", Retry_After=RETRY_S)
         if self._ending is None:
             loop = asyncio.get_running_loop()
             self._ending = loop.create_task(self._end())
             self._hub.notes.attach(lambda: self._wake_from_any_thread(loop))
-        return _NoteStream(self.batches(request.headers.get("last-event-id")))
+        self._room -= 1
+        return _NoteStream(self.batches(request.headers.get("last-event-id")), self._ended)
+
+    def _ended(self) -> None:
+        self._room += 1
 
     async def batches(self, last_id: str | None) -> AsyncGenerator[bytes]:
         """Yield what a client is sent, until the page ends. `last_id`: of the note that it has seen last, if any."""
@@ -88,13 +97,17 @@ class Streams:
 class _NoteStream(StreamingResponse):
     """The answer with a stream, which is left as soon as the client is gone."""
 
-    def __init__(self, batches: AsyncGenerator[bytes]) -> None:
-        self._batches = batches
+    def __init__(self, batches: AsyncGenerator[bytes], ended: Callable[[], None]) -> None:
+        """`ended` is called once, at the end."""
+        self._batches, self._ended = batches, ended
         super().__init__(batches, headers=HEADERS, media_type=MEDIA_TYPE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._batches):
-            await super().__call__(scope, receive, send)
+        try:
+            async with aclosing(self._batches):
+                await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
 
 
 def _messages(boot: str, notes: Sequence[HubNote]) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from edge_tdn.hub.note_ring import MAX_NOTES
 from edge_tdn.web.page_context import PageContext
 from edge_tdn.web.stream import Streams
 from tests.support.page_rig import BOOT, PageRig, page_rig
+from tests.support.page_server import with_limits
 from tests.support.waiting import eventually
 
 
@@ -117,6 +118,24 @@ def test_streams_end_with_the_page(rig: PageRig) -> None:
         assert other.response.read() == b""
         rig.page.thread.join(60)
         assert time.monotonic() - began_s < 30, "not after the next ping alone"
+
+
+def test_more_streams_than_allowed_are_refused_until_one_ends(tmp_path: Path) -> None:
+    with page_rig(tmp_path, limits=with_limits(streams=2)) as rig, rig.stream() as staying:
+        staying.next("hello")
+        with rig.stream() as leaving:
+            leaving.next("hello")
+            refused = rig.page.ask("/api/stream")
+            assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+
+        def opened() -> bool:
+            try:
+                with rig.stream() as third:
+                    return third.next("hello").kind == "hello"
+            except AssertionError:
+                return False
+
+        eventually(opened)
 
 
 def test_a_client_that_leaves_makes_room(rig: PageRig) -> None:
