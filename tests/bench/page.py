@@ -31,6 +31,7 @@ PRECISION = "fp32"
 TOKEN = "a-token-of-the-benchmark"
 WARM_S = 15.0  # until windows and heaps have their size
 SETTLE_S = 3.0  # after viewers have come or left
+LEFT_S = 35.0  # after the last viewer has left: the page keeps what it would miss for 30 s
 START_S = 120.0
 HEAD = """
 [outbox]
@@ -106,6 +107,7 @@ def _viewed(folder: Path, url: str, repetitions: int, seconds: float) -> Iterato
                     found, last = _collect(subscriber, seconds)
                     shares[count].append(100 * (_used_s(process) - used) / (time.monotonic() - began))
                     latencies[count].append(quantiles(found, n=100)[98])
+        time.sleep(LEFT_S)
         after = _share(process, seconds)
     ratio = median(loaded / free for loaded, free in zip(latencies[VIEWERS], latencies[0], strict=True))
     samples = {

@@ -4,16 +4,18 @@ A process of its own, so that its processor time is not the daemon's:
 python -m tests.bench.viewers PORT COOKIE VIEWERS CAMERA...; it runs until it is terminated.
 """
 
+import random
 import sys
 import threading
 import time
-from contextlib import suppress
-from http.client import HTTPConnection
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
 from urllib.parse import quote
 
 GRID_S, FOCUS_S = 3.0, 0.5  # from one picture of a camera to the next
 GRID_WIDTH, FOCUS_WIDTH = 640, 960
 ANSWER_S = 30.0
+RETRY_S = 2.0
 
 
 def view(port: int, cookie: str, cameras: list[str], number: int) -> None:
@@ -25,13 +27,17 @@ def view(port: int, cookie: str, cameras: list[str], number: int) -> None:
 
 
 def _follow(port: int, cookie: str) -> None:
-    connection = HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
-    connection.request("GET", "/api/stream", headers={"Cookie": cookie})
-    answer = connection.getresponse()
-    if answer.status != 200:
-        raise SystemExit(f"/api/stream: {answer.status}")
-    while answer.readline():
-        pass
+    """Read the stream, and open it again when it ends, as a browser does."""
+    while True:
+        with (
+            suppress(OSError, HTTPException),
+            closing(HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)) as connection,
+        ):
+            connection.request("GET", "/api/stream", headers={"Cookie": cookie})
+            answer = connection.getresponse()
+            while answer.readline():
+                pass
+        time.sleep(RETRY_S)
 
 
 def _look_every(seconds: float, port: int, cookie: str, camera: str, width: int) -> None:
@@ -40,13 +46,15 @@ def _look_every(seconds: float, port: int, cookie: str, camera: str, width: int)
 
 def _look(seconds: float, port: int, cookie: str, camera: str, width: int) -> None:
     """Ask for pictures, each over a connection that is closed then: the page admits 32 at a time."""
+    time.sleep(random.uniform(0, seconds))
     while True:
         began = time.monotonic()
-        with suppress(OSError):
-            connection = HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
+        with (
+            suppress(OSError, HTTPException),
+            closing(HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)) as connection,
+        ):
             connection.request("GET", f"/api/camera/{quote(camera)}/picture?w={width}", headers={"Cookie": cookie})
             connection.getresponse().read()
-            connection.close()
         time.sleep(max(0.0, seconds - (time.monotonic() - began)))
 
 

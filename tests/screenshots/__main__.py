@@ -21,11 +21,11 @@ MAX_COLOURS = 256
 SCENES_S = 60.0  # that the scores and the events of the pictures cover
 SETTLE_MS = 2500  # until a view is complete
 CAMERAS = (
-    'name = "hall"\nsource = "demo:people"\nloop = true',
-    'name = "desk"\nsource = "demo:people"\nloop = true\n'
+    'name = "hall"\nsource = "demo:people"\nloop = true\nhop = 2',
+    'name = "desk"\nsource = "demo:people"\nloop = true\nhop = 2\n'
     '[[camera.zone]]\nname = "left"\nregion = [0.0, 0.0, 0.5, 1.0]\n'
     '[[camera.zone]]\nname = "right"\nregion = [0.5, 0.0, 0.5, 1.0]',
-    'name = "yard"\nsource = "demo:"\nloop = true',
+    'name = "yard"\nsource = "demo:"\nloop = true\nhop = 2',
 )
 VIEWS = {"cameras": "#/cameras", "camera": "#/camera/hall", "zones": "#/camera/desk", "events": "#/events"}
 ALL = {**VIEWS, "host": "#/host"}
