@@ -293,9 +293,8 @@ export function zoneEditor(camera, box, size, signal) {
     const query = { name: name.value.trim() };
     const fault = faultOf(query.name, corners);
     if (fault) {
-      setText(measured, fault);
-      measured.classList.add("warn");
-      fillWith(result);
+      setText(measured, "");
+      fillWith(result, el("p", { class: "note warn", role: "alert" }, fault));
       return;
     }
     if (form === "rectangle") {
