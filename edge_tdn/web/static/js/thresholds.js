@@ -23,8 +23,8 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
     el("option", { value: "" }, "All actions"),
     place.actions.map((action) => el("option", { value: action }, action)),
   );
-  const enter = slider("An action starts at", (value) => set(value, Math.min(exit.value(), value)));
-  const exit = slider("and ends below", (value) => set(Math.max(enter.value(), value), value));
+  const enter = slider("An action starts at", (value) => set(value, Math.min(exit.value(), value)), type);
+  const exit = slider("and ends below", (value) => set(Math.max(enter.value(), value), value), type);
   const counts = el("p", { role: "status" });
   const list = el("ol", { tabindex: "0", "aria-label": "Actions with these thresholds", hidden: true });
   const reset = el("button", { type: "button", class: "button quiet", onclick: () => follow() }, "Reset");
@@ -75,6 +75,11 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
     enter.show(enterAt);
     exit.show(exitAt);
     onlimits({ enter: enterAt, exit: exitAt });
+  }
+
+  /** A number is being typed: a status that comes meanwhile does not replace it. */
+  function type() {
+    moved = true;
   }
 
   function set(enterAt, exitAt) {
@@ -177,7 +182,7 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
   return { node, choose: select };
 }
 
-function slider(text, onmove) {
+function slider(text, onmove, ontype) {
   const id = newId("threshold");
   const range = el("input", {
     id,
@@ -193,6 +198,7 @@ function slider(text, onmove) {
     max: "1",
     step: "0.01",
     "aria-label": `${text}, as a number`,
+    oninput: ontype,
     onchange: () => onmove(Math.min(Math.max(Number(number.value) || 0, 0), 1)),
   });
   return {
