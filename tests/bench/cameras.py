@@ -248,7 +248,7 @@ def _measure(
     began, shed, cpu = time.monotonic_ns(), sum(lane.shed for lane in lanes), time.process_time()
     _wait(seconds, passed)
     ended, shed, cpu = time.monotonic_ns(), sum(lane.shed for lane in lanes) - shed, time.process_time() - cpu
-    says = next((lane.pace.verdict for lane in lanes if lane.pace.verdict), "")
+    says = next((lane.pace.trouble for lane in lanes if lane.pace.trouble), "")
     stop.set()
     for thread in threads:
         thread.join()

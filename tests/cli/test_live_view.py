@@ -124,7 +124,7 @@ def test_scores_and_events_of_zones_are_shown_by_their_names() -> None:
 def test_every_zone_has_scores_beside_the_picture_and_its_colour() -> None:
     """In 80x24, where all labels of three zones do not fit: the best ones of each, in the order of the status."""
     colours = {"door/gate": (10, 200, 30)}
-    view, drawn = LiveView("edge-tdn demo", quarters, colours=colours), StringIO()
+    view, drawn = LiveView(lambda: "edge-tdn demo", quarters, colours=colours), StringIO()
     zones = ("whole", "gate", "bed")
     view.take(CameraStatus.model_validate_json(camera_status("door", zones=list(map(zone_status, zones)))))
     for zone in reversed(zones):
