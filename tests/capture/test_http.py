@@ -78,7 +78,7 @@ def test_mjpeg_plays_in_every_form(run: Run, form: str) -> None:
         source = run(f"{address}/live", timing=NO_CLOCK)
         source.wait(lambda: source.count >= 12)
         source.close()
-    assert source.entered()[:2] == ["connecting", "streaming"]  # on a busy machine it may stall later
+    assert source.entered() == ["connecting", "streaming"]
     timed = source.frames[3:]  # those before may have been decoded before the pipeline had a clock
     assert all(after.pts_ns > before.pts_ns for before, after in pairwise(timed))
     assert all((before.picture != after.picture).any() for before, after in pairwise(source.frames))
