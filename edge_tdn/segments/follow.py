@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.config.checks import Region
+from edge_tdn.config.zone_tables import WHOLE
 from edge_tdn.media.outline import Outline
 from edge_tdn.messages import Picture
 
-WHOLE: Region = (0.0, 0.0, 1.0, 1.0)
 SMALLEST = 0.25  # share of the zone's width and height
 WHOLE_FROM = 0.75  # a view of this share or more is the whole zone
 MARGIN = 1.3  # the view is larger than the motion by this factor

@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.config.checks import Region
+from edge_tdn.config.zone_tables import WHOLE
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import FRAMES_PER_SEGMENT, NS_PER_S, Frame, Picture, Segment
-from edge_tdn.segments.follow import WHOLE, Follower
+from edge_tdn.segments.follow import Follower
 from edge_tdn.segments.motion_gate import MotionGate
 from edge_tdn.segments.preprocess import Preprocessor
 

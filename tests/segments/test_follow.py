@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_tdn.config.zone_tables import WHOLE
 from edge_tdn.manifest import InputSpec
 from edge_tdn.media.colour import Packed
 from edge_tdn.media.outline import Outline
 from edge_tdn.messages import NS_PER_S, Frame, Picture, Segment
-from edge_tdn.segments.follow import SMALLEST, WHOLE, Follower
+from edge_tdn.segments.follow import SMALLEST, Follower
 from edge_tdn.segments.motion_gate import MotionGate
 from edge_tdn.segments.preprocess import Preprocessor
 from edge_tdn.segments.window import KEPT_SIDE, Window
