@@ -58,9 +58,11 @@ class CameraPages:
         self._tries = 0  # of thresholds, so far
 
     async def picture(self, request: Request) -> Response:
-        """Return the newest picture as JPEG."""
+        """Return the newest picture as JPEG; no content if the camera sends none now, which is not an error."""
         query = read_query(PictureQuery, request.query_params)
         picture = await self._pictures.newest(request.path_params["camera"], query.w)
+        if picture is None:
+            return Response(status_code=204, headers={"Retry-After": "2"})
         width, height = picture.size
         headers = {"X-Taken": iso(picture.wall_ns), "X-Size": f"{width}x{height}"}
         return Response(picture.jpeg, headers=headers, media_type="image/jpeg")

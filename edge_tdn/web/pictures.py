@@ -38,12 +38,12 @@ class LivePictures:
     def __init__(self, page: PageContext) -> None:
         self._hub, self._work, self._limits = page.hub, page.work, page.limits
         self._pictures: dict[Key, LivePicture] = {}
-        self._jobs: dict[Key, asyncio.Task[LivePicture]] = {}
+        self._jobs: dict[Key, asyncio.Task[LivePicture | None]] = {}
 
-    async def newest(self, camera: str, width: int) -> LivePicture:
-        """Return the newest picture of a camera, at most `width` pixels wide.
+    async def newest(self, camera: str, width: int) -> LivePicture | None:
+        """Return the newest picture of a camera, at most `width` pixels wide; None: no frame comes.
 
-        Refused: 404, there is no such camera; 503, no frame comes.
+        Refused: 404, there is no such camera.
         """
         key = camera, width
         view = _view(self._hub, camera)
@@ -57,8 +57,10 @@ class LivePictures:
             job.add_done_callback(lambda done: self._finished(key, done))
         return await asyncio.shield(job)  # a client that leaves must not take it from the others
 
-    async def _make(self, key: Key, view: CameraView) -> LivePicture:
+    async def _make(self, key: Key, view: CameraView) -> LivePicture | None:
         frame = await self._next_frame(view)
+        if frame is None:
+            return None
         before = self._pictures.get(key)
         if before and before.frame == (frame.stream, frame.seq):
             return before
@@ -70,8 +72,8 @@ class LivePictures:
         loop.call_later(FORGET_S, self._forget, key, picture)
         return picture
 
-    async def _next_frame(self, view: CameraView) -> Frame:
-        """Return the newest frame if it has just come, or else the next one. Refused: 503."""
+    async def _next_frame(self, view: CameraView) -> Frame | None:
+        """Return the newest frame if it has just come, or else the next one; None: it does not come in time."""
         wait_ns = round(self._limits.picture_wait_s * NS_PER_S)
         asked_ns = time.monotonic_ns()
         while (now_ns := time.monotonic_ns()) < asked_ns + wait_ns:
@@ -79,9 +81,9 @@ class LivePictures:
             if frame and frame.received_ns > now_ns - wait_ns:
                 return frame
             await asyncio.sleep(POLL_S)
-        raise Refused(503, f"camera {view.name} sends no pictures", Retry_After="2")
+        return None
 
-    def _finished(self, key: Key, job: "asyncio.Task[LivePicture]") -> None:
+    def _finished(self, key: Key, job: "asyncio.Task[LivePicture | None]") -> None:
         del self._jobs[key]
         if not job.cancelled():
             job.exception()  # counts as retrieved then, also where all clients have left

@@ -6,6 +6,7 @@ import { cameraOf, store } from "./store.js";
 const WIDTHS = [160, 320, 640, 960, 1280];
 const SHOWN = new Set(["streaming", "frozen"]); // states in which frames arrive; otherwise a request would fail
 const IDLE_S = 0.25; // between two looks whether there is something to ask for
+const PAUSE_S = 2; // after a request that brought no picture
 const MAX_REQUESTS = 3; // at a time: a browser opens six connections to a host, and the stream has one
 
 let requests = 0;
@@ -45,11 +46,12 @@ export function livePicture(camera, { seconds, maxWidth, signal, onpicture = () 
     }
   }
 
-  /** Show the newest picture; return 0, or the seconds to wait after a failure. */
+  /** Show the newest picture; return 0, or the seconds to wait if there is none. */
   async function load() {
     requests += 1;
     try {
       const answer = await getRaw(path("api", "camera", camera, "picture"), { w: widthOf(canvas, maxWidth) }, signal);
+      if (answer.status === 204) return PAUSE_S; // it stopped sending while we asked
       const bitmap = await createImageBitmap(await answer.blob());
       if (signal.aborted) return 0;
       draw(canvas, bitmap);
@@ -63,7 +65,7 @@ export function livePicture(camera, { seconds, maxWidth, signal, onpicture = () 
       bitmap.close();
       return 0;
     } catch (error) {
-      return signal.aborted ? 0 : (error.retryAfter ?? 2);
+      return signal.aborted ? 0 : (error.retryAfter ?? PAUSE_S);
     } finally {
       requests -= 1;
     }
