@@ -1,8 +1,11 @@
 """What the page may see of one camera: its newest frame while it is looked at, and the scores of its zones."""
 
+import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 
+from edge_tdn.hub.frame_tap import TAPPED_FRAMES, FrameTap
 from edge_tdn.hub.kept_scores import MAX_BYTES, KeptScores, max_rows
 from edge_tdn.manifest import InputSpec
 from edge_tdn.messages import NS_PER_S, Frame
@@ -14,7 +17,7 @@ class CameraView:
     """The view of one camera, over all its restarts.
 
     `_newest` is written by the camera's thread, `_until_ns` by the page, `_kept` replaced as a whole by the runtime
-    thread; any thread may read them.
+    thread; any thread may read them. A tap's frames are put by the camera's thread.
     """
 
     def __init__(
@@ -29,6 +32,8 @@ class CameraView:
         self._newest: Frame | None = None
         self._until_ns = 0  # monotonic clock, until which the newest frame is kept
         self._kept: dict[str | None, KeptScores] = {}  # by zone; None: the camera has none
+        self._taps: tuple[FrameTap, ...] = ()  # replaced as a whole, under the lock
+        self._lock = threading.Lock()
 
     def frame(self, frame: Frame) -> None:
         """Keep a reference to the newest frame while it is looked at. On the camera's thread, for every frame."""
@@ -36,6 +41,20 @@ class CameraView:
             self._newest = frame
         elif self._newest is not None:
             self._newest = None
+        for tap in self._taps:
+            tap.put(frame)
+
+    @contextmanager
+    def tap(self, max_frames: int = TAPPED_FRAMES) -> Iterator[FrameTap]:
+        """Yield a tap that receives every frame from now on, until the end of the block. From any thread."""
+        tap = FrameTap(max_frames)
+        with self._lock:
+            self._taps += (tap,)
+        try:
+            yield tap
+        finally:
+            with self._lock:
+                self._taps = tuple(one for one in self._taps if one is not tap)
 
     def look(self, seconds: float = LOOK_S) -> None:
         """Have the newest frame kept from now on, for so long. From any thread."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from edge_tdn.hub.camera_view import CameraView
 from edge_tdn.hub.host_access import HostAccess
 from edge_tdn.hub.note_ring import NoteKind, NoteRing
+from edge_tdn.hub.teaching_access import Teaching
 
 Publish = Callable[[NoteKind, Callable[[], bytes]], None]
 
@@ -13,11 +14,12 @@ Publish = Callable[[NoteKind, Callable[[], bytes]], None]
 class Hub:
     """Joins what the daemon publishes for its page, and what the page may ask of it. Any thread may use it.
 
-    `host` is set once, before the page starts; `zones` and `_views` are replaced as whole values, the latter under a
-    lock.
+    `host` and `teaching` are set once, before the page starts; `zones` and `_views` are replaced as whole values, the
+    latter under a lock.
     """
 
     host: HostAccess
+    teaching: Teaching
 
     def __init__(self, boot: str) -> None:
         """`boot`: of the daemon, new with every start."""

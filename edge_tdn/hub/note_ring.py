@@ -10,7 +10,7 @@ from typing import Literal
 
 from edge_tdn.messages import NS_PER_S
 
-NoteKind = Literal["scores", "action", "event", "camera", "host"]
+NoteKind = Literal["scores", "action", "event", "camera", "host", "record", "finetune", "trial"]
 
 MAX_NOTES, MAX_NOTE_BYTES = 1000, 512_000  # that are kept; the oldest leave
 OPEN_AFTER_NS = 30 * NS_PER_S  # that the ring stays open after its last reader, who may come back
