@@ -12,6 +12,7 @@ from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.hub.page import check_installed
 from edge_tdn.permission import remedy
 from edge_tdn.recording.verify import verify as verify_recording
+from edge_tdn.service.models_folder import find_trainer
 
 
 def verify(config: Config, path: Path) -> None:
@@ -29,6 +30,7 @@ def verify(config: Config, path: Path) -> None:
     if config.web.port:
         check_installed(config)
         page_access(config, path.parent)
+        _verify_teaching(config, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):
         for key, one in (("source", camera), ("record_source", camera.recorded)):
@@ -44,6 +46,18 @@ def verify(config: Config, path: Path) -> None:
                 faults.append(config.fault(["camera", number, key], {}, f"{error}{denied}"))
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def _verify_teaching(config: Config, base: Path) -> None:
+    """Raise ConfigError if the folder of clips and models is a file, or a trainer is named that does not exist."""
+    web = config.web
+    folder = base / web.label_folder
+    if web.label_folder and folder.exists() and not folder.is_dir():
+        message = f"{folder} is a file; allowed: a folder, or a new name"
+        raise ConfigError(config.fault(["web", "label_folder"], web.label_folder, message))
+    if web.trainer and find_trainer(web.trainer) is None:
+        message = "no such program; allowed: the path of edge-tdn-train, or its name in PATH; empty: the one here"
+        raise ConfigError(config.fault(["web", "trainer"], web.trainer, message))
 
 
 def outbox_writable(config: Config, base: Path) -> bool:
