@@ -79,7 +79,9 @@ class TeachClips:
         existing = next(one for one in (self.list.folder, *self.list.folder.parents) if one.exists())
         free_mb, min_mb = shutil.disk_usage(existing).free // MB, self._running.config.record.min_free_mb
         if free_mb < min_mb:
-            raise EdgeTdnError(f"{existing}: its disk has {free_mb} MB left, and record.min_free_mb keeps {min_mb} free")
+            raise EdgeTdnError(
+                f"{existing}: its disk has {free_mb} MB left, and record.min_free_mb keeps {min_mb} free"
+            )
 
     def _labelled_before(self, event: ActionEvent, label: str) -> Path | None:
         """Return the clip of an action that was labelled before, moved to the class; None: there is none."""

@@ -12,7 +12,6 @@ from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.hub.page import check_installed
 from edge_tdn.permission import remedy
 from edge_tdn.recording.verify import verify as verify_recording
-from edge_tdn.service.models_folder import find_trainer
 
 
 def verify(config: Config, path: Path) -> None:
@@ -55,7 +54,11 @@ def _verify_teaching(config: Config, base: Path) -> None:
     if web.label_folder and folder.exists() and not folder.is_dir():
         message = f"{folder} is a file; allowed: a folder, or a new name"
         raise ConfigError(config.fault(["web", "label_folder"], web.label_folder, message))
-    if web.trainer and find_trainer(web.trainer) is None:
+    if web.trainer:
+        from edge_tdn.service.models_folder import find_trainer  # which imports all that serves
+
+        if find_trainer(web.trainer):
+            return
         message = "no such program; allowed: the path of edge-tdn-train, or its name in PATH; empty: the one here"
         raise ConfigError(config.fault(["web", "trainer"], web.trainer, message))
 

@@ -95,10 +95,7 @@ class ClipList:
         path = self.file(label, name)
         if path is None:
             raise EdgeTdnError(f"{label!r} has no clip {name!r} any more")
-        if to is None:
-            target = self.discarded / label
-        else:
-            target = self.folder / checked_label(self.folder, to)
+        target = self.discarded / label if to is None else self.folder / checked_label(self.folder, to)
         if target == path.parent:
             return path
         try:

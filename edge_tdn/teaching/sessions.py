@@ -21,7 +21,7 @@ def hour_session(camera: str, at: datetime) -> str:
 
 
 class ClipNumbers:
-    """The numbers of clips: none is given twice, neither to two that are recorded at once nor after a clip is discarded.
+    """The numbers of clips: none is given twice, not even to two that are made at once, or after one was discarded.
 
     Any thread may use it.
     """
