@@ -25,8 +25,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from edge_tdn.config.process_tables import RuntimeConfig
 from edge_tdn.config.resolved_zones import all_zones
+from edge_tdn.config.tables import RuntimeConfig
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.hub.config_lines import model_toml
 from edge_tdn.hub.teaching_access import TakeOver, TaughtModel, TeachingRefused
