@@ -19,7 +19,7 @@ class Hub:
     """
 
     host: HostAccess
-    teaching: Teaching
+    teaching: Teaching | None = None  # None: this daemon does not teach
 
     def __init__(self, boot: str) -> None:
         """`boot`: of the daemon, new with every start."""

@@ -130,8 +130,8 @@ def find_trainer(trainer: str) -> tuple[str, ...] | None:
     `trainer`: path, or name in PATH, of `edge-tdn-train` in another environment; empty: not configured.
     """
     if trainer:
-        found = shutil.which(Path(trainer).expanduser())
-        return (found,) if found else None
+        found = shutil.which(str(Path(trainer).expanduser()))
+        return (str(Path(found).absolute()),) if found else None  # the trainer starts in another folder
     if all(importlib.util.find_spec(part) for part in TRAINER_PARTS):
         return sys.executable, "-P", "-m", "edge_tdn_training"
     return None

@@ -9,9 +9,15 @@ from edge_tdn.hub.hub import Hub
 from edge_tdn.web.access import Admission
 from edge_tdn.web.limits import DEFAULT_HTTP_LIMITS, HttpLimits
 
+TEACHERS = 2  # threads: one may cut an action out of a clip, which takes seconds
+
 
 def _worker() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "page work")
+
+
+def _teachers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(TEACHERS, "page teaching")
 
 
 @dataclass(frozen=True)
@@ -23,4 +29,5 @@ class PageContext:
     access: Admission
     limits: HttpLimits = DEFAULT_HTTP_LIMITS
     work: ThreadPoolExecutor = field(default_factory=_worker)  # pictures, histories, folders: one job at a time
+    teaching: ThreadPoolExecutor = field(default_factory=_teachers)  # what is asked of `hub.teaching`
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set when the page ends: streams must end, too

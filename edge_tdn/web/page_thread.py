@@ -120,7 +120,8 @@ class PageThread:
         try:
             serve(create_app(page), listener, self.access.tls, self._limits, page.closing, self._running)
         finally:
-            page.work.shutdown(wait=False, cancel_futures=True)
+            for worker in (page.work, page.teaching):
+                worker.shutdown(wait=False, cancel_futures=True)
 
     def _running(self, stop: Callable[[], None]) -> None:
         self._stop_server, self.fault = stop, ""

@@ -174,6 +174,12 @@ class EventsQuery(PageQuery):
         return self
 
 
+class ClipsQuery(PageQuery):
+    """The query of the clips to learn from."""
+
+    label: Annotated[Name | None, Field(description="the name of a class")] = None
+
+
 def _fault(model: type[BaseModel], given: Mapping[str, str], error: ValidationError) -> str:
     """Return the first thing that is wrong, and what is allowed."""
     fault = error.errors(include_url=False)[0]

@@ -1,5 +1,6 @@
 """Snapshots and clips, found by the names that events have: never by a path."""
 
+import asyncio
 import os
 import stat
 from collections.abc import Collection
@@ -14,6 +15,7 @@ FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # opening a pipe would wait for its writer
 START = "%Y%m%dT%H%M%S.%fZ"  # of an action, at the beginning of a name
 JUST_NOW_S = 30.0  # since the start of an action whose snapshot may not have been begun yet
+WRITTEN_S, POLL_S = 10.0, 0.1  # for one that is being written: a clip is complete after its post-roll
 MEDIA_TYPES = {".jpg": "image/jpeg", ".mp4": "video/mp4"}
 
 
@@ -53,6 +55,18 @@ def recorded_file(folder: Path | None, cameras: Collection[str], camera: str, na
     finally:
         os.close(handle)
     return RecordedFile(folder / camera / name, status) if stat.S_ISREG(status.st_mode) else None
+
+
+async def awaited_file(folder: Path | None, cameras: Collection[str], camera: str, name: str) -> RecordedFile | None:
+    """Return a recording as `recorded_file` does; one that is just being written is waited for."""
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + WRITTEN_S
+    while True:
+        coming = may_come(folder, cameras, camera, name, datetime.now(UTC))  # first: it may come in between
+        file = recorded_file(folder, cameras, camera, name)
+        if file or not coming or loop.time() >= until_s:
+            return file
+        await asyncio.sleep(POLL_S)
 
 
 def has_recording(folder: Path | None, cameras: Collection[str], of_event: str | None) -> bool:

@@ -18,7 +18,7 @@ WORDS = (
 )  # fmt: off
 KEYS = (
     "w", "zone", "since", "enter", "exit", "label", "name", "region", "polygon", "before", "camera", "limit", "id",
-    "enabled", "token", "code", "x", "",
+    "enabled", "token", "code", "count", "seconds", "pause", "seq", "model", "x", "",
 )  # fmt: off
 METHODS = ("GET", "HEAD", "POST", "PUT", "OPTIONS", "BREW")
 HEADERS = (
@@ -48,6 +48,7 @@ VALID_QUERIES = {  # by the end of the route
     "/what-if": {"enter": "0.7", "exit": "0.4", "label": "left"},
     "/zone-lines": {"name": "gate", "region": "0.1,0.2,0.5,0.5"},
     "/events": {"camera": "door", "limit": "5"},
+    "/clips": {"label": "door%20open"},
 }
 VALID_BODIES: dict[str, dict[str, object]] = {
     "/thresholds": {"enter": 0.7, "exit": 0.4},
@@ -55,8 +56,18 @@ VALID_BODIES: dict[str, dict[str, object]] = {
     "/session": {"token": "not-the-token-of-the-tests"},
     "/end": {},
     "/code": {},
+    "/record": {"label": "door open", "count": 10, "seconds": 2, "pause": 3.5},
+    "/label": {"seq": 2, "label": "door open"},
+    "/move": {"label": "background"},
+    "/finetune": {"id": "door-open"},
+    "/trial": {"model": "door-open", "camera": "door"},
+    "/takeover": {"model": "door-open"},
+    "/stop": {},
 }
-VALID_PARTS = {"camera": "door", "name": "20260301T120000.000Z_left_1.jpg", "name:path": "js/main.js"}
+VALID_PARTS = {
+    "camera": "door", "name": "20260301T120000.000Z_left_1.jpg", "name:path": "js/main.js", "label": "door%20open",
+}  # fmt: off
+VALID_CLIP = "20260301T120000Z-1.mp4"
 MAX_HEADERS, MAX_PAIRS = 3, 4
 
 
@@ -109,7 +120,9 @@ class RequestFuzzer:
 
     def _part(self, name: str) -> str:
         """Return a part of the path."""
-        return self._quoted() if name not in VALID_PARTS or self._seldom(0.3) else VALID_PARTS[name]
+        if name not in VALID_PARTS or self._seldom(0.3):
+            return self._quoted()
+        return VALID_CLIP if name == "name" and self._route.startswith("/api/clip/") else VALID_PARTS[name]
 
     def _quoted(self) -> str:
         """Return a value as an address may have it, seldom as it may not."""

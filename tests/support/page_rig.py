@@ -27,6 +27,7 @@ from tests.support.decisions import LABELS, prompt_config
 from tests.support.delivery import MODEL, MOMENT, action_event
 from tests.support.fakes import SPEC
 from tests.support.page_server import CommandCounter, PageServer, page_server
+from tests.support.scripted_teaching import ScriptedTeaching
 
 BOOT = "boot"
 CAMERA = "door"
@@ -191,6 +192,7 @@ class PageRig:
 
     page: PageServer
     daemon: ScriptedDaemon
+    teaching: ScriptedTeaching
 
     def frame(self, picture: Picture, seq: int = 1, camera: str = CAMERA) -> Frame:
         """Let a frame arrive from a camera."""
@@ -226,7 +228,8 @@ def page_rig(
     with page_server(folder, limits, daemon=scripted) as page:
         for camera in scripted.cameras:
             page.hub.view(camera.name)
-        yield PageRig(page, scripted)
+        page.hub.teaching = teaching = ScriptedTeaching(folder / "clips")
+        yield PageRig(page, scripted, teaching)
 
 
 def noise(height: int = 480, width: int = 640) -> Picture:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge_tdn.web import api_events
+from edge_tdn.web import event_reader, recordings_files
 from tests.support.page_rig import PageRig, action, page_rig
 from tests.support.page_server import with_limits
 from tests.support.waiting import eventually
@@ -101,7 +101,7 @@ def test_more_reads_than_are_allowed_wait_for_their_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_s: float, status: int
 ) -> None:
     """Those that would wait too long are refused. This answer takes two reads."""
-    monkeypatch.setattr(api_events, "WINDOW_S", window_s)
+    monkeypatch.setattr(event_reader, "WINDOW_S", window_s)
     with page_rig(tmp_path, limits=with_limits(event_queries=1)) as rig:
         rig.daemon.put(*action(1, "start"), *action(2, "start", "end", first_seq=2))
         answer = rig.page.ask("/api/events?limit=2")
@@ -116,7 +116,7 @@ def test_a_recording_is_played_in_parts(rig: PageRig) -> None:
     clip, snapshot = f"door/{NAME}.mp4", f"door/{NAME}.jpg"
     rig.daemon.put(*action(1, "start", "end", clip=clip, snapshot=snapshot))
     (entry,) = rig.page.ask("/api/events").content["actions"]
-    assert (entry["playable"], entry["picture"]) == (True, False)
+    assert (entry["playable"], entry["labelable"], entry["picture"]) == (True, True, False)
     whole = rig.page.ask(f"/api/recording/{clip}")
     assert (whole.status, whole.body, whole.headers["content-type"]) == (200, b"0123456789", "video/mp4")
     assert (whole.headers["accept-ranges"], whole.headers["cache-control"]) == ("bytes", "no-store")
@@ -129,9 +129,18 @@ def test_a_recording_is_played_in_parts(rig: PageRig) -> None:
     assert (missing.status, missing.error) == (404, "this recording is not there; the oldest are deleted to make room")
 
 
+def test_an_action_that_has_not_ended_cannot_be_labelled(rig: PageRig) -> None:
+    assert rig.daemon.folder
+    (rig.daemon.folder / "door").mkdir(parents=True)
+    (rig.daemon.folder / "door" / f"{NAME}.mp4").write_bytes(b"0123456789")
+    rig.daemon.put(*action(1, "start", "update", clip=f"door/{NAME}.mp4"), *action(2, "end", first_seq=3))
+    entries = rig.page.ask("/api/events").content["actions"]
+    assert [(entry["playable"], entry["labelable"]) for entry in entries] == [(False, False), (True, False)]
+
+
 def test_a_recording_that_is_just_being_written_is_waited_for(rig: PageRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event that names a snapshot comes before the file; a clip is complete a while after its action."""
-    monkeypatch.setattr(api_events, "WRITTEN_S", 3600.0)
+    monkeypatch.setattr(recordings_files, "WRITTEN_S", 3600.0)
     assert rig.daemon.folder
     door = rig.daemon.folder / "door"
     door.mkdir(parents=True)

@@ -20,6 +20,7 @@ def test_the_state_has_the_host_and_its_cameras(tmp_path: Path) -> None:
     assert state["boot"] == BOOT
     assert DaemonStatus.model_validate(state["host"]) == daemon.daemon_status()
     assert state["record"] == {"folder": True, "snapshot": True, "clip": True}
+    assert state["teach"] is True
     door, yard = state["cameras"]
     assert CameraStatus.model_validate(door["status"]) == daemon.statuses[0]
     assert (door["name"], door["enabled"], door["clips"]) == ("door", True, True)
