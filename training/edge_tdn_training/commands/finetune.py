@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from edge_tdn_export.convert.convert import Recipe, open_any, runs_here
 from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.parity.report import table
@@ -72,7 +73,8 @@ class Evaluated:
 
 def run(options: argparse.Namespace) -> int:
     """Fine-tune; return the exit status 0. EdgeTdnError: data, model or options are wrong; --out is not created."""
-    lower_priority()
+    if not lower_priority():
+        torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     lines = ProgressLines(sys.stdout) if options.progress == "json" else None
     with reported_as(lines):
         width = TABLE_WIDTH if lines else None
