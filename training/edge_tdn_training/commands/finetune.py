@@ -76,11 +76,15 @@ def run(options: argparse.Namespace) -> int:
     if not lower_priority():
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     lines = ProgressLines(sys.stdout) if options.progress == "json" else None
+    width = TABLE_WIDTH if lines else None
+    console = Console(file=lines, width=width, markup=False, highlight=False, soft_wrap=True)
     with reported_as(lines):
-        width = TABLE_WIDTH if lines else None
-        plan = _finetune(options, Console(file=lines, width=width, markup=False, highlight=False, soft_wrap=True))
+        plan = _finetune(options, console)
     if lines:
         lines.done(plan.id)
+    else:
+        for line in serve_lines(plan.out):
+            console.print(line)
     return 0
 
 
@@ -105,8 +109,6 @@ def _finetune(options: argparse.Namespace, console: Console) -> FinetunePlan:
     _print_results(plan, exported, evaluated, console)
     if finetuned.curves:
         console.print(f"the training run is kept in {plan.run_folder}")
-    for line in serve_lines(plan.out):
-        console.print(line)
     return plan
 
 
