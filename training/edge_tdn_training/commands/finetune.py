@@ -15,6 +15,7 @@ import tempfile
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, cast
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     lines = ProgressLines(sys.stdout) if options.progress == "json" else None
     width = TABLE_WIDTH if lines else None
-    console = Console(file=lines, width=width, markup=False, highlight=False, soft_wrap=True)
+    console = Console(file=cast("TextIO | None", lines), width=width, markup=False, highlight=False, soft_wrap=True)
     with reported_as(lines):
         plan = _finetune(options, console)
     if lines:
