@@ -26,6 +26,7 @@ from edge_tdn.service.page_host import PageHost
 from edge_tdn.service.reloader import Reloader
 from edge_tdn.service.running import finish_recorders, join_all
 from edge_tdn.service.startup import open_running
+from edge_tdn.service.teach import open_teaching
 from edge_tdn.service.timing import DEFAULT_DAEMON_TIMING, DaemonTiming, MetricsTiming
 from edge_tdn.status_messages import DaemonStatus
 
@@ -80,6 +81,9 @@ class Daemon:
         if hub:
             hub.host = PageHost(self._running, self._status)
         self._reloader = Reloader(path, self._running, self._stop, self._woken.set)
+        self._teaching = open_teaching(self._running, self._reloader.request, hub) if hub else None
+        if hub and self._teaching:
+            hub.teaching = self._teaching
 
     @property
     def cameras(self) -> list[Camera]:
@@ -199,6 +203,8 @@ class Daemon:
         deadline = time.monotonic() + timing.change_s
         if self.page:
             self.page.stop()
+        if self._teaching:
+            self._teaching.close()
         changing = self._reloader.changing
         settled = changing.acquire(timeout=timing.change_s)  # else a reload still changes what runs
         for camera in running.cameras:
