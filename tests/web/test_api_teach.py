@@ -382,7 +382,7 @@ def test_states_come_by_the_stream(rig: PageRig) -> None:
     with rig.stream() as reader:
         reader.next("hello")
         for kind, state in states.items():
-            rig.page.hub.publish(kind, state.json_bytes)  # type: ignore[arg-type,attr-defined]
+            rig.page.hub.publish(kind, state.json_bytes)  # type: ignore[arg-type]
         notes = [reader.next(*states) for _ in states]
     assert [note.kind for note in notes] == list(states)
     assert RecordState.model_validate(notes[0].content) == states["record"]
