@@ -111,9 +111,16 @@ class NetworkOpener:
             for network in networks.all:
                 network.runtime.close()
 
-    def _open(self, config: Config, choice: ModelChoice, model: Model) -> Network:
+    def open_unshared(self, config: Config, choice: ModelChoice, model: Model) -> Runtime:
+        """Return a runtime that only the caller uses, and closes; it is not rebuilt when its device fails.
+
+        ConfigError, ModelError, DeviceError: the model does not run here.
+        """
         folder = cache_folder(config.runtime.cache, self.base) if self.cached else None
-        open_runtime = partial(self.open_runtime, config, model, folder, choice)
+        return self.open_runtime(config, model, folder, choice)
+
+    def _open(self, config: Config, choice: ModelChoice, model: Model) -> Network:
+        open_runtime = partial(self.open_unshared, config, choice, model)
         spec, before = model.manifest.input, resident_bytes()
         with heartbeat.patience(self.timing.compile_s):
             runtime = RebuildingRuntime(open_runtime, spec.segments, self.timing, self.changed)

@@ -27,7 +27,7 @@ def open_configured_model(config: Config, base: Path, choice: ModelChoice | None
     if reason := not_a_folder(folder):
         raise ConfigError(config.fault(choice.model_keys, choice.model, f"{folder}: {reason}"))
     try:
-        return open_model(folder)
+        return open_model(folder.resolve())  # a link may name another model while this one is read
     except ModelError as error:
         if not isinstance(error.__cause__, PermissionError):
             raise
