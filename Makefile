@@ -21,6 +21,7 @@
 # make bench-gpu       measure a hop on a GPU: BENCH="--model DIR --precision bf16"
 # make chaos           count events under faults of process, broker, network and disk (a quarter of an hour; CHAOS=--help)
 # make chaos-cameras   run a daemon whose cameras fail (half an hour; CHAOS=--help)
+# make soak            watch a daemon with the page for a day, while clients come and go (SOAK="--minutes 10"; SOAK=--help)
 # make motion          train the shipped model again and replace edge_tdn/models/motion (an hour on 2 cores; resumes)
 # make ablation        train TDN with and without its parts on generated clips (about two hours; ABLATION=--help)
 # make screenshots     take the pictures of the page in docs, in a browser
@@ -51,7 +52,7 @@ BROWSER_PACKAGES := chromium fonts-dejavu-core
 # Most tests wait: more of them than processors run side by side, each file in one process. One thread for each is enough.
 # Tests start hundreds of programs: their bytecode is kept, also in a container whose environment forbids it.
 WORKERS ?= 6
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 CHECK_PYTHON = $(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	echo "edge-tdn needs Python 3.11 or newer that can make environments (Debian: sudo apt install python3-venv)."; \
@@ -67,7 +68,7 @@ ZSH := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 MANUALS ?= build/manuals
 
-.PHONY: demo test test-slow test-training test-systemd test-install test-operate check install files uninstall dist deb python packages test-packages browser schemas manuals parity bench bench-cameras bench-gpu chaos chaos-cameras screenshots motion ablation clean
+.PHONY: demo test test-slow test-training test-systemd test-install test-operate check install files uninstall dist deb python packages test-packages browser schemas manuals parity bench bench-cameras bench-gpu chaos chaos-cameras soak screenshots motion ablation clean
 
 demo: $(VENV)/.host
 	$(BIN)/edge-tdn demo --web $(DEMO)
@@ -198,6 +199,9 @@ bench bench-cameras bench-gpu: test-packages $(VENV)/.test
 
 chaos chaos-cameras: test-packages $(VENV)/.test
 	$(BIN)/python -m tests.$(subst -,_,$@) $(CHAOS)
+
+soak: test-packages $(VENV)/.test
+	$(BIN)/python -m tests.soak $(SOAK)
 
 screenshots: test-packages browser $(VENV)/.test
 	$(BIN)/python -m tests.screenshots $(SCREENSHOTS)

@@ -31,6 +31,31 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 ROOT = Path(__file__).parent.parent
 HAS_BF16 = processor_can("bf16")
 needs_bf16 = pytest.mark.skipif(not HAS_BF16, reason="this processor does not compute in BF16")
+# The files that take longest, by what a run has measured: they start first, so that none runs alone at the end.
+LONG = (
+    "system/test_soak.py",
+    "test_damaged_models.py",
+    "export/convert/test_convert_command.py",
+    "export/quantize/test_quantize.py",
+    "system/test_wheel.py",
+    "web/test_fuzz.py",
+    "export/convert/test_convert.py",
+    "training/commands/test_next_steps.py",
+    "browser/test_attacks.py",
+    "export/parity/test_compare.py",
+    "inference/test_cuda.py",
+    "inference/test_runtime.py",
+    "system/test_document_commands.py",
+    "training/loop/test_resume.py",
+    "training/frozen/test_features.py",
+    "export/quantize/test_replaced.py",
+    "cli/test_replay.py",
+    "cli/test_demo.py",
+    "system/test_chain.py",
+    "system/test_chaos_cameras.py",
+    "process/test_program.py",
+    "export/network/test_tdn.py",
+)
 BITS = 8  # of a frame's number, as dark and bright columns of its picture
 
 
@@ -38,6 +63,12 @@ def run_folder(factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the test run, which all workers of pytest-xdist share."""
     base = factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # workers have folders of one parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first; all others keep their order."""
+    place = {ROOT / "tests" / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
 @pytest.fixture(scope="session", autouse=True)

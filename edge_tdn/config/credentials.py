@@ -7,14 +7,15 @@ A key names a file, relative to the configuration, or `credential:NAME`: a crede
 import os
 import re
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from edge_tdn.config.checks import check_camera_url, check_camera_user, normal_source
 from edge_tdn.config.fault import Keys
 from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
-from edge_tdn.config.tls import CAMERA, server_context, trust
+from edge_tdn.config.tls import CAMERA, renew, server_context, trust
 from edge_tdn.errors import ConfigError
 from edge_tdn.permission import SECRET_REMEDY, remedy
 from edge_tdn.process.passwords import hide
@@ -22,6 +23,8 @@ from edge_tdn.text_file import first_line
 
 PUBLIC = ("ca_file", "cert_file")  # keys of files that every user may read
 TOKEN = re.compile(r"[!-~]{16,200}")  # of the page
+
+Result = TypeVar("Result")
 
 
 class _Table(Protocol):
@@ -80,12 +83,21 @@ def page_access(config: Config, base: Path) -> PageAccess:
                 "allowed: 16 to 200 letters, digits and signs, without spaces, such as `openssl rand -hex 24` makes"
             )
             raise ConfigError(config.fault(keys, web.token_file, f"its first line is not a token; {allowed}"))
-    if not web.cert_file:
-        return PageAccess(token)
+    return PageAccess(token, _with_certificate(config, base, server_context) if web.cert_file else None)
+
+
+def renew_certificate(context: ssl.SSLContext, config: Config, base: Path) -> None:
+    """Read the certificate named in [web] again, for the connections to come. Raises ConfigError; it stays then."""
+    _with_certificate(config, base, lambda cert, key: renew(context, cert, key))
+
+
+def _with_certificate(config: Config, base: Path, use: Callable[[Path, Path | None], Result]) -> Result:
+    """Return what `use` makes of the files of the certificate and its key. Raises ConfigError."""
+    web = config.web
     cert = _existing(config, ["web", "cert_file"], web.cert_file, base)
     key = _existing(config, ["web", "key_file"], web.key_file, base) if web.key_file else None
     try:
-        return PageAccess(token, server_context(cert, key))
+        return use(cert, key)
     except ConfigError as error:
         raise ConfigError(config.fault(["web", "cert_file"], web.cert_file, str(error))) from error
 

@@ -76,6 +76,15 @@ def server_context(cert: Path, key: Path | None) -> ssl.SSLContext:
     return context
 
 
+def renew(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
+    """Have a server's context use these files for the connections to come.
+
+    ConfigError: see `server_context`; then the context keeps what it had.
+    """
+    server_context(cert, key)  # OpenSSL would keep a certificate without its key
+    context.load_cert_chain(cert, key, password=_no_password)
+
+
 def _no_password() -> str:
     """Return a password that no key has, in place of OpenSSL's question for one on the terminal."""
     return ""

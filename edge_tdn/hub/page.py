@@ -33,6 +33,9 @@ class Page(Protocol):
     def announce(self) -> None:
         """Log a link."""
 
+    def renew(self) -> None:
+        """Read the certificate again, after a reload. If it cannot be used, that is logged; the one before stays."""
+
     def stop(self) -> None:
         """Ask the thread to end."""
 

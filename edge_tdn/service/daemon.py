@@ -166,6 +166,7 @@ class Daemon:
             if reloader.status is not in_force and reloader.status.state == "in_force":
                 in_force = reloader.status
                 if self.page:
+                    self.page.renew()
                     self.page.announce()  # the one before may have scrolled out of the log
             if states != before or time.monotonic() - published_s >= timing.life_every_s:
                 published_s, before = time.monotonic(), states

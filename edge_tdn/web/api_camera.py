@@ -58,7 +58,7 @@ class CameraPages:
         self._tries = 0  # of thresholds, so far
 
     async def picture(self, request: Request) -> Response:
-        """Return the newest picture as JPEG; no content if the camera sends none now, which is not an error."""
+        """Return the newest picture as JPEG; no content if none comes, which a browser must not log as an error."""
         query = read_query(PictureQuery, request.query_params)
         picture = await self._pictures.newest(request.path_params["camera"], query.w)
         if picture is None:

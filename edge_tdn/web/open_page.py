@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from edge_tdn.config.credentials import page_access
+from edge_tdn.config.credentials import page_access, renew_certificate
 from edge_tdn.config.tables import Config
 from edge_tdn.hub.hub import Hub
 from edge_tdn.process.passwords import hide
@@ -33,7 +33,9 @@ def open_page(
     given = page_access(config, base)
     token = given.token or (_kept_token(config) if keep_token else new_token())
     hide(token)
-    return PageThread(config, hub, Admission(token, given.tls, limits), limits, timing)
+    tls = given.tls
+    renew = (lambda: renew_certificate(tls, config, base)) if tls else (lambda: None)
+    return PageThread(config, hub, Admission(token, tls, limits), limits, timing, renew)
 
 
 def _kept_token(config: Config) -> str:

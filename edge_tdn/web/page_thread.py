@@ -41,10 +41,11 @@ class PageThread:
         access: Admission,
         limits: HttpLimits = DEFAULT_HTTP_LIMITS,
         timing: PageTiming = DEFAULT_PAGE_TIMING,
+        renew: Callable[[], None] = lambda: None,
     ) -> None:
-        """Open the port. ConfigError: the address is not available."""
+        """Open the port. `renew`: reads the certificate again. ConfigError: the address is not available."""
         self._config, self._hub, self.access = config, hub, access
-        self._limits, self._timing = limits, timing
+        self._limits, self._timing, self._renew = limits, timing, renew
         self._closing = threading.Event()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._stop_server: Callable[[], None] = lambda: None
@@ -71,6 +72,13 @@ class PageThread:
     def link(self) -> str:
         """Return the URL with a new code for one login."""
         return f"{self.address}#code={self.access.codes.new()}"
+
+    def renew(self) -> None:
+        """Read the certificate again, for the connections to come."""
+        try:
+            self._renew()
+        except ConfigError as error:
+            log.warning("page: the certificate before stays in use: %s", error)
 
     def stop(self) -> None:
         """Ask the thread to end. Returns at once."""

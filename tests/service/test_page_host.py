@@ -169,6 +169,7 @@ def test_a_reload_announces_the_page_and_forgets_the_zones_that_have_left(broker
         path.write_text(text.replace(GATE, "rotate = 180\n"))  # the camera is restarted
         daemon.reload()
         eventually(lambda: page.asked.count("announce") == 3)
+        assert page.asked.count("renew") == 2
         assert view.kept(None)
         assert view.kept("path") is None
         assert page.hub.view("door") is view

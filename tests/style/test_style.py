@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONG
 from tests.style import rules
 from tests.style.rules import PACKAGES, ROOT, Source
 
@@ -68,6 +69,10 @@ def test_no_class_has_many_attributes() -> None:
 
 def test_public_class_names_are_unique() -> None:
     assert rules.repeated_class_names(PRODUCT) == []
+
+
+def test_the_files_that_start_first_exist() -> None:
+    assert not [name for name in LONG if not (ROOT / "tests" / name).is_file()]
 
 
 def test_the_formatter_formats() -> None:

@@ -35,6 +35,9 @@ class ListeningPage:
     def start(self) -> None:
         self.asked.append("start")
 
+    def renew(self) -> None:
+        self.asked.append("renew")
+
     def announce(self) -> None:
         self.asked.append("announce")
 

@@ -29,7 +29,7 @@ TABLE = "writes docs/hardware.md; tests/system/test_hardware_page.py runs the sa
 WEIGHTS = "needs the network; tests/training/loop/test_imagenet_file.py compares it with where the file is looked for"
 TARGETS_NOT_RUN = (
     *("demo", "check", "test", "test-slow", "test-training", "test-systemd"),
-    *("deb", "dist", "bench", "bench-cameras", "chaos", "chaos-cameras"),
+    *("deb", "dist", "bench", "bench-cameras", "chaos", "chaos-cameras", "soak"),
 )
 NOT_RUN = {  # pattern of whole commands: why no reader of a test types them
     r"export PATH=.*": "the tests have a PATH of their own",

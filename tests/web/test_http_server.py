@@ -201,6 +201,30 @@ def test_a_page_with_a_certificate_is_encrypted(tmp_path: Path, certificate: Cer
         assert page.send(request(page)).status == 0  # in plain text
 
 
+def test_a_renewed_certificate_is_used_without_a_restart(
+    tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a program that renews it has written it, once it is whole; a connection that is open stays."""
+    served = authority.issue("served")
+    with encrypted_page(tmp_path, served) as page:
+
+        def certificate() -> bytes:
+            with wrapped(page.connect(), authority.certificate.cert) as connection:
+                return connection.getpeercert(binary_form=True) or b""
+
+        with wrapped(page.connect(), authority.certificate.cert) as opened:
+            first, renewed = certificate(), authority.issue("renewed")
+            served.cert.write_bytes(renewed.cert.read_bytes())  # and not yet its key
+            page.thread.renew()
+            assert "the certificate before stays in use" in caplog.text
+            assert certificate() == first
+            served.key.write_bytes(renewed.key.read_bytes())
+            page.thread.renew()
+            assert certificate() != first
+            opened.sendall(request(page))
+            assert read_answer(opened).status
+
+
 def test_an_old_version_of_tls_is_refused(tmp_path: Path, certificate: Certificate) -> None:
     with encrypted_page(tmp_path, certificate) as page, page.connect() as connection:
         old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

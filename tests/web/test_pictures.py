@@ -103,7 +103,7 @@ def test_a_frame_is_encoded_once(rig: PageRig, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("limits", [with_limits(picture_wait_s=0.2)])
 def test_a_camera_without_frames_has_no_picture(rig: PageRig) -> None:
-    """Which is no error: a browser writes each answer of 400 and more to its console."""
+    """An error it is not: a browser writes each answer of 400 and more to its console."""
     answer = rig.page.ask(PICTURE)
     assert (answer.status, answer.headers["retry-after"], answer.body) == (204, "2", b"")
 
