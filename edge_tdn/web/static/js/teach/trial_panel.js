@@ -103,7 +103,7 @@ export function trialPanel(signal, onstate) {
               "span",
               { class: "muted small" },
               timeOf(from, "clock"),
-              ` · ${to ? length((Date.parse(to) - Date.parse(from)) / 1000) : "active"} · peak ${peak.toFixed(2)}`,
+              ` · ${to ? length((Date.parse(to) - Date.parse(from)) / 1000) : "still active"} · peak ${peak.toFixed(2)}`,
             ),
           ),
         ),
