@@ -2,6 +2,7 @@
 import { path } from "./api.js";
 import { el, fillWith } from "./dom.js";
 import { facts } from "./parts.js";
+import { labelRow } from "./teach/label_event.js";
 import { length, timeOf } from "./time.js";
 
 const REASONS = {
@@ -15,7 +16,7 @@ const REASONS = {
   failed: "the network failed",
 };
 
-/** Return the card of an action {event, picture, playable}. `before`: its card until now, whose picture is kept. */
+/** Return the card of an action {event, picture, playable, labelable}. `before`: its card until now, whose picture is kept. */
 export function eventCard(action, onplay, before = null) {
   const { event, playable } = action;
   const picture = el("div", { class: "picture-box" }, snapshot(action, before));
@@ -39,6 +40,7 @@ export function eventCard(action, onplay, before = null) {
       ),
       el("p", { class: "muted small" }, timeOf(event.started_at, "clock"), ` · ${placeOf(event)}`),
       el("p", { class: "muted small" }, `${lengthText(event)} · peak ${peakOf(event)}${reasonOf(event)}`),
+      labelRow(action),
     ),
   );
 }

@@ -15,6 +15,7 @@ const PAGES = {
   cameras: { title: "Cameras", nav: "cameras", load: () => import("./views/cameras.js") },
   camera: { title: "Camera", nav: "cameras", load: () => import("./views/camera.js") },
   events: { title: "Events", nav: "events", load: () => import("./views/events.js") },
+  teach: { title: "Teach", nav: "teach", load: () => import("./views/teach.js") },
   host: { title: "Host", nav: "host", load: () => import("./views/host.js") },
 };
 const BANNERS = {

@@ -1,4 +1,4 @@
-// Addresses within the page: #/cameras, #/camera/NAME?zone=hands, #/events?camera=NAME, #/host.
+// Addresses within the page: #/cameras, #/camera/NAME?zone=hands, #/events?camera=NAME, #/teach, #/host.
 
 /** Return the address in force: {page, parts, query}; `parts`: what follows the page; `query`: a Map-like object. */
 export function route() {

@@ -9,6 +9,9 @@
 // event       ActionEvent                                    an action has started, was updated or has ended
 // camera      CameraStatus                                   published again
 // host        DaemonStatus                                   published again
+// record      RecordState                                    a recording of clips has changed, at most 4 a second
+// finetune    FinetuneState                                  a training has changed, likewise
+// trial       TrialState                                     a trial of a model has changed, likewise
 // resync      {}                                             notes were missed: read again what a view has kept itself
 // login       null                                           the session has ended
 

@@ -53,7 +53,7 @@ function open() {
   source.addEventListener("scores", (note) => {
     for (const clip of take(note).clips) emit("scores", clip);
   });
-  for (const kind of ["action", "event", "camera", "host"]) {
+  for (const kind of ["action", "event", "camera", "host", "record", "finetune", "trial"]) {
     source.addEventListener(kind, (note) => emit(kind, take(note)));
   }
   source.addEventListener("ping", take);

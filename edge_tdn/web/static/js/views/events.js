@@ -17,7 +17,7 @@ const RECORD_LINES = '[record]\nsnapshot = true\nclip = true\nfolder = "recordin
 
 export function show(view, route, signal) {
   let filter = filterOf(route);
-  let actions = new Map(); // id -> {event, playable, picture}
+  let actions = new Map(); // id -> {event, playable, labelable, picture}
   let cards = new Map(); // id -> {action, node}
   let next = null; // the cursor of what is older
   let loading = new AbortController();
@@ -171,8 +171,8 @@ export function show(view, route, signal) {
   /** Take an event of the stream. Its files are written a moment later: `lookForFiles` finds them. */
   function take(event) {
     if ((filter.camera && event.camera !== filter.camera) || (filter.label && event.label !== filter.label)) return;
-    const { picture = false, playable = false } = actions.get(event.id) ?? {};
-    update({ event, picture, playable });
+    const { picture = false, playable = false, labelable = false } = actions.get(event.id) ?? {};
+    update({ event, picture, playable, labelable });
   }
 
   function update(action) {
@@ -205,10 +205,12 @@ export function show(view, route, signal) {
     if (!record.folder || ![...actions.values()].some(filesFollow)) return;
     try {
       const found = await read(null);
-      for (const { event, picture, playable } of found.actions) {
+      for (const { event, picture, playable, labelable } of found.actions) {
         const known = actions.get(event.id);
-        const changed = known && (known.picture !== picture || known.playable !== playable);
-        if (changed) update({ event: known.event, picture, playable });
+        const changed =
+          known &&
+          (known.picture !== picture || known.playable !== playable || Boolean(known.labelable) !== labelable);
+        if (changed) update({ event: known.event, picture, playable, labelable });
       }
     } catch (error) {
       if (!isAbort(error)) fail(error, load);
