@@ -103,7 +103,11 @@ def reported(recorder: HostRecorder) -> set[tuple[str, str]]:
 
 @pytest.mark.timeout(3 * TRAINING_S)
 def test_an_action_is_taught_by_the_page(
-    open_tab: OpenTab, daemon: PageDaemon, hall: FilmedHall, raw: HostRecorder
+    open_tab: OpenTab,
+    daemon: PageDaemon,
+    hall: FilmedHall,
+    raw: HostRecorder,
+    record_property: Callable[[str, object], None],
 ) -> None:
     teacher = Teacher(open_tab("#/events"), daemon)
     tab = teacher.tab
@@ -154,7 +158,7 @@ def test_an_action_is_taught_by_the_page(
         config.write(f"\n{lines}\n")
     daemon.process.send_signal(signal.SIGHUP)
     raw.wait_for(lambda: (MODEL, ACTION) in reported(raw))
-    print(f"from the first record to the first event: {(time.monotonic() - began_s) / 60:.1f} minutes")
+    record_property("minutes from the first clip to the first event", round((time.monotonic() - began_s) / 60, 1))
     teacher.go("Events")
     tab.until(lambda: ACTION in tab.run("() => [...document.querySelectorAll('.event h3')].map((h) => h.textContent)"))
     teacher.go("Teach")
