@@ -45,7 +45,11 @@ export function labelRow({ event, labelable }) {
       },
       el("label", { for: id, class: "small muted" }, "It was"),
       input,
-      el("datalist", { id: list }, actions(event).map((one) => el("option", { value: one }))),
+      el(
+        "datalist",
+        { id: list },
+        actions(event).map((one) => el("option", { value: one })),
+      ),
       el("button", { type: "submit", class: "button" }, "Save"),
       el("button", { type: "button", class: "button quiet", onclick: () => cancel() }, "Cancel"),
     );

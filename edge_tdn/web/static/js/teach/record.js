@@ -51,14 +51,20 @@ export function recordSection(overview, signal, changed) {
     el(
       "div",
       { class: "fields three" },
-      field("Clips", numbers.count),
+      field("Number of clips", numbers.count),
       field("Seconds each", numbers.seconds),
-      field("Seconds before each", numbers.pause),
+      field("Pause before each", numbers.pause),
     ),
     el("div", { class: "row" }, start, takes),
   );
   const stop = el("button", { type: "button", class: "button", onclick: end }, "Stop");
-  const running = el("div", { class: "stack recording", hidden: true }, doing, bar.node, el("div", { class: "row" }, stop));
+  const running = el(
+    "div",
+    { class: "stack recording", hidden: true },
+    doing,
+    bar.node,
+    el("div", { class: "row" }, stop),
+  );
   const outcome = el("p", { class: "note", role: "status", hidden: true });
   const node = numbered(
     1,
@@ -73,7 +79,13 @@ export function recordSection(overview, signal, changed) {
   );
 
   function textInput(example) {
-    return el("input", { type: "text", maxlength: "100", autocomplete: "off", spellcheck: "false", placeholder: example });
+    return el("input", {
+      type: "text",
+      maxlength: "100",
+      autocomplete: "off",
+      spellcheck: "false",
+      placeholder: example,
+    });
   }
 
   function number(min, max, step) {
@@ -93,7 +105,7 @@ export function recordSection(overview, signal, changed) {
       { class: "choice" },
       el("legend", {}, "What the camera will see"),
       pick("action", "An action"),
-      pick("background", "Background: anything else"),
+      pick("background", "Background"),
     );
   }
 
