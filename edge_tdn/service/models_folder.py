@@ -193,7 +193,12 @@ def _is_configured(running: Running, link: Path) -> bool:
     """Return whether a camera or zone uses the model that a link names."""
     base = running.shared.networks.base
     names = {zone.choice.model for _, zone in all_zones(running.config)}
-    return any(os.path.abspath(find_model(name, base)) == str(link) for name in names)  # noqa: PTH100
+    return any(_place(find_model(name, base)) == _place(link) for name in names)
+
+
+def _place(link: Path) -> Path:
+    """Return the path of a link itself, whichever way leads to its folder."""
+    return link.parent.resolve() / link.name
 
 
 def _is_id(text: str) -> bool:

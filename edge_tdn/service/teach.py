@@ -160,6 +160,7 @@ class PageTeaching:
 
     def close(self) -> None:
         """End what is under way, in little time. Before the scheduler stops."""
+        self._clips.close()
         self._recorder.close()
         self._finetune.close()
         self._trial.close()

@@ -1,6 +1,7 @@
 """The clips that the page collects: recorded from served cameras, and cut out of recordings of actions."""
 
 import shutil
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class TeachClips:
         self.list = ClipList(folder / "clips", folder / "discarded")
         self._running = running
         self._numbers = ClipNumbers(self.list.folder, self.list.discarded)
+        self._closing = threading.Event()
         self._labelled: dict[str, tuple[str, str]] = {}  # label and name of the clip of an action, by its id
 
     def clips(self, label: str | None = None) -> list[TaughtClip]:
@@ -73,6 +75,10 @@ class TeachClips:
             del self._labelled[next(iter(self._labelled))]
         self._labelled[event.id] = label, path.name
         return next(clip for clip in self.clips(label) if clip.name == path.name)
+
+    def close(self) -> None:
+        """End a cut that is under way: the process is to end."""
+        self._closing.set()
 
     def check_room(self) -> None:
         """Raise EdgeTdnError if the disk has less free space than record.min_free_mb."""
@@ -111,7 +117,8 @@ class TeachClips:
         folder, number = self._reserve(label, session, 1)
         outline = zone.outline if zone and zone.name else None
         clip = clip_path(folder, session, number)
-        return cut_action(video, outline, widened(span_s, spec.needed_s(), whole_s), clip, spec.frame_rate, REMEDY)
+        span_s = widened(span_s, spec.needed_s(), whole_s)
+        return cut_action(video, outline, span_s, clip, spec.frame_rate, REMEDY, self._closing)
 
     def _recording(self, event: ActionEvent) -> Path:
         """Return the complete recording of an action."""

@@ -1,5 +1,6 @@
 """An action that was recognised, cut out of its recording as a clip to learn from."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -48,18 +49,25 @@ def widened(span_s: tuple[float, float], seconds: float, length_s: float) -> tup
 
 
 def cut_action(
-    video: Path, outline: Outline | None, span_s: tuple[float, float], clip: Path, min_rate: float, remedy: str = REMEDY
+    video: Path,
+    outline: Outline | None,
+    span_s: tuple[float, float],
+    clip: Path,
+    min_rate: float,
+    remedy: str = REMEDY,
+    stop: threading.Event | None = None,
 ) -> Path:
     """Write the part of a video from one time to another as a clip, and return that.
 
     `outline`: of the zone that the clip is to show, None: the whole picture. `min_rate`: frames per second that the
-    model reads. EdgeTdnError: the video cannot be read, or has fewer frames; the clip cannot be written.
+    model reads. EdgeTdnError: the video cannot be read, or has fewer frames; the clip cannot be written; or `stop` was
+    set meanwhile.
     """
     writer: ClipWriter | None = None
     times: list[int] = []
     try:
         with closing(read_file(video)) as frames:  # type: ignore[type-var]
-            part = _between(frames, span_s)
+            part = _between(frames, span_s, stop)
             for frame in seen_in(outline, part) if outline else part:
                 writer = writer or ClipWriter(clip, frame, remedy)
                 writer.write(frame)
@@ -76,10 +84,12 @@ def cut_action(
             writer.discard()
 
 
-def _between(frames: Iterator[Frame], span_s: tuple[float, float]) -> Iterator[Frame]:
-    """Yield the frames from one time to another, counted from the first frame."""
+def _between(frames: Iterator[Frame], span_s: tuple[float, float], stop: threading.Event | None) -> Iterator[Frame]:
+    """Yield the frames from one time to another, counted from the first frame. EdgeTdnError: `stop` was set."""
     first_ns: int | None = None
     for frame in frames:
+        if stop and stop.is_set():
+            raise EdgeTdnError("stopped before the clip was complete")
         first_ns = frame.pts_ns if first_ns is None else first_ns
         at_s = (frame.pts_ns - first_ns) / NS_PER_S
         if at_s > span_s[1]:

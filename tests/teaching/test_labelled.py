@@ -1,5 +1,6 @@
 """An action cut out of its recording: where it lies, as much as a model needs around it, and thinned recordings."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,13 @@ class TestCut:
         with pytest.raises(EdgeTdnError, match=r"only 8\.0 frames a second here, and the model reads 15"):
             cut_action(video, None, (0.0, 3.0), tmp_path / "a-001.mp4", min_rate=RATE)
         assert [path.name for path in tmp_path.iterdir()] == [video.name]
+
+    def test_a_stop_leaves_no_clip(self, make_video: Callable[..., Path], tmp_path: Path) -> None:
+        stop = threading.Event()
+        stop.set()
+        with pytest.raises(EdgeTdnError, match="stopped before"):
+            cut_action(make_video(), None, (0.0, 2.0), tmp_path / "a-001.mp4", RATE, stop=stop)
+        assert [path.name for path in tmp_path.iterdir()] == ["video.mp4"]
 
     def test_a_full_disk_leaves_no_clip(self, make_video: Callable[..., Path], tmp_path: Path) -> None:
         (tmp_path / ".a-001.mp4.part").symlink_to("/dev/full")

@@ -25,21 +25,20 @@ def wait_briefly() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
-def lower_priority() -> None:
+def lower_priority() -> bool:
     """Give this process the lowest priority, for a daemon that runs beside it, and make it the first to be killed where
     memory runs out.
 
     The priority counts among the programs of the same terminal or service. A service has its own share of the processor
-    anyway. Where it cannot be changed, as within the daemon's service, PyTorch takes half of the cores.
+    anyway. Return False where it cannot be changed, as within the daemon's service.
     """
     with suppress(OSError):  # a container may have no /proc, or one that cannot be written
         Path("/proc/self/oom_score_adj").write_text(KILLED_FIRST)
     try:
         os.nice(LOWEST)
     except OSError:
-        import torch
-
-        torch.set_num_threads(max(1, torch.get_num_threads() // 2))
+        return False
+    return True
 
 
 def default_cache() -> Path:

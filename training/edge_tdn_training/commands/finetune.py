@@ -15,8 +15,10 @@ import tempfile
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, cast
 
 import numpy as np
+import torch
 from edge_tdn_export.convert.convert import Recipe, open_any, runs_here
 from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.parity.report import table
@@ -72,13 +74,18 @@ class Evaluated:
 
 def run(options: argparse.Namespace) -> int:
     """Fine-tune; return the exit status 0. EdgeTdnError: data, model or options are wrong; --out is not created."""
-    lower_priority()
+    if not lower_priority():
+        torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     lines = ProgressLines(sys.stdout) if options.progress == "json" else None
+    width = TABLE_WIDTH if lines else None
+    console = Console(file=cast("TextIO | None", lines), width=width, markup=False, highlight=False, soft_wrap=True)
     with reported_as(lines):
-        width = TABLE_WIDTH if lines else None
-        plan = _finetune(options, Console(file=lines, width=width, markup=False, highlight=False, soft_wrap=True))
+        plan = _finetune(options, console)
     if lines:
         lines.done(plan.id)
+    else:
+        for line in serve_lines(plan.out):
+            console.print(line)
     return 0
 
 
@@ -103,8 +110,6 @@ def _finetune(options: argparse.Namespace, console: Console) -> FinetunePlan:
     _print_results(plan, exported, evaluated, console)
     if finetuned.curves:
         console.print(f"the training run is kept in {plan.run_folder}")
-    for line in serve_lines(plan.out):
-        console.print(line)
     return plan
 
 
