@@ -3,17 +3,28 @@
 A frame that several zones use is converted to RGB once, and only the part that some zone sees.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_tdn.errors import ConfigError
 from edge_tdn.media.outline import Box, Outline
 from edge_tdn.messages import Decoded, Frame, Luma, Rgbx
 
 FILL_RGB, FILL_LUMA = (124, 116, 104), 117  # the mean of ImageNet: zero for the network
+
+
+def seen_in(outline: Outline, frames: Iterator[Frame], name: str = "the zone") -> Iterator[Frame]:
+    """Yield frames as the network sees them in a zone. ConfigError: it has too few pixels. `name`: for that error."""
+    views = ZoneViews([outline])
+    for frame in frames:
+        (seen,) = views.split(frame)
+        if seen is None:
+            raise ConfigError(f"{name}: {views.too_small[0]}")
+        yield seen
 
 
 class ZoneViews:

@@ -118,7 +118,7 @@ def demo_config(
 ) -> Config:
     """Return the packaged demo.toml with the options of the command line. Raises ConfigError if one is invalid.
 
-    `web_port`: of the page, 0: none; `folder`: for the snapshots and clips that the page shows.
+    `web_port`: of the page, 0: none; `folder`: for the recordings that the page shows, and for what it teaches.
     """
     content = tomllib.loads((resources.files("edge_tdn.demo") / "demo.toml").read_text(encoding="utf-8"))
     content["host"] = f"{host_name()[:MAX_HOST_CHARACTERS]}-demo"  # so that a daemon on this host is not replaced
@@ -128,7 +128,7 @@ def demo_config(
     content["decide"] = {"merge_gap_s": 0.0, "cool_down_s": 0.0}  # show every action, and its end at once
     content["camera"][0] |= {"source": source, "zone": zones_of(source) if zones else []}
     if web_port:
-        content["web"] = {"port": web_port}
+        content["web"] = {"port": web_port, "label_folder": f"{folder}/taught"}
         content["record"] = {"folder": folder, "snapshot": True, "clip": True}
     return parse(content, "edge-tdn demo")
 

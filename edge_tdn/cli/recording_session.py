@@ -6,7 +6,6 @@ import shlex
 import signal
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from edge_tdn.capture.open_capture import verify
 from edge_tdn.capture.source import Source
-from edge_tdn.capture.zone_view import ZoneViews
+from edge_tdn.capture.zone_view import seen_in
 from edge_tdn.cli.chosen_camera import ChosenCamera, chosen_camera
 from edge_tdn.cli.console import plain_console
 from edge_tdn.config.resolved_zones import ResolvedZone
@@ -24,16 +23,18 @@ from edge_tdn.errors import ConfigError, SourceError
 from edge_tdn.manifest import model_id
 from edge_tdn.media import gstreamer
 from edge_tdn.media.outline import Outline
-from edge_tdn.messages import Frame, State
+from edge_tdn.messages import State
 from edge_tdn.process.passwords import without_password
 from edge_tdn.process.program import INTERRUPTED
 from edge_tdn.shell import command
 from edge_tdn.teaching.class_folder import (
     BACKGROUND,
+    FOLDER_NAMES,
     class_name,
     count_clips,
     describe_recording,
     is_background,
+    is_folder_name,
     open_class,
 )
 from edge_tdn.teaching.clip_cutter import RecordingPlan, cut_clips
@@ -70,10 +71,10 @@ def _record(options: argparse.Namespace, plan: RecordingPlan, camera: ChosenCame
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             bar = progress.add_task("", total=1.0)
-            report = lambda what, share: progress.update(bar, description=what, completed=share)  # noqa: E731
+            report = lambda now: progress.update(bar, description=now.text, completed=now.share)  # noqa: E731
             source = Source(camera.table, camera.base, lambda state, reason: _print_state(console, state, reason))
             with closing(source.frames(threading.Event())) as frames:  # type: ignore[type-var]
-                shown = _seen_in(zone, frames) if zone else frames
+                shown = seen_in(Outline(zone.region, zone.polygon), frames, zone.display_name) if zone else frames
                 for path in cut_clips(shown, plan, report, console.bell):
                     made += 1
                     console.print(f"{path}: {plan.seconds:g} s", style="green")
@@ -86,16 +87,6 @@ def _record(options: argparse.Namespace, plan: RecordingPlan, camera: ChosenCame
     for line in (f"{made} clip(s) of one recording in {plan.folder}", *_next_steps(options)):
         console.print(line)
     return 0
-
-
-def _seen_in(zone: ResolvedZone, frames: Iterator[Frame]) -> Iterator[Frame]:
-    """Yield the frames as the network sees them in a zone. ConfigError: the zone has too few pixels."""
-    views = ZoneViews([Outline(zone.region, zone.polygon)])
-    for frame in frames:
-        (seen,) = views.split(frame)
-        if seen is None:
-            raise ConfigError(f"{zone.display_name}: {views.too_small[0]}")
-        yield seen
 
 
 def _next_steps(options: argparse.Namespace) -> list[str]:
@@ -157,8 +148,8 @@ def _elsewhere(clips: Path, model: Path) -> list[str]:
 
 def _class_folder(options: argparse.Namespace) -> Path:
     """Return the folder of the label. ConfigError: the label is not a valid name."""
-    if "/" in options.label or options.label.startswith(".") or not options.label:
-        raise ConfigError(f"--label {options.label!r}: not a valid folder name: use no / and no dot at its start")
+    if not is_folder_name(options.label):
+        raise ConfigError(f"--label {options.label!r}: {FOLDER_NAMES}")
     folder: Path = options.out / options.label
     class_name(folder)
     return folder

@@ -25,7 +25,10 @@ from edge_tdn.spelling import hint
 from edge_tdn.text_file import decode
 
 PATH_KEYS = frozenset(  # whose relative paths start at the file in which they stand
-    ("password_file", "ca_file", "cert_file", "key_file", "model", "cache", "folder", "source", "record_source")
+    (
+        *("password_file", "token_file", "ca_file", "cert_file", "key_file"),
+        *("model", "cache", "folder", "label_folder", "source", "record_source"),
+    )
 )
 WORDS = ("", "auto", "off")  # in place of a path
 

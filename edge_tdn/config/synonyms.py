@@ -128,6 +128,11 @@ SYNONYMS: Mapping[str, Mapping[str, str]] = {
         "password": "token_file",
         "certificate": "cert_file",
         "proxy": "trusted_proxy",
+        "folder": "label_folder",
+        "labels": "label_folder",
+        "clips": "label_folder",
+        "train": "trainer",
+        "training": "trainer",
     },
     "camera": {
         **USER_AND_PASSWORD,

@@ -37,6 +37,12 @@ class WebConfig(ConfigTable):
     )
     cert_file: str = Field(default="", description="PEM: the certificate of the page, for https://")
     key_file: str = Field(default="", description="PEM: its key; or credential:NAME; empty: the key is in cert_file")
+    label_folder: str = Field(
+        default="", description="folder for clips to learn from, and for models; empty: one in the state folder"
+    )
+    trainer: str = Field(
+        default="", description="program that trains models: the path of edge-tdn-train; empty: the one installed here"
+    )
 
     @field_validator("hosts")
     @classmethod

@@ -35,6 +35,18 @@ def thresholds_toml(
     return "\n".join([*head, f"enter_threshold = {round(enter, 4)}", f"exit_threshold = {round(exit, 4)}", ""])
 
 
+def model_toml(model: str) -> str:
+    """Return the table that names a model for all cameras. `model`: path of its folder."""
+    return "\n".join(
+        [
+            "# holds for all cameras; a file has one [runtime]. For one zone: the same line below its [[camera.zone]]",
+            "[runtime]",
+            f"model = {_text(model)}",
+            "",
+        ]
+    )
+
+
 def zone_toml(name: str, region: Region | None = None, polygon: Sequence[Point] = ()) -> str:
     """Return the table of a zone with a region or a polygon, in shares of the picture, rounded to thousandths.
 

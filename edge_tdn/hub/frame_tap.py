@@ -1,8 +1,10 @@
 """Every frame of a camera for one more reader, who may be slower than the camera."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
+from math import inf
 
 from edge_tdn.messages import Frame
 
@@ -32,12 +34,14 @@ class FrameTap:
             self._frames.append(frame)
             self._came.notify()
 
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """Yield the frames, oldest first, until `stop` is set. On the reader's thread."""
-        while not stop.is_set():
+    def frames(self, stop: threading.Event, silence_s: float = inf) -> Iterator[Frame]:
+        """Yield the frames, oldest first, until `stop` is set, or none comes for so long. On the reader's thread."""
+        until_s = time.monotonic() + silence_s
+        while not stop.is_set() and time.monotonic() < until_s:
             with self._came:
                 if not self._frames:
                     self._came.wait(POLL_S)
                 frame = self._frames.popleft() if self._frames else None
             if frame is not None and not stop.is_set():
                 yield frame
+                until_s = time.monotonic() + silence_s

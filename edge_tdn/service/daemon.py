@@ -24,7 +24,7 @@ from edge_tdn.service.camera import Camera
 from edge_tdn.service.daemon_status import EndpointFaults, daemon_status, status_line
 from edge_tdn.service.page_host import PageHost
 from edge_tdn.service.reloader import Reloader
-from edge_tdn.service.running import finish_recorders, join_all
+from edge_tdn.service.running import Running, finish_recorders, join_all
 from edge_tdn.service.startup import open_running
 from edge_tdn.service.timing import DEFAULT_DAEMON_TIMING, DaemonTiming, MetricsTiming
 from edge_tdn.status_messages import DaemonStatus
@@ -80,6 +80,7 @@ class Daemon:
         if hub:
             hub.host = PageHost(self._running, self._status)
         self._reloader = Reloader(path, self._running, self._stop, self._woken.set)
+        self._end_teaching = _open_teaching(self._running, self._reloader, hub) if hub else None
 
     @property
     def cameras(self) -> list[Camera]:
@@ -199,6 +200,8 @@ class Daemon:
         deadline = time.monotonic() + timing.change_s
         if self.page:
             self.page.stop()
+        if self._end_teaching:
+            self._end_teaching()
         changing = self._reloader.changing
         settled = changing.acquire(timeout=timing.change_s)  # else a reload still changes what runs
         for camera in running.cameras:
@@ -263,6 +266,15 @@ def _open_page(config: Config, base: Path, hub: Hub | None, open_page: OpenPage 
         return None
     check_installed(config)
     return open_page(config, base, hub)
+
+
+def _open_teaching(running: Running, reloader: Reloader, hub: Hub) -> Callable[[], None]:
+    """Let the page teach, and return what ends that."""
+    from edge_tdn.service.teach import open_teaching  # only where there is a page
+
+    teaching = open_teaching(running, reloader.request, hub)
+    hub.teaching = teaching
+    return teaching.close
 
 
 class _MetricsServer(Protocol):

@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from enum import Enum, auto
 from pathlib import Path
@@ -42,10 +43,16 @@ class Reloader:
         self._path, self._running = path, running
         self._stop, self._wake = stop, wake
         self._requested = False
+        self._undo: deque[Callable[[], None]] = deque()  # for the next reload
         self._state = ReloadState.IDLE
 
-    def request(self) -> None:
-        """Have the configuration read again, soon; once more if it is being read. From any thread."""
+    def request(self, if_refused: Callable[[], None] | None = None) -> None:
+        """Have the configuration read again, soon; once more if it is being read. From any thread.
+
+        `if_refused`: undoes what the request was for; called on the thread of the reload, before its status says so.
+        """
+        if if_refused:
+            self._undo.append(if_refused)
         self._requested = True
         self._wake()
 
@@ -65,21 +72,22 @@ class Reloader:
         if self._path and self._requested and self._state is ReloadState.IDLE:
             self._requested = False
             self._state = ReloadState.RUNNING
+            undo = [self._undo.popleft() for _ in range(len(self._undo))]
             systemd_notify.reloading()
-            threading.Thread(target=self._run, args=(self._path,), name="reload", daemon=True).start()
+            threading.Thread(target=self._run, args=(self._path, undo), name="reload", daemon=True).start()
 
     @heartbeat.beating()
-    def _run(self, path: Path) -> None:
+    def _run(self, path: Path, undo: Sequence[Callable[[], None]]) -> None:
         heartbeat.beat(self._running.timing.compile_s)
         log.info("config=%s is read again", path)
         self._report("checking", "")
         try:
-            self._reload(path)
+            self._reload(path, undo)
         finally:
             self._state = ReloadState.FINISHED
             self._wake()
 
-    def _reload(self, path: Path) -> None:
+    def _reload(self, path: Path, undo: Sequence[Callable[[], None]]) -> None:
         try:
             plan = prepare(path, self._running)
             with self.changing:
@@ -91,10 +99,10 @@ class Reloader:
             return
         except EdgeTdnError as error:
             log.error("config=%s refused, the one before stays in force: %s", path, error)
-            self._report("refused", str(error))
+            self._refuse(str(error), undo)
         except Exception as error:  # what cannot be foreseen must not end what serves
             log.exception("config=%s could not be brought into force", path)
-            self._report("refused", f"{with_type(error)}; the log says where")
+            self._refuse(f"{with_type(error)}; the log says where", undo)
         else:
             self._report_in_force(path, plan)
 
@@ -102,6 +110,14 @@ class Reloader:
         level = logging.WARNING if plan.note else logging.INFO
         log.log(level, "config=%s in force: %s%s", path, plan.changes, f"; {plan.note}" if plan.note else "")
         self._report("in_force", plan.note)
+
+    def _refuse(self, reason: str, undo: Sequence[Callable[[], None]]) -> None:
+        for step in reversed(undo):
+            try:
+                step()
+            except Exception:
+                log.exception("what the reload was for could not be undone")
+        self._report("refused", reason)
 
     def _report(self, state: ConfigState, reason: str) -> None:
         self.status = ConfigStatus(state=state, reason=without_password(reason), since=iso(time.time_ns()))

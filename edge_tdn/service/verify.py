@@ -29,6 +29,7 @@ def verify(config: Config, path: Path) -> None:
     if config.web.port:
         check_installed(config)
         page_access(config, path.parent)
+        _verify_teaching(config, path.parent)
     faults = []
     for number, camera in enumerate(config.camera):
         for key, one in (("source", camera), ("record_source", camera.recorded)):
@@ -44,6 +45,22 @@ def verify(config: Config, path: Path) -> None:
                 faults.append(config.fault(["camera", number, key], {}, f"{error}{denied}"))
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def _verify_teaching(config: Config, base: Path) -> None:
+    """Raise ConfigError if the folder of clips and models is a file, or a trainer is named that does not exist."""
+    web = config.web
+    folder = base / web.label_folder
+    if web.label_folder and folder.exists() and not folder.is_dir():
+        message = f"{folder} is a file; allowed: a folder, or a new name"
+        raise ConfigError(config.fault(["web", "label_folder"], web.label_folder, message))
+    if web.trainer:
+        from edge_tdn.service.models_folder import find_trainer  # which imports all that serves
+
+        if find_trainer(web.trainer):
+            return
+        message = "no such program; allowed: the path of edge-tdn-train, or its name in PATH; empty: the one here"
+        raise ConfigError(config.fault(["web", "trainer"], web.trainer, message))
 
 
 def outbox_writable(config: Config, base: Path) -> bool:

@@ -22,6 +22,7 @@ from edge_tdn.output import write_output
 
 BACKGROUND = "background"
 DESCRIPTION = "dataset.toml"
+FOLDER_NAMES = "not a valid folder name: use no / and no dot at its start"
 SESSION = "%Y%m%dT%H%M%SZ"  # start of the names of all clips of one call
 ONE_RECORDING = "source = '([0-9]{8}T[0-9]{6}Z)-[0-9]+'  # clips of one call of edge-tdn record\n"
 
@@ -29,6 +30,11 @@ ONE_RECORDING = "source = '([0-9]{8}T[0-9]{6}Z)-[0-9]+'  # clips of one call of 
 def is_background(label: str) -> bool:
     """Return whether a class is the background, by its name in upper or lower case."""
     return label.casefold() == BACKGROUND
+
+
+def is_folder_name(label: str) -> bool:
+    """Return whether a label can be the name of a folder that is a class."""
+    return bool(label) and "/" not in label and not label.startswith(".")
 
 
 def class_name(folder: Path) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -21,8 +22,27 @@ from edge_tdn.messages import NS_PER_S, Frame, Rgbx
 FINISH_TIMEOUT_S = 30.0  # for a slow disk to complete a clip
 MAX_GAPS = 5  # that interrupt the same clip before the recording ends with an error
 SCRATCH_SUFFIX = ".part"
+REMEDY = "free some disk space, or choose another folder with --out"
 
-Report = Callable[[str, float], None]  # receives the current activity, and the share of it that is done
+
+@dataclass(frozen=True)
+class CutProgress:
+    """The current activity, and how far it is."""
+
+    number: int  # of the clip, from 1
+    count: int  # of all clips
+    phase: Literal["ready", "recording"]  # ready: the countdown before the clip
+    left_s: float  # seconds until the phase ends
+    share: float  # of the phase that is done, 0 to 1
+
+    @property
+    def text(self) -> str:
+        """The activity in a line."""
+        doing = "recording" if self.phase == "recording" else f"get ready, {ceil(self.left_s)}"
+        return f"{_name(self.number, self.count)}: {doing}"
+
+
+Report = Callable[[CutProgress], None]
 
 
 @dataclass(frozen=True)
@@ -35,10 +55,12 @@ class RecordingPlan:
     seconds: float  # of each clip
     pause: float  # seconds before each
     max_gap_s: float  # seconds between two frames above which a clip is recorded again
+    first: int = 1  # number in the name of the first clip
+    remedy: str = REMEDY  # where a clip cannot be written
 
     def clip(self, number: int) -> Path:
         """Return the path of clip `number`, from 1."""
-        return self.folder / f"{self.session}-{number:03}.mp4"
+        return clip_path(self.folder, self.session, self.first + number - 1)
 
     def remove_unfinished(self) -> None:
         """Delete the files of clips that were not completed."""
@@ -47,10 +69,15 @@ class RecordingPlan:
                 path.unlink(missing_ok=True)
 
 
+def clip_path(folder: Path, session: str, number: int) -> Path:
+    """Return the path of a clip in the folder of its class. `session`: start of the names of all clips of one call."""
+    return folder / f"{session}-{number:03}.mp4"
+
+
 def cut_clips(
     frames: Iterator[Frame],
     plan: RecordingPlan,
-    report: Report = lambda what, share: None,
+    report: Report = lambda progress: None,
     ring: Callable[[], object] = lambda: None,
 ) -> Iterator[Path]:
     """Yield each clip when its file is complete; return early when the frames end.
@@ -60,27 +87,27 @@ def cut_clips(
     """
     number, from_ns = 1, 0
     gaps = _Gaps(plan.max_gap_s)
-    clip: _Clip | None = None
+    clip: ClipWriter | None = None
     if not plan.pause:
         ring = lambda: None  # noqa: E731
     try:
         for frame in frames:
-            name = f"clip {number} of {plan.count}"
-            if gaps.begins_run(frame, name):
+            if gaps.begins_run(frame, _name(number, plan.count)):
                 if clip:
                     clip.discard()
                 clip = None
                 from_ns = frame.pts_ns + round(plan.pause * NS_PER_S)
             if frame.pts_ns < from_ns:
                 left_s = (from_ns - frame.pts_ns) / NS_PER_S
-                report(f"{name}: get ready, {ceil(left_s)}", 1 - left_s / plan.pause)
+                report(CutProgress(number, plan.count, "ready", left_s, 1 - left_s / plan.pause))
                 continue
             if clip is None:
-                clip = _Clip(plan.clip(number), frame)
+                clip = ClipWriter(plan.clip(number), frame, plan.remedy)
                 ring()
             clip.write(frame)
             done_s = (frame.pts_ns - clip.from_ns) / NS_PER_S
-            report(f"{name}: recording", done_s / plan.seconds)
+            left_s, share = max(0.0, plan.seconds - done_s), min(1.0, done_s / plan.seconds)
+            report(CutProgress(number, plan.count, "recording", left_s, share))
             if done_s < plan.seconds:
                 continue
             ring()
@@ -130,21 +157,24 @@ class _Gaps:
         return True
 
 
-class _Clip:
-    """A video file that gets its name when it is complete."""
+class ClipWriter:
+    """A video file that gets its name when it is complete. Used by one thread, which calls `discard` in any case."""
 
-    def __init__(self, path: Path, first: Frame) -> None:
-        self._path, self.from_ns = path, first.pts_ns
+    def __init__(self, path: Path, first: Frame, remedy: str = REMEDY) -> None:
+        """`first`: the first frame, which is not written yet. `remedy`: ends the text of an error."""
+        self._path, self.from_ns, self._remedy = path, first.pts_ns, remedy
         self._scratch = path.with_name(f".{path.name}{SCRATCH_SUFFIX}")
         self._writer = VideoWriter(self._scratch, LIVE_ENCODERS)
         self._rgbx: Rgbx = np.empty((*first.decoded.size, 4), np.uint8)
 
     def write(self, frame: Frame) -> None:
+        """Append a frame. EdgeTdnError: the file cannot be written."""
         frame.decoded.rgbx(self._rgbx)
         with self._reported():
             self._writer.write(self._rgbx, frame.pts_ns - self.from_ns)
 
     def keep(self) -> Path:
+        """Complete the file, and return its path. EdgeTdnError: it cannot be written."""
         try:
             with self._reported():
                 self._writer.finish(FINISH_TIMEOUT_S)
@@ -155,6 +185,7 @@ class _Clip:
             self.discard()
 
     def discard(self) -> None:
+        """Stop the encoder, and delete the file unless it is complete."""
         self._writer.close()
         with suppress(OSError):
             self._scratch.unlink(missing_ok=True)
@@ -166,6 +197,8 @@ class _Clip:
             yield
         except (EdgeTdnError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{self._scratch}: ")
-            raise EdgeTdnError(
-                f"{self._path}: {reason}; free some disk space, or choose another folder with --out"
-            ) from error
+            raise EdgeTdnError(f"{self._path}: {reason}; {self._remedy}") from error
+
+
+def _name(number: int, count: int) -> str:
+    return f"clip {number} of {count}"

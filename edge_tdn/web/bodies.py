@@ -1,5 +1,6 @@
 """The bodies of the page's requests to teaching: each value checked, and no key that is not known."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -8,7 +9,7 @@ from edge_tdn.web.queries import MAX_NAME_CHARS
 
 MAX_CLASS_BYTES = 200  # of a class's name, which is the name of a folder
 MAX_SEQ = 10**18 - 1  # of an event: as many digits as a cursor has
-MODEL_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # a manifest's id that may be the name of a folder
+MODEL_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # a manifest's id that may be the name of a folder
 FORBIDDEN = ("/", "\\", "..")  # in the name of a class, which is a part of a clip's address
 
 
@@ -22,9 +23,15 @@ def _class_name(name: str) -> str:
     return name
 
 
+def _model_id(name: str) -> str:
+    if not MODEL_ID.fullmatch(name):
+        raise ValueError("up to 64 of A-Z, a-z, 0-9, dot, dash and underscore, the first a letter or digit")
+    return name
+
+
 Text = Annotated[str, Field(max_length=MAX_NAME_CHARS)]
 ClassName = Annotated[str, AfterValidator(_class_name)]
-ModelId = Annotated[str, Field(pattern=MODEL_ID)]
+ModelId = Annotated[str, AfterValidator(_model_id)]
 
 
 class PageBody(BaseModel):

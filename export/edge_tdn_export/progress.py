@@ -1,4 +1,4 @@
-"""The progress of a command on stderr: a bar in a terminal, lines in a file or a pipe."""
+"""The progress of a command on stderr: a bar in a terminal, lines in a file or a pipe; or lines of JSON on stdout."""
 
 import threading
 import time
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from edge_tdn_export.interrupts import raise_if_interrupted
+from edge_tdn_export.progress_lines import ProgressLines
 
 Item = TypeVar("Item")
 Step = Callable[[str], None]  # called before each step, with its description
@@ -18,11 +19,33 @@ OnProgress = Callable[[str, int, int], None]  # called with a description, the n
 LINE_EVERY_S = 30.0  # between two lines of the same phase
 MIN_ESTIMATE_S = 5.0  # of work before the time left is estimated
 
+_lines: ProgressLines | None = None  # that all displays of this process write to; None: to stderr
+
+
+@contextmanager
+def reported_as(lines: ProgressLines | None) -> Iterator[None]:
+    """Report all progress within the block as lines of JSON; None: for a person. Only for the main thread."""
+    global _lines
+    before, _lines = _lines, lines
+    try:
+        yield
+    finally:
+        _lines = before
+
+
+def begin_step(console: Console, number: int, of: int, text: str) -> None:
+    """Report that a step of a command begins: on its console, or as a line of JSON."""
+    if _lines:
+        _lines.step(number, of, text)
+    else:
+        console.print(f"{number}/{of} {text}")
+
 
 class ProgressDisplay:
     """Shows phases with the number of items done, their total, and an estimate of the time left.
 
-    In a terminal it is a bar; elsewhere a line for each phase, and one every `line_every_s` while it lasts.
+    In a terminal it is a bar; elsewhere a line for each phase, and one every `line_every_s` while it lasts; or lines of
+    JSON within `reported_as`.
     """
 
     def __init__(
@@ -31,6 +54,7 @@ class ProgressDisplay:
         """`unit` follows the numbers, as in `12 of 340 s`. `shown`: False shows nothing of the progress."""
         self._console = Console(file=stream, stderr=stream is None, markup=False, highlight=False)
         self._unit, self._line_every_s, self._shown = unit, line_every_s, shown
+        self._lines = _lines if stream is None else None
         self._phase, self._text = "", ""
         self._done, self._total = 0.0, 0.0  # total 0: unknown
         self._began_s = time.monotonic()  # the count of items
@@ -40,7 +64,7 @@ class ProgressDisplay:
         self._reminder = threading.Thread(target=self._remind, name="progress", daemon=True)
 
     def __enter__(self) -> "ProgressDisplay":
-        if not self._shown:
+        if not self._shown or self._lines:
             return self
         if self._console.is_interactive and self._console.file.isatty():  # not a dumb terminal, nor a coloured log
             columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
@@ -55,7 +79,7 @@ class ProgressDisplay:
         self._ended.set()
         if self._bar:
             self._bar.stop()
-        elif self._shown:
+        elif self._reminder.is_alive():
             self._reminder.join()
 
     def report(self, what: str, done: float, total: float | None) -> None:
@@ -69,7 +93,10 @@ class ProgressDisplay:
             self._began_s = time.monotonic()
         begins = phase != self._phase
         self._phase, self._text, self._done, self._total = phase, what, done, total
-        if self._bar:
+        if self._lines:
+            if self._shown:
+                self._lines.progress(what, done, total or None, self._left_s())
+        elif self._bar:
             self._bar.update(self._task, description=f"{what}{self._figures()}", completed=done, total=total or None)
         elif begins and self._shown:
             self._print_figures(phase)
@@ -83,7 +110,10 @@ class ProgressDisplay:
 
     def print(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
-        self._console.print(line, soft_wrap=True)
+        if self._lines:
+            self._lines.note(line)
+        else:
+            self._console.print(line, soft_wrap=True)
 
     def _remind(self) -> None:
         while not self._ended.wait(self._line_every_s):
@@ -97,11 +127,16 @@ class ProgressDisplay:
         """Return the figures behind a description: `, 12 of 64, about 3 min left`."""
         if not self._total:
             return f", {self._done:.0f}{self._unit}" if self._done else ""
-        took_s = time.monotonic() - self._began_s
-        left = ""
-        if self._done and took_s >= MIN_ESTIMATE_S:
-            left = f", about {_duration(took_s / self._done * max(0.0, self._total - self._done))} left"
+        left_s = self._left_s()
+        left = "" if left_s is None else f", about {_duration(left_s)} left"
         return f", {self._done:.0f} of {self._total:.0f}{self._unit}{left}"
+
+    def _left_s(self) -> float | None:
+        """Return the estimated seconds until all items are done; None: unknown."""
+        took_s = time.monotonic() - self._began_s
+        if not self._total or not self._done or took_s < MIN_ESTIMATE_S:
+            return None
+        return round(took_s / self._done * max(0.0, self._total - self._done), 1)
 
 
 @contextmanager

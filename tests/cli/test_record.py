@@ -81,7 +81,7 @@ def test_no_clip_spans_a_gap_and_each_has_its_countdown(make_video: Callable[...
     rung: list[int] = []
     plan = RecordingPlan(tmp_path, "s", count=2, seconds=1.0, pause=1.0, max_gap_s=0.5)
     frames = broken(make_video(frames=90), at=20)
-    clips = list(cut_clips(frames, plan, lambda what, _: reported.append(what), lambda: rung.append(len(reported))))
+    clips = list(cut_clips(frames, plan, lambda now: reported.append(now.text), lambda: rung.append(len(reported))))
     assert [path.name for path in clips] == ["s-001.mp4", "s-002.mp4"]
     shown = [[number_in(frame.picture) for frame in read_file(path)] for path in clips]
     assert shown == [list(range(35, 51)), list(range(65, 81))]

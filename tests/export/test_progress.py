@@ -1,11 +1,14 @@
-"""The progress of a command without a terminal: a line for each phase, and lines with the time left."""
+"""The progress of a command without a terminal: a line for each phase, lines with the time left, lines of JSON."""
 
 import io
+import json
 import time
 
 import pytest
 from edge_tdn_export import progress
-from edge_tdn_export.progress import ProgressDisplay, stepped
+from edge_tdn_export.progress import ProgressDisplay, begin_step, reported_as, stepped
+from edge_tdn_export.progress_lines import ProgressLines
+from rich.console import Console
 
 
 def test_each_phase_has_one_line_where_there_is_no_terminal() -> None:
@@ -47,3 +50,75 @@ def test_steps_of_a_command_are_counted_together(capsys: pytest.CaptureFixture[s
         step("fp32: a.mp4")
         step("int8: a.mp4")
     assert capsys.readouterr().err.splitlines() == ["comparing, 0 of 3", "fp32, 0 of 2", "int8, 1 of 2"]
+
+
+class JsonProgress:
+    """The lines of JSON that a command writes."""
+
+    def __init__(self, every_s: float = 0.0) -> None:
+        self.stream = io.StringIO()
+        self.lines = ProgressLines(self.stream, every_s)
+
+    def written(self, *kinds: str) -> list[dict[str, object]]:
+        """Return the messages without their times; of some kinds, by default all."""
+        messages = [json.loads(line) for line in self.stream.getvalue().splitlines()]
+        assert all(message.pop("at").endswith("Z") for message in messages)
+        return [message for message in messages if not kinds or message["kind"] in kinds]
+
+
+def test_steps_phases_and_remarks_are_lines_of_json(capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing of them is on stderr."""
+    with reported_as((json_progress := JsonProgress()).lines):
+        console = Console(file=json_progress.lines, width=40, markup=False, highlight=False)
+        begin_step(console, 1, 4, "videos")
+        console.print("a remark\n\n  and another")
+        with stepped(2, "trying") as step:
+            step("first")
+            step("second")
+        with ProgressDisplay() as display:
+            display.report("decoding: ü.mp4", 3, None)
+            display.print("resuming after epoch 3")
+        with ProgressDisplay(shown=False) as display:
+            assert list(display.track("ab", 2, "hidden")) == ["a", "b"]
+    assert json_progress.written("step", "note") == [
+        {"kind": "step", "step": 1, "of": 4, "text": "videos"},
+        {"kind": "note", "text": "a remark"},
+        {"kind": "note", "text": "  and another"},
+        {"kind": "note", "text": "resuming after epoch 3"},
+    ]
+    assert json_progress.written("progress") == [
+        {"kind": "progress", "text": "trying: first", "done": 0, "total": 2, "left_s": None},
+        {"kind": "progress", "text": "trying: second", "done": 1, "total": 2, "left_s": None},
+        {"kind": "progress", "text": "decoding: ü.mp4", "done": 3, "total": None, "left_s": None},
+    ]
+    assert capfd.readouterr() == ("", "")
+    begin_step(Console(file=(text := io.StringIO())), 1, 4, "videos")
+    assert text.getvalue() == "1/4 videos\n"
+
+
+def test_json_has_the_time_left_as_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "MIN_ESTIMATE_S", 0.0)
+    with reported_as((json_progress := JsonProgress()).lines), ProgressDisplay() as display:
+        display.report("clips", 0, 4)
+        time.sleep(0.2)
+        display.report("clips", 2, 4)
+    first, second = json_progress.written()
+    assert first["left_s"] is None
+    assert isinstance(second["left_s"], float)
+    assert second["left_s"] >= 0.2
+
+
+def test_json_of_a_phase_has_a_line_now_and_then_and_each_phase_its_first() -> None:
+    with reported_as((json_progress := JsonProgress(every_s=1000)).lines), ProgressDisplay() as display:
+        for phase in ("a", "b"):
+            for done in range(100):
+                display.report(f"{phase}: item {done}", done, 100)
+    assert [message["text"] for message in json_progress.written()] == ["a: item 0", "b: item 0"]
+
+
+def test_a_display_with_a_stream_of_its_own_writes_there() -> None:
+    own = io.StringIO()
+    with reported_as((json_progress := JsonProgress()).lines), ProgressDisplay(stream=own) as display:
+        display.report("clips", 0, 4)
+    assert json_progress.written() == []
+    assert own.getvalue() == "clips, 0 of 4\n"

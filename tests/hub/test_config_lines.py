@@ -8,7 +8,7 @@ import pytest
 from edge_tdn.config.load import load
 from edge_tdn.config.resolved_zones import resolved_zones
 from edge_tdn.config.tables import Config
-from edge_tdn.hub.config_lines import thresholds_toml, zone_toml
+from edge_tdn.hub.config_lines import model_toml, thresholds_toml, zone_toml
 
 CAMERA = '[[camera]]\nname = "door"\nsource = "demo:"\n'
 ZONE = '[[camera.zone]]\nname = "gate"\n'
@@ -65,3 +65,8 @@ def test_a_zone_that_cannot_be_is_refused_in_the_words_of_check(
 def test_the_lines_say_where_they_belong() -> None:
     assert tomllib.loads(thresholds_toml("gate", None, 0.6, 0.4))
     assert thresholds_toml("gate", None, 0.6, 0.4).startswith('# below the [[camera.zone]] with name = "gate"\n')
+
+
+def test_a_model_of_all_cameras_whatever_its_folder(tmp_path: Path) -> None:
+    model = '/var/lib/my "page"/current'
+    assert loaded(tmp_path, model_toml(model) + CAMERA).runtime.model == model

@@ -40,3 +40,10 @@ def test_a_stop_ends_a_reader_that_waits() -> None:
     stop.set()
     reader.join()
     assert not read
+
+
+def test_silence_ends_a_reader_if_it_asks_for_that() -> None:
+    tap = FrameTap()
+    for number in range(3):
+        tap.put(numbered_frame(number, number / 10))
+    assert [frame.seq for frame in tap.frames(threading.Event(), silence_s=0.5)] == [0, 1, 2]

@@ -112,6 +112,31 @@ def test_what_is_wrong_is_refused_and_the_reason_has_no_password(
     assert (reloaded.reloader.status.state, reloaded.reloader.status.reason) == ("refused", reason)
 
 
+def test_what_a_refused_reload_was_for_is_undone_before_its_status_says_so(reloaded: Reloaded) -> None:
+    """In the reverse order; what fails there does not hinder the others. A reload in force undoes nothing."""
+    undone: list[object] = []
+
+    def undo(name: str) -> Callable[[], None]:
+        return lambda: undone.append((name, reloaded.reloader.status.state))
+
+    def fail() -> None:
+        raise OSError("disk")
+
+    def wrong() -> Any:
+        raise ConfigError("wrong")
+
+    reloaded.reloader.request(undo("in force"))
+    reloaded.run()
+    reloaded.prepare = wrong
+    for step in (undo("one"), fail, undo("two")):
+        reloaded.reloader.request(step)
+    reloaded.run()
+    assert undone == [("two", "checking"), ("one", "checking")]
+    assert reloaded.reloader.status.state == "refused"
+    reloaded.run()
+    assert len(undone) == 2
+
+
 def test_a_daemon_that_stops_meanwhile_is_not_changed(reloaded: Reloaded) -> None:
     reloaded.stop.set()
     reloaded.run()

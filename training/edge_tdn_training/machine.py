@@ -1,11 +1,13 @@
 """The machine of a training: its devices, its worker processes, its priority, and the folders of caches."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 DEFAULT_MICRO_BATCH = 8  # clips that a process computes at a time without --micro-batch
 DEVICES = ("auto", "cpu", "cuda")
 LOWEST = 19  # nice value
+KILLED_FIRST = "1000"  # the highest oom_score_adj
 
 
 def default_workers() -> int:
@@ -23,12 +25,20 @@ def wait_briefly() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
-def lower_priority() -> None:
-    """Give this process the lowest priority, for a daemon that runs beside it.
+def lower_priority() -> bool:
+    """Give this process the lowest priority, for a daemon that runs beside it, and make it the first to be killed where
+    memory runs out.
 
-    It counts among the programs of the same terminal or service. A service has its own share of the processor anyway.
+    The priority counts among the programs of the same terminal or service. A service has its own share of the processor
+    anyway. Return False where it cannot be changed, as within the daemon's service.
     """
-    os.nice(LOWEST)
+    with suppress(OSError):  # a container may have no /proc, or one that cannot be written
+        Path("/proc/self/oom_score_adj").write_text(KILLED_FIRST)
+    try:
+        os.nice(LOWEST)
+    except OSError:
+        return False
+    return True
 
 
 def default_cache() -> Path:

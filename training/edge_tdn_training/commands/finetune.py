@@ -10,24 +10,28 @@ plan        finetune_plan.py: options, data and initial weights are checked befo
 
 import argparse
 import json
+import sys
 import tempfile
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, cast
 
 import numpy as np
+import torch
 from edge_tdn_export.convert.convert import Recipe, open_any, runs_here
 from edge_tdn_export.convert.model_folder import whole_or_nothing, write_at_once
 from edge_tdn_export.parity.report import table
 from edge_tdn_export.parity.result import ParityReport
-from edge_tdn_export.progress import ProgressDisplay
+from edge_tdn_export.progress import ProgressDisplay, begin_step, reported_as
+from edge_tdn_export.progress_lines import ProgressLines
 from rich.console import Console
 
 from edge_tdn.config.tables import RuntimeConfig
 from edge_tdn.errors import ModelError
 from edge_tdn.manifest import LABELS, InputSpec, open_model
 from edge_tdn_training.commands.finetune_frozen import learn_last_layer
-from edge_tdn_training.commands.finetune_plan import FinetunePlan, FrozenStart, make_plan
+from edge_tdn_training.commands.finetune_plan import STEPS, FinetunePlan, FrozenStart, make_plan
 from edge_tdn_training.commands.finetune_training import train_all_layers
 from edge_tdn_training.commands.finetuned import FinetunedModel
 from edge_tdn_training.commands.next_steps import convert_command, noted, same_command, serve_lines, weights_kept
@@ -41,6 +45,7 @@ from edge_tdn_training.machine import lower_priority
 
 REPORT = "finetune.json"
 CONFUSION = "confusion.png"
+TABLE_WIDTH = 120  # characters, of tables in lines of JSON
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +74,23 @@ class Evaluated:
 
 def run(options: argparse.Namespace) -> int:
     """Fine-tune; return the exit status 0. EdgeTdnError: data, model or options are wrong; --out is not created."""
-    lower_priority()
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    if not lower_priority():
+        torch.set_num_threads(max(1, torch.get_num_threads() // 2))
+    lines = ProgressLines(sys.stdout) if options.progress == "json" else None
+    width = TABLE_WIDTH if lines else None
+    console = Console(file=cast("TextIO | None", lines), width=width, markup=False, highlight=False, soft_wrap=True)
+    with reported_as(lines):
+        plan = _finetune(options, console)
+    if lines:
+        lines.done(plan.id)
+    else:
+        for line in serve_lines(plan.out):
+            console.print(line)
+    return 0
+
+
+def _finetune(options: argparse.Namespace, console: Console) -> FinetunePlan:
+    """Fine-tune, and return the plan that was carried out."""
     plan = make_plan(options)
     kept: AbstractContextManager[None]
     if isinstance(plan.start, FrozenStart):
@@ -81,18 +101,16 @@ def run(options: argparse.Namespace) -> int:
         with noted(ModelError, f"what was learned is kept in {plan.run_folder}; to resume: {same_command(options)}"):
             finetuned = train_all_layers(plan, plan.start, console)
         kept = _run_kept(options, plan, plan.start.spec)
-    console.print("3/4 model folder: export, INT8, comparison with PyTorch")
+    begin_step(console, 3, STEPS, "model folder: export, INT8, comparison with PyTorch")
     with kept, whole_or_nothing(plan.out) as scratch:
         exported = export_networks(plan, finetuned, scratch)
-        console.print("4/4 evaluation of the model folder on the held-out clips")
+        begin_step(console, 4, STEPS, "evaluation of the model folder on the held-out clips")
         evaluated = evaluate_model(scratch, finetuned.data.held_out)
         write_results(plan, finetuned, exported, evaluated, scratch)
     _print_results(plan, exported, evaluated, console)
     if finetuned.curves:
         console.print(f"the training run is kept in {plan.run_folder}")
-    for line in serve_lines(plan.out):
-        console.print(line)
-    return 0
+    return plan
 
 
 def _features_kept(options: argparse.Namespace) -> AbstractContextManager[None]:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from edge_tdn_export.progress import stepped
+from edge_tdn_export.progress import begin_step, stepped
 from rich.console import Console
 
 from edge_tdn_training.commands.finetune_data import prepare_data
-from edge_tdn_training.commands.finetune_plan import FinetunePlan, FrozenStart
+from edge_tdn_training.commands.finetune_plan import STEPS, FinetunePlan, FrozenStart
 from edge_tdn_training.commands.finetuned import FinetunedModel, FinetunedNetwork
 from edge_tdn_training.frozen.choice import MIXTURES, UNTRIED, MixtureTrial, combine, fit_networks, try_mixtures
 from edge_tdn_training.frozen.features import compute_features
@@ -18,10 +18,11 @@ MIN_GAIN = 1.2  # accuracy relative to guessing, below which nothing was learned
 
 def learn_last_layer(plan: FinetunePlan, start: FrozenStart, console: Console) -> FinetunedModel:
     """Decode the videos, compute features, choose their mixture and fit a last layer; show what was tried."""
-    console.print("1/4 videos")
+    begin_step(console, 1, STEPS, "videos")
     data = prepare_data(plan, start.spec, start.notes, console)
     mirror = not plan.data.sideways
-    console.print(f"2/4 last layer on the features of {' and '.join(one.name for one in start.networks)}")
+    names = " and ".join(one.name for one in start.networks)
+    begin_step(console, 2, STEPS, f"last layer on the features of {names}")
     features = compute_features(data.train, start.networks, start.spec, mirror, plan.cache)
     combined, classes = combine(features, start.networks), len(plan.data.labels)
     with stepped(len(MIXTURES), "trying mixtures of features on held-out clips") as step:

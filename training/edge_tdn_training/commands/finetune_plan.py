@@ -33,6 +33,7 @@ from edge_tdn_training.machine import imagenet_folder
 from edge_tdn_training.options.finetune import MAX_CLIP_S
 from edge_tdn_training.training_config import TrainingConfig
 
+STEPS = 4  # of a fine-tuning: see finetune.py
 SPLICED_SHARE = 0.5  # clips that begin in another video: where events start and end, recognition is hardest
 LAST_LAYER_RATE = 5.0  # relative to the other layers, as published for small data sets
 MILESTONES = (0.6, 0.85)

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 from edge_tdn_export.network import checkpoint
+from edge_tdn_export.progress import begin_step
 from rich.console import Console
 
 from edge_tdn.manifest import WEIGHTS
 from edge_tdn_training.commands.finetune_data import prepare_data
-from edge_tdn_training.commands.finetune_plan import FinetunePlan, TrainingStart
+from edge_tdn_training.commands.finetune_plan import STEPS, FinetunePlan, TrainingStart
 from edge_tdn_training.commands.finetuned import FinetunedModel, FinetunedNetwork
 from edge_tdn_training.data.balance import balance
 from edge_tdn_training.loop.distributed import distributed_context
@@ -28,13 +29,16 @@ MIN_PATIENCE = 3  # epochs without improvement after which the training ends
 
 def train_all_layers(plan: FinetunePlan, start: TrainingStart, console: Console) -> FinetunedModel:
     """Decode the videos, and train the start's network, or resume the run beside the model folder."""
-    console.print("1/4 videos")
+    begin_step(console, 1, STEPS, "videos")
     data = prepare_data(plan, start.spec, start.notes, console)
     clips = balance(data.train, start.spec.video_frames)
     config = _fitted(start, len(clips.frames))
-    console.print(
-        f"2/4 training: at most {config.epochs} epochs of {len(clips.frames)} clips; each is evaluated on "
-        f"{len(data.held_out.frames)} held-out clips"
+    begin_step(
+        console,
+        2,
+        STEPS,
+        f"training: at most {config.epochs} epochs of {len(clips.frames)} clips; each is evaluated on "
+        f"{len(data.held_out.frames)} held-out clips",
     )
     task = TrainingTask(start.initial, start.spec, clips, data.held_out, config)
     patience = max(MIN_PATIENCE, config.epochs // 4)

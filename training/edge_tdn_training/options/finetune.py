@@ -108,6 +108,12 @@ def add_parser(commands: Commands, run: Run, summary: str) -> None:
         help="share of every class to evaluate on (default: 0.3)",
     )
     parser.add_argument("--evaluate-on", type=Path, metavar="DATA", help="evaluate on other data, of the same classes")
+    parser.add_argument(
+        "--progress",
+        choices=("text", "json"),
+        default="text",
+        help="`json`: everything on stdout as lines of JSON, for a program that shows it (default: text)",
+    )
     add_cache_option(parser, "folder of decoded videos, 7 MB a second for `appearance`, and of their features")
     group = parser.add_argument_group("training of all layers (defaults fit 10 to 1,000 clips)")
     group.add_argument(
