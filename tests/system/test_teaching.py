@@ -9,19 +9,16 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import pi, sin
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from edge_tdn.demo.scene import Pose, Scene
 from edge_tdn.manifest import open_model
 from edge_tdn.media import gstreamer
-from edge_tdn.media.video_writer import write_video
 from edge_tdn.shell import command
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
+from tests.support.filmed_hall import FilmedHall, day, door, usual
 from tests.support.mqtt import HostRecorder, actions_of
 from tests.support.rtsp import RtspCamera
 from tests.support.site import write_site
@@ -31,48 +28,21 @@ pytestmark = [
     pytest.mark.training,
     pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages"),
 ]
-RATE = 15
 ACTION = "door open"
 TRAINING_S = 3 * PROGRAM_S  # eight minutes on a busy machine
 MAX_CLIP_BYTES = 20_000
 
 
-def door(t: float) -> Pose:
-    """Swing to the right and back, once a second: the action."""
-    return Pose(0.5 + 0.15 * sin(2 * pi * t), 0.5, 0.4)
-
-
-def usual(t: float) -> Pose:
-    """Rise and sink for two seconds, and rest for two: everything else."""
-    return Pose(0.5, 0.5 - 0.15 * sin(pi * t) * (t % 4 < 2), 0.4)
-
-
-def day(t: float) -> Pose:
-    """Four seconds of each."""
-    return usual(t) if t % 8 < 4 else door(t)
-
-
-class Hall:
-    """A workplace with a camera that looks at a hall, whose film can be exchanged, and a shell to type commands."""
+class Workplace(FilmedHall):
+    """A hall with a camera, and a shell to type commands."""
 
     def __init__(self, folder: Path, camera: Callable[..., RtspCamera]) -> None:
-        self.folder, self._film = folder, folder / "hall.mp4"
+        super().__init__(folder, camera)
+        self.folder = folder
         self._environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "export", ROOT / "training"))),
             "XDG_CACHE_HOME": str(folder / "cache"),
         }
-        self._draw(usual)
-        self.camera = camera("", str(self._film))
-
-    def show(self, pose: Callable[[float], Pose]) -> None:
-        """Restart the camera with another film, at the same address."""
-        self.camera.kill()
-        self._draw(pose)
-        self.camera.start()
-
-    def _draw(self, pose: Callable[[float], Pose]) -> None:
-        scene = Scene(np.random.default_rng(8), 90, 120)
-        write_video((scene.draw(pose(n / RATE)) for n in range(8 * RATE)), RATE, self._film)
 
     def type(self, line: str) -> list[str]:
         """Run a command line to its end and return the lines that it prints with an indent: what to type next."""
@@ -105,7 +75,7 @@ class Hall:
 def test_an_action_is_taught_with_the_commands_as_they_are_printed(
     rtsp: Callable[..., RtspCamera], broker: Mosquitto, tmp_path: Path
 ) -> None:
-    hall = Hall(tmp_path, rtsp)
+    hall = Workplace(tmp_path, rtsp)
     hall.show(door)
     line = ("--source", hall.camera.url(), "--label", ACTION, "--out", "clips", "--count", "6", "--seconds", "2")
     (background,) = hall.type(command("edge-tdn", "record", *line, "--pause", "0.2"))

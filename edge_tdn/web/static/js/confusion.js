@@ -23,13 +23,8 @@ export function confusionTable(labels, matrix) {
   return el(
     "div",
     { class: "confusion-box", tabindex: "0", role: "group", "aria-label": "Which classes are confused" },
-    el(
-      "table",
-      { class: "confusion" },
-      el("caption", { class: "muted small" }, "Row: what the clip shows. Column: what the model named."),
-      el("thead", {}, head),
-      el("tbody", {}, rows),
-    ),
+    el("p", { class: "muted small" }, "Row: what the clip shows. Column: what the model named."),
+    el("table", { class: "confusion" }, el("thead", {}, head), el("tbody", {}, rows)),
   );
 }
 

@@ -16,7 +16,7 @@ const REASONS = {
   failed: "the network failed",
 };
 
-/** Return the card of an action {event, picture, playable, labelable}. `before`: its card until now, whose picture is kept. */
+/** Return the card of {event, picture, playable, labelable}. `before`: its card until now, whose picture is kept. */
 export function eventCard(action, onplay, before = null) {
   const { event, playable } = action;
   const picture = el("div", { class: "picture-box" }, snapshot(action, before));

@@ -29,14 +29,24 @@ export function clipsSection(signal, changed) {
       part.refresh(one);
       return part.node;
     });
-    if (!nodes.length) nodes.push(emptyNote("No clips yet.", el("p", {}, "Record ten of an action and a minute of background, or label events on the page Events.")));
+    if (!nodes.length)
+      nodes.push(
+        emptyNote(
+          "No clips yet.",
+          el("p", {}, "Record ten of an action and a minute of background, or label events on the page Events."),
+        ),
+      );
     if (nodes.length !== list.children.length || nodes.some((one, at) => one !== list.children[at])) {
       fillWith(list, nodes);
     }
     fillWith(
       foot,
       bytes > 0 &&
-        el("a", { class: "button", href: "/api/teach/archive", download: "clips.tar" }, `Download all (${size(bytes)})`),
+        el(
+          "a",
+          { class: "button", href: "/api/teach/archive", download: "clips.tar" },
+          `Download all (${size(bytes)})`,
+        ),
     );
     foot.hidden = !bytes;
   }
@@ -68,10 +78,11 @@ function classOfClips(label, viewer, signal) {
 
   function draw(found) {
     const focused = clips.contains(document.activeElement) ? document.activeElement.dataset.name : null;
-    const recordings = [...Map.groupBy(found, ({ recording }) => recording)];
+    const recordings = [...Map.groupBy(found, ({ recording }) => recording).values()].map((own) => own.toReversed());
+    const ordered = recordings.flat(); // as they are shown
     fillWith(
       clips,
-      recordings.map(([, own]) =>
+      recordings.map((own) =>
         el(
           "div",
           { class: "recording-of" },
@@ -79,7 +90,7 @@ function classOfClips(label, viewer, signal) {
           el(
             "ul",
             { class: "chips" },
-            own.toReversed().map((clip) => el("li", {}, chip(clip, found))),
+            own.map((clip) => el("li", {}, chip(clip, ordered))),
           ),
         ),
       ),
@@ -87,7 +98,7 @@ function classOfClips(label, viewer, signal) {
     if (focused) clips.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
   }
 
-  function chip(clip, found) {
+  function chip(clip, ordered) {
     return el(
       "button",
       {
@@ -96,7 +107,7 @@ function classOfClips(label, viewer, signal) {
         dataset: { name: clip.name },
         title: "Play, move or discard",
         "aria-label": `Clip of ${clip.label}, ${clock(clip.at)}, ${length(clip.seconds)}`,
-        onclick: () => viewer.open(clip, found.toReversed()),
+        onclick: () => viewer.open(clip, ordered),
       },
       clock(clip.at),
       el("span", { class: "muted" }, length(clip.seconds)),
@@ -114,7 +125,7 @@ function classOfClips(label, viewer, signal) {
 }
 
 function titleOf(clips) {
-  const first = clips.at(-1).at;
+  const first = clips[0].at;
   return `${day(first)}, ${clock(first).slice(0, 5)} · ${count(clips.length, "clip")}`;
 }
 
@@ -162,7 +173,7 @@ function clipViewer(signal, changed) {
   function show(to) {
     at = to;
     const clip = clips[at];
-    const video = el("video", { controls: true, autoplay: true, loop: true, playsinline: true });
+    const video = el("video", { controls: true, autoplay: true, loop: true, playsinline: true, "aria-label": "Clip" });
     video.muted = true;
     video.src = path("api", "clip", clip.label, clip.name);
     const gone = () => video.replaceWith(el("p", { class: "note" }, "The clip cannot be played."));

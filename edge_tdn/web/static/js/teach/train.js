@@ -130,7 +130,11 @@ function nameOf(classes, models, finetune) {
   if (["stopped", "failed"].includes(finetune.state) && finetune.id && !taken.has(finetune.id)) return finetune.id;
   const actions = classes.filter(({ background }) => !background).map(({ label }) => label);
   const text = actions.slice(0, 2).join("-").normalize("NFKD").toLowerCase();
-  const base = text.replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 40) || "my-model";
+  const base =
+    text
+      .replace(/[^a-z0-9]+/g, "-")
+      .replace(/^-+|-+$/g, "")
+      .slice(0, 40) || "my-model";
   if (!taken.has(base)) return base;
   let number = 2;
   while (taken.has(`${base}-${number}`)) number += 1;

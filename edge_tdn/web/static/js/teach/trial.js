@@ -36,7 +36,10 @@ export function trialSection(overview, signal, changed) {
     where.hidden = !models.length;
     const open = new Set([...list.querySelectorAll("details[open]")].map((one) => one.dataset.model));
     if (!models.length) {
-      fillWith(list, emptyNote("No model yet.", el("p", {}, "A model that was trained here can be tried on a camera first.")));
+      fillWith(
+        list,
+        emptyNote("No model yet.", el("p", {}, "A model that was trained here can be tried on a camera first.")),
+      );
     } else {
       fillWith(
         list,
@@ -67,7 +70,7 @@ export function trialSection(overview, signal, changed) {
         "div",
         { class: "row" },
         button("Try for ten minutes", () => begin(model), `Try ${model.id} for ten minutes`),
-        !model.current && button("Take over", () => takeOver(model), `Take over ${model.id}`),
+        !(model.current && model.serving) && button("Take over", () => takeOver(model), `Take over ${model.id}`),
       ),
     );
   }
@@ -87,13 +90,20 @@ export function trialSection(overview, signal, changed) {
 
   async function takeOver(model) {
     const gone = vanishing(model);
-    const question = el("div", { class: "stack" }, [
-      el("p", {}, `${model.id} recognises: ${actionsOf(model).join(", ")}.`),
-      gone.length > 0 &&
-        el("p", { class: "note warn" }, `No longer recognised: ${gone.join(", ")}.`),
-      !how.configured &&
-        el("p", { class: "muted small" }, "The configuration does not name this model yet. The lines for it are shown next."),
-    ].filter(Boolean));
+    const question = el(
+      "div",
+      { class: "stack" },
+      [
+        el("p", {}, `${model.id} recognises: ${actionsOf(model).join(", ")}.`),
+        gone.length > 0 && el("p", { class: "note warn" }, `No longer recognised: ${gone.join(", ")}.`),
+        !how.configured &&
+          el(
+            "p",
+            { class: "muted small" },
+            "The configuration does not name this model yet. The lines for it are shown next.",
+          ),
+      ].filter(Boolean),
+    );
     if (!(await ask(`Use ${model.id} from now on?`, [question], "Take over"))) return;
     await error.run(async () => {
       const since = store.state.host.config?.since ?? "";
@@ -136,10 +146,13 @@ function vanishing(model) {
   return [...new Set(now)].filter((label) => !model.labels.includes(label)).sort();
 }
 
-function headline({ top1, evaluated }) {
-  const best = top1.int8 ?? Object.values(top1)[0];
-  if (best === undefined || !evaluated) return el("span", { class: "muted small" }, "not evaluated");
-  return [el("strong", {}, percent(best)), el("span", { class: "muted small" }, ` of ${count(evaluated, "held-out clip")}`)];
+/** Return how many held-out clips were named right, at the precision that the confusion is of. */
+function headline({ confusion, top1, evaluated }) {
+  const right = confusion.reduce((sum, row, at) => sum + row[at], 0);
+  const share = confusion.length ? right / evaluated : Object.values(top1)[0];
+  if (share === undefined || !evaluated) return el("span", { class: "muted small" }, "not evaluated");
+  const of = ` of ${count(evaluated, "held-out clip")} right`;
+  return fillWith(el("span", {}), el("strong", {}, percent(share)), el("span", { class: "muted small" }, of));
 }
 
 function percent(share) {

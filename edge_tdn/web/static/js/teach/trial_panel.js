@@ -82,7 +82,10 @@ export function trialPanel(signal, onstate) {
   function drawFound(before) {
     if (before && JSON.stringify(before.events) === JSON.stringify(state.events) && found.children.length) return;
     if (!state.events.length) {
-      fillWith(found, state.state === "running" && el("p", { class: "muted small" }, "Nothing recognised yet. Perform the action."));
+      fillWith(
+        found,
+        state.state === "running" && el("p", { class: "muted small" }, "Nothing recognised yet. Perform the action."),
+      );
       return;
     }
     fillWith(
@@ -100,7 +103,7 @@ export function trialPanel(signal, onstate) {
               "span",
               { class: "muted small" },
               timeOf(from, "clock"),
-              ` · ${to ? length((Date.parse(to) - Date.parse(from)) / 1000) : "active"} · peak ${peak.toFixed(2)}`,
+              ` · ${to ? length((Date.parse(to) - Date.parse(from)) / 1000) : "still active"} · peak ${peak.toFixed(2)}`,
             ),
           ),
         ),
@@ -128,7 +131,7 @@ function outcomeText({ state, text }) {
   return state === "ended" ? text || "The trial has ended." : "";
 }
 
-/** Return a bar with its number: {node, set(score, active)}; `score`: null: none yet, undefined: not an action of it. */
+/** Return a bar: {node, set(score, active)}; `score`: null: none yet; undefined: not one of its actions. */
 function scoreBar() {
   const filled = el("span", {});
   const number = el("span", { class: "number small" });

@@ -208,8 +208,7 @@ export function show(view, route, signal) {
       for (const { event, picture, playable, labelable } of found.actions) {
         const known = actions.get(event.id);
         const changed =
-          known &&
-          (known.picture !== picture || known.playable !== playable || Boolean(known.labelable) !== labelable);
+          known && (known.picture !== picture || known.playable !== playable || Boolean(known.labelable) !== labelable);
         if (changed) update({ event: known.event, picture, playable, labelable });
       }
     } catch (error) {
