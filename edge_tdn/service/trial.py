@@ -22,7 +22,6 @@ from edge_tdn.config.tables import DecideConfig
 from edge_tdn.errors import EdgeTdnError, with_type
 from edge_tdn.hub.camera_view import CameraView
 from edge_tdn.hub.teaching_access import TeachingRefused, TrialRequest, TrialState
-from edge_tdn.inference.compiled_cache import cache_folder
 from edge_tdn.inference.engine import Engine
 from edge_tdn.manifest import Model, open_model
 from edge_tdn.media.outline import Outline
@@ -160,9 +159,8 @@ class ModelTrial:
         networks, config = self._running.shared.networks, self._running.config
         model = open_model(place.folder)
         choice = _choice(model, place)
-        cache = cache_folder(config.runtime.cache, networks.base)
         began_s = time.monotonic()
-        runtime = networks.open_runtime(config, model, cache, choice)
+        runtime = networks.open_unshared(config, choice, model)
         log.info("trial of %s begins, opened in %.1f s", model.manifest.id, time.monotonic() - began_s)
         guarded = GuardedRuntime(runtime, len(model.labels), place.failures.append)
         try:
