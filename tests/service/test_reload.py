@@ -178,7 +178,6 @@ def test_ten_reloads_and_three_models_cost_an_unchanged_camera_nothing(
         return f'name = "other"\nsource = "demo:"\nloop = true\nhop = {number % 3 + 1}'
 
     with site.serve(LIVE, demo) as daemon:
-        began_s = time.time()
         for number in range(10):
             extra = f"[decide]\nupdate_interval_s = {number % 2 + 1}.0"
             cameras = [LIVE, demo, other(number)] if number % 4 else [LIVE, demo]
@@ -196,13 +195,10 @@ def test_ten_reloads_and_three_models_cost_an_unchanged_camera_nothing(
         assert site.camera(name).connects == 1
         assert log.count(f"camera={name} state=streaming") == 1, "the source was never opened again"
         end_reasons(site.events(name))
-        scores = site.scores(name, began_s)
-        assert median(steps_s(scores)) < 0.6, "a clip every 0.27 s, or every other one on a slow host"
+        clips, camera = 1 + round(sum(steps_s(site.scores(name))) / (4 / 15)), site.camera(name)
+        assert camera.clips + camera.shed == pytest.approx(clips, abs=3), "a clip every 0.27 s; a slow host sheds some"
     end_reasons(site.events("other"))
     assert {event.model.id for event in site.events("live") + site.events("demo")} >= {"motion", "m2"}
-    live = site.camera("live")
-    clips = 1 + round(sum(steps_s(site.scores("live"))) / (4 / 15))
-    assert live.clips + live.shed == pytest.approx(clips, abs=3)
 
 
 def test_cameras_come_and_leave_and_so_does_what_is_retained_of_them(site: ReloadedSite) -> None:
