@@ -5,7 +5,6 @@ Everything is real: a camera, the daemon, the trainer as its child process, the 
 
 import io
 import signal
-import signal
 import tarfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
