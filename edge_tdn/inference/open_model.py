@@ -26,8 +26,8 @@ def open_configured_model(config: Config, base: Path, choice: ModelChoice | None
     folder = find_model(choice.model, base)
     if reason := not_a_folder(folder):
         raise ConfigError(config.fault(choice.model_keys, choice.model, f"{folder}: {reason}"))
-    try:
-        return open_model(folder)
+    try:  # a link that is changed later must not mix the files of two models
+        return open_model(folder.resolve() if folder.is_symlink() else folder)
     except ModelError as error:
         if not isinstance(error.__cause__, PermissionError):
             raise

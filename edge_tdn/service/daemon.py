@@ -31,7 +31,12 @@ from edge_tdn.status_messages import DaemonStatus
 
 log = logging.getLogger(__name__)
 
-LIBRARY_THREADS = ("camera ", "main stream ", "recorder ")  # how the names start of threads that a library may hold
+LIBRARY_THREADS = (
+    "camera ",
+    "main stream ",
+    "recorder ",
+    "trial",
+)  # how the names start of threads that a library may hold
 
 
 class Daemon:

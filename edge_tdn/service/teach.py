@@ -30,7 +30,7 @@ from edge_tdn.service.finetune_job import FinetuneJob
 from edge_tdn.service.running import Running
 from edge_tdn.service.teach_clips import TeachClips
 from edge_tdn.service.teach_recorder import TeachRecorder
-from edge_tdn.service.trial import Trial
+from edge_tdn.service.trial import ModelTrial
 from edge_tdn.teaching.clip_list import classes, missing
 
 CLOSE_S = 0.3  # for the clip under way to be deleted when the daemon ends
@@ -54,7 +54,7 @@ def open_teaching(running: Running, reload: models_folder.Reload, hub: Hub) -> "
         reload,
         TeachRecorder(lambda state: hub.publish("record", state.json_bytes)),
         FinetuneJob(folder, trainer, lambda state: hub.publish("finetune", state.json_bytes)),
-        Trial(running, lambda state: hub.publish("trial", state.json_bytes)),
+        ModelTrial(running, lambda state: hub.publish("trial", state.json_bytes)),
         trains=trainer is not None,
     )
 
@@ -69,7 +69,7 @@ class PageTeaching:
         reload: models_folder.Reload,
         recorder: TeachRecorder,
         finetune: FinetuneJob,
-        trial: Trial,
+        trial: ModelTrial,
         trains: bool,
     ) -> None:
         """`folder`: of clips and models. `trains`: this host has a trainer."""

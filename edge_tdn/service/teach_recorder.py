@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from dataclasses import replace as replaced
 
 from edge_tdn.capture.zone_view import seen_in
 from edge_tdn.errors import EdgeTdnError, SourceError, with_type
@@ -15,6 +14,7 @@ from edge_tdn.hub.teaching_access import RecordRequest, RecordState, TeachingRef
 from edge_tdn.media.outline import Outline
 from edge_tdn.messages import Frame
 from edge_tdn.process.passwords import without_password
+from edge_tdn.service.tapped_runs import TappedRuns
 from edge_tdn.teaching.clip_cutter import CutProgress, RecordingPlan, cut_clips
 
 log = logging.getLogger(__name__)
@@ -101,14 +101,14 @@ class TeachRecorder:
         progress = _Progress(job, self._report)
         try:
             with job.view.tap(MAX_TAPPED) as tap:
-                frames = _Runs(job.request.camera)
-                shown = frames.of(tap.frames(stop, self._silence_s))
+                runs = TappedRuns()
+                shown = _steady(runs, tap.frames(stop, self._silence_s), job.request.camera)
                 if job.outline:
                     shown = seen_in(job.outline, shown, f"zone {job.request.zone}")
                 for path in cut_clips(shown, job.plan, progress.take):
                     log.info("camera=%s taught clip=%s", job.request.camera, path)
                     progress.made += 1
-                    frames.lost = 0
+                    runs.lost = 0
             complete = progress.made == job.request.count
             if not complete and not stop.is_set():
                 raise SourceError(f"{job.request.camera} sends no pictures any more", "stalled")
@@ -162,25 +162,13 @@ class _Progress:
         self._report(self._state)
 
 
-class _Runs:
-    """Numbers the unbroken runs of a camera's frames: one ends where a frame is missing, or the camera restarts."""
-
-    def __init__(self, camera: str) -> None:
-        self.lost = 0  # times that frames were lost since it was last set to 0
-        self._camera = camera
-
-    def of(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """Yield the frames; those of one run have one number of `stream`. SourceError: frames are lost all the time."""
-        run, before = 0, None
-        for frame in frames:
-            if before and (frame.stream, frame.seq) != (before.stream, before.seq + 1):
-                run += 1
-                self.lost += frame.stream == before.stream and frame.seq > before.seq
-                if self.lost == MAX_LOST:
-                    raise SourceError(
-                        f"this host is too busy to write a clip of {self._camera} without a gap; use a smaller stream, "
-                        "or disable other cameras meanwhile",
-                        "stalled",
-                    )
-            before = frame
-            yield replaced(frame, stream=run)
+def _steady(runs: TappedRuns, frames: Iterator[Frame], camera: str) -> Iterator[Frame]:
+    """Yield the frames of a tap. SourceError: some are lost again and again."""
+    for frame in runs.of(frames):
+        if runs.lost == MAX_LOST:
+            raise SourceError(
+                f"this host is too busy to write a clip of {camera} without a gap; use a smaller stream, or disable "
+                "other cameras meanwhile",
+                "stalled",
+            )
+        yield frame

@@ -88,7 +88,7 @@ class Teacher:
         self.tab.page.get_by_label(kind).check()
         if kind == "An action":
             self.tab.page.get_by_label("Name of the action").fill(label)
-        for name, value in (("Clips", CLIPS), ("Seconds each", 2), ("Seconds before each", pause)):
+        for name, value in (("Number of clips", CLIPS), ("Seconds each", 2), ("Pause before each", pause)):
             self.tab.page.get_by_label(name, exact=True).fill(str(value))
         self.press("Start recording")
         self.tab.shows(f"{label}: clip {CLIPS} of {CLIPS}")
@@ -130,7 +130,7 @@ def test_an_action_is_taught_by_the_page(
 
     teacher.go("Teach")
     tab.shows("Not enough yet")
-    teacher.record("Background: anything else", "background", pause=0)
+    teacher.record("Background", "background", pause=0)
     hall.show(door)
     teacher.record("An action", ACTION, pause=1)
     classes = {one["label"]: one["clips"] for one in teacher.ask("/api/teach")["classes"]}

@@ -34,10 +34,11 @@ export function labelRow({ event, labelable }) {
     const id = newId("was");
     const list = `${id}-labels`;
     const input = el("input", { type: "text", id, list, required: true, maxlength: "100", autocomplete: "off" });
+    const names = actions(event).map((one) => el("option", { value: one }));
     const form = el(
       "form",
       {
-        class: "row wrong",
+        class: "wrong",
         onsubmit: (submitted) => {
           submitted.preventDefault();
           put(input.value.trim());
@@ -45,13 +46,9 @@ export function labelRow({ event, labelable }) {
       },
       el("label", { for: id, class: "small muted" }, "It was"),
       input,
-      el(
-        "datalist",
-        { id: list },
-        actions(event).map((one) => el("option", { value: one })),
-      ),
+      el("datalist", { id: list }, names),
       el("button", { type: "submit", class: "button" }, "Save"),
-      el("button", { type: "button", class: "button quiet", onclick: () => cancel() }, "Cancel"),
+      el("button", { type: "button", class: "button quiet", onclick: cancel }, "Cancel"),
     );
     form.addEventListener("keydown", (pressed) => pressed.key === "Escape" && cancel());
     fillWith(node, form);

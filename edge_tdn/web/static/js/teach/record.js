@@ -35,16 +35,15 @@ export function recordSection(overview, signal, changed) {
   const known = el("datalist", { id: "taught-labels" });
   label.setAttribute("list", known.id);
   const numbers = { count: number(1, 100, 1), seconds: number(0.5, 600, 0.5), pause: number(0, 60, 1) };
-  const takes = el("p", { class: "muted small" });
-  const hint = el("p", { class: "small" }, HINTS.action);
+  const takes = el("p", { class: "muted small", role: "status" });
+  const hint = el("p", { class: "muted small" }, HINTS.action);
   const error = attempt(textOf);
   const labelField = field("Name of the action", label);
   const start = el("button", { type: "submit", class: "button first" }, "Start recording");
-  const form = el(
-    "form",
-    { class: "stack", onsubmit: begin },
-    el("div", { class: "fields" }, place.nodes),
-    kinds(),
+  const settings = el(
+    "fieldset",
+    { class: "stack" },
+    el("div", { class: "fields" }, place.nodes, kinds()),
     labelField,
     known,
     hint,
@@ -55,28 +54,24 @@ export function recordSection(overview, signal, changed) {
       field("Seconds each", numbers.seconds),
       field("Pause before each", numbers.pause),
     ),
-    el("div", { class: "row" }, start, takes),
   );
   const stop = el("button", { type: "button", class: "button", onclick: end }, "Stop");
+  const idle = el("div", { class: "row" }, start, takes);
   const running = el(
     "div",
-    { class: "stack recording", hidden: true },
-    doing,
+    { class: "stack", hidden: true },
+    el("div", { class: "row spread" }, doing, stop),
     bar.node,
-    el("div", { class: "row" }, stop),
   );
-  const outcome = el("p", { class: "note", role: "status", hidden: true });
-  const node = numbered(
-    1,
-    "Record",
-    mark,
+  const form = el(
+    "form",
+    { class: "stack", onsubmit: begin },
+    settings,
     picture,
-    announced,
-    running,
-    liveControls(signal, {}, form),
-    outcome,
-    error.node,
+    el("div", { class: "shutter" }, idle, running),
   );
+  const failed = el("p", { class: "note bad", role: "alert", hidden: true });
+  const node = numbered(1, "Record", mark, liveControls(signal, {}, form), announced, failed, error.node);
 
   function textInput(example) {
     return el("input", {
@@ -168,13 +163,15 @@ export function recordSection(overview, signal, changed) {
       place.choose(now.camera, now.zone);
       showPicture();
     }
-    form.hidden = active;
+    settings.disabled = active;
+    idle.hidden = active;
     running.hidden = !active;
     over.hidden = !active;
     setClass(over, "on", now.state === "recording");
     fillWith(mark, active && stateMark("bad", now.state === "ready" ? "Get ready" : "Recording"));
     if (active) drawActive(now);
-    drawOutcome(now);
+    if (isActive(before) && !active) setText(takes, doneText(now));
+    showFailure(now);
     announce(before, now);
     if (now.made !== before.made || (isActive(before) && !active)) changed();
     if (isActive(before) && !active && [stop, document.body].includes(document.activeElement)) start.focus();
@@ -183,17 +180,15 @@ export function recordSection(overview, signal, changed) {
   function drawActive({ state: phase, left_s: left, number: at, count: clips, share, label: name }) {
     const seconds = Math.max(1, Math.ceil(left));
     setText(digits, seconds);
-    setText(below, phase === "ready" ? "until it records" : "recording");
+    setText(below, phase === "ready" ? "get ready" : "recording");
     setText(doing, `${name}: clip ${at} of ${clips}`);
     bar.set(phase === "recording" ? share : 0, phase === "ready" ? `begins in ${seconds} s` : `${seconds} s left`);
   }
 
-  function drawOutcome(now) {
-    const failed = now.state === "failed";
-    const text = failed ? `${now.text}${now.made ? ` ${count(now.made, "clip")} kept.` : ""}` : doneText(now);
-    setText(outcome, text);
-    setClass(outcome, "bad", failed);
-    outcome.hidden = !text;
+  function showFailure({ state: phase, text, made }) {
+    const kept = made ? ` ${count(made, "clip")} kept.` : "";
+    setText(failed, phase === "failed" ? text + kept : "");
+    failed.hidden = phase !== "failed";
   }
 
   function announce(before, now) {
@@ -225,7 +220,8 @@ export function recordSection(overview, signal, changed) {
         classes.filter((one) => !one.background).map((one) => el("option", { value: one.label })),
       );
       if (!label.value && document.activeElement !== label) {
-        label.value = classes.find((one) => !one.background)?.label ?? "";
+        const actions = classes.filter((one) => !one.background).map((one) => one.label);
+        label.value = actions.includes(record.label) ? record.label : (actions[0] ?? "");
       }
     },
   };
@@ -236,5 +232,5 @@ function isActive({ state }) {
 }
 
 function doneText({ state, made, label }) {
-  return state === "done" && made ? `${count(made, "clip")} of ${label} recorded. Look through them below.` : "";
+  return state === "done" && made ? `${count(made, "clip")} of ${label} recorded.` : "";
 }

@@ -103,7 +103,7 @@ export function trialPanel(signal, onstate) {
               "span",
               { class: "muted small" },
               timeOf(from, "clock"),
-              ` · ${to ? length((Date.parse(to) - Date.parse(from)) / 1000) : "active"} · peak ${peak.toFixed(2)}`,
+              ` · ${lengthOf(from, to)} · peak ${peak.toFixed(2)}`,
             ),
           ),
         ),
@@ -124,6 +124,10 @@ export function trialPanel(signal, onstate) {
 function leftText({ state, left_s: left, clips }) {
   if (state === "opening") return "The model is being opened.";
   return `${length(Math.round(left))} left · ${count(clips, "clip")} scored`;
+}
+
+function lengthOf(from, to) {
+  return to ? length((Date.parse(to) - Date.parse(from)) / 1000) : "still active";
 }
 
 function outcomeText({ state, text }) {
