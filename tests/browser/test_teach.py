@@ -96,8 +96,8 @@ class Teacher:
 
     def trained(self) -> None:
         """Wait for the end of the training."""
-        self.tab.shows("Step 1 of ")
-        self.tab.until(lambda: f"{MODEL} is trained." in self.tab.text("main") or self._failed(), TRAINING_S)
+        for text in ("Step 1 of ", f"{MODEL} is trained."):
+            self.tab.until(lambda: text in self.tab.text("main") or self._failed(), TRAINING_S)  # noqa: B023  (at once)
 
     def _failed(self) -> bool:
         state = self.ask("/api/teach")["finetune"]
