@@ -15,7 +15,10 @@ from tests.support.mqtt import HostRecorder
 from tests.support.page_daemon import PageDaemon
 
 pytestmark = pytest.mark.slow
-SECRETS = ("/api/state", "/api/events", "/api/camera/door/scores", "/api/camera/door/picture", "/api/stream")
+SECRETS = (
+    "/api/state", "/api/events", "/api/camera/door/scores", "/api/camera/door/picture", "/api/stream", "/api/teach",
+    "/api/teach/clips", "/api/teach/archive",
+)  # fmt: off
 OFF = '{"enabled": false}'
 READ = """async (target) => {
     try {

@@ -90,7 +90,7 @@ def test_a_clip_that_is_deleted_meanwhile_is_left_out(clips: Path) -> None:
 
 
 def test_a_clip_that_becomes_shorter_meanwhile_ends_the_archive(clips: Path) -> None:
-    """An archive that is cut off is seen by whoever unpacks it; one with other bytes would not be."""
+    """Who unpacks an archive that is cut off sees that; other bytes in place of the clip would not be seen."""
     chunks = tar_chunks(clips)
     long = clips / "door open" / "20260301T120000Z-2.mp4"
     received = b""

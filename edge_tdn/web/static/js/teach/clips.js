@@ -2,6 +2,7 @@
 import { get, path, post } from "../api.js";
 import { el, fillWith, newId, setText } from "../dom.js";
 import { emptyNote, facts, stateMark, textOf } from "../parts.js";
+import { link } from "../router.js";
 import { clock, day, length, timeOf } from "../time.js";
 import { ask, attempt, count, numbered, options, size } from "./parts.js";
 
@@ -33,7 +34,12 @@ export function clipsSection(signal, changed) {
       nodes.push(
         emptyNote(
           "No clips yet.",
-          el("p", {}, "Record ten of an action and a minute of background, or label events on the page Events."),
+          el(
+            "p",
+            {},
+            "Record ten of an action and a minute of background, or label what was recognised: ",
+            el("a", { href: link("events") }, "Events"),
+          ),
         ),
       );
     if (nodes.length !== list.children.length || nodes.some((one, at) => one !== list.children[at])) {
@@ -188,12 +194,17 @@ function clipViewer(signal, changed) {
         ["Length", `${length(clip.seconds)}, ${size(clip.bytes)}`],
       ]),
     );
-    const others = labels.filter((label) => label !== clip.label);
-    options(target, [["", "Move to ..."], ...others.map((label) => [label, label])], "");
-    target.disabled = !others.length;
+    offer();
     before.disabled = at === 0;
     after.disabled = at === clips.length - 1;
     error.node.hidden = true;
+  }
+
+  /** Offer the other classes. */
+  function offer() {
+    const others = labels.filter((label) => label !== clips[at].label);
+    options(target, [["", "Move to ..."], ...others.map((label) => [label, label])], "");
+    target.disabled = !others.length;
   }
 
   async function move() {
@@ -221,7 +232,9 @@ function clipViewer(signal, changed) {
   return {
     node,
     classes(now) {
+      if (JSON.stringify(now) === JSON.stringify(labels)) return;
       labels = now;
+      if (node.open) offer();
     },
     open(clip, found) {
       clips = found;

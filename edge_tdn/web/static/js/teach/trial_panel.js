@@ -103,7 +103,7 @@ export function trialPanel(signal, onstate) {
               "span",
               { class: "muted small" },
               timeOf(from, "clock"),
-              ` · ${to ? length((Date.parse(to) - Date.parse(from)) / 1000) : "still active"} · peak ${peak.toFixed(2)}`,
+              ` · ${lengthOf(from, to)} · peak ${peak.toFixed(2)}`,
             ),
           ),
         ),
@@ -126,9 +126,13 @@ function leftText({ state, left_s: left, clips }) {
   return `${length(Math.round(left))} left · ${count(clips, "clip")} scored`;
 }
 
+function lengthOf(from, to) {
+  return to ? length((Date.parse(to) - Date.parse(from)) / 1000) : "still active";
+}
+
 function outcomeText({ state, text }) {
   if (state === "failed") return `The trial failed: ${text}`;
-  return state === "ended" ? text || "The trial has ended." : "";
+  return state === "ended" ? `The trial has ended${text ? `: ${text}` : ""}.` : "";
 }
 
 /** Return a bar: {node, set(score, active)}; `score`: null: none yet; undefined: not one of its actions. */
