@@ -47,8 +47,12 @@ export function labelRow({ event, labelable }) {
       el("label", { for: id, class: "small muted" }, "It was"),
       input,
       el("datalist", { id: list }, names),
-      el("button", { type: "submit", class: "button" }, "Save"),
-      el("button", { type: "button", class: "button quiet", onclick: cancel }, "Cancel"),
+      el(
+        "span",
+        {},
+        el("button", { type: "submit", class: "button" }, "Save"),
+        el("button", { type: "button", class: "button quiet", onclick: cancel }, "Cancel"),
+      ),
     );
     form.addEventListener("keydown", (pressed) => pressed.key === "Escape" && cancel());
     fillWith(node, form);
