@@ -15,7 +15,7 @@ import pytest
 from edge_tdn.config.load import load
 from edge_tdn.errors import ConfigError
 from edge_tdn.hub.teaching_access import TeachingRefused
-from edge_tdn.manifest import Model, shipped_models
+from edge_tdn.manifest import Model
 from edge_tdn.service import reload
 from edge_tdn.service.daemon import Daemon
 from edge_tdn.service.models_folder import (
@@ -28,7 +28,7 @@ from edge_tdn.service.models_folder import (
     take_over,
     training_command,
 )
-from tests.support.model_folders import edit_manifest, rehash
+from tests.support.model_folders import renamed_copy
 from tests.support.waiting import eventually
 
 
@@ -48,14 +48,7 @@ REPORT = {
 
 def add_model(page: Path, model_id: str, labels: dict[str, str] | None = None, report: object = REPORT) -> Path:
     """Copy the shipped model into the page's folder. `labels`: that are renamed."""
-    folder = page / "models" / model_id
-    shutil.copytree(shipped_models() / "motion", folder)
-    text = (folder / "labels.txt").read_text()
-    for old, new in (labels or {}).items():
-        text = text.replace(f"{old}\n", f"{new}\n", 1)
-    (folder / "labels.txt").write_text(text)
-    rehash(folder, "labels.txt")
-    edit_manifest(folder, lambda content: content.update(id=model_id))
+    folder = renamed_copy(page / "models" / model_id, model_id, labels or {})
     (folder / "finetune.json").write_text(json.dumps(report))
     return folder
 

@@ -1,13 +1,14 @@
 """Edits of a model folder whose manifest then agrees with them, as a careful forger would make."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from edge_tdn.manifest import LABELS, MANIFEST, Manifest, dump, records, seal
+from edge_tdn.manifest import LABELS, MANIFEST, Manifest, dump, records, seal, shipped_models
 
 Content = dict[str, Any]  # a manifest as JSON has it
 
@@ -33,6 +34,18 @@ def rehash(folder: Path, name: str) -> None:
             content["labels_sha256"] = record["sha256"]
 
     edit_manifest(folder, change)
+
+
+def renamed_copy(folder: Path, model_id: str, labels: Mapping[str, str]) -> Path:
+    """Copy the shipped model under another id. `labels`: that are renamed."""
+    shutil.copytree(shipped_models() / "motion", folder)
+    text = (folder / LABELS).read_text()
+    for old, new in labels.items():
+        text = text.replace(f"{old}\n", f"{new}\n", 1)
+    (folder / LABELS).write_text(text)
+    rehash(folder, LABELS)
+    edit_manifest(folder, lambda content: content.update(id=model_id))
+    return folder
 
 
 def reseal(folder: Path, **changes: Any) -> Path:
