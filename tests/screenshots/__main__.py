@@ -9,6 +9,7 @@ import io
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser
@@ -16,9 +17,12 @@ from playwright.sync_api import Browser
 from tests.support.broker import Mosquitto
 from tests.support.browser import NARROW, WIDE, Tab, new_context, open_browser
 from tests.support.page_daemon import PageDaemon
+from tests.support.waiting import eventually
 
 MAX_COLOURS = 256
 SCENES_S = 60.0  # that the scores and the events of the pictures cover
+ACCEPTED = 202  # status of an answer
+RETRY_S = 1.0
 SETTLE_MS = 2500  # until a view is complete
 CAMERAS = (
     'name = "hall"\nsource = "demo:people"\nloop = true\nhop = 2',
@@ -27,7 +31,14 @@ CAMERAS = (
     '[[camera.zone]]\nname = "right"\nregion = [0.5, 0.0, 0.5, 1.0]',
     'name = "yard"\nsource = "demo:"\nloop = true\nhop = 2',
 )
-VIEWS = {"cameras": "#/cameras", "camera": "#/camera/hall", "zones": "#/camera/desk", "events": "#/events"}
+VIEWS = {
+    "cameras": "#/cameras",
+    "camera": "#/camera/hall",
+    "zones": "#/camera/desk",
+    "events": "#/events",
+    "teach": "#/teach",
+}
+CLIPS = {"wave": 4, "background": 3}  # to look at on the page Teach, by class
 ALL = {**VIEWS, "host": "#/host"}
 
 
@@ -45,6 +56,8 @@ def main() -> None:
         try:
             with PageDaemon(folder, broker.url, *CAMERAS) as daemon:
                 daemon.link()
+                for label, count in CLIPS.items():
+                    _record(daemon, label, count)
                 time.sleep(SCENES_S)
                 _take(browser, daemon, options.out, options.all)
         finally:
@@ -66,8 +79,43 @@ def _take(browser: Browser, daemon: PageDaemon, out: Path, everything: bool) -> 
             for view, fragment in views.items():
                 tab.page.goto(f"{daemon.url}{fragment}")
                 kind = f"-{size['width']}-{scheme}" if everything else ""
-                _save(tab, out / f"web-{view}{kind}.png")
+                if view == "teach":
+                    _save_recording(daemon, tab, out / f"web-{view}{kind}.png")
+                else:
+                    _save(tab, out / f"web-{view}{kind}.png")
             context.close()
+
+
+def _record(daemon: PageDaemon, label: str, count: int) -> None:
+    """Record clips as the page does, and wait for them."""
+    cookie = daemon.log_in()
+    while _post(daemon, cookie, "/api/camera/hall/record", _clips(label, count)) != ACCEPTED:
+        time.sleep(RETRY_S)  # the camera does not stream yet
+    eventually(lambda: _state(daemon, cookie) == "done")
+
+
+def _save_recording(daemon: PageDaemon, tab: Tab, path: Path) -> None:
+    """Save the page Teach while a clip is recorded, which is then left."""
+    cookie = daemon.log_in()
+    tab.shows("wave", ".classes")
+    tab.page.locator("summary", has_text="wave").click()
+    assert _post(daemon, cookie, "/api/camera/hall/record", _clips("wave", 3, 60.0)) == ACCEPTED
+    _save(tab, path)
+    assert _post(daemon, cookie, "/api/record/stop", {}) == ACCEPTED
+    eventually(lambda: _state(daemon, cookie) == "done")
+
+
+def _clips(label: str, count: int, seconds: float = 2.0) -> dict[str, object]:
+    return {"label": label, "zone": None, "count": count, "seconds": seconds, "pause": 0}
+
+
+def _post(daemon: PageDaemon, cookie: str, target: str, content: object) -> int:
+    return daemon.post(target, content, {"Cookie": cookie})[0]
+
+
+def _state(daemon: PageDaemon, cookie: str) -> object:
+    overview: Any = daemon.get("/api/teach", cookie)
+    return overview["record"]["state"]
 
 
 def _save(tab: Tab, path: Path) -> None:

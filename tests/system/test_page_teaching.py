@@ -1,10 +1,11 @@
-"""Clips by the page of `edge-tdn run`, over HTTP: recorded, labelled, listed, played, moved and carried away.
+"""Teaching by the page of `edge-tdn run`, over HTTP: clips, and models that are tried and taken over.
 
-The training, the trial and the take-over are in tests/browser.
+The training between the two is in tests/browser.
 """
 
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,10 @@ from urllib.parse import quote
 
 import pytest
 
+from edge_tdn.manifest import shipped_models
 from edge_tdn.media import gstreamer
 from tests.support.broker import Mosquitto
+from tests.support.model_folders import reseal
 from tests.support.page_daemon import PageDaemon
 from tests.support.waiting import PROGRAM_S, eventually
 
@@ -85,6 +88,37 @@ def test_clips_are_taught_by_the_page(broker: Mosquitto, tmp_path: Path) -> None
     (folder,) = tmp_path.glob("state/*/page")
     assert len(list((folder / "clips/background").glob("*.mp4"))) == 2
     assert not list(folder.glob("clips/**/.*"))
+
+
+@pytest.mark.timeout(4 * PROGRAM_S)
+def test_a_model_is_tried_and_taken_over_by_the_page(broker: Mosquitto, tmp_path: Path) -> None:
+    folder = tmp_path / "state/test/page"
+    models = folder / "models"
+    for name in ("first", "second"):
+        shutil.copytree(shipped_models() / "motion", models / name)
+        reseal(models / name, id=name)
+    (folder / "current").symlink_to("models/first")
+    extra = "enter_threshold = 0.5\n[runtime]\nmodel = 'state/test/page/current'\n"
+    with PageDaemon(tmp_path, broker.url, CAMERA, extra=extra) as daemon:
+        daemon.wait_for_log("state=streaming")
+        page = Viewer(daemon)
+        assert _serving(page) == ["first"]
+        wish = {"model": "second", "camera": "door", "zone": None}
+        assert page.post("/api/trial", wish, 202)["state"] == "opening"
+        eventually(lambda: page.part("trial")["events"], describe=daemon.log)
+        assert page.part("trial")["state"] == "running"
+        stopped = page.post("/api/trial/stop", {}, 202)
+        assert (stopped["state"], stopped["text"]) == ("ended", "stopped")
+        assert page.post("/api/takeover", {"model": "second"})["configured"] is True
+        eventually(lambda: _serving(page) == ["second"], describe=daemon.log)
+        refused = page.post("/api/takeover", {"model": "third"}, 409)["error"]
+        assert "there is no model 'third' here" in str(refused)
+        assert daemon.terminate() == 0
+    assert (folder / "current").resolve() == models / "second"
+
+
+def _serving(page: Viewer) -> list[object]:
+    return [one["id"] for one in _list(page.get("/api/teach")["models"]) if one["serving"]]
 
 
 def _list(value: object) -> list[dict[str, object]]:

@@ -194,12 +194,17 @@ function clipViewer(signal, changed) {
         ["Length", `${length(clip.seconds)}, ${size(clip.bytes)}`],
       ]),
     );
-    const others = labels.filter((label) => label !== clip.label);
-    options(target, [["", "Move to ..."], ...others.map((label) => [label, label])], "");
-    target.disabled = !others.length;
+    offer();
     before.disabled = at === 0;
     after.disabled = at === clips.length - 1;
     error.node.hidden = true;
+  }
+
+  /** Offer the other classes. */
+  function offer() {
+    const others = labels.filter((label) => label !== clips[at].label);
+    options(target, [["", "Move to ..."], ...others.map((label) => [label, label])], "");
+    target.disabled = !others.length;
   }
 
   async function move() {
@@ -227,7 +232,9 @@ function clipViewer(signal, changed) {
   return {
     node,
     classes(now) {
+      if (JSON.stringify(now) === JSON.stringify(labels)) return;
       labels = now;
+      if (node.open) offer();
     },
     open(clip, found) {
       clips = found;

@@ -132,7 +132,7 @@ function lengthOf(from, to) {
 
 function outcomeText({ state, text }) {
   if (state === "failed") return `The trial failed: ${text}`;
-  return state === "ended" ? text || "The trial has ended." : "";
+  return state === "ended" ? `The trial has ended${text ? `: ${text}` : ""}.` : "";
 }
 
 /** Return a bar: {node, set(score, active)}; `score`: null: none yet; undefined: not one of its actions. */
