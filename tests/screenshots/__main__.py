@@ -102,7 +102,6 @@ def _save_recording(daemon: PageDaemon, tab: Tab, path: Path) -> None:
     """Save the page Teach while a clip is recorded, which is then left."""
     cookie = daemon.log_in()
     tab.shows("wave", ".classes")
-    tab.page.locator("summary", has_text="wave").click()
     assert _post(daemon, cookie, "/api/camera/hall/record", _clips("wave", 3, 60.0)) == ACCEPTED
     _save(tab, path)
     assert _post(daemon, cookie, "/api/record/stop", {}) == ACCEPTED

@@ -8,13 +8,12 @@ import { store } from "../store.js";
 const BACKGROUND = "background";
 const labelled = new Map(); // id of an action -> the class that it was put into, as long as this page is open
 
-/** Return the row of buttons of an action {event, labelable}, or null if its clip cannot be learned from. */
+/** Return the row of buttons of an action {event, labelable}, empty while its clip is written; null: it has no clip. */
 export function labelRow({ event, labelable }) {
-  if (!store.state?.teach) return null;
-  if (!labelable && !labelled.has(event.id)) return null;
+  if (!store.state?.teach || !event.clip) return null;
   const node = el("div", { class: "label-row" });
   if (labelled.has(event.id)) showDone();
-  else showButtons();
+  else if (labelable) showButtons();
 
   function showButtons(error = "") {
     fillWith(

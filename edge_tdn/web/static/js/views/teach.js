@@ -68,8 +68,8 @@ export function show(view, route, signal) {
     const [record, clips, train, trial] = made.map(({ node }) => node);
     fillWith(
       content,
-      el("div", { class: "stack teach-column" }, record, clips),
-      el("div", { class: "stack teach-column" }, train, trial),
+      el("div", { class: "stack teach-record" }, record),
+      el("div", { class: "stack" }, clips, train, trial),
     );
     return made;
   }
