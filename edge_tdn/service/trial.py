@@ -18,7 +18,7 @@ from edge_tdn.actions.decider import Decider, Origin
 from edge_tdn.actions.labels import for_model, rules
 from edge_tdn.capture.zone_view import seen_in
 from edge_tdn.config.resolved_zones import ModelChoice, ResolvedZone
-from edge_tdn.config.tables import DecideConfig
+from edge_tdn.config.tables import Config, DecideConfig
 from edge_tdn.errors import EdgeTdnError, with_type
 from edge_tdn.hub.camera_view import CameraView
 from edge_tdn.hub.teaching_access import TeachingRefused, TrialRequest, TrialState
@@ -61,6 +61,7 @@ class _TrialPlace:
 
     request: TrialRequest
     folder: Path  # of the model
+    config: Config  # from which the zone was read: another one ends the trial
     zone: ResolvedZone
     view: CameraView
     max_gap_s: float
@@ -126,6 +127,7 @@ class ModelTrial:
             self._thread.join(timeout_s)
 
     def _place(self, request: TrialRequest, folder: Path) -> _TrialPlace:
+        config = self._running.config  # a reload replaces it last, so that one under way ends the trial
         camera = next((one for one in self._running.cameras if one.name == request.camera), None)
         if camera is None:
             raise TeachingRefused(f"there is no camera {request.camera!r} any more")
@@ -139,7 +141,8 @@ class ModelTrial:
             raise TeachingRefused(f"{slow}; a second model would make it worse")
         hub = self._running.shared.hub
         assert hub is not None  # else there is no page
-        return _TrialPlace(request, folder.resolve(), zone.settings.zone, hub.view(camera.name), camera.table.max_gap_s)
+        view, max_gap_s = hub.view(camera.name), camera.table.max_gap_s
+        return _TrialPlace(request, folder.resolve(), config, zone.settings.zone, view, max_gap_s)
 
     def _run(self, place: _TrialPlace, stop: threading.Event) -> None:
         try:
@@ -156,7 +159,7 @@ class ModelTrial:
     @contextmanager
     def _opened(self, place: _TrialPlace) -> "Iterator[tuple[Model, GuardedRuntime]]":
         """Open the model, and close it at the end of the block."""
-        networks, config = self._running.shared.networks, self._running.config
+        networks, config = self._running.shared.networks, place.config
         model = open_model(place.folder)
         choice = _choice(model, place)
         began_s = time.monotonic()
@@ -182,7 +185,7 @@ class ModelTrial:
                 self._show(state="running", labels=labels)
                 frames = TappedRuns().of(tap.frames(stop, timing.silence_s))
                 shown = seen_in(Outline(zone.region, zone.polygon), frames, zone.display_name) if zone.name else frames
-                self._feed(shown, feed, sink, place.failures)
+                self._feed(shown, feed, sink, place)
             raise TrialEnd("stopped" if stop.is_set() else f"{place.request.camera} sends no pictures any more")
         finally:
             try:
@@ -191,22 +194,22 @@ class ModelTrial:
                 log.debug("trial: the runtime thread has ended")
             self._show(**sink.found())
 
-    def _feed(self, frames: Iterator[Frame], feed: SegmentFeed, sink: TrialSink, failures: list[str]) -> None:
+    def _feed(self, frames: Iterator[Frame], feed: SegmentFeed, sink: TrialSink, place: _TrialPlace) -> None:
         """Push frames until they end. Raises TrialEnd, EdgeTdnError."""
-        config, began_s, timing = self._running.config, time.monotonic(), self._timing
+        began_s, timing = time.monotonic(), self._timing
         published_s, slow_since_s = -inf, None
         for frame in frames:
             feed.push(frame, feed.pipeline)
             now_s = time.monotonic()
-            if failures:
-                raise EdgeTdnError(failures[0])
+            if place.failures:
+                raise EdgeTdnError(place.failures[0])
             if now_s - began_s > timing.length_s:
                 raise TrialEnd("the time is over")
             if now_s - published_s < timing.publish_s:
                 continue
             published_s = now_s
             self._show(left_s=round(timing.length_s - (now_s - began_s), 1), **sink.found())
-            if self._running.config is not config:
+            if self._running.config is not place.config:
                 raise TrialEnd("the configuration was read again")
             slow = self._too_slow()
             slow_since_s = (slow_since_s or now_s) if slow else None
@@ -214,8 +217,8 @@ class ModelTrial:
                 raise TrialEnd(f"{slow}: too slow for both models; the one that serves goes first")
 
     def _decider(self, place: _TrialPlace, model: Model, precision: str) -> Decider:
-        config, request = self._running.config, place.request
-        origin = Origin(config.host, request.camera, "trial", model.ref(precision), request.zone)
+        request = place.request
+        origin = Origin(place.config.host, request.camera, "trial", model.ref(precision), request.zone)
         return Decider(_decide(place, model), origin, model.labels, model.manifest.background)
 
     def _too_slow(self) -> str:
