@@ -23,6 +23,7 @@ from edge_tdn.errors import EdgeTdnError, with_type
 from edge_tdn.hub.camera_view import CameraView
 from edge_tdn.hub.teaching_access import TeachingRefused, TrialRequest, TrialState
 from edge_tdn.inference.engine import Engine
+from edge_tdn.inference.lane import Lane
 from edge_tdn.manifest import Model, open_model
 from edge_tdn.media.outline import Outline
 from edge_tdn.messages import Frame
@@ -150,6 +151,8 @@ class ModelTrial:
                 self._try(place, stop, model, runtime)
         except TrialEnd as end:
             self._show(state="ended", left_s=0.0, text=str(end))
+        except CancelledError:
+            self._show(state="ended", left_s=0.0, text="the daemon ends")
         except EdgeTdnError as error:
             self._show(state="failed", left_s=0.0, text=without_password(str(error)))
         except Exception as error:  # a fault in the code; the daemon has other things to do
@@ -176,9 +179,11 @@ class ModelTrial:
         scheduler, zone, timing = self._running.shared.scheduler, place.zone, self._timing
         spec, labels = model.manifest.input, _actions(place, model)
         sink = TrialSink(self._decider(place, model, runtime.precision), place.failures.append)
-        lane = scheduler.add_lane(Engine(runtime, spec), zone.hop, sink)
+        lanes: list[Lane] = []
+        # between two turns: a reload that fails serves again exactly the lanes from before it
+        scheduler.run_between_turns(lambda: lanes.append(scheduler.add_lane(Engine(runtime, spec), zone.hop, sink)))
         gate = MotionGate() if zone.motion_gate else None
-        pipeline = Pipeline(Window(spec, place.max_gap_s, gate=gate, follow=zone.follow), lane)
+        pipeline = Pipeline(Window(spec, place.max_gap_s, gate=gate, follow=zone.follow), lanes[0])
         feed = SegmentFeed(scheduler, pipeline)
         try:
             with place.view.tap() as tap:

@@ -5,7 +5,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,15 @@ class Device:
     broken: Exception | None = None
     gone: Exception | None = None
     closed: bool = False
+    held: threading.Event = field(default_factory=threading.Event)  # set: no model is opened
+    opening: threading.Event = field(default_factory=threading.Event)
 
     def open(self, config: Config, model: Model, cache: Path | None, choice: ModelChoice) -> Runtime:
         runtime = open_configured_runtime(config, model, cache, choice)
         if "taught" not in str(model.folder):
             return runtime
+        self.opening.set()
+        eventually(lambda: not self.held.is_set())
         if self.gone:
             raise self.gone
         return _TriedRuntime(runtime, self)
@@ -177,6 +181,22 @@ def test_a_model_that_cannot_be_opened_fails_the_trial_alone(broker: Mosquitto, 
         (one.folder / "labels.txt").write_text("changed\n")
         one.start()
         assert "labels.txt" in one.ended()["text"]
+        one.still_serves()
+
+
+def test_a_reload_while_the_model_opens_ends_the_trial(broker: Mosquitto, tmp_path: Path) -> None:
+    """It was to see the zone as it was before."""
+    with tried(tmp_path, broker) as one:
+        one.device.held.set()
+        one.start()
+        assert one.device.opening.wait(PATIENCE_S)
+        path, before = tmp_path / "site.toml", one.daemon._running.config
+        path.write_text(path.read_text().replace("enter_threshold = 0.5", "enter_threshold = 0.6"))
+        one.daemon.reload()
+        eventually(lambda: one.daemon._running.config is not before)
+        one.device.held.clear()
+        state = one.ended()
+        assert (state["state"], state["text"]) == ("ended", "the configuration was read again")
         one.still_serves()
 
 
