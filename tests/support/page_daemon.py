@@ -21,12 +21,16 @@ QUICK = "[decide]\nmerge_gap_s = 0.0\ncool_down_s = 0.0\n"  # every action of th
 class PageDaemon(DaemonProcess):
     """A daemon with the page at a free port; `port` may be that of one before, which has ended."""
 
-    def __init__(self, folder: Path, broker_url: str, *cameras: str, port: int = 0, record: str = RECORD) -> None:
-        """`record`: the table of recordings."""
+    def __init__(
+        self, folder: Path, broker_url: str, *cameras: str, port: int = 0, record: str = RECORD, extra: str = ""
+    ) -> None:
+        """`record`: the table of recordings. `extra`: follows [decide], which is the last table."""
         folder.mkdir(exist_ok=True)
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
-        self.config = write_site(folder, broker_url, *cameras, extra=f"[web]\nport = {self.port}\n{record}{QUICK}")
+        self.config = write_site(
+            folder, broker_url, *cameras, extra=f"[web]\nport = {self.port}\n{record}{QUICK}{extra}"
+        )
         super().__init__(self.config, STATE_DIRECTORY=str(folder / "state"))
 
     def link(self) -> str:
