@@ -39,6 +39,7 @@ LONG = (
     "export/quantize/test_quantize.py",
     "system/test_wheel.py",
     "web/test_fuzz.py",
+    "system/test_chain.py",  # short: pytest-xdist gives it to the worker of the first file, which has one test
     "export/convert/test_convert.py",
     "training/commands/test_next_steps.py",
     "browser/test_attacks.py",
@@ -51,7 +52,6 @@ LONG = (
     "export/quantize/test_replaced.py",
     "cli/test_replay.py",
     "cli/test_demo.py",
-    "system/test_chain.py",
     "system/test_chaos_cameras.py",
     "process/test_program.py",
     "export/network/test_tdn.py",
