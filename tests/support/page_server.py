@@ -22,6 +22,7 @@ from tests.support.waiting import PATIENCE_S
 TOKEN = "a token of the tests, not-a-secret".replace(" ", "-")
 UNKNOWN = "/api/unknown"  # an address that needs a session; with one, it is 404
 HOST = "127.0.0.1"
+LAST_CHUNK = b"\r\n0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"  # before an answer, if the request asks for it
 
 
@@ -154,7 +155,10 @@ def read_answer(connection: socket.socket, is_head: bool = False, max_body: int 
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         status = int(first.split()[1])
         length = 0 if is_head or status in (204, 304) else min(max_body, int(headers.get("content-length", max_body)))
-        while len(body) < length and (more := connection.recv(65_536)):
+        in_chunks = headers.get("transfer-encoding") == "chunked"  # of unknown length: the last chunk is empty
+        while len(body) < length and not (in_chunks and body.endswith(LAST_CHUNK)):
+            if not (more := connection.recv(65_536)):
+                break
             body += more
     except ConnectionResetError:
         return PageAnswer(0)
