@@ -46,7 +46,8 @@ class Tab:
         self.page.set_default_timeout(1000 * PATIENCE_S)
         self.messages: list[str] = []
         self.statuses: list[tuple[str, int]] = []  # target and status of every answer
-        self.answers: list[tuple[str, int]] = []  # likewise, and of answers that the browser keeps from the page
+        self._targets: dict[str, str] = {}  # by the number of the request
+        self._answered: list[tuple[str, int]] = []  # number of the request, and status
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.messages.append(f"error: {error}"))
         self.page.on("response", self._on_response)
@@ -54,16 +55,24 @@ class Tab:
 
     def _watch_network(self) -> None:
         """Record every answer of the network, by the protocol of Chromium's own tools."""
-        targets: dict[str, str] = {}
         network = self.page.context.new_cdp_session(self.page)
         network.on(
-            "Network.requestWillBeSent", lambda sent: targets.update({sent["requestId"]: sent["request"]["url"]})
+            "Network.requestWillBeSent",
+            lambda sent: self._targets.update({sent["requestId"]: sent["request"]["url"]}),
         )
         network.on(
             "Network.responseReceivedExtraInfo",
-            lambda got: self.answers.append((targets.get(got["requestId"], ""), got["statusCode"])),
+            lambda got: self._answered.append((got["requestId"], got["statusCode"])),
         )
         network.send("Network.enable")
+
+    @property
+    def answers(self) -> list[tuple[str, int]]:
+        """Target and status of every answer, also of those that the browser keeps from the page.
+
+        Two processes report them: an answer may be reported before its request.
+        """
+        return [(self._targets.get(number, ""), status) for number, status in self._answered]
 
     def _on_console(self, message: ConsoleMessage) -> None:
         self.messages.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
