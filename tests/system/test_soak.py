@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.soak import SHED, soak
+from tests.soak.soak import TIMED, soak
 
 pytestmark = pytest.mark.slow
 SECONDS = 600.0
 
 
 def test_ten_minutes_of_clients_leave_nothing_behind(tmp_path: Path) -> None:
-    """A busy machine sheds clips in any case; all else must hold there, too."""
+    """Every request is answered; how soon, and whether clips are shed, is for `make soak` to measure."""
     rows = soak(tmp_path, SECONDS, lambda what: None, clips=False)
-    assert not [row for row in rows if not row.ok and row.what != SHED]
+    assert not [row for row in rows if not row.ok and row.what not in TIMED]
