@@ -1,12 +1,15 @@
 """Commands that are printed for the user: they can be pasted into a shell, whatever the names of files are."""
 
+import getpass
 import importlib.util
 import json
 import os
 import shlex
 import shutil
+import socket
 import sys
 import sysconfig
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,14 @@ def command(program: str, *words: str | Path) -> str:
     in_path = shutil.which(program)
     found = program if not beside.exists() or (in_path and beside.samefile(in_path)) else str(beside)
     return shlex.join([found, *map(_word, words)])
+
+
+def remote_path(path: Path) -> str:
+    """Return `user@host:path`: a path of this machine as `scp` takes it on another one."""
+    address = f"{socket.gethostname()}:{path}"
+    with suppress(KeyError, OSError):  # in a container this user may have no name
+        address = f"{getpass.getuser()}@{address}"
+    return address
 
 
 def _word(word: str | Path) -> str:

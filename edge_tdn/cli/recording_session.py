@@ -1,12 +1,10 @@
 """`edge-tdn record` at work: the camera, the clips, and the commands that come next."""
 
 import argparse
-import getpass
 import shlex
 import signal
-import socket
 import threading
-from contextlib import closing, suppress
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from edge_tdn.media.outline import Outline
 from edge_tdn.messages import State
 from edge_tdn.process.passwords import without_password
 from edge_tdn.process.program import INTERRUPTED
-from edge_tdn.shell import command
+from edge_tdn.shell import command, remote_path
 from edge_tdn.teaching.class_folder import (
     BACKGROUND,
     FOLDER_NAMES,
@@ -137,11 +135,8 @@ def _again(options: argparse.Namespace, label: str) -> list[str]:
 
 def _elsewhere(clips: Path, model: Path) -> list[str]:
     """Return the commands that fetch the clips to another machine and train there."""
-    address = f"{socket.gethostname()}:{clips}"
-    with suppress(KeyError, OSError):  # in a container this user may have no name
-        address = f"{getpass.getuser()}@{address}"
     return [
-        f"  {shlex.join(['scp', '-r', address, '.'])}",
+        f"  {shlex.join(['scp', '-r', remote_path(clips), '.'])}",
         f"  {shlex.join(['edge-tdn-train', 'finetune', f'--data={clips.name}', f'--out={model}'])}",
     ]
 

@@ -7,7 +7,6 @@ page/
 └── cache/               decoded videos and their features
 """
 
-import getpass
 import importlib.util
 import json
 import logging
@@ -15,7 +14,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -34,6 +32,7 @@ from edge_tdn.label_file import parse_labels
 from edge_tdn.manifest import ID_PATTERN, LABELS, MANIFEST, Manifest, find_model, open_model
 from edge_tdn.messages import iso
 from edge_tdn.service.running import Running
+from edge_tdn.shell import remote_path
 
 log = logging.getLogger(__name__)
 
@@ -140,14 +139,11 @@ def find_trainer(trainer: str) -> tuple[str, ...] | None:
 def training_command(folder: Path) -> str:
     """Return the commands that train on another computer and bring the model back; a line each."""
     folder = folder.absolute()
-    host = socket.gethostname()
-    with suppress(KeyError, OSError):  # in a container this user may have no name
-        host = f"{getpass.getuser()}@{host}"
     return "\n".join(
         [
-            shlex.join(["scp", "-r", f"{host}:{folder / CLIPS}", "."]),
+            shlex.join(["scp", "-r", remote_path(folder / CLIPS), "."]),
             f"edge-tdn-train finetune --data {CLIPS} --out {MODELS}/NAME",
-            shlex.join(["scp", "-r", f"{MODELS}/NAME", f"{host}:{folder / MODELS}/"]),
+            shlex.join(["scp", "-r", f"{MODELS}/NAME", f"{remote_path(folder / MODELS)}/"]),
         ]
     )
 
