@@ -74,7 +74,7 @@ class TeachClips:
         if len(self._labelled) >= MAX_LABELLED:
             del self._labelled[next(iter(self._labelled))]
         self._labelled[event.id] = label, path.name
-        return next(clip for clip in self.clips(label) if clip.name == path.name)
+        return self._taught(next(clip for clip in self.list.clips(label) if clip.name == path.name))
 
     def close(self) -> None:
         """End a cut that is under way: the process is to end."""

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -63,7 +63,7 @@ class ClipList:
     def __init__(self, folder: Path, discarded: Path) -> None:
         """`folder`: of the classes; it need not exist. `discarded`: where discarded clips are put, by class."""
         self.folder, self.discarded = folder, discarded
-        self._lengths: Mapping[tuple[str, str, int], float] = {}  # by label, name and time; replaced as a whole
+        self._lengths: dict[tuple[str, str, int], float] = {}  # by label, name and time; filled by any thread
 
     def clips(self, label: str | None = None) -> list[ListedClip]:
         """Return the clips of a class, None: of all; newest first. ConfigError: `dataset.toml` is wrong."""
@@ -80,7 +80,7 @@ class ClipList:
         """Return the length of a clip in seconds; 0: unknown."""
         key = clip.label, clip.name, clip.modified_ns
         if key not in self._lengths:
-            self._lengths = {**self._lengths, key: mp4_length_s(self.folder / clip.label / clip.name)}
+            self._lengths[key] = mp4_length_s(self.folder / clip.label / clip.name)
         return self._lengths[key]
 
     def file(self, label: str, name: str) -> Path | None:
