@@ -31,12 +31,8 @@ from edge_tdn.status_messages import DaemonStatus
 
 log = logging.getLogger(__name__)
 
-LIBRARY_THREADS = (
-    "camera ",
-    "main stream ",
-    "recorder ",
-    "trial",
-)  # how the names start of threads that a library may hold
+# how the names start of threads that a library may hold
+LIBRARY_THREADS = ("camera ", "main stream ", "recorder ", "trial")
 
 
 class Daemon:
