@@ -51,14 +51,14 @@ class SimulatedCamera:
         return self._feed.fault
 
     def set_fault(self, fault: str) -> None:
-        """Set one of FAULTS in place of the one before; `ok`: none."""
+        """Set one of FAULTS in place of the one before; `ok`: none. It is reported once it has its effect."""
         before, self._feed.fault = self._feed.fault, fault
         if before == fault:
             return
-        self._report(fault)
         self._end_fault(before)
         self._begin_fault(fault)
         self.stream_ready()
+        self._report(fault)
 
     def close(self) -> None:
         """End the stream and close all connections."""

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.broker import Mosquitto
 from tests.support.mqtt import HostRecorder
+from tests.support.ports import free_port
 from tests.support.site import write_site
 from tests.support.waiting import eventually
 
@@ -117,7 +118,7 @@ def test_work_with_a_progress_bar_is_completed_after_what_shows_it_has_gone(end:
 
 def test_simulated_camera_ends_when_nothing_reads_its_events(tmp_path: Path) -> None:
     """The event comes on a thread of GStreamer's, where an error would only be printed."""
-    command = [sys.executable, "-m", "edge_tdn", "simulate", "demo:"]
+    command = [sys.executable, "-m", "edge_tdn", "simulate", "demo:", "--port", str(free_port())]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
