@@ -96,7 +96,7 @@ def plot(rows: list[Row], path: Path) -> None:
     from matplotlib import pyplot
 
     names = [f"{row.what}\nagainst {row.against}" if row.against else row.what for row in rows]
-    shares = [row.figure / row.goal for row in rows]
+    shares = [row.share for row in rows]
     colours = ["tab:green" if row.reached else "tab:red" for row in rows]
     figure, axes = pyplot.subplots(figsize=(11, 0.7 * len(rows) + 1.2), layout="constrained")
     axes.barh(range(len(rows)), shares, color=colours, height=0.6)

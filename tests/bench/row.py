@@ -19,3 +19,10 @@ class Row:
     @property
     def reached(self) -> bool:
         return self.figure <= self.goal
+
+    @property
+    def share(self) -> float:
+        """The figure as a share of its goal: at most 1 if it is reached. For a goal of 0, it is 0, or 2 above it."""
+        if self.goal:
+            return self.figure / self.goal
+        return 0.0 if self.reached else 2.0
