@@ -83,21 +83,24 @@ def test_the_status_reports_a_camera_that_is_slower_than_the_model(motion: Model
     pytest.importorskip("gi").require_version("GstRtspServer", "1.0")
     slow = RtspCamera("", "test:", "--rate", "5")
     served = Served(motion, tmp_path, slow.url())
+    statuses: list[CameraStatus] = []
+
+    def is_slow() -> bool:
+        statuses.append(served.camera.status())
+        return "the model expects" in statuses[-1].reason
+
     served.scheduler.start()
     try:
         served.camera.start()
-        slow_one = "the model expects"
-        status = eventually(
-            lambda: one if slow_one in (one := served.camera.status()).reason else None, describe=served.camera.status
-        )
+        eventually(is_slow, describe=served.camera.status)
         served.camera.publish_status()
     finally:
         served.camera.stop()
         served.camera.join(60)
         served.scheduler.stop(drop=True)
         slow.kill()
-    assert status.state == "streaming"
-    assert re.match(r"\d(\.\d)? fps, the model expects 15: frames are repeated", status.reason)
+    assert statuses[-1].state == "streaming"
+    assert re.match(r"\d(\.\d)? fps, the model expects 15: frames are repeated", statuses[-1].reason)
     assert served.publisher.statuses[-2].reason.endswith(
         "the model expects 15: frames are repeated, and actions missed"
     )
