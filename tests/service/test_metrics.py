@@ -410,8 +410,7 @@ def test_an_address_that_is_not_available_is_exit_status_78(address: str, messag
 def test_a_port_in_use_is_opened_once_it_is_free(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One line reports the failure, however often it is repeated, and one the success."""
     caplog.set_level("INFO")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", port := free_port())):
         metrics = Metrics(config(tmp_path, port), list, daemon_status, MetricsTiming(retry_s=0.05))
         assert metrics.fault.startswith(f"port {port} is in use by another program")
         metrics.start()
@@ -437,7 +436,7 @@ def test_an_endpoint_whose_port_stays_in_use_can_be_closed(tmp_path: Path) -> No
 
 def test_a_port_is_tried_again_whatever_the_last_try_has_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a host's address has gone, or no file descriptor is free. The fault is the newest one."""
-    taken = socket.create_server(("127.0.0.1", 0))
+    taken = socket.create_server(("127.0.0.1", free_port()))
     metrics = Metrics(config(tmp_path, taken.getsockname()[1]), list, daemon_status, MetricsTiming(retry_s=0.05))
     first = metrics.fault
     with monkeypatch.context() as patch:
@@ -457,8 +456,7 @@ def no_descriptor(*_: object) -> socket.socket:
 def test_a_daemon_reports_a_metrics_port_in_use_until_it_is_free(
     broker: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    taken = socket.create_server(("127.0.0.1", 0))
-    port = taken.getsockname()[1]
+    taken = socket.create_server(("127.0.0.1", port := free_port()))
     path = write_site(
         tmp_path, broker.url, 'name = "a"\nsource = "demo:"\nloop = true', extra=f"[metrics]\nport = {port}"
     )
