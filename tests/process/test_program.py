@@ -13,11 +13,12 @@ from pathlib import Path
 import cv2
 import pytest
 
+from edge_tdn.demo.demo_clip import demo_clip
 from tests.support.broker import Mosquitto
 from tests.support.mqtt import HostRecorder
 from tests.support.ports import free_port
 from tests.support.site import write_site
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, PROGRAM_S, eventually
 
 PROGRAMS = ("edge_tdn", "edge_tdn_export", "edge_tdn_training")
 REFUSED = {  # a command that ends with status 78, before it loads what computes
@@ -45,7 +46,7 @@ sys.exit(main())
 def run_with(redirection: str, module: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a program with standard streams that a shell has redirected."""
     command = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PROGRAM_S)
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "<&- >&- 2>&-", "2>/dev/full"])
@@ -68,7 +69,7 @@ def test_output_that_cannot_be_written_is_an_error_and_one_that_nothing_reads_is
         assert closed.stdout
         assert closed.stderr
         closed.stdout.close()
-        assert (closed.stderr.read(), closed.wait(60)) == (b"", 0)
+        assert (closed.stderr.read(), closed.wait(PROGRAM_S)) == (b"", 0)
 
 
 @pytest.mark.parametrize("module", PROGRAMS)
@@ -78,7 +79,7 @@ def test_pipe_on_standard_error_without_a_reader_changes_no_exit_status(module: 
         assert process.stdout
         assert process.stderr
         process.stderr.close()
-        assert (process.stdout.read(), process.wait(60)) == (b"", 78)
+        assert (process.stdout.read(), process.wait(PROGRAM_S)) == (b"", 78)
 
 
 PROGRESS = """
@@ -112,12 +113,13 @@ def test_work_with_a_progress_bar_is_completed_after_what_shows_it_has_gone(end:
         os.close(writing)
         os.close(reading)
         (tmp_path / "go").touch()
-        assert process.wait(60) == 0
+        assert process.wait(PROGRAM_S) == 0
     assert (tmp_path / "done").exists()
 
 
 def test_simulated_camera_ends_when_nothing_reads_its_events(tmp_path: Path) -> None:
     """The event comes on a thread of GStreamer's, where an error would only be printed."""
+    demo_clip()  # which the program would draw, and say so
     command = [sys.executable, "-m", "edge_tdn", "simulate", "demo:", "--port", str(free_port())]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
@@ -130,7 +132,7 @@ def test_simulated_camera_ends_when_nothing_reads_its_events(tmp_path: Path) -> 
         assert any(line.startswith("Ctrl-C ends") for line in process.stdout)
         process.stdout.close()
         capture = cv2.VideoCapture(address)
-        assert process.wait(60) == 0
+        assert process.wait(PROGRAM_S) == 0
         capture.release()
         assert process.stderr.read() == ""
     finally:
@@ -151,7 +153,7 @@ def test_daemon_serves_without_a_standard_error(broker: Mosquitto, tmp_path: Pat
         closed = [number for number, sign in enumerate(("<&-", ">&-", "2>&-")) if sign in redirection.split()]
         assert all((descriptors / str(number)).readlink() == Path(os.devnull) for number in closed)
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         process.wait()
@@ -179,7 +181,7 @@ def test_daemon_serves_while_nothing_reads_its_log_and_the_log_counts_what_is_le
             assert line.startswith("[")
             assert int(line[1:].split()[0]) > 0
             assert "stopping signal=SIGTERM" in log.read()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         process.wait()
@@ -217,7 +219,7 @@ def test_hangup_during_the_imports_of_the_daemon_reloads_later(broker: Mosquitto
         process.send_signal(signal.SIGUSR1)
         process.terminate()
         log += process.stderr.read()
-        assert process.wait(30) == 0, log
+        assert process.wait(PATIENCE_S) == 0, log
         assert "Traceback" not in log
 
 
@@ -228,7 +230,7 @@ def test_stop_during_the_imports_of_the_daemon_is_clean(tmp_path: Path, broker: 
         (tmp_path / "go").touch()
         assert process.stderr
         log = process.stderr.read()
-        assert process.wait(30) == 0, log
+        assert process.wait(PATIENCE_S) == 0, log
         assert "stopping signal=SIGTERM" in log
         assert "Traceback" not in log
 
@@ -240,7 +242,7 @@ def test_interrupt_during_the_imports_ends_without_a_traceback(module: str, tmp_
         (tmp_path / "go").touch()
         assert process.stderr
         log = process.stderr.read()
-        assert process.wait(60) == 130, log
+        assert process.wait(PROGRAM_S) == 130, log
         assert "Traceback" not in log
 
 
@@ -250,4 +252,4 @@ def test_hangup_during_the_imports_ends_any_other_command(module: str, tmp_path:
     with importing(module, *REFUSED[module], folder=tmp_path) as process:
         process.send_signal(signal.SIGHUP)
         (tmp_path / "go").touch()
-        assert process.wait(60) == -signal.SIGHUP
+        assert process.wait(PROGRAM_S) == -signal.SIGHUP

@@ -92,9 +92,12 @@ def test_runs_without_a_segment_are_reported_until_one_comes(tracked: Tracked) -
     assert tracker.status().reason == ""
 
 
-def test_a_camera_slower_than_the_model_is_reported_while_it_is(tracked: Tracked) -> None:
+def test_a_camera_slower_than_the_model_is_reported_while_it_is(
+    tracked: Tracked, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The model expects 10 frames a second. Also with gaps; a host that is too slow comes first."""
     tracker, now_ns = tracked.tracker, time.monotonic_ns()
+    monkeypatch.setattr("time.monotonic_ns", lambda: now_ns)
     tracker.change("streaming", "")
     slow = "2 fps, the model expects 10: frames are repeated, and actions missed"
     for number in range(21):  # 10 s
@@ -120,11 +123,14 @@ def test_what_is_wrong_beside_the_stream_is_the_reason_while_it_streams(tracked:
     assert tracker.status().reason == tracked.lane.pace.trouble
 
 
-def test_the_rate_is_that_of_the_last_frames_while_it_streams(tracked: Tracked) -> None:
-    tracker = tracked.tracker
+def test_the_rate_is_that_of_the_last_frames_while_it_streams(
+    tracked: Tracked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker, now_ns = tracked.tracker, time.monotonic_ns()
     for n in range(1, 11):
+        now_ns += NS_PER_S // 100
+        monkeypatch.setattr("time.monotonic_ns", lambda at_ns=now_ns: at_ns)
         tracker.frame(numbered_frame(n, n / 100), "avdec_h264", "camera")
-        time.sleep(0.01)
     assert tracker.status().fps == 0.0
     tracker.change("streaming", "")
     status = tracker.status()

@@ -69,7 +69,8 @@ def test_frames_are_counted_recorded_and_fed(threaded: Threaded) -> None:
     assert not threaded.thread.started
     threaded.thread.start()
     threaded.source.put(*(numbered_frame(n, n / 10) for n in range(1, 13)))
-    eventually(lambda: threaded.status.status().frames == 12 and threaded.thread.picture is not None)
+    eventually(lambda: len(threaded.recorder.frames) == 12 and threaded.thread.picture is not None)
+    assert threaded.status.status().frames == 12
     assert [frame.seq for frame in threaded.recorder.frames] == list(range(1, 13))
     assert threaded.status.status().decoder == "fake"
     assert threaded.thread.picture is not None
@@ -155,6 +156,7 @@ def test_a_pause_ends_the_play_and_a_command_starts_it_again(threaded: Threaded)
 
 def test_a_stop_while_it_streams_is_the_end_of_the_stream(threaded: Threaded) -> None:
     threaded.thread.start()
+    eventually(lambda: threaded.source.plays == 1)
     threaded.status.change("streaming", "")
     threaded.thread.demand.stop("the daemon was stopped")
     threaded.thread.join(60)

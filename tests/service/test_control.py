@@ -43,8 +43,9 @@ class Dashboard(RecordingClient):
         statuses = self.on(f"{BASE}/t/status")
         return str(statuses[-1].json()["state"]) if statuses else ""
 
-    def delivery_state(self) -> str:
-        return DaemonStatus.model_validate_json(self.on(f"{BASE}/status")[-1].payload).delivery.state
+    def daemon(self) -> DaemonStatus:
+        """Return the newest status of a daemon."""
+        return DaemonStatus.model_validate_json(self.on(f"{BASE}/status")[-1].payload)
 
     def boots(self) -> set[str]:
         """Return the starts of the daemon in which an action began."""
@@ -66,7 +67,7 @@ def test_commands_are_carried_out_and_answered(broker: Mosquitto, dashboard: Das
         dashboard.wait_for(dashboard.events)
         assert dashboard.ask("t/set/enabled", b"OFF").result == {"camera": "t", "enabled": False}
         dashboard.wait_for(lambda: dashboard.state() == "disabled")
-        dashboard.wait_for(lambda: dashboard.events()[-1].type == "end")
+        dashboard.wait_for(lambda: dashboard.events()[-1].reason == "disabled")
         assert b'"by command"' in dashboard.on(f"{BASE}/t/status")[-1].payload
         end = dashboard.events()[-1]
         assert (end.type, end.reason) == ("end", "disabled")
@@ -128,11 +129,12 @@ def test_numbers_continue_over_restarts_and_ids_are_never_reused(
     for boot in (1, 2):
         with DaemonProcess(config):
             dashboard.wait_for(lambda boot=boot: len(dashboard.boots()) == boot and len(dashboard.events()) >= 3)  # type: ignore[misc]
+    killed = dashboard.boots()
     with DaemonProcess(config) as daemon:
         dashboard.wait_for(lambda: dashboard.state() == "streaming")
-        dashboard.wait_for(lambda: len(dashboard.boots()) == 3)
-        dashboard.wait_for(lambda: dashboard.delivery_state() == "connected")
-        assert daemon.terminate(30) == 0
+        dashboard.wait_for(lambda: len(dashboard.boots()) == 3 and dashboard.daemon().boot not in killed)
+        dashboard.wait_for(lambda: dashboard.daemon().delivery.state == "connected")
+        assert daemon.terminate() == 0
     dashboard.wait_for(lambda: dashboard.messages[-1].payload == b"stopped")
     seqs = [event.seq for event in dashboard.events()]
     assert list(dict.fromkeys(seqs)) == list(range(1, max(seqs) + 1))
@@ -142,7 +144,7 @@ def test_numbers_continue_over_restarts_and_ids_are_never_reused(
     assert starts == ends, "also the actions that a kill interrupted"
     assert "interrupted" in {event.reason for event in once}
     assert len(dashboard.boots()) == 3, "a boot each"
-    assert dashboard.delivery_state() == "connected"
+    assert dashboard.daemon().delivery.state == "connected"
 
 
 # Without a broker

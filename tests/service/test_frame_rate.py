@@ -8,6 +8,12 @@ from edge_tdn.messages import NS_PER_S
 from edge_tdn.service.frame_rate import FrameRate
 
 
+@pytest.fixture(autouse=True)
+def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge the frames at the moment at which the last one arrives, also where the test itself is held up."""
+    monkeypatch.setattr("time.monotonic_ns", lambda: 1000 * NS_PER_S)
+
+
 def arrived(*intervals_s: float) -> FrameRate:
     """Return the rate of frames with these intervals between them, of which the last has just arrived."""
     rate = FrameRate()

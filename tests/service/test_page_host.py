@@ -20,6 +20,7 @@ from tests.support.mqtt import HostRecorder
 from tests.support.ports import free_port
 from tests.support.site import write_site
 from tests.support.waiting import PATIENCE_S, eventually
+from tests.support.zones import compute_all
 
 BASE = "edge-tdn/test"
 CAMERA = 'name = "door"\nsource = "demo:"\nloop = true\n'
@@ -66,8 +67,8 @@ def test_the_page_sees_what_mqtt_has(broker: Mosquitto, tmp_path: Path) -> None:
         assert clip["latency_ms"] > 0
         kept = page.hub.view("door").kept(None)
         assert kept
-        clips = kept.read()
         scored = {json.loads(note.data)["at"] for note in page.notes("scores")}
+        clips = kept.read()  # in this order: further clips come
         assert len(clips) >= len(scored) > 3
         assert (np.diff(clips.to_ns[clips.broke == 0][:4]) > 0).all()
     assert page.asked == ["start", "announce", "stop", "join"]
@@ -80,7 +81,7 @@ def test_a_frame_is_kept_while_the_page_looks(broker: Mosquitto, tmp_path: Path)
         eventually(lambda: page.notes("scores"))
         view = page.hub.view("door")
         assert view.newest() is None
-        view.look()
+        view.look(PATIENCE_S)
         frame = eventually(view.newest)
         assert frame.picture.shape[2] == 3
         assert eventually(lambda: (now := view.newest()) and now.seq > frame.seq)
@@ -113,12 +114,14 @@ def test_a_command_of_the_page_is_one_of_mqtt(broker: Mosquitto, tmp_path: Path)
 
 def test_the_page_reads_the_events_of_the_outbox_backwards(broker: Mosquitto, tmp_path: Path) -> None:
     page, recorder = ListeningPage(), HostRecorder(broker.port, BASE)
-    with served(site(tmp_path, broker), page):
+    with served(site(tmp_path, broker), page) as daemon:
         recorder.wait_for(lambda: len(recorder.of("door", "events")) >= 5)
         host = page.hub.host
         assert host.command("door/set/enabled", b'{"enabled": false}').ok
         recorder.wait_for(lambda: recorder.state("door") == "disabled")
-        recorder.synchronize()
+        compute_all(daemon._running.shared.scheduler)  # the pause may end an action
+        last = daemon._running.shared.publisher.last_seq("door")
+        recorder.wait_for(lambda: recorder.of("door", "events")[-1]["seq"] == last)
         published = [ActionEvent.model_validate(event) for event in recorder.of("door", "events")]
         for camera in (None, "door"):
             found: list[ActionEvent] = []

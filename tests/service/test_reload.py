@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pytest
@@ -28,14 +27,14 @@ from tests.support.rtsp import RtspCamera
 from tests.support.waiting import eventually
 
 BASE = "edge-tdn/test"
-LIVE = 'name = "live"\nsource = "{url}"\nmotion_gate = false'
+UNBROKEN = "max_gap_s = 5.0"  # the machine may be busy
+LIVE = f'name = "live"\nsource = "{{url}}"\nmotion_gate = false\n{UNBROKEN}'
 OFTEN = """[decide]
 enter_threshold = 0.2
 exit_threshold = 0.1
 merge_gap_s = 0.0
 cool_down_s = 0.0
 update_interval_s = 0.01"""  # an event a clip
-DEMO = 'name = "demo"\nsource = "demo:"\nloop = true'
 # an action that only the camera's leaving ends
 LASTS = '[decide]\nonly = ["right"]\nexit_threshold = 0.0\ncool_down_s = 0.0'
 
@@ -62,7 +61,7 @@ class ReloadedSite:
         """Run the daemon; the block starts when the live camera streams and has clips."""
         self.write(*cameras, **others)
         with DaemonProcess(self.path) as self.daemon:
-            self.wait_for(lambda: len(self.scores("live")) > 2)
+            self.wait_for(lambda: self.status() and len(self.scores("live")) > 2)
             yield self.daemon
 
     def wait_for(self, condition: Callable[[], object]) -> None:
@@ -71,7 +70,7 @@ class ReloadedSite:
 
     def terminate(self) -> None:
         """Stop the daemon, and wait until the broker has its goodbye."""
-        assert self.daemon.terminate(30) == 0
+        assert self.daemon.terminate() == 0
         self.wait_for(lambda: self.on(f"{BASE}/availability")[-1:] == [b"stopped"])
 
     def on(self, topic: str) -> list[bytes]:
@@ -168,11 +167,16 @@ def steps_s(scores: Sequence[TopScores]) -> list[float]:
     return [later - earlier for earlier, later in pairwise(moments)]
 
 
+def endless_demo(rtsp: Callable[..., RtspCamera]) -> str:
+    """Return the table of a camera that shows the demo. A looped file would be opened again at its end."""
+    camera = rtsp("", "demo:", "--size", "240x180", "--rate", "15")
+    return f'name = "demo"\nsource = "{camera.url()}"\n{UNBROKEN}'
+
+
 def test_ten_reloads_and_three_models_cost_an_unchanged_camera_nothing(
     site: ReloadedSite, rtsp: Callable[..., RtspCamera]
 ) -> None:
-    endless = rtsp("", "demo:", "--size", "240x180", "--rate", "15")  # a looped file is opened again at its end
-    demo = f'name = "demo"\nsource = "{endless.url()}"'
+    demo = endless_demo(rtsp)
 
     def other(number: int) -> str:
         return f'name = "other"\nsource = "demo:"\nloop = true\nhop = {number % 3 + 1}'
@@ -189,6 +193,7 @@ def test_ten_reloads_and_three_models_cost_an_unchanged_camera_nothing(
             assert (status.model.id, config_of(status).reason) == (f"m{number}", "")
         exchanged_s = time.time()
         site.wait_for(lambda: site.scores("live", exchanged_s + 0.8))
+        site.wait_for(lambda: "m2" in {event.model.id for event in site.events("live") + site.events("demo")})
         site.terminate()
     log = daemon.log()
     for name in ("live", "demo"):
@@ -201,14 +206,17 @@ def test_ten_reloads_and_three_models_cost_an_unchanged_camera_nothing(
     assert {event.model.id for event in site.events("live") + site.events("demo")} >= {"motion", "m2"}
 
 
-def test_cameras_come_and_leave_and_so_does_what_is_retained_of_them(site: ReloadedSite) -> None:
-    with site.serve(LIVE, DEMO, extra=LASTS):
+def test_cameras_come_and_leave_and_so_does_what_is_retained_of_them(
+    site: ReloadedSite, rtsp: Callable[..., RtspCamera]
+) -> None:
+    demo = endless_demo(rtsp)
+    with site.serve(LIVE, demo, extra=LASTS):
         device = "homeassistant/device/edge-tdn_test_demo/config"
         site.wait_for(lambda: site.last(f"{BASE}/demo/action") not in (b"", b"none") and site.on(device))
         assert site.reload(LIVE, extra=LASTS).cameras == ["live"]
         left = [device, f"{BASE}/demo/status", f"{BASE}/demo/action"]
         site.wait_for(lambda: [site.last(topic) for topic in left] == [b""] * 3)
-        site.wait_for(lambda: site.events("demo")[-1].type == "end")
+        site.wait_for(lambda: [event.type for event in site.events("demo")][-1:] == ["end"])
         assert end_reasons(site.events("demo"))[-1] == "shutdown"
         site.client.publish(f"{BASE}/cmd/demo/set/enabled", b"OFF")
         site.wait_for(lambda: b"unknown camera 'demo'" in b"".join(site.on(f"{BASE}/reply")))
@@ -217,7 +225,7 @@ def test_cameras_come_and_leave_and_so_does_what_is_retained_of_them(site: Reloa
         site.wait_for(lambda: site.state("live") == "disabled")
         (site.folder / "later.mp4").write_bytes(bytes(100))  # not yet a video
         later = 'name = "later"\nsource = "later.mp4"\nloop = true'
-        site.reload(LIVE + "\nhop = 2", DEMO, later)
+        site.reload(LIVE + "\nhop = 2", demo, later)
         site.wait_for(lambda: site.state("later") == "unreachable")
         shutil.copy(demo_clip_path(), site.folder / "later.mp4")
         site.reload_same()
@@ -313,15 +321,16 @@ def test_a_model_with_another_input_starts_with_an_empty_window_and_the_stream_s
         def is_new(one: TopScores) -> bool:
             return any(label.endswith("ward") for label in one.scores)
 
-        site.wait_for(lambda: sum(map(is_new, site.scores("live"))) > 3)
+        site.wait_for(lambda: sum(map(is_new, site.scores("live"))) > 10)
         scores = site.scores("live")
         first = next(n for n, one in enumerate(scores) if is_new(one))
         assert not any(map(is_new, scores[:first]))
         assert all(map(is_new, scores[first:]))
         before_it, *steps = steps_s(scores[first - 1 :])
         assert before_it > 3.0, "eight segments of four ticks at ten a second"
-        assert 0.2 < median(steps) < 1.0
         site.terminate()
+    camera, segments = site.camera("live"), round(sum(steps) / 0.4)
+    assert len(steps) - 1 <= segments <= len(steps) + camera.shed + 1, "a clip every 0.4 s; a slow host sheds some"
     assert end_reasons(site.events("live"))[0] == "shutdown"
     assert daemon.log().count("camera=live state=streaming") == 1
     assert site.camera("live").connects == 1
@@ -344,8 +353,10 @@ def test_another_broker_receives_what_the_first_did_not(site: ReloadedSite, tmp_
                 return first + [ActionEvent.model_validate_json(one.payload).seq for one in events]
 
             client.wait_for(lambda: numbers()[-1] >= 2 * len(first))
-            assert site.daemon.terminate(30) == 0
-            assert list(dict.fromkeys(numbers())) == list(range(1, numbers()[-1] + 1))
-            assert len(numbers()) > len(first)
+            assert site.daemon.terminate() == 0
+            client.synchronize()
+            both = numbers()
+            assert list(dict.fromkeys(both)) == list(range(1, both[-1] + 1))
+            assert len(both) > len(first)
     finally:
         second.stop()

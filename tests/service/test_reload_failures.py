@@ -33,7 +33,7 @@ from edge_tdn.status_messages import ConfigStatus
 from tests.support.fakes import FakeRuntime
 from tests.support.model_folders import edit_manifest
 from tests.support.permissions import ordinary_user
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 THREADS = "[runtime]\nthreads = 1\n"  # the same model, compiled again
 
@@ -104,7 +104,7 @@ class InProcessDaemon:
 
     def close(self) -> None:
         self.daemon.stop()
-        self._thread.join(60)
+        self._thread.join(PATIENCE_S)
 
 
 def threads(prefix: str) -> list[str]:
@@ -257,7 +257,7 @@ def test_the_networks_of_a_plan_that_comes_too_late_are_closed(start_daemon: Cal
     one.open_runtime = open_late
     one.write("a", extra=THREADS)
     one.daemon.reload()
-    assert stopped.wait(90)
+    assert stopped.wait(PATIENCE_S)
     eventually(lambda: not threads("reload"))
     assert one.open_runtimes == []
 
@@ -300,7 +300,7 @@ def test_a_camera_that_would_start_after_the_stop_does_not(
     monkeypatch.setattr(Running, "new_camera", slow)
     one.write("stays", "comes")
     one.daemon.reload()
-    assert over.wait(90)
+    assert over.wait(PATIENCE_S)
     eventually(lambda: not threads("reload"))
     eventually(lambda: not threads("camera "))
 
@@ -390,6 +390,6 @@ def test_a_removed_camera_is_freed_without_a_garbage_collection(
         freed = [weakref.ref(part) for part in parts]
         del camera, parts
         assert one.reload("stays", extra=recording).state == "in_force"
-        eventually(lambda: [one() for one in freed] == [None] * 4, 10.0, lambda: [one() for one in freed])
+        eventually(lambda: [one() for one in freed] == [None] * 4, describe=lambda: [one() for one in freed])
     finally:
         gc.enable()

@@ -4,12 +4,17 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
+from edge_tdn.media import gstreamer
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DaemonProcess
 from tests.support.site import write_site
 from tests.support.waiting import eventually
 
-CAMERA = 'name = "live"\nsource = "demo:"\nloop = true'
+BALL = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=15/1"
+CAMERA = f'name = "live"\nsource = "gst: {BALL}"'  # not a looped file, which is opened again at its end
+pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 
 
 def test_a_reload_reads_included_files_again_and_applies_the_log_settings(broker: Mosquitto, tmp_path: Path) -> None:
@@ -28,7 +33,7 @@ def test_a_reload_reads_included_files_again_and_applies_the_log_settings(broker
         fleet.write_text('[decide]\nenter_threshold = "${FLEET_ENTER}"\n')
         daemon.process.send_signal(signal.SIGHUP)
         daemon.wait_for_log("refused, the one before stays in force")
-        refused = json.loads(daemon.log().splitlines()[-1])
+        (refused,) = [json.loads(line) for line in daemon.log().splitlines() if "refused, the one before" in line]
         assert f"{fleet}:2: decide.enter_threshold = '${{FLEET_ENTER}}': the environment" in refused["message"]
         assert (refused["level"], refused["config"]) == ("error", str(config))
 
@@ -36,6 +41,7 @@ def test_a_reload_reads_included_files_again_and_applies_the_log_settings(broker
         daemon.process.send_signal(signal.SIGHUP)
         eventually(lambda: " DEBUG camera=live clip label=" in daemon.log(), describe=daemon.log)
         changed = "in force: changed: decide.enter_threshold, log.level, log.format"
+        daemon.wait_for_log(changed)
         (line,) = [line for line in daemon.log().splitlines() if changed in line]
         assert " INFO config=" in line or json.loads(line)["level"] == "info"
         assert daemon.log().count("state=streaming") == 1

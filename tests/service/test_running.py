@@ -26,11 +26,19 @@ class SlowPart:
         time.sleep(min(timeout_s, self._needs_s))
 
 
-def test_threads_share_one_deadline() -> None:
+def test_threads_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first may take all of it, and none is left for the second."""
+    now_s = 100.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
+    monkeypatch.setattr("time.sleep", sleep)
     hangs, other = SlowPart([], "a"), SlowPart([], "b")
-    join_all([hangs, other], time.monotonic() + 0.1)
-    assert hangs.timeout_s == pytest.approx(0.1, abs=0.05)
+    join_all([hangs, other], now_s + 0.1)
+    assert hangs.timeout_s == pytest.approx(0.1)
     assert other.timeout_s == 0.0
 
 

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from edge_tdn.errors import ConfigError
 from edge_tdn.hub.teaching_access import RecordRequest, TeachingRefused, TrialRequest
 from edge_tdn.media import gstreamer
 from edge_tdn.messages import ActionEvent
+from edge_tdn.service import teach_clips
 from edge_tdn.service.daemon import Daemon
 from edge_tdn.service.teach import PageTeaching
 from edge_tdn.service.verify import verify
 from edge_tdn.teaching.class_folder import DESCRIPTION
+from edge_tdn.teaching.sessions import hour_session
 from tests.support.broker import Mosquitto
 from tests.support.listening_page import ListeningPage
 from tests.support.mqtt import HostRecorder
@@ -32,6 +35,13 @@ HALF = '[[camera.zone]]\nname = "half"\nregion = [0, 0, 0.5, 1]\n'
 OFTEN = "[decide]\nmin_length_s = 0.0\nmerge_gap_s = 0.0\ncool_down_s = 0.0\nenter_threshold = 0.5\n"
 RECORD = "[record]\nclip = true\nfolder = 'files'\npost_roll_s = 0.5\npre_roll_s = 1.0\nmin_free_mb = 0\n"
 WEB = "label_folder = 'taught'\n"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _one_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Record within one hour, which the names of the clips have: another one would begin another recording."""
+    monkeypatch.setattr(teach_clips, "hour_session", lambda camera, _: hour_session(camera, NOON))
 
 
 class Taught:
@@ -91,8 +101,12 @@ def test_clips_are_recorded_labelled_listed_and_moved(broker: Mosquitto, tmp_pat
         assert (empty.classes, empty.models, empty.archive_bytes) == ((), (), 0)
         assert f"{tmp_path}/taught/clips" in empty.command
         page.record("background")
-        states = [json.loads(note.data) for note in page.page.notes("record")]
-        assert [states[0]["state"], states[-1]["state"], states[-1]["made"]] == ["recording", "done", 2]
+
+        def states() -> list[tuple[str, int]]:
+            return [(one["state"], one["made"]) for one in (json.loads(n.data) for n in page.page.notes("record"))]
+
+        eventually(lambda: states()[-1] == ("done", 2), describe=states)
+        assert states()[0][0] == "recording"
         event = page.ended()
         clip = page.teaching.label_event(event, "wave")
         assert (clip.label, clip.name.rpartition("-")[2]) == ("wave", "003.mp4")

@@ -16,13 +16,20 @@ from edge_tdn.hub.teaching_access import RecordRequest, RecordState, TeachingRef
 from edge_tdn.media import gstreamer
 from edge_tdn.media.outline import Outline
 from edge_tdn.messages import NS_PER_S
+from edge_tdn.service import teach_recorder
 from edge_tdn.service.teach_recorder import MAX_TAPPED, RecorderJob, TeachRecorder
 from edge_tdn.teaching.clip_cutter import RecordingPlan
 from tests.support.actions import numbered_frame
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 RATE = 15
+
+
+@pytest.fixture(autouse=True)
+def _a_stop_is_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a stop wait until the clip under way is deleted, however long a busy machine takes for that."""
+    monkeypatch.setattr(teach_recorder, "STOP_S", PATIENCE_S)
 
 
 class Stage:
@@ -56,7 +63,7 @@ class Stage:
 
     def ended(self) -> RecordState:
         eventually(lambda: not self.recorder.busy, describe=lambda: str(self.recorder.state))
-        self.recorder.join(10.0)
+        self.recorder.join(PATIENCE_S)
         return self.recorder.state
 
 

@@ -92,7 +92,7 @@ class ZonedSite:
 
     def reload(self, *zones: str) -> None:
         """Serve other zones."""
-        before = self.recorder.daemon_statuses()[-1]["config"]
+        before = self.recorder.wait_for(self.recorder.daemon_statuses)[-1]["config"]
         self._write(*zones)
         self.daemon.reload()
 
@@ -104,7 +104,9 @@ class ZonedSite:
         assert self.recorder.daemon_statuses()[-1]["config"]["state"] == "in_force"
 
     def events(self, zone: str | None) -> list[tuple[str, str | None]]:
-        """Return kind and reason of the events of a zone."""
+        """Return kind and reason of the events of a zone, all that have been decided by now."""
+        last = self.daemon._running.shared.publisher.last_seq("door")
+        self.recorder.wait_for(lambda: last in [0, *(one["seq"] for one in self.recorder.of("door", "events"))])
         events = self.recorder.of("door", "events")
         return [(one["type"], one["reason"]) for one in events if one.get("zone") == zone and one["type"] != "update"]
 
@@ -122,7 +124,7 @@ class ZonedSite:
         return {part for part in parts if "/" in part and not part.startswith(BASE)}
 
     def models(self) -> list[dict[str, Any]]:
-        return list(self.recorder.daemon_statuses()[-1]["models"])
+        return list(self.recorder.wait_for(self.recorder.daemon_statuses)[-1]["models"])
 
     def close(self) -> None:
         self.daemon.stop()
@@ -226,11 +228,11 @@ def test_a_camera_gets_zones_and_loses_them(serve: Callable[..., ZonedSite]) -> 
     """The action of the whole picture ends, and with it what is shown on the camera's topic."""
     site = serve()
     site.wait_for_clips(None)
-    site.recorder.wait_for(lambda: site.recorder.labels("door")[-1] == "right")
+    site.recorder.wait_for(lambda: site.recorder.labels("door")[-1:] == ["right"])
     site.reload(KEPT, GATE)
     site.wait_for_clips("kept", "gate")
     assert site.events(None) == [("start", None), ("end", "shutdown")]
-    site.recorder.wait_for(lambda: site.recorder.labels("door")[-1] == "right")
+    site.recorder.wait_for(lambda: site.recorder.labels("door")[-1:] == ["right"])
     assert site.events("kept") == site.events("gate") == [("start", None)]
     site.reload()
     site.wait_for_clips(None)
@@ -306,7 +308,7 @@ def test_the_status_of_a_daemon_has_both_precisions_and_what_each_takes(broker: 
     recorder = HostRecorder(broker.port, BASE)
     with closing(recorder), DaemonProcess(write_site(tmp_path, broker.url, CAMERA + zones, extra=LASTS)) as daemon:
         recorder.wait_for(lambda: {one.get("zone") for one in recorder.of("door", "events")} == {"kept", "gate"})
-        status = recorder.daemon_statuses()[-1]
+        status = recorder.wait_for(recorder.daemon_statuses)[-1]
         assert daemon.terminate() == 0
     assert [(one["model"]["precision"], one["zones"]) for one in status["models"]] == [("fp32", 1), ("int8", 1)]
     assert all(one["memory_mb"] > 0 for one in status["models"]), status["models"]

@@ -28,7 +28,7 @@ from tests.support.actions import NumberReader, numbered_frame
 from tests.support.decisions import PROMPT
 from tests.support.fakes import FakeRuntime, PublisherLog, fail
 from tests.support.waiting import eventually
-from tests.support.zones import camera_settings
+from tests.support.zones import camera_settings, compute_all
 
 RATE = 15
 UPPER, LOWER = {"name": "upper", "region": [0, 0, 1, 0.5]}, {"name": "lower", "region": [0, 0.5, 1, 0.5]}
@@ -267,6 +267,7 @@ def test_a_camera_with_zones_plays_a_file_and_leaves_nothing_on_its_topics(
         served.camera.start()
         assert served.publisher.zone_actions == [("upper", None), ("lower", None)]
         eventually(lambda: not served.camera.running)
+        compute_all(served.scheduler)
         served.scheduler.run_between_turns(served.camera.leave)
         served.camera.dismiss(removed=True)
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.support.documents import README, Block, invocation
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S, PROGRAM_S, eventually
 
 PRINTED = {  # a command that does not end by itself: what it prints once it works
@@ -20,6 +21,7 @@ PRINTED = {  # a command that does not end by itself: what it prints once it wor
 }
 SERVES = ("run", "simulate")  # stay until the end of the page, as in a terminal of their own
 BROKER = "mqtt://localhost:1883"  # in the pages; the reader of a test has another one
+CAMERA_PORT = 8554  # likewise: of `edge-tdn simulate`
 
 
 class Reader:
@@ -29,7 +31,7 @@ class Reader:
     """
 
     def __init__(self, folder: Path, broker: str) -> None:
-        self._folder, self._broker = folder, broker
+        self._folder, self._broker, self._camera_port = folder, broker, free_port()
         self._serving: list[tuple[str, subprocess.Popen[str]]] = []
         self._environment = {
             **os.environ,
@@ -46,7 +48,7 @@ class Reader:
         """Save a block that begins with `# NAME` as the file NAME."""
         first = block.text.partition("\n")[0]
         if block.language == "toml" and first.startswith("# ") and first.endswith(".toml"):
-            (self._folder / first[2:]).write_text(block.text.replace(BROKER, self._broker))
+            (self._folder / first[2:]).write_text(self._own(block.text))
 
     def type(self, command: str) -> None:
         """Run a command to its end, or until it has printed what shows that it works. AssertionError if it fails."""
@@ -81,14 +83,16 @@ class Reader:
             timeout=PROGRAM_S,
         )
 
-    def _own(self, command: str) -> str:
-        return command.replace(BROKER, self._broker)
+    def _own(self, text: str) -> str:
+        """Return a text of a page with the ports of this reader."""
+        return text.replace(BROKER, self._broker).replace(f":{CAMERA_PORT}/", f":{self._camera_port}/")
 
     def _until_printed(self, name: str, command: str) -> None:
         log = self._folder / f"{name}.log"
+        port = ["--port", str(self._camera_port)] if name == "simulate" else []
         with log.open("w") as output:
             process = subprocess.Popen(
-                shlex.split(self._own(command)),
+                [*shlex.split(self._own(command)), *port],
                 cwd=self._folder,
                 env=self._environment,
                 stdout=output,

@@ -1,29 +1,44 @@
 """The other end of $NOTIFY_SOCKET, and threads that hang."""
 
+import select
 import socket
 import threading
+from contextlib import suppress
 
 import pytest
 
-from tests.support.waiting import eventually
+from tests.support.waiting import POLL_S, eventually
 
 
 class NotifySocket:
-    """Receives the notifications for systemd. `name`: a path, or @name for an abstract socket."""
+    """Receives the notifications for systemd. `name`: a path, or @name for an abstract socket.
+
+    A thread takes them, since the kernel keeps ten: a sender then waits for a second, and drops what it sends.
+    """
 
     def __init__(self, name: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(name.replace("@", "\0", 1))
         self._socket.setblocking(False)
         self._messages: list[str] = []
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._take, name="notify socket", daemon=True)
+        self._thread.start()
 
     def messages(self) -> list[str]:
         """Return all messages so far."""
-        while True:
-            try:
-                self._messages.append(self._socket.recv(4096).decode())
-            except BlockingIOError:
-                return self._messages.copy()
+        with self._lock:
+            while True:
+                try:
+                    self._messages.append(self._socket.recv(4096).decode())
+                except BlockingIOError:
+                    return self._messages.copy()
+
+    def _take(self) -> None:
+        while not self._closed.is_set():
+            if select.select([self._socket], [], [], POLL_S)[0]:
+                self.messages()
 
     def wait_for(self, message: str) -> None:
         eventually(lambda: message in self.messages(), describe=lambda: f"no {message!r}, but {self._messages[-10:]}")
@@ -35,8 +50,11 @@ class NotifySocket:
 
     def clear(self) -> None:
         """Forget all messages so far."""
-        self.messages()
-        self._messages.clear()
+        with self._lock:
+            with suppress(BlockingIOError):
+                while self._socket.recv(4096):
+                    pass
+            self._messages.clear()
 
     def wait_until_fed(self) -> None:
         """Forget all messages, and wait until the watchdog is fed again."""
@@ -52,6 +70,8 @@ class NotifySocket:
         return sum(message.startswith("STATUS=") for message in before[fed:]) > 1  # one after each look
 
     def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
         self._socket.close()
 
 

@@ -18,6 +18,7 @@ from edge_tdn.service.segment_feed import Pipeline
 from edge_tdn.service.timing import DEFAULT_CAMERA_TIMING, CameraTiming
 from edge_tdn.service.zone import Zone
 from tests.support.fakes import SPEC, FakeRuntime
+from tests.support.waiting import eventually
 
 
 def fake_engine(model: Model) -> Engine:
@@ -43,6 +44,12 @@ def camera_settings(
         ZoneSettings.of(config, table.name, zone, "b007", model, ref, engine) for zone in resolved_zones(config, table)
     ]
     return CameraSettings(table, config, folder, tuple(zones), timing)
+
+
+def compute_all(scheduler: Scheduler) -> None:
+    """Wait until its thread has computed what was submitted: a task alone runs before the turn that is due."""
+    eventually(lambda: not any(lane.backlog.items for lane in scheduler._queue.lanes))
+    scheduler.run_between_turns(lambda: None)  # the end of the turn that has taken the last items
 
 
 def fake_zones(

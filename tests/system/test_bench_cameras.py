@@ -11,8 +11,9 @@ from tests.bench.cameras import Cost, main
 
 
 def test_every_number_of_cameras_is_measured_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # so fast that any host is too slow for 4, and few, so that each has many turns on a slow one
-    options = ["--cameras", "1", "4", "--rounds", "1", "--seconds", "3", "--threads", "1", "--speed", "100"]
+    # so fast that any host is too slow for 4, and few, so that each has many turns on a slow one; in turn, since the
+    # load of the host changes
+    options = ["--cameras", "1", "4", "--rounds", "2", "--seconds", "6", "--threads", "1", "--speed", "100"]
     assert main([*options, "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "cameras-motion-fp32.json").read_text())
     one, many = found["loads"]

@@ -23,6 +23,7 @@ from edge_tdn.help.parser import command_parsers
 from edge_tdn.media import gstreamer
 from tests.conftest import ROOT
 from tests.support.programs import PROGRAMS
+from tests.support.waiting import PROGRAM_S
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 EXPORT = {
@@ -61,7 +62,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Run:
             [folder / "bin/python", *map(str, words)],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PROGRAM_S,
             cwd=folder,
             env={**os.environ, "PYTHONPATH": paths},
         )

@@ -58,7 +58,8 @@ def test_clips_are_taught_by_the_page(broker: Mosquitto, tmp_path: Path) -> None
     with PageDaemon(tmp_path, broker.url, CAMERA, extra=extra) as daemon:
         daemon.wait_for_log("state=streaming")
         page = Viewer(daemon)
-        wish = {"label": "background", "zone": None, "count": 2, "seconds": 0.6, "pause": 0.2}
+        # so long a pause that the next request comes before the end
+        wish = {"label": "background", "zone": None, "count": 2, "seconds": 0.6, "pause": 8.0}
         state = page.post("/api/camera/door/record", wish, 202)
         assert (state["state"], state["count"]) == ("ready", 2)
         refused = page.post("/api/camera/door/record", wish, 409)

@@ -25,7 +25,7 @@ from tests.support.broker import Mosquitto
 from tests.support.mqtt import RecordingClient
 from tests.support.ports import free_port
 from tests.support.rtsp import RtspCamera
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 
@@ -85,14 +85,19 @@ class JournalledDaemon:
         command = [sys.executable, "-c", PROGRAM, "--verbose", "run", "--config", str(config)]
         self.process = subprocess.Popen(command, stderr=writing, env=os.environ | environment)
         os.close(writing)
-        self.log = b""
+        self._lines: list[bytes] = []  # appended to by the reader
         self._reader = threading.Thread(target=self._read, args=(reading,), daemon=True)
         self._reader.start()
 
     def _read(self, reading: int) -> None:
         with open(reading, "rb") as lines:
             for line in lines:
-                self.log += line
+                self._lines.append(line)
+
+    @property
+    def log(self) -> bytes:
+        """The log so far."""
+        return b"".join(self._lines)
 
     def process_entries(self) -> bytes:
         folder = Path("/proc", str(self.process.pid))
@@ -100,8 +105,8 @@ class JournalledDaemon:
 
     def end(self) -> None:
         self.process.terminate()
-        self.process.wait(30)
-        self._reader.join(30)
+        self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
 
 
 def _logged(daemon: JournalledDaemon, pattern: bytes) -> bool:
@@ -160,7 +165,7 @@ def test_passwords_appear_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera
         recorder.wait_for(
             lambda: any(b'"state":"refused"' in message.payload for message in recorder.on("edge-tdn/first/status"))
         )
-        assert b" refused, the one before stays in force: " in served.log
+        eventually(partial(_logged, served, b" refused, the one before stays in force: "))
         with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=60) as answer:
             scraped = answer.read()
         processes = b"".join(daemon.process_entries() for daemon in daemons)
