@@ -13,7 +13,7 @@ from tests.chaos.broker import FORGETFUL
 from tests.chaos.emitter import is_drained
 from tests.chaos.rig import Rig
 from tests.chaos.row import ChaosRow
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 Step = Callable[[str], None]
 MAX_RIGS = 4  # at the same time: most of it is waiting
@@ -190,4 +190,4 @@ def forgetful(folder: Path, step: Step) -> list[ChaosRow]:
 def _emit(rig: Rig, events: int) -> None:
     """Start the emitter, and wait until the broker has acknowledged this many events of its log."""
     rig.emitter.start(400, events)
-    rig.emitter.wait_for(is_drained, 60)
+    rig.emitter.wait_for(is_drained, PATIENCE_S)

@@ -23,7 +23,7 @@ from edge_tdn.delivery.mqtt import Connection
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.messages import ActionEvent, EventWindow, Latency, ModelRef, Reply, iso
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 HOST = "chaos"
 BASE = f"edge-tdn/{HOST}"
@@ -89,7 +89,7 @@ class Emitter:
                 [*command, *self._arguments], stdout=subprocess.PIPE, stderr=errors, text=True
             )
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
-        self.wait_for(bool, 30)
+        self.wait_for(bool, PATIENCE_S)
 
     def kill(self) -> None:
         self.process.kill()
@@ -98,7 +98,7 @@ class Emitter:
     def stop(self) -> None:
         """Stop it as the daemon is stopped."""
         self.process.send_signal(signal.SIGTERM)
-        if self.process.wait(30):
+        if self.process.wait(PATIENCE_S):
             raise SystemExit(f"the emitter ended with {self.process.returncode}: {self._log.with_suffix('.err')}")
 
     def wait_for(self, condition: Callable[[Status], object], timeout_s: float) -> float:

@@ -10,7 +10,7 @@ from tests.chaos.balance import Balance, balance, last_numbers
 from tests.chaos.broker import CAREFUL, Broker
 from tests.chaos.emitter import BASE, CAMERAS, Emitter, is_drained
 from tests.chaos.subscriber import EventRecorder
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 from tests.support.wire import Wire
 
 QUIET_S = 1.0  # without a message, nothing more is expected
@@ -37,7 +37,7 @@ class Rig:
         self.wire.close()
         self.broker.kill()
 
-    def settle(self, timeout_s: float = 120) -> float:
+    def settle(self, timeout_s: float = PATIENCE_S) -> float:
         """Wait until all is emitted, sent and received, with nothing broken any more, and stop the emitter.
 
         Return how many seconds that took.
