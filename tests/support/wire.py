@@ -18,6 +18,7 @@ class Wire:
     def __init__(self, target: int) -> None:
         self.target = target
         self.sent = bytearray()  # by all clients, in the order of arrival
+        self.answered = bytearray()  # by the server, to all of them
         self.accepted: list[float] = []  # monotonic seconds
         self.delay_s = 0.0  # each way
         self.bytes_per_s = float("inf")
@@ -71,7 +72,7 @@ class Wire:
         self._open |= ends
         if self.fuse_s is not None:
             self._loop.call_later(random.uniform(0, self.fuse_s), self._reset, ends)
-        await asyncio.gather(self._pump(reader, far_writer, self.sent), self._pump(far_reader, writer, bytearray()))
+        await asyncio.gather(self._pump(reader, far_writer, self.sent), self._pump(far_reader, writer, self.answered))
         self._open -= ends
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: bytearray) -> None:
