@@ -27,7 +27,7 @@ def start_publisher() -> Iterator[StartPublisher]:
         outbox: Outbox | None = None,
         boot: str = "b007",
         client: str = "daemon",
-        timing: PublisherTiming = PublisherTiming(),  # noqa: B008  (frozen)
+        timing: PublisherTiming = PublisherTiming(goodbye_s=20),  # noqa: B008  (frozen; a busy broker answers late)
         connection_timing: ConnectionTiming = PATIENT,
         base: str = BASE,
         commanded: Callable[[str, bytes], None] = lambda topic, payload: None,

@@ -211,7 +211,7 @@ def test_no_more_is_in_flight_than_the_broker_allows(start_publisher: StartPubli
             client.sendall(puback(unanswered.pop(0)) + publish_qos_0(f"{BASE}/availability", b"offline"))
 
     broker = ScriptedBroker(takes_one)
-    publisher = start_publisher(at(broker.port))
+    publisher = start_publisher(at(broker.port), timing=PublisherTiming())  # the goodbye never ends
     publish_events(publisher, 1, 10)
     eventually(lambda: answered >= 20 and publisher.outbox_status.waiting == 0)
     publisher.stop()
