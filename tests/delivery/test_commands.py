@@ -175,6 +175,8 @@ def test_any_payload_is_a_command_or_rejected_with_one_short_printable_sentence(
             id_ = command.id
             assert command.camera in CAMERAS
         took_s = min(took_s, time.thread_time() - before)
+        if took_s < 1:
+            break
     assert id_ is None or (len(id_) <= 64 and id_.isprintable())
     assert 0 < len(sentence) < 300
     assert sentence.isprintable()
