@@ -251,6 +251,7 @@ class _Attempt:
         self._connected_at_s: float | None = None  # monotonic
         self._failure: Lost | None = None  # why the connection ended, where it is known
         self._subscribed: dict[int, str] = {}  # packet id -> topic
+        self._subscribing = ""  # the topic whose answer may come before its packet id is known
         self._tcp: socket.socket | None = None  # another handle of the open connection
         protocol = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
         transport = "websockets" if broker.websocket_path else "tcp"
@@ -326,6 +327,7 @@ class _Attempt:
         return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties).mid
 
     def subscribe(self, topic: str) -> None:
+        self._subscribing = topic
         _, packet_id = self._client.subscribe(topic, 1)
         if packet_id is not None:
             self._subscribed[packet_id] = topic
@@ -392,7 +394,7 @@ class _Attempt:
     def _on_subscribe(self, client: Client, data: Any, packet_id: int, reasons: list[ReasonCode], more: Any) -> None:
         for reason in reasons:
             if reason.is_failure:
-                self._notes.put(SubscriptionRejected(self._subscribed.get(packet_id, "a topic"), str(reason)))
+                self._notes.put(SubscriptionRejected(self._subscribed.get(packet_id, self._subscribing), str(reason)))
 
     def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
         self._notes.put(Received(message.topic, bytes(message.payload), message.retain))

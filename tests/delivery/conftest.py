@@ -12,6 +12,7 @@ from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.timing import ConnectionTiming, PublisherTiming
 from edge_tdn.delivery.topic_record import TopicRecord
+from tests.support.broker import PATIENT
 from tests.support.delivery import BASE, StartPublisher, raise_failure
 
 
@@ -26,8 +27,8 @@ def start_publisher() -> Iterator[StartPublisher]:
         outbox: Outbox | None = None,
         boot: str = "b007",
         client: str = "daemon",
-        timing: PublisherTiming = PublisherTiming(),  # noqa: B008  (frozen)
-        connection_timing: ConnectionTiming = ConnectionTiming(),  # noqa: B008  (frozen)
+        timing: PublisherTiming = PublisherTiming(goodbye_s=20),  # noqa: B008  (frozen; a busy broker answers late)
+        connection_timing: ConnectionTiming = PATIENT,
         base: str = BASE,
         commanded: Callable[[str, bytes], None] = lambda topic, payload: None,
         record: TopicRecord | None = None,

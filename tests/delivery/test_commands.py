@@ -1,6 +1,7 @@
 """Tests of what clients send below <base>/cmd/: it is a command, or rejected with one sentence."""
 
 import json
+import math
 import time
 
 import pytest
@@ -162,19 +163,24 @@ TOPICS = st.sampled_from(["replay", "yard/set/enabled", "yard/set/threshold", "y
 @example("replay", b'{"camera": "%s", "from_seq": 1}' % (b"x" * 4000))
 @example("replay", b"\x00" * (MAX_COMMAND_BYTES + 1))
 def test_any_payload_is_a_command_or_rejected_with_one_short_printable_sentence(topic: str, payload: bytes) -> None:
-    before = time.thread_time()
-    id_, sentence = None, "a command"
-    try:
-        command = parse(topic, payload, CAMERAS)
-    except CommandError as error:
-        id_, sentence = error.id, str(error)
-    else:
-        id_ = command.id
-        assert command.camera in CAMERAS
+    took_s = math.inf
+    for _ in range(3):  # the quickest: garbage may be collected meanwhile, of all that earlier tests have left
+        before = time.thread_time()
+        id_, sentence = None, "a command"
+        try:
+            command = parse(topic, payload, CAMERAS)
+        except CommandError as error:
+            id_, sentence = error.id, str(error)
+        else:
+            id_ = command.id
+            assert command.camera in CAMERAS
+        took_s = min(took_s, time.thread_time() - before)
+        if took_s < 1:
+            break
     assert id_ is None or (len(id_) <= 64 and id_.isprintable())
     assert 0 < len(sentence) < 300
     assert sentence.isprintable()
-    assert time.thread_time() - before < 1  # processor time of this thread alone; a millisecond is usual
+    assert took_s < 1  # processor time of this thread alone; a millisecond is usual
 
 
 PAUSES_AND_BURSTS = st.lists(st.tuples(st.integers(0, 15 * NS_PER_S), st.integers(1, 2 * MAX_COMMANDS)), max_size=10)

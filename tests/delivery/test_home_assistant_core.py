@@ -24,7 +24,7 @@ from edge_tdn.delivery.removed_entities import removing
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
 from tests.support.discovery import DAEMON_STATUS, camera_status_payload, discovery_site, event_payload, same_labels
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.homeassistant
 
@@ -33,7 +33,6 @@ BASE = "edge-tdn/attic.1"
 ONE, TWO = "edge-tdn_attic_-1_front_-door", "edge-tdn_attic_-1_front__door"  # front.door, front_door
 PICTURE = bytes(range(256))  # not decoded on the way
 CONFIGS = ROOT / "configs/home-assistant"
-WAIT_S = 20
 
 
 class HomeAssistant:
@@ -69,13 +68,13 @@ class HomeAssistant:
             answer = self.ask(what)
             return right(answer)
 
-        eventually(is_right, WAIT_S, lambda: answer)
+        eventually(is_right, describe=lambda: answer)
         return answer
 
     def stop(self) -> None:
         assert self._process.stdin
         self._process.stdin.close()
-        self._process.wait(WAIT_S)
+        self._process.wait(PATIENCE_S)
         self._errors.close()
 
 
@@ -91,7 +90,7 @@ class FakeDaemon:
         self._client.subscribe([(BIRTH_TOPIC, 1), (f"{BASE}/cmd/#", 1)])
 
     def publish(self, topic: str, payload: bytes, retain: bool = True) -> None:
-        self._client.publish(topic, payload, 1, retain).wait_for_publish(WAIT_S)
+        self._client.publish(topic, payload, 1, retain).wait_for_publish(PATIENCE_S)
 
     def stop(self) -> None:
         self._client.disconnect()
@@ -132,7 +131,7 @@ def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: 
         daemon.publish(f"{BASE}/{camera}/status", camera_status_payload("streaming"))
         daemon.publish(f"{BASE}/{camera}/action", b"none")
     daemon.publish(f"{BASE}/front.door/snapshot", PICTURE)
-    assert daemon.received.get(timeout=WAIT_S) == (BIRTH_TOPIC, BIRTH)
+    assert daemon.received.get(timeout=PATIENCE_S) == (BIRTH_TOPIC, BIRTH)
 
     entities = home.until("entities", lambda found: len(found) == 38)
     assert home.ask("devices") == {
@@ -162,7 +161,7 @@ def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: 
     assert shown(threshold, "0.6")["exit"] == 0.4
     assert entities[f"{ONE}_threshold_{_key(LABELS[0])}"] not in home.ask("states"), "disabled"
     home.ask("set_value", threshold, value=0.55)
-    assert daemon.received.get(timeout=WAIT_S) == (f"{BASE}/cmd/front.door/set/threshold", b'{"enter": 0.55}')
+    assert daemon.received.get(timeout=PATIENCE_S) == (f"{BASE}/cmd/front.door/set/threshold", b'{"enter": 0.55}')
     daemon.publish(f"{BASE}/front.door/status", camera_status_payload("streaming", enter=0.55))
     shown(threshold, "0.55")
     assert shown(state, "streaming")["reason"] == ""
@@ -201,11 +200,11 @@ def test_home_assistant_shows_the_daemons_messages(home: HomeAssistant, daemon: 
     shown(enabled, "on")
     shown(entities[f"{TWO}_action"], "off")
     home.ask("turn_off", enabled)
-    assert daemon.received.get(timeout=WAIT_S) == (f"{BASE}/cmd/front.door/set/enabled", b"OFF")
+    assert daemon.received.get(timeout=PATIENCE_S) == (f"{BASE}/cmd/front.door/set/enabled", b"OFF")
     daemon.publish(f"{BASE}/front.door/status", camera_status_payload("disabled"))
     shown(enabled, "off")
     home.ask("turn_on", enabled)
-    assert daemon.received.get(timeout=WAIT_S) == (f"{BASE}/cmd/front.door/set/enabled", b"ON")
+    assert daemon.received.get(timeout=PATIENCE_S) == (f"{BASE}/cmd/front.door/set/enabled", b"ON")
     daemon.publish(f"{BASE}/front.door/status", camera_status_payload("frozen"))
     shown(enabled, "on")
     shown(action, "off")
@@ -255,7 +254,7 @@ def test_home_assistant_shows_the_zones_of_a_camera_and_the_blueprint_notifies_o
     assert ids[f"{ONE}_zone_bed_-1_action_{_key('fall')}"] == "binary_sensor.front_door_bed_1_fall"
     gate = ids[f"{ONE}_zone_gate_action_{_key('倒水')}"]
     home.ask("set_value", "number.front_door_gate_threshold", value=0.55)
-    while (command := daemon.received.get(timeout=WAIT_S))[0] == BIRTH_TOPIC:
+    while (command := daemon.received.get(timeout=PATIENCE_S))[0] == BIRTH_TOPIC:
         pass
     assert command == (f"{BASE}/cmd/front.door/set/threshold", b'{"enter": 0.55, "zone": "gate"}')
 

@@ -24,7 +24,7 @@ def test_both_daemons_report_the_other_and_do_not_fight(
 
     mosquitto 2.0 does not send the reason, other brokers do: see the case "taken over" of the refusals.
     """
-    timing = ConnectionTiming(min_retry_s=0.25, max_retry_s=30.0)
+    timing = ConnectionTiming(min_retry_s=0.25, max_retry_s=3600, backoff_reset_s=3600)  # each wait doubles
     pairs = []
     for protocol, client in (("5", "daemon"), ("3.1.1", "daemon"), ("5", "another")):
         folder = tmp_path / f"{protocol}-{client}"
@@ -50,7 +50,7 @@ def test_both_daemons_report_the_other_and_do_not_fight(
         everything = {broker.port: {"b001", "b002"} for broker, _, _ in pairs}
         eventually(lambda: reported() == everything, describe=lambda: caplog.text)
         for _, one, two in pairs:
-            assert one.session + two.session <= 20  # each waits 0.25, 0.5, 1, 2, 4 s
+            assert one.session + two.session <= 20  # each waits 0.25, 0.5, 1, 2, 4 s, and so on
     finally:
         for broker, one, two in pairs:
             one.stop()

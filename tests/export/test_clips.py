@@ -42,7 +42,7 @@ def test_whole_file_is_read_faster_than_it_plays(make_video: Callable[..., Path]
     frames = list(read_file(make_video(90, rate=1)))
     assert [number_in(frame.picture) for frame in frames] == list(range(90))
     assert frames[-1].pts_ns > 88e9
-    assert frames[-1].received_ns - frames[0].received_ns < 3e9
+    assert frames[-1].received_ns - frames[0].received_ns < frames[-1].pts_ns / 2
 
 
 def test_clips_slide_over_the_segments(make_video: Callable[..., Path]) -> None:

@@ -61,7 +61,7 @@ def test_missing_module_of_the_project_is_a_fault_of_ours() -> None:
 def test_closed_pipe_ends_a_command_quietly() -> None:
     """As `edge-tdn-export inspect motion | head` closes it."""
     command = f"{sys.executable} -m edge_tdn_export inspect motion --json | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=PROGRAM_S)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -93,7 +93,7 @@ def test_a_file_name_that_the_terminal_cannot_show_is_printed_nevertheless() -> 
         "raise SystemExit(run_command('edge-tdn-train', lambda: options))"
     )
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, timeout=PROGRAM_S)
     assert (done.returncode, done.stdout) == (0, b"run \\u2192 \\udcff: done\n"), done.stderr
 
 

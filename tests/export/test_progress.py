@@ -10,6 +10,8 @@ from edge_tdn_export.progress import ProgressDisplay, begin_step, reported_as, s
 from edge_tdn_export.progress_lines import ProgressLines
 from rich.console import Console
 
+from tests.support.waiting import eventually
+
 
 def test_each_phase_has_one_line_where_there_is_no_terminal() -> None:
     with ProgressDisplay(stream=(lines := io.StringIO())) as display:
@@ -25,11 +27,10 @@ def test_long_phase_has_a_line_now_and_then_with_the_time_left(monkeypatch: pyte
     with ProgressDisplay(" s", line_every_s=0.02, stream=(lines := io.StringIO())) as display:
         display.report("looking for the clip", 0, 340)
         display.report("looking for the clip", 170, 340)
-        deadline = time.monotonic() + 5
-        while lines.getvalue().count("\n") < 3 and time.monotonic() < deadline:
-            time.sleep(0.01)
-    first, second, third, *_ = lines.getvalue().splitlines()
+        eventually(lambda: lines.getvalue().count(", 170 of 340 s, ") >= 2)
+    first, *later = lines.getvalue().splitlines()
     assert first == "looking for the clip, 0 of 340 s"
+    *_, second, third = later  # a busy machine may print the first line again
     assert second.startswith("looking for the clip, 170 of 340 s, about ")
     assert third.endswith(" s left")
 

@@ -12,7 +12,7 @@ from edge_tdn.config.credentials import Access
 from edge_tdn.config.tables import BrokerConfig
 from edge_tdn.delivery.mqtt import Acknowledged, Connected, Connection, Message
 from tests.conftest import ROOT
-from tests.support.broker import Mosquitto
+from tests.support.broker import PATIENT, Mosquitto
 from tests.support.daemon import DaemonProcess
 from tests.support.mqtt import RecordingClient
 from tests.support.retained import retained_topics
@@ -60,7 +60,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 def rejection(broker: Mosquitto, user: str, topic: str) -> str | None:
     """Publish as a user; return why the broker rejected the message, or None."""
     config = BrokerConfig.model_validate({"url": f"mqtt://127.0.0.1:{broker.guarded_port}", "username": user})
-    with closing(Connection(config, f"test-{user}", Access(user))) as connection:
+    with closing(Connection(config, f"test-{user}", Access(user), timing=PATIENT)) as connection:
         note = connection.notes.get(timeout=PROGRAM_S)
         assert isinstance(note, Connected), note
         note.link.publish(Message(topic, b"{}"))

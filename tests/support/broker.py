@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 
 from edge_tdn.config.tables import BrokerConfig, OutboxConfig
-from edge_tdn.delivery.mqtt import Connected, Connection, Link
+from edge_tdn.delivery.mqtt import Acknowledged, Connected, Connection, Link, Message
 from edge_tdn.delivery.outbox.outbox import Outbox
 from edge_tdn.delivery.publisher import Publisher
+from edge_tdn.delivery.timing import ConnectionTiming
 from edge_tdn.subscriber import Subscriber
 from tests.support.ports import free_port
-from tests.support.waiting import PROGRAM_S, eventually
+from tests.support.waiting import PATIENCE_S, PROGRAM_S, eventually
+
+# a busy broker answers late, and a busy thread sends the last messages late
+PATIENT = ConnectionTiming(connect_s=PATIENCE_S, connack_s=PATIENCE_S, close_s=PATIENCE_S)
 
 
 class Mosquitto:
@@ -69,7 +73,7 @@ class Mosquitto:
 
     def link(self, client_id: str = "test") -> tuple[Connection, Link]:
         """Connect a client of its own."""
-        connection = Connection(self.config(), client_id)
+        connection = Connection(self.config(), client_id, timing=PATIENT)
         note = connection.notes.get(timeout=PROGRAM_S)
         assert isinstance(note, Connected), note
         return connection, note.link
@@ -81,16 +85,17 @@ class Mosquitto:
             base,
             "b007",
             Outbox(None, OutboxConfig()),
-            lambda will, inbox: Connection(config, "publisher", None, will, inbox),
+            lambda will, inbox: Connection(config, "publisher", None, will, inbox, timing=PATIENT),
             failed,
         )
 
     def subscriber(self, base: str) -> Subscriber:
-        """Return a subscriber that is connected and has subscribed."""
-        subscriber = Subscriber(base, Connection(self.config(), f"subscriber-{time.monotonic_ns()}"))
-        for _ in range(100):
-            list(subscriber.messages(0.05))
-            if subscriber.connected:
-                break
-        list(subscriber.messages(0.3))
+        """Return a subscriber whose subscription is in force, after what was retained until then."""
+        connection = Connection(self.config(), f"subscriber-{time.monotonic_ns()}", timing=PATIENT)
+        subscriber = Subscriber(base, connection)
+        eventually(lambda: not list(subscriber.messages(0.05)) and subscriber.connected)
+        assert subscriber._link
+        subscriber._link.publish(Message("subscribed", b""))  # the broker handles a client's packets in turn
+        while not isinstance(connection.notes.get(timeout=PROGRAM_S), Acknowledged):
+            pass
         return subscriber

@@ -10,7 +10,7 @@ CONNACK_5 = b"\x20\x03\x00\x00\x00"
 CONNACK_5_ONE_IN_FLIGHT = b"\x20\x06\x00\x00\x03\x21\x00\x01"  # receive maximum 1
 CONNACK_3_UNSUPPORTED_PROTOCOL = b"\x20\x02\x00\x01"
 DISCONNECT_TAKEN_OVER = b"\xe0\x02\x8e\x00"
-PINGREQ = b"\xc0\x00"
+PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"
 
 # What the server does about a packet, given its first byte and its body; False ends the connection.
 Behaviour = Callable[[socket.socket, int, bytes], bool]

@@ -12,8 +12,8 @@ from edge_tdn.delivery.commands import CommandError, Replay, parse
 from edge_tdn.delivery.mqtt import Acknowledged, Connected, Connection, Link, Message, Received
 from edge_tdn.messages import ActionEvent, EventWindow, ModelRef, Reply
 from edge_tdn.subscriber import Gap, HostMessage, Subscriber
-from tests.support.broker import Mosquitto
-from tests.support.waiting import eventually
+from tests.support.broker import PATIENT, Mosquitto
+from tests.support.waiting import PATIENCE_S, eventually
 
 MOMENT = "2026-03-01T12:00:00.000Z"
 JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()  # a small black picture
@@ -53,14 +53,14 @@ class ReplayingHost:
     def __init__(self, broker: Mosquitto, name: str = "here", kept: Sequence[int] = range(1000)) -> None:
         self._name, self._kept = name, kept
         self._base = f"edge-tdn/{name}"
-        self._connection = Connection(broker.config(), f"host-{name}")
+        self._connection = Connection(broker.config(), f"host-{name}", timing=PATIENT)
         self._link: Link | None = None
         self._ready, self._stopped = threading.Event(), threading.Event()
         self._published = self._acknowledged = 0  # messages
         self.requests: list[Replay] = []
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
-        assert self._ready.wait(60)
+        assert self._ready.wait(PATIENCE_S)
 
     def publish(self, *seqs: int, camera: str = "door", replayed: bool = False, retain: bool = False) -> None:
         for seq in seqs:

@@ -23,7 +23,7 @@ from edge_tdn_training.training_config import TrainingConfig
 
 from tests.conftest import ROOT
 from tests.support.training_clips import SPEC
-from tests.support.waiting import eventually
+from tests.support.waiting import PROGRAM_S, eventually
 
 FORK = multiprocessing.get_context("fork")  # importing torch again would take longer than what is tested
 NETWORK = {"arch": "resnet18", "width": 0.125, "segments": 4}
@@ -62,7 +62,7 @@ def kill_trainer_when(arguments: Sequence[str], condition: Callable[[], bool]) -
     """Run `edge-tdn-train` in a process, and send it SIGKILL as soon as the condition holds."""
     process = _forked(lambda: main(arguments))
     process.start()
-    eventually(lambda: condition() or not process.is_alive())
+    eventually(lambda: condition() or not process.is_alive(), PROGRAM_S)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL, "the trainer ended before it was killed"

@@ -18,6 +18,7 @@ class Wire:
     def __init__(self, target: int) -> None:
         self.target = target
         self.sent = bytearray()  # by all clients, in the order of arrival
+        self.answered = bytearray()  # by the server, to all of them
         self.accepted: list[float] = []  # monotonic seconds
         self.delay_s = 0.0  # each way
         self.bytes_per_s = float("inf")
@@ -52,10 +53,19 @@ class Wire:
 
     def close(self) -> None:
         self.cut()
-        self._loop.call_soon_threadsafe(self._server.close)
-        time.sleep(0.1)  # until the resets are sent
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(2)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        """Close the port, and wait until nothing is carried any more and the resets are sent."""
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.1)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted.append(time.monotonic())
@@ -71,7 +81,7 @@ class Wire:
         self._open |= ends
         if self.fuse_s is not None:
             self._loop.call_later(random.uniform(0, self.fuse_s), self._reset, ends)
-        await asyncio.gather(self._pump(reader, far_writer, self.sent), self._pump(far_reader, writer, bytearray()))
+        await asyncio.gather(self._pump(reader, far_writer, self.sent), self._pump(far_reader, writer, self.answered))
         self._open -= ends
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: bytearray) -> None:

@@ -193,7 +193,7 @@ def test_interrupt_leaves_nothing_behind(number: signal.Signals, arguments: list
         assert process.poll() is None, "ended before it could be interrupted"
         return bool(list(tmp_path.glob(".m-*/weights.safetensors")))
 
-    eventually(has_begun)
+    eventually(has_begun, PROGRAM_S)
     process.send_signal(number)
     errors = process.communicate(timeout=PROGRAM_S)[1]
     assert process.returncode == 130

@@ -216,7 +216,7 @@ def test_daemon_publishes_scores_of_both_networks_on_one_stream(
     )
     raw = HostRecorder(broker.port, "edge-tdn/test")
     with DaemonProcess(write_site(tmp_path, broker.url, f'name = "film"\nsource = "{video}"', extra=extra)) as daemon:
-        assert daemon.wait(60) == 0
+        assert daemon.wait() == 0
         daemon.log()
     raw.synchronize()
     raw.close()

@@ -29,6 +29,7 @@ from edge_tdn.manifest import open_model
 from tests.conftest import needs_bf16
 from tests.support.training_clips import make_clips
 from tests.support.training_tasks import environment
+from tests.support.waiting import PROGRAM_S
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAME = '-it\'s der "Flur" (ü) $HOME; C:\\clips'  # of a folder, which a shell or argparse would take apart
@@ -119,7 +120,7 @@ def trained(workspace: Path) -> str:
 def paste(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a printed command line in a shell."""
     return subprocess.run(
-        ["sh", "-c", line], capture_output=True, text=True, cwd=folder, env=environment(), timeout=250
+        ["sh", "-c", line], capture_output=True, text=True, cwd=folder, env=environment(), timeout=PROGRAM_S
     )
 
 

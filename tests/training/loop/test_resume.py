@@ -19,6 +19,7 @@ from edge_tdn_training.training_config import TrainingConfig
 
 from tests.support.training_clips import decode_clips, make_clips
 from tests.support.training_tasks import environment, kill_trainer_at
+from tests.support.waiting import PROGRAM_S
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -183,8 +184,8 @@ def test_four_processes_that_are_killed_give_the_weights_of_undisturbed_ones(
     def start(out: str, killed_at: int) -> int:
         line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
         line += [str(tmp_path / "four.py"), str(undisturbed.parent / "data"), str(tmp_path / out), str(killed_at)]
-        done = subprocess.run(line, env=environment() | {"GLOO_SOCKET_IFNAME": "lo"}, capture_output=True, timeout=250)
-        return done.returncode
+        variables = environment() | {"GLOO_SOCKET_IFNAME": "lo"}
+        return subprocess.run(line, env=variables, capture_output=True, timeout=PROGRAM_S).returncode
 
     assert start("whole", 0) == 0
     assert start("parts", 4) != 0

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +29,7 @@ from PIL import Image
 from torch import nn
 
 from edge_tdn.errors import ConfigError, DeviceError
+from tests.support.ports import free_port
 from tests.support.training_clips import SPEC, decode_clips, make_clips
 from tests.support.training_tasks import (
     CONFIG,
@@ -145,10 +145,7 @@ def test_two_machines_give_the_weights_of_one(clips: Path, decoded: DecodedDataS
     micro-batch is one clip in either case, and every clip has the same dropout.
     """
     (tmp_path / "two.py").write_text(TWO)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    torchrun = f"-m torch.distributed.run --nnodes 2 --master-addr 127.0.0.1 --master-port {port} --node-rank"
+    torchrun = f"-m torch.distributed.run --nnodes 2 --master-addr 127.0.0.1 --master-port {free_port()} --node-rank"
     machines = [
         subprocess.Popen(
             [sys.executable, *torchrun.split(), str(rank), tmp_path / "two.py", clips, tmp_path],
