@@ -1,12 +1,12 @@
 """Retained states of hosts and cameras that tests leave at a broker."""
 
-import subprocess
 import time
 
 from edge_tdn.delivery.mqtt import Acknowledged, Message
 from edge_tdn.messages import NS_PER_S, iso
 from edge_tdn.status_messages import CameraStatus, DaemonStatus
 from tests.support.broker import Mosquitto
+from tests.support.mqtt import RecordingClient
 from tests.support.waiting import PROGRAM_S
 
 
@@ -83,9 +83,10 @@ def model_status(id_: str, **changed: object) -> dict[str, object]:
 
 
 def retained_topics(port: int, topic: str = "#") -> set[str]:
-    """Return the topics of all retained messages at a broker, as Debian's own client receives them."""
-    command = ["mosquitto_sub", "-p", str(port), "-t", topic, "--retained-only", "-F", "%t", "-W", "1"]
-    return set(subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.splitlines())
+    """Return the topics of all retained messages at a broker, as a new client receives them before its marker."""
+    client = RecordingClient(port, topic)
+    client.close()
+    return {message.topic for message in client.messages if message.retained}
 
 
 class RetainedStates:
