@@ -42,16 +42,16 @@ def test_a_daemon_that_serves_is_well_and_one_that_was_stopped_is_not(
     path = camera_site(tmp_path, f'host = "barn"\n[broker]\nurl = "{broker.url}"\n[outbox]\nfolder = "off"')
     path.write_text(path.read_text() + "loop = true\n")
 
-    def is_well(*options: str | Path) -> bool:
-        capsys.readouterr()
-        return main(["status", *map(str, options)]) == 0
+    def well(*options: str | Path) -> str:
+        """Return what is printed, if the host is well and no event is on its way."""
+        exit_status = main(["status", *map(str, options)])
+        printed = capsys.readouterr().out
+        return printed if exit_status == 0 and re.search(r'waiting"?:? 0', printed) else ""
 
     with DaemonProcess(path) as daemon:
-        eventually(lambda: is_well("--config", path, "--json"))
-        (host,) = json.loads(capsys.readouterr().out)["hosts"].values()
+        (host,) = json.loads(eventually(lambda: well("--config", path, "--json")))["hosts"].values()
         assert host["status"]["segment_s"] == 0.2667
-        eventually(lambda: is_well("--broker", broker.url))
-        head, delivery, columns, row, *_ = capsys.readouterr().out.splitlines()
+        head, delivery, columns, row, *_ = eventually(lambda: well("--broker", broker.url)).splitlines()
         assert re.match(r"edge-tdn/barn  online  edge-tdn \S+, motion fp32 on CPU, up \d+ (s|min)", head)
         assert delivery.startswith("delivery connected   outbox off, waiting 0, dropped 0")
         assert columns.split()[:5] == ["camera", "state", "since", "fps", "size"]
