@@ -200,8 +200,8 @@ def test_a_web_socket_is_not_opened(evil: Tab, daemon: PageDaemon) -> None:
 def test_the_page_is_not_framed(evil: Tab, daemon: PageDaemon) -> None:
     evil.run(FRAME, daemon.url)
     assert statuses_of(evil, daemon) == {403}
-    frame = evil.page.frames[-1]
-    assert "edge-tdn" not in frame.content()
+    evil.until(lambda: evil.page.frames[-1].url.startswith("chrome-error:"))
+    assert "edge-tdn" not in evil.page.frames[-1].content()
 
 
 def test_a_window_opened_by_another_origin_shows_no_data_and_cannot_be_read(evil: Tab, daemon: PageDaemon) -> None:
