@@ -14,6 +14,17 @@ from tests.support.page_daemon import PageDaemon
 
 pytestmark = pytest.mark.slow
 PLOT = ".plot canvas"
+LATE_STATUS = """async (camera) => {
+    const { cameraOf, emit } = await import('/static/js/store.js');
+    const before = structuredClone(cameraOf(camera).status);
+    const watch = new MutationObserver(() => {
+        if (!document.querySelector('.lines code')) return;
+        watch.disconnect();
+        emit('camera', before);
+        window.late = true;
+    });
+    watch.observe(document.body, { childList: true, subtree: true });
+}"""
 PIXELS = "(selector) => document.querySelector(selector)?.toDataURL() ?? ''"
 
 
@@ -72,6 +83,18 @@ def test_a_threshold_is_tried_then_applied_and_mqtt_reports_it(
     text = (site / "site.toml").read_text().replace("[decide]\n", "[unused]\n")
     kept.write_text(re.sub(r"\[unused\]\n(?:\w+ = \S+\n)+", "", text) + "\n" + tab.text(".lines code") + "\n")
     assert load(kept).decide.enter_threshold == 0.91
+    tab.assert_quiet()
+
+
+def test_a_status_of_before_does_not_take_the_lines_away(open_tab: OpenTab) -> None:
+    """It may be on its way while the thresholds are applied."""
+    tab = open_plot(open_tab)
+    tab.run(LATE_STATUS, "door")
+    set_slider(tab, "An action starts at", 0.92)
+    tab.page.get_by_role("button", name="Apply until restart").click()
+    tab.until(lambda: tab.run("() => window.late"))
+    assert "enter_threshold = 0.92" in tab.text(".lines")
+    assert tab.page.get_by_label("An action starts at, as a number").input_value() == "0.92"
     tab.assert_quiet()
 
 
