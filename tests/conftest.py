@@ -22,6 +22,7 @@ from edge_tdn.messages import Picture
 from edge_tdn.process import passwords
 from tests.support.broker import Mosquitto
 from tests.support.rtsp import RtspCamera
+from tests.support.waiting import PROGRAM_S
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # a shared machine is slow at times, and tests do not measure speed
@@ -239,7 +240,9 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
 def edge_tdn() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs the real command line, as in `edge_tdn("check", "--config", path)`."""
 
-    def run(*arguments: str | Path, timeout: float = 180, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str | Path, timeout: float = PROGRAM_S, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "edge_tdn", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd)
 

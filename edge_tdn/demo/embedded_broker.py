@@ -35,8 +35,7 @@ def embedded_broker() -> Iterator[str]:
         raise BrokerError(
             f"no embedded broker on this machine ({error}); name one with --broker mqtt://HOST"
         ) from error
-    port = _free_port()
-    with tempfile.NamedTemporaryFile("w", suffix=".toml") as settings:
+    with _reserved_port() as port, tempfile.NamedTemporaryFile("w", suffix=".toml") as settings:
         settings.write(SETTINGS.format(port=port))
         settings.flush()
         try:
@@ -49,8 +48,10 @@ def embedded_broker() -> Iterator[str]:
             broker.stop()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def _reserved_port() -> Iterator[int]:
+    """Yield a free port, which no connection of another program is given before the broker listens there."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # so that the broker may bind it as well
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]

@@ -66,5 +66,5 @@ def test_logging_out_ends_the_session_of_this_browser(open_tab: OpenTab, daemon:
     assert not tab.page.context.cookies()
     tab.page.goto(f"{daemon.url}#/cameras")
     tab.page.wait_for_timeout(300)
-    assert tab.text("h1") == "Log in"
+    tab.shows("Log in", "h1")
     assert not [status for target, status in tab.statuses if "/api/camera/" in target and status == 200][1:]

@@ -30,6 +30,7 @@ CLIPS = 6  # of each class
 RECORDED_S = 5  # at most, before an action
 PROMPT = "enter_threshold = 0.5\n"  # in [decide]: the model of the package is to report something
 TRAINING_S = 3 * PROGRAM_S
+DOING = ".teach-record .doing"
 PLAYS = "() => document.querySelector('dialog[open] video')?.currentTime > 0.1"
 
 
@@ -88,9 +89,10 @@ class Teacher:
             self.tab.page.get_by_label("Name of the action").fill(label)
         for name, value in (("Number of clips", CLIPS), ("Seconds each", 2), ("Pause before each", pause)):
             self.tab.page.get_by_label(name, exact=True).fill(str(value))
+        self.tab.watch_text(DOING)
         self.press("Start recording")
-        self.tab.shows(f"{label}: clip {CLIPS} of {CLIPS}")
         self.tab.shows(f"{CLIPS} clips of {label} recorded.")
+        assert f"{label}: clip {CLIPS} of {CLIPS}" in self.tab.texts(DOING)
 
     def trained(self) -> None:
         """Wait for the end of the training."""

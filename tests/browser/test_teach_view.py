@@ -9,6 +9,7 @@ from tests.support.browser import NARROW, WIDE, Tab
 from tests.support.page_daemon import PageDaemon
 
 pytestmark = pytest.mark.slow
+DOING = ".teach-record .doing"
 PLAYS = "() => document.querySelector('dialog[open] video')?.currentTime > 0.1"
 
 
@@ -21,9 +22,10 @@ def record(tab: Tab, kind: str, label: str, count: int, pause: int) -> None:
         page.get_by_label("Name of the action").fill(label)
     for name, value in (("Number of clips", count), ("Seconds each", 1), ("Pause before each", pause)):
         page.get_by_label(name).fill(str(value))
+    tab.watch_text(DOING)
     page.get_by_role("button", name="Start recording").click()
-    tab.shows(f"{label}: clip {count} of {count}")
     tab.until(lambda: f"{count} clip" in tab.text(".shutter") and f"of {label} recorded." in tab.text(".shutter"))
+    assert f"{label}: clip {count} of {count}" in tab.texts(DOING)
 
 
 def classes(daemon: PageDaemon) -> dict[str, int]:

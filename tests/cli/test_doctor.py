@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from edge_tdn.capture import diagnosis
 from edge_tdn.cli.doctor import broker, cameras, doctor
 from edge_tdn.cli.doctor.checklist import print_checklist
 from edge_tdn.cli.doctor.finding import Finding
@@ -34,9 +35,11 @@ from tests.support.http_camera import answering, noisy_jpeg, serving
 from tests.support.model_folders import edit_manifest
 from tests.support.retained import RetainedStates, daemon_status
 from tests.support.rtsp import RtspCamera
-from tests.support.waiting import PROGRAM_S, eventually
+from tests.support.waiting import PATIENCE_S, PROGRAM_S, eventually
 
-TIMING = DoctorTiming(first_picture_s=60.0, look_s=1.0, measure_s=0.0, quiet_s=0.15)  # short, but patient
+TIMING = DoctorTiming(  # short, but patient
+    connect_s=60.0, login_s=60.0, answers_s=60.0, first_picture_s=60.0, look_s=1.0, measure_s=0.0, quiet_s=0.15
+)
 SECRET = "opensesame"
 Findings = dict[str, list[Finding]]
 
@@ -81,6 +84,12 @@ def camera(password: str = "") -> Iterator[RtspCamera]:
         yield one
     finally:
         one.kill()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the answer of a camera, which comes late on a busy machine."""
+    monkeypatch.setattr(diagnosis, "TIMEOUT_S", PATIENCE_S)
 
 
 def by_name(found: Iterable[Finding]) -> Findings:
@@ -146,6 +155,7 @@ def test_a_healthy_host_passes_without_disturbing_its_daemon(
     states.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_each_camera_without_usable_pictures_has_its_reason(make_video: Callable[..., Path], tmp_path: Path) -> None:
     make_video(frames=20, rate=5, name="slow.mp4")
     with camera(SECRET) as real:
@@ -237,6 +247,7 @@ def test_all_models_of_the_zones_are_examined_together(model_copy: Path, tmp_pat
     assert site.frame_rate(site.config.camera[0]) == 15
 
 
+@pytest.mark.usefixtures("patient")
 def test_an_address_that_is_not_a_stream_is_named(tmp_path: Path) -> None:
     page = answering(b"<!DOCTYPE html><html><title>Camera</title></html>", "text/html")
     with serving(page) as web, serving(answering(noisy_jpeg(0), "image/jpeg")) as still:
@@ -378,8 +389,9 @@ def test_a_running_daemon_is_found_and_its_delivery_state_reported(mosquitto: Mo
     assert marks(of_broker(path, replace(TIMING, settle_s=0.0))["delivery"]) == ["note"], "not a failure"
     later = threading.Timer(0.5, lambda: states.leave("edge-tdn/barn", status=daemon_status("yard")))
     later.start()
-    assert marks(of_broker(path)["delivery"]) == ["ok"], "the next status was awaited"
+    found = of_broker(path, replace(TIMING, settle_s=PATIENCE_S))
     later.join()
+    assert marks(found["delivery"]) == ["ok"], "the next status was awaited"
     found = of_broker(path)
     assert marks(found["delivery"]) == ["ok"]
     assert "each disconnects the other" in found["daemon"][0].remedy

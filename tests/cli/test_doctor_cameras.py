@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_tdn.capture import diagnosis
 from edge_tdn.cli.doctor import cameras
 from edge_tdn.cli.doctor.finding import Finding
 from edge_tdn.cli.timing import DoctorTiming
@@ -14,10 +15,17 @@ from edge_tdn.demo import demo_clip
 from edge_tdn.media import gstreamer
 from tests.support.authority import self_signed
 from tests.support.rtsp import RtspCamera
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 TIMING = DoctorTiming(first_picture_s=60.0, look_s=0.5)
 SECRET = "opensesame"
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera of these tests always answers, on a busy machine late."""
+    monkeypatch.setattr(diagnosis, "TIMEOUT_S", PATIENCE_S)
 
 
 def examined(folder: Path, source: str, keys: str = "") -> list[Finding]:

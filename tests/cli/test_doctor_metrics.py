@@ -24,8 +24,8 @@ def site(folder: Path, port: int, address: str = "127.0.0.1") -> Config:
 
 
 def test_a_metrics_port_in_use_is_a_warning_that_names_the_remedy(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
         (found,) = host.metrics(site(tmp_path, port), None)
         assert (found.mark, f"port {port} is in use" in found.message) == ("warning", True)
         assert "set metrics.port to another port" in found.remedy
@@ -61,7 +61,7 @@ def test_a_daemon_that_cannot_serve_its_metrics_is_a_warning(fault: str, broker:
     states = RetainedStates(broker)
     states.leave("edge-tdn/barn", availability=b"online", status=daemon_status("a", metrics_fault=fault))
     states.close()
-    timing = DoctorTiming(quiet_s=0.15)
+    timing = DoctorTiming(connect_s=60.0, login_s=60.0, answers_s=60.0, quiet_s=0.15)
     examined = SiteExamination(path, timing)
     list(examined.configuration())
     assert examined.config

@@ -25,8 +25,8 @@ def site(folder: Path, port: int, more: str = "") -> Config:
 
 
 def test_a_port_in_use_is_a_warning_that_names_the_remedy(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
         (found,) = host.page(site(tmp_path, port), None)
         assert (found.mark, f"port {port} is in use" in found.message) == ("warning", True)
         assert "set web.port to another port" in found.remedy
@@ -48,7 +48,7 @@ def test_doctor_warns_of_a_daemon_that_cannot_serve_its_page(fault: str, broker:
     states = RetainedStates(broker)
     states.leave("edge-tdn/barn", availability=b"online", status=daemon_status("a", page_fault=fault))
     states.close()
-    timing = DoctorTiming(quiet_s=0.15)
+    timing = DoctorTiming(connect_s=60.0, login_s=60.0, answers_s=60.0, quiet_s=0.15)
     examined = SiteExamination(path, timing)
     list(examined.configuration())
     assert examined.config

@@ -18,7 +18,7 @@ from edge_tdn.delivery.outbox.outbox import Outbox
 from tests.support.command_line import camera_site
 from tests.support.permissions import ordinary_user
 
-TIMING = DoctorTiming()
+TIMING = DoctorTiming(command_s=60.0)
 
 SYSTEMCTL = """#!/bin/sh
 cat <<END

@@ -17,7 +17,7 @@ from tests.support.command_line import camera_site
 from tests.support.daemon import DaemonProcess
 from tests.support.discovery import same_labels
 from tests.support.retained import RetainedStates, camera_status, daemon_status, retained_topics, zone_status
-from tests.support.waiting import eventually
+from tests.support.waiting import PROGRAM_S, eventually
 
 
 class Brokerful:
@@ -211,7 +211,9 @@ def test_a_name_that_left_nothing_is_an_error_with_a_suggestion(
 def test_nothing_is_removed_without_a_confirmation(site: Brokerful, capsys: pytest.CaptureFixture[str]) -> None:
     own = site.leave("attic", "door")
     command = [sys.executable, "-m", "edge_tdn", "forget", "attic", "--broker", site.broker.url]
-    piped = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+    piped = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PROGRAM_S
+    )
     assert piped.returncode == 1
     assert "edge-tdn/attic/door/snapshot  4000 bytes" in piped.stdout
     assert "nothing was removed; confirm with y, or use --yes" in piped.stderr
@@ -220,7 +222,7 @@ def test_nothing_is_removed_without_a_confirmation(site: Brokerful, capsys: pyte
         outside, inside = pty.openpty()
         with subprocess.Popen(command, stdin=inside, stdout=subprocess.PIPE) as process:
             os.write(outside, answer)
-            assert process.wait(60) == status
+            assert process.wait(PROGRAM_S) == status
         os.close(outside)
         os.close(inside)
         assert site.topics == left

@@ -74,14 +74,14 @@ def aspect(shown: ShownPicture) -> float:
     return shown.columns * CELL[0] / (shown.rows * CELL[1])
 
 
-def until_whole(terminal: Terminal, columns: int) -> ShownPicture:
-    """Wait for the view with scores and picture in this width; return the picture."""
+def until_whole(terminal: Terminal, columns: int) -> tuple[ShownPicture, list[str]]:
+    """Wait for the view with scores and picture in this width; return the picture, and the lines of that moment."""
 
-    def complete() -> ShownPicture | None:
-        picture, lines = terminal.picture, terminal.lines
+    def complete() -> tuple[ShownPicture, list[str]] | None:
+        picture, lines = terminal.view
         text = "\n".join(lines)
         known = all(part in text for part in ("streaming", f"{WIDTH}x{HEIGHT}", "still", "time"))
-        return picture if known and is_whole(lines, columns) and shows_quarters(picture) else None
+        return (picture, lines) if picture and known and is_whole(lines, columns) and shows_quarters(picture) else None
 
     return eventually(complete, describe=lambda: "\n".join(terminal.lines))
 
@@ -91,13 +91,12 @@ def test_every_size_shows_the_whole_picture_beside_the_scores(kind: Kind, demo: 
     """Also after the terminal was resized: nothing is cut, scrolled or left behind."""
     with Terminal(demo, 80, 24, kind) as terminal:
         areas = []
-        for columns, lines in ((80, 24), (100, 30), (60, 20), (160, 50), (80, 24)):
-            terminal.resize(columns, lines)
-            picture = until_whole(terminal, columns)
+        for columns, rows in ((80, 24), (100, 30), (60, 20), (160, 50), (80, 24)):
+            terminal.resize(columns, rows)
+            picture, lines = until_whole(terminal, columns)
             assert aspect(picture) == pytest.approx(WIDTH / HEIGHT, rel=0.15)
-            assert any("still" in line for line in terminal.lines[picture.row : picture.row + picture.rows])
-            below = terminal.lines[picture.row + picture.rows :]
-            assert any(line.startswith("│ time") for line in below)
+            assert any("still" in line for line in lines[picture.row : picture.row + picture.rows])
+            assert any(line.startswith("│ time") for line in lines[picture.row + picture.rows :])
             areas.append(picture.columns * picture.rows)
         assert areas[2] < areas[0] < areas[1] <= areas[3]
         assert areas[0] == areas[4]
@@ -241,7 +240,7 @@ def test_inside_tmux_kitty_is_not_asked_for(demo: list[str], tmp_path: Path) -> 
             self.received += sequence
 
     with Tmux(demo, 80, 24, "sixel", {"TMUX": f"{tmp_path},1,0", "TERM": "tmux-256color"}) as terminal:
-        picture = until_whole(terminal, 80)
+        picture, _ = until_whole(terminal, 80)
         assert picture.pixels.shape[1] == picture.columns * CELL[0]
         assert terminal.interrupt() == 0
     assert terminal.received == ""

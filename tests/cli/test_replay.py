@@ -31,6 +31,7 @@ from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings, ZoneSettings
 from edge_tdn.status_messages import CameraStatus
 from tests.support.command_line import camera_site
+from tests.support.waiting import PROGRAM_S
 
 SECONDS = 8  # of the demo's clip: an object moves right, then left
 STANDS_AND_MOVES = [(round(a * RATE), round(b * RATE)) for a, b in ((0, 0.1), (1.8, 4.4), (4.4, 4.5), (6.2, 8.8))]
@@ -176,7 +177,7 @@ def test_a_served_camera_publishes_the_same_events(
     camera = Camera(CameraSettings(chosen.camera[0], chosen, tmp_path, settings), scheduler, log)  # type: ignore[arg-type]
     scheduler.start()
     camera.start()
-    camera.join(SECONDS + 20)
+    camera.join(PROGRAM_S)
     scheduler.stop(drop=False)
     expected = [
         ("start", "right", None),
@@ -267,5 +268,5 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit((tmp_path / "pipe").read_bytes)
         write_output(tmp_path / "pipe", b"events\n")
-        assert reader.result(10) == b"events\n"
+        assert reader.result(PROGRAM_S) == b"events\n"
     assert (tmp_path / "pipe").is_fifo()

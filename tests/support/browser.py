@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import Error as BrowserError
 
 from tests.support.waiting import PATIENCE_S, eventually
 
@@ -21,6 +22,15 @@ new PerformanceObserver((list) => {
   for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifts += one.value;
 }).observe({ type: "layout-shift", buffered: true });
 """
+WATCH_TEXTS = """(selector) => {
+    const texts = (window.texts ??= {})[selector] = [];
+    const note = () => {
+        const text = document.querySelector(selector)?.textContent ?? '';
+        if (text !== texts.at(-1)) texts.push(text);
+    };
+    note();
+    new MutationObserver(note).observe(document.body, { childList: true, characterData: true, subtree: true });
+}"""
 CHECKS = (Path(__file__).parent / "accessibility.js").read_text()
 
 
@@ -33,7 +43,7 @@ def open_browser() -> Iterator[Browser]:
     options = ["--disable-dev-shm-usage", f"--host-resolver-rules=MAP {EVIL} 127.0.0.1"]
     options += ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=options)
+        browser = playwright.chromium.launch(executable_path=program, args=options, timeout=1000 * PATIENCE_S)
         yield browser
         browser.close()
 
@@ -43,13 +53,14 @@ class Tab:
 
     def __init__(self, context: BrowserContext) -> None:
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(1000 * PATIENCE_S)
         self.messages: list[str] = []
+        self.requests: list[str] = []  # target of every request
         self.statuses: list[tuple[str, int]] = []  # target and status of every answer
         self._targets: dict[str, str] = {}  # by the number of the request
         self._answered: list[tuple[str, int]] = []  # number of the request, and status
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.messages.append(f"error: {error}"))
+        self.page.on("request", self._on_request)
         self.page.on("response", self._on_response)
         self._watch_network()
 
@@ -77,6 +88,9 @@ class Tab:
     def _on_console(self, message: ConsoleMessage) -> None:
         self.messages.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
 
+    def _on_request(self, request: Request) -> None:
+        self.requests.append(request.url)
+
     def _on_response(self, response: Response) -> None:
         self.statuses.append((response.url, response.status))
 
@@ -90,9 +104,22 @@ class Tab:
         return eventually(asked, timeout_s, lambda: (self.page.url, self.text("body"), self.messages))
 
     def text(self, selector: str) -> str:
-        """Return the text of the first such element as it is shown; empty: there is none."""
-        found = self.page.locator(selector)
-        return found.first.inner_text() if found.count() else ""
+        """Return the text of the first such element as it is shown; empty: there is none at this moment."""
+        try:
+            texts = self.page.locator(selector).all_inner_texts()  # waits for none, which may leave at any time
+        except BrowserError as error:
+            if "context was destroyed" not in str(error):
+                raise
+            return ""  # another page takes the place of this one
+        return texts[0] if texts else ""
+
+    def watch_text(self, selector: str) -> None:
+        """Record each text of the first such element from now on, also one that is replaced a moment later."""
+        self.run(WATCH_TEXTS, selector)
+
+    def texts(self, selector: str) -> list[str]:
+        """Return the texts of an element that `watch_text` has recorded."""
+        return list(self.run("(selector) => window.texts[selector]", selector))
 
     def shows(self, text: str, selector: str = "main") -> None:
         """Wait until a text is shown."""
@@ -129,5 +156,6 @@ def new_context(browser: Browser, size: dict[str, int] = WIDE, scheme: str = "li
         locale="en-GB",
         timezone_id="Europe/Berlin",
     )
+    context.set_default_timeout(1000 * PATIENCE_S)
     context.add_init_script(WATCH_SHIFTS)
     return context

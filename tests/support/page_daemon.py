@@ -11,9 +11,8 @@ from pathlib import Path
 from tests.support.daemon import DaemonProcess
 from tests.support.ports import free_port
 from tests.support.site import write_site
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
-ANSWER_S = 60.0
 RECORD = "[record]\nfolder = 'recordings'\nsnapshot = true\nclip = true\npost_roll_s = 0.5\n"
 QUICK = "[decide]\nmerge_gap_s = 0.0\ncool_down_s = 0.0\n"  # every action of the scene is an event, ended at once
 
@@ -39,7 +38,7 @@ class PageDaemon(DaemonProcess):
 
     def _links(self) -> list[str]:
         assert self.is_alive, self.log()
-        return re.findall(r"page: (http://\S+#code=\S+)", self.log())
+        return re.findall(r"page: (http://\S+#code=\S+)\n", self.log())
 
     def new_link(self) -> str:
         """Have a link logged by a reload, and return it: it has not been used."""
@@ -78,7 +77,7 @@ class PageDaemon(DaemonProcess):
         self, method: str, target: str, headers: Mapping[str, str], body: str | None = None
     ) -> tuple[int, bytes, Mapping[str, str]]:
         """Return status, body and headers of the answer to one request."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)) as connection:
             connection.request(method, target, body, dict(headers))
             answer: HTTPResponse = connection.getresponse()
             return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}

@@ -28,11 +28,11 @@ from tests.support.delivery import MODEL, MOMENT, action_event
 from tests.support.fakes import SPEC
 from tests.support.page_server import CommandCounter, PageServer, page_server
 from tests.support.scripted_teaching import ScriptedTeaching
+from tests.support.waiting import PATIENCE_S
 
 BOOT = "boot"
 CAMERA = "door"
 WALL_NS = 1_772_366_400_250_000_000  # 2026-03-01T12:00:00.250Z
-QUIET_S = 60.0  # for the next line of a stream
 
 
 def zone_place(name: str | None = None, decide: DecideConfig | None = None, **changes: Any) -> ZonePlace:
@@ -207,7 +207,7 @@ class PageRig:
     @contextmanager
     def stream(self, last_id: str | None = None) -> Iterator[NoteReader]:
         """Open /api/stream."""
-        connection = HTTPConnection("127.0.0.1", self.page.port, timeout=QUIET_S)
+        connection = HTTPConnection("127.0.0.1", self.page.port, timeout=PATIENCE_S)
         headers = {"Cookie": self.page.cookie()} | ({"Last-Event-ID": last_id} if last_id is not None else {})
         connection.request("GET", "/api/stream", headers=headers)
         response = connection.getresponse()

@@ -10,6 +10,7 @@ import re
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import threading
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,12 @@ GRAPHICS = re.compile(
 )
 UNFINISHED = re.compile(rb"\x1b(_G[^\x1b]*|P[^\x1b]*|\[[\d;?]*)?\x1b?$")
 BLOCK = "▀"
+# Makes the terminal that of the session, then becomes the program: code between fork and exec may hang beside threads.
+OWN_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class ShownPicture:
 
 
 class Terminal:
-    """Runs a program. The reader thread owns the screen and the pictures; `lines` and `picture` lock them."""
+    """Runs a program. The reader thread owns the screen and the pictures; `view` locks them."""
 
     def __init__(
         self, command: Sequence[str], columns: int, lines: int, kind: Kind = "text", environment: Mapping[str, str] = {}
@@ -67,13 +74,12 @@ class Terminal:
         }
         own |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
         self.process = subprocess.Popen(
-            command,
+            [sys.executable, "-c", OWN_TERMINAL, *command],
             stdin=follower,
             stdout=follower,
             stderr=follower,
             env=own,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(follower)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -82,14 +88,19 @@ class Terminal:
     @property
     def lines(self) -> list[str]:
         """The text on the screen, without blanks at the ends of lines."""
-        with self._lock:
-            return [line.rstrip() for line in self._screen.display]
+        return self.view[1]
 
     @property
     def picture(self) -> ShownPicture | None:
         """The picture on the screen: graphics, or half blocks; None in the middle of an update too."""
+        return self.view[0]
+
+    @property
+    def view(self) -> tuple[ShownPicture | None, list[str]]:
+        """The picture and the text, both of the same moment; without a picture in the middle of an update."""
         with self._lock:
-            return None if self._updating else self._picture or self._half_blocks()
+            picture = None if self._updating else self._picture or self._half_blocks()
+            return picture, [line.rstrip() for line in self._screen.display]
 
     def resize(self, columns: int, lines: int) -> None:
         """Change the size; the program receives SIGWINCH. Sixels do not survive, as in most terminals."""

@@ -28,7 +28,7 @@ from edge_tdn.web import recordings_files
 from edge_tdn.web.api_teach import MAX_CLIPS
 from tests.support.page_rig import PageRig, ScriptedDaemon, action, camera_place, page_rig, zone_place
 from tests.support.scripted_teaching import CLIP, TAUGHT
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 RECORD = "/api/camera/door/record"
 LABEL = "/api/camera/door/label"
@@ -390,6 +390,6 @@ def test_states_come_by_the_stream(rig: PageRig) -> None:
 
 def _archive_of(rig: PageRig) -> HTTPResponse:
     """Return the answer to a request for the archive, whose body has not been read."""
-    connection = HTTPConnection("127.0.0.1", rig.page.port, timeout=60)
+    connection = HTTPConnection("127.0.0.1", rig.page.port, timeout=PATIENCE_S)
     connection.request("GET", "/api/teach/archive", headers={"Cookie": rig.page.cookie()})
     return connection.getresponse()

@@ -25,7 +25,8 @@ def limits() -> HttpLimits:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, limits: HttpLimits) -> Iterator[PageRig]:
+def rig(tmp_path: Path, limits: HttpLimits, monkeypatch: pytest.MonkeyPatch) -> Iterator[PageRig]:
+    monkeypatch.setattr(pictures, "FORGET_S", 3600.0)
     with page_rig(tmp_path, limits=limits) as running:
         running.page.hub.view("door").look(3600.0)
         yield running

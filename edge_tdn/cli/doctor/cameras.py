@@ -28,6 +28,7 @@ from edge_tdn.service.frame_rate import MIN_SHARE
 from edge_tdn.service.startup import draw_demo
 
 POLL_S = 0.2
+FEW = 5  # pictures, below which a look lasts as long as the first picture may take: this host may be busy
 MIN_CONTRAST = 2.0  # standard deviation of the luma, below which a picture counts as one colour
 REMEDIES = {
     "unauthorized": "correct the user name and the password of this camera",
@@ -117,7 +118,7 @@ def look(camera: CameraConfig, base: Path, timing: DoctorTiming) -> Look:
     began = time.monotonic()
     seen, first, before = Look(), 0.0, None
     with closing(open_capture(camera, base)) as capture:
-        while time.monotonic() < (first + timing.look_s if first else began + timing.first_picture_s):
+        while time.monotonic() < _end(seen, began, first, timing):
             try:
                 got = capture.read(POLL_S)
             except EndOfStream:
@@ -143,6 +144,13 @@ def look(camera: CameraConfig, base: Path, timing: DoctorTiming) -> Look:
         seen.one_colour = float(before.std()) < MIN_CONTRAST
         seen.decoder = capture.decoder
     return seen
+
+
+def _end(seen: Look, began: float, first: float, timing: DoctorTiming) -> float:
+    """Return when a look ends. `began`, `first`: when it began, and when the first picture came, 0: it has not."""
+    if not first:
+        return began + timing.first_picture_s
+    return first + timing.look_s if len(seen.times_ns) >= FEW else began + timing.first_picture_s + timing.look_s
 
 
 def _unreachable(address: Address) -> str:

@@ -6,6 +6,7 @@ import { cameraOf, on } from "./store.js";
 import { length, timeOf } from "./time.js";
 
 const SETTLE_MS = 300;
+const LATE_MS = 10_000; // after which a status is newer than what was applied
 const MOVE =
   "Move a threshold to see what it would have given in the last minutes. Nothing changes before you apply it.";
 const SAME_MS = 1500; // two actions that start within it are one
@@ -31,6 +32,7 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
   const apply = el("button", { type: "button", class: "button first", onclick: send }, "Apply until restart");
   const outcome = el("div", { class: "stack", role: "status" });
   let moved = false;
+  let applied = null; // {enter, exit, until}: what no status has confirmed yet; older ones may be on their way
   let timer = null;
   let asking = null;
 
@@ -64,6 +66,7 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
   function follow() {
     const now = inForce();
     moved = false;
+    applied = null;
     if (now) show(now.enter, now.exit);
     clearTimeout(timer);
     asking?.abort();
@@ -149,6 +152,7 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
     try {
       const { toml } = await post(path("api", "camera", camera, "thresholds"), body, signal);
       moved = false;
+      applied = { ...body, until: performance.now() + LATE_MS };
       fillWith(
         outcome,
         el("p", {}, "Applied until the daemon starts again. To keep it, put these lines into the configuration:"),
@@ -161,12 +165,20 @@ export function thresholds(camera, place, signal, { onlimits, onchoose, hasScore
     }
   }
 
+  /** True if the status that has come may be of before what was applied. */
+  function isOlder() {
+    const now = inForce();
+    const confirmed = now?.enter === applied?.enter && now?.exit === applied?.exit;
+    if (confirmed || performance.now() > applied?.until) applied = null;
+    return applied !== null;
+  }
+
   on(
     "camera",
     (status) => {
       if (status.camera !== camera) return;
       if (moved) setButtons();
-      else {
+      else if (!isOlder()) {
         const now = inForce();
         if (now && (now.enter !== enter.value() || now.exit !== exit.value())) {
           show(now.enter, now.exit);
