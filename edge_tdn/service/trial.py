@@ -129,9 +129,7 @@ class ModelTrial:
 
     def _place(self, request: TrialRequest, folder: Path) -> _TrialPlace:
         config = self._running.config  # a reload replaces it last, so that one under way ends the trial
-        camera = next((one for one in self._running.cameras if one.name == request.camera), None)
-        if camera is None:
-            raise TeachingRefused(f"there is no camera {request.camera!r} any more")
+        camera = self._running.camera(request.camera)
         zone = next((one for one in camera.zones if one.name == request.zone), None)
         if zone is None:
             raise TeachingRefused(f"{camera.name} has no zone {request.zone!r} any more")
