@@ -187,7 +187,7 @@ class ModelTrial:
             with place.view.tap() as tap:
                 self._show(state="running", labels=labels)
                 frames = TappedRuns().of(tap.frames(stop, timing.silence_s))
-                shown = seen_in(Outline(zone.region, zone.polygon), frames, zone.display_name) if zone.name else frames
+                shown = seen_in(Outline.of(zone), frames, zone.display_name) if zone.name else frames
                 self._feed(shown, feed, sink, place)
             raise TrialEnd("stopped" if stop.is_set() else f"{place.request.camera} sends no pictures any more")
         finally:
