@@ -1,4 +1,4 @@
-"""The Teach view while a model is tried: nothing jumps."""
+"""The Teach view while a model is tried: what it shows of the trial, and that nothing jumps."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,5 +61,17 @@ def test_a_trial_that_begins_moves_nothing(open_tab: OpenTab, daemon: PageDaemon
     begin(tab, daemon, "door")
     tab.assert_usable()
     assert tab.run(SHIFTS) - before < 0.01
+    end(tab)
+    tab.assert_quiet()
+
+
+def test_the_picture_is_that_of_the_camera_on_which_a_model_is_tried(open_tab: OpenTab, daemon: PageDaemon) -> None:
+    """It is the one of Record, where another camera was chosen."""
+    tab = show_models(open_tab, WIDE)
+    picture = tab.page.locator(".teach-record canvas")
+    assert picture.get_attribute("aria-label") == "Live picture of door"
+    begin(tab, daemon, "hall")
+    assert picture.get_attribute("aria-label") == "Live picture of hall"
+    tab.until(lambda: tab.picture_of(".teach-record canvas"))
     end(tab)
     tab.assert_quiet()
