@@ -72,7 +72,7 @@ def _record(options: argparse.Namespace, plan: RecordingPlan, camera: ChosenCame
             report = lambda now: progress.update(bar, description=now.text, completed=now.share)  # noqa: E731
             source = Source(camera.table, camera.base, lambda state, reason: _print_state(console, state, reason))
             with closing(source.frames(threading.Event())) as frames:  # type: ignore[type-var]
-                shown = seen_in(Outline(zone.region, zone.polygon), frames, zone.display_name) if zone else frames
+                shown = seen_in(Outline.of(zone), frames, zone.display_name) if zone else frames
                 for path in cut_clips(shown, plan, report, console.bell):
                     made += 1
                     console.print(f"{path}: {plan.seconds:g} s", style="green")

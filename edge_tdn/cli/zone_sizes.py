@@ -23,7 +23,7 @@ def too_small(config: Config, camera: CameraConfig, size: Size) -> Iterator[tupl
     """Yield the name of each zone that has too few pixels in a picture of this size, and the error."""
     number = next(n for n, one in enumerate(config.camera) if one.name == camera.name)
     for place, zone in enumerate(resolved_zones(config, camera)):
-        if zone.name and (reason := Outline(zone.region, zone.polygon).too_small(size)):
+        if zone.name and (reason := Outline.of(zone).too_small(size)):
             keys: KeyPath = ("camera", number, "zone", place, "polygon" if zone.polygon else "region")
             yield zone.name, config.fault(keys, zone.polygon or zone.region, reason)
 

@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         taken = one_picture(camera.table, camera.base)
     pixels = np.empty((*taken.size, 4), np.uint8)
     taken.rgbx(pixels)
-    zones = [DrawnZone(str(one.name), Outline(one.region, one.polygon), taken.size) for one in camera.zones]
+    zones = [DrawnZone(str(one.name), Outline.of(one), taken.size) for one in camera.zones]
     write_output(options.out, draw_zones(pixels[..., :3], zones))
     height, width = taken.size
     console.print(f"{options.out}: the picture of {width}x{height}, with a line at every tenth of width and height")

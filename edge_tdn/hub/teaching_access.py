@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge_tdn.errors import EdgeTdnError
 from edge_tdn.messages import ActionEvent
+from edge_tdn.teaching.clip_list import ListedClass, Missing
 
 RecordingPhase = Literal["idle", "ready", "recording", "done", "failed"]  # ready: the countdown before a clip
 FinetunePhase = Literal["idle", "running", "done", "failed", "stopped"]
@@ -116,24 +117,6 @@ class TaughtClip(TeachingValue):
     at: str  # time when it was written: ISO 8601, UTC
 
 
-class TaughtClass(TeachingValue):
-    """A class of clips."""
-
-    label: str
-    background: bool
-    clips: int
-    recordings: int
-    bytes: int
-
-
-class MissingPart(TeachingValue):
-    """What the clips lack before a training is worth while. `text` says what to do."""
-
-    code: Literal["no_background", "no_action", "one_recording", "few_clips"]
-    label: str = ""
-    text: str
-
-
 class TaughtModel(TeachingValue):
     """A model that was trained here."""
 
@@ -163,8 +146,8 @@ class TeachingOverview(TeachingValue):
 
     trainer: bool  # this host can train
     command: str  # that trains elsewhere, or by hand; several lines
-    classes: tuple[TaughtClass, ...]
-    missing: tuple[MissingPart, ...]
+    classes: tuple[ListedClass, ...]
+    missing: tuple[Missing, ...]
     archive_bytes: int  # of all clips
     record: RecordState
     finetune: FinetuneState

@@ -32,22 +32,6 @@ class WhatIf:
     then: tuple[WouldBe, ...]
 
 
-def what_if(
-    clips: KeptClips,
-    place: ZonePlace,
-    camera: str,
-    enter: float,
-    exit: float,  # noqa: A002  (as in TOML)
-    label: str | None = None,
-) -> WhatIf:
-    """Return what the thresholds in force gave, and what others would have given.
-
-    `label`: of the action that they are for; None: all. ValueError: out of range, or there is no such action.
-    """
-    now = _actions(clips, place, _decider(clips, place, camera))
-    return WhatIf(clips.seconds, now, _with_others(clips, place, camera, enter, exit, label))
-
-
 class WhatIfRuns:
     """Tries thresholds again and again on one zone, while a slider is moved. Belongs to one thread."""
 
@@ -68,7 +52,11 @@ class WhatIfRuns:
         exit: float,  # noqa: A002  (as in TOML)
         label: str | None = None,
     ) -> WhatIf:
-        """Return the same as `what_if`, of scores that were read up to two seconds ago."""
+        """Return what the thresholds in force gave, and what others would have given.
+
+        The scores were read up to two seconds ago. `label`: of the action that the others are for; None: all.
+        ValueError: out of range, or there is no such action.
+        """
         clips = self._clips
         if clips is None or self._of != (kept, place) or self._clock() - self._read_ns >= CACHED_NS:
             self._clips = clips = kept.read()

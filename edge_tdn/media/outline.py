@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_tdn.config.checks import Point, Region
+from edge_tdn.config.resolved_zones import ResolvedZone
+from edge_tdn.config.zone_tables import ZoneConfig
 
 Box = tuple[slice, slice]  # rows and columns
 MIN_PIXELS = 32  # of a zone, in both directions
@@ -20,6 +22,11 @@ class Outline:
 
     region: Region
     polygon: tuple[Point, ...] = ()  # in place of `region`
+
+    @classmethod
+    def of(cls, zone: ResolvedZone | ZoneConfig) -> "Outline":
+        """Return the part of a camera's picture that a zone sees."""
+        return cls(zone.region, zone.polygon)
 
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:

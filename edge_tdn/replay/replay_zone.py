@@ -37,7 +37,7 @@ class ReplayZone:
         model = network.model
         spec = model.manifest.input
         self.zone, self.model = zone, model
-        self.outline = Outline(zone.region, zone.polygon)
+        self.outline = Outline.of(zone)
         self.too_small = ""  # why some frames could not be analysed; empty: all could
         gate = MotionGate() if zone.motion_gate else None
         self._window = Window(spec, max_gap_s, gate=gate, follow=zone.follow)

@@ -57,7 +57,7 @@ class Camera:
     ) -> None:
         """`observe`: called with the seconds that each stage of a clip took. `hub`: for the page, if there is one.
 
-        If this fails, none of its parts runs on.
+        On an error, the parts that were made before it are closed again.
         ConfigError: this machine cannot record as configured. ValueError: [decide] names labels that the model lacks.
         """
         table, base = settings.table, settings.base

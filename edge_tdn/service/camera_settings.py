@@ -47,7 +47,7 @@ class ZoneSettings:
     @property
     def outline(self) -> Outline:
         """The part of the camera's picture that it sees."""
-        return Outline(self.zone.region, self.zone.polygon)
+        return Outline.of(self.zone)
 
     @property
     def spec(self) -> InputSpec:

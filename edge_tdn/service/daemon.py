@@ -27,6 +27,7 @@ from edge_tdn.service.reloader import Reloader
 from edge_tdn.service.running import Running, finish_recorders, join_all
 from edge_tdn.service.startup import open_running
 from edge_tdn.service.timing import DEFAULT_DAEMON_TIMING, DaemonTiming, MetricsTiming
+from edge_tdn.service.verify import check_label_folder
 from edge_tdn.status_messages import DaemonStatus
 
 log = logging.getLogger(__name__)
@@ -267,6 +268,7 @@ def _open_page(config: Config, base: Path, hub: Hub | None, open_page: OpenPage 
     if not (hub and open_page):
         return None
     check_installed(config)
+    check_label_folder(config, base)
     return open_page(config, base, hub)
 
 

@@ -15,6 +15,7 @@ from edge_tdn.delivery.publisher import Publisher
 from edge_tdn.delivery.removed_entities import removing
 from edge_tdn.delivery.stopwatch import Observe
 from edge_tdn.hub.hub import Hub
+from edge_tdn.hub.teaching_access import TeachingRefused
 from edge_tdn.inference.scheduler import Scheduler
 from edge_tdn.networks import NetworkOpener, OpenedNetworks
 from edge_tdn.recording.action_recorder import ActionRecorder
@@ -22,6 +23,7 @@ from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import CameraSettings, ZoneSettings
 from edge_tdn.service.control import Control
 from edge_tdn.service.timing import DaemonTiming
+from edge_tdn.spelling import nearest
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,13 @@ class Running:
         self.cameras: list[Camera] = []
         self.make_room(config)
         self.serve([self.new_camera(table, config) for table in config.camera])
+
+    def camera(self, name: str) -> Camera:
+        """Return a camera by its name, for the page. TeachingRefused: it is not served, or not any more."""
+        cameras = {camera.name: camera for camera in self.cameras}
+        if name not in cameras:
+            raise TeachingRefused(f"there is no camera {name!r} in the configuration; {nearest(name, list(cameras))}")
+        return cameras[name]
 
     def settings(self, table: CameraConfig, config: Config, networks: OpenedNetworks) -> CameraSettings:
         """Return the settings of a camera with this table, under a configuration and its networks."""

@@ -10,11 +10,9 @@ from edge_tdn.errors import EdgeTdnError
 from edge_tdn.hub.hub import Hub
 from edge_tdn.hub.teaching_access import (
     FinetuneState,
-    MissingPart,
     RecordRequest,
     RecordState,
     TakeOver,
-    TaughtClass,
     TaughtClip,
     TaughtModel,
     TeachingOverview,
@@ -87,8 +85,8 @@ class PageTeaching:
             return TeachingOverview(
                 trainer=self._trains,
                 command=models_folder.training_command(self._folder),
-                classes=tuple(TaughtClass(**vars(one)) for one in found),
-                missing=tuple(MissingPart(**vars(one)) for one in missing(found)),
+                classes=tuple(found),
+                missing=tuple(missing(found)),
                 archive_bytes=sum(clip.bytes for clip in clips),
                 record=self._recorder.state,
                 finetune=self._finetune.state,

@@ -16,7 +16,6 @@ from edge_tdn.service.camera import Camera
 from edge_tdn.service.camera_settings import ZoneSettings
 from edge_tdn.service.running import Running
 from edge_tdn.service.teach_recorder import RecorderJob
-from edge_tdn.spelling import nearest
 from edge_tdn.teaching.class_folder import describe_recording
 from edge_tdn.teaching.clip_cutter import RecordingPlan, clip_path
 from edge_tdn.teaching.clip_list import ClipList, ListedClip, checked_label
@@ -50,7 +49,7 @@ class TeachClips:
 
     def job(self, request: RecordRequest) -> RecorderJob:
         """Return what the recorder needs to record clips. The folder of the class is created."""
-        camera = self._camera(request.camera)
+        camera = self._running.camera(request.camera)
         zone = _zone(camera, request.zone)
         if not gstreamer.available():
             raise EdgeTdnError(gstreamer.how_to_install())
@@ -97,7 +96,7 @@ class TeachClips:
         return self.list.move(*before, label)
 
     def _cut(self, event: ActionEvent, label: str) -> Path:
-        camera = self._camera(event.camera)
+        camera = self._running.camera(event.camera)
         zone = _zone(camera, event.zone)
         if records_main_stream(camera.table, self._running.config):
             raise EdgeTdnError(
@@ -150,12 +149,6 @@ class TeachClips:
         if wrong := describe_recording(folder, *names):
             raise EdgeTdnError(wrong)
         return folder, first
-
-    def _camera(self, name: str) -> Camera:
-        cameras = {camera.name: camera for camera in self._running.cameras}
-        if name not in cameras:
-            raise EdgeTdnError(f"there is no camera {name!r} in the configuration; {nearest(name, list(cameras))}")
-        return cameras[name]
 
     def _taught(self, clip: ListedClip) -> TaughtClip:
         return TaughtClip(

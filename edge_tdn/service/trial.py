@@ -129,9 +129,7 @@ class ModelTrial:
 
     def _place(self, request: TrialRequest, folder: Path) -> _TrialPlace:
         config = self._running.config  # a reload replaces it last, so that one under way ends the trial
-        camera = next((one for one in self._running.cameras if one.name == request.camera), None)
-        if camera is None:
-            raise TeachingRefused(f"there is no camera {request.camera!r} any more")
+        camera = self._running.camera(request.camera)
         zone = next((one for one in camera.zones if one.name == request.zone), None)
         if zone is None:
             raise TeachingRefused(f"{camera.name} has no zone {request.zone!r} any more")
@@ -189,7 +187,7 @@ class ModelTrial:
             with place.view.tap() as tap:
                 self._show(state="running", labels=labels)
                 frames = TappedRuns().of(tap.frames(stop, timing.silence_s))
-                shown = seen_in(Outline(zone.region, zone.polygon), frames, zone.display_name) if zone.name else frames
+                shown = seen_in(Outline.of(zone), frames, zone.display_name) if zone.name else frames
                 self._feed(shown, feed, sink, place)
             raise TrialEnd("stopped" if stop.is_set() else f"{place.request.camera} sends no pictures any more")
         finally:

@@ -1,10 +1,10 @@
 """Check a configuration on this machine, without connecting anywhere. The model is not looked at."""
 
-import os
 from pathlib import Path
 
 from edge_tdn.capture.open_capture import verify as verify_source
 from edge_tdn.config.credentials import broker_access, check_camera_access, page_access
+from edge_tdn.config.folders import check_folder, check_no_file, is_writable
 from edge_tdn.config.tables import Config
 from edge_tdn.delivery.outbox.folder import outbox_folder
 from edge_tdn.delivery.tls import tls_context
@@ -29,7 +29,8 @@ def verify(config: Config, path: Path) -> None:
     if config.web.port:
         check_installed(config)
         page_access(config, path.parent)
-        _verify_teaching(config, path.parent)
+        check_label_folder(config, path.parent)
+        _verify_trainer(config)
     faults = []
     for number, camera in enumerate(config.camera):
         for key, one in (("source", camera), ("record_source", camera.recorded)):
@@ -47,20 +48,22 @@ def verify(config: Config, path: Path) -> None:
         raise ConfigError("\n".join(faults))
 
 
-def _verify_teaching(config: Config, base: Path) -> None:
-    """Raise ConfigError if the folder of clips and models is a file, or a trainer is named that does not exist."""
-    web = config.web
-    folder = base / web.label_folder
-    if web.label_folder and folder.exists() and not folder.is_dir():
-        message = f"{folder} is a file; allowed: a folder, or a new name"
-        raise ConfigError(config.fault(["web", "label_folder"], web.label_folder, message))
-    if web.trainer:
+def check_label_folder(config: Config, base: Path) -> None:
+    """Raise ConfigError if the folder of clips and models cannot be one. `base`: where relative paths start."""
+    if config.web.label_folder:
+        check_folder(config, ["web", "label_folder"], config.web.label_folder, base)
+
+
+def _verify_trainer(config: Config) -> None:
+    """Raise ConfigError if a trainer is named that does not exist."""
+    trainer = config.web.trainer
+    if trainer:
         from edge_tdn.service.models_folder import find_trainer  # which imports all that serves
 
-        if find_trainer(web.trainer):
+        if find_trainer(trainer):
             return
         message = "no such program; allowed: the path of edge-tdn-train, or its name in PATH; empty: the one here"
-        raise ConfigError(config.fault(["web", "trainer"], web.trainer, message))
+        raise ConfigError(config.fault(["web", "trainer"], trainer, message))
 
 
 def outbox_writable(config: Config, base: Path) -> bool:
@@ -71,8 +74,5 @@ def outbox_writable(config: Config, base: Path) -> bool:
     folder = outbox_folder(config.outbox.folder, config.host, base)
     if folder is None:
         return True
-    existing = next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
-    if not existing.is_dir():
-        message = f"{existing} is a file; allowed: a folder, or a new name"
-        raise ConfigError(config.fault(["outbox", "folder"], config.outbox.folder, message))
-    return os.access(existing, os.W_OK | os.X_OK)
+    check_no_file(config, ["outbox", "folder"], config.outbox.folder, folder)
+    return is_writable(folder)

@@ -25,7 +25,7 @@ from edge_tdn.web.queries import (
     WhatIfQuery,
     ZoneLinesQuery,
     find_camera,
-    find_zone,
+    find_place,
     read_query,
 )
 
@@ -70,8 +70,7 @@ class CameraPages:
     async def scores(self, request: Request) -> Response:
         """Return the scores of each action over the last minutes."""
         query = read_query(ScoresQuery, request.query_params)
-        camera = find_camera(self._hub, request.path_params["camera"])
-        zone = find_zone(camera, query.zone)
+        camera, zone = find_place(self._hub, request.path_params["camera"], query.zone)
         kept = self._kept(camera.name, zone)
         found = await self._do(lambda: _history(kept, zone, query.since_ns))
         return answer(found)
@@ -79,8 +78,7 @@ class CameraPages:
     async def what_if(self, request: Request) -> Response:
         """Return the actions that other thresholds would have given."""
         query = read_query(WhatIfQuery, request.query_params)
-        camera = find_camera(self._hub, request.path_params["camera"])
-        zone = find_zone(camera, query.zone)
+        camera, zone = find_place(self._hub, request.path_params["camera"], query.zone)
         kept = self._kept(camera.name, zone)
         if kept is None or not kept.written:
             raise Refused(409, f"camera {camera.name} has no scores yet: its first clip is not complete")

@@ -22,7 +22,7 @@ from edge_tdn.web.archive import tar_chunks
 from edge_tdn.web.bodies import FinetuneBody, LabelBody, MoveBody, PageBody, RecordBody, TakeOverBody, TrialBody
 from edge_tdn.web.event_reader import EventReader
 from edge_tdn.web.page_context import PageContext
-from edge_tdn.web.queries import ClipsQuery, find_camera, find_zone, read_query
+from edge_tdn.web.queries import ClipsQuery, find_camera, find_place, read_query
 from edge_tdn.web.recordings_files import awaited_file
 
 MAX_CLIPS = 500  # in one answer
@@ -66,8 +66,7 @@ class TeachPages:
     async def record(self, request: Request) -> Response:
         """Begin to record clips."""
         body = parsed(RecordBody, await request.body())
-        camera = find_camera(self._hub, request.path_params["camera"])
-        zone = find_zone(camera, body.zone)
+        camera, zone = find_place(self._hub, request.path_params["camera"], body.zone)
         wish = RecordRequest(
             camera=camera.name,
             zone=zone.name,
@@ -96,8 +95,8 @@ class TeachPages:
     async def try_model(self, request: Request) -> Response:
         """Begin to try a model."""
         body = parsed(TrialBody, await request.body())
-        camera = find_camera(self._hub, body.camera)
-        wish = TrialRequest(model=body.model, camera=camera.name, zone=find_zone(camera, body.zone).name)
+        camera, zone = find_place(self._hub, body.camera, body.zone)
+        wish = TrialRequest(model=body.model, camera=camera.name, zone=zone.name)
         return answer(await self._do(lambda teaching: teaching.try_model(wish)), ACCEPTED)
 
     async def stop_trial(self, request: Request) -> Response:

@@ -53,6 +53,12 @@ def find_zone(camera: CameraPlace, name: str | None) -> ZonePlace:
     raise Refused(404, f"camera {camera.name}: {what}; {there_are}")
 
 
+def find_place(hub: Hub, camera: str, zone: str | None) -> tuple[CameraPlace, ZonePlace]:
+    """Return a served camera, and a zone of it as `find_zone` does. Refused: 404."""
+    found = find_camera(hub, camera)
+    return found, find_zone(found, zone)
+
+
 def _width(width: int) -> int:
     if width not in WIDTHS:
         raise ValueError

@@ -62,6 +62,17 @@ def test_an_outbox_that_is_a_file_is_refused(folder: str, here: Run, tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("table", "key"), [("[web]\nport = 8765", "web.label_folder"), ("[record]\nsnapshot = true", "record.folder")]
+)
+def test_a_folder_below_a_file_is_refused(table: str, key: str, here: Run, tmp_path: Path) -> None:
+    """The line, the key and the value are named, and what to do."""
+    name = key.partition(".")[2]
+    result = here("check", "--config", camera_site(tmp_path, f"{table}\n{name} = '/dev/null/x'"))
+    fault = f"site.toml:3: {key} = '/dev/null/x': /dev/null is a file; allowed: a folder, or a new name"
+    assert_refused(result, 78, fault)
+
+
+@pytest.mark.parametrize(
     ("source", "parts"),
     [
         ("gone.mp4", ["camera[0].source", "gone.mp4: No such"]),

@@ -415,6 +415,17 @@ def test_folders_and_credentials_that_cannot_be_used_are_failures(tmp_path: Path
     assert not (tmp_path / "pictures").exists()
 
 
+def test_a_folder_of_clips_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
+    for folder, mark, message in (("/dev/null/x", "failed", "is a file"), ("taught", "ok", f"{tmp_path}/taught")):
+        text = f'[web]\nport = 8765\nlabel_folder = "{folder}"'
+        site = SiteExamination(write(tmp_path, at("mqtt://127.0.0.1:1", text), yard="demo:"))
+        list(site.configuration())
+        assert site.config
+        (found,) = by_name(site.folders(site.config))["teach"]
+        assert found.mark == mark
+        assert message in found.message
+
+
 def test_recordings_need_the_space_that_stays_free_as_well(tmp_path: Path) -> None:
     text = '[record]\nsnapshot = true\nfolder = "pictures"\nmax_mb = 1\nmin_free_mb = 999_999_999'
     site = SiteExamination(write(tmp_path, at("mqtt://127.0.0.1:1", text), yard="demo:"))

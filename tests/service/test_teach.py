@@ -227,6 +227,7 @@ def test_the_folder_is_in_the_state_folder_unless_one_is_named(
     ("key", "message"),
     [
         ("label_folder = 'site.toml'", "site.toml is a file; allowed: a folder, or a new name"),
+        ("label_folder = '/dev/null/x'", "/dev/null is a file; allowed: a folder, or a new name"),
         ("trainer = 'no-such-program'", "no such program; allowed: the path of edge-tdn-train"),
     ],
 )
@@ -236,3 +237,11 @@ def test_wrong_keys_are_errors(key: str, message: str, tmp_path: Path) -> None:
         verify(load(path), path)
     assert f"site.toml:3: web.{key}: " in str(error.value)
     assert message in str(error.value)
+
+
+def test_a_daemon_does_not_start_with_a_folder_below_a_file(broker: Mosquitto, tmp_path: Path) -> None:
+    web = f"[web]\nport = {free_port()}\nlabel_folder = '/dev/null/x'\n"
+    path = write_site(tmp_path, broker.url, CAMERA, extra=web)
+    with pytest.raises(ConfigError, match=r"web\.label_folder = '/dev/null/x': /dev/null is a file") as error:
+        Daemon(load(path), path.parent, path, open_page=ListeningPage().open)
+    assert error.value.exit_status == 78

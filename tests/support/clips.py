@@ -46,13 +46,20 @@ def keep_all(
     rows: Iterable[Scores | EndReason], labels: Sequence[str] = LABELS, max_rows: int = 1000, spec: InputSpec = SPEC
 ) -> KeptClips:
     """Return what is kept of clips and breaks."""
+    return kept_scores(rows, labels, max_rows, spec).read()
+
+
+def kept_scores(
+    rows: Iterable[Scores | EndReason], labels: Sequence[str] = LABELS, max_rows: int = 1000, spec: InputSpec = SPEC
+) -> KeptScores:
+    """Return where clips and breaks are kept."""
     kept = KeptScores(labels, spec, max_rows)
     for row in rows:
         if isinstance(row, str):
             kept.broken(row)
         else:
             kept.scored(row)
-    return kept.read()
+    return kept
 
 
 def place_with(

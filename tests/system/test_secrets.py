@@ -1,4 +1,4 @@
-"""Passwords appear nowhere: not in the log, the statuses, the metrics or the process's entries in /proc.
+"""Passwords appear nowhere: not in the log, the statuses, the metrics, the page or the process's entries in /proc.
 
 Two real daemons with every occasion to leak: cameras that reject us, are away, are misspelt or fail with a traceback,
 GStreamer's and paho's own debug output, a broker that accepts the client and one that does not.
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -23,6 +23,8 @@ from edge_tdn.media import gstreamer
 from tests.support.authority import Authority
 from tests.support.broker import Mosquitto
 from tests.support.mqtt import RecordingClient
+from tests.support.page_client import PageClient
+from tests.support.page_routes import page_routes
 from tests.support.ports import free_port
 from tests.support.rtsp import RtspCamera
 from tests.support.waiting import PATIENCE_S, eventually
@@ -30,7 +32,27 @@ from tests.support.waiting import PATIENCE_S, eventually
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 
 BROKER, WRONG, CAMERA, OTHER = "br0ker-Pa55", "wr0ng-Pa55", "c@mera Pa55", "oth3r-Pa55"
-SECRETS = (BROKER, WRONG, CAMERA, OTHER)
+TOKEN = "t0ken+Of/the=Page"
+SECRETS = (BROKER, WRONG, CAMERA, OTHER, TOKEN)
+RECORDING, CLIP = "20260301T120000.000Z_left_1.jpg", "20260301T120000Z-1.mp4"
+STREAM = "/api/stream"
+TARGETS = {  # of every GET of the page, by its route
+    "/": "/",
+    "/favicon.svg": "/favicon.svg",
+    "/static/{name:path}": "/static/js/main.js",
+    "/api/state": "/api/state",
+    STREAM: STREAM,
+    "/api/camera/{camera}/picture": "/api/camera/good/picture",
+    "/api/camera/{camera}/scores": "/api/camera/good/scores",
+    "/api/camera/{camera}/what-if": "/api/camera/good/what-if?enter=0.7&exit=0.4",
+    "/api/camera/{camera}/zone-lines": "/api/camera/good/zone-lines?name=gate&region=0.1,0.2,0.5,0.5",
+    "/api/events": "/api/events",
+    "/api/recording/{camera}/{name}": f"/api/recording/good/{RECORDING}",
+    "/api/teach": "/api/teach",
+    "/api/teach/clips": "/api/teach/clips",
+    "/api/teach/archive": "/api/teach/archive",
+    "/api/clip/{label}/{name}": f"/api/clip/wave/{CLIP}",
+}
 FFMPEG = r"^\[\w+ @ 0x|method DESCRIBE failed|Connection to tcp"  # through OpenCV, past the log
 # Injects an unforeseen fault whose message contains the camera's whole address.
 PROGRAM = """
@@ -113,8 +135,31 @@ def _logged(daemon: JournalledDaemon, pattern: bytes) -> bool:
     return re.search(pattern, daemon.log) is not None
 
 
+def answers_of_the_page(client: PageClient, cookie: str, cameras: Iterable[str]) -> bytes:
+    """Return heads and bodies of all answers to GET: those with content, of every camera, and without a session."""
+    found = []
+
+    def asked(target: str, headers: dict[str, str]) -> int:
+        status, body, head = client.request("GET", target, headers)
+        found.append(f"{target} {status} {head}\n".encode() + body)
+        return status
+
+    for target in (one for one in TARGETS.values() if one != STREAM):
+        eventually(lambda: asked(target, {"Cookie": cookie}) == 200, describe=lambda: found[-1])  # noqa: B023
+        for camera in cameras if "/good/" in target else ():
+            asked(target.replace("/good/", f"/{camera}/"), {"Cookie": cookie})
+        asked(target, {})
+    return b"\n".join([*found, client.stream(cookie, until="camera")])
+
+
 def test_passwords_appear_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera]) -> None:
-    metrics = free_port()
+    metrics, page = free_port(), PageClient(free_port())
+    for folder, name in ((tmp_path / "recordings/good", RECORDING), (tmp_path / "taught/clips/wave", CLIP)):
+        folder.mkdir(parents=True)
+        (folder / name).write_bytes(b"content")
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    web = f'[web]\nport = {page.port}\ntoken_file = "token"\nlabel_folder = "taught"\n'
+    record = '[record]\nsnapshot = true\nfolder = "recordings"'
     subprocess.run(["mosquitto_passwd", "-b", "-c", tmp_path / "passwords", "here", BROKER], check=True)
     authority = Authority(tmp_path, "ca")
     authority.issue("server")
@@ -151,7 +196,7 @@ def test_passwords_appear_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera
         )
         return path
 
-    first = site("first", BROKER, sources, f"[metrics]\nport = {metrics}\n[record]\nsnapshot = true")
+    first = site("first", BROKER, sources, f"[metrics]\nport = {metrics}\n{web}{record}")
     second = site("second", WRONG, {"demo": "demo:"})
     daemons = []
     try:
@@ -168,6 +213,7 @@ def test_passwords_appear_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera
         eventually(partial(_logged, served, b" refused, the one before stays in force: "))
         with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=60) as answer:
             scraped = answer.read()
+        shown = answers_of_the_page(page, page.session(TOKEN), sources)
         processes = b"".join(daemon.process_entries() for daemon in daemons)
     finally:
         for daemon in daemons:
@@ -179,11 +225,14 @@ def test_passwords_appear_nowhere(tmp_path: Path, rtsp: Callable[..., RtspCamera
     assert {f"edge-tdn/first/{name}/status" for name in sources} <= topics
     assert b"edge_tdn_camera_frames_total" in scraped
     assert b"--config" in processes
+    assert {route.path for route in page_routes() if "GET" in (route.methods or ())} == set(TARGETS)
+    assert all(f'"name":"{name}"'.encode() in shown for name in sources)
     everything = {
         "log of the first": served.log,
         "log of the second": rejected.log,
         "topics": b"\n".join(message.topic.encode() + message.payload for message in recorder.messages),
         "metrics": scraped,
+        "answers of the page": shown,
         "processes": processes,
     }
     key = "".join((tmp_path / "here.key").read_text().splitlines()[1:-1])

@@ -8,15 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_tdn.config.load import parse
-from edge_tdn.hub.hub import Hub
-from edge_tdn.web.access import Admission
-from edge_tdn.web.app import PARTS
 from edge_tdn.web.gate import HEADERS
-from edge_tdn.web.page_context import PageContext
 from tests.support.decisions import LEFT, STILL, scores
 from tests.support.fuzzed_requests import FuzzedRequest, RequestFuzzer
 from tests.support.page_rig import PageRig, ScriptedDaemon, action, noise, page_rig
+from tests.support.page_routes import page_routes
 from tests.support.page_server import HOST, PageAnswer, read_answer, with_limits
 
 REQUESTS = 1000  # to each route
@@ -29,13 +25,7 @@ STATUSES = {200, 202, 204, 206, 304, 400, 401, 403, 404, 405, 409, 413, 414, 415
 QUICK = with_limits(picture_wait_s=0.01, event_queries=100_000, logins=10_000)
 
 
-def _routes() -> list[str]:
-    content = {"host": "test", "camera": [{"name": "door", "source": "demo:people"}], "web": {"port": 8765}}
-    page = PageContext(parse(content, "test"), Hub("boot"), Admission("a-token-of-the-tests"))
-    return [*(route.path for part in PARTS for route in part.routes(page)), *UNKNOWN]
-
-
-ROUTES = _routes()
+ROUTES = [*(route.path for route in page_routes()), *UNKNOWN]
 
 
 @pytest.fixture

@@ -194,7 +194,7 @@ def _zones(config: Config, camera: CameraConfig, size: Size) -> Iterator[Finding
             message, _, remedy = faults[zone.name].rpartition(": ")
             yield Finding(what, "failed", message, remedy, ConfigError.exit_status)
             continue
-        height, width = Outline(zone.region, zone.polygon).pixels(size)
+        height, width = Outline.of(zone).pixels(size)
         yield Finding(what, "ok", f"{width}x{height} pixels of the picture of {size[1]}x{size[0]}")
 
 

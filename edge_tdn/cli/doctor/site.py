@@ -14,6 +14,7 @@ from edge_tdn.cli.hop_timing import Candidate, measure
 from edge_tdn.cli.timing import DEFAULT_DOCTOR, DoctorTiming
 from edge_tdn.config.credentials import PUBLIC, Access, broker_access
 from edge_tdn.config.fault import EVERY_KEY, Keys
+from edge_tdn.config.folders import WRITABLE, existing_parent, is_writable
 from edge_tdn.config.load import load
 from edge_tdn.config.resolved_zones import ModelChoice, all_zones, model_choices, resolved_zones
 from edge_tdn.config.tables import CREDENTIAL, BrokerConfig, CameraConfig, Config
@@ -27,9 +28,8 @@ from edge_tdn.inference.runtime import Runtime, build_name
 from edge_tdn.manifest import Model, find_model, shipped_models
 from edge_tdn.networks import Network, NetworkOpener, OpenedNetworks
 from edge_tdn.permission import SECRET_REMEDY, SERVED_MODELS, is_hidden, is_unreadable, remedy
-from edge_tdn.recording.verify import WRITABLE
 from edge_tdn.recording.verify import verify as verify_record
-from edge_tdn.service.verify import outbox_writable
+from edge_tdn.service.verify import check_label_folder, outbox_writable
 from edge_tdn.verdict import recorded_comparison
 
 MAX_LOAD = 0.8  # share of the runtime's time, above which it cannot catch up after a delay
@@ -164,9 +164,20 @@ class SiteExamination:
             else:
                 if config.record.folder:
                     folder = self.base / config.record.folder
-                    writable = os.access(_existing_parent(folder), os.W_OK | os.X_OK)
                     needed_mb = config.record.max_mb + config.record.min_free_mb
-                    yield _folder("record", folder, writable, needed_mb, keys="record.max_mb or record.min_free_mb")
+                    keys = "record.max_mb or record.min_free_mb"
+                    yield _folder("record", folder, is_writable(folder), needed_mb, keys=keys)
+        if config.web.port and config.web.label_folder:
+            yield self._label_folder(config)
+
+    def _label_folder(self, config: Config) -> Finding:
+        """Return whether clips and models of the page can be written."""
+        try:
+            check_label_folder(config, self.base)
+        except ConfigError as error:
+            return Finding("teach", "failed", str(error), "", FAILED)
+        folder = self.base / config.web.label_folder
+        return Finding("teach", "ok", f"{folder}: writable") if is_writable(folder) else _unwritable("teach", folder)
 
     def files_of_service(self, config: Config) -> Iterator[Finding]:
         """Examine whether a service with its own user can read the files, where one serves or may be meant to."""
@@ -181,7 +192,11 @@ class SiteExamination:
             if is_unreadable(path, hidden):
                 message = config.fault(keys, value, f"{path}: a service cannot read it")
                 yield Finding("service's files", "warning", message, what_to_do or remedy(path))
-        for keys, value in ((["record", "folder"], config.record.folder), (["outbox", "folder"], config.outbox.folder)):
+        for keys, value in (
+            (["record", "folder"], config.record.folder),
+            (["outbox", "folder"], config.outbox.folder),
+            (["web", "label_folder"], config.web.label_folder),
+        ):
             if home != "no" and value not in ("", "auto", "off") and is_hidden(self.base / value):
                 message = config.fault(keys, value, f"{self.base / value}: a service cannot write there")
                 yield Finding("service's files", "warning", message, WRITABLE)
@@ -220,21 +235,18 @@ def _folder(
     what: str, folder: Path, writable: bool, needed_mb: float, used: str = "", keys: str = "outbox.max_mb"
 ) -> Finding:
     """Return what a folder has; `keys`: of the configuration, which determine what it needs."""
-    existing = _existing_parent(folder)
     if not writable:
-        owner = f"as the user that the daemon runs as, `ls -ld {existing}` and correct its owner or mode"
-        return Finding(what, "warning", f"{folder}: user {os.getuid()} cannot write there{used}", owner)
-    free_mb = shutil.disk_usage(existing).free / BYTES_PER_MB
+        return _unwritable(what, folder, used)
+    free_mb = shutil.disk_usage(existing_parent(folder)).free / BYTES_PER_MB
     message = f"{folder}: {free_mb:,.0f} MB free, at most {needed_mb:g} MB needed{used}"
     if free_mb < needed_mb and not used:
         return Finding(what, "warning", message, f"free some, or lower {keys}")
     return Finding(what, "ok", message)
 
 
-def _existing_parent(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
-    # os.path: what is closed to this user does not exist for it
-    return next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # noqa: PTH110
+def _unwritable(what: str, folder: Path, used: str = "") -> Finding:
+    owner = f"as the user that the daemon runs as, `ls -ld {existing_parent(folder)}` and correct its owner or mode"
+    return Finding(what, "warning", f"{folder}: user {os.getuid()} cannot write there{used}", owner)
 
 
 def _which(network: Network, networks: OpenedNetworks) -> str:

@@ -8,7 +8,7 @@ import { length, timeOf } from "./time.js";
 const REASONS = {
   superseded: "another action took its place",
   max_length: "it reached its maximum length",
-  video_ended: "the video ended",
+  video_ended: "the video file was over, or began again",
   stream_lost: "the camera's stream was lost",
   disabled: "the camera was switched off",
   shutdown: "the daemon stopped, or its configuration changed",

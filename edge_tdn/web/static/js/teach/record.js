@@ -6,6 +6,7 @@ import { livePicture } from "../picture.js";
 import { cameraOf, on } from "../store.js";
 import { length } from "../time.js";
 import { attempt, count, field, numbered, placeChoice, progressBar } from "./parts.js";
+import { isTrying } from "./trial_panel.js";
 
 const BACKGROUND = "background";
 const ACTION = { count: 10, seconds: 3, pause: 3 };
@@ -21,6 +22,7 @@ const HINTS = {
 export function recordSection(overview, signal, changed) {
   let state = overview.record;
   let kind = "action";
+  let followed = ""; // the trial under way, as text
   let leave = new AbortController();
   const mark = el("span", { class: "step-mark" });
   const picture = el("div", { class: "picture-box" });
@@ -139,6 +141,16 @@ export function recordSection(overview, signal, changed) {
     setText(picture.querySelector(".over.small"), streams ? "" : status?.reason || "The camera sends no picture.");
   }
 
+  /** Show the camera of a trial that has begun, since one performs the action in front of that. */
+  function follow(trial) {
+    const key = isTrying(trial) ? JSON.stringify([trial.model, trial.camera, trial.zone]) : "";
+    if (key && key !== followed && !isActive(state) && trial.camera !== place.camera) {
+      place.choose(trial.camera, trial.zone);
+      showPicture();
+    }
+    followed = key;
+  }
+
   async function begin(event) {
     event.preventDefault();
     const [clips, seconds, pause] = Object.values(numbers).map((input) => Number(input.value));
@@ -201,6 +213,7 @@ export function recordSection(overview, signal, changed) {
   choose(kind);
   showPicture();
   on("record", draw, signal);
+  on("trial", follow, signal);
   on("camera", ({ camera }) => camera === place.camera && showTrouble(), signal);
   on(
     "state",
@@ -213,8 +226,9 @@ export function recordSection(overview, signal, changed) {
   );
   return {
     node,
-    show({ classes, record }) {
+    show({ classes, record, trial }) {
       draw(record);
+      follow(trial);
       fillWith(
         known,
         classes.filter((one) => !one.background).map((one) => el("option", { value: one.label })),

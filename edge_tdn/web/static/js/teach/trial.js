@@ -6,7 +6,7 @@ import { emptyNote, linesToCopy, liveControls, stateMark, textOf } from "../part
 import { on, store } from "../store.js";
 import { timeOf } from "../time.js";
 import { ask, attempt, count, numbered, placeChoice } from "./parts.js";
-import { trialPanel } from "./trial_panel.js";
+import { isTrying, trialPanel } from "./trial_panel.js";
 
 const CONFIG_WAIT_MS = 60_000; // for the configuration to be read again
 
@@ -22,10 +22,11 @@ export function trialSection(overview, signal, changed) {
   const error = attempt(textOf);
   const outcome = el("div", { role: "status" });
   const panel = trialPanel(signal, (state) => {
-    fillWith(mark, ["opening", "running"].includes(state.state) && stateMark("warn", "Trying"));
+    fillWith(mark, isTrying(state) && stateMark("warn", "Trying"));
   });
   const controls = liveControls(signal, { class: "stack" }, where, list);
-  const node = numbered(4, "Try and use", mark, panel.node, outcome, error.node, controls);
+  // the panel opens and grows below everything, so that nothing moves
+  const node = numbered(4, "Try and use", mark, outcome, error.node, controls, panel.node);
 
   function show({ models, trial, take_over: now }) {
     how = now;

@@ -1,10 +1,15 @@
 // A trial under way: the scores of the model on trial beside those of the model that serves, and what it recognised.
 import { post } from "../api.js";
-import { el, fillWith, setText } from "../dom.js";
+import { el, fillWith, setClass, setText } from "../dom.js";
 import { textOf } from "../parts.js";
 import { on, placeKey, store } from "../store.js";
 import { length, timeOf } from "../time.js";
 import { attempt, count } from "./parts.js";
+
+/** True if a trial is under way. */
+export function isTrying({ state }) {
+  return state === "opening" || state === "running";
+}
 
 /** Return {node, draw(state), focus()}. `onstate(state)`: called with each state. */
 export function trialPanel(signal, onstate) {
@@ -42,7 +47,8 @@ export function trialPanel(signal, onstate) {
   function draw(now) {
     const before = state;
     state = now;
-    const active = now.state === "opening" || now.state === "running";
+    const active = isTrying(now);
+    setClass(running, "active", active);
     node.hidden = now.state === "idle";
     stop.hidden = !active;
     const focused = document.activeElement === stop && !active;
