@@ -14,12 +14,11 @@ Publish = Callable[[NoteKind, Callable[[], bytes]], None]
 class Hub:
     """Joins what the daemon publishes for its page, and what the page may ask of it. Any thread may use it.
 
-    `host` and `teaching` are set once, before the page starts; `zones` and `_views` are replaced as whole values, the
-    latter under a lock.
+    `host` is set once, before the page starts; `zones` and `_views` are replaced as whole values, the latter under a
+    lock; what opens teaching, and what it has opened, are guarded by a lock of their own, since that takes a moment.
     """
 
     host: HostAccess
-    teaching: Teaching | None = None  # None: this daemon does not teach
 
     def __init__(self, boot: str) -> None:
         """`boot`: of the daemon, new with every start."""
@@ -27,7 +26,33 @@ class Hub:
         self.notes = NoteRing()
         self.zones = 1  # of all cameras together; they share the room for scores
         self._views: Mapping[str, CameraView] = {}
-        self._lock = threading.Lock()
+        self._lock, self._opening = threading.Lock(), threading.Lock()
+        self._open_teaching: Callable[[], Teaching] | None = None
+        self._teaching: Teaching | None = None
+
+    def offer_teaching(self, open_: Callable[[], Teaching]) -> None:
+        """Teach by the page. `open_` is called once, when the page first needs it: until then it takes no memory."""
+        with self._opening:
+            self._open_teaching = open_
+
+    @property
+    def teaches(self) -> bool:
+        """True if the page may teach."""
+        return self._open_teaching is not None
+
+    def teaching(self) -> Teaching | None:
+        """Return teaching, opened by the first who asks; None: this daemon does not teach."""
+        with self._opening:
+            if self._open_teaching and not self._teaching:
+                self._teaching = self._open_teaching()
+            return self._teaching if self._open_teaching else None
+
+    def end_teaching(self) -> None:
+        """End teaching, and what it has under way, in little time. Before the scheduler stops."""
+        with self._opening:
+            self._open_teaching = None
+            if self._teaching:
+                self._teaching.close()
 
     def view(self, camera: str) -> CameraView:
         """Return the view of a camera: the same one after a restart of the camera."""

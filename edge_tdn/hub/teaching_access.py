@@ -197,3 +197,6 @@ class Teaching(Protocol):
 
     def take_over(self, model: str) -> TakeOver:
         """Make a model the one that `current` names, and have the configuration read again."""
+
+    def close(self) -> None:
+        """End what is under way, in little time."""

@@ -13,6 +13,7 @@ from edge_tdn.config.tables import Config
 from edge_tdn.errors import DeviceError, EdgeTdnError, last_line, with_type
 from edge_tdn.hub.hub import Hub
 from edge_tdn.hub.page import OpenPage, Page, check_installed
+from edge_tdn.hub.teaching_access import Teaching
 from edge_tdn.inference.open_model import open_configured_runtime
 from edge_tdn.inference.runtime import is_out_of_memory, out_of_memory
 from edge_tdn.manifest import Model
@@ -82,7 +83,8 @@ class Daemon:
         if hub:
             hub.host = PageHost(self._running, self._status)
         self._reloader = Reloader(path, self._running, self._stop, self._woken.set)
-        self._end_teaching = _open_teaching(self._running, self._reloader, hub) if hub else None
+        if hub:
+            hub.offer_teaching(lambda: _open_teaching(self._running, self._reloader, hub))
 
     @property
     def cameras(self) -> list[Camera]:
@@ -203,8 +205,8 @@ class Daemon:
         deadline = time.monotonic() + timing.change_s
         if self.page:
             self.page.stop()
-        if self._end_teaching:
-            self._end_teaching()
+        if self._hub:
+            self._hub.end_teaching()
         changing = self._reloader.changing
         settled = changing.acquire(timeout=timing.change_s)  # else a reload still changes what runs
         for camera in running.cameras:
@@ -272,13 +274,10 @@ def _open_page(config: Config, base: Path, hub: Hub | None, open_page: OpenPage 
     return open_page(config, base, hub)
 
 
-def _open_teaching(running: Running, reloader: Reloader, hub: Hub) -> Callable[[], None]:
-    """Let the page teach, and return what ends that."""
-    from edge_tdn.service.teach import open_teaching  # only where there is a page
+def _open_teaching(running: Running, reloader: Reloader, hub: Hub) -> Teaching:
+    from edge_tdn.service.teach import open_teaching  # only where the page is looked at
 
-    teaching = open_teaching(running, reloader.request, hub)
-    hub.teaching = teaching
-    return teaching.close
+    return open_teaching(running, reloader.request, hub)
 
 
 class _MetricsServer(Protocol):

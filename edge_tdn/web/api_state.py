@@ -37,7 +37,7 @@ def _state(page: PageContext) -> dict[str, object]:
             "snapshot": any(place.snapshots for place in places),
             "clip": any(place.clips for place in places),
         },
-        "teach": page.hub.teaching is not None,
+        "teach": page.hub.teaches,
     }
 
 

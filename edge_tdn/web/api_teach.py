@@ -5,7 +5,6 @@ import os
 import stat
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -171,17 +170,20 @@ class _Worker:
         self._hub, self._threads = page.hub, page.teaching
 
     async def __call__(self, job: Callable[[Teaching], Result]) -> Result:
-        teaching = self._hub.teaching
-        if teaching is None:
-            raise Refused(409, "this daemon does not teach")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(job, teaching))
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, job)
         except EdgeTdnError as error:
             raise Refused(409, str(error)) from error
         except FileNotFoundError:  # deleted meanwhile: the Gate answers 404
             raise
         except OSError as error:
             raise Refused(503, f"the folder of clips and models: {error.strerror or error}") from error
+
+    def _run(self, job: Callable[[Teaching], Result]) -> Result:
+        teaching = self._hub.teaching()
+        if teaching is None:
+            raise Refused(409, "this daemon does not teach")
+        return job(teaching)
 
 
 class _Archive(StreamingResponse):

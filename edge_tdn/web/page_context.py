@@ -29,5 +29,5 @@ class PageContext:
     access: Admission
     limits: HttpLimits = DEFAULT_HTTP_LIMITS
     work: ThreadPoolExecutor = field(default_factory=_worker)  # pictures, histories, folders: one job at a time
-    teaching: ThreadPoolExecutor = field(default_factory=_teachers)  # what is asked of `hub.teaching`
+    teaching: ThreadPoolExecutor = field(default_factory=_teachers)  # what is asked of teaching
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set when the page ends: streams must end, too

@@ -49,8 +49,9 @@ class Taught:
 
     def __init__(self, folder: Path, daemon: Daemon, page: ListeningPage, recorder: HostRecorder) -> None:
         self.folder, self.daemon, self.page, self.recorder = folder, daemon, page, recorder
-        assert isinstance(page.hub.teaching, PageTeaching)
-        self.teaching = page.hub.teaching
+        teaching = page.hub.teaching()
+        assert isinstance(teaching, PageTeaching)
+        self.teaching = teaching
 
     def record(self, label: str, count: int = 2, zone: str | None = None) -> None:
         """Record clips to the end."""

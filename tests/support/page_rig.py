@@ -228,7 +228,8 @@ def page_rig(
     with page_server(folder, limits, daemon=scripted) as page:
         for camera in scripted.cameras:
             page.hub.view(camera.name)
-        page.hub.teaching = teaching = ScriptedTeaching(folder / "clips")
+        teaching = ScriptedTeaching(folder / "clips")
+        page.hub.offer_teaching(lambda: teaching)
         yield PageRig(page, scripted, teaching)
 
 

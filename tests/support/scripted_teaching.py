@@ -128,6 +128,9 @@ class ScriptedTeaching:
             raise TeachingRefused(f"no model {model!r} was trained here")
         return TakeOver(configured=False, model="current", toml='[runtime]\nmodel = "current"\n')
 
+    def close(self) -> None:
+        """Nothing is under way."""
+
     def _ask(self, what: str, value: object) -> None:
         self.asked.append((what, value))
         if self.refusal:

@@ -277,7 +277,7 @@ def test_a_refusal_of_teaching_is_shown(rig: PageRig, target: str) -> None:
 
 @pytest.mark.parametrize("target", [*POSTS, *GETS])
 def test_a_daemon_that_does_not_teach_says_so(rig: PageRig, target: str) -> None:
-    rig.page.hub.teaching = None
+    rig.page.hub.end_teaching()
     answer = rig.page.post(target, POSTS[target]) if target in POSTS else rig.page.ask(target)
     assert (answer.status, answer.error) == (409, "this daemon does not teach")
     assert rig.page.ask("/api/state").content["teach"] is False
