@@ -16,10 +16,12 @@ class FrameTimes:
     """The moments at which one connection's frames are shown, and were taken. Used by the thread that reads.
 
     An HTTP camera sends no times. GStreamer gives its frames the time at which their first bytes were read: the same to
-    frames that arrive together, and none to those that arrive while the pipeline starts.
+    frames that arrive together, and none to those that arrive while the pipeline starts; to those that arrive between
+    the choice of the pipeline's clock and that of its origin, the time since the host's start.
     """
 
     def __init__(self, pipeline: Any, camera: str) -> None:
+        self.of_arrival = False  # frames have the times of their arrival, as those of an HTTP camera
         self._pipeline = pipeline
         self._camera_clock = CameraClock(camera)
         self._last_ns: int | None = None  # the last frame's time
@@ -33,9 +35,11 @@ class FrameTimes:
         Gst, _ = gstreamer.load()
         shown_ns: int = sample.get_segment().to_running_time(Gst.Format.TIME, sample.get_buffer().pts)
         has_time = shown_ns != Gst.CLOCK_TIME_NONE
-        if not has_time:
-            shown_ns = self._pipeline.get_current_running_time()
-            self._late = True
+        if self.of_arrival or not has_time:
+            now_ns: int = self._pipeline.get_current_running_time()
+            has_time = has_time and shown_ns <= now_ns + MAX_LATE_NS
+            if not has_time:
+                shown_ns, self._late = now_ns, True
         max_back_ns = MAX_LATE_NS if self._late else MAX_BACK_NS
         if self._last_ns is not None and 0 <= self._last_ns - shown_ns <= max_back_ns:
             shown_ns = self._last_ns + NS_PER_MS

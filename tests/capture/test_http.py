@@ -6,11 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edge_tdn.capture import gst_capture
+from edge_tdn.capture.address import Address
+from edge_tdn.capture.pipeline import SINK, parse
 from edge_tdn.capture.timing import CaptureTiming
+from edge_tdn.config.tables import CameraConfig
 from edge_tdn.media import gstreamer
+from edge_tdn.messages import NS_PER_S
 from tests.support.http_camera import RATE, answering, noisy_jpeg, serving
 from tests.support.patterns import animation, bars, encode
 from tests.support.rtsp import RtspCamera
@@ -91,6 +97,24 @@ def test_mjpeg_plays_in_every_form(run: Run, form: str) -> None:
     assert source.entered() == ["connecting", "streaming"]
     assert all(after.pts_ns > before.pts_ns for before, after in pairwise(source.frames))
     assert all((before.picture != after.picture).any() for before, after in pairwise(source.frames))
+
+
+def test_pictures_whose_times_lie_in_the_future_are_not_waited_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As GStreamer times those that arrive at an unlucky moment of its start; here it does so all the time."""
+
+    def parse_shifted(address: Address, camera: CameraConfig) -> Any:
+        parsed = parse(address, camera)
+        parsed.get_by_name(SINK).get_static_pad("sink").set_offset(8 * 3600 * NS_PER_S)
+        return parsed
+
+    monkeypatch.setattr(gst_capture, "parse", parse_shifted)
+    with serving(answering(parts(), REPLACE)) as address:
+        source = run(f"{address}/live", timing=NEVER_STALLED)
+        source.wait(lambda: source.count >= 9)
+        source.close()
+    assert source.entered() == ["connecting", "streaming"]
+    assert all(after.pts_ns > before.pts_ns for before, after in pairwise(source.frames))
+    assert source.frames[-1].pts_ns < 3600 * NS_PER_S
 
 
 def test_a_camera_that_leaves_out_the_first_boundary_plays(run: Run, rtsp: Callable[..., RtspCamera]) -> None:
