@@ -68,6 +68,7 @@ class GstCapture:
         self._set_live(change == Gst.StateChangeReturn.NO_PREROLL)
         if self._source.answer:  # a camera or a file: unknown until the first frame, see _query_duration
             self.live = True
+            self._sink.set_property("sync", False)  # nor is its time waited for, which may be wrong: see FrameTimes
         self._pipeline.set_state(Gst.State.PLAYING)
 
     @property
@@ -115,6 +116,7 @@ class GstCapture:
     def _set_live(self, live: bool) -> None:
         """Deliver a camera's newest frame as soon as it is there, and a file's at its time."""
         self.live = live
+        self._times.of_arrival = live and self._source.answer is not None
         self._sink.set_property("drop", live)
         self._sink.set_property("sync", self._paced and not live)
 

@@ -91,10 +91,11 @@ class VideoWriter:
 
     def finish(self, within_s: float | None = None) -> None:
         """Write the rest and the index. Raises EdgeTdnError if that fails, or takes longer than `within_s`."""
-        self._source.end_of_stream()
-        Gst = self._gst
-        limit = Gst.CLOCK_TIME_NONE if within_s is None else int(within_s * NS_PER_S)
-        message = self._pipeline.get_bus().timed_pop_filtered(limit, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+        Gst, message = self._gst, None
+        if within_s is None or within_s > 0:
+            self._source.end_of_stream()
+            limit = Gst.CLOCK_TIME_NONE if within_s is None else int(within_s * NS_PER_S)
+            message = self._pipeline.get_bus().timed_pop_filtered(limit, Gst.MessageType.EOS | Gst.MessageType.ERROR)
         if message is None:
             raise EdgeTdnError(f"{self._path}: not finished within {within_s:g} s")
         self._check(message)

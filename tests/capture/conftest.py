@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patient_limits import set_patient_limits
 from tests.support.running_source import RunningSource
+
+
+@pytest.fixture(autouse=True)
+def _patient_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let cameras take their time: no reason of a failure is that the host is busy."""
+    set_patient_limits(monkeypatch)
 
 
 @pytest.fixture

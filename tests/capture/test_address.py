@@ -29,7 +29,7 @@ from tests.support.ports import free_port
 from tests.support.rtsp import RtspCamera
 from tests.support.running_source import RunningSource
 from tests.support.site import write_camera
-from tests.support.waiting import PROGRAM_S, eventually
+from tests.support.waiting import PATIENCE_S, PROGRAM_S, eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 RATE = 15  # frames a second of the camera
@@ -237,7 +237,7 @@ def test_gstreamer_logs_no_password(guarded: RtspCamera, tmp_path: Path) -> None
         "from pathlib import Path; from edge_tdn.config.tables import CameraConfig; "
         "from edge_tdn.capture.open_capture import open_capture; "
         "capture = open_capture(CameraConfig(name='c', source=sys.argv[1]), Path()); "
-        "until = time.monotonic() + 60; got = []\n"
+        "until = time.monotonic() + 240; got = []\n"
         "while len(got) < 5 and time.monotonic() < until: got += filter(None, [capture.read(1.0)])\n"
         "capture.close(); assert got"
     )
@@ -293,8 +293,10 @@ def test_a_camera_without_a_declared_rate_plays() -> None:
 # Transport and the camera's clock
 
 
-def test_frames_over_udp_have_the_cameras_own_time(guarded: RtspCamera) -> None:
+def test_frames_over_udp_have_the_cameras_own_time(guarded: RtspCamera, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frame's wall clock is when the camera took it, once the camera sends its time: with its first RTCP report."""
+    late_ns = PATIENCE_S * NS_PER_S  # a busy host reads frames late, and does not take the camera's clock for wrong
+    monkeypatch.setattr("edge_tdn.capture.camera_clock.MAX_BEHIND_NS", late_ns)
     source = RunningSource(guarded.url("camera:s3cret@"), transport="udp")
     ahead_ns = time.time_ns() - time.monotonic_ns()  # from the clock of arrivals to the wall clock
     try:
@@ -309,7 +311,7 @@ def test_frames_over_udp_have_the_cameras_own_time(guarded: RtspCamera) -> None:
     for before_ns, after_ns in pairwise(taken):  # on the camera's grid of 15 a second, however they arrived
         pictures = (after_ns - before_ns) * RATE / NS_PER_S
         assert pictures == pytest.approx(max(1, round(pictures)), abs=0.02)
-    assert abs(taken[-1] - (source.frames[-1].received_ns + ahead_ns)) < 3 * NS_PER_S
+    assert abs(taken[-1] - (source.frames[-1].received_ns + ahead_ns)) < late_ns
 
 
 def test_a_wrong_camera_clock_is_replaced_by_the_hosts(
@@ -330,7 +332,7 @@ def test_a_wrong_camera_clock_is_replaced_by_the_hosts(
     assert caplog.text.count("clock=host") == 1
     logged = re.search(r"the camera's own is -(\d+\.\d) s off", caplog.text)
     assert logged
-    assert 3600 <= float(logged[1]) < 3605  # and the time that the frame took
+    assert 3600 <= float(logged[1]) < 3600 + PATIENCE_S  # and the time that the frame took
     assert all(abs(frame.wall_ns - frame.received_ns - ahead_ns) < 30 * NS_PER_S for frame in source.frames)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from edge_tdn.media import gstreamer
 from tests.chaos_cameras import videos
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 
@@ -14,7 +15,7 @@ def test_damaged_videos_end(tmp_path: Path) -> None:
     """None of twenty crashes or hangs the player; some are played, some are refused."""
     paths = list(videos.make(tmp_path, 20, seed=7))
     assert len(paths) == 20
-    outcomes = videos.play(paths, "gstreamer")
+    outcomes = videos.play(paths, "gstreamer", max_s=PATIENCE_S)
     kinds = [videos.kind(outcome) for outcome in outcomes.values()]
     assert len(kinds) == 20
     assert set(kinds) == {"played", "refused"}, outcomes
@@ -34,5 +35,5 @@ for line in sys.stdin:
     print("played: 1", flush=True)
 """
     paths = [tmp_path / "abort-now", good, tmp_path / "sleep-now", good.with_suffix(".too")]
-    outcomes = videos.play(paths, "gstreamer", player=("-c", player), max_s=2.0)
+    outcomes = videos.play(paths, "gstreamer", player=("-c", player), max_s=10.0)
     assert [videos.kind(outcome) for outcome in outcomes.values()] == ["crash", "played", "hang", "played"]

@@ -40,6 +40,28 @@ def test_frame_that_arrived_before_the_clock_ran_is_not_after_the_next(pipeline:
     assert times.shown_ns(sample(first_ns + NS_PER_S)) == first_ns + NS_PER_S
 
 
+def test_times_grow_after_a_frame_that_was_read_long_after_it_arrived(pipeline: Any) -> None:
+    """On a busy host; once they have caught up, a jump of the stream is one again."""
+    eventually(lambda: pipeline.get_current_running_time() > 4 * MAX_BACK_NS)
+    times = FrameTimes(pipeline, "yard")
+    late_ns = times.shown_ns(sample(None))
+    assert late_ns > 4 * MAX_BACK_NS
+    assert [times.shown_ns(sample(n * 33 * NS_PER_MS)) - late_ns for n in range(3)] == [
+        NS_PER_MS * n for n in (1, 2, 3)
+    ]
+    next_ns = late_ns + NS_PER_S
+    assert [times.shown_ns(sample(one)) for one in (next_ns, NS_PER_MS)] == [next_ns, NS_PER_MS]
+
+
+def test_times_of_arrival_that_lie_in_the_future_are_wrong(pipeline: Any) -> None:
+    """They are those since the host's start; the pipeline had a clock, and no origin of its times yet."""
+    times = FrameTimes(pipeline, "yard")
+    times.of_arrival = True
+    first_ns = times.shown_ns(sample(8 * 3600 * NS_PER_S))
+    assert 0 < first_ns < 3600 * NS_PER_S
+    assert times.shown_ns(sample(NS_PER_MS)) == first_ns + NS_PER_MS
+
+
 def test_frames_that_arrive_together_have_times_of_their_own(pipeline: Any) -> None:
     times = FrameTimes(pipeline, "yard")
     shown = [times.shown_ns(sample(NS_PER_S)) for _ in range(3)]

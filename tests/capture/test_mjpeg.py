@@ -187,7 +187,7 @@ def test_a_mutilated_stream_never_hangs_a_camera(run: Run, capfd: pytest.Capture
         body = body[: rng.choice([len(body), rng.randint(0, len(body))])]
         with serving(answering(body, rng.choice(types))) as address:
             source = run(f"{address}/live", timing=CaptureTiming(first_frame_s=3.0, stall_s=1.0))
-            source.wait(lambda: source.entered()[-1] not in ("connecting", "streaming"))  # noqa: B023
+            source.wait(lambda: source.state not in ("", "connecting", "streaming"))  # noqa: B023
             source.close()
         failed = [(state, reason) for state, reason in source.states if state not in ("connecting", "streaming")]
         assert all(reason for _, reason in failed)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from edge_tdn.capture.one_picture import one_picture
-from edge_tdn.capture.timing import DEFAULT_TIMING
 from edge_tdn.config.tables import CameraConfig
 from edge_tdn.errors import SourceError
 from edge_tdn.media import gstreamer
 from edge_tdn.messages import Decoded
 from tests.conftest import number_in
 from tests.support.rtsp import RtspCamera
+from tests.support.running_source import PATIENT_TIMING
 
 needs_gstreamer = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 
@@ -36,20 +36,21 @@ def test_it_is_taken_a_second_after_the_first_or_at_the_end(
     decoder: str, frames: int, expected: int, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     """At 15 frames a second."""
-    assert number(one_picture(camera(make_video(frames=frames).name, decoder=decoder), tmp_path)) == expected
+    video = camera(make_video(frames=frames).name, decoder=decoder)
+    assert number(one_picture(video, tmp_path, PATIENT_TIMING)) == expected
 
 
 @needs_gstreamer
 def test_a_live_camera_gives_one_of_its_own_size(rtsp: Callable[..., RtspCamera]) -> None:
-    upright = one_picture(camera(rtsp().url()), Path()).size
-    assert one_picture(camera(rtsp().url(), rotate=90), Path()).size == upright[::-1]
+    upright, turned = (one_picture(camera(rtsp().url(), rotate=angle), Path(), PATIENT_TIMING) for angle in (0, 90))
+    assert turned.size == upright.size[::-1]
 
 
 @needs_gstreamer
 def test_a_camera_that_connects_and_sends_nothing_is_an_error() -> None:
     silent = camera("gst: videotestsrc ! video/x-raw,width=64,height=48 ! valve drop=true")
     with pytest.raises(SourceError, match="no picture for 1 s"):
-        one_picture(silent, Path(), replace(DEFAULT_TIMING, first_frame_s=1.0))
+        one_picture(silent, Path(), replace(PATIENT_TIMING, first_frame_s=1.0))
 
 
 def test_a_video_without_a_picture_is_an_error(make_video: Callable[..., Path], tmp_path: Path) -> None:

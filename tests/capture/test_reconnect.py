@@ -15,7 +15,7 @@ from tests.support.http_camera import MjpegCamera
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S, eventually
 
-FAST = CaptureTiming(port_probe_s=0.1, first_port_probe_s=0.05)
+FAST = CaptureTiming(port_probe_s=0.1, first_port_probe_s=0.05, port_timeout_s=60.0)
 UNREACHABLE, UNAUTHORIZED = SourceError("no", "unreachable"), SourceError("no", "unauthorized")
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from tests.support.http_camera import HttpCamera, serving
 from tests.support.patterns import bars, encode
 from tests.support.ports import free_port
 from tests.support.rtsp import RtspCamera
-from tests.support.running_source import RunningSource
+from tests.support.running_source import PATIENT_TIMING, PROMPT_S, RunningSource
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 both = pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
@@ -62,7 +64,8 @@ def test_a_file_gives_every_frame_in_order_at_its_own_speed(run: Run, tmp_path: 
     source = run(path, decoder).end()
     assert time.monotonic() - began > 1.5
     frames = source.frames
-    assert (frames[-1].received_ns - frames[0].received_ns) / 1e9 < 4
+    late_ns = [frame.received_ns - frames[0].received_ns - (frame.pts_ns - frames[0].pts_ns) for frame in frames]
+    assert min(late_ns[15:]) / 1e9 < 0.5  # a busy machine delays some, a slow player all of them
     assert [frame.seq for frame in frames] == list(range(1, 31))
     assert [grey(frame) for frame in frames] == pytest.approx([10 + 8 * n for n in range(30)], abs=6)
     assert all(grey(after) > grey(before) for before, after in pairwise(frames))
@@ -141,8 +144,9 @@ def test_a_killed_camera_is_stalled_until_it_returns(run: Run, rtsp: Rtsp, decod
     camera.start()
     source.wait(lambda: source.count > before)
     assert source.state == "streaming"
-    assert [frame.seq for frame in source.frames] == list(range(1, len(source.frames) + 1))
-    assert source.frames[-1].stream == 2
+    frames = list(source.frames)
+    assert [frame.seq for frame in frames] == list(range(1, len(frames) + 1))
+    assert frames[-1].stream == 2
 
 
 def test_a_camera_whose_open_connection_is_silent_is_stalled(run: Run, rtsp: Rtsp) -> None:
@@ -171,23 +175,26 @@ def test_a_wrong_password_is_unauthorized(run: Run, rtsp: Rtsp) -> None:
 
 @both
 def test_a_closed_port_is_unreachable(run: Run, decoder: str) -> None:
-    """The reason is given, the connection is retried, and a stop takes effect within a second."""
+    """The reason is given, the connection is retried, and a stop ends the wait for the next one, here of hours."""
     url = f"rtsp://127.0.0.1:{free_port()}/live"
-    source = run(url, decoder)
+    source = run(url, decoder, timing=replace(PATIENT_TIMING, retry_growth=100_000.0, retry_max_s=10_000.0))
     assert source.wait_for("unreachable").startswith(f"{url}: ")
-    source.wait(lambda: len(source.states) >= 3)
-    assert source.states[2] == ("connecting", "")
+    source.wait(lambda: len(source.states) >= 4)
+    assert source.entered()[2:] == ["connecting", "unreachable"]
     source.stop.set()
-    source.end(1)
+    source.end(PROMPT_S)
 
 
 def test_a_camera_that_never_answers_can_be_stopped(run: Run) -> None:
-    """The camera accepts the connection and sends nothing; a stop takes effect within a second."""
+    """The camera accepts the connection and sends nothing; a stop takes effect long before the connection fails."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE_S)
         source = run(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/live")
-        time.sleep(0.7)
-        source.stop.set()
-        source.end(1)
+        with silent.accept()[0] as connection:
+            connection.settimeout(PATIENCE_S)
+            assert connection.recv(4096)
+            source.stop.set()
+            source.end(PROMPT_S)
     assert source.states == [("connecting", "")]
 
 
@@ -196,7 +203,7 @@ def test_a_streaming_camera_can_be_stopped(run: Run, rtsp: Rtsp, decoder: str) -
     source = run(rtsp().url(), decoder)
     source.wait(lambda: source.count >= 1)
     source.stop.set()
-    source.end(1)
+    source.end(PROMPT_S)
 
 
 # HTTP

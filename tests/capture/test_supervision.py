@@ -11,13 +11,14 @@ import pytest
 from edge_tdn.capture.timing import CaptureTiming
 from edge_tdn.media import gstreamer
 from tests.support.http_camera import RATE, MjpegCamera
-from tests.support.running_source import RunningSource
+from tests.support.running_source import PROMPT_S, RunningSource
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 both = pytest.mark.parametrize("decoder", ["gstreamer", "opencv"])
-# A tenth of the default waits; the stall limit is longer, because a busy machine may stall.
+# A tenth of the default waits; limits of what a busy machine delays are longer.
 FAST = CaptureTiming(
-    stall_s=20.0,
+    first_frame_s=100_000.0,
+    stall_s=60.0,
     retry_min_s=0.1,
     retry_max_s=6.0,
     backoff_reset_s=0.5,
@@ -26,6 +27,7 @@ FAST = CaptureTiming(
     max_frozen_doubt_s=0.5,
     port_probe_s=0.2,
     first_port_probe_s=0.05,
+    port_timeout_s=60.0,
 )
 NEVER_TWICE = replace(FAST, retry_growth=100_000.0, retry_max_s=10_000.0)  # hours before the second retry in a row
 Start = Callable[..., RunningSource]
@@ -92,7 +94,7 @@ def test_a_camera_that_hangs_is_stalled_and_can_be_stopped(start: Start, camera:
     camera.mode = "hung"
     assert source.wait_for("stalled") == "no picture for 1 s"
     source.stop.set()
-    source.end(1)
+    source.end(PROMPT_S)
 
 
 @pytest.mark.parametrize("mode", ["live", "booting"])

@@ -23,7 +23,7 @@ from tests.support.authority import Authority, Certificate, self_signed
 from tests.support.rtsp import RtspCamera
 from tests.support.running_source import RunningSource
 from tests.support.site import write_camera
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
 Cameras = Callable[..., RtspCamera]
@@ -152,7 +152,7 @@ class Eavesdropper:
 
     def close(self) -> None:
         self._open = False
-        self._thread.join(60)
+        self._thread.join(PATIENCE_S)
         self._server.close()
 
     def _run(self) -> None:
@@ -161,7 +161,7 @@ class Eavesdropper:
                 plain = self._server.accept()[0]
             except TimeoutError:
                 continue
-            plain.settimeout(2)
+            plain.settimeout(PATIENCE_S)
             try:
                 with self._context.wrap_socket(plain, server_side=True) as connection:
                     self.handshakes += 1

@@ -24,7 +24,8 @@ from edge_tdn.media import gstreamer
 from tests.chaos.row import ChaosRow, ChaosRows
 
 MAX_PLAY_S = 5.0  # for a video of a second; longer is a hang
-START_S = 60.0  # until the player is ready
+START_S = 240.0  # until the player is ready, on a busy host
+ENCODE_S = 240  # until a video is encoded
 DECODERS = ("gstreamer", "opencv")
 PLAYER = ("-m", "tests.chaos_cameras.videos")
 RAW = "videotestsrc num-buffers={frames} ! video/x-raw,width={width},height={height},framerate=30/1"
@@ -107,7 +108,7 @@ def play(
                     process.stdin.flush()
                     outcome = lines.get(timeout=max_s)
                     path = left.pop(0)
-                    outcomes[path] = outcome or f"crash: {process.wait(10)}"
+                    outcomes[path] = outcome or f"crash: {process.wait(START_S)}"
                     if not outcome:
                         break
             except queue.Empty:
@@ -149,7 +150,7 @@ def _encoded(folder: Path, kind: str, shape: str) -> Path | None:
         return None
     pipeline.get_by_name("file").set_property("location", str(path))
     pipeline.set_state(Gst.State.PLAYING)
-    message = pipeline.get_bus().timed_pop_filtered(20 * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+    message = pipeline.get_bus().timed_pop_filtered(ENCODE_S * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
     pipeline.set_state(Gst.State.NULL)
     done = message and message.type == Gst.MessageType.EOS and path.stat().st_size
     return path if done else None  # some encoders refuse odd sizes

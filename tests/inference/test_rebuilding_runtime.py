@@ -112,7 +112,7 @@ def test_second_failure_ends_it_unless_it_has_served_for_long() -> None:
             assert runtime.classify([ring]).tolist() == [[0.0, 1.0, 2.0, 3.0]]
         return runtime
 
-    with pytest.raises(EdgeTdnError, match=r"^RuntimeError: \[GPU\] device lost, 0 s after the model was compiled aga"):
+    with pytest.raises(EdgeTdnError, match=r"^RuntimeError: \[GPU\] device lost, \d+ s after the model was compiled"):
         serve(renewed_s=600.0)
     assert serve(renewed_s=0.0).status.rebuilds == 2
 

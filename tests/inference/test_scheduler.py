@@ -13,7 +13,7 @@ from edge_tdn.inference.feature_ring import FeatureRing
 from edge_tdn.inference.lane_queue import QueueState
 from edge_tdn.inference.scheduler import Scheduler
 from tests.support.fakes import SPEC, ClipLog, FakeRuntime, fail, segment
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 
 def test_cameras_submit_from_threads_of_their_own() -> None:
@@ -76,7 +76,7 @@ def test_a_stop_reports_the_breaks_and_computes_nothing_more() -> None:
     class HeldRuntime(FakeRuntime):
         def classify(self, rings: Sequence[FeatureRing]) -> NDArray[np.float32]:
             begun.set()
-            assert proceed.wait(60)
+            assert proceed.wait(PATIENCE_S)
             return super().classify(rings)
 
     runtime = HeldRuntime()
@@ -87,12 +87,12 @@ def test_a_stop_reports_the_breaks_and_computes_nothing_more() -> None:
             scheduler.submit(one, segment(n))
         scheduler.submit(one, "shutdown")
     scheduler.start()
-    assert begun.wait(60)
+    assert begun.wait(PATIENCE_S)
     stopping = threading.Thread(target=scheduler.stop, args=(True,))
     stopping.start()
     eventually(lambda: scheduler._queue.state is QueueState.STOPPING)
     proceed.set()
-    stopping.join(60)
+    stopping.join(PATIENCE_S)
     assert runtime.classified == [1]
     assert all(log.received[-1] == "shutdown" for log in logs)
 
@@ -127,7 +127,7 @@ def test_a_failing_runtime_is_reported_not_swallowed() -> None:
     scheduler.start()
     for n in range(4):
         scheduler.submit(one, segment(n))
-    assert done.wait(60)
+    assert done.wait(PATIENCE_S)
     assert str(failures[0]) == "no more memory"
     assert log.received == ["failed"]
     scheduler.stop(drop=True)

@@ -33,15 +33,17 @@ from edge_tdn.recording.recorder import Recorder
 from edge_tdn.recording.recorder_inbox import MAX_WAITING_SNAPSHOTS
 from edge_tdn.recording.recordings import OURS
 from edge_tdn.recording.snapshot import draw
+from edge_tdn.recording.timing import RecorderTiming
 from edge_tdn.recording.verify import verify
 from edge_tdn.service.camera import Camera
+from edge_tdn.service.timing import CameraTiming
 from tests.conftest import _numbered, number_in
 from tests.support.actions import NumberReader, action_event, clip_scores
 from tests.support.broker import Mosquitto
 from tests.support.fakes import fail
 from tests.support.mqtt import RecordingClient
 from tests.support.recorder import PATIENT, Make, give, play, record
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 from tests.support.zones import camera_settings
 
 pytestmark = pytest.mark.skipif(not gstreamer.available(), reason="GStreamer is not installed: make packages")
@@ -53,32 +55,35 @@ def test_an_action_of_a_camera_gives_its_best_picture_and_a_clip_around_it(
     broker: Mosquitto, motion: Model, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     """From a file of 30 frames per second to the retained message and the folder, all but the network real."""
-    video = make_video(frames=150, rate=RATE, height=120, width=160)
+    video = make_video(frames=200, rate=RATE, height=120, width=160)
     config = Config.model_validate(
         {
             "broker": {"url": broker.url},
             "decide": {"smoothing_s": 0.0, "merge_gap_s": 0.2, "update_rise": 0.01},
-            "record": {"snapshot": True, "clip": True, "folder": "seen", "pre_roll_s": 1.0, "post_roll_s": 0.5},
+            "record": {"snapshot": True, "clip": True, "folder": "seen", "pre_roll_s": 1.0, "post_roll_s": 2.0},
             "camera": [{"name": "door", "source": str(video), "motion_gate": False}],
         }
     )
     runtime = NumberReader(motion.manifest.input.segments, ACTION)
     publisher = broker.publisher("test", fail)
     scheduler, engine = Scheduler(fail), Engine(runtime, motion.manifest.input)
-    camera = Camera(camera_settings(config, motion, tmp_path, engine), scheduler, publisher)
+    timing = CameraTiming(recorder=RecorderTiming(late_s=10.0, silent_s=60.0))  # the machine may be busy
+    camera = Camera(camera_settings(config, motion, tmp_path, engine, timing), scheduler, publisher)
     recorder = camera.recorder
     assert isinstance(recorder, Recorder)
     with closing(RecordingClient(broker.port, "test/#")) as client:
         for part in (publisher, scheduler, camera):
             part.start()
-        camera.join(60)
+        camera.join(PATIENCE_S)
         scheduler.stop(drop=False)
         eventually(lambda: recorder.clips == 1)
         recorder.close()
         recorder.join(60)
         publisher.stop()
         client.synchronize()
-        assert len(client.on("test/door/snapshot")) > 1, "an update with a higher score brings a better picture"
+        scored = sum(clip[-1] in ACTION for clip in runtime.clips)  # one, where the machine is too busy for more
+        expected = min(2, scored)
+        assert len(client.on("test/door/snapshot")) >= expected, "an update with a higher score brings a better picture"
     assert (recorder.dropped, recorder.clips) == (0, 1)
     with closing(RecordingClient(broker.port, "test/#")) as late_client:
         (message,) = late_client.on("test/door/snapshot")
@@ -106,7 +111,7 @@ def test_an_action_of_a_camera_gives_its_best_picture_and_a_clip_around_it(
     )  # x1 of the segment, 15 a second
     last = next(clip[-1] for clip in runtime.clips if clip[-1] >= ACTION.stop) + 2 * CENTRE  # x5
     assert numbers[0] == pytest.approx(first - RATE, abs=1)
-    assert numbers[-1] == pytest.approx(last + RATE // 2, abs=1)
+    assert numbers[-1] == pytest.approx(last + 2 * RATE, abs=1)
     assert frames[-1].pts_ns == pytest.approx(len(frames[1:]) * NS_PER_S / RATE, abs=2 * NS_PER_MS)
 
 
@@ -248,7 +253,7 @@ def test_snapshots_that_come_too_fast_are_dropped_and_counted(
     complete = threading.Event()
 
     def held(*arguments: Any) -> bytes:
-        assert complete.wait(60)
+        assert complete.wait(PATIENCE_S)
         return draw(*arguments)
 
     monkeypatch.setattr(recorder_thread, "draw", held)
@@ -311,7 +316,7 @@ def test_pictures_of_odd_sizes_become_a_video(tmp_path: Path) -> None:
     for number in range(5):
         rgb = _numbered(number, 61, 83)
         writer.write(np.dstack([rgb, np.zeros((61, 83), np.uint8)]), number * NS_PER_S // 7)
-    writer.finish(10)
+    writer.finish(PATIENCE_S)
     writer.close()
     frames = list(read_file(path))
     assert [number_in(frame.picture) for frame in frames] == list(range(5))

@@ -126,7 +126,7 @@ class MjpegCamera:
         self._server.close()
 
     def _serve(self, connection: socket.socket) -> None:
-        connection.settimeout(1)
+        connection.settimeout(PATIENCE_S)  # a busy client may take long to ask
         with connection, suppress(OSError):
             if b"GET" not in connection.recv(4096):
                 return  # a port probe

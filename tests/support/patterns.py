@@ -7,11 +7,12 @@ import numpy as np
 from PIL import Image
 
 from edge_tdn.media import gstreamer
-from edge_tdn.messages import Picture
+from edge_tdn.messages import NS_PER_S, Picture
+from tests.support.waiting import PATIENCE_S
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)  # left and right of the edge
 QUARTERS = {"red": RED, "green": (30, 160, 30), "blue": BLUE, "white": (220, 220, 220)}  # top row, then bottom row
-ENCODING_NS = 20_000_000_000  # longest wait for a pipeline
+ENCODING_NS = int(PATIENCE_S * NS_PER_S)  # longest wait for a pipeline
 
 
 def encode(pipeline: str, path: Path) -> Path:
