@@ -22,7 +22,7 @@ class HttpLimits:
     event_queries: int = 4  # a second
     picture_age_s: float = 0.4  # within which one picture serves all who ask
     picture_wait_s: float = 2.0  # for the next frame of a camera
-    reply_s: float = 3.0  # for an answer of another thread
+    reply_s: float = 10.0  # for an answer of another thread, whose disk may be busy
 
 
 DEFAULT_HTTP_LIMITS = HttpLimits()

@@ -7,6 +7,7 @@ import { emit, store } from "./store.js";
 
 const SILENCE_MS = 4500; // the daemon sends at least a ping every 2 s
 const RETRY_MS = 2000;
+const FIRST_MS = 15_000; // for the first state: none is shown instead, and a person would have to ask again
 const HIDDEN_MS = 10_000; // a tab that is hidden this long closes its stream
 const CLOSED = 2;
 
@@ -22,7 +23,7 @@ export async function start() {
   running = true;
   document.addEventListener("visibilitychange", onVisibility);
   addEventListener("pageshow", onPageShow);
-  await refresh();
+  await refresh(FIRST_MS);
   open();
 }
 
@@ -36,9 +37,9 @@ export function stop() {
   removeEventListener("pageshow", onPageShow);
 }
 
-async function refresh() {
+async function refresh(withinMs = 2 * RETRY_MS) {
   const before = store.state;
-  const state = await get("/api/state", {}, AbortSignal.timeout(2 * RETRY_MS));
+  const state = await get("/api/state", {}, AbortSignal.timeout(withinMs));
   if (before && before.host.version !== state.host.version) location.reload(); // this page belongs to another version
   emit("state", state);
 }
