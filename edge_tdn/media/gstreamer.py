@@ -25,6 +25,13 @@ LOG_ARGUMENTS = (*_CATEGORY, *_PLACE, ctypes.c_int, ctypes.c_void_p, ctypes.c_vo
 LogFunction = ctypes.CFUNCTYPE(None, *LOG_ARGUMENTS, ctypes.c_void_p)
 
 
+STRUCTURES = (
+    *("PadProbeInfo", "Event", "Buffer", "BufferList", "Caps", "Structure", "Sample", "Message", "Iterator", "Segment"),
+    *("MapInfo", "ReferenceTimestampMeta"),
+)
+VIDEO_STRUCTURES = ("VideoInfo", "VideoFormatInfo", "VideoColorimetry", "VideoMeta")
+
+
 class GStreamerMissing(SourceError):
     """Raised where GStreamer or its Python bindings are not installed."""
 
@@ -47,9 +54,9 @@ def load() -> tuple[Any, Any]:
         raise GStreamerMissing(f"GStreamer is not installed ({error}); {how_to_install()}") from error
     with _once:
         ready, _ = Gst.init_check(None)
-        # PyGObject makes a class when it is first used. Two streaming threads that do so at once get two of the same
-        # name, and a callback gets an argument of the one while its methods expect the other.
-        _ = Gst.PadProbeInfo, Gst.Event, Gst.Buffer, Gst.BufferList, Gst.Caps, Gst.Structure, Gst.Sample, Gst.Message
+        # PyGObject makes a class when it is first used. Two threads that do so at once, of streams or of cameras, get
+        # two of the same name, and a method gets an argument of the one while it expects the other.
+        _ = [getattr(Gst, name) for name in STRUCTURES] + [getattr(GstVideo, name) for name in VIDEO_STRUCTURES]
     if not ready:
         raise GStreamerMissing(f"GStreamer cannot be initialised; {how_to_install()}")
     if os.environ.get("GST_DEBUG"):

@@ -83,16 +83,22 @@ class Reader:
             timeout=PROGRAM_S,
         )
 
+    def _options(self, name: str, command: str) -> list[str]:
+        """Return what is added to a command: a port of its own, and as much time as a busy machine needs."""
+        if name == "simulate":
+            return ["--port", str(self._camera_port)]
+        page = ["--port", str(free_port())] if "--web" in command else []
+        return ["--seconds", "0", *page] if name == "demo" else []
+
     def _own(self, text: str) -> str:
         """Return a text of a page with the ports of this reader."""
         return text.replace(BROKER, self._broker).replace(f":{CAMERA_PORT}/", f":{self._camera_port}/")
 
     def _until_printed(self, name: str, command: str) -> None:
         log = self._folder / f"{name}.log"
-        port = ["--port", str(self._camera_port)] if name == "simulate" else []
         with log.open("w") as output:
             process = subprocess.Popen(
-                [*shlex.split(self._own(command)), *port],
+                [*shlex.split(self._own(command)), *self._options(name, command)],
                 cwd=self._folder,
                 env=self._environment,
                 stdout=output,

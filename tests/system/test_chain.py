@@ -28,7 +28,10 @@ def test_the_demo_clip_is_recognised_action_by_action(broker: Mosquitto, tmp_pat
     raw.wait_for(lambda: raw.availability[-1:] == ["stopped"])
     events = raw.of("demo", "events")
     assert [label for label, _ in actions_of(events)] == list(ACTIONS)
-    assert all(reason == "below_threshold" for _, reason in actions_of(events)[:-1])
+    last = raw.of("demo", "status")[-1]
+    reasons = {reason for _, reason in actions_of(events)[:-1]}
+    # between two actions a busy host may have shed every clip of the still scene
+    assert reasons <= {"below_threshold", *(["superseded"] if last["shed"] else [])}
     model = {event["model"]["id"] for event in events}
     assert model == {"motion"}
     totals_ms, unexplained_ms = [], []  # unexplained: the event's age on arrival that `total` does not cover
@@ -40,7 +43,6 @@ def test_the_demo_clip_is_recognised_action_by_action(broker: Mosquitto, tmp_pat
             totals_ms.append(latency["total"])
             unexplained_ms.append(age_ms - latency["total"])
     assert median(unexplained_ms) > -1  # timestamps are whole ms; the median, since a wall clock may be adjusted
-    last = raw.of("demo", "status")[-1]
     late_s = last["shed"] * raw.daemon_statuses()[-1]["segment_s"]  # a busy host sheds what it has no time for
     assert median(totals_ms) < 1000 * (1 + late_s)
     states = [status["state"] for status in raw.of("demo", "status")]
@@ -50,7 +52,7 @@ def test_the_demo_clip_is_recognised_action_by_action(broker: Mosquitto, tmp_pat
     assert median(one.json()["fps"] for one in streaming(raw)) == pytest.approx(frame_rate(raw), rel=1 / 6)
     assert raw.availability == ["online", "stopped"]
     assert raw.labels("demo")[-1] == "none"
-    assert len(raw.of("demo", "scores")) > 80
+    assert len(raw.of("demo", "scores")) + last["shed"] > 80
     daemon.log()
     raw.close()
 
